@@ -1,0 +1,54 @@
+"""Logs each decision once, with everything an operator needs and no credential."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from starlette.requests import HTTPConnection
+
+from auth.errors import AuthError
+from auth.principal import Principal
+
+LOGGED_LENGTH: Final = 200  # a caller chooses these values: they must not fill the log
+
+_log: Final = logging.getLogger("itemwire.auth")
+
+
+def log_authenticated(connection: HTTPConnection, principal: Principal, source: str) -> None:
+    """Record who came in, and by which credential source."""
+    _log.info(
+        "authenticated issuer=%s subject=%s source=%s client=%s origin=%s item=%s",
+        quoted(principal.issuer),
+        quoted(principal.subject),
+        source,
+        *_whereabouts(connection),
+    )
+
+
+def log_refused(connection: HTTPConnection, error: AuthError) -> None:
+    """Record why a caller was refused; only this line, never the client, learns the cause."""
+    _log.warning(
+        "refused reason=%s check=%s source=%s client=%s origin=%s item=%s detail=%s",
+        error.code,
+        getattr(error, "check", None),
+        getattr(error, "source", None),
+        *_whereabouts(connection),
+        quoted(str(error)),
+    )
+
+
+def quoted(value: object) -> str:
+    """Show a value on one line and cut it: line breaks and terminal escapes come out as escapes."""
+    text = repr(value[:LOGGED_LENGTH] if isinstance(value, str) else value)
+    return text if len(text) <= LOGGED_LENGTH else f"{text[:LOGGED_LENGTH]}…"
+
+
+def _whereabouts(connection: HTTPConnection) -> tuple[str, str, str]:
+    """Describe the caller's address, origin and item; not the query string, it holds tokens."""
+    client = connection.client
+    return (
+        f"{client.host}:{client.port}" if client else "-",
+        quoted(connection.headers.get("origin")),
+        quoted(connection.path_params.get("item_id")),
+    )

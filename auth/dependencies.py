@@ -1,0 +1,127 @@
+"""Gives FastAPI routes their view: what a route declares, and what an application overrides.
+
+    Subscriber = Annotated[Grant, Security(permitted, scopes=["subscribe"])]
+
+    @router.websocket("/items/{item_id}/ws")
+    async def item_channel(websocket: WebSocket, grant: Subscriber) -> None: ...
+
+    permitted ← authorize_item ← current_principal ← Authenticator
+
+An application with rules of its own puts `app.dependency_overrides[authorize_item]`. Whatever it
+returns, `permitted` still checks the actions the route asked for.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, HTTPException, WebSocketException, status
+from fastapi.security import SecurityScopes
+from starlette.requests import HTTPConnection
+
+from auth.audit import log_refused
+from auth.authenticator import Authenticator
+from auth.errors import AuthError, Forbidden, ItemInvalid, ScopeMissing
+from auth.policies import Policy, TokenRights
+from auth.principal import Grant, Principal
+from auth.scopes import Action, is_item_id
+
+
+@dataclass(frozen=True, slots=True)
+class AuthState:
+    """What the dependencies need of an application; it lives at `app.state.auth`."""
+
+    authenticator: Authenticator
+    policy: Policy
+
+
+def install_auth(app: FastAPI, authenticator: Authenticator, policy: Policy | None = None) -> None:
+    """Make the dependencies of this module work in an application."""
+    app.state.auth = AuthState(authenticator, policy or TokenRights())
+
+
+async def get_authenticator(connection: HTTPConnection) -> Authenticator:
+    """Find the application's authenticator."""
+    state: AuthState = connection.app.state.auth
+    return state.authenticator
+
+
+async def get_policy(connection: HTTPConnection) -> Policy:
+    """Find the application's policy."""
+    state: AuthState = connection.app.state.auth
+    return state.policy
+
+
+def refusal(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:
+    """Log a refusal and give the exception that tells the client its code and nothing more."""
+    log_refused(connection, error)
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(status.WS_1008_POLICY_VIOLATION, error.code)
+    # RFC 9110 section 15.5.2: a 401 must name the scheme that would be welcome.
+    headers = (
+        {"WWW-Authenticate": "Bearer"} if error.status == status.HTTP_401_UNAUTHORIZED else None
+    )
+    return HTTPException(error.status, error.code, headers)
+
+
+async def current_principal(
+    connection: HTTPConnection,
+    authenticator: Annotated[Authenticator, Depends(get_authenticator)],
+) -> Principal:
+    """Tell who is calling, or refuse."""
+    try:
+        return await authenticator.authenticate(connection)
+    except AuthError as error:
+        raise refusal(connection, error) from error
+
+
+CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+
+
+async def valid_item_id(
+    connection: HTTPConnection, item_id: str, _principal: CurrentPrincipal
+) -> str:
+    """Give the item's id if it can be one; a stranger is refused before this is asked."""
+    if not is_item_id(item_id):
+        raise refusal(connection, ItemInvalid("not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"))
+    return item_id
+
+
+ItemId = Annotated[str, Depends(valid_item_id)]
+
+
+async def authorize_item(
+    connection: HTTPConnection,
+    item_id: ItemId,
+    principal: CurrentPrincipal,
+    policy: Annotated[Policy, Depends(get_policy)],
+) -> Grant:
+    """Work out what the caller may do with the item: the dependency an application overrides.
+
+    An override returns a Grant, or refuses by raising an HTTPException, a WebSocketException or
+    an AuthError (the application then needs a handler that puts it through `refusal`).
+    """
+    try:
+        return Grant(principal, item_id, await policy.authorize(principal, item_id))
+    except AuthError as error:
+        raise refusal(connection, error) from error
+
+
+async def permitted(
+    connection: HTTPConnection,
+    required: SecurityScopes,
+    _item_id: ItemId,  # ahead of the grant, so that no override meets an id that cannot be one
+    grant: Annotated[Grant, Depends(authorize_item)],
+) -> Grant:
+    """Check the grant against the actions a route asks for; with none asked, any right will do."""
+    actions = [Action(scope) for scope in required.scopes]
+    missing = [action for action in actions if action not in grant.can]
+    if missing or not grant.can:
+        raise refusal(connection, _shortfall(grant, missing or list(Action)))
+    return grant
+
+
+def _shortfall(grant: Grant, missing: list[Action]) -> AuthError:
+    """Tell a caller who may do this elsewhere from one who may do it nowhere."""
+    elsewhere = any(grant.principal.rights.has(action) for action in missing)
+    reason = Forbidden if elsewhere else ScopeMissing
+    return reason(f"{grant.principal.subject!r} is not granted {', '.join(missing)} here")

@@ -1,0 +1,101 @@
+"""Says why a caller may not come in, with a stable public code for each reason.
+
+AuthError                        what is raised, what the client learns
+├── Unauthenticated              401
+│   ├── MissingCredential            credentials_missing
+│   └── InvalidCredential            credentials_invalid
+│       ├── DuplicateCredential
+│       ├── DisagreeingCredentials
+│       └── InvalidToken             .check names the failed row of tokens.CHECKS
+└── NotAllowed                   403
+    ├── OriginDenied                 origin_denied
+    ├── ItemInvalid                  item_invalid
+    ├── ScopeMissing                 scope_missing
+    └── Forbidden                    forbidden
+
+KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
+
+Every fault of a credential has the one public code, so that a stranger learns nothing from trying.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AuthError(Exception):
+    """Refuse a caller; `code` is public, the message is for operators and holds no credential."""
+
+    code: ClassVar[str] = "forbidden"
+    status: ClassVar[int] = 403
+
+
+class Unauthenticated(AuthError):
+    """Refuse because nobody can say who the caller is."""
+
+    code = "credentials_invalid"
+    status = 401
+
+
+class MissingCredential(Unauthenticated):
+    """Refuse because no source held a credential."""
+
+    code = "credentials_missing"
+
+
+class InvalidCredential(Unauthenticated):
+    """Refuse because a credential was presented and does not hold."""
+
+    source: str | None = None
+
+
+class DuplicateCredential(InvalidCredential):
+    """Refuse because one source held two credentials: which one was meant is a guess."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"the source {source} holds more than one credential")
+        self.source = source
+
+
+class DisagreeingCredentials(InvalidCredential):
+    """Refuse because two sources name two callers."""
+
+
+class InvalidToken(InvalidCredential):
+    """Refuse a token, naming the check it failed."""
+
+    def __init__(self, check: str, message: str) -> None:
+        super().__init__(message)
+        self.check = check
+
+
+class NotAllowed(AuthError):
+    """Refuse a known caller."""
+
+
+class OriginDenied(NotAllowed):
+    """Refuse a cookie that a page of a foreign origin made the browser send."""
+
+    code = "origin_denied"
+
+
+class ItemInvalid(NotAllowed):
+    """Refuse because what stands for an item's id can be none."""
+
+    code = "item_invalid"
+
+
+class ScopeMissing(NotAllowed):
+    """Refuse because the caller may do this nowhere: a token with more rights would help."""
+
+    code = "scope_missing"
+
+
+class Forbidden(NotAllowed):
+    """Refuse because the caller may not do this here."""
+
+    code = "forbidden"
+
+
+class KeyProblem(ValueError):
+    """Refuse to start with a key; the message says what is wrong and what to do."""

@@ -1,0 +1,38 @@
+"""Describes who is on the other end, once trusted, and what they may do with one item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from auth.scopes import Action, ScopeSet
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified caller."""
+
+    issuer: str | None
+    subject: str
+    rights: ScopeSet
+    expires_at: int
+    token_id: str | None = None
+    claims: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def identity(self) -> tuple[str | None, str]:
+        """Tell callers apart: a subject is unique within its issuer only (RFC 7519 4.1.2)."""
+        return self.issuer, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a principal may do with one item."""
+
+    principal: Principal
+    item_id: str
+    can: frozenset[Action]
+
+    def allows(self, action: Action) -> bool:
+        """Tell whether the action is granted."""
+        return action in self.can

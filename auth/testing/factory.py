@@ -1,0 +1,80 @@
+"""Makes tokens for tests, good ones and every kind of bad one, and keys to sign them with.
+
+factory = TokenFactory(signing_key_from_secret(new_secret()))
+verifier = TokenVerifier(StaticKeys([factory.key.verification_key()]), factory.rules)
+
+verifier.verify(factory.good())                       # a Principal
+verifier.verify(BAD_TOKENS["expired"](factory))       # InvalidToken, whichever row it is
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from auth.checks import TokenRules
+from auth.keys import SigningKey
+from auth.testing.keys import base64url
+
+ABSENT: Final = object()  # as the value of a claim or header member: leave it out
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFactory:
+    """Signs tokens for a server that has `key` and follows `rules`."""
+
+    key: SigningKey
+    issuer: str = "https://issuer.test"
+    audience: str = "itemwire-tests"
+    token_type: str = "at+jwt"  # noqa: S105 - a media type
+    clock: Callable[[], float] = field(default=time.time, repr=False)
+
+    @property
+    def rules(self) -> TokenRules:
+        """Give the rules under which every row of BAD_TOKENS is bad."""
+        return TokenRules(issuer=self.issuer, audience=(self.audience,), types=(self.token_type,))
+
+    @property
+    def now(self) -> int:
+        """Give the current time in whole seconds."""
+        return int(self.clock())
+
+    def good(self, **claims: object) -> str:
+        """Make a good token, or one whose only fault is in these claims."""
+        return self.sign(self.header(), self.claims(**claims))
+
+    def header(self, **changes: object) -> dict[str, object]:
+        """Give the header of a good token, with these changes."""
+        kid = ABSENT if self.key.kid is None else self.key.kid
+        good = {"alg": self.key.algorithm, "typ": self.token_type, "kid": kid}
+        return _present(good | changes)
+
+    def claims(self, **changes: object) -> dict[str, object]:
+        """Give the claims of a good token, with these changes."""
+        good = {
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": "alice",
+            "iat": self.now,
+            "exp": self.now + 300,
+            "scope": "items:subscribe items:publish items:history items:presence",
+        }
+        return _present(good | changes)
+
+    def sign(self, header: object, claims: object) -> str:
+        """Sign anything; bytes go in as they are, all else as JSON."""
+        message = f"{encode(header)}.{encode(claims)}"
+        return f"{message}.{encode(self.key.sign(message.encode()))}"
+
+
+def encode(part: object) -> str:
+    """Write one part of a token: bytes as they are, all else as JSON."""
+    data = part if isinstance(part, bytes) else json.dumps(part).encode()
+    return base64url(data)
+
+
+def _present(members: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in members.items() if value is not ABSENT}

@@ -1,0 +1,86 @@
+"""Tests of auth/audit.py: one line each, complete, and safe to print."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from auth.audit import LOGGED_LENGTH, log_authenticated, log_refused, quoted
+from auth.errors import DuplicateCredential, InvalidToken, OriginDenied
+from auth.principal import Principal
+from auth.scopes import ScopeSet
+from tests.auth.handshakes import handshake
+
+
+@pytest.fixture(autouse=True)
+def _level(caplog: pytest.LogCaptureFixture) -> None:
+    """Record everything."""
+    caplog.set_level(logging.DEBUG, "itemwire.auth")
+
+
+def test_says_who_came_in(caplog: pytest.LogCaptureFixture) -> None:
+    """Who, from where, to what (REQUIREMENTS 104)."""
+    connection = handshake("token=a.b.c", [("Origin", "https://a.test")])
+    principal = Principal("https://issuer.test", "alice", ScopeSet(), 0)
+
+    log_authenticated(connection, principal, "query")
+
+    (line,) = caplog.messages
+    assert line == (
+        "authenticated issuer='https://issuer.test' subject='alice' source=query "
+        "client=192.0.2.7:50000 origin='https://a.test' item='42'"
+    )
+
+
+def test_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
+    """The cause that the client is not told, for whoever has to help it (REQUIREMENTS 40)."""
+    error = InvalidToken("expiry", "it expired 5 s ago")
+    error.source = "query"
+
+    log_refused(handshake("token=a.b.c"), error)
+
+    (line,) = caplog.messages
+    assert line == (
+        "refused reason=credentials_invalid check=expiry source=query client=192.0.2.7:50000 "
+        "origin=None item='42' detail='it expired 5 s ago'"
+    )
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.parametrize("error", [DuplicateCredential("cookie"), OriginDenied("foreign")])
+def test_never_shows_a_query_or_a_cookie(
+    error: DuplicateCredential | OriginDenied, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Credentials travel there (REQUIREMENTS 20)."""
+    headers = [("Cookie", "session=s3cret"), ("Authorization", "Bearer s3cret")]
+
+    log_refused(handshake("token=s3cret", headers, subprotocols=["itemwire.token.s3cret"]), error)
+
+    assert "s3cret" not in caplog.text
+
+
+def test_an_attacker_cannot_write_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """Line breaks and terminal escapes of an item, an origin or a claim come out as escapes."""
+    connection = handshake(headers=[("Origin", "a\r\nb")], item_id="42\nauthenticated \x1b[2J")
+
+    log_refused(connection, InvalidToken("issuer", "iss is 'x\ny'"))
+
+    assert "\n" not in caplog.messages[0]
+    assert "\x1b" not in caplog.messages[0]
+
+
+@pytest.mark.parametrize("value", ["a" * 100_000, ["a" * 100_000], "\0" * 100_000])
+def test_cuts_what_a_caller_sends(value: object) -> None:
+    """One handshake cannot fill the log."""
+    assert len(quoted(value)) <= LOGGED_LENGTH + 1
+
+
+def test_a_connection_without_an_address_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    """A Unix socket has no client address."""
+    connection = handshake()
+    connection.scope["client"] = None
+
+    log_refused(connection, OriginDenied("foreign"))
+
+    assert "client=- " in caplog.messages[0]

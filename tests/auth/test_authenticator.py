@@ -1,0 +1,215 @@
+"""Tests of auth/authenticator.py: the order of all checks, and who wins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from auth.authenticator import Authenticator
+from auth.errors import (
+    AuthError,
+    DisagreeingCredentials,
+    DuplicateCredential,
+    InvalidToken,
+    MissingCredential,
+    OriginDenied,
+)
+from auth.origins import OriginPolicy
+from auth.principal import Principal
+from auth.testing import BAD_TOKENS, TokenFactory
+from auth.tokens import TokenVerifier
+from tests.auth.handshakes import Headers, handshake
+
+APP = "https://app.example.com"
+
+
+@pytest.fixture
+def authenticator(verifier: TokenVerifier) -> Authenticator:
+    """Give an authenticator that trusts the pages of one origin and its own."""
+    return Authenticator(verifier, OriginPolicy([APP, "self"], ["localhost"]))
+
+
+def authenticate(
+    authenticator: Authenticator, query: str = "", headers: Headers = (), *offered: str
+) -> Principal:
+    """Authenticate one handshake."""
+    return asyncio.run(authenticator.authenticate(handshake(query, headers, subprotocols=offered)))
+
+
+def cookie(token: str, *origins: str) -> list[tuple[str, str]]:
+    """Give the headers of a browser."""
+    return [("Cookie", f"session={token}"), *(("Origin", origin) for origin in origins)]
+
+
+@pytest.mark.parametrize("source", ["authorization", "subprotocol", "query", "cookie"])
+def test_takes_a_credential_from_each_source(
+    source: str,
+    authenticator: Authenticator,
+    factory: TokenFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The accepted twin of every refusal below, with one line in the log (REQUIREMENTS 104)."""
+    token = factory.good()
+    connection = {
+        "authorization": handshake(headers=[("Authorization", f"Bearer {token}")]),
+        "subprotocol": handshake(subprotocols=[f"itemwire.token.{token}"]),
+        "query": handshake(f"token={token}"),
+        "cookie": handshake(headers=cookie(token, APP)),
+    }[source]
+
+    with caplog.at_level(logging.INFO, "itemwire.auth"):
+        principal = asyncio.run(authenticator.authenticate(connection))
+
+    assert principal.subject == "alice"
+    (record,) = caplog.records
+    assert record.getMessage().startswith("authenticated ")
+    assert f"source={source}" in record.getMessage()
+    assert token not in record.getMessage()
+
+
+def test_refuses_who_presents_nothing(authenticator: Authenticator) -> None:
+    """No credential is not a bad one: the client may know what to do."""
+    with pytest.raises(MissingCredential):
+        authenticate(authenticator, "since=1", [("Authorization", "Basic YTpi")])
+
+
+@pytest.mark.parametrize("query", ["token=", "token"])
+def test_an_empty_credential_is_a_bad_one(query: str, authenticator: Authenticator) -> None:
+    """It was presented, so something else cannot stand in for it."""
+    with pytest.raises(InvalidToken):
+        authenticate(authenticator, query)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [(name, "query") for name in ("expired", "crit", "wrong_signature")]
+)
+def test_a_refusal_names_its_source(
+    name: str, source: str, authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """An operator sees which of the client's credentials was bad."""
+    with pytest.raises(InvalidToken) as refused:
+        authenticate(authenticator, f"token={BAD_TOKENS[name](factory)}")
+
+    assert refused.value.source == source
+
+
+@pytest.mark.parametrize("bad", ["query", "cookie"])
+def test_every_presented_credential_must_hold(
+    bad: str, authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """A good token does not carry a bad one in, whichever is looked at first (REQUIREMENTS 24)."""
+    good, expired = factory.good(), BAD_TOKENS["expired"](factory)
+    query, session = (expired, good) if bad == "query" else (good, expired)
+
+    assert authenticate(authenticator, f"token={good}", cookie(good, APP)).subject == "alice"
+    with pytest.raises(InvalidToken) as refused:
+        authenticate(authenticator, f"token={query}", cookie(session, APP))
+    assert refused.value.source == bad
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"sub": "bob"}, id="subject"),
+        pytest.param({"sub": "Alice"}, id="subject-case"),
+        pytest.param({"sub": "bob", "scope": "admin"}, id="more-rights"),
+    ],
+)
+def test_two_sources_must_name_one_caller(
+    other: dict[str, object], authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """A cookie of one user and a token of another: none of them is preferred (REQUIREMENTS 17)."""
+    ours, theirs = factory.good(), factory.good(**other)
+
+    with pytest.raises(DisagreeingCredentials):
+        authenticate(authenticator, f"token={ours}", cookie(theirs, APP))
+
+
+def test_the_first_source_wins(authenticator: Authenticator, factory: TokenFactory) -> None:
+    """Of two credentials of one caller, the first in the table says what it may do."""
+    first, second = factory.good(jti="1", scope=""), factory.good(jti="2")
+
+    principal = authenticate(
+        authenticator, f"token={second}", [("Authorization", f"Bearer {first}")]
+    )
+
+    assert principal.token_id == "1"
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        pytest.param(["https://evil.test"], id="foreign"),
+        pytest.param(["null"], id="null"),
+        pytest.param([""], id="empty"),
+        pytest.param([APP, APP], id="repeated"),
+        pytest.param([f"{APP}, https://evil.test"], id="joined-by-comma"),
+        pytest.param([f"{APP}.evil.test"], id="prefix"),
+    ],
+)
+def test_a_foreign_page_cannot_use_the_cookie(
+    origins: list[str], authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """Cross-site WebSocket hijacking (CWE-1385), whatever else is presented (REQUIREMENTS 13)."""
+    token = factory.good()
+
+    with pytest.raises(OriginDenied):
+        authenticate(authenticator, headers=cookie(token, *origins))
+    with pytest.raises(OriginDenied):
+        authenticate(authenticator, f"token={token}", cookie(token, *origins))
+    with pytest.raises(OriginDenied):
+        authenticate(authenticator, headers=cookie("garbage", *origins))
+    assert authenticate(authenticator, headers=cookie(token, APP)).subject == "alice"
+
+
+def test_a_foreign_page_may_use_a_token(
+    authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """A token in the query was put there by the page: it is no browser's reflex."""
+    headers = [("Origin", "https://evil.test")]
+
+    assert authenticate(authenticator, f"token={factory.good()}", headers).subject == "alice"
+
+
+def test_a_cookie_without_origin_is_no_browser(
+    authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """Every browser sends Origin with a handshake; scripts and tests do not."""
+    assert authenticate(authenticator, headers=cookie(factory.good())).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "allowed"),
+    [
+        pytest.param(["localhost:8000"], True, id="own"),
+        pytest.param(["evil.test:8000"], False, id="rebound"),
+        pytest.param([], False, id="none"),
+        pytest.param(["localhost:8000", "localhost:8000"], False, id="two"),
+    ],
+)
+def test_own_pages_need_a_host_that_is_ours(
+    hosts: list[str], allowed: bool, authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """DNS rebinding makes a foreign page same-origin, but not its name ours (REQUIREMENTS 16)."""
+    origin = f"http://{hosts[0]}" if hosts else "http://localhost:8000"
+    headers = [*cookie(factory.good(), origin), *(("Host", host) for host in hosts)]
+
+    outcome: Principal | AuthError
+    try:
+        outcome = authenticate(authenticator, headers=headers)
+    except AuthError as error:
+        outcome = error
+
+    assert isinstance(outcome, Principal if allowed else OriginDenied)
+
+
+def test_two_session_cookies_are_refused(
+    authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """A neighbouring subdomain can plant a second one; the last is not the right one."""
+    headers = [("Cookie", f"session={factory.good()}; session={factory.good()}"), ("Origin", APP)]
+
+    with pytest.raises(DuplicateCredential):
+        authenticate(authenticator, headers=headers)

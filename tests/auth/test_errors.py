@@ -1,0 +1,36 @@
+"""Tests of auth/errors.py: what a client may learn of each reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from auth import errors
+from auth.errors import AuthError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        pytest.param(errors.MissingCredential("m"), "credentials_missing", 401, id="missing"),
+        pytest.param(errors.DuplicateCredential("query"), "credentials_invalid", 401, id="twice"),
+        pytest.param(errors.DisagreeingCredentials("m"), "credentials_invalid", 401, id="disagree"),
+        pytest.param(errors.InvalidToken("expiry", "m"), "credentials_invalid", 401, id="token"),
+        pytest.param(errors.OriginDenied("m"), "origin_denied", 403, id="origin"),
+        pytest.param(errors.ScopeMissing("m"), "scope_missing", 403, id="scope"),
+        pytest.param(errors.Forbidden("m"), "forbidden", 403, id="forbidden"),
+        pytest.param(errors.Unauthenticated("m"), "credentials_invalid", 401, id="base-401"),
+        pytest.param(errors.NotAllowed("m"), "forbidden", 403, id="base-403"),
+        pytest.param(AuthError("m"), "forbidden", 403, id="base"),
+    ],
+)
+def test_has_a_stable_public_code(error: AuthError, code: str, status: int) -> None:
+    """Clients act on codes; every fault of a credential shares one (REQUIREMENTS 40)."""
+    assert (error.code, error.status) == (code, status)
+
+
+def test_a_token_error_names_the_check() -> None:
+    """The operator's log says which check failed; the client's code does not."""
+    error = errors.InvalidToken("expiry", "it expired 5 s ago")
+
+    assert error.check == "expiry"
+    assert str(error) == "it expired 5 s ago"

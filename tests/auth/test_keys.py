@@ -1,0 +1,218 @@
+"""Tests of auth/keys.py: which keys a server starts with, and which it finds for a token."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import traceback
+from pathlib import Path
+
+import pytest
+
+from auth.errors import KeyProblem
+from auth.keys import (
+    ALGORITHMS,
+    JWK,
+    keys_from_file,
+)
+from auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
+from tests.auth.conftest import KeysFile
+from tests.auth.test_weak_keys import roca_prime_shape
+
+SYMMETRIC = [name for name, (kty, _) in ALGORITHMS.items() if kty == "oct"]
+ASYMMETRIC = [name for name in ALGORITHMS if name not in SYMMETRIC]
+PEM = public_pem(signing_key("RS256"))
+SSH = public_pem(signing_key("RS256"))
+EC_JWK = public_jwk(signing_key("ES256", "ec"))
+RSA_JWK = public_jwk(signing_key("RS256", "rsa"))
+OCT_JWK = private_jwk(signing_key("HS256", "oct"))
+OKP_JWK = public_jwk(signing_key("EdDSA", "okp"))
+
+
+def rsa_jwk(modulus: int, exponent: int) -> JWK:
+    """Write an RSA key that no generator would make."""
+    size = (modulus.bit_length() + 7) // 8
+    return {
+        "kty": "RSA",
+        "n": encode(modulus.to_bytes(size, "big")),
+        "e": encode(exponent.to_bytes(4, "big")),
+    }
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_loads_each_algorithm(algorithm: str, keys_file: KeysFile) -> None:
+    """Every algorithm of the product verifies what it signed, and nothing that was changed."""
+    key = signing_key(algorithm, "a")
+    jwk = private_jwk(key) if algorithm in SYMMETRIC else public_jwk(key)
+
+    found = keys_from_file(keys_file(jwk)).find("a")
+
+    assert found is not None
+    assert found.algorithm == algorithm
+    assert found.verifies(b"message", key.sign(b"message"))
+    assert not found.verifies(b"massage", key.sign(b"message"))
+    assert not found.verifies(b"message", b"")
+
+
+@pytest.mark.parametrize(
+    ("made_as", "algorithm"),
+    [
+        pytest.param("RS512", "RS256", id="RSA"),
+        pytest.param("HS512", "HS256", id="oct"),
+        pytest.param("ES256", "ES256", id="P-256"),
+        pytest.param("ES384", "ES384", id="P-384"),
+        pytest.param("ES512", "ES512", id="P-521"),
+        pytest.param("EdDSA", "EdDSA", id="Ed25519"),
+    ],
+)
+def test_derives_a_missing_alg(made_as: str, algorithm: str, keys_file: KeysFile) -> None:
+    """A key without `alg` has one algorithm all the same (RFC 8725 section 3.1)."""
+    jwk = private_jwk(signing_key(made_as, "a"))
+    del jwk["alg"]
+
+    found = keys_from_file(keys_file(jwk)).find("a")
+
+    assert found is not None
+    assert found.algorithm == algorithm
+
+
+@pytest.mark.parametrize("algorithm", ASYMMETRIC)
+def test_verifies_with_the_public_half_of_a_private_key(
+    algorithm: str, keys_file: KeysFile
+) -> None:
+    """One file may serve minting and verifying; the verifier keeps no private key."""
+    key = signing_key(algorithm, "a")
+
+    found = keys_from_file(keys_file(private_jwk(key))).find("a")
+
+    assert found == key.verification_key()
+    assert not hasattr(found.key, "sign")
+
+
+@pytest.mark.parametrize("kid", ["b", "A", "a ", "", "../a", "a\0"])
+def test_finds_a_key_by_its_exact_name_only(kid: str, keys_file: KeysFile) -> None:
+    """A name that is not there falls back to nothing, not even to an only key (REQUIREMENTS 34)."""
+    keys = keys_from_file(keys_file(public_jwk(signing_key("ES256", "a"))))
+
+    assert keys.find("a") is not None
+    assert keys.find(kid) is None
+
+
+def test_a_token_without_kid_means_the_only_key(keys_file: KeysFile) -> None:
+    """With one key there is nothing to guess; with two there is."""
+    one = keys_from_file(keys_file(EC_JWK))
+    two = keys_from_file(keys_file(EC_JWK, RSA_JWK))
+
+    assert one.find(None) is one.find("ec") is not None
+    assert two.find(None) is None
+    assert two.find("rsa") is not None
+
+
+def test_rotation_ends_when_the_old_key_is_removed(keys_file: KeysFile) -> None:
+    """Old and new verify side by side until the old is taken out (REQUIREMENTS 47)."""
+    both = keys_from_file(keys_file(EC_JWK, RSA_JWK))
+    later = keys_from_file(keys_file(RSA_JWK))
+
+    assert both.find("ec") is not None
+    assert both.find("rsa") is not None
+    assert later.find("ec") is None
+
+
+REFUSED_JWKS: dict[str, tuple[list[JWK], str]] = {
+    "use_enc": ([EC_JWK | {"use": "enc"}], "use"),
+    "use_null": ([EC_JWK | {"use": None}], "use"),
+    "key_ops_without_verify": ([EC_JWK | {"key_ops": ["sign"]}], "key_ops"),
+    "key_ops_text": ([EC_JWK | {"key_ops": "verify"}], "key_ops"),
+    "alg_none": ([OCT_JWK | {"alg": "none"}], "alg"),
+    "alg_of_another_type": ([EC_JWK | {"alg": "HS256"}], "alg"),
+    "alg_of_another_curve": ([EC_JWK | {"alg": "ES384"}], "alg"),
+    "alg_for_encryption": ([RSA_JWK | {"alg": "RSA-OAEP"}], "alg"),
+    "alg_list": ([RSA_JWK | {"alg": ["RS256"]}], "alg"),
+    "alg_null": ([RSA_JWK | {"alg": None}], "alg"),
+    "secp256k1": ([EC_JWK | {"crv": "secp256k1", "alg": "ES256K"}], "supported type"),
+    "ed448": ([OKP_JWK | {"crv": "Ed448"}], "supported type"),
+    "curve_missing": ([{k: v for k, v in EC_JWK.items() if k != "crv"}], "supported type"),
+    "kty_missing": ([{"k": OCT_JWK["k"]}], "supported type"),
+    "kty_list": ([OCT_JWK | {"kty": ["oct"]}], "supported type"),
+    "kid_number": ([EC_JWK | {"kid": 1}], "kid"),
+    "kid_empty": ([EC_JWK | {"kid": ""}], "kid"),
+    "kid_null": ([EC_JWK | {"kid": None}], "kid"),
+    "kid_twice": ([EC_JWK, RSA_JWK | {"kid": "ec"}], "twice"),
+    "kid_missing_in_two": ([EC_JWK, {k: v for k, v in RSA_JWK.items() if k != "kid"}], "no kid"),
+    "secret_beside_public_key": ([OCT_JWK, EC_JWK], "mixes"),
+    "point_off_curve": ([EC_JWK | {"x": EC_JWK["y"]}], "damaged"),
+    "point_too_short": ([EC_JWK | {"x": "AAAA"}], "damaged"),
+    "member_missing": ([{k: v for k, v in EC_JWK.items() if k != "y"}], "damaged"),
+    "k_missing": ([{"kty": "oct"}], "damaged"),
+    "k_number": ([{"kty": "oct", "k": 7}], "base64url"),
+    "k_not_base64url": ([{"kty": "oct", "k": "correct horse battery staple " * 9}], "base64url"),
+    "k_empty": ([{"kty": "oct", "k": ""}], "base64url"),
+    "k_short": ([{"kty": "oct", "k": encode(secrets.token_bytes(31))}], "too short"),
+    "k_short_for_hs384": (
+        [{"kty": "oct", "k": encode(secrets.token_bytes(47)), "alg": "HS384"}],
+        "too short",
+    ),
+    "k_short_for_hs512": (
+        [{"kty": "oct", "k": encode(secrets.token_bytes(63)), "alg": "HS512"}],
+        "too short",
+    ),
+    "k_is_a_public_key": ([{"kty": "oct", "k": encode(PEM)}], "public key"),
+    "k_is_the_example_of_the_rfc": (
+        [{"kty": "oct", "k": "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg"}],
+        "published",
+    ),
+    "rsa_short": ([rsa_jwk((1 << 2046) + 1, 65537)], "too short"),
+    "rsa_small_exponent": ([rsa_jwk((1 << 2047) + 1, 3)], "exponent"),
+    "rsa_roca": ([rsa_jwk(roca_prime_shape() * roca_prime_shape(), 65537)], "ROCA"),
+    "no_keys": ([], "at least one key"),
+}
+
+
+@pytest.mark.parametrize(
+    ("jwks", "why"), [pytest.param(*row, id=name) for name, row in REFUSED_JWKS.items()]
+)
+def test_refuses_to_start_with(jwks: list[JWK], why: str, keys_file: KeysFile) -> None:
+    """A weak, damaged or ambiguous key stops the start (REQUIREMENTS 42 to 48)."""
+    path = keys_file(*jwks)
+
+    with pytest.raises(KeyProblem, match=why) as refused:
+        keys_from_file(path)
+
+    assert_shows_no_key(refused.value, jwks)
+
+
+def assert_shows_no_key(problem: BaseException, jwks: list[JWK]) -> None:
+    """Look through a problem as a traceback would show it, causes included."""
+    shown = "".join(traceback.format_exception(problem))
+    members = [value for jwk in jwks for value in dict(jwk).values()]
+
+    assert not any(str(value) in shown for value in members if len(str(value)) > 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        pytest.param("", "not JSON", id="empty"),
+        pytest.param("{", "not JSON", id="half"),
+        pytest.param(json.dumps([EC_JWK]), "not an object", id="list"),
+        pytest.param(json.dumps(EC_JWK), "JWK Set", id="one-jwk"),
+        pytest.param('{"keys": ["a"]}', "not a JSON object", id="key-is-text"),
+        pytest.param('{"keys": {}}', "JWK Set", id="keys-object"),
+        pytest.param('{"keys": [], "keys": []}', "twice", id="name-twice"),
+        pytest.param(PEM.decode(), "not JSON", id="pem"),
+        pytest.param('{"keys":' + "[" * 5000, "nested", id="deep"),
+    ],
+)
+def test_refuses_a_file_that_is_no_set(text: str, why: str, tmp_path: Path) -> None:
+    """The message says what the file must be, for whoever reads it at three in the morning."""
+    path = tmp_path / "keys.json"
+    path.write_text(text)
+
+    with pytest.raises(KeyProblem, match=why):
+        keys_from_file(path)
+
+
+def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """A missing file is a key problem with the path in it, not a traceback."""
+    with pytest.raises(KeyProblem, match=r"absent\.json"):
+        keys_from_file(tmp_path / "absent.json")

@@ -1,0 +1,31 @@
+"""Tests of auth/principal.py."""
+
+from __future__ import annotations
+
+from auth.principal import Grant, Principal
+from auth.scopes import Action, ScopeSet
+
+
+def test_two_issuers_make_two_identities() -> None:
+    """The same subject of another issuer is another person (REQUIREMENTS 55)."""
+    ours = Principal("https://a.test", "alice", ScopeSet(), 0)
+    theirs = Principal("https://b.test", "alice", ScopeSet(), 0)
+
+    assert ours.identity != theirs.identity
+    assert ours.identity == Principal("https://a.test", "alice", ScopeSet(), 99).identity
+
+
+def test_does_not_show_its_claims() -> None:
+    """Claims may hold private data; a principal ends up in logs."""
+    principal = Principal(None, "alice", ScopeSet(), 0, claims={"email": "alice@example.com"})
+
+    assert "example.com" not in repr(principal)
+
+
+def test_a_grant_allows_what_it_lists() -> None:
+    """A grant is one item's rights, whatever the principal may do elsewhere."""
+    principal = Principal(None, "alice", ScopeSet.of_claims("items:publish"), 0)
+    grant = Grant(principal, "42", frozenset({Action.SUBSCRIBE}))
+
+    assert grant.allows(Action.SUBSCRIBE)
+    assert not grant.allows(Action.PUBLISH)

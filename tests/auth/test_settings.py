@@ -1,0 +1,147 @@
+"""Tests of auth/settings.py: what operators write, and what they are told when it will not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from auth.errors import KeyProblem
+from auth.issuing import mint, new_secret
+from auth.keys import signing_key_from_secret
+from auth.settings import AuthSettings, build_authenticator
+from auth.testing import public_jwk, signing_key
+from tests.auth.conftest import KeysFile
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of the machine out."""
+    for name in AuthSettings.model_fields:
+        monkeypatch.delenv(f"ITEMWIRE_{name.upper()}", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        pytest.param("", (), id="none"),
+        pytest.param("a", ("a",), id="one"),
+        pytest.param("a,b", ("a", "b"), id="two"),
+        pytest.param(" a , b ,", ("a", "b"), id="spaces-and-a-last-comma"),
+        pytest.param('["a"]', ('["a"]',), id="not-json"),
+    ],
+)
+@pytest.mark.parametrize("name", ["audience", "token_types", "allowed_origins", "allowed_hosts"])
+def test_reads_lists_from_the_environment(
+    name: str, text: str, entries: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list is written with commas; an empty origin list means no page, not the default."""
+    monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", text)
+
+    assert getattr(AuthSettings(), name) == entries
+
+
+def test_takes_lists_in_code() -> None:
+    """An application that builds settings itself passes lists."""
+    assert AuthSettings(audience=["a", "b"]).audience == ("a", "b")
+
+
+def test_has_safe_defaults() -> None:
+    """Nobody has to know a setting to be safe."""
+    settings = AuthSettings()
+
+    assert settings.allowed_origins == ("self",)
+    assert settings.leeway == 0
+    assert settings.max_token_lifetime == 30 * 24 * 3600
+    assert settings.max_token_length == 8192
+    assert all(field.description for field in AuthSettings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("leeway", "61", id="leeway-long"),
+        pytest.param("leeway", "-1", id="leeway-negative"),
+        pytest.param("leeway", "nan", id="leeway-nan"),
+        pytest.param("max_token_lifetime", "0", id="no-lifetime"),
+        pytest.param("max_token_length", "0", id="no-length"),
+        pytest.param("issuer", "", id="empty-issuer"),
+        pytest.param("cookie_name", "a b", id="cookie-name-with-space"),
+        pytest.param("cookie_name", "a\n", id="cookie-name-with-line-break"),
+        pytest.param("cookie_name", "", id="empty-cookie-name"),
+    ],
+)
+def test_refuses_a_value(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that would weaken or break the checks stops the start."""
+    monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", value)
+
+    with pytest.raises(ValidationError):
+        AuthSettings()
+
+
+def test_refuses_two_sources_of_keys_without_showing_the_secret() -> None:
+    """Which one verifies would be a guess; the error is printed, so it must not hold the secret."""
+    secret = new_secret()
+
+    with pytest.raises(ValidationError, match="unset one") as refused:
+        AuthSettings(secret=SecretStr(secret), keys_file=Path("keys.json"))
+
+    assert secret not in str(refused.value)
+    assert secret not in repr(AuthSettings(secret=SecretStr(secret)))
+
+
+def test_refuses_to_start_without_a_key() -> None:
+    """The message says what to do, for this is the first one that everybody sees."""
+    with pytest.raises(KeyProblem, match=r"ITEMWIRE_SECRET.*ITEMWIRE_KEYS_FILE.*itemwire dev"):
+        build_authenticator(AuthSettings())
+
+
+def test_refuses_to_start_with_a_bad_origin() -> None:
+    """A typing error in the list is seen at the start, not by the first browser."""
+    settings = AuthSettings(secret=SecretStr(new_secret()), allowed_origins=("*",))
+
+    with pytest.raises(ValueError, match="allowed origin"):
+        build_authenticator(settings)
+
+
+def test_builds_an_authenticator_from_a_secret() -> None:
+    """All rules arrive where they are applied: a token that meets them is accepted."""
+    secret = new_secret()
+    settings = AuthSettings(
+        secret=SecretStr(secret),
+        issuer="https://issuer.test",
+        audience=("us",),
+        token_types=("at+jwt",),
+        cookie_name="__Host-session",
+    )
+    token = mint(
+        signing_key_from_secret(secret),
+        subject="alice",
+        lifetime=60,
+        issuer="https://issuer.test",
+        audience="us",
+        token_type="at+jwt",
+    )
+
+    authenticator = build_authenticator(settings)
+
+    assert authenticator.verifier.verify(token).subject == "alice"
+    assert authenticator.cookie_name == "__Host-session"
+
+
+def test_builds_an_authenticator_from_a_keys_file(keys_file: KeysFile) -> None:
+    """The other source of keys works the same."""
+    key = signing_key("ES256", "a")
+
+    authenticator = build_authenticator(AuthSettings(keys_file=keys_file(public_jwk(key))))
+
+    token = mint(key, subject="alice", lifetime=60)
+    assert authenticator.verifier.verify(token).subject == "alice"
+
+
+def test_reads_its_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ITEMWIRE_SECRET is the name that others rely on."""
+    monkeypatch.setenv("ITEMWIRE_SECRET", secret := new_secret())
+
+    assert AuthSettings().secret == SecretStr(secret)

@@ -1,0 +1,67 @@
+"""Tests of auth/weak_keys.py: keys that anybody could guess or compute."""
+
+from __future__ import annotations
+
+import base64
+import math
+import secrets
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from auth.testing import signing_key
+from auth.weak_keys import WELL_KNOWN_SECRETS, is_roca, is_well_known
+
+# M of the paper for keys of 2048 bits: the product of the first 126 primes, 2 to 701.
+PRIMES = [n for n in range(2, 702) if all(n % d for d in range(2, math.isqrt(n) + 1))]
+M = math.prod(PRIMES)
+
+
+def roca_prime_shape() -> int:
+    """Make a number of the form k·M + (65537**a mod M), as Infineon's RSALib made its primes."""
+    return (1 << 60 | secrets.randbits(60)) * M + pow(65537, secrets.randbits(200), M)
+
+
+def test_the_paper_counts_126_primes() -> None:
+    """The test's own M is the paper's (Nemec et al., section 2.1)."""
+    assert len(PRIMES) == 126
+
+
+def test_recognises_moduli_made_by_rsalib() -> None:
+    """Such a modulus of 2048 bits can be factored at a cost that pays (CVE-2017-15361)."""
+    modulus = roca_prime_shape() * roca_prime_shape()
+
+    assert is_roca(modulus)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_accepts_ordinary_moduli(name: str) -> None:
+    """A false alarm would keep a good server from starting; its chance is below 2**-25."""
+    key = signing_key("RS256", name).key
+    assert isinstance(key, RSAPrivateKey)
+
+    assert not is_roca(key.public_key().public_numbers().n)
+
+
+def test_fingerprint_is_rare_by_chance() -> None:
+    """The primes are many enough: 65537 generates few of the residues of their product."""
+    odd = [p for p in PRIMES if 2 < p < 168]
+    chance = math.prod(len({pow(65537, a, p) for a in range(p)}) / (p - 1) for p in odd)
+
+    assert chance < 2**-25
+
+
+@pytest.mark.parametrize("secret", sorted(WELL_KNOWN_SECRETS))
+def test_lists_only_secrets_that_pass_the_length_check(secret: str) -> None:
+    """A shorter one is refused anyway: a row that never matters is clutter."""
+    assert len(secret) >= 32
+    assert is_well_known(secret.encode())
+
+
+def test_recognises_a_secret_written_as_jwk() -> None:
+    """The RFC's own example key is public in either spelling."""
+    example = "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg"
+    decoded = base64.urlsafe_b64decode(example + "=")
+
+    assert is_well_known(decoded)
+    assert not is_well_known(decoded[::-1])
