@@ -1,0 +1,97 @@
+"""Every way the server ends a connection: one row a reason, read by all that tell of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Retry(StrEnum):
+    """What a client should do after the close."""
+
+    NEVER = "never"
+    TOKEN = "token"  # noqa: S105 - a verdict, not a secret
+    LATER = "later"
+    NOW = "now"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReason:
+    """A stable word for why a connection ended, and what follows from it.
+
+    `code` is the WebSocket close code (RFC 6455 section 7.4), `status` the HTTP status of the
+    same refusal where handshakes are denied instead of closed.
+    """
+
+    reason: str
+    code: int
+    retry: Retry
+    status: int
+    meaning: str
+
+
+def _row(reason: str, code: int, retry: Retry, status: int, meaning: str) -> CloseReason:
+    return CloseReason(reason, code, retry, status, meaning)
+
+
+CREDENTIALS_MISSING: Final = _row(
+    "credentials_missing", 1008, Retry.TOKEN, 401, "No credential was presented."
+)
+CREDENTIALS_INVALID: Final = _row(
+    "credentials_invalid", 1008, Retry.TOKEN, 401, "A credential was presented and not accepted."
+)
+TOKEN_EXPIRED: Final = _row(
+    "token_expired", 1008, Retry.TOKEN, 401, "The token expired while the socket was open."
+)
+ORIGIN_DENIED: Final = _row(
+    "origin_denied", 1008, Retry.NEVER, 403, "The session cookie came from a foreign web origin."
+)
+FORBIDDEN: Final = _row(
+    "forbidden", 1008, Retry.NEVER, 403, "The caller may not do this with this item."
+)
+SCOPE_MISSING: Final = _row(
+    "scope_missing", 1008, Retry.NEVER, 403, "The token does not carry the right for this action."
+)
+ITEM_INVALID: Final = _row(
+    "item_invalid", 1008, Retry.NEVER, 403, "The item id is not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"
+)
+QUERY_INVALID: Final = _row(
+    "query_invalid", 1008, Retry.NEVER, 403, "A query parameter has a value that is not allowed."
+)
+RATE_LIMITED: Final = _row(
+    "rate_limited", 1008, Retry.LATER, 429, "The caller asked too often; try again later."
+)
+SLOW_CONSUMER: Final = _row(
+    "slow_consumer", 1008, Retry.NOW, 403, "The client did not read what was sent to it."
+)
+PAYLOAD_INVALID: Final = _row(
+    "payload_invalid", 1007, Retry.NEVER, 403, "A frame was not what its type promises."
+)
+MESSAGE_TOO_BIG: Final = _row(
+    "message_too_big", 1009, Retry.NEVER, 403, "A message was larger than max_message_bytes."
+)
+INTERNAL: Final = _row("internal", 1011, Retry.LATER, 500, "The server failed; its log says how.")
+DRAINING: Final = _row(
+    "draining", 1012, Retry.NOW, 503, "The server is going away; another may be there."
+)
+OVERLOADED: Final = _row("overloaded", 1013, Retry.LATER, 503, "The server cannot take this now.")
+
+CLOSE_REASONS: Final[dict[str, CloseReason]] = {
+    row.reason: row
+    for row in (
+        CREDENTIALS_MISSING,
+        CREDENTIALS_INVALID,
+        TOKEN_EXPIRED,
+        ORIGIN_DENIED,
+        FORBIDDEN,
+        SCOPE_MISSING,
+        ITEM_INVALID,
+        QUERY_INVALID,
+        RATE_LIMITED,
+        SLOW_CONSUMER,
+        PAYLOAD_INVALID,
+        MESSAGE_TOO_BIG,
+        INTERNAL,
+        DRAINING,
+        OVERLOADED,
+    )
+}

@@ -1,0 +1,1 @@
+"""The classes uvicorn speaks HTTP and WebSocket with, and what a later fast path builds on."""

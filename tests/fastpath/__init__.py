@@ -1,0 +1,1 @@
+"""Tests of the protocol classes, on a real server."""

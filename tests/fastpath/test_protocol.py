@@ -1,0 +1,260 @@
+"""What our WebSocket class says where uvicorn's is silent, wordy, or waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from httptools import HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Opcode
+from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
+
+from tests.fastpath.served import (
+    MAX_MESSAGE_BYTES,
+    Site,
+    close_frame,
+    dial,
+    frame,
+    head,
+    read_all,
+    read_until,
+    serving,
+    upgrade,
+)
+
+LOOPS = ["asyncio", "uvloop"]
+RELIED_ON = [
+    pytest.param(
+        lambda config: HttpToolsProtocol(config, ServerState(), {}),
+        "data_received on_headers_complete on_message_complete send_400_response _should_upgrade"
+        " headers parser cycle transport loop logger server_state",
+        id="uvicorn http",
+    ),
+    pytest.param(
+        lambda config: WebSocketsSansIOProtocol(config, ServerState(), {}),
+        "connection_made connection_lost eof_received data_received handle_parser_exception"
+        " send_receive_event_to_app keepalive_timeout stop_keepalive send shutdown conn queue"
+        " frames curr_msg_data_type writable transport loop close_timer close_timeout close_sent"
+        " handshake_initiated handshake_complete default_headers",
+        id="uvicorn websocket",
+    ),
+    pytest.param(
+        lambda _: ServerProtocol(),
+        "parse accept reject fail send_close handshake_exc eof_sent close_sent state reader debug"
+        " logger available_extensions max_message_size max_fragment_size data_to_send",
+        id="websockets protocol",
+    ),
+    pytest.param(lambda _: StreamReader(), "read_line", id="websockets reader"),
+    pytest.param(lambda _: HttpRequestParser, "get_http_version", id="httptools parser"),
+]
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Run our classes, on each event loop."""
+    with serving(loop=request.param) as site:
+        yield site
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    """Name each event loop, for tests with a server of their own."""
+    return str(request.param)
+
+
+def test_uvicorn_is_the_version_the_overrides_were_written_for() -> None:
+    """Each override rests on internals: the new code is read before the pin moves."""
+    assert uvicorn.__version__.startswith("0.54.")
+
+
+@pytest.mark.parametrize(("build", "names"), RELIED_ON)
+def test_the_internals_relied_on_are_there(build: object, names: str) -> None:
+    """An override of what is gone would repair nothing, in silence."""
+
+    async def missing() -> list[str]:  # uvicorn's classes want a loop
+        assert callable(build)
+        instance = build(uvicorn.Config(serving))
+        return [name for name in names.split() if not hasattr(instance, name)]
+
+    assert asyncio.run(missing()) == []
+
+
+FAULTS = [
+    pytest.param(b"\x81\xff" + (1 << 40).to_bytes(8, "big"), 1009, "message_too_big", id="huge"),
+    pytest.param(
+        frame(Opcode.TEXT, bytes(MAX_MESSAGE_BYTES), fin=False) + frame(Opcode.CONT, b"a"),
+        1009,
+        "message_too_big",
+        id="one byte over in fragments",
+    ),
+    pytest.param(frame(Opcode.TEXT, b"\xff"), 1007, "payload_invalid", id="not UTF-8"),
+    pytest.param(
+        frame(Opcode.TEXT, b"\xc3", fin=False) + frame(Opcode.CONT, b"a"),
+        1007,
+        "payload_invalid",
+        id="not UTF-8 in fragments",
+    ),
+    pytest.param(
+        frame(Opcode.TEXT, b"\xff") + frame(Opcode.TEXT, b"a"),
+        1007,
+        "payload_invalid",
+        id="more behind the fault",
+    ),
+    pytest.param(
+        frame(Opcode.CLOSE, b"\x03\xe8\xff"), 1007, "payload_invalid", id="reason not UTF-8"
+    ),
+    pytest.param(b"\x81\x01a", 1002, "", id="not masked"),
+    pytest.param(b"\x83\x80" + bytes(4), 1002, "", id="reserved opcode"),
+]
+
+
+@pytest.mark.parametrize(("data", "code", "reason"), FAULTS)
+def test_a_fault_closes_with_a_word_of_the_registry(
+    site: Site, data: bytes, code: int, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Clients act on the reason, so it is a stable word; a stranger's fault is no stack trace."""
+    with upgrade(site) as client:
+        client.sendall(data)
+        answer = read_all(client)
+
+    assert answer == close_frame(code, reason)
+    assert site.events.get(timeout=5) == (code, reason)
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+@pytest.mark.parametrize("data", [b"\x81\x01a", frame(Opcode.TEXT, b"\xff")], ids=["rude", "late"])
+def test_nothing_follows_the_close_of_the_application(site: Site, data: bytes) -> None:
+    """Whatever a refused peer sends then, the close frame was the last word."""
+    with upgrade(site) as client:
+        client.sendall(frame(Opcode.TEXT, b"close 4000 enough"))
+        first = read_until(client, b"enough")
+        client.sendall(data + frame(Opcode.CLOSE, b"\x0f\xa0"))
+        rest = read_all(client)
+
+    assert first + rest == close_frame(4000, "enough")
+    assert site.events.get(timeout=5) == (4000, "enough")
+
+
+@pytest.mark.parametrize(
+    ("data", "echo"),
+    [
+        pytest.param(
+            frame(Opcode.BINARY, bytes(MAX_MESSAGE_BYTES)), bytes(MAX_MESSAGE_BYTES), id="largest"
+        ),
+        pytest.param(
+            frame(Opcode.TEXT, b"\xc3", fin=False) + frame(Opcode.CONT, b"\xa4"),
+            "ä".encode(),
+            id="a character in two fragments",
+        ),
+    ],
+)
+def test_what_is_just_right_is_echoed(site: Site, data: bytes, echo: bytes) -> None:
+    """The limits refuse nothing they should let through."""
+    with upgrade(site) as client:
+        client.sendall(data)
+        read_until(client, echo)
+        client.sendall(frame(Opcode.CLOSE, b"\x03\xe8"))
+        answer = read_all(client)
+
+    assert answer == close_frame(1000)
+    assert site.events.get(timeout=5) == (1000, "")
+
+
+def test_a_client_that_is_still_sending_gets_the_close_frame(site: Site) -> None:
+    """A reset would overtake it: asyncio's streams drop what they have read by then."""
+    size = 8 << 20
+
+    async def send_on() -> bytes:
+        reader, writer = await asyncio.open_connection(*site.address)
+        writer.write(head())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x82\xff" + size.to_bytes(8, "big") + bytes(4 + size))
+        await writer.drain()
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    answer = asyncio.run(send_on())
+
+    assert answer == close_frame(1009, "message_too_big")
+    assert site.events.get(timeout=5) == (1009, "message_too_big")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x81\x01a", id="not masked"),
+        pytest.param(frame(Opcode.CLOSE, b"\x03\xe8"), id="close"),
+    ],
+)
+def test_a_fault_ahead_of_the_handshake_is_a_bad_request(
+    loop: str, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No close frame can be sent before the 101, and the application must hear no error of ours."""
+    with serving(loop=loop) as site, dial(site, head("/slow")) as client:
+        assert site.events.get(timeout=5) == "asked"
+        client.sendall(data)
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert all(record.levelname != "ERROR" for record in caplog.records)
+
+
+def test_a_good_frame_ahead_of_the_handshake_is_read(loop: str) -> None:
+    """Some clients do not wait for the 101; what they send is not lost."""
+    with serving(loop=loop) as site, dial(site, head("/slow")) as client:
+        assert site.events.get(timeout=5) == "asked"
+        client.sendall(frame(Opcode.TEXT, b"early"))
+        site.proceed.set()
+        answer = read_until(client, b"early")
+
+    assert answer.startswith(b"HTTP/1.1 101 ")
+
+
+def test_a_denial_logs_no_error(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """Uvicorn calls a denial an unfinished handshake, once for each refused client."""
+    with dial(site, head("/deny")) as client:
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert answer.endswith(b"\r\n\r\nno")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_an_application_that_does_not_answer_is_an_error(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is silenced for a denial is still told where it is true."""
+    with dial(site, head("/silent")) as client:
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert "without completing handshake" in caplog.text
+
+
+def test_says_draining_at_shutdown(loop: str) -> None:
+    """The reason tells clients to come back, perhaps to another server."""
+    with serving(loop=loop) as site, upgrade(site) as client:
+        site.server.should_exit = True
+        answer = read_all(client)
+
+    assert answer == close_frame(1012, "draining")
+
+
+def test_a_peer_that_closed_first_does_not_stop_the_drain(loop: str) -> None:
+    """A stuck peer's own close made uvicorn raise InvalidState and forget all other sockets."""
+    with serving(loop=loop, patience=2.0) as site, upgrade(site, "/hold") as stuck:
+        assert site.events.get(timeout=5) == "full"
+        stuck.sendall(frame(Opcode.CLOSE, b"\x03\xe8"))
+        assert site.events.get(timeout=5) == "done"
+        with upgrade(site) as client:
+            site.server.should_exit = True
+            answer = read_all(client)
+
+    assert answer == close_frame(1012, "draining")

@@ -1,0 +1,100 @@
+"""Peers that do not read: each is gone in bounded time, and a slow one is told why."""
+
+from __future__ import annotations
+
+import queue
+import socket
+from typing import Any
+
+import pytest
+from uvicorn.protocols.utils import ClientDisconnected
+from websockets.frames import Opcode
+
+from tests.fastpath.served import close_frame, frame, read_all, read_until, serving, upgrade
+
+PING_BYTES = 6
+
+
+def _pings(interval: float, timeout: float) -> dict[str, Any]:
+    return {"ws_ping_interval": interval, "ws_ping_timeout": timeout}
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> str:
+    """Name each event loop: their transports differ in what closing means."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize("path", ["/return", "/shed"])
+def test_a_stuck_peer_is_cut_when_its_time_is_up(loop: str, path: str) -> None:
+    """A transport's own close waits for the peer to read: a stranger could keep us waiting."""
+    with serving(loop=loop) as site, upgrade(site, path):
+        assert site.events.get(timeout=5) == "full"
+
+        site.lost.get(timeout=5)
+
+
+def test_a_stuck_peer_that_ended_its_own_side_is_cut(loop: str) -> None:
+    """At the end of input the transport closes by itself, and would wait as well."""
+    with serving(loop=loop) as site, upgrade(site, "/hold") as client:
+        assert site.events.get(timeout=5) == "full"
+        client.shutdown(socket.SHUT_WR)
+
+        site.lost.get(timeout=5)
+
+
+def test_a_slow_peer_is_told_why_if_it_reads_again(loop: str) -> None:
+    """The close goes ahead while others wait to send, and those hear that the peer is gone."""
+    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/shed") as client:
+        assert site.events.get(timeout=5) == "full"
+        waited = site.events.get(timeout=5)
+        client.sendall(frame(Opcode.CLOSE, b"\x03\xf0"))
+        received = read_all(client)
+
+    assert isinstance(waited, ClientDisconnected)
+    assert received.endswith(close_frame(1008, "slow_consumer"))
+
+
+def test_a_peer_that_neither_reads_nor_answers_pings_is_cut_at_once(loop: str) -> None:
+    """It would not read the close frame either, so there is nothing to be patient for."""
+    pings = _pings(0.5, 1.0)
+    with serving(loop=loop, patience=60.0, **pings) as site, upgrade(site, "/hold"):
+        assert site.events.get(timeout=5) == "full"
+
+        site.lost.get(timeout=5)
+
+
+def test_a_slow_peer_being_closed_is_not_cut_for_a_missing_pong(loop: str) -> None:
+    """The close has a deadline of its own; until then the peer may still read the reason."""
+    pings = _pings(0.05, 1.0)
+    with serving(loop=loop, patience=30.0, **pings) as site, upgrade(site, "/shed") as client:
+        assert site.events.get(timeout=5) == "full"
+        site.events.get(timeout=5)
+        with pytest.raises(queue.Empty):
+            site.lost.get(timeout=1.5)  # longer than the pong had
+        client.sendall(frame(Opcode.CLOSE, b"\x03\xf0"))
+        received = read_all(client)
+
+    assert received.endswith(close_frame(1008, "slow_consumer"))
+
+
+def test_a_peer_that_reads_without_answering_pings_gets_a_close_frame(loop: str) -> None:
+    """1011 has no word for this in the registry, so no prose of the library's either."""
+    pings = _pings(0.1, 0.1)
+    with serving(loop=loop, **pings) as site, upgrade(site) as client:
+        received = read_all(client)
+
+    assert received.endswith(close_frame(1011))
+
+
+def test_a_peer_that_answers_pings_stays(loop: str) -> None:
+    """The twin of the two above: three pings later the socket still echoes."""
+    pings = _pings(0.1, 5.0)
+    with serving(loop=loop, **pings) as site, upgrade(site) as client:
+        for _ in range(3):
+            ping = client.recv(PING_BYTES, socket.MSG_WAITALL)
+            client.sendall(frame(Opcode.PONG, ping[2:]))
+        client.sendall(frame(Opcode.TEXT, b"here"))
+        echo = read_until(client, b"here")
+
+    assert echo.endswith(b"\x81\x04here")
