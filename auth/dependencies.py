@@ -52,8 +52,17 @@ async def get_policy(connection: HTTPConnection) -> Policy:
 
 
 def refusal(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:
-    """Log a refusal and give the exception that tells the client its code and nothing more."""
+    """Log a refusal and give the exception that tells the client its code and nothing more.
+
+    Its cause is the error, so whoever handles it can tell that it has been logged.
+    """
     log_refused(connection, error)
+    told = _told(connection, error)
+    told.__cause__ = error
+    return told
+
+
+def _told(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:
     if connection.scope["type"] == "websocket":
         return WebSocketException(status.WS_1008_POLICY_VIOLATION, error.code)
     # RFC 9110 section 15.5.2: a 401 must name the scheme that would be welcome.

@@ -6,14 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from auth.keys import StaticKeys
 from auth.testing import TokenFactory, jwk_set, signing_key
 from auth.tokens import TokenVerifier
-
-settings.register_profile("itemwire", deadline=None)  # a busy machine is no fault
-settings.load_profile("itemwire")
 
 NOW = 1_800_000_000
 
