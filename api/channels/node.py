@@ -1,0 +1,186 @@
+"""This process: its hub, its presence, and the engine behind them."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from secrets import token_urlsafe
+
+import msgspec
+
+from api.channels.connection import Connection, Subscription
+from api.channels.deadlines import Deadlines
+from api.channels.hub import Hub
+from api.channels.limits import Limits
+from api.channels.names import channel_of
+from api.channels.outbox import Transport
+from api.channels.presence import Presence
+from api.channels.recovery import Recovery
+from api.closing import OVERLOADED, TOKEN_EXPIRED
+from api.engines.base import Answer, Engine, EngineError, History, Span
+from api.messages import Draft, Joined, Left, Member, Payload, Position, Welcome
+from api.wire.base import Codec
+from auth.principal import Grant, Principal
+from auth.scopes import Action
+
+logger = logging.getLogger("itemwire.channels")
+
+
+def new_connection_id() -> str:
+    """Make an id that no other connection of any node has."""
+    return token_urlsafe(9)
+
+
+class Node:
+    """Connects sockets to channels and channels to the engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = new_connection_id,
+    ) -> None:
+        self.limits = limits
+        self._engine = engine
+        self._clock = clock
+        self._new_id = new_id
+        self._hub = Hub()
+        self._presence = Presence()
+        self._deadlines = Deadlines()
+        self.is_ready = False
+
+    async def start(self) -> None:
+        """Start the engine; until then nothing is served."""
+        await self._engine.start(self._hub.fan_out)
+        self.is_ready = True
+
+    async def stop(self) -> None:
+        """Stop the engine."""
+        self.is_ready = False
+        await self._engine.stop()
+
+    def tick(self) -> None:
+        """End the connections whose token has expired; called about once a second."""
+        for connection in self._deadlines.pop_due(self._clock()):
+            connection.end(TOKEN_EXPIRED)
+
+    def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
+        """Take in an accepted socket."""
+        connection = Connection(
+            connection_id=self._new_id(),
+            principal=principal,
+            codec=codec,
+            transport=transport,
+            outbox_bytes=self.limits.outbox_bytes,
+            released=self._release,
+        )
+        self._deadlines.add(connection)
+        return connection
+
+    def join(
+        self, connection: Connection, grant: Grant, replay: int, joined: Callable[[], None]
+    ) -> Subscription:
+        """Subscribe to the grant's item: `welcome`, the last `replay` messages, then live.
+
+        `joined` is called once the client is welcomed, perhaps before this returns.
+        """
+        channel = channel_of(grant.item_id)
+        subscription = Subscription(connection, channel, grant.item_id, grant.can)
+        connection.subscriptions[channel] = subscription
+        recovery = Recovery(self.limits.outbox_bytes)
+        self._hub.hold(subscription, recovery)
+
+        def subscribed(problem: EngineError | None) -> None:
+            if problem is not None:
+                read(problem)
+                return
+            self._engine.read(channel, self._bounded(Span(limit=replay)), read)
+
+        def read(history: History | EngineError) -> None:
+            if not connection.is_open:
+                return
+            if isinstance(history, EngineError):
+                logger.error("join_failed channel=%s problem=%s", channel, history)
+                connection.end(OVERLOADED)
+                return
+            self._admit(subscription, history, recovery)
+            joined()
+
+        self._engine.subscribe(channel, subscribed)
+        return subscription
+
+    def publish(
+        self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
+    ) -> None:
+        """Publish to the subscription's channel, in the name of its principal."""
+        sender = subscription.connection.principal.subject
+        sent_at = round(self._clock(), 3)
+        draft = Draft(subscription.item_id, sender, sent_at, data, key)
+        self._engine.publish(subscription.channel, draft, answer)
+
+    def history(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        """Answer a part of a channel's history."""
+        self._engine.read(channel, self._bounded(span), answer)
+
+    def members(self, channel: str) -> list[Member]:
+        """List who is on a channel."""
+        return self._presence.members(channel)
+
+    def _bounded(self, span: Span) -> Span:
+        return replace(span, limit=min(span.limit, self.limits.history_limit))
+
+    def _admit(self, subscription: Subscription, history: History, recovery: Recovery) -> None:
+        connection, channel = subscription.connection, subscription.channel
+        self._presence.join(channel, subscription.member)
+        self._hub.announce(channel, Joined(subscription.item_id, subscription.member))
+        logger.info(
+            "joined channel=%s subject=%r connection=%s",
+            channel,
+            connection.principal.subject,
+            connection.id,
+        )
+        connection.send(self._welcome(subscription, history.position))
+        for publication in recovery.join(history):
+            connection.replay(publication)
+        if connection.is_open:
+            self._hub.go_live(subscription)
+
+    def _welcome(self, subscription: Subscription, position: Position) -> Welcome:
+        connection = subscription.connection
+        welcome = Welcome(
+            connection=connection.id,
+            subject=connection.principal.subject,
+            item=subscription.item_id,
+            can=[action for action in Action if action in subscription.can],
+            epoch=position.epoch,
+            offset=position.offset,
+            was_recovering=False,
+            recovered=False,
+            expires_at=connection.principal.expires_at,
+            ping_interval=self.limits.ping_interval,
+            max_message_bytes=self.limits.max_message_bytes,
+        )
+        if Action.PRESENCE in subscription.can:
+            return msgspec.structs.replace(welcome, members=self.members(subscription.channel))
+        return welcome
+
+    def _release(self, connection: Connection) -> None:
+        self._deadlines.discard(connection)
+        for subscription in connection.subscriptions.values():
+            self._leave(subscription)
+        connection.subscriptions.clear()
+
+    def _leave(self, subscription: Subscription) -> None:
+        channel = subscription.channel
+        if self._hub.remove(subscription):
+            self._engine.unsubscribe(channel)
+        if self._presence.leave(channel, subscription.member):
+            self._hub.announce(channel, Left(subscription.item_id, subscription.member))
+            logger.info(
+                "left channel=%s subject=%r connection=%s",
+                channel,
+                subscription.member.subject,
+                subscription.member.connection,
+            )

@@ -1,0 +1,118 @@
+"""What one connection does with each frame, from join to leave."""
+
+import logging
+from abc import ABC, abstractmethod
+
+from typing_extensions import override
+
+from api.channels.commands import DECODERS
+from api.channels.connection import Connection
+from api.channels.holding import Holding
+from api.channels.node import Node
+from api.closing import INTERNAL, MESSAGE_TOO_BIG, OVERLOADED, SLOW_CONSUMER
+from api.engines.base import Answer, EngineError, History, Span
+from api.messages import Error, Event, Frame, Member, Payload, Position, frame_size
+from api.wire.base import MalformedFrame
+from auth.principal import Grant
+
+logger = logging.getLogger("itemwire.channels")
+
+
+class Session(ABC):
+    """A connection's conduct, driven by whatever holds its socket.
+
+    The holder calls `received` for each message, `writable` when its transport takes frames
+    again, and `closed` once, at the end. None of them waits and none of them raises.
+    """
+
+    def __init__(self, node: Node, connection: Connection) -> None:
+        self.connection = connection
+        self._node = node
+
+    def received(self, frame: Frame) -> None:
+        """Act on one message of the client."""
+        if not self.connection.is_open:
+            return
+        try:
+            if frame_size(frame) > self._node.limits.max_message_bytes:
+                self.connection.end(MESSAGE_TOO_BIG)
+            else:
+                self._act(frame)
+        except Exception:
+            # One client's message must not take down its neighbours.
+            logger.exception("session_failed connection=%s", self.connection.id)
+            self.connection.end(INTERNAL)
+
+    def writable(self) -> None:
+        """Go on sending: the transport takes frames again."""
+        self.connection.writable()
+
+    def closed(self, code: int) -> None:
+        """Leave: the socket is gone."""
+        self.connection.lost()
+        logger.debug("closed connection=%s code=%d", self.connection.id, code)
+
+    @abstractmethod
+    def _act(self, frame: Frame) -> None:
+        """Do what the frame asks."""
+
+
+class EchoSession(Session):
+    """Sends back every message as it came."""
+
+    @override
+    def _act(self, frame: Frame) -> None:
+        if not self.connection.push(frame):
+            self.connection.end(SLOW_CONSUMER)
+
+
+class ItemSession(Session):
+    """Hears one item's channel and publishes to it."""
+
+    def __init__(self, node: Node, connection: Connection, grant: Grant, replay: int) -> None:
+        super().__init__(node, connection)
+        self._decode = DECODERS[connection.codec]
+        self._is_joined = False
+        self._early = Holding[Frame](node.limits.outbox_bytes)
+        self.subscription = node.join(connection, grant, replay, self._joined)
+
+    def _joined(self) -> None:
+        """Act on what came before the welcome: the engine may take its time over a join."""
+        self._is_joined = True
+        for frame in self._early.release():
+            self.received(frame)
+
+    @override
+    def _act(self, frame: Frame) -> None:
+        if self._is_joined:
+            self._run(frame)
+        elif not self._early.keep(frame, frame_size(frame)):
+            self.connection.end(OVERLOADED)
+
+    def _run(self, frame: Frame) -> None:
+        try:
+            command = self._decode(frame)
+        except MalformedFrame as fault:
+            self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
+        else:
+            command.run(self)
+
+    def send(self, event: Event) -> None:
+        """Answer the client."""
+        self.connection.send(event)
+
+    def publish(self, data: Payload, key: str | None, answer: Answer[Position]) -> None:
+        """Publish to the item in the client's name."""
+        self._node.publish(self.subscription, data, key, answer)
+
+    def history(self, span: Span, answer: Answer[History]) -> None:
+        """Read a part of the item's history."""
+        self._node.history(self.subscription.channel, span, answer)
+
+    def members(self) -> list[Member]:
+        """List who is on the item."""
+        return self._node.members(self.subscription.channel)
+
+    def failed(self, problem: EngineError) -> None:
+        """Log that the engine could not do what this client asked."""
+        logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)

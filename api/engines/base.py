@@ -1,0 +1,98 @@
+"""The engine: what is between nodes, and what every engine promises."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from api.messages import Draft, Position, Publication
+
+T = TypeVar("T")
+
+
+class EngineError(Exception):
+    """The engine could not do what was asked; nothing was stored."""
+
+
+Answer = Callable[[T | EngineError], None]
+"""How an engine answers: called once, on the event loop, perhaps before the asking call returns."""
+
+Deliver = Callable[[str, Publication], None]
+"""Where an engine takes each publication of a channel that this node hears."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much history a channel keeps: whichever bound is met first."""
+
+    messages: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a channel's history: offsets between two bounds, both exclusive.
+
+    With `after`, the oldest `limit` messages of it; without, the newest.
+    """
+
+    limit: int
+    after: int | None = None
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Publications in ascending order, and where the stream stood when they were read.
+
+    `complete` says that nothing within the asked bounds is missing: neither cut off by the
+    limit nor already forgotten.
+    """
+
+    position: Position
+    publications: list[Publication]
+    complete: bool
+
+
+class Engine(Protocol):
+    """Stores each channel's order and carries it to every node that hears the channel.
+
+    Per channel: offsets count 1, 2, 3… without holes within one epoch, and `deliver` is called
+    in that order. Answers come by callback so that asking costs neither a task nor a tick where
+    the engine is in this process.
+    """
+
+    async def start(self, deliver: Deliver) -> None:
+        """Be ready to serve; `deliver` gets the publications of subscribed channels."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of everything; what was answered stays stored."""
+        ...
+
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        """Deliver the channel's publications; answer once that holds. May be asked repeatedly."""
+        ...
+
+    def unsubscribe(self, channel: str) -> None:
+        """Deliver no more of the channel."""
+        ...
+
+    def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        """Store and deliver, as one step a channel; answer where it went once it is stored.
+
+        The same `key` on the same channel within `KEY_SECONDS` stores nothing and gives the
+        first answer again.
+        """
+        ...
+
+    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        """Answer a part of the history, and the position it was read at.
+
+        What is delivered after the answer is beyond that position.
+        """
+        ...
+
+
+KEY_SECONDS = 300.0
+"""How long an idempotency key is remembered at least."""

@@ -1,0 +1,154 @@
+"""The engine of one process: everything in its memory, gone when it ends."""
+
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+
+from typing_extensions import override
+
+from api.engines.base import KEY_SECONDS, Answer, Bounds, Deliver, Engine, History, Span
+from api.messages import Draft, Position, Publication, payload_size
+
+MAX_KEYS: Final = 10_000  # a channel; a flood of fresh keys must not fill the memory
+
+
+def open_engine(_url: str, bounds: Bounds) -> "MemoryEngine":
+    """Make an engine; the URL has nothing to say beyond its scheme."""
+    return MemoryEngine(bounds)
+
+
+class MemoryEngine(Engine):
+    """Keep each channel's recent messages in this process.
+
+    History is bounded by count, bytes and age. A channel that nobody hears and whose history
+    has aged away is forgotten; if it comes back it has a new epoch.
+    """
+
+    def __init__(self, bounds: Bounds, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._deliver: Deliver = _nowhere
+        self._heard: dict[str, _Stream] = {}
+        self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
+
+    @override
+    async def start(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    @override
+    async def stop(self) -> None:
+        self._deliver = _nowhere
+
+    @override
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        if channel not in self._heard:
+            self._heard[channel] = self._unheard_or_new(channel)
+        answer(None)
+
+    @override
+    def unsubscribe(self, channel: str) -> None:
+        stream = self._heard.pop(channel, None)
+        if stream is not None:
+            self._unheard[channel] = stream
+            stream.used_at = self._clock()
+        self._forget_idle()
+
+    @override
+    def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        now = self._clock()
+        stream = self._heard.get(channel) or self._touch(channel, now)
+        first = stream.first_answer(draft.key, now)
+        if first is not None:
+            answer(first)
+            return
+        publication = stream.append(draft, now)
+        stream.trim(self._bounds, now)
+        if channel in self._heard:
+            self._deliver(channel, publication)
+        answer(Position(stream.epoch, publication.offset))
+
+    @override
+    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        now = self._clock()
+        stream = self._heard.get(channel) or self._touch(channel, now)
+        stream.trim(self._bounds, now)
+        answer(stream.read(span))
+
+    def _unheard_or_new(self, channel: str) -> "_Stream":
+        return self._unheard.pop(channel) if channel in self._unheard else _Stream()
+
+    def _touch(self, channel: str, now: float) -> "_Stream":
+        stream = self._unheard_or_new(channel)
+        stream.used_at = now
+        self._unheard[channel] = stream
+        self._forget_idle()
+        return stream
+
+    def _forget_idle(self) -> None:
+        """Drop streams that nobody can miss: unheard, and idle for longer than they remember."""
+        idle_since = self._clock() - max(self._bounds.seconds, KEY_SECONDS)
+        while self._unheard:
+            oldest = next(iter(self._unheard))
+            if self._unheard[oldest].used_at > idle_since:
+                return
+            del self._unheard[oldest]
+
+
+class _Stream:
+    """One channel's order: its recent messages, and the keys they were published with."""
+
+    __slots__ = ("_bytes", "_kept", "_keys", "_offset", "epoch", "used_at")
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_urlsafe(6)
+        self.used_at = 0.0
+        self._offset = 0
+        self._bytes = 0
+        self._kept: deque[tuple[float, Publication]] = deque()
+        self._keys: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def first_answer(self, key: str | None, now: float) -> Position | None:
+        while self._keys:
+            stored_at, _ = next(iter(self._keys.values()))
+            if stored_at > now - KEY_SECONDS:
+                break
+            self._keys.popitem(last=False)
+        if key is None or key not in self._keys:
+            return None
+        return Position(self.epoch, self._keys[key][1])
+
+    def append(self, draft: Draft, now: float) -> Publication:
+        self._offset += 1
+        publication = Publication.of(draft, self._offset)
+        self._kept.append((now, publication))
+        self._bytes += payload_size(draft.data)
+        if draft.key is not None:
+            self._keys[draft.key] = (now, self._offset)
+            if len(self._keys) > MAX_KEYS:
+                self._keys.popitem(last=False)
+        return publication
+
+    def trim(self, bounds: Bounds, now: float) -> None:
+        kept, oldest = self._kept, now - bounds.seconds
+        while kept and (
+            len(kept) > bounds.messages or self._bytes > bounds.bytes or kept[0][0] < oldest
+        ):
+            _, publication = kept.popleft()
+            self._bytes -= payload_size(publication.data)
+
+    def read(self, span: Span) -> History:
+        after = 0 if span.after is None else span.after
+        before = self._offset + 1 if span.before is None else min(span.before, self._offset + 1)
+        asked = max(before - after - 1, 0)
+        found = [one for _, one in self._kept if after < one.offset < before]
+        if span.after is None:
+            found = found[max(len(found) - span.limit, 0) :]
+        else:
+            found = found[: span.limit]
+        return History(Position(self.epoch, self._offset), found, len(found) == asked)
+
+
+def _nowhere(_channel: str, _publication: Publication) -> None:
+    """Deliver to nobody: the engine is not started."""

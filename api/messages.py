@@ -1,0 +1,146 @@
+"""The nouns that travel: what is published, what is stored, and what a client is told.
+
+The envelopes are msgspec structs, so a codec encodes them as they are. A field that is `UNSET`
+is absent on the wire.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Frame = str | bytes
+"""One WebSocket message: `str` is a text frame, `bytes` a binary one."""
+
+Payload = str | bytes | msgspec.Raw
+"""What was published: text, binary, or any other JSON value as its JSON text."""
+
+Ref = Annotated[str, msgspec.Meta(max_length=64)] | Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+"""A client's own correlation id, returned as it came; integers as JavaScript can hold them."""
+
+
+def frame_size(frame: Frame) -> int:
+    """Count the bytes of a frame's payload as they travel."""
+    if isinstance(frame, bytes) or frame.isascii():
+        return len(frame)
+    return len(frame.encode())
+
+
+def payload_size(data: Payload) -> int:
+    """Count the bytes of a payload as they are stored."""
+    return len(data) if isinstance(data, msgspec.Raw) else frame_size(data)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a channel's order: `offset` counts 1, 2, 3… within one `epoch`."""
+
+    epoch: str
+    offset: int
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A message before the engine has given it its offset."""
+
+    item: str
+    sender: str
+    sent_at: float
+    data: Payload
+    key: str | None = None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A connection that hears a channel, and whose it is."""
+
+    connection: str
+    subject: str
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="type"):
+    """Anything the server tells a client."""
+
+
+class Publication(Event, frozen=True, tag="message"):
+    """A message in its channel: the same bytes for every subscriber, the sender included."""
+
+    item: str
+    offset: int
+    sender: str
+    sent_at: float
+    data: Payload
+    encoding: Literal["base64"] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, draft: Draft, offset: int) -> "Publication":
+        """Give a draft its place in the order."""
+        encoding: Literal["base64"] | UnsetType = "base64" if type(draft.data) is bytes else UNSET
+        return cls(draft.item, offset, draft.sender, draft.sent_at, draft.data, encoding)
+
+
+class Welcome(Event, frozen=True, tag="welcome"):
+    """The first envelope after a join: who the client is, and where the stream stands.
+
+    `members` is absent without the right `presence`. `offset` is the newest message's; replayed
+    messages follow, up to it.
+    """
+
+    connection: str
+    subject: str
+    item: str
+    can: list[str]
+    epoch: str
+    offset: int
+    was_recovering: bool
+    recovered: bool
+    expires_at: int
+    ping_interval: float
+    max_message_bytes: int
+    members: list[Member] | UnsetType = UNSET
+
+
+class Joined(Event, frozen=True, tag="joined"):
+    """A member came."""
+
+    item: str
+    member: Member
+
+
+class Left(Event, frozen=True, tag="left"):
+    """A member went."""
+
+    item: str
+    member: Member
+
+
+class Reply(Event, frozen=True, tag="reply", omit_defaults=True):
+    """The answer to a client's request; which fields it has depends on what was asked."""
+
+    ref: Ref | UnsetType = UNSET
+    epoch: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
+    messages: list[Publication] | UnsetType = UNSET
+    complete: bool | UnsetType = UNSET
+    members: list[Member] | UnsetType = UNSET
+
+
+class Error(Event, frozen=True, tag="error"):
+    """A request that was not done, and whether asking again may help."""
+
+    code: str
+    temporary: bool
+    detail: str
+    ref: Ref | UnsetType = UNSET
+
+
+class Pong(Event, frozen=True, tag="pong"):
+    """The answer to `ping`."""
+
+    ref: Ref | UnsetType = UNSET
+
+
+class Closing(Event, frozen=True, tag="closing"):
+    """The close frame's news, with the retry verdict that a close frame cannot carry."""
+
+    code: int
+    reason: str
+    retry: str
+    retry_after_ms: int

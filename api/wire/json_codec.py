@@ -1,0 +1,62 @@
+"""JSON envelopes in text frames: `itemwire.v1.json`."""
+
+from collections.abc import Callable
+from typing import Any, Union
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from typing_extensions import override
+
+from api.messages import Event, Frame, Ref
+from api.wire.base import C, Codec, MalformedFrame
+
+_encode = msgspec.json.Encoder().encode
+
+
+class JsonCodec(Codec):
+    """Carry every event and request as one JSON object."""
+
+    subprotocol = "itemwire.v1.json"
+
+    @override
+    def encode(self, event: Event) -> Frame:
+        return _encode(event).decode()
+
+    @override
+    def decoder(
+        self, requests: dict[str, type[C]], bare: Callable[[Frame], C]
+    ) -> Callable[[Frame], C]:
+        shape: Any = Union[tuple(requests.values())]  # noqa: UP007 - built at run time
+        read: Callable[[str], C] = msgspec.json.Decoder(shape).decode
+
+        def decode(frame: Frame) -> C:
+            if isinstance(frame, bytes):
+                raise MalformedFrame("payload_invalid", "Envelopes travel in text frames.")
+            try:
+                return read(frame)
+            except (ValueError, RecursionError) as error:
+                raise _fault(frame, requests, error) from error
+
+        return decode
+
+
+class _Outline(msgspec.Struct):
+    """As much of an envelope as an error can use."""
+
+    type: object = None
+    ref: Ref | UnsetType = UNSET
+
+
+_outline = msgspec.json.Decoder(_Outline).decode
+
+
+def _fault(frame: str, requests: dict[str, type[C]], error: Exception) -> MalformedFrame:
+    """Say what is wrong with an envelope, with its `ref` if that much can be read."""
+    try:
+        outline = _outline(frame)
+    except (ValueError, RecursionError):
+        return MalformedFrame("payload_invalid", str(error))
+    if isinstance(outline.type, str) and outline.type not in requests:
+        known = ", ".join(requests)
+        return MalformedFrame("not_supported", f"The types are {known}.", outline.ref)
+    return MalformedFrame("payload_invalid", str(error), outline.ref)

@@ -1,0 +1,28 @@
+"""Plain: a frame is a message, a message is a frame, so `wscat` and a tutorial page just work."""
+
+from collections.abc import Callable
+
+import msgspec
+from typing_extensions import override
+
+from api.messages import Event, Frame, Publication
+from api.wire.base import C, Codec
+
+
+class PlainCodec(Codec):
+    """Carry payloads and nothing else."""
+
+    subprotocol = "itemwire.v1.plain"
+
+    @override
+    def encode(self, event: Event) -> Frame | None:
+        if not isinstance(event, Publication):
+            return None
+        data = event.data
+        return bytes(data).decode() if isinstance(data, msgspec.Raw) else data
+
+    @override
+    def decoder(
+        self, requests: dict[str, type[C]], bare: Callable[[Frame], C]
+    ) -> Callable[[Frame], C]:
+        return bare

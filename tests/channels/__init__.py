@@ -1,0 +1,1 @@
+"""Tests of the package api.channels: no server, no socket, no loop."""

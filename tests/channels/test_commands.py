@@ -1,0 +1,171 @@
+"""Everything a client may ask: who may, and what is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.channels.commands import DECODERS
+from api.wire import CODECS
+from auth.scopes import Action
+from tests.fakes import CHANNEL, EVERYTHING, PLAIN, Stage, draft
+
+NEEDS = {
+    "publish": (Action.PUBLISH, {"data": 1}),
+    "history": (Action.HISTORY, {}),
+    "members": (Action.PRESENCE, {}),
+}
+
+
+@pytest.mark.parametrize("kind", NEEDS)
+def test_refuses_without_the_right(stage: Stage, kind: str) -> None:
+    """Every command is checked, not only the connect (requirement 59); nobody receives it (62)."""
+    action, fields = NEEDS[kind]
+    watching = stage.join("watching")
+    peer = stage.join("alice", can=EVERYTHING - {action})
+    error = peer.says(kind, ref="r", **fields)
+
+    assert (error["type"], error["ref"], error["code"]) == ("error", "r", "scope_missing")
+    assert error["temporary"] is False
+    assert peer.connection.is_open
+    assert watching.saw("message") == []
+
+
+@pytest.mark.parametrize("kind", NEEDS)
+def test_takes_what_the_right_allows(stage: Stage, kind: str) -> None:
+    """The one right is enough: `subscribe` is the route's to ask for."""
+    action, fields = NEEDS[kind]
+    peer = stage.join("alice", can=frozenset({action}))
+    reply = peer.says(kind, ref="r", **fields)
+
+    assert (reply["type"], reply["ref"]) == ("reply", "r")
+
+
+def test_ends_a_plain_client_that_may_not_publish(stage: Stage) -> None:
+    """It cannot be told in its own codec, so the close frame tells it."""
+    watching = stage.join("watching")
+    peer = stage.join("alice", codec=PLAIN, can=EVERYTHING - {Action.PUBLISH})
+    peer.session.received("hello")
+
+    assert peer.transport.reasons == ["scope_missing"]
+    assert watching.saw("message") == []
+
+
+def test_publishes_what_a_plain_client_sends_that_may(stage: Stage) -> None:
+    """The twin: and what looks like an envelope is a message like any other."""
+    watching = stage.join("watching")
+    peer = stage.join("alice", codec=PLAIN, can=frozenset({Action.PUBLISH}))
+    peer.session.received('{"type":"members"}')
+
+    assert [one["data"] for one in watching.saw("message")] == ['{"type":"members"}']
+    assert peer.connection.is_open
+
+
+def test_answers_where_a_message_went(stage: Stage) -> None:
+    """Offset and epoch are the message's name from then on."""
+    peer = stage.join()
+    reply = peer.says("publish", data="hello", ref=7)
+
+    assert reply == {"type": "reply", "ref": 7, "epoch": peer.sees[0]["epoch"], "offset": 1}
+
+
+def test_answers_the_same_key_with_the_same_offset(stage: Stage) -> None:
+    """A client that lost the answer asks again, and there is still one message (111)."""
+    peer = stage.join()
+    first = peer.says("publish", data="once", key="k", ref=1)
+    again = peer.says("publish", data="once", key="k", ref=2)
+    other = peer.says("publish", data="other", key="l", ref=3)
+
+    assert [one["offset"] for one in (first, again, other)] == [1, 1, 2]
+    assert [one["data"] for one in peer.saw("message")] == ["once", "other"]
+
+
+def test_reads_back_messages_as_they_were_delivered(stage: Stage) -> None:
+    """A client may put history and live messages into one list."""
+    peer = stage.join()
+    for data in ("text", {"a": 1}, None):
+        peer.says("publish", data=data)
+    stage.engine.publish(CHANNEL, draft(b"\xff"), lambda _: None)
+    reply = peer.says("history", ref=1)
+
+    assert reply["messages"] == peer.saw("message")
+    assert (reply["complete"], reply["offset"]) == (True, 4)
+
+
+@pytest.mark.parametrize(
+    ("span", "offsets", "complete"),
+    [
+        pytest.param({}, list(range(11, 61)), False, id="the-newest"),
+        pytest.param({"limit": 2}, [59, 60], False, id="the-newest-two"),
+        pytest.param({"after": 10, "limit": 2}, [11, 12], False, id="the-oldest-after"),
+        pytest.param({"after": 10, "before": 13}, [11, 12], True, id="all-between"),
+        pytest.param({"before": 3}, [1, 2], True, id="all-before"),
+        pytest.param({"after": 60}, [], True, id="nothing-newer"),
+        pytest.param({"after": 0, "limit": 2**53 - 1}, list(range(1, 51)), False, id="too-many"),
+    ],
+)
+def test_reads_the_asked_span(
+    stage: Stage, span: dict[str, int], offsets: list[int], complete: bool
+) -> None:
+    """`complete` says whether to ask on; the server's own limit holds for every answer."""
+    peer = stage.join()
+    for _ in range(60):
+        stage.engine.publish(CHANNEL, draft(), lambda _: None)
+    reply = peer.says("history", **span)
+
+    assert [one["offset"] for one in reply["messages"]] == offsets
+    assert reply["complete"] is complete
+    assert reply["offset"] == 60
+
+
+def test_lists_members(stage: Stage) -> None:
+    """The same list as in `welcome`, now."""
+    alice = stage.join("alice")
+    bob = stage.join("bob")
+    stage.join("carol", item="elsewhere")
+    bob.session.closed(1000)
+
+    reply = alice.says("members", ref=1)
+
+    assert reply["members"] == [{"connection": "c1", "subject": "alice"}]
+
+
+def test_answers_a_ping(stage: Stage) -> None:
+    """A browser's script sees no WebSocket ping, and it costs no right."""
+    peer = stage.join(can=frozenset())
+
+    assert peer.says("ping", ref="r") == {"type": "pong", "ref": "r"}
+    assert peer.says("ping") == {"type": "pong"}
+
+
+def test_does_not_take_a_newer_token_yet(stage: Stage) -> None:
+    """A client that asks learns it, and keeps the connection it has."""
+    peer = stage.join()
+    error = peer.says("refresh", token="a.b.c", ref=1)
+
+    assert (error["code"], error["ref"], error["temporary"]) == ("not_supported", 1, False)
+    assert "a.b.c" not in str(error)
+    assert peer.says("ping")["type"] == "pong"
+
+
+def test_ignores_the_item_on_a_socket_of_one(stage: Stage) -> None:
+    """`item` is for sockets of many items: here it must not reach another channel."""
+    here, there = stage.join(item="here"), stage.join(item="there")
+    here.says("publish", data=1, item="there")
+
+    assert [one["item"] for one in here.saw("message")] == ["here"]
+    assert there.saw("message") == []
+
+
+@pytest.mark.parametrize("kind", ["join", "leave", "nonsense", "", "Publish", "x" * 1000])
+def test_says_that_a_type_is_not_supported(stage: Stage, kind: str) -> None:
+    """A newer client must be able to tell and to go on (requirement 84)."""
+    peer = stage.join()
+    error = peer.says(kind, ref="r", whatever=[1, 2, 3])
+
+    assert (error["type"], error["code"], error["ref"]) == ("error", "not_supported", "r")
+    assert peer.says("ping")["type"] == "pong"
+
+
+def test_has_a_reader_for_every_codec() -> None:
+    """A codec is one row: nothing else may have to be added for it."""
+    assert set(DECODERS) == set(CODECS.values())

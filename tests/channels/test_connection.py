@@ -1,0 +1,169 @@
+"""One accepted socket: open until it ends or is lost, and silent after."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from api.channels.connection import WITHOUT_FLUSH, Connection
+from api.closing import (
+    CLOSE_REASONS,
+    INTERNAL,
+    OVERLOADED,
+    SLOW_CONSUMER,
+    TOKEN_EXPIRED,
+    CloseReason,
+)
+from api.messages import Pong
+from api.wire.base import Codec
+from tests.fakes import JSON, PLAIN, Close, RecordingTransport, principal
+
+
+class Opened:
+    """A connection, its transport, and how often it was released."""
+
+    def __init__(self, codec: Codec = JSON, room: int | None = None, limit: int = 1000) -> None:
+        self.transport = RecordingTransport(room)
+        self.released: list[Connection] = []
+        self.connection = Connection(
+            connection_id="c1",
+            principal=principal(),
+            codec=codec,
+            transport=self.transport,
+            outbox_bytes=limit,
+            released=self.released.append,
+        )
+
+
+def test_sends_an_event_as_its_codec_writes_it() -> None:
+    """The connection knows no format."""
+    opened = Opened()
+    opened.connection.send(Pong(ref=1))
+
+    assert opened.transport.frames == ['{"type":"pong","ref":1}']
+
+
+def test_sends_nothing_for_an_event_that_its_codec_has_no_word_for() -> None:
+    """A plain client gets payloads and nothing else."""
+    opened = Opened(PLAIN)
+    opened.connection.send(Pong(ref=1))
+
+    assert opened.transport.frames == []
+
+
+@pytest.mark.parametrize("row", list(CLOSE_REASONS.values()), ids=CLOSE_REASONS)
+def test_tells_why_it_ends_in_an_envelope_and_in_the_close_frame(row: CloseReason) -> None:
+    """A close frame has no room for the retry verdict, and the envelope has (PRODUCT section 1)."""
+    opened = Opened()
+    opened.connection.end(row)
+
+    closing = msgspec.json.decode(opened.transport.frames[-1])
+    assert closing == {
+        "type": "closing",
+        "code": row.code,
+        "reason": row.reason,
+        "retry": row.retry,
+        "retry_after_ms": 1000 if row.retry == "later" else 0,
+    }
+    assert opened.transport.closes == [Close(row.code, row.reason, row not in WITHOUT_FLUSH)]
+
+
+def test_ends_a_plain_client_with_the_close_frame_alone() -> None:
+    """An envelope would look like a message to it."""
+    opened = Opened(PLAIN)
+    opened.connection.end(INTERNAL)
+
+    assert opened.transport.frames == []
+    assert opened.transport.reasons == ["internal"]
+
+
+def test_is_released_before_its_client_is_told() -> None:
+    """Leaving first is what keeps any later message from following the news of the end."""
+    opened = Opened()
+    frames_then: list[int] = []
+    opened.connection._released = lambda _: frames_then.append(len(opened.transport.frames))
+
+    opened.connection.end(INTERNAL)
+
+    assert frames_then == [0]
+
+
+def test_ends_once_for_the_first_reason() -> None:
+    """A socket has one close frame, and the first reason is the cause of the others."""
+    opened = Opened()
+    opened.connection.end(OVERLOADED)
+    opened.connection.end(INTERNAL)
+    opened.connection.lost()
+
+    assert opened.transport.reasons == ["overloaded"]
+    assert opened.released == [opened.connection]
+
+
+def test_is_lost_without_a_word() -> None:
+    """There is nobody left to tell."""
+    opened = Opened()
+    opened.connection.lost()
+    opened.connection.end(INTERNAL)
+    opened.connection.lost()
+
+    assert opened.transport.frames == []
+    assert opened.transport.closes == []
+    assert opened.released == [opened.connection]
+
+
+@pytest.mark.parametrize("how", ["end", "lost"])
+def test_sends_nothing_after_its_end(how: str) -> None:
+    """After the server has processed an expiry no further message may reach the connection."""
+    opened = Opened()
+    opened.connection.end(INTERNAL) if how == "end" else opened.connection.lost()
+    frames = list(opened.transport.frames)
+
+    opened.connection.send(Pong())
+
+    assert opened.transport.frames == frames
+
+
+@pytest.mark.parametrize("row", [SLOW_CONSUMER, TOKEN_EXPIRED], ids=lambda row: row.reason)
+def test_takes_back_what_waits_when_the_client_may_not_have_it(row: CloseReason) -> None:
+    """A slow reader must not read on, past its expiry, what was sent before it."""
+    opened = Opened(room=1)
+    for ref in range(3):
+        opened.connection.send(Pong(ref))
+    opened.connection.end(row)
+
+    opened.transport.room = None
+    opened.connection.writable()
+
+    assert len(opened.transport.frames) == 2
+    assert '"closing"' in str(opened.transport.frames[-1])
+    assert not opened.transport.closes[0].flush
+
+
+def test_sends_what_waits_before_any_other_end() -> None:
+    """Who is told `internal` or `draining` did nothing wrong: what was sent still arrives."""
+    opened = Opened(room=1)
+    for ref in range(3):
+        opened.connection.send(Pong(ref))
+    opened.connection.end(INTERNAL)
+
+    opened.transport.room = None
+    opened.connection.writable()
+
+    types = [msgspec.json.decode(frame)["type"] for frame in opened.transport.frames]
+    assert types == ["pong", "pong", "pong", "closing"]
+    assert opened.transport.closes[0].flush
+
+
+def test_ends_with_slow_consumer_past_its_limit_and_not_before() -> None:
+    """The limit is what bounds the memory of a server with stuck clients."""
+    pong = len('{"type":"pong"}')
+    opened = Opened(room=1, limit=2 * pong)
+    for _ in range(3):
+        opened.connection.send(Pong())
+    open_at_limit = opened.connection.is_open
+
+    opened.connection.send(Pong())
+
+    assert open_at_limit
+    assert not opened.connection.is_open
+    assert opened.transport.reasons == ["slow_consumer"]

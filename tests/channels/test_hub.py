@@ -1,0 +1,228 @@
+"""Who hears a channel here: one order for all, one encoding a codec, and no harm from the slow."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from typing_extensions import override
+
+from api.channels.connection import Subscription
+from api.channels.hub import Hub
+from api.channels.recovery import Recovery
+from api.engines.base import History
+from api.messages import Event, Frame, Joined, Member, Position, Publication
+from api.wire.json_codec import JsonCodec
+from api.wire.plain_codec import PlainCodec
+from auth.scopes import Action
+from tests.fakes import CHANNEL, EVERYTHING, ITEM, JSON, PLAIN, Stage, draft
+
+NEWS = Publication.of(draft(), 1)
+
+
+class Counted:
+    """Codecs that count what they encode."""
+
+    def __init__(self) -> None:
+        counts = self.counts = Counter[str]()
+
+        class CountedJson(JsonCodec):
+            @override
+            def encode(self, event: Event) -> Frame:
+                counts["json"] += 1
+                return super().encode(event)
+
+        class CountedPlain(PlainCodec):
+            @override
+            def encode(self, event: Event) -> Frame | None:
+                counts["plain"] += 1
+                return super().encode(event)
+
+        self.json = CountedJson()
+        self.plain = CountedPlain()
+
+
+def test_encodes_once_per_codec_however_many_listen() -> None:
+    """A fan-out costs what its codecs cost, not what its subscribers do (requirement 103)."""
+    stage, hub, codecs = Stage(), Hub(), Counted()
+    transports = []
+    for number in range(20):
+        connection, transport = stage.connect(codec=codecs.plain if number % 2 else codecs.json)
+        subscription = Subscription(connection, CHANNEL, ITEM, EVERYTHING)
+        hub.hold(subscription, Recovery(1000))
+        hub.go_live(subscription)
+        transports.append(transport)
+
+    hub.fan_out(CHANNEL, NEWS)
+
+    assert codecs.counts == {"json": 1, "plain": 1}
+    assert all(transport.frames[0] is transports[0].frames[0] for transport in transports[::2])
+    assert {transport.frames[0] for transport in transports[1::2]} == {"hello"}
+
+
+def test_encodes_once_what_a_codec_has_no_word_for() -> None:
+    """Having no word for an event is an answer too, and asked for once."""
+    stage, hub, codecs = Stage(), Hub(), Counted()
+    for _ in range(5):
+        connection, _ = stage.connect(codec=codecs.plain)
+        subscription = Subscription(connection, CHANNEL, ITEM, EVERYTHING)
+        hub.hold(subscription, Recovery(1000))
+        hub.go_live(subscription)
+
+    hub.announce(CHANNEL, Joined(ITEM, Member("c9", "bob")))
+
+    assert codecs.counts == {"plain": 1}
+
+
+def test_delivers_to_a_held_subscription_only_through_its_recovery() -> None:
+    """Until the history is there a live message would be ahead of older ones."""
+    stage, hub, recovery = Stage(), Hub(), Recovery(1000)
+    connection, transport = stage.connect()
+    subscription = Subscription(connection, CHANNEL, ITEM, EVERYTHING)
+    hub.hold(subscription, recovery)
+    hub.fan_out(CHANNEL, NEWS)
+    frames_while_held = list(transport.frames)
+
+    hub.go_live(subscription)
+    hub.fan_out(CHANNEL, NEWS)
+
+    assert frames_while_held == []
+    assert list(recovery.join(History(Position("e", 0), [], complete=True))) == [NEWS]
+    assert len(transport.frames) == 1
+
+
+def test_ends_a_held_subscription_that_would_hold_too_much() -> None:
+    """The engine takes its time over the history while the channel is flooded."""
+    stage, hub = Stage(), Hub()
+    connection, transport = stage.connect()
+    hub.hold(Subscription(connection, CHANNEL, ITEM, EVERYTHING), Recovery(len("hello")))
+    hub.fan_out(CHANNEL, NEWS)
+    open_before = connection.is_open
+    hub.fan_out(CHANNEL, NEWS)
+
+    assert open_before
+    assert transport.reasons == ["overloaded"]
+
+
+def test_says_when_nobody_here_hears_a_channel_any_longer() -> None:
+    """Then, and only then, the engine need not deliver it here."""
+    stage, hub = Stage(), Hub()
+    held, live = (Subscription(stage.connect()[0], CHANNEL, ITEM, EVERYTHING) for _ in range(2))
+    hub.hold(held, Recovery(1000))
+    hub.hold(live, Recovery(1000))
+    hub.go_live(live)
+
+    assert not hub.remove(live)
+    assert hub.remove(held)
+    assert not hub.remove(held)
+
+
+def test_ignores_news_of_a_channel_that_nobody_hears() -> None:
+    """An engine may still deliver what it had on the way when the last one left."""
+    hub = Hub()
+    hub.fan_out(CHANNEL, NEWS)
+    hub.announce(CHANNEL, Joined(ITEM, Member("c9", "bob")))
+
+    assert hub._audiences == {}
+
+
+def test_tells_who_comes_only_to_those_who_may_see_it(stage: Stage) -> None:
+    """Who watches an item is as private as what is said there."""
+    watching = stage.join("alice")
+    not_watching = stage.join("bob", can=EVERYTHING - {Action.PRESENCE})
+    carol = stage.join("carol")
+    carol.session.closed(1000)
+
+    assert [one["member"]["subject"] for one in watching.saw("joined", "left")] == [
+        "bob",
+        "carol",
+        "carol",
+    ]
+    assert not_watching.saw("joined", "left") == []
+
+
+def test_keeps_channels_apart(stage: Stage) -> None:
+    """The item id is the wall between two audiences."""
+    here, there = stage.join(item="a"), stage.join(item="a:b")
+    here.says("publish", data="for a")
+
+    assert [one["data"] for one in here.saw("message")] == ["for a"]
+    assert there.saw("message") == []
+
+
+def test_gives_all_subscribers_the_same_bytes_in_the_same_order(stage: Stage) -> None:
+    """One total order per item, the sender included (PRODUCT section 2)."""
+    peers = [stage.join(f"user-{number}") for number in range(5)]
+    for round_ in range(20):
+        peers[round_ % 5].says("publish", data=round_)
+
+    heard = [
+        [frame for frame in peer.transport.frames if '"type":"message"' in str(frame)]
+        for peer in peers
+    ]
+    assert all(frames == heard[0] for frames in heard)
+    assert [one["offset"] for one in peers[0].saw("message")] == list(range(1, 21))
+
+
+def test_closes_a_stuck_subscriber_at_its_limit_and_harms_nobody_else(stage: Stage) -> None:
+    """One client that never reads froze all others of tutorial003 (FACTS 12)."""
+    well = [stage.join(f"well-{number}") for number in range(3)]
+    stuck = stage.join("stuck", codec=PLAIN, room=1)
+    limit = stage.node.limits.outbox_bytes
+    for number in range(1 + limit // 1000):
+        well[0].says("publish", data=f"{number:01000}")
+    open_at_limit = stuck.connection.is_open
+
+    well[0].says("publish", data="one too many")
+
+    assert open_at_limit
+    assert stuck.transport.reasons == ["slow_consumer"]
+    for peer in well:
+        assert [one["offset"] for one in peer.saw("message")] == list(range(1, 13))
+        assert [one["member"]["subject"] for one in peer.saw("left")] == ["stuck"]
+
+
+def test_tells_of_an_eviction_after_the_message_that_caused_it_in_one_order(stage: Stage) -> None:
+    """Subscribers on both sides of the evicted in the walk must not see two histories."""
+    peers = []
+    for number in range(9):
+        is_stuck = number % 3 == 1
+        peers.append(stage.join(f"user-{number}", room=10 - number if is_stuck else None))
+    stuck, well = peers[1::3], [peer for peer in peers if peer not in peers[1::3]]
+    for number in range(30):
+        well[0].says("publish", data=f"{number:01000}")
+
+    seen = [peer.saw("message", "left") for peer in well]
+    assert all(events == seen[0] for events in seen)
+    assert [peer.transport.reasons for peer in stuck] == [["slow_consumer"]] * 3
+    assert [one["offset"] for one in seen[0] if one["type"] == "message"] == list(range(1, 31))
+    assert sorted(one["member"]["subject"] for one in seen[0] if one["type"] == "left") == [
+        "user-1",
+        "user-4",
+        "user-7",
+    ]
+
+
+def test_survives_that_an_eviction_evicts_another(stage: Stage) -> None:
+    """The news that one left may be what another has no room for."""
+    well = stage.join("well")
+    news = len(JSON.encode(NEWS) or "")
+    limit = stage.node.limits.outbox_bytes
+    first, second = stage.join("first", room=1), stage.join("second", room=1)
+    first.connection.push("x" * (limit - news + 1))
+    second.connection.push("x" * (limit - news - 10))
+
+    well.says("publish", data="hello")
+
+    assert first.transport.reasons == second.transport.reasons == ["slow_consumer"]
+    assert [one["type"] for one in well.sees[3:]] == ["message", "left", "left", "reply"]
+    assert well.says("members")["members"] == [{"connection": "c1", "subject": "well"}]
+
+
+@pytest.mark.parametrize("codec", [JSON, PLAIN], ids=["json", "plain"])
+def test_includes_the_sender_of_any_codec(stage: Stage, codec: JsonCodec | PlainCodec) -> None:
+    """A sender's own log is a subscriber's log like any other."""
+    sender = stage.join(codec=codec)
+    stage.engine.publish(CHANNEL, draft("back to you"), lambda _: None)
+
+    assert "back to you" in str(sender.transport.frames[-1])

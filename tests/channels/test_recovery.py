@@ -1,0 +1,81 @@
+"""Joins missed history to the live stream: the promise is no gap and no repeat."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.channels.recovery import Recovery
+from api.engines.base import History
+from api.messages import Position, Publication
+from tests.fakes import CHANNEL, LateEngine, Stage, draft
+
+
+def publication(offset: int) -> Publication:
+    """Make the message of an offset."""
+    return Publication.of(draft(), offset)
+
+
+def test_gives_history_first_and_then_what_came_after_it() -> None:
+    """What was held may be in the history too: the offset tells."""
+    recovery = Recovery(1000)
+    for offset in (2, 3, 4, 5):
+        recovery.hold(publication(offset))
+    history = History(Position("e", 3), [publication(2), publication(3)], complete=True)
+
+    assert [one.offset for one in recovery.join(history)] == [2, 3, 4, 5]
+
+
+def test_gives_nothing_old_to_a_client_that_asked_for_no_replay() -> None:
+    """Its history is empty, but its position says what is past."""
+    recovery = Recovery(1000)
+    for offset in (2, 3, 4):
+        recovery.hold(publication(offset))
+
+    assert [one.offset for one in recovery.join(History(Position("e", 3), [], True))] == [4]
+
+
+@given(published=st.lists(st.integers(0, 4), min_size=6, max_size=6), replay=st.integers(0, 20))
+def test_misses_and_repeats_nothing_whenever_messages_arrive(
+    published: list[int], replay: int
+) -> None:
+    """Requirement 114, at every place between the join's question and its last answer."""
+    engine = LateEngine()
+    stage = Stage(engine)
+    before, *meanwhile, after = published
+    publish(engine, before)
+    peer = stage.join(replay=replay)
+    for count in meanwhile:  # subscribe arrives, is answered; read arrives, is answered
+        publish(engine, count)
+        engine.step()
+    publish(engine, after)
+
+    welcome, *messages = peer.sees
+    total = sum(published)
+    expected = range(max(welcome["offset"] - replay, 0) + 1, total + 1)
+    assert welcome["type"] == "welcome"
+    assert [message["offset"] for message in messages] == list(expected)
+
+
+def test_welcomes_a_late_joiner_with_the_position_its_history_ends_at() -> None:
+    """`offset` in `welcome` is where the replay ends and the live stream begins."""
+    engine = LateEngine()
+    stage = Stage(engine)
+    publish(engine, 5)
+    peer = stage.join(replay=2)
+    engine.step(3)
+    publish(engine, 1)
+    engine.settle()
+
+    assert [(one["type"], one["offset"]) for one in peer.sees] == [
+        ("welcome", 5),
+        ("message", 4),
+        ("message", 5),
+        ("message", 6),
+    ]
+
+
+def publish(engine: LateEngine, count: int) -> None:
+    """Publish from elsewhere, at once."""
+    for _ in range(count):
+        engine.inner.publish(CHANNEL, draft(), lambda _: None)

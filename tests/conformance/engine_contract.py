@@ -1,0 +1,299 @@
+"""What every engine promises, as tests: subclass `EngineContract` and give it your engine.
+
+class TestMyEngine(EngineContract):
+    def open_engine(self, bounds: Bounds) -> Engine:
+        return MyEngine("my://localhost", bounds)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Final, TypeVar
+
+import msgspec
+import pytest
+
+from api.engines.base import Answer, Bounds, Engine, EngineError, History, Span
+from api.messages import Draft, Payload, Position, Publication
+
+T = TypeVar("T")
+
+WAIT_SECONDS: Final = 10.0
+BOUNDS: Final = Bounds(messages=20, bytes=1_000_000, seconds=300)
+
+
+class Asked:
+    """An engine that is waited for, heard on one channel that nobody else uses."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.channel = f"item:{uuid.uuid4()}"
+        self.delivered: asyncio.Queue[tuple[str, Publication]] = asyncio.Queue()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Asked]:
+        """Keep the engine started."""
+        await self.engine.start(lambda channel, news: self.delivered.put_nowait((channel, news)))
+        try:
+            yield self
+        finally:
+            await self.engine.stop()
+
+    async def subscribe(self, channel: str | None = None) -> None:
+        """Hear a channel."""
+
+        def ask(answer: Answer[None]) -> None:
+            self.engine.subscribe(channel or self.channel, answer)
+
+        await answer_of(ask)
+
+    async def publish(
+        self, data: Payload = "hello", key: str | None = None, channel: str | None = None
+    ) -> Position:
+        """Publish, and wait until it is stored."""
+        draft = Draft("42", "alice", 1.5, data, key)
+        return await answer_of(
+            lambda answer: self.engine.publish(channel or self.channel, draft, answer)
+        )
+
+    async def read(self, span: Span, channel: str | None = None) -> History:
+        """Read a part of the history."""
+        return await answer_of(
+            lambda answer: self.engine.read(channel or self.channel, span, answer)
+        )
+
+    async def hear(self, count: int) -> list[Publication]:
+        """Wait for so many deliveries on the channel."""
+        heard = []
+        for _ in range(count):
+            channel, news = await asyncio.wait_for(self.delivered.get(), WAIT_SECONDS)
+            assert channel == self.channel
+            heard.append(news)
+        return heard
+
+
+async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
+    """Ask, and wait for the answer; a second answer fails the loop."""
+    answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
+    ask(answered.set_result)
+    result = await asyncio.wait_for(answered, WAIT_SECONDS)
+    if isinstance(result, EngineError):
+        raise result
+    return result
+
+
+class EngineContract(ABC):
+    """The promises of `api.engines.base.Engine`, one test each."""
+
+    @abstractmethod
+    def open_engine(self, bounds: Bounds) -> Engine:
+        """Make the engine under test."""
+        ...
+
+    def on(self, scene: Callable[[Asked], Coroutine[object, object, T]]) -> T:
+        """Play a scene on a started engine."""
+
+        async def play() -> T:
+            async with Asked(self.open_engine(BOUNDS)).running() as asked:
+                return await scene(asked)
+
+        return asyncio.run(play())
+
+    def test_offsets_count_from_one_without_holes(self) -> None:
+        """A hole is how a subscriber knows that it missed something."""
+
+        async def scene(asked: Asked) -> list[Position]:
+            return [await asked.publish() for _ in range(5)]
+
+        positions = self.on(scene)
+
+        assert [one.offset for one in positions] == [1, 2, 3, 4, 5]
+        assert len({one.epoch for one in positions}) == 1
+
+    def test_delivers_in_the_order_of_the_offsets(self) -> None:
+        """There is one order per channel, whoever publishes at the same time."""
+
+        async def scene(asked: Asked) -> list[Publication]:
+            await asked.subscribe()
+            async with asyncio.TaskGroup() as publishers:
+                for number in range(30):
+                    publishers.create_task(asked.publish(str(number)))
+            return await asked.hear(30)
+
+        heard = self.on(scene)
+
+        assert [one.offset for one in heard] == list(range(1, 31))
+        assert {one.data for one in heard} == {str(number) for number in range(30)}
+
+    def test_delivers_what_it_stores_as_it_was_published(self) -> None:
+        """Live and history must be the same message."""
+
+        async def scene(asked: Asked) -> tuple[list[Publication], History]:
+            await asked.subscribe()
+            for data in ("tëxt 😀", b"\x00\xff", msgspec.Raw(b'{"a":[1,null]}')):
+                await asked.publish(data)
+            return await asked.hear(3), await asked.read(Span(limit=10))
+
+        heard, history = self.on(scene)
+
+        assert msgspec.json.encode(history.publications) == msgspec.json.encode(heard)
+        assert [type(one.data) for one in heard] == [str, bytes, msgspec.Raw]
+        assert heard[0] == Publication("42", 1, "alice", 1.5, "tëxt 😀")
+        assert (heard[1].data, heard[1].encoding) == (b"\x00\xff", "base64")
+
+    def test_delivers_once_however_often_it_was_subscribed(self) -> None:
+        """Every join of a node subscribes; messages do not multiply with them."""
+
+        async def scene(asked: Asked) -> list[Publication]:
+            for _ in range(3):
+                await asked.subscribe()
+            await asked.publish("one")
+            await asked.publish("two")
+            return await asked.hear(2)
+
+        assert [one.data for one in self.on(scene)] == ["one", "two"]
+
+    def test_stores_what_nobody_hears(self) -> None:
+        """Who comes later can still read it."""
+
+        async def scene(asked: Asked) -> History:
+            await asked.publish("unheard")
+            await asked.subscribe()
+            return await asked.read(Span(limit=10))
+
+        assert [one.data for one in self.on(scene).publications] == ["unheard"]
+
+    def test_leaves_no_gap_between_a_subscription_and_a_read(self) -> None:
+        """What is published after the subscription is answered is read or delivered."""
+
+        async def scene(asked: Asked) -> tuple[History, list[Publication]]:
+            await asked.subscribe()
+            publishing = asyncio.create_task(asked.publish("meanwhile"))
+            history = await asked.read(Span(limit=10))
+            await publishing
+            return history, await asked.hear(1)
+
+        history, heard = self.on(scene)
+
+        missed = [one for one in heard if one.offset > history.position.offset]
+        assert [one.offset for one in [*history.publications, *missed]] == [1]
+
+    def test_delivers_only_what_this_node_hears(self) -> None:
+        """Not before it subscribed, and no more of a channel it has left."""
+
+        async def scene(asked: Asked) -> list[Publication]:
+            await asked.publish("before")
+            await asked.subscribe()
+            await asked.publish("between")
+            asked.engine.unsubscribe(asked.channel)
+            await asked.publish("after")
+            await asked.subscribe()
+            await asked.publish("again")
+            return await asked.hear(2)
+
+        assert [one.data for one in self.on(scene)] == ["between", "again"]
+
+    def test_keeps_the_order_of_a_channel_that_is_left_and_joined_again(self) -> None:
+        """The count goes on, in the same epoch."""
+
+        async def scene(asked: Asked) -> list[Position]:
+            await asked.subscribe()
+            first = await asked.publish()
+            asked.engine.unsubscribe(asked.channel)
+            await asked.subscribe()
+            return [first, await asked.publish()]
+
+        first, second = self.on(scene)
+
+        assert (second.epoch, second.offset) == (first.epoch, 2)
+
+    def test_keeps_channels_apart(self) -> None:
+        """Characters that are special to an engine must not reach another channel (79)."""
+        names = [
+            "item:a",
+            "item:a:b",
+            "item:A",
+            "item:a*",
+            "item:*",
+            "item:>",
+            "item:{a}",
+            "item:'",
+        ]
+
+        async def scene(asked: Asked) -> list[tuple[str, int]]:
+            prefix = asked.channel
+            for name in names:
+                await asked.publish(name, channel=prefix + name)
+            histories = [await asked.read(Span(limit=9), prefix + name) for name in names]
+            return [
+                (str(one.data), one.offset) for history in histories for one in history.publications
+            ]
+
+        assert self.on(scene) == [(name, 1) for name in names]
+
+    def test_answers_a_key_it_knows_with_the_first_answer_and_stores_nothing(self) -> None:
+        """A retry after a lost answer makes no second message."""
+
+        async def scene(asked: Asked) -> tuple[list[Position], list[Publication]]:
+            await asked.subscribe()
+            keys = ["a", "b", "a", None, "b"]
+            positions = [await asked.publish(str(key), key) for key in keys]
+            return positions, await asked.hear(3)
+
+        positions, heard = self.on(scene)
+
+        assert [one.offset for one in positions] == [1, 2, 1, 3, 2]
+        assert [one.data for one in heard] == ["a", "b", "None"]
+
+    def test_takes_the_same_key_on_another_channel_as_another(self) -> None:
+        """A key belongs to its channel."""
+
+        async def scene(asked: Asked) -> int:
+            await asked.publish("here", "k")
+            await asked.publish("there", "k", asked.channel + ":there")
+            return len((await asked.read(Span(limit=9), asked.channel + ":there")).publications)
+
+        assert self.on(scene) == 1
+
+    @pytest.mark.parametrize(
+        ("span", "offsets", "complete"),
+        [
+            pytest.param(Span(10), list(range(16, 26)), False, id="the-newest"),
+            pytest.param(Span(0), [], False, id="none-of-some"),
+            pytest.param(Span(100), list(range(6, 26)), False, id="what-is-kept"),
+            pytest.param(Span(3, after=10), [11, 12, 13], False, id="the-oldest-after"),
+            pytest.param(Span(3, after=10, before=13), [11, 12], True, id="between"),
+            pytest.param(Span(3, after=2), [6, 7, 8], False, id="after-what-is-forgotten"),
+            pytest.param(Span(100, after=5), list(range(6, 26)), True, id="just-what-is-kept"),
+            pytest.param(Span(100, before=3), [], False, id="all-forgotten"),
+            pytest.param(Span(100, after=25), [], True, id="nothing-newer"),
+            pytest.param(Span(100, after=99, before=7), [], True, id="nothing-at-all"),
+        ],
+    )
+    def test_reads_the_asked_span(self, span: Span, offsets: list[int], complete: bool) -> None:
+        """25 were published, 20 are kept; `complete` says that nothing asked for is missing."""
+
+        async def scene(asked: Asked) -> History:
+            for _ in range(25):
+                await asked.publish()
+            return await asked.read(span)
+
+        history = self.on(scene)
+
+        assert [one.offset for one in history.publications] == offsets
+        assert history.complete is complete
+        assert history.position.offset == 25
+
+    def test_reads_nothing_of_a_channel_that_never_was(self) -> None:
+        """An empty channel has a position too: a first subscriber resumes from it."""
+
+        async def scene(asked: Asked) -> tuple[History, Position]:
+            return await asked.read(Span(limit=9)), await asked.publish()
+
+        history, first = self.on(scene)
+
+        assert history == History(Position(first.epoch, 0), [], complete=True)

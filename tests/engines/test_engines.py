@@ -1,0 +1,37 @@
+"""How an engine is found by its URL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from api.engines import ENGINES, open_engine
+from api.engines.memory import MemoryEngine
+from tests.fakes import BOUNDS
+
+
+def test_opens_the_engine_that_a_url_names() -> None:
+    """The scheme is all that the memory engine needs to know."""
+    assert isinstance(open_engine("memory://", BOUNDS), MemoryEngine)
+
+
+@pytest.mark.parametrize("url", ["", "memory", "memory:", "redis://x", "MEMORY://", "://", "x"])
+def test_refuses_another_url_and_names_what_there_is(url: str) -> None:
+    """Start-up says what to write instead of what was written."""
+    with pytest.raises(ValueError, match="memory://") as refused:
+        open_engine(url, BOUNDS)
+
+    assert "ITEMWIRE_ENGINE_URL" in str(refused.value)
+
+
+def test_loads_no_engine_before_it_is_named() -> None:
+    """An engine's client library is not everybody's dependency."""
+    code = "import sys, api.engines; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+
+    assert "api.engines" in loaded
+    assert not set(loaded) & set(ENGINES.values())

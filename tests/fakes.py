@@ -1,0 +1,226 @@
+"""Stand-ins at the core's two doors, the socket and the engine, and peers to talk through them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from typing_extensions import override
+
+from api.channels.connection import Connection
+from api.channels.limits import Limits
+from api.channels.node import Node
+from api.channels.outbox import Transport
+from api.channels.session import ItemSession
+from api.engines.base import Answer, Bounds, Deliver, Engine, EngineError, History, Span
+from api.engines.memory import MemoryEngine
+from api.messages import Draft, Frame, Payload, Position
+from api.wire import CODECS
+from api.wire.base import Codec
+from auth.principal import Grant, Principal
+from auth.scopes import Action, ScopeSet
+
+T = TypeVar("T")
+
+NOW: Final = 1_800_000_000.0
+ITEM: Final = "42"
+CHANNEL: Final = "item:42"
+EVERYTHING: Final = frozenset(Action)
+JSON: Final = CODECS["itemwire.v1.json"]
+PLAIN: Final = CODECS["itemwire.v1.plain"]
+BOUNDS: Final = Bounds(messages=100, bytes=100_000, seconds=300)
+LIMITS: Final = Limits(
+    max_message_bytes=10_000, outbox_bytes=10_000, history_limit=50, ping_interval=20
+)
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+class Close(NamedTuple):
+    """How a transport was told to end."""
+
+    code: int
+    reason: str
+    flush: bool
+
+
+class RecordingTransport(Transport):
+    """Notes every frame; with `room`, takes so many and then says it can take no more."""
+
+    def __init__(self, room: int | None = None) -> None:
+        self.frames: list[Frame] = []
+        self.closes: list[Close] = []
+        self.room = room
+
+    @override
+    def write(self, frame: Frame) -> bool:
+        assert self.room != 0, "written to before it was writable again"
+        self.frames.append(frame)
+        if self.room is not None:
+            self.room -= 1
+        return self.room != 0
+
+    @override
+    def close(self, code: int, reason: str, *, flush: bool) -> None:
+        self.closes.append(Close(code, reason, flush))
+
+    @property
+    def reasons(self) -> list[str]:
+        """Tell why it was closed: one reason, or none yet."""
+        return [close.reason for close in self.closes]
+
+
+class LateEngine(Engine):
+    """A memory engine far away: a call takes one `step` to arrive and one to be answered."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryEngine(BOUNDS, clock=Clock())
+        self.steps: deque[Callable[[], None]] = deque()
+        self.heard: set[str] = set()
+        self.broken: set[str] = set()
+
+    def step(self, count: int = 1) -> None:
+        """Let so many calls arrive or be answered, in the order they were made."""
+        for _ in range(count):
+            self.steps.popleft()()
+
+    def settle(self) -> None:
+        """Let everything arrive and be answered."""
+        while self.steps:
+            self.step()
+
+    @override
+    async def start(self, deliver: Deliver) -> None:
+        await self.inner.start(deliver)
+
+    @override
+    async def stop(self) -> None:
+        await self.inner.stop()
+
+    @override
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        def hear(done: Answer[None]) -> None:
+            self.heard.add(channel)
+            self.inner.subscribe(channel, done)
+
+        self._ask("subscribe", hear, answer)
+
+    @override
+    def unsubscribe(self, channel: str) -> None:
+        self.heard.discard(channel)
+        self.inner.unsubscribe(channel)
+
+    @override
+    def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        self._ask("publish", lambda done: self.inner.publish(channel, draft, done), answer)
+
+    @override
+    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._ask("read", lambda done: self.inner.read(channel, span, done), answer)
+
+    def _ask(self, name: str, call: Callable[[Answer[T]], None], answer: Answer[T]) -> None:
+        def arrive() -> None:
+            if name in self.broken:
+                self.steps.append(lambda: answer(EngineError(f"{name} is broken")))
+            else:
+                call(lambda result: self.steps.append(lambda: answer(result)))
+
+        self.steps.append(arrive)
+
+
+class Peer:
+    """One client, without the socket between it and its session."""
+
+    def __init__(self, session: ItemSession, transport: RecordingTransport) -> None:
+        self.session = session
+        self.transport = transport
+
+    @property
+    def connection(self) -> Connection:
+        """Give the connection that the session conducts."""
+        return self.session.connection
+
+    @property
+    def sees(self) -> list[dict[str, Any]]:
+        """List the envelopes that reached it."""
+        return [msgspec.json.decode(frame) for frame in self.transport.frames]
+
+    def saw(self, *kinds: str) -> list[dict[str, Any]]:
+        """List the envelopes of these types that reached it."""
+        return [envelope for envelope in self.sees if envelope["type"] in kinds]
+
+    def says(self, kind: str, **fields: object) -> dict[str, Any]:
+        """Send an envelope, and give what reached it last."""
+        self.session.received(msgspec.json.encode({"type": kind, **fields}).decode())
+        return self.sees[-1]
+
+    def drains(self) -> None:
+        """Read everything, and go on reading."""
+        self.transport.room = None
+        self.session.writable()
+
+
+class Stage:
+    """A started node with its clock held still, and a way for peers to join an item."""
+
+    def __init__(self, engine: Engine | None = None, limits: Limits = LIMITS) -> None:
+        self.clock = Clock()
+        self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock)
+        self._ids = iter(range(1, 1_000_000))
+        self.node = Node(
+            self.engine, limits, clock=self.clock, new_id=lambda: f"c{next(self._ids)}"
+        )
+        complete(self.node.start())
+
+    def connect(
+        self, subject: str = "alice", codec: Codec = JSON, room: int | None = None, life: int = 3600
+    ) -> tuple[Connection, RecordingTransport]:
+        """Take in a socket that joins nothing yet."""
+        transport = RecordingTransport(room)
+        caller = principal(subject, int(self.clock.now) + life)
+        return self.node.connect(caller, codec, transport), transport
+
+    def join(
+        self,
+        subject: str = "alice",
+        *,
+        item: str = ITEM,
+        can: frozenset[Action] = EVERYTHING,
+        codec: Codec = JSON,
+        room: int | None = None,
+        replay: int = 0,
+        life: int = 3600,
+    ) -> Peer:
+        """Join an item as someone who may do this there."""
+        connection, transport = self.connect(subject, codec, room, life)
+        grant = Grant(connection.principal, item, can)
+        return Peer(ItemSession(self.node, connection, grant, replay), transport)
+
+
+def complete(steps: Coroutine[object, None, None]) -> None:
+    """Run a coroutine that has nothing to wait for, in a loop or without one."""
+    with contextlib.suppress(StopIteration):
+        steps.send(None)
+        raise AssertionError("it waited")
+
+
+def principal(subject: str = "alice", expires_at: int = int(NOW) + 3600) -> Principal:
+    """Make a verified caller."""
+    return Principal(None, subject, ScopeSet(), expires_at)
+
+
+def draft(data: Payload = "hello", key: str | None = None) -> Draft:
+    """Make a message that has no place yet."""
+    return Draft(ITEM, "alice", NOW, data, key)

@@ -1,0 +1,81 @@
+"""The registry of closes: what clients, logs and documents rely on for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from api.closing import CLOSE_REASONS, CloseReason, Retry
+from api.rejections import MAX_REASON_BYTES, REASON_OF_STATUS, SENDABLE_CODES
+from auth.errors import AuthError
+
+# The stable part. A row may be added here; none may change.
+PROMISED = {
+    "credentials_missing": (1008, "token"),
+    "credentials_invalid": (1008, "token"),
+    "token_expired": (1008, "token"),
+    "origin_denied": (1008, "never"),
+    "forbidden": (1008, "never"),
+    "scope_missing": (1008, "never"),
+    "item_invalid": (1008, "never"),
+    "query_invalid": (1008, "never"),
+    "rate_limited": (1008, "later"),
+    "slow_consumer": (1008, "now"),
+    "payload_invalid": (1007, "never"),
+    "message_too_big": (1009, "never"),
+    "internal": (1011, "later"),
+    "draining": (1012, "now"),
+    "overloaded": (1013, "later"),
+}
+
+
+def auth_errors(root: type[AuthError] = AuthError) -> Iterator[type[AuthError]]:
+    """Walk the tree of why a caller may not come in."""
+    yield root
+    for error in root.__subclasses__():
+        yield from auth_errors(error)
+
+
+def test_keeps_every_reason_with_its_code_and_verdict() -> None:
+    """Clients decide by these whether to come back."""
+    rows = {row.reason: (row.code, row.retry.value) for row in CLOSE_REASONS.values()}
+
+    assert rows == PROMISED
+
+
+@pytest.mark.parametrize("row", list(CLOSE_REASONS.values()), ids=CLOSE_REASONS)
+def test_fits_each_reason_into_a_close_frame(row: CloseReason) -> None:
+    """A control frame holds 125 bytes, two of them the code (RFC 6455 section 5.5)."""
+    assert 0 < len(row.reason.encode()) <= MAX_REASON_BYTES
+    assert row.reason.isascii()
+    assert row.reason.replace("_", "").islower()
+
+
+@pytest.mark.parametrize("row", list(CLOSE_REASONS.values()), ids=CLOSE_REASONS)
+def test_uses_only_codes_that_may_be_sent(row: CloseReason) -> None:
+    """1005, 1006 and 1015 never travel; a client would fail the connection (requirement 86)."""
+    assert row.code in SENDABLE_CODES
+    assert row.code in {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+
+
+@pytest.mark.parametrize("row", list(CLOSE_REASONS.values()), ids=CLOSE_REASONS)
+def test_means_something_to_a_reader(row: CloseReason) -> None:
+    """The console and the documents show this sentence, and a denial has this status."""
+    assert row.meaning
+    assert CLOSE_REASONS[row.reason] is row
+    assert row.status in {401, 403, 429, 500, 503}
+    assert (row.status == 401) == (row.retry is Retry.TOKEN)
+
+
+@pytest.mark.parametrize("error", list(auth_errors()), ids=lambda error: error.__name__)
+def test_has_a_row_for_every_auth_error(error: type[AuthError]) -> None:
+    """Auth knows nothing of this table, so nothing but this test keeps them together."""
+    row = CLOSE_REASONS[error.code]
+
+    assert (row.code, row.status) == (1008, error.status)
+
+
+def test_maps_statuses_to_rows_that_are_in_it() -> None:
+    """What an application raises by status must be a reason that clients know."""
+    assert set(REASON_OF_STATUS.values()) <= set(CLOSE_REASONS.values())
