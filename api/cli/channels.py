@@ -1,0 +1,145 @@
+"""`publish` and `tail`: a channel from the shell, over the socket that every client uses."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import click
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Subprotocol
+
+from api.closing import CLOSE_REASONS
+
+T = TypeVar("T")
+
+ANSWER_SECONDS: Final = 10.0
+ENVELOPES: Final = Subprotocol("itemwire.v1.json")
+
+url_option = click.option(
+    "--url",
+    envvar="ITEMWIRE_URL",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="Where the server is [ITEMWIRE_URL].",
+)
+token_option = click.option(
+    "--token",
+    envvar="ITEMWIRE_TOKEN",
+    help="The credential; better kept in ITEMWIRE_TOKEN, where no process list shows it.",
+)
+
+
+@click.command()
+@click.argument("item")
+@click.argument("data", default="-")
+@url_option
+@token_option
+@click.option("--data-json", is_flag=True, help="DATA is a JSON value, not a text.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def publish(
+    item: str, data: str, url: str, token: str | None, *, data_json: bool, as_json: bool
+) -> None:
+    """Publish DATA to ITEM (from standard input if `-` or absent); print where it went."""
+    text = sys.stdin.read() if data == "-" else data
+    payload = _json(text) if data_json else text
+    answer = _run(_publish(_socket_url(url, item), token, payload))
+    click.echo(json.dumps(answer) if as_json else f"{answer['epoch']}:{answer['offset']}")
+
+
+@click.command()
+@click.argument("item")
+@url_option
+@token_option
+@click.option("--replay", default=0, show_default=True, help="Recent messages to show first.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many messages.")
+@click.option("--json", "as_json", is_flag=True, help="Print each envelope as one JSON line.")
+def tail(
+    item: str, url: str, token: str | None, replay: int, count: int | None, *, as_json: bool
+) -> None:
+    """Print what is published to ITEM, a line each, until interrupted."""
+    address = _socket_url(url, item) + (f"?replay={replay}" if replay else "")
+    _run(_tail(address, token, count, as_json=as_json))
+
+
+async def _publish(address: str, token: str | None, payload: object) -> dict[str, Any]:
+    async with asyncio.timeout(ANSWER_SECONDS), _connect(address, token) as connection:
+        await connection.send(json.dumps({"type": "publish", "ref": "cli", "data": payload}))
+        async for text in connection:
+            envelope: dict[str, Any] = json.loads(text)
+            if envelope["type"] == "error":
+                raise click.ClickException(f"{envelope['code']}: {envelope['detail']}")
+            if envelope["type"] == "reply":
+                return {"epoch": envelope["epoch"], "offset": envelope["offset"]}
+    raise click.ClickException("the server closed the connection without an answer")
+
+
+async def _tail(address: str, token: str | None, count: int | None, *, as_json: bool) -> None:
+    seen = 0
+    async with _connect(address, token) as connection:
+        async for text in connection:
+            envelope = json.loads(text)
+            line = str(text) if as_json else _line(envelope)
+            if line is not None:
+                click.echo(line)
+            seen += envelope["type"] == "message"
+            if count is not None and seen >= count:
+                return
+
+
+def _line(envelope: dict[str, Any]) -> str | None:
+    match envelope["type"]:
+        case "message":
+            data = envelope["data"]
+            shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+            return f"{envelope['offset']} {envelope['sender']}: {shown}"
+        case "joined" | "left":
+            return f"* {envelope['member']['subject']} {envelope['type']}"
+        case _:
+            return None
+
+
+def _connect(address: str, token: str | None) -> "connect":
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return connect(
+        address, additional_headers=headers, subprotocols=[ENVELOPES], max_size=None, proxy=None
+    )
+
+
+def _socket_url(url: str, item: str) -> str:
+    base = url.rstrip("/").replace("http", "ws", 1) if url.startswith("http") else url.rstrip("/")
+    return f"{base}/items/{quote(item, safe='')}/ws"
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON: {error}", param_hint="DATA") from error
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; whatever goes wrong with the connection is one line and exit code 1."""
+    try:
+        return asyncio.run(work)
+    except ConnectionClosed as error:
+        raise click.ClickException(_closed(error)) from error
+    except TimeoutError as error:
+        raise click.ClickException(f"no answer within {ANSWER_SECONDS:.0f} s") from error
+    except BrokenPipeError:
+        raise  # whoever read our output has seen enough; click ends quietly
+    except (OSError, InvalidHandshake, InvalidURI) as error:
+        raise click.ClickException(f"cannot connect: {error}") from error
+    except KeyboardInterrupt:
+        sys.exit(130)  # as the shell says it: ended by SIGINT
+
+
+def _closed(error: ConnectionClosed) -> str:
+    if error.rcvd is None:
+        return "the connection was lost"
+    row = CLOSE_REASONS.get(error.rcvd.reason)
+    meaning = f": {row.meaning}" if row else ""
+    return f"closed with {error.rcvd.code} {error.rcvd.reason}{meaning}"

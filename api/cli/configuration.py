@@ -1,0 +1,61 @@
+"""The settings as the command line sees them: loaded, explained, shown."""
+
+import json
+
+import click
+from pydantic import SecretStr, ValidationError
+
+from api.settings import PREFIX, Settings, source_of, unknown_variables
+
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+
+
+class ConfigurationProblem(click.ClickException):
+    """A setting is wrong; the message says which and what it may be."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the settings, with what was given on the command line first."""
+    for variable, meant in unknown_variables():
+        hint = f"; did you mean {meant}?" if meant else ""
+        click.echo(f"Warning: {variable} is not a setting{hint}", err=True)
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise ConfigurationProblem("\n".join(_faults(error))) from error
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [
+        f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}"
+        if fault["loc"]
+        else fault["msg"].removeprefix("Value error, ")
+        for fault in error.errors(include_url=False, include_input=False)
+    ]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def config(*, as_json: bool) -> None:
+    """Show each setting, its value and where the value comes from."""
+    settings = load_settings()
+    rows = {
+        f"{PREFIX}{name.upper()}": {"value": _shown(value), "source": source_of(name)}
+        for name, value in settings
+    }
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    width = max(map(len, rows))
+    for name, row in rows.items():
+        click.echo(f"{name:{width}}  {row['value'] or '-':<24}  {row['source']}")
+
+
+def _shown(value: object) -> str | None:
+    if isinstance(value, SecretStr):
+        return "(hidden)"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return None if value is None else str(value)

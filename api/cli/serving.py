@@ -1,0 +1,129 @@
+"""`dev` and `serve`: the same server, for trying things out and for real."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from api.cli.configuration import ConfigurationProblem, load_settings
+from api.server import serve as run_server
+from api.settings import Settings
+from auth.issuing import mint, new_secret
+from auth.keys import SigningKey, signing_key_from_secret
+
+TOKEN_SECONDS = 12 * 3600  # a working day; `dev` has a new secret at each start anyway
+
+EVERYTHING = "items:subscribe items:publish items:history items:presence"
+READING = "items:subscribe items:history items:presence"
+
+host_option = click.option("--host", help="Address to listen on [ITEMWIRE_HOST].")
+port_option = click.option("--port", type=int, help="Port, 0 for a free one [ITEMWIRE_PORT].")
+
+
+@click.command()
+@host_option
+@port_option
+def serve(host: str | None, port: int | None) -> None:
+    """Serve with the settings of the environment and `.env`."""
+    settings = load_settings(**_given(host=host, port=port))
+    _run(settings, lambda url: click.echo(f"Listening on {url}", err=True))
+
+
+@click.command()
+@host_option
+@port_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the page.")
+def dev(host: str | None, port: int | None, *, as_json: bool) -> None:
+    """Serve at once, with a secret of its own and ready-made tokens. Not for production."""
+    secret = new_secret()
+    settings = load_settings(**_given(host=host, port=port), secret=secret, keys_file=None)
+    tokens = make_tokens(settings, signing_key_from_secret(secret))
+
+    def announce(url: str) -> None:
+        if as_json:
+            click.echo(json.dumps({"url": url} | {token.name: token.value for token in tokens}))
+        else:
+            click.echo(welcome_page(url, tokens))
+
+    _run(settings, announce)
+
+
+def _given(**options: object) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _run(settings: Settings, announce: Callable[[str], None]) -> None:
+    try:
+        run_server(settings, announce)
+    except ValueError as error:
+        raise ConfigurationProblem(str(error)) from error
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise click.ClickException(
+            f"cannot listen on {where}: {error.strerror or error}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyToken:
+    """A token to try, and what to expect of it."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def make_tokens(settings: Settings, key: SigningKey) -> list[ReadyToken]:
+    """Mint a reader, a writer and one whose time has passed, as the settings ask for them."""
+
+    def token(subject: str, scope: str, now: float) -> str:
+        return mint(
+            key,
+            subject=subject,
+            scope=scope,
+            lifetime=min(TOKEN_SECONDS, settings.max_token_lifetime),
+            issuer=settings.issuer,
+            audience=settings.audience[0] if settings.audience else None,
+            token_type=settings.token_types[0] if settings.token_types else None,
+            now=now,
+        )
+
+    now = time.time()
+    return [
+        ReadyToken("reader", token("reader", READING, now), "watches every item, sends nothing"),
+        ReadyToken("writer", token("writer", EVERYTHING, now), "watches and sends"),
+        ReadyToken(
+            "expired",
+            token("writer", EVERYTHING, now - 2 * TOKEN_SECONDS),
+            "is refused with 1008 credentials_invalid",
+        ),
+    ]
+
+
+def welcome_page(url: str, tokens: list[ReadyToken]) -> str:
+    """Say what to paste next, and what this server is not for."""
+    writer = next(token.value for token in tokens if token.name == "writer")
+    socket_url = f"{url.replace('http', 'ws', 1)}/items/42/ws?token={writer}"
+    listed = "\n\n".join(f"  {token.name} {token.meaning}:\n{token.value}" for token in tokens)
+    return f"""
+Itemwire (development) is listening on {url}
+
+Tokens, good until this process ends:
+
+{listed}
+
+Open the console in two tabs and talk to yourself:
+
+  {url}/#item=42&token={writer}
+
+Or from a shell:
+
+  websocat '{socket_url}'
+  wscat -c '{socket_url}'
+
+Not for production: whoever reads this page may send to every item, the secret is
+forgotten at exit, and there is no TLS. For that, set ITEMWIRE_SECRET (or
+ITEMWIRE_KEYS_FILE) and run `itemwire serve` behind a proxy that speaks wss.
+"""

@@ -1,0 +1,109 @@
+"""`token mint` and `token inspect`: make a token, and learn why one is refused."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from api.cli.configuration import ConfigurationProblem, load_settings
+from api.settings import Settings
+from auth.issuing import mint as mint_token
+from auth.keys import SigningKey, signing_key_from_file, signing_key_from_secret
+from auth.settings import build_authenticator
+from auth.tokens import CheckResult
+
+MARKS = {True: "ok", False: "FAILED", None: "-"}
+
+
+@click.group()
+def token() -> None:
+    """Make tokens and look into them."""
+
+
+@token.command()
+@click.option("--subject", required=True, help="Whose token it is (`sub`).")
+@click.option("--scope", default="", help="Rights, e.g. 'items:subscribe items:42:publish'.")
+@click.option("--lifetime", default=3600, show_default=True, help="Seconds until it expires.")
+@click.option("--kid", help="Which key of ITEMWIRE_KEYS_FILE signs.")
+@click.option("--claim", "claims", multiple=True, metavar="NAME=JSON", help="A further claim.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def mint(
+    *,
+    subject: str,
+    scope: str,
+    lifetime: int,
+    kid: str | None,
+    claims: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print a token signed with the configured key, with its issuer, audience and type."""
+    settings = load_settings()
+    value = mint_token(
+        _signing_key(settings, kid),
+        subject=subject,
+        scope=scope,
+        lifetime=lifetime,
+        issuer=settings.issuer,
+        audience=settings.audience[0] if settings.audience else None,
+        token_type=settings.token_types[0] if settings.token_types else None,
+        **dict(map(_claim, claims)),
+    )
+    click.echo(json.dumps({"token": value}) if as_json else value)
+
+
+@token.command()
+@click.argument("value", metavar="TOKEN", default="-")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect(value: str, *, as_json: bool) -> None:
+    """Check a token as the server would and say which check fails, and why.
+
+    Reads the token from standard input if it is `-` or not given, which keeps it out of the
+    shell's history. Exits with 1 if the token is refused.
+    """
+    text = sys.stdin.read().strip() if value == "-" else value
+    try:
+        verifier = build_authenticator(load_settings()).verifier
+    except ValueError as error:
+        raise ConfigurationProblem(str(error)) from error
+    results = verifier.explain(text)
+    accepted = all(result.passed for result in results)
+    if as_json:
+        click.echo(json.dumps(_report(results, accepted=accepted), indent=2))
+    else:
+        for result in results:
+            click.echo(f"{MARKS[result.passed]:>6}  {result.name:<12} {result.detail}".rstrip())
+        click.echo("accepted" if accepted else "refused: credentials_invalid")
+    sys.exit(0 if accepted else 1)
+
+
+def _report(results: list[CheckResult], *, accepted: bool) -> dict[str, Any]:
+    checks = [
+        {"check": result.name, "passed": result.passed, "detail": result.detail}
+        for result in results
+    ]
+    return {"accepted": accepted, "checks": checks}
+
+
+def _signing_key(settings: Settings, kid: str | None) -> SigningKey:
+    try:
+        if settings.secret is not None:
+            return signing_key_from_secret(settings.secret.get_secret_value())
+        if settings.keys_file is not None:
+            return signing_key_from_file(settings.keys_file, kid)
+    except ValueError as error:
+        raise ConfigurationProblem(str(error)) from error
+    raise ConfigurationProblem(
+        "no key to sign with: set ITEMWIRE_SECRET or ITEMWIRE_KEYS_FILE as the server has it"
+    )
+
+
+def _claim(text: str) -> tuple[str, Any]:
+    """Read NAME=JSON; what is no JSON is taken as text."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise click.BadParameter(f"{text!r} is not NAME=JSON", param_hint="--claim")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

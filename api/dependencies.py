@@ -1,0 +1,37 @@
+"""What routes declare beside the caller: the node, and the query of a channel."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Security
+from starlette.requests import HTTPConnection
+
+from api.channels.node import Node
+from auth.dependencies import permitted, refusal
+from auth.errors import ScopeMissing
+from auth.principal import Grant
+from auth.scopes import Action
+
+
+async def current_node(connection: HTTPConnection) -> Node:
+    """Find the node of this application."""
+    node: Node = connection.app.state.node
+    return node
+
+
+CurrentNode = Annotated[Node, Depends(current_node)]
+
+SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
+
+
+async def replay_count(
+    connection: HTTPConnection,
+    grant: SubscribeGrant,
+    replay: Annotated[int, Query(ge=0, description="How many recent messages come first.")] = 0,
+) -> int:
+    """Tell how many messages a subscriber is to see first; this is reading history."""
+    if replay and not grant.allows(Action.HISTORY):
+        raise refusal(connection, ScopeMissing("replay needs the right to history"))
+    return replay
+
+
+ReplayCount = Annotated[int, Depends(replay_count)]

@@ -1,0 +1,116 @@
+"""What the server prints: one line an event, never a credential, and never a flood."""
+
+import logging
+import logging.config
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from typing_extensions import override
+
+REDACTED: Final = "[redacted]"
+
+# uvicorn prints the request line of every handshake, and at DEBUG its whole head. A formatter
+# sees the finished text, traceback included, so this holds for whoever wrote the line.
+SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    # Any query string after a path: a token may hide behind `tok%65n=` as well as `token=`.
+    (re.compile(r"(?<=[\w/.~%:*-])\?[^\s\"'<>]+(?=[\s\"'<>]|$)"), f"?{REDACTED}"),
+    (
+        re.compile(
+            r"\b((?:proxy-)?authorization|(?:set-)?cookie|sec-websocket-protocol)"
+            r"(['\"]?\s*[:,]\s*)[^\n]+",
+            re.IGNORECASE,
+        ),
+        rf"\1\2{REDACTED}",
+    ),
+    # At uvicorn's TRACE: the ASGI scope, and the frames, of which one may carry a token.
+    (re.compile(r"(query_string['\"]?\s*[:=]\s*b?)(['\"]).*?\2"), rf"\1{REDACTED}"),
+    (re.compile(r"([<>] (?:TEXT|BINARY|CONT)) [^\n]+"), rf"\1 {REDACTED}"),
+    # Whatever looks like a JWT, wherever it stands: its head always starts with `{"`.
+    (re.compile(r"\bey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_.-]*"), REDACTED),
+    (re.compile(r"\bitemwire\.token\.[^\s,\"']+"), f"itemwire.token.{REDACTED}"),
+)
+
+LOGGERS: Final = ("", "itemwire", "uvicorn", "uvicorn.error", "uvicorn.access")
+
+LINES_A_SECOND: Final = 50  # of one kind; refusals at 1000/s must not fill the disk
+
+
+def redact(text: str) -> str:
+    """Take every credential out of a line."""
+    for pattern, replacement in SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats as another formatter does, then takes every credential out."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._inner.format(record))
+
+
+class Sampler(logging.Filter):
+    """Lets so many lines of one kind through a second, and says how many it held back.
+
+    The kind of a line is its unformatted message: `refused reason=%s …` is one kind.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._second = 0
+        self._counts: dict[str, int] = {}
+        self._held_back: dict[str, int] = {}
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._counts, counts = {}, self._counts
+            self._held_back.update(
+                {
+                    kind: count - LINES_A_SECOND
+                    for kind, count in counts.items()
+                    if count > LINES_A_SECOND
+                }
+            )
+        kind = str(record.msg)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._counts[kind] > LINES_A_SECOND:
+            return False
+        held_back = self._held_back.pop(kind, 0)
+        if held_back:
+            record.msg = f"{record.msg} ({held_back} more like this were not logged)"
+        return True
+
+
+def redact_logs() -> None:
+    """Make the handlers that exist now print no credential and no flood; doing it twice is once."""
+    handlers = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
+    # Where nobody has configured logging, warnings go to a handler of its own.
+    for handler in (*handlers, *filter(None, [logging.lastResort])):
+        if not isinstance(handler.formatter, RedactingFormatter):
+            handler.setFormatter(RedactingFormatter(handler.formatter or logging.Formatter()))
+            handler.addFilter(Sampler())
+
+
+def configure_logs(level: str) -> None:
+    """Log everything to standard error at a level; standard output is for results."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    if root.level > logging.DEBUG:
+        # It says twice of each handshake what `itemwire.auth` says once, with more to it.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    redact_logs()

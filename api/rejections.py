@@ -1,0 +1,171 @@
+"""What a refusal looks like on the wire: one table from what was raised to what a client learns.
+
+Whatever is raised becomes one ASGI `websocket.close` with a code and a reason; `Refusals` then
+gives a close before the handshake its form. RFC 6455 lets a server refuse with an HTTP status,
+but a browser shows its script nothing of that: `CloseEvent` says 1006 and an empty reason. So by
+default a refused handshake is accepted and closed, with nothing read and no channel joined.
+"""
+
+import logging
+from typing import Final, Literal, cast
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import WebSocketRequestValidationError
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from api.closing import (
+    CLOSE_REASONS,
+    CREDENTIALS_INVALID,
+    FORBIDDEN,
+    INTERNAL,
+    ITEM_INVALID,
+    OVERLOADED,
+    QUERY_INVALID,
+    RATE_LIMITED,
+    CloseReason,
+    Retry,
+)
+from api.wire import choose_codec
+from auth.dependencies import refusal
+from auth.errors import AuthError
+
+logger = logging.getLogger("itemwire.refusals")
+
+Refusal = Literal["close", "http"]
+
+SERVER_ERROR: Final = 500  # and above
+
+# RFC 6455 section 7.4 and its registry; 1004 to 1006 and 1015 are never sent.
+SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
+
+NO_ROUTE: Final = 1000  # what Starlette's router closes with
+
+OPEN_AFTER: Final = frozenset({"", "websocket.accept", "websocket.send"})
+
+MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
+
+REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
+    400: QUERY_INVALID,
+    401: CREDENTIALS_INVALID,
+    403: FORBIDDEN,
+    404: FORBIDDEN,  # what is denied and what does not exist look the same
+    422: QUERY_INVALID,
+    429: RATE_LIMITED,
+    503: OVERLOADED,
+}
+
+
+def install_rejections(app: FastAPI, refusal: Refusal) -> None:
+    """Make everything raised on a WebSocket route reach its client as a code and a reason."""
+    for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
+        app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
+    app.add_middleware(Refusals, refusal=refusal)
+
+
+def reason_of(error: Exception) -> CloseReason:
+    """Look up how an exception is told to a client; what is not known is `internal`."""
+    if isinstance(error, WebSocketException):
+        return _as_raised(error.code, error.reason)
+    if isinstance(error, WebSocketRequestValidationError):
+        in_path = any(fault["loc"][0] == "path" for fault in error.errors())
+        return ITEM_INVALID if in_path else QUERY_INVALID
+    if isinstance(error, HTTPException):
+        of_class = FORBIDDEN if error.status_code < SERVER_ERROR else INTERNAL
+        return REASON_OF_STATUS.get(error.status_code, of_class)
+    return INTERNAL
+
+
+def _as_raised(code: int, reason: str) -> CloseReason:
+    """Take a close as raised; one that is not in the registry is the application's own."""
+    row = CLOSE_REASONS.get(reason)
+    if row is not None and row.code == code:
+        return row
+    if code not in SENDABLE_CODES:
+        return INTERNAL
+    short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    return CloseReason(short, code, Retry.NEVER, FORBIDDEN.status, "Said by the application.")
+
+
+async def _reject(connection: Request | WebSocket, error: Exception) -> Response | None:
+    """Answer an exception: on a WebSocket by closing it, elsewhere as FastAPI does."""
+    if isinstance(error, AuthError):
+        error = refusal(connection, error)
+    elif isinstance(connection, WebSocket) and not isinstance(error.__cause__, AuthError):
+        reason = reason_of(error).reason
+        logger.warning("refused reason=%r path=%r", reason, _path(connection.scope))
+    if isinstance(connection, WebSocket):
+        row = reason_of(error)
+        await connection.close(row.code, row.reason)
+        return None
+    return await http_exception_handler(connection, cast("HTTPException", error))
+
+
+class Refusals:
+    """ASGI middleware: gives a refused handshake the form that was chosen.
+
+    `close` accepts and closes, which browsers can read; `http` denies with a status and a JSON
+    body. An exception that nothing else took is closed with `internal` and logged.
+    """
+
+    def __init__(self, app: ASGIApp, refusal: Refusal) -> None:
+        self._app = app
+        self._deny = _deny_by_http if refusal == "http" else _deny_by_close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; only the first answer to a handshake may change its form."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        last = ""
+
+        async def watch(message: Message) -> None:
+            nonlocal last
+            first, last = not last, message["type"]
+            refused = first and last == "websocket.close"
+            # With code 1000 it is the router's "no such route", which stays a plain HTTP 403.
+            if refused and message.get("code", NO_ROUTE) != NO_ROUTE:
+                reason = message.get("reason") or ""
+                await self._deny(scope, send, _as_raised(message["code"], reason))
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception:
+            logger.exception("route_failed path=%r", _path(scope))
+            if last in OPEN_AFTER:
+                await watch(_close(INTERNAL))
+
+
+async def _deny_by_close(scope: Scope, send: Send, row: CloseReason) -> None:
+    _, subprotocol = choose_codec(scope.get("subprotocols", ()))
+    await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+    await send(_close(row))
+
+
+async def _deny_by_http(scope: Scope, send: Send, row: CloseReason) -> None:
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send(_close(row))  # which the server makes a bare 403
+        return
+    body = msgspec.json.encode({"code": row.code, "reason": row.reason, "retry": row.retry})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if row.status == CREDENTIALS_INVALID.status:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "websocket.http.response.start", "status": row.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _close(row: CloseReason) -> Message:
+    return {"type": "websocket.close", "code": row.code, "reason": row.reason}
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"])[:200]

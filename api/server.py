@@ -1,0 +1,72 @@
+"""Runs the application on uvicorn, with limits that fit live channels."""
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+
+from api.logs import configure_logs
+from api.main import create_app
+from api.settings import Settings
+
+BACKLOG: Final = 4096  # a crowd that reconnects at once waits here, not in the clients' retries
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Listen on the configured address; OSError says why not.
+
+    A peer that takes none of what was sent to it for as long as an unanswered ping may take is
+    dropped by the kernel (RFC 5482): a close would wait behind the unread bytes for ever.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        patience_ms = int((settings.ping_interval + settings.ping_timeout) * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)  # who comes before the application is up waits
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
+    """Give the URL a listener is reached at from this machine."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def server_of(settings: Settings) -> uvicorn.Server:
+    """Make the uvicorn server; the application is checked here, before anything listens."""
+    app = create_app(settings)
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="api.fastpath.protocol:HttpProtocol",
+            ws="api.fastpath.protocol:WebSocketProtocol",
+            ws_max_size=settings.max_message_bytes,
+            ws_ping_interval=settings.ping_interval,
+            ws_ping_timeout=settings.ping_timeout,
+            ws_per_message_deflate=False,  # costs a connection 34 KB, and leaks lengths (CRIME)
+            timeout_graceful_shutdown=settings.graceful_timeout,
+            backlog=BACKLOG,
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            server_header=False,
+            access_log=False,
+            log_config=None,
+        )
+    )
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until stopped by a signal; `announce` gets the URL once the port is taken."""
+    configure_logs(settings.log_level)
+    server = server_of(settings)
+    listener = bind(settings)
+    announce(url_of(listener))
+    server.run(sockets=[listener])

@@ -1,0 +1,81 @@
+"""Every setting of the server: its default, its unit, and where its value came from."""
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from auth.settings import AuthSettings, CommaSeparated
+
+PREFIX: Final = "ITEMWIRE_"
+ENV_FILE: Final = ".env"
+
+# Read by the command line's clients, not by the server.
+CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
+
+
+class Settings(AuthSettings):
+    """Settings of the server; each is read from ITEMWIRE_<NAME> or a `.env` file beside it."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="How much is logged. No level logs a credential."
+    )
+    trusted_proxies: CommaSeparated = Field(
+        ("127.0.0.1",),
+        description="Addresses whose X-Forwarded-For and -Proto are believed.",
+    )
+    refusal: Literal["close", "http"] = Field(
+        "close",
+        description="How a handshake is refused: `close` accepts it and closes with a code and a "
+        "reason, which browsers can read; `http` denies it with a status and a JSON body.",
+    )
+    engine_url: str = Field("memory://", description="Where channels live: `memory://`.")
+    history_size: int = Field(100, ge=0, description="Messages remembered per item.")
+    history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")
+    history_seconds: float = Field(300, ge=0, description="Seconds a message is remembered.")
+    max_message_bytes: int = Field(
+        65_536, ge=1, description="Largest message a client may send; past it, close 1009."
+    )
+    outbox_bytes: int = Field(
+        1_048_576,
+        ge=1,
+        description="Bytes that may wait for a client that reads slowly; past it, it is closed "
+        "with slow_consumer.",
+    )
+    ping_interval: float = Field(20, gt=0, description="Seconds between pings to a client.")
+    ping_timeout: float = Field(20, gt=0, description="Seconds a client has to answer a ping.")
+    graceful_timeout: int = Field(
+        10, ge=0, description="Seconds open sockets have to end when the server is stopped."
+    )
+
+
+def source_of(name: str) -> str:
+    """Say where a setting's value comes from: `environment`, `.env` or `default`."""
+    variable = f"{PREFIX}{name.upper()}"
+    if variable in _upper(os.environ):
+        return "environment"
+    if variable in _upper(dotenv_values(ENV_FILE)):
+        return ENV_FILE
+    return "default"
+
+
+def unknown_variables() -> Iterator[tuple[str, str | None]]:
+    """Find ITEMWIRE_ variables that are no setting, each with the setting it may have meant."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    present = _upper(os.environ) | _upper(dotenv_values(ENV_FILE))
+    for variable in sorted(present):
+        if variable.startswith(PREFIX) and variable not in known | CLIENT_VARIABLES:
+            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
+            yield variable, close[0] if close else None
+
+
+def _upper(names: Iterable[str]) -> set[str]:
+    return {name.upper() for name in names}

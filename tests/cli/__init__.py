@@ -1,0 +1,1 @@
+"""Tests of the command line, most of them on a server of its own."""

@@ -1,0 +1,79 @@
+"""`config`, and how wrong settings are told."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import CommandLine
+
+
+def test_shows_values_and_their_sources(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first question of every support request."""
+    monkeypatch.setenv("ITEMWIRE_PORT", "9000")
+
+    rows = json.loads(itemwire("config", "--json").stdout)
+    text = itemwire("config").stdout
+
+    assert rows["ITEMWIRE_PORT"] == {"value": "9000", "source": "environment"}
+    assert rows["ITEMWIRE_REFUSAL"] == {"value": "close", "source": "default"}
+    assert "ITEMWIRE_ALLOWED_HOSTS" in text
+
+
+def test_hides_the_secret(itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output ends in a ticket or a chat."""
+    monkeypatch.setenv("ITEMWIRE_SECRET", "hunter2" * 8)
+
+    result = itemwire("config")
+
+    assert "hunter2" not in result.output
+    assert "(hidden)" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ITEMWIRE_PORT", "seventy"),
+        ("ITEMWIRE_LEEWAY", "3600"),
+        ("ITEMWIRE_REFUSAL", "maybe"),
+        ("ITEMWIRE_HISTORY_SIZE", "-1"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """One line with its name, and the exit code for configuration."""
+    monkeypatch.setenv(name, value)
+
+    result = itemwire("serve")
+
+    assert result.exit_code == 78
+    assert result.stderr.startswith(f"Error: {name}: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_wrong_secret_is_not_printed(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a weak one nor one that clashes with a file."""
+    monkeypatch.setenv("ITEMWIRE_SECRET", "hunter2")
+    weak = itemwire("serve")
+    monkeypatch.setenv("ITEMWIRE_KEYS_FILE", "keys.json")
+    both = itemwire("serve")
+
+    assert (weak.exit_code, both.exit_code) == (78, 78)
+    assert "hunter2" not in weak.output + both.output
+    assert "ITEMWIRE_KEYS_FILE" in both.output
+
+
+def test_a_misspelt_setting_is_warned_about(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The typo is told, with what it may have meant."""
+    monkeypatch.setenv("ITEMWIRE_SECRT", "x")
+
+    result = itemwire("config")
+
+    assert "ITEMWIRE_SECRT is not a setting; did you mean ITEMWIRE_SECRET?" in result.stderr
+    assert result.exit_code == 0

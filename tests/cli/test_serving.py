@@ -1,0 +1,107 @@
+"""`dev` and `serve` as processes of their own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.cli.serving import make_tokens
+from api.settings import Settings
+from auth.issuing import new_secret
+from auth.keys import signing_key_from_secret
+from auth.settings import build_authenticator
+from tests.cli.conftest import ITEMWIRE, Started
+
+
+def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start `itemwire` with an environment of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ITEMWIRE_")}
+    return subprocess.Popen(
+        [ITEMWIRE, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment | variables,
+    )
+
+
+def test_dev_prints_what_to_paste_next() -> None:
+    """Tokens, the console's link, a shell's line, and what it is not for."""
+    with started("dev", "--port", "0") as process:
+        assert process.stdout is not None
+        page = ""
+        while "itemwire serve" not in page:
+            page += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=15)
+
+    tokens = re.findall(r"^(ey\S+)$", page, re.MULTILINE)
+    assert len(tokens) == 3
+    assert re.search(r"http://127\.0\.0\.1:\d+/#item=42&token=ey", page)
+    assert "websocat 'ws://127.0.0.1:" in page
+    assert "wscat -c 'ws://127.0.0.1:" in page
+    assert "Not for production" in page
+    assert not any(token in log for token in tokens)
+    assert "Traceback" not in log
+
+
+def test_dev_serves_the_console_and_is_ready(dev: Started) -> None:
+    """The printed link works at once."""
+    assert httpx.get(dev.url).status_code == 200
+    assert httpx.get(f"{dev.url}/health/ready").json() == {"status": "ready"}
+
+
+def test_dev_makes_its_own_secret_whatever_is_set(tmp_path: Path) -> None:
+    """Development tokens must never be good for production."""
+    with started("dev", "--port", "0", "--json", ITEMWIRE_KEYS_FILE=str(tmp_path / "none")) as dev:
+        assert dev.stdout is not None
+        line = dev.stdout.readline()
+        dev.terminate()
+        dev.communicate(timeout=15)
+
+    assert '"writer"' in line
+
+
+@pytest.mark.parametrize("given", [{}, {"issuer": "i", "audience": ["a"], "token_types": ["jwt"]}])
+def test_ready_made_tokens_are_what_they_say(given: dict[str, object]) -> None:
+    """Also where the settings ask for an issuer, an audience or a type."""
+    secret = new_secret()
+    settings = Settings.model_validate({"secret": secret, **given})
+    verifier = build_authenticator(settings).verifier
+
+    tokens = make_tokens(settings, signing_key_from_secret(secret))
+
+    accepted = {t.name: all(c.passed for c in verifier.explain(t.value)) for t in tokens}
+    assert accepted == {"reader": True, "writer": True, "expired": False}
+
+
+def test_serve_says_where_it_listens_and_stops_on_a_signal() -> None:
+    """On standard error: standard output is for results, and this has none."""
+    with started("serve", "--port", "0", ITEMWIRE_SECRET=new_secret()) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        url = line.removeprefix("Listening on ").strip()
+        status = httpx.get(f"{url}/health/live", timeout=10).status_code
+        process.terminate()
+        output, _ = process.communicate(timeout=15)
+
+    assert status == 200
+    assert output == ""
+    assert process.returncode in {0, -signal.SIGTERM}
+
+
+def test_a_taken_port_is_one_clear_line() -> None:
+    """The other server may be one's own from yesterday."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with started("serve", "--port", port, ITEMWIRE_SECRET=new_secret()) as process:
+            _, log = process.communicate(timeout=15)
+
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in log
+    assert "Traceback" not in log

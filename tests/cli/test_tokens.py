@@ -1,0 +1,129 @@
+"""`token mint` and `token inspect`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auth.issuing import mint, new_secret
+from auth.keys import signing_key_from_secret
+from tests.cli.conftest import CommandLine
+
+SECRET = new_secret()
+
+
+@pytest.fixture(autouse=True)
+def configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's settings, as both commands read them."""
+    monkeypatch.setenv("ITEMWIRE_SECRET", SECRET)
+    monkeypatch.setenv("ITEMWIRE_ISSUER", "https://issuer.example")
+    monkeypatch.setenv("ITEMWIRE_AUDIENCE", "itemwire")
+
+
+def test_a_minted_token_passes_every_check(itemwire: CommandLine) -> None:
+    """Issuer and audience are taken from the settings."""
+    token = itemwire("token", "mint", "--subject", "alice", "--scope", "items:subscribe").stdout
+
+    result = itemwire("token", "inspect", stdin=token)
+
+    assert result.exit_code == 0
+    assert result.stdout.endswith("accepted\n")
+    assert "FAILED" not in result.stdout
+
+
+def test_claims_may_be_json_or_text(itemwire: CommandLine) -> None:
+    """For rights in the `items` map, and for an application's own claims."""
+    arguments = ("--claim", 'items={"a:*": ["subscribe"]}', "--claim", "team=red", "--json")
+    token = json.loads(itemwire("token", "mint", "--subject", "alice", *arguments).stdout)["token"]
+
+    result = itemwire("token", "inspect", token, "--json")
+
+    assert json.loads(result.stdout)["accepted"] is True
+
+
+@pytest.mark.parametrize(
+    ("faults", "check"),
+    [
+        pytest.param({"lifetime": -10}, "expiry", id="expired"),
+        pytest.param({"issuer": "https://other.example"}, "issuer", id="issuer"),
+        pytest.param({"audience": "other"}, "audience", id="audience"),
+        pytest.param({"subject": ""}, "subject", id="subject"),
+    ],
+)
+def test_says_which_check_fails_and_why(
+    itemwire: CommandLine, faults: dict[str, object], check: str
+) -> None:
+    """What a stranger is not told, an operator is."""
+    claims: dict[str, object] = {
+        "subject": "alice",
+        "lifetime": 60,
+        "issuer": "https://issuer.example",
+        "audience": "itemwire",
+    }
+    token = mint(signing_key_from_secret(SECRET), **(claims | faults))  # type: ignore[arg-type] # a table of faults
+
+    text = itemwire("token", "inspect", token)
+    report = json.loads(itemwire("token", "inspect", token, "--json").stdout)
+
+    failed = [row for row in report["checks"] if row["passed"] is False]
+    assert text.exit_code == 1
+    assert "refused: credentials_invalid" in text.stdout
+    assert [row["check"] for row in failed] == [check]
+    assert failed[0]["detail"] in text.stdout
+
+
+def test_a_token_of_another_secret_fails_at_the_signature(itemwire: CommandLine) -> None:
+    """The usual mistake: the application and the server do not share the secret."""
+    key = signing_key_from_secret(new_secret())
+
+    result = itemwire("token", "inspect", mint(key, subject="alice", lifetime=60))
+
+    assert "FAILED  signature" in result.stdout
+
+
+def test_a_key_of_a_file_signs(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A symmetric key of the set serves both ways."""
+    key = {"kty": "oct", "kid": "k1", "k": "c2l4dHkgZm91ciBieXRlcyBvZiBzZWNyZXQgZm9yIEhTMjU2IQ"}
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [key]}))
+    monkeypatch.delenv("ITEMWIRE_SECRET")
+    monkeypatch.setenv("ITEMWIRE_KEYS_FILE", str(path))
+
+    token = itemwire("token", "mint", "--subject", "alice", "--kid", "k1").stdout
+
+    assert itemwire("token", "inspect", stdin=token).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["mint", "inspect"])
+def test_without_a_key_both_say_what_to_do(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """One line, no traceback."""
+    monkeypatch.delenv("ITEMWIRE_SECRET")
+    arguments = ["--subject", "alice"] if command == "mint" else ["x.y.z"]
+
+    result = itemwire("token", command, *arguments)
+
+    assert result.exit_code == 78
+    assert "ITEMWIRE_SECRET" in result.stderr
+
+
+def test_a_weak_secret_is_refused(itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do about it, and without printing it."""
+    monkeypatch.setenv("ITEMWIRE_SECRET", "hunter2")
+
+    for arguments in (("mint", "--subject", "alice"), ("inspect", "x.y.z")):
+        result = itemwire("token", *arguments)
+
+        assert result.exit_code == 78
+        assert "hunter2" not in result.output
+
+
+def test_a_claim_that_is_no_pair_is_refused(itemwire: CommandLine) -> None:
+    """A typing error, named as such."""
+    result = itemwire("token", "mint", "--subject", "alice", "--claim", "team")
+
+    assert result.exit_code == 2
+    assert "NAME=JSON" in result.stderr

@@ -1,0 +1,1 @@
+"""What a client sees: real servers on ports of their own, real clients."""

@@ -1,0 +1,101 @@
+"""Servers that refuse in both modes, and what a client must see of each refusal."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import pytest
+
+from api.settings import Settings
+from api.testing import LiveServer, Refusal, live_server
+from auth.keys import signing_key_from_secret
+from auth.testing import TokenFactory
+from tests.conftest import SECRET
+from tests.scenarios.clients import JSON, PATIENCE, item_path
+
+Mode = Literal["close", "http"]
+
+# The HTTP status and the retry verdict of each refusal, as the documents say, not as the code.
+REFUSALS: Final = {
+    "credentials_missing": (401, "token"),
+    "credentials_invalid": (401, "token"),
+    "origin_denied": (403, "never"),
+    "forbidden": (403, "never"),
+    "scope_missing": (403, "never"),
+    "item_invalid": (403, "never"),
+    "query_invalid": (403, "never"),
+}
+
+
+def refused(mode: Mode, reason: str) -> Refusal:
+    """Tell how a server of this mode says no for this reason."""
+    if mode == "close":
+        return Refusal(101, 1008, reason)
+    status, retry = REFUSALS[reason]
+    body = {"code": 1008, "reason": reason, "retry": retry}
+    return Refusal(status, body=json.dumps(body, separators=(",", ":")).encode())
+
+
+Headers = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A server of one refusal mode, and tokens it takes."""
+
+    server: LiveServer
+    mode: Mode
+    tokens: TokenFactory
+
+    def path(self, item_id: str = "42", **query: object) -> str:
+        """Write the path to an item, with a good token unless the query says otherwise."""
+        return item_path(item_id, {"token": self.tokens.good(), **query})
+
+    def says(self, reason: str) -> Refusal:
+        """Tell what a client must see of a refusal."""
+        return refused(self.mode, reason)
+
+    def refusal(
+        self, path: str, *, headers: Headers | None = None, subprotocols: tuple[str, ...] = ()
+    ) -> Refusal:
+        """Come as a client that must be refused; one that is welcomed fails the test at once."""
+        return self.server.refusal(path, headers=headers, subprotocols=(JSON, *subprotocols))
+
+    def welcomes(
+        self, path: str, *, headers: Headers | None = None, subprotocols: tuple[str, ...] = ()
+    ) -> bool:
+        """Tell whether a client gets in and is welcomed."""
+        offered = (JSON, *subprotocols)
+        with self.server.connect(path, headers=headers, subprotocols=offered) as connection:
+            welcome = json.loads(connection.recv(timeout=PATIENCE))
+        return bool(welcome["type"] == "welcome" and connection.subprotocol == JSON)
+
+
+@pytest.fixture(scope="session")
+def tokens() -> TokenFactory:
+    """Make tokens for a server with the tests' secret and every rule."""
+    return TokenFactory(signing_key_from_secret(SECRET))
+
+
+@pytest.fixture(scope="session", params=["close", "http"])
+def door(request: pytest.FixtureRequest, tokens: TokenFactory) -> Iterator[Door]:
+    """Run a server with every rule for tokens, in each refusal mode."""
+    settings = Settings(
+        secret=SECRET,
+        issuer=tokens.issuer,
+        audience=(tokens.audience,),
+        token_types=(tokens.token_type,),
+        refusal=request.param,
+        allowed_origins=("self", "https://app.example.com", "https://*.example.org"),
+        _env_file=None,
+    )
+    with live_server(settings) as server:
+        yield Door(server, request.param, tokens)
+
+
+@pytest.fixture
+def item_id() -> str:
+    """Name an item that no other test knows."""
+    return secrets.token_hex(8)

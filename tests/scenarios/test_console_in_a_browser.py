@@ -1,0 +1,175 @@
+"""The console in a real Chromium: what a person sees, and what a browser's script can see."""
+
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from api.closing import CLOSE_REASONS
+from api.settings import Settings
+from api.testing import LiveServer, live_server
+from auth.issuing import mint, new_secret
+from auth.keys import signing_key_from_secret
+
+SECRET = new_secret()
+RIGHTS = "items:subscribe items:publish items:history items:presence"
+
+
+def token(subject: str, scope: str = RIGHTS) -> str:
+    """Mint a token for this file's server."""
+    return mint(signing_key_from_secret(SECRET), subject=subject, lifetime=600, scope=scope)
+
+
+@pytest.fixture(scope="module")
+def console() -> Iterator[LiveServer]:
+    """A server whose secret this file knows."""
+    with live_server(Settings(secret=SECRET, _env_file=None)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; without one these tests fail, in CI and elsewhere."""
+    path = shutil.which("chromium")
+    assert path, "install chromium (Debian: apt-get install chromium)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A person's tab on the console, and what went wrong in it."""
+
+    def __init__(self, browser: Browser, server: LiveServer) -> None:
+        self.page: Page = browser.new_context().new_page()
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on(
+            "console",
+            lambda line: self.problems.append(line.text) if line.type == "error" else None,
+        )
+        self._url = server.url
+
+    def join(self, item: str, credential: str, replay: int = 0) -> "Tab":
+        """Open the console by its link and connect."""
+        self.page.goto(f"{self._url}/#item={item}&token={credential}&replay={replay}")
+        self.page.click("#connect")
+        return self
+
+    def is_open(self) -> "Tab":
+        """Wait until the channel is joined."""
+        expect(self.page.locator("#state[data-state=open]")).to_be_visible()
+        return self
+
+    def send(self, text: str) -> None:
+        """Type a message and press Enter."""
+        self.page.fill("#message", text)
+        self.page.press("#message", "Enter")
+
+    def sees(self, selector: str, text: str) -> None:
+        """Wait until a line with the text is there."""
+        expect(self.page.locator(selector, has_text=text).first).to_be_visible()
+
+
+def test_two_tabs_chat_and_one_sees_the_other_leave(chromium: Browser, console: LiveServer) -> None:
+    """The tutorial's promise, with names: a message shows in the other tab, leaving shows too."""
+    alice = Tab(chromium, console).join("browser:1", token("alice")).is_open()
+    bob = Tab(chromium, console).join("browser:1", token("bob")).is_open()
+
+    alice.sees("#log li[data-kind=joined]", "bob joined")
+    alice.send("hello bob")
+    bob.sees("#log li[data-kind=message][data-sender=alice]", "hello bob")
+    bob.send("hello alice")
+    alice.sees("#log li[data-kind=message][data-sender=bob]", "hello alice")
+    bob.page.close()
+
+    alice.sees("#log li[data-kind=left]", "bob left")
+    expect(alice.page.locator("#members li[data-subject=bob]")).to_have_count(0)
+    assert alice.problems + bob.problems == []
+
+
+@pytest.mark.parametrize(
+    ("credential", "item", "reason"),
+    [
+        pytest.param("not.a.token", "browser:2", "credentials_invalid", id="bad token"),
+        pytest.param("", "browser:2", "credentials_missing", id="no token"),
+        pytest.param("elsewhere", "browser:2", "forbidden", id="another item"),
+        pytest.param("good", "browser 2", "item_invalid", id="bad item"),
+        pytest.param("good", "browser/2", "item_invalid", id="an item with a slash"),
+    ],
+)
+def test_a_refusal_shows_its_code_and_reason(
+    chromium: Browser, console: LiveServer, credential: str, item: str, reason: str
+) -> None:
+    """A browser's CloseEvent carries them; a handshake denied over HTTP would say 1006 and ""."""
+    tokens = {
+        "good": token("alice"),
+        "elsewhere": token("alice", "items:other:subscribe"),
+    }
+    tab = Tab(chromium, console).join(item, tokens.get(credential, credential))
+
+    closed = tab.page.locator(f'#close[data-code="1008"][data-reason="{reason}"]')
+    expect(closed).to_be_visible()
+    expect(closed).to_contain_text("1008")
+    expect(closed).to_contain_text(reason)
+
+
+def test_the_token_leaves_the_address_bar_and_its_claims_are_shown(
+    chromium: Browser, console: LiveServer
+) -> None:
+    """The link's fragment must not stay in the history, or on a screenshot."""
+    tab = Tab(chromium, console)
+    tab.page.goto(f"{console.url}/#item=browser:3&token={token('alice')}")
+
+    expect(tab.page.locator("#claims[data-state=decoded]")).to_contain_text("alice")
+    assert tab.page.evaluate("location.hash") == ""
+
+
+def test_hostile_messages_are_shown_and_never_run(chromium: Browser, console: LiveServer) -> None:
+    """Whoever may publish may not script the others."""
+    tab = Tab(chromium, console).join("browser:4", token("<img src=x onerror=alert(1)>")).is_open()
+    tab.send("<img src=x onerror=alert(2)>")
+
+    tab.sees("#log li[data-kind=message]", "<img src=x onerror=alert(2)>")
+    expect(tab.page.locator("#log img, #members img")).to_have_count(0)
+    assert tab.problems == []
+
+
+def test_the_server_going_away_is_told(chromium: Browser) -> None:
+    """With the code that says to come back, not a bare 1006."""
+    with live_server(Settings(secret=SECRET, _env_file=None)) as server:
+        tab = Tab(chromium, server).join("browser:5", token("alice")).is_open()
+
+    expect(tab.page.locator('#close[data-code="1012"]')).to_be_visible()
+
+
+def test_the_page_knows_the_verdict_of_every_reason(chromium: Browser, console: LiveServer) -> None:
+    """The page's own table is a copy; it must not drift from the registry."""
+    tab = Tab(chromium, console)
+    tab.page.goto(console.url)
+    verdicts: dict[str, str] = tab.page.evaluate(
+        "import('/console/closing.js').then(module => Object.fromEntries("
+        "Object.entries(module.REASONS).map(([reason, row]) => [reason, row[0]])))"
+    )
+
+    assert {row.reason: row.retry for row in CLOSE_REASONS.values()}.items() <= verdicts.items()
+
+
+def test_a_thousand_messages_do_not_freeze_the_page(chromium: Browser, console: LiveServer) -> None:
+    """The log is bounded and drawn once a frame."""
+    tab = Tab(chromium, console).join("browser:6", token("alice")).is_open()
+    with console.connect(f"/items/browser:6/ws?token={token('bob')}") as bob:
+        for number in range(1000):
+            bob.send(f"message {number}")
+        asked = time.monotonic()
+        tab.sees("#log li", "message 999")
+        tab.page.fill("#message", "still here")
+
+        assert time.monotonic() - asked < 10
+    assert tab.page.locator("#log li").count() <= 500
+    assert tab.problems == []

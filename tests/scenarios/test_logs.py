@@ -1,0 +1,241 @@
+"""Everything a server prints, at its most talkative: events, and not one credential."""
+
+import base64
+import contextlib
+import json
+import os
+import queue
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+import uvicorn
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from api.settings import PREFIX
+from api.testing import LiveServer
+from tests.conftest import SECRET
+from tests.scenarios.clients import JSON, PATIENCE, token
+
+# A flood is cut to so many lines a second of one kind: what is cut could not be searched.
+ALL_LINES = "import api.logs; api.logs.LINES_A_SECOND = 10**9; "
+UVICORN = "--factory api.main:create_app --port 0 --log-level trace"
+COMMANDS = {
+    "serve": ("from api.cli import main; main()", "serve --port 0"),
+    "plain_uvicorn": ("from uvicorn.main import main; main()", UVICORN),
+}
+LISTENING = re.compile(r"(?:Listening|running) on (http://\S+)")
+
+# In each credential that is no token stands one of these words, and in nothing else.
+AT_THE_DOOR, WITHIN = "hunter2", "swordfish"
+
+ORIGIN = "https://evil.test"
+
+# Each presents one credential for `{}`: a path and headers, among them the subprotocols.
+WAYS: dict[str, tuple[str, dict[str, str]]] = {
+    "query": ("/items/42/ws?token={}", {}),
+    "query_beside_others": ("/items/42/ws?a=b&token={}&replay=1", {}),
+    "query_name_escaped": ("/items/42/ws?tok%65n={}", {}),
+    "query_value_escaped": ("/items/42/ws?token=%20{}", {}),
+    "query_twice": ("/items/42/ws?token={}&token={}", {}),
+    "query_of_another_name": ("/items/42/ws?password={}&session={}", {}),
+    "query_with_bad_replay": ("/items/42/ws?token={}&replay=x", {}),
+    "query_of_a_bad_item": ("/items/a%20b/ws?token={}", {}),
+    "query_of_an_item_like_a_query": ("/items/a%3Ftoken=x/ws?token={}", {}),
+    "query_of_an_item_with_a_line_break": ("/items/42%0D%0Ainjected/ws?token={}", {}),
+    "query_of_a_wrong_route": ("/nope?token={}", {}),
+    "query_of_a_wrong_route_below": ("/items/42/ws/nope?token={}", {}),
+    "query_of_the_echo": ("/ws/echo?token={}", {}),
+    "query_without_a_name": ("/items/42/ws?{}", {}),
+    "authorization": ("/items/42/ws", {"Authorization": "Bearer {}"}),
+    "authorization_lower_case": ("/items/42/ws", {"authorization": "bearer {}"}),
+    "authorization_two_spaces": ("/items/42/ws", {"Authorization": "Bearer  {}"}),
+    "authorization_other_scheme": ("/items/42/ws", {"Authorization": "Digest user={}"}),
+    "proxy_authorization": ("/items/42/ws", {"Proxy-Authorization": "Basic {}"}),
+    "cookie": ("/items/42/ws", {"Cookie": "session={}"}),
+    "cookie_among_others": ("/items/42/ws", {"Cookie": "a=b; session={}; other={}"}),
+    "cookie_of_a_foreign_page": ("/items/42/ws", {"Cookie": "session={}", "Origin": ORIGIN}),
+    "subprotocol": ("/items/42/ws", {"subprotocol": "itemwire.token.{}"}),
+    "referer": ("/items/42/ws", {"Referer": "https://app.test/page?token={}"}),
+    "two_sources": ("/items/42/ws?token={}", {"Authorization": "Bearer {}"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a server printed while it was driven, and the tokens it was driven with."""
+
+    command: str
+    text: str
+    tokens: list[str]
+
+    def lines_with(self, word: str) -> list[str]:
+        """Find the lines with a word, as it is or in base64."""
+        encoded = base64.b64encode(word.encode()).decode()[:8]
+        return [line for line in self.text.splitlines() if word in line or encoded in line]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(command, mode) for command in COMMANDS for mode in ("close", "http")],
+    ids="-".join,
+)
+def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Printed:
+    """Run a server in a process of its own, drive it, stop it."""
+    command, mode = request.param
+    tokens: list[str] = []
+    with _running(command, mode, tmp_path_factory.mktemp("server")) as (server, lines):
+        for way, (path, headers) in WAYS.items():
+            good, expired = (token("alice", lifetime=seconds) for seconds in (300, -300))
+            tokens += [good, expired]
+            for credential in (good, expired, f"{AT_THE_DOOR}-{way}", f"{good}{AT_THE_DOOR}"):
+                _knock(server, path, headers, credential)
+        tokens += _drive_over_http(server)
+    return Printed(command, "".join(lines), tokens)
+
+
+def test_no_token_is_printed(printed: Printed) -> None:
+    """Neither whole nor in part: a payload says who, a signature lets one in (20)."""
+    parts = {part for token in printed.tokens for part in token.split(".")[1:]}
+
+    assert len(parts) > 2 * len(WAYS)
+    assert [part for part in parts if part[:24] in printed.text] == []
+
+
+def test_no_password_is_printed(printed: Printed) -> None:
+    """What is no token may still be someone's secret, in the wrong place or mistyped."""
+    assert printed.lines_with(AT_THE_DOOR) == []
+
+
+def test_no_credential_of_an_envelope_is_printed(printed: Printed) -> None:
+    """`refresh` carries one on an open socket."""
+    assert printed.lines_with(WITHIN) == []
+
+
+def test_the_servers_secret_is_not_printed(printed: Printed) -> None:
+    """Whoever has it is everybody."""
+    assert SECRET not in printed.text
+
+
+def test_refusals_are_printed_with_their_cause(printed: Printed) -> None:
+    """Only the log says which check failed (REQUIREMENTS 40, 104)."""
+    refused = printed.lines_with("refused reason=")
+
+    assert any("credentials_missing" in line for line in refused)
+    for source in ("query", "authorization", "subprotocol", "cookie"):
+        assert any(f"check=expiry source={source} client=127.0.0.1:" in line for line in refused)
+        assert any(f"check=form source={source}" in line for line in refused)
+    assert any("origin_denied" in line and ORIGIN in line for line in refused)
+
+
+def test_a_refused_item_is_printed_once(printed: Printed) -> None:
+    """One line a refusal (REQUIREMENTS 104): two good tokens came for an item that cannot be."""
+    refused = printed.lines_with("refused reason=")
+
+    assert len([line for line in refused if "item_invalid" in line and "injected" not in line]) == 2
+
+
+def test_no_client_writes_a_line_of_its_own(printed: Printed) -> None:
+    """What stands in a path must not look like an event (REQUIREMENTS 80)."""
+    assert printed.lines_with("injected")
+    assert not [line for line in printed.text.splitlines() if line.startswith("injected")]
+
+
+def test_what_happens_is_printed_once(printed: Printed) -> None:
+    """An event a change of state; plain uvicorn shows no more than warnings of an application."""
+    if printed.command != "serve":
+        return
+    joined = printed.lines_with("joined channel=item:42 subject='alice'")
+    left = printed.lines_with("left channel=item:42 subject='alice'")
+
+    assert printed.lines_with("authenticated issuer=None subject='alice' source=query")
+    assert len(joined) == len(left) == len(set(joined))
+    assert len(joined) > len(WAYS) // 3
+    assert "Traceback" not in printed.text
+
+
+@contextmanager
+def _running(command: str, refusal: str, folder: Path) -> Iterator[tuple[LiveServer, list[str]]]:
+    """Run a command until it is no longer needed; the lines are complete after that."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    own |= {
+        "ITEMWIRE_SECRET": SECRET,
+        "ITEMWIRE_LOG_LEVEL": "debug",
+        "ITEMWIRE_REFUSAL": refusal,
+        "PYTHONUNBUFFERED": "1",
+    }
+    code, arguments = COMMANDS[command]
+    lines: list[str] = []
+    found: queue.Queue[str] = queue.Queue()
+    with subprocess.Popen(
+        [sys.executable, "-c", ALL_LINES + code, *arguments.split()],
+        env=own,
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if announced := LISTENING.search(line):
+                    found.put(announced[1])
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            # The server object stands in for the one in the other process.
+            yield LiveServer(found.get(timeout=PATIENCE), uvicorn.Server(uvicorn.Config(""))), lines
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+            reader.join(PATIENCE)
+
+
+def _knock(server: LiveServer, path: str, headers: dict[str, str], credential: str) -> None:
+    """Present a credential; if that opens the door, talk of it within, then go."""
+    presented = {name: value.replace("{}", credential) for name, value in headers.items()}
+    offered = (JSON, *filter(None, [presented.pop("subprotocol", "")]))
+    with (
+        contextlib.suppress(InvalidStatus, ConnectionClosed),
+        server.connect(
+            path.replace("{}", quote(credential)), headers=presented, subprotocols=offered
+        ) as connection,
+    ):
+        if "echo" in path:
+            return
+        connection.recv(timeout=PATIENCE)
+        for offer in (credential, WITHIN, [WITHIN]):
+            connection.send(json.dumps({"type": "refresh", "token": offer}))
+            connection.recv(timeout=PATIENCE)
+
+
+def _drive_over_http(server: LiveServer) -> list[str]:
+    """Put credentials where they do not belong: pages, no handshakes, no HTTP."""
+    value = token()
+    for credential in (value, AT_THE_DOOR):
+        for path in ("/", "/health/live", "/nope", "/items/42/ws", "/openapi.json"):
+            httpx.get(f"{server.url}{path}?token={credential}", headers={"Cookie": credential})
+        for line in (
+            "GET /items/42/ws?token={} HTTP/1.1|Host: a|Upgrade: websocket|Connection: Upgrade",
+            "GET /items/42/ws HTTP/1.1|Host: a|Upgrade: websocket|Authorization: Bearer {}",
+            "GET /items/42/ws?token={} HTTP/9.9",
+            "{} /items/42/ws",
+        ):
+            address = urlsplit(server.url)
+            with socket.create_connection((address.hostname, address.port), PATIENCE) as client:
+                head = line.replace("{}", credential).replace("|", "\r\n") + "\r\n\r\n"
+                client.sendall(head.encode())
+                client.recv(1 << 16)
+    return [value]

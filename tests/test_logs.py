@@ -1,0 +1,121 @@
+"""What is printed: no credential, and no flood."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from api.logs import LINES_A_SECOND, RedactingFormatter, Sampler, redact, redact_logs
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("line", "printed"),
+    [
+        pytest.param(
+            f'1.2.3.4:5 - "WebSocket /items/1/ws?token={JWT}" [accepted]',
+            '1.2.3.4:5 - "WebSocket /items/1/ws?[redacted]" [accepted]',
+            id="request line",
+        ),
+        pytest.param(
+            "GET /items/1/ws?tok%65n=hunter2 HTTP/1.1",
+            "GET /items/1/ws?[redacted] HTTP/1.1",
+            id="a name in disguise",
+        ),
+        pytest.param(
+            "GET /items/café~1/ws?token=x HTTP/1.1",
+            "GET /items/café~1/ws?[redacted] HTTP/1.1",
+            id="an unusual path",
+        ),
+        pytest.param('< TEXT \'{"token": "hunter2"}\' [20 bytes]', "< TEXT [redacted]", id="frame"),
+        pytest.param(
+            "scope={'query_string': b'token=hunter2', 'a': 1}",
+            "scope={'query_string': b[redacted], 'a': 1}",
+            id="scope",
+        ),
+        pytest.param("< Authorization: Bearer hunter2", "< Authorization: [redacted]", id="bearer"),
+        pytest.param("< Cookie: a=b; session=hunter2", "< Cookie: [redacted]", id="cookie"),
+        pytest.param(
+            "headers=[(b'cookie', b'session=hunter2')]",
+            "headers=[(b'cookie', [redacted]",
+            id="raw headers",
+        ),
+        pytest.param(
+            "protocols itemwire.v1.json, itemwire.token.hunter2",
+            "protocols itemwire.v1.json, itemwire.token.[redacted]",
+            id="subprotocol",
+        ),
+        pytest.param(f"ValueError: bad {JWT}!", "ValueError: bad [redacted]!", id="bare token"),
+    ],
+)
+def test_takes_credentials_out_of_a_line(line: str, printed: str) -> None:
+    """Whoever wrote the line, and in whatever form the credential stands in it."""
+    assert redact(line) == printed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "joined channel=item:42 subject='alice' connection=abc",
+        "Is it running? Yes: listening on http://127.0.0.1:8000 (what? this)",
+        "refused reason=credentials_invalid check=expiry source=query",
+    ],
+)
+def test_leaves_other_lines_alone(line: str) -> None:
+    """A log that hides everything helps nobody."""
+    assert redact(line) == line
+
+
+@pytest.fixture
+def printed() -> Iterator[io.StringIO]:
+    """A stream that a logger of this test prints to, with the server's handling."""
+    stream = io.StringIO()
+    logger = logging.getLogger("itemwire")
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    redact_logs()
+    redact_logs()
+    yield stream
+    logger.removeHandler(handler)
+
+
+def test_takes_credentials_out_of_tracebacks(printed: io.StringIO) -> None:
+    """An exception's text is the application's; it may well quote what it was given."""
+    try:
+        raise ValueError(f"cannot read {JWT}")
+    except ValueError:
+        logging.getLogger("itemwire.test").exception("it failed")
+
+    assert "Traceback" in printed.getvalue()
+    assert JWT not in printed.getvalue()
+
+
+def test_installing_twice_is_installing_once(printed: io.StringIO) -> None:
+    """Each application of a process installs it; handlers must not pile up."""
+    handler = logging.getLogger("itemwire").handlers[-1]
+
+    assert isinstance(handler.formatter, RedactingFormatter)
+    assert len(handler.filters) == 1
+    assert printed.getvalue() == ""
+
+
+def test_holds_back_a_flood_and_says_so() -> None:
+    """Refusals at 1000/s must not fill the disk, nor hide that they happened."""
+    now = 100.0
+    sampler = Sampler(clock=lambda: now)
+
+    def log(message: str) -> logging.LogRecord | None:
+        record = logging.makeLogRecord({"msg": message, "args": ("x",)})
+        return record if sampler.filter(record) else None
+
+    passed = [log("refused reason=%s") for _ in range(LINES_A_SECOND + 30)]
+    other = log("joined %s")
+    now = 101.5
+    after = log("refused reason=%s")
+
+    assert len(list(filter(None, passed))) == LINES_A_SECOND
+    assert other is not None
+    assert after is not None
+    assert after.getMessage() == "refused reason=x (30 more like this were not logged)"

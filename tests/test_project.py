@@ -1,0 +1,47 @@
+"""The project's own files: what an install takes, and what must not be in them."""
+
+import re
+from importlib.metadata import distribution, distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PINS = (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def pinned() -> set[str]:
+    """The names of what constraints.txt pins."""
+    return {canonicalize_name(line.partition("==")[0]) for line in PINS}
+
+
+def test_constraints_are_names_and_versions_only() -> None:
+    """An address in it would tie every install to one registry."""
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in PINS)
+
+
+def test_everything_that_an_install_takes_is_pinned() -> None:
+    """What is not pinned is another version tomorrow."""
+    wanted = {"itemwire"}
+    seen: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        seen.add(name)
+        for text in distribution(name).requires or []:
+            requirement = Requirement(text)
+            extra = {"extra": "dev" if name == "itemwire" else ""}
+            needed = requirement.marker is None or requirement.marker.evaluate(extra)
+            wanted |= {canonicalize_name(requirement.name)} - seen if needed else set()
+
+    assert seen - pinned() == {"itemwire"}
+
+
+def test_the_pins_are_what_is_installed() -> None:
+    """The tests speak for the versions that users get."""
+    installed = {canonicalize_name(d.name): d.version for d in distributions()}
+    pins = {canonicalize_name(n): v for n, _, v in (line.partition("==") for line in PINS)}
+
+    assert {name: installed[name] for name in pins if name in installed} == {
+        name: version for name, version in pins.items() if name in installed
+    }

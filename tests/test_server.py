@@ -1,0 +1,70 @@
+"""The server's own part: the port, the limits, what is refused before it listens."""
+
+import socket
+
+import pytest
+
+from api.server import bind, server_of, url_of
+from api.settings import Settings
+from auth.errors import KeyProblem
+
+
+def test_a_taken_port_is_an_error(settings: Settings) -> None:
+    """Two servers on one port would share its clients without a word."""
+    with bind(settings.model_copy(update={"port": 0})) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(OSError, match="in use"):
+            bind(settings.model_copy(update={"port": port}))
+
+
+def test_a_free_port_is_taken_and_told(settings: Settings) -> None:
+    """Port 0 is for tests and for `dev` beside another server."""
+    with bind(settings.model_copy(update={"port": 0})) as listener:
+        url = url_of(listener)
+
+        assert url == f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("host", "reached_at"),
+    [("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("::", "http://[::1]:")],
+)
+def test_the_url_is_one_that_this_machine_can_open(
+    settings: Settings, host: str, reached_at: str
+) -> None:
+    """`http://0.0.0.0` opens nowhere."""
+    with bind(settings.model_copy(update={"port": 0, "host": host})) as listener:
+        assert url_of(listener).startswith(reached_at)
+
+
+def test_clients_that_come_before_the_application_wait(settings: Settings) -> None:
+    """What `dev` prints can be pasted at once."""
+    with bind(settings.model_copy(update={"port": 0})) as listener:
+        early = socket.create_connection(listener.getsockname(), timeout=1)
+
+        early.close()
+
+
+def test_a_peer_that_takes_nothing_is_dropped_by_the_kernel(settings: Settings) -> None:
+    """As long as an unanswered ping may take, and no longer (RFC 5482)."""
+    with bind(settings.model_copy(update={"port": 0})) as listener:
+        patience_ms = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+        assert patience_ms == 40_000
+
+
+def test_uvicorn_gets_the_limits(settings: Settings) -> None:
+    """Uvicorn's own defaults are 16 MiB a message and a compressor a connection."""
+    config = server_of(settings).config
+
+    assert config.ws_max_size == settings.max_message_bytes
+    assert config.ws_per_message_deflate is False
+    assert config.timeout_graceful_shutdown == settings.graceful_timeout
+    assert (config.ws_ping_interval, config.ws_ping_timeout) == (20, 20)
+
+
+def test_nothing_is_served_without_a_key() -> None:
+    """An unsigned token must never be good enough by oversight."""
+    with pytest.raises(KeyProblem, match="ITEMWIRE_SECRET"):
+        server_of(Settings())
