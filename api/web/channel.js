@@ -1,0 +1,67 @@
+// One connection to one item's channel: opens it, speaks envelopes, and says how it ended.
+
+const SUBPROTOCOL = "itemwire.v1.json";
+const NORMAL_CLOSURE = 1000; // RFC 6455 section 7.4.1
+
+/** Work out the channel's address from the page's own: a path prefix and TLS carry over. */
+export function channelUrl({ item, token, replay }) {
+  const url = new URL(`items/${encodeURIComponent(item)}/ws`, document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  if (token) url.searchParams.set("token", token); // a `token=` without a value would be refused
+  if (replay) url.searchParams.set("replay", replay);
+  return url;
+}
+
+/** A socket that speaks envelopes: `onEnvelope` for each one, `onClosed` exactly once. */
+export class Channel {
+  /** Who the server says we are, once welcomed. */
+  subject = null;
+
+  #socket;
+  #onEnvelope;
+  #notice = null;
+  #leaving = false;
+  #published = 0;
+
+  constructor(address, { onEnvelope, onClosed }) {
+    this.#onEnvelope = onEnvelope;
+    this.#socket = new WebSocket(channelUrl(address), SUBPROTOCOL);
+    this.#socket.addEventListener("message", ({ data }) => this.#received(data));
+    this.#socket.addEventListener("close", ({ code, reason }) => {
+      onClosed({ code, reason, own: this.#leaving, notice: this.#notice });
+    });
+  }
+
+  /** Publish a value, given as JSON text so that no number loses digits on the way. */
+  publish(json) {
+    this.#published += 1;
+    this.#socket.send(`{"type":"publish","ref":"${this.#published}","data":${json}}`);
+  }
+
+  /** Close the connection because the user asked. */
+  leave() {
+    this.#leaving = true;
+    this.#socket.close(NORMAL_CLOSURE);
+  }
+
+  #received(frame) {
+    const envelope = parseEnvelope(frame);
+    if (envelope.type === "welcome") this.subject = envelope.subject;
+    if (envelope.type === "closing") this.#notice = envelope;
+    this.#onEnvelope(envelope);
+  }
+}
+
+function parseEnvelope(frame) {
+  try {
+    return JSON.parse(frame, exactNumber);
+  } catch {
+    return { type: "error", code: "unreadable", detail: "a frame that is no envelope" };
+  }
+}
+
+/** Keep the digits of numbers that JavaScript would round, where the browser offers them. */
+function exactNumber(key, value, context) {
+  const rounded = typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+  return rounded && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
+}

@@ -1,0 +1,80 @@
+// Shows a token's claims beside the box it was pasted in, with its remaining life up to date.
+
+import { decodeClaims, listRights } from "./token.js";
+import { fullTime } from "./times.js";
+
+/** The view of the claims of whatever is in the token box. */
+export class ClaimsView {
+  #place;
+  #expiry = null;
+
+  constructor(place) {
+    this.#place = place;
+    setInterval(() => this.#tick(), 1000);
+  }
+
+  /** Show what this token says of itself, or why it is not a JWT. */
+  show(token) {
+    this.#expiry = null;
+    if (token === "") return this.#say("No token yet.", "none");
+    try {
+      this.#list(decodeClaims(token));
+    } catch (error) {
+      this.#say(`This is not a JWT: ${error.message}.`, "invalid");
+    }
+  }
+
+  #say(words, state) {
+    const note = document.createElement("p");
+    note.className = "note";
+    note.textContent = words;
+    this.#place.dataset.state = state;
+    this.#place.replaceChildren(note);
+  }
+
+  #list(claims) {
+    const list = document.createElement("dl");
+    const value = (name) => list.appendChild(described(list, name));
+    value("Subject").append(isolated(claims.sub ?? "none (required)"));
+    if (claims.iss !== undefined) value("Issuer").append(isolated(claims.iss));
+    this.#expiry = { at: claims.exp, place: value("Expires") };
+    const rights = listRights(claims);
+    for (const [where, actions] of rights) {
+      value("Rights").append(`${actions.join(", ")} on `, isolated(where));
+    }
+    if (rights.length === 0) value("Rights").append("none named in the token");
+    this.#place.dataset.state = "decoded";
+    this.#place.replaceChildren(list);
+    this.#tick();
+  }
+
+  #tick() {
+    if (this.#expiry === null) return;
+    const { at, place } = this.#expiry;
+    const words = expiryInWords(at);
+    if (place.textContent !== words) place.textContent = words;
+    place.dataset.expired = typeof at === "number" && at * 1000 <= Date.now();
+  }
+}
+
+function expiryInWords(at) {
+  if (at === undefined) return "never named (required)";
+  if (typeof at !== "number") return "not a number (a fault)";
+  return fullTime(at);
+}
+
+/** Add a name to the list unless it repeats the one above, and return the cell for its value. */
+function described(list, name) {
+  const names = list.querySelectorAll("dt");
+  if (names.length === 0 || names[names.length - 1].textContent !== name) {
+    list.appendChild(document.createElement("dt")).textContent = name;
+  }
+  return document.createElement("dd");
+}
+
+/** Keep a stranger's text from reordering ours: <bdi> isolates its direction. */
+function isolated(value) {
+  const element = document.createElement("bdi");
+  element.textContent = typeof value === "string" ? value : JSON.stringify(value);
+  return element;
+}

@@ -1,0 +1,125 @@
+// Close codes and reasons in plain words: what happened, what to do, whether to try again.
+
+/** The registry of reasons as a user needs it: retry verdict, what happened, what to do. */
+export const REASONS = {
+  credentials_missing: ["token", "The server needs a credential and found none.",
+    "Paste a token, or sign in to the application, which gives this browser a session cookie."],
+  credentials_invalid: ["token", "The server does not accept this credential. It never says why to "
+    + "a stranger: the token may be damaged, expired, not valid yet, signed with another key or "
+    + "meant for another service.",
+    "“itemwire token inspect” and the server’s log say which check fails."],
+  token_expired: ["token", "The token expired while the connection was open.",
+    "Connect with a fresh token."],
+  token_revoked: ["token", "The token was taken back.",
+    "Ask for a new token, if you still should have one."],
+  ticket_invalid: ["token", "The one-time ticket is unknown, used or too old.",
+    "Ask for a new ticket."],
+  origin_denied: ["never", "A web page that the server does not trust presented a session cookie.",
+    "Use a token, or have this page’s origin added to ITEMWIRE_ALLOWED_ORIGINS."],
+  forbidden: ["never", "You are known, but this item is not open to you.",
+    "Check the Item ID, or ask for rights on this item."],
+  scope_missing: ["never", "The token grants no right for what was asked.",
+    "Ask for a token with that right: subscribe to listen, publish to send, history to replay."],
+  item_invalid: ["never", "This cannot be an Item ID.",
+    "Use 1 to 128 characters out of A-Z a-z 0-9 . _ ~ : - (and not “.” or “..”)."],
+  query_invalid: ["never", "A value in the connection’s address is not one the server takes.",
+    "Check the number of messages to replay."],
+  rate_limited: ["later", "Too much was sent, or too many connections were tried, in a short time.",
+    "Slow down."],
+  connection_limit: ["later", "There are already as many connections as the server allows.",
+    "Close other tabs or programs that use the same identity."],
+  slow_consumer: ["now", "Messages came faster than this page took them; the server held no more.",
+    "Connect again; replay can bring back what was missed."],
+  message_too_big: ["never", "A message was larger than the server takes.",
+    "Send it in smaller parts."],
+  payload_invalid: ["never", "The server could not read what was sent.",
+    "Send text, or valid JSON."],
+  internal: ["later", "Something failed inside the server.", "Its log says what."],
+  draining: ["now", "The server is restarting and moves its connections away.", "Connect again."],
+  overloaded: ["later", "The server has no room at the moment.", "Wait a little."],
+};
+
+/** What a code means when no known reason came with it. */
+export const CODES = {
+  1000: ["now", "The connection ended normally.", ""],
+  1001: ["now", "The server is going away.", "Connect again when it is back."],
+  1002: ["never", "One side did not follow the WebSocket protocol.",
+    "Look for a proxy in between that alters frames."],
+  1003: REASONS.payload_invalid,
+  1005: ["now", "The server closed without a code.", ""],
+  1006: ["later", "The server gave no reason; the connection broke or never came about.",
+    "See that the server runs and that a proxy in between lets WebSockets through. A server set to "
+    + "refuse with HTTP (ITEMWIRE_REFUSAL=http) also looks like this: browsers hide its answer, "
+    + "the server’s log has it."],
+  1007: REASONS.payload_invalid,
+  1008: ["never", "The server’s policy does not allow this.", "The server’s log says which rule."],
+  1009: REASONS.message_too_big,
+  1011: REASONS.internal,
+  1012: REASONS.draining,
+  1013: REASONS.overloaded,
+};
+
+const UNKNOWN = ["never", "The server closed with a code of its own.",
+  "Its documentation or log says what it means."];
+const LEFT = ["now", "You disconnected.", ""];
+
+const VERDICTS = {
+  never: "Trying again unchanged will not help.",
+  token: "Try again with a new credential.",
+  later: "Try again later.",
+  now: "You can connect again right away.",
+};
+
+/** Say in words how a connection ended; the server's own `closing` notice wins over the table. */
+export function explain({ code, reason, own, notice }) {
+  const known = Object.hasOwn(REASONS, reason) ? REASONS[reason] : (CODES[code] ?? UNKNOWN);
+  const asked = own && reason === ""; // a reason means that the server was faster
+  const [tableRetry, happened, advice] = asked ? LEFT : known;
+  const retry = Object.hasOwn(VERDICTS, notice?.retry) ? notice.retry : tableRetry;
+  const seconds = Math.ceil((notice?.retry_after_ms ?? 0) / 1000);
+  const verdict = seconds > 0 ? `Try again in ${seconds} s.` : VERDICTS[retry];
+  const name = reason ? `${code} ${reason}` : String(code);
+  return { name, own: asked, retry, happened, advice, verdict };
+}
+
+/** The panel that says how the connection ended; empty and hidden while there is nothing to say. */
+export class CloseView {
+  #panel;
+
+  constructor(panel) {
+    this.#panel = panel;
+  }
+
+  /** Show how the connection ended, and return the words used. */
+  show(ending) {
+    const words = explain(ending);
+    const { dataset } = this.#panel;
+    dataset.code = ending.code;
+    dataset.reason = ending.reason;
+    dataset.retry = words.retry;
+    dataset.own = words.own;
+    this.#panel.replaceChildren(
+      paragraph("name", words.name),
+      paragraph("happened", words.happened),
+      paragraph("advice", words.advice),
+      paragraph("verdict", words.verdict),
+    );
+    this.#panel.hidden = false;
+    this.#panel.scrollIntoView({ block: "nearest" });
+    return words;
+  }
+
+  /** Forget the last ending. */
+  clear() {
+    this.#panel.hidden = true;
+    this.#panel.replaceChildren();
+    for (const name of ["code", "reason", "retry", "own"]) delete this.#panel.dataset[name];
+  }
+}
+
+function paragraph(name, text) {
+  const element = document.createElement("p");
+  element.className = name;
+  element.textContent = text;
+  return element;
+}
