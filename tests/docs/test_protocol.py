@@ -1,0 +1,36 @@
+"""docs/protocol.md against the code: its tables are made of the tables."""
+
+import re
+from pathlib import Path
+
+from api.channels.commands import COMMANDS
+from api.closing import CLOSE_REASONS
+from api.wire import CODECS
+from auth.credentials import CREDENTIAL_SOURCES
+from auth.scopes import Action
+
+TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+
+
+def reasons_table() -> str:
+    """The registry as the document shows it."""
+    head = "| reason | code | retry | HTTP | meaning |\n| --- | --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| `{row.reason}` | {row.code} | `{row.retry}` | {row.status} | {row.meaning} |"
+        for row in CLOSE_REASONS.values()
+    )
+
+
+def test_shows_the_registry_as_it_is() -> None:
+    """If this fails, paste what `reasons_table` gives between the two marks."""
+    shown = re.search(r"<!-- reasons -->\n\n(.*?)\n\n", TEXT, re.DOTALL)
+
+    assert shown is not None
+    assert shown.group(1) == reasons_table()
+
+
+def test_lists_every_command_codec_source_and_action() -> None:
+    """Something the document does not name does not exist for a client."""
+    names = [*COMMANDS, *CODECS, *CREDENTIAL_SOURCES, *(action.value for action in Action)]
+
+    assert [name for name in names if f"`{name}`" not in TEXT] == []
