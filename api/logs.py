@@ -35,6 +35,8 @@ SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 
 LOGGERS: Final = ("", "itemwire", "uvicorn", "uvicorn.error", "uvicorn.access")
 
+HELD_BACK: Final = "held_back"
+
 LINES_A_SECOND: Final = 50  # of one kind; refusals at 1000/s must not fill the disk
 
 
@@ -46,7 +48,7 @@ def redact(text: str) -> str:
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats as another formatter does, then takes every credential out."""
+    """Formats as another formatter does, takes every credential out, says what was held back."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -54,7 +56,9 @@ class RedactingFormatter(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return redact(self._inner.format(record))
+        held_back = getattr(record, HELD_BACK, 0)
+        suffix = f" ({held_back} more like this were not logged)" if held_back else ""
+        return redact(self._inner.format(record)) + suffix
 
 
 class Sampler(logging.Filter):
@@ -88,24 +92,23 @@ class Sampler(logging.Filter):
         if self._counts[kind] > LINES_A_SECOND:
             return False
         held_back = self._held_back.pop(kind, 0)
-        if held_back:
-            record.msg = f"{record.msg} ({held_back} more like this were not logged)"
+        setattr(record, HELD_BACK, held_back)  # the formatter says so; other handlers see no more
         return True
 
 
 def redact_logs() -> None:
-    """Make the handlers that exist now print no credential and no flood; doing it twice is once."""
+    """Make the handlers that exist now print no credential; doing it twice is doing it once."""
     handlers = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
     # Where nobody has configured logging, warnings go to a handler of its own.
     for handler in (*handlers, *filter(None, [logging.lastResort])):
         if not isinstance(handler.formatter, RedactingFormatter):
             handler.setFormatter(RedactingFormatter(handler.formatter or logging.Formatter()))
-            handler.addFilter(Sampler())
 
 
 def configure_logs(level: str) -> None:
-    """Log everything to standard error at a level; standard output is for results."""
+    """Log to standard error at a level, and no flood; standard output is for results."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Sampler())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
