@@ -1,5 +1,6 @@
 """What routes declare beside the caller: the node, and the query of a channel."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query, Security
@@ -23,15 +24,23 @@ CurrentNode = Annotated[Node, Depends(current_node)]
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
 
-async def replay_count(
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What a client that may subscribe asked for."""
+
+    grant: Grant
+    replay: int
+
+
+async def joining(
     connection: HTTPConnection,
     grant: SubscribeGrant,
     replay: Annotated[int, Query(ge=0, description="How many recent messages come first.")] = 0,
-) -> int:
-    """Tell how many messages a subscriber is to see first; this is reading history."""
+) -> Joining:
+    """Read the query of a subscription; a replay is reading history, and needs the right to."""
     if replay and not grant.allows(Action.HISTORY):
         raise refusal(connection, ScopeMissing("replay needs the right to history"))
-    return replay
+    return Joining(grant, replay)
 
 
-ReplayCount = Annotated[int, Depends(replay_count)]
+CurrentJoining = Annotated[Joining, Depends(joining)]

@@ -39,16 +39,10 @@ def install_auth(app: FastAPI, authenticator: Authenticator, policy: Policy | No
     app.state.auth = AuthState(authenticator, policy or TokenRights())
 
 
-async def get_authenticator(connection: HTTPConnection) -> Authenticator:
-    """Find the application's authenticator."""
+def _state(connection: HTTPConnection) -> AuthState:
+    # Plain reading and no dependency: FastAPI walks the whole tree of them at each handshake.
     state: AuthState = connection.app.state.auth
-    return state.authenticator
-
-
-async def get_policy(connection: HTTPConnection) -> Policy:
-    """Find the application's policy."""
-    state: AuthState = connection.app.state.auth
-    return state.policy
+    return state
 
 
 def refusal(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:
@@ -72,13 +66,10 @@ def _told(connection: HTTPConnection, error: AuthError) -> WebSocketException | 
     return HTTPException(error.status, error.code, headers)
 
 
-async def current_principal(
-    connection: HTTPConnection,
-    authenticator: Annotated[Authenticator, Depends(get_authenticator)],
-) -> Principal:
+async def current_principal(connection: HTTPConnection) -> Principal:
     """Tell who is calling, or refuse."""
     try:
-        return await authenticator.authenticate(connection)
+        return await _state(connection).authenticator.authenticate(connection)
     except AuthError as error:
         raise refusal(connection, error) from error
 
@@ -102,13 +93,13 @@ async def authorize_item(
     connection: HTTPConnection,
     item_id: ItemId,
     principal: CurrentPrincipal,
-    policy: Annotated[Policy, Depends(get_policy)],
 ) -> Grant:
     """Work out what the caller may do with the item: the dependency an application overrides.
 
     An override returns a Grant, or refuses by raising an HTTPException, a WebSocketException or
     an AuthError (the application then needs a handler that puts it through `refusal`).
     """
+    policy = _state(connection).policy
     try:
         return Grant(principal, item_id, await policy.authorize(principal, item_id))
     except AuthError as error:

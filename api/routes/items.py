@@ -5,7 +5,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from api.channels.outbox import Transport
 from api.channels.session import ItemSession
-from api.dependencies import CurrentNode, ReplayCount, SubscribeGrant
+from api.dependencies import CurrentJoining, CurrentNode
 from api.driver import drive, release_dependencies
 from api.wire import choose_codec
 
@@ -26,16 +26,14 @@ register_url_convertor("any_text", AnyText())
 
 
 @router.websocket("/items/{item_id:any_text}/ws")
-async def item_channel(
-    websocket: WebSocket, grant: SubscribeGrant, replay: ReplayCount, node: CurrentNode
-) -> None:
+async def item_channel(websocket: WebSocket, joining: CurrentJoining, node: CurrentNode) -> None:
     """Join the item's channel, stay until the client leaves."""
     codec, subprotocol = choose_codec(websocket.scope["subprotocols"])
     await release_dependencies(websocket)
     await websocket.accept(subprotocol)
 
     def join(transport: Transport) -> ItemSession:
-        connection = node.connect(grant.principal, codec, transport)
-        return ItemSession(node, connection, grant, replay)
+        connection = node.connect(joining.grant.principal, codec, transport)
+        return ItemSession(node, connection, joining.grant, joining.replay)
 
     await drive(websocket, join)
