@@ -1,10 +1,11 @@
 """The server's own part: the port, the limits, what is refused before it listens."""
 
+import gc
 import socket
 
 import pytest
 
-from api.server import bind, server_of, url_of
+from api.server import bind, calm_collector, server_of, url_of
 from api.settings import Settings
 from auth.errors import KeyProblem
 
@@ -68,3 +69,16 @@ def test_nothing_is_served_without_a_key() -> None:
     """An unsigned token must never be good enough by oversight."""
     with pytest.raises(KeyProblem, match="ITEMWIRE_SECRET"):
         server_of(Settings())
+
+
+def test_the_collector_leaves_start_up_alone() -> None:
+    """Its full runs would stop every socket for as long as all modules take to walk."""
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    try:
+        calm_collector()
+
+        assert gc.get_freeze_count() > frozen
+        assert gc.get_threshold() > thresholds
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
