@@ -1,0 +1,139 @@
+"""What becomes of an exception: one table, and two forms on the wire."""
+
+import asyncio
+from typing import Any, Literal
+
+import pytest
+from fastapi import HTTPException
+from fastapi.exceptions import WebSocketRequestValidationError
+from starlette.exceptions import WebSocketException
+from starlette.types import Message, Receive, Scope, Send
+
+from api.rejections import MAX_REASON_BYTES, Refusals, reason_of
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        pytest.param(WebSocketException(1008, "forbidden"), 1008, "forbidden", id="registered"),
+        pytest.param(WebSocketException(3001, "own"), 3001, "own", id="an application's own"),
+        pytest.param(WebSocketException(1008), 1008, "", id="no reason"),
+        pytest.param(WebSocketException(3001, "forbidden"), 3001, "forbidden", id="own code"),
+        pytest.param(WebSocketException(1005, "x"), 1011, "internal", id="never sent"),
+        pytest.param(WebSocketException(99999, "x"), 1011, "internal", id="no code"),
+        pytest.param(HTTPException(401), 1008, "credentials_invalid", id="401"),
+        pytest.param(HTTPException(403), 1008, "forbidden", id="403"),
+        pytest.param(HTTPException(404), 1008, "forbidden", id="404"),
+        pytest.param(HTTPException(418), 1008, "forbidden", id="another 4xx"),
+        pytest.param(HTTPException(429), 1008, "rate_limited", id="429"),
+        pytest.param(HTTPException(500), 1011, "internal", id="500"),
+        pytest.param(HTTPException(503), 1013, "overloaded", id="503"),
+        pytest.param(
+            WebSocketRequestValidationError([{"loc": ("path", "item_id")}]),
+            1008,
+            "item_invalid",
+            id="path",
+        ),
+        pytest.param(
+            WebSocketRequestValidationError([{"loc": ("query", "replay")}]),
+            1008,
+            "query_invalid",
+            id="query",
+        ),
+        pytest.param(ZeroDivisionError(), 1011, "internal", id="anything else"),
+    ],
+)
+def test_every_exception_has_a_code_and_a_reason(error: Exception, code: int, reason: str) -> None:
+    """Never a bare 1006, whatever an application raises."""
+    row = reason_of(error)
+
+    assert (row.code, row.reason) == (code, reason)
+
+
+def test_a_long_reason_is_cut_between_characters() -> None:
+    """A close frame holds 123 bytes of it (RFC 6455 section 5.5)."""
+    reason = reason_of(WebSocketException(3001, "ä" * 100)).reason
+
+    assert reason == "ä" * 61
+    assert len(reason.encode()) <= MAX_REASON_BYTES
+
+
+def sent_by(
+    *messages: Message | Exception,
+    refusal: Literal["close", "http"] = "close",
+    kind: str = "websocket",
+    extensions: dict[str, Any] | None = None,
+) -> list[Message]:
+    """Let an application send these, or raise the last, behind the middleware."""
+    sent: list[Message] = []
+
+    async def application(_scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in messages:
+            if isinstance(message, Exception):
+                raise message
+            await send(message)
+
+    async def receive() -> Message:
+        raise AssertionError("a refused socket has nothing read")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": kind, "path": "/x", "subprotocols": ["itemwire.v1.json"]}
+    app = Refusals(application, refusal)
+    asyncio.run(app(scope | {"extensions": extensions or {}}, receive, send))
+    return sent
+
+
+CLOSE: Message = {"type": "websocket.close", "code": 1008, "reason": "forbidden"}
+NO_ROUTE: Message = {"type": "websocket.close", "code": 1000, "reason": ""}
+ACCEPT: Message = {"type": "websocket.accept"}
+
+
+def test_a_refusal_is_accepted_and_closed_with_the_codec_answered() -> None:
+    """Browsers give up a handshake that answers none of the subprotocols they offered."""
+    accept, close = sent_by(CLOSE)
+
+    assert (accept["type"], accept["subprotocol"]) == ("websocket.accept", "itemwire.v1.json")
+    assert close == CLOSE
+
+
+def test_a_refusal_over_http_has_a_status_and_a_body() -> None:
+    """For clients that are no browsers."""
+    start, body = sent_by(CLOSE, refusal="http", extensions={"websocket.http.response": {}})
+
+    assert start["status"] == 403
+    assert body["body"] == b'{"code":1008,"reason":"forbidden","retry":"never"}'
+
+
+def test_a_server_that_cannot_deny_with_a_body_denies_all_the_same() -> None:
+    """It makes a bare 403 of a close before the handshake (daphne, gunicorn's own worker)."""
+    assert sent_by(CLOSE, refusal="http") == [CLOSE]
+
+
+@pytest.mark.parametrize("refusal", ["close", "http"])
+def test_an_unknown_route_stays_a_plain_403(refusal: Literal["close", "http"]) -> None:
+    """What the router says of a path that no route has."""
+    assert sent_by(NO_ROUTE, refusal=refusal) == [NO_ROUTE]
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        pytest.param([], [1011], id="before the handshake"),
+        pytest.param([ACCEPT], [1011], id="after it"),
+        pytest.param([ACCEPT, CLOSE], [1008], id="after the close"),
+    ],
+)
+def test_an_unexpected_exception_is_told_once(before: list[Message], told: list[int]) -> None:
+    """As 1011, unless the client has been told something else already."""
+    sent = sent_by(*before, ZeroDivisionError())
+
+    assert [message["code"] for message in sent if message["type"] == "websocket.close"] == told
+
+
+def test_other_protocols_pass_untouched() -> None:
+    """HTTP has a mapping of its own."""
+    message: Message = {"type": "http.response.start", "status": 200}
+
+    assert sent_by(message, kind="http") == [message]
