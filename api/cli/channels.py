@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from api.closing import CLOSE_REASONS
@@ -125,6 +125,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; whatever goes wrong with the connection is one line and exit code 1."""
     try:
         return asyncio.run(work)
+    except InvalidStatus as error:
+        raise click.ClickException(_denied(error)) from error
     except ConnectionClosed as error:
         raise click.ClickException(_closed(error)) from error
     except TimeoutError as error:
@@ -135,6 +137,16 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         raise click.ClickException(f"cannot connect: {error}") from error
     except KeyboardInterrupt:
         sys.exit(130)  # as the shell says it: ended by SIGINT
+
+
+def _denied(error: InvalidStatus) -> str:
+    """Say how a handshake was denied; the body has the reason if the server is Itemwire."""
+    status = error.response.status_code
+    try:
+        row = CLOSE_REASONS[json.loads(error.response.body or b"")["reason"]]
+    except (ValueError, TypeError, KeyError):
+        return f"refused with HTTP {status}"
+    return f"refused with HTTP {status} {row.reason}: {row.meaning}"
 
 
 def _closed(error: ConnectionClosed) -> str:

@@ -110,7 +110,7 @@ def welcome_page(url: str, tokens: list[ReadyToken]) -> str:
     return f"""
 Itemwire (development) is listening on {url}
 
-Tokens, good until this process ends:
+Tokens, good for 12 hours or until this process ends:
 
 {listed}
 

@@ -49,6 +49,10 @@ def mint(
         token_type=settings.token_types[0] if settings.token_types else None,
         **dict(map(_claim, claims)),
     )
+    for result in _explain(settings, value):
+        if result.passed is False:
+            problem = f"Warning: the server refuses this token: {result.detail} ({result.name})"
+            click.echo(problem, err=True)
     click.echo(json.dumps({"token": value}) if as_json else value)
 
 
@@ -62,11 +66,7 @@ def inspect(value: str, *, as_json: bool) -> None:
     shell's history. Exits with 1 if the token is refused.
     """
     text = sys.stdin.read().strip() if value == "-" else value
-    try:
-        verifier = build_authenticator(load_settings()).verifier
-    except ValueError as error:
-        raise ConfigurationProblem(str(error)) from error
-    results = verifier.explain(text)
+    results = _explain(load_settings(), text)
     accepted = all(result.passed for result in results)
     if as_json:
         click.echo(json.dumps(_report(results, accepted=accepted), indent=2))
@@ -75,6 +75,13 @@ def inspect(value: str, *, as_json: bool) -> None:
             click.echo(f"{MARKS[result.passed]:>6}  {result.name:<12} {result.detail}".rstrip())
         click.echo("accepted" if accepted else "refused: credentials_invalid")
     sys.exit(0 if accepted else 1)
+
+
+def _explain(settings: Settings, text: str) -> list[CheckResult]:
+    try:
+        return build_authenticator(settings).verifier.explain(text)
+    except ValueError as error:
+        raise ConfigurationProblem(str(error)) from error
 
 
 def _report(results: list[CheckResult], *, accepted: bool) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from api.settings import Settings
+from api.testing import live_server
 from tests.cli.conftest import ITEMWIRE, CommandLine, Started
 
 
@@ -100,6 +102,18 @@ def test_a_refusal_is_one_line_with_its_reason(
     assert result.stdout == ""
     assert told in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_refusal_over_http_is_told_with_its_reason(
+    itemwire: CommandLine, settings: Settings
+) -> None:
+    """It stands in the body; the status alone says little. Another server has no such body."""
+    with live_server(settings.model_copy(update={"refusal": "http"})) as server:
+        ours = itemwire("publish", "cli:10", "hello", "--url", server.url, "--token", "x")
+        other = itemwire("publish", "cli:10", "hello", "--url", f"{server.url}/elsewhere")
+
+    assert "refused with HTTP 401 credentials_invalid: A credential" in ours.stderr
+    assert other.stderr == "Error: refused with HTTP 403\n"
 
 
 def test_a_missing_right_is_told(itemwire: CommandLine, dev: Started) -> None:

@@ -127,3 +127,15 @@ def test_a_claim_that_is_no_pair_is_refused(itemwire: CommandLine) -> None:
 
     assert result.exit_code == 2
     assert "NAME=JSON" in result.stderr
+
+
+def test_warns_of_a_token_that_the_server_would_refuse(itemwire: CommandLine) -> None:
+    """A life of three years is past the server's own limit; its maker should know now."""
+    arguments = ("token", "mint", "--subject", "alice", "--lifetime")
+
+    long, short = itemwire(*arguments, "99999999"), itemwire(*arguments, "60")
+
+    assert long.exit_code == 0
+    assert "the server refuses this token" in long.stderr
+    assert "(lifetime)" in long.stderr
+    assert short.stderr == ""

@@ -140,6 +140,25 @@ def test_hostile_messages_are_shown_and_never_run(chromium: Browser, console: Li
     assert tab.problems == []
 
 
+def test_a_pages_own_script_may_offer_its_token_as_a_subprotocol(
+    chromium: Browser, console: LiveServer
+) -> None:
+    """As the README shows it: out of the URL, beside the name of the codec."""
+    tab = Tab(chromium, console)
+    tab.page.goto(console.url)
+    heard = tab.page.evaluate(
+        """([url, token]) => new Promise((resolve) => {
+            const socket = new WebSocket(url, ["itemwire.v1.plain", `itemwire.token.${token}`]);
+            socket.onopen = () => socket.send("hello");
+            socket.onmessage = (event) => resolve([event.data, socket.protocol]);
+            socket.onclose = (event) => resolve([event.code, event.reason]);
+        })""",
+        [console.socket_url("/items/browser:7/ws"), token("alice")],
+    )
+
+    assert heard == ["hello", "itemwire.v1.plain"]
+
+
 def test_the_server_going_away_is_told(chromium: Browser) -> None:
     """With the code that says to come back, not a bare 1006."""
     with live_server(Settings(secret=SECRET, _env_file=None)) as server:
