@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from starlette.types import Message
@@ -13,11 +14,13 @@ from typing_extensions import override
 from api.channels.outbox import Transport
 from api.channels.session import Session
 from api.messages import Frame
+from api.wire import choose_codec
+from api.wire.base import Codec
 
 CLOSE_SECONDS: Final = 10.0  # for the frames that wait, the close frame and the peer's answer
 
 
-async def release_dependencies(websocket: WebSocket) -> None:
+async def _release_dependencies(websocket: WebSocket) -> None:
     """Close what the route's `yield` dependencies hold, now that they have decided.
 
     FastAPI keeps them open until the route returns, so an open socket would pin a database
@@ -28,9 +31,12 @@ async def release_dependencies(websocket: WebSocket) -> None:
         await stack.aclose()
 
 
-async def drive(websocket: WebSocket, open_session: Callable[[Transport], Session]) -> None:
-    """Open a session on an accepted socket and serve it until the socket is gone."""
-    await _Driver(websocket).run(open_session)
+async def drive(websocket: WebSocket, open_session: Callable[[Codec, Transport], Session]) -> None:
+    """Accept a socket whose dependencies have decided, and serve it until it is gone."""
+    codec, subprotocol = choose_codec(websocket.scope["subprotocols"])
+    await _release_dependencies(websocket)  # first: if it fails, the client is refused
+    await websocket.accept(subprotocol)
+    await _Driver(websocket).run(partial(open_session, codec))
 
 
 class _Driver(Transport):
@@ -61,6 +67,7 @@ class _Driver(Transport):
                 self._writer = writer = asyncio.create_task(self._write(session))
                 writer.add_done_callback(self._stop_at_failure)
                 try:
+                    session.opened()
                     code = await self._read(session)
                 finally:
                     session.closed(code)
@@ -74,7 +81,15 @@ class _Driver(Transport):
     def _stop_at_failure(self, writer: asyncio.Task[None]) -> None:
         """Read no more from a socket that cannot be written to."""
         if not writer.cancelled() and writer.exception() is not None:
-            self._deadline.reschedule(0)
+            self._end_within(0.0)
+
+    def _end_within(self, seconds: float) -> None:
+        """Give the socket so long to end; a deadline only ever comes nearer."""
+        when = asyncio.get_running_loop().time() + seconds
+        set_for = self._deadline.when()
+        # One that has fired can no longer be moved: asyncio raises.
+        if not self._deadline.expired() and (set_for is None or when < set_for):
+            self._deadline.reschedule(when)
 
     @override
     def write(self, frame: Frame) -> bool:
@@ -85,7 +100,7 @@ class _Driver(Transport):
     @override
     def close(self, code: int, reason: str, *, flush: bool) -> None:
         self._close = {"type": "websocket.close", "code": code, "reason": reason}
-        self._deadline.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
+        self._end_within(CLOSE_SECONDS)
         self._woken.set()
         if not flush and self._sending and self._writer is not None:
             self._cut_short = True  # it may wait for ever for a peer that does not read

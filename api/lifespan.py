@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -9,6 +10,8 @@ from typing import Final
 from fastapi import FastAPI
 
 from api.channels.node import Node
+
+logger = logging.getLogger("itemwire.channels")
 
 TICK_SECONDS: Final = 1.0
 
@@ -19,19 +22,30 @@ def lifespan_of(node: Node) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await node.start()
-        ticking = asyncio.create_task(_tick(node))
         try:
-            yield
+            async with _ticking(node):
+                yield
         finally:
-            ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ticking
             await node.stop()
 
     return lifespan
 
 
+@contextlib.asynccontextmanager
+async def _ticking(node: Node) -> AsyncIterator[None]:
+    task = asyncio.create_task(_tick(node))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def _tick(node: Node) -> None:
     while True:
         await asyncio.sleep(TICK_SECONDS)
-        node.tick()
+        try:
+            node.tick()
+        except Exception:
+            # Without the next one no token would ever expire again.
+            logger.exception("tick_failed")

@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
     )
-    node = Node(open_engine(settings.engine_url, bounds), limits)
+    node = Node(open_engine(settings.engine_url, bounds), limits, leeway=settings.leeway)
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(title="Itemwire", lifespan=lifespan_of(node), docs_url=None, redoc_url=None)
     app.state.node = node

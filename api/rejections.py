@@ -101,6 +101,9 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         row = reason_of(error)
         await connection.close(row.code, row.reason)
         return None
+    if isinstance(error, WebSocketException):
+        row = reason_of(error)
+        error = HTTPException(row.status, row.reason)
     return await http_exception_handler(connection, cast("HTTPException", error))
 
 

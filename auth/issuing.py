@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import jwt
 
@@ -28,7 +29,7 @@ def mint(
     token_type: str | None = None,
     token_id: str | None = None,
     now: float | None = None,
-    **claims: object,
+    claims: Mapping[str, object] = MappingProxyType({}),
 ) -> str:
     """Sign a token that lives for `lifetime` seconds; the named arguments win over `claims`."""
     issued_at = int(time.time() if now is None else now)
@@ -45,7 +46,7 @@ def mint(
     headers = {"typ": token_type, "kid": signing_key.kid}
     present = {name: value for name, value in registered.items() if value is not None}
     return jwt.encode(
-        claims | present,
+        {**claims, **present},
         signing_key.key,
         algorithm=signing_key.algorithm,
         headers={name: value for name, value in headers.items() if value is not None},

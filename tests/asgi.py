@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Final
 
 from starlette.types import Message
@@ -15,6 +16,7 @@ from api.channels.outbox import Transport
 from api.channels.session import EchoSession
 from api.driver import drive
 from api.messages import Frame
+from api.wire.base import Codec
 from tests.fakes import JSON, Stage, principal
 
 WAIT_SECONDS: Final = 5.0
@@ -96,14 +98,18 @@ class NotedEcho(EchoSession):
 class Served:
     """A session that is being driven."""
 
-    def __init__(self, server: Server, opened: Callable[[NotedEcho], None]) -> None:
+    def __init__(
+        self, server: Server, opened: Callable[[NotedEcho], None], kind: type[NotedEcho]
+    ) -> None:
         self.server = server
+        self._kind = kind
         self._opened = opened
         self._heard_last = asyncio.Event()
 
-    def open_session(self, transport: Transport) -> NotedEcho:
+    def open_session(self, _codec: Codec, transport: Transport) -> NotedEcho:
         """Open the session, as a route does."""
-        self.session = NotedEcho(Stage(), transport, self._heard_last)
+        self.transport = transport
+        self.session = self._kind(Stage(), transport, self._heard_last)
         self._opened(self.session)
         return self.session
 
@@ -117,17 +123,21 @@ class Served:
 
     async def drive(self) -> None:
         """Accept the socket and serve it."""
-        websocket = WebSocket({"type": "websocket"}, self.server.receive, self.server.send)
-        await websocket.accept()
+        stacks = {f"fastapi_{name}_astack": AsyncExitStack() for name in ("inner", "function")}
+        scope = {"type": "websocket", "subprotocols": [], **stacks}
+        websocket = WebSocket(scope, self.server.receive, self.server.send)
         self.driving = asyncio.create_task(drive(websocket, self.open_session))
 
 
 @contextlib.asynccontextmanager
 async def served(
-    *says: Frame, server: Server | None = None, opened: Callable[[NotedEcho], None] | None = None
+    *says: Frame,
+    server: Server | None = None,
+    opened: Callable[[NotedEcho], None] | None = None,
+    kind: type[NotedEcho] = NotedEcho,
 ) -> AsyncIterator[Served]:
     """Serve a socket whose peer has said this already, and let nothing outlive it."""
-    socket = Served(server or Server(), opened or (lambda _: None))
+    socket = Served(server or Server(), opened or (lambda _: None), kind)
     socket.server.says(*says)
     await socket.drive()
     try:

@@ -175,12 +175,18 @@ class Peer:
 class Stage:
     """A started node with its clock held still, and a way for peers to join an item."""
 
-    def __init__(self, engine: Engine | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, engine: Engine | None = None, limits: Limits = LIMITS, leeway: float = 0
+    ) -> None:
         self.clock = Clock()
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock)
         self._ids = iter(range(1, 1_000_000))
         self.node = Node(
-            self.engine, limits, clock=self.clock, new_id=lambda: f"c{next(self._ids)}"
+            self.engine,
+            limits,
+            leeway=leeway,
+            clock=self.clock,
+            new_id=lambda: f"c{next(self._ids)}",
         )
         complete(self.node.start())
 
@@ -206,7 +212,9 @@ class Stage:
         """Join an item as someone who may do this there."""
         connection, transport = self.connect(subject, codec, room, life)
         grant = Grant(connection.principal, item, can)
-        return Peer(ItemSession(self.node, connection, grant, replay), transport)
+        session = ItemSession(self.node, connection, grant, replay)
+        session.opened()
+        return Peer(session, transport)
 
 
 def complete(steps: Coroutine[object, None, None]) -> None:

@@ -242,6 +242,40 @@ def test_raises_what_the_servers_send_failed_of() -> None:
     assert asyncio.run(scene()) == [1006]
 
 
+def test_may_be_closed_while_its_time_is_running_out(short_deadline: None) -> None:
+    """A tick or a fan-out may end it just then; it must not fail in somebody else's call."""
+
+    async def scene() -> list[int]:
+        server = stuck()
+        server.answers_close = server.close_overtakes = False
+        async with served("one", "last", server=server) as socket:
+            await socket.until_heard()
+            socket.session.connection.end(INTERNAL)
+            await socket.until_over()
+            socket.transport.close(1008, "token_expired", flush=False)
+            return socket.session.closed_with
+
+    assert asyncio.run(scene()) == [1006]
+
+
+def test_leaves_nothing_of_a_session_that_fails_to_begin() -> None:
+    """It may have joined half of a channel by then."""
+
+    class Failing(NotedEcho):
+        @override
+        def opened(self) -> None:
+            raise ZeroDivisionError
+
+    async def scene() -> tuple[list[int], bool]:
+        async with served(kind=Failing) as socket:
+            with pytest.raises(ZeroDivisionError):
+                await socket.until_over()
+            socket.driving = asyncio.create_task(asyncio.sleep(0))
+            return socket.session.closed_with, socket.session.connection.is_open
+
+    assert asyncio.run(scene()) == ([1006], False)
+
+
 def test_tells_the_session_once_when_it_closed_itself() -> None:
     """The answer to its own close is the end of the socket."""
 

@@ -3,13 +3,15 @@
 import asyncio
 from typing import Any, Literal
 
+import httpx
 import pytest
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.exceptions import WebSocketException
 from starlette.types import Message, Receive, Scope, Send
 
-from api.rejections import MAX_REASON_BYTES, Refusals, reason_of
+from api.rejections import MAX_REASON_BYTES, Refusals, install_rejections, reason_of
+from auth.errors import Forbidden
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,33 @@ def test_a_long_reason_is_cut_between_characters() -> None:
 
     assert reason == "ä" * 61
     assert len(reason.encode()) <= MAX_REASON_BYTES
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "detail"),
+    [
+        pytest.param(WebSocketException(1008, "forbidden"), 403, "forbidden", id="for sockets"),
+        pytest.param(HTTPException(404, "no such order"), 404, "no such order", id="for http"),
+        pytest.param(Forbidden("not yours"), 403, "forbidden", id="of auth"),
+    ],
+)
+def test_one_rule_refuses_on_http_routes_too(error: Exception, status: int, detail: str) -> None:
+    """An override of `authorize_item` serves both kinds of route, whatever it raises."""
+    app = FastAPI()
+    install_rejections(app, "close")
+
+    @app.get("/refused")
+    async def refused() -> None:
+        raise error
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/refused")
+
+    answer = asyncio.run(ask())
+
+    assert (answer.status_code, answer.json()) == (status, {"detail": detail})
 
 
 def sent_by(

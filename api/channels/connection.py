@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Final
 
+from api.channels.names import channel_of
 from api.channels.outbox import Outbox, Transport
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, CloseReason, Retry
-from api.messages import Closing, Event, Frame, Member, Publication
+from api.messages import Closing, Event, Frame, Member, Publication, frame_size
 from api.wire.base import Codec
-from auth.principal import Principal
-from auth.scopes import Action
+from auth.principal import Grant, Principal
 
 # Nothing more may reach these: one does not read, the other no longer may.
 WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED})
@@ -49,16 +49,16 @@ class Connection:
         self._outbox = Outbox(transport, outbox_bytes)
         self._released = released
 
-    def push(self, frame: Frame) -> bool:
-        """Send a frame; False: the client reads too slowly and the connection must end."""
-        return self._outbox.push(frame)
+    def push(self, frame: Frame, size: int) -> bool:
+        """Send a frame of so many bytes; False: the client is too slow, the connection must end."""
+        return self._outbox.push(frame, size)
 
     def send(self, event: Event) -> None:
         """Tell the client of one event, if its codec has a word for it."""
         if not self.is_open:
             return
         frame = self.codec.encode(event)
-        if frame is not None and not self.push(frame):
+        if frame is not None and not self.push(frame, frame_size(frame)):
             self.end(SLOW_CONSUMER)
 
     def replay(self, publication: Publication) -> None:
@@ -103,11 +103,9 @@ class Subscription:
 
     __slots__ = ("can", "channel", "connection", "item_id", "member")
 
-    def __init__(
-        self, connection: Connection, channel: str, item_id: str, can: frozenset[Action]
-    ) -> None:
+    def __init__(self, connection: Connection, grant: Grant) -> None:
         self.connection = connection
-        self.channel = channel
-        self.item_id = item_id
-        self.can = can
+        self.channel = channel_of(grant.item_id)
+        self.item_id = grant.item_id
+        self.can = grant.can
         self.member = Member(connection.id, connection.principal.subject)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from api.channels.connection import Subscription
+from api.channels.connection import Connection, Subscription
 from api.channels.recovery import Recovery
-from api.closing import OVERLOADED, SLOW_CONSUMER
-from api.messages import Event, Frame, Publication
+from api.closing import OVERLOADED, SLOW_CONSUMER, CloseReason
+from api.messages import Event, Frame, Publication, frame_size
 from api.wire.base import Codec
 from auth.scopes import Action
 
@@ -18,6 +18,8 @@ class Hub:
 
     def __init__(self) -> None:
         self._audiences: dict[str, _Audience] = {}
+        self._failed: dict[Connection, CloseReason] = {}
+        self._ending = False
 
     def hold(self, subscription: Subscription, recovery: Recovery) -> None:
         """Keep the channel's publications for a subscription that is not live yet."""
@@ -47,25 +49,68 @@ class Hub:
         del self._audiences[subscription.channel]
         return True
 
+    def mute(self, connection: Connection) -> None:
+        """Send a connection nothing more; its end is near, and others may end before it."""
+        for subscription in connection.subscriptions.values():
+            audience = self._audiences.get(subscription.channel)
+            if audience is not None:
+                audience.mute(subscription)
+
     def fan_out(self, channel: str, publication: Publication) -> None:
         """Send a publication to everyone who hears the channel, encoded once per codec."""
         audience = self._audiences.get(channel)
         if audience is None:
             return
-        lost = [
-            subscription
-            for subscription, recovery in audience.held.items()
-            if not recovery.hold(publication)
-        ]
-        _send(publication, audience.live)
-        for subscription in lost:
-            subscription.connection.end(OVERLOADED)
+        for subscription, recovery in audience.held.items():
+            if not recovery.hold(publication):
+                self._failed.setdefault(subscription.connection, OVERLOADED)
+        self._send(publication, audience, audience.live)
 
     def announce(self, channel: str, event: Event) -> None:
         """Send a presence event to those on the channel who may see it."""
         audience = self._audiences.get(channel)
         if audience is not None:
-            _send(event, audience.watching)
+            self._send(event, audience, audience.watching)
+
+    def _send(
+        self, event: Event, audience: "_Audience", subscriptions: Iterable[Subscription]
+    ) -> None:
+        """Push one event to each, encoded and measured once per codec."""
+        frames: dict[Codec, tuple[Frame, int] | None] = {}
+        too_slow: list[Subscription] = []
+        for subscription in subscriptions:
+            connection = subscription.connection
+            codec = connection.codec
+            if codec in frames:
+                encoded = frames[codec]
+            else:
+                encoded = frames[codec] = _encoded(codec, event)
+            if encoded is not None and not connection.push(*encoded):
+                too_slow.append(subscription)
+        for subscription in too_slow:
+            audience.mute(subscription)
+            self._failed.setdefault(subscription.connection, SLOW_CONSUMER)
+        self._end_failed()
+
+    def _end_failed(self) -> None:
+        """End who could not keep up. Their end is announced, and may find others too slow.
+
+        A loop and not a recursion: a stalled proxy makes a whole audience too slow at once.
+        """
+        if self._ending:
+            return
+        self._ending = True
+        try:
+            while self._failed:
+                connection, reason = self._failed.popitem()
+                connection.end(reason)
+        finally:
+            self._ending = False
+
+
+def _encoded(codec: Codec, event: Event) -> tuple[Frame, int] | None:
+    frame = codec.encode(event)
+    return None if frame is None else (frame, frame_size(frame))
 
 
 class _Audience:
@@ -78,19 +123,7 @@ class _Audience:
         self.live: dict[Subscription, None] = {}
         self.watching: dict[Subscription, None] = {}
 
-
-def _send(event: Event, subscriptions: Iterable[Subscription]) -> None:
-    frames: dict[Codec, Frame | None] = {}
-    too_slow: list[Subscription] = []
-    for subscription in subscriptions:
-        connection = subscription.connection
-        codec = connection.codec
-        if codec in frames:
-            frame = frames[codec]
-        else:
-            frame = frames[codec] = codec.encode(event)
-        if frame is not None and not connection.push(frame):
-            too_slow.append(subscription)
-    # Ending one tells the others that it left: only after the walk, so the order is one for all.
-    for subscription in too_slow:
-        subscription.connection.end(SLOW_CONSUMER)
+    def mute(self, subscription: Subscription) -> None:
+        """Send it nothing more, not even that others left; its end is near."""
+        self.live.pop(subscription, None)
+        self.watching.pop(subscription, None)

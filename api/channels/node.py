@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from secrets import token_urlsafe
 
-import msgspec
+from msgspec import UNSET
 
 from api.channels.connection import Connection, Subscription
 from api.channels.deadlines import Deadlines
 from api.channels.hub import Hub
 from api.channels.limits import Limits
-from api.channels.names import channel_of
 from api.channels.outbox import Transport
 from api.channels.presence import Presence
 from api.channels.recovery import Recovery
@@ -20,7 +19,7 @@ from api.closing import OVERLOADED, TOKEN_EXPIRED
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Joined, Left, Member, Payload, Position, Welcome
 from api.wire.base import Codec
-from auth.principal import Grant, Principal
+from auth.principal import Principal
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -39,11 +38,13 @@ class Node:
         engine: Engine,
         limits: Limits,
         *,
+        leeway: float = 0,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
     ) -> None:
         self.limits = limits
         self._engine = engine
+        self._leeway = leeway  # what a token is let in with, it may stay with
         self._clock = clock
         self._new_id = new_id
         self._hub = Hub()
@@ -63,7 +64,11 @@ class Node:
 
     def tick(self) -> None:
         """End the connections whose token has expired; called about once a second."""
-        for connection in self._deadlines.pop_due(self._clock()):
+        # Each would be told of those who end before it, after its own time is up.
+        due = self._deadlines.pop_due(self._clock() - self._leeway)
+        for connection in due:
+            self._hub.mute(connection)
+        for connection in due:
             connection.end(TOKEN_EXPIRED)
 
     def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
@@ -79,15 +84,12 @@ class Node:
         self._deadlines.add(connection)
         return connection
 
-    def join(
-        self, connection: Connection, grant: Grant, replay: int, joined: Callable[[], None]
-    ) -> Subscription:
-        """Subscribe to the grant's item: `welcome`, the last `replay` messages, then live.
+    def join(self, subscription: Subscription, replay: int, joined: Callable[[], None]) -> None:
+        """Make a subscription hear its item: `welcome`, the last `replay` messages, then live.
 
         `joined` is called once the client is welcomed, perhaps before this returns.
         """
-        channel = channel_of(grant.item_id)
-        subscription = Subscription(connection, channel, grant.item_id, grant.can)
+        connection, channel = subscription.connection, subscription.channel
         connection.subscriptions[channel] = subscription
         recovery = Recovery(self.limits.outbox_bytes)
         self._hub.hold(subscription, recovery)
@@ -109,7 +111,6 @@ class Node:
             joined()
 
         self._engine.subscribe(channel, subscribed)
-        return subscription
 
     def publish(
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
@@ -149,7 +150,8 @@ class Node:
 
     def _welcome(self, subscription: Subscription, position: Position) -> Welcome:
         connection = subscription.connection
-        welcome = Welcome(
+        may_see = Action.PRESENCE in subscription.can
+        return Welcome(
             connection=connection.id,
             subject=connection.principal.subject,
             item=subscription.item_id,
@@ -161,10 +163,8 @@ class Node:
             expires_at=connection.principal.expires_at,
             ping_interval=self.limits.ping_interval,
             max_message_bytes=self.limits.max_message_bytes,
+            members=self.members(subscription.channel) if may_see else UNSET,
         )
-        if Action.PRESENCE in subscription.can:
-            return msgspec.structs.replace(welcome, members=self.members(subscription.channel))
-        return welcome
 
     def _release(self, connection: Connection) -> None:
         self._deadlines.discard(connection)

@@ -4,11 +4,15 @@ from collections import deque
 from typing import Protocol
 
 from api.channels.holding import MAX_HELD
-from api.messages import Frame, frame_size
+from api.messages import Frame
 
 
 class Transport(Protocol):
-    """The sending half of an accepted socket, as the core sees it. No method ever waits."""
+    """The sending half of an accepted socket, as the core sees it.
+
+    No method waits, raises, or calls the session before it returns: the fan-out walks its list of
+    subscribers while it calls them.
+    """
 
     def write(self, frame: Frame) -> bool:
         """Take one frame; False: take no more before the session's `writable()` is called."""
@@ -39,12 +43,14 @@ class Outbox:
         self._size = 0
         self._writable = True
 
-    def push(self, frame: Frame) -> bool:
-        """Send the frame or keep it for later; False: it is past the limit and not kept."""
+    def push(self, frame: Frame, size: int) -> bool:
+        """Send the frame or keep it for later; False: it is past the limit and not kept.
+
+        Its size in bytes comes along, measured once for all who get the frame.
+        """
         if self._writable:
             self._writable = self._transport.write(frame)
             return True
-        size = frame_size(frame)
         if (self._size and self._size + size > self._limit) or len(self._waiting) >= MAX_HELD:
             return False
         self._waiting.append((frame, size))

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing_extensions import override
 
 from api.channels.commands import DECODERS
-from api.channels.connection import Connection
+from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.node import Node
 from api.closing import INTERNAL, MESSAGE_TOO_BIG, OVERLOADED, SLOW_CONSUMER
@@ -21,13 +21,16 @@ logger = logging.getLogger("itemwire.channels")
 class Session(ABC):
     """A connection's conduct, driven by whatever holds its socket.
 
-    The holder calls `received` for each message, `writable` when its transport takes frames
-    again, and `closed` once, at the end. None of them waits and none of them raises.
+    The holder calls `opened` once, `received` for each message, `writable` when its transport
+    takes frames again, and `closed` once, at the end. None of them waits.
     """
 
     def __init__(self, node: Node, connection: Connection) -> None:
         self.connection = connection
         self._node = node
+
+    def opened(self) -> None:  # noqa: B027 - not every session has something to do
+        """Begin; the transport takes frames from here on."""
 
     def received(self, frame: Frame) -> None:
         """Act on one message of the client."""
@@ -62,7 +65,7 @@ class EchoSession(Session):
 
     @override
     def _act(self, frame: Frame) -> None:
-        if not self.connection.push(frame):
+        if not self.connection.push(frame, frame_size(frame)):
             self.connection.end(SLOW_CONSUMER)
 
 
@@ -71,10 +74,15 @@ class ItemSession(Session):
 
     def __init__(self, node: Node, connection: Connection, grant: Grant, replay: int) -> None:
         super().__init__(node, connection)
+        self.subscription = Subscription(connection, grant)
+        self._replay = replay
         self._decode = DECODERS[connection.codec]
         self._is_joined = False
         self._early = Holding[Frame](node.limits.outbox_bytes)
-        self.subscription = node.join(connection, grant, replay, self._joined)
+
+    @override
+    def opened(self) -> None:
+        self._node.join(self.subscription, self._replay, self._joined)
 
     def _joined(self) -> None:
         """Act on what came before the welcome: the engine may take its time over a join."""

@@ -47,7 +47,7 @@ def mint(
         issuer=settings.issuer,
         audience=settings.audience[0] if settings.audience else None,
         token_type=settings.token_types[0] if settings.token_types else None,
-        **dict(map(_claim, claims)),
+        claims=dict(map(_claim, claims)),
     )
     for result in _explain(settings, value):
         if result.passed is False:

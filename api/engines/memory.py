@@ -45,6 +45,7 @@ class MemoryEngine(Engine):
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
         if channel not in self._heard:
             self._heard[channel] = self._unheard_or_new(channel)
+        self._forget_idle()
         answer(None)
 
     @override
@@ -58,6 +59,7 @@ class MemoryEngine(Engine):
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         now = self._clock()
+        self._forget_idle()
         stream = self._heard.get(channel) or self._touch(channel, now)
         first = stream.first_answer(draft.key, now)
         if first is not None:
@@ -83,7 +85,6 @@ class MemoryEngine(Engine):
         stream = self._unheard_or_new(channel)
         stream.used_at = now
         self._unheard[channel] = stream
-        self._forget_idle()
         return stream
 
     def _forget_idle(self) -> None:

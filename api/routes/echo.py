@@ -5,8 +5,8 @@ from fastapi import APIRouter, WebSocket
 from api.channels.outbox import Transport
 from api.channels.session import EchoSession
 from api.dependencies import CurrentNode
-from api.driver import drive, release_dependencies
-from api.wire import choose_codec
+from api.driver import drive
+from api.wire.base import Codec
 from auth.dependencies import CurrentPrincipal
 
 router = APIRouter()
@@ -15,11 +15,8 @@ router = APIRouter()
 @router.websocket("/ws/echo")
 async def echo(websocket: WebSocket, principal: CurrentPrincipal, node: CurrentNode) -> None:
     """Send every message back as it came."""
-    codec, subprotocol = choose_codec(websocket.scope["subprotocols"])
-    await release_dependencies(websocket)
-    await websocket.accept(subprotocol)
 
-    def open_echo(transport: Transport) -> EchoSession:
+    def open_echo(codec: Codec, transport: Transport) -> EchoSession:
         return EchoSession(node, node.connect(principal, codec, transport))
 
     await drive(websocket, open_echo)

@@ -6,8 +6,8 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from api.channels.outbox import Transport
 from api.channels.session import ItemSession
 from api.dependencies import CurrentJoining, CurrentNode
-from api.driver import drive, release_dependencies
-from api.wire import choose_codec
+from api.driver import drive
+from api.wire.base import Codec
 
 router = APIRouter()
 
@@ -28,12 +28,9 @@ register_url_convertor("any_text", AnyText())
 @router.websocket("/items/{item_id:any_text}/ws")
 async def item_channel(websocket: WebSocket, joining: CurrentJoining, node: CurrentNode) -> None:
     """Join the item's channel, stay until the client leaves."""
-    codec, subprotocol = choose_codec(websocket.scope["subprotocols"])
-    await release_dependencies(websocket)
-    await websocket.accept(subprotocol)
+    grant, replay = joining.grant, joining.replay
 
-    def join(transport: Transport) -> ItemSession:
-        connection = node.connect(joining.grant.principal, codec, transport)
-        return ItemSession(node, connection, joining.grant, joining.replay)
+    def join(codec: Codec, transport: Transport) -> ItemSession:
+        return ItemSession(node, node.connect(grant.principal, codec, transport), grant, replay)
 
     await drive(websocket, join)

@@ -31,7 +31,7 @@ def test_mints_what_the_verifier_accepts(algorithm: str) -> None:
         token_type="at+jwt",
         token_id="t1",
         now=NOW,
-        plan="pro",
+        claims={"plan": "pro"},
     )
 
     principal = verifier.verify(token)
@@ -65,7 +65,9 @@ def test_gives_each_token_its_own_id() -> None:
 
 def test_other_claims_do_not_win() -> None:
     """A claim passed on from elsewhere cannot lengthen a life."""
-    token = mint(signing_key("HS256"), subject="a", lifetime=60, now=NOW, exp=NOW + 10**6)
+    token = mint(
+        signing_key("HS256"), subject="a", lifetime=60, now=NOW, claims={"exp": NOW + 10**6}
+    )
 
     claims = jwt.decode(token, options={"verify_signature": False})
 

@@ -14,8 +14,9 @@ from api.engines.base import History
 from api.messages import Event, Frame, Joined, Member, Position, Publication
 from api.wire.json_codec import JsonCodec
 from api.wire.plain_codec import PlainCodec
+from auth.principal import Grant
 from auth.scopes import Action
-from tests.fakes import CHANNEL, EVERYTHING, ITEM, JSON, PLAIN, Stage, draft
+from tests.fakes import CHANNEL, EVERYTHING, ITEM, JSON, PLAIN, Stage, draft, principal
 
 NEWS = Publication.of(draft(), 1)
 
@@ -48,7 +49,7 @@ def test_encodes_once_per_codec_however_many_listen() -> None:
     transports = []
     for number in range(20):
         connection, transport = stage.connect(codec=codecs.plain if number % 2 else codecs.json)
-        subscription = Subscription(connection, CHANNEL, ITEM, EVERYTHING)
+        subscription = Subscription(connection, Grant(principal(), ITEM, EVERYTHING))
         hub.hold(subscription, Recovery(1000))
         hub.go_live(subscription)
         transports.append(transport)
@@ -65,7 +66,7 @@ def test_encodes_once_what_a_codec_has_no_word_for() -> None:
     stage, hub, codecs = Stage(), Hub(), Counted()
     for _ in range(5):
         connection, _ = stage.connect(codec=codecs.plain)
-        subscription = Subscription(connection, CHANNEL, ITEM, EVERYTHING)
+        subscription = Subscription(connection, Grant(principal(), ITEM, EVERYTHING))
         hub.hold(subscription, Recovery(1000))
         hub.go_live(subscription)
 
@@ -78,7 +79,7 @@ def test_delivers_to_a_held_subscription_only_through_its_recovery() -> None:
     """Until the history is there a live message would be ahead of older ones."""
     stage, hub, recovery = Stage(), Hub(), Recovery(1000)
     connection, transport = stage.connect()
-    subscription = Subscription(connection, CHANNEL, ITEM, EVERYTHING)
+    subscription = Subscription(connection, Grant(principal(), ITEM, EVERYTHING))
     hub.hold(subscription, recovery)
     hub.fan_out(CHANNEL, NEWS)
     frames_while_held = list(transport.frames)
@@ -95,7 +96,7 @@ def test_ends_a_held_subscription_that_would_hold_too_much() -> None:
     """The engine takes its time over the history while the channel is flooded."""
     stage, hub = Stage(), Hub()
     connection, transport = stage.connect()
-    hub.hold(Subscription(connection, CHANNEL, ITEM, EVERYTHING), Recovery(len("hello")))
+    hub.hold(Subscription(connection, Grant(principal(), ITEM, EVERYTHING)), Recovery(len("hello")))
     hub.fan_out(CHANNEL, NEWS)
     open_before = connection.is_open
     hub.fan_out(CHANNEL, NEWS)
@@ -104,10 +105,29 @@ def test_ends_a_held_subscription_that_would_hold_too_much() -> None:
     assert transport.reasons == ["overloaded"]
 
 
+def test_ends_a_whole_audience_that_stalls_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """As behind one proxy: each end is news for the others, and none of it may recurse."""
+    stage = Stage()
+    publisher = stage.join("publisher", can=frozenset({Action.SUBSCRIBE, Action.PUBLISH}))
+    stalled = [stage.join(f"member-{number}", room=5_000) for number in range(500)]
+    for peer in stalled:
+        peer.transport.room = 1
+    for _ in range(20):
+        publisher.says("publish", data="x" * 2_000)
+
+    assert {tuple(peer.transport.reasons) for peer in stalled} == {("slow_consumer",)}
+    assert publisher.connection.is_open
+    assert len(publisher.saw("reply")) == 20
+    assert stage.node.members(CHANNEL) == [publisher.session.subscription.member]
+    assert "session_failed" not in caplog.text
+
+
 def test_says_when_nobody_here_hears_a_channel_any_longer() -> None:
     """Then, and only then, the engine need not deliver it here."""
     stage, hub = Stage(), Hub()
-    held, live = (Subscription(stage.connect()[0], CHANNEL, ITEM, EVERYTHING) for _ in range(2))
+    held, live = (
+        Subscription(stage.connect()[0], Grant(principal(), ITEM, EVERYTHING)) for _ in range(2)
+    )
     hub.hold(held, Recovery(1000))
     hub.hold(live, Recovery(1000))
     hub.go_live(live)
@@ -209,8 +229,8 @@ def test_survives_that_an_eviction_evicts_another(stage: Stage) -> None:
     news = len(JSON.encode(NEWS) or "")
     limit = stage.node.limits.outbox_bytes
     first, second = stage.join("first", room=1), stage.join("second", room=1)
-    first.connection.push("x" * (limit - news + 1))
-    second.connection.push("x" * (limit - news - 10))
+    first.connection.push("x" * (limit - news + 1), limit - news + 1)
+    second.connection.push("x" * (limit - news - 10), limit - news - 10)
 
     well.says("publish", data="hello")
 

@@ -271,3 +271,27 @@ def assert_empty(stage: Stage) -> None:
     assert node._hub._audiences == {}
     assert node._presence._members == {}
     assert not any(node._deadlines._due.values())
+
+
+def test_tells_nobody_whose_own_time_is_up_of_the_others() -> None:
+    """After expiry nothing more reaches a socket, and a crowd's end stays linear."""
+    stage = Stage()
+    crowd = [stage.join(f"short-{number}", life=10) for number in range(3)]
+    staying = stage.join("long", life=20)
+    stage.clock.now = NOW + 10
+    stage.node.tick()
+
+    assert [peer.saw("left") for peer in crowd] == [[], [], []]
+    assert len(staying.saw("left")) == 3
+    assert [peer.transport.reasons for peer in crowd] == [["token_expired"]] * 3
+
+
+@pytest.mark.parametrize(("late", "is_open"), [(59, True), (60, False)])
+def test_lets_stay_for_the_leeway_that_it_lets_in_with(late: int, is_open: bool) -> None:
+    """Else a client whose issuer's clock is behind would be let in and thrown out in turns."""
+    stage = Stage(leeway=60)
+    peer = stage.join(life=0)
+    stage.clock.now = NOW + late
+    stage.node.tick()
+
+    assert peer.connection.is_open is is_open

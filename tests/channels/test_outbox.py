@@ -5,10 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
-from api.channels.outbox import Outbox
+from api.channels.outbox import Outbox as SizedOutbox
 from api.messages import Frame, frame_size
 from tests.fakes import RecordingTransport
+
+
+class Outbox(SizedOutbox):
+    """An outbox that is told the true size of every frame."""
+
+    @override
+    def push(self, frame: Frame, size: int | None = None) -> bool:
+        return super().push(frame, frame_size(frame) if size is None else size)
 
 
 def test_hands_a_frame_to_a_ready_transport_at_once() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jwt
 import pytest
 
 from auth.issuing import mint, new_secret
@@ -139,3 +140,14 @@ def test_warns_of_a_token_that_the_server_would_refuse(itemwire: CommandLine) ->
     assert "the server refuses this token" in long.stderr
     assert "(lifetime)" in long.stderr
     assert short.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["now", "issuer", "claims", "signing_key"])
+def test_a_claim_may_have_any_name(itemwire: CommandLine, name: str) -> None:
+    """The names of our own parameters are nothing special to who mints."""
+    claim = ("--claim", f"{name}=5")
+    token = itemwire("token", "mint", "--subject", "alice", *claim).stdout.strip()
+
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims[name] == 5
+    assert itemwire("token", "inspect", token).exit_code == 0

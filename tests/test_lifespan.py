@@ -1,0 +1,51 @@
+"""What runs beside the sockets: it goes on whatever happens, and stops when told."""
+
+import asyncio
+
+import pytest
+from fastapi import FastAPI
+
+from api import lifespan
+from api.lifespan import lifespan_of
+from tests.fakes import Stage
+
+
+def test_a_tick_that_fails_is_not_the_last(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the next one no token would ever expire again."""
+    monkeypatch.setattr(lifespan, "TICK_SECONDS", 0)
+    node = Stage().node
+    ticks: list[asyncio.Event] = []
+
+    async def scene() -> bool:
+        second = asyncio.Event()
+
+        def tick() -> None:
+            if ticks:
+                second.set()
+            ticks.append(second)
+            raise ZeroDivisionError("a fault of ours")
+
+        monkeypatch.setattr(node, "tick", tick)
+        async with lifespan_of(node)(FastAPI()):
+            await asyncio.wait_for(second.wait(), 5)
+            return node.is_ready
+
+    assert asyncio.run(scene())
+    assert "a fault of ours" in caplog.text
+    assert not node.is_ready
+
+
+def test_leaves_no_task_and_a_stopped_node_behind() -> None:
+    """Also when what ran inside failed."""
+    node = Stage().node
+
+    async def scene() -> int:
+        with pytest.raises(ZeroDivisionError):
+            async with lifespan_of(node)(FastAPI()):
+                raise ZeroDivisionError
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(scene()) == 1
+    assert not node.is_ready
