@@ -1,1 +1,1 @@
-"""The edge of Itemwire and its core: an application that serves authenticated item channels."""
+"""The edge of Itemwire and its core: an application that serves item channels."""

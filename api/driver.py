@@ -1,4 +1,4 @@
-"""Runs a session over ordinary ASGI `receive` and `send`: on any server, two tasks a socket."""
+"""Runs a session over ASGI `receive` and `send`: any server, two tasks a socket."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a refusal looks like on the wire: one table from what was raised to what a client learns.
+"""What a refusal looks like on the wire: one table from exception to close reason.
 
 Whatever is raised becomes one ASGI `websocket.close` with a code and a reason; `Refusals` then
 gives a close before the handshake its form. RFC 6455 lets a server refuse with an HTTP status,

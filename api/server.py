@@ -79,9 +79,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 def calm_collector() -> None:
     """Let the garbage collector leave alone what start-up made, and come less often.
 
-    Each handshake makes thousands of short-lived objects, so by default full collections walk all
-    modules and all sockets every few hundred of them: 1000 handshakes a second with one in twenty
-    over 300 ms became 1600, and 45 ms.
+    Each handshake makes thousands of short-lived objects, so by default a full collection walks
+    all modules and all sockets every few hundred handshakes. Measured at 1000 connects: 1000/s with
+    a 95th percentile of 300 ms without this, 1600/s with 45 ms with it.
     """
     gc.collect()
     gc.freeze()

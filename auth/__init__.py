@@ -1,4 +1,4 @@
-"""Decides whether a caller may come in, and where; usable alone in any FastAPI application."""
+"""Decides who may come in, and where; usable alone in any FastAPI application."""
 
 from auth.authenticator import Authenticator
 from auth.dependencies import (

@@ -39,7 +39,7 @@ def log_refused(connection: HTTPConnection, error: AuthError) -> None:
 
 
 def quoted(value: object) -> str:
-    """Show a value on one line and cut it: line breaks and terminal escapes come out as escapes."""
+    """Show a value cut and on one line, with line breaks and escapes made visible."""
     text = repr(value[:LOGGED_LENGTH] if isinstance(value, str) else value)
     return text if len(text) <= LOGGED_LENGTH else f"{text[:LOGGED_LENGTH]}…"
 

@@ -84,7 +84,7 @@ def check_size(reading: Reading) -> str | None:
 
 
 def check_form(reading: Reading) -> str | None:
-    """Accept the compact serialisation only (RFC 7515 section 7.1): no JSON, no JWE, no padding."""
+    """Accept only the compact serialisation (RFC 7515 section 7.1), without padding."""
     match = _FORM.fullmatch(reading.token)
     if match is None or not all(match.groups()):
         return "it is not three parts of canonical base64url with two dots"
@@ -93,7 +93,7 @@ def check_form(reading: Reading) -> str | None:
 
 
 def check_header(reading: Reading) -> str | None:
-    """Parse the header. `jwk`, `jku`, `x5u` and `x5c` in it are never looked at (CVE-2018-0114)."""
+    """Parse the header; keys and addresses in it are never looked at (CVE-2018-0114)."""
     try:
         reading.header = parse_object(_decode(reading.parts[0]))
     except ValueError as error:
@@ -102,7 +102,7 @@ def check_header(reading: Reading) -> str | None:
 
 
 def check_critical(reading: Reading) -> str | None:
-    """Refuse what changes a token's meaning (RFC 7515 section 4.1.11; RFC 7797; nested tokens)."""
+    """Refuse what changes a token's meaning (RFC 7515 section 4.1.11, RFC 7797)."""
     unsupported = [name for name in _UNSUPPORTED_HEADERS if name in reading.header]
     return f"the header has {', '.join(unsupported)}" if unsupported else None
 
@@ -202,7 +202,7 @@ def check_issuer(reading: Reading) -> str | None:
 
 
 def check_audience(reading: Reading) -> str | None:
-    """Require this server among the audience (RFC 7519 section 4.1.3), one member exactly equal."""
+    """Require this server among the audience, exactly (RFC 7519 section 4.1.3)."""
     wanted = reading.rules.audience
     if "aud" not in reading.claims:
         return "aud is missing" if wanted else None

@@ -1,4 +1,4 @@
-"""Gives FastAPI routes their view: what a route declares, and what an application overrides.
+"""Gives FastAPI its view: what routes declare, and what an application overrides.
 
     Subscriber = Annotated[Grant, Security(permitted, scopes=["subscribe"])]
 
@@ -112,7 +112,7 @@ async def permitted(
     _item_id: ItemId,  # ahead of the grant, so that no override meets an id that cannot be one
     grant: Annotated[Grant, Depends(authorize_item)],
 ) -> Grant:
-    """Check the grant against the actions a route asks for; with none asked, any right will do."""
+    """Check the grant for the actions a route asks for; with none asked, any will do."""
     actions = [Action(scope) for scope in required.scopes]
     missing = [action for action in actions if action not in grant.can]
     if missing or not grant.can:

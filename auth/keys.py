@@ -1,4 +1,4 @@
-"""Loads the keys that verify and sign tokens, and refuses weak ones before the server starts."""
+"""Loads the keys that verify and sign tokens, and refuses weak ones at start-up."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def signing_key_from_file(path: Path, kid: str | None = None) -> SigningKey:
 
 
 def _read_set(path: Path) -> list[tuple[str, JWK]]:
-    """Read a JWK Set (RFC 7517 section 5): each key with a label that names it to the operator."""
+    """Read a JWK Set (RFC 7517 section 5): each key with a label for the operator."""
     try:
         keys = parse_object(path.read_bytes()).get("keys")
     except OSError as error:

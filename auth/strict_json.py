@@ -1,4 +1,4 @@
-"""Parses JSON that came from a stranger: what two parsers could read differently is refused."""
+"""Parses a stranger's JSON: what two parsers could read differently is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(data: bytes) -> dict[str, object]:
-    """Parse one JSON object, or raise ValueError with a message that shows nothing of the data."""
+    """Parse one JSON object, or raise ValueError without showing any of the data."""
     try:
         text = data.decode("utf-8")  # RFC 8259 section 8.1: UTF-8 only, so no UTF-16 and no UTF-32
     except UnicodeDecodeError:

@@ -1,5 +1,6 @@
 """The project's own files: what an install takes, and what must not be in them."""
 
+import ast
 import re
 from importlib.metadata import distribution, distributions
 from pathlib import Path
@@ -8,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PINS = (ROOT / "constraints.txt").read_text().splitlines()
 
 
@@ -45,3 +47,19 @@ def test_the_pins_are_what_is_installed() -> None:
     assert {name: installed[name] for name in pins if name in installed} == {
         name: version for name, version in pins.items() if name in installed
     }
+
+
+def test_every_public_name_says_shortly_what_it_is() -> None:
+    """The first line of a docstring is what an editor shows, in one line."""
+    missing, long = [], []
+    for path in [*ROOT.glob("api/**/*.py"), *ROOT.glob("auth/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, DOCUMENTED):
+                continue
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            if isinstance(node, ast.Module) and not first:
+                missing.append(path.name)
+            if len(first) > 88:
+                long.append(first)
+
+    assert (missing, long) == ([], [])

@@ -1,4 +1,4 @@
-"""Which connections of this process hear which channel, and the fan-out. Synchronous throughout."""
+"""Which connections of this process hear which channel, and the synchronous fan-out."""
 
 from collections.abc import Iterable
 

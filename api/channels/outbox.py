@@ -28,7 +28,7 @@ class Transport(Protocol):
 
 
 class Outbox:
-    """Frames on their way to one client, in order, about `limit` bytes of them waiting at most.
+    """Frames on their way to one client, in order, with at most `limit` bytes waiting.
 
     A frame that finds the transport ready is handed over at once and counts nothing here. One that
     finds nothing else waiting is kept whatever its size: it alone makes no slow reader.

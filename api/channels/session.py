@@ -25,6 +25,8 @@ class Session(ABC):
     takes frames again, and `closed` once, at the end. None of them waits.
     """
 
+    __slots__ = ("_node", "connection")
+
     def __init__(self, node: Node, connection: Connection) -> None:
         self.connection = connection
         self._node = node
@@ -63,6 +65,8 @@ class Session(ABC):
 class EchoSession(Session):
     """Sends back every message as it came."""
 
+    __slots__ = ()
+
     @override
     def _act(self, frame: Frame) -> None:
         if not self.connection.push(frame, frame_size(frame)):
@@ -72,13 +76,14 @@ class EchoSession(Session):
 class ItemSession(Session):
     """Hears one item's channel and publishes to it."""
 
+    __slots__ = ("_decode", "_early", "_replay", "subscription")
+
     def __init__(self, node: Node, connection: Connection, grant: Grant, replay: int) -> None:
         super().__init__(node, connection)
         self.subscription = Subscription(connection, grant)
         self._replay = replay
         self._decode = DECODERS[connection.codec]
-        self._is_joined = False
-        self._early = Holding[Frame](node.limits.outbox_bytes)
+        self._early: Holding[Frame] | None = Holding(node.limits.outbox_bytes)
 
     @override
     def opened(self) -> None:
@@ -86,13 +91,13 @@ class ItemSession(Session):
 
     def _joined(self) -> None:
         """Act on what came before the welcome: the engine may take its time over a join."""
-        self._is_joined = True
-        for frame in self._early.release():
+        early, self._early = self._early, None
+        for frame in early.release() if early else ():
             self.received(frame)
 
     @override
     def _act(self, frame: Frame) -> None:
-        if self._is_joined:
+        if self._early is None:
             self._run(frame)
         elif not self._early.keep(frame, frame_size(frame)):
             self.connection.end(OVERLOADED)

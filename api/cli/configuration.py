@@ -1,6 +1,7 @@
 """The settings as the command line sees them: loaded, explained, shown."""
 
 import json
+from typing import TypedDict
 
 import click
 from pydantic import SecretStr, ValidationError
@@ -59,3 +60,20 @@ def _shown(value: object) -> str | None:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return None if value is None else str(value)
+
+
+class Stamp(TypedDict):
+    """What every token of this server has in common."""
+
+    issuer: str | None
+    audience: str | None
+    token_type: str | None
+
+
+def stamp_of(settings: Settings) -> Stamp:
+    """Give the issuer, audience and type that the settings ask of a token."""
+    return Stamp(
+        issuer=settings.issuer,
+        audience=settings.audience[0] if settings.audience else None,
+        token_type=settings.token_types[0] if settings.token_types else None,
+    )

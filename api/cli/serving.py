@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from api.cli.configuration import ConfigurationProblem, load_settings
+from api.cli.configuration import ConfigurationProblem, load_settings, stamp_of
 from api.server import serve as run_server
 from api.settings import Settings
 from auth.issuing import mint, new_secret
@@ -84,10 +84,8 @@ def make_tokens(settings: Settings, key: SigningKey) -> list[ReadyToken]:
             subject=subject,
             scope=scope,
             lifetime=min(TOKEN_SECONDS, settings.max_token_lifetime),
-            issuer=settings.issuer,
-            audience=settings.audience[0] if settings.audience else None,
-            token_type=settings.token_types[0] if settings.token_types else None,
             now=now,
+            **stamp_of(settings),
         )
 
     now = time.time()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from api.cli.configuration import ConfigurationProblem, load_settings
+from api.cli.configuration import ConfigurationProblem, load_settings, stamp_of
 from api.settings import Settings
 from auth.issuing import mint as mint_token
 from auth.keys import SigningKey, signing_key_from_file, signing_key_from_secret
@@ -44,10 +44,8 @@ def mint(
         subject=subject,
         scope=scope,
         lifetime=lifetime,
-        issuer=settings.issuer,
-        audience=settings.audience[0] if settings.audience else None,
-        token_type=settings.token_types[0] if settings.token_types else None,
         claims=dict(map(_claim, claims)),
+        **stamp_of(settings),
     )
     for result in _explain(settings, value):
         if result.passed is False:

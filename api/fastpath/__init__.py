@@ -1,1 +1,1 @@
-"""The classes uvicorn speaks HTTP and WebSocket with, and what a later fast path builds on."""
+"""The classes that uvicorn speaks HTTP and WebSocket with."""

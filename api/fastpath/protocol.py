@@ -31,7 +31,7 @@ BARE_HEADER_BYTES: Final = len(b": \r\n")
 class HttpProtocol(HttpToolsProtocol):
     """Bounds the head of a request and refuses an ambiguous one.
 
-    uvicorn bounds neither the size nor the number of headers, nor the wait for their end.
+    uvicorn bounds neither the size nor the number of headers.
     """
 
     url = b""
@@ -86,7 +86,7 @@ class HttpProtocol(HttpToolsProtocol):
         return 431 if len(self.headers or ()) > MAX_HEADERS else None
 
     def _judge_host(self) -> int | None:
-        """RFC 9112 section 3.2: one Host; RFC 6455 section 4.1: HTTP/1.1 for a WebSocket."""
+        """Refuse two Hosts or none (RFC 9112 section 3.2); RFC 6455 section 4.1 wants HTTP/1.1."""
         hosts = sum(name == b"host" for name, _ in self.headers)
         if self.parser.get_http_version() == "1.1":
             return None if hosts == 1 else 400

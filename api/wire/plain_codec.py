@@ -1,4 +1,4 @@
-"""Plain: a frame is a message, a message is a frame, so `wscat` and a tutorial page just work."""
+"""Plain: a frame is a message, so `wscat` and a tutorial page just work."""
 
 from collections.abc import Callable
 

@@ -200,7 +200,7 @@ def _more(text: str, members: bytes) -> bytes:
 
 
 def _respelt(token: str) -> str:
-    """Spell the last character otherwise: with bits to spare, a lenient decoder sees no change."""
+    """Spell the last character otherwise: a lenient decoder sees no change."""
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     return token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
 
