@@ -16,7 +16,8 @@ REDACTED: Final = "[redacted]"
 # sees the finished text, traceback included, so this holds for whoever wrote the line.
 SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     # Any query string after a path: a token may hide behind `tok%65n=` as well as `token=`.
-    (re.compile(r"(?<=[\w/.~%:*-])\?[^\s\"'<>]+(?=[\s\"'<>]|$)"), f"?{REDACTED}"),
+    # A query may hold quotes: it ends at white space, less the quote that closes the line's own.
+    (re.compile(r"(?<=[\w/.~%:*-])\?\S+?(?=[\"'>,]*(?:\s|$))"), f"?{REDACTED}"),
     (
         re.compile(
             r"\b((?:proxy-)?authorization|(?:set-)?cookie|sec-websocket-protocol)"
@@ -29,7 +30,8 @@ SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"(query_string['\"]?\s*[:=]\s*b?)(['\"]).*?\2"), rf"\1{REDACTED}"),
     (re.compile(r"([<>] (?:TEXT|BINARY|CONT)) [^\n]+"), rf"\1 {REDACTED}"),
     # Whatever looks like a JWT, wherever it stands: its head always starts with `{"`.
-    (re.compile(r"\bey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_.-]*"), REDACTED),
+    # It is taken from the start of a word and never tried again inside one: that was quadratic.
+    (re.compile(r"(?<![\w-])ey[\w-]{6,}+\.[\w.-]*"), REDACTED),
     (re.compile(r"\bitemwire\.token\.[^\s,\"']+"), f"itemwire.token.{REDACTED}"),
 )
 

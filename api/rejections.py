@@ -159,6 +159,7 @@ async def _deny_by_http(scope: Scope, send: Send, row: CloseReason) -> None:
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        (b"referrer-policy", b"no-referrer"),
     ]
     if row.status == CREDENTIALS_INVALID.status:
         headers.append((b"www-authenticate", b"Bearer"))

@@ -10,7 +10,7 @@ from typing import Final
 MAX_DEPTH: Final = 16  # a claims set nests three or four deep
 MAX_DIGITS: Final = 20  # holds every 64-bit integer; int() is quadratic (CVE-2020-10735)
 
-_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +47,16 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
             "protocols itemwire.v1.json, itemwire.token.hunter2",
             "protocols itemwire.v1.json, itemwire.token.[redacted]",
             id="subprotocol",
+        ),
+        pytest.param(
+            'x - "WebSocket /items/1/ws?x=\'&token=%65y%4A" [accepted]',
+            'x - "WebSocket /items/1/ws?[redacted]" [accepted]',
+            id="a quote in the query",
+        ),
+        pytest.param(
+            'x - "WebSocket /items/1/ws?x="&token=hunter2<" 403',
+            'x - "WebSocket /items/1/ws?[redacted]" 403',
+            id="more quotes",
         ),
         pytest.param(f"ValueError: bad {JWT}!", "ValueError: bad [redacted]!", id="bare token"),
     ],
@@ -121,3 +132,18 @@ def test_holds_back_a_flood_and_says_so() -> None:
     assert other == "joined x"
     assert after == "refused reason=x (30 more like this were not logged)"
     assert again == "refused reason=x"
+
+
+def test_takes_its_time_only_once_over_a_hostile_line() -> None:
+    """A stranger's path goes through it at each handshake: its time grows with the length only."""
+
+    def seconds(repeats: int) -> float:
+        line = "/items/" + "-eyaaaaaa" * repeats + "/ws?" + "?'" * repeats
+        began = time.perf_counter()
+        redact(line)
+        return time.perf_counter() - began
+
+    short = min(seconds(500) for _ in range(5))
+
+    # Quadratic would be 256 times as long; a busy machine is given the benefit of the doubt.
+    assert min(seconds(8_000) for _ in range(5)) < 100 * short

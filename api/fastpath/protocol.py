@@ -23,6 +23,10 @@ from api.fastpath.conversation import MAX_HEAD_BYTES, Conversation
 from api.fastpath.transport import MortalTransport
 
 MAX_HEADERS: Final = 128
+# A cookie has none (RFC 6265 section 4.1.1), a quoted one a few. Python before 3.11.10 takes 5 s to
+# unquote 60 KiB of them (CVE-2024-7592), which stops every socket.
+MAX_COOKIE_BACKSLASHES: Final = 256
+MAX_FRAGMENTS: Final = 1024  # of one message: empty ones take memory that no size limit sees
 LINGER_SECONDS: Final = 1.0
 BARE_HEAD_BYTES: Final = len(b"GET  HTTP/1.1\r\n\r\n")
 BARE_HEADER_BYTES: Final = len(b": \r\n")
@@ -58,7 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.reading_head = False
         lines = sum(len(name) + len(value) + BARE_HEADER_BYTES for name, value in self.headers)
         self.refusal = self._judge_size(BARE_HEAD_BYTES + len(self.url) + lines)
-        self.refusal = self.refusal or self._judge_host()
+        self.refusal = self.refusal or self._judge_cookies() or self._judge_host()
         if self.refusal is not None:
             raise httptools.HttpParserError  # uvicorn then calls send_400_response
         super().on_headers_complete()
@@ -84,6 +88,10 @@ class HttpProtocol(HttpToolsProtocol):
         if head_bytes > MAX_HEAD_BYTES:
             return 414 if len(self.url) > MAX_HEAD_BYTES // 2 else 431
         return 431 if len(self.headers or ()) > MAX_HEADERS else None
+
+    def _judge_cookies(self) -> int | None:
+        slashes = sum(value.count(b"\\") for name, value in self.headers if name == b"cookie")
+        return 400 if slashes > MAX_COOKIE_BACKSLASHES else None
 
     def _judge_host(self) -> int | None:
         """Refuse two Hosts or none (RFC 9112 section 3.2); RFC 6455 section 4.1 wants HTTP/1.1."""
@@ -149,6 +157,28 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.mortal.linger()
         if self.close_timer is None:  # with one, uvicorn leaves the socket when the app returns
             self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+
+    @override
+    def handle_ping(self) -> None:
+        """Drop the pong for a peer that does not read: unread ones were kept without bound.
+
+        RFC 6455 section 5.5.2 asks for an answer to the latest ping only.
+        """
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    @override
+    def handle_cont(self, event: Frame) -> None:
+        """Bound the fragments of a message, and keep none once the end has begun."""
+        if self.close_sent:
+            return
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG)
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
 
     @override
     def handle_close(self, event: Frame) -> None:

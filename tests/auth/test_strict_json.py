@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -79,3 +80,19 @@ json_values = st.recursive(
 def test_reads_what_json_writes(value: dict[str, object], escaped: bool) -> None:
     """Good claims are never lost to strictness."""
     assert parse_object(json.dumps(value, ensure_ascii=escaped).encode()) == value
+
+
+def test_an_unterminated_string_is_read_once() -> None:
+    """Tried again from each of its quotes, 8 KiB of a stranger's token took 35 ms."""
+
+    def seconds(repeats: int) -> float:
+        data = b"[" * 17 + b'"' + b'\\"' * repeats
+        began = time.perf_counter()
+        with pytest.raises(ValueError, match="nested deeper"):
+            parse_object(data)
+        return time.perf_counter() - began
+
+    short = min(seconds(250) for _ in range(5))
+
+    # Quadratic would be 256 times as long; a busy machine is given the benefit of the doubt.
+    assert min(seconds(4_000) for _ in range(5)) < 100 * short

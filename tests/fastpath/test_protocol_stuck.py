@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 import socket
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.frames import Opcode
 
+from api.fastpath.protocol import WebSocketProtocol
 from tests.fastpath.served import close_frame, frame, read_all, read_until, serving, upgrade
 
 PING_BYTES = 6
@@ -32,6 +34,24 @@ def test_a_stuck_peer_is_cut_when_its_time_is_up(loop: str, path: str) -> None:
         assert site.events.get(timeout=5) == "full"
 
         site.lost.get(timeout=5)
+
+
+def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
+    """Each ping it sends would add to what waits for it: 180 MiB in six seconds, measured."""
+    grown: Future[int] = Future()
+    with serving(loop=loop) as site, upgrade(site, "/hold"):
+        assert site.events.get(timeout=5) == "full"
+        (protocol,) = site.server.server_state.connections
+        assert isinstance(protocol, WebSocketProtocol)
+
+        def flood() -> None:
+            before = protocol.transport.get_write_buffer_size()
+            protocol.data_received(frame(Opcode.PING, b"p" * 125) * 1_000)
+            grown.set_result(protocol.transport.get_write_buffer_size() - before)
+
+        protocol.loop.call_soon_threadsafe(flood)
+
+        assert grown.result(timeout=5) == 0
 
 
 def test_a_stuck_peer_that_ended_its_own_side_is_cut(loop: str) -> None:
@@ -98,3 +118,25 @@ def test_a_peer_that_answers_pings_stays(loop: str) -> None:
         echo = read_until(client, b"here")
 
     assert echo.endswith(b"\x81\x04here")
+
+
+def test_a_message_of_endless_fragments_is_cut() -> None:
+    """Empty fragments have no bytes for a size limit to count, and each is kept."""
+    fragments = frame(Opcode.TEXT, b"", fin=False) + frame(Opcode.CONT, b"", fin=False) * 5_000
+    with serving() as site, upgrade(site) as client:
+        client.sendall(fragments)
+
+        assert read_until(client, close_frame(1009, "message_too_big"))
+
+
+def test_a_message_of_many_fragments_arrives() -> None:
+    """The accepted twin."""
+    fragments = (
+        frame(Opcode.TEXT, b"a", fin=False)
+        + frame(Opcode.CONT, b"b", fin=False) * 1_000
+        + frame(Opcode.CONT, b"c")
+    )
+    with serving() as site, upgrade(site) as client:
+        client.sendall(fragments)
+
+        assert read_until(client, b"a" + b"b" * 1_000 + b"c")
