@@ -1,12 +1,19 @@
 """README.md does what it says: its commands are run, its tables and its example are the code's."""
 
+import asyncio
 import os
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import httpx
+import pytest
+
+from auth.issuing import mint, new_secret
+from auth.keys import signing_key_from_secret
 from tests.docs.test_protocol import reasons_table
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +97,23 @@ def test_every_file_it_points_to_is_there() -> None:
 
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_routes_of_its_own_that_it_shows_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One rule serves sockets and HTTP: who may subscribe may read, and nobody else."""
+    secret = new_secret()
+    monkeypatch.setenv("ITEMWIRE_SECRET", secret)
+    (example,) = re.findall(r"```py\n(from typing[^`]*app = create_app[^`]*)```", README)
+    module = ModuleType("routes_of_its_own")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(example, vars(module))  # noqa: S102 - the README's own code
+    transport = httpx.ASGITransport(module.app)
+    token = mint(signing_key_from_secret(secret), subject="a", lifetime=9, scope="items:subscribe")
+
+    async def ask(token: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"Authorization": f"Bearer {token}"}
+            return await client.get("/items/order:42/label", headers=headers)
+
+    assert asyncio.run(ask(token)).json() == "order:42 for a"
+    assert asyncio.run(ask("x")).status_code == 401
