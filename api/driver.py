@@ -1,23 +1,44 @@
-"""Runs a session over ASGI `receive` and `send`: any server, two tasks a socket."""
+"""Serves an accepted socket: detached where the server can do that, else over ASGI."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
-from api.channels.outbox import Transport
+from api.channels.outbox import Framing, Transport
 from api.channels.session import Session
-from api.messages import Frame
+from api.fastpath.extension import EXTENSION
+from api.messages import Frame, frame_size
 from api.wire import choose_codec
 from api.wire.base import Codec
 
 CLOSE_SECONDS: Final = 10.0  # for the frames that wait, the close frame and the peer's answer
+HIGH_WATER: Final = 64 * 1024  # bytes that wait here before the session is told: as in asyncio
+MAX_QUEUED: Final = 256  # small chunks take memory that their bytes do not show
+
+
+async def drive(websocket: WebSocket, open_session: Callable[[Codec, Transport], Session]) -> None:
+    """Accept a socket whose dependencies have decided, and see that it is served.
+
+    A server with the extension takes the socket over and this returns at once; on any other it is
+    served here, over `receive` and `send`, until it is gone.
+    """
+    codec, subprotocol = choose_codec(websocket.scope["subprotocols"])
+    await _release_dependencies(websocket)  # first: if it fails, the client is refused
+    await websocket.accept(subprotocol)
+    extension = websocket.scope.get("extensions", {}).get(EXTENSION)
+    if extension is not None:
+        extension["detach"](partial(open_session, codec))
+    else:
+        await _Driver(websocket).run(partial(open_session, codec))
 
 
 async def _release_dependencies(websocket: WebSocket) -> None:
@@ -31,30 +52,59 @@ async def _release_dependencies(websocket: WebSocket) -> None:
         await stack.aclose()
 
 
-async def drive(websocket: WebSocket, open_session: Callable[[Codec, Transport], Session]) -> None:
-    """Accept a socket whose dependencies have decided, and serve it until it is gone."""
-    codec, subprotocol = choose_codec(websocket.scope["subprotocols"])
-    await _release_dependencies(websocket)  # first: if it fails, the client is refused
-    await websocket.accept(subprotocol)
-    await _Driver(websocket).run(partial(open_session, codec))
+class Frames:
+    """Frames that go out one by one; `len` tells their bytes."""
+
+    __slots__ = ("_size", "frames")
+
+    def __init__(self, frames: Iterable[Frame], size: int) -> None:
+        self.frames = tuple(frames)
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+
+class FrameByFrame(Framing):
+    """ASGI takes each frame as a message of its own."""
+
+    @override
+    def render(self, frame: Frame) -> Frames:
+        return Frames((frame,), frame_size(frame))
+
+    @override
+    def join(self, chunks: Sequence[Frames]) -> Frames:
+        if len(chunks) == 1:
+            return chunks[0]
+        frames = chain.from_iterable(chunk.frames for chunk in chunks)
+        return Frames(frames, sum(map(len, chunks)))
+
+
+FRAME_BY_FRAME: Final = FrameByFrame()
 
 
 class _Driver(Transport):
     """An accepted ASGI WebSocket as a session's transport.
 
     ASGI's `send` waits for a slow peer and the core never does; so a task of its own sends one
-    frame at a time and then asks the session for the next.
+    frame after the other.
     """
+
+    framing = FRAME_BY_FRAME
 
     def __init__(self, websocket: WebSocket) -> None:
         self._receive = websocket.receive
         self._send = websocket.send
-        self._next: Frame | None = None
+        self._session: Session | None = None
+        self._queue: deque[Frames] = deque()
+        self._unsent = 0
+        self._is_paused = False
         self._close: Message | None = None
-        self._sending = False
-        self._cut_short = False
+        self._is_sending = False
+        self._is_cut_short = False
         self._woken = asyncio.Event()
         self._deadline = asyncio.timeout(None)
+        self._listening = asyncio.timeout(None)
         self._writer: asyncio.Task[None] | None = None
 
     async def run(self, open_session: Callable[[Transport], Session]) -> None:
@@ -63,17 +113,18 @@ class _Driver(Transport):
         # A peer that neither reads nor answers the close: returning makes the server end it.
         with contextlib.suppress(TimeoutError):
             async with self._deadline:
-                session = open_session(self)
-                self._writer = writer = asyncio.create_task(self._write(session))
+                self._session = session = open_session(self)
+                self._writer = writer = asyncio.create_task(self._write())
                 writer.add_done_callback(self._stop_at_failure)
                 try:
                     session.opened()
-                    code = await self._read(session)
+                    code = await self._converse(session, writer)
                 finally:
                     session.closed(code)
-                    self._cut_short = False
+                    self._is_cut_short = False
                     writer.cancel()
                     await asyncio.wait([writer])
+                    self._session = self._writer = None  # each holds this driver: a cycle
 
         if not writer.cancelled():
             writer.result()
@@ -92,19 +143,43 @@ class _Driver(Transport):
             self._deadline.reschedule(when)
 
     @override
-    def write(self, frame: Frame) -> bool:
-        self._next = frame
+    def write(self, chunk: Frames) -> None:
+        self._queue.append(chunk)
+        self._unsent += len(chunk)
         self._woken.set()
-        return False
+        if not self._is_paused and (self._unsent > HIGH_WATER or len(self._queue) > MAX_QUEUED):
+            self._is_paused = True
+            if self._session is not None:
+                self._session.paused()
 
     @override
-    def close(self, code: int, reason: str, *, flush: bool) -> None:
+    def unsent(self) -> int:
+        return self._unsent
+
+    @override
+    def discard(self) -> None:
+        self._queue.clear()
+        self._unsent = 0
+        self._is_cut_short = self._is_sending
+
+    @override
+    def close(self, code: int, reason: str) -> None:
         self._close = {"type": "websocket.close", "code": code, "reason": reason}
         self._end_within(CLOSE_SECONDS)
         self._woken.set()
-        if not flush and self._sending and self._writer is not None:
-            self._cut_short = True  # it may wait for ever for a peer that does not read
-            self._writer.cancel()
+        if self._is_cut_short and self._writer is not None:
+            self._writer.cancel()  # it may wait for ever for a peer that does not read
+
+    async def _converse(self, session: Session, writer: asyncio.Task[None]) -> int:
+        """Read until the peer goes, or until all is written and we go; tell with which code."""
+        with contextlib.suppress(TimeoutError):
+            async with self._listening:
+                return await self._read(session)
+        await asyncio.wait([writer])
+        close = self._close or {}
+        with contextlib.suppress(WebSocketDisconnect):
+            await self._send(close)
+        return int(close["code"])
 
     async def _read(self, session: Session) -> int:
         while True:
@@ -117,28 +192,36 @@ class _Driver(Transport):
             # or a burst would fill the outboxes of peers that read well.
             await asyncio.sleep(0)
 
-    async def _write(self, session: Session) -> None:
+    async def _write(self) -> None:
         with contextlib.suppress(WebSocketDisconnect):  # the peer is gone; `receive` tells as well
             try:
-                await self._write_frames(session)
+                await self._write_frames()
             except asyncio.CancelledError:
-                if not self._cut_short:
+                if not self._is_cut_short:
                     raise
-            if self._close is not None:
-                await self._send(self._close)
+            # Granian holds a close back for as long as a `receive` is pending.
+            self._listening.reschedule(asyncio.get_running_loop().time())
 
-    async def _write_frames(self, session: Session) -> None:
+    async def _write_frames(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            while self._next is not None:
-                frame, self._next = self._next, None
-                self._sending = True
-                await self._send(_message(frame))
-                self._sending = False
-                session.writable()
+            while self._queue:
+                chunk = self._queue.popleft()
+                self._is_sending = True
+                for frame in chunk.frames:
+                    await self._send(_message(frame))
+                self._is_sending = False
+                self._sent(len(chunk))
             if self._close is not None:
                 return
+
+    def _sent(self, size: int) -> None:
+        self._unsent -= size
+        if self._is_paused and not self._queue:
+            self._is_paused = False
+            if self._session is not None:
+                self._session.writable()
 
 
 def _message(frame: Frame) -> Message:

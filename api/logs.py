@@ -14,11 +14,15 @@ REDACTED: Final = "[redacted]"
 
 # uvicorn prints the request line of every handshake, and at DEBUG its whole head. A formatter
 # sees the finished text, traceback included, so this holds for whoever wrote the line.
-SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+# A pattern is tried only on a line that has one of its marks, in lower case: looking for those
+# takes 1 µs, trying all patterns 18. Marks of patterns that ignore case have no `i`, `k` and `s`,
+# which to `re` are also the letters U+0130, U+0131, U+017F and U+212A.
+SECRETS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
     # Any query string after a path: a token may hide behind `tok%65n=` as well as `token=`.
     # A query may hold quotes: it ends at white space, less the quote that closes the line's own.
-    (re.compile(r"(?<=[\w/.~%:*-])\?\S+?(?=[\"'>,]*(?:\s|$))"), f"?{REDACTED}"),
+    (("?",), re.compile(r"(?<=[\w/.~%:*-])\?\S+?(?=[\"'>,]*(?:\s|$))"), f"?{REDACTED}"),
     (
+        ("author", "coo", "protocol"),
         re.compile(
             r"\b((?:proxy-)?authorization|(?:set-)?cookie|sec-websocket-protocol)"
             r"(['\"]?\s*[:,]\s*)[^\n]+",
@@ -27,12 +31,20 @@ SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         rf"\1\2{REDACTED}",
     ),
     # At uvicorn's TRACE: the ASGI scope, and the frames, of which one may carry a token.
-    (re.compile(r"(query_string['\"]?\s*[:=]\s*b?)(['\"]).*?\2"), rf"\1{REDACTED}"),
-    (re.compile(r"([<>] (?:TEXT|BINARY|CONT)) [^\n]+"), rf"\1 {REDACTED}"),
+    (
+        ("query_string",),
+        re.compile(r"(query_string['\"]?\s*[:=]\s*b?)(['\"]).*?\2"),
+        rf"\1{REDACTED}",
+    ),
+    (("< ", "> "), re.compile(r"([<>] (?:TEXT|BINARY|CONT)) [^\n]+"), rf"\1 {REDACTED}"),
     # Whatever looks like a JWT, wherever it stands: its head always starts with `{"`.
     # It is taken from the start of a word and never tried again inside one: that was quadratic.
-    (re.compile(r"(?<![\w-])ey[\w-]{6,}+\.[\w.-]*"), REDACTED),
-    (re.compile(r"\bitemwire\.token\.[^\s,\"']+"), f"itemwire.token.{REDACTED}"),
+    (("ey",), re.compile(r"(?<![\w-])ey[\w-]{6,}+\.[\w.-]*"), REDACTED),
+    (
+        ("itemwire.token.",),
+        re.compile(r"\bitemwire\.token\.[^\s,\"']+"),
+        f"itemwire.token.{REDACTED}",
+    ),
 )
 
 LOGGERS: Final = ("", "itemwire", "uvicorn", "uvicorn.error", "uvicorn.access")
@@ -44,8 +56,10 @@ LINES_A_SECOND: Final = 50  # of one kind; refusals at 1000/s must not fill the 
 
 def redact(text: str) -> str:
     """Take every credential out of a line."""
-    for pattern, replacement in SECRETS:
-        text = pattern.sub(replacement, text)
+    lowered = text.lower()
+    for marks, pattern, replacement in SECRETS:
+        if any(mark in lowered for mark in marks):
+            text = pattern.sub(replacement, text)
     return text
 
 

@@ -11,7 +11,8 @@ from api.logs import redact_logs
 from api.rejections import install_rejections
 from api.routes import console, echo, health, items
 from api.settings import Settings
-from auth.dependencies import install_auth
+from api.sockets import add_sockets
+from auth.dependencies import SHORT_CUTS, install_auth
 from auth.settings import build_authenticator
 
 
@@ -35,6 +36,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.node = node
     install_auth(app, build_authenticator(settings))
     install_rejections(app, settings.refusal)
-    for group in (items, echo, health, console):
+    for group in (items, echo):
+        add_sockets(app, group.router, SHORT_CUTS)
+    for group in (health, console):
         app.include_router(group.router)
     return app

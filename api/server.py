@@ -3,7 +3,7 @@
 import gc
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvicorn
 
@@ -14,6 +14,18 @@ from api.settings import Settings
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
 
 BACKLOG: Final = 4096  # a crowd that reconnects at once waits here, not in the clients' retries
+
+
+class Protocols(NamedTuple):
+    """What uvicorn speaks HTTP and WebSocket with: import strings, or words of its own."""
+
+    http: str
+    ws: str
+
+
+FASTPATH: Final = Protocols(
+    http="api.fastpath.http:HttpProtocol", ws="api.fastpath.protocol:WebSocketProtocol"
+)
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -44,18 +56,18 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def server_of(settings: Settings) -> uvicorn.Server:
+def server_of(settings: Settings, protocols: Protocols = FASTPATH) -> uvicorn.Server:
     """Make the uvicorn server; the application is checked here, before anything listens."""
     app = create_app(settings)
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http="api.fastpath.protocol:HttpProtocol",
-            ws="api.fastpath.protocol:WebSocketProtocol",
+            http=protocols.http,
+            ws=protocols.ws,
             ws_max_size=settings.max_message_bytes,
             ws_ping_interval=settings.ping_interval,
             ws_ping_timeout=settings.ping_timeout,
-            ws_per_message_deflate=False,  # costs a connection 34 KB, and leaks lengths (CRIME)
+            ws_per_message_deflate=settings.compression,
             timeout_graceful_shutdown=settings.graceful_timeout,
             backlog=BACKLOG,
             forwarded_allow_ips=list(settings.trusted_proxies),

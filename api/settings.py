@@ -50,6 +50,11 @@ class Settings(AuthSettings):
         description="Bytes that may wait for a client that reads slowly; past it, it is closed "
         "with slow_consumer.",
     )
+    compression: bool = Field(
+        False,
+        description="Offer permessage-deflate: one compression a message for all, no memory a "
+        "socket. Lengths of compressed messages tell something of what is in them.",
+    )
     ping_interval: float = Field(20, gt=0, description="Seconds between pings to a client.")
     ping_timeout: float = Field(20, gt=0, description="Seconds a client has to answer a ping.")
     graceful_timeout: int = Field(

@@ -68,6 +68,7 @@ class Reading:
     keys: KeySource
     parts: tuple[str, ...] = field(init=False, repr=False)
     header: dict[str, object] = field(init=False)
+    kid: str | None = field(init=False)
     key: VerificationKey = field(init=False)
     claims: dict[str, object] = field(init=False)
     subject: str = field(init=False)
@@ -122,7 +123,8 @@ def check_key(reading: Reading) -> str | None:
     kid = reading.header.get("kid")
     if "kid" in reading.header and not isinstance(kid, str):
         return "kid is not a string"
-    key = reading.keys.find(_text(kid))
+    reading.kid = _text(kid)
+    key = reading.keys.find(reading.kid)
     if key is None:
         return f"no key is named {kid!r}" if kid is not None else "it names none of several keys"
     reading.key = key

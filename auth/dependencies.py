@@ -12,7 +12,7 @@ returns, `permitted` still checks the actions the route asked for.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, FastAPI, HTTPException, WebSocketException, status
 from fastapi.security import SecurityScopes
@@ -118,6 +118,22 @@ async def permitted(
     if missing or not grant.can:
         raise refusal(connection, _shortfall(grant, missing or list(Action)))
     return grant
+
+
+async def permitted_unaltered(connection: HTTPConnection, required: SecurityScopes) -> Grant:
+    """Do what `permitted` and all below it do, where an application overrides none of it.
+
+    The same calls in the same order, on a route with `item_id` in its path. FastAPI walks each of
+    them as often as it is named, which takes a handshake 70 µs.
+    """
+    principal = await current_principal(connection)
+    item_id = await valid_item_id(connection, connection.path_params["item_id"], principal)
+    grant = await authorize_item(connection, item_id, principal)
+    return await permitted(connection, required, item_id, grant)
+
+
+# What stands for what, where nothing in a route's tree is overridden.
+SHORT_CUTS: Final = {permitted: permitted_unaltered}
 
 
 def _shortfall(grant: Grant, missing: list[Action]) -> AuthError:

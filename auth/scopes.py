@@ -17,6 +17,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from itertools import combinations
+from types import MappingProxyType
 from typing import Final
 
 PREFIX: Final = "items:"
@@ -45,6 +48,13 @@ class Action(StrEnum):
 
 
 ACTIONS: Final = {action.value: action for action in Action}
+
+# Ten thousand sockets that may do the same hold one set, not one each.
+ACTION_SETS: Final = {
+    frozenset(actions): frozenset(actions)
+    for count in range(len(Action) + 1)
+    for actions in combinations(Action, count)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +93,7 @@ class ScopeSet:
         cls, scope: str | None = None, items: Mapping[str, Sequence[str]] | None = None
     ) -> ScopeSet:
         """Compile the claims `scope` (words) and `items` (pattern to actions) into one set."""
-        # RFC 6749 section 3.3: the space alone separates; a tab or U+00A0 is part of the word.
-        words = scope.split(" ") if scope else []
-        actions: dict[str, frozenset[Action]] = {}
-        for right in _scopes(words, items or {}):
-            actions[right.pattern] = actions.get(right.pattern, frozenset()) | {right.action}
-        segments = {pattern: tuple(pattern.split(":")) for pattern in actions}
-        return cls(
-            exact={p: granted for p, granted in actions.items() if ANY not in segments[p]},
-            wild=tuple(
-                (segments[p], granted) for p, granted in actions.items() if ANY in segments[p]
-            ),
-            admin=ADMIN in words,
-        )
+        return _compile(scope or "", items) if items else _compile_words(scope or "")
 
     def actions_on(self, item_id: str) -> frozenset[Action]:
         """Tell every action granted on this item."""
@@ -104,7 +102,7 @@ class ScopeSet:
         for pattern, actions in self.wild:
             if _matches(pattern, segments):
                 granted |= actions
-        return granted
+        return ACTION_SETS[granted]
 
     def allows(self, action: Action, item_id: str) -> bool:
         """Tell whether the action is granted on this item."""
@@ -115,6 +113,28 @@ class ScopeSet:
         return any(action in actions for actions in self.exact.values()) or any(
             action in actions for _, actions in self.wild
         )
+
+
+def _compile(scope: str, items: Mapping[str, Sequence[str]]) -> ScopeSet:
+    # RFC 6749 section 3.3: the space alone separates; a tab or U+00A0 is part of the word.
+    words = scope.split(" ")
+    actions: dict[str, frozenset[Action]] = {}
+    for right in _scopes(words, items):
+        actions[right.pattern] = actions.get(right.pattern, frozenset()) | {right.action}
+    exact, wild = {}, []
+    for pattern, granted in actions.items():
+        segments = tuple(pattern.split(":"))
+        if ANY in segments:
+            wild.append((segments, ACTION_SETS[granted]))
+        else:
+            exact[pattern] = ACTION_SETS[granted]
+    return ScopeSet(MappingProxyType(exact), tuple(wild), ADMIN in words)
+
+
+@lru_cache(maxsize=256)
+def _compile_words(scope: str) -> ScopeSet:
+    """Compile a `scope` once for all tokens that have it: most of an application's are alike."""
+    return _compile(scope, {})
 
 
 def _scopes(words: Sequence[str], items: Mapping[str, Sequence[str]]) -> Iterator[Scope]:

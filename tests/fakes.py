@@ -15,6 +15,7 @@ from api.channels.limits import Limits
 from api.channels.node import Node
 from api.channels.outbox import Transport
 from api.channels.session import ItemSession
+from api.driver import FRAME_BY_FRAME, Frames
 from api.engines.base import Answer, Bounds, Deliver, Engine, EngineError, History, Span
 from api.engines.memory import MemoryEngine
 from api.messages import Draft, Frame, Payload, Position
@@ -53,28 +54,58 @@ class Close(NamedTuple):
 
     code: int
     reason: str
-    flush: bool
 
 
 class RecordingTransport(Transport):
-    """Notes every frame; with `room`, takes so many and then says it can take no more."""
+    """Notes every frame; with `room`, takes so many and then says that it has enough.
 
-    def __init__(self, room: int | None = None) -> None:
-        self.frames: list[Frame] = []
-        self.closes: list[Close] = []
+    Whoever looks at it sees what was there at the end of the loop tick.
+    """
+
+    framing = FRAME_BY_FRAME
+
+    def __init__(self, room: int | None = None, settle: Callable[[], None] | None = None) -> None:
+        self._frames: list[Frame] = []
+        self._closes: list[Close] = []
+        self._settle = settle or (lambda: None)
         self.room = room
+        self.chunks = 0
+        self.discards = 0
+        self.held = 0
+        self.connection: Connection | None = None
 
     @override
-    def write(self, frame: Frame) -> bool:
-        assert self.room != 0, "written to before it was writable again"
-        self.frames.append(frame)
+    def write(self, chunk: Frames) -> None:
+        self.chunks += 1
+        self._frames.extend(chunk.frames)
         if self.room is not None:
-            self.room -= 1
-        return self.room != 0
+            self.room = max(self.room - len(chunk.frames), 0)
+            if self.room == 0 and self.connection is not None:
+                self.connection.paused()
 
     @override
-    def close(self, code: int, reason: str, *, flush: bool) -> None:
-        self.closes.append(Close(code, reason, flush))
+    def unsent(self) -> int:
+        return self.held
+
+    @override
+    def discard(self) -> None:
+        self.discards += 1
+
+    @override
+    def close(self, code: int, reason: str) -> None:
+        self._closes.append(Close(code, reason))
+
+    @property
+    def frames(self) -> list[Frame]:
+        """List the frames it has taken."""
+        self._settle()
+        return self._frames
+
+    @property
+    def closes(self) -> list[Close]:
+        """List how it was told to end: once, or not yet."""
+        self._settle()
+        return self._closes
 
     @property
     def reasons(self) -> list[str]:
@@ -179,6 +210,7 @@ class Stage:
         self, engine: Engine | None = None, limits: Limits = LIMITS, leeway: float = 0
     ) -> None:
         self.clock = Clock()
+        self._soon: list[Callable[[], None]] = []
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock)
         self._ids = iter(range(1, 1_000_000))
         self.node = Node(
@@ -187,16 +219,23 @@ class Stage:
             leeway=leeway,
             clock=self.clock,
             new_id=lambda: f"c{next(self._ids)}",
+            call_soon=self._soon.append,
         )
         complete(self.node.start())
+
+    def settle(self) -> None:
+        """Let the loop tick end."""
+        while self._soon:
+            self._soon.pop(0)()
 
     def connect(
         self, subject: str = "alice", codec: Codec = JSON, room: int | None = None, life: int = 3600
     ) -> tuple[Connection, RecordingTransport]:
         """Take in a socket that joins nothing yet."""
-        transport = RecordingTransport(room)
+        transport = RecordingTransport(room, self.settle)
         caller = principal(subject, int(self.clock.now) + life)
-        return self.node.connect(caller, codec, transport), transport
+        transport.connection = self.node.connect(caller, codec, transport)
+        return transport.connection, transport
 
     def join(
         self,

@@ -1,12 +1,13 @@
 """One accepted socket: whose it is, what it hears, how it ends."""
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
+from api.channels.lanes import Lane
+from api.channels.limits import Limits
 from api.channels.names import channel_of
-from api.channels.outbox import Outbox, Transport
+from api.channels.outbox import Chunk, Framing, Outbox, Transport, Writer
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, CloseReason, Retry
-from api.messages import Closing, Event, Frame, Member, Publication, frame_size
+from api.messages import Closing, Event, Frame, Member, Publication
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
 
@@ -16,69 +17,112 @@ WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED})
 RETRY_AFTER_MS: Final = {Retry.LATER: 1000}
 
 
+class Home(Protocol):
+    """What a connection tells the node it is connected to."""
+
+    limits: Limits
+
+    def overflowed(self, connection: "Connection") -> None:
+        """Hear that it does not read what is sent to it: it must end, though not this instant."""
+        ...
+
+    def released(self, connection: "Connection") -> None:
+        """Hear, once, that it has ended and is on no channel any longer."""
+        ...
+
+
 class Connection:
-    """A verified caller's socket. It is open until `end` or `lost`, whichever comes first."""
+    """A verified caller's socket. It is open until `end` or `lost`, whichever comes first.
+
+    `writer` takes what it is to be sent: the transport itself, or the outbox while that is paused.
+    """
 
     __slots__ = (
+        "_home",
+        "_is_paused",
         "_outbox",
-        "_released",
         "_transport",
         "codec",
         "id",
         "is_open",
         "principal",
         "subscriptions",
+        "writer",
     )
 
     def __init__(
         self,
+        home: Home,
         *,
         connection_id: str,
         principal: Principal,
         codec: Codec,
         transport: Transport,
-        outbox_bytes: int,
-        released: Callable[["Connection"], None],
     ) -> None:
         self.id = connection_id
         self.principal = principal
         self.codec = codec
         self.is_open = True
         self.subscriptions: dict[str, Subscription] = {}
+        self.writer: Writer = transport.write
         self._transport = transport
-        self._outbox = Outbox(transport, outbox_bytes)
-        self._released = released
+        self._outbox: Outbox | None = None
+        self._is_paused = False
+        self._home = home
 
-    def push(self, frame: Frame, size: int) -> bool:
-        """Send a frame of so many bytes; False: the client is too slow, the connection must end."""
-        return self._outbox.push(frame, size)
+    @property
+    def framing(self) -> Framing:
+        """Tell what its writer takes frames as."""
+        return self._transport.framing
+
+    def push(self, frame: Frame) -> None:
+        """Send a frame to this client alone, after whatever its channels have sent it so far."""
+        self._catch_up()
+        self.writer(self._transport.framing.render(frame))
 
     def send(self, event: Event) -> None:
         """Tell the client of one event, if its codec has a word for it."""
-        if not self.is_open:
-            return
-        frame = self.codec.encode(event)
-        if frame is not None and not self.push(frame, frame_size(frame)):
-            self.end(SLOW_CONSUMER)
+        if self.is_open:
+            frame = self.codec.encode(event)
+            if frame is not None:
+                self.push(frame)
 
     def replay(self, publication: Publication) -> None:
         """Send a message of the past, which the client asked for."""
         frame = self.codec.encode(publication)
         if frame is not None and self.is_open:
-            self._outbox.push_uncounted(frame)
+            self._push_uncounted(self._transport.framing.render(frame))
+
+    def paused(self) -> None:
+        """Keep what is sent from here on: the transport has enough."""
+        self._is_paused = True
+        if self._outbox is None and self.is_open:
+            self._outbox = Outbox(self._home.limits.outbox_bytes)
+            self._write_by(self._keep)
 
     def writable(self) -> None:
-        """Go on sending."""
-        self._outbox.flush()
+        """Send what was kept, until the transport has enough again."""
+        self._is_paused = False
+        while self._outbox is not None and not self._is_paused:
+            chunk = self._outbox.take()
+            if chunk is None:
+                self._outbox = None
+                self._write_by(self._transport.write)
+            else:
+                self._transport.write(chunk)
 
     def end(self, reason: CloseReason) -> None:
         """Leave every channel, tell the client why, close. Ending twice is ending once."""
         if not self.is_open:
             return
+        if reason in WITHOUT_FLUSH:
+            self._outbox = None
+            self._transport.discard()
+        else:
+            self._catch_up()
         self.lost()
-        flush = reason not in WITHOUT_FLUSH
-        if not flush:
-            self._outbox.discard()
+        while self._outbox is not None and (chunk := self._outbox.take()) is not None:
+            self._transport.write(chunk)
         closing = self.codec.encode(
             Closing(
                 code=reason.code,
@@ -88,20 +132,44 @@ class Connection:
             )
         )
         if closing is not None:
-            self._outbox.push_uncounted(closing)
-        self._transport.close(reason.code, reason.reason, flush=flush)
+            self._transport.write(self._transport.framing.render(closing))
+        self._transport.close(reason.code, reason.reason)
 
     def lost(self) -> None:
         """Leave every channel: the socket is gone."""
         if self.is_open:
             self.is_open = False
-            self._released(self)
+            self._home.released(self)
+
+    def _keep(self, chunk: Chunk) -> None:
+        if self._outbox is not None and not self._outbox.keep(chunk, self._transport.unsent()):
+            self._home.overflowed(self)
+
+    def _push_uncounted(self, chunk: Chunk) -> None:
+        if self._outbox is None:
+            self._transport.write(chunk)
+        else:
+            self._outbox.keep_uncounted(chunk)
+
+    def _catch_up(self) -> None:
+        for subscription in self.subscriptions.values():
+            if subscription.lane is not None:
+                subscription.lane.catch_up(subscription)
+
+    def _write_by(self, writer: Writer) -> None:
+        self.writer = writer
+        for subscription in self.subscriptions.values():
+            if subscription.lane is not None:
+                subscription.lane.reroute(subscription)
 
 
 class Subscription:
-    """A connection hearing a channel, and what it may do there."""
+    """A connection hearing a channel, and what it may do there.
 
-    __slots__ = ("can", "channel", "connection", "item_id", "member")
+    `lane` is where its messages come by, once it is live.
+    """
+
+    __slots__ = ("can", "channel", "connection", "item_id", "lane", "member")
 
     def __init__(self, connection: Connection, grant: Grant) -> None:
         self.connection = connection
@@ -109,3 +177,9 @@ class Subscription:
         self.item_id = grant.item_id
         self.can = grant.can
         self.member = Member(connection.id, connection.principal.subject)
+        self.lane: Lane | None = None
+
+    @property
+    def writer(self) -> Writer:
+        """Give what takes chunks for its connection just now."""
+        return self.connection.writer

@@ -1,11 +1,13 @@
 """Which connections of this process hear which channel, and the synchronous fan-out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from api.channels.connection import Connection, Subscription
+from api.channels.lanes import Lane
+from api.channels.outbox import Chunk, Framing
 from api.channels.recovery import Recovery
-from api.closing import OVERLOADED, SLOW_CONSUMER, CloseReason
-from api.messages import Event, Frame, Publication, frame_size
+from api.closing import OVERLOADED, CloseReason
+from api.messages import Event, Publication
 from api.wire.base import Codec
 from auth.scopes import Action
 
@@ -13,13 +15,16 @@ from auth.scopes import Action
 class Hub:
     """The subscriptions of this process, by channel.
 
-    A subscription is first held (what is published meanwhile is kept for it) and then live.
+    A subscription is first held (what is published meanwhile is kept for it) and then live. What
+    is sent to the live ones waits for `flush`, which `call_soon` is asked to call in this tick.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._call_soon = call_soon
         self._audiences: dict[str, _Audience] = {}
+        self._pending: list[Lane] = []
         self._failed: dict[Connection, CloseReason] = {}
-        self._ending = False
+        self._is_scheduled = False
 
     def hold(self, subscription: Subscription, recovery: Recovery) -> None:
         """Keep the channel's publications for a subscription that is not live yet."""
@@ -32,9 +37,8 @@ class Hub:
         """Deliver to a held subscription from now on."""
         audience = self._audiences[subscription.channel]
         del audience.held[subscription]
-        audience.live[subscription] = None
-        if Action.PRESENCE in subscription.can:
-            audience.watching[subscription] = None
+        subscription.lane = audience.lane_for(subscription)
+        subscription.lane.add(subscription)
 
     def remove(self, subscription: Subscription) -> bool:
         """Deliver no more; True: nobody here hears the channel any longer."""
@@ -42,88 +46,95 @@ class Hub:
         if audience is None:
             return False
         audience.held.pop(subscription, None)
-        audience.live.pop(subscription, None)
-        audience.watching.pop(subscription, None)
-        if audience.live or audience.held:
+        self.mute(subscription)
+        if audience.lanes or audience.held:
             return False
         del self._audiences[subscription.channel]
         return True
 
-    def mute(self, connection: Connection) -> None:
-        """Send a connection nothing more; its end is near, and others may end before it."""
-        for subscription in connection.subscriptions.values():
-            audience = self._audiences.get(subscription.channel)
-            if audience is not None:
-                audience.mute(subscription)
+    def mute(self, subscription: Subscription) -> None:
+        """Send it nothing more, not even that others left: its end is near."""
+        lane, subscription.lane = subscription.lane, None
+        if lane is not None:
+            lane.remove(subscription)
+            if lane.is_empty:
+                self._audiences[subscription.channel].lanes.remove(lane)
+
+    def fail(self, connection: Connection, reason: CloseReason) -> None:
+        """End a connection with the next flush; the first reason counts."""
+        self._failed.setdefault(connection, reason)
+        self._schedule()
 
     def fan_out(self, channel: str, publication: Publication) -> None:
-        """Send a publication to everyone who hears the channel, encoded once per codec."""
+        """Send a publication to everyone who hears the channel."""
         audience = self._audiences.get(channel)
         if audience is None:
             return
         for subscription, recovery in audience.held.items():
             if not recovery.hold(publication):
-                self._failed.setdefault(subscription.connection, OVERLOADED)
-        self._send(publication, audience, audience.live)
+                self.fail(subscription.connection, OVERLOADED)
+        self._send(publication, audience.lanes)
 
     def announce(self, channel: str, event: Event) -> None:
         """Send a presence event to those on the channel who may see it."""
         audience = self._audiences.get(channel)
         if audience is not None:
-            self._send(event, audience, audience.watching)
+            self._send(event, [lane for lane in audience.lanes if lane.shows_presence])
 
-    def _send(
-        self, event: Event, audience: "_Audience", subscriptions: Iterable[Subscription]
-    ) -> None:
-        """Push one event to each, encoded and measured once per codec."""
-        frames: dict[Codec, tuple[Frame, int] | None] = {}
-        too_slow: list[Subscription] = []
-        for subscription in subscriptions:
-            connection = subscription.connection
-            codec = connection.codec
-            if codec in frames:
-                encoded = frames[codec]
-            else:
-                encoded = frames[codec] = _encoded(codec, event)
-            if encoded is not None and not connection.push(*encoded):
-                too_slow.append(subscription)
-        for subscription in too_slow:
-            audience.mute(subscription)
-            self._failed.setdefault(subscription.connection, SLOW_CONSUMER)
-        self._end_failed()
+    def flush(self) -> None:
+        """Write what this tick has sent, and end who could not keep up.
 
-    def _end_failed(self) -> None:
-        """End who could not keep up. Their end is announced, and may find others too slow.
-
-        A loop and not a recursion: a stalled proxy makes a whole audience too slow at once.
+        Their end is announced, and may find others too slow: a stalled proxy makes a whole
+        audience too slow at once, so this is a loop and not a recursion.
         """
-        if self._ending:
-            return
-        self._ending = True
-        try:
+        self._is_scheduled = False
+        while self._pending or self._failed:
+            pending, self._pending = self._pending, []
+            for lane in pending:
+                lane.flush()
             while self._failed:
                 connection, reason = self._failed.popitem()
                 connection.end(reason)
-        finally:
-            self._ending = False
 
+    def _send(self, event: Event, lanes: Iterable[Lane]) -> None:
+        """Hand one event to each lane, encoded once per codec and framing."""
+        chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
+        for lane in lanes:
+            kind = (lane.codec, lane.framing)
+            if kind not in chunks:
+                frame = lane.codec.encode(event)
+                chunks[kind] = None if frame is None else lane.framing.render(frame)
+            chunk = chunks[kind]
+            if chunk is None:
+                continue
+            if lane.send(chunk):
+                self._pending.append(lane)
+                self._schedule()
+            if lane.is_full:
+                lane.flush()
 
-def _encoded(codec: Codec, event: Event) -> tuple[Frame, int] | None:
-    frame = codec.encode(event)
-    return None if frame is None else (frame, frame_size(frame))
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._call_soon(self.flush)
 
 
 class _Audience:
     """Who hears one channel."""
 
-    __slots__ = ("held", "live", "watching")
+    __slots__ = ("held", "lanes")
 
     def __init__(self) -> None:
         self.held: dict[Subscription, Recovery] = {}
-        self.live: dict[Subscription, None] = {}
-        self.watching: dict[Subscription, None] = {}
+        self.lanes: list[Lane] = []
 
-    def mute(self, subscription: Subscription) -> None:
-        """Send it nothing more, not even that others left; its end is near."""
-        self.live.pop(subscription, None)
-        self.watching.pop(subscription, None)
+    def lane_for(self, subscription: Subscription) -> Lane:
+        """Find the lane of its kind, or open one."""
+        codec, framing = subscription.connection.codec, subscription.connection.framing
+        shows_presence = Action.PRESENCE in subscription.can
+        for lane in self.lanes:
+            if (lane.codec, lane.framing, lane.shows_presence) == (codec, framing, shows_presence):
+                return lane
+        lane = Lane(codec, framing, shows_presence=shows_presence)
+        self.lanes.append(lane)
+        return lane

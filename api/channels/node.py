@@ -1,5 +1,6 @@
 """This process: its hub, its presence, and the engine behind them."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from api.channels.limits import Limits
 from api.channels.outbox import Transport
 from api.channels.presence import Presence
 from api.channels.recovery import Recovery
-from api.closing import OVERLOADED, TOKEN_EXPIRED
+from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_EXPIRED
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Joined, Left, Member, Payload, Position, Welcome
 from api.wire.base import Codec
@@ -30,6 +31,11 @@ def new_connection_id() -> str:
     return token_urlsafe(9)
 
 
+def call_soon(callback: Callable[[], None]) -> object:
+    """Call something once the running event loop has done what is at hand."""
+    return asyncio.get_running_loop().call_soon(callback)
+
+
 class Node:
     """Connects sockets to channels and channels to the engine."""
 
@@ -41,13 +47,14 @@ class Node:
         leeway: float = 0,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
+        call_soon: Callable[[Callable[[], None]], object] = call_soon,
     ) -> None:
         self.limits = limits
         self._engine = engine
         self._leeway = leeway  # what a token is let in with, it may stay with
         self._clock = clock
         self._new_id = new_id
-        self._hub = Hub()
+        self._hub = Hub(call_soon)
         self._presence = Presence()
         self._deadlines = Deadlines()
         self.is_ready = False
@@ -67,19 +74,19 @@ class Node:
         # Each would be told of those who end before it, after its own time is up.
         due = self._deadlines.pop_due(self._clock() - self._leeway)
         for connection in due:
-            self._hub.mute(connection)
+            for subscription in connection.subscriptions.values():
+                self._hub.mute(subscription)
         for connection in due:
             connection.end(TOKEN_EXPIRED)
 
     def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
         """Take in an accepted socket."""
         connection = Connection(
+            self,
             connection_id=self._new_id(),
             principal=principal,
             codec=codec,
             transport=transport,
-            outbox_bytes=self.limits.outbox_bytes,
-            released=self._release,
         )
         self._deadlines.add(connection)
         return connection
@@ -129,6 +136,17 @@ class Node:
         """List who is on a channel."""
         return self._presence.members(channel)
 
+    def overflowed(self, connection: Connection) -> None:
+        """End a connection that does not read what is sent to it, once the fan-out is through."""
+        self._hub.fail(connection, SLOW_CONSUMER)
+
+    def released(self, connection: Connection) -> None:
+        """Take leave, in a connection's name, of every channel it is on."""
+        self._deadlines.discard(connection)
+        for subscription in connection.subscriptions.values():
+            self._leave(subscription)
+        connection.subscriptions.clear()
+
     def _bounded(self, span: Span) -> Span:
         return replace(span, limit=min(span.limit, self.limits.history_limit))
 
@@ -165,12 +183,6 @@ class Node:
             max_message_bytes=self.limits.max_message_bytes,
             members=self.members(subscription.channel) if may_see else UNSET,
         )
-
-    def _release(self, connection: Connection) -> None:
-        self._deadlines.discard(connection)
-        for subscription in connection.subscriptions.values():
-            self._leave(subscription)
-        connection.subscriptions.clear()
 
     def _leave(self, subscription: Subscription) -> None:
         channel = subscription.channel

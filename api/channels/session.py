@@ -9,7 +9,7 @@ from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.node import Node
-from api.closing import INTERNAL, MESSAGE_TOO_BIG, OVERLOADED, SLOW_CONSUMER
+from api.closing import INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
 from api.engines.base import Answer, EngineError, History, Span
 from api.messages import Error, Event, Frame, Member, Payload, Position, frame_size
 from api.wire.base import MalformedFrame
@@ -21,8 +21,8 @@ logger = logging.getLogger("itemwire.channels")
 class Session(ABC):
     """A connection's conduct, driven by whatever holds its socket.
 
-    The holder calls `opened` once, `received` for each message, `writable` when its transport
-    takes frames again, and `closed` once, at the end. None of them waits.
+    The holder calls `opened` once, `received` for each message, `paused` and `writable` as its
+    transport has enough and takes more again, and `closed` once, at the end. None of them waits.
     """
 
     __slots__ = ("_node", "connection")
@@ -48,6 +48,10 @@ class Session(ABC):
             logger.exception("session_failed connection=%s", self.connection.id)
             self.connection.end(INTERNAL)
 
+    def paused(self) -> None:
+        """Send no more for now: the transport has enough."""
+        self.connection.paused()
+
     def writable(self) -> None:
         """Go on sending: the transport takes frames again."""
         self.connection.writable()
@@ -69,8 +73,7 @@ class EchoSession(Session):
 
     @override
     def _act(self, frame: Frame) -> None:
-        if not self.connection.push(frame, frame_size(frame)):
-            self.connection.end(SLOW_CONSUMER)
+        self.connection.push(frame)
 
 
 class ItemSession(Session):

@@ -5,7 +5,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from api.channels.outbox import Transport
 from api.channels.session import ItemSession
-from api.dependencies import CurrentJoining, CurrentNode
+from api.dependencies import CurrentJoining
 from api.driver import drive
 from api.wire.base import Codec
 
@@ -26,9 +26,9 @@ register_url_convertor("any_text", AnyText())
 
 
 @router.websocket("/items/{item_id:any_text}/ws")
-async def item_channel(websocket: WebSocket, joining: CurrentJoining, node: CurrentNode) -> None:
-    """Join the item's channel, stay until the client leaves."""
-    grant, replay = joining.grant, joining.replay
+async def item_channel(websocket: WebSocket, joining: CurrentJoining) -> None:
+    """Join the item's channel; the socket stays there until the client leaves."""
+    node, grant, replay = joining.node, joining.grant, joining.replay
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         return ItemSession(node, node.connect(grant.principal, codec, transport), grant, replay)

@@ -186,3 +186,13 @@ def test_agrees_with_the_grammar(pattern: str, item_id: str) -> None:
 def test_an_item_id_is_one_of_a_small_alphabet(text: str, *, may_be: bool) -> None:
     """No store, log, pattern or URL gives any of its characters a meaning of its own."""
     assert is_item_id(text) is may_be
+
+
+def test_equal_rights_are_one_object() -> None:
+    """Idle sockets by the ten thousand hold one set of actions and one compiled scope."""
+    scope = "items:publish items:subscribe"
+
+    assert ScopeSet.of_claims(scope) is ScopeSet.of_claims("".join(scope))
+    assert ScopeSet.of_claims(scope).actions_on("a") is ScopeSet.of_claims(
+        items={"a": ["subscribe", "publish"]}
+    ).actions_on("a")

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from api.channels.connection import WITHOUT_FLUSH, Connection
+from api.channels.limits import Limits
 from api.closing import (
     CLOSE_REASONS,
     INTERNAL,
@@ -20,19 +21,36 @@ from tests.fakes import JSON, PLAIN, Close, RecordingTransport, principal
 
 
 class Opened:
-    """A connection, its transport, and how often it was released."""
+    """A connection and its transport, and what it told its home."""
 
     def __init__(self, codec: Codec = JSON, room: int | None = None, limit: int = 1000) -> None:
+        self.limits = Limits(
+            max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
+        )
         self.transport = RecordingTransport(room)
-        self.released: list[Connection] = []
-        self.connection = Connection(
+        self.were_released: list[Connection] = []
+        self.frames_at_release: list[int] = []
+        self.connection = self.transport.connection = Connection(
+            self,
             connection_id="c1",
             principal=principal(),
             codec=codec,
             transport=self.transport,
-            outbox_bytes=limit,
-            released=self.released.append,
         )
+
+    def overflowed(self, connection: Connection) -> None:
+        """End it, as a node does, though at once."""
+        connection.end(SLOW_CONSUMER)
+
+    def released(self, connection: Connection) -> None:
+        """Note it, and what it had been sent by then."""
+        self.were_released.append(connection)
+        self.frames_at_release.append(len(self.transport.frames))
+
+    def reads_again(self) -> None:
+        """Let the client read all there is."""
+        self.transport.room = None
+        self.connection.writable()
 
 
 def test_sends_an_event_as_its_codec_writes_it() -> None:
@@ -65,7 +83,8 @@ def test_tells_why_it_ends_in_an_envelope_and_in_the_close_frame(row: CloseReaso
         "retry": row.retry,
         "retry_after_ms": 1000 if row.retry == "later" else 0,
     }
-    assert opened.transport.closes == [Close(row.code, row.reason, row not in WITHOUT_FLUSH)]
+    assert opened.transport.closes == [Close(row.code, row.reason)]
+    assert opened.transport.discards == (row in WITHOUT_FLUSH)
 
 
 def test_ends_a_plain_client_with_the_close_frame_alone() -> None:
@@ -80,12 +99,10 @@ def test_ends_a_plain_client_with_the_close_frame_alone() -> None:
 def test_is_released_before_its_client_is_told() -> None:
     """Leaving first is what keeps any later message from following the news of the end."""
     opened = Opened()
-    frames_then: list[int] = []
-    opened.connection._released = lambda _: frames_then.append(len(opened.transport.frames))
-
     opened.connection.end(INTERNAL)
 
-    assert frames_then == [0]
+    assert opened.frames_at_release == [0]
+    assert len(opened.transport.frames) == 1
 
 
 def test_ends_once_for_the_first_reason() -> None:
@@ -96,7 +113,7 @@ def test_ends_once_for_the_first_reason() -> None:
     opened.connection.lost()
 
     assert opened.transport.reasons == ["overloaded"]
-    assert opened.released == [opened.connection]
+    assert opened.were_released == [opened.connection]
 
 
 def test_is_lost_without_a_word() -> None:
@@ -108,7 +125,7 @@ def test_is_lost_without_a_word() -> None:
 
     assert opened.transport.frames == []
     assert opened.transport.closes == []
-    assert opened.released == [opened.connection]
+    assert opened.were_released == [opened.connection]
 
 
 @pytest.mark.parametrize("how", ["end", "lost"])
@@ -131,12 +148,11 @@ def test_takes_back_what_waits_when_the_client_may_not_have_it(row: CloseReason)
         opened.connection.send(Pong(ref))
     opened.connection.end(row)
 
-    opened.transport.room = None
-    opened.connection.writable()
+    opened.reads_again()
 
     assert len(opened.transport.frames) == 2
     assert '"closing"' in str(opened.transport.frames[-1])
-    assert not opened.transport.closes[0].flush
+    assert opened.transport.discards == 1
 
 
 def test_sends_what_waits_before_any_other_end() -> None:
@@ -146,12 +162,11 @@ def test_sends_what_waits_before_any_other_end() -> None:
         opened.connection.send(Pong(ref))
     opened.connection.end(INTERNAL)
 
-    opened.transport.room = None
-    opened.connection.writable()
+    opened.reads_again()
 
     types = [msgspec.json.decode(frame)["type"] for frame in opened.transport.frames]
     assert types == ["pong", "pong", "pong", "closing"]
-    assert opened.transport.closes[0].flush
+    assert opened.transport.discards == 0
 
 
 def test_ends_with_slow_consumer_past_its_limit_and_not_before() -> None:

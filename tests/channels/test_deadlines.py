@@ -7,18 +7,17 @@ from hypothesis import strategies as st
 
 from api.channels.connection import Connection
 from api.channels.deadlines import Deadlines
-from tests.fakes import JSON, RecordingTransport, principal
+from tests.fakes import JSON, RecordingTransport, Stage, principal
 
 
 def connection(expires_at: int) -> Connection:
     """Make a connection whose token expires then."""
     return Connection(
+        Stage().node,
         connection_id="c1",
         principal=principal(expires_at=expires_at),
         codec=JSON,
         transport=RecordingTransport(),
-        outbox_bytes=100,
-        released=lambda _: None,
     )
 
 

@@ -261,6 +261,7 @@ def test_leaves_nothing_behind_of_the_stuck(stage: Stage) -> None:
         stage.join(f"user-{number}", room=1, codec=PLAIN)
     for _ in range(3):
         stage.engine.publish(CHANNEL, draft("x" * 6000), lambda _: None)
+        stage.settle()
 
     assert_empty(stage)
 

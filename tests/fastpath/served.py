@@ -6,16 +6,16 @@ import asyncio
 import queue
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
-from api.fastpath.protocol import HttpProtocol, WebSocketProtocol
+from api.fastpath.http import HttpProtocol
+from api.fastpath.protocol import WebSocketProtocol
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -38,6 +38,7 @@ class Site:
     server: uvicorn.Server
     events: queue.Queue[object] = field(default_factory=queue.Queue)
     lost: queue.Queue[object] = field(default_factory=queue.Queue)
+    transports: list[asyncio.Transport] = field(default_factory=list)  # of the upgraded
     proceed: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -57,19 +58,30 @@ class Site:
 
 @contextmanager
 def serving(
-    ws: type[WebSocketsSansIOProtocol] = WebSocketProtocol,
-    http: type[HttpProtocol] | str = HttpProtocol,
+    ws: type[asyncio.Protocol] = WebSocketProtocol,
+    http: type[asyncio.Protocol] | str = HttpProtocol,
+    limits: Mapping[str, object] | None = None,
     **settings: Any,  # noqa: ANN401 - uvicorn's
 ) -> Iterator[Site]:
-    """Run a server in a thread, with a patience that a test can wait for."""
+    """Run a server in a thread, with a patience that a test can wait for.
+
+    `limits` are class attributes of the WebSocket class, for bounds that take too long to reach.
+    """
     site: Site
 
     class Observed(ws):  # type: ignore[misc, valid-type]  # mypy: a base class from an argument
         patience = settings.pop("patience", PATIENCE)
 
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            site.transports.append(transport)
+            super().connection_made(transport)
+
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             site.lost.put(exc)
+
+    for name, value in (limits or {}).items():
+        setattr(Observed, name, value)
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await site(scope, receive, send)

@@ -9,11 +9,8 @@ import pytest
 import uvicorn
 from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Opcode
-from websockets.server import ServerProtocol
-from websockets.streams import StreamReader
 
 from tests.fastpath.served import (
     MAX_MESSAGE_BYTES,
@@ -36,21 +33,6 @@ RELIED_ON = [
         " headers parser cycle transport loop logger server_state",
         id="uvicorn http",
     ),
-    pytest.param(
-        lambda config: WebSocketsSansIOProtocol(config, ServerState(), {}),
-        "connection_made connection_lost eof_received data_received handle_parser_exception"
-        " send_receive_event_to_app keepalive_timeout stop_keepalive send shutdown conn queue"
-        " frames curr_msg_data_type writable transport loop close_timer close_timeout close_sent"
-        " handshake_initiated handshake_complete default_headers",
-        id="uvicorn websocket",
-    ),
-    pytest.param(
-        lambda _: ServerProtocol(),
-        "parse accept reject fail send_close handshake_exc eof_sent close_sent state reader debug"
-        " logger available_extensions max_message_size max_fragment_size data_to_send",
-        id="websockets protocol",
-    ),
-    pytest.param(lambda _: StreamReader(), "read_line", id="websockets reader"),
     pytest.param(lambda _: HttpRequestParser, "get_http_version", id="httptools parser"),
 ]
 
@@ -187,22 +169,24 @@ def test_a_client_that_is_still_sending_gets_the_close_frame(site: Site) -> None
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "end"),
     [
-        pytest.param(b"\x81\x01a", id="not masked"),
-        pytest.param(frame(Opcode.CLOSE, b"\x03\xe8"), id="close"),
+        pytest.param(b"\x81\x01a", close_frame(1002, ""), id="not masked"),
+        pytest.param(frame(Opcode.CLOSE, b"\x03\xe8"), close_frame(1000, ""), id="close"),
     ],
 )
-def test_a_fault_ahead_of_the_handshake_is_a_bad_request(
-    loop: str, data: bytes, caplog: pytest.LogCaptureFixture
+def test_a_fault_ahead_of_the_handshake_is_told_after_it(
+    loop: str, data: bytes, end: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No close frame can be sent before the 101, and the application must hear no error of ours."""
     with serving(loop=loop) as site, dial(site, head("/slow")) as client:
         assert site.events.get(timeout=5) == "asked"
         client.sendall(data)
+        site.proceed.set()
         answer = read_all(client)
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert answer.endswith(end)
     assert all(record.levelname != "ERROR" for record in caplog.records)
 
 

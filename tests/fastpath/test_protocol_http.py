@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.fastpath.conversation import MAX_HEAD_BYTES
+from api.fastpath.handshake import MAX_HEAD_BYTES
 from tests.fastpath.served import Site, dial, head, read_all, read_until, serving
 
 SECRET = "s3cret"
@@ -107,7 +107,7 @@ def test_tells_the_version_that_would_do(site: Site, without: str) -> None:
     with dial(site, head(without=without)) as client:
         answer = read_all(client).decode()
 
-    assert "\r\nSec-WebSocket-Version: 13\r\n" in answer
+    assert "\r\nsec-websocket-version: 13\r\n" in answer.lower()
 
 
 def test_counts_a_head_that_arrives_in_pieces(site: Site) -> None:

@@ -1,0 +1,114 @@
+"""The subscribers of a channel who get the same bytes, and what they get in one loop tick."""
+
+import logging
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from api.channels.outbox import Chunk, Framing, Writer
+from api.wire.base import Codec
+
+logger = logging.getLogger("itemwire.channels")
+
+MAX_PENDING_BYTES: Final = 64 * 1024  # joined further, a tick could fill a good reader's outbox
+
+
+class Subscriber(Protocol):
+    """Whom a lane delivers to."""
+
+    @property
+    def writer(self) -> Writer:
+        """Give what takes chunks for it just now."""
+        ...
+
+
+class Lane:
+    """Subscribers of one codec and framing, and of one right to see who comes and goes.
+
+    What one loop tick sends to them is joined once and written once to each: the largest gain of
+    the whole fan-out. Who must have something else in between catches up first, alone, and is
+    left out of the joint write. `writers` keeps its keys while it is walked.
+    """
+
+    __slots__ = ("_aside", "_pending", "_size", "_writers", "codec", "framing", "shows_presence")
+
+    def __init__(self, codec: Codec, framing: Framing, *, shows_presence: bool) -> None:
+        self.codec = codec
+        self.framing = framing
+        self.shows_presence = shows_presence
+        self._writers: dict[Subscriber, Writer] = {}
+        self._aside: dict[Subscriber, int] = {}  # who has had the first so many of what is pending
+        self._pending: list[Chunk] = []
+        self._size = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether it has no subscriber."""
+        return not self._writers
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether what is pending should not wait for the end of the tick."""
+        return self._size >= MAX_PENDING_BYTES
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Deliver to a subscriber what is sent from here on."""
+        self._writers[subscriber] = subscriber.writer
+        if self._pending:
+            self._set_aside(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Deliver nothing more to a subscriber, not even what is pending."""
+        self._writers.pop(subscriber, None)
+        self._aside.pop(subscriber, None)
+
+    def reroute(self, subscriber: Subscriber) -> None:
+        """Take notice that a subscriber's writer is another one."""
+        if subscriber in self._writers and subscriber not in self._aside:
+            self._writers[subscriber] = subscriber.writer
+
+    def send(self, chunk: Chunk) -> bool:
+        """Send a chunk to all with the next flush; True: it is the first that waits for one."""
+        self._pending.append(chunk)
+        self._size += len(chunk)
+        return len(self._pending) == 1
+
+    def catch_up(self, subscriber: Subscriber) -> None:
+        """Send a subscriber now what is pending: something for it alone comes next."""
+        if self._pending and subscriber in self._writers:
+            self._write_rest(subscriber, self._pending, self._aside.get(subscriber, 0))
+            self._set_aside(subscriber)
+
+    def flush(self) -> None:
+        """Write what is pending to each subscriber."""
+        pending, self._pending, self._size = self._pending, [], 0
+        aside, self._aside = self._aside, {}
+        if pending:
+            _write_to_all(self._writers.values(), self.framing.join(pending))
+        for subscriber, had in aside.items():
+            self._writers[subscriber] = subscriber.writer
+            self._write_rest(subscriber, pending, had)
+
+    def _set_aside(self, subscriber: Subscriber) -> None:
+        self._aside[subscriber] = len(self._pending)
+        self._writers[subscriber] = _skip
+
+    def _write_rest(self, subscriber: Subscriber, pending: list[Chunk], had: int) -> None:
+        if had < len(pending):
+            _write_to_all([subscriber.writer], self.framing.join(pending[had:]))
+
+
+def _write_to_all(writers: Iterable[Writer], chunk: Chunk) -> None:
+    """Write one chunk to each. A transport that fails, which none should, fails alone."""
+    left = iter(writers)
+    while True:
+        try:
+            for write in left:
+                write(chunk)
+        except Exception:
+            logger.exception("write_failed")
+        else:
+            return
+
+
+def _skip(_chunk: Chunk) -> None:
+    """Leave a subscriber out of the joint write."""

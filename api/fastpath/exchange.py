@@ -1,0 +1,200 @@
+"""One call of the ASGI application for one socket: from its handshake until it returns."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from uvicorn.protocols.utils import ClientDisconnected
+
+from api.fastpath.extension import Receiver, Socket
+from api.fastpath.handshake import Header
+from api.messages import Frame
+
+ASGIApp = Callable[[dict[str, Any], Any, Any], Any]
+Message = dict[str, Any]
+
+logger = logging.getLogger("uvicorn.error")
+
+AFTER_ACCEPT: Final = frozenset({"websocket.send", "websocket.close"})
+MIN_STATUS: Final = 100
+MAX_STATUS: Final = 599
+
+
+class Exchanged(Socket, Protocol):
+    """The socket as its exchange with the application uses it."""
+
+    def accept(self, headers: list[Header], subprotocol: str | None) -> None:
+        """Answer that the socket is open."""
+        ...
+
+    def deny(self, status: int, headers: list[Header], body: bytes) -> None:
+        """Answer that it is not."""
+        ...
+
+    def go_on(self) -> None:
+        """Read on: the application has taken all there was."""
+        ...
+
+    def take_receiver(self, receiver: Receiver) -> None:
+        """Let a receiver have what comes from now on."""
+        ...
+
+    def finish(self) -> None:
+        """End, now that the application has returned."""
+        ...
+
+
+class Exchange:
+    """The application's `receive` and `send`, and what it may still do."""
+
+    def __init__(self, socket: Exchanged) -> None:
+        self._socket = socket
+        self._queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._queue.put_nowait({"type": "websocket.connect"})
+        self._may_write: asyncio.Event | None = None
+        self._denial: tuple[int, list[Header]] | None = None
+        self._body = b""
+        self._is_answered = False
+        self._is_closed = False  # by the application
+        self._is_gone = False
+        self._is_detached = False
+
+    async def run(self, app: ASGIApp, scope: dict[str, Any]) -> None:
+        """Call the application; what it fails of is logged and ends its socket."""
+        try:
+            result = await app(scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except Exception:
+            logger.exception("Exception in ASGI application\n")
+        else:
+            if not self._is_answered and not self._is_gone:
+                logger.error("ASGI callable returned without completing handshake.")
+            elif result is not None:
+                logger.error("ASGI callable should return None, but returned '%s'.", result)
+        if not self._is_answered:
+            self._deny(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"Internal Server Error")
+        self._socket.finish()
+
+    @property
+    def has_unread(self) -> bool:
+        """Tell whether the application has yet to take something."""
+        return not self._queue.empty()
+
+    def deliver(self, frame: Frame) -> None:
+        """Give the application a message."""
+        kind = "text" if isinstance(frame, str) else "bytes"
+        self._queue.put_nowait({"type": "websocket.receive", kind: frame})
+
+    def disconnect(self, code: int, reason: str | None = None) -> None:
+        """Tell the application that the socket is gone, or soon will be."""
+        said = {} if reason is None else {"reason": reason}
+        self._queue.put_nowait({"type": "websocket.disconnect", "code": code, **said})
+
+    def pause(self) -> None:
+        """Let `send` wait: the transport has enough."""
+        self._may_write = asyncio.Event()
+
+    def go_on(self) -> None:
+        """Let `send` go on, though it be to learn that the socket is gone."""
+        if self._may_write is not None:
+            self._may_write.set()
+            self._may_write = None
+
+    def lose(self) -> None:
+        """Take notice that nothing can be sent any longer."""
+        self._is_gone = True
+        self.go_on()
+
+    def detach(self, open_receiver: Callable[[Socket], Receiver]) -> None:
+        """Hand the socket over: what is still unread goes to the receiver, and all that comes."""
+        if not self._is_answered or self._denial or self._is_closed or self._is_detached:
+            raise RuntimeError("Only an open socket can be detached, and only once.")
+        receiver = open_receiver(self._socket)
+        try:
+            receiver.opened()
+        except BaseException:
+            receiver.closed(1006)
+            raise
+        self._is_detached = True
+        while self.has_unread:
+            message = self._queue.get_nowait()
+            if message["type"] == "websocket.disconnect":
+                receiver.closed(message["code"])
+                return
+            receiver.received(message["text"] if "text" in message else message["bytes"])
+        self._socket.take_receiver(receiver)
+
+    async def receive(self) -> Message:
+        """Give the application what is next."""
+        message = await self._queue.get()
+        if not self.has_unread:
+            self._socket.go_on()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Do what the application says."""
+        waited = False
+        while self._may_write is not None and message["type"] != "websocket.close":
+            waited = True
+            await self._may_write.wait()
+        if self._is_gone or (waited and self._is_closed):
+            raise ClientDisconnected
+        kind = message["type"]
+        if self._denial is not None and not self._is_closed:
+            self._continue_denial(message)
+        elif not self._is_answered:
+            self._answer(message)
+        elif (
+            self._is_closed
+            or self._is_detached
+            or kind not in ("websocket.send", "websocket.close")
+        ):
+            raise RuntimeError(f"Unexpected ASGI message '{kind}' at this point.")
+        elif kind == "websocket.send":
+            data = message.get("bytes")
+            frame = data if data is not None else message.get("text")
+            if frame is not None:
+                self._socket.write(self._socket.framing.render(frame))
+        else:
+            self._is_closed = True
+            code, reason = message.get("code", 1000), message.get("reason") or ""
+            self.disconnect(code, reason)
+            self._socket.close(code, reason)
+            self.go_on()
+
+    def _answer(self, message: Message) -> None:
+        """Take the application's first word: open, close, or deny."""
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self._is_answered = True
+            self._socket.accept(list(message.get("headers", ())), message.get("subprotocol"))
+        elif kind == "websocket.close":
+            self.disconnect(1006)
+            self._deny(HTTPStatus.FORBIDDEN, [], b"")
+        elif kind == "websocket.http.response.start":
+            if not MIN_STATUS <= message["status"] <= MAX_STATUS:
+                raise RuntimeError(f"Invalid HTTP status code '{message['status']}' in response.")
+            self._denial = (message["status"], list(message.get("headers", ())))
+        else:
+            raise RuntimeError(
+                "Expected ASGI message 'websocket.accept', 'websocket.close' or "
+                f"'websocket.http.response.start' but got '{kind}'."
+            )
+
+    def _continue_denial(self, message: Message) -> None:
+        """Collect the body of a denial; it is sent when whole, with its length."""
+        if message["type"] != "websocket.http.response.body" or self._denial is None:
+            raise RuntimeError(
+                f"Expected ASGI message 'websocket.http.response.body' but got '{message['type']}'."
+            )
+        self._body += message.get("body", b"")
+        if not message.get("more_body", False):
+            self.disconnect(1006)
+            self._deny(*self._denial, self._body)
+
+    def _deny(self, status: int, headers: list[Header], body: bytes) -> None:
+        self._is_answered = self._is_closed = True
+        self._socket.deny(status, headers, body)

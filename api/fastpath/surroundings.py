@@ -1,0 +1,104 @@
+"""What all sockets of one server share, so that a socket holds little and costs little."""
+
+import asyncio
+from typing import Any, ClassVar, Protocol
+from urllib.parse import unquote
+from weakref import WeakKeyDictionary
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from api.fastpath.handshake import Headers, Opening
+from api.fastpath.timeouts import Timeout
+
+
+class Timed(Protocol):
+    """How long a socket's times are, and what it does when one of them is up."""
+
+    patience: ClassVar[float]
+    message_seconds: ClassVar[float]
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        ...
+
+    def give_up(self) -> None:
+        """End a peer that gave none."""
+        ...
+
+    def fail_slow_message(self) -> None:
+        """End a peer that does not finish what it has begun to say."""
+        ...
+
+    def abort(self) -> None:
+        """Cut a connection that does not end."""
+        ...
+
+
+class Surroundings:
+    """The server of a socket: its application, its settings, its timers."""
+
+    def __init__(
+        self, kind: type[Timed], config: Config, server_state: ServerState, state: dict[str, Any]
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.app = config.loaded_app
+        self.config = config
+        self.connections = server_state.connections
+        self.tasks = server_state.tasks
+        self.app_state = state
+        self._server_state = server_state
+        ping_interval = config.ws_ping_interval or None
+        self.quiet = Timeout[Timed](self.loop, ping_interval, lambda socket: socket.ping())
+        self.unanswered = Timeout[Timed](
+            self.loop, config.ws_ping_timeout, lambda socket: socket.give_up()
+        )
+        self.halfway = Timeout[Timed](
+            self.loop, kind.message_seconds, lambda socket: socket.fail_slow_message()
+        )
+        self.ending = Timeout[Timed](self.loop, kind.patience, lambda socket: socket.abort())
+
+    @property
+    def default_headers(self) -> Headers:
+        """Give the headers that uvicorn puts on every answer; it renews them each second."""
+        return self._server_state.default_headers
+
+    def forget(self, socket: Timed) -> None:
+        """Stop all times of a socket that is gone."""
+        for timeout in (self.quiet, self.unanswered, self.halfway, self.ending):
+            timeout.stop(socket)
+
+    def scope_of(self, opening: Opening, transport: asyncio.Transport) -> dict[str, Any]:
+        """Describe a request as ASGI wants it, and as uvicorn does."""
+        root_path = self.config.root_path
+        path, _, query = opening.target.partition(b"?")
+        return {
+            "type": "websocket",
+            "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if is_ssl(transport) else "ws",
+            "server": get_local_addr(transport),
+            "client": get_remote_addr(transport),
+            "root_path": root_path,
+            "path": root_path + unquote(path.decode("ascii")),
+            "raw_path": root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": opening.headers,
+            "subprotocols": opening.subprotocols,
+            "state": self.app_state.copy(),
+            "extensions": {"websocket.http.response": {}},
+        }
+
+
+_surroundings: WeakKeyDictionary[ServerState, Surroundings] = WeakKeyDictionary()
+
+
+def surroundings_of(
+    kind: type[Timed], config: Config, server_state: ServerState, app_state: dict[str, Any]
+) -> Surroundings:
+    """Give those of a server, made for its first socket: uvicorn makes nothing per server."""
+    around = _surroundings.get(server_state)
+    if around is None:
+        around = _surroundings[server_state] = Surroundings(kind, config, server_state, app_state)
+    return around

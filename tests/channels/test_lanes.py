@@ -1,0 +1,236 @@
+"""What one tick sends to a channel: joined once, written once each, in one order for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.channels.lanes import MAX_PENDING_BYTES, Lane
+from api.channels.outbox import Writer
+from api.fastpath.frames import PLAIN_FRAMING
+from auth.scopes import Action
+from tests.fakes import EVERYTHING, JSON, Stage
+
+
+class Listener:
+    """A subscriber that notes each write, and can be made to write elsewhere."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.writer: Writer = self.writes.append
+
+    @property
+    def heard(self) -> bytes:
+        """Give everything it got, in one piece."""
+        return b"".join(self.writes)
+
+
+def lane_of(*listeners: Listener) -> Lane:
+    """Make a lane that delivers to these."""
+    lane = Lane(JSON, PLAIN_FRAMING, shows_presence=True)
+    for listener in listeners:
+        lane.add(listener)
+    return lane
+
+
+def test_writes_once_what_one_tick_sends() -> None:
+    """One write for eight messages costs what one for one does: the gain of the fan-out."""
+    listeners = [Listener() for _ in range(3)]
+    lane = lane_of(*listeners)
+    for number in range(8):
+        lane.send(b"%d" % number)
+    lane.flush()
+
+    assert [listener.writes for listener in listeners] == [[b"01234567"]] * 3
+    assert len({id(listener.writes[0]) for listener in listeners}) == 1
+
+
+def test_tells_once_a_tick_that_it_waits_for_a_flush() -> None:
+    """So the hub schedules one, and the next tick another."""
+    lane = lane_of(Listener())
+    first = [lane.send(b"a"), lane.send(b"b")]
+    lane.flush()
+
+    assert first == [True, False]
+    assert lane.send(b"c")
+
+
+def test_is_full_at_its_bound_and_empty_after_a_flush() -> None:
+    """A flood in one tick must not be joined into what no outbox would take."""
+    lane = lane_of(Listener())
+    lane.send(bytes(MAX_PENDING_BYTES - 1))
+    full_before = lane.is_full
+    lane.send(b"x")
+    full = lane.is_full
+    lane.flush()
+
+    assert (full_before, full, lane.is_full) == (False, True, False)
+
+
+def test_lets_one_catch_up_without_the_others() -> None:
+    """An answer between two messages comes between them, for who asked."""
+    asking, listening = Listener(), Listener()
+    lane = lane_of(asking, listening)
+    lane.send(b"1")
+    lane.catch_up(asking)
+    asking.writer(b"answer")
+    lane.send(b"2")
+    lane.flush()
+
+    assert asking.writes == [b"1", b"answer", b"2"]
+    assert listening.writes == [b"12"]
+
+
+def test_catches_up_with_nothing_twice() -> None:
+    """The second answer of a tick has nothing more to wait for."""
+    asking = Listener()
+    lane = lane_of(asking)
+    lane.send(b"1")
+    for _ in range(2):
+        lane.catch_up(asking)
+    lane.flush()
+    lane.catch_up(asking)
+
+    assert asking.writes == [b"1"]
+
+
+def test_gives_a_newcomer_nothing_of_before() -> None:
+    """What was pending when it came is in its history already."""
+    early, late = Listener(), Listener()
+    lane = lane_of(early)
+    lane.send(b"1")
+    lane.add(late)
+    lane.send(b"2")
+    lane.flush()
+    lane.send(b"3")
+    lane.flush()
+
+    assert early.writes == [b"12", b"3"]
+    assert late.writes == [b"2", b"3"]
+
+
+@pytest.mark.parametrize("caught_up", [True, False])
+def test_gives_who_left_nothing_more(caught_up: bool) -> None:
+    """After an expiry not even what was pending may reach it."""
+    leaving, staying = Listener(), Listener()
+    lane = lane_of(leaving, staying)
+    if caught_up:
+        lane.send(b"0")
+        lane.catch_up(leaving)
+    lane.send(b"1")
+    lane.remove(leaving)
+    lane.flush()
+    lane.send(b"2")
+    lane.flush()
+
+    assert leaving.heard == (b"0" if caught_up else b"")
+    assert staying.heard.endswith(b"12")
+
+
+def test_lets_a_subscriber_change_its_writer_in_the_middle_of_a_walk() -> None:
+    """A transport says that it has enough from within a write; nobody else may miss a chunk."""
+    listeners = [Listener() for _ in range(5)]
+    lane = lane_of(*listeners)
+    kept: list[bytes] = []
+
+    def take_and_pause(of: Listener) -> Callable[[bytes], None]:
+        def write(chunk: bytes) -> None:
+            of.writes.append(chunk)
+            of.writer = kept.append
+            lane.reroute(of)
+
+        return write
+
+    for listener in listeners[1::2]:
+        listener.writer = take_and_pause(listener)
+        lane.reroute(listener)
+    for number in range(3):
+        lane.send(b"%d" % number)
+        lane.flush()
+
+    assert [listener.heard for listener in listeners] == [b"012", b"0", b"012", b"0", b"012"]
+    assert kept == [b"1", b"1", b"2", b"2"]
+
+
+def test_keeps_who_caught_up_out_of_the_joint_write_when_rerouted() -> None:
+    """A pause in between must not put it back in and give it a message twice."""
+    asking = Listener()
+    lane = lane_of(asking)
+    kept: list[bytes] = []
+    lane.send(b"1")
+    lane.catch_up(asking)
+    asking.writer = kept.append
+    lane.reroute(asking)
+    lane.send(b"2")
+    lane.flush()
+
+    assert asking.writes == [b"1"]
+    assert kept == [b"2"]
+
+
+def test_goes_on_past_a_transport_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """One fault, which no transport should have, must not silence a whole channel."""
+    listeners = [Listener() for _ in range(3)]
+
+    def fail(_chunk: bytes) -> None:
+        raise ZeroDivisionError("a fault of a transport")
+
+    listeners[1].writer = fail
+    lane = lane_of(*listeners)
+    lane.send(b"1")
+    lane.flush()
+
+    assert [listener.heard for listener in listeners] == [b"1", b"", b"1"]
+    assert "a fault of a transport" in caplog.text
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["send", "flush", "catch", "join", "leave"]), st.integers(0, 3))
+    )
+)
+def test_agrees_with_writing_each_message_to_each_at_once(moves: list[tuple[str, int]]) -> None:
+    """Joining changes the number of writes and nothing else: the naive way is the model."""
+    lane = lane_of()
+    joined = [Listener() for _ in range(4)]
+    expected = [b""] * 4
+    here: set[int] = set()
+    for number, (move, who) in enumerate(moves):
+        if move == "send":
+            lane.send(b"%d;" % number)
+            for one in here:
+                expected[one] += b"%d;" % number
+        elif move == "flush":
+            lane.flush()
+        elif move == "catch" and who in here:
+            lane.catch_up(joined[who])
+            joined[who].writer(b"answer;")
+            expected[who] += b"answer;"
+        elif move == "join" and who not in here:
+            lane.add(joined[who])
+            here.add(who)
+        elif move == "leave" and who in here:
+            lane.catch_up(joined[who])
+            lane.remove(joined[who])
+            here.remove(who)
+    lane.flush()
+
+    assert [listener.heard for listener in joined] == expected
+
+
+def test_writes_a_burst_to_a_channel_once_per_subscriber(stage: Stage) -> None:
+    """The same through the whole core: what one tick publishes is one chunk for who listens."""
+    publisher = stage.join("publisher")
+    listening = stage.join("listening", can=EVERYTHING - {Action.PRESENCE})
+    stage.settle()
+    chunks_before = listening.transport.chunks
+    for number in range(8):
+        publisher.session.received(f'{{"type":"publish","data":{number},"ref":{number}}}')
+
+    assert [one["data"] for one in listening.saw("message")] == list(range(8))
+    assert listening.transport.chunks == chunks_before + 1
+    kinds = [one["type"] for one in publisher.saw("message", "reply")]
+    assert kinds == ["message", "reply"] * 8

@@ -1,0 +1,228 @@
+"""WebSocket routes put together once: they do what FastAPI's own do, whatever is overridden."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Final
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Query, WebSocket, WebSocketException
+from fastapi.security import SecurityScopes
+from starlette.requests import HTTPConnection
+from starlette.types import Message
+
+from api.dependencies import CurrentJoining
+from api.rejections import install_rejections
+from api.sockets import add_sockets
+from auth.authenticator import Authenticator
+from auth.dependencies import (
+    SHORT_CUTS,
+    CurrentPrincipal,
+    authorize_item,
+    current_principal,
+    install_auth,
+    permitted,
+)
+from auth.origins import OriginPolicy
+from auth.principal import Grant, Principal
+from auth.scopes import Action, ScopeSet
+from auth.testing import TokenFactory, signing_key
+from tests.auth.conftest import NOW, verifier_of
+
+FACTORY: Final = TokenFactory(signing_key("HS256"), clock=lambda: NOW)
+TOKEN: Final = FACTORY.good()
+
+INSTALL: Final[dict[str, Callable[[FastAPI, APIRouter], None]]] = {
+    "fastapi": lambda app, router: app.include_router(router),
+    "whole": lambda app, router: add_sockets(app, router, {}),
+    "short": lambda app, router: add_sockets(app, router, SHORT_CUTS),
+}
+
+router = APIRouter()
+
+
+@router.websocket("/items/{item_id:path}/ws")
+async def item(websocket: WebSocket, joining: CurrentJoining) -> None:
+    """Tell what was worked out."""
+    grant = joining.grant
+    told = (grant.item_id, grant.principal.subject, *sorted(grant.can), str(joining.replay))
+    await websocket.accept()
+    await websocket.send_text(" ".join(told))
+
+
+def create() -> FastAPI:
+    """Make an application without a route."""
+    app = FastAPI()
+    app.state.node = None
+    install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
+    install_rejections(app, "close")
+    return app
+
+
+@pytest.fixture(params=INSTALL)
+def app(request: pytest.FixtureRequest) -> FastAPI:
+    """Give an application for each kind of route: FastAPI's own is the measure of the others."""
+    app = create()
+    INSTALL[request.param](app, router)
+    return app
+
+
+def connect(app: FastAPI, query: str = f"token={TOKEN}", item_id: str = "42") -> str:
+    """Tell what a client is told: the text, or the reason it is refused for."""
+    sent: list[Message] = []
+    scope = {
+        "type": "websocket",
+        "scheme": "ws",
+        "path": f"/items/{item_id}/ws",
+        "query_string": query.encode(),
+        "headers": [],
+        "subprotocols": [],
+    }
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["type"] == "websocket.accept"
+    return str(sent[-1].get("text", sent[-1].get("reason")))
+
+
+ALL: Final = "history presence publish subscribe"
+
+
+@pytest.mark.parametrize(
+    ("query", "item_id", "told"),
+    [
+        pytest.param(f"token={TOKEN}&replay=2", "42", f"42 alice {ALL} 2", id="in"),
+        pytest.param("", "42", "credentials_missing", id="stranger"),
+        pytest.param("token=x", "42", "credentials_invalid", id="bad token"),
+        pytest.param("replay=x", "a b", "credentials_missing", id="stranger with faults"),
+        pytest.param(f"token={TOKEN}&replay=x", "a b", "item_invalid", id="no item"),
+        pytest.param(f"token={TOKEN}&replay=x", "42", "query_invalid", id="no number"),
+        pytest.param(f"token={TOKEN}&replay=-1", "42", "query_invalid", id="below zero"),
+        pytest.param(f"token={FACTORY.good(scope='')}", "42", "scope_missing", id="no right"),
+        pytest.param(
+            f"token={FACTORY.good(scope='items:7:subscribe')}&replay=x",
+            "42",
+            "forbidden",
+            id="elsewhere",
+        ),
+        pytest.param(
+            f"token={FACTORY.good(scope='items:subscribe')}&replay=1",
+            "42",
+            "scope_missing",
+            id="no history",
+        ),
+    ],
+)
+def test_asks_the_same_in_the_same_order(query: str, item_id: str, told: str, app: FastAPI) -> None:
+    """Who has several faults learns of the same one, and a stranger of none but his own."""
+    assert connect(app, query, item_id) == told
+
+
+def test_asks_who_is_calling_once(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    """Each decision is logged once."""
+    with caplog.at_level(logging.INFO, "itemwire.auth"):
+        connect(app)
+
+    assert len(caplog.messages) == 1
+
+
+async def anybody() -> Principal:
+    """Let in who presents nothing."""
+    return Principal(None, "anybody", ScopeSet.of_claims("items:subscribe"), NOW + 300)
+
+
+async def reader(item_id: str, principal: CurrentPrincipal) -> Grant:
+    """Let everybody read."""
+    return Grant(principal, item_id, frozenset({Action.SUBSCRIBE}))
+
+
+def test_an_application_overrides_what_it_likes(app: FastAPI) -> None:
+    """Before the first handshake and after it, one and then another, and back."""
+    overrides = app.dependency_overrides
+
+    overrides[authorize_item] = reader
+    assert connect(app) == "42 alice subscribe 0"
+    overrides[current_principal] = anybody
+    assert connect(app, "") == "42 anybody subscribe 0"
+    assert connect(app, "", "a b") == "item_invalid"
+    del overrides[authorize_item]
+    assert connect(app, "") == "42 anybody subscribe 0"
+    app.dependency_overrides = {}
+    assert connect(app, "") == "credentials_missing"
+    assert connect(app) == f"42 alice {ALL} 0"
+
+
+def test_an_override_of_something_else_changes_nothing(app: FastAPI) -> None:
+    """The application's other routes have dependencies of their own."""
+    app.dependency_overrides[reader] = anybody
+
+    assert connect(app) == f"42 alice {ALL} 0"
+
+
+def test_an_override_may_depend_on_what_routes_depend_on(app: FastAPI) -> None:
+    """On what is overridden itself, on the scopes that are asked for, on the query, on `yield`."""
+    closed: list[str] = []
+
+    async def database() -> AsyncIterator[str]:
+        yield "never asked: it is overridden"
+
+    async def tests_database() -> AsyncIterator[str]:
+        try:
+            yield "asked"
+        finally:
+            closed.append("database")
+
+    async def own(
+        principal: CurrentPrincipal,
+        required: SecurityScopes,
+        asked: Annotated[str, Depends(database)],
+        team: Annotated[str, Query()],
+    ) -> Grant:
+        item_id = "-".join([asked, team, *required.scopes])
+        return Grant(principal, item_id, frozenset({Action.SUBSCRIBE}))
+
+    app.dependency_overrides |= {
+        authorize_item: own,
+        database: tests_database,
+        current_principal: anybody,
+    }
+
+    assert connect(app, "team=red") == "asked-red-subscribe anybody subscribe 0"
+    assert connect(app, "") == "query_invalid"
+    assert closed == ["database", "database"]
+
+
+def test_a_short_cut_is_taken_where_nothing_is_overridden() -> None:
+    """It knows nothing of an application's own rules, so it must not stand in for them."""
+
+    async def straight(connection: HTTPConnection) -> Grant:
+        return Grant(await anybody(), "short", frozenset({Action.SUBSCRIBE}))
+
+    app = create()
+    add_sockets(app, router, {permitted: straight})
+
+    assert connect(app, "") == "short anybody subscribe 0"
+    app.dependency_overrides[authorize_item] = reader
+    assert connect(app) == "42 alice subscribe 0"
+
+
+async def closed_today() -> None:
+    """Refuse everybody."""
+    raise WebSocketException(3000, "closed today")
+
+
+def test_routes_keep_what_their_router_gives_them() -> None:
+    """Its prefix and its own dependencies hold, as with `include_router`."""
+    shop = APIRouter(prefix="/items", dependencies=[Depends(closed_today)])
+    shop.add_api_websocket_route("/{item_id}/ws", item)
+    app = create()
+
+    add_sockets(app, shop, SHORT_CUTS)
+
+    assert connect(app) == "closed today"
+    assert str(app.url_path_for("item", item_id="7")) == "/items/7/ws"
