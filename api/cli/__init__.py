@@ -2,6 +2,7 @@
 
 import click
 
+from api.cli.bench import bench
 from api.cli.channels import publish, tail
 from api.cli.configuration import config
 from api.cli.serving import dev, serve
@@ -17,5 +18,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, token, publish, tail, config):
+for command in (dev, serve, token, publish, tail, bench, config):
     main.add_command(command)

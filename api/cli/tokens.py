@@ -40,7 +40,7 @@ def mint(
     """Print a token signed with the configured key, with its issuer, audience and type."""
     settings = load_settings()
     value = mint_token(
-        _signing_key(settings, kid),
+        signing_key(settings, kid),
         subject=subject,
         scope=scope,
         lifetime=lifetime,
@@ -90,7 +90,8 @@ def _report(results: list[CheckResult], *, accepted: bool) -> dict[str, Any]:
     return {"accepted": accepted, "checks": checks}
 
 
-def _signing_key(settings: Settings, kid: str | None) -> SigningKey:
+def signing_key(settings: Settings, kid: str | None) -> SigningKey:
+    """Give the configured key, or the one of that name; ConfigurationProblem without one."""
     try:
         if settings.secret is not None:
             return signing_key_from_secret(settings.secret.get_secret_value())

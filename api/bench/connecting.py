@@ -1,0 +1,78 @@
+"""Connecting: handshakes a second, and what an open socket costs that says nothing."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from api.bench.client import Listener
+from api.bench.crowd import Crowd, crowd
+from api.bench.memory import memory_of
+from api.bench.results import Result, busy_note
+from api.bench.target import Target
+from api.bench.work import Clock, Load, Progress, no_garbage_collection, silent
+
+SETTLE_SECONDS: Final = 2.0
+
+
+async def connect(target: Target, load: Load, progress: Progress = silent) -> list[Result]:
+    """Measure handshakes: from before the TCP connection to the end of the server's hello."""
+    results = []
+    for turn in range(load.repeat):
+        progress(f"connect: {turn + 1} of {load.repeat}")
+        with no_garbage_collection():
+            clock = Clock()
+            async with crowd(target, load.connections, _silent_on(target, load)) as gathered:
+                busy = clock.busy()
+                await asyncio.sleep(BETWEEN_RUNS)  # for those accepted, then closed
+                results.append(_connected(gathered, load, busy))
+        await asyncio.sleep(BETWEEN_RUNS)
+    return results
+
+
+async def idle(
+    target: Target,
+    load: Load,
+    pid: int,
+    progress: Progress = silent,
+    settle: float = SETTLE_SECONDS,
+) -> Result:
+    """Measure the memory (PSS) that open sockets take in a process and its children.
+
+    Of a server that has done nothing else: memory that was used once is not given back. So it
+    is measured once, whatever `repeat` says.
+    """
+    before = memory_of(pid)
+    progress(f"idle: {load.connections} connections")
+    async with crowd(target, load.connections, _silent_on(target, load)) as gathered:
+        gathered.demand_all()
+        await asyncio.sleep(settle)
+        gathered.demand_all()
+        after = memory_of(pid)
+    figures = {
+        "bytes_per_connection": (after - before) / load.connections,
+        "before": before,
+        "after": after,
+    }
+    return Result("idle", {"connections": load.connections, "items": load.items}, figures)
+
+
+BETWEEN_RUNS: Final = 0.3
+
+
+def _silent_on(target: Target, load: Load) -> Callable[[int], Listener]:
+    return lambda number: Listener(number % load.items, target.dialect)
+
+
+def _connected(gathered: Crowd[Listener], load: Load, busy: float) -> Result:
+    failed = gathered.failures + gathered.ended()
+    figures = {
+        "per_s": len(gathered.listeners) / gathered.seconds,
+        **gathered.handshakes.figures_ms(),
+        "connected": len(gathered.listeners),
+        "seconds": gathered.seconds,
+        "failed": failed.total(),
+        "generator_busy": busy,
+    }
+    problems = tuple(f"{count} connections {reason}" for reason, count in failed.items())
+    setting: dict[str, float] = {"connections": load.connections}
+    return Result("connect", setting, figures, problems, busy_note(busy))

@@ -1,0 +1,99 @@
+"""Echo: each connection is alone on its item and sends the next when one came back."""
+
+import asyncio
+import time
+
+from api.bench.crowd import Crowd, crowd
+from api.bench.errors import BenchError
+from api.bench.frames import Stationery, mark_of
+from api.bench.histogram import Histogram
+from api.bench.listeners import Echoer
+from api.bench.results import BUSY_IN_A_LOOP, Result, busy_note
+from api.bench.target import Target
+from api.bench.work import (
+    BETWEEN_WINDOWS,
+    Clock,
+    Load,
+    Progress,
+    no_garbage_collection,
+    silent,
+)
+
+WARM_UP_SECONDS = 0.3
+
+
+async def echo(target: Target, load: Load, progress: Progress = silent) -> list[Result]:
+    """Measure round trips per second and how long they take."""
+
+    def alone(number: int) -> Echoer:
+        return Echoer(number, target.dialect)
+
+    results = []
+    async with crowd(target, load.connections, alone) as gathered:
+        gathered.demand_all()
+        with no_garbage_collection():
+            warm = await _window(gathered, load, 0, min(WARM_UP_SECONDS, load.seconds))
+            if warm.problems:
+                raise BenchError(f"messages do not come back: {'; '.join(warm.problems)}")
+            for turn in range(load.repeat):
+                progress(f"echo: {turn + 1} of {load.repeat}")
+                results.append(await _window(gathered, load, turn + 1, load.seconds))
+    return results
+
+
+async def _window(gathered: Crowd[Echoer], load: Load, number: int, seconds: float) -> Result:
+    stationery = Stationery(gathered.target.dialect.message, mark_of(number), load.size)
+    latency, clock = Histogram(), Clock()
+    for listener in gathered.listeners:
+        listener.begin(stationery, latency)
+    await asyncio.sleep(seconds)
+    for listener in gathered.listeners:
+        listener.going = False
+    end, busy = time.perf_counter_ns(), clock.busy()
+    trips = sum(listener.count for listener in gathered.listeners)
+    await _drain(gathered, load.stall_seconds)
+    return _result(gathered, load, latency, trips=trips, seconds=clock.seconds(end), busy=busy)
+
+
+async def _drain(gathered: Crowd[Echoer], stall_seconds: float) -> None:
+    """Wait for the last answers, and then for what may come twice."""
+    deadline = time.perf_counter() + stall_seconds
+    while time.perf_counter() < deadline and not gathered.ended():
+        await asyncio.sleep(BETWEEN_WINDOWS)
+        if all(listener.count >= listener.sent for listener in gathered.listeners):
+            return
+
+
+def _result(
+    gathered: Crowd[Echoer],
+    load: Load,
+    latency: Histogram,
+    *,
+    trips: int,
+    seconds: float,
+    busy: float,
+) -> Result:
+    gaps = [listener.count - listener.sent for listener in gathered.listeners]
+    missing = -sum(gap for gap in gaps if gap < 0)
+    repeated = sum(gap for gap in gaps if gap > 0)
+    figures = {
+        "per_s": trips / seconds,
+        **latency.figures_ms(),
+        "round_trips": trips,
+        "seconds": seconds,
+        "missing": missing,
+        "repeated": repeated,
+        "generator_busy": busy,
+    }
+    problems = (
+        *(f"{count} connections {reason}" for reason, count in gathered.ended().items()),
+        *([f"{missing} answers are missing"] if missing else []),
+        *([f"{repeated} answers came twice"] if repeated else []),
+    )
+    return Result(
+        "echo",
+        {"connections": load.connections},
+        figures,
+        problems,
+        busy_note(busy, BUSY_IN_A_LOOP),
+    )

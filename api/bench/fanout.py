@@ -1,0 +1,253 @@
+"""Fan-out: messages to items, each heard by all who watch the item.
+
+Connection i watches item i % items, and the first of each item publishes to it. Two ways to load
+the server: a closed loop, where so many messages are in flight and a new one is sent when one has
+reached everyone; and an open loop, where messages are sent at a fixed rate, however late the
+server is. Latency is counted from before the send, in an open loop from the moment at which the
+message was due, so that a server that stalls is charged for it. What falls due within one
+millisecond is sent together.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from api.bench.crowd import Crowd, crowd
+from api.bench.errors import BenchError
+from api.bench.frames import Stationery, mark_of
+from api.bench.listeners import SAMPLE, Counter, Sampler
+from api.bench.results import BUSY, BUSY_IN_A_LOOP, Result, busy_note
+from api.bench.target import Target
+from api.bench.window import Item, Window
+from api.bench.work import (
+    BETWEEN_WINDOWS,
+    WARM_UP_MESSAGES,
+    Clock,
+    Load,
+    Progress,
+    no_garbage_collection,
+    silent,
+)
+
+TICK: Final = 0.001  # uvloop's timers count milliseconds
+LOOK_SECONDS: Final = 0.05
+MOST_IN_FLIGHT: Final = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A closed loop with so many messages in flight."""
+
+    in_flight: int
+
+    def name(self) -> str:
+        """Say which."""
+        return f"{self.in_flight} in flight"
+
+    async def run(self, fan: "Fan") -> Result:
+        """Measure one window."""
+        return await fan.closed(self.in_flight)
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An open loop with so many messages a second."""
+
+    rate: float
+
+    def name(self) -> str:
+        """Say which."""
+        return f"{self.rate:g} messages/s"
+
+    async def run(self, fan: "Fan") -> Result:
+        """Measure one window."""
+        return await fan.open(self.rate)
+
+
+async def fanout(
+    target: Target,
+    load: Load,
+    *,
+    in_flight: Sequence[int] = (),
+    rate: float | None = None,
+    progress: Progress = silent,
+) -> list[list[Result]]:
+    """Measure each number of messages in flight, then the rate; a list of repeats for each."""
+    ways: list[Closed | Open] = [
+        *map(Closed, in_flight),
+        *([Open(rate)] if rate is not None else []),
+    ]
+    results: list[list[Result]] = [[] for _ in ways]
+    async with audience(target, load) as fan:
+        for turn in range(load.repeat):
+            for way, found in zip(ways, results, strict=True):
+                progress(f"fanout: {way.name()}, {turn + 1} of {load.repeat}")
+                found.append(await way.run(fan))
+                if fan.stalled:
+                    return [repeats for repeats in results if repeats]
+    return results
+
+
+@contextlib.asynccontextmanager
+async def audience(target: Target, load: Load) -> "AsyncIterator[Fan]":
+    """Gather subscribers, and see that a message reaches every one of them."""
+    if load.items > load.connections:
+        raise BenchError(f"{load.items} items need as many connections or more")
+    step = max(load.connections // SAMPLE, 1)
+
+    def subscriber(number: int) -> Counter:
+        kind = Sampler if number % step == step - 1 else Counter
+        return kind(number % load.items, target.dialect)
+
+    async with crowd(target, load.connections, subscriber) as gathered:
+        gathered.demand_all()
+        fan = Fan(gathered, load)
+        await fan.warm_up()
+        with no_garbage_collection():
+            yield fan
+
+
+class Sender:
+    """Sends the messages of one window, to one item after the other."""
+
+    def __init__(self, window: Window, subscribers: list[list[Counter]]) -> None:
+        self.window = window
+        self._items = [Item(window, len(listeners)) for listeners in subscribers]
+        self._transports = [listeners[0].transport for listeners in subscribers]
+        for item, listeners in zip(self._items, subscribers, strict=True):
+            for listener in listeners:
+                listener.begin(item)
+
+    def send(self, now: int) -> None:
+        """Send the next message, which is due now."""
+        turn = self.window.sent % len(self._items)
+        self._transports[turn].write(self._items[turn].next_message(now))
+
+    def expected(self, item_number: int) -> int:
+        """Give the number of messages that each subscriber of an item should have heard."""
+        return self._items[item_number].published
+
+
+class Fan:
+    """Subscribers of items, and windows of messages to them."""
+
+    def __init__(self, gathered: Crowd[Counter], load: Load) -> None:
+        self.load = load
+        self.stalled = False
+        """Something was lost; what is measured after it would say nothing."""
+        self._crowd = gathered
+        self._windows = 0
+        self._subscribers: list[list[Counter]] = [[] for _ in range(load.items)]
+        for listener in gathered.listeners:
+            self._subscribers[listener.item_number].append(listener)
+
+    async def warm_up(self) -> None:
+        """Send some messages to each item; BenchError if not all subscribers hear them."""
+        most = max(WARM_UP_MESSAGES, self.load.items)
+        result = await self.closed(1, most=most)
+        self._crowd.demand_all()
+        if result.problems:
+            raise BenchError(
+                f"a message did not reach all {self.load.connections} connections "
+                f"({'; '.join(result.problems)}). Does the server send what it gets from one "
+                "to all who watch the item, and may the tokens publish?"
+            )
+
+    async def closed(self, in_flight: int, most: int | None = None) -> Result:
+        """Keep so many messages in flight until the time is over, or `most` are sent."""
+        sender = self._sender()
+        window, clock = sender.window, Clock()
+        end = clock.start + int(self.load.seconds * 1e9)
+
+        def send_again(messages: int) -> None:
+            if most is None:
+                messages = messages if window.last < end else 0
+            else:
+                messages = min(messages, most - window.sent)
+            for _ in range(messages):
+                sender.send(time.perf_counter_ns())
+
+        window.on_complete = send_again
+        for _ in range(in_flight):
+            sender.send(time.perf_counter_ns())
+        await self._drain(window)
+        return await self._result({"in_flight": in_flight}, sender, clock)
+
+    async def open(self, rate: float, backlog: int = MOST_IN_FLIGHT) -> Result:
+        """Send at a fixed rate; give up once so many messages wait for somebody."""
+        sender = self._sender()
+        window, clock = sender.window, Clock()
+        interval, due = 1e9 / rate, float(clock.start)
+        end = clock.start + self.load.seconds * 1e9
+        while due < end and window.in_flight < backlog and not self._crowd.ended():
+            while due <= time.perf_counter_ns() and window.in_flight < backlog and due < end:
+                sender.send(int(due))
+                due += interval
+            wait = (min(due, end) - time.perf_counter_ns()) / 1e9
+            await asyncio.sleep(max(wait, TICK))
+        given_up = due < end
+        await self._drain(window)
+        result = await self._result({"rate": rate}, sender, clock)
+        if given_up:
+            text = f"given up: {backlog} messages were waiting for somebody"
+            result = dataclasses.replace(result, problems=(*result.problems, text))
+        return result
+
+    def _sender(self) -> Sender:
+        self._windows += 1
+        mark = mark_of(self._windows)
+        template = self._crowd.target.dialect.message
+        return Sender(Window(Stationery(template, mark, self.load.size)), self._subscribers)
+
+    def _heard(self) -> int:
+        return sum(listener.count for listener in self._crowd.listeners)
+
+    async def _drain(self, window: Window) -> None:
+        """Wait until everyone has heard everything, or nobody hears anything any more."""
+        heard, since = -1, time.perf_counter()
+        while window.in_flight:
+            await asyncio.sleep(LOOK_SECONDS)
+            now, before = time.perf_counter(), heard
+            heard = self._heard()
+            since = now if heard != before else since
+            if now - since > self.load.stall_seconds or self._crowd.ended():
+                self.stalled = True
+                return
+
+    async def _result(self, how: dict[str, float], sender: Sender, clock: Clock) -> Result:
+        window, busy = sender.window, clock.busy()
+        await asyncio.sleep(BETWEEN_WINDOWS)
+        gaps = [
+            listener.count - sender.expected(listener.item_number)
+            for listener in self._crowd.listeners
+        ]
+        missing = -sum(gap for gap in gaps if gap < 0)
+        repeated = sum(gap for gap in gaps if gap > 0)
+        deliveries = self._heard()
+        seconds = clock.seconds(window.last)
+        if "rate" in how and not window.in_flight:
+            seconds = max(seconds, self.load.seconds)  # the last was due before the end
+        figures = {
+            "per_s": deliveries / seconds,
+            **window.latency.figures_ms(),
+            "messages": window.completed,
+            "deliveries": deliveries,
+            "seconds": seconds,
+            "missing": missing,
+            "repeated": repeated,
+            "disordered": window.disordered,
+            "generator_busy": busy,
+        }
+        setting = {"connections": self.load.connections, "items": self.load.items, **how}
+        problems = (
+            *(f"{count} connections {reason}" for reason, count in self._crowd.ended().items()),
+            *([f"{missing} deliveries are missing"] if missing else []),
+            *([f"{repeated} deliveries came twice"] if repeated else []),
+            *([f"{window.disordered} were not the next in order"] if window.disordered else []),
+        )
+        limit = BUSY if "rate" in how else BUSY_IN_A_LOOP
+        return Result("fanout", setting, figures, problems, busy_note(busy, limit))

@@ -1,0 +1,78 @@
+"""Which measures are taken, one after the other, as a command line asks for them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from api.bench.ceiling import ceiling
+from api.bench.connecting import connect, idle
+from api.bench.echo import echo
+from api.bench.errors import BenchError
+from api.bench.fanout import fanout
+from api.bench.results import Result, median_of
+from api.bench.target import Target
+from api.bench.work import Load, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure; `connections` stands in for each measure's own number if given."""
+
+    measures: Sequence[str]
+    connections: int | None = None
+    items: int = 1
+    in_flight: Sequence[int] = (1, 8)
+    rate: float | None = None
+    seconds: float = 3.0
+    size: int = 128
+    repeat: int = 1
+    pid: int | None = None
+
+    def load(self, connections: int, items: int = 1) -> Load:
+        """Give the load of a measure that has this many connections by default."""
+        connections = self.connections or connections
+        return Load(connections, items, self.size, self.seconds, self.repeat)
+
+
+async def carry_out(plan: Plan, target: Target, progress: Progress) -> list[Result]:
+    """Take each measure of a plan in turn; medians if it is repeated."""
+    results: list[Result] = []
+    for name in plan.measures:
+        results += await MEASURES[name](plan, target, progress)
+    return results
+
+
+async def _connect(plan: Plan, target: Target, progress: Progress) -> list[Result]:
+    return [median_of(await connect(target, plan.load(2000), progress))]
+
+
+async def _fanout(plan: Plan, target: Target, progress: Progress) -> list[Result]:
+    in_flight = () if plan.rate is not None else plan.in_flight
+    load = plan.load(1000, plan.items)
+    repeats = await fanout(target, load, in_flight=in_flight, rate=plan.rate, progress=progress)
+    return [median_of(results) for results in repeats]
+
+
+async def _ceiling(plan: Plan, target: Target, progress: Progress) -> list[Result]:
+    return [median_of(await ceiling(target, plan.load(1000, plan.items), progress))]
+
+
+async def _echo(plan: Plan, target: Target, progress: Progress) -> list[Result]:
+    return [median_of(await echo(target, plan.load(50), progress))]
+
+
+async def _idle(plan: Plan, target: Target, progress: Progress) -> list[Result]:
+    if plan.pid is None:
+        raise BenchError("idle needs the server's process: give --pid, on the same machine")
+    return [await idle(target, plan.load(5000, plan.items), plan.pid, progress)]
+
+
+Measure = Callable[[Plan, Target, Progress], Awaitable[list[Result]]]
+
+MEASURES: Final[dict[str, Measure]] = {
+    "idle": _idle,  # first: of a server that has done nothing else
+    "connect": _connect,
+    "fanout": _fanout,
+    "echo": _echo,
+    "ceiling": _ceiling,
+}

@@ -1,0 +1,150 @@
+"""What a comparison found: kept as JSON, shown as text, as Markdown and as a picture."""
+
+import json
+import re
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from api.bench.results import GENERATOR_LIMIT, Result
+from benchmarks.peers import BASELINE, PEERS
+from benchmarks.works import WORKS, Work
+
+DOCS: Final = Path(__file__).parents[1] / "docs"
+PAGE: Final = DOCS / "performance.md"
+PICTURE: Final = DOCS / "performance.svg"
+DATA: Final = DOCS / "performance.json"
+BLOCK: Final = re.compile(r"(<!-- figures -->\n\n).*?(\n\n<!-- /figures -->)", re.DOTALL)
+
+P99: Final = "p99_ms"
+NOTHING: Final = "-"
+
+
+@dataclass(slots=True)
+class Cell:
+    """All runs of one peer at one work."""
+
+    runs: list[dict[str, float]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def median(self, figure: str) -> float | None:
+        """Give the middle run's figure, None if there is none."""
+        found = [run[figure] for run in self.runs if figure in run]
+        return statistics.median(found) if found else None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Every cell, by work and then by peer, and who was not there."""
+
+    conditions: dict[str, str]
+    cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def cell(self, work: str, peer: str) -> Cell:
+        """Give a cell, a new one if there is none."""
+        return self.cells.setdefault(work, {}).setdefault(peer, Cell())
+
+    def take(self, work: str, peer: str, result: Result) -> None:
+        """Add one run."""
+        runs = self.cell(work, peer).runs
+        runs.append({name: round(value, 4) for name, value in result.figures.items()})
+        for text in (*result.problems, *result.notes):
+            self.fail(work, peer, text)
+
+    def fail(self, work: str, peer: str, why: str) -> None:
+        """Note what was wrong with a run, or why there is none."""
+        problems = self.cell(work, peer).problems
+        if why not in problems:
+            problems.append(why)
+
+    def works(self) -> Iterator[tuple[str, Work]]:
+        """Give the works that were done."""
+        return ((name, WORKS[name]) for name in self.cells)
+
+    def value(self, work: str, peer: str) -> float | None:
+        """Give the figure that is compared."""
+        cell = self.cells[work].get(peer)
+        return cell.median(WORKS[work].figure) if cell else None
+
+    def ratio(self, work: str, peer: str) -> float | None:
+        """Give how many times better a peer is than the tutorial; None without both."""
+        value, baseline = self.value(work, peer), self.value(work, BASELINE)
+        if not value or not baseline or min(value, baseline) <= 0:
+            return None
+        return baseline / value if WORKS[work].less_is_better else value / baseline
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def load(path: Path) -> Comparison:
+    """Read what was saved."""
+    document = json.loads(path.read_text())
+    cells = {
+        work: {peer: Cell(**cell) for peer, cell in peers.items()}
+        for work, peers in document["cells"].items()
+    }
+    return Comparison(document["conditions"], cells, document["absent"])
+
+
+def as_text(comparison: Comparison) -> str:
+    """Give a block a work, a line a peer: figure, p99, ratio to the tutorial."""
+    lines: list[str] = []
+    for name, work in comparison.works():
+        lines += ["", f"{work.title} ({work.unit})"]
+        for peer, cell in comparison.cells[name].items():
+            value, p99 = comparison.value(name, peer), cell.median(P99)
+            late = f"p99 {p99:9,.2f} ms" if p99 is not None else " " * 16
+            ratio = _times(comparison.ratio(name, peer))
+            lines.append(f"  {PEERS[peer].title:24} {_number(value):>12}  {late}  {ratio:>8}")
+            lines += [f"    {problem}" for problem in cell.problems]
+    lines += [
+        "",
+        *(f"absent: {PEERS[peer].title}: {why}" for peer, why in comparison.absent.items()),
+        ", ".join(f"{name} {value}" for name, value in comparison.conditions.items()),
+    ]
+    return "\n".join(lines).lstrip("\n")
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Give one table: a row a work, a column a peer, with ratios to the tutorial."""
+    peers = [peer for peer in PEERS if any(peer in row for row in comparison.cells.values())]
+    head = ["work", "unit", *(PEERS[peer].title for peer in peers)]
+    rows = [head, ["---", "---", *["---:"] * len(peers)]]
+    for name, work in comparison.works():
+        rows.append([work.title, work.unit, *(_entry(comparison, name, peer) for peer in peers)])
+    conditions = ", ".join(f"{name} {value}" for name, value in comparison.conditions.items())
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{table}\n\n{conditions}"
+
+
+def with_table(page: str, comparison: Comparison) -> str:
+    """Give a page with a new table between its marks."""
+    return BLOCK.sub(lambda marks: marks[1] + as_markdown(comparison) + marks[2], page)
+
+
+def _entry(comparison: Comparison, work: str, peer: str) -> str:
+    value = _number(comparison.value(work, peer))
+    cell = comparison.cells[work].get(peer)
+    p99 = cell.median(P99) if cell else None
+    late = f"<br>p99 {p99:,.1f} ms" if p99 is not None else ""
+    if value == NOTHING or cell is None:
+        return NOTHING
+    at_least = "≥ " if GENERATOR_LIMIT in cell.problems else ""
+    return f"{at_least}{value}<br>{_times(comparison.ratio(work, peer))}{late}"
+
+
+def _number(value: float | None) -> str:
+    """Give three figures: more would be noise."""
+    if value is None:
+        return NOTHING
+    digits = len(str(abs(int(value))))
+    return f"{round(value, min(3 - digits, 0)):,.0f}"
+
+
+def _times(ratio: float | None) -> str:
+    return NOTHING if ratio is None else f"{ratio:.2f} x"

@@ -1,0 +1,44 @@
+"""The servers that are compared: one file each, one row here.
+
+Each runs by itself: `python -m benchmarks.peers.<name> --port N`, with the secret in
+ITEMWIRE_SECRET. Each checks the same JWT at the handshake, sends what one socket says to all
+that watch the item, and is otherwise as its users run it, with compression and access log off.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from api.bench.target import PLAIN, Dialect
+
+ITEM_PATH: Final = "/items/{item}/ws?token={token}"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server to compare, and how a client speaks with it."""
+
+    title: str
+    path: str = ITEM_PATH
+    dialect: Dialect = PLAIN
+
+
+SOCKETIO: Final = Peer(
+    "python-socketio",
+    path="/socket.io/?EIO=4&transport=websocket&item={item}&token={token}",
+    # Engine.IO 4: open, then CONNECT of the default namespace; 2 is a ping, 3 its pong.
+    dialect=Dialect(
+        message='42["publish","{marker}"]', hello=(("0", "40"), ("40", "")), replies={"2": "3"}
+    ),
+)
+
+BASELINE: Final = "tutorial003"
+
+PEERS: Final[dict[str, Peer]] = {
+    "itemwire": Peer("Itemwire"),
+    "tutorial003": Peer("FastAPI tutorial"),
+    "websockets": Peer("websockets broadcast()"),
+    "picows": Peer("picows"),
+    "socketio": SOCKETIO,
+    "litestar": Peer("Litestar channels"),
+    "socketify": Peer("socketify (uWebSockets)"),
+}

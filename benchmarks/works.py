@@ -1,0 +1,88 @@
+"""The work that each server is given: what is measured, and which figure is compared."""
+
+import dataclasses
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final
+
+from api.bench.ceiling import ceiling
+from api.bench.connecting import connect, idle
+from api.bench.echo import echo
+from api.bench.fanout import fanout
+from api.bench.results import Result
+from api.bench.target import Target
+from api.bench.work import Load, Progress
+
+QUICK_SHARE: Final = 50  # a quick run has so many times fewer connections, at least 10
+QUICK_LEAST: Final = 10
+QUICK_SECONDS: Final = 0.3
+
+Measure = Callable[[Target, Load, int, Progress], Coroutine[None, None, Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One row of the comparison."""
+
+    title: str
+    unit: str
+    load: Load
+    run: Measure
+    figure: str = "per_s"
+    less_is_better: bool = False
+
+    def scaled(self, *, seconds: float, quick: bool) -> "Work":
+        """Give the work with this length of a window; small if it is only to see that it runs."""
+        load = dataclasses.replace(self.load, seconds=QUICK_SECONDS if quick else seconds)
+        if quick:
+            connections = max(load.connections // QUICK_SHARE, QUICK_LEAST)
+            items = min(load.items, connections // 2)
+            load = dataclasses.replace(load, connections=connections, items=items)
+        return dataclasses.replace(self, load=load)
+
+
+def _closed(in_flight: int) -> Measure:
+    async def run(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+        ((result,),) = await fanout(target, load, in_flight=[in_flight], progress=progress)
+        return result
+
+    return run
+
+
+async def _ceiling(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+    return (await ceiling(target, load, progress))[0]
+
+
+async def _echo(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+    return (await echo(target, load, progress))[0]
+
+
+async def _connect(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+    return (await connect(target, load, progress))[0]
+
+
+async def _idle(target: Target, load: Load, pid: int, progress: Progress) -> Result:
+    return await idle(target, load, pid, progress)
+
+
+DELIVERIES: Final = "deliveries/s"
+
+WORKS: Final[dict[str, Work]] = {
+    "ceiling": Work(
+        "1 item x 1000, highest rate with p99 <= 30 ms", DELIVERIES, Load(1000), _ceiling
+    ),
+    "fanout-8": Work("1 item x 1000, 8 in flight", DELIVERIES, Load(1000), _closed(8)),
+    "fanout-1": Work("1 item x 1000, 1 in flight", DELIVERIES, Load(1000), _closed(1)),
+    "large": Work("1 item x 5000, 8 in flight", DELIVERIES, Load(5000), _closed(8)),
+    "items": Work("1000 items x 5, 8 in flight", DELIVERIES, Load(5000, 1000), _closed(8)),
+    "echo": Work("echo over 50 connections", "round trips/s", Load(50), _echo),
+    "connect": Work("handshakes with a JWT check", "handshakes/s", Load(2000), _connect),
+    "idle": Work(
+        "memory of an idle connection (PSS)",
+        "bytes",
+        Load(5000, 1000),
+        _idle,
+        figure="bytes_per_connection",
+        less_is_better=True,
+    ),
+}

@@ -1,0 +1,38 @@
+"""The highest rate that a server keeps up with."""
+
+import asyncio
+
+import pytest
+
+from api.bench.ceiling import ceiling
+from api.bench.errors import BenchError
+from api.bench.results import Result
+from api.bench.work import Load
+from tests.bench.servers import PassingOn, serving
+
+
+def measure(rest: float, seconds: float) -> Result:
+    """Climb against a server that rests after each message."""
+
+    async def run() -> Result:
+        async with serving(PassingOn(rest=rest)) as target:
+            return (await ceiling(target, Load(connections=2, seconds=seconds)))[0]
+
+    return asyncio.run(run())
+
+
+def test_stops_where_the_server_falls_behind() -> None:
+    """One that rests for 10 ms after each message cannot do more than 100 a second."""
+    result = measure(rest=0.01, seconds=0.15)
+
+    assert 10 < result.figures["rate"] <= 100
+    assert result.figures["p99_ms"] <= 30
+    assert result.problems == ()
+
+
+def test_says_when_no_rate_is_low_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server on the other side of a slow line is never in time."""
+    monkeypatch.setattr("api.bench.ceiling.PATIENCE_MS", 0)
+
+    with pytest.raises(BenchError, match="not even"):
+        measure(rest=0, seconds=0.02)

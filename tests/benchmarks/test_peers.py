@@ -1,0 +1,33 @@
+"""The peers: each has its file and its row, and what they need is pinned."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+import benchmarks.peers
+from benchmarks.peers import BASELINE, PEERS
+
+ROOT = Path(__file__).parents[2]
+SHARED = {"__init__", "serving"}
+
+
+def test_every_peer_has_a_file_and_a_row() -> None:
+    """One that is not in the table is never compared."""
+    files = {path.stem for path in Path(benchmarks.peers.__file__).parent.glob("*.py")}
+
+    assert files - SHARED == set(PEERS)
+    assert BASELINE in PEERS
+
+
+def test_what_the_peers_need_is_pinned() -> None:
+    """Figures are those of a version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {canonicalize_name(pin.partition("==")[0]) for pin in pins}
+
+    needed = project["optional-dependencies"]["benchmarks"]
+
+    names = {canonicalize_name(re.split(r"[<>=]", text)[0]) for text in needed}
+    assert names - pinned == set()
