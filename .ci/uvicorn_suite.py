@@ -1,0 +1,128 @@
+"""Runs uvicorn's own WebSocket tests with our protocol class; arguments are pytest's.
+
+The tests come with uvicorn's source distribution, of the version that is installed here. `SUITE_OF`
+names what is tested, `ours` (the default) or `stock`, the control; `SUITE_WORK` names a folder to
+keep, and `SUITE_ALL=1` runs what is left out as well.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+import pytest
+import uvicorn
+from uvicorn.importer import import_from_string
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TESTS = "tests/protocols/test_websocket.py"
+
+CLASSES = {
+    "stock": "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
+    "ours": "api.fastpath.protocol:WebSocketProtocol",
+}
+# Ours must work under uvicorn's HTTP classes too, for who gives `--ws` only.
+HTTP_CLASSES = {
+    "httptools": "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol",
+    "h11": "uvicorn.protocols.http.h11_impl:H11Protocol",
+    "ours": os.environ.get("SUITE_HTTP", "api.fastpath.http:HttpProtocol"),
+}
+
+WORDS = "1011 has no word for this in our registry; tests/conformance has the test of ours"
+TIMERS = "asks for uvicorn's own timers by name; tests/conformance has what a peer sees"
+SKIPPED = "skipped by name for uvicorn's class: it sends a denial's start and body as one"
+DESELECTED = {
+    "test_server_keepalive_ping_timeout": WORDS,
+    "test_server_keepalive_ping_pong": TIMERS,
+    "test_server_keepalive_disabled": TIMERS,
+    "test_close_gives_up_when_the_peer_never_replies": TIMERS,
+    "test_server_reject_connection_with_invalid_msg": SKIPPED,
+    "test_server_reject_connection_with_missing_body": SKIPPED,
+    "test_server_multiple_websocket_http_response_start_events": SKIPPED,
+}
+
+
+def pytest_generate_tests(metafunc):
+    """Parametrise with our class or the control, in place of the classes of uvicorn's conftest."""
+    kind = os.environ.get("SUITE_OF", "ours")
+    if "ws_protocol_cls" in metafunc.fixturenames:
+        metafunc.parametrize("ws_protocol_cls", [import_from_string(CLASSES[kind])], ids=[kind])
+    if "http_protocol_cls" in metafunc.fixturenames:
+        names = [name for name in HTTP_CLASSES if kind == "ours" or name != "ours"]
+        classes = [import_from_string(HTTP_CLASSES[name]) for name in names]
+        metafunc.parametrize("http_protocol_cls", classes, ids=names)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what speaks of uvicorn's own words or internals; `stock` runs everything."""
+    if os.environ.get("SUITE_OF", "ours") == "stock" or os.environ.get("SUITE_ALL"):
+        return
+    left_out = [item for item in items if item.originalname in DESELECTED]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def whole_transport(request, monkeypatch):
+    """Give the suite's stand-in for a transport what every transport of asyncio has."""
+    transport = getattr(request.module, "MockWriteTransport", None)
+    if transport is None:
+        return
+    additions = {
+        "abort": transport.close,
+        "can_write_eof": lambda _: False,
+        "get_write_buffer_size": lambda _: 0,
+        "set_write_buffer_limits": lambda *_, **__: None,
+        "writelines": lambda self, parts: self.write(b"".join(parts)),
+    }
+    for name, method in additions.items():
+        monkeypatch.setattr(transport, name, method, raising=False)
+    connection = request.module.MockWebSocketConnection
+    if not hasattr(import_from_string(CLASSES["ours"]), "close_timer"):
+        # The property reads uvicorn's timer; what it stands for is a socket that is not closed yet.
+        waiting = property(lambda self: not (self.transport_closed or self._connection_lost))
+        monkeypatch.setattr(connection, "awaiting_close_reply", waiting)
+
+
+def _pip(*arguments):
+    command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
+    subprocess.run(command, check=True)
+
+
+def _run(work, options):
+    """Fetch the tests and what they alone import, and run them."""
+    name = f"uvicorn-{uvicorn.__version__}"
+    suite, extras = work / name, work / "extras"
+    if not suite.exists():
+        pinned = f"uvicorn=={uvicorn.__version__}"
+        _pip("download", pinned, "--no-binary", ":all:", "--no-deps", "--dest", str(work))
+        with tarfile.open(work / f"{name}.tar.gz") as archive:
+            archive.extractall(work, filter="data")
+        _pip("install", "--target", str(extras), "-c", str(ROOT / "constraints.txt"), "httpx2")
+        # Fixtures of a conftest win over a plug-in's parameters.
+        conftest = suite / "tests" / "conftest.py"
+        text = conftest.read_text()
+        conftest.write_text(text.replace("_protocol_cls(", "_protocol_cls_of_theirs("))
+    command = [
+        *(sys.executable, "-m", "pytest", "-p", pathlib.Path(__file__).stem),
+        *("-p", "no:cacheprovider", "-o", "addopts=", "--timeout=20", "-q", "-n", "2"),
+        *(TESTS, *options),
+    ]
+    path = os.pathsep.join(map(str, (suite, pathlib.Path(__file__).parent, ROOT, extras)))
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=suite, env=environment, check=False, timeout=600).returncode
+
+
+def main():
+    kept = os.environ.get("SUITE_WORK")
+    if kept:
+        pathlib.Path(kept).mkdir(parents=True, exist_ok=True)
+        return _run(pathlib.Path(kept).resolve(), sys.argv[1:])
+    with tempfile.TemporaryDirectory() as work:
+        return _run(pathlib.Path(work), sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
