@@ -1,13 +1,16 @@
-"""Servers that refuse in both modes, and what a client must see of each refusal."""
+"""Servers of both protocols and both refusal modes, and what a client must see of a refusal."""
 
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import pytest
+from fastapi import FastAPI
 
+from api.server import FASTPATH, Protocols, server_of
 from api.settings import Settings
 from api.testing import LiveServer, Refusal, live_server
 from auth.keys import signing_key_from_secret
@@ -16,6 +19,9 @@ from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, item_path
 
 Mode = Literal["close", "http"]
+
+# uvicorn's own classes, which know nothing of ours: the session runs over ASGI's receive and send.
+STOCK: Final = Protocols(http="httptools", ws="websockets-sansio")
 
 # The HTTP status and the retry verdict of each refusal, as the documents say, not as the code.
 REFUSALS: Final = {
@@ -73,6 +79,39 @@ class Door:
         return bool(welcome["type"] == "welcome" and connection.subprotocol == JSON)
 
 
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Runs servers of one protocol; all else about them is as `itemwire serve` has it."""
+
+    protocols: Protocols
+
+    def __call__(
+        self, settings: Settings, app: FastAPI | None = None
+    ) -> AbstractContextManager[LiveServer]:
+        """Run a server in a thread, with an application of the test's own if one is given."""
+        server = server_of(settings, self.protocols)
+        server.config.app = app or server.config.app
+        return live_server(settings, server)
+
+
+# For what is promised on our own classes only; the test's docstring says what stock does instead.
+fastpath_only = pytest.mark.parametrize("serve", [FASTPATH], ids=["fastpath"], indirect=True)
+stock_only = pytest.mark.parametrize("serve", [STOCK], ids=["stock"], indirect=True)
+
+
+@pytest.fixture(scope="session", params=[FASTPATH, STOCK], ids=["fastpath", "stock"])
+def serve(request: pytest.FixtureRequest) -> Serve:
+    """Run servers that speak with our classes, then ones that speak with uvicorn's own."""
+    return Serve(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(serve: Serve, settings: Settings) -> Iterator[LiveServer]:
+    """One server a protocol for all tests that change no setting."""
+    with serve(settings) as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def tokens() -> TokenFactory:
     """Make tokens for a server with the tests' secret and every rule."""
@@ -80,7 +119,7 @@ def tokens() -> TokenFactory:
 
 
 @pytest.fixture(scope="session", params=["close", "http"])
-def door(request: pytest.FixtureRequest, tokens: TokenFactory) -> Iterator[Door]:
+def door(request: pytest.FixtureRequest, serve: Serve, tokens: TokenFactory) -> Iterator[Door]:
     """Run a server with every rule for tokens, in each refusal mode."""
     settings = Settings(
         secret=SECRET,
@@ -91,7 +130,7 @@ def door(request: pytest.FixtureRequest, tokens: TokenFactory) -> Iterator[Door]
         allowed_origins=("self", "https://app.example.com", "https://*.example.org"),
         _env_file=None,
     )
-    with live_server(settings) as server:
+    with serve(settings) as server:
         yield Door(server, request.param, tokens)
 
 

@@ -10,9 +10,8 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketException
 
 from api.main import create_app
-from api.server import server_of
 from api.settings import Settings
-from api.testing import LiveServer, Refusal, live_server
+from api.testing import LiveServer, Refusal
 from auth import Action, CurrentPrincipal, Forbidden, Grant, ScopeMissing, authorize_item
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
@@ -24,6 +23,7 @@ from tests.scenarios.clients import (
     plain_client,
     token,
 )
+from tests.scenarios.conftest import Serve
 
 # What an override raises, and how a client sees it: code, reason, and status where denied.
 RAISED: dict[str, tuple[Exception, int, str, int]] = {
@@ -94,14 +94,12 @@ async def _fail_after_accept(websocket: WebSocket, what: str) -> None:
 
 @pytest.fixture(scope="module", params=["close", "http"])
 def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, serve: Serve, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[LiveServer, Shop, bool]]:
     """Run the application in each refusal mode; the last says whether it denies by HTTP."""
     shop = Shop(tmp_path_factory.mktemp("shop") / "rights.db")
     settings = Settings(secret=SECRET, refusal=request.param, _env_file=None)
-    server = server_of(settings)
-    server.config.app = shop.build(settings)
-    with live_server(settings, server) as running:
+    with serve(settings, shop.build(settings)) as running:
         yield running, shop, request.param == "http"
 
 
@@ -163,7 +161,7 @@ def test_what_an_override_raises_is_told_by_code_and_reason(shop: Running, raise
     assert _told(server.refusal(path, subprotocols=(JSON,))) == seen
 
 
-def test_a_refusal_without_a_reason_is_told_by_its_code(tmp_path: Path) -> None:
+def test_a_refusal_without_a_reason_is_told_by_its_code(serve: Serve) -> None:
     """As FastAPI's tutorial raises it: a browser must not see 1006 for that."""
     settings = Settings(secret=SECRET, _env_file=None)
     app = create_app(settings)
@@ -172,9 +170,7 @@ def test_a_refusal_without_a_reason_is_told_by_its_code(tmp_path: Path) -> None:
         raise WebSocketException(code=1008)
 
     app.dependency_overrides[authorize_item] = as_in_the_tutorial
-    server = server_of(settings)
-    server.config.app = app
-    with live_server(settings, server) as running:
+    with serve(settings, app) as running:
         refusal = running.refusal(item_path("7", {"token": token()}))
 
     assert (refusal.status, refusal.code) == (101, 1008)

@@ -9,9 +9,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from api.closing import CLOSE_REASONS
 from api.settings import Settings
-from api.testing import LiveServer, live_server
+from api.testing import LiveServer
 from auth.issuing import mint, new_secret
 from auth.keys import signing_key_from_secret
+from tests.scenarios.conftest import Serve
 
 SECRET = new_secret()
 RIGHTS = "items:subscribe items:publish items:history items:presence"
@@ -23,9 +24,9 @@ def token(subject: str, scope: str = RIGHTS) -> str:
 
 
 @pytest.fixture(scope="module")
-def console() -> Iterator[LiveServer]:
+def console(serve: Serve) -> Iterator[LiveServer]:
     """A server whose secret this file knows."""
-    with live_server(Settings(secret=SECRET, _env_file=None)) as running:
+    with serve(Settings(secret=SECRET, _env_file=None)) as running:
         yield running
 
 
@@ -159,9 +160,9 @@ def test_a_pages_own_script_may_offer_its_token_as_a_subprotocol(
     assert heard == ["hello", "itemwire.v1.plain"]
 
 
-def test_the_server_going_away_is_told(chromium: Browser) -> None:
+def test_the_server_going_away_is_told(chromium: Browser, serve: Serve) -> None:
     """With the code that says to come back, not a bare 1006."""
-    with live_server(Settings(secret=SECRET, _env_file=None)) as server:
+    with serve(Settings(secret=SECRET, _env_file=None)) as server:
         tab = Tab(chromium, server).join("browser:5", token("alice")).is_open()
 
     expect(tab.page.locator('#close[data-code="1012"]')).to_be_visible()

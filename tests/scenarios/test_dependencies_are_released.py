@@ -5,18 +5,23 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 import pytest
-import uvicorn
 from fastapi import Depends
 
 from api.main import create_app
 from api.settings import Settings
-from api.testing import LiveServer, Refusal, live_server
+from api.testing import LiveServer, Refusal
 from auth import Action, CurrentPrincipal, Grant, authorize_item
 from auth.issuing import mint, new_secret
 from auth.keys import signing_key_from_secret
+from tests.scenarios.conftest import Serve
 
 SECRET = new_secret()
-TOKEN = mint(signing_key_from_secret(SECRET), subject="alice", lifetime=60)
+
+
+def path() -> str:
+    """An item's channel, with a token that is fresh however long the other tests took."""
+    token = mint(signing_key_from_secret(SECRET), subject="alice", lifetime=60)
+    return f"/items/42/ws?token={token}"
 
 
 class Pool:
@@ -41,7 +46,7 @@ def pool() -> Pool:
 
 
 @pytest.fixture
-def shop(pool: Pool) -> Iterator[LiveServer]:
+def shop(pool: Pool, serve: Serve) -> Iterator[LiveServer]:
     """An application whose rights come through the pool."""
 
     async def grant(
@@ -52,14 +57,17 @@ def shop(pool: Pool) -> Iterator[LiveServer]:
     settings = Settings(secret=SECRET, _env_file=None)
     app = create_app(settings)
     app.dependency_overrides[authorize_item] = grant
-    with live_server(settings, uvicorn.Server(uvicorn.Config(app, log_config=None))) as running:
+    with serve(settings, app) as running:
         yield running
 
 
 def test_many_sockets_share_a_pool_of_one(shop: LiveServer) -> None:
     """FastAPI alone keeps the first socket's connection until that socket ends."""
-    path = f"/items/42/ws?token={TOKEN}"
-    with shop.connect(path) as first, shop.connect(path) as second, shop.connect(path) as third:
+    with (
+        shop.connect(path()) as first,
+        shop.connect(path()) as second,
+        shop.connect(path()) as third,
+    ):
         first.send("hello")
 
         assert [peer.recv(timeout=5) for peer in (first, second, third)] == ["hello"] * 3
@@ -69,4 +77,4 @@ def test_a_failure_at_the_return_refuses_the_client(shop: LiveServer, pool: Pool
     """What was decided on a transaction that did not hold does not hold either."""
     pool.fails_at_return = True
 
-    assert shop.refusal(f"/items/42/ws?token={TOKEN}") == Refusal(101, 1011, "internal")
+    assert shop.refusal(path()) == Refusal(101, 1011, "internal")

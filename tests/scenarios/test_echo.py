@@ -4,7 +4,7 @@ import pytest
 
 from api.testing import LiveServer
 from tests.scenarios.clients import JSON, PATIENCE, PLAIN, closed, token
-from tests.scenarios.conftest import Door
+from tests.scenarios.conftest import Door, fastpath_only
 
 FRAMES: dict[str, str | bytes] = {
     "text": "hello",
@@ -72,8 +72,9 @@ def test_echoing_needs_a_credential(door: Door) -> None:
     assert door.refusal("/ws/echo?token=x") == door.says("credentials_invalid")
 
 
+@fastpath_only
 def test_a_frame_over_the_limit_ends_the_echo(server: LiveServer) -> None:
-    """One limit for all sockets."""
+    """One limit for all sockets; stock gives the code with a reason of its library's."""
     with server.connect(f"/ws/echo?token={token()}") as connection:
         connection.send("a" * 65_537)
 

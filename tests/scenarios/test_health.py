@@ -2,11 +2,11 @@
 
 import httpx
 import pytest
-import uvicorn
 
-from api.main import create_app
+from api.server import server_of
 from api.settings import Settings
 from api.testing import LiveServer, live_server
+from tests.scenarios.conftest import Serve
 
 
 @pytest.mark.parametrize(("path", "status"), [("/health/live", "live"), ("/health/ready", "ready")])
@@ -18,11 +18,13 @@ def test_a_running_server_is_live_and_ready(server: LiveServer, path: str, statu
     assert answer.json() == {"status": status}
 
 
-def test_a_server_whose_engine_is_not_started_is_not_ready(settings: Settings) -> None:
+def test_a_server_whose_engine_is_not_started_is_not_ready(
+    serve: Serve, settings: Settings
+) -> None:
     """Traffic goes elsewhere, and the process is left to live (REQUIREMENTS 107)."""
-    app = create_app(settings)
-    config = uvicorn.Config(app, lifespan="off", log_config=None)
-    with live_server(settings, uvicorn.Server(config)) as server:
+    not_started = server_of(settings, serve.protocols)
+    not_started.config.lifespan = "off"
+    with live_server(settings, not_started) as server:
         ready = httpx.get(server.url + "/health/ready")
         live = httpx.get(server.url + "/health/live")
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from websockets.exceptions import ConnectionClosed
 
 from api.settings import Settings
-from api.testing import LiveServer, live_server
+from api.testing import LiveServer
 from tests.scenarios.clients import (
     EVERYTHING,
     JSON,
@@ -19,6 +19,7 @@ from tests.scenarios.clients import (
     json_client,
     token,
 )
+from tests.scenarios.conftest import Serve, fastpath_only, stock_only
 
 WITHIN_SECONDS = 2.0  # REQUIREMENTS 68
 
@@ -94,10 +95,24 @@ def test_an_expired_token_does_not_come_back(server: LiveServer, item_id: str) -
     assert (refusal.code, refusal.reason) == (1008, "credentials_invalid")
 
 
-def test_a_server_that_stops_says_so(settings: Settings, item_id: str) -> None:
+@fastpath_only
+def test_a_server_that_stops_says_so(serve: Serve, settings: Settings, item_id: str) -> None:
     """1012 is worth coming back for: another server may be there (REQUIREMENTS 107)."""
+    assert _ends_at_shutdown(serve, settings, item_id) == [(1012, "draining")] * 3
+
+
+@stock_only
+def test_stock_says_by_the_code_alone_that_it_stops(
+    serve: Serve, settings: Settings, item_id: str
+) -> None:
+    """It closes the sockets before the application hears of it, and gives no reason."""
+    assert _ends_at_shutdown(serve, settings, item_id) == [(1012, "")] * 3
+
+
+def _ends_at_shutdown(serve: Serve, settings: Settings, item_id: str) -> list[tuple[int, str]]:
+    """Stop a server that has a socket of each kind, and tell how each ended."""
     with ExitStack() as stack:
-        server = stack.enter_context(live_server(settings))
+        server = stack.enter_context(serve(settings))
         path = item_path(item_id, {"token": token()})
         sockets = [
             stack.enter_context(server.connect(path, subprotocols=(PLAIN,))),
@@ -106,4 +121,4 @@ def test_a_server_that_stops_says_so(settings: Settings, item_id: str) -> None:
         ]
         server.server.should_exit = True
 
-        assert [closed(socket) for socket in sockets] == [(1012, "draining")] * 3
+        return [closed(socket) for socket in sockets]

@@ -3,13 +3,8 @@
 import base64
 import contextlib
 import json
-import os
-import queue
-import re
 import socket
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +13,12 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
-import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.settings import PREFIX
 from api.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, token
+from tests.scenarios.processes import started
 
 # A flood is cut to so many lines a second of one kind: what is cut could not be searched.
 ALL_LINES = "import api.logs; api.logs.LINES_A_SECOND = 10**9; "
@@ -33,7 +27,6 @@ COMMANDS = {
     "serve": ("from api.cli import main; main()", "serve --port 0"),
     "plain_uvicorn": ("from uvicorn.main import main; main()", UVICORN),
 }
-LISTENING = re.compile(r"(?:Listening|running) on (http://\S+)")
 
 # In each credential that is no token stands one of these words, and in nothing else.
 AT_THE_DOOR, WITHIN = "hunter2", "swordfish"
@@ -165,42 +158,11 @@ def test_what_happens_is_printed_once(printed: Printed) -> None:
 
 @contextmanager
 def _running(command: str, refusal: str, folder: Path) -> Iterator[tuple[LiveServer, list[str]]]:
-    """Run a command until it is no longer needed; the lines are complete after that."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own |= {
-        "ITEMWIRE_SECRET": SECRET,
-        "ITEMWIRE_LOG_LEVEL": "debug",
-        "ITEMWIRE_REFUSAL": refusal,
-        "PYTHONUNBUFFERED": "1",
-    }
+    """Run a command at its most talkative; the lines are complete after that."""
     code, arguments = COMMANDS[command]
-    lines: list[str] = []
-    found: queue.Queue[str] = queue.Queue()
-    with subprocess.Popen(
-        [sys.executable, "-c", ALL_LINES + code, *arguments.split()],
-        env=own,
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-
-        def read() -> None:
-            assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line)
-                if announced := LISTENING.search(line):
-                    found.put(announced[1])
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        try:
-            # The server object stands in for the one in the other process.
-            yield LiveServer(found.get(timeout=PATIENCE), uvicorn.Server(uvicorn.Config(""))), lines
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-            reader.join(PATIENCE)
+    words = [sys.executable, "-c", ALL_LINES + code, *arguments.split()]
+    with started(words, folder, log_level="debug", refusal=refusal) as running:
+        yield running.server, running.lines
 
 
 def _knock(server: LiveServer, path: str, headers: dict[str, str], credential: str) -> None:

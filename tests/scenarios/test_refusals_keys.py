@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from api.settings import Settings
-from api.testing import live_server
 from auth.testing import (
     ABSENT,
     TokenFactory,
@@ -19,7 +18,7 @@ from auth.testing import (
     public_pem,
     signing_key,
 )
-from tests.scenarios.conftest import Door
+from tests.scenarios.conftest import Door, Serve
 
 PAIRS = {
     "rs-new": "RS256",
@@ -34,22 +33,22 @@ SECRETS = {"hs-new": "HS512", "hs-old": "HS512", "hs-384": "HS384"}
 
 @pytest.fixture(scope="module", params=["close", "http"])
 def pairs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, serve: Serve, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Door]:
     """Run a server that knows public keys only, as an identity provider publishes them."""
     path = tmp_path_factory.mktemp("keys") / "keys.json"
     path.write_text(jwk_set(*(public_jwk(signing_key(PAIRS[kid], kid)) for kid in PAIRS)))
-    yield from _door(request.param, path, TokenFactory(signing_key("RS256", "rs-new")))
+    yield from _door(serve, request.param, path, TokenFactory(signing_key("RS256", "rs-new")))
 
 
 @pytest.fixture(scope="module", params=["close", "http"])
 def secrets(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, serve: Serve, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Door]:
     """Run a server that shares secrets with whoever signs."""
     path = tmp_path_factory.mktemp("keys") / "keys.json"
     path.write_text(jwk_set(*(private_jwk(signing_key(SECRETS[kid], kid)) for kid in SECRETS)))
-    yield from _door(request.param, path, TokenFactory(signing_key("HS512", "hs-new")))
+    yield from _door(serve, request.param, path, TokenFactory(signing_key("HS512", "hs-new")))
 
 
 @pytest.mark.parametrize("kid", PAIRS)
@@ -133,7 +132,7 @@ def _by(door: Door, algorithm: str, kid: str) -> TokenFactory:
     return dataclasses.replace(door.tokens, key=signing_key(algorithm, kid))
 
 
-def _door(mode: str, keys_file: Path, tokens: TokenFactory) -> Iterator[Door]:
+def _door(serve: Serve, mode: str, keys_file: Path, tokens: TokenFactory) -> Iterator[Door]:
     settings = Settings.model_validate(
         {
             "keys_file": keys_file,
@@ -143,5 +142,5 @@ def _door(mode: str, keys_file: Path, tokens: TokenFactory) -> Iterator[Door]:
             "refusal": mode,
         }
     )
-    with live_server(settings) as server:
+    with serve(settings) as server:
         yield Door(server, "http" if mode == "http" else "close", tokens)

@@ -3,10 +3,10 @@
 import pytest
 
 from api.settings import Settings
-from api.testing import LiveServer, live_server
+from api.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, item_path, token
-from tests.scenarios.conftest import Door, refused
+from tests.scenarios.conftest import Door, Serve, refused
 
 BARE = item_path("42")
 
@@ -107,11 +107,11 @@ def test_takes_the_own_origin_under_each_name_of_the_server(door: Door) -> None:
     assert localhost.welcomes(BARE, headers=_from(localhost, "{}"))
 
 
-def test_refuses_every_origin_where_none_is_allowed() -> None:
+def test_refuses_every_origin_where_none_is_allowed(serve: Serve) -> None:
     """An empty list means no page, not every page (Centrifugo's rule, FACTS 17)."""
     settings = Settings(secret=SECRET, allowed_origins=(), _env_file=None)
     cookie = {"Cookie": f"session={token('alice', EVERYTHING)}"}
-    with live_server(settings) as server:
+    with serve(settings) as server:
         own = server.refusal(BARE, headers=cookie | {"Origin": server.url})
         with server.connect(BARE, headers=cookie):
             pass

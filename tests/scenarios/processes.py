@@ -1,0 +1,84 @@
+"""Servers in processes of their own, started by the commands that users type."""
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from api.settings import PREFIX
+from api.testing import LiveServer
+from tests.conftest import SECRET
+from tests.scenarios.clients import PATIENCE
+
+LISTENING = re.compile(r"(?:[Ll]istening on|[Ll]istening at:|[Rr]unning on) (http://\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A server in another process; its lines are complete once it has ended."""
+
+    server: LiveServer
+    process: subprocess.Popen[str]
+    lines: list[str]
+
+    def stop(self) -> None:
+        """Ask it to stop, as a supervisor does, and do not wait."""
+        self.process.terminate()
+
+
+@contextmanager
+def started(command: Sequence[str], folder: Path, **settings: str) -> Iterator[Started]:
+    """Run a command until it is no longer needed, with the tests' secret and these settings."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    own |= {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
+    own |= {"ITEMWIRE_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
+    lines: list[str] = []
+    found: queue.Queue[str] = queue.Queue()
+    with subprocess.Popen(
+        command,
+        env=own,
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a group of its own: some servers work in children
+    ) as process:
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if announced := LISTENING.search(line):
+                    found.put(announced[1])
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            # The server object stands in for the one in the other process.
+            server = LiveServer(found.get(timeout=PATIENCE), uvicorn.Server(uvicorn.Config("")))
+            _wait_until_ready(server)
+            yield Started(server, process, lines)
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # a child would keep the pipe open
+                reader.join(PATIENCE)
+
+
+def _wait_until_ready(server: LiveServer) -> None:
+    """Ask until somebody answers: granian announces its address before it listens there."""
+    with httpx.Client(transport=httpx.HTTPTransport(retries=6), timeout=PATIENCE) as client:
+        client.get(f"{server.url}/health/ready").raise_for_status()
