@@ -11,7 +11,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 
-from api.dependencies import CurrentJoining
+from api.dependencies import Replay, SubscribeGrant, check_replay
 from api.rejections import install_rejections
 from api.sockets import add_sockets
 from auth.authenticator import Authenticator
@@ -42,10 +42,10 @@ router = APIRouter()
 
 
 @router.websocket("/items/{item_id:path}/ws")
-async def item(websocket: WebSocket, joining: CurrentJoining) -> None:
+async def item(websocket: WebSocket, grant: SubscribeGrant, replay: Replay = 0) -> None:
     """Tell what was worked out."""
-    grant = joining.grant
-    told = (grant.item_id, grant.principal.subject, *sorted(grant.can), str(joining.replay))
+    check_replay(websocket, grant, replay)
+    told = (grant.item_id, grant.principal.subject, *sorted(grant.can), str(replay))
     await websocket.accept()
     await websocket.send_text(" ".join(told))
 

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from secrets import token_urlsafe
 
 from msgspec import UNSET
@@ -29,6 +30,12 @@ logger = logging.getLogger("itemwire.channels")
 def new_connection_id() -> str:
     """Make an id that no other connection of any node has."""
     return token_urlsafe(9)
+
+
+@lru_cache(maxsize=16)  # every set of actions there is
+def in_order(can: frozenset[Action]) -> list[str]:
+    """List what may be done, always in the same order."""
+    return [action for action in Action if action in can]
 
 
 def call_soon(callback: Callable[[], None]) -> object:
@@ -154,7 +161,7 @@ class Node:
         connection, channel = subscription.connection, subscription.channel
         self._presence.join(channel, subscription.member)
         self._hub.announce(channel, Joined(subscription.item_id, subscription.member))
-        logger.info(
+        logger.debug(
             "joined channel=%s subject=%r connection=%s",
             channel,
             connection.principal.subject,
@@ -173,7 +180,7 @@ class Node:
             connection=connection.id,
             subject=connection.principal.subject,
             item=subscription.item_id,
-            can=[action for action in Action if action in subscription.can],
+            can=in_order(subscription.can),
             epoch=position.epoch,
             offset=position.offset,
             was_recovering=False,
@@ -190,7 +197,7 @@ class Node:
             self._engine.unsubscribe(channel)
         if self._presence.leave(channel, subscription.member):
             self._hub.announce(channel, Left(subscription.item_id, subscription.member))
-            logger.info(
+            logger.debug(
                 "left channel=%s subject=%r connection=%s",
                 channel,
                 subscription.member.subject,

@@ -4,10 +4,10 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from api.fastpath.deflate import DeflateFraming, negotiate
 from api.fastpath.frames import PLAIN_FRAMING, PlainFraming
@@ -40,7 +40,15 @@ class BadHandshake(Exception):
             self.headers.append((b"upgrade", b"websocket"))
 
 
-@dataclass(frozen=True, slots=True)
+class Request(NamedTuple):
+    """As much of a request's head as was sent; names are in lower case."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+
+
+@dataclass(slots=True)
 class Opening:
     """A good request to open a socket."""
 
@@ -51,57 +59,56 @@ class Opening:
     extensions: str
 
 
-def read_opening(head: bytes) -> Opening:
-    """Read a request head, its syntax checked by uvicorn's HTTP class, or raise BadHandshake."""
+def parse_head(head: bytes) -> Request:
+    """Take apart a request head whose syntax uvicorn's HTTP class has checked."""
     request_line, *lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
     method, target, _ = request_line.split(b" ")
-    headers = [
-        (name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)
-    ]
-    if (status := judge_size(len(head), len(target), len(headers))) is not None:
-        raise BadHandshake(status)
-    if _values(headers, b"sec-websocket-version") != [VERSION]:
+    fields = (line.partition(b": ") for line in lines)
+    return Request(method, target, [(name.lower(), value) for name, _, value in fields])
+
+
+def judge(request: Request) -> Opening:
+    """Tell what a request to open a socket asks for, or raise BadHandshake."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in request.headers:
+        values.setdefault(name, []).append(value)
+    if values.get(b"sec-websocket-version") != [VERSION]:
         raise BadHandshake(HTTPStatus.UPGRADE_REQUIRED)
-    keys = _values(headers, b"sec-websocket-key")
+    keys = values.get(b"sec-websocket-key", [])
     # Of two origins, two readers could heed different ones (RFC 6454 section 7.3: never two).
-    is_ambiguous = len(keys) != 1 or len(_values(headers, b"origin")) > 1
-    if method != b"GET" or is_ambiguous or not _is_key(keys[0]) or _has_body(headers):
-        raise BadHandshake(HTTPStatus.BAD_REQUEST)
-    offered = b",".join(_values(headers, b"sec-websocket-protocol")).decode("latin-1").split(",")
-    subprotocols = [name.strip(" \t") for name in offered if name]
-    if not all(map(TOKEN.fullmatch, subprotocols)):
+    is_ambiguous = len(keys) != 1 or len(values.get(b"origin", ())) > 1
+    if request.method != b"GET" or is_ambiguous or not _is_key(keys[0]) or _has_body(values):
         raise BadHandshake(HTTPStatus.BAD_REQUEST)
     return Opening(
-        target=target,
-        headers=headers,
+        target=request.target,
+        headers=request.headers,
         accept=base64.b64encode(hashlib.sha1(keys[0] + GUID, usedforsecurity=False).digest()),
-        subprotocols=subprotocols,
-        extensions=b", ".join(_values(headers, b"sec-websocket-extensions")).decode("latin-1"),
+        subprotocols=_subprotocols(values.get(b"sec-websocket-protocol", ())),
+        extensions=b", ".join(values.get(b"sec-websocket-extensions", ())).decode("latin-1"),
     )
+
+
+def _subprotocols(fields: Sequence[bytes]) -> list[str]:
+    """List the subprotocols offered, which must be tokens (RFC 6455 section 4.1)."""
+    offered = b",".join(fields).decode("latin-1").split(",") if fields else ()
+    names = [name.strip(" \t") for name in offered if name]
+    if not all(map(TOKEN.fullmatch, names)):
+        raise BadHandshake(HTTPStatus.BAD_REQUEST)
+    return names
 
 
 def judge_size(head_bytes: int, target_bytes: int, headers: int) -> HTTPStatus | None:
     """Tell the status to refuse a head of this size with, if it must be (RFC 6585 section 5)."""
-    if head_bytes > MAX_HEAD_BYTES:
-        is_target = target_bytes > MAX_HEAD_BYTES // 2
-        return (
-            HTTPStatus.REQUEST_URI_TOO_LONG
-            if is_target
-            else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        )
-    return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if headers > MAX_HEADERS else None
+    if head_bytes > MAX_HEAD_BYTES and target_bytes > MAX_HEAD_BYTES // 2:
+        return HTTPStatus.REQUEST_URI_TOO_LONG
+    if head_bytes > MAX_HEAD_BYTES or headers > MAX_HEADERS:
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return None
 
 
-def _values(headers: Headers, wanted: bytes) -> list[bytes]:
-    return [value for name, value in headers if name == wanted]
-
-
-def _has_body(headers: Headers) -> bool:
+def _has_body(values: dict[bytes, list[bytes]]) -> bool:
     """Tell whether a body is announced, which would be read as frames."""
-    lengths = _values(headers, b"content-length")
-    return any(length != b"0" for length in lengths) or any(
-        name == b"transfer-encoding" for name, _ in headers
-    )
+    return b"transfer-encoding" in values or values.get(b"content-length", [b"0"]) != [b"0"]
 
 
 def _is_key(value: bytes) -> bool:

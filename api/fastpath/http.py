@@ -15,7 +15,9 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from api.fastpath.handshake import judge_size
+from api.fastpath.handshake import Request, judge_size
+from api.fastpath.protocol import WebSocketProtocol
+from api.fastpath.surroundings import Ends
 from api.fastpath.timeouts import Timeout
 from api.fastpath.transport import MortalTransport
 
@@ -95,9 +97,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Refuse a bad head before anything acts on it."""
         self.reading_head = False
         self.heads.stop(self)
-        lines = sum(len(name) + len(value) + BARE_HEADER_BYTES for name, value in self.headers)
-        self.refusal = self._judge_size(BARE_HEAD_BYTES + len(self.url) + lines)
-        self.refusal = self.refusal or self._judge_cookies() or self._judge_host()
+        self.refusal = self._judge_head()
         if self.refusal is not None:
             raise httptools.HttpParserError  # uvicorn then calls send_400_response
         super().on_headers_complete()
@@ -111,12 +111,25 @@ class HttpProtocol(HttpToolsProtocol):
 
     @override
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over, and what came behind the head: uvicorn drops it."""
-        super().handle_websocket_upgrade()
+        """Hand the connection over, and what came behind the head: uvicorn drops that."""
+        protocol = self.ws_protocol_class
+        if protocol is not None and issubclass(protocol, WebSocketProtocol):
+            self._hand_over(protocol)
+        else:
+            super().handle_websocket_upgrade()
         end = cast("httptools.HttpParserUpgrade", sys.exception()).args[0]
         if end < len(self.data):
             cast("asyncio.Protocol", self.transport.get_protocol()).data_received(self.data[end:])
         del self.parser  # it holds this protocol's methods: a cycle
+
+    def _hand_over(self, protocol: type[WebSocketProtocol]) -> None:
+        """Spare our own class the head written anew, and asking the socket for its ends again."""
+        self.connections.discard(self)
+        socket = protocol(self.config, self.server_state, self.app_state)
+        socket.connection_made(self.transport)
+        self.transport.set_protocol(socket)
+        request = Request(self.parser.get_method(), self.url, self.headers)
+        socket.begin(request, Ends(self.server, self.client, self.scheme == "https"))
 
     @override
     def send_400_response(self, msg: str) -> None:
@@ -131,16 +144,23 @@ class HttpProtocol(HttpToolsProtocol):
     def _judge_size(self, head_bytes: int) -> int | None:
         return judge_size(head_bytes, len(self.url), len(self.headers or ()))
 
-    def _judge_cookies(self) -> int | None:
-        slashes = sum(value.count(b"\\") for name, value in self.headers if name == b"cookie")
-        return 400 if slashes > MAX_COOKIE_BACKSLASHES else None
+    def _judge_head(self) -> int | None:
+        """Tell the status to refuse a whole head with, if it must be."""
+        size, hosts, slashes = BARE_HEAD_BYTES + len(self.url), 0, 0
+        for name, value in self.headers:
+            size += len(name) + len(value) + BARE_HEADER_BYTES
+            if name == b"host":
+                hosts += 1
+            elif name == b"cookie":
+                slashes += value.count(b"\\")
+        is_bad = slashes > MAX_COOKIE_BACKSLASHES or not self._is_host_clear(hosts)
+        return self._judge_size(size) or (HTTPStatus.BAD_REQUEST if is_bad else None)
 
-    def _judge_host(self) -> int | None:
+    def _is_host_clear(self, hosts: int) -> bool:
         """Refuse two Hosts or none (RFC 9112 section 3.2); RFC 6455 section 4.1 wants HTTP/1.1."""
-        hosts = sum(name == b"host" for name, _ in self.headers)
         if self.parser.get_http_version() == "1.1":
-            return None if hosts == 1 else 400
-        return 400 if hosts > 1 or self._should_upgrade() else None
+            return hosts == 1
+        return hosts <= 1 and not self._should_upgrade()
 
 
 def _render(status: int, headers: list[tuple[bytes, bytes]], text: str) -> bytes:

@@ -29,8 +29,18 @@ from api.fastpath.frames import (
     control_frame,
     read_close,
 )
-from api.fastpath.handshake import BadHandshake, Header, Opening, accepted, denied, read_opening
-from api.fastpath.surroundings import Timed, surroundings_of
+from api.fastpath.handshake import (
+    BadHandshake,
+    Header,
+    Opening,
+    Request,
+    accepted,
+    denied,
+    judge,
+    judge_size,
+    parse_head,
+)
+from api.fastpath.surroundings import Ends, Timed, surroundings_of
 from api.messages import Frame
 
 logger = logging.getLogger("uvicorn.error")
@@ -102,7 +112,7 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
     @override
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.HEAD:
-            self._begin(data)
+            self._hear_head(data)
         elif self._phase is Phase.DECIDING:
             self._reader.feed(data)
             self._hold()
@@ -258,10 +268,19 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
 
     # The opening.
 
-    def _begin(self, data: bytes) -> None:
+    def _hear_head(self, data: bytes) -> None:
+        """Take the request as uvicorn's HTTP classes hand it on: written anew."""
+        request = parse_head(data)
+        status = judge_size(len(data), len(request.target), len(request.headers))
+        if status is None:
+            self.begin(request, Ends.of(self.transport))
+        else:
+            self.deny(status, [], status.phrase.encode())
+
+    def begin(self, request: Request, ends: Ends) -> None:
         """Judge the request, and ask the application."""
         try:
-            opening = self._opening = read_opening(data)
+            opening = self._opening = judge(request)
         except BadHandshake as fault:
             self.deny(fault.status, fault.headers, fault.status.phrase.encode())
             return
@@ -269,7 +288,7 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
         self._phase = Phase.DECIDING
         self._reader = Reader(around.config.ws_max_size)
         exchange = self._exchange = Exchange(self)
-        scope = around.scope_of(opening, self.transport)
+        scope = around.scope_of(opening, ends)
         scope["extensions"][EXTENSION] = {"version": VERSION, "detach": exchange.detach}
         task = around.loop.create_task(exchange.run(around.app, scope))
         around.tasks.add(task)

@@ -1,7 +1,7 @@
 """What all sockets of one server share, so that a socket holds little and costs little."""
 
 import asyncio
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
@@ -34,6 +34,19 @@ class Timed(Protocol):
     def abort(self) -> None:
         """Cut a connection that does not end."""
         ...
+
+
+class Ends(NamedTuple):
+    """The two ends of a connection, as ASGI writes them, and whether it is encrypted."""
+
+    server: tuple[str, int | None] | None
+    client: tuple[str, int] | None
+    is_secure: bool
+
+    @classmethod
+    def of(cls, transport: asyncio.Transport) -> "Ends":
+        """Ask the socket: two system calls."""
+        return cls(get_local_addr(transport), get_remote_addr(transport), is_ssl(transport))
 
 
 class Surroundings:
@@ -69,7 +82,7 @@ class Surroundings:
         for timeout in (self.quiet, self.unanswered, self.halfway, self.ending):
             timeout.stop(socket)
 
-    def scope_of(self, opening: Opening, transport: asyncio.Transport) -> dict[str, Any]:
+    def scope_of(self, opening: Opening, ends: Ends) -> dict[str, Any]:
         """Describe a request as ASGI wants it, and as uvicorn does."""
         root_path = self.config.root_path
         path, _, query = opening.target.partition(b"?")
@@ -77,9 +90,9 @@ class Surroundings:
             "type": "websocket",
             "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
             "http_version": "1.1",
-            "scheme": "wss" if is_ssl(transport) else "ws",
-            "server": get_local_addr(transport),
-            "client": get_remote_addr(transport),
+            "scheme": "wss" if ends.is_secure else "ws",
+            "server": ends.server,
+            "client": ends.client,
             "root_path": root_path,
             "path": root_path + unquote(path.decode("ascii")),
             "raw_path": root_path.encode("ascii") + path,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, WebSocket
 
 from api.channels.outbox import Transport
 from api.channels.session import EchoSession
-from api.dependencies import CurrentNode
+from api.dependencies import node_of
 from api.driver import drive
 from api.wire.base import Codec
 from auth.dependencies import CurrentPrincipal
@@ -13,8 +13,9 @@ router = APIRouter()
 
 
 @router.websocket("/ws/echo")
-async def echo(websocket: WebSocket, principal: CurrentPrincipal, node: CurrentNode) -> None:
+async def echo(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     """Send every message back as it came."""
+    node = node_of(websocket)
 
     def open_echo(codec: Codec, transport: Transport) -> EchoSession:
         return EchoSession(node, node.connect(principal, codec, transport))

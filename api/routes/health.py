@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
-from api.dependencies import CurrentNode
+from api.dependencies import node_of
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -29,9 +29,9 @@ async def live() -> Live:
 
 
 @router.get("/ready", responses={503: {"model": Ready, "description": "Not ready to serve."}})
-async def ready(node: CurrentNode, response: Response) -> Ready:
+async def ready(request: Request, response: Response) -> Ready:
     """Tell whether the engine is started and sockets can be served."""
-    if node.is_ready:
+    if node_of(request).is_ready:
         return Ready(status="ready")
     response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return Ready(status="not_ready")

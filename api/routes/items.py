@@ -5,7 +5,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from api.channels.outbox import Transport
 from api.channels.session import ItemSession
-from api.dependencies import CurrentJoining
+from api.dependencies import Replay, SubscribeGrant, check_replay, node_of
 from api.driver import drive
 from api.wire.base import Codec
 
@@ -26,9 +26,10 @@ register_url_convertor("any_text", AnyText())
 
 
 @router.websocket("/items/{item_id:any_text}/ws")
-async def item_channel(websocket: WebSocket, joining: CurrentJoining) -> None:
+async def item_channel(websocket: WebSocket, grant: SubscribeGrant, replay: Replay = 0) -> None:
     """Join the item's channel; the socket stays there until the client leaves."""
-    node, grant, replay = joining.node, joining.grant, joining.replay
+    check_replay(websocket, grant, replay)
+    node = node_of(websocket)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         return ItemSession(node, node.connect(grant.principal, codec, transport), grant, replay)

@@ -6,7 +6,7 @@ import pytest
 
 from api.fastpath.deflate import framing_for
 from api.fastpath.frames import PLAIN_FRAMING
-from api.fastpath.handshake import BadHandshake, accepted, denied, read_opening
+from api.fastpath.handshake import BadHandshake, Opening, accepted, denied, judge, parse_head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of section 1.3, with its answer
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -27,9 +27,14 @@ def head(*more: tuple[str, str], method: str = "GET", **changes: str | None) -> 
     return "\r\n".join([f"{method} /items/1/ws?a=b HTTP/1.1", *lines, "", ""]).encode()
 
 
+def read(data: bytes) -> Opening:
+    """Read a request and judge it."""
+    return judge(parse_head(data))
+
+
 def test_reads_a_good_request() -> None:
     """The accept value is section 1.3's own."""
-    opening = read_opening(head(("sec-websocket-protocol", "one, two")))
+    opening = read(head(("sec-websocket-protocol", "one, two")))
 
     assert opening.target == b"/items/1/ws?a=b"
     assert opening.accept == ACCEPT
@@ -39,9 +44,7 @@ def test_reads_a_good_request() -> None:
 
 def test_reads_names_in_any_case_and_repeated_lists() -> None:
     """RFC 9110 section 5.3: a list may come in several fields."""
-    opening = read_opening(
-        head(("Sec-WebSocket-Protocol", "one"), ("sec-websocket-protocol", "two,three"))
-    )
+    opening = read(head(("Sec-WebSocket-Protocol", "one"), ("sec-websocket-protocol", "two,three")))
 
     assert opening.subprotocols == ["one", "two", "three"]
 
@@ -67,7 +70,7 @@ def test_reads_names_in_any_case_and_repeated_lists() -> None:
 def test_refuses_a_bad_one_and_says_which_version_would_do(data: bytes, status: int) -> None:
     """Section 4.4: a client of another version must learn of ours."""
     with pytest.raises(BadHandshake) as bad:
-        read_opening(data)
+        read(data)
 
     assert bad.value.status == status
     assert (b"sec-websocket-version", b"13") in bad.value.headers
@@ -75,12 +78,12 @@ def test_refuses_a_bad_one_and_says_which_version_would_do(data: bytes, status: 
 
 def test_takes_a_request_that_announces_an_empty_body() -> None:
     """The twin: nothing follows that could be taken for frames."""
-    assert read_opening(head(content_length="0")).accept == ACCEPT
+    assert read(head(content_length="0")).accept == ACCEPT
 
 
 def test_answers_with_what_was_chosen() -> None:
     """Subprotocol and extension are named only where they were agreed on."""
-    opening = read_opening(head(("sec-websocket-extensions", "permessage-deflate")))
+    opening = read(head(("sec-websocket-extensions", "permessage-deflate")))
     plain, plain_framing = accepted(opening, [(b"date", b"now")], None, deflates=False)
     rich, rich_framing = accepted(opening, [], "itemwire.v1.json", deflates=True)
 
