@@ -30,7 +30,7 @@ HTTP_CLASSES = {
     "ours": os.environ.get("SUITE_HTTP", "api.fastpath.http:HttpProtocol"),
 }
 
-WORDS = "1011 has no word for this in our registry; tests/conformance has the test of ours"
+WORDS = "the registry has another word for this; tests/conformance has the test of ours"
 TIMERS = "asks for uvicorn's own timers by name; tests/conformance has what a peer sees"
 SKIPPED = "skipped by name for uvicorn's class: it sends a denial's start and body as one"
 DESELECTED = {

@@ -63,6 +63,9 @@ RATE_LIMITED: Final = _row(
 SLOW_CONSUMER: Final = _row(
     "slow_consumer", 1008, Retry.NOW, 403, "The client did not read what was sent to it."
 )
+MESSAGE_TIMEOUT: Final = _row(
+    "message_timeout", 1008, Retry.NOW, 403, "A message was begun and not finished in 60 s."
+)
 PAYLOAD_INVALID: Final = _row(
     "payload_invalid", 1007, Retry.NEVER, 403, "A frame was not what its type promises."
 )
@@ -70,6 +73,9 @@ MESSAGE_TOO_BIG: Final = _row(
     "message_too_big", 1009, Retry.NEVER, 403, "A message was larger than max_message_bytes."
 )
 INTERNAL: Final = _row("internal", 1011, Retry.LATER, 500, "The server failed; its log says how.")
+PING_TIMEOUT: Final = _row(
+    "ping_timeout", 1011, Retry.NOW, 403, "The client answered no ping in time."
+)
 DRAINING: Final = _row(
     "draining", 1012, Retry.NOW, 503, "The server is going away; another may be there."
 )
@@ -88,9 +94,11 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         QUERY_INVALID,
         RATE_LIMITED,
         SLOW_CONSUMER,
+        MESSAGE_TIMEOUT,
         PAYLOAD_INVALID,
         MESSAGE_TOO_BIG,
         INTERNAL,
+        PING_TIMEOUT,
         DRAINING,
         OVERLOADED,
     )

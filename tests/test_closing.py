@@ -22,6 +22,8 @@ PROMISED = {
     "query_invalid": (1008, "never"),
     "rate_limited": (1008, "later"),
     "slow_consumer": (1008, "now"),
+    "message_timeout": (1008, "now"),
+    "ping_timeout": (1011, "now"),
     "payload_invalid": (1007, "never"),
     "message_too_big": (1009, "never"),
     "internal": (1011, "later"),

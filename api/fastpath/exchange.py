@@ -147,11 +147,7 @@ class Exchange:
             self._continue_denial(message)
         elif not self._is_answered:
             self._answer(message)
-        elif (
-            self._is_closed
-            or self._is_detached
-            or kind not in ("websocket.send", "websocket.close")
-        ):
+        elif self._is_closed or self._is_detached or kind not in AFTER_ACCEPT:
             raise RuntimeError(f"Unexpected ASGI message '{kind}' at this point.")
         elif kind == "websocket.send":
             data = message.get("bytes")

@@ -17,7 +17,14 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
-from api.closing import DRAINING, MESSAGE_TOO_BIG, PAYLOAD_INVALID
+from api.closing import (
+    DRAINING,
+    INTERNAL,
+    MESSAGE_TIMEOUT,
+    MESSAGE_TOO_BIG,
+    PAYLOAD_INVALID,
+    PING_TIMEOUT,
+)
 from api.fastpath import frames
 from api.fastpath.exchange import Exchange, Exchanged
 from api.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
@@ -49,7 +56,7 @@ MESSAGES_A_TURN: Final = 64  # of one socket; then others get theirs
 
 PING: Final = control_frame(frames.PING)
 REASONS: Final[dict[int, str]] = {
-    row.code: row.reason for row in (PAYLOAD_INVALID, MESSAGE_TOO_BIG, DRAINING)
+    row.code: row.reason for row in (PAYLOAD_INVALID, MESSAGE_TOO_BIG)
 }
 
 
@@ -157,8 +164,8 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
     def shutdown(self) -> None:
         """End with 1012, in the order of a close: the peer answers, then the connection goes."""
         if self._phase is Phase.OPEN:
-            self._send_close(CloseCode.SERVICE_RESTART, REASONS[CloseCode.SERVICE_RESTART])
-            self._tell(CloseCode.SERVICE_RESTART)
+            self._send_close(DRAINING.code, DRAINING.reason)
+            self._tell(DRAINING.code)
         elif self._phase is Phase.CLOSING:
             self._end()
         elif self._phase is not Phase.ENDED:
@@ -200,13 +207,16 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
     def go_on(self) -> None:
         if self._is_held and self._phase in (Phase.OPEN, Phase.CLOSING):
             self._is_held = False
-            self.transport.resume_reading()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
             self._read()
 
     @override
     def take_receiver(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._exchange = None
+        if self._is_full:
+            receiver.paused()
         self.go_on()
 
     @override
@@ -220,7 +230,8 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
     @property
     @override
     def write(self) -> Callable[[bytes], object]:
-        return self.transport.write
+        # uvloop raises where the connection is gone; who has the socket hears of it otherwise.
+        return _drop if self._phase is Phase.ENDED else self.transport.write
 
     @override
     def unsent(self) -> int:
@@ -249,17 +260,17 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
     @override
     def give_up(self) -> None:
         """End a peer that answers no ping; one that reads nothing either gets no close frame."""
-        self._tell(CloseCode.INTERNAL_ERROR)
+        self._tell(PING_TIMEOUT.code)
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
-            self._send_close(CloseCode.INTERNAL_ERROR, "")
+            self._send_close(PING_TIMEOUT.code, PING_TIMEOUT.reason)
             self._end()
 
     @override
     def fail_slow_message(self) -> None:
         """End a peer that has begun a message and does not finish it."""
-        self._fail(CloseCode.POLICY_VIOLATION)
+        self._fail(MESSAGE_TIMEOUT.code, MESSAGE_TIMEOUT.reason)
 
     @override
     def abort(self) -> None:
@@ -312,10 +323,10 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
                 if self._exchange is None or not self._exchange.has_unread:
                     self._around.loop.call_soon(self.go_on)
         except Fault as fault:
-            self._fail(fault.code)
+            self._fail(fault.code, REASONS.get(fault.code, ""))
         except Exception:
             logger.exception("Exception in the receiver of a detached WebSocket\n")
-            self._fail(CloseCode.INTERNAL_ERROR)
+            self._fail(INTERNAL.code, INTERNAL.reason)
         if self._phase is Phase.OPEN and self._exchange and self._exchange.has_unread:
             self._hold()
 
@@ -342,7 +353,8 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
         """Read no more until `go_on`."""
         if not self._is_held and self._phase is not Phase.ENDED:
             self._is_held = True
-            self.transport.pause_reading()
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
 
     def _control(self, opcode: int, payload: bytes) -> None:
         if opcode == frames.CLOSE:
@@ -381,9 +393,8 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
         self._around.ending.start(self)
         self.transport.write(close_frame(code, reason))
 
-    def _fail(self, code: int) -> None:
-        """Close for a fault of the peer, and read nothing of it any more."""
-        reason = REASONS.get(code, "")
+    def _fail(self, code: int, reason: str) -> None:
+        """Close for a fault, and read nothing more of the peer."""
         if self._phase is Phase.OPEN:
             self._send_close(code, reason)
         self._tell(code, reason)
@@ -402,10 +413,11 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
             self._end()
             return
         self._around.ending.start(self)
-        if self._is_held:
-            self.transport.resume_reading()
         self._phase = Phase.ENDED
-        self.transport.write_eof()
+        if not self.transport.is_closing():
+            if self._is_held:
+                self.transport.resume_reading()
+            self.transport.write_eof()
 
     def _end(self) -> None:
         """Close once everything is sent, or when the time is up."""
@@ -432,3 +444,7 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
             path = self._opening.target.partition(b"?")[0].decode("ascii", "replace")
             peer = f"{address[0]}:{address[1]}" if address else ""
             logger.info('%s - "WebSocket %s" %s', peer, path, outcome)
+
+
+def _drop(_chunk: bytes) -> None:
+    """Take what nobody is there to read."""

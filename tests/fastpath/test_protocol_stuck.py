@@ -101,12 +101,12 @@ def test_a_slow_peer_being_closed_is_not_cut_for_a_missing_pong(loop: str) -> No
 
 
 def test_a_peer_that_reads_without_answering_pings_gets_a_close_frame(loop: str) -> None:
-    """1011 has no word for this in the registry, so no prose of the library's either."""
+    """With the registry's word for it, and no prose."""
     pings = _pings(0.1, 0.1)
     with serving(loop=loop, **pings) as site, upgrade(site) as client:
         received = read_all(client)
 
-    assert received.endswith(close_frame(1011))
+    assert received.endswith(close_frame(1011, "ping_timeout"))
 
 
 def test_a_peer_that_answers_pings_stays(loop: str) -> None:
