@@ -1,9 +1,9 @@
 """What all sockets of one server share, so that a socket holds little and costs little."""
 
 import asyncio
+import weakref
 from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import unquote
-from weakref import WeakKeyDictionary
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
@@ -61,7 +61,7 @@ class Surroundings:
         self.connections = server_state.connections
         self.tasks = server_state.tasks
         self.app_state = state
-        self._server_state = server_state
+        self._server_state: ServerState = weakref.proxy(server_state)  # the key these hang on
         ping_interval = config.ws_ping_interval or None
         self.quiet = Timeout[Timed](self.loop, ping_interval, lambda socket: socket.ping())
         self.unanswered = Timeout[Timed](
@@ -104,7 +104,7 @@ class Surroundings:
         }
 
 
-_surroundings: WeakKeyDictionary[ServerState, Surroundings] = WeakKeyDictionary()
+_surroundings: weakref.WeakKeyDictionary[ServerState, Surroundings] = weakref.WeakKeyDictionary()
 
 
 def surroundings_of(
