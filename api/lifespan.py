@@ -10,13 +10,16 @@ from typing import Final
 from fastapi import FastAPI
 
 from api.channels.node import Node
+from api.reauthorization import Reauthorizer
 
 logger = logging.getLogger("itemwire.channels")
 
 TICK_SECONDS: Final = 1.0
 
 
-def lifespan_of(node: Node) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def lifespan_of(
+    node: Node, reauthorizer: Reauthorizer | None = None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Make the ASGI lifespan that runs a node."""
 
     @contextlib.asynccontextmanager
@@ -26,6 +29,8 @@ def lifespan_of(node: Node) -> Callable[[FastAPI], AbstractAsyncContextManager[N
             async with _ticking(node):
                 yield
         finally:
+            if reauthorizer is not None:
+                await reauthorizer.stop()
             await node.stop()
 
     return lifespan

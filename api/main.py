@@ -2,12 +2,13 @@
 
 from fastapi import FastAPI
 
-from api.channels.limits import Limits
+from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
 from api.engines import open_engine
 from api.engines.base import Bounds
 from api.lifespan import lifespan_of
 from api.logs import redact_logs
+from api.reauthorization import Reauthorizer
 from api.rejections import install_rejections
 from api.routes import console, echo, health, items
 from api.settings import Settings
@@ -30,10 +31,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
     )
-    node = Node(open_engine(settings.engine_url, bounds), limits, leeway=settings.leeway)
+    lifetime = Lifetime(
+        grace=settings.expiry_grace,
+        warning=settings.expiry_warning_seconds,
+        session=settings.max_session_seconds,
+    )
+    node = Node(
+        open_engine(settings.engine_url, bounds),
+        limits,
+        leeway=settings.leeway,
+        lifetime=lifetime,
+    )
+    reauthorizer = Reauthorizer()
+    lifespan = lifespan_of(node, reauthorizer)
     # The stock documentation pages load their scripts from elsewhere.
-    app = FastAPI(title="Itemwire", lifespan=lifespan_of(node), docs_url=None, redoc_url=None)
+    app = FastAPI(title="Itemwire", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.node = node
+    app.state.reauthorizer = reauthorizer
     install_auth(app, build_authenticator(settings))
     install_rejections(app, settings.refusal)
     for group in (items, echo):

@@ -120,6 +120,8 @@ class Reply(Event, frozen=True, tag="reply", omit_defaults=True):
     messages: list[Publication] | UnsetType = UNSET
     complete: bool | UnsetType = UNSET
     members: list[Member] | UnsetType = UNSET
+    expires_at: int | UnsetType = UNSET
+    can: list[str] | UnsetType = UNSET
 
 
 class Error(Event, frozen=True, tag="error"):
@@ -135,6 +137,12 @@ class Pong(Event, frozen=True, tag="pong"):
     """The answer to `ping`."""
 
     ref: Ref | UnsetType = UNSET
+
+
+class Expiring(Event, frozen=True, tag="expiring"):
+    """The connection ends then, unless it is refreshed."""
+
+    expires_at: int
 
 
 class Closing(Event, frozen=True, tag="closing"):

@@ -50,6 +50,21 @@ class Settings(AuthSettings):
         description="Bytes that may wait for a client that reads slowly; past it, it is closed "
         "with slow_consumer.",
     )
+    expiry_warning_seconds: int = Field(
+        60,
+        ge=0,
+        description="Seconds ahead of its token's expiry at which a client is told by `expiring`, "
+        "or at half of the token's life if that is later; 0 tells none.",
+    )
+    expiry_grace: float = Field(
+        0, ge=0, description="Seconds a socket stays open after its token has expired."
+    )
+    max_session_seconds: int = Field(
+        0,
+        ge=0,
+        description="Seconds a socket stays open at most, however often it is refreshed; 0 sets no "
+        "limit.",
+    )
     compression: bool = Field(
         False,
         description="Offer permessage-deflate: one compression a message for all, no memory a "

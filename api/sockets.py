@@ -49,15 +49,31 @@ class SocketRoute(APIWebSocketRoute):
 
     @override
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._heed_overrides()
+        await super().handle(scope, receive, send)
+
+    @property
+    def application(self) -> FastAPI:
+        """Give the application it is in."""
+        return self._application
+
+    @property
+    def whole_dependant(self) -> Dependant:
+        """Give what it depends on at this moment, overrides in place and no short cut taken."""
+        self._heed_overrides()
+        return self._whole
+
+    def _heed_overrides(self) -> None:
         overrides = self._application.dependency_overrides
         if overrides != self._applied:
             self._apply(dict(overrides))
-        await super().handle(scope, receive, send)
 
     def _apply(self, overrides: Overrides) -> None:
         is_altered = not overrides.keys().isdisjoint(_calls(self._declared))
-        calls = overrides if is_altered else self._short_cuts
-        self.dependant = _overridden(self._declared, calls)
+        self._whole = _overridden(self._declared, overrides) if is_altered else self._declared
+        self.dependant = self._whole
+        if not is_altered:
+            self.dependant = _overridden(self._declared, self._short_cuts)
         self.app = websocket_session(get_websocket_app(self.dependant))
         self._applied = overrides
 

@@ -11,9 +11,10 @@ import msgspec
 from typing_extensions import override
 
 from api.channels.connection import Connection
-from api.channels.limits import Limits
+from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.node import Node
 from api.channels.outbox import Transport
+from api.channels.refreshing import Reauthorize, Verdict
 from api.channels.session import ItemSession
 from api.driver import FRAME_BY_FRAME, Frames
 from api.engines.base import Answer, Bounds, Deliver, Engine, EngineError, History, Span
@@ -207,7 +208,11 @@ class Stage:
     """A started node with its clock held still, and a way for peers to join an item."""
 
     def __init__(
-        self, engine: Engine | None = None, limits: Limits = LIMITS, leeway: float = 0
+        self,
+        engine: Engine | None = None,
+        limits: Limits = LIMITS,
+        leeway: float = 0,
+        lifetime: Lifetime = BY_TOKEN,
     ) -> None:
         self.clock = Clock()
         self._soon: list[Callable[[], None]] = []
@@ -217,6 +222,7 @@ class Stage:
             self.engine,
             limits,
             leeway=leeway,
+            lifetime=lifetime,
             clock=self.clock,
             new_id=lambda: f"c{next(self._ids)}",
             call_soon=self._soon.append,
@@ -247,13 +253,31 @@ class Stage:
         room: int | None = None,
         replay: int = 0,
         life: int = 3600,
+        reauthorize: Reauthorize | None = None,
     ) -> Peer:
         """Join an item as someone who may do this there."""
         connection, transport = self.connect(subject, codec, room, life)
         grant = Grant(connection.principal, item, can)
-        session = ItemSession(self.node, connection, grant, replay)
+        session = ItemSession(self.node, connection, grant, replay, reauthorize)
         session.opened()
         return Peer(session, transport)
+
+
+class Rules:
+    """What a route's dependencies say about a newer token: when they are told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._answers: deque[Callable[[Verdict], None]] = deque()
+
+    def __call__(self, token: str, answer: Callable[[Verdict], None]) -> None:
+        """Take a question."""
+        self.asked.append(token)
+        self._answers.append(answer)
+
+    def say(self, verdict: Verdict) -> None:
+        """Answer the question that has waited longest."""
+        self._answers.popleft()(verdict)
 
 
 def complete(steps: Coroutine[object, None, None]) -> None:

@@ -1,12 +1,15 @@
 """Everything a client may ask: one class each, one table."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api.closing import OVERLOADED, SCOPE_MISSING
+from api.channels.node import in_order
+from api.channels.refreshing import Denied
+from api.closing import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
 from api.engines.base import EngineError, History, Span
 from api.messages import Error, Frame, Payload, Pong, Position, Ref, Reply
 from api.wire import CODECS
@@ -85,6 +88,8 @@ class ReadHistory(_Envelope, frozen=True, kw_only=True, tag="history"):
             if isinstance(history, EngineError):
                 self.failed(session, history)
                 return
+            if self.refused(session, Action.HISTORY):  # a refresh has taken the right meanwhile
+                return
             session.send(
                 Reply(
                     self.ref,
@@ -108,14 +113,33 @@ class ListMembers(_Envelope, frozen=True, tag="members"):
 
 
 class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
-    """Offer a newer token; this server does not take one yet."""
+    """Offer a newer token of the same caller; one at a time."""
 
     token: str
 
     def run(self, session: "ItemSession") -> None:
-        """Answer that it is not supported: connect anew instead."""
-        detail = "Connect again with the new token."
-        session.send(Error("not_supported", temporary=False, detail=detail, ref=self.ref))
+        """Answer `expires_at` and `can`, which hold from then on."""
+        if not session.can_refresh:
+            self._deny(session, "not_supported", "Connect again with the new token.")
+        elif session.is_refreshing:
+            detail = "Another refresh is under way; ask again when it is answered."
+            self._deny(session, RATE_LIMITED.reason, detail, temporary=True)
+        else:
+            session.refresh(self.token, partial(self._answer, session))
+
+    def _answer(self, session: "ItemSession", denied: Denied | None) -> None:
+        if denied is None:
+            can = in_order(session.subscription.can)
+            session.send(Reply(self.ref, expires_at=session.connection.expires_at, can=can))
+            return
+        # One sentence for every fault: the log has the rest.
+        detail = "The token was not accepted; the connection is as it was."
+        self._deny(session, denied.reason.reason, detail, temporary=denied.is_temporary)
+
+    def _deny(
+        self, session: "ItemSession", code: str, detail: str, *, temporary: bool = False
+    ) -> None:
+        session.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
 
 
 class Ping(_Envelope, frozen=True, tag="ping"):

@@ -43,9 +43,11 @@ class Connection:
         "_outbox",
         "_transport",
         "codec",
+        "due_at",
         "id",
         "is_open",
         "principal",
+        "session_ends_at",
         "subscriptions",
         "writer",
     )
@@ -58,9 +60,12 @@ class Connection:
         principal: Principal,
         codec: Codec,
         transport: Transport,
+        session_ends_at: int | None = None,
     ) -> None:
         self.id = connection_id
         self.principal = principal
+        self.session_ends_at = session_ends_at
+        self.due_at: float = principal.expires_at  # when its node looks at it next
         self.codec = codec
         self.is_open = True
         self.subscriptions: dict[str, Subscription] = {}
@@ -69,6 +74,17 @@ class Connection:
         self._outbox: Outbox | None = None
         self._is_paused = False
         self._home = home
+
+    @property
+    def expires_at(self) -> int:
+        """Tell when it ends at the latest, unless it is refreshed."""
+        limit = self.session_ends_at
+        return self.principal.expires_at if limit is None else min(self.principal.expires_at, limit)
+
+    @property
+    def is_welcomed(self) -> bool:
+        """Tell whether it is live on a channel: it can be told things, and be refreshed."""
+        return any(one.lane is not None for one in self.subscriptions.values())
 
     @property
     def framing(self) -> Framing:

@@ -9,15 +9,15 @@ SPARE_SECONDS: Final = 64  # seconds with nobody left in them, before they are s
 
 
 class Deadlines:
-    """Connections by the second at which their token expires (Unix time)."""
+    """Connections by the moment at which something is due for them (Unix time): one each."""
 
     def __init__(self) -> None:
-        self._due: dict[int, set[Connection]] = {}
-        self._seconds: list[int] = []  # a heap of the keys of _due
+        self._due: dict[float, set[Connection]] = {}
+        self._seconds: list[float] = []  # a heap of the keys of _due
 
     def add(self, connection: Connection) -> None:
-        """Watch a connection until its principal's `expires_at`."""
-        second = connection.principal.expires_at
+        """Watch a connection until its `due_at`, which stays as it is meanwhile."""
+        second = connection.due_at
         if second not in self._due:
             self._due[second] = set()
             heapq.heappush(self._seconds, second)
@@ -25,7 +25,7 @@ class Deadlines:
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection that ended before its time."""
-        second = connection.principal.expires_at
+        second = connection.due_at
         if second not in self._due:
             return
         self._due[second].discard(connection)

@@ -60,6 +60,18 @@ class Hub:
             if lane.is_empty:
                 self._audiences[subscription.channel].lanes.remove(lane)
 
+    def change_lane(self, subscription: Subscription) -> None:
+        """Move a live subscription to the lane of what it may see now; nothing is lost or repeated.
+
+        One that is not live yet gets its lane when it goes live.
+        """
+        if subscription.lane is None:
+            return
+        subscription.lane.catch_up(subscription)
+        self.mute(subscription)
+        subscription.lane = self._audiences[subscription.channel].lane_for(subscription)
+        subscription.lane.add(subscription)
+
     def fail(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection with the next flush; the first reason counts."""
         self._failed.setdefault(connection, reason)

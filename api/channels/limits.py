@@ -1,6 +1,7 @@
-"""How much one connection may cost."""
+"""How much one connection may cost, and how long it may last."""
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +12,15 @@ class Limits:
     outbox_bytes: int
     history_limit: int  # messages in one answer, or replayed at a join
     ping_interval: float  # what the server in front does; told to clients, not done here
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long a connection may last, in seconds; the clock is the wall's, as it is for tokens."""
+
+    grace: float = 0  # after its token has expired
+    warning: int = 0  # ahead of that; 0: none is given
+    session: int = 0  # from its start, however often it is refreshed; 0: as long as it likes
+
+
+BY_TOKEN: Final = Lifetime()  # as long as its token, and not a word about it

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,15 +14,15 @@ from msgspec import UNSET
 from api.channels.connection import Connection, Subscription
 from api.channels.deadlines import Deadlines
 from api.channels.hub import Hub
-from api.channels.limits import Limits
+from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.outbox import Transport
 from api.channels.presence import Presence
 from api.channels.recovery import Recovery
 from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_EXPIRED
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Joined, Left, Member, Payload, Position, Welcome
+from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Welcome
 from api.wire.base import Codec
-from auth.principal import Principal
+from auth.principal import Grant, Principal
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -52,13 +53,15 @@ class Node:
         limits: Limits,
         *,
         leeway: float = 0,
+        lifetime: Lifetime = BY_TOKEN,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
     ) -> None:
         self.limits = limits
         self._engine = engine
-        self._leeway = leeway  # what a token is let in with, it may stay with
+        self._lifetime = lifetime
+        self._lateness = leeway + lifetime.grace  # what a token is let in with, it may stay with
         self._clock = clock
         self._new_id = new_id
         self._hub = Hub(call_soon)
@@ -77,14 +80,23 @@ class Node:
         await self._engine.stop()
 
     def tick(self) -> None:
-        """End the connections whose token has expired; called about once a second."""
+        """End the connections whose time is up and warn the next; called about once a second."""
+        now = self._clock()
+        due = self._deadlines.pop_due(now)
+        over = [connection for connection in due if self._end_of(connection) <= now]
+        expiring = [connection for connection in due if self._end_of(connection) > now]
+        for connection in expiring:  # first: an end may be the end of another, too
+            self._watch_until(connection, self._end_of(connection))
         # Each would be told of those who end before it, after its own time is up.
-        due = self._deadlines.pop_due(self._clock() - self._leeway)
-        for connection in due:
+        for connection in over:
             for subscription in connection.subscriptions.values():
                 self._hub.mute(subscription)
-        for connection in due:
+        for connection in over:
             connection.end(TOKEN_EXPIRED)
+        for connection in expiring:
+            # Who is not welcome yet reads it in `welcome`; an echo has no way to be refreshed.
+            if connection.is_welcomed:
+                connection.send(Expiring(connection.expires_at))
 
     def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
         """Take in an accepted socket."""
@@ -94,9 +106,27 @@ class Node:
             principal=principal,
             codec=codec,
             transport=transport,
+            session_ends_at=self._session_end(),
         )
-        self._deadlines.add(connection)
+        self._watch(connection)
         return connection
+
+    def renew(self, subscription: Subscription, grant: Grant) -> None:
+        """Give a connection another token of its caller, and the rights that come with it."""
+        connection = subscription.connection
+        self._deadlines.discard(connection)
+        connection.principal = grant.principal
+        self._watch(connection)
+        seen, subscription.can = subscription.can, grant.can
+        if (Action.PRESENCE in seen) != (Action.PRESENCE in grant.can):
+            self._hub.change_lane(subscription)
+        logger.debug(
+            "refreshed channel=%s connection=%s can=%s expires_at=%d",
+            subscription.channel,
+            connection.id,
+            ",".join(in_order(grant.can)),
+            connection.expires_at,
+        )
 
     def join(self, subscription: Subscription, replay: int, joined: Callable[[], None]) -> None:
         """Make a subscription hear its item: `welcome`, the last `replay` messages, then live.
@@ -154,6 +184,35 @@ class Node:
             self._leave(subscription)
         connection.subscriptions.clear()
 
+    def _session_end(self) -> int | None:
+        return int(self._clock()) + self._lifetime.session if self._lifetime.session else None
+
+    def _end_of(self, connection: Connection) -> float:
+        end = connection.principal.expires_at + self._lateness
+        limit = connection.session_ends_at
+        return end if limit is None else min(end, limit)
+
+    def _watch(self, connection: Connection) -> None:
+        """Look at a connection when it is to be warned, or when it is to end."""
+        self._watch_until(connection, self._warning_of(connection) or self._end_of(connection))
+
+    def _watch_until(self, connection: Connection, when: float) -> None:
+        connection.due_at = when
+        self._deadlines.add(connection)
+
+    def _warning_of(self, connection: Connection) -> float | None:
+        """Tell when to warn, None: not at all, as where a refresh would not help.
+
+        Not before half of what is left has gone: a client that refreshes when it is warned, with
+        tokens that live shorter than the warning, would do nothing else.
+        """
+        expires_at, now = connection.principal.expires_at, self._clock()
+        if not self._lifetime.warning or connection.expires_at < expires_at:
+            return None
+        half = math.ceil((now + expires_at) / 2)
+        when = max(expires_at - self._lifetime.warning, half)
+        return when if when < expires_at else None
+
     def _bounded(self, span: Span) -> Span:
         return replace(span, limit=min(span.limit, self.limits.history_limit))
 
@@ -185,7 +244,7 @@ class Node:
             offset=position.offset,
             was_recovering=False,
             recovered=False,
-            expires_at=connection.principal.expires_at,
+            expires_at=connection.expires_at,
             ping_interval=self.limits.ping_interval,
             max_message_bytes=self.limits.max_message_bytes,
             members=self.members(subscription.channel) if may_see else UNSET,

@@ -2,18 +2,21 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from typing_extensions import override
 
-from api.channels.commands import DECODERS
+from api.channels.commands import DECODERS, Send
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.node import Node
-from api.closing import INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
+from api.channels.refreshing import Denied, Reauthorize, Verdict
+from api.closing import CREDENTIALS_INVALID, FORBIDDEN, INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
 from api.engines.base import Answer, EngineError, History, Span
 from api.messages import Error, Event, Frame, Member, Payload, Position, frame_size
 from api.wire.base import MalformedFrame
 from auth.principal import Grant
+from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -77,16 +80,29 @@ class EchoSession(Session):
 
 
 class ItemSession(Session):
-    """Hears one item's channel and publishes to it."""
+    """Hears one item's channel and publishes to it.
 
-    __slots__ = ("_decode", "_early", "_replay", "subscription")
+    With `reauthorize` its client may offer a newer token in mid-connection.
+    """
 
-    def __init__(self, node: Node, connection: Connection, grant: Grant, replay: int) -> None:
+    __slots__ = ("_decode", "_early", "_reauthorize", "_replay", "is_refreshing", "subscription")
+
+    def __init__(
+        self,
+        node: Node,
+        connection: Connection,
+        grant: Grant,
+        replay: int,
+        reauthorize: Reauthorize | None = None,
+    ) -> None:
         super().__init__(node, connection)
         self.subscription = Subscription(connection, grant)
         self._replay = replay
         self._decode = DECODERS[connection.codec]
         self._early: Holding[Frame] | None = Holding(node.limits.outbox_bytes)
+        # A codec without words for it cannot ask: nothing is kept for it.
+        self._reauthorize = None if self._decode is Send else reauthorize
+        self.is_refreshing = False
 
     @override
     def opened(self) -> None:
@@ -128,6 +144,46 @@ class ItemSession(Session):
     def members(self) -> list[Member]:
         """List who is on the item."""
         return self._node.members(self.subscription.channel)
+
+    @property
+    def can_refresh(self) -> bool:
+        """Tell whether rights can be worked out again here."""
+        return self._reauthorize is not None
+
+    def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
+        """Go on with another token of the same caller; answer why not, or None.
+
+        Until the answer, everything goes on with the token there is. A caller who may no longer
+        be here is sent away; any other fault of the token changes nothing.
+        """
+
+        def worked_out(verdict: Verdict) -> None:
+            self.is_refreshing = False
+            if self.connection.is_open:
+                answer(self._apply(verdict))
+
+        if self._reauthorize is not None:
+            self.is_refreshing = True
+            self._reauthorize(token, worked_out)
+
+    def _apply(self, verdict: Verdict) -> Denied | None:
+        ours, theirs = self.connection.principal, verdict.principal
+        # First: what somebody else may not do is no reason to end this connection.
+        if theirs is not None and theirs.identity != ours.identity:
+            logger.warning(
+                "refresh_refused connection=%s subject=%r: the token names another caller",
+                self.connection.id,
+                ours.subject,
+            )
+            return Denied(CREDENTIALS_INVALID, theirs)
+        if isinstance(verdict, Grant):
+            if verdict.allows(Action.SUBSCRIBE) and verdict.item_id == self.subscription.item_id:
+                self._node.renew(self.subscription, verdict)
+                return None
+            verdict = Denied(FORBIDDEN, theirs)
+        if verdict.is_final:
+            self.connection.end(verdict.reason)
+        return verdict
 
     def failed(self, problem: EngineError) -> None:
         """Log that the engine could not do what this client asked."""

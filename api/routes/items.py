@@ -7,6 +7,7 @@ from api.channels.outbox import Transport
 from api.channels.session import ItemSession
 from api.dependencies import Replay, SubscribeGrant, check_replay, node_of
 from api.driver import drive
+from api.reauthorization import reauthorization_of
 from api.wire.base import Codec
 
 router = APIRouter()
@@ -30,8 +31,10 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant, replay: Repl
     """Join the item's channel; the socket stays there until the client leaves."""
     check_replay(websocket, grant, replay)
     node = node_of(websocket)
+    reauthorization = reauthorization_of(websocket)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
-        return ItemSession(node, node.connect(grant.principal, codec, transport), grant, replay)
+        connection = node.connect(grant.principal, codec, transport)
+        return ItemSession(node, connection, grant, replay, reauthorization)
 
     await drive(websocket, join)

@@ -137,7 +137,7 @@ def test_answers_a_ping(stage: Stage) -> None:
     assert peer.says("ping") == {"type": "pong"}
 
 
-def test_does_not_take_a_newer_token_yet(stage: Stage) -> None:
+def test_takes_no_newer_token_where_rights_cannot_be_asked_again(stage: Stage) -> None:
     """A client that asks learns it, and keeps the connection it has."""
     peer = stage.join()
     error = peer.says("refresh", token="a.b.c", ref=1)

@@ -78,13 +78,13 @@ def test_a_ping_without_ref_is_answered_without_one(server: LiveServer, item_id:
         assert alice.read() == {"type": "pong"}
 
 
-@pytest.mark.parametrize("kind", ["refresh", "join", "leave", "nope", "welcome", "Publish", ""])
+@pytest.mark.parametrize("kind", ["join", "leave", "nope", "welcome", "Publish", ""])
 def test_what_is_not_supported_is_answered_and_the_socket_stays(
     server: LiveServer, item_id: str, kind: str
 ) -> None:
     """A newer client finds out, and goes on with what there is (REQUIREMENTS 84)."""
     with json_client(server, item_id) as alice:
-        error = alice.ask(kind, token="x") if kind == "refresh" else alice.ask(kind)
+        error = alice.ask(kind)
         pong = alice.ask("ping")
 
     assert (error["type"], error["code"], error["temporary"]) == ("error", "not_supported", False)
