@@ -9,7 +9,7 @@ from api.engines.base import Bounds
 from api.lifespan import lifespan_of
 from api.logs import redact_logs
 from api.rejections import install_rejections
-from api.routes import console, echo, health, items
+from api.routes import admin, console, echo, health, items
 from api.settings import Settings
 from api.sockets import add_sockets
 from auth.dependencies import SHORT_CUTS, install_auth
@@ -30,14 +30,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
     )
-    node = Node(open_engine(settings.engine_url, bounds), limits, leeway=settings.leeway)
+    authenticator = build_authenticator(settings)
+    node = Node(
+        open_engine(settings.engine_url, bounds),
+        limits,
+        leeway=settings.leeway,
+        revocations=authenticator.revocations,
+    )
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(title="Itemwire", lifespan=lifespan_of(node), docs_url=None, redoc_url=None)
     app.state.node = node
-    install_auth(app, build_authenticator(settings))
+    install_auth(app, authenticator)
     install_rejections(app, settings.refusal)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, console):
         app.include_router(group.router)
+    if settings.admin:
+        app.include_router(admin.router)
     return app

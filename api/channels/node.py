@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
@@ -14,14 +14,17 @@ from api.channels.connection import Connection, Subscription
 from api.channels.deadlines import Deadlines
 from api.channels.hub import Hub
 from api.channels.limits import Limits
+from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Presence
 from api.channels.recovery import Recovery
-from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_EXPIRED
+from api.channels.roster import Roster
+from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Joined, Left, Member, Payload, Position, Welcome
 from api.wire.base import Codec
 from auth.principal import Principal
+from auth.revocation import Revocation, Revocations
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -52,6 +55,7 @@ class Node:
         limits: Limits,
         *,
         leeway: float = 0,
+        revocations: Revocations | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
@@ -64,11 +68,14 @@ class Node:
         self._hub = Hub(call_soon)
         self._presence = Presence()
         self._deadlines = Deadlines()
+        self.revocations = Revocations(clock=clock) if revocations is None else revocations
+        self._roster = Roster()
+        self._id = new_connection_id()  # tells this node's own notices from those of others
         self.is_ready = False
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
-        await self._engine.start(self._hub.fan_out)
+        await self._engine.start(self._hub.fan_out, self._heed)
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -78,24 +85,45 @@ class Node:
 
     def tick(self) -> None:
         """End the connections whose token has expired; called about once a second."""
-        # Each would be told of those who end before it, after its own time is up.
-        due = self._deadlines.pop_due(self._clock() - self._leeway)
-        for connection in due:
-            for subscription in connection.subscriptions.values():
-                self._hub.mute(subscription)
-        for connection in due:
-            connection.end(TOKEN_EXPIRED)
+        self._end_all(self._deadlines.pop_due(self._clock() - self._leeway), TOKEN_EXPIRED)
+
+    def revoke(self, revocation: Revocation, answer: Answer[int]) -> None:
+        """Take tokens back: here at once, then on every node; answer how many ended here.
+
+        When this returns their sockets have ended, whatever the engine is going to answer, and no
+        further message reaches them. They cannot come back before `until`: with one that is past,
+        they can at once.
+        """
+        is_kept = self.revocations.add(revocation)
+        ended = self._end_all(self._roster.covered_by(revocation), TOKEN_REVOKED)
+        if is_kept:
+            self._post(Notice(self._id, revocation=revocation), revocation.until, ended, answer)
+        else:
+            answer(EngineError("there is no room for another revocation"))
+
+    def disconnect(self, connection_id: str, answer: Answer[int]) -> None:
+        """End a connection, on whichever node it is; answer how many ended here."""
+        ended = self._end_by_id(connection_id)
+        self._post(Notice(self._id, connection=connection_id), self._clock(), ended, answer)
+
+    def connections(self, limit: int, after: str = "") -> list[Connection]:
+        """List so many connections of this node, by id, from the one after `after` on."""
+        return self._roster.page(limit, after)
 
     def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
-        """Take in an accepted socket."""
+        """Take in an accepted socket; one whose token was revoked since has ended already."""
         connection = Connection(
             self,
             connection_id=self._new_id(),
             principal=principal,
             codec=codec,
             transport=transport,
+            since=int(self._clock()),
         )
         self._deadlines.add(connection)
+        self._roster.add(connection)
+        if self.revocations.revokes(principal):
+            connection.end(TOKEN_REVOKED)
         return connection
 
     def join(self, subscription: Subscription, replay: int, joined: Callable[[], None]) -> None:
@@ -104,6 +132,8 @@ class Node:
         `joined` is called once the client is welcomed, perhaps before this returns.
         """
         connection, channel = subscription.connection, subscription.channel
+        if not connection.is_open:
+            return
         connection.subscriptions[channel] = subscription
         recovery = Recovery(self.limits.outbox_bytes)
         self._hub.hold(subscription, recovery)
@@ -150,9 +180,52 @@ class Node:
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
         self._deadlines.discard(connection)
+        self._roster.discard(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()
+
+    def _end_all(self, connections: Sequence[Connection], reason: CloseReason) -> int:
+        """End connections together, and tell how many they were."""
+        # Each would be told of those who end before it, though nothing more may reach it.
+        for connection in connections:
+            for subscription in connection.subscriptions.values():
+                self._hub.mute(subscription)
+        for connection in connections:
+            connection.end(reason)
+        return len(connections)
+
+    def _end_by_id(self, connection_id: str) -> int:
+        connection = self._roster.find(connection_id)
+        return self._end_all([connection] if connection else [], TOKEN_REVOKED)
+
+    def _post(self, notice: Notice, until: float, ended: int, answer: Answer[int]) -> None:
+        """Tell the other nodes what has been done here."""
+
+        def posted(problem: EngineError | None) -> None:
+            answer(ended if problem is None else problem)
+
+        self._engine.post(notice.encoded(), until, posted)
+
+    def _heed(self, data: bytes) -> None:
+        """Do what another node says; what this one said it has done."""
+        try:
+            notice = read_notice(data)
+        except ValueError as error:
+            logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
+            return
+        if notice.node != self._id:
+            self._obey(notice)
+
+    def _obey(self, notice: Notice) -> None:
+        revocation, ended = notice.revocation, 0
+        if revocation is not None:
+            if not self.revocations.add(revocation):
+                logger.error("revocations_full: their tokens come in again")
+            ended += self._end_all(self._roster.covered_by(revocation), TOKEN_REVOKED)
+        if notice.connection is not None:
+            ended += self._end_by_id(notice.connection)
+        logger.info("notice_heeded %r ended=%d", notice, ended)
 
     def _bounded(self, span: Span) -> Span:
         return replace(span, limit=min(span.limit, self.limits.history_limit))
