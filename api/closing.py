@@ -42,6 +42,13 @@ CREDENTIALS_INVALID: Final = _row(
 TOKEN_EXPIRED: Final = _row(
     "token_expired", 1008, Retry.TOKEN, 401, "The token expired while the socket was open."
 )
+TOKEN_REVOKED: Final = _row(
+    "token_revoked",
+    1008,
+    Retry.TOKEN,
+    401,
+    "The token was taken back, or an operator ended the socket.",
+)
 ORIGIN_DENIED: Final = _row(
     "origin_denied", 1008, Retry.NEVER, 403, "The session cookie came from a foreign web origin."
 )
@@ -87,6 +94,7 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         CREDENTIALS_MISSING,
         CREDENTIALS_INVALID,
         TOKEN_EXPIRED,
+        TOKEN_REVOKED,
         ORIGIN_DENIED,
         FORBIDDEN,
         SCOPE_MISSING,

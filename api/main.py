@@ -10,7 +10,7 @@ from api.lifespan import lifespan_of
 from api.logs import redact_logs
 from api.reauthorization import Reauthorizer
 from api.rejections import install_rejections
-from api.routes import console, echo, health, items
+from api.routes import admin, console, echo, health, items
 from api.settings import Settings
 from api.sockets import add_sockets
 from auth.dependencies import SHORT_CUTS, install_auth
@@ -36,11 +36,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         warning=settings.expiry_warning_seconds,
         session=settings.max_session_seconds,
     )
+    authenticator = build_authenticator(settings)
     node = Node(
         open_engine(settings.engine_url, bounds),
         limits,
         leeway=settings.leeway,
         lifetime=lifetime,
+        revocations=authenticator.revocations,
     )
     reauthorizer = Reauthorizer()
     lifespan = lifespan_of(node, reauthorizer)
@@ -48,10 +50,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="Itemwire", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.node = node
     app.state.reauthorizer = reauthorizer
-    install_auth(app, build_authenticator(settings))
+    install_auth(app, authenticator)
     install_rejections(app, settings.refusal)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, console):
         app.include_router(group.router)
+    if settings.admin:
+        app.include_router(admin.router)
     return app

@@ -37,6 +37,11 @@ class Settings(AuthSettings):
         description="How a handshake is refused: `close` accepts it and closes with a code and a "
         "reason, which browsers can read; `http` denies it with a status and a JSON body.",
     )
+    admin: bool = Field(
+        False,
+        description="Serve `/admin`: revoke tokens, list and end connections. Its callers need "
+        "the word `admin` in the scope of a bearer token.",
+    )
     engine_url: str = Field("memory://", description="Where channels live: `memory://`.")
     history_size: int = Field(100, ge=0, description="Messages remembered per item.")
     history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -35,6 +36,20 @@ def log_refused(connection: HTTPConnection, error: AuthError) -> None:
         getattr(error, "source", None),
         *_whereabouts(connection),
         quoted(str(error)),
+    )
+
+
+def log_administered(
+    connection: HTTPConnection, principal: Principal, action: str, facts: Mapping[str, object]
+) -> None:
+    """Record what an administrator did, and to whom."""
+    _log.warning(
+        "administered action=%s %s by=%s issuer=%s client=%s",
+        action,
+        " ".join(f"{name}={quoted(value)}" for name, value in facts.items()),
+        quoted(principal.subject),
+        quoted(principal.issuer),
+        _whereabouts(connection)[0],
     )
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
 from auth.audit import log_authenticated
-from auth.credentials import Credential, find_credentials
-from auth.errors import DisagreeingCredentials, InvalidToken, MissingCredential, OriginDenied
+from auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
+from auth.errors import (
+    DisagreeingCredentials,
+    InvalidToken,
+    MissingCredential,
+    OriginDenied,
+    RevokedToken,
+)
 from auth.origins import OriginPolicy
 from auth.principal import Principal
+from auth.revocation import Revocations
 from auth.tokens import TokenVerifier
 
 
@@ -22,10 +29,16 @@ class Authenticator:
     verifier: TokenVerifier
     origins: OriginPolicy
     cookie_name: str = "session"
+    revocations: Revocations = field(default_factory=Revocations)
 
-    async def authenticate(self, connection: HTTPConnection) -> Principal:
-        """Tell who is calling, or raise an AuthError; every presented credential must hold."""
-        credentials = find_credentials(connection, self.cookie_name)
+    async def authenticate(
+        self, connection: HTTPConnection, sources: Collection[str] = CREDENTIAL_SOURCES
+    ) -> Principal:
+        """Tell who is calling, or raise an AuthError; every presented credential must hold.
+
+        A credential of a source that is not among `sources` is none.
+        """
+        credentials = find_credentials(connection, self.cookie_name, sources)
         if not credentials:
             raise MissingCredential("no source holds a credential")
         # Only a cookie is sent by the browser on its own: a foreign page can make it, and with it
@@ -35,6 +48,10 @@ class Authenticator:
         principals = [self._verify(credential) for credential in credentials]
         if len({principal.identity for principal in principals}) > 1:
             raise DisagreeingCredentials("two sources name two callers")
+        # Last of the checks: who is told `token_revoked` has shown that the token was theirs.
+        for principal, credential in zip(principals, credentials, strict=True):
+            if self.revocations.revokes(principal):
+                raise RevokedToken(f"of {principal.subject!r}, taken back", credential.source)
         log_authenticated(connection, principals[0], credentials[0].source)
         return principals[0]
 

@@ -73,6 +73,7 @@ class Reading:
     claims: dict[str, object] = field(init=False)
     subject: str = field(init=False)
     expires_at: int = field(init=False)
+    issued_at: int = field(init=False)
     issuer: str | None = field(init=False)
     token_id: str | None = field(init=False)
     rights: ScopeSet = field(init=False)
@@ -183,6 +184,7 @@ def check_not_before(reading: Reading) -> str | None:
 
 def check_issued_at(reading: Reading) -> str | None:
     """Refuse a token from the future: somebody's clock is wrong."""
+    reading.issued_at = _date(reading.claims.get("iat")) or 0
     return _too_early(reading, "iat")
 
 

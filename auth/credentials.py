@@ -14,7 +14,7 @@ repaired: the token's form check refuses them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,11 +80,16 @@ CREDENTIAL_SOURCES: Final[dict[str, Callable[[HTTPConnection, str], list[str]]]]
 }
 
 
-def find_credentials(connection: HTTPConnection, cookie_name: str) -> tuple[Credential, ...]:
-    """Collect what was presented, one credential a source at most, in order of precedence."""
+def find_credentials(
+    connection: HTTPConnection, cookie_name: str, sources: Collection[str] = CREDENTIAL_SOURCES
+) -> tuple[Credential, ...]:
+    """Collect what was presented, one credential a source at most, in order of precedence.
+
+    Sources that are not among `sources` are not looked at.
+    """
     found = []
     for source, find in CREDENTIAL_SOURCES.items():
-        values = find(connection, cookie_name)
+        values = find(connection, cookie_name) if source in sources else []
         if len(values) > 1:
             # Two readers may pick different ones (parameter pollution): equal values count too.
             raise DuplicateCredential(source)

@@ -76,6 +76,23 @@ async def current_principal(connection: HTTPConnection) -> Principal:
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 
+# A browser sends a cookie by itself, and an address ends in logs: neither may administer.
+ADMIN_SOURCES: Final = frozenset({"authorization"})
+
+
+async def administrator(connection: HTTPConnection) -> Principal:
+    """Tell who administers, or refuse: a bearer token with the scope word `admin` is needed."""
+    try:
+        principal = await _state(connection).authenticator.authenticate(connection, ADMIN_SOURCES)
+        if not principal.rights.admin:
+            raise ScopeMissing(f"{principal.subject!r} has no right to administer")
+    except AuthError as error:
+        raise refusal(connection, error) from error
+    return principal
+
+
+Administrator = Annotated[Principal, Depends(administrator)]
+
 
 async def valid_item_id(
     connection: HTTPConnection, item_id: str, _principal: CurrentPrincipal

@@ -3,6 +3,7 @@
 AuthError                        what is raised, what the client learns
 ├── Unauthenticated              401
 │   ├── MissingCredential            credentials_missing
+│   ├── RevokedToken                 token_revoked
 │   └── InvalidCredential            credentials_invalid
 │       ├── DuplicateCredential
 │       ├── DisagreeingCredentials
@@ -16,6 +17,7 @@ AuthError                        what is raised, what the client learns
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
 
 Every fault of a credential has the one public code, so that a stranger learns nothing from trying.
+A revoked token has its own: it passed every check, so its bearer is no stranger.
 """
 
 from __future__ import annotations
@@ -41,6 +43,16 @@ class MissingCredential(Unauthenticated):
     """Refuse because no source held a credential."""
 
     code = "credentials_missing"
+
+
+class RevokedToken(Unauthenticated):
+    """Refuse because the token, good in itself, was taken back."""
+
+    code = "token_revoked"
+
+    def __init__(self, message: str, source: str) -> None:
+        super().__init__(message)
+        self.source = source
 
 
 class InvalidCredential(Unauthenticated):

@@ -18,6 +18,7 @@ class Principal:
     expires_at: int
     token_id: str | None = None
     claims: Mapping[str, object] = field(default_factory=dict, repr=False)
+    issued_at: int = 0  # of a token that does not say: as old as any
 
     @property
     def identity(self) -> tuple[str | None, str]:

@@ -12,6 +12,7 @@ from auth.checks import MAX_LEEWAY
 from auth.errors import KeyProblem
 from auth.keys import StaticKeys, keys_from_file, keys_from_secret
 from auth.origins import SELF, OriginPolicy
+from auth.revocation import Revocations
 from auth.tokens import TokenRules, TokenVerifier
 
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
@@ -117,4 +118,6 @@ def build_authenticator(settings: AuthSettings) -> Authenticator:
         verifier=TokenVerifier(verification_keys(settings), rules),
         origins=OriginPolicy(settings.allowed_origins, settings.allowed_hosts),
         cookie_name=settings.cookie_name,
+        # Both clocks may be off: the issuer's when it dates a token, ours when it expires.
+        revocations=Revocations(longest_life=settings.max_token_lifetime + 2 * settings.leeway),
     )

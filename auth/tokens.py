@@ -95,6 +95,7 @@ class TokenVerifier:
             expires_at=reading.expires_at,
             token_id=reading.token_id,
             claims=_shareable(reading.claims),
+            issued_at=reading.issued_at,
         )
         return _Verified(principal, reading.kid, reading.key, now, len(token))
 

@@ -17,12 +17,23 @@ from api.channels.outbox import Transport
 from api.channels.refreshing import Reauthorize, Verdict
 from api.channels.session import ItemSession
 from api.driver import FRAME_BY_FRAME, Frames
-from api.engines.base import Answer, Bounds, Deliver, Engine, EngineError, History, Span
+from api.engines.base import (
+    Answer,
+    Bounds,
+    Deliver,
+    Engine,
+    EngineError,
+    Heed,
+    History,
+    Span,
+    unheeded,
+)
 from api.engines.memory import MemoryEngine
 from api.messages import Draft, Frame, Payload, Position
 from api.wire import CODECS
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
+from auth.revocation import Revocations
 from auth.scopes import Action, ScopeSet
 
 T = TypeVar("T")
@@ -118,7 +129,7 @@ class LateEngine(Engine):
     """A memory engine far away: a call takes one `step` to arrive and one to be answered."""
 
     def __init__(self) -> None:
-        self.inner = MemoryEngine(BOUNDS, clock=Clock())
+        self.inner = MemoryEngine(BOUNDS, clock=Clock(), unix_clock=Clock())
         self.steps: deque[Callable[[], None]] = deque()
         self.heard: set[str] = set()
         self.broken: set[str] = set()
@@ -134,8 +145,8 @@ class LateEngine(Engine):
             self.step()
 
     @override
-    async def start(self, deliver: Deliver) -> None:
-        await self.inner.start(deliver)
+    async def start(self, deliver: Deliver, heed: Heed = unheeded) -> None:
+        await self.inner.start(deliver, heed)
 
     @override
     async def stop(self) -> None:
@@ -161,6 +172,10 @@ class LateEngine(Engine):
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self._ask("read", lambda done: self.inner.read(channel, span, done), answer)
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self._ask("post", lambda done: self.inner.post(notice, until, done), answer)
 
     def _ask(self, name: str, call: Callable[[Answer[T]], None], answer: Answer[T]) -> None:
         def arrive() -> None:
@@ -216,13 +231,15 @@ class Stage:
     ) -> None:
         self.clock = Clock()
         self._soon: list[Callable[[], None]] = []
-        self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock)
+        self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
         self._ids = iter(range(1, 1_000_000))
+        self.revocations = Revocations(clock=self.clock)
         self.node = Node(
             self.engine,
             limits,
             leeway=leeway,
             lifetime=lifetime,
+            revocations=self.revocations,
             clock=self.clock,
             new_id=lambda: f"c{next(self._ids)}",
             call_soon=self._soon.append,

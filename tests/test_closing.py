@@ -15,6 +15,7 @@ PROMISED = {
     "credentials_missing": (1008, "token"),
     "credentials_invalid": (1008, "token"),
     "token_expired": (1008, "token"),
+    "token_revoked": (1008, "token"),
     "origin_denied": (1008, "never"),
     "forbidden": (1008, "never"),
     "scope_missing": (1008, "never"),

@@ -6,13 +6,13 @@ from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
 from api.channels.outbox import Chunk, Framing, Outbox, Transport, Writer
-from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, CloseReason, Retry
+from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
 from api.messages import Closing, Event, Frame, Member, Publication
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
 
-# Nothing more may reach these: one does not read, the other no longer may.
-WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED})
+# Nothing more may reach these: one does not read, the others no longer may.
+WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
 
 RETRY_AFTER_MS: Final = {Retry.LATER: 1000}
 
@@ -48,6 +48,7 @@ class Connection:
         "is_open",
         "principal",
         "session_ends_at",
+        "since",
         "subscriptions",
         "writer",
     )
@@ -61,12 +62,14 @@ class Connection:
         codec: Codec,
         transport: Transport,
         session_ends_at: int | None = None,
+        since: int = 0,
     ) -> None:
         self.id = connection_id
         self.principal = principal
         self.session_ends_at = session_ends_at
         self.due_at: float = principal.expires_at  # when its node looks at it next
         self.codec = codec
+        self.since = since  # Unix time
         self.is_open = True
         self.subscriptions: dict[str, Subscription] = {}
         self.writer: Writer = transport.write

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
@@ -15,14 +15,17 @@ from api.channels.connection import Connection, Subscription
 from api.channels.deadlines import Deadlines
 from api.channels.hub import Hub
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
+from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Presence
 from api.channels.recovery import Recovery
-from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_EXPIRED
+from api.channels.roster import Roster
+from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Welcome
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
+from auth.revocation import Revocation, Revocations
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -54,6 +57,7 @@ class Node:
         *,
         leeway: float = 0,
         lifetime: Lifetime = BY_TOKEN,
+        revocations: Revocations | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
@@ -67,11 +71,14 @@ class Node:
         self._hub = Hub(call_soon)
         self._presence = Presence()
         self._deadlines = Deadlines()
+        self.revocations = Revocations(clock=clock) if revocations is None else revocations
+        self._roster = Roster()
+        self._id = new_connection_id()  # tells this node's own notices from those of others
         self.is_ready = False
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
-        await self._engine.start(self._hub.fan_out)
+        await self._engine.start(self._hub.fan_out, self._heed)
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -87,28 +94,49 @@ class Node:
         expiring = [connection for connection in due if self._end_of(connection) > now]
         for connection in expiring:  # first: an end may be the end of another, too
             self._watch_until(connection, self._end_of(connection))
-        # Each would be told of those who end before it, after its own time is up.
-        for connection in over:
-            for subscription in connection.subscriptions.values():
-                self._hub.mute(subscription)
-        for connection in over:
-            connection.end(TOKEN_EXPIRED)
+        self._end_all(over, TOKEN_EXPIRED)
         for connection in expiring:
             # Who is not welcome yet reads it in `welcome`; an echo has no way to be refreshed.
             if connection.is_welcomed:
                 connection.send(Expiring(connection.expires_at))
 
+    def revoke(self, revocation: Revocation, answer: Answer[int]) -> None:
+        """Take tokens back: here at once, then on every node; answer how many ended here.
+
+        When this returns their sockets have ended, whatever the engine is going to answer, and no
+        further message reaches them. They cannot come back before `until`: with one that is past,
+        they can at once.
+        """
+        is_kept = self.revocations.add(revocation)
+        ended = self._end_all(self._roster.covered_by(revocation), TOKEN_REVOKED)
+        if is_kept:
+            self._post(Notice(self._id, revocation=revocation), revocation.until, ended, answer)
+        else:
+            answer(EngineError("there is no room for another revocation"))
+
+    def disconnect(self, connection_id: str, answer: Answer[int]) -> None:
+        """End a connection, on whichever node it is; answer how many ended here."""
+        ended = self._end_by_id(connection_id)
+        self._post(Notice(self._id, connection=connection_id), self._clock(), ended, answer)
+
+    def connections(self, limit: int, after: str = "") -> list[Connection]:
+        """List so many connections of this node, by id, from the one after `after` on."""
+        return self._roster.page(limit, after)
+
     def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
-        """Take in an accepted socket."""
+        """Take in an accepted socket; one whose token was revoked since has ended already."""
         connection = Connection(
             self,
             connection_id=self._new_id(),
             principal=principal,
             codec=codec,
             transport=transport,
+            since=int(self._clock()),
             session_ends_at=self._session_end(),
         )
         self._watch(connection)
+        self._roster.add(connection)
+        self._end_if_revoked(connection)
         return connection
 
     def renew(self, subscription: Subscription, grant: Grant) -> None:
@@ -117,6 +145,7 @@ class Node:
         self._deadlines.discard(connection)
         connection.principal = grant.principal
         self._watch(connection)
+        self._end_if_revoked(connection)
         seen, subscription.can = subscription.can, grant.can
         if (Action.PRESENCE in seen) != (Action.PRESENCE in grant.can):
             self._hub.change_lane(subscription)
@@ -134,6 +163,8 @@ class Node:
         `joined` is called once the client is welcomed, perhaps before this returns.
         """
         connection, channel = subscription.connection, subscription.channel
+        if not connection.is_open:
+            return
         connection.subscriptions[channel] = subscription
         recovery = Recovery(self.limits.outbox_bytes)
         self._hub.hold(subscription, recovery)
@@ -180,6 +211,7 @@ class Node:
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
         self._deadlines.discard(connection)
+        self._roster.discard(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()
@@ -212,6 +244,52 @@ class Node:
         half = math.ceil((now + expires_at) / 2)
         when = max(expires_at - self._lifetime.warning, half)
         return when if when < expires_at else None
+    def _end_all(self, connections: Sequence[Connection], reason: CloseReason) -> int:
+        """End connections together, and tell how many they were."""
+        # Each would be told of those who end before it, though nothing more may reach it.
+        for connection in connections:
+            for subscription in connection.subscriptions.values():
+                self._hub.mute(subscription)
+        for connection in connections:
+            connection.end(reason)
+        return len(connections)
+
+    def _end_if_revoked(self, connection: Connection) -> None:
+        """End a connection whose token was taken back while it was being let in."""
+        if self.revocations.revokes(connection.principal):
+            connection.end(TOKEN_REVOKED)
+
+    def _end_by_id(self, connection_id: str) -> int:
+        connection = self._roster.find(connection_id)
+        return self._end_all([connection] if connection else [], TOKEN_REVOKED)
+
+    def _post(self, notice: Notice, until: float, ended: int, answer: Answer[int]) -> None:
+        """Tell the other nodes what has been done here."""
+
+        def posted(problem: EngineError | None) -> None:
+            answer(ended if problem is None else problem)
+
+        self._engine.post(notice.encoded(), until, posted)
+
+    def _heed(self, data: bytes) -> None:
+        """Do what another node says; what this one said it has done."""
+        try:
+            notice = read_notice(data)
+        except ValueError as error:
+            logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
+            return
+        if notice.node != self._id:
+            self._obey(notice)
+
+    def _obey(self, notice: Notice) -> None:
+        revocation, ended = notice.revocation, 0
+        if revocation is not None:
+            if not self.revocations.add(revocation):
+                logger.error("revocations_full: their tokens come in again")
+            ended += self._end_all(self._roster.covered_by(revocation), TOKEN_REVOKED)
+        if notice.connection is not None:
+            ended += self._end_by_id(notice.connection)
+        logger.info("notice_heeded %r ended=%d", notice, ended)
 
     def _bounded(self, span: Span) -> Span:
         return replace(span, limit=min(span.limit, self.limits.history_limit))

@@ -20,6 +20,14 @@ Deliver = Callable[[str, Publication], None]
 """Where an engine takes each publication of a channel that this node hears."""
 
 
+Heed = Callable[[bytes], None]
+"""Where an engine takes each notice; a notice is for every node."""
+
+
+def unheeded(_notice: bytes) -> None:
+    """Take no notice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much history a channel keeps: whichever bound is met first."""
@@ -62,8 +70,11 @@ class Engine(Protocol):
     the engine is in this process.
     """
 
-    async def start(self, deliver: Deliver) -> None:
-        """Be ready to serve; `deliver` gets the publications of subscribed channels."""
+    async def start(self, deliver: Deliver, heed: Heed = unheeded) -> None:
+        """Be ready to serve; `deliver` gets the publications of subscribed channels.
+
+        `heed` gets the notices: those that are kept before this returns, then each that is posted.
+        """
         ...
 
     async def stop(self) -> None:
@@ -90,6 +101,13 @@ class Engine(Protocol):
         """Answer a part of the history, and the position it was read at.
 
         What is delivered after the answer is beyond that position.
+        """
+        ...
+
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        """Take a notice to every node, this one too; answer once it cannot be lost any more.
+
+        It is kept until that Unix time, for nodes that start later. A node may get it twice.
         """
         ...
 

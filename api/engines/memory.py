@@ -1,5 +1,6 @@
 """The engine of one process: everything in its memory, gone when it ends."""
 
+import heapq
 import secrets
 import time
 from collections import OrderedDict, deque
@@ -8,10 +9,22 @@ from typing import Final
 
 from typing_extensions import override
 
-from api.engines.base import KEY_SECONDS, Answer, Bounds, Deliver, Engine, History, Span
+from api.engines.base import (
+    KEY_SECONDS,
+    Answer,
+    Bounds,
+    Deliver,
+    Engine,
+    EngineError,
+    Heed,
+    History,
+    Span,
+    unheeded,
+)
 from api.messages import Draft, Position, Publication, payload_size
 
 MAX_KEYS: Final = 10_000  # a channel; a flood of fresh keys must not fill the memory
+MAX_NOTICES: Final = 100_000
 
 
 def open_engine(_url: str, bounds: Bounds) -> "MemoryEngine":
@@ -26,20 +39,34 @@ class MemoryEngine(Engine):
     has aged away is forgotten; if it comes back it has a new epoch.
     """
 
-    def __init__(self, bounds: Bounds, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._bounds = bounds
         self._clock = clock
         self._deliver: Deliver = _nowhere
+        self._unix_clock = unix_clock
+        self._heed: Heed = unheeded
+        self._notices: list[tuple[float, bytes]] = []  # a heap: the first to end comes first
         self._heard: dict[str, _Stream] = {}
         self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
 
     @override
-    async def start(self, deliver: Deliver) -> None:
+    async def start(self, deliver: Deliver, heed: Heed = unheeded) -> None:
         self._deliver = deliver
+        self._heed = heed
+        self._forget_ended_notices()
+        for _, notice in sorted(self._notices):
+            heed(notice)
 
     @override
     async def stop(self) -> None:
         self._deliver = _nowhere
+        self._heed = unheeded
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
@@ -77,6 +104,21 @@ class MemoryEngine(Engine):
         stream = self._heard.get(channel) or self._touch(channel, now)
         stream.trim(self._bounds, now)
         answer(stream.read(span))
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self._forget_ended_notices()
+        if until > self._unix_clock():
+            if len(self._notices) >= MAX_NOTICES:
+                answer(EngineError("there is no room for another notice"))
+                return
+            heapq.heappush(self._notices, (until, notice))
+        self._heed(notice)
+        answer(None)
+
+    def _forget_ended_notices(self) -> None:
+        while self._notices and self._notices[0][0] <= self._unix_clock():
+            heapq.heappop(self._notices)
 
     def _unheard_or_new(self, channel: str) -> "_Stream":
         return self._unheard.pop(channel) if channel in self._unheard else _Stream()

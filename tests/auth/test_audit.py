@@ -6,7 +6,13 @@ import logging
 
 import pytest
 
-from auth.audit import LOGGED_LENGTH, log_authenticated, log_refused, quoted
+from auth.audit import (
+    LOGGED_LENGTH,
+    log_administered,
+    log_authenticated,
+    log_refused,
+    quoted,
+)
 from auth.errors import DuplicateCredential, InvalidToken, OriginDenied
 from auth.principal import Principal
 from auth.scopes import ScopeSet
@@ -84,3 +90,16 @@ def test_a_connection_without_an_address_is_logged_too(caplog: pytest.LogCapture
     log_refused(connection, OriginDenied("foreign"))
 
     assert "client=- " in caplog.messages[0]
+
+
+def test_says_what_an_administrator_did(caplog: pytest.LogCaptureFixture) -> None:
+    """Who did what to whom, on one line whatever the names are (REQUIREMENTS 104)."""
+    admin = Principal("https://issuer.test", "root", ScopeSet(), 0)
+
+    log_administered(handshake(), admin, "revoke", {"subject": "a\nb", "closed": 3})
+
+    (line,) = caplog.messages
+    assert line == (
+        "administered action=revoke subject='a\\nb' closed=3 by='root' "
+        "issuer='https://issuer.test' client=192.0.2.7:50000"
+    )

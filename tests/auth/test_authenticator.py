@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import pytest
 
@@ -15,14 +16,17 @@ from auth.errors import (
     InvalidToken,
     MissingCredential,
     OriginDenied,
+    RevokedToken,
 )
 from auth.origins import OriginPolicy
 from auth.principal import Principal
+from auth.revocation import Revocation
 from auth.testing import BAD_TOKENS, TokenFactory
 from auth.tokens import TokenVerifier
 from tests.auth.handshakes import Headers, handshake
 
 APP = "https://app.example.com"
+LATER = time.time() + 3600  # what is revoked is so by the clock of the table, not the verifier's
 
 
 @pytest.fixture
@@ -213,3 +217,62 @@ def test_two_session_cookies_are_refused(
 
     with pytest.raises(DuplicateCredential):
         authenticate(authenticator, headers=headers)
+
+
+@pytest.mark.parametrize("source", ["authorization", "subprotocol", "query", "cookie"])
+def test_refuses_a_token_that_was_taken_back_from_any_source(
+    source: str, authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """Also one that it let in a moment ago (REQUIREMENTS 70); its holder's other token is good."""
+    token, other = factory.good(jti="t1"), factory.good(jti="t2")
+    connection = {
+        "authorization": handshake(headers=[("Authorization", f"Bearer {token}")]),
+        "subprotocol": handshake(subprotocols=[f"itemwire.token.{token}"]),
+        "query": handshake(f"token={token}"),
+        "cookie": handshake(headers=cookie(token, APP)),
+    }[source]
+    assert asyncio.run(authenticator.authenticate(connection)).token_id == "t1"
+
+    authenticator.revocations.add(Revocation(LATER, token_id="t1"))
+
+    with pytest.raises(RevokedToken) as refused:
+        asyncio.run(authenticator.authenticate(connection))
+    assert refused.value.source == source
+    assert authenticate(authenticator, f"token={other}").token_id == "t2"
+
+
+def test_a_revoked_token_beside_a_good_one_is_refused(
+    authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """Every presented credential must hold."""
+    good, bad = factory.good(jti="t1"), factory.good(jti="t2")
+    authenticator.revocations.add(Revocation(LATER, token_id="t2"))
+
+    with pytest.raises(RevokedToken) as refused:
+        authenticate(authenticator, f"token={bad}", [("Authorization", f"Bearer {good}")])
+
+    assert refused.value.source == "query"
+
+
+def test_a_stranger_does_not_learn_what_was_revoked(
+    authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """`token_revoked` is for who shows the token itself; a forgery is a bad token like any."""
+    authenticator.revocations.add(Revocation(LATER, subject="alice"))
+
+    with pytest.raises(InvalidToken):
+        authenticate(authenticator, f"token={BAD_TOKENS['wrong_signature'](factory)}")
+
+
+def test_looks_at_no_source_but_those_it_is_asked_for(
+    authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """Where a cookie must not count, one that is sent along must not harm either."""
+    token = factory.good()
+    elsewhere = handshake(f"token={token}", cookie("x", "https://evil.example"))
+    header = ("Authorization", f"Bearer {token}")
+    both = handshake("token=x", [header, *cookie("x", "https://evil.example")])
+
+    with pytest.raises(MissingCredential):
+        asyncio.run(authenticator.authenticate(elsewhere, {"authorization"}))
+    assert asyncio.run(authenticator.authenticate(both, {"authorization"})).subject == "alice"

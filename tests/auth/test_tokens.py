@@ -31,6 +31,7 @@ def test_tells_who_and_what(factory: TokenFactory, verifier: TokenVerifier) -> N
 
     assert principal.identity == ("https://issuer.test", "bob")
     assert principal.expires_at == NOW + 300
+    assert principal.issued_at == NOW
     assert principal.token_id == "t1"
     assert principal.rights.actions_on("a") == {Action.SUBSCRIBE, Action.PUBLISH}
     assert principal.claims["plan"] == "pro"

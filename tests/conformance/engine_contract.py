@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -33,11 +34,15 @@ class Asked:
         self.engine = engine
         self.channel = f"item:{uuid.uuid4()}"
         self.delivered: asyncio.Queue[tuple[str, Publication]] = asyncio.Queue()
+        self.noticed: asyncio.Queue[bytes] = asyncio.Queue()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Asked]:
         """Keep the engine started."""
-        await self.engine.start(lambda channel, news: self.delivered.put_nowait((channel, news)))
+        await self.engine.start(
+            lambda channel, news: self.delivered.put_nowait((channel, news)),
+            self.noticed.put_nowait,
+        )
         try:
             yield self
         finally:
@@ -65,6 +70,27 @@ class Asked:
         return await answer_of(
             lambda answer: self.engine.read(channel or self.channel, span, answer)
         )
+
+    async def post(self, notice: bytes, until: float) -> None:
+        """Post a notice, and wait until it cannot be lost."""
+
+        def ask(answer: Answer[None]) -> None:
+            self.engine.post(notice, until, answer)
+
+        await answer_of(ask)
+
+    async def notices(self, count: int) -> list[bytes]:
+        """Wait for so many notices, of those that this test has posted."""
+        heard: list[bytes] = []
+        while len(heard) < count:
+            notice = await asyncio.wait_for(self.noticed.get(), WAIT_SECONDS)
+            if notice.startswith(self.channel.encode()) and notice not in heard:
+                heard.append(notice)
+        return heard
+
+    def notice(self, name: str) -> bytes:
+        """Write a notice that no other test has."""
+        return f"{self.channel} {name}".encode()
 
     async def hear(self, count: int) -> list[Publication]:
         """Wait for so many deliveries on the channel."""
@@ -297,3 +323,35 @@ class EngineContract(ABC):
         history, first = self.on(scene)
 
         assert history == History(Position(first.epoch, 0), [], complete=True)
+
+    def test_takes_a_notice_to_the_node_that_posts_it_too(self) -> None:
+        """Every node does what it says, and it is told to all by one way (requirement 70)."""
+
+        async def scene(asked: Asked) -> tuple[list[bytes], list[bytes]]:
+            sent = [asked.notice("kept"), asked.notice("for now"), asked.notice("\0 ü")]
+            await asked.post(sent[0], time.time() + 60)
+            await asked.post(sent[1], time.time())  # kept for nobody, and told all the same
+            await asked.post(sent[2], time.time() + 60)
+            return sent, await asked.notices(3)
+
+        sent, heard = self.on(scene)
+
+        assert sorted(heard) == sorted(sent)
+
+    def test_hands_the_notices_that_are_kept_to_a_node_that_starts_later(self) -> None:
+        """Before it serves anybody: a restart lets no revoked token in (requirement 70)."""
+
+        async def scene(asked: Asked) -> tuple[Asked, list[bytes]]:
+            for name, seconds in (("a", 60.0), ("over", 0.0), ("b", 60.0)):
+                await asked.post(asked.notice(name), time.time() + seconds)
+            await asked.engine.stop()
+            late = Asked(asked.engine)
+            late.channel = asked.channel
+            async with late.running():
+                waiting = [late.noticed.get_nowait() for _ in range(late.noticed.qsize())]
+                await asked.engine.start(lambda _channel, _news: None)  # what `on` stops
+            return asked, [one for one in waiting if one.startswith(asked.channel.encode())]
+
+        asked, heard = self.on(scene)
+
+        assert sorted(heard) == [asked.notice("a"), asked.notice("b")]

@@ -21,7 +21,7 @@ class Engine(MemoryEngine):
 
     def __init__(self, messages: int = 100, size: int = 100_000, seconds: float = 60) -> None:
         self.clock = Clock()
-        super().__init__(Bounds(messages, size, seconds), clock=self.clock)
+        super().__init__(Bounds(messages, size, seconds), clock=self.clock, unix_clock=self.clock)
 
     def put(self, data: Payload = "hello", key: str | None = None, at: str = CHANNEL) -> Position:
         """Publish."""
@@ -288,3 +288,28 @@ def test_names_its_epochs_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Engine().put().epoch != Engine().put().epoch
     monkeypatch.setattr(secrets, "token_urlsafe", lambda _: "epoch")
     assert Engine().put().epoch == "epoch"
+
+
+def test_keeps_a_notice_until_its_time_and_no_longer() -> None:
+    """What has ended is not told to who starts later, and takes no memory."""
+    engine = Engine()
+    heard: list[bytes] = []
+    for number in range(100):
+        engine.post(b"%d" % number, NOW + number, lambda _: None)
+    engine.clock.now = NOW + 98
+
+    complete(engine.start(lambda _channel, _news: None, heard.append))
+
+    assert heard == [b"99"]
+    assert len(engine._notices) == 1
+
+
+def test_refuses_a_notice_that_it_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropping one in silence would let a revoked token in after a restart."""
+    monkeypatch.setattr(memory, "MAX_NOTICES", 2)
+    engine = Engine()
+    answers: list[EngineError | None] = []
+    for until in (NOW + 9, NOW + 9, NOW + 9, NOW):
+        engine.post(b"", until, answers.append)
+
+    assert [answer is None for answer in answers] == [True, True, False, True]

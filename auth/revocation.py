@@ -1,0 +1,135 @@
+"""Remembers which tokens were taken back, until they would have expired anyway."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from auth.principal import Principal
+
+MAX_REVOCATIONS: Final = 100_000  # about 40 MB; a full table refuses, it never forgets one early
+LONGEST_LIFE: Final = timedelta(days=30).total_seconds()
+SWEEP_AT: Final = 1024  # ended revocations are swept out each time that the table has doubled
+
+_Key = tuple[str | None, str | None, str | None]  # issuer, token_id, subject
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Tokens taken back: the one with an id, or those of a subject.
+
+    Without an issuer it is whoever issued them, for to take back too much is the safe mistake.
+    `issued_before` keeps a subject's newer tokens; one without `iat` counts as issued at 0.
+    From `until` (Unix time) on it bars nobody any longer.
+    """
+
+    until: float
+    token_id: str | None = None
+    subject: str | None = None
+    issuer: str | None = None
+    issued_before: float | None = None
+
+    def __post_init__(self) -> None:
+        # With neither it would end every socket there is.
+        if (self.token_id is None) == (self.subject is None):
+            raise ValueError("a revocation names a token or a subject, and not both")
+        if self.token_id is not None and self.issued_before is not None:
+            raise ValueError("issued_before goes with a subject")
+
+    @property
+    def key(self) -> _Key:
+        """Give what it is found by."""
+        return self.issuer, self.token_id, self.subject
+
+    def covers(self, principal: Principal) -> bool:
+        """Tell whether this principal's token is among those taken back, then or now."""
+        return (
+            self.subject in (None, principal.subject)
+            and self.token_id in (None, principal.token_id)
+            and self.issuer in (None, principal.issuer)
+            and (self.issued_before is None or principal.issued_at < self.issued_before)
+        )
+
+    def includes(self, other: Revocation) -> bool:
+        """Tell whether another one of the same key adds nothing to this one."""
+        return self.until >= other.until and (
+            self.issued_before is None
+            or (other.issued_before is not None and other.issued_before <= self.issued_before)
+        )
+
+
+class Revocations:
+    """The revocations in force, found by what a token says of itself."""
+
+    def __init__(
+        self,
+        *,
+        longest_life: float = LONGEST_LIFE,
+        max_entries: int = MAX_REVOCATIONS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._longest_life = longest_life
+        self._max_entries = max_entries
+        self._clock = clock
+        self._entries: dict[_Key, tuple[Revocation, ...]] = {}
+        self._count = 0
+        self._sweep_at = min(SWEEP_AT, max_entries)
+
+    @property
+    def count(self) -> int:
+        """Tell how many are kept; a table that has none is no less a table, so it has no `len`."""
+        return self._count
+
+    def now(self) -> float:
+        """Tell the Unix time by which revocations end."""
+        return self._clock()
+
+    def end_of_life(self) -> float:
+        """Tell when every token that is accepted now has expired."""
+        return self._clock() + self._longest_life
+
+    def add(self, revocation: Revocation) -> bool:
+        """Bar the tokens from now on; False: there is no room for another revocation."""
+        now = self._clock()
+        if self._count >= self._sweep_at:
+            self._sweep(now)
+        known = self._entries.get(revocation.key, ())
+        if revocation.until <= now or any(one.includes(revocation) for one in known):
+            return True
+        kept = [one for one in known if one.until > now and not revocation.includes(one)]
+        if self._count + 1 + len(kept) - len(known) > self._max_entries:
+            return False
+        self._entries[revocation.key] = (*kept, revocation)
+        self._count += 1 + len(kept) - len(known)
+        return True
+
+    def revokes(self, principal: Principal) -> bool:
+        """Tell whether a verified token was taken back."""
+        if not self._entries:
+            return False
+        now = self._clock()
+        return any(
+            now < one.until and one.covers(principal)
+            for key in _keys_of(principal)
+            for one in self._entries.get(key, ())
+        )
+
+    def _sweep(self, now: float) -> None:
+        """Forget those whose tokens have expired."""
+        left = {
+            key: tuple(one for one in entries if one.until > now)
+            for key, entries in self._entries.items()
+        }
+        self._entries = {key: entries for key, entries in left.items() if entries}
+        self._count = sum(map(len, self._entries.values()))
+        self._sweep_at = min(max(2 * self._count, SWEEP_AT), self._max_entries)
+
+
+def _keys_of(principal: Principal) -> Iterator[_Key]:
+    """Give every key under which a revocation of this token may stand."""
+    for issuer in {principal.issuer, None}:
+        yield issuer, None, principal.subject
+        yield issuer, principal.token_id, None

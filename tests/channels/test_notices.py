@@ -1,0 +1,45 @@
+"""What nodes tell each other, as bytes that other versions must read."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.channels.notices import Notice, read_notice
+from auth.revocation import Revocation
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        pytest.param(Notice("n1", connection="c1"), id="connection"),
+        pytest.param(Notice("n1", revocation=Revocation(9.5, token_id="t")), id="token"),
+        pytest.param(
+            Notice("n1", revocation=Revocation(9.5, None, "älice", "iss", 3.5)), id="subject"
+        ),
+    ],
+)
+def test_reads_what_it_wrote(notice: Notice) -> None:
+    """A node acts on it as the one that sent it did."""
+    assert read_notice(notice.encoded()) == notice
+
+
+def test_reads_what_a_newer_node_says_more() -> None:
+    """Nodes are renewed one after the other."""
+    data = b'{"node":"n1","connection":"c1","mood":"good"}'
+
+    assert read_notice(data) == Notice("n1", connection="c1")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff", id="no-text"),
+        pytest.param(b'{"connection":"c1"}', id="nobody"),
+        pytest.param(b'{"node":"n1","revocation":{"until":9}}', id="everybody"),
+    ],
+)
+def test_refuses_what_is_none(data: bytes) -> None:
+    """A revocation that names nobody must not end everybody."""
+    with pytest.raises(ValueError, match=r"."):
+        read_notice(data)
