@@ -42,6 +42,9 @@ CREDENTIALS_INVALID: Final = _row(
 TOKEN_EXPIRED: Final = _row(
     "token_expired", 1008, Retry.TOKEN, 401, "The token expired while the socket was open."
 )
+TICKET_INVALID: Final = _row(
+    "ticket_invalid", 1008, Retry.TOKEN, 401, "The one-time ticket is unknown, used or expired."
+)
 ORIGIN_DENIED: Final = _row(
     "origin_denied", 1008, Retry.NEVER, 403, "The session cookie came from a foreign web origin."
 )
@@ -87,6 +90,7 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         CREDENTIALS_MISSING,
         CREDENTIALS_INVALID,
         TOKEN_EXPIRED,
+        TICKET_INVALID,
         ORIGIN_DENIED,
         FORBIDDEN,
         SCOPE_MISSING,

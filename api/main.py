@@ -8,12 +8,14 @@ from api.engines import open_engine
 from api.engines.base import Bounds
 from api.lifespan import lifespan_of
 from api.logs import redact_logs
+from api.privacy import Privacy
 from api.rejections import install_rejections
-from api.routes import console, echo, health, items
+from api.routes import auth, console, echo, health, items
 from api.settings import Settings
 from api.sockets import add_sockets
+from api.ticket_store import EngineTickets
 from auth.dependencies import SHORT_CUTS, install_auth
-from auth.settings import build_authenticator
+from auth.settings import build_authenticator, session_cookie
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -30,14 +32,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
     )
-    node = Node(open_engine(settings.engine_url, bounds), limits, leeway=settings.leeway)
+    engine = open_engine(settings.engine_url, bounds)
+    node = Node(engine, limits, leeway=settings.leeway)
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(title="Itemwire", lifespan=lifespan_of(node), docs_url=None, redoc_url=None)
     app.state.node = node
-    install_auth(app, build_authenticator(settings))
+    authenticator = build_authenticator(settings, EngineTickets(engine))
+    install_auth(app, authenticator, cookie=session_cookie(settings))
     install_rejections(app, settings.refusal)
+    app.add_middleware(Privacy)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, console):
+    for group in (health, auth, console):
         app.include_router(group.router)
     return app

@@ -161,6 +161,14 @@ class LateEngine(Engine):
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self._ask("read", lambda done: self.inner.read(channel, span, done), answer)
 
+    @override
+    def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
+        self._ask("put", lambda done: self.inner.put(key, value, seconds, done), answer)
+
+    @override
+    def take(self, key: str, answer: Answer[bytes | None]) -> None:
+        self._ask("take", lambda done: self.inner.take(key, done), answer)
+
     def _ask(self, name: str, call: Callable[[Answer[T]], None], answer: Answer[T]) -> None:
         def arrive() -> None:
             if name in self.broken:
