@@ -49,6 +49,9 @@ TOKEN_REVOKED: Final = _row(
     401,
     "The token was taken back, or an operator ended the socket.",
 )
+TICKET_INVALID: Final = _row(
+    "ticket_invalid", 1008, Retry.TOKEN, 401, "The one-time ticket is unknown, used or expired."
+)
 ORIGIN_DENIED: Final = _row(
     "origin_denied", 1008, Retry.NEVER, 403, "The session cookie came from a foreign web origin."
 )
@@ -95,6 +98,7 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         CREDENTIALS_INVALID,
         TOKEN_EXPIRED,
         TOKEN_REVOKED,
+        TICKET_INVALID,
         ORIGIN_DENIED,
         FORBIDDEN,
         SCOPE_MISSING,

@@ -8,13 +8,15 @@ from api.engines import open_engine
 from api.engines.base import Bounds
 from api.lifespan import lifespan_of
 from api.logs import redact_logs
+from api.privacy import Privacy
 from api.reauthorization import Reauthorizer
 from api.rejections import install_rejections
-from api.routes import admin, console, echo, health, items
+from api.routes import admin, auth, console, echo, health, items
 from api.settings import Settings
 from api.sockets import add_sockets
+from api.ticket_store import EngineTickets
 from auth.dependencies import SHORT_CUTS, install_auth
-from auth.settings import build_authenticator
+from auth.settings import build_authenticator, session_cookie
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -36,9 +38,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         warning=settings.expiry_warning_seconds,
         session=settings.max_session_seconds,
     )
-    authenticator = build_authenticator(settings)
+    engine = open_engine(settings.engine_url, bounds)
+    authenticator = build_authenticator(settings, EngineTickets(engine))
     node = Node(
-        open_engine(settings.engine_url, bounds),
+        engine,
         limits,
         leeway=settings.leeway,
         lifetime=lifetime,
@@ -50,11 +53,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="Itemwire", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.node = node
     app.state.reauthorizer = reauthorizer
-    install_auth(app, authenticator)
+    install_auth(app, authenticator, cookie=session_cookie(settings))
     install_rejections(app, settings.refusal)
+    app.add_middleware(Privacy)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, console):
+    for group in (health, auth, console):
         app.include_router(group.router)
     if settings.admin:
         app.include_router(admin.router)

@@ -136,7 +136,7 @@ async def verdict_of(route: SocketRoute, websocket: WebSocket) -> Verdict:
 
 
 async def _grant(route: SocketRoute, websocket: WebSocket, solved: dict[Any, Any]) -> Grant:
-    """Do what FastAPI does ahead of a route's function, and find the grant among its arguments."""
+    """Do what FastAPI does ahead of a route, and find the grant among its arguments."""
     grants: list[Grant] = []
     async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
         websocket.scope["fastapi_inner_astack"] = request_stack

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from starlette.requests import HTTPConnection
 
@@ -11,6 +12,7 @@ from auth.audit import log_authenticated
 from auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
 from auth.errors import (
     DisagreeingCredentials,
+    InvalidTicket,
     InvalidToken,
     MissingCredential,
     OriginDenied,
@@ -19,7 +21,11 @@ from auth.errors import (
 from auth.origins import OriginPolicy
 from auth.principal import Principal
 from auth.revocation import Revocations
+from auth.tickets import Tickets
 from auth.tokens import TokenVerifier
+
+# RFC 9110 section 9.2.1. A browser may leave Origin out of these; a handshake is a GET with one.
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +36,27 @@ class Authenticator:
     origins: OriginPolicy
     cookie_name: str = "session"
     revocations: Revocations = field(default_factory=Revocations)
+    tickets: Tickets | None = None
+    query_tokens: bool = True
 
     async def authenticate(
         self, connection: HTTPConnection, sources: Collection[str] = CREDENTIAL_SOURCES
     ) -> Principal:
         """Tell who is calling, or raise an AuthError; every presented credential must hold.
 
-        A credential of a source that is not among `sources` is none.
+        What is presented by a source that is not among `sources` is not looked at.
         """
         credentials = find_credentials(connection, self.cookie_name, sources)
         if not credentials:
             raise MissingCredential("no source holds a credential")
         # Only a cookie is sent by the browser on its own: a foreign page can make it, and with it
         # the user's identity, travel (cross-site WebSocket hijacking, CWE-1385).
-        if _has_cookie(credentials) and not self._allows_origin(connection):
+        if _has_cookie(credentials) and not self._may_use_cookie(connection):
             raise OriginDenied("a cookie came with an origin that is not allowed")
-        principals = [self._verify(credential) for credential in credentials]
+        # A ticket is spent as it is verified: last, when nothing presented beside it is bad.
+        in_turn = sorted(credentials, key=lambda credential: credential.source == "ticket")
+        verified = {one.source: await self._verify(one, connection) for one in in_turn}
+        principals = [verified[credential.source] for credential in credentials]
         if len({principal.identity for principal in principals}) > 1:
             raise DisagreeingCredentials("two sources name two callers")
         # Last of the checks: who is told `token_revoked` has shown that the token was theirs.
@@ -55,8 +66,8 @@ class Authenticator:
         log_authenticated(connection, principals[0], credentials[0].source)
         return principals[0]
 
-    def _allows_origin(self, connection: HTTPConnection) -> bool:
-        """Ask the origin policy about this connection."""
+    def allows_origin(self, connection: HTTPConnection) -> bool:
+        """Ask the origin policy about this connection; without an origin it is no browser's."""
         hosts = connection.headers.getlist("host")
         return self.origins.allows(
             connection.headers.getlist("origin"),
@@ -64,9 +75,32 @@ class Authenticator:
             host=hosts[0] if len(hosts) == 1 else "",
         )
 
-    def _verify(self, credential: Credential) -> Principal:
+    def _may_use_cookie(self, connection: HTTPConnection) -> bool:
+        """Ask about the origin; a request that changes something must have one (CSRF)."""
+        is_safe = connection.scope.get("method", "GET") in SAFE_METHODS
+        return (is_safe or "origin" in connection.headers) and self.allows_origin(connection)
+
+    async def _use_ticket(self, value: str, connection: HTTPConnection) -> Principal:
+        """Spend a ticket at the item and from the origin it was presented at."""
+        if self.tickets is None:
+            raise InvalidTicket("this server makes no tickets")
+        return await self.tickets.use(
+            value,
+            item_id=connection.path_params.get("item_id"),
+            origins=connection.headers.getlist("origin"),
+        )
+
+    def _check_source(self, credential: Credential) -> None:
+        """Refuse a token where only a ticket may stand."""
+        if credential.source == "query" and not self.query_tokens:
+            raise InvalidToken("source", "no token is taken from the query here")
+
+    async def _verify(self, credential: Credential, connection: HTTPConnection) -> Principal:
         """Verify one credential; a refusal says where it was found."""
+        if credential.source == "ticket":
+            return await self._use_ticket(credential.value, connection)
         try:
+            self._check_source(credential)
             return self.verifier.verify(credential.value)
         except InvalidToken as error:
             error.source = credential.source

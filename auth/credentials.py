@@ -4,6 +4,7 @@ In order of precedence:
 
     authorization    Authorization: Bearer <token>
     subprotocol      Sec-WebSocket-Protocol: itemwire.v1.json, itemwire.token.<token>
+    ticket           ?ticket=<ticket>
     query            ?token=<token>
     cookie           Cookie: session=<token>
 
@@ -24,6 +25,7 @@ from auth.errors import DuplicateCredential
 
 SUBPROTOCOL_PREFIX: Final = "itemwire.token."
 QUERY_NAME: Final = "token"
+TICKET_NAME: Final = "ticket"
 
 # RFC 9110 section 11.1: the scheme's name has no case, and ends where token characters do.
 _BEARER: Final = re.compile(r"bearer(?![!#$%&'*+.^_`|~0-9A-Za-z-]) ?", re.IGNORECASE)
@@ -53,6 +55,11 @@ def from_subprotocol(connection: HTTPConnection, _cookie_name: str) -> list[str]
     ]
 
 
+def from_ticket(connection: HTTPConnection, _cookie_name: str) -> list[str]:
+    """Find one-time tickets in the query."""
+    return connection.query_params.getlist(TICKET_NAME)
+
+
 def from_query(connection: HTTPConnection, _cookie_name: str) -> list[str]:
     """Find tokens in the query (RFC 6750 section 2.3), all of them: FastAPI takes the last."""
     return connection.query_params.getlist(QUERY_NAME)
@@ -75,6 +82,7 @@ def from_cookie(connection: HTTPConnection, cookie_name: str) -> list[str]:
 CREDENTIAL_SOURCES: Final[dict[str, Callable[[HTTPConnection, str], list[str]]]] = {
     "authorization": from_authorization,
     "subprotocol": from_subprotocol,
+    "ticket": from_ticket,
     "query": from_query,
     "cookie": from_cookie,
 }

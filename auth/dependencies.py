@@ -11,7 +11,7 @@ An application with rules of its own puts `app.dependency_overrides[authorize_it
 returns, `permitted` still checks the actions the route asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from fastapi import Depends, FastAPI, HTTPException, WebSocketException, status
@@ -20,10 +20,20 @@ from starlette.requests import HTTPConnection
 
 from auth.audit import log_refused
 from auth.authenticator import Authenticator
-from auth.errors import AuthError, Forbidden, ItemInvalid, ScopeMissing
+from auth.cookies import SessionCookie
+from auth.credentials import from_authorization, from_ticket
+from auth.errors import (
+    AuthError,
+    Forbidden,
+    InvalidTicket,
+    ItemInvalid,
+    OriginDenied,
+    ScopeMissing,
+)
 from auth.policies import Policy, TokenRights
 from auth.principal import Grant, Principal
 from auth.scopes import Action, is_item_id
+from auth.tickets import Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +42,19 @@ class AuthState:
 
     authenticator: Authenticator
     policy: Policy
+    cookie: SessionCookie = field(default_factory=SessionCookie)
 
 
-def install_auth(app: FastAPI, authenticator: Authenticator, policy: Policy | None = None) -> None:
+def install_auth(
+    app: FastAPI,
+    authenticator: Authenticator,
+    policy: Policy | None = None,
+    cookie: SessionCookie | None = None,
+) -> None:
     """Make the dependencies of this module work in an application."""
-    app.state.auth = AuthState(authenticator, policy or TokenRights())
+    app.state.auth = AuthState(
+        authenticator, policy or TokenRights(), cookie or SessionCookie(authenticator.cookie_name)
+    )
 
 
 def _state(connection: HTTPConnection) -> AuthState:
@@ -58,7 +76,7 @@ def refusal(connection: HTTPConnection, error: AuthError) -> WebSocketException 
 
 def _told(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:
     if connection.scope["type"] == "websocket":
-        return WebSocketException(status.WS_1008_POLICY_VIOLATION, error.code)
+        return WebSocketException(error.close_code, error.code)
     # RFC 9110 section 15.5.2: a 401 must name the scheme that would be welcome.
     headers = (
         {"WWW-Authenticate": "Bearer"} if error.status == status.HTTP_401_UNAUTHORIZED else None
@@ -92,6 +110,53 @@ async def administrator(connection: HTTPConnection) -> Principal:
 
 
 Administrator = Annotated[Principal, Depends(administrator)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token that was sent as such and holds, and whom it names."""
+
+    token: str = field(repr=False)
+    principal: Principal
+
+
+async def sent_bearer(connection: HTTPConnection) -> Bearer:
+    """Give the token of the Authorization header, or refuse; no other source is looked at.
+
+    A browser adds the old session to the request that begins a new one, perhaps another user's.
+    """
+    state = _state(connection)
+    try:
+        principal = await state.authenticator.authenticate(connection, ["authorization"])
+    except AuthError as error:
+        raise refusal(connection, error) from error
+    (token,) = from_authorization(connection, state.cookie.name)
+    return Bearer(token, principal)
+
+
+async def without_ticket(connection: HTTPConnection) -> None:
+    """Refuse a ticket, unspent, where it is no credential."""
+    if from_ticket(connection, ""):
+        raise refusal(connection, InvalidTicket("a ticket is no credential for this"))
+
+
+async def from_own_page(connection: HTTPConnection) -> None:
+    """Refuse a page of an origin that may not use the cookie, whatever it presents."""
+    if not _state(connection).authenticator.allows_origin(connection):
+        raise refusal(connection, OriginDenied("a foreign page asked about the session cookie"))
+
+
+def tickets_of(connection: HTTPConnection) -> Tickets:
+    """Find what makes this application's tickets; it is installed with the authenticator."""
+    tickets = _state(connection).authenticator.tickets
+    if tickets is None:
+        raise LookupError("the authenticator has no tickets: give it some to have this route")
+    return tickets
+
+
+def session_cookie_of(connection: HTTPConnection) -> SessionCookie:
+    """Find how this application writes its session cookie."""
+    return _state(connection).cookie
 
 
 async def valid_item_id(

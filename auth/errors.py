@@ -7,17 +7,20 @@ AuthError                        what is raised, what the client learns
 │   └── InvalidCredential            credentials_invalid
 │       ├── DuplicateCredential
 │       ├── DisagreeingCredentials
-│       └── InvalidToken             .check names the failed row of tokens.CHECKS
-└── NotAllowed                   403
-    ├── OriginDenied                 origin_denied
-    ├── ItemInvalid                  item_invalid
-    ├── ScopeMissing                 scope_missing
-    └── Forbidden                    forbidden
+│       ├── InvalidToken             .check names the failed row of tokens.CHECKS
+│       └── InvalidTicket            ticket_invalid
+├── NotAllowed                   403
+│   ├── OriginDenied                 origin_denied
+│   ├── ItemInvalid                  item_invalid
+│   ├── ScopeMissing                 scope_missing
+│   └── Forbidden                    forbidden
+└── Unavailable                  503 overloaded, 1013
 
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
 
-Every fault of a credential has the one public code, so that a stranger learns nothing from trying.
-A revoked token has its own: it passed every check, so its bearer is no stranger.
+Every fault of a credential has the one public code, so that a stranger learns nothing from trying;
+so has every fault of a ticket, whose holder must fetch another one, whatever it is. A revoked token
+has its own: it passed every check, so its bearer is no stranger.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ class AuthError(Exception):
 
     code: ClassVar[str] = "forbidden"
     status: ClassVar[int] = 403
+    close_code: ClassVar[int] = 1008  # RFC 6455 section 7.4.1: policy violation
 
 
 class Unauthenticated(AuthError):
@@ -81,6 +85,13 @@ class InvalidToken(InvalidCredential):
         self.check = check
 
 
+class InvalidTicket(InvalidCredential):
+    """Refuse a ticket: unknown, used, expired, or made for another item or origin."""
+
+    code = "ticket_invalid"
+    source = "ticket"
+
+
 class NotAllowed(AuthError):
     """Refuse a known caller."""
 
@@ -107,6 +118,14 @@ class Forbidden(NotAllowed):
     """Refuse because the caller may not do this here."""
 
     code = "forbidden"
+
+
+class Unavailable(AuthError):
+    """Refuse because what must be asked cannot be reached: nobody is let in unasked."""
+
+    code = "overloaded"
+    status = 503
+    close_code = 1013
 
 
 class KeyProblem(ValueError):

@@ -75,6 +75,15 @@ class OriginPolicy:
         return self._self and own == origin and origin.host in self._hosts
 
 
+def normal_origin(text: str) -> str | None:
+    """Write an origin in the one way that all its spellings share; None if it is none."""
+    origin = _parse_origin(text)
+    if origin is None or origin.scheme not in _DEFAULT_PORTS:
+        return None
+    port = "" if origin.port is None else f":{origin.port}"
+    return f"{origin.scheme}://{origin.host}{port}"
+
+
 def _parse_origin(text: str) -> Origin | None:
     """Read an Origin header; a comma, a path or anything that is not ASCII is no origin."""
     match = _ORIGIN.fullmatch(text)

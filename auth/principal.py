@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from auth.scopes import Action, ScopeSet
 
@@ -37,3 +38,10 @@ class Grant:
     def allows(self, action: Action) -> bool:
         """Tell whether the action is granted."""
         return action in self.can
+
+
+def frozen(value: object) -> object:
+    """Give a claim's value with lists and objects that cannot be changed."""
+    if isinstance(value, dict):
+        return MappingProxyType({name: frozen(member) for name, member in value.items()})
+    return tuple(map(frozen, value)) if isinstance(value, list) else value

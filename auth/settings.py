@@ -9,10 +9,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from auth.authenticator import Authenticator
 from auth.checks import MAX_LEEWAY
+from auth.cookies import SessionCookie
 from auth.errors import KeyProblem
 from auth.keys import StaticKeys, keys_from_file, keys_from_secret
 from auth.origins import SELF, OriginPolicy
 from auth.revocation import Revocations
+from auth.tickets import MAX_SECONDS, Tickets, TicketStore
 from auth.tokens import TokenRules, TokenVerifier
 
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
@@ -68,8 +70,24 @@ class AuthSettings(BaseSettings):
         gt=0,
         description="Longest accepted token, in bytes; a longer one is not even decoded.",
     )
+    query_tokens: bool = Field(
+        True,
+        description="Take tokens in the query. Without, a client that can put its credential only "
+        "there needs a one-time ticket.",
+    )
+    ticket_seconds: int = Field(
+        30, ge=1, le=MAX_SECONDS, description="How long a one-time ticket is good, in seconds."
+    )
     cookie_name: str = Field(
-        "session", pattern=r"^[A-Za-z0-9_-]+$", description="The cookie that may hold a token."
+        "session",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="The cookie that may hold a token. `__Host-session` keeps other hosts of the "
+        "same site from setting it.",
+    )
+    cookie_secure: bool = Field(
+        True,
+        description="Have browsers send the cookie over https only; a cookie whose name starts "
+        "with `__Host-` or `__Secure-` always is. `itemwire dev` turns this off.",
     )
     allowed_origins: CommaSeparated = Field(
         (SELF,),
@@ -104,8 +122,18 @@ def verification_keys(settings: AuthSettings) -> StaticKeys:
     )
 
 
-def build_authenticator(settings: AuthSettings) -> Authenticator:
-    """Put the parts together as configured; a bad key or origin is refused here, at start-up."""
+def session_cookie(settings: AuthSettings) -> SessionCookie:
+    """Write the session cookie as configured."""
+    return SessionCookie(settings.cookie_name, is_secure=settings.cookie_secure)
+
+
+def build_authenticator(
+    settings: AuthSettings, ticket_store: TicketStore | None = None
+) -> Authenticator:
+    """Put the parts together as configured; a bad key or origin is refused here, at start-up.
+
+    Without a store there are no tickets.
+    """
     rules = TokenRules(
         issuer=settings.issuer,
         audience=settings.audience,
@@ -120,4 +148,8 @@ def build_authenticator(settings: AuthSettings) -> Authenticator:
         cookie_name=settings.cookie_name,
         # Both clocks may be off: the issuer's when it dates a token, ours when it expires.
         revocations=Revocations(longest_life=settings.max_token_lifetime + 2 * settings.leeway),
+        tickets=None
+        if ticket_store is None
+        else Tickets(ticket_store, seconds=settings.ticket_seconds, leeway=settings.leeway),
+        query_tokens=settings.query_tokens,
     )

@@ -16,7 +16,7 @@ from typing import Final
 from auth.checks import CHECKS, KeySource, Reading, TokenRules
 from auth.errors import InvalidToken
 from auth.keys import VerificationKey
-from auth.principal import Principal
+from auth.principal import Principal, frozen
 
 __all__ = ["CHECKS", "CheckResult", "TokenRules", "TokenVerifier"]
 
@@ -156,11 +156,4 @@ class _VerifiedTokens:
 
 def _shareable(claims: dict[str, object]) -> Mapping[str, object]:
     """Give claims that cannot be changed, for all who present one token have the same ones."""
-    return MappingProxyType({_NAMES.get(name, name): _frozen(it) for name, it in claims.items()})
-
-
-def _frozen(value: object) -> object:
-    """Give a claim's value with lists and objects that cannot be changed."""
-    if isinstance(value, dict):
-        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    return MappingProxyType({_NAMES.get(name, name): frozen(it) for name, it in claims.items()})

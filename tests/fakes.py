@@ -177,6 +177,14 @@ class LateEngine(Engine):
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._ask("post", lambda done: self.inner.post(notice, until, done), answer)
 
+    @override
+    def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
+        self._ask("put", lambda done: self.inner.put(key, value, seconds, done), answer)
+
+    @override
+    def take(self, key: str, answer: Answer[bytes | None]) -> None:
+        self._ask("take", lambda done: self.inner.take(key, done), answer)
+
     def _ask(self, name: str, call: Callable[[Answer[T]], None], answer: Answer[T]) -> None:
         def arrive() -> None:
             if name in self.broken:

@@ -16,6 +16,7 @@ PROMISED = {
     "credentials_invalid": (1008, "token"),
     "token_expired": (1008, "token"),
     "token_revoked": (1008, "token"),
+    "ticket_invalid": (1008, "token"),
     "origin_denied": (1008, "never"),
     "forbidden": (1008, "never"),
     "scope_missing": (1008, "never"),
@@ -76,7 +77,7 @@ def test_has_a_row_for_every_auth_error(error: type[AuthError]) -> None:
     """Auth knows nothing of this table, so nothing but this test keeps them together."""
     row = CLOSE_REASONS[error.code]
 
-    assert (row.code, row.status) == (1008, error.status)
+    assert (row.code, row.status) == (error.close_code, error.status)
 
 
 def test_maps_statuses_to_rows_that_are_in_it() -> None:

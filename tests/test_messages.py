@@ -52,5 +52,5 @@ def test_gives_each_event_a_type_of_its_own() -> None:
     types = [event.__struct_config__.tag for event in Event.__subclasses__()]
 
     assert sorted(map(str, types)) == sorted(
-        ["message", "welcome", "joined", "left", "reply", "error", "pong", "closing"]
+        ["message", "welcome", "joined", "left", "reply", "error", "pong", "expiring", "closing"]
     )

@@ -244,6 +244,7 @@ class Node:
         half = math.ceil((now + expires_at) / 2)
         when = max(expires_at - self._lifetime.warning, half)
         return when if when < expires_at else None
+
     def _end_all(self, connections: Sequence[Connection], reason: CloseReason) -> int:
         """End connections together, and tell how many they were."""
         # Each would be told of those who end before it, though nothing more may reach it.

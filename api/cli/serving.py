@@ -38,7 +38,12 @@ def serve(host: str | None, port: int | None) -> None:
 def dev(host: str | None, port: int | None, *, as_json: bool) -> None:
     """Serve at once, with a secret of its own and ready-made tokens. Not for production."""
     secret = new_secret()
-    settings = load_settings(**_given(host=host, port=port), secret=secret, keys_file=None)
+    settings = load_settings(
+        **_given(host=host, port=port),
+        secret=secret,
+        keys_file=None,
+        cookie_secure=False,  # there is no https here
+    )
     tokens = make_tokens(settings, signing_key_from_secret(secret))
 
     def announce(url: str) -> None:

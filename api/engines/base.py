@@ -111,6 +111,20 @@ class Engine(Protocol):
         """
         ...
 
+    def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
+        """Keep a value under a key for so many seconds, in place of what was there.
+
+        Every node can take it once this is answered. Keys have nothing to do with channels.
+        """
+        ...
+
+    def take(self, key: str, answer: Answer[bytes | None]) -> None:
+        """Answer the value of a key and forget it, as one step; None where there is none.
+
+        Of many who ask at once, on whatever nodes, one gets it.
+        """
+        ...
+
 
 KEY_SECONDS = 300.0
 """How long an idempotency key is remembered at least."""

@@ -26,6 +26,9 @@ from api.messages import Draft, Position, Publication, payload_size
 MAX_KEYS: Final = 10_000  # a channel; a flood of fresh keys must not fill the memory
 MAX_NOTICES: Final = 100_000
 
+MAX_VALUES_BYTES: Final = 64 * 1_048_576  # of all values that were put, with what each costs beside
+VALUE_BYTES: Final = 600  # the key, its places in two collections, the objects in between
+
 
 def open_engine(_url: str, bounds: Bounds) -> "MemoryEngine":
     """Make an engine; the URL has nothing to say beyond its scheme."""
@@ -54,6 +57,7 @@ class MemoryEngine(Engine):
         self._notices: list[tuple[float, bytes]] = []  # a heap: the first to end comes first
         self._heard: dict[str, _Stream] = {}
         self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
+        self._values = _Values()
 
     @override
     async def start(self, deliver: Deliver, heed: Heed = unheeded) -> None:
@@ -119,6 +123,17 @@ class MemoryEngine(Engine):
     def _forget_ended_notices(self) -> None:
         while self._notices and self._notices[0][0] <= self._unix_clock():
             heapq.heappop(self._notices)
+
+    @override
+    def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
+        if self._values.put(key, value, seconds, self._clock()):
+            answer(None)
+        else:
+            answer(EngineError("more values are kept than the memory has room for"))
+
+    @override
+    def take(self, key: str, answer: Answer[bytes | None]) -> None:
+        answer(self._values.take(key, self._clock()))
 
     def _unheard_or_new(self, channel: str) -> "_Stream":
         return self._unheard.pop(channel) if channel in self._unheard else _Stream()
@@ -191,6 +206,46 @@ class _Stream:
         else:
             found = found[: span.limit]
         return History(Position(self.epoch, self._offset), found, len(found) == asked)
+
+
+class _Values:
+    """Values that wait to be taken, each until its time is up."""
+
+    __slots__ = ("_bytes", "_ends", "_kept")
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._kept: dict[str, tuple[float, bytes]] = {}
+        self._ends: list[tuple[float, str]] = []  # a heap; what was taken stays until its time
+
+    def put(self, key: str, value: bytes, seconds: float, now: float) -> bool:
+        """Keep a value; False if there is no room."""
+        self._forget_until(now)
+        if self._bytes + len(value) + VALUE_BYTES > MAX_VALUES_BYTES:
+            return False
+        until = now + seconds
+        self._discard(key)
+        self._kept[key] = until, value
+        self._bytes += len(value) + VALUE_BYTES
+        heapq.heappush(self._ends, (until, key))
+        return True
+
+    def take(self, key: str, now: float) -> bytes | None:
+        """Give a value and forget it."""
+        self._forget_until(now)
+        return self._discard(key)
+
+    def _discard(self, key: str) -> bytes | None:
+        _, value = self._kept.pop(key, (0.0, None))
+        self._bytes -= len(value or b"")
+        return value
+
+    def _forget_until(self, now: float) -> None:
+        while self._ends and self._ends[0][0] <= now:
+            until, key = heapq.heappop(self._ends)
+            self._bytes -= VALUE_BYTES
+            if key in self._kept and self._kept[key][0] == until:
+                self._discard(key)
 
 
 def _nowhere(_channel: str, _publication: Publication) -> None:

@@ -16,11 +16,13 @@ def handshake(
     subprotocols: Iterable[str] = (),
     item_id: str = "42",
     scheme: str = "ws",
+    method: str | None = None,
 ) -> HTTPConnection:
-    """Give a WebSocket handshake; header names may repeat, as on the wire."""
+    """Give a WebSocket handshake, or with a method a request; header names may repeat."""
     return HTTPConnection(
         {
-            "type": "websocket",
+            "type": "http" if method else "websocket",
+            **({"method": method} if method else {}),
             "scheme": scheme,
             "path": f"/items/{item_id}/ws",
             "path_params": {"item_id": item_id},

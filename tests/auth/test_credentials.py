@@ -83,6 +83,32 @@ def test_reads_the_query(query: str, values: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        pytest.param("ticket=abc", ["abc"], id="plain"),
+        pytest.param("ticket=", [""], id="empty"),
+        pytest.param("ticket=a+b", ["a b"], id="plus"),
+        pytest.param("tickets=a", [], id="longer-name"),
+        pytest.param("Ticket=a", [], id="other-case"),
+    ],
+)
+def test_reads_a_ticket_of_the_query(query: str, values: list[str]) -> None:
+    """As it is, like a token: nothing is repaired (REQUIREMENTS 25)."""
+    found = find_credentials(handshake(query), "session")
+
+    assert [(one.value, one.source) for one in found] == [(value, "ticket") for value in values]
+
+
+def test_looks_at_no_other_source_than_it_is_told_to() -> None:
+    """A route may take one kind of credential only; two of another kind do not concern it."""
+    connection = handshake("token=a&token=b&ticket=c", [(AUTH, "Bearer d")])
+
+    assert find_credentials(connection, "session", ["authorization"]) == (
+        Credential("d", "authorization"),
+    )
+
+
+@pytest.mark.parametrize(
     ("cookie", "values"),
     [
         pytest.param("session=a.b.c", ["a.b.c"], id="plain"),
@@ -124,6 +150,8 @@ def test_reads_a_cookie_of_another_configured_name() -> None:
         pytest.param("query", "token=a&token=a", [], [], id="query-the-same"),
         pytest.param("query", "token=&token=a", [], [], id="query-empty-first"),
         pytest.param("query", "token=a&%74oken=b", [], [], id="query-encoded-name"),
+        pytest.param("ticket", "ticket=a&ticket=b", [], [], id="ticket"),
+        pytest.param("ticket", "ticket=a&%74icket=a", [], [], id="ticket-the-same"),
         pytest.param("cookie", "", [("Cookie", "session=a; session=b")], [], id="cookie"),
         pytest.param("cookie", "", [("Cookie", "session=a; session=")], [], id="cookie-and-empty"),
         pytest.param(
@@ -144,7 +172,7 @@ def test_refuses_two_credentials_in_one_source(
 def test_finds_all_sources_in_their_precedence() -> None:
     """The order is fixed and documented, whatever the order on the wire (REQUIREMENTS 24)."""
     connection = handshake(
-        "token=q",
+        "token=q&ticket=t",
         [("Cookie", "session=c"), (AUTH, "Bearer a"), (AUTH, "Basic x")],
         subprotocols=["itemwire.token.s"],
     )
@@ -152,7 +180,7 @@ def test_finds_all_sources_in_their_precedence() -> None:
     found = find_credentials(connection, "session")
 
     assert [credential.source for credential in found] == list(CREDENTIAL_SOURCES)
-    assert [credential.value for credential in found] == ["a", "s", "q", "c"]
+    assert [credential.value for credential in found] == ["a", "s", "t", "q", "c"]
 
 
 def test_finds_nothing_where_there_is_nothing() -> None:

@@ -16,6 +16,8 @@ from auth.errors import AuthError
         pytest.param(errors.DisagreeingCredentials("m"), "credentials_invalid", 401, id="disagree"),
         pytest.param(errors.InvalidToken("expiry", "m"), "credentials_invalid", 401, id="token"),
         pytest.param(errors.RevokedToken("m", "query"), "token_revoked", 401, id="revoked"),
+        pytest.param(errors.InvalidTicket("m"), "ticket_invalid", 401, id="ticket"),
+        pytest.param(errors.Unavailable("m"), "overloaded", 503, id="unavailable"),
         pytest.param(errors.OriginDenied("m"), "origin_denied", 403, id="origin"),
         pytest.param(errors.ScopeMissing("m"), "scope_missing", 403, id="scope"),
         pytest.param(errors.Forbidden("m"), "forbidden", 403, id="forbidden"),

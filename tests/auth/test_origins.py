@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auth.origins import SELF, OriginPolicy
+from auth.origins import SELF, OriginPolicy, normal_origin
 
 APP = "https://app.example.com"
 
@@ -177,3 +177,25 @@ def test_refuses_to_start_with_a_bad_host(entry: str) -> None:
     """A host is a name without scheme and port: anything else would never match."""
     with pytest.raises(ValueError, match=r"allowed host .* is none: write"):
         OriginPolicy([SELF], [entry])
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        pytest.param("https://app.example.com", "https://app.example.com", id="normal"),
+        pytest.param("HTTPS://App.Example.com", "https://app.example.com", id="capitals"),
+        pytest.param("https://app.example.com:443", "https://app.example.com", id="own-port"),
+        pytest.param("http://[::0001]:8000", "http://[::1]:8000", id="ipv6"),
+        pytest.param("http://localhost:80", "http://localhost", id="http"),
+        pytest.param("https://app.example.com/", None, id="path"),
+        pytest.param("https://*.example.com", None, id="wildcard"),
+        pytest.param("https://bücher.example", None, id="not-as-browsers-send-it"),
+        pytest.param("ws://app.example.com", None, id="no-page"),
+        pytest.param("chrome-extension://abc", None, id="extension"),
+        pytest.param("null", None, id="null"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_writes_an_origin_in_one_way(text: str, normal: str | None) -> None:
+    """Two spellings of one origin compare equal, and what is none equals nothing."""
+    assert normal_origin(text) == normal

@@ -55,6 +55,8 @@ def test_has_safe_defaults() -> None:
     assert settings.leeway == 0
     assert settings.max_token_lifetime == 30 * 24 * 3600
     assert settings.max_token_length == 8192
+    assert settings.ticket_seconds == 30
+    assert settings.cookie_secure
     assert all(field.description for field in AuthSettings.model_fields.values())
 
 
@@ -70,6 +72,8 @@ def test_has_safe_defaults() -> None:
         pytest.param("cookie_name", "a b", id="cookie-name-with-space"),
         pytest.param("cookie_name", "a\n", id="cookie-name-with-line-break"),
         pytest.param("cookie_name", "", id="empty-cookie-name"),
+        pytest.param("ticket_seconds", "0", id="no-ticket-life"),
+        pytest.param("ticket_seconds", "61", id="long-ticket-life"),
     ],
 )
 def test_refuses_a_value(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,16 @@ def test_dev_serves_the_console_and_is_ready(dev: Started) -> None:
     assert httpx.get(f"{dev.url}/health/ready").json() == {"status": "ready"}
 
 
+def test_dev_sets_a_session_cookie_that_works_without_https(dev: Started) -> None:
+    """Safari takes no Secure cookie from http://localhost; `serve` sets no other."""
+    response = httpx.post(
+        f"{dev.url}/auth/session", headers={"Authorization": f"Bearer {dev.reader}"}
+    )
+
+    assert "HttpOnly" in response.headers["set-cookie"]
+    assert "Secure" not in response.headers["set-cookie"]
+
+
 def test_dev_makes_its_own_secret_whatever_is_set(tmp_path: Path) -> None:
     """Development tokens must never be good for production."""
     with started("dev", "--port", "0", "--json", ITEMWIRE_KEYS_FILE=str(tmp_path / "none")) as dev:

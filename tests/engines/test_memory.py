@@ -23,7 +23,7 @@ class Engine(MemoryEngine):
         self.clock = Clock()
         super().__init__(Bounds(messages, size, seconds), clock=self.clock, unix_clock=self.clock)
 
-    def put(self, data: Payload = "hello", key: str | None = None, at: str = CHANNEL) -> Position:
+    def add(self, data: Payload = "hello", key: str | None = None, at: str = CHANNEL) -> Position:
         """Publish."""
         answers: list[Position | EngineError] = []
         self.publish(at, draft(data, key), answers.append)
@@ -54,7 +54,7 @@ def test_keeps_the_newest_of_so_many_messages() -> None:
     """The oldest go first."""
     engine = Engine(messages=3)
     for _ in range(5):
-        engine.put()
+        engine.add()
 
     assert engine.offsets() == [3, 4, 5]
 
@@ -72,7 +72,7 @@ def test_keeps_the_newest_of_so_many_bytes(data: Payload) -> None:
     """Bytes are bytes as they are stored: characters would let emoji take four times as much."""
     engine = Engine(size=100)
     for _ in range(5):
-        engine.put(data)
+        engine.add(data)
 
     assert engine.offsets() == [4, 5]
 
@@ -80,8 +80,8 @@ def test_keeps_the_newest_of_so_many_bytes(data: Payload) -> None:
 def test_keeps_nothing_that_is_larger_than_all_its_room() -> None:
     """The message is delivered and counted all the same."""
     engine = Engine(size=100)
-    engine.put("small")
-    position = engine.put("x" * 101)
+    engine.add("small")
+    position = engine.add("x" * 101)
 
     assert position.offset == 2
     assert engine.offsets() == []
@@ -94,9 +94,9 @@ def test_keeps_messages_for_so_many_seconds(heard: bool) -> None:
     engine = Engine(seconds=60)
     if heard:
         engine.hear()
-    engine.put()
+    engine.add()
     engine.clock.now = NOW + 59
-    engine.put()
+    engine.add()
     engine.clock.now = NOW + 61
 
     assert engine.offsets() == [2]
@@ -122,7 +122,7 @@ def test_reads_what_a_naive_model_reads(
     stored: list[tuple[float, int]] = []
     for length, pause in published:
         engine.clock.now += pause
-        engine.put("x" * length)
+        engine.add("x" * length)
         stored.append((engine.clock.now, length))
     history = engine.get(span)
 
@@ -159,11 +159,11 @@ def test_remembers_a_key_for_five_minutes_and_then_no_longer() -> None:
     """Within that time a retry makes no second message; without an end it would be a leak."""
     engine = Engine()
     engine.hear()
-    first = engine.put(key="k")
+    first = engine.add(key="k")
     engine.clock.now = NOW + KEY_SECONDS - 0.1
-    within = engine.put(key="k")
+    within = engine.add(key="k")
     engine.clock.now = NOW + KEY_SECONDS + 0.1
-    after = engine.put(key="k")
+    after = engine.add(key="k")
 
     assert (within, after.offset) == (first, 2)
 
@@ -171,11 +171,11 @@ def test_remembers_a_key_for_five_minutes_and_then_no_longer() -> None:
 def test_remembers_a_key_longer_than_its_message() -> None:
     """The answer is the first one though history has let go of what it speaks of."""
     engine = Engine(messages=0, seconds=1)
-    first = engine.put(key="k")
+    first = engine.add(key="k")
     engine.clock.now = NOW + 200
-    engine.put(at="item:other")
+    engine.add(at="item:other")
 
-    assert engine.put(key="k") == first
+    assert engine.add(key="k") == first
 
 
 def test_bounds_the_keys_it_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,19 +183,19 @@ def test_bounds_the_keys_it_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MAX_KEYS", 10)
     engine = Engine()
     for number in range(25):
-        engine.put(key=str(number))
+        engine.add(key=str(number))
 
-    assert [engine.put(key=str(number)).offset for number in range(15, 25)] == list(range(16, 26))
-    assert engine.put(key="14").offset == 26
+    assert [engine.add(key=str(number)).offset for number in range(15, 25)] == list(range(16, 26))
+    assert engine.add(key="14").offset == 26
 
 
 def test_forgets_a_channel_that_is_idle_and_begins_anew() -> None:
     """The new epoch says that the count is another one (requirement 101)."""
     engine = Engine()
-    before = engine.put()
+    before = engine.add()
     engine.clock.now = NOW + 301
-    engine.put(at="item:other")
-    after = engine.put()
+    engine.add(at="item:other")
+    after = engine.add()
 
     assert after.offset == 1
     assert after.epoch != before.epoch
@@ -204,44 +204,44 @@ def test_forgets_a_channel_that_is_idle_and_begins_anew() -> None:
 def test_does_not_forget_a_channel_before_its_time() -> None:
     """The twin: a client that comes back soon resumes."""
     engine = Engine()
-    before = engine.put()
+    before = engine.add()
     engine.clock.now = NOW + 299
-    engine.put(at="item:other")
+    engine.add(at="item:other")
 
-    assert engine.put() == Position(before.epoch, 2)
+    assert engine.add() == Position(before.epoch, 2)
 
 
 def test_never_forgets_a_channel_that_somebody_hears() -> None:
     """A quiet channel is still a channel: its count must not begin anew under its subscribers."""
     engine = Engine()
     engine.hear()
-    before = engine.put()
+    before = engine.add()
     for hours in range(1, 24):
         engine.clock.now = NOW + hours * 3600
-        engine.put(at=f"item:{hours}")
+        engine.add(at=f"item:{hours}")
 
-    assert engine.put() == Position(before.epoch, 2)
+    assert engine.add() == Position(before.epoch, 2)
 
 
 def test_counts_idleness_from_the_last_who_heard() -> None:
     """Who loses the connection after a quiet hour has the same time to come back as any other."""
     engine = Engine()
     engine.hear()
-    before = engine.put()
+    before = engine.add()
     engine.clock.now = NOW + 3600
     engine.unsubscribe(CHANNEL)
     engine.clock.now = NOW + 3600 + 299
-    engine.put(at="item:other")
+    engine.add(at="item:other")
 
-    assert engine.put().epoch == before.epoch
+    assert engine.add().epoch == before.epoch
 
 
 def test_keeps_idle_channels_as_long_as_its_history_when_that_is_longer() -> None:
     """What the bounds say is remembered is remembered."""
     engine = Engine(seconds=3600)
-    engine.put()
+    engine.add()
     engine.clock.now = NOW + 3599
-    engine.put(at="item:other")
+    engine.add(at="item:other")
 
     assert engine.offsets() == [1]
 
@@ -250,7 +250,7 @@ def test_holds_no_more_channels_than_were_used_of_late() -> None:
     """Whoever may name items must not be able to fill the memory with their names."""
     engine = Engine()
     for number in range(1000):
-        engine.put(at=f"item:{number}")
+        engine.add(at=f"item:{number}")
         engine.clock.now += 10
 
     assert len(engine._unheard) <= 31
@@ -261,7 +261,7 @@ def test_leaves_a_channel_that_it_never_heard_without_complaint() -> None:
     engine = Engine()
     engine.unsubscribe(CHANNEL)
 
-    assert engine.put().offset == 1
+    assert engine.add().offset == 1
 
 
 def test_delivers_before_it_answers_and_only_between_start_and_stop() -> None:
@@ -273,11 +273,11 @@ def test_delivers_before_it_answers_and_only_between_start_and_stop() -> None:
         seen.append(news.offset)
 
     engine.hear()
-    engine.put()
+    engine.add()
     complete(engine.start(deliver))
     engine.publish(CHANNEL, draft(), lambda _: seen.append("answer"))
     complete(engine.stop())
-    engine.put()
+    engine.add()
 
     assert seen == [2, "answer"]
     assert engine.offsets() == [1, 2, 3]
@@ -285,9 +285,9 @@ def test_delivers_before_it_answers_and_only_between_start_and_stop() -> None:
 
 def test_names_its_epochs_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restart must never look like the life before it."""
-    assert Engine().put().epoch != Engine().put().epoch
+    assert Engine().add().epoch != Engine().add().epoch
     monkeypatch.setattr(secrets, "token_urlsafe", lambda _: "epoch")
-    assert Engine().put().epoch == "epoch"
+    assert Engine().add().epoch == "epoch"
 
 
 def test_keeps_a_notice_until_its_time_and_no_longer() -> None:
@@ -313,3 +313,67 @@ def test_refuses_a_notice_that_it_has_no_room_for(monkeypatch: pytest.MonkeyPatc
         engine.post(b"", until, answers.append)
 
     assert [answer is None for answer in answers] == [True, True, False, True]
+
+
+def keep(engine: Engine, key: str, value: bytes = b"v", seconds: float = 30) -> bool:
+    """Put a value, and tell whether it was kept."""
+    answers: list[EngineError | None] = []
+    engine.put(key, value, seconds, answers.append)
+    (answer,) = answers
+    return answer is None
+
+
+def taken(engine: Engine, key: str) -> bytes | None:
+    """Take a value."""
+    answers: list[bytes | EngineError | None] = []
+    engine.take(key, answers.append)
+    (answer,) = answers
+    assert not isinstance(answer, EngineError)
+    return answer
+
+
+def test_keeps_a_value_for_so_many_seconds() -> None:
+    """Whichever was put first: each has its own time."""
+    engine = Engine()
+    for key, seconds in (("long", 60), ("short", 10), ("middle", 30), ("late", 30)):
+        keep(engine, key, seconds=seconds)
+    engine.clock.now = NOW + 9.9
+    short = taken(engine, "short")
+    engine.clock.now = NOW + 30
+    rest = [taken(engine, key) for key in ("middle", "late", "long")]
+
+    assert (short, rest) == (b"v", [None, None, b"v"])
+
+
+def test_a_value_that_was_replaced_lives_by_its_new_time() -> None:
+    """The end of the old one is not the end of the new one."""
+    engine = Engine()
+    keep(engine, "k", b"old", seconds=10)
+    keep(engine, "k", b"new", seconds=60)
+    engine.clock.now = NOW + 30
+
+    assert taken(engine, "k") == b"new"
+
+
+def test_bounds_the_values_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood is refused, not stored in place of what is waiting; time makes room again."""
+    monkeypatch.setattr(memory, "MAX_VALUES_BYTES", 10 * (memory.VALUE_BYTES + 10))
+    engine = Engine()
+    kept = [keep(engine, str(number), b"x" * 10) for number in range(12)]
+    engine.clock.now = NOW + 30
+
+    assert kept == [True] * 10 + [False] * 2
+    assert [keep(engine, str(number), b"x" * 10) for number in range(11)] == [True] * 10 + [False]
+
+
+def test_forgets_values_altogether() -> None:
+    """Taken, replaced or out of time: nothing of them stays."""
+    engine = Engine()
+    for number in range(1000):
+        keep(engine, str(number % 700), b"x" * number, seconds=number % 7 + 1)
+        taken(engine, str(number // 2))
+    engine.clock.now = NOW + 8
+    taken(engine, "any")
+
+    values = engine._values
+    assert (values._bytes, len(values._kept), len(values._ends)) == (0, 0, 0)

@@ -40,6 +40,7 @@ WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "query_name_escaped": ("/items/42/ws?tok%65n={}", {}),
     "query_value_escaped": ("/items/42/ws?token=%20{}", {}),
     "query_twice": ("/items/42/ws?token={}&token={}", {}),
+    "ticket": ("/items/42/ws?ticket={}", {}),
     "query_of_another_name": ("/items/42/ws?password={}&session={}", {}),
     "query_with_bad_replay": ("/items/42/ws?token={}&replay=x", {}),
     "query_of_a_bad_item": ("/items/a%20b/ws?token={}", {}),
@@ -200,4 +201,12 @@ def _drive_over_http(server: LiveServer) -> list[str]:
                 head = line.replace("{}", credential).replace("|", "\r\n") + "\r\n\r\n"
                 client.sendall(head.encode())
                 client.recv(1 << 16)
-    return [value]
+    bearer = {"Authorization": f"Bearer {value}"}
+    httpx.post(f"{server.url}/auth/session", headers=bearer).raise_for_status()
+    tickets = [
+        httpx.post(f"{server.url}/auth/tickets", headers=bearer).json()["ticket"] for _ in range(3)
+    ]
+    for ticket in tickets[1:]:
+        for _ in range(2):
+            _knock(server, "/items/42/ws?ticket={}", {}, ticket)
+    return [value, *(f"ticket.{ticket}" for ticket in tickets)]

@@ -1,0 +1,53 @@
+"""Keeps tickets in the engine, so that every node takes them and only one of them does."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from typing_extensions import override
+
+from api.engines.base import Answer, Engine, EngineError
+from auth.errors import Unavailable
+from auth.tickets import TicketStore
+
+T = TypeVar("T")
+
+ENGINE_SECONDS: Final = 2.0  # an engine that is away must not hold up those who knock
+
+
+class EngineTickets(TicketStore):
+    """Waits for the engine's answers, not for long; with none, nobody is let in."""
+
+    def __init__(self, engine: Engine, seconds: float = ENGINE_SECONDS) -> None:
+        self._engine = engine
+        self._seconds = seconds
+
+    @override
+    async def put(self, key: str, value: bytes, seconds: float) -> None:
+        def ask(answer: Answer[None]) -> None:
+            self._engine.put(key, value, seconds, answer)
+
+        await self._answer_of(ask)
+
+    @override
+    async def take(self, key: str) -> bytes | None:
+        def ask(answer: Answer[bytes | None]) -> None:
+            self._engine.take(key, answer)
+
+        return await self._answer_of(ask)
+
+    async def _answer_of(self, ask: Callable[[Answer[T]], None]) -> T:
+        answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
+
+        def answer(result: T | EngineError) -> None:
+            if not answered.done():  # else it comes too late, or who asked has gone
+                answered.set_result(result)
+
+        ask(answer)
+        try:
+            result = await asyncio.wait_for(answered, self._seconds)
+        except TimeoutError as error:
+            raise Unavailable(f"the engine gave no answer in {self._seconds} s") from error
+        if isinstance(result, EngineError):
+            raise Unavailable(f"the engine cannot keep tickets: {result}") from result
+        return result
