@@ -31,10 +31,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ping_interval=settings.ping_interval,
     )
     node = Node(open_engine(settings.engine_url, bounds), limits, leeway=settings.leeway)
+    authenticator = build_authenticator(settings)
     # The stock documentation pages load their scripts from elsewhere.
-    app = FastAPI(title="Itemwire", lifespan=lifespan_of(node), docs_url=None, redoc_url=None)
+    lifespan = lifespan_of(node, authenticator.running)
+    app = FastAPI(title="Itemwire", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.node = node
-    install_auth(app, build_authenticator(settings))
+    install_auth(app, authenticator)
     install_rejections(app, settings.refusal)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)

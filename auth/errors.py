@@ -7,6 +7,7 @@ AuthError                        what is raised, what the client learns
 │       ├── DuplicateCredential
 │       ├── DisagreeingCredentials
 │       └── InvalidToken             .check names the failed row of tokens.CHECKS
+│           └── UnknownKey               .kid names a key that is not here (yet)
 └── NotAllowed                   403
     ├── OriginDenied                 origin_denied
     ├── ItemInvalid                  item_invalid
@@ -67,6 +68,14 @@ class InvalidToken(InvalidCredential):
     def __init__(self, check: str, message: str) -> None:
         super().__init__(message)
         self.check = check
+
+
+class UnknownKey(InvalidToken):
+    """Refuse a token whose key is not here; where keys are fetched it may be there."""
+
+    def __init__(self, check: str, message: str, kid: str | None) -> None:
+        super().__init__(check, message)
+        self.kid = kid
 
 
 class NotAllowed(AuthError):
