@@ -1,4 +1,4 @@
-"""What runs beside the sockets from start to stop: the engine, and one tick a second."""
+"""What runs beside the sockets from start to stop: engine, keys, one tick a second."""
 
 import asyncio
 import contextlib
@@ -17,16 +17,21 @@ logger = logging.getLogger("itemwire.channels")
 TICK_SECONDS: Final = 1.0
 
 
+Running = Callable[[], AbstractAsyncContextManager[None]]
+
+
 def lifespan_of(
-    node: Node, reauthorizer: Reauthorizer | None = None
+    node: Node,
+    reauthorizer: Reauthorizer | None = None,
+    keys: Running = contextlib.nullcontext,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make the ASGI lifespan that runs a node."""
+    """Make the ASGI lifespan that runs a node, and keeps the keys of tokens fresh."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await node.start()
         try:
-            async with _ticking(node):
+            async with keys(), _ticking(node):
                 yield
         finally:
             if reauthorizer is not None:

@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         revocations=authenticator.revocations,
     )
     reauthorizer = Reauthorizer()
-    lifespan = lifespan_of(node, reauthorizer)
+    lifespan = lifespan_of(node, reauthorizer, authenticator.running)
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(title="Itemwire", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.node = node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,11 +19,12 @@ from auth.errors import (
     OriginDenied,
     RevokedToken,
 )
+from auth.jwks import JWKSKeys, fetch_all, kept_fresh
 from auth.origins import OriginPolicy
 from auth.principal import Principal
 from auth.revocation import Revocations
 from auth.tickets import Tickets
-from auth.tokens import TokenVerifier
+from auth.tokens import Verifier
 
 # RFC 9110 section 9.2.1. A browser may leave Origin out of these; a handshake is a GET with one.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,12 +34,21 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 class Authenticator:
     """Find out who is calling."""
 
-    verifier: TokenVerifier
+    verifier: Verifier
     origins: OriginPolicy
     cookie_name: str = "session"
     revocations: Revocations = field(default_factory=Revocations)
     tickets: Tickets | None = None
     query_tokens: bool = True
+    fetched_keys: tuple[JWKSKeys, ...] = ()
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Keep the fetched keys fresh while a server runs: for its lifespan."""
+        return kept_fresh(self.fetched_keys)
+
+    async def fetch_keys(self) -> None:
+        """Fetch the keys that are published elsewhere, for whoever runs no server."""
+        await fetch_all(self.fetched_keys)
 
     async def authenticate(
         self, connection: HTTPConnection, sources: Collection[str] = CREDENTIAL_SOURCES
@@ -101,7 +112,7 @@ class Authenticator:
             return await self._use_ticket(credential.value, connection)
         try:
             self._check_source(credential)
-            return self.verifier.verify(credential.value)
+            return await self.verifier.verify_or_fetch(credential.value)
         except InvalidToken as error:
             error.source = credential.source
             raise

@@ -38,6 +38,10 @@ class KeySource(Protocol):
         """Find the key with exactly this `kid`, or none."""
         ...
 
+    async def refresh_for(self, _kid: str | None, /) -> bool:
+        """Look anew for a key that was not found; tell whether it is worth asking `find` again."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
@@ -68,7 +72,7 @@ class Reading:
     keys: KeySource
     parts: tuple[str, ...] = field(init=False, repr=False)
     header: dict[str, object] = field(init=False)
-    kid: str | None = field(init=False)
+    kid: str | None = field(init=False, default=None)
     key: VerificationKey = field(init=False)
     claims: dict[str, object] = field(init=False)
     subject: str = field(init=False)

@@ -8,6 +8,7 @@ AuthError                        what is raised, what the client learns
 │       ├── DuplicateCredential
 │       ├── DisagreeingCredentials
 │       ├── InvalidToken             .check names the failed row of tokens.CHECKS
+│       │   └── UnknownKey               .kid names a key that is not here (yet)
 │       └── InvalidTicket            ticket_invalid
 ├── NotAllowed                   403
 │   ├── OriginDenied                 origin_denied
@@ -90,6 +91,14 @@ class InvalidTicket(InvalidCredential):
 
     code = "ticket_invalid"
     source = "ticket"
+
+
+class UnknownKey(InvalidToken):
+    """Refuse a token whose key is not here; where keys are fetched it may be there."""
+
+    def __init__(self, check: str, message: str, kid: str | None) -> None:
+        super().__init__(check, message)
+        self.kid = kid
 
 
 class NotAllowed(AuthError):

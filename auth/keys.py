@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -92,24 +92,66 @@ class StaticKeys:
         # tokens be tried against the new one, and a guess stand for an answer.
         return self._only if kid is None else self._by_kid.get(kid)
 
+    async def refresh_for(self, _kid: str | None, /) -> bool:
+        """Tell that there is nowhere else to look for a key."""
+        return False
+
+    def renewed(self, keys: Iterable[VerificationKey]) -> StaticKeys:
+        """Give the set of these keys, in which one that is here already is the same object.
+
+        A token that was verified is known again while `find` gives the object that verified it.
+        """
+        return StaticKeys(
+            known if (known := self._by_kid.get(key.kid)) == key else key for key in keys
+        )
+
+    def __len__(self) -> int:
+        return len(self._by_kid)
+
+    def __iter__(self) -> Iterator[VerificationKey]:
+        return iter(self._by_kid.values())
+
 
 def keys_from_secret(secret: str) -> StaticKeys:
     """Make a set of one HS256 key, or raise KeyProblem if the secret is weak."""
     return StaticKeys([signing_key_from_secret(secret).verification_key()])
 
 
-def keys_from_file(path: Path) -> StaticKeys:
+def keys_from_file(path: Path, algorithms: Collection[str] = ALGORITHMS) -> StaticKeys:
     """Load a JWK Set file, or raise KeyProblem naming the key that will not do."""
-    keys = []
-    for label, jwk in _read_set(path):
-        if not _is_for("verify", jwk):
-            raise KeyProblem(
-                f'{label} is not for tokens: use must be "sig" or absent, key_ops hold "verify" or '
-                "be absent; correct them or leave the key out"
-            )
-        kid, algorithm, key = _parse_jwk(jwk, label)
-        keys.append(VerificationKey(kid, algorithm, _public_half(key)))
-    return StaticKeys(keys)
+    return StaticKeys(
+        verification_key(label, jwk, algorithms) for label, jwk in _read_set_file(path)
+    )
+
+
+def verification_key(
+    label: str, jwk: JWK, algorithms: Collection[str] = ALGORITHMS
+) -> VerificationKey:
+    """Parse a key that verifies tokens with one of the algorithms, or raise KeyProblem."""
+    if not _is_for("verify", jwk):
+        raise KeyProblem(
+            f'{label} is not for tokens: use must be "sig" or absent, key_ops hold "verify" or '
+            "be absent; correct them or leave the key out"
+        )
+    kid, algorithm, key = _parse_jwk(jwk, label, algorithms)
+    return VerificationKey(kid, algorithm, _public_half(key))
+
+
+def read_set(data: bytes, source: str) -> list[tuple[str, JWK]]:
+    """Read a JWK Set (RFC 7517 section 5): each key with a label for the operator."""
+    try:
+        keys = parse_object(data).get("keys")
+    except ValueError as error:
+        raise KeyProblem(f"{source} must be a JWK Set, but {error}") from None
+    if not isinstance(keys, list) or not keys:
+        raise KeyProblem(f'{source} must be a JWK Set with at least one key: {{"keys": [{{…}}]}}')
+    for number, jwk in enumerate(keys, 1):
+        if not isinstance(jwk, dict):
+            raise KeyProblem(f"key {number} of {source} is not a JSON object")
+    return [
+        (f"key {number} of {source} (kid {jwk.get('kid')!r})", jwk)
+        for number, jwk in enumerate(keys, 1)
+    ]
 
 
 def signing_key_from_secret(secret: str) -> SigningKey:
@@ -125,7 +167,7 @@ def signing_key_from_secret(secret: str) -> SigningKey:
 def signing_key_from_file(path: Path, kid: str | None = None) -> SigningKey:
     """Load the key of a JWK Set file that can sign; `kid` says which if there are several."""
     keys = []
-    for label, jwk in _read_set(path):
+    for label, jwk in _read_set_file(path):
         if _is_for("sign", jwk) and kid in (None, jwk.get("kid")):
             name, algorithm, key = _parse_jwk(jwk, label)
             if isinstance(key, bytes | PrivateKey):
@@ -139,25 +181,13 @@ def signing_key_from_file(path: Path, kid: str | None = None) -> SigningKey:
     return keys[0]
 
 
-def _read_set(path: Path) -> list[tuple[str, JWK]]:
-    """Read a JWK Set (RFC 7517 section 5): each key with a label for the operator."""
+def _read_set_file(path: Path) -> list[tuple[str, JWK]]:
+    """Read a JWK Set from a file."""
+    source = f"the keys file {path}"
     try:
-        keys = parse_object(path.read_bytes()).get("keys")
+        return read_set(path.read_bytes(), source)
     except OSError as error:
-        raise KeyProblem(f"cannot read the keys file {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise KeyProblem(f"the keys file {path} must be a JWK Set, but {error}") from None
-    if not isinstance(keys, list) or not keys:
-        raise KeyProblem(
-            f'the keys file {path} must be a JWK Set with at least one key: {{"keys": [{{…}}]}}'
-        )
-    for number, jwk in enumerate(keys, 1):
-        if not isinstance(jwk, dict):
-            raise KeyProblem(f"key {number} of {path} is not a JSON object")
-    return [
-        (f"key {number} of {path} (kid {jwk.get('kid')!r})", jwk)
-        for number, jwk in enumerate(keys, 1)
-    ]
+        raise KeyProblem(f"cannot read {source}: {error.strerror}") from error
 
 
 def _is_for(operation: str, jwk: JWK) -> bool:
@@ -167,12 +197,14 @@ def _is_for(operation: str, jwk: JWK) -> bool:
     return meant and jwk.get("use", "sig") == "sig"
 
 
-def _parse_jwk(jwk: JWK, label: str) -> tuple[str | None, str, bytes | PrivateKey | PublicKey]:
+def _parse_jwk(
+    jwk: JWK, label: str, algorithms: Collection[str] = ALGORITHMS
+) -> tuple[str | None, str, bytes | PrivateKey | PublicKey]:
     """Check and parse one key: its name, its algorithm, and what it is made of."""
     kid = jwk.get("kid")
     if "kid" in jwk and not (isinstance(kid, str) and kid):
         raise KeyProblem(f"{label} has a kid that is not a non-empty string")
-    algorithm = _algorithm_of(jwk, label)
+    algorithm = _algorithm_of(jwk, label, algorithms)
     key = _parse_material(jwk, label, algorithm)
     if isinstance(key, bytes):
         _refuse_weak_secret(label, key, algorithm)
@@ -181,17 +213,20 @@ def _parse_jwk(jwk: JWK, label: str) -> tuple[str | None, str, bytes | PrivateKe
     return kid if isinstance(kid, str) else None, algorithm, key
 
 
-def _algorithm_of(jwk: JWK, label: str) -> str:
-    """Tell the one algorithm of a key: its `alg`, or what its type implies."""
+def _algorithm_of(jwk: JWK, label: str, algorithms: Collection[str]) -> str:
+    """Tell the one algorithm of a key: its `alg`, or the first allowed one that its type has."""
     shape = (jwk.get("kty"), jwk.get("crv"))
     fitting = [name for name, needed in ALGORITHMS.items() if needed == shape]
     if not fitting:
         raise KeyProblem(
             f"{label} is of no supported type: RSA, oct, EC (P-256, P-384, P-521) or Ed25519"
         )
-    algorithm = jwk.get("alg", fitting[0])
-    if algorithm not in fitting:
+    allowed = [name for name in algorithms if name in fitting]
+    algorithm = jwk.get("alg", next(iter(allowed), None))
+    if "alg" in jwk and algorithm not in fitting:
         raise KeyProblem(f"{label} has an alg that its type cannot have: use {', '.join(fitting)}")
+    if algorithm not in allowed:
+        raise KeyProblem(f"{label} is for none of the algorithms allowed: {', '.join(algorithms)}")
     return str(algorithm)
 
 
@@ -271,7 +306,7 @@ def _public_half(key: bytes | PrivateKey | PublicKey) -> bytes | PublicKey:
 def _refuse_mixed_families(keys: list[VerificationKey]) -> None:
     """Refuse secrets and public keys in one set: half of every algorithm confusion attack."""
     if len({isinstance(key.key, bytes) for key in keys}) > 1:
-        raise KeyProblem("the keys file mixes secrets (oct) and public keys: use one kind only")
+        raise KeyProblem("the key set mixes secrets (oct) and public keys: use one kind only")
 
 
 def _refuse_ambiguous_kids(keys: list[VerificationKey]) -> None:
@@ -282,4 +317,4 @@ def _refuse_ambiguous_kids(keys: list[VerificationKey]) -> None:
             f"key {kids.index(None) + 1} of {len(keys)} has no kid: give each key its own"
         )
     if repeated := {kid for kid in kids if kids.count(kid) > 1}:
-        raise KeyProblem(f"the keys file has a kid twice: {sorted(map(str, repeated))}; rename one")
+        raise KeyProblem(f"the key set has a kid twice: {sorted(map(str, repeated))}; rename one")

@@ -1,5 +1,6 @@
 """Holds the settings of authentication, with their defaults and units."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -8,16 +9,22 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from auth.authenticator import Authenticator
-from auth.checks import MAX_LEEWAY
+from auth.checks import MAX_LEEWAY, KeySource
 from auth.cookies import SessionCookie
 from auth.errors import KeyProblem
-from auth.keys import StaticKeys, keys_from_file, keys_from_secret
+from auth.issuers import IssuersVerifier
+from auth.issuers_file import issuers_from_file
+from auth.jwks import DEFAULTS, Fetching, JWKSKeys
+from auth.key_files import FileKeys
+from auth.keys import keys_from_secret
 from auth.origins import SELF, OriginPolicy
 from auth.revocation import Revocations
 from auth.tickets import MAX_SECONDS, Tickets, TicketStore
-from auth.tokens import TokenRules, TokenVerifier
+from auth.tokens import TokenRules, TokenVerifier, Verifier
 
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
+
+KEY_SETTINGS: Final = ("secret", "keys_file", "jwks_url", "issuers_file")
 
 
 def split_commas(value: object) -> object:
@@ -40,11 +47,37 @@ class AuthSettings(BaseSettings):
         hide_input_in_errors=True,  # a validation error must not print the secret
     )
 
-    secret: SecretStr | None = Field(
-        None, description="One HMAC key (HS256) of at least 32 bytes. Not together with keys_file."
-    )
+    secret: SecretStr | None = Field(None, description="One HMAC key (HS256) of at least 32 bytes.")
     keys_file: Path | None = Field(
-        None, description="A JWK Set file with the keys that verify tokens (oct, RSA, EC, OKP)."
+        None,
+        description="A JWK Set file with the keys that verify tokens (oct, RSA, EC, OKP); read "
+        "again when it changes.",
+    )
+    jwks_url: str | None = Field(
+        None,
+        min_length=1,
+        description="Where the issuer publishes its JWK Set (https): fetched at the start, "
+        "regularly, and for a `kid` that is not known.",
+    )
+    jwks_allow_http: bool = Field(
+        False,
+        description="Take JWKS URLs with http:// and at private addresses: for tests, or an "
+        "issuer in your own network.",
+    )
+    jwks_cooldown: float = Field(
+        DEFAULTS.cooldown,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds between fetches that tokens with an unknown `kid` ask for.",
+    )
+    jwks_refresh: float = Field(
+        DEFAULTS.refresh,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds between fetches otherwise; a removed key works no longer than that.",
+    )
+    issuers_file: Path | None = Field(
+        None, description="A JSON file with several issuers, each with its own keys."
     )
     issuer: str | None = Field(
         None, min_length=1, description="The `iss` every token must have, compared exactly."
@@ -102,22 +135,43 @@ class AuthSettings(BaseSettings):
     @model_validator(mode="after")
     def _has_one_source_of_keys(self) -> Self:
         """Refuse two sources of keys: which one verifies would be a guess."""
-        if self.secret is not None and self.keys_file is not None:
+        names = [name for name in KEY_SETTINGS if getattr(self, name) is not None]
+        if len(names) > 1:
+            raise ValueError(f"{_listed(names, 'and')} are set together: unset one of them")
+        if self.issuers_file is not None and self.issuer is not None:
             raise ValueError(
-                "ITEMWIRE_SECRET and ITEMWIRE_KEYS_FILE are both set: unset one of them"
+                "ITEMWIRE_ISSUER is set with ITEMWIRE_ISSUERS_FILE, which names them: unset one"
             )
         return self
 
+    @property
+    def fetching(self) -> Fetching:
+        """Give how JWKS URLs are fetched."""
+        return Fetching(
+            cooldown=self.jwks_cooldown,
+            refresh=self.jwks_refresh,
+            allow_http=self.jwks_allow_http,
+        )
 
-def verification_keys(settings: AuthSettings) -> StaticKeys:
+
+def _listed(names: Iterable[str], last: str) -> str:
+    """Write the variables of settings as a list."""
+    *variables, final = (f"ITEMWIRE_{name.upper()}" for name in names)
+    return f"{', '.join(variables)} {last} {final}"
+
+
+def verification_keys(settings: AuthSettings) -> KeySource:
     """Load the configured keys, or raise KeyProblem saying how to get one."""
     if settings.secret is not None:
         return keys_from_secret(settings.secret.get_secret_value())
     if settings.keys_file is not None:
-        return keys_from_file(settings.keys_file)
+        return FileKeys(settings.keys_file)
+    if settings.jwks_url is not None:
+        return JWKSKeys(settings.jwks_url, settings.fetching)
     raise KeyProblem(
         "no key to verify tokens with: set ITEMWIRE_SECRET (make one with "
-        "`python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`) or ITEMWIRE_KEYS_FILE, "
+        "`python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`), "
+        f"{_listed(KEY_SETTINGS[1:], 'or')}, "
         "or try things out with `itemwire dev`, which makes a secret of its own"
     )
 
@@ -142,8 +196,9 @@ def build_authenticator(
         max_lifetime=settings.max_token_lifetime,
         max_length=settings.max_token_length,
     )
+    verifier, sources = _verifier(settings, rules)
     return Authenticator(
-        verifier=TokenVerifier(verification_keys(settings), rules),
+        verifier=verifier,
         origins=OriginPolicy(settings.allowed_origins, settings.allowed_hosts),
         cookie_name=settings.cookie_name,
         # Both clocks may be off: the issuer's when it dates a token, ours when it expires.
@@ -152,4 +207,14 @@ def build_authenticator(
         if ticket_store is None
         else Tickets(ticket_store, seconds=settings.ticket_seconds, leeway=settings.leeway),
         query_tokens=settings.query_tokens,
+        fetched_keys=tuple(source for source in sources if isinstance(source, JWKSKeys)),
     )
+
+
+def _verifier(settings: AuthSettings, rules: TokenRules) -> tuple[Verifier, list[KeySource]]:
+    """Make the verifier of the one issuer or of several, and tell where keys come from."""
+    if settings.issuers_file is None:
+        keys = verification_keys(settings)
+        return TokenVerifier(keys, rules), [keys]
+    issuers = issuers_from_file(settings.issuers_file, settings.fetching, settings.audience)
+    return IssuersVerifier(issuers, rules), [issuer.keys for issuer in issuers.values()]

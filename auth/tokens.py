@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
-from auth.checks import CHECKS, KeySource, Reading, TokenRules
-from auth.errors import InvalidToken
+from typing_extensions import override
+
+from auth.checks import CHECKS, KeySource, Reading, TokenRules, check_key
+from auth.errors import InvalidToken, UnknownKey
 from auth.keys import VerificationKey
 from auth.principal import Principal, frozen
 
-__all__ = ["CHECKS", "CheckResult", "TokenRules", "TokenVerifier"]
+__all__ = ["CHECKS", "CheckResult", "TokenRules", "TokenVerifier", "Verifier"]
 
 # Counted in characters and not in tokens, for a token's claims take memory as they are long: 10,000
 # tokens of the usual 300 characters take 12 MB, and the worst that an issuer could sign takes 80.
@@ -37,7 +39,23 @@ class CheckResult:
     detail: str = ""
 
 
-class TokenVerifier:
+class Verifier(Protocol):
+    """What turns tokens into principals."""
+
+    def verify(self, token: str) -> Principal:
+        """Tell whom the token names, or raise InvalidToken with the check that failed."""
+        ...
+
+    async def verify_or_fetch(self, token: str) -> Principal:
+        """Verify; if only the key is missing, look for it where keys come from, and again."""
+        ...
+
+    def explain(self, token: str) -> list[CheckResult]:
+        """Tell how each check ends, for the operator's eyes only."""
+        ...
+
+
+class TokenVerifier(Verifier):
     """Verifies tokens; one serves all connections, and what it remembers is bounded."""
 
     def __init__(
@@ -52,6 +70,7 @@ class TokenVerifier:
         self._clock = clock
         self._verified = _VerifiedTokens(max_remembered)
 
+    @override
     def verify(self, token: str) -> Principal:
         """Tell whom the token names, or raise InvalidToken with the check that failed.
 
@@ -69,6 +88,17 @@ class TokenVerifier:
         self._verified.keep(digest, verified)
         return verified.principal
 
+    @override
+    async def verify_or_fetch(self, token: str) -> Principal:
+        """Verify; if only the key is missing, look for it where keys come from, and again."""
+        try:
+            return self.verify(token)
+        except UnknownKey as error:
+            if not await self._keys.refresh_for(error.kid):
+                raise
+        return self.verify(token)
+
+    @override
     def explain(self, token: str) -> list[CheckResult]:
         """Tell how each check ends, for the operator's eyes only."""
         reading = self._begin(token, self._clock())
@@ -87,6 +117,8 @@ class TokenVerifier:
         reading = self._begin(token, now)
         for name, check in CHECKS.items():
             if problem := check(reading):
+                if check is check_key:
+                    raise UnknownKey(name, problem, reading.kid)
                 raise InvalidToken(name, problem)
         principal = Principal(
             issuer=reading.issuer,

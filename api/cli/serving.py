@@ -15,6 +15,8 @@ from auth.keys import SigningKey, signing_key_from_secret
 
 TOKEN_SECONDS = 12 * 3600  # a working day; `dev` has a new secret at each start anyway
 
+OTHER_KEYS = ("keys_file", "jwks_url", "issuers_file")  # than the secret; `dev` has its own
+
 EVERYTHING = "items:subscribe items:publish items:history items:presence"
 READING = "items:subscribe items:history items:presence"
 
@@ -38,11 +40,12 @@ def serve(host: str | None, port: int | None) -> None:
 def dev(host: str | None, port: int | None, *, as_json: bool) -> None:
     """Serve at once, with a secret of its own and ready-made tokens. Not for production."""
     secret = new_secret()
+    no_other: dict[str, None] = dict.fromkeys(OTHER_KEYS)
     settings = load_settings(
         **_given(host=host, port=port),
         secret=secret,
-        keys_file=None,
         cookie_secure=False,  # there is no https here
+        **no_other,
     )
     tokens = make_tokens(settings, signing_key_from_secret(secret))
 

@@ -1,5 +1,6 @@
 """`token mint` and `token inspect`: make a token, and learn why one is refused."""
 
+import asyncio
 import json
 import sys
 from typing import Any
@@ -77,7 +78,9 @@ def inspect(value: str, *, as_json: bool) -> None:
 
 def _explain(settings: Settings, text: str) -> list[CheckResult]:
     try:
-        return build_authenticator(settings).verifier.explain(text)
+        authenticator = build_authenticator(settings)
+        asyncio.run(authenticator.fetch_keys())
+        return authenticator.verifier.explain(text)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from auth.errors import KeyProblem
+from auth.errors import InvalidToken, KeyProblem
 from auth.issuing import mint, new_secret
-from auth.keys import signing_key_from_secret
+from auth.keys import SigningKey, signing_key_from_secret
 from auth.settings import AuthSettings, build_authenticator
 from auth.testing import public_jwk, signing_key
 from tests.auth.conftest import KeysFile
+from tests.auth.key_server import key_server
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +72,9 @@ def test_has_safe_defaults() -> None:
         pytest.param("max_token_lifetime", "0", id="no-lifetime"),
         pytest.param("max_token_length", "0", id="no-length"),
         pytest.param("issuer", "", id="empty-issuer"),
+        pytest.param("jwks_url", "", id="empty-jwks-url"),
+        pytest.param("jwks_cooldown", "0", id="no-cooldown"),
+        pytest.param("jwks_refresh", "inf", id="no-refresh"),
         pytest.param("cookie_name", "a b", id="cookie-name-with-space"),
         pytest.param("cookie_name", "a\n", id="cookie-name-with-line-break"),
         pytest.param("cookie_name", "", id="empty-cookie-name"),
@@ -90,6 +96,11 @@ def test_refuses_two_sources_of_keys_without_showing_the_secret() -> None:
 
     with pytest.raises(ValidationError, match="unset one") as refused:
         AuthSettings(secret=SecretStr(secret), keys_file=Path("keys.json"))
+    for others in ({"keys_file": "k"}, {"issuers_file": "i"}, {"issuer": "a", "jwks_url": None}):
+        with pytest.raises(ValidationError, match="unset one"):
+            AuthSettings.model_validate(
+                {"jwks_url": "https://a.test", "issuers_file": "i"} | others
+            )
 
     assert secret not in str(refused.value)
     assert secret not in repr(AuthSettings(secret=SecretStr(secret)))
@@ -142,6 +153,62 @@ def test_builds_an_authenticator_from_a_keys_file(keys_file: KeysFile) -> None:
 
     token = mint(key, subject="alice", lifetime=60)
     assert authenticator.verifier.verify(token).subject == "alice"
+
+
+def test_builds_an_authenticator_that_fetches_its_keys() -> None:
+    """The third source: what is fetched is kept fresh while a server runs."""
+    with key_server() as published:
+        published.publish(key := signing_key("ES256", "a"))
+        settings = AuthSettings(jwks_url=published.url(), jwks_allow_http=True)
+        authenticator = build_authenticator(settings)
+        token = mint(key, subject="alice", lifetime=60)
+
+        async def scene() -> str:
+            async with authenticator.running():
+                return authenticator.verifier.verify(token).subject
+
+        assert asyncio.run(scene()) == "alice"
+        with pytest.raises(KeyProblem, match="https"):
+            build_authenticator(AuthSettings(jwks_url=published.url()))
+
+
+def test_builds_an_authenticator_for_several_issuers(
+    keys_file: KeysFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fourth: each issuer by its own keys, and the rules that all have in common."""
+    monkeypatch.setenv("BACKEND_SECRET", secret := new_secret())
+    backend, people = signing_key_from_secret(secret), signing_key("ES256", "a")
+    keys_file(public_jwk(people)).rename("people.json")
+    entries = [
+        {"issuer": "backend", "secret_env": "BACKEND_SECRET"},
+        {"issuer": "people", "audience": "wire", "keys_file": "people.json"},
+        {"issuer": "others", "jwks_url": "https://others.test/keys"},
+    ]
+    Path("issuers.json").write_text(json.dumps(entries))
+
+    authenticator = build_authenticator(
+        AuthSettings(issuers_file=Path("issuers.json"), token_types=("at+jwt",))
+    )
+
+    def token(key: SigningKey, issuer: str, audience: str | None, token_type: str) -> str:
+        return mint(
+            key, subject="a", lifetime=9, issuer=issuer, audience=audience, token_type=token_type
+        )
+
+    verify = authenticator.verifier.verify
+    assert verify(token(backend, "backend", None, "at+jwt")).issuer == "backend"
+    assert verify(token(people, "people", "wire", "at+jwt")).issuer == "people"
+    for key, issuer, audience, token_type in (
+        (backend, "people", "wire", "at+jwt"),
+        (people, "backend", None, "at+jwt"),
+        (people, "people", None, "at+jwt"),
+        (backend, "backend", None, "JWT"),
+    ):
+        with pytest.raises(InvalidToken):
+            verify(token(key, issuer, audience, token_type))
+    assert [keys.source for keys in authenticator.fetched_keys] == [
+        "the JWK Set at https://others.test/keys"
+    ]
 
 
 def test_reads_its_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import timeit
 from contextlib import suppress
@@ -10,13 +11,20 @@ import jwt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
-from auth.errors import InvalidToken
+from auth.checks import KeySource
+from auth.errors import InvalidToken, UnknownKey
 from auth.issuing import mint, new_secret
-from auth.keys import keys_from_secret, signing_key_from_secret
+from auth.keys import (
+    StaticKeys,
+    VerificationKey,
+    keys_from_secret,
+    signing_key_from_secret,
+)
 from auth.principal import Principal
 from auth.scopes import Action
-from auth.testing import TokenFactory, encode
+from auth.testing import BAD_TOKENS, TokenFactory, encode, signing_key
 from auth.tokens import CHECKS, CheckResult, TokenRules, TokenVerifier
 from tests.auth.conftest import NOW
 
@@ -182,3 +190,45 @@ def quickest_refusal(verifier: TokenVerifier, token: str) -> float:
 def test_refuses_large_tokens_in_5_ms(token: str, verifier: TokenVerifier) -> None:
     """Length is looked at first, and the form's pattern never backtracks (REQUIREMENTS 27)."""
     assert quickest_refusal(verifier, token) < 0.005
+
+
+@pytest.mark.parametrize("name", BAD_TOKENS)
+def test_a_bad_token_makes_no_server_fetch_much(name: str) -> None:
+    """Only a `kid` that is not here is asked for; what a header names never (33, 34, 46)."""
+    factory = TokenFactory(signing_key("ES256", "a"), clock=lambda: NOW)
+    asked: list[str | None] = []
+
+    class Noted(StaticKeys):
+        @override
+        async def refresh_for(self, kid: str | None, /) -> bool:
+            asked.append(kid)
+            return True
+
+    verifier = TokenVerifier(Noted([factory.key.verification_key()]), factory.rules, factory.clock)
+
+    with pytest.raises(InvalidToken):
+        asyncio.run(verifier.verify_or_fetch(BAD_TOKENS[name](factory)))
+    assert len(asked) == (1 if name.startswith("kid_") else 0)
+    assert asyncio.run(verifier.verify_or_fetch(factory.good())).subject == "alice"
+
+
+def test_a_key_that_came_meanwhile_verifies() -> None:
+    """The first token of a new key gets in, not the second."""
+    factory = TokenFactory(signing_key("ES256", "a"), clock=lambda: NOW)
+    found: dict[str | None, VerificationKey] = {}
+
+    class Late(KeySource):
+        @override
+        def find(self, kid: str | None) -> VerificationKey | None:
+            return found.get(kid)
+
+        @override
+        async def refresh_for(self, kid: str | None, /) -> bool:
+            found[kid] = factory.key.verification_key()
+            return True
+
+    verifier = TokenVerifier(Late(), factory.rules, factory.clock)
+
+    with pytest.raises(UnknownKey):
+        verifier.verify(factory.good())
+    assert asyncio.run(verifier.verify_or_fetch(factory.good())).subject == "alice"

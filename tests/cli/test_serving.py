@@ -68,7 +68,12 @@ def test_dev_sets_a_session_cookie_that_works_without_https(dev: Started) -> Non
 
 def test_dev_makes_its_own_secret_whatever_is_set(tmp_path: Path) -> None:
     """Development tokens must never be good for production."""
-    with started("dev", "--port", "0", "--json", ITEMWIRE_KEYS_FILE=str(tmp_path / "none")) as dev:
+    others = {
+        "ITEMWIRE_KEYS_FILE": str(tmp_path / "none"),
+        "ITEMWIRE_ISSUERS_FILE": str(tmp_path / "none"),
+        "ITEMWIRE_JWKS_URL": "https://issuer.test/keys",
+    }
+    with started("dev", "--port", "0", "--json", **others) as dev:
         assert dev.stdout is not None
         line = dev.stdout.readline()
         dev.terminate()

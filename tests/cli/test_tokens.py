@@ -8,6 +8,8 @@ import pytest
 
 from auth.issuing import mint, new_secret
 from auth.keys import signing_key_from_secret
+from auth.testing import signing_key
+from tests.auth.key_server import key_server
 from tests.cli.conftest import CommandLine
 
 SECRET = new_secret()
@@ -151,3 +153,19 @@ def test_a_claim_may_have_any_name(itemwire: CommandLine, name: str) -> None:
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims[name] == 5
     assert itemwire("token", "inspect", token).exit_code == 0
+
+
+def test_inspects_a_token_with_fetched_keys(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the server would: a URL's keys are fetched first."""
+    monkeypatch.delenv("ITEMWIRE_SECRET")
+    key = signing_key("ES256", "a")
+    token = mint(key, subject="a", lifetime=9, issuer="https://issuer.example", audience="itemwire")
+    with key_server() as published:
+        monkeypatch.setenv("ITEMWIRE_JWKS_URL", published.url())
+        monkeypatch.setenv("ITEMWIRE_JWKS_ALLOW_HTTP", "true")
+
+        assert itemwire("token", "inspect", token).exit_code == 1
+        published.publish(key)
+        assert itemwire("token", "inspect", token).exit_code == 0

@@ -1,0 +1,118 @@
+"""Reads the file that says which issuers there are, and where the keys of each come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from auth.checks import KeySource
+from auth.errors import KeyProblem
+from auth.issuers import Issuer
+from auth.jwks import PUBLIC, Fetching, JWKSKeys
+from auth.key_files import FileKeys
+from auth.keys import ALGORITHMS, keys_from_secret
+
+HMAC: Final = "HS256"
+
+
+def _known(algorithm: str) -> str:
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"not one of {', '.join(ALGORITHMS)}")
+    return algorithm
+
+
+Algorithm = Annotated[str, AfterValidator(_known)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[
+    tuple[Text, ...], BeforeValidator(lambda it: (it,) if isinstance(it, str) else it)
+]
+
+
+class IssuerEntry(BaseModel):
+    """One issuer; its keys come from exactly one of three places."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: Text
+    audience: Texts | None = None
+    keys_file: Text | None = None
+    jwks_url: Text | None = None
+    secret_env: Text | None = None
+    algorithms: tuple[Algorithm, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_one_source_of_keys(self) -> Self:
+        """Refuse an issuer without keys, and one with two kinds."""
+        if sum(map(bool, (self.keys_file, self.jwks_url, self.secret_env))) != 1:
+            raise ValueError("give exactly one of keys_file, jwks_url and secret_env")
+        return self
+
+    def keys(self, folder: Path, fetching: Fetching) -> KeySource:
+        """Load the keys, or raise KeyProblem; a file's name counts from the folder."""
+        algorithms = self.algorithms or tuple(ALGORITHMS)
+        if self.jwks_url is not None:
+            return JWKSKeys(self.jwks_url, fetching, self.algorithms or PUBLIC)
+        if self.keys_file is not None:
+            return FileKeys(folder / self.keys_file, algorithms)
+        if HMAC not in algorithms:
+            raise KeyProblem(f"secret_env gives an {HMAC} key; use keys_file for more")
+        secret = os.environ.get(self.secret_env or "")
+        if secret is None:
+            raise KeyProblem(f"the environment has no variable {self.secret_env}")
+        return keys_from_secret(secret)
+
+
+_ENTRIES: Final = TypeAdapter(list[IssuerEntry])
+
+
+def issuers_from_file(
+    path: Path, fetching: Fetching, audience: tuple[str, ...]
+) -> dict[str, Issuer]:
+    """Load all issuers and their keys, or raise KeyProblem; `audience` is for those without."""
+    issuers: dict[str, Issuer] = {}
+    for number, entry in enumerate(_read(path), 1):
+        label = f"issuer {number} of {path}"
+        if entry.issuer in issuers:
+            raise KeyProblem(f"{label} is there twice: {entry.issuer!r}")
+        try:
+            keys = entry.keys(path.parent, fetching)
+        except KeyProblem as problem:
+            raise KeyProblem(f"{label}: {problem}") from problem
+        own = audience if entry.audience is None else entry.audience
+        issuers[entry.issuer] = Issuer(keys, own)
+    return issuers
+
+
+def _read(path: Path) -> list[IssuerEntry]:
+    """Read the file, or raise KeyProblem saying which entry will not do and why."""
+    try:
+        entries = _ENTRIES.validate_json(path.read_bytes())
+    except OSError as error:
+        raise KeyProblem(f"cannot read the issuers file {path}: {error.strerror}") from error
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        told = "; ".join(f"{_place(fault['loc'])}{fault['msg']}" for fault in faults)
+        raise KeyProblem(f"the issuers file {path} will not do: {told}") from None
+    if not entries:
+        raise KeyProblem(f"the issuers file {path} names no issuer")
+    return entries
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Say where in the file a fault is, counting from 1."""
+    number, *names = location or (None,)
+    if not isinstance(number, int):
+        return ""
+    return ": ".join([f"issuer {number + 1}", *map(str, names), ""])

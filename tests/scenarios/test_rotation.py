@@ -1,0 +1,143 @@
+"""Keys change at their issuer while a server runs."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.settings import Settings
+from auth.keys import signing_key_from_secret
+from auth.testing import TokenFactory, confused, public_jwk, public_pem, signing_key
+from tests.auth.key_server import KeyServer, key_server
+from tests.conftest import SECRET
+from tests.scenarios.conftest import Door, Serve
+
+OLD = signing_key("ES256", "old")
+NEW = signing_key("EdDSA", "new")
+TOKENS = TokenFactory(OLD)
+INVALID = "credentials_invalid"
+
+
+@pytest.fixture
+def published() -> Iterator[KeyServer]:
+    """Run an issuer that publishes its old key."""
+    with key_server() as server:
+        server.publish(OLD)
+        yield server
+
+
+def settings_for(published: KeyServer, **more: object) -> Settings:
+    """Write the settings of a server that trusts the issuer."""
+    return Settings.model_validate(
+        {
+            "jwks_url": published.url(),
+            "jwks_allow_http": True,
+            "issuer": TOKENS.issuer,
+            "audience": TOKENS.audience,
+            "token_types": TOKENS.token_type,
+        }
+        | more
+    )
+
+
+def path_of(door: Door, key_name: str) -> str:
+    """Write the path of a client with a new token of a key."""
+    key = {"old": OLD, "new": NEW}.get(key_name) or dataclasses.replace(NEW, kid=key_name)
+    return door.path(token=dataclasses.replace(TOKENS, key=key).good())
+
+
+def test_keys_rotate_under_a_live_server(serve: Serve, published: KeyServer) -> None:
+    """The new key works at once, the old one until it is taken out (REQUIREMENTS 46 and 47)."""
+    with serve(settings_for(published, jwks_refresh=0.05)) as server:
+        door = Door(server, "close", TOKENS)
+        assert door.welcomes(path_of(door, "old"))
+        assert door.refusal(path_of(door, "stranger")) == door.says(INVALID)
+
+        published.publish(OLD, NEW)
+        published.wait_for(len(published.paths) + 2)
+        assert door.welcomes(path_of(door, "old"))
+        assert door.welcomes(path_of(door, "new"))
+
+        published.publish(NEW)
+        published.wait_for(len(published.paths) + 2)
+        assert door.refusal(path_of(door, "old")) == door.says(INVALID)
+        assert door.welcomes(path_of(door, "new"))
+
+
+def test_the_first_token_of_a_new_key_gets_in(serve: Serve, published: KeyServer) -> None:
+    """It makes the server fetch, once: those who make keys up start nothing more (34, 46)."""
+    with serve(settings_for(published)) as server:
+        door = Door(server, "close", TOKENS)
+        published.publish(OLD, NEW)
+
+        assert door.welcomes(path_of(door, "new"))
+        for number in range(20):
+            assert door.refusal(path_of(door, f"made-up-{number}")) == door.says(INVALID)
+        assert door.welcomes(path_of(door, "new"))
+        assert len(published.paths) == 2
+
+
+def test_keys_that_a_token_brings_are_never_used(serve: Serve, published: KeyServer) -> None:
+    """Neither one in its header nor one at an address in it (REQUIREMENTS 33)."""
+    forger = dataclasses.replace(signing_key("ES256", "forger"), kid="old")
+    forged = dataclasses.replace(TOKENS, key=forger)
+    evil = published.url().replace("/keys", "/evil")
+    headers: list[dict[str, object]] = [
+        {"jku": evil},
+        {"x5u": evil},
+        {"jwk": public_jwk(forger)},
+        {"jku": evil, "kid": "evil"},
+    ]
+    with serve(settings_for(published)) as server:
+        door = Door(server, "close", TOKENS)
+        for header in headers:
+            token = forged.sign(forged.header(**header), forged.claims())
+            assert door.refusal(door.path(token=token)) == door.says(INVALID)
+        assert door.welcomes(path_of(door, "old"))
+    assert set(published.paths) == {"/keys"}
+
+
+def test_each_issuer_signs_for_itself(
+    serve: Serve, published: KeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by its URL, one by a secret; neither can sign as the other (REQUIREMENTS 30 and 54)."""
+    monkeypatch.setenv("BACKEND_SECRET", SECRET)
+    path = tmp_path / "issuers.json"
+    entries = [
+        {"issuer": TOKENS.issuer, "jwks_url": published.url()},
+        {"issuer": "backend", "audience": "inner", "secret_env": "BACKEND_SECRET"},
+    ]
+    path.write_text(json.dumps(entries))
+    backend = TokenFactory(signing_key_from_secret(SECRET), issuer="backend", audience="inner")
+    settings = settings_for(published, jwks_url=None, issuer=None, issuers_file=path)
+    with serve(settings) as server:
+        door = Door(server, "close", TOKENS)
+        assert door.welcomes(door.path())
+        assert door.welcomes(door.path(token=backend.good()))
+        for forged in (
+            dataclasses.replace(TOKENS, key=backend.key).good(),
+            dataclasses.replace(backend, key=OLD).good(),
+            confused(TOKENS, SECRET.encode()),
+            confused(TOKENS, public_pem(OLD)),
+            backend.good(iss=TOKENS.issuer, aud=TOKENS.audience),
+            backend.good(iss="nobody"),
+            backend.good(aud=TOKENS.audience),
+        ):
+            assert door.refusal(door.path(token=forged)) == door.says(INVALID)
+
+
+def test_a_server_starts_without_its_issuer(serve: Serve, published: KeyServer) -> None:
+    """It is ready, refuses whom it cannot know, and takes them when the keys are there."""
+    answer = published.answer
+    published.answer = dataclasses.replace(answer, status=503)
+    with serve(settings_for(published, jwks_cooldown=0.05)) as server:
+        door = Door(server, "close", TOKENS)
+        assert httpx.get(f"{server.url}/health/ready").status_code == httpx.codes.OK
+        assert door.refusal(path_of(door, "old")) == door.says(INVALID)
+
+        published.answer = answer
+        published.wait_for(len(published.paths) + 1)
+        assert door.welcomes(path_of(door, "old"))
