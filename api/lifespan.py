@@ -10,7 +10,6 @@ from typing import Final
 from fastapi import FastAPI
 
 from api.channels.node import Node
-from api.reauthorization import Reauthorizer
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -18,20 +17,21 @@ TICK_SECONDS: Final = 1.0
 
 
 def lifespan_of(
-    node: Node, reauthorizer: Reauthorizer | None = None
+    node: Node, *beside: AbstractAsyncContextManager[object]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make the ASGI lifespan that runs a node."""
+    """Make the ASGI lifespan that runs a node, and opens and closes what is beside it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await node.start()
-        try:
-            async with _ticking(node):
-                yield
-        finally:
-            if reauthorizer is not None:
-                await reauthorizer.stop()
-            await node.stop()
+        async with contextlib.AsyncExitStack() as stack:
+            for part in beside:
+                await stack.enter_async_context(part)
+            await node.start()
+            try:
+                async with _ticking(node):
+                    yield
+            finally:
+                await node.stop()
 
     return lifespan
 

@@ -43,9 +43,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifetime=lifetime,
     )
     reauthorizer = Reauthorizer()
-    lifespan = lifespan_of(node, reauthorizer)
+    beside = [reauthorizer]
     # The stock documentation pages load their scripts from elsewhere.
-    app = FastAPI(title="Itemwire", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
+    )
     app.state.node = node
     app.state.reauthorizer = reauthorizer
     install_auth(app, build_authenticator(settings))

@@ -16,7 +16,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How long a connection may last, in seconds; the clock is the wall's, as it is for tokens."""
+    """How long a connection may last, in seconds of the wall's clock, as for tokens."""
 
     grace: float = 0  # after its token has expired
     warning: int = 0  # ahead of that; 0: none is given
