@@ -10,33 +10,32 @@ from typing import Final
 from fastapi import FastAPI
 
 from api.channels.node import Node
-from api.reauthorization import Reauthorizer
 
 logger = logging.getLogger("itemwire.channels")
 
 TICK_SECONDS: Final = 1.0
 
 
-Running = Callable[[], AbstractAsyncContextManager[None]]
+Beside = Callable[[], AbstractAsyncContextManager[object]]
+"""What is opened ahead of the node and closed after it, anew for each lifespan."""
 
 
 def lifespan_of(
-    node: Node,
-    reauthorizer: Reauthorizer | None = None,
-    keys: Running = contextlib.nullcontext,
+    node: Node, *beside: Beside
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make the ASGI lifespan that runs a node, and keeps the keys of tokens fresh."""
+    """Make the ASGI lifespan that runs a node, and opens and closes what is beside it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await node.start()
-        try:
-            async with keys(), _ticking(node):
-                yield
-        finally:
-            if reauthorizer is not None:
-                await reauthorizer.stop()
-            await node.stop()
+        async with contextlib.AsyncExitStack() as stack:
+            for part in beside:
+                await stack.enter_async_context(part())
+            await node.start()
+            try:
+                async with _ticking(node):
+                    yield
+            finally:
+                await node.stop()
 
     return lifespan
 

@@ -6,7 +6,7 @@ from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
 from api.engines import open_engine
 from api.engines.base import Bounds
-from api.lifespan import lifespan_of
+from api.lifespan import Beside, lifespan_of
 from api.logs import redact_logs
 from api.privacy import Privacy
 from api.reauthorization import Reauthorizer
@@ -48,9 +48,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         revocations=authenticator.revocations,
     )
     reauthorizer = Reauthorizer()
-    lifespan = lifespan_of(node, reauthorizer, authenticator.running)
+    beside: list[Beside] = [lambda: reauthorizer, authenticator.running]
     # The stock documentation pages load their scripts from elsewhere.
-    app = FastAPI(title="Itemwire", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
+    )
     app.state.node = node
     app.state.reauthorizer = reauthorizer
     install_auth(app, authenticator, cookie=session_cookie(settings))

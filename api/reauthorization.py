@@ -7,7 +7,9 @@ dependency finds when it is asked again:
     client                           the address of the handshake, proxies heeded
     state                            what the server's lifespan and middlewares had put into it
     app, route, endpoint             those of the route
-    query                            `token`, the new one, and nothing else
+    query                            `token`, the new one, and nothing else; what `auth` finds is
+                                     of the source `refresh`, so where no token is taken from
+                                     URLs it is taken here
     headers, cookies, subprotocols   none: no credential of before speaks for the new one
 
 A dependency that wants another header or query parameter gets none, as from a client that sends
@@ -23,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -31,13 +33,14 @@ from fastapi import WebSocket
 from fastapi.dependencies.utils import solve_dependencies
 from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.types import Message, Scope
+from typing_extensions import override
 
 from api.channels.refreshing import Denied, Verdict
 from api.closing import INTERNAL, OVERLOADED, CloseReason
 from api.rejections import reason_of
 from api.sockets import SocketRoute
 from auth.audit import LOGGED_LENGTH
-from auth.credentials import QUERY_NAME
+from auth.credentials import QUERY_NAME, REFRESH
 from auth.dependencies import refusal
 from auth.errors import AuthError
 from auth.principal import Grant, Principal
@@ -47,8 +50,11 @@ logger = logging.getLogger("itemwire.refusals")
 VERDICT_SECONDS: Final = 10.0  # for all dependencies of a route together
 
 
-class Reauthorizer:
-    """Owns what is being worked out just now: one task for each refresh, none for a socket."""
+class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
+    """Owns what is being worked out just now: one task for each refresh, none for a socket.
+
+    Leaving it gives up what is not worked out yet, and waits until all is let go.
+    """
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
@@ -59,8 +65,8 @@ class Reauthorizer:
         self._running.add(task)
         task.add_done_callback(self._done)
 
-    async def stop(self) -> None:
-        """Give up what is not worked out yet, and wait until it has let go of what it held."""
+    @override
+    async def __aexit__(self, *_: object) -> None:
         while self._running:
             for task in self._running:
                 task.cancel()
@@ -106,6 +112,7 @@ class Reauthorization:
             "server": None,
             "state": dict(self._state or {}),
             "app": self._route.application,
+            REFRESH: token,
         }
         scope.update(self._route.matches(scope)[1])
         return scope
@@ -136,7 +143,7 @@ async def verdict_of(route: SocketRoute, websocket: WebSocket) -> Verdict:
 
 
 async def _grant(route: SocketRoute, websocket: WebSocket, solved: dict[Any, Any]) -> Grant:
-    """Do what FastAPI does ahead of a route, and find the grant among its arguments."""
+    """Do what FastAPI does ahead of a route's function; find the grant in its arguments."""
     grants: list[Grant] = []
     async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
         websocket.scope["fastapi_inner_astack"] = request_stack

@@ -8,6 +8,8 @@ In order of precedence:
     query            ?token=<token>
     cookie           Cookie: session=<token>
 
+An open socket that offers a newer token has no request any more: that token alone is found then.
+
 Values are handed on as they came. White space, quotes or a `+` that became a space are not
 repaired: the token's form check refuses them.
 """
@@ -26,6 +28,7 @@ from auth.errors import DuplicateCredential
 SUBPROTOCOL_PREFIX: Final = "itemwire.token."
 QUERY_NAME: Final = "token"
 TICKET_NAME: Final = "ticket"
+REFRESH: Final = "itemwire.refresh"  # a name in the ASGI scope, which no client can write
 
 # RFC 9110 section 11.1: the scheme's name has no case, and ends where token characters do.
 _BEARER: Final = re.compile(r"bearer(?![!#$%&'*+.^_`|~0-9A-Za-z-]) ?", re.IGNORECASE)
@@ -95,6 +98,9 @@ def find_credentials(
 
     Sources that are not among `sources` are not looked at.
     """
+    renewed: str | None = connection.scope.get(REFRESH)
+    if renewed is not None:
+        return (Credential(renewed, "refresh"),)
     found = []
     for source, find in CREDENTIAL_SOURCES.items():
         values = find(connection, cookie_name) if source in sources else []

@@ -63,9 +63,9 @@ class Application:
 
         async def scene() -> Verdict:
             answered: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-            self.connected(path, **facts)(token, answered.set_result)
-            verdict = await asyncio.wait_for(answered, 5)
-            await self.reauthorizer.stop()
+            async with self.reauthorizer:
+                self.connected(path, **facts)(token, answered.set_result)
+                verdict = await asyncio.wait_for(answered, 5)
             assert len(asyncio.all_tasks()) == 1
             return verdict
 
@@ -272,10 +272,9 @@ def test_gives_up_at_the_end_and_waits_until_all_is_let_go(application: Applicat
     application.app.dependency_overrides[authorize_item] = stuck
 
     async def scene() -> None:
-        application.connected()(FACTORY.good(), lambda _: events.append("answered"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5), application.reauthorizer:
+            application.connected()(FACTORY.good(), lambda _: events.append("answered"))
             await started.wait()
-            await application.reauthorizer.stop()
 
     asyncio.run(scene())
     assert events == ["let go"]

@@ -4,8 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from api.channels.limits import Lifetime
+from api.main import create_app
 from api.settings import PREFIX, Settings, source_of, unknown_variables
+from tests.conftest import SECRET
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 
@@ -67,3 +71,27 @@ def test_finds_a_misspelt_variable_and_what_it_meant(monkeypatch: pytest.MonkeyP
         ("ITEMWIRE_SECRT", "ITEMWIRE_SECRET"),
         ("ITEMWIRE_ZZZ", None),
     ]
+
+
+def test_a_socket_lasts_as_long_as_is_configured() -> None:
+    """Each of the three reaches the node (requirements 68, 73)."""
+    settings = Settings(
+        secret=SECRET,
+        expiry_grace=1.5,
+        expiry_warning_seconds=20,
+        max_session_seconds=300,
+        _env_file=None,
+    )
+    app = create_app(settings)
+
+    assert app.state.node._lifetime == Lifetime(grace=1.5, warning=20, session=300)
+
+
+@pytest.mark.parametrize("name", ["expiry_grace", "expiry_warning_seconds", "max_session_seconds"])
+def test_no_time_is_below_zero(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Nought means none, and a slip of the keyboard is no setting."""
+    monkeypatch.setenv(f"{PREFIX}{name.upper()}", "0")
+    assert getattr(Settings(), name) == 0
+    monkeypatch.setenv(f"{PREFIX}{name.upper()}", "-1")
+    with pytest.raises(ValidationError, match=name):
+        Settings()

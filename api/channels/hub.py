@@ -61,7 +61,7 @@ class Hub:
                 self._audiences[subscription.channel].lanes.remove(lane)
 
     def change_lane(self, subscription: Subscription) -> None:
-        """Move a live subscription to the lane of what it may see now; nothing is lost or repeated.
+        """Move a live subscription to the lane of what it may see now, between two messages.
 
         One that is not live yet gets its lane when it goes live.
         """

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
+from auth.credentials import CREDENTIAL_SOURCES, REFRESH, Credential, find_credentials
 from auth.errors import DuplicateCredential, InvalidToken
 from auth.testing import TokenFactory
 from auth.tokens import TokenVerifier
@@ -181,6 +181,14 @@ def test_finds_all_sources_in_their_precedence() -> None:
 
     assert [credential.source for credential in found] == list(CREDENTIAL_SOURCES)
     assert [credential.value for credential in found] == ["a", "s", "t", "q", "c"]
+
+
+def test_finds_only_the_newer_token_at_a_refresh() -> None:
+    """The request is over: what it came with, or what stands for it, is no credential any more."""
+    connection = handshake("token=q", [("Cookie", "session=c"), (AUTH, "Bearer a")])
+    connection.scope[REFRESH] = "newer"
+
+    assert find_credentials(connection, "session") == (Credential("newer", "refresh"),)
 
 
 def test_finds_nothing_where_there_is_nothing() -> None:

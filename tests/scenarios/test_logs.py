@@ -128,6 +128,7 @@ def test_refusals_are_printed_with_their_cause(printed: Printed) -> None:
     for source in ("query", "authorization", "subprotocol", "cookie"):
         assert any(f"check=expiry source={source} client=127.0.0.1:" in line for line in refused)
         assert any(f"check=form source={source}" in line for line in refused)
+    assert any("check=form source=refresh client=127.0.0.1:" in line for line in refused)
     assert any("origin_denied" in line and ORIGIN in line for line in refused)
 
 
