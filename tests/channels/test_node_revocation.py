@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 
+import msgspec
 import pytest
 
 from api.channels.node import Node
@@ -66,13 +67,16 @@ def test_nothing_reaches_a_revoked_connection_any_more(stage: Stage) -> None:
 
 
 def test_ends_a_thousand_connections_of_one_subject_in_one_call(stage: Stage) -> None:
-    """All of them before it returns."""
+    """All of them before it returns, and none is told that the others have left."""
     transports = [stage.join("alice").transport for _ in range(1000)]
     bob = stage.join("bob", can=frozenset())
+    stage.settle()
 
     assert revoke(stage) == [1000]
 
     assert {transport.closes[0].reason for transport in transports} == {"token_revoked"}
+    last = [msgspec.json.decode(frame) for one in transports for frame in one.frames[-2:]]
+    assert {one["type"] for one in last} == {"joined", "closing"}
     assert stage.node.members(CHANNEL) == [bob.session.subscription.member]
     assert stage.node.connections(10) == [bob.connection]
 

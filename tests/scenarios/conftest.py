@@ -28,6 +28,7 @@ REFUSALS: Final = {
     "credentials_missing": (401, "token"),
     "credentials_invalid": (401, "token"),
     "ticket_invalid": (401, "token"),
+    "token_revoked": (401, "token"),
     "origin_denied": (403, "never"),
     "forbidden": (403, "never"),
     "scope_missing": (403, "never"),

@@ -31,6 +31,7 @@ from tests.scenarios.clients import (
     token,
 )
 from tests.scenarios.conftest import Serve
+from tests.scenarios.conftest import refused as refused_as
 
 MANY = 300
 
@@ -149,6 +150,15 @@ def test_a_revocation_during_the_handshake_gives_no_open_socket(
         assert refusal == (1008, "token_revoked")
         assert [alice.read()["type"]] == ["message"]
     assert answers == [0]
+
+
+def test_a_denied_handshake_says_it_with_a_status(serve: Serve, item_id: str) -> None:
+    """A client that is no browser learns the same from `http` (ITEMWIRE_REFUSAL)."""
+    path = item_path(item_id, {"token": named("bob", "t1")})
+    with serve(Settings(secret=SECRET, admin=True, refusal="http", _env_file=None)) as server:
+        revoke(server, token_id="t1")
+
+        assert server.refusal(path) == refused_as("http", "token_revoked")
 
 
 def test_logging_out_everywhere_keeps_newer_tokens(admin_server: LiveServer, item_id: str) -> None:
