@@ -15,7 +15,8 @@ AuthError                        what is raised, what the client learns
 │   ├── ItemInvalid                  item_invalid
 │   ├── ScopeMissing                 scope_missing
 │   └── Forbidden                    forbidden
-└── Unavailable                  503 overloaded, 1013
+└── NotNow                       503: it says nothing of the caller, who may come again
+    └── Unavailable                  overloaded
 
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
 
@@ -34,7 +35,7 @@ class AuthError(Exception):
 
     code: ClassVar[str] = "forbidden"
     status: ClassVar[int] = 403
-    close_code: ClassVar[int] = 1008  # RFC 6455 section 7.4.1: policy violation
+    close_code: ClassVar[int] = 1008  # of a WebSocket: policy violation (RFC 6455 section 7.4.1)
 
 
 class Unauthenticated(AuthError):
@@ -129,12 +130,16 @@ class Forbidden(NotAllowed):
     code = "forbidden"
 
 
-class Unavailable(AuthError):
-    """Refuse because what must be asked cannot be reached: nobody is let in unasked."""
+class NotNow(AuthError):
+    """Refuse for now, for a reason that may pass by itself."""
 
     code = "overloaded"
     status = 503
     close_code = 1013
+
+
+class Unavailable(NotNow):
+    """Refuse because what must be asked cannot be reached: nobody is let in unasked."""
 
 
 class KeyProblem(ValueError):

@@ -15,10 +15,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Final, Protocol, TypedDict, cast
+from typing import Final, Protocol, cast
 
 from auth.errors import InvalidTicket, InvalidToken
 from auth.origins import normal_origin
@@ -26,6 +26,11 @@ from auth.principal import Principal, frozen
 from auth.scopes import ADMIN, Action, ScopeSet
 
 MAX_SECONDS: Final = 60
+
+# All that a principal is but its rights and claims: a field that is added cannot be forgotten.
+_CALLER: Final = tuple(
+    one.name for one in fields(Principal) if one.name not in {"rights", "claims"}
+)
 
 _TICKET: Final = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes in base64url
 
@@ -83,8 +88,8 @@ class Tickets:
         if seconds <= 0:
             raise InvalidToken("expiry", "it expired before it got a ticket")
         value = self.new_value()
-        content = _written(principal, item_id, origin and normal_origin(origin))
-        await self.store.put(_key(value), content, seconds)
+        kept = _Kept(principal, item_id, origin and normal_origin(origin))
+        await self.store.put(_key(value), kept.written(), seconds)
         return Ticket(value, math.floor(now + seconds))
 
     async def use(self, value: str, *, item_id: str | None, origins: Sequence[str]) -> Principal:
@@ -109,21 +114,6 @@ class Tickets:
         return kept.principal
 
 
-class _Content(TypedDict):
-    """What waits in the store."""
-
-    issuer: str | None
-    subject: str
-    token_id: str | None
-    issued_at: int
-    expires_at: int
-    items: Mapping[str, Sequence[str]]
-    admin: bool
-    claims: Mapping[str, object]
-    item_id: str | None
-    origin: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """What a ticket stands for: a caller, and where it is good."""
@@ -134,38 +124,31 @@ class _Kept:
 
     @classmethod
     def read(cls, content: bytes) -> _Kept:
-        """Read what `_written` wrote; another version's is refused, not guessed at."""
+        """Read what `written` wrote; another version's is refused, not guessed at."""
         try:
-            kept = cast("_Content", json.loads(content))
+            kept = json.loads(content)
+            caller = kept["caller"]
+            rights = ScopeSet.of_claims(ADMIN if kept["admin"] else "", kept["items"])
+            claims = cast("Mapping[str, object]", frozen(kept["claims"]))
             principal = Principal(
-                issuer=kept["issuer"],
-                subject=kept["subject"],
-                rights=ScopeSet.of_claims(ADMIN if kept["admin"] else "", kept["items"]),
-                expires_at=kept["expires_at"],
-                issued_at=kept["issued_at"],
-                token_id=kept["token_id"],
-                claims=cast("Mapping[str, object]", frozen(kept["claims"])),
+                rights=rights, claims=claims, **{name: caller[name] for name in _CALLER}
             )
-            return cls(principal, kept["item_id"], kept["origin"])
+            return cls(principal, kept["item"], kept["origin"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidTicket("the store holds something else for it") from error
 
-
-def _written(principal: Principal, item_id: str | None, origin: str | None) -> bytes:
-    """Write down a caller, rights and all: they need not be what the claims say."""
-    content = _Content(
-        issuer=principal.issuer,
-        subject=principal.subject,
-        token_id=principal.token_id,
-        issued_at=principal.issued_at,
-        expires_at=principal.expires_at,
-        items=_patterns(principal.rights),
-        admin=principal.rights.admin,
-        claims=principal.claims,
-        item_id=item_id,
-        origin=origin,
-    )
-    return json.dumps(content, default=_thawed, separators=(",", ":")).encode()
+    def written(self) -> bytes:
+        """Write it down, rights and all: they need not be what the claims say."""
+        principal = self.principal
+        content = {
+            "caller": {name: getattr(principal, name) for name in _CALLER},
+            "items": _patterns(principal.rights),
+            "admin": principal.rights.admin,
+            "claims": principal.claims,
+            "item": self.item_id,
+            "origin": self.origin,
+        }
+        return json.dumps(content, default=_thawed, separators=(",", ":")).encode()
 
 
 def _patterns(rights: ScopeSet) -> dict[str, list[Action]]:

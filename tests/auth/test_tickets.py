@@ -318,7 +318,11 @@ def test_a_store_that_is_away_lets_nobody_in() -> None:
         pytest.param(b"[]", id="list"),
         pytest.param(b"{}", id="nothing-in-it"),
         pytest.param(b'{"subject": "alice"}', id="another-version"),
-        pytest.param(b'{"items": 1, "admin": false}', id="wrong-types"),
+        pytest.param(
+            b'{"caller": {"subject": "alice"}, "items": {}, "admin": true, "claims": {}}',
+            id="another-principal",
+        ),
+        pytest.param(b'{"caller": {}, "items": 1, "admin": false}', id="wrong-types"),
     ],
 )
 def test_refuses_what_it_did_not_write(content: bytes, tickets: Tickets, store: Store) -> None:
@@ -342,7 +346,7 @@ def test_the_store_holds_neither_ticket_nor_token(
     assert ticket.value not in key
     assert ticket.value.encode() not in content
     assert token.rpartition(".")[2].encode() not in content
-    assert json.loads(content)["subject"] == "alice"
+    assert json.loads(content)["caller"]["subject"] == "alice"
     assert ticket.value not in repr(ticket)
 
 

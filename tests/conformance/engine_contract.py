@@ -92,22 +92,6 @@ class Asked:
         """Write a notice that no other test has."""
         return f"{self.channel} {name}".encode()
 
-    async def put(self, key: str, value: bytes, seconds: float = 60) -> None:
-        """Keep a value under a key."""
-
-        def ask(answer: Answer[None]) -> None:
-            self.engine.put(self.channel + key, value, seconds, answer)
-
-        await answer_of(ask)
-
-    async def take(self, key: str) -> bytes | None:
-        """Take the value of a key."""
-
-        def ask(answer: Answer[bytes | None]) -> None:
-            self.engine.take(self.channel + key, answer)
-
-        return await answer_of(ask)
-
     async def hear(self, count: int) -> list[Publication]:
         """Wait for so many deliveries on the channel."""
         heard = []
@@ -371,61 +355,3 @@ class EngineContract(ABC):
         asked, heard = self.on(scene)
 
         assert sorted(heard) == [asked.notice("a"), asked.notice("b")]
-
-    def test_gives_a_value_back_as_it_was_put_and_then_no_more(self) -> None:
-        """Any bytes, under any key, once."""
-        values = {":a": b"\x00\xff\r\n", ":A": b"", ":*": b"x" * 20_000, ":{a}'": b"{}"}
-
-        async def scene(asked: Asked) -> tuple[list[bytes | None], list[bytes | None]]:
-            for key, value in values.items():
-                await asked.put(key, value)
-            first = [await asked.take(key) for key in values]
-            return first, [await asked.take(key) for key in values]
-
-        first, second = self.on(scene)
-
-        assert first == list(values.values())
-        assert second == [None] * len(values)
-
-    def test_knows_no_value_that_was_never_put(self) -> None:
-        """And none of a channel of that name."""
-
-        async def scene(asked: Asked) -> bytes | None:
-            await asked.publish("hello")
-            return await asked.take("")
-
-        assert self.on(scene) is None
-
-    def test_keeps_the_last_value_of_a_key(self) -> None:
-        """What was there before is replaced, its time with it."""
-
-        async def scene(asked: Asked) -> list[bytes | None]:
-            await asked.put("k", b"first")
-            await asked.put("k", b"second")
-            return [await asked.take("k"), await asked.take("k")]
-
-        assert self.on(scene) == [b"second", None]
-
-    def test_gives_a_value_to_one_of_fifty_that_take_it_at_once(self) -> None:
-        """A one-time ticket lets one in (22)."""
-
-        async def scene(asked: Asked) -> list[bytes | None]:
-            await asked.put("k", b"v")
-            return await asyncio.gather(*(asked.take("k") for _ in range(50)))
-
-        assert sorted(self.on(scene), key=bool) == [None] * 49 + [b"v"]
-
-    def test_forgets_a_value_when_its_time_is_up(self) -> None:
-        """All were put for a tenth of a second: a later look finds none of those still there."""
-
-        async def scene(asked: Asked) -> int:
-            count = int(WAIT_SECONDS * 20)
-            for number in range(count):
-                await asked.put(str(number), b"v", seconds=0.1)
-            for number in range(count):
-                if await asked.take(str(number)) is None:
-                    return number
-                await asyncio.sleep(0.05)  # time passing is what this is about
-            return count
-
-        assert self.on(scene) < int(WAIT_SECONDS * 20)
