@@ -55,7 +55,7 @@ def test_the_shell_session_prints_what_it_says(tmp_path: Path) -> None:
     environment |= {"ITEMWIRE_PORT": port, "ITEMWIRE_URL": f"http://127.0.0.1:{port}"}
 
     done = subprocess.run(
-        ["bash", "-c", f"trap 'kill $(jobs -p)' EXIT\n{script}"],
+        ["bash", "-c", f"trap 'kill $(jobs -p)' EXIT\ntouch log\n{script}"],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
