@@ -10,23 +10,30 @@ from typing import Final
 from fastapi import FastAPI
 
 from api.channels.node import Node
+from api.startup import warn_of_open_routes
 
 logger = logging.getLogger("itemwire.channels")
 
 TICK_SECONDS: Final = 1.0
 
 
-def lifespan_of(node: Node) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make the ASGI lifespan that runs a node."""
+def lifespan_of(
+    node: Node, *beside: AbstractAsyncContextManager[object]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Make the ASGI lifespan that runs a node, and opens and closes what is beside it."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await node.start()
-        try:
-            async with _ticking(node):
-                yield
-        finally:
-            await node.stop()
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warn_of_open_routes(app)  # here, for by now the application has added its own
+        async with contextlib.AsyncExitStack() as stack:
+            for part in beside:
+                await stack.enter_async_context(part)
+            await node.start()
+            try:
+                async with _ticking(node):
+                    yield
+            finally:
+                await node.stop()
 
     return lifespan
 

@@ -12,8 +12,10 @@ from api.rejections import install_rejections
 from api.routes import console, echo, health, items
 from api.settings import Settings
 from api.sockets import add_sockets
+from api.startup import audit_settings
 from auth.dependencies import SHORT_CUTS, install_auth
-from auth.settings import build_authenticator
+from auth.policy_url import PolicyURL
+from auth.settings import build_authenticator, build_policy
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -23,6 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     redact_logs()
+    audit_settings(settings)
     bounds = Bounds(settings.history_size, settings.history_bytes, settings.history_seconds)
     limits = Limits(
         max_message_bytes=settings.max_message_bytes,
@@ -31,10 +34,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ping_interval=settings.ping_interval,
     )
     node = Node(open_engine(settings.engine_url, bounds), limits, leeway=settings.leeway)
+    policy = build_policy(settings)
+    beside = [policy] if isinstance(policy, PolicyURL) else []
     # The stock documentation pages load their scripts from elsewhere.
-    app = FastAPI(title="Itemwire", lifespan=lifespan_of(node), docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
+    )
     app.state.node = node
-    install_auth(app, build_authenticator(settings))
+    install_auth(app, build_authenticator(settings), policy)
     install_rejections(app, settings.refusal)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)

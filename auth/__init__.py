@@ -6,14 +6,17 @@ from auth.dependencies import (
     authorize_item,
     current_principal,
     install_auth,
+    open_to_strangers,
     permitted,
     refusal,
 )
 from auth.errors import AuthError, Forbidden, KeyProblem, NotAllowed, ScopeMissing, Unauthenticated
+from auth.explaining import Decision, explain
 from auth.policies import Policy, TokenRights
+from auth.policy_url import PolicyURL
 from auth.principal import Grant, Principal
 from auth.scopes import Action, ScopeSet
-from auth.settings import AuthSettings, build_authenticator
+from auth.settings import AuthSettings, build_authenticator, build_policy
 
 __all__ = [
     "Action",
@@ -21,11 +24,13 @@ __all__ = [
     "AuthSettings",
     "Authenticator",
     "CurrentPrincipal",
+    "Decision",
     "Forbidden",
     "Grant",
     "KeyProblem",
     "NotAllowed",
     "Policy",
+    "PolicyURL",
     "Principal",
     "ScopeMissing",
     "ScopeSet",
@@ -33,8 +38,11 @@ __all__ = [
     "Unauthenticated",
     "authorize_item",
     "build_authenticator",
+    "build_policy",
     "current_principal",
+    "explain",
     "install_auth",
+    "open_to_strangers",
     "permitted",
     "refusal",
 ]

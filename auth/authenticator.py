@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from starlette.requests import HTTPConnection
 
 from auth.audit import log_authenticated
 from auth.credentials import Credential, find_credentials
-from auth.errors import DisagreeingCredentials, InvalidToken, MissingCredential, OriginDenied
+from auth.errors import (
+    AuthError,
+    DisagreeingCredentials,
+    InvalidToken,
+    MissingCredential,
+    NotNow,
+    OriginDenied,
+)
 from auth.origins import OriginPolicy
 from auth.principal import Principal
+from auth.throttle import Caller, Throttle
 from auth.tokens import TokenVerifier
+
+# Where a connection's scope says who it is, for refusals of one who is known.
+IDENTITY: Final = "itemwire.identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +34,11 @@ class Authenticator:
     verifier: TokenVerifier
     origins: OriginPolicy
     cookie_name: str = "session"
+    throttle: Throttle = field(default_factory=Throttle)  # which by default stops nobody
 
     async def authenticate(self, connection: HTTPConnection) -> Principal:
         """Tell who is calling, or raise an AuthError; every presented credential must hold."""
+        self.throttle.check(self._caller(connection))  # before anything is read or computed
         credentials = find_credentials(connection, self.cookie_name)
         if not credentials:
             raise MissingCredential("no source holds a credential")
@@ -35,8 +49,24 @@ class Authenticator:
         principals = [self._verify(credential) for credential in credentials]
         if len({principal.identity for principal in principals}) > 1:
             raise DisagreeingCredentials("two sources name two callers")
+        connection.scope[IDENTITY] = principals[0].identity
+        self.throttle.check(self._caller(connection))
         log_authenticated(connection, principals[0], credentials[0].source)
         return principals[0]
+
+    def count_refusal(self, connection: HTTPConnection, error: AuthError) -> None:
+        """Count a refusal: of a stranger by address, of one who is known by name."""
+        self.throttle.count(self._caller(connection), error)
+
+    async def hold_back(self, connection: HTTPConnection, error: AuthError) -> None:
+        """Wait before a refusal is told, if its caller has had many."""
+        if not isinstance(error, NotNow):
+            await self.throttle.hold_back(self._caller(connection))
+
+    def _caller(self, connection: HTTPConnection) -> Caller | None:
+        """Tell by what this caller is counted."""
+        client = connection.client
+        return self.throttle.caller(client.host if client else None, connection.scope.get(IDENTITY))
 
     def _allows_origin(self, connection: HTTPConnection) -> bool:
         """Ask the origin policy about this connection."""

@@ -7,11 +7,14 @@ AuthError                        what is raised, what the client learns
 │       ├── DuplicateCredential
 │       ├── DisagreeingCredentials
 │       └── InvalidToken             .check names the failed row of tokens.CHECKS
-└── NotAllowed                   403
-    ├── OriginDenied                 origin_denied
-    ├── ItemInvalid                  item_invalid
-    ├── ScopeMissing                 scope_missing
-    └── Forbidden                    forbidden
+├── NotAllowed                   403
+│   ├── OriginDenied                 origin_denied
+│   ├── ItemInvalid                  item_invalid
+│   ├── ScopeMissing                 scope_missing
+│   └── Forbidden                    forbidden
+└── NotNow                       503: it says nothing of the caller, who may come again
+    ├── RateLimited              429 rate_limited
+    └── PolicyUnavailable            overloaded
 
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
 
@@ -28,6 +31,7 @@ class AuthError(Exception):
 
     code: ClassVar[str] = "forbidden"
     status: ClassVar[int] = 403
+    close_code: ClassVar[int] = 1008  # of a WebSocket: policy violation (RFC 6455 section 7.4.1)
 
 
 class Unauthenticated(AuthError):
@@ -95,6 +99,26 @@ class Forbidden(NotAllowed):
     """Refuse because the caller may not do this here."""
 
     code = "forbidden"
+
+
+class NotNow(AuthError):
+    """Refuse for now, for a reason that may pass by itself."""
+
+    code = "overloaded"
+    status = 503
+    close_code = 1013
+
+
+class RateLimited(NotNow):
+    """Refuse a caller that has been refused too often."""
+
+    code = "rate_limited"
+    status = 429
+    close_code = 1008
+
+
+class PolicyUnavailable(NotNow):
+    """Refuse because whoever decides could not be asked."""
 
 
 class KeyProblem(ValueError):

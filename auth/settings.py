@@ -12,6 +12,9 @@ from auth.checks import MAX_LEEWAY
 from auth.errors import KeyProblem
 from auth.keys import StaticKeys, keys_from_file, keys_from_secret
 from auth.origins import SELF, OriginPolicy
+from auth.policies import Policy, TokenRights
+from auth.policy_url import PolicyRules, PolicyURL, check_policy_url
+from auth.throttle import Throttle, ThrottleRules, parse_networks
 from auth.tokens import TokenRules, TokenVerifier
 
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
@@ -79,6 +82,39 @@ class AuthSettings(BaseSettings):
         ("localhost", "127.0.0.1", "[::1]"),
         description="Host names under which `self` is believed (stops DNS rebinding).",
     )
+    policy_url: str | None = Field(
+        None,
+        description="Where the application says who may do what, instead of the token's rights.",
+    )
+    policy_timeout: float = Field(
+        2, gt=0, le=30, description="Seconds the policy has to answer; then nobody is let in."
+    )
+    policy_cache_seconds: float = Field(
+        5, ge=0, le=300, description="Seconds an answer of the policy holds; 0 asks each time."
+    )
+    policy_token: SecretStr | None = Field(
+        None, description="Sent to the policy as `Authorization: Bearer`, if set."
+    )
+    policy_allow_http: bool = Field(
+        False, description="Whether claims may be sent to another machine in the clear."
+    )
+    slow_after_refusals: int = Field(
+        60,
+        ge=0,
+        description="Refusals a minute of one address or subject past which they are answered "
+        "late; 0 is never.",
+    )
+    stop_after_refusals: int = Field(
+        600,
+        ge=0,
+        description="Refusals a minute of one address or subject past which it is refused with "
+        "rate_limited, and no token is looked at; 0 is never.",
+    )
+    throttle_exempt: CommaSeparated = Field(
+        ("127.0.0.0/8", "::1"),
+        description="Addresses and networks whose refusals are not counted: this machine, where a "
+        "proxy may stand that tells nobody's address.",
+    )
 
     @model_validator(mode="after")
     def _has_one_source_of_keys(self) -> Self:
@@ -87,6 +123,24 @@ class AuthSettings(BaseSettings):
             raise ValueError(
                 "ITEMWIRE_SECRET and ITEMWIRE_KEYS_FILE are both set: unset one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_policy_that_can_be_asked(self) -> Self:
+        """Refuse an URL that claims must not be sent to."""
+        if self.policy_url is not None:
+            check_policy_url(self.policy_url, allow_http=self.policy_allow_http)
+        return self
+
+    @model_validator(mode="after")
+    def _slows_down_before_it_stops(self) -> Self:
+        """Refuse thresholds in the wrong order, and networks that are none."""
+        if 0 < self.stop_after_refusals < self.slow_after_refusals:
+            raise ValueError(
+                "ITEMWIRE_STOP_AFTER_REFUSALS is below ITEMWIRE_SLOW_AFTER_REFUSALS: "
+                "who is stopped at once is never slowed down"
+            )
+        parse_networks(self.throttle_exempt)
         return self
 
 
@@ -117,4 +171,30 @@ def build_authenticator(settings: AuthSettings) -> Authenticator:
         verifier=TokenVerifier(verification_keys(settings), rules),
         origins=OriginPolicy(settings.allowed_origins, settings.allowed_hosts),
         cookie_name=settings.cookie_name,
+        throttle=build_throttle(settings),
     )
+
+
+def build_throttle(settings: AuthSettings) -> Throttle:
+    """Make the throttle that the settings describe."""
+    return Throttle(
+        ThrottleRules(
+            slow_after=settings.slow_after_refusals,
+            stop_after=settings.stop_after_refusals,
+            exempt=parse_networks(settings.throttle_exempt),
+        )
+    )
+
+
+def build_policy(settings: AuthSettings) -> Policy:
+    """Make the policy that the settings describe; one with an URL must be opened before use."""
+    if settings.policy_url is None:
+        return TokenRights()
+    token = settings.policy_token
+    rules = PolicyRules(
+        timeout=settings.policy_timeout,
+        cache_seconds=settings.policy_cache_seconds,
+        token=token.get_secret_value() if token else None,
+        allow_http=settings.policy_allow_http,
+    )
+    return PolicyURL(settings.policy_url, rules)

@@ -75,7 +75,7 @@ def test_has_a_row_for_every_auth_error(error: type[AuthError]) -> None:
     """Auth knows nothing of this table, so nothing but this test keeps them together."""
     row = CLOSE_REASONS[error.code]
 
-    assert (row.code, row.status) == (1008, error.status)
+    assert (row.code, row.status) == (error.close_code, error.status)
 
 
 def test_maps_statuses_to_rows_that_are_in_it() -> None:
