@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -131,8 +132,8 @@ def audit_settings(
 def workers_asked(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Tell how many workers were asked for; a server's worker sees its parent's arguments."""
     asked = environment.get("WEB_CONCURRENCY", "")
-    command = arguments[0] if arguments else ""
-    options = arguments[1:] if any(name in command for name in SERVERS) else ()
+    command = PurePath(arguments[0] if arguments else "").parts[-2:]  # or <server>/__main__.py
+    options = arguments[1:] if not set(SERVERS).isdisjoint(command) else ()
     for option, value in zip(options, [*options[1:], ""], strict=False):
         name, separator, joined = option.partition("=")
         if name in WORKER_OPTIONS:

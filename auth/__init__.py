@@ -10,7 +10,15 @@ from auth.dependencies import (
     permitted,
     refusal,
 )
-from auth.errors import AuthError, Forbidden, KeyProblem, NotAllowed, ScopeMissing, Unauthenticated
+from auth.errors import (
+    AuthError,
+    Forbidden,
+    KeyProblem,
+    NotAllowed,
+    NotNow,
+    ScopeMissing,
+    Unauthenticated,
+)
 from auth.explaining import Decision, explain
 from auth.policies import Policy, TokenRights
 from auth.policy_url import PolicyURL
@@ -29,6 +37,7 @@ __all__ = [
     "Grant",
     "KeyProblem",
     "NotAllowed",
+    "NotNow",
     "Policy",
     "PolicyURL",
     "Principal",

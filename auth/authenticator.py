@@ -38,7 +38,7 @@ class Authenticator:
 
     async def authenticate(self, connection: HTTPConnection) -> Principal:
         """Tell who is calling, or raise an AuthError; every presented credential must hold."""
-        self.throttle.check(self._caller(connection))  # before anything is read or computed
+        self._check_throttle(connection)  # before anything is read or computed
         credentials = find_credentials(connection, self.cookie_name)
         if not credentials:
             raise MissingCredential("no source holds a credential")
@@ -50,7 +50,7 @@ class Authenticator:
         if len({principal.identity for principal in principals}) > 1:
             raise DisagreeingCredentials("two sources name two callers")
         connection.scope[IDENTITY] = principals[0].identity
-        self.throttle.check(self._caller(connection))
+        self._check_throttle(connection)
         log_authenticated(connection, principals[0], credentials[0].source)
         return principals[0]
 
@@ -62,6 +62,11 @@ class Authenticator:
         """Wait before a refusal is told, if its caller has had many."""
         if not isinstance(error, NotNow):
             await self.throttle.hold_back(self._caller(connection))
+
+    def _check_throttle(self, connection: HTTPConnection) -> None:
+        """Refuse who was refused too often; most servers need not even ask who it is."""
+        if not self.throttle.is_calm:
+            self.throttle.check(self._caller(connection))
 
     def _caller(self, connection: HTTPConnection) -> Caller | None:
         """Tell by what this caller is counted."""

@@ -28,7 +28,7 @@ MAX_COUNTED: Final = 20_000  # about 5 MB; past it the one longest not refused i
 MAX_WAITING: Final = 256  # refusals that wait; one more is answered at once, and is counted too
 SHORTEST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 1.0
-SITE_PREFIX: Final = 64  # bits of an IPv6 address: whoever has one has all with the same (RFC 6177)
+SITE_PREFIX: Final = 64  # bits of an IPv6 address: the rest is its owner's (RFC 4291 2.5.1)
 
 Network = IPv4Network | IPv6Network
 Identity = tuple[str | None, str]
@@ -73,6 +73,11 @@ class Throttle:
         self._counts: OrderedDict[Caller, _Count] = OrderedDict()
         self._waiting = 0
 
+    @property
+    def is_calm(self) -> bool:
+        """Tell that nobody was refused of late, so that nothing needs to be computed."""
+        return not self._counts
+
     def caller(self, host: str | None, identity: Identity | None = None) -> Caller | None:
         """Give what a caller is counted by; None if this one never is."""
         if identity is not None:
@@ -81,7 +86,6 @@ class Throttle:
 
     def check(self, caller: Caller | None) -> None:
         """Refuse a caller that has been refused too often."""
-        # Most servers have refused nobody of late: nothing is computed for them.
         limit = self._rules.stop_after
         if caller in self._counts and self._reaches(limit, caller):
             raise RateLimited(f"{caller!r} was refused {limit} times a minute")
