@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from api.channels.node import Node
+from api.startup import warn_of_open_routes
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -26,7 +27,8 @@ def lifespan_of(
     """Make the ASGI lifespan that runs a node, and opens and closes what is beside it."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warn_of_open_routes(app)  # here, for by now the application has added its own
         async with contextlib.AsyncExitStack() as stack:
             for part in beside:
                 await stack.enter_async_context(part())

@@ -132,4 +132,5 @@ def configure_logs(level: str) -> None:
     if root.level > logging.DEBUG:
         # It says twice of each handshake what `itemwire.auth` says once, with more to it.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question asked
     redact_logs()

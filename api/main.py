@@ -14,9 +14,11 @@ from api.rejections import install_rejections
 from api.routes import admin, auth, console, echo, health, items
 from api.settings import Settings
 from api.sockets import add_sockets
+from api.startup import audit_settings
 from api.ticket_store import EngineTickets
 from auth.dependencies import SHORT_CUTS, install_auth
-from auth.settings import build_authenticator, session_cookie
+from auth.policy_url import PolicyURL
+from auth.settings import build_authenticator, build_policy, session_cookie
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -26,6 +28,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     redact_logs()
+    audit_settings(settings)
     bounds = Bounds(settings.history_size, settings.history_bytes, settings.history_seconds)
     limits = Limits(
         max_message_bytes=settings.max_message_bytes,
@@ -48,14 +51,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         revocations=authenticator.revocations,
     )
     reauthorizer = Reauthorizer()
-    beside: list[Beside] = [lambda: reauthorizer, authenticator.running]
+    beside: list[Beside] = [authenticator.running]
+    policy = build_policy(settings)
+    if isinstance(policy, PolicyURL):
+        beside.append(lambda: policy)
+    beside.append(lambda: reauthorizer)  # last, so closed first: it asks the others
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(
         title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
     )
     app.state.node = node
     app.state.reauthorizer = reauthorizer
-    install_auth(app, authenticator, cookie=session_cookie(settings))
+    install_auth(app, authenticator, policy, cookie=session_cookie(settings))
     install_rejections(app, settings.refusal)
     app.add_middleware(Privacy)
     for group in (items, echo):

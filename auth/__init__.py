@@ -7,6 +7,7 @@ from auth.dependencies import (
     authorize_item,
     current_principal,
     install_auth,
+    open_to_strangers,
     permitted,
     refusal,
 )
@@ -15,14 +16,17 @@ from auth.errors import (
     Forbidden,
     KeyProblem,
     NotAllowed,
+    NotNow,
     ScopeMissing,
     Unauthenticated,
     Unavailable,
 )
+from auth.explaining import Decision, explain
 from auth.policies import Policy, TokenRights
+from auth.policy_url import PolicyURL
 from auth.principal import Grant, Principal
 from auth.scopes import Action, ScopeSet
-from auth.settings import AuthSettings, build_authenticator
+from auth.settings import AuthSettings, build_authenticator, build_policy
 from auth.tickets import Tickets, TicketStore
 
 __all__ = [
@@ -31,11 +35,14 @@ __all__ = [
     "AuthSettings",
     "Authenticator",
     "CurrentPrincipal",
+    "Decision",
     "Forbidden",
     "Grant",
     "KeyProblem",
     "NotAllowed",
+    "NotNow",
     "Policy",
+    "PolicyURL",
     "Principal",
     "ScopeMissing",
     "ScopeSet",
@@ -47,8 +54,11 @@ __all__ = [
     "Unavailable",
     "authorize_item",
     "build_authenticator",
+    "build_policy",
     "current_principal",
+    "explain",
     "install_auth",
+    "open_to_strangers",
     "permitted",
     "refusal",
 ]

@@ -12,10 +12,12 @@ from starlette.requests import HTTPConnection
 from auth.audit import log_authenticated
 from auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
 from auth.errors import (
+    AuthError,
     DisagreeingCredentials,
     InvalidTicket,
     InvalidToken,
     MissingCredential,
+    NotNow,
     OriginDenied,
     RevokedToken,
 )
@@ -23,11 +25,15 @@ from auth.jwks import JWKSKeys, fetch_all, kept_fresh
 from auth.origins import OriginPolicy
 from auth.principal import Principal
 from auth.revocation import Revocations
+from auth.throttle import Caller, Throttle
 from auth.tickets import Tickets
 from auth.tokens import Verifier
 
 # RFC 9110 section 9.2.1. A browser may leave Origin out of these; a handshake is a GET with one.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# Where a connection's scope says who it is, for refusals of one who is known.
+IDENTITY: Final = "itemwire.identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Authenticator:
     tickets: Tickets | None = None
     query_tokens: bool = True
     fetched_keys: tuple[JWKSKeys, ...] = ()
+    throttle: Throttle = field(default_factory=Throttle)  # which by default stops nobody
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Keep the fetched keys fresh while a server runs: for its lifespan."""
@@ -57,6 +64,7 @@ class Authenticator:
 
         What is presented by a source that is not among `sources` is not looked at.
         """
+        self._check_throttle(connection)  # before anything is read or computed
         credentials = find_credentials(connection, self.cookie_name, sources)
         if not credentials:
             raise MissingCredential("no source holds a credential")
@@ -70,12 +78,33 @@ class Authenticator:
         principals = [verified[credential.source] for credential in credentials]
         if len({principal.identity for principal in principals}) > 1:
             raise DisagreeingCredentials("two sources name two callers")
+        connection.scope[IDENTITY] = principals[0].identity
+        self._check_throttle(connection)
         # Last of the checks: who is told `token_revoked` has shown that the token was theirs.
         for principal, credential in zip(principals, credentials, strict=True):
             if self.revocations.revokes(principal):
                 raise RevokedToken(f"of {principal.subject!r}, taken back", credential.source)
         log_authenticated(connection, principals[0], credentials[0].source)
         return principals[0]
+
+    def count_refusal(self, connection: HTTPConnection, error: AuthError) -> None:
+        """Count a refusal: of a stranger by address, of one who is known by name."""
+        self.throttle.count(self._caller(connection), error)
+
+    async def hold_back(self, connection: HTTPConnection, error: AuthError) -> None:
+        """Wait before a refusal is told, if its caller has had many."""
+        if not isinstance(error, NotNow):
+            await self.throttle.hold_back(self._caller(connection))
+
+    def _check_throttle(self, connection: HTTPConnection) -> None:
+        """Refuse who was refused too often; most servers need not even ask who it is."""
+        if not self.throttle.is_calm:
+            self.throttle.check(self._caller(connection))
+
+    def _caller(self, connection: HTTPConnection) -> Caller | None:
+        """Tell by what this caller is counted."""
+        client = connection.client
+        return self.throttle.caller(client.host if client else None, connection.scope.get(IDENTITY))
 
     def allows_origin(self, connection: HTTPConnection) -> bool:
         """Ask the origin policy about this connection; without an origin it is no browser's."""

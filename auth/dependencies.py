@@ -24,13 +24,12 @@ from auth.cookies import SessionCookie
 from auth.credentials import from_authorization, from_ticket
 from auth.errors import (
     AuthError,
-    Forbidden,
     InvalidTicket,
     ItemInvalid,
     OriginDenied,
     ScopeMissing,
 )
-from auth.policies import Policy, TokenRights
+from auth.policies import Policy, TokenRights, shortfall
 from auth.principal import Grant, Principal
 from auth.scopes import Action, is_item_id
 from auth.tickets import Tickets
@@ -63,12 +62,21 @@ def _state(connection: HTTPConnection) -> AuthState:
     return state
 
 
+def _throttling(connection: HTTPConnection) -> Authenticator | None:
+    """Find who counts refusals; a refusal may be made where none is installed, too."""
+    app = connection.scope.get("app")
+    state: AuthState | None = getattr(app.state, "auth", None) if app else None
+    return state.authenticator if state else None
+
+
 def refusal(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:
-    """Log a refusal and give the exception that tells the client its code and nothing more.
+    """Log and count a refusal; give the exception that tells the client its code, no more.
 
     Its cause is the error, so whoever handles it can tell that it has been logged.
     """
     log_refused(connection, error)
+    if (authenticator := _throttling(connection)) is not None:
+        authenticator.count_refusal(connection, error)
     told = _told(connection, error)
     told.__cause__ = error
     return told
@@ -84,12 +92,22 @@ def _told(connection: HTTPConnection, error: AuthError) -> WebSocketException | 
     return HTTPException(error.status, error.code, headers)
 
 
+async def refused(
+    connection: HTTPConnection, error: AuthError
+) -> WebSocketException | HTTPException:
+    """Do what `refusal` does, later if this caller is refused often."""
+    told = refusal(connection, error)
+    if (authenticator := _throttling(connection)) is not None:
+        await authenticator.hold_back(connection, error)
+    return told
+
+
 async def current_principal(connection: HTTPConnection) -> Principal:
     """Tell who is calling, or refuse."""
     try:
         return await _state(connection).authenticator.authenticate(connection)
     except AuthError as error:
-        raise refusal(connection, error) from error
+        raise await refused(connection, error) from error
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
@@ -164,7 +182,7 @@ async def valid_item_id(
 ) -> str:
     """Give the item's id if it can be one; a stranger is refused before this is asked."""
     if not is_item_id(item_id):
-        raise refusal(connection, ItemInvalid("not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"))
+        raise await refused(connection, ItemInvalid("not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"))
     return item_id
 
 
@@ -185,7 +203,7 @@ async def authorize_item(
     try:
         return Grant(principal, item_id, await policy.authorize(principal, item_id))
     except AuthError as error:
-        raise refusal(connection, error) from error
+        raise await refused(connection, error) from error
 
 
 async def permitted(
@@ -195,10 +213,9 @@ async def permitted(
     grant: Annotated[Grant, Depends(authorize_item)],
 ) -> Grant:
     """Check the grant for the actions a route asks for; with none asked, any will do."""
-    actions = [Action(scope) for scope in required.scopes]
-    missing = [action for action in actions if action not in grant.can]
-    if missing or not grant.can:
-        raise refusal(connection, _shortfall(grant, missing or list(Action)))
+    lacking = shortfall(grant, [Action(scope) for scope in required.scopes])
+    if lacking is not None:
+        raise await refused(connection, lacking)
     return grant
 
 
@@ -218,8 +235,9 @@ async def permitted_unaltered(connection: HTTPConnection, required: SecurityScop
 SHORT_CUTS: Final = {permitted: permitted_unaltered}
 
 
-def _shortfall(grant: Grant, missing: list[Action]) -> AuthError:
-    """Tell a caller who may do this elsewhere from one who may do it nowhere."""
-    elsewhere = any(grant.principal.rights.has(action) for action in missing)
-    reason = Forbidden if elsewhere else ScopeMissing
-    return reason(f"{grant.principal.subject!r} is not granted {', '.join(missing)} here")
+async def open_to_strangers() -> None:
+    """Say of a route that whoever comes may use it, so that start-up does not warn of it."""
+
+
+# A route that depends on none of these, however deep, lets strangers in and does not say so.
+DOORS: Final = frozenset({current_principal, permitted_unaltered, open_to_strangers})

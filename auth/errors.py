@@ -16,6 +16,8 @@ AuthError                        what is raised, what the client learns
 │   ├── ScopeMissing                 scope_missing
 │   └── Forbidden                    forbidden
 └── NotNow                       503: it says nothing of the caller, who may come again
+    ├── RateLimited              429 rate_limited
+    ├── PolicyUnavailable            overloaded
     └── Unavailable                  overloaded
 
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
@@ -140,6 +142,18 @@ class NotNow(AuthError):
 
 class Unavailable(NotNow):
     """Refuse because what must be asked cannot be reached: nobody is let in unasked."""
+
+
+class RateLimited(NotNow):
+    """Refuse a caller that has been refused too often."""
+
+    code = "rate_limited"
+    status = 429
+    close_code = 1008
+
+
+class PolicyUnavailable(NotNow):
+    """Refuse because whoever decides could not be asked."""
 
 
 class KeyProblem(ValueError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from typing_extensions import override
 
-from auth.principal import Principal
+from auth.errors import AuthError, Forbidden, ScopeMissing
+from auth.principal import Grant, Principal
 from auth.scopes import Action
 
 
@@ -24,3 +26,17 @@ class TokenRights(Policy):
     @override
     async def authorize(self, principal: Principal, item_id: str) -> frozenset[Action]:
         return principal.rights.actions_on(item_id)
+
+
+def shortfall(grant: Grant, required: Sequence[Action]) -> AuthError | None:
+    """Tell what a grant lacks of the actions required, or None; with none, any will do.
+
+    Who may do this elsewhere is told another reason than who may do it nowhere.
+    """
+    missing = [action for action in required if action not in grant.can]
+    if grant.can and not missing:
+        return None
+    missing = missing or list(Action)
+    elsewhere = any(grant.principal.rights.has(action) for action in missing)
+    reason = Forbidden if elsewhere else ScopeMissing
+    return reason(f"{grant.principal.subject!r} is not granted {', '.join(missing)} here")

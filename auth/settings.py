@@ -18,7 +18,10 @@ from auth.jwks import DEFAULTS, Fetching, JWKSKeys
 from auth.key_files import FileKeys
 from auth.keys import keys_from_secret
 from auth.origins import SELF, OriginPolicy
+from auth.policies import Policy, TokenRights
+from auth.policy_url import PolicyRules, PolicyURL, check_policy_url
 from auth.revocation import Revocations
+from auth.throttle import Throttle, ThrottleRules, parse_networks
 from auth.tickets import MAX_SECONDS, Tickets, TicketStore
 from auth.tokens import TokenRules, TokenVerifier, Verifier
 
@@ -131,6 +134,39 @@ class AuthSettings(BaseSettings):
         ("localhost", "127.0.0.1", "[::1]"),
         description="Host names under which `self` is believed (stops DNS rebinding).",
     )
+    policy_url: str | None = Field(
+        None,
+        description="Where the application says who may do what, instead of the token's rights.",
+    )
+    policy_timeout: float = Field(
+        2, gt=0, le=30, description="Seconds the policy has to answer; then nobody is let in."
+    )
+    policy_cache_seconds: float = Field(
+        5, ge=0, le=300, description="Seconds an answer of the policy holds; 0 asks each time."
+    )
+    policy_token: SecretStr | None = Field(
+        None, description="Sent to the policy as `Authorization: Bearer`, if set."
+    )
+    policy_allow_http: bool = Field(
+        False, description="Whether claims may be sent to another machine in the clear."
+    )
+    slow_after_refusals: int = Field(
+        60,
+        ge=0,
+        description="Refusals a minute of one address or subject past which they are answered "
+        "late; 0 is never.",
+    )
+    stop_after_refusals: int = Field(
+        600,
+        ge=0,
+        description="Refusals a minute of one address or subject past which it is refused with "
+        "rate_limited, and no token is looked at; 0 is never.",
+    )
+    throttle_exempt: CommaSeparated = Field(
+        ("127.0.0.0/8", "::1"),
+        description="Addresses and networks whose refusals are not counted: this machine, where a "
+        "proxy may stand that tells nobody's address.",
+    )
 
     @model_validator(mode="after")
     def _has_one_source_of_keys(self) -> Self:
@@ -152,6 +188,24 @@ class AuthSettings(BaseSettings):
             refresh=self.jwks_refresh,
             allow_http=self.jwks_allow_http,
         )
+
+    @model_validator(mode="after")
+    def _has_a_policy_that_can_be_asked(self) -> Self:
+        """Refuse an URL that claims must not be sent to."""
+        if self.policy_url is not None:
+            check_policy_url(self.policy_url, allow_http=self.policy_allow_http)
+        return self
+
+    @model_validator(mode="after")
+    def _slows_down_before_it_stops(self) -> Self:
+        """Refuse thresholds in the wrong order, and networks that are none."""
+        if 0 < self.stop_after_refusals < self.slow_after_refusals:
+            raise ValueError(
+                "ITEMWIRE_STOP_AFTER_REFUSALS is below ITEMWIRE_SLOW_AFTER_REFUSALS: "
+                "who is stopped at once is never slowed down"
+            )
+        parse_networks(self.throttle_exempt)
+        return self
 
 
 def _listed(names: Iterable[str], last: str) -> str:
@@ -208,6 +262,7 @@ def build_authenticator(
         else Tickets(ticket_store, seconds=settings.ticket_seconds, leeway=settings.leeway),
         query_tokens=settings.query_tokens,
         fetched_keys=tuple(source for source in sources if isinstance(source, JWKSKeys)),
+        throttle=build_throttle(settings),
     )
 
 
@@ -218,3 +273,28 @@ def _verifier(settings: AuthSettings, rules: TokenRules) -> tuple[Verifier, list
         return TokenVerifier(keys, rules), [keys]
     issuers = issuers_from_file(settings.issuers_file, settings.fetching, settings.audience)
     return IssuersVerifier(issuers, rules), [issuer.keys for issuer in issuers.values()]
+
+
+def build_throttle(settings: AuthSettings) -> Throttle:
+    """Make the throttle that the settings describe."""
+    return Throttle(
+        ThrottleRules(
+            slow_after=settings.slow_after_refusals,
+            stop_after=settings.stop_after_refusals,
+            exempt=parse_networks(settings.throttle_exempt),
+        )
+    )
+
+
+def build_policy(settings: AuthSettings) -> Policy:
+    """Make the policy that the settings describe; one with an URL must be opened before use."""
+    if settings.policy_url is None:
+        return TokenRights()
+    token = settings.policy_token
+    rules = PolicyRules(
+        timeout=settings.policy_timeout,
+        cache_seconds=settings.policy_cache_seconds,
+        token=token.get_secret_value() if token else None,
+        allow_http=settings.policy_allow_http,
+    )
+    return PolicyURL(settings.policy_url, rules)

@@ -1,6 +1,8 @@
 """What runs beside the sockets: it goes on whatever happens, and stops when told."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
@@ -49,3 +51,30 @@ def test_leaves_no_task_and_a_stopped_node_behind() -> None:
 
     assert asyncio.run(scene()) == 1
     assert not node.is_ready
+
+
+def test_opens_what_is_beside_before_the_node_and_closes_it_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A socket may need a policy as long as there are sockets."""
+    node = Stage().node
+    seen: list[str] = []
+
+    async def note(what: str) -> None:
+        seen.append(what)
+
+    @contextlib.asynccontextmanager
+    async def part() -> AsyncIterator[None]:
+        seen.append("opened")
+        yield
+        seen.append("closed")
+
+    async def scene() -> None:
+        monkeypatch.setattr(node, "start", lambda: note("started"))
+        monkeypatch.setattr(node, "stop", lambda: note("stopped"))
+        async with lifespan_of(node, part)(FastAPI()):
+            seen.append("running")
+
+    asyncio.run(scene())
+
+    assert seen == ["opened", "started", "running", "stopped", "closed"]

@@ -136,16 +136,19 @@ class Node:
         )
         self._watch(connection)
         self._roster.add(connection)
-        self._end_if_revoked(connection)
+        if self.revocations.revokes(principal):  # since the handshake looked
+            connection.end(TOKEN_REVOKED)
         return connection
 
     def renew(self, subscription: Subscription, grant: Grant) -> None:
         """Give a connection another token of its caller, and the rights that come with it."""
         connection = subscription.connection
+        if self.revocations.revokes(grant.principal):  # while it was being worked out
+            connection.end(TOKEN_REVOKED)
+            return
         self._deadlines.discard(connection)
         connection.principal = grant.principal
         self._watch(connection)
-        self._end_if_revoked(connection)
         seen, subscription.can = subscription.can, grant.can
         if (Action.PRESENCE in seen) != (Action.PRESENCE in grant.can):
             self._hub.change_lane(subscription)
@@ -254,11 +257,6 @@ class Node:
         for connection in connections:
             connection.end(reason)
         return len(connections)
-
-    def _end_if_revoked(self, connection: Connection) -> None:
-        """End a connection whose token was taken back while it was being let in."""
-        if self.revocations.revokes(connection.principal):
-            connection.end(TOKEN_REVOKED)
 
     def _end_by_id(self, connection_id: str) -> int:
         connection = self._roster.find(connection_id)

@@ -1,6 +1,7 @@
 """`token mint` and `token inspect`: make a token, and learn why one is refused."""
 
 import asyncio
+import contextlib
 import json
 import sys
 from typing import Any
@@ -9,10 +10,12 @@ import click
 
 from api.cli.configuration import ConfigurationProblem, load_settings, stamp_of
 from api.settings import Settings
+from auth.explaining import Decision, explain
 from auth.issuing import mint as mint_token
 from auth.keys import SigningKey, signing_key_from_file, signing_key_from_secret
-from auth.settings import build_authenticator
-from auth.tokens import CheckResult
+from auth.policy_url import PolicyURL
+from auth.scopes import Action
+from auth.settings import build_authenticator, build_policy
 
 MARKS = {True: "ok", False: "FAILED", None: "-"}
 
@@ -48,7 +51,7 @@ def mint(
         claims=dict(map(_claim, claims)),
         **stamp_of(settings),
     )
-    for result in _explain(settings, value):
+    for result in asyncio.run(_decide(settings, value)).checks:
         if result.passed is False:
             problem = f"Warning: the server refuses this token: {result.detail} ({result.name})"
             click.echo(problem, err=True)
@@ -57,40 +60,55 @@ def mint(
 
 @token.command()
 @click.argument("value", metavar="TOKEN", default="-")
+@click.option("--item", help="Also say what the token may do with this item.")
+@click.option(
+    "--action",
+    type=click.Choice([action.value for action in Action]),
+    help="And whether it may do this; needs --item.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def inspect(value: str, *, as_json: bool) -> None:
+def inspect(value: str, *, item: str | None, action: str | None, as_json: bool) -> None:
     """Check a token as the server would and say which check fails, and why.
 
     Reads the token from standard input if it is `-` or not given, which keeps it out of the
-    shell's history. Exits with 1 if the token is refused.
+    shell's history. Exits with 1 if the token is refused. With --item, asks ITEMWIRE_POLICY_URL
+    if it is set; of an application's own `authorize_item` it knows nothing.
     """
+    if action is not None and item is None:
+        raise click.UsageError("--action needs --item")
     text = sys.stdin.read().strip() if value == "-" else value
-    results = _explain(load_settings(), text)
-    accepted = all(result.passed for result in results)
+    decision = asyncio.run(_decide(load_settings(), text, item, action))
     if as_json:
-        click.echo(json.dumps(_report(results, accepted=accepted), indent=2))
+        click.echo(json.dumps(_report(decision), indent=2))
     else:
-        for result in results:
+        for result in decision.checks:
             click.echo(f"{MARKS[result.passed]:>6}  {result.name:<12} {result.detail}".rstrip())
-        click.echo("accepted" if accepted else "refused: credentials_invalid")
-    sys.exit(0 if accepted else 1)
+        click.echo(f"refused: {decision.reason}" if decision.reason else "accepted")
+    sys.exit(0 if decision.accepted else 1)
 
 
-def _explain(settings: Settings, text: str) -> list[CheckResult]:
+async def _decide(
+    settings: Settings, text: str, item: str | None = None, action: str | None = None
+) -> Decision:
     try:
-        authenticator = build_authenticator(settings)
-        asyncio.run(authenticator.fetch_keys())
-        return authenticator.verifier.explain(text)
+        authenticator, policy = build_authenticator(settings), build_policy(settings)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
+    async with contextlib.AsyncExitStack() as stack:
+        if isinstance(policy, PolicyURL):
+            await stack.enter_async_context(policy)
+        await authenticator.fetch_keys()
+        return await explain(
+            authenticator.verifier, policy, text, item, Action(action) if action else None
+        )
 
 
-def _report(results: list[CheckResult], *, accepted: bool) -> dict[str, Any]:
+def _report(decision: Decision) -> dict[str, Any]:
     checks = [
         {"check": result.name, "passed": result.passed, "detail": result.detail}
-        for result in results
+        for result in decision.checks
     ]
-    return {"accepted": accepted, "checks": checks}
+    return {"accepted": decision.accepted, "reason": decision.reason, "checks": checks}
 
 
 def signing_key(settings: Settings, kid: str | None) -> SigningKey:

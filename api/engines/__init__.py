@@ -10,6 +10,9 @@ ENGINES: Final[dict[str, str]] = {
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 
+UNSHARED: Final = frozenset({"memory"})
+"""Engines that live in one process: several workers would be several worlds."""
+
 
 def open_engine(url: str, bounds: Bounds) -> Engine:
     """Make the engine an URL names; ValueError says which there are."""

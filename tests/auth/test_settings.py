@@ -12,7 +12,9 @@ from pydantic import SecretStr, ValidationError
 from auth.errors import InvalidToken, KeyProblem
 from auth.issuing import mint, new_secret
 from auth.keys import SigningKey, signing_key_from_secret
-from auth.settings import AuthSettings, build_authenticator
+from auth.policies import TokenRights
+from auth.policy_url import PolicyURL
+from auth.settings import AuthSettings, build_authenticator, build_policy
 from auth.testing import public_jwk, signing_key
 from tests.auth.conftest import KeysFile
 from tests.auth.key_server import key_server
@@ -80,6 +82,13 @@ def test_has_safe_defaults() -> None:
         pytest.param("cookie_name", "", id="empty-cookie-name"),
         pytest.param("ticket_seconds", "0", id="no-ticket-life"),
         pytest.param("ticket_seconds", "61", id="long-ticket-life"),
+        pytest.param("policy_url", "http://app.example.com/", id="policy-in-the-clear"),
+        pytest.param("policy_timeout", "0", id="policy-without-time"),
+        pytest.param("policy_timeout", "31", id="policy-with-too-much-time"),
+        pytest.param("policy_cache_seconds", "301", id="policy-remembered-for-long"),
+        pytest.param("stop_after_refusals", "59", id="stopped-before-slowed"),
+        pytest.param("slow_after_refusals", "-1", id="fewer-refusals-than-none"),
+        pytest.param("throttle_exempt", "10.0.0.1/8", id="no-network"),
     ],
 )
 def test_refuses_a_value(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,3 +225,18 @@ def test_reads_its_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ITEMWIRE_SECRET", secret := new_secret())
 
     assert AuthSettings().secret == SecretStr(secret)
+
+
+def test_asks_whom_the_settings_name() -> None:
+    """Without an URL the token's rights decide; with one, the application does."""
+    asked = AuthSettings(policy_url="https://app.example.com/rights", policy_token=SecretStr("s"))
+
+    assert isinstance(build_policy(AuthSettings()), TokenRights)
+    assert isinstance(build_policy(asked), PolicyURL)
+    assert "'s'" not in repr(asked)
+
+
+def test_either_threshold_may_be_turned_off() -> None:
+    """The order of the two is looked at only where there are two."""
+    assert AuthSettings(stop_after_refusals=0).slow_after_refusals == 60
+    assert AuthSettings(slow_after_refusals=0, stop_after_refusals=1).stop_after_refusals == 1

@@ -11,6 +11,7 @@ from auth.keys import signing_key_from_secret
 from auth.testing import signing_key
 from tests.auth.key_server import key_server
 from tests.cli.conftest import CommandLine
+from tests.policy_server import policy_server
 
 SECRET = new_secret()
 
@@ -169,3 +170,57 @@ def test_inspects_a_token_with_fetched_keys(
         assert itemwire("token", "inspect", token).exit_code == 1
         published.publish(key)
         assert itemwire("token", "inspect", token).exit_code == 0
+
+
+def test_says_what_the_rights_decide_of_an_item(itemwire: CommandLine) -> None:
+    """The checks of the token first, then the item's, in the order in which they are made."""
+    scope = ("--scope", "items:7:publish items:subscribe")
+    token = itemwire("token", "mint", "--subject", "alice", *scope).stdout.strip()
+
+    granted = itemwire("token", "inspect", token, "--item", "7", "--action", "publish")
+    refused = itemwire("token", "inspect", token, "--item", "8", "--action", "publish")
+    listed = itemwire("token", "inspect", token, "--item", "8")
+
+    assert granted.stdout.endswith("ok  action\naccepted\n")
+    assert refused.stdout.endswith("is not granted publish here\nrefused: forbidden\n")
+    assert "TokenRights: subscribe" in listed.stdout
+    assert [run.exit_code for run in (granted, refused, listed)] == [0, 1, 0]
+
+
+def test_a_program_may_read_the_decision(itemwire: CommandLine) -> None:
+    """With the reason that a client would be given, or null."""
+    token = itemwire("token", "mint", "--subject", "alice").stdout.strip()
+
+    report = json.loads(itemwire("token", "inspect", token, "--item", "7", "--json").stdout)
+    bad = json.loads(itemwire("token", "inspect", "x.y.z", "--item", "7", "--json").stdout)
+
+    assert (report["accepted"], report["reason"]) == (False, "scope_missing")
+    assert (bad["accepted"], bad["reason"]) == (False, "credentials_invalid")
+    assert [row["check"] for row in report["checks"]][-2:] == ["item", "policy"]
+
+
+def test_asks_the_policy_that_the_server_asks(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would explain what does not happen."""
+    token = itemwire("token", "mint", "--subject", "alice").stdout.strip()
+    arguments = ("token", "inspect", token, "--item", "7", "--action", "subscribe")
+
+    with policy_server() as application:
+        monkeypatch.setenv("ITEMWIRE_POLICY_URL", application.url)
+        granted = itemwire(*arguments)
+        application.answer = lambda _: (503, b"", {})
+        unanswered = itemwire(*arguments)
+
+    assert "PolicyURL: subscribe" in granted.stdout
+    assert (granted.exit_code, unanswered.exit_code) == (0, 1)
+    assert unanswered.stdout.endswith("refused: overloaded\n")
+    assert "the policy answered 503" in unanswered.stdout
+
+
+def test_an_action_needs_an_item(itemwire: CommandLine) -> None:
+    """Rights are rights on something."""
+    result = itemwire("token", "inspect", "x.y.z", "--action", "publish")
+
+    assert result.exit_code == 2
+    assert "--item" in result.stderr

@@ -1,0 +1,181 @@
+"""Looks at start-up for what is unsafe: one row a fault, each with what to do about it.
+
+What cannot be meant is refused; what may be meant is warned of, loudly and once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.routing import Mount, WebSocketRoute
+
+from api.engines import UNSHARED
+from api.settings import Settings
+from auth.dependencies import DOORS
+from auth.origins import NULL
+
+logger = logging.getLogger("itemwire.startup")
+
+Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
+
+ANY_ORIGIN: Final = "*"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SERVERS: Final = ("uvicorn", "hypercorn", "granian", "gunicorn")
+WORKER_OPTIONS: Final = ("--workers", "-w")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the server was started with."""
+
+    settings: Settings
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One fault: how to find it, what it means and what to do."""
+
+    finds: Callable[[Start], bool]
+    fault: str
+    remedy: str
+    refuses: bool = False
+
+
+def _has_unshared_workers(start: Start) -> bool:
+    scheme = start.settings.engine_url.partition("://")[0]
+    return scheme in UNSHARED and workers_asked(start.arguments, start.environment) > 1
+
+
+def _takes_cookies_from_anywhere(start: Start) -> bool:
+    return ANY_ORIGIN in start.settings.allowed_origins
+
+
+def _takes_cookies_from_nowhere(start: Start) -> bool:
+    return NULL in start.settings.allowed_origins
+
+
+def _asks_in_the_clear(start: Start) -> bool:
+    settings = start.settings
+    return settings.policy_allow_http and (settings.policy_url or "").startswith("http:")
+
+
+def _never_stops_strangers(start: Start) -> bool:
+    return not start.settings.stop_after_refusals
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "workers": Check(
+        _has_unshared_workers,
+        "several workers were asked for, and each would have channels of its own: what is "
+        "published in one never reaches clients of another",
+        "run one worker (unset WEB_CONCURRENCY and --workers), or set ITEMWIRE_ENGINE_URL to an "
+        "engine that shares",
+        refuses=True,
+    ),
+    "any_origin": Check(
+        _takes_cookies_from_anywhere,
+        "ITEMWIRE_ALLOWED_ORIGINS has the allowed origin '*': every page on the web could use "
+        "your visitors' session cookies (CWE-1385)",
+        "name the origins of your pages, as https://app.example.com or https://*.example.com",
+        refuses=True,
+    ),
+    "null_origin": Check(
+        _takes_cookies_from_nowhere,
+        "ITEMWIRE_ALLOWED_ORIGINS has 'null': a sandboxed frame on any page has that origin, and "
+        "could use your visitors' session cookies",
+        "take it out, unless this server is reached by local files only",
+    ),
+    "policy_in_the_clear": Check(
+        _asks_in_the_clear,
+        "claims go to ITEMWIRE_POLICY_URL unencrypted, and whoever is between may grant rights",
+        "use https, or be sure that the network is your own",
+    ),
+    "strangers": Check(
+        _never_stops_strangers,
+        "ITEMWIRE_STOP_AFTER_REFUSALS is 0: nobody is stopped from trying tokens",
+        "set it, unless a proxy limits them",
+    ),
+}
+"""What a wrong secret or key means is `auth.keys`'s affair, which refuses it."""
+
+
+def audit_settings(
+    settings: Settings,
+    arguments: Sequence[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Warn of what is unsafe; ValueError where the server must not start."""
+    start = Start(
+        settings,
+        sys.argv if arguments is None else arguments,
+        os.environ if environment is None else environment,
+    )
+    for name, check in CHECKS.items():
+        if check.finds(start):
+            if check.refuses:
+                raise ValueError(f"{check.fault}; {check.remedy}")
+            logger.warning("unsafe check=%s: %s; %s", name, check.fault, check.remedy)
+
+
+def workers_asked(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Tell how many workers were asked for; a server's worker sees its parent's arguments."""
+    asked = environment.get("WEB_CONCURRENCY", "")
+    command = PurePath(arguments[0] if arguments else "").parts[-2:]  # or <server>/__main__.py
+    options = arguments[1:] if not set(SERVERS).isdisjoint(command) else ()
+    for option, value in zip(options, [*options[1:], ""], strict=False):
+        name, separator, joined = option.partition("=")
+        if name in WORKER_OPTIONS:
+            asked = joined if separator else value
+    return int(asked) if asked.isascii() and asked.isdecimal() else 1
+
+
+def warn_of_open_routes(app: FastAPI) -> None:
+    """Warn of each route by which a stranger gets a socket, or changes an item."""
+    for path in open_routes(app):
+        logger.warning(
+            "unsafe check=open_route path=%r: no dependency asks who is calling; depend on "
+            "auth.permitted or auth.current_principal, or on auth.open_to_strangers if it is meant",
+            path,
+        )
+
+
+def open_routes(app: FastAPI) -> Iterator[str]:
+    """List the paths of sockets, and of publishing over HTTP, that ask nobody who it is."""
+    for route in iter_route_contexts(app.routes):
+        mounted = getattr(route.original_route, "app", None)
+        if isinstance(route.original_route, Mount) and isinstance(mounted, FastAPI):
+            yield from (f"{route.path}{below}" for below in open_routes(mounted))
+        elif _needs_a_door(route):
+            dependant: Dependant | None = getattr(route, "dependant", None)
+            if dependant is None or DOORS.isdisjoint(_calls(dependant, app.dependency_overrides)):
+                yield str(route.path)
+
+
+def _needs_a_door(route: RouteContext) -> bool:
+    """Tell a socket, and a request that may change an item, from all other routes."""
+    if isinstance(route.original_route, WebSocketRoute):
+        return True
+    return bool(set(route.methods or ()) - SAFE_METHODS) and "{item_id" in (route.path or "")
+
+
+def _calls(dependant: Dependant, overrides: Overrides) -> Iterator[Any]:
+    """List what is called for a route, in any depth, and what is called in its place."""
+    call = dependant.call
+    yield call
+    if call is not None and call in overrides and call not in DOORS:
+        # The application's own: what the original asked for is no longer asked.
+        dependant = get_dependant(path="", call=overrides[call])
+    for below in dependant.dependencies:
+        yield from _calls(below, overrides)

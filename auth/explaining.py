@@ -1,0 +1,82 @@
+"""Says what was decided of a token, an item and an action, by which check, in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auth.errors import AuthError, ItemInvalid, Unauthenticated
+from auth.policies import Policy, shortfall
+from auth.principal import Grant, Principal
+from auth.scopes import Action, is_item_id
+from auth.tokens import CheckResult, Verifier
+
+INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How each check ended, and the reason a client would be given; None if it is let in."""
+
+    checks: tuple[CheckResult, ...]
+    reason: str | None
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether nothing stands in the way."""
+        return self.reason is None
+
+
+async def explain(
+    verifier: Verifier,
+    policy: Policy,
+    token: str,
+    item_id: str | None = None,
+    action: Action | None = None,
+) -> Decision:
+    """Decide as at a handshake, for an operator's eyes: the token first, then the rest.
+
+    Without an item only the token is judged; without an action, any that is granted will do.
+    """
+    checks = verifier.explain(token)
+    if not all(check.passed for check in checks):
+        checks += [CheckResult(name, passed=None) for name in _rows(item_id, action)]
+        return Decision(tuple(checks), Unauthenticated.code)
+    if item_id is None:
+        return Decision(tuple(checks), None)
+    further, reason = await _decide(policy, verifier.verify(token), item_id, action)
+    missing = _rows(item_id, action)[len(further) :]
+    further += [CheckResult(name, passed=None) for name in missing]
+    return Decision((*checks, *further), reason)
+
+
+def _rows(item_id: str | None, action: Action | None) -> tuple[str, ...]:
+    """Name what is asked beyond the token."""
+    if item_id is None:
+        return ()
+    return ("item", "policy", "action") if action else ("item", "policy")
+
+
+async def _decide(
+    policy: Policy, principal: Principal, item_id: str, action: Action | None
+) -> tuple[list[CheckResult], str | None]:
+    """Go on from a good token until something is refused."""
+    if not is_item_id(item_id):
+        detail = "not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"
+        return [CheckResult("item", passed=False, detail=detail)], ItemInvalid.code
+    found = [CheckResult("item", passed=True)]
+    try:
+        grant = Grant(principal, item_id, await policy.authorize(principal, item_id))
+    except AuthError as error:
+        return [*found, CheckResult("policy", passed=False, detail=str(error))], error.code
+    except Exception as error:  # noqa: BLE001 - an application's own policy may raise anything
+        detail = f"it failed: {type(error).__name__}: {error}"
+        return [*found, CheckResult("policy", passed=False, detail=detail)], INTERNAL
+    refused = shortfall(grant, [] if action is None else [action])
+    granted = f"{type(policy).__name__}: {', '.join(sorted(grant.can)) or 'nothing'}"
+    if action is None:
+        found.append(CheckResult("policy", refused is None, granted))
+    else:
+        # Whether the rights suffice is the last row's affair.
+        found.append(CheckResult("policy", passed=True, detail=granted))
+        found.append(CheckResult("action", refused is None, str(refused or "")))
+    return found, None if refused is None else refused.code

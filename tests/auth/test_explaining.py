@@ -1,0 +1,118 @@
+"""Tests of auth/explaining.py: what an operator is told of a token, an item and an action."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from auth.errors import PolicyUnavailable
+from auth.explaining import Decision, explain
+from auth.policies import Policy, TokenRights
+from auth.principal import Principal
+from auth.scopes import Action
+from auth.testing import BAD_TOKENS, TokenFactory
+from auth.tokens import CHECKS, TokenVerifier
+from tests.auth.conftest import verifier_of
+
+
+class Raising(Policy):
+    """A policy that fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    @override
+    async def authorize(self, principal: Principal, item_id: str) -> frozenset[Action]:
+        raise self.error
+
+
+def decide(
+    verifier: TokenVerifier,
+    token: str,
+    item_id: str | None = None,
+    action: Action | None = None,
+    policy: Policy | None = None,
+) -> Decision:
+    """Explain one decision."""
+    return asyncio.run(explain(verifier, policy or TokenRights(), token, item_id, action))
+
+
+def beyond_the_token(decision: Decision) -> list[tuple[str, bool | None, str]]:
+    """Give the rows that follow the token's checks."""
+    return [(row.name, row.passed, row.detail) for row in decision.checks[len(CHECKS) :]]
+
+
+def test_says_all_checks_in_their_order(verifier: TokenVerifier, factory: TokenFactory) -> None:
+    """The token's own first, then the item, the policy, the action."""
+    decision = decide(verifier, factory.good(scope="items:publish"), "42", Action.PUBLISH)
+
+    assert decision.accepted
+    assert [row.name for row in decision.checks] == [*CHECKS, "item", "policy", "action"]
+    assert beyond_the_token(decision)[1:] == [
+        ("policy", True, "TokenRights: publish"),
+        ("action", True, ""),
+    ]
+
+
+def test_a_bad_token_is_asked_nothing_more(verifier: TokenVerifier, factory: TokenFactory) -> None:
+    """And its reason is the one word that a stranger is told."""
+    decision = decide(verifier, BAD_TOKENS["expired"](factory), "42", Action.PUBLISH)
+
+    assert decision.reason == "credentials_invalid"
+    assert [row.name for row in decision.checks if row.passed is False] == ["expiry"]
+    assert {passed for _, passed, _ in beyond_the_token(decision)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("scope", "asked", "reason", "failed"),
+    [
+        pytest.param(
+            "items:7:publish", ("42", Action.PUBLISH), "forbidden", "action", id="elsewhere"
+        ),
+        pytest.param(
+            "items:subscribe", ("42", Action.PUBLISH), "scope_missing", "action", id="nowhere"
+        ),
+        pytest.param("admin", ("42",), "scope_missing", "policy", id="nothing"),
+        pytest.param(
+            "items:publish", ("a/b", Action.PUBLISH), "item_invalid", "item", id="no-item"
+        ),
+        pytest.param("items:publish", ("42", Action.PUBLISH), None, None, id="granted"),
+        pytest.param("items:publish", ("42",), None, None, id="any-action"),
+        pytest.param("", (), None, None, id="token-only"),
+    ],
+)
+def test_says_what_the_rights_decide(
+    factory: TokenFactory,
+    scope: str,
+    asked: tuple[Any, ...],
+    reason: str | None,
+    failed: str | None,
+) -> None:
+    """The reason is the client's, the row the operator's."""
+    decision = decide(verifier_of(factory), factory.good(scope=scope), *asked)
+
+    assert decision.reason == reason
+    assert [row.name for row in decision.checks if row.passed is False] == [failed] * bool(failed)
+    assert all(row.detail for row in decision.checks if row.passed is False)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(PolicyUnavailable("no answer in 2 s"), "overloaded", id="unavailable"),
+        pytest.param(ZeroDivisionError("of theirs"), "internal", id="failed"),
+    ],
+)
+def test_says_why_a_policy_gave_no_answer(
+    verifier: TokenVerifier, factory: TokenFactory, error: Exception, reason: str
+) -> None:
+    """It denies, and its action is not reached."""
+    decision = decide(verifier, factory.good(), "42", Action.PUBLISH, Raising(error))
+
+    (item, policy, action) = beyond_the_token(decision)
+    assert decision.reason == reason
+    assert (item[1], policy[1], action[1]) == (True, False, None)
+    assert str(error) in policy[2]

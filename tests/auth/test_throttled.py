@@ -1,0 +1,143 @@
+"""Tests of the throttle in its places: ahead of all checks, and behind every refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import FastAPI, Security
+from typing_extensions import override
+
+from auth.authenticator import Authenticator
+from auth.dependencies import CurrentPrincipal, install_auth, permitted
+from auth.keys import StaticKeys
+from auth.origins import OriginPolicy
+from auth.principal import Grant, Principal
+from auth.testing import BAD_TOKENS, TokenFactory
+from auth.throttle import Throttle, ThrottleRules
+from auth.tokens import TokenVerifier
+
+Status = tuple[int, str]
+
+
+class CountingVerifier(TokenVerifier):
+    """Counts the tokens it was given."""
+
+    given = 0
+
+    @override
+    def verify(self, token: str) -> Principal:
+        self.given += 1
+        return super().verify(token)
+
+
+class Site:
+    """A small application with a throttle: stops at 5 refusals a minute, slows at 3."""
+
+    def __init__(self, factory: TokenFactory) -> None:
+        self.factory = factory
+        self.now = 0.0
+        self.pauses: list[float] = []
+        keys = StaticKeys([factory.key.verification_key()])
+        self.verifier = CountingVerifier(keys, factory.rules, clock=factory.clock)
+        throttle = Throttle(ThrottleRules(3, 5), lambda: self.now, lambda: 0.5, self.pause)
+        self.app = FastAPI()
+        install_auth(self.app, Authenticator(self.verifier, OriginPolicy([]), throttle=throttle))
+
+        @self.app.get("/me")
+        async def me(principal: CurrentPrincipal) -> str:
+            return principal.subject
+
+        @self.app.get("/items/{item_id}")
+        async def item(grant: Annotated[Grant, Security(permitted, scopes=["publish"])]) -> str:
+            return grant.item_id
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for nothing, and tell."""
+        self.pauses.append(seconds)
+
+    def get(self, token: str | None, path: str = "/me", host: str = "192.0.2.7") -> Status:
+        """Ask, as a client at this address."""
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, client=(host, 50000))
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                return await client.get(path, headers=headers)
+
+        response = asyncio.run(ask())
+        body = response.json()
+        return response.status_code, body["detail"] if isinstance(body, dict) else body
+
+
+@pytest.fixture
+def site(factory: TokenFactory) -> Site:
+    """Give an application with a throttle."""
+    return Site(factory)
+
+
+BAD: dict[str, Callable[[TokenFactory], str | None]] = {
+    "none": lambda _: None,
+    "garbage": lambda _: "garbage",
+    "signature": BAD_TOKENS["wrong_signature"],
+    "expired": BAD_TOKENS["expired"],
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_past_the_second_threshold_no_token_is_looked_at(site: Site, kind: str) -> None:
+    """A flood of bad tokens costs no signature, so it delays nobody (REQUIREMENTS 41, 97)."""
+    bad = BAD[kind](site.factory)
+    for _ in range(5):
+        assert site.get(bad)[0] == 401
+    given = site.verifier.given
+
+    for _ in range(100):
+        assert site.get(bad) == (429, "rate_limited")
+        assert site.get(site.factory.good()) == (429, "rate_limited")
+    assert site.verifier.given == given
+    assert site.get(site.factory.good(), host="192.0.2.8") == (200, "alice")
+
+
+def test_good_credentials_get_in_below_it_and_are_not_slowed(site: Site) -> None:
+    """Whoever shares an address with a guesser comes in as before."""
+    for _ in range(4):
+        site.get("garbage")
+    assert len(site.pauses) == 2
+
+    assert site.get(site.factory.good()) == (200, "alice")
+    assert len(site.pauses) == 2
+
+
+def test_who_was_stopped_comes_in_again_when_the_count_has_fallen(site: Site) -> None:
+    """Nobody has to do anything for it."""
+    for _ in range(5):
+        site.get("garbage")
+    assert site.get(site.factory.good())[0] == 429
+
+    site.now += 30
+    assert site.get(site.factory.good()) == (200, "alice")
+
+
+def test_who_is_known_is_stopped_by_name_wherever_it_comes_from(site: Site) -> None:
+    """Trying items with a good token is counted against its subject, not against its office."""
+    curious = site.factory.good(scope="items:7:publish")
+    for number in range(5):
+        assert site.get(curious, f"/items/{number}") == (403, "forbidden")
+
+    assert site.get(curious, "/items/7", host="198.51.100.1") == (429, "rate_limited")
+    assert site.get(site.factory.good(sub="bob"), "/items/7") == (200, "7")
+
+
+def test_what_is_refused_by_the_applications_own_exceptions_is_told_without_waiting(
+    site: Site,
+) -> None:
+    """The throttle counts what `auth` refuses; an unknown path is nobody's credential."""
+    for _ in range(20):
+        assert site.get(None, "/nowhere")[0] == 404
+
+    assert site.pauses == []
+    assert site.get(site.factory.good()) == (200, "alice")

@@ -1,0 +1,230 @@
+"""What start-up looks at: unsafe settings and open routes, each with what to do about it."""
+
+import asyncio
+import logging
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from pydantic import SecretStr
+from starlette.routing import WebSocketRoute
+
+from api.main import create_app
+from api.settings import Settings
+from api.startup import CHECKS, audit_settings, open_routes, workers_asked
+from auth import CurrentPrincipal, Grant, authorize_item, open_to_strangers, permitted
+from auth.issuing import new_secret
+from tests.cli.conftest import ITEMWIRE
+from tests.conftest import SECRET
+
+
+def settings_of(**given: object) -> Settings:
+    """Settings with the tests' secret."""
+    return Settings.model_validate({"secret": SecretStr(SECRET), **given})
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "workers"),
+    [
+        pytest.param("itemwire serve", {}, 1, id="none"),
+        pytest.param("itemwire serve", {"WEB_CONCURRENCY": "4"}, 4, id="environment"),
+        pytest.param("itemwire serve", {"WEB_CONCURRENCY": "1"}, 1, id="one"),
+        pytest.param("itemwire serve", {"WEB_CONCURRENCY": "many"}, 1, id="no-number"),
+        pytest.param("/venv/bin/uvicorn --workers 4 x:y", {}, 4, id="uvicorn"),
+        pytest.param("/venv/bin/uvicorn x:y --workers=3", {}, 3, id="joined"),
+        pytest.param("hypercorn -w 2 x:y", {}, 2, id="hypercorn"),
+        pytest.param("/a/gunicorn -w 2 x:y", {}, 2, id="gunicorn"),
+        pytest.param("granian --workers 2 x:y", {}, 2, id="granian"),
+        pytest.param("/a/uvicorn/__main__.py --workers 2", {}, 2, id="module"),
+        pytest.param("uvicorn --workers 1", {"WEB_CONCURRENCY": "4"}, 1, id="option-wins"),
+        pytest.param("uvicorn x:y --workers", {}, 1, id="nothing-follows"),
+        pytest.param("my_server.py -w 4", {}, 1, id="another-programs-option"),
+        pytest.param("", {}, 1, id="no-command"),
+    ],
+)
+def test_knows_how_many_workers_were_asked_for(
+    command: str, environment: dict[str, str], workers: int
+) -> None:
+    """Each server has its own words for it; its workers see the arguments of their parent."""
+    assert workers_asked(command.split(), environment) == workers
+
+
+def test_refuses_several_workers_on_an_engine_of_one_process() -> None:
+    """Half of the clients would never hear the other half, and nothing would say so."""
+    with pytest.raises(ValueError, match="WEB_CONCURRENCY") as refused:
+        audit_settings(settings_of(), ["uvicorn", "--workers", "2"], {})
+
+    assert "\n" not in str(refused.value)
+    audit_settings(settings_of(), ["uvicorn", "--workers", "1"], {})
+
+
+def test_serve_says_in_one_line_why_it_does_not_start() -> None:
+    """On a platform that sets the variable on its own, this is all that its user sees."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ITEMWIRE_")}
+    environment |= {"ITEMWIRE_SECRET": new_secret(), "WEB_CONCURRENCY": "2"}
+
+    done = subprocess.run(
+        [ITEMWIRE, "serve", "--port", "0"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode == 78
+    assert len(done.stderr.splitlines()) == 1
+    assert "several workers" in done.stderr
+
+
+def test_refuses_the_cookies_of_every_page() -> None:
+    """`*` would be cross-site WebSocket hijacking by configuration (CWE-1385)."""
+    with pytest.raises(ValueError, match=r"allowed origin '\*'.*CWE-1385.*app\.example\.com"):
+        create_app(settings_of(allowed_origins=("*",)))
+
+    create_app(settings_of(allowed_origins=("https://*.example.com",)))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        pytest.param("null_origin", {"allowed_origins": ("null",)}, id="null"),
+        pytest.param(
+            "policy_in_the_clear",
+            {"policy_url": "http://app.internal/", "policy_allow_http": True},
+            id="policy",
+        ),
+        pytest.param("strangers", {"stop_after_refusals": 0}, id="throttle"),
+    ],
+)
+def test_warns_of_what_may_be_meant(
+    name: str, given: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the setting's name and what to do."""
+    audit_settings(settings_of(**given), [], {})
+
+    (line,) = caplog.messages
+    assert f"check={name}" in line
+    assert CHECKS[name].remedy in line
+
+
+def test_says_nothing_of_settings_that_are_safe(caplog: pytest.LogCaptureFixture) -> None:
+    """A warning that always comes is never read."""
+    audit_settings(settings_of(policy_url="https://app.example.com/rights"), [], {})
+
+    assert caplog.messages == []
+
+
+def test_our_own_routes_ask_who_is_calling() -> None:
+    """Those that are written by hand into the application's routes, too."""
+    assert list(open_routes(create_app(settings_of()))) == []
+
+
+async def socket(websocket: WebSocket) -> None:
+    """Take whoever comes."""
+
+
+async def asking(websocket: WebSocket, principal: CurrentPrincipal) -> None:
+    """Take who is known."""
+
+
+async def permitting(websocket: WebSocket, grant: Annotated[Grant, Depends(permitted)]) -> None:
+    """Take who may."""
+
+
+async def unasked() -> None:
+    """Decide nothing."""
+
+
+def _included(app: FastAPI) -> None:
+    router = APIRouter(prefix="/more")
+    router.add_api_websocket_route("/open", socket)
+    router.add_api_websocket_route("/asking", asking)
+    app.include_router(router)
+
+
+def _included_behind_a_door(app: FastAPI) -> None:
+    router = APIRouter()
+    router.add_api_websocket_route("/inner", socket, dependencies=[Depends(open_to_strangers)])
+    app.include_router(router)
+
+
+def _mounted(app: FastAPI) -> None:
+    below = FastAPI()
+    below.add_api_websocket_route("/open", socket)
+    app.mount("/below", below)
+
+
+def _overridden(app: FastAPI) -> None:
+    async def take(websocket: WebSocket, grant: Annotated[Grant, Depends(authorize_item)]) -> None:
+        """Ask the application's own rule only."""
+
+    app.add_api_websocket_route("/own", take)
+    app.dependency_overrides[authorize_item] = unasked
+
+
+@pytest.mark.parametrize(
+    ("add", "found"),
+    [
+        pytest.param(lambda app: app.add_api_websocket_route("/w", socket), ["/w"], id="socket"),
+        pytest.param(lambda app: app.add_api_websocket_route("/w", asking), [], id="asking"),
+        pytest.param(
+            lambda app: app.add_api_websocket_route("/{item_id}", permitting), [], id="permitting"
+        ),
+        pytest.param(
+            lambda app: app.add_api_websocket_route(
+                "/w", socket, dependencies=[Depends(open_to_strangers)]
+            ),
+            [],
+            id="said-to-be-open",
+        ),
+        pytest.param(
+            lambda app: app.router.routes.append(WebSocketRoute("/plain", socket)),
+            ["/plain"],
+            id="of-starlette",
+        ),
+        pytest.param(
+            lambda app: app.add_api_route("/items/{item_id}/send", unasked, methods=["POST"]),
+            ["/items/{item_id}/send"],
+            id="publish",
+        ),
+        pytest.param(
+            lambda app: app.add_api_route("/items/{item_id}", unasked, methods=["GET"]),
+            [],
+            id="read",
+        ),
+        pytest.param(
+            lambda app: app.add_api_route("/login", unasked, methods=["POST"]), [], id="login"
+        ),
+        pytest.param(_included, ["/more/open"], id="included"),
+        pytest.param(_included_behind_a_door, [], id="included-behind-a-door"),
+        pytest.param(_mounted, ["/below/open"], id="mounted"),
+        pytest.param(_overridden, ["/own"], id="overridden-by-what-asks-nobody"),
+    ],
+)
+def test_finds_routes_that_ask_nobody(add: Callable[[FastAPI], None], found: list[str]) -> None:
+    """A socket, or a way to change an item, in whatever way it came into the application."""
+    app = create_app(settings_of())
+    add(app)
+
+    assert list(open_routes(app)) == found
+
+
+def test_warns_of_an_open_route_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
+    """Not earlier: an application adds its routes after `create_app`."""
+    app = create_app(settings_of())
+    app.add_api_websocket_route("/mine", socket)
+
+    async def start() -> None:
+        async with app.router.lifespan_context(app):
+            pass
+
+    with caplog.at_level(logging.WARNING, "itemwire.startup"):
+        asyncio.run(start())
+
+    (line,) = caplog.messages
+    assert "'/mine'" in line
+    assert "auth.permitted" in line
