@@ -1,5 +1,8 @@
 """Puts the application together; importing this does nothing."""
 
+import time
+from collections.abc import Callable
+
 from fastapi import FastAPI
 
 from api.channels.limits import Limits
@@ -16,8 +19,12 @@ from auth.dependencies import SHORT_CUTS, install_auth
 from auth.settings import build_authenticator
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, clock: Callable[[], float] = time.time
+) -> FastAPI:
     """Make an application of its own, with settings from the environment unless given.
+
+    `clock` gives Unix time; a test may pass one that it moves (`api.testing.Clock`).
 
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
@@ -30,11 +37,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
     )
-    node = Node(open_engine(settings.engine_url, bounds), limits, leeway=settings.leeway)
+    engine = open_engine(settings.engine_url, bounds)
+    node = Node(engine, limits, leeway=settings.leeway, clock=clock)
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(title="Itemwire", lifespan=lifespan_of(node), docs_url=None, redoc_url=None)
     app.state.node = node
-    install_auth(app, build_authenticator(settings))
+    install_auth(app, build_authenticator(settings, clock))
     install_rejections(app, settings.refusal)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)

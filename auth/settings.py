@@ -1,5 +1,7 @@
 """Holds the settings of authentication, with their defaults and units."""
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -103,7 +105,9 @@ def verification_keys(settings: AuthSettings) -> StaticKeys:
     )
 
 
-def build_authenticator(settings: AuthSettings) -> Authenticator:
+def build_authenticator(
+    settings: AuthSettings, clock: Callable[[], float] = time.time
+) -> Authenticator:
     """Put the parts together as configured; a bad key or origin is refused here, at start-up."""
     rules = TokenRules(
         issuer=settings.issuer,
@@ -114,7 +118,7 @@ def build_authenticator(settings: AuthSettings) -> Authenticator:
         max_length=settings.max_token_length,
     )
     return Authenticator(
-        verifier=TokenVerifier(verification_keys(settings), rules),
+        verifier=TokenVerifier(verification_keys(settings), rules, clock),
         origins=OriginPolicy(settings.allowed_origins, settings.allowed_hosts),
         cookie_name=settings.cookie_name,
     )
