@@ -1,5 +1,8 @@
 """Puts the application together; importing this does nothing."""
 
+import time
+from collections.abc import Callable
+
 from fastapi import FastAPI
 
 from api.channels.limits import Lifetime, Limits
@@ -21,8 +24,12 @@ from auth.policy_url import PolicyURL
 from auth.settings import build_authenticator, build_policy, session_cookie
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, clock: Callable[[], float] = time.time
+) -> FastAPI:
     """Make an application of its own, with settings from the environment unless given.
+
+    `clock` gives Unix time; a test may pass one that it moves (`api.testing.Clock`).
 
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
@@ -42,13 +49,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         session=settings.max_session_seconds,
     )
     engine = open_engine(settings.engine_url, bounds)
-    authenticator = build_authenticator(settings, EngineTickets(engine))
+    authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
     node = Node(
         engine,
         limits,
         leeway=settings.leeway,
         lifetime=lifetime,
         revocations=authenticator.revocations,
+        clock=clock,
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]

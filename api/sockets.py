@@ -7,6 +7,7 @@ twice. The names imported here are FastAPI's own; its version is bounded in `pyp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,8 @@ class SocketRoute(APIWebSocketRoute):
         super().__init__(
             route.path, route.endpoint, name=route.name, dependencies=route.dependencies
         )
+        # In a regular expression `$` lets a line break follow: `/ws/echo%0A` is no route of ours.
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
         self._application = app
         self._short_cuts = short_cuts
         self._declared = self.dependant

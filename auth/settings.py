@@ -1,6 +1,7 @@
 """Holds the settings of authentication, with their defaults and units."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -236,7 +237,10 @@ def session_cookie(settings: AuthSettings) -> SessionCookie:
 
 
 def build_authenticator(
-    settings: AuthSettings, ticket_store: TicketStore | None = None
+    settings: AuthSettings,
+    ticket_store: TicketStore | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
 ) -> Authenticator:
     """Put the parts together as configured; a bad key or origin is refused here, at start-up.
 
@@ -250,29 +254,35 @@ def build_authenticator(
         max_lifetime=settings.max_token_lifetime,
         max_length=settings.max_token_length,
     )
-    verifier, sources = _verifier(settings, rules)
+    verifier, sources = _verifier(settings, rules, clock)
     return Authenticator(
         verifier=verifier,
         origins=OriginPolicy(settings.allowed_origins, settings.allowed_hosts),
         cookie_name=settings.cookie_name,
         # Both clocks may be off: the issuer's when it dates a token, ours when it expires.
-        revocations=Revocations(longest_life=settings.max_token_lifetime + 2 * settings.leeway),
+        revocations=Revocations(
+            longest_life=settings.max_token_lifetime + 2 * settings.leeway, clock=clock
+        ),
         tickets=None
         if ticket_store is None
-        else Tickets(ticket_store, seconds=settings.ticket_seconds, leeway=settings.leeway),
+        else Tickets(
+            ticket_store, seconds=settings.ticket_seconds, leeway=settings.leeway, clock=clock
+        ),
         query_tokens=settings.query_tokens,
         fetched_keys=tuple(source for source in sources if isinstance(source, JWKSKeys)),
         throttle=build_throttle(settings),
     )
 
 
-def _verifier(settings: AuthSettings, rules: TokenRules) -> tuple[Verifier, list[KeySource]]:
+def _verifier(
+    settings: AuthSettings, rules: TokenRules, clock: Callable[[], float]
+) -> tuple[Verifier, list[KeySource]]:
     """Make the verifier of the one issuer or of several, and tell where keys come from."""
     if settings.issuers_file is None:
         keys = verification_keys(settings)
-        return TokenVerifier(keys, rules), [keys]
+        return TokenVerifier(keys, rules, clock), [keys]
     issuers = issuers_from_file(settings.issuers_file, settings.fetching, settings.audience)
-    return IssuersVerifier(issuers, rules), [issuer.keys for issuer in issuers.values()]
+    return IssuersVerifier(issuers, rules, clock), [issuer.keys for issuer in issuers.values()]
 
 
 def build_throttle(settings: AuthSettings) -> Throttle:

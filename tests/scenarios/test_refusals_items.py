@@ -124,7 +124,7 @@ def test_tells_no_stranger_which_items_exist(door: Door) -> None:
 @pytest.mark.parametrize("path", [
     "/ws", "/items", "/items/42", "/items/ws", "/items/42/ws/", "/items/42/WS", "/ws/echo/",
     "/ws/nope", "/", "/health/live", "/console/index.html", "/console/nope", "/openapi.json",
-    "//items/42/ws", "/items/42/ws%00",
+    "//items/42/ws", "/items/42/ws%00", "/items/42/ws%0A", "/ws/echo%0A",
 ])  # fmt: skip
 def test_denies_an_unknown_path(door: Door, path: str) -> None:
     """REQUIREMENTS 8: an upgrade is for known routes, in both modes, whoever asks."""

@@ -1,0 +1,247 @@
+"""Clients of a channel that never wait for ever: one for plain tests, one for asyncio's."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection as AsyncConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from api.testing.refusals import Ended, Refusal, refusal_of
+
+WAIT_SECONDS: Final = 10.0  # for whatever comes next, unless a test says otherwise
+
+Frame = str | bytes
+Envelope = dict[str, Any]
+
+
+class Conversation:
+    """What both clients know of envelopes: which request is asked, and what came out of turn."""
+
+    def __init__(self, *, unanswered: bool = False) -> None:
+        self._refs = itertools.count(1)
+        self._aside: deque[Envelope] = deque()
+        self._heard: deque[Frame] = deque(maxlen=5)
+        self._unanswered = unanswered
+
+    def _request(self, kind: str, fields: Mapping[str, object]) -> tuple[int, str]:
+        """Write a request of the client's own, and the `ref` its answer will have."""
+        ref = next(self._refs)
+        return ref, json.dumps({"type": kind, "ref": ref, **fields})
+
+    def _found_aside(self, wanted: Mapping[str, object]) -> Envelope | None:
+        """Take out the first envelope set aside that has these fields."""
+        for envelope in self._aside:
+            if _has(envelope, wanted):
+                self._aside.remove(envelope)
+                return envelope
+        return None
+
+    def _matched(self, frame: Frame, wanted: Mapping[str, object]) -> Envelope | None:
+        """Read an envelope: give it if it is the one, else leave it for whoever asks later."""
+        envelope: Envelope = json.loads(frame)
+        if _has(envelope, wanted):
+            return envelope
+        self._aside.append(envelope)
+        return None
+
+    def _heard_frame(self, frame: Frame) -> Frame:
+        self._heard.append(frame)
+        return frame
+
+    def _silence(self, seconds: float) -> TimeoutError:
+        return TimeoutError(f"nothing came within {seconds:g} s; last heard: {list(self._heard)}")
+
+    def _ended(self, closed: ConnectionClosed) -> Ended:
+        return Ended(refusal_of(closed, unanswered=self._unanswered))
+
+
+class ChannelClient(Conversation):
+    """A client on a socket that was accepted; `with` closes it.
+
+    Every method that waits takes a `timeout` in seconds and raises TimeoutError past it, or
+    `Ended` if the server ended the connection.
+    """
+
+    def __init__(self, connection: ClientConnection, *, unanswered: bool = False) -> None:
+        super().__init__(unanswered=unanswered)
+        self.connection = connection
+
+    @property
+    def subprotocol(self) -> str | None:
+        """Give the subprotocol that the server chose."""
+        return self.connection.subprotocol
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame as it is."""
+        try:
+            self.connection.send(frame)
+        except ConnectionClosed as closed:
+            raise self._ended(closed) from closed
+
+    def receive(self, *, timeout: float = WAIT_SECONDS) -> Frame:
+        """Give the next frame as it came."""
+        try:
+            return self._heard_frame(self.connection.recv(timeout=timeout))
+        except TimeoutError:
+            raise self._silence(timeout) from None
+        except ConnectionClosed as closed:
+            raise self._ended(closed) from closed
+
+    def envelope(self, *, timeout: float = WAIT_SECONDS) -> Envelope:
+        """Give the next envelope, first of those that others were preferred to."""
+        return self._expect({}, timeout)
+
+    def expect(self, kind: str, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
+        """Wait for an envelope of a type, with these fields; what comes before is kept."""
+        return self._expect({"type": kind, **fields}, timeout)
+
+    def welcome(self, *, timeout: float = WAIT_SECONDS) -> Envelope:
+        """Wait to be welcomed."""
+        return self.expect("welcome", timeout=timeout)
+
+    def message(self, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
+        """Wait for a message, with these fields: `data`, `sender`, `offset`."""
+        return self.expect("message", timeout=timeout, **fields)
+
+    def ask(self, kind: str, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
+        """Send a request and give its answer, be it an error."""
+        ref, frame = self._request(kind, fields)
+        self.send(frame)
+        return self._expect({"ref": ref}, timeout)
+
+    def publish(self, data: object, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
+        """Publish, and give the answer."""
+        return self.ask("publish", timeout=timeout, data=data, **fields)
+
+    def ending(self, *, timeout: float = WAIT_SECONDS) -> Refusal:
+        """Read until the server ends the connection, and tell how."""
+        until = time.monotonic() + timeout
+        try:
+            while True:
+                self.receive(timeout=_left(until))
+        except Ended as ended:
+            return ended.refusal
+
+    def close(self) -> None:
+        """Leave."""
+        self.connection.close()
+
+    def _expect(self, wanted: Mapping[str, object], timeout: float) -> Envelope:
+        found = self._found_aside(wanted)
+        until = time.monotonic() + timeout
+        while found is None:
+            found = self._matched(self.receive(timeout=_left(until)), wanted)
+        return found
+
+
+class AsyncChannelClient(Conversation):
+    """The same client for asyncio: with the anyio plugin, pytest-asyncio, or neither."""
+
+    def __init__(self, connection: AsyncConnection, *, unanswered: bool = False) -> None:
+        super().__init__(unanswered=unanswered)
+        self.connection = connection
+
+    @property
+    def subprotocol(self) -> str | None:
+        """Give the subprotocol that the server chose."""
+        return self.connection.subprotocol
+
+    async def send(self, frame: Frame) -> None:
+        """Send a frame as it is."""
+        try:
+            await self.connection.send(frame)
+        except ConnectionClosed as closed:
+            raise self._ended(closed) from closed
+
+    async def receive(self, *, timeout: float = WAIT_SECONDS) -> Frame:  # noqa: ASYNC109
+        """Give the next frame as it came."""
+        try:
+            async with asyncio.timeout(timeout):
+                return self._heard_frame(await self.connection.recv())
+        except TimeoutError:
+            raise self._silence(timeout) from None
+        except ConnectionClosed as closed:
+            raise self._ended(closed) from closed
+
+    async def envelope(self, *, timeout: float = WAIT_SECONDS) -> Envelope:  # noqa: ASYNC109
+        """Give the next envelope, first of those that others were preferred to."""
+        return await self._expect({}, timeout)
+
+    async def expect(
+        self,
+        kind: str,
+        *,
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
+        **fields: object,
+    ) -> Envelope:
+        """Wait for an envelope of a type, with these fields; what comes before is kept."""
+        return await self._expect({"type": kind, **fields}, timeout)
+
+    async def welcome(self, *, timeout: float = WAIT_SECONDS) -> Envelope:  # noqa: ASYNC109
+        """Wait to be welcomed."""
+        return await self.expect("welcome", timeout=timeout)
+
+    async def message(
+        self,
+        *,
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
+        **fields: object,
+    ) -> Envelope:
+        """Wait for a message, with these fields: `data`, `sender`, `offset`."""
+        return await self.expect("message", timeout=timeout, **fields)
+
+    async def ask(
+        self,
+        kind: str,
+        *,
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
+        **fields: object,
+    ) -> Envelope:
+        """Send a request and give its answer, be it an error."""
+        ref, frame = self._request(kind, fields)
+        await self.send(frame)
+        return await self._expect({"ref": ref}, timeout)
+
+    async def publish(
+        self,
+        data: object,
+        *,
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
+        **fields: object,
+    ) -> Envelope:
+        """Publish, and give the answer."""
+        return await self.ask("publish", timeout=timeout, data=data, **fields)
+
+    async def ending(self, *, timeout: float = WAIT_SECONDS) -> Refusal:  # noqa: ASYNC109
+        """Read until the server ends the connection, and tell how."""
+        until = time.monotonic() + timeout
+        try:
+            while True:
+                await self.receive(timeout=_left(until))
+        except Ended as ended:
+            return ended.refusal
+
+    async def close(self) -> None:
+        """Leave."""
+        await self.connection.close()
+
+    async def _expect(self, wanted: Mapping[str, object], seconds: float) -> Envelope:
+        found = self._found_aside(wanted)
+        until = time.monotonic() + seconds
+        while found is None:
+            found = self._matched(await self.receive(timeout=_left(until)), wanted)
+        return found
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
+
+
+def _has(envelope: Envelope, wanted: Mapping[str, object]) -> bool:
+    return all(envelope.get(name) == value for name, value in wanted.items())

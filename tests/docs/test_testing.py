@@ -1,0 +1,48 @@
+"""docs/testing.md: its examples are run, as files of somebody's own project."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+TEXT = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+EXAMPLES: dict[str, str] = dict(
+    re.findall(r"<!-- (test_\w+\.py) -->\n\n```py\n(.*?)```", TEXT, re.DOTALL)
+)
+
+
+def test_shows_examples() -> None:
+    """A pattern that finds nothing would run nothing."""
+    assert TEXT.count("```py\n") == len(EXAMPLES) >= 5
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_works(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Pasted into a file, and nothing else done."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.path.joinpath(name).write_text(EXAMPLES[name])
+    result = pytester.runpytest_inprocess(
+        "-p",
+        "api.testing.plugin",
+        "-p",
+        "anyio",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore:Module already imported",
+    )
+    outcomes = result.parseoutcomes()
+
+    assert outcomes.keys() == {"passed"}
+
+
+def test_every_fixture_is_in_the_table() -> None:
+    """What is not written down does not exist."""
+    plugin = (Path(__file__).parents[2] / "api" / "testing" / "plugin.py").read_text()
+    fixtures = set(re.findall(r"^def (itemwire_\w+)", plugin, re.MULTILINE)) | {"itemwire_attack"}
+
+    assert [name for name in fixtures if f"| `{name}` |" not in TEXT] == []

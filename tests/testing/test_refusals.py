@@ -1,0 +1,35 @@
+"""What a browser's script is told of each way to say no."""
+
+import pytest
+
+from api.testing import Ended, Refusal
+
+
+@pytest.mark.parametrize(
+    ("refusal", "seen"),
+    [
+        pytest.param(Refusal(401, body=b'{"reason":"x"}'), (1006, ""), id="denied"),
+        pytest.param(Refusal(403), (1006, ""), id="denied_without_body"),
+        pytest.param(Refusal(0), (1006, ""), id="no_answer"),
+        pytest.param(Refusal(101), (1006, ""), id="dropped"),
+        pytest.param(Refusal(101, 1005), (1005, ""), id="closed_without_code"),
+        pytest.param(Refusal(101, 1008, "forbidden"), (1008, "forbidden"), id="closed"),
+        pytest.param(
+            Refusal(101, 1008, "forbidden", unanswered=True), (1006, ""), id="no_subprotocol"
+        ),
+    ],
+)
+def test_a_browser_sees_the_close_frame_and_nothing_else(
+    refusal: Refusal, seen: tuple[int, str]
+) -> None:
+    """Status and body never reach a page; nor does a close behind a handshake it gave up."""
+    assert refusal.browser_sees == seen
+    assert f"a browser sees {seen[0]}" in str(refusal)
+
+
+def test_an_end_carries_its_refusal_and_says_it() -> None:
+    """What a test prints is what one has to know."""
+    ended = Ended(Refusal(403, body=b"no"))
+
+    assert ended.refusal.status == 403
+    assert str(ended) == "HTTP 403 b'no'; a browser sees 1006 ''"

@@ -1,0 +1,79 @@
+"""The live server: any ASGI application, on Itemwire's protocol classes or on uvicorn's own."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from api.server import FASTPATH, Protocols
+from api.testing import live_application, settings_for
+from api.testing.servers import STOCK
+from auth.testing import TokenFactory, signing_key
+
+
+async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer without any framework, and without a lifespan."""
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"bare"})
+
+
+@pytest.mark.parametrize("protocols", [FASTPATH, STOCK], ids=["fastpath", "stock"])
+def test_runs_any_asgi_application(protocols: Protocols) -> None:
+    """The kit asks nothing of what it runs."""
+    with live_application(bare, protocols=protocols) as server:
+        assert httpx.get(server.url).text == "bare"
+
+
+def test_runs_the_lifespan_and_stops() -> None:
+    """What an application opens at its start is open, and is closed when the test is over."""
+    seen: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        seen.append("started")
+        yield
+        seen.append("stopped")
+
+    with live_application(FastAPI(lifespan=lifespan)) as server:
+        assert seen == ["started"]
+        port = int(server.url.rpartition(":")[2])
+
+    assert seen == ["started", "stopped"]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
+
+
+def test_an_application_that_does_not_start_fails_the_test_at_once() -> None:
+    """And not by a timeout of whatever connects first."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        raise OSError("no database")
+        yield
+
+    with (
+        pytest.raises(RuntimeError, match="did not start"),
+        live_application(FastAPI(lifespan=lifespan)),
+    ):
+        pass
+
+
+def test_the_environment_of_whoever_runs_the_tests_has_no_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`ITEMWIRE_HOST` is for the server one deploys."""
+    monkeypatch.setenv("ITEMWIRE_HOST", "192.0.2.1")
+
+    with live_application(bare) as server:
+        assert server.url.startswith("http://127.0.0.1:")
+
+
+def test_settings_for_a_pair_of_keys_are_not_guessed() -> None:
+    """A private key is no secret to share."""
+    with pytest.raises(TypeError, match="keys_file"):
+        settings_for(TokenFactory(signing_key("ES256")))
