@@ -29,6 +29,7 @@ from auth.errors import (
     OriginDenied,
     ScopeMissing,
 )
+from auth.explaining import Decision, explain
 from auth.policies import Policy, TokenRights, shortfall
 from auth.principal import Grant, Principal
 from auth.scopes import Action, is_item_id
@@ -67,6 +68,14 @@ def _throttling(connection: HTTPConnection) -> Authenticator | None:
     app = connection.scope.get("app")
     state: AuthState | None = getattr(app.state, "auth", None) if app else None
     return state.authenticator if state else None
+
+
+async def explain_to(
+    connection: HTTPConnection, token: str, item_id: str | None, action: Action | None
+) -> Decision:
+    """Explain what this application's own rules decide of a token, for an operator's eyes."""
+    state = _state(connection)
+    return await explain(state.authenticator.verifier, state.policy, token, item_id, action)
 
 
 def refusal(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from auth.errors import AuthError, ItemInvalid, Unauthenticated
 from auth.policies import Policy, shortfall
@@ -24,6 +25,11 @@ class Decision:
     def accepted(self) -> bool:
         """Tell whether nothing stands in the way."""
         return self.reason is None
+
+    def report(self) -> dict[str, Any]:
+        """Write it as JSON objects, for programs."""
+        checks = [{"check": o.name, "passed": o.passed, "detail": o.detail} for o in self.checks]
+        return {"accepted": self.accepted, "reason": self.reason, "checks": checks}
 
 
 async def explain(

@@ -79,7 +79,7 @@ def inspect(value: str, *, item: str | None, action: str | None, as_json: bool) 
     text = sys.stdin.read().strip() if value == "-" else value
     decision = asyncio.run(_decide(load_settings(), text, item, action))
     if as_json:
-        click.echo(json.dumps(_report(decision), indent=2))
+        click.echo(json.dumps(decision.report(), indent=2))
     else:
         for result in decision.checks:
             click.echo(f"{MARKS[result.passed]:>6}  {result.name:<12} {result.detail}".rstrip())
@@ -101,14 +101,6 @@ async def _decide(
         return await explain(
             authenticator.verifier, policy, text, item, Action(action) if action else None
         )
-
-
-def _report(decision: Decision) -> dict[str, Any]:
-    checks = [
-        {"check": result.name, "passed": result.passed, "detail": result.detail}
-        for result in decision.checks
-    ]
-    return {"accepted": decision.accepted, "reason": decision.reason, "checks": checks}
 
 
 def signing_key(settings: Settings, kid: str | None) -> SigningKey:

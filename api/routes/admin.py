@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, status
 from fastapi.exceptions import RequestValidationError
@@ -15,12 +15,15 @@ from api.dependencies import node_of
 from api.engines.base import Answer, EngineError
 from auth.audit import log_administered
 from auth.checks import LAST_DATE, MAX_LEEWAY, MAX_SUBJECT_LENGTH
-from auth.dependencies import Administrator
+from auth.dependencies import Administrator, explain_to
 from auth.principal import Principal
 from auth.revocation import Revocation
+from auth.scopes import Action
 
 ENGINE_SECONDS: Final = 5.0  # in which the engine must have taken what nodes tell each other
 MAX_BODY_BYTES: Final = 16_384
+
+B = TypeVar("B", bound=BaseModel)
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_SUBJECT_LENGTH)]
 TokenId = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -99,8 +102,36 @@ class ConnectedPage(BaseModel):
     next: str | None
 
 
+class Question(BaseModel):
+    """A token, and where a handshake with it would go; without an item the token alone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Annotated[str, Field(max_length=MAX_BODY_BYTES)]
+    item: str | None = None
+    action: Action | None = None
+
+
+class Explained(BaseModel):
+    """Whether it is let in, the reason a client would be given, how each check ended."""
+
+    accepted: bool
+    reason: str | None
+    checks: list[dict[str, Any]]
+
+
 async def wanted_revocation(request: Request, _admin: Administrator) -> WantedRevocation:
-    """Read a revocation from the body, for administrators only, and no more than it may take.
+    """Read a revocation from the body, for administrators only."""
+    return await _read(request, WantedRevocation)
+
+
+async def question(request: Request, _admin: Administrator) -> Question:
+    """Read what is to be explained from the body, for administrators only."""
+    return await _read(request, Question)
+
+
+async def _read(request: Request, kind: type[B]) -> B:
+    """Read a body, and no more than it may take.
 
     FastAPI would read and parse all that a stranger sends before it asks who that is.
     """
@@ -113,7 +144,7 @@ async def wanted_revocation(request: Request, _admin: Administrator) -> WantedRe
                 MESSAGE_TOO_BIG.reason,
             )
     try:
-        return WantedRevocation.model_validate_json(bytes(body))
+        return kind.model_validate_json(bytes(body))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError(faults) from error
@@ -244,3 +275,25 @@ async def answer_of(ask: Callable[[Answer[int]], None]) -> int | EngineError:
             return await answered
     except TimeoutError:
         return EngineError(f"no answer in {ENGINE_SECONDS:g} s")
+
+
+@router.post(
+    "/explain",
+    responses={413: {"model": Problem, "description": "A body over 16 KiB."}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": Question.model_json_schema()}},
+        }
+    },
+)
+async def explain(
+    request: Request, admin: Administrator, asked: Annotated[Question, Depends(question)]
+) -> Explained:
+    """Say what would be decided of a token here, by which check, in the order of the checks.
+
+    An application's own `authorize_item` is not asked, for there is no request of the caller's.
+    """
+    decision = await explain_to(request, asked.token, asked.item, asked.action)
+    log_administered(request, admin, "explain", {"reason": decision.reason})
+    return Explained(**decision.report())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 
 import pytest
@@ -14,9 +15,11 @@ from auth.errors import (
     DisagreeingCredentials,
     InvalidTicket,
     InvalidToken,
+    RevokedToken,
     Unavailable,
 )
 from auth.origins import OriginPolicy
+from auth.revocation import Revocation
 from auth.testing import TokenFactory
 from auth.tickets import Tickets
 from auth.tokens import TokenVerifier
@@ -139,3 +142,14 @@ def test_tokens_in_the_query_can_be_turned_off(
     assert (refused.value.check, refused.value.source) == ("source", "query")
     assert authenticate(strict, f"ticket={ticket_for(strict, token)}").subject == "alice"
     assert authenticate(strict, headers=[("Authorization", f"Bearer {token}")]).subject == "alice"
+
+
+def test_a_ticket_goes_with_its_token(at_the_door: Authenticator, factory: TokenFactory) -> None:
+    """A token that is taken back leaves no ticket behind that still lets in (70)."""
+    ticket = ticket_for(at_the_door, factory.good(jti="t1"))
+    other = ticket_for(at_the_door, factory.good(jti="t2"))
+    at_the_door.revocations.add(Revocation(time.time() + 3600, token_id="t1"))
+
+    with pytest.raises(RevokedToken):
+        authenticate(at_the_door, f"ticket={ticket}")
+    assert authenticate(at_the_door, f"ticket={other}").token_id == "t2"

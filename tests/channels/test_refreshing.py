@@ -20,6 +20,7 @@ from api.closing import (
     Retry,
 )
 from auth.principal import Grant, Principal
+from auth.revocation import Revocation
 from auth.scopes import Action, ScopeSet
 from tests.fakes import (
     EVERYTHING,
@@ -361,3 +362,14 @@ def test_keeps_the_token_out_of_the_log(
 
     assert "refreshed channel=" in caplog.text
     assert "a.b.c" not in caplog.text
+
+
+def test_ends_where_the_new_token_was_taken_back_meanwhile(stage: Stage, rules: Rules) -> None:
+    """Its rights were worked out before the revocation and arrive after it (requirement 71)."""
+    peer = stage.join(reauthorize=rules)
+    peer.says("refresh", token="new", ref="r")
+    stage.revocations.add(Revocation(NOW + 7200, token_id="t2"))
+    rules.say(Grant(Principal(None, "alice", ScopeSet(), LATER, "t2"), ITEM, EVERYTHING))
+
+    assert peer.transport.reasons == ["token_revoked"]
+    assert peer.saw("reply") == []

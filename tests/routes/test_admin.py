@@ -23,6 +23,7 @@ from tests.scenarios.clients import EVERYTHING, token
 
 ROUTES = [
     ("POST", "/admin/revocations"),
+    ("POST", "/admin/explain"),
     ("GET", "/admin/connections"),
     ("DELETE", "/admin/connections/c1"),
     ("DELETE", "/admin/subjects/alice/connections"),
@@ -85,9 +86,9 @@ def connect(node: Node, caller: Principal) -> RecordingTransport:
 @each_route
 def test_lets_an_administrator_in(method: str, path: str, app: FastAPI) -> None:
     """The accepted twin of every refusal below."""
-    body = {"token_id": "t1"} if method == "POST" else None
+    bodies = {"/admin/revocations": {"token_id": "t1"}, "/admin/explain": {"token": "x"}}
 
-    assert call(app, method, path, body=body).status_code == 200
+    assert call(app, method, path, body=bodies.get(path)).status_code == 200
 
 
 @each_route
@@ -318,3 +319,37 @@ def test_openapi_has_it_only_when_it_is_there(app: FastAPI) -> None:
     assert "issued_before" in schema["properties"]
     assert sorted(revocations["responses"]) == ["200", "401", "403", "413", "503"]
     assert revocations["security"] == [{"HTTPBearer": []}]
+
+
+@pytest.mark.parametrize(
+    ("scope", "asked", "reason", "last"),
+    [
+        pytest.param(EVERYTHING, ("42", "publish"), None, "action", id="accepted"),
+        pytest.param("items:subscribe", ("42", "publish"), "scope_missing", "action", id="right"),
+        pytest.param(EVERYTHING, ("a/b", "publish"), "item_invalid", "item", id="item"),
+        pytest.param(EVERYTHING, (None, None), None, "rights", id="token-alone"),
+    ],
+)
+def test_explains_what_would_be_decided(
+    app: FastAPI, scope: str, asked: tuple[str | None, str | None], reason: str | None, last: str
+) -> None:
+    """By which check, in the order of the checks; a client is told the reason alone (40)."""
+    body = {"token": token("alice", scope), "item": asked[0], "action": asked[1]}
+    answer = call(app, "POST", "/admin/explain", body=body).json()
+
+    assert (answer["accepted"], answer["reason"]) == (reason is None, reason)
+    reached = [row["check"] for row in answer["checks"] if row["passed"] is not None]
+    assert reached[-1] == last
+
+
+def test_explains_a_bad_token_without_showing_it(
+    app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The operator sees which check failed; the token is in no answer and no log."""
+    bad = token("alice") + "x"
+    with caplog.at_level(logging.INFO):
+        answer = call(app, "POST", "/admin/explain", body={"token": bad})
+
+    assert answer.json()["reason"] == "credentials_invalid"
+    assert bad not in answer.text + caplog.text
+    assert "explain" in caplog.text
