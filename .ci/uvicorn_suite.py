@@ -107,7 +107,18 @@ def _run(work, options):
         conftest.write_text(text.replace("_protocol_cls(", "_protocol_cls_of_theirs("))
     command = [
         *(sys.executable, "-m", "pytest", "-p", pathlib.Path(__file__).stem),
-        *("-p", "no:cacheprovider", "-o", "addopts=", "--timeout=20", "-q", "-n", "2"),
+        *(
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:asyncio",
+            "-o",
+            "addopts=",
+            "--timeout=20",
+            "-q",
+            "-n",
+            "2",
+        ),
         *(TESTS, *options),
     ]
     path = os.pathsep.join(map(str, (suite, pathlib.Path(__file__).parent, ROOT, extras)))
