@@ -25,8 +25,10 @@ from api.engines.base import (
     EngineError,
     Heed,
     History,
+    Lose,
     Span,
     unheeded,
+    unmissed,
 )
 from api.engines.memory import MemoryEngine
 from api.messages import Draft, Frame, Payload, Position
@@ -132,6 +134,8 @@ class LateEngine(Engine):
         self.inner = MemoryEngine(BOUNDS, clock=Clock(), unix_clock=Clock())
         self.steps: deque[Callable[[], None]] = deque()
         self.heard: set[str] = set()
+        self.lose: Lose = unmissed
+        self.is_away = False
         self.broken: set[str] = set()
 
     def step(self, count: int = 1) -> None:
@@ -144,8 +148,14 @@ class LateEngine(Engine):
         while self.steps:
             self.step()
 
+    @property
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded) -> None:
+    def is_available(self) -> bool:
+        return not self.is_away
+
+    @override
+    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+        self.lose = lose
         await self.inner.start(deliver, heed)
 
     @override

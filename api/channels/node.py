@@ -74,16 +74,21 @@ class Node:
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
         self._id = new_connection_id()  # tells this node's own notices from those of others
-        self.is_ready = False
+        self._is_started = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether sockets can be served: it is started, and its engine is there."""
+        return self._is_started and self._engine.is_available
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
         await self._engine.start(self._hub.fan_out, self._heed)
-        self.is_ready = True
+        self._is_started = True
 
     async def stop(self) -> None:
         """Stop the engine."""
-        self.is_ready = False
+        self._is_started = False
         await self._engine.stop()
 
     def tick(self) -> None:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class EngineError(Exception):
-    """The engine could not do what was asked; nothing was stored."""
+    """The engine could not do what was asked, or cannot tell that it was done."""
 
 
 Answer = Callable[[T | EngineError], None]
@@ -26,6 +26,14 @@ Heed = Callable[[bytes], None]
 
 def unheeded(_notice: bytes) -> None:
     """Take no notice."""
+
+
+Lose = Callable[[str, Position], None]
+"""Where an engine says that a channel's messages up to a position are lost to this node."""
+
+
+def unmissed(_channel: str, _position: Position) -> None:
+    """Miss nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +75,22 @@ class Engine(Protocol):
 
     Per channel: offsets count 1, 2, 3… without holes within one epoch, and `deliver` is called
     in that order. Answers come by callback so that asking costs neither a task nor a tick where
-    the engine is in this process.
+    the engine is in this process; they come within `ANSWER_SECONDS`, an `EngineError` if nothing
+    else. What was refused so may have been stored all the same: a retry with its key tells.
     """
 
-    async def start(self, deliver: Deliver, heed: Heed = unheeded) -> None:
+    @property
+    def is_available(self) -> bool:
+        """Tell whether it can store and deliver just now; it comes back by itself."""
+        ...
+
+    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
         """Be ready to serve; `deliver` gets the publications of subscribed channels.
 
         `heed` gets the notices: those that are kept before this returns, then each that is posted.
+        An engine that may miss messages on their way fills the hole from its history before it
+        delivers what comes next. Where it cannot, as they are forgotten or the store was lost and
+        a new epoch has begun, it calls `lose` with the position from which it goes on.
         """
         ...
 
@@ -128,3 +145,6 @@ class Engine(Protocol):
 
 KEY_SECONDS = 300.0
 """How long an idempotency key is remembered at least."""
+
+ANSWER_SECONDS = 2.0
+"""How long an engine may take over an answer: whoever asks is told in time, either way."""

@@ -18,8 +18,10 @@ from api.engines.base import (
     EngineError,
     Heed,
     History,
+    Lose,
     Span,
     unheeded,
+    unmissed,
 )
 from api.messages import Draft, Position, Publication, payload_size
 
@@ -59,8 +61,13 @@ class MemoryEngine(Engine):
         self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
         self._values = _Values()
 
+    @property
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded) -> None:
+    def is_available(self) -> bool:
+        return True
+
+    @override
+    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
         self._deliver = deliver
         self._heed = heed
         self._forget_ended_notices()

@@ -30,7 +30,7 @@ async def live() -> Live:
 
 @router.get("/ready", responses={503: {"model": Ready, "description": "Not ready to serve."}})
 async def ready(request: Request, response: Response) -> Ready:
-    """Tell whether the engine is started and sockets can be served."""
+    """Tell whether the engine is there and sockets can be served."""
     if node_of(request).is_ready:
         return Ready(status="ready")
     response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE

@@ -26,6 +26,17 @@ from tests.fakes import (
 )
 
 
+def test_is_not_ready_while_its_engine_is_away() -> None:
+    """A load balancer then sends clients elsewhere, and back again (requirement 107)."""
+    engine = LateEngine()
+    stage = Stage(engine)
+    seen = [stage.node.is_ready]
+    for engine.is_away in (True, False):
+        seen.append(stage.node.is_ready)
+
+    assert seen == [True, False, True]
+
+
 def test_is_ready_between_start_and_stop() -> None:
     """A load balancer asks, and must not send anybody to a node without its engine."""
 

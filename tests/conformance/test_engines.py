@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from api.engines import ENGINES, open_engine
 from api.engines.base import Bounds, Engine
 from tests.conformance.engine_contract import EngineContract
+from tests.conformance.engine_urls import ENGINE_URLS
 from tests.conformance.value_contract import ValueContract
 
 
-@pytest.mark.usefixtures("scheme")
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def engine_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Take the next engine of the table."""
+    with ENGINE_URLS[request.param](tmp_path_factory.mktemp(request.param)) as url:
+        yield url
+
+
 class ByURL:
     """Each engine by its URL, as a setting names it."""
 
-    @pytest.fixture(params=sorted(ENGINES))
-    def scheme(self, request: pytest.FixtureRequest) -> None:
-        """Take the next engine of the table."""
-        self.url = f"{request.param}://"
+    @pytest.fixture(autouse=True)
+    def _take_url(self, engine_url: str) -> None:
+        self.url = engine_url
 
     def open_engine(self, bounds: Bounds) -> Engine:
         """Make the engine under test."""

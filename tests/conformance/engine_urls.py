@@ -1,0 +1,21 @@
+"""Where each engine is to be found by the tests: one row a scheme, started for them if need be."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+
+@contextlib.contextmanager
+def in_memory(_folder: Path) -> Iterator[str]:
+    """Need nothing: each engine is a world of its own."""
+    yield "memory://"
+
+
+ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
+    "memory": in_memory,
+}
+"""Each is given an empty folder, and gives the URL for as long as it is entered."""
