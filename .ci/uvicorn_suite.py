@@ -49,7 +49,9 @@ def pytest_generate_tests(metafunc):
     kind = os.environ.get("SUITE_OF", "ours")
     if "ws_protocol_cls" in metafunc.fixturenames:
         # A subclass has a `__dict__`: the suite sets a `close_timeout` on each instance.
-        tested = type("Tested", (import_from_string(CLASSES[kind]),), {})
+        tested = import_from_string(CLASSES[kind])
+        if kind == "ours":
+            tested = type(tested.__name__, (tested,), {})
         metafunc.parametrize("ws_protocol_cls", [tested], ids=[kind])
     if "http_protocol_cls" in metafunc.fixturenames:
         names = [name for name in HTTP_CLASSES if kind == "ours" or name != "ours"]
