@@ -25,6 +25,8 @@ MAX_STATUS: Final = 599
 class Exchanged(Socket, Protocol):
     """The socket as its exchange with the application uses it."""
 
+    __slots__ = ()
+
     def accept(self, headers: list[Header], subprotocol: str | None) -> None:
         """Answer that the socket is open."""
         ...

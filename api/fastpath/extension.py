@@ -28,6 +28,8 @@ class Rendering(Protocol):
 class Socket(Protocol):
     """The server's side of the extension: a socket as its receiver writes to it."""
 
+    __slots__ = ()
+
     framing: Rendering
 
     @property

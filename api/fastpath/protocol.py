@@ -2,14 +2,14 @@
 
 uvicorn loads it by import string: `--ws api.fastpath.protocol:WebSocketProtocol`. It serves any
 ASGI application as uvicorn's own class does, and offers the extension `itemwire.socket`: a
-detached socket has no task, queue, request or headers left, only what is in `__slots__`.
+detached socket has no task, queue, request or headers left, only what is in `__slots__`, here and
+in `ending.py`. No base may lack them: it would give every socket a `__dict__`.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from enum import IntEnum
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 from typing_extensions import override
 from uvicorn.config import Config
@@ -17,25 +17,12 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
-from api.closing import (
-    DRAINING,
-    INTERNAL,
-    MESSAGE_TIMEOUT,
-    MESSAGE_TOO_BIG,
-    PAYLOAD_INVALID,
-    PING_TIMEOUT,
-)
+from api.closing import INTERNAL, MESSAGE_TOO_BIG, PAYLOAD_INVALID
 from api.fastpath import frames
-from api.fastpath.exchange import Exchange, Exchanged
+from api.fastpath.ending import Ending, Phase
+from api.fastpath.exchange import Exchange
 from api.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
-from api.fastpath.frames import (
-    PLAIN_FRAMING,
-    Fault,
-    Reader,
-    close_frame,
-    control_frame,
-    read_close,
-)
+from api.fastpath.frames import PLAIN_FRAMING, Fault, Reader, control_frame
 from api.fastpath.handshake import (
     BadHandshake,
     Header,
@@ -47,7 +34,7 @@ from api.fastpath.handshake import (
     judge_size,
     parse_head,
 )
-from api.fastpath.surroundings import Ends, Timed, surroundings_of
+from api.fastpath.surroundings import Ends, surroundings_of
 from api.messages import Frame
 
 logger = logging.getLogger("uvicorn.error")
@@ -60,53 +47,19 @@ REASONS: Final[dict[int, str]] = {
 }
 
 
-class Phase(IntEnum):
-    """How far a connection has come."""
+class WebSocketProtocol(asyncio.Protocol, Ending):
+    """One connection, from its upgrade request on; `Ending` has how it ends."""
 
-    HEAD = 0  # its request has not come
-    DECIDING = 1  # the application thinks
-    OPEN = 2
-    CLOSING = 3  # our close frame is sent, the peer's awaited
-    ENDED = 4  # nothing is read or written any more
-
-
-class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
-    """One connection, from its upgrade request to its end."""
-
-    # Ten seconds are promised for a close that nobody answers; one is for late timers.
-    patience: ClassVar[float] = 9.0
-    # To finish a message that was begun: 64 KiB at 9 kbit/s.
-    message_seconds: ClassVar[float] = 60.0
-
-    __slots__ = (
-        "_around",
-        "_exchange",
-        "_is_full",
-        "_is_held",
-        "_is_told",
-        "_opening",
-        "_phase",
-        "_ping",
-        "_reader",
-        "_receiver",
-        "framing",
-        "transport",
-    )
+    __slots__ = ("_is_full", "_opening", "_ping", "_reader", "framing")
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> None:
-        self._around = surroundings_of(type(self), config, server_state, app_state)
-        self._phase = Phase.HEAD
-        self._exchange: Exchange | None = None
-        self._receiver: Receiver | None = None
+        super().__init__(surroundings_of(type(self), config, server_state, app_state))
         self._opening: Opening | None = None
         self._reader: Reader
-        self.transport: asyncio.Transport
         self._ping: bytes | None = None  # the latest, not answered yet
         self._is_full = False  # the transport has enough to write
-        self._is_held = False  # reading waits for the application, or for other sockets
-        self._is_told = False  # whoever has the socket knows that it is gone
         self.framing: Rendering = PLAIN_FRAMING
 
     # What asyncio calls.
@@ -159,18 +112,6 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
         elif self._exchange is not None:
             self._exchange.go_on()
 
-    # What uvicorn calls when it stops.
-
-    def shutdown(self) -> None:
-        """End with 1012, in the order of a close: the peer answers, then the connection goes."""
-        if self._phase is Phase.OPEN:
-            self._send_close(DRAINING.code, DRAINING.reason)
-            self._tell(DRAINING.code)
-        elif self._phase is Phase.CLOSING:
-            self._end()
-        elif self._phase is not Phase.ENDED:
-            self.deny(500, [], b"Internal Server Error")
-
     # What the exchange with the application calls.
 
     @override
@@ -219,12 +160,6 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
             receiver.paused()
         self.go_on()
 
-    @override
-    def finish(self) -> None:
-        self._exchange = None
-        if self._receiver is None and self._phase is Phase.OPEN:
-            self._end()
-
     # What the application calls, through the exchange or as a detached socket's transport.
 
     @property
@@ -241,12 +176,6 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
     def discard(self) -> None:
         """Do nothing: what the transport has it cannot give back."""
 
-    @override
-    def close(self, code: int, reason: str) -> None:
-        if self._phase is Phase.OPEN:
-            self._send_close(code, reason)
-            self.go_on()
-
     # What happens in time.
 
     @override
@@ -256,26 +185,6 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
         # Without a time to answer in, uvicorn pings on.
         timeout = self._around.unanswered
         (timeout if timeout.runs else self._around.quiet).start(self)
-
-    @override
-    def give_up(self) -> None:
-        """End a peer that answers no ping; one that reads nothing either gets no close frame."""
-        self._tell(PING_TIMEOUT.code)
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            self._send_close(PING_TIMEOUT.code, PING_TIMEOUT.reason)
-            self._end()
-
-    @override
-    def fail_slow_message(self) -> None:
-        """End a peer that has begun a message and does not finish it."""
-        self._fail(MESSAGE_TIMEOUT.code, MESSAGE_TIMEOUT.reason)
-
-    @override
-    def abort(self) -> None:
-        """Cut the connection: its time to end is up."""
-        self.transport.abort()
 
     # The opening.
 
@@ -304,6 +213,14 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
         task = around.loop.create_task(exchange.run(around.app, scope))
         around.tasks.add(task)
         task.add_done_callback(around.tasks.discard)
+
+    def _log(self, outcome: object) -> None:
+        """Log the answer as uvicorn does, but for the query: that is where a token may be."""
+        if self._opening is not None and logger.isEnabledFor(logging.INFO):
+            address = get_remote_addr(self.transport)
+            path = self._opening.target.partition(b"?")[0].decode("ascii", "replace")
+            peer = f"{address[0]}:{address[1]}" if address else ""
+            logger.info('%s - "WebSocket %s" %s', peer, path, outcome)
 
     # The conversation.
 
@@ -376,74 +293,6 @@ class WebSocketProtocol(asyncio.Protocol, Exchanged, Timed):
         if self._ping is not None and not self._is_full and self._phase is Phase.OPEN:
             ping, self._ping = self._ping, None
             self.transport.write(control_frame(frames.PONG, ping))
-
-    def _hear_close(self, payload: bytes) -> None:
-        """Answer the peer's close, or take its answer to ours: the end (RFC 6455 section 7.1)."""
-        code, reason = read_close(payload)
-        if self._phase is Phase.OPEN:
-            self.transport.write(control_frame(frames.CLOSE, payload))
-        self._tell(code, reason)
-        self._end()
-
-    def _send_close(self, code: int, reason: str) -> None:
-        """Send our close frame, the last we send; the peer has its time to answer."""
-        self._phase = Phase.CLOSING
-        self._around.quiet.stop(self)
-        self._around.unanswered.stop(self)
-        self._around.ending.start(self)
-        self.transport.write(close_frame(code, reason))
-
-    def _fail(self, code: int, reason: str) -> None:
-        """Close for a fault, and read nothing more of the peer."""
-        if self._phase is Phase.OPEN:
-            self._send_close(code, reason)
-        self._tell(code, reason)
-        self._linger()
-
-    # The end.
-
-    def _linger(self) -> None:
-        """Close for writing, and discard what comes until the peer closes or its time is up.
-
-        Closing with input unread makes the kernel send a reset that overtakes the answer (RFC
-        9112 section 9.6): a client on asyncio streams, in the middle of 8 MiB, lost the close
-        frame with its 1009 in 8 trials of 8.
-        """
-        if not self.transport.can_write_eof():  # TLS cannot half-close
-            self._end()
-            return
-        self._around.ending.start(self)
-        self._phase = Phase.ENDED
-        if not self.transport.is_closing():
-            if self._is_held:
-                self.transport.resume_reading()
-            self.transport.write_eof()
-
-    def _end(self) -> None:
-        """Close once everything is sent, or when the time is up."""
-        self._phase = Phase.ENDED
-        self._around.ending.start(self)
-        self.transport.close()
-
-    def _tell(self, code: int, reason: str | None = None) -> None:
-        """Tell whoever has the socket that it is gone, once."""
-        if self._is_told:
-            return
-        self._is_told = True
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.closed(code)
-        elif self._exchange is not None:
-            self._exchange.disconnect(code, reason)
-            self._exchange.lose()
-
-    def _log(self, outcome: object) -> None:
-        """Log the answer as uvicorn does, but for the query: that is where a token may be."""
-        if self._opening is not None and logger.isEnabledFor(logging.INFO):
-            address = get_remote_addr(self.transport)
-            path = self._opening.target.partition(b"?")[0].decode("ascii", "replace")
-            peer = f"{address[0]}:{address[1]}" if address else ""
-            logger.info('%s - "WebSocket %s" %s', peer, path, outcome)
 
 
 def _drop(_chunk: bytes) -> None:

@@ -16,6 +16,8 @@ from api.fastpath.timeouts import Timeout
 class Timed(Protocol):
     """How long a socket's times are, and what it does when one of them is up."""
 
+    __slots__ = ()
+
     patience: ClassVar[float]
     message_seconds: ClassVar[float]
 

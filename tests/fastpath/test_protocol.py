@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Opcode
 
+from api.fastpath.protocol import WebSocketProtocol
 from tests.fastpath.served import (
     MAX_MESSAGE_BYTES,
     Site,
@@ -65,6 +66,11 @@ def test_the_internals_relied_on_are_there(build: object, names: str) -> None:
         return [name for name in names.split() if not hasattr(instance, name)]
 
     assert asyncio.run(missing()) == []
+
+
+def test_a_socket_has_no_dict() -> None:
+    """Twenty thousand would have as many; one base without `__slots__` is enough for that."""
+    assert WebSocketProtocol.__dictoffset__ == 0
 
 
 FAULTS = [
@@ -222,23 +228,45 @@ def test_an_application_that_does_not_answer_is_an_error(
     assert "without completing handshake" in caplog.text
 
 
-def test_says_draining_at_shutdown(loop: str) -> None:
-    """The reason tells clients to come back, perhaps to another server."""
-    with serving(loop=loop) as site, upgrade(site) as client:
-        site.server.should_exit = True
-        answer = read_all(client)
+def test_a_message_of_endless_fragments_is_cut() -> None:
+    """Empty fragments have no bytes for a size limit to count, and each is kept."""
+    fragments = frame(Opcode.TEXT, b"", fin=False) + frame(Opcode.CONT, b"", fin=False) * 5_000
+    with serving() as site, upgrade(site) as client:
+        client.sendall(fragments)
 
-    assert answer == close_frame(1012, "draining")
+        assert read_until(client, close_frame(1009, "message_too_big"))
 
 
-def test_a_peer_that_closed_first_does_not_stop_the_drain(loop: str) -> None:
-    """A stuck peer's own close made uvicorn raise InvalidState and forget all other sockets."""
-    with serving(loop=loop, patience=2.0) as site, upgrade(site, "/hold") as stuck:
+def test_a_message_of_many_fragments_arrives() -> None:
+    """The accepted twin."""
+    fragments = (
+        frame(Opcode.TEXT, b"a", fin=False)
+        + frame(Opcode.CONT, b"b", fin=False) * 1_000
+        + frame(Opcode.CONT, b"c")
+    )
+    with serving() as site, upgrade(site) as client:
+        client.sendall(fragments)
+
+        assert read_until(client, b"a" + b"b" * 1_000 + b"c")
+
+
+def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
+    """Each ping it sends would add to what waits for it: 180 MiB in six seconds, measured."""
+    flood = frame(Opcode.PING, b"p" * 125) * 1_000
+    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/hold") as client:
         assert site.events.get(timeout=5) == "full"
-        stuck.sendall(frame(Opcode.CLOSE, b"\x03\xe8"))
+        (transport,) = site.transports
+        before = transport.get_write_buffer_size()
+        client.sendall(flood + frame(Opcode.TEXT, b"read them all?"))
         assert site.events.get(timeout=5) == "done"
-        with upgrade(site) as client:
-            site.server.should_exit = True
-            answer = read_all(client)
 
-    assert answer == close_frame(1012, "draining")
+        assert transport.get_write_buffer_size() <= before
+
+
+def test_the_latest_ping_is_answered_when_the_peer_reads_again(loop: str) -> None:
+    """RFC 6455 section 5.5.2: a slow client that hears no pong at all gives up a good socket."""
+    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/hold") as client:
+        assert site.events.get(timeout=5) == "full"
+        client.sendall(frame(Opcode.PING, b"first") + frame(Opcode.PING, b"latest"))
+
+        assert read_until(client, b"\x8a\x06latest")
