@@ -70,7 +70,7 @@ def create_app(
     )
     app.state.node = node
     app.state.reauthorizer = reauthorizer
-    install_auth(app, authenticator, policy, cookie=session_cookie(settings))
+    install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
     install_rejections(app, settings.refusal)
     app.add_middleware(Privacy)
     for group in (items, echo):

@@ -6,13 +6,14 @@ but a browser shows its script nothing of that: `CloseEvent` says 1006 and an em
 default a refused handshake is accepted and closed, with nothing read and no channel joined.
 """
 
+import json
 import logging
 from typing import Final, Literal, cast
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
-from fastapi.exceptions import WebSocketRequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -37,7 +38,10 @@ logger = logging.getLogger("itemwire.refusals")
 
 Refusal = Literal["close", "http"]
 
+UNPROCESSABLE: Final = 422
 SERVER_ERROR: Final = 500  # and above
+
+FAULT_MEMBERS: Final = ("type", "loc", "msg")  # of a validation error
 
 # RFC 6455 section 7.4 and its registry; 1004 to 1006 and 1015 are never sent.
 SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
@@ -63,6 +67,7 @@ def install_rejections(app: FastAPI, refusal: Refusal) -> None:
     """Make everything raised on a WebSocket route reach its client as a code and a reason."""
     for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
+    app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
     app.add_middleware(Refusals, refusal=refusal)
 
 
@@ -105,6 +110,16 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         row = reason_of(error)
         error = HTTPException(row.status, row.reason)
     return await http_exception_handler(connection, cast("HTTPException", error))
+
+
+async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:
+    """Say what is wrong with a request as FastAPI does, less what was sent.
+
+    That may be a secret; or NaN or half a surrogate pair, with which FastAPI's own answer fails.
+    """
+    faults = [{it: fault[it] for it in FAULT_MEMBERS if it in fault} for fault in error.errors()]
+    told = json.dumps({"detail": faults})
+    return Response(told, UNPROCESSABLE, media_type="application/json")
 
 
 class Refusals:

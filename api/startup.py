@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import RouteContext, iter_route_contexts
-from starlette.routing import Mount, WebSocketRoute
+from starlette.applications import Starlette
+from starlette.routing import Mount, Router, WebSocketRoute
 
 from api.engines import UNSHARED
 from api.settings import Settings
@@ -30,8 +32,9 @@ Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 
 ANY_ORIGIN: Final = "*"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-SERVERS: Final = ("uvicorn", "hypercorn", "granian", "gunicorn")
+SERVERS: Final = ("uvicorn", "fastapi", "hypercorn", "granian", "gunicorn")
 WORKER_OPTIONS: Final = ("--workers", "-w")
+JOINED_WORKERS: Final = re.compile(r"-w=?([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ def _asks_in_the_clear(start: Start) -> bool:
     return settings.policy_allow_http and (settings.policy_url or "").startswith("http:")
 
 
+def _fetches_keys_in_the_clear(start: Start) -> bool:
+    return start.settings.jwks_allow_http
+
+
 def _never_stops_strangers(start: Start) -> bool:
     return not start.settings.stop_after_refusals
 
@@ -101,6 +108,12 @@ CHECKS: Final[dict[str, Check]] = {
         _asks_in_the_clear,
         "claims go to ITEMWIRE_POLICY_URL unencrypted, and whoever is between may grant rights",
         "use https, or be sure that the network is your own",
+    ),
+    "keys_in_the_clear": Check(
+        _fetches_keys_in_the_clear,
+        "ITEMWIRE_JWKS_ALLOW_HTTP is set: whoever is between could put in keys of his own, and a "
+        "name that leads to a private address is followed",
+        "use https at a public address, or be sure that the network is your own",
     ),
     "strangers": Check(
         _never_stops_strangers,
@@ -138,6 +151,8 @@ def workers_asked(arguments: Sequence[str], environment: Mapping[str, str]) -> i
         name, separator, joined = option.partition("=")
         if name in WORKER_OPTIONS:
             asked = joined if separator else value
+        elif short := JOINED_WORKERS.fullmatch(option):
+            asked = short[1]
     return int(asked) if asked.isascii() and asked.isdecimal() else 1
 
 
@@ -151,15 +166,16 @@ def warn_of_open_routes(app: FastAPI) -> None:
         )
 
 
-def open_routes(app: FastAPI) -> Iterator[str]:
+def open_routes(app: Starlette | Router) -> Iterator[str]:
     """List the paths of sockets, and of publishing over HTTP, that ask nobody who it is."""
+    overrides: Overrides = getattr(app, "dependency_overrides", {})  # FastAPI's have some
     for route in iter_route_contexts(app.routes):
         mounted = getattr(route.original_route, "app", None)
-        if isinstance(route.original_route, Mount) and isinstance(mounted, FastAPI):
+        if isinstance(route.original_route, Mount) and isinstance(mounted, Starlette | Router):
             yield from (f"{route.path}{below}" for below in open_routes(mounted))
         elif _needs_a_door(route):
             dependant: Dependant | None = getattr(route, "dependant", None)
-            if dependant is None or DOORS.isdisjoint(_calls(dependant, app.dependency_overrides)):
+            if dependant is None or DOORS.isdisjoint(_calls(dependant, overrides)):
                 yield str(route.path)
 
 

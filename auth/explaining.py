@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from auth.errors import AuthError, ItemInvalid, Unauthenticated
+from auth.errors import AuthError, InvalidToken, ItemInvalid, Unauthenticated
 from auth.policies import Policy, shortfall
 from auth.principal import Grant, Principal
 from auth.scopes import Action, is_item_id
@@ -49,7 +49,11 @@ async def explain(
         return Decision(tuple(checks), Unauthenticated.code)
     if item_id is None:
         return Decision(tuple(checks), None)
-    further, reason = await _decide(policy, verifier.verify(token), item_id, action)
+    try:
+        principal = verifier.verify(token)
+    except InvalidToken:  # its time came, or its key went, since the line above
+        return await explain(verifier, policy, token, item_id, action)
+    further, reason = await _decide(policy, principal, item_id, action)
     missing = _rows(item_id, action)[len(further) :]
     further += [CheckResult(name, passed=None) for name in missing]
     return Decision((*checks, *further), reason)

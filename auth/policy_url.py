@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from collections import OrderedDict
@@ -39,6 +40,7 @@ MAX_ASKED: Final = 4096  # questions under way; a crowd past it is told to come 
 MAX_REMEMBERED: Final = 10_000
 
 _FROM_SERVER_ERROR: Final = 500
+_TOKEN: Final = re.compile(r"[!-~]+")  # what a header can hold and an environment may not spoil
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,15 @@ class PolicyRules:
     cache_seconds: float = 5
     token: str | None = None
     allow_http: bool = False
+
+    def __post_init__(self) -> None:
+        # A line break, say from the file it was read of, fails each question by an error that
+        # shows the whole header: the log would have it.
+        if self.token is not None and _TOKEN.fullmatch(self.token) is None:
+            raise ValueError(
+                "ITEMWIRE_POLICY_TOKEN is empty or holds white space, a line break at its end "
+                "perhaps, or what is not ASCII: write what stands behind `Bearer `"
+            )
 
 
 @dataclass(frozen=True, slots=True)

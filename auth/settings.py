@@ -231,9 +231,11 @@ def verification_keys(settings: AuthSettings) -> KeySource:
     )
 
 
-def session_cookie(settings: AuthSettings) -> SessionCookie:
+def session_cookie(
+    settings: AuthSettings, *, clock: Callable[[], float] = time.time
+) -> SessionCookie:
     """Write the session cookie as configured."""
-    return SessionCookie(settings.cookie_name, is_secure=settings.cookie_secure)
+    return SessionCookie(settings.cookie_name, is_secure=settings.cookie_secure, clock=clock)
 
 
 def build_authenticator(

@@ -28,6 +28,7 @@ MAX_COUNTED: Final = 20_000  # about 5 MB; past it the one longest not refused i
 MAX_WAITING: Final = 256  # refusals that wait; one more is answered at once, and is counted too
 SHORTEST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 1.0
+LONGEST_NAME: Final = 64  # characters of a caller that has no address
 SITE_PREFIX: Final = 64  # bits of an IPv6 address: the rest is its owner's (RFC 4291 2.5.1)
 
 Network = IPv4Network | IPv6Network
@@ -75,7 +76,7 @@ class Throttle:
 
     @property
     def is_calm(self) -> bool:
-        """Tell that nobody was refused of late, so that nothing needs to be computed."""
+        """Tell that nobody was refused yet, so that nothing needs to be computed."""
         return not self._counts
 
     def caller(self, host: str | None, identity: Identity | None = None) -> Caller | None:
@@ -136,7 +137,8 @@ def _site(host: str, exempt: tuple[Network, ...]) -> str | None:
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
-        return host  # a server that names its peers in a way of its own
+        # A server that names its peers in a way of its own, or a proxy that lets clients do so.
+        return host[:LONGEST_NAME]
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if any(address in network for network in exempt):

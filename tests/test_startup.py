@@ -10,6 +10,7 @@ from typing import Annotated
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from pydantic import SecretStr
+from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from api.main import create_app
@@ -38,6 +39,9 @@ def settings_of(**given: object) -> Settings:
         pytest.param("hypercorn -w 2 x:y", {}, 2, id="hypercorn"),
         pytest.param("/a/gunicorn -w 2 x:y", {}, 2, id="gunicorn"),
         pytest.param("granian --workers 2 x:y", {}, 2, id="granian"),
+        pytest.param("/a/fastapi run x.py --workers 2", {}, 2, id="fastapi"),
+        pytest.param("gunicorn -w2 x:y", {}, 2, id="short-and-joined"),
+        pytest.param("gunicorn --worker-class a x:y", {}, 1, id="option-that-looks-alike"),
         pytest.param("/a/uvicorn/__main__.py --workers 2", {}, 2, id="module"),
         pytest.param("uvicorn --workers 1", {"WEB_CONCURRENCY": "4"}, 1, id="option-wins"),
         pytest.param("uvicorn x:y --workers", {}, 1, id="nothing-follows"),
@@ -97,6 +101,7 @@ def test_refuses_the_cookies_of_every_page() -> None:
             {"policy_url": "http://app.internal/", "policy_allow_http": True},
             id="policy",
         ),
+        pytest.param("keys_in_the_clear", {"jwks_allow_http": True}, id="keys"),
         pytest.param("strangers", {"stop_after_refusals": 0}, id="throttle"),
     ],
 )
@@ -158,6 +163,10 @@ def _mounted(app: FastAPI) -> None:
     app.mount("/below", below)
 
 
+def _mounted_of_starlette(app: FastAPI) -> None:
+    app.mount("/below", Starlette(routes=[WebSocketRoute("/plain", socket)]))
+
+
 def _overridden(app: FastAPI) -> None:
     async def take(websocket: WebSocket, grant: Annotated[Grant, Depends(authorize_item)]) -> None:
         """Ask the application's own rule only."""
@@ -202,6 +211,7 @@ def _overridden(app: FastAPI) -> None:
         pytest.param(_included, ["/more/open"], id="included"),
         pytest.param(_included_behind_a_door, [], id="included-behind-a-door"),
         pytest.param(_mounted, ["/below/open"], id="mounted"),
+        pytest.param(_mounted_of_starlette, ["/below/plain"], id="mounted-of-starlette"),
         pytest.param(_overridden, ["/own"], id="overridden-by-what-asks-nobody"),
     ],
 )

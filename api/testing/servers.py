@@ -187,8 +187,15 @@ def settings_for(tokens: TokenFactory, **changes: Any) -> Settings:  # noqa: ANN
     """Make settings that take the tokens of a factory with an HS256 key, and no others."""
     if not isinstance(tokens.key.key, bytes):
         raise TypeError("a pair of keys goes into a keys file: pass keys_file=")
+    if tokens.key.algorithm != "HS256" or tokens.key.kid is not None:
+        raise TypeError("a secret is an HS256 key without kid: for another, pass keys_file=")
+    try:
+        secret = tokens.key.key.decode()
+    except UnicodeDecodeError:
+        # Without the cause, which shows the key.
+        raise TypeError("the key is no text: make it by signing_key_from_secret") from None
     own = {
-        "secret": tokens.key.key.decode(),
+        "secret": secret,
         "issuer": tokens.issuer,
         "audience": (tokens.audience,),
         "token_types": (tokens.token_type,),

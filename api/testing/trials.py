@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from api.testing.attacks import ATTACKS
 from api.testing.knocks import Answer, Knock, send_knock
-from api.testing.model import Attack, Door
+from api.testing.model import Attack, Door, Fault
 from api.testing.refusals import NO_ANSWER, SWITCHED, Refusal
 from api.testing.routes import Route
 
@@ -129,8 +129,11 @@ def attacks_for(
     """List the attacks that a route has the traits for: all, `only` some, or `without` some.
 
     A name that is no attack's raises KeyError: what is left out by a name that has gone would
-    come back unseen.
+    come back unseen. So does a promise of the route for what is no kind of fault: it would hold
+    nobody to anything.
     """
+    if strange := sorted(set(route.refusals) - set(Fault)):
+        raise KeyError(f"refusals of {route.path}: {', '.join(strange)} is no kind of fault")
     for name in (*only, *without):
         ATTACKS[name]
     return [

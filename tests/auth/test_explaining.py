@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from auth.errors import PolicyUnavailable
 from auth.explaining import Decision, explain
+from auth.keys import StaticKeys
 from auth.policies import Policy, TokenRights
 from auth.principal import Principal
 from auth.scopes import Action
@@ -116,3 +117,18 @@ def test_says_why_a_policy_gave_no_answer(
     assert decision.reason == reason
     assert (item[1], policy[1], action[1]) == (True, False, None)
     assert str(error) in policy[2]
+
+
+def test_a_token_that_ends_while_it_is_explained_is_explained_as_such(
+    factory: TokenFactory,
+) -> None:
+    """It was the administrator who was told `credentials_invalid` then."""
+    end = factory.now + 300
+    times = iter([end - 1, end, end])
+    keys = StaticKeys([factory.key.verification_key()])
+    verifier = TokenVerifier(keys, factory.rules, clock=lambda: next(times))
+
+    decision = decide(verifier, factory.good(exp=end), "42")
+
+    assert decision.reason == "credentials_invalid"
+    assert [row.name for row in decision.checks if row.passed is False] == ["expiry"]

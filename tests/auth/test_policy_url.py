@@ -354,3 +354,21 @@ def test_refuses_an_url_that_claims_must_not_go_to(url: str, cause: str) -> None
 def test_takes_an_url_that_is_safe_or_said_to_be(url: str, allow_http: bool) -> None:
     """On this machine nobody is between."""
     assert isinstance(PolicyURL(url, PolicyRules(allow_http=allow_http)), PolicyURL)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param("a-token-of-policy\n", id="line-break"),
+        pytest.param("a-token of-policy", id="space"),
+        pytest.param("a-token-of-pölicy", id="not-ascii"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_refuses_a_token_that_no_header_can_hold(token: str) -> None:
+    """Each question would fail, by an error that shows the token to whoever reads the log."""
+    with pytest.raises(ValueError, match="ITEMWIRE_POLICY_TOKEN") as refused:
+        PolicyRules(token=token)
+
+    assert "a-token" not in str(refused.value)
+    assert PolicyRules(token="a-token-of-policy").token == "a-token-of-policy"

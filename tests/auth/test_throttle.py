@@ -149,6 +149,7 @@ def test_one_who_is_known_is_stopped_by_name() -> None:
         pytest.param("2001:db8:0:1:ffff::9", "2001:db8:0:1::/64", id="ipv6-of-the-same-site"),
         pytest.param("fe80::1%eth0", "fe80::/64", id="ipv6-with-zone"),
         pytest.param("testclient", "testclient", id="no-address"),
+        pytest.param("x" * 60_000, "x" * 64, id="no-address-and-long"),
         pytest.param("127.0.0.1", None, id="this-machine"),
         pytest.param("::1", None, id="this-machine-6"),
         pytest.param("::ffff:127.0.0.1", None, id="this-machine-in-ipv6"),

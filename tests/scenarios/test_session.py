@@ -9,9 +9,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from api.main import create_app
 from api.server import server_of
 from api.settings import Settings
-from api.testing import LiveServer, live_server
+from api.testing import Clock, LiveServer, live_application, live_server, settings_for
+from auth.keys import signing_key_from_secret
+from auth.testing import TokenFactory
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, JsonClient, close_of, item_path, token
 from tests.scenarios.conftest import Door, Serve
@@ -64,6 +67,15 @@ def test_no_script_reads_it_and_it_ends_with_the_token(server: LiveServer) -> No
     assert cookie["secure"] is True
     assert cookie["domain"] == ""
     assert set(response.json()) == {"expires_at"}
+
+
+def test_its_life_is_told_by_the_clock_of_the_application() -> None:
+    """By the machine's own, a cookie that a test makes in another year would end at once."""
+    tokens = TokenFactory(signing_key_from_secret(SECRET), clock=Clock(1_000_000_000))
+    app = create_app(settings_for(tokens), clock=tokens.clock)
+
+    with live_application(app) as server:
+        assert cookie_of(begin(server, tokens.good()))["max-age"] == "300"
 
 
 @pytest.mark.parametrize("origin", ["own", "none", "https://app.example.com"])

@@ -162,6 +162,26 @@ def test_takes_a_body_that_says_where_it_is_to_be_good(
     assert detail is None or response.json() == {"detail": detail}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param('{"origin": "\\ud800"}', id="half-a-surrogate-pair"),
+        pytest.param('{"\\ud800": 1}', id="half-a-surrogate-pair-as-a-name"),
+        pytest.param('{"origin": NaN}', id="no-number"),
+        pytest.param('{"seconds": "sent-by-mistake"}', id="what-may-be-a-secret"),
+    ],
+)
+def test_a_refused_body_is_not_repeated(server: LiveServer, body: str) -> None:
+    """FastAPI's answer holds what was sent, and was a 500 where JSON cannot be made of that."""
+    headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+
+    response = httpx.post(f"{server.url}/auth/tickets", content=body, headers=headers)
+
+    assert response.status_code == 422
+    assert {name for fault in response.json()["detail"] for name in fault} == {"type", "loc", "msg"}
+    assert "sent-by-mistake" not in response.text
+
+
 def test_a_ticket_makes_no_ticket_and_is_not_spent_by_trying(
     server: LiveServer, item_id: str
 ) -> None:

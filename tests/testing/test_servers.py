@@ -77,3 +77,10 @@ def test_settings_for_a_pair_of_keys_are_not_guessed() -> None:
     """A private key is no secret to share."""
     with pytest.raises(TypeError, match="keys_file"):
         settings_for(TokenFactory(signing_key("ES256")))
+
+
+@pytest.mark.parametrize(("algorithm", "kid"), [("HS256", None), ("HS256", "k"), ("HS512", None)])
+def test_settings_for_a_key_that_is_no_secret_are_refused(algorithm: str, kid: str | None) -> None:
+    """A server with them would refuse each good token, or the error would show the key."""
+    with pytest.raises(TypeError, match="secret"):
+        settings_for(TokenFactory(signing_key(algorithm, kid)))

@@ -150,3 +150,11 @@ def test_an_attack_is_named_for_pytest(tokens: TokenFactory) -> None:
 
     assert trial.__name__ == "token_expired"
     assert ATTACKS["token_expired"] is trial.attack
+
+
+def test_a_promise_for_what_is_no_kind_of_fault_is_refused(tokens: TokenFactory) -> None:
+    """A typing error in `refusals` would let any refusal pass for the promised one."""
+    with pytest.raises(KeyError, match="credentials is no kind of fault"):
+        attacks_for(Route("/ws", tokens, refusals={"credentials": (401,)}))
+
+    assert attacks_for(Route("/ws", tokens, refusals={"credential": (401,)}))
