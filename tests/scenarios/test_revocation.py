@@ -23,6 +23,7 @@ from tests.scenarios.clients import (
     EVERYTHING,
     JSON,
     PATIENCE,
+    Envelope,
     JsonClient,
     close_of,
     closed,
@@ -62,6 +63,13 @@ def named(subject: str, token_id: str, issued_at: float | None = None) -> str:
     return mint(
         key, subject=subject, scope=EVERYTHING, lifetime=300, token_id=token_id, now=issued_at
     )
+
+
+def frames_of(client: JsonClient, kind: str) -> Iterator[Envelope]:
+    """Read on, and give the envelopes of one type."""
+    while True:
+        if (envelope := client.read())["type"] == kind:
+            yield envelope
 
 
 def to_the_end(connection: ClientConnection) -> tuple[list[str | bytes], tuple[int, str]]:
@@ -178,6 +186,34 @@ def test_logging_out_everywhere_keeps_newer_tokens(admin_server: LiveServer, ite
     assert refused(admin_server, old) == (1008, "token_revoked")
     with admin_server.connect(new, subprotocols=(JSON,)) as again:
         JsonClient(again)
+
+
+def test_a_margin_is_for_those_who_refresh_in_time(admin_server: LiveServer, item_id: str) -> None:
+    """Told when, one comes with a new token and stays; its likes end then (requirement 70)."""
+    subject, now = f"bob-{item_id}", int(time.time())
+    path = item_path(item_id, {"token": named(subject, "old", now - 10)})
+    with (
+        admin_server.connect(path, subprotocols=(JSON,)) as refreshing,
+        admin_server.connect(path, subprotocols=(JSON,)) as idle,
+        admin_server.connect(path) as plain,
+    ):
+        clients = [JsonClient(refreshing), JsonClient(idle)]
+        fields = {"subject": subject, "issued_before": now, "reauth_margin_seconds": 1}
+        answer = ask(admin_server, "POST", "/admin/revocations", fields)
+        told = [next(iter(frames_of(client, "expiring"))) for client in clients]
+        at_the_door = refused(admin_server, path)
+        with_the_old = clients[0].ask("refresh", token=named(subject, "as-old", now - 5))
+        with_a_new = clients[0].ask("refresh", token=named(subject, "new", now))
+        ends = [closed(idle), closed(plain)]
+        still_here = clients[0].ask("publish", data="still here")
+
+    assert answer.json() == {"closed": 0, "expiring": 3}
+    assert all(now + 1 <= one["expires_at"] <= now + 1 + PATIENCE for one in told)
+    assert at_the_door == (1008, "token_revoked")
+    assert (with_the_old["type"], with_the_old["code"]) == ("error", "token_revoked")
+    assert with_a_new["type"] == "reply"
+    assert ends == [(1008, "token_revoked")] * 2
+    assert still_here["type"] == "reply"
 
 
 def test_many_sockets_of_one_subject_end_in_one_call(
