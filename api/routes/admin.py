@@ -52,7 +52,7 @@ class Revoked(Ended):
 
 
 class WantedRevocation(BaseModel):
-    """A token by its id, or the tokens of a subject, from any issuer unless one is named.
+    """A token, or those of a subject or a session (`sid`), of any issuer unless one is named.
 
     `issued_before` keeps newer tokens. `until` is when all of them have expired, at the latest:
     by default the time of the longest token that is accepted. Both are Unix seconds. Sockets have
@@ -64,6 +64,7 @@ class WantedRevocation(BaseModel):
 
     token_id: TokenId | None = None
     subject: Name | None = None
+    session: TokenId | None = None
     issuer: Issuer | None = None
     issued_before: Moment | None = None
     until: Moment | None = None
@@ -77,7 +78,14 @@ class WantedRevocation(BaseModel):
 
     def in_force_until(self, until: float) -> Revocation:
         """Make it a revocation."""
-        return Revocation(until, self.token_id, self.subject, self.issuer, self.issued_before)
+        return Revocation(
+            until,
+            self.token_id,
+            self.subject,
+            self.issuer,
+            self.issued_before,
+            self.session,
+        )
 
 
 class Connected(BaseModel):

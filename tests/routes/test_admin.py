@@ -155,6 +155,8 @@ def test_does_not_read_all_that_is_sent(app: FastAPI) -> None:
         pytest.param({}, id="nothing"),
         pytest.param([], id="a-list"),
         pytest.param({"token_id": "t", "subject": "alice"}, id="two-things"),
+        pytest.param({"session": "s", "subject": "alice"}, id="a-session-and-a-subject"),
+        pytest.param({"session": ""}, id="empty-session"),
         pytest.param({"token_id": "t", "issued_before": 5}, id="a-token-by-date"),
         pytest.param({"token_id": ""}, id="empty"),
         pytest.param({"subject": "a" * 257}, id="long"),

@@ -18,6 +18,7 @@ from auth import Action, CurrentPrincipal, Grant, authorize_item
 from auth.issuing import mint
 from auth.keys import signing_key_from_secret
 from auth.revocation import Revocation
+from auth.testing import ABSENT, TokenFactory
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,
@@ -214,6 +215,32 @@ def test_a_margin_is_for_those_who_refresh_in_time(admin_server: LiveServer, ite
     assert with_a_new["type"] == "reply"
     assert ends == [(1008, "token_revoked")] * 2
     assert still_here["type"] == "reply"
+
+
+def test_one_login_is_taken_back_with_all_its_tokens(
+    admin_server: LiveServer, item_id: str
+) -> None:
+    """By the claim `sid`; the same person's other login goes on (requirement 70)."""
+    tokens = TokenFactory(signing_key_from_secret(SECRET))
+    old, renewed, other = (
+        item_path(
+            item_id,
+            {"token": tokens.good(sid=f"{name}-{item_id}", jti=jti, iss=ABSENT, aud=ABSENT)},
+        )
+        for name, jti in (("lost", "1"), ("lost", "2"), ("kept", "3"))
+    )
+    with (
+        admin_server.connect(old, subprotocols=(JSON,)) as first,
+        admin_server.connect(renewed, subprotocols=(JSON,)) as second,
+        admin_server.connect(other, subprotocols=(JSON,)) as staying,
+    ):
+        assert revoke(admin_server, session=f"lost-{item_id}") == 2
+
+        assert [closed(first), closed(second)] == [(1008, "token_revoked")] * 2
+        assert JsonClient(staying).ask("publish", data="still here")["type"] == "reply"
+    assert refused(admin_server, renewed) == (1008, "token_revoked")
+    with admin_server.connect(other, subprotocols=(JSON,)) as again:
+        JsonClient(again)
 
 
 def test_many_sockets_of_one_subject_end_in_one_call(
