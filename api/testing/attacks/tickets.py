@@ -1,4 +1,4 @@
-"""Attacks with one-time tickets: used, shared, forged, or taken elsewhere than they are good."""
+"""Attacks with one-time tickets: used, shared, forged, or taken to another place."""
 
 from __future__ import annotations
 
