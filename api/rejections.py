@@ -43,6 +43,10 @@ SERVER_ERROR: Final = 500  # and above
 
 FAULT_MEMBERS: Final = ("type", "loc", "msg")  # of a validation error
 
+# RFC 9110 section 10.2.3: what may pass says when to come again, as `retry_after_ms` does.
+PASSING_STATUSES: Final = frozenset({RATE_LIMITED.status, OVERLOADED.status})
+RETRY_AFTER: Final = "1"  # second
+
 # RFC 6455 section 7.4 and its registry; 1004 to 1006 and 1015 are never sent.
 SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
@@ -109,6 +113,8 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
     if isinstance(error, WebSocketException):
         row = reason_of(error)
         error = HTTPException(row.status, row.reason)
+    if isinstance(error, HTTPException) and error.status_code in PASSING_STATUSES:
+        error.headers = {"Retry-After": RETRY_AFTER, **(error.headers or {})}
     return await http_exception_handler(connection, cast("HTTPException", error))
 
 
@@ -178,6 +184,8 @@ async def _deny_by_http(scope: Scope, send: Send, row: CloseReason) -> None:
     ]
     if row.status == CREDENTIALS_INVALID.status:
         headers.append((b"www-authenticate", b"Bearer"))
+    if row.status in PASSING_STATUSES:
+        headers.append((b"retry-after", RETRY_AFTER.encode()))
     await send({"type": "websocket.http.response.start", "status": row.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
 

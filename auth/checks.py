@@ -230,9 +230,10 @@ def check_binding(reading: Reading) -> str | None:
 
 
 def check_token_id(reading: Reading) -> str | None:
-    """Require a token id that can be revoked, if there is one."""
-    if "jti" in reading.claims and not isinstance(reading.claims["jti"], str):
-        return "jti is not a string"
+    """Require a token id and a session that can be revoked, if there are any."""
+    for name in ("jti", "sid"):
+        if name in reading.claims and not isinstance(reading.claims[name], str):
+            return f"{name} is not a string"
     reading.token_id = _text(reading.claims.get("jti"))
     return None
 

@@ -132,7 +132,7 @@ async def administrator(connection: HTTPConnection) -> Principal:
         if not principal.rights.admin:
             raise ScopeMissing(f"{principal.subject!r} has no right to administer")
     except AuthError as error:
-        raise refusal(connection, error) from error
+        raise await refused(connection, error) from error
     return principal
 
 
@@ -156,7 +156,7 @@ async def sent_bearer(connection: HTTPConnection) -> Bearer:
     try:
         principal = await state.authenticator.authenticate(connection, ["authorization"])
     except AuthError as error:
-        raise refusal(connection, error) from error
+        raise await refused(connection, error) from error
     (token,) = from_authorization(connection, state.cookie.name)
     return Bearer(token, principal)
 
@@ -164,13 +164,15 @@ async def sent_bearer(connection: HTTPConnection) -> Bearer:
 async def without_ticket(connection: HTTPConnection) -> None:
     """Refuse a ticket, unspent, where it is no credential."""
     if from_ticket(connection, ""):
-        raise refusal(connection, InvalidTicket("a ticket is no credential for this"))
+        raise await refused(connection, InvalidTicket("a ticket is no credential for this"))
 
 
 async def from_own_page(connection: HTTPConnection) -> None:
     """Refuse a page of an origin that may not use the cookie, whatever it presents."""
     if not _state(connection).authenticator.allows_origin(connection):
-        raise refusal(connection, OriginDenied("a foreign page asked about the session cookie"))
+        raise await refused(
+            connection, OriginDenied("a foreign page asked about the session cookie")
+        )
 
 
 def tickets_of(connection: HTTPConnection) -> Tickets:
@@ -249,4 +251,6 @@ async def open_to_strangers() -> None:
 
 
 # A route that depends on none of these, however deep, lets strangers in and does not say so.
-DOORS: Final = frozenset({current_principal, permitted_unaltered, open_to_strangers})
+DOORS: Final = frozenset(
+    {current_principal, permitted_unaltered, sent_bearer, administrator, open_to_strangers}
+)

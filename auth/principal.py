@@ -26,6 +26,12 @@ class Principal:
         """Tell callers apart: a subject is unique within its issuer only (RFC 7519 4.1.2)."""
         return self.issuer, self.subject
 
+    @property
+    def session(self) -> str | None:
+        """Name the login that the token comes from, if its issuer does (OpenID Connect `sid`)."""
+        sid = self.claims.get("sid")  # looked at when something is revoked, not at a handshake
+        return sid if isinstance(sid, str) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

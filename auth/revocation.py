@@ -14,12 +14,13 @@ MAX_REVOCATIONS: Final = 100_000  # about 40 MB; a full table refuses, it never 
 LONGEST_LIFE: Final = timedelta(days=30).total_seconds()
 SWEEP_AT: Final = 1024  # ended revocations are swept out each time that the table has doubled
 
-_Key = tuple[str | None, str | None, str | None]  # issuer, token_id, subject
+# issuer, token_id, subject, session
+_Key = tuple[str | None, str | None, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Tokens taken back: the one with an id, or those of a subject.
+    """Tokens taken back: the one with an id, those of a subject, or those of one login.
 
     Without an issuer it is whoever issued them, for to take back too much is the safe mistake.
     `issued_before` keeps a subject's newer tokens; one without `iat` counts as issued at 0.
@@ -31,24 +32,27 @@ class Revocation:
     subject: str | None = None
     issuer: str | None = None
     issued_before: float | None = None
+    session: str | None = None
 
     def __post_init__(self) -> None:
-        # With neither it would end every socket there is.
-        if (self.token_id is None) == (self.subject is None):
-            raise ValueError("a revocation names a token or a subject, and not both")
-        if self.token_id is not None and self.issued_before is not None:
+        # With none it would end every socket there is.
+        names = [name for name in (self.token_id, self.subject, self.session) if name is not None]
+        if len(names) != 1:
+            raise ValueError("a revocation names a token, a subject or a session: one of these")
+        if self.subject is None and self.issued_before is not None:
             raise ValueError("issued_before goes with a subject")
 
     @property
     def key(self) -> _Key:
         """Give what it is found by."""
-        return self.issuer, self.token_id, self.subject
+        return self.issuer, self.token_id, self.subject, self.session
 
     def covers(self, principal: Principal) -> bool:
         """Tell whether this principal's token is among those taken back, then or now."""
         return (
             self.subject in (None, principal.subject)
             and self.token_id in (None, principal.token_id)
+            and self.session in (None, principal.session)
             and self.issuer in (None, principal.issuer)
             and (self.issued_before is None or principal.issued_at < self.issued_before)
         )
@@ -131,5 +135,6 @@ class Revocations:
 def _keys_of(principal: Principal) -> Iterator[_Key]:
     """Give every key under which a revocation of this token may stand."""
     for issuer in {principal.issuer, None}:
-        yield issuer, None, principal.subject
-        yield issuer, principal.token_id, None
+        yield issuer, None, principal.subject, None
+        yield issuer, principal.token_id, None, None
+        yield issuer, None, None, principal.session

@@ -11,7 +11,7 @@ from starlette.exceptions import WebSocketException
 from starlette.types import Message, Receive, Scope, Send
 
 from api.rejections import MAX_REASON_BYTES, Refusals, install_rejections, reason_of
-from auth.errors import Forbidden
+from auth.errors import Forbidden, RateLimited
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,23 @@ def test_a_long_reason_is_cut_between_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "detail"),
+    ("error", "status", "detail", "retry_after"),
     [
-        pytest.param(WebSocketException(1008, "forbidden"), 403, "forbidden", id="for sockets"),
-        pytest.param(HTTPException(404, "no such order"), 404, "no such order", id="for http"),
-        pytest.param(Forbidden("not yours"), 403, "forbidden", id="of auth"),
+        pytest.param(
+            WebSocketException(1008, "forbidden"), 403, "forbidden", None, id="for sockets"
+        ),
+        pytest.param(HTTPException(404, "no such order"), 404, "no such order", None, id="http"),
+        pytest.param(Forbidden("not yours"), 403, "forbidden", None, id="of auth"),
+        pytest.param(RateLimited("again"), 429, "rate_limited", "1", id="too often"),
+        pytest.param(HTTPException(503, "later"), 503, "later", "1", id="not now"),
+        pytest.param(
+            HTTPException(503, "later", {"Retry-After": "60"}), 503, "later", "60", id="its own"
+        ),
     ],
 )
-def test_one_rule_refuses_on_http_routes_too(error: Exception, status: int, detail: str) -> None:
+def test_one_rule_refuses_on_http_routes_too(
+    error: Exception, status: int, detail: str, retry_after: str | None
+) -> None:
     """An override of `authorize_item` serves both kinds of route, whatever it raises."""
     app = FastAPI()
     install_rejections(app, "close")
@@ -85,6 +94,7 @@ def test_one_rule_refuses_on_http_routes_too(error: Exception, status: int, deta
     answer = asyncio.run(ask())
 
     assert (answer.status_code, answer.json()) == (status, {"detail": detail})
+    assert answer.headers.get("retry-after") == retry_after
 
 
 def sent_by(
@@ -133,6 +143,20 @@ def test_a_refusal_over_http_has_a_status_and_a_body() -> None:
 
     assert start["status"] == 403
     assert body["body"] == b'{"code":1008,"reason":"forbidden","retry":"never"}'
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "retry_after"),
+    [(1008, "rate_limited", b"1"), (1013, "overloaded", b"1"), (1008, "forbidden", None)],
+)
+def test_a_refusal_that_may_pass_says_when_to_come_again(
+    code: int, reason: str, retry_after: bytes | None
+) -> None:
+    """A client that knows HTTP and not us waits, too (RFC 9110 section 10.2.3)."""
+    close: Message = {"type": "websocket.close", "code": code, "reason": reason}
+    start, _ = sent_by(close, refusal="http", extensions={"websocket.http.response": {}})
+
+    assert dict(start["headers"]).get(b"retry-after") == retry_after
 
 
 def test_a_server_that_cannot_deny_with_a_body_denies_all_the_same() -> None:

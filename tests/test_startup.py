@@ -17,6 +17,7 @@ from api.main import create_app
 from api.settings import Settings
 from api.startup import CHECKS, audit_settings, open_routes, workers_asked
 from auth import CurrentPrincipal, Grant, authorize_item, open_to_strangers, permitted
+from auth.dependencies import administrator, sent_bearer
 from auth.issuing import new_secret
 from tests.cli.conftest import ITEMWIRE
 from tests.conftest import SECRET
@@ -189,6 +190,16 @@ def _overridden(app: FastAPI) -> None:
             ),
             [],
             id="said-to-be-open",
+        ),
+        *(
+            pytest.param(
+                lambda app, door=door: app.add_api_route(
+                    "/items/{item_id}", unasked, methods=["POST"], dependencies=[Depends(door)]
+                ),
+                [],
+                id=door.__name__,
+            )
+            for door in (administrator, sent_bearer)
         ),
         pytest.param(
             lambda app: app.router.routes.append(WebSocketRoute("/plain", socket)),

@@ -47,6 +47,7 @@ class Connection:
         "id",
         "is_open",
         "principal",
+        "revoked_at",
         "session_ends_at",
         "since",
         "subscriptions",
@@ -67,6 +68,7 @@ class Connection:
         self.id = connection_id
         self.principal = principal
         self.session_ends_at = session_ends_at
+        self.revoked_at: int | None = None  # when a revocation ends it that gave it a margin
         self.due_at: float = principal.expires_at  # when its node looks at it next
         self.codec = codec
         self.since = since  # Unix time
@@ -81,8 +83,8 @@ class Connection:
     @property
     def expires_at(self) -> int:
         """Tell when it ends at the latest, unless it is refreshed."""
-        limit = self.session_ends_at
-        return self.principal.expires_at if limit is None else min(self.principal.expires_at, limit)
+        ends = (self.principal.expires_at, self.session_ends_at, self.revoked_at)
+        return min(end for end in ends if end is not None)
 
     @property
     def is_welcomed(self) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
@@ -12,15 +12,16 @@ from secrets import token_urlsafe
 from msgspec import UNSET
 
 from api.channels.connection import Connection, Subscription
-from api.channels.deadlines import Deadlines
+from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Presence
 from api.channels.recovery import Recovery
+from api.channels.refreshing import Denied
 from api.channels.roster import Roster
-from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason
+from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Welcome
 from api.wire.base import Codec
@@ -64,13 +65,11 @@ class Node:
     ) -> None:
         self.limits = limits
         self._engine = engine
-        self._lifetime = lifetime
-        self._lateness = leeway + lifetime.grace  # what a token is let in with, it may stay with
         self._clock = clock
         self._new_id = new_id
         self._hub = Hub(call_soon)
         self._presence = Presence()
-        self._deadlines = Deadlines()
+        self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
         self._id = new_connection_id()  # tells this node's own notices from those of others
@@ -93,29 +92,26 @@ class Node:
 
     def tick(self) -> None:
         """End the connections whose time is up and warn the next; called about once a second."""
-        now = self._clock()
-        due = self._deadlines.pop_due(now)
-        over = [connection for connection in due if self._end_of(connection) <= now]
-        expiring = [connection for connection in due if self._end_of(connection) > now]
-        for connection in expiring:  # first: an end may be the end of another, too
-            self._watch_until(connection, self._end_of(connection))
-        self._end_all(over, TOKEN_EXPIRED)
-        for connection in expiring:
-            # Who is not welcome yet reads it in `welcome`; an echo has no way to be refreshed.
-            if connection.is_welcomed:
-                connection.send(Expiring(connection.expires_at))
+        due = self._ends.pop_due()
+        self._end_all(due.over)
+        self._warn(due.near)
 
-    def revoke(self, revocation: Revocation, answer: Answer[int]) -> None:
-        """Take tokens back: here at once, then on every node; answer how many ended here.
+    def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
+        """Take tokens back: here at once, then on every node; answer how many it ends here.
 
         When this returns their sockets have ended, whatever the engine is going to answer, and no
         further message reaches them. They cannot come back before `until`: with one that is past,
         they can at once.
+
+        With a margin, in seconds, sockets end when it is over, unless they are refreshed with a
+        token that was not taken back. What was taken back opens none from now on.
         """
         is_kept = self.revocations.add(revocation)
-        ended = self._end_all(self._roster.covered_by(revocation), TOKEN_REVOKED)
+        ends_at = math.ceil(self._clock() + margin) if margin else None
+        ended = self._end_covered(revocation, ends_at)
         if is_kept:
-            self._post(Notice(self._id, revocation=revocation), revocation.until, ended, answer)
+            notice = Notice(self._id, revocation=revocation, ends_at=ends_at)
+            self._post(notice, revocation.until, ended, answer)
         else:
             answer(EngineError("there is no room for another revocation"))
 
@@ -137,23 +133,26 @@ class Node:
             codec=codec,
             transport=transport,
             since=int(self._clock()),
-            session_ends_at=self._session_end(),
+            session_ends_at=self._ends.of_session(),
         )
-        self._watch(connection)
+        self._ends.watch(connection)
         self._roster.add(connection)
         if self.revocations.revokes(principal):  # since the handshake looked
             connection.end(TOKEN_REVOKED)
         return connection
 
-    def renew(self, subscription: Subscription, grant: Grant) -> None:
-        """Give a connection another token of its caller, and the rights that come with it."""
+    def renew(self, subscription: Subscription, grant: Grant) -> Denied | None:
+        """Give a connection another token of its caller, and the rights that come with it.
+
+        Gives why not, where the token was taken back while its rights were worked out.
+        """
         connection = subscription.connection
-        if self.revocations.revokes(grant.principal):  # while it was being worked out
-            connection.end(TOKEN_REVOKED)
-            return
-        self._deadlines.discard(connection)
+        if self.revocations.revokes(grant.principal):
+            return Denied(TOKEN_REVOKED, grant.principal)
+        self._ends.forget(connection)
         connection.principal = grant.principal
-        self._watch(connection)
+        connection.revoked_at = None  # that was about the token of before
+        self._ends.watch(connection)
         seen, subscription.can = subscription.can, grant.can
         if (Action.PRESENCE in seen) != (Action.PRESENCE in grant.can):
             self._hub.change_lane(subscription)
@@ -164,6 +163,7 @@ class Node:
             ",".join(in_order(grant.can)),
             connection.expires_at,
         )
+        return None
 
     def join(self, subscription: Subscription, replay: int, joined: Callable[[], None]) -> None:
         """Make a subscription hear its item: `welcome`, the last `replay` messages, then live.
@@ -218,54 +218,40 @@ class Node:
 
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
-        self._deadlines.discard(connection)
+        self._ends.forget(connection)
         self._roster.discard(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()
 
-    def _session_end(self) -> int | None:
-        return int(self._clock()) + self._lifetime.session if self._lifetime.session else None
+    def _warn(self, connections: Iterable[Connection]) -> None:
+        """Tell clients when their connections end, those who can do something about it."""
+        for connection in connections:
+            # Who is not welcome yet reads it in `welcome`; an echo has no way to be refreshed.
+            if connection.is_welcomed:
+                connection.send(Expiring(connection.expires_at))
 
-    def _end_of(self, connection: Connection) -> float:
-        end = connection.principal.expires_at + self._lateness
-        limit = connection.session_ends_at
-        return end if limit is None else min(end, limit)
-
-    def _watch(self, connection: Connection) -> None:
-        """Look at a connection when it is to be warned, or when it is to end."""
-        self._watch_until(connection, self._warning_of(connection) or self._end_of(connection))
-
-    def _watch_until(self, connection: Connection, when: float) -> None:
-        connection.due_at = when
-        self._deadlines.add(connection)
-
-    def _warning_of(self, connection: Connection) -> float | None:
-        """Tell when to warn, None: not at all, as where a refresh would not help.
-
-        Not before half of what is left has gone: a client that refreshes when it is warned, with
-        tokens that live shorter than the warning, would do nothing else.
-        """
-        expires_at, now = connection.principal.expires_at, self._clock()
-        if not self._lifetime.warning or connection.expires_at < expires_at:
-            return None
-        half = math.ceil((now + expires_at) / 2)
-        when = max(expires_at - self._lifetime.warning, half)
-        return when if when < expires_at else None
-
-    def _end_all(self, connections: Sequence[Connection], reason: CloseReason) -> int:
+    def _end_all(self, ends: Mapping[Connection, CloseReason]) -> int:
         """End connections together, and tell how many they were."""
         # Each would be told of those who end before it, though nothing more may reach it.
-        for connection in connections:
+        for connection in ends:
             for subscription in connection.subscriptions.values():
                 self._hub.mute(subscription)
-        for connection in connections:
+        for connection, reason in ends.items():
             connection.end(reason)
-        return len(connections)
+        return len(ends)
+
+    def _end_covered(self, revocation: Revocation, ends_at: int | None) -> int:
+        """End the connections of tokens taken back, now or then; tell how many they are."""
+        covered = self._roster.covered_by(revocation)
+        if ends_at is None or ends_at <= self._clock():
+            return self._end_all(dict.fromkeys(covered, TOKEN_REVOKED))
+        self._warn([one for one in covered if self._ends.revoke(one, ends_at)])
+        return len(covered)
 
     def _end_by_id(self, connection_id: str) -> int:
         connection = self._roster.find(connection_id)
-        return self._end_all([connection] if connection else [], TOKEN_REVOKED)
+        return self._end_all({connection: TOKEN_REVOKED} if connection else {})
 
     def _post(self, notice: Notice, until: float, ended: int, answer: Answer[int]) -> None:
         """Tell the other nodes what has been done here."""
@@ -290,7 +276,7 @@ class Node:
         if revocation is not None:
             if not self.revocations.add(revocation):
                 logger.error("revocations_full: their tokens come in again")
-            ended += self._end_all(self._roster.covered_by(revocation), TOKEN_REVOKED)
+            ended += self._end_covered(revocation, notice.ends_at)
         if notice.connection is not None:
             ended += self._end_by_id(notice.connection)
         logger.info("notice_heeded %r ended=%d", notice, ended)

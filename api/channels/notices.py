@@ -13,6 +13,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str
     revocation: Revocation | None = None
     connection: str | None = None  # the id of one that is to end
+    ends_at: int | None = None  # when the revocation ends sockets (Unix time); None: at once
 
     def encoded(self) -> bytes:
         """Write it as engines carry it."""

@@ -178,8 +178,7 @@ class ItemSession(Session):
             return Denied(CREDENTIALS_INVALID, theirs)
         if isinstance(verdict, Grant):
             if verdict.allows(Action.SUBSCRIBE) and verdict.item_id == self.subscription.item_id:
-                self._node.renew(self.subscription, verdict)
-                return None
+                return self._node.renew(self.subscription, verdict)
             verdict = Denied(FORBIDDEN, theirs)
         if verdict.is_final:
             self.connection.end(verdict.reason)

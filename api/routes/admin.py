@@ -22,6 +22,7 @@ from auth.scopes import Action
 
 ENGINE_SECONDS: Final = 5.0  # in which the engine must have taken what nodes tell each other
 MAX_BODY_BYTES: Final = 16_384
+LONGEST_MARGIN: Final = 300  # seconds: what is taken back must not be good for long
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -44,11 +45,18 @@ class Ended(BaseModel):
     closed: int
 
 
+class Revoked(Ended):
+    """How many ended, or were told on the same node that they end when the margin is over."""
+
+    expiring: int
+
+
 class WantedRevocation(BaseModel):
-    """A token by its id, or the tokens of a subject, from any issuer unless one is named.
+    """A token, or those of a subject or a session (`sid`), of any issuer unless one is named.
 
     `issued_before` keeps newer tokens. `until` is when all of them have expired, at the latest:
-    by default the time of the longest token that is accepted. Both are Unix seconds.
+    by default the time of the longest token that is accepted. Both are Unix seconds. Sockets have
+    `reauth_margin_seconds` to be refreshed with a token that was not taken back.
     """
 
     # A misspelt `issued_before` would lock a subject out instead of its old tokens.
@@ -56,9 +64,11 @@ class WantedRevocation(BaseModel):
 
     token_id: TokenId | None = None
     subject: Name | None = None
+    session: TokenId | None = None
     issuer: Issuer | None = None
     issued_before: Moment | None = None
     until: Moment | None = None
+    reauth_margin_seconds: Annotated[int, Field(ge=0, le=LONGEST_MARGIN)] = 0
     reason: Annotated[str, Field(max_length=200)] | None = None
 
     @model_validator(mode="after")
@@ -68,7 +78,14 @@ class WantedRevocation(BaseModel):
 
     def in_force_until(self, until: float) -> Revocation:
         """Make it a revocation."""
-        return Revocation(until, self.token_id, self.subject, self.issuer, self.issued_before)
+        return Revocation(
+            until,
+            self.token_id,
+            self.subject,
+            self.issuer,
+            self.issued_before,
+            self.session,
+        )
 
 
 class Connected(BaseModel):
@@ -91,7 +108,7 @@ class Connected(BaseModel):
             issuer=principal.issuer,
             items=[one.item_id for one in connection.subscriptions.values()],
             since=connection.since,
-            expires_at=principal.expires_at,
+            expires_at=connection.expires_at,
         )
 
 
@@ -179,16 +196,22 @@ async def revoke(
     request: Request,
     admin: Administrator,
     wanted: Annotated[WantedRevocation, Depends(wanted_revocation)],
-) -> Ended:
-    """Take tokens back: their sockets end at once, and cannot come back."""
+) -> Revoked:
+    """Take tokens back: their sockets end, at once or after the margin, and cannot come back."""
     node = node_of(request)
     check_dates(wanted, node.revocations.now())
     until = node.revocations.end_of_life() if wanted.until is None else wanted.until
     revocation = wanted.in_force_until(until)
-    facts = {**wanted.model_dump(), "until": until}
-    return await ended(
-        request, admin, "revoke", facts, lambda answer: node.revoke(revocation, answer)
+    margin = wanted.reauth_margin_seconds
+    done = await ended(
+        request,
+        admin,
+        "revoke",
+        {**wanted.model_dump(), "until": until},
+        lambda answer: node.revoke(revocation, answer, margin=margin),
     )
+    late = done.closed if margin else 0
+    return Revoked(closed=done.closed - late, expiring=late)
 
 
 @router.get("/connections")

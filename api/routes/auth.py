@@ -9,6 +9,7 @@ from auth.dependencies import (
     Bearer,
     CurrentPrincipal,
     from_own_page,
+    open_to_strangers,
     sent_bearer,
     session_cookie_of,
     tickets_of,
@@ -86,7 +87,9 @@ async def begin_session(
 
 
 @router.delete(
-    "/session", dependencies=[Depends(from_own_page)], status_code=status.HTTP_204_NO_CONTENT
+    "/session",
+    dependencies=[Depends(from_own_page), Depends(open_to_strangers)],
+    status_code=status.HTTP_204_NO_CONTENT,
 )
 async def end_session(request: Request, response: Response) -> None:
     """Clear the session cookie; who has none, or one that is no longer good, may do so too."""

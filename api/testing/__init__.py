@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from api.testing.attacks import ATTACKS
     from api.testing.clients import AsyncChannelClient, ChannelClient
     from api.testing.clock import Clock
-    from api.testing.knocks import Answer, Knock
+    from api.testing.knocks import Answer, Knock, Refreshing
     from api.testing.model import Attack, Door, Fault
     from api.testing.refusals import Ended, Refusal
     from api.testing.routes import (
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SUBPROTOCOL,
         Route,
         Source,
+        Ticketing,
         itemwire_route,
     )
     from api.testing.servers import (
@@ -47,10 +48,12 @@ __all__ = [
     "Fault",
     "Knock",
     "LiveServer",
+    "Refreshing",
     "Refusal",
     "Report",
     "Route",
     "Source",
+    "Ticketing",
     "Trial",
     "Verdict",
     "attacks_for",
@@ -66,10 +69,19 @@ _MODULES: Final = {
     "attacks": ["ATTACKS"],
     "clients": ["AsyncChannelClient", "ChannelClient"],
     "clock": ["Clock"],
-    "knocks": ["Answer", "Knock"],
+    "knocks": ["Answer", "Knock", "Refreshing"],
     "model": ["Attack", "Door", "Fault"],
     "refusals": ["Ended", "Refusal"],
-    "routes": ["BEARER", "COOKIE", "QUERY", "SUBPROTOCOL", "Route", "Source", "itemwire_route"],
+    "routes": [
+        "BEARER",
+        "COOKIE",
+        "QUERY",
+        "SUBPROTOCOL",
+        "Route",
+        "Source",
+        "Ticketing",
+        "itemwire_route",
+    ],
     "servers": ["LiveServer", "live_application", "live_server", "settings_for"],
     "trials": ["Report", "Trial", "Verdict", "attacks_for", "faults", "run_attacks"],
 }

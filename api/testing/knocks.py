@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from typing import Final
@@ -26,6 +26,8 @@ STANDARD_HEADERS: Final = {
     "Sec-WebSocket-Version": "13",
 }
 
+POLICY: Final = 1008  # of a refusal in an envelope, which leaves the connection open
+
 _CLOSE: Final = Frame(Opcode.CLOSE, (1000).to_bytes(2, "big")).serialize(mask=True)
 _LENGTH_BITS: Final = 0x7F
 _LONGER: Final = {126: 2, 127: 8}  # RFC 6455 section 5.2: so many bytes of length follow
@@ -42,6 +44,8 @@ class Knock:
     method: str = "GET"
     version: str = "HTTP/1.1"
     body: str = field(default="", repr=False)
+    offer_inside: str | None = field(default=None, repr=False)  # a token to be refreshed with
+    at_once: int = 1  # sent so many times; one that may get in once is in if two do
 
     def query(self, part: str) -> Knock:
         """Add to the query, as it stands."""
@@ -79,6 +83,18 @@ class Knock:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshing:
+    """How a token is offered on an open connection.
+
+    `write(token)` gives the frame. `read(frame)` gives "" for a frame that says it was taken, the
+    reason where it says that it was not, and None for one that is about something else.
+    """
+
+    write: Callable[[str], str] = field(repr=False)
+    read: Callable[[str], str | None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: a refusal, or None for a client that is in, and the response's head."""
 
@@ -103,8 +119,11 @@ def send_knock(
     probe: str | None = None,
     quiet: float | None = None,
     patience: float = PATIENCE_SECONDS,
+    refreshing: Refreshing | None = None,
 ) -> Answer:
     """Knock, and tell whether the client gets in.
+
+    What is offered inside is offered then, and the answer is what comes of it.
 
     An accepted client is in once anything but a close frame has come: `probe` is sent to have the
     server say something. Where it says nothing, `quiet` seconds of silence count for it.
@@ -131,6 +150,10 @@ def send_knock(
             bool(knock.subprotocols) and "sec-websocket-protocol" not in answer.head.lower()
         )
         refusal = _first_frame(incoming, silence_is_in=quiet is not None, unanswered=unanswered)
+        if refusal is None and refreshing is not None and knock.offer_inside is not None:
+            offered = refreshing.write(knock.offer_inside)
+            connection.sendall(Frame(Opcode.TEXT, offered.encode()).serialize(mask=True))
+            refusal = _refreshed(incoming, refreshing)
         with contextlib.suppress(OSError):
             connection.sendall(_CLOSE)
         return replace(answer, refusal=refusal)
@@ -167,9 +190,7 @@ def _first_frame(
     try:
         for opcode, payload in _frames(incoming):
             if opcode is Opcode.CLOSE:
-                code = int.from_bytes(payload[:2], "big") if payload else 1005
-                reason = payload[2:].decode(errors="replace")
-                return Refusal(SWITCHED, code, reason, unanswered=unanswered)
+                return _closed(payload, unanswered=unanswered)
             if opcode in (Opcode.TEXT, Opcode.BINARY):
                 return None
     except TimeoutError:
@@ -182,6 +203,23 @@ def _first_frame(
     except OSError:
         pass
     return Refusal(SWITCHED, unanswered=unanswered)
+
+
+def _refreshed(incoming: io.BufferedReader, refreshing: Refreshing) -> Refusal | None:
+    """Wait for what is said of a token that was offered inside: None if it was taken."""
+    with contextlib.suppress(OSError):  # TimeoutError, too: no answer is no refusal in order
+        for opcode, payload in _frames(incoming):
+            if opcode is Opcode.CLOSE:
+                return _closed(payload)
+            told = refreshing.read(payload.decode(errors="replace"))
+            if told is not None:
+                return Refusal(SWITCHED, POLICY, told) if told else None
+    return Refusal(SWITCHED)
+
+
+def _closed(payload: bytes, *, unanswered: bool = False) -> Refusal:
+    code = int.from_bytes(payload[:2], "big") if payload else 1005
+    return Refusal(SWITCHED, code, payload[2:].decode(errors="replace"), unanswered=unanswered)
 
 
 def _frames(incoming: io.BufferedReader) -> Iterator[tuple[Opcode, bytes]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from api.testing.knocks import Knock
+from api.testing.knocks import Answer, Knock, send_knock
 from api.testing.routes import Place, Route, Source
 
 
@@ -17,6 +18,9 @@ class Fault(StrEnum):
     MISSING = "missing"  # no credential where one is looked for
     CREDENTIAL = "credential"  # a credential that must not be accepted
     ORIGIN = "origin"  # a cookie from a foreign page
+    TICKET = "ticket"  # a one-time ticket that is not good, or not here
+    REVOKED = "revoked"  # a token that was taken back
+    REFRESH = "refresh"  # a token offered on an open connection, and not good for it
     RIGHT = "right"  # a good credential that does not open this item
     ITEM = "item"  # an item's id that can be none
     QUERY = "query"  # a query value that can be none
@@ -63,6 +67,49 @@ class Door:
         """Give the route's source of a place."""
         return self.route.source(place)
 
+    def ticket(self, token: str | None = None, **wanted: str) -> str:
+        """Get a ticket, bound to an `item` or an `origin` if it is said."""
+        if self.route.tickets is None:
+            raise ValueError("the route does not say how to get a ticket")
+        return self.route.tickets.make(self.url, token or self.token(), wanted)
+
+    def with_ticket(self, ticket: str) -> Knock:
+        """Come with a ticket."""
+        name = self.route.tickets.name if self.route.tickets else ""
+        return self.bare().query(f"{name}={ticket}")
+
+    def revoke(self, token_id: str) -> None:
+        """Take the token with this `jti` back."""
+        if self.route.revoke is None:
+            raise ValueError("the route does not say how to take a token back")
+        self.route.revoke(self.url, token_id)
+
+    def send(self, knock: Knock) -> Answer:
+        """Knock; where it is sent several times at once, tell of the second that got in."""
+        if knock.at_once == 1:
+            return self._send(knock)
+        with ThreadPoolExecutor(knock.at_once) as rivals:
+            answers = list(rivals.map(self._send, [knock] * knock.at_once))
+        return sorted(answers, key=lambda answer: answer.is_in)[-2]
+
+    def enter(self, knock: Knock) -> Knock:
+        """Knock, and be let in; AssertionError if not, for what comes then would prove nothing."""
+        answer = self.send(knock)
+        if not answer.is_in:
+            raise AssertionError(f"a good client is not let in: {answer}")
+        return knock
+
+    def _send(self, knock: Knock) -> Answer:
+        route = self.route
+        return send_knock(
+            self.url,
+            knock,
+            probe=route.probe,
+            quiet=route.quiet,
+            patience=route.patience,
+            refreshing=route.refreshing,
+        )
+
     def narrow(self, item: str) -> str:
         """Make a token that opens one item."""
         if self.route.narrow is None:
@@ -83,7 +130,8 @@ class Attack:
     """One row of the catalogue.
 
     `why` is who says that it must be refused. `needs` are traits that a route must have for the
-    attack to mean anything: places of credentials, `item`, `narrow`, `number`, `prefix`, `bearer`.
+    attack to mean anything: places of credentials, `item`, `narrow`, `number`, `prefix`, `bearer`,
+    `tickets`, `revoke`, `refresh`.
     """
 
     name: str

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from typing_extensions import override
 
 from api.testing.attacks import ATTACKS
-from api.testing.knocks import Answer, Knock, send_knock
+from api.testing.knocks import Answer, Knock
 from api.testing.model import Attack, Door, Fault
 from api.testing.refusals import NO_ANSWER, SWITCHED, Refusal
 from api.testing.routes import Route
@@ -97,11 +97,11 @@ class Trial:
         """Attack, then let the twin in: it shows, too, that the server has survived."""
         door = Door(server.url, self.route)
         knock = self.attack.make(door)
-        seen = _send(door, knock)
+        seen = door.send(knock)
         verdict = self._verdict(seen, knock)
         if verdict is not Verdict.REFUSED:
             return Report(self.attack, verdict, knock, seen)
-        twin = _send(door, self.attack.twin(door))
+        twin = door.send(self.attack.twin(door))
         verdict = Verdict.REFUSED if twin.is_in else Verdict.TWIN_REFUSED
         return Report(self.attack, verdict, knock, seen, twin)
 
@@ -151,13 +151,6 @@ def run_attacks(server: HasUrl, trials: Iterable[Trial]) -> list[Report]:
 def faults(reports: Iterable[Report]) -> dict[str, str]:
     """Give the attacks that the server did not withstand, each with its verdict."""
     return {report.name: report.verdict.value for report in reports if report.is_fault}
-
-
-def _send(door: Door, knock: Knock) -> Answer:
-    route = door.route
-    return send_knock(
-        door.url, knock, probe=route.probe, quiet=route.quiet, patience=route.patience
-    )
 
 
 def _failure(refusal: Refusal) -> Verdict | None:

@@ -56,6 +56,7 @@ CLAIM_FAULTS: Final[dict[str, Callable[[int], dict[str, object]]]] = {
     "no_audience": lambda _: {"aud": ABSENT},
     "bound_to_sender": lambda _: {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
     "jti_number": lambda _: {"jti": 7},
+    "sid_list": lambda _: {"sid": ["s1"]},
     "scope_list": lambda _: {"scope": ["items:subscribe"]},
     "scope_null": lambda _: {"scope": None},
     "items_list": lambda _: {"items": ["*"]},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from auth.principal import Grant, Principal
 from auth.scopes import Action, ScopeSet
 
@@ -20,6 +22,18 @@ def test_does_not_show_its_claims() -> None:
     principal = Principal(None, "alice", ScopeSet(), 0, claims={"email": "alice@example.com"})
 
     assert "example.com" not in repr(principal)
+
+
+@pytest.mark.parametrize(
+    ("claims", "session"),
+    [({"sid": "s1"}, "s1"), ({}, None), ({"sid": 7}, None)],
+    ids=["sid", "none", "of-another-kind"],
+)
+def test_names_the_login_its_token_comes_from(
+    claims: dict[str, object], session: str | None
+) -> None:
+    """OpenID Connect calls it `sid`; most tokens have none (requirement 70)."""
+    assert Principal(None, "alice", ScopeSet(), 0, claims=claims).session == session
 
 
 def test_a_grant_allows_what_it_lists() -> None:

@@ -21,10 +21,17 @@ def holder(
     token_id: str | None = "t1",  # noqa: S107 - a name, not a secret
     issuer: str | None = ISSUER,
     issued_at: int = int(NOW),
+    session: object = "s1",
 ) -> Principal:
     """Give whom a good token names."""
     return Principal(
-        issuer, subject, ScopeSet(), int(NOW) + 300, token_id=token_id, issued_at=issued_at
+        issuer,
+        subject,
+        ScopeSet(),
+        int(NOW) + 300,
+        token_id=token_id,
+        claims={"sid": session} if session is not None else {},
+        issued_at=issued_at,
     )
 
 
@@ -62,6 +69,16 @@ def revocations(clock: Clock) -> Revocations:
             Revocation(LATER, subject="alice"),
             [holder("bob"), holder("t1", token_id="alice")],
             id="subject-of-whichever-issuer",
+        ),
+        pytest.param(
+            Revocation(LATER, session="s1", issuer=ISSUER),
+            [holder(session="s2"), holder(session=None), holder(issuer="https://b.test")],
+            id="session",
+        ),
+        pytest.param(
+            Revocation(LATER, session="s1"),
+            [holder(session="s2"), holder(session=None), holder("s1", token_id="s1", session="")],
+            id="session-of-whichever-issuer",
         ),
         pytest.param(
             Revocation(LATER, subject="alice", issued_before=NOW + 1),
@@ -109,19 +126,22 @@ def test_knows_when_every_token_of_today_has_expired(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token_id", "subject", "issued_before"),
+    ("token_id", "subject", "session", "issued_before"),
     [
-        pytest.param(None, None, None, id="nothing"),
-        pytest.param("t1", "alice", None, id="both"),
-        pytest.param("t1", None, 5.0, id="a-token-by-date"),
+        pytest.param(None, None, None, None, id="nothing"),
+        pytest.param("t1", "alice", None, None, id="both"),
+        pytest.param("t1", "alice", "s1", None, id="all"),
+        pytest.param(None, "alice", "s1", None, id="a-session-and-a-subject"),
+        pytest.param("t1", None, None, 5.0, id="a-token-by-date"),
+        pytest.param(None, None, "s1", 5.0, id="a-session-by-date"),
     ],
 )
 def test_cannot_be_made_of_what_says_nothing_certain(
-    token_id: str | None, subject: str | None, issued_before: float | None
+    token_id: str | None, subject: str | None, session: str | None, issued_before: float | None
 ) -> None:
     """One that names nobody would end every socket there is."""
-    with pytest.raises(ValueError, match=r"names a token or a subject|goes with a subject"):
-        Revocation(LATER, token_id, subject, None, issued_before)
+    with pytest.raises(ValueError, match=r"one of these|goes with a subject"):
+        Revocation(LATER, token_id, subject, None, issued_before, session)
 
 
 def test_a_short_ban_does_not_shorten_a_long_revocation_nor_the_other_way_round(

@@ -220,6 +220,28 @@ def test_builds_an_authenticator_for_several_issuers(
     ]
 
 
+def test_a_revocation_outlives_the_tokens_of_every_issuer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest life is one setting for all of them, however many there are."""
+    monkeypatch.setenv("A_SECRET", new_secret())
+    monkeypatch.setenv("B_SECRET", secret := new_secret())
+    entries = [{"issuer": name, "secret_env": f"{name.upper()}_SECRET"} for name in ("a", "b")]
+    file = tmp_path / "issuers.json"
+    file.write_text(json.dumps(entries))
+    settings = AuthSettings(issuers_file=file, max_token_lifetime=3600, leeway=5)
+    authenticator = build_authenticator(settings, clock=lambda: 1_800_000_000.0)
+    key = signing_key_from_secret(secret)
+
+    def ends(lifetime: int) -> int:
+        token = mint(key, subject="x", issuer="b", lifetime=lifetime, now=1_800_000_005)
+        return authenticator.verifier.verify(token).expires_at + 5
+
+    assert ends(3595) <= authenticator.revocations.end_of_life() == 1_800_003_610
+    with pytest.raises(InvalidToken):
+        ends(3601)
+
+
 def test_reads_its_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """ITEMWIRE_SECRET is the name that others rely on."""
     monkeypatch.setenv("ITEMWIRE_SECRET", secret := new_secret())

@@ -8,11 +8,19 @@ from typing import Annotated
 
 import httpx
 import pytest
-from fastapi import FastAPI, Security
+from fastapi import Depends, FastAPI, Security
 from typing_extensions import override
 
 from auth.authenticator import Authenticator
-from auth.dependencies import CurrentPrincipal, install_auth, permitted
+from auth.dependencies import (
+    CurrentPrincipal,
+    administrator,
+    from_own_page,
+    install_auth,
+    permitted,
+    sent_bearer,
+    without_ticket,
+)
 from auth.keys import StaticKeys
 from auth.origins import OriginPolicy
 from auth.principal import Grant, Principal
@@ -55,17 +63,23 @@ class Site:
         async def item(grant: Annotated[Grant, Security(permitted, scopes=["publish"])]) -> str:
             return grant.item_id
 
+        for door in (sent_bearer, without_ticket, from_own_page, administrator):
+            self.app.get(f"/{door.__name__}", dependencies=[Depends(door)])(lambda: "in")
+
     async def pause(self, seconds: float) -> None:
         """Wait for nothing, and tell."""
         self.pauses.append(seconds)
 
-    def get(self, token: str | None, path: str = "/me", host: str = "192.0.2.7") -> Status:
+    def get(
+        self, token: str | None, path: str = "/me", host: str = "192.0.2.7", origin: str = ""
+    ) -> Status:
         """Ask, as a client at this address."""
 
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, client=(host, 50000))
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
+                headers |= {"Origin": origin} if origin else {}
                 return await client.get(path, headers=headers)
 
         response = asyncio.run(ask())
@@ -110,6 +124,28 @@ def test_good_credentials_get_in_below_it_and_are_not_slowed(site: Site) -> None
 
     assert site.get(site.factory.good()) == (200, "alice")
     assert len(site.pauses) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "scope", "origin", "status"),
+    [
+        pytest.param("/sent_bearer", None, "", 401, id="sent_bearer"),
+        pytest.param("/administrator", None, "", 401, id="administrator"),
+        pytest.param("/administrator", "items:subscribe", "", 403, id="no-administrator"),
+        pytest.param("/without_ticket?ticket=x", "", "", 401, id="without_ticket"),
+        pytest.param("/from_own_page", "", "https://evil.test", 403, id="from_own_page"),
+    ],
+)
+def test_every_door_holds_its_refusals_back(
+    site: Site, path: str, scope: str | None, origin: str, status: int
+) -> None:
+    """One that does not is the one to guess at (REQUIREMENTS 97)."""
+    token = None if scope is None else site.factory.good(scope=scope)
+    statuses = [site.get(token, path, origin=origin)[0] for _ in range(3)]
+    twin = path.partition("?")[0]
+
+    assert (statuses, len(site.pauses)) == ([status] * 3, 1)
+    assert site.get(site.factory.good(scope="admin", sub="root"), twin) == (200, "in")
 
 
 def test_who_was_stopped_comes_in_again_when_the_count_has_fallen(site: Site) -> None:

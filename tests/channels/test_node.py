@@ -282,7 +282,7 @@ def assert_empty(stage: Stage) -> None:
     node = stage.node
     assert node._hub._audiences == {}
     assert node._presence._members == {}
-    assert not any(node._deadlines._due.values())
+    assert not any(node._ends._deadlines._due.values())
 
 
 def test_tells_nobody_whose_own_time_is_up_of_the_others() -> None:

@@ -14,6 +14,10 @@ from auth.revocation import Revocation
         pytest.param(Notice("n1", connection="c1"), id="connection"),
         pytest.param(Notice("n1", revocation=Revocation(9.5, token_id="t")), id="token"),
         pytest.param(
+            Notice("n1", revocation=Revocation(9.5, token_id="t"), ends_at=7), id="margin"
+        ),
+        pytest.param(Notice("n1", revocation=Revocation(9.5, session="s")), id="session"),
+        pytest.param(
             Notice("n1", revocation=Revocation(9.5, None, "älice", "iss", 3.5)), id="subject"
         ),
     ],

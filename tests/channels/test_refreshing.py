@@ -325,7 +325,7 @@ def test_finds_nobody_where_the_socket_ended_meanwhile(
     rules.say(verdict)
 
     assert len(peer.sees) == seen
-    assert stage.node._deadlines._due == {}
+    assert stage.node._ends._deadlines._due == {}
     assert stage.node._hub._audiences == {}
 
 
@@ -364,12 +364,18 @@ def test_keeps_the_token_out_of_the_log(
     assert "a.b.c" not in caplog.text
 
 
-def test_ends_where_the_new_token_was_taken_back_meanwhile(stage: Stage, rules: Rules) -> None:
-    """Its rights were worked out before the revocation and arrive after it (requirement 71)."""
-    peer = stage.join(reauthorize=rules)
+def test_refuses_a_token_that_was_taken_back_while_it_was_worked_out(
+    stage: Stage, rules: Rules
+) -> None:
+    """It was good when it was looked at; the token of before still is (requirement 71)."""
+    peer = stage.join(life=100, reauthorize=rules)
     peer.says("refresh", token="new", ref="r")
     stage.revocations.add(Revocation(NOW + 7200, token_id="t2"))
     rules.say(Grant(Principal(None, "alice", ScopeSet(), LATER, "t2"), ITEM, EVERYTHING))
+    error = peer.sees[-1]
+    still_here = peer.says("publish", data=1, ref="p")
+    at(stage, 100)
 
-    assert peer.transport.reasons == ["token_revoked"]
-    assert peer.saw("reply") == []
+    assert (error["code"], error["temporary"], error["ref"]) == ("token_revoked", False, "r")
+    assert still_here["offset"] == 1
+    assert peer.transport.reasons == ["token_expired"]

@@ -155,6 +155,8 @@ def test_does_not_read_all_that_is_sent(app: FastAPI) -> None:
         pytest.param({}, id="nothing"),
         pytest.param([], id="a-list"),
         pytest.param({"token_id": "t", "subject": "alice"}, id="two-things"),
+        pytest.param({"session": "s", "subject": "alice"}, id="a-session-and-a-subject"),
+        pytest.param({"session": ""}, id="empty-session"),
         pytest.param({"token_id": "t", "issued_before": 5}, id="a-token-by-date"),
         pytest.param({"token_id": ""}, id="empty"),
         pytest.param({"subject": "a" * 257}, id="long"),
@@ -165,6 +167,9 @@ def test_does_not_read_all_that_is_sent(app: FastAPI) -> None:
         pytest.param({"subject": "alice", "until": 5}, id="until-the-past"),
         pytest.param({"subject": "alice", "until": time.time() * 1000}, id="until-in-ms"),
         pytest.param({"subject": "alice", "issued_before": time.time() * 1000}, id="ms"),
+        pytest.param({"subject": "alice", "reauth_margin_seconds": -1}, id="a-margin-behind"),
+        pytest.param({"subject": "alice", "reauth_margin_seconds": 301}, id="a-long-margin"),
+        pytest.param({"subject": "alice", "reauth_margin_seconds": True}, id="a-margin-of-true"),
     ],
 )
 def test_refuses_what_nobody_can_mean(body: object, app: FastAPI, node: Node) -> None:
@@ -192,13 +197,27 @@ def test_revokes_and_tells_how_many_ended(
     body = {"subject": "alice", "issued_before": time.time(), "reason": "lost\nphone"}
     answer = call(app, "POST", "/admin/revocations", body=body)
 
-    assert (answer.status_code, answer.json()) == (200, {"closed": 2})
+    assert (answer.status_code, answer.json()) == (200, {"closed": 2, "expiring": 0})
     assert [transport.reasons for transport in transports] == [["token_revoked"]] * 2 + [[]]
     (line,) = [line for line in caplog.messages if line.startswith("administered")]
     assert "action=revoke" in line
     assert "subject='alice'" in line
     assert "reason='lost\\nphone'" in line
     assert "closed=2 by='root'" in line
+
+
+def test_tells_how_many_have_a_margin_left(
+    app: FastAPI, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They have not ended: who logs somebody out must not believe so."""
+    caplog.set_level(logging.INFO, "itemwire.auth")
+    transports = [connect(node, principal(name)) for name in ("alice", "alice", "bob")]
+    body = {"subject": "alice", "reauth_margin_seconds": 300}
+    answer = call(app, "POST", "/admin/revocations", body=body)
+
+    assert (answer.status_code, answer.json()) == (200, {"closed": 0, "expiring": 2})
+    assert [transport.reasons for transport in transports] == [[]] * 3
+    assert "reauth_margin_seconds=300" in caplog.text
 
 
 def test_keeps_a_revocation_for_as_long_as_tokens_live(app: FastAPI, node: Node) -> None:

@@ -18,11 +18,13 @@ from auth import Action, CurrentPrincipal, Grant, authorize_item
 from auth.issuing import mint
 from auth.keys import signing_key_from_secret
 from auth.revocation import Revocation
+from auth.testing import ABSENT, TokenFactory
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,
     JSON,
     PATIENCE,
+    Envelope,
     JsonClient,
     close_of,
     closed,
@@ -62,6 +64,13 @@ def named(subject: str, token_id: str, issued_at: float | None = None) -> str:
     return mint(
         key, subject=subject, scope=EVERYTHING, lifetime=300, token_id=token_id, now=issued_at
     )
+
+
+def frames_of(client: JsonClient, kind: str) -> Iterator[Envelope]:
+    """Read on, and give the envelopes of one type."""
+    while True:
+        if (envelope := client.read())["type"] == kind:
+            yield envelope
 
 
 def to_the_end(connection: ClientConnection) -> tuple[list[str | bytes], tuple[int, str]]:
@@ -177,6 +186,60 @@ def test_logging_out_everywhere_keeps_newer_tokens(admin_server: LiveServer, ite
         assert JsonClient(staying).ask("publish", data="still here")["offset"] == 1
     assert refused(admin_server, old) == (1008, "token_revoked")
     with admin_server.connect(new, subprotocols=(JSON,)) as again:
+        JsonClient(again)
+
+
+def test_a_margin_is_for_those_who_refresh_in_time(admin_server: LiveServer, item_id: str) -> None:
+    """Told when, one comes with a new token and stays; its likes end then (requirement 70)."""
+    subject, now = f"bob-{item_id}", int(time.time())
+    path = item_path(item_id, {"token": named(subject, "old", now - 10)})
+    with (
+        admin_server.connect(path, subprotocols=(JSON,)) as refreshing,
+        admin_server.connect(path, subprotocols=(JSON,)) as idle,
+        admin_server.connect(path) as plain,
+    ):
+        clients = [JsonClient(refreshing), JsonClient(idle)]
+        fields = {"subject": subject, "issued_before": now, "reauth_margin_seconds": 1}
+        answer = ask(admin_server, "POST", "/admin/revocations", fields)
+        told = [next(iter(frames_of(client, "expiring"))) for client in clients]
+        at_the_door = refused(admin_server, path)
+        with_the_old = clients[0].ask("refresh", token=named(subject, "as-old", now - 5))
+        with_a_new = clients[0].ask("refresh", token=named(subject, "new", now))
+        ends = [closed(idle), closed(plain)]
+        still_here = clients[0].ask("publish", data="still here")
+
+    assert answer.json() == {"closed": 0, "expiring": 3}
+    assert all(now + 1 <= one["expires_at"] <= now + 1 + PATIENCE for one in told)
+    assert at_the_door == (1008, "token_revoked")
+    assert (with_the_old["type"], with_the_old["code"]) == ("error", "token_revoked")
+    assert with_a_new["type"] == "reply"
+    assert ends == [(1008, "token_revoked")] * 2
+    assert still_here["type"] == "reply"
+
+
+def test_one_login_is_taken_back_with_all_its_tokens(
+    admin_server: LiveServer, item_id: str
+) -> None:
+    """By the claim `sid`; the same person's other login goes on (requirement 70)."""
+    tokens = TokenFactory(signing_key_from_secret(SECRET))
+    old, renewed, other = (
+        item_path(
+            item_id,
+            {"token": tokens.good(sid=f"{name}-{item_id}", jti=jti, iss=ABSENT, aud=ABSENT)},
+        )
+        for name, jti in (("lost", "1"), ("lost", "2"), ("kept", "3"))
+    )
+    with (
+        admin_server.connect(old, subprotocols=(JSON,)) as first,
+        admin_server.connect(renewed, subprotocols=(JSON,)) as second,
+        admin_server.connect(other, subprotocols=(JSON,)) as staying,
+    ):
+        assert revoke(admin_server, session=f"lost-{item_id}") == 2
+
+        assert [closed(first), closed(second)] == [(1008, "token_revoked")] * 2
+        assert JsonClient(staying).ask("publish", data="still here")["type"] == "reply"
+    assert refused(admin_server, renewed) == (1008, "token_revoked")
+    with admin_server.connect(other, subprotocols=(JSON,)) as again:
         JsonClient(again)
 
 

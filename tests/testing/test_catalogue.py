@@ -74,6 +74,11 @@ TUTORIAL_REFUSES = frozenset(
 )
 
 
+def whole_route(tokens: TokenFactory, refusal: Mode) -> Route:
+    """Itemwire's own route, with all that there is to attack."""
+    return itemwire_route(tokens, refusal, tickets=True, revocations=True, refreshing=True)
+
+
 def test_there_are_many_and_each_has_a_name_and_a_reason() -> None:
     """A name is what one leaves out by, and a reason is what one answers to."""
     names = Counter(attack.name for group in GROUPS for attack in group)
@@ -86,8 +91,10 @@ def test_there_are_many_and_each_has_a_name_and_a_reason() -> None:
 @pytest.mark.parametrize("refusal", ["close", "http"])
 def test_itemwire_withstands_all_of_it(tokens: TokenFactory, refusal: Mode) -> None:
     """Each attack is refused in the words of its kind, and each twin is let in."""
-    with live_application(create_app(settings_for(tokens, refusal=refusal))) as server:
-        reports = run_attacks(server, attacks_for(itemwire_route(tokens, refusal)))
+    route = whole_route(tokens, refusal)
+    app = create_app(settings_for(tokens, refusal=refusal, admin=True))
+    with live_application(app) as server:
+        reports = run_attacks(server, attacks_for(route))
 
     assert len(reports) == len(ATTACKS)
     assert faults(reports) == {}, _told(reports)
@@ -98,8 +105,9 @@ def test_on_stock_only_what_uvicorn_decides_is_different(
     tokens: TokenFactory, refusal: Mode
 ) -> None:
     """All that is the application's holds on uvicorn's own classes, too."""
-    app = create_app(settings_for(tokens, refusal=refusal))
-    trials = attacks_for(itemwire_route(tokens, refusal), without=SILENCES_OF_STOCK)
+    app = create_app(settings_for(tokens, refusal=refusal, admin=True))
+    route = whole_route(tokens, refusal)
+    trials = attacks_for(route, without=SILENCES_OF_STOCK)
     with live_application(app, protocols=STOCK) as server:
         reports = run_attacks(server, trials)
 

@@ -9,7 +9,17 @@ from starlette.exceptions import WebSocketException
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.testing import BEARER, QUERY, Route, Source, Verdict, attacks_for, live_application
+from api.testing import (
+    BEARER,
+    QUERY,
+    Refreshing,
+    Route,
+    Source,
+    Ticketing,
+    Verdict,
+    attacks_for,
+    live_application,
+)
 from api.testing.attacks import ATTACKS
 from auth.testing import TokenFactory
 
@@ -20,6 +30,15 @@ async def lets_all_in(websocket: WebSocket) -> None:
     """Welcome everybody."""
     await websocket.accept()
     await websocket.send_text("welcome")
+
+
+async def talks_to_all(websocket: WebSocket) -> None:
+    """Welcome everybody, and go on talking."""
+    await websocket.accept()
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await websocket.send_text("welcome")
+            await websocket.receive_text()
 
 
 async def refuses_all(websocket: WebSocket) -> None:
@@ -132,6 +151,33 @@ def test_a_header_of_ones_own_is_a_place(tokens: TokenFactory) -> None:
 
     assert "header_expired" in names
     assert "header_basic" not in names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ticket_used_again", "ticket_raced", "query_revoked", "refresh_of_another"],
+)
+def test_finds_who_forgets_what_was_used_or_taken_back(tokens: TokenFactory, name: str) -> None:
+    """Each is made of a good one first, and the second time it must not be."""
+    route = Route(
+        "/ws",
+        tokens,
+        tickets=Ticketing(lambda _url, _token, _wanted: "good"),
+        revoke=lambda _url, _token_id: None,
+        refreshing=Refreshing(str, lambda _frame: ""),
+    )
+    (trial,) = attacks_for(route, only={name})
+    with live_application(Starlette(routes=[WebSocketRoute("/ws", talks_to_all)])) as server:
+        assert trial.against(server).verdict is Verdict.LET_IN
+
+
+def test_an_attack_that_must_be_let_in_first_says_so_if_it_is_not(tokens: TokenFactory) -> None:
+    """A server that refuses good tickets has not withstood one that was used."""
+    route = Route("/ws", tokens, tickets=Ticketing(lambda _url, _token, _wanted: "good"))
+    (trial,) = attacks_for(route, only={"ticket_used_again"})
+    app = Starlette(routes=[WebSocketRoute("/ws", refuses_all)])
+    with live_application(app) as server, pytest.raises(AssertionError, match="not let in"):
+        trial.against(server)
 
 
 def test_attacks_are_left_out_by_names_that_exist(tokens: TokenFactory) -> None:

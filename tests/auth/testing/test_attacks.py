@@ -38,6 +38,7 @@ STOPPED_BY: dict[str, str] = (
         "lives_100_years": "lifetime",
         "bound_to_sender": "binding",
         "jti_number": "token_id",
+        "sid_list": "token_id",
         "zip": "critical",
         "nested": "critical",
         "garbage_in_three_parts": "header",
