@@ -73,6 +73,9 @@ RATE_LIMITED: Final = _row(
 SLOW_CONSUMER: Final = _row(
     "slow_consumer", 1008, Retry.NOW, 403, "The client did not read what was sent to it."
 )
+MESSAGES_LOST: Final = _row(
+    "messages_lost", 1013, Retry.NOW, 503, "Messages were lost that this client cannot be told of."
+)
 MESSAGE_TIMEOUT: Final = _row(
     "message_timeout", 1008, Retry.NOW, 403, "A message was begun and not finished in 60 s."
 )
@@ -106,6 +109,7 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         QUERY_INVALID,
         RATE_LIMITED,
         SLOW_CONSUMER,
+        MESSAGES_LOST,
         MESSAGE_TIMEOUT,
         PAYLOAD_INVALID,
         MESSAGE_TOO_BIG,

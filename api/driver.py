@@ -25,13 +25,20 @@ HIGH_WATER: Final = 64 * 1024  # bytes that wait here before the session is told
 MAX_QUEUED: Final = 256  # small chunks take memory that their bytes do not show
 
 
-async def drive(websocket: WebSocket, open_session: Callable[[Codec, Transport], Session]) -> None:
+ChooseCodec = Callable[[Sequence[str]], tuple[Codec, str | None]]
+
+
+async def drive(
+    websocket: WebSocket,
+    open_session: Callable[[Codec, Transport], Session],
+    choose: ChooseCodec = choose_codec,
+) -> None:
     """Accept a socket whose dependencies have decided, and see that it is served.
 
     A server with the extension takes the socket over and this returns at once; on any other it is
     served here, over `receive` and `send`, until it is gone.
     """
-    codec, subprotocol = choose_codec(websocket.scope["subprotocols"])
+    codec, subprotocol = choose(websocket.scope["subprotocols"])
     await _release_dependencies(websocket)  # first: if it fails, the client is refused
     await websocket.accept(subprotocol)
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)

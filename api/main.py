@@ -14,7 +14,7 @@ from api.logs import redact_logs
 from api.privacy import Privacy
 from api.reauthorization import Reauthorizer
 from api.rejections import install_rejections
-from api.routes import admin, auth, console, echo, health, items
+from api.routes import admin, auth, console, echo, health, items, many_items
 from api.settings import Settings
 from api.sockets import add_sockets
 from api.startup import audit_settings
@@ -42,6 +42,7 @@ def create_app(
         outbox_bytes=settings.outbox_bytes,
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
+        items=settings.max_items,
     )
     lifetime = Lifetime(
         grace=settings.expiry_grace,
@@ -73,7 +74,7 @@ def create_app(
     install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
     install_rejections(app, settings.refusal)
     app.add_middleware(Privacy)
-    for group in (items, echo):
+    for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console):
         app.include_router(group.router)

@@ -4,10 +4,12 @@ The envelopes are msgspec structs, so a codec encodes them as they are. A field 
 is absent on the wire.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from typing_extensions import override
 
 Frame = str | bytes
 """One WebSocket message: `str` is a text frame, `bytes` a binary one."""
@@ -32,10 +34,28 @@ def payload_size(data: Payload) -> int:
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in a channel's order: `offset` counts 1, 2, 3… within one `epoch`."""
+    """A place in a channel's order: `offset` counts 1, 2, 3… within one `epoch`.
+
+    Clients write it `<epoch>:<offset>`.
+    """
 
     epoch: str
     offset: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.offset}"
+
+
+_POSITION: Final = re.compile(r"([A-Za-z0-9_-]{1,64}):([0-9]{1,15})")  # JavaScript counts to 2**53
+
+
+def read_position(written: str) -> Position:
+    """Read a written position, or raise ValueError."""
+    parts = _POSITION.fullmatch(written)
+    if parts is None:
+        raise ValueError("a position is written <epoch>:<offset>")
+    return Position(parts[1], int(parts[2]))
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -77,10 +97,11 @@ class Publication(Event, frozen=True, tag="message"):
 
 
 class Welcome(Event, frozen=True, tag="welcome"):
-    """The first envelope after a join: who the client is, and where the stream stands.
+    """The answer to a join: who the client is, and where the stream stands.
 
     `members` is absent without the right `presence`. `offset` is the newest message's; replayed
-    messages follow, up to it.
+    messages follow, up to it. `recovered` promises of a client that asked to resume that it gets
+    every message after its position.
     """
 
     connection: str
@@ -95,6 +116,7 @@ class Welcome(Event, frozen=True, tag="welcome"):
     ping_interval: float
     max_message_bytes: int
     members: list[Member] | UnsetType = UNSET
+    ref: Ref | UnsetType = UNSET
 
 
 class Joined(Event, frozen=True, tag="joined"):
@@ -122,6 +144,7 @@ class Reply(Event, frozen=True, tag="reply", omit_defaults=True):
     members: list[Member] | UnsetType = UNSET
     expires_at: int | UnsetType = UNSET
     can: list[str] | UnsetType = UNSET
+    items: dict[str, list[str]] | UnsetType = UNSET
 
 
 class Error(Event, frozen=True, tag="error"):
@@ -131,6 +154,28 @@ class Error(Event, frozen=True, tag="error"):
     temporary: bool
     detail: str
     ref: Ref | UnsetType = UNSET
+    item: str | UnsetType = UNSET
+
+
+class Gap(Event, frozen=True, tag="gap", rename={"from_": "from"}):
+    """The messages of an item from one offset to another are lost to this client.
+
+    With a new `epoch` the count has begun anew, and all before it is lost; `to` is then where it
+    stands, 0 if nothing was published yet.
+    """
+
+    item: str
+    epoch: str
+    from_: int
+    to: int
+
+
+class Ended(Event, frozen=True, tag="ended"):
+    """An item is no longer heard on a socket of many, which goes on without it."""
+
+    item: str
+    reason: str
+    retry: str
 
 
 class Pong(Event, frozen=True, tag="pong"):

@@ -1,4 +1,4 @@
-"""Asks a route's dependencies again in mid-connection, about a newer token.
+"""Asks a route's dependencies in mid-connection: about a newer token, or about one item more.
 
 The request is gone by then, and of it no more is kept than fits a few words of memory. What a
 dependency finds when it is asked again:
@@ -12,6 +12,7 @@ dependency finds when it is asked again:
                                      URLs it is taken here
     headers, cookies, subprotocols   none: no credential of before speaks for the new one
 
+For an item that is joined at `/ws`, what its handshake presented is there too, until a refresh.
 A dependency that wants another header or query parameter gets none, as from a client that sends
 none. `receive` and `send` raise: only a verdict is asked for. An exception handler of the
 application is not asked; what is raised is read by the table of `api/rejections.py`.
@@ -24,9 +25,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import WebSocket
@@ -35,18 +37,22 @@ from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.types import Message, Scope
 from typing_extensions import override
 
-from api.channels.refreshing import Denied, Verdict
+from api.channels.refreshing import Denied, Renewal, Rights, Verdict
 from api.closing import INTERNAL, OVERLOADED, CloseReason
 from api.rejections import reason_of
-from api.sockets import SocketRoute
+from api.sockets import SocketRoute, socket_route_of
 from auth.audit import LOGGED_LENGTH
+from auth.authenticator import IDENTITY
 from auth.credentials import QUERY_NAME, REFRESH
-from auth.dependencies import refusal
+from auth.dependencies import VERIFIED, refusal
 from auth.errors import AuthError
 from auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.refusals")
 
+T = TypeVar("T")
+
+AT_ONCE: Final = 8  # items of one socket, whose rights are worked out side by side
 VERDICT_SECONDS: Final = 10.0  # for all dependencies of a route together
 
 
@@ -78,44 +84,129 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
             logger.error("refresh_failed", exc_info=error)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is kept of a handshake to ask dependencies again."""
+
+    path: str
+    root_path: str
+    client: object
+    state: Mapping[str, object] | None
+    query: bytes = field(default=b"", repr=False)
+    headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, scope: Scope) -> Request:
+        """Keep where a handshake went and whence it came, and nothing that it presented."""
+        state = scope.get("state") or None
+        return cls(scope["path"], scope.get("root_path", ""), scope.get("client"), state)
+
+    def with_token(self, token: str) -> Request:
+        """Present a token, and nothing of before beside it."""
+        query = urlencode({QUERY_NAME: token}, errors="surrogatepass").encode()
+        return replace(self, query=query, headers=())
+
+    def to(self, route: SocketRoute, **more: object) -> WebSocket:
+        """Make the socket that a route's dependencies are asked about."""
+        scope: Scope = {
+            "type": "websocket",
+            "scheme": "ws",
+            "path": self.path,
+            "root_path": self.root_path,
+            "query_string": self.query,
+            "headers": list(self.headers),
+            "subprotocols": [],
+            "client": self.client,
+            "server": None,
+            "state": dict(self.state or {}),
+            "app": route.application,
+            **more,
+        }
+        scope.update(route.matches(scope)[1])
+        return WebSocket(scope, receive=_no_request, send=_no_answer)
+
+
 class Reauthorization:
     """One socket's way to have its rights worked out again, and all that is kept for it."""
 
-    __slots__ = ("_client", "_owner", "_path", "_root_path", "_route", "_state")
+    __slots__ = ("_owner", "_request", "_route")
 
     def __init__(self, owner: Reauthorizer, route: SocketRoute, scope: Scope) -> None:
         self._owner = owner
         self._route = route
-        self._path: str = scope["path"]
-        self._root_path: str = scope.get("root_path", "")
-        self._client: object = scope.get("client")
-        self._state: Mapping[str, object] | None = scope.get("state") or None
+        self._request = Request.of(scope)
 
     def __call__(self, token: str, answer: Callable[[Verdict], None]) -> None:
         """Work out what a token allows here; at once it is only begun."""
         self._owner.run(self._work_out(token, answer))
 
     async def _work_out(self, token: str, answer: Callable[[Verdict], None]) -> None:
-        websocket = WebSocket(self._scope(token), receive=_no_request, send=_no_answer)
-        answer(await verdict_of(self._route, websocket))
+        websocket = self._request.with_token(token).to(self._route, **{REFRESH: token})
+        answer(await verdict_of(self._route, websocket, Grant))
 
-    def _scope(self, token: str) -> Scope:
-        scope: Scope = {
-            "type": "websocket",
-            "scheme": "ws",
-            "path": self._path,
-            "root_path": self._root_path,
-            "query_string": urlencode({QUERY_NAME: token}, errors="surrogatepass").encode(),
-            "headers": [],
-            "subprotocols": [],
-            "client": self._client,
-            "server": None,
-            "state": dict(self._state or {}),
-            "app": self._route.application,
-            REFRESH: token,
-        }
-        scope.update(self._route.matches(scope)[1])
-        return scope
+
+class SocketRights(Rights):
+    """One socket of many items: what its caller may do with each, by the item's own route.
+
+    The dependencies of that route are asked as if the client had connected to it, with what it
+    presented at its handshake or the token it was refreshed with; who is calling is known.
+    """
+
+    __slots__ = ("_item_route", "_owner", "_request", "_route")
+
+    def __init__(
+        self, owner: Reauthorizer, route: SocketRoute, item_route: SocketRoute, scope: Scope
+    ) -> None:
+        self._owner = owner
+        self._route = route
+        self._item_route = item_route
+        self._request = replace(
+            Request.of(scope), query=scope["query_string"], headers=tuple(scope["headers"])
+        )
+
+    @override
+    def of_item(
+        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
+    ) -> None:
+        self._owner.run(self._ask(principal, item_id, answer))
+
+    @override
+    def renew(
+        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
+    ) -> None:
+        self._owner.run(self._renew(token, items, answer))
+
+    async def _ask(
+        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
+    ) -> None:
+        answer(await self._verdict(self._request, principal, item_id))
+
+    async def _renew(
+        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
+    ) -> None:
+        request = self._request.with_token(token)
+        websocket = request.to(self._route, **{REFRESH: token})
+        principal = await verdict_of(self._route, websocket, Principal)
+        if isinstance(principal, Denied):
+            answer(principal)
+            return
+        verdicts: dict[str, Verdict] = {}
+        try:
+            async with asyncio.timeout(VERDICT_SECONDS):
+                for some in batched(items, AT_ONCE):
+                    asked = (self._verdict(request, principal, item_id) for item_id in some)
+                    verdicts.update(zip(some, await asyncio.gather(*asked), strict=True))
+        except TimeoutError:
+            answer(Denied(OVERLOADED, principal))
+            return
+        self._request = request  # what was presented before speaks for nobody any longer
+        answer(Renewal(principal, verdicts))
+
+    async def _verdict(self, request: Request, principal: Principal, item_id: str) -> Verdict:
+        path = f"{request.path.removesuffix('/ws')}/items/{item_id}/ws"
+        known = {VERIFIED: principal, IDENTITY: principal.identity}
+        websocket = replace(request, path=path).to(self._item_route, **known)
+        return await verdict_of(self._item_route, websocket, Grant)
 
 
 def reauthorization_of(websocket: WebSocket) -> Reauthorization | None:
@@ -127,13 +218,29 @@ def reauthorization_of(websocket: WebSocket) -> Reauthorization | None:
     return Reauthorization(owner, route, websocket.scope)
 
 
-async def verdict_of(route: SocketRoute, websocket: WebSocket) -> Verdict:
-    """Ask a route's dependencies about a socket, and let go at once of what they hold."""
+def rights_of(websocket: WebSocket, item_endpoint: Callable[..., Any]) -> SocketRights:
+    """Keep what is needed to ask the dependencies of an item's route about this caller."""
+    app = websocket.app
+    route, item_route = websocket.scope["route"], socket_route_of(app, item_endpoint)
+    return SocketRights(app.state.reauthorizer, route, item_route, websocket.scope)
+
+
+def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Give the items so many at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+async def verdict_of(route: SocketRoute, websocket: WebSocket, kind: type[T]) -> T | Denied:
+    """Ask a route's dependencies about a socket, and let go at once of what they hold.
+
+    The verdict is the argument of the route's function that is of this kind.
+    """
     solved: dict[Any, Any] = {}  # who asks is in it, also where that one may not be here
     deadline = asyncio.timeout(VERDICT_SECONDS)
     try:
         async with deadline:
-            return await _grant(route, websocket, solved)
+            return await _solved(route, websocket, solved, kind)
     except Exception as error:  # noqa: BLE001 - whatever a dependency raises, it denies
         told = refusal(websocket, error) if isinstance(error, AuthError) else error
         reason = OVERLOADED if deadline.expired() else reason_of(told)
@@ -142,9 +249,11 @@ async def verdict_of(route: SocketRoute, websocket: WebSocket) -> Verdict:
     return Denied(reason, next(callers, None))
 
 
-async def _grant(route: SocketRoute, websocket: WebSocket, solved: dict[Any, Any]) -> Grant:
-    """Do what FastAPI does ahead of a route's function; find the grant in its arguments."""
-    grants: list[Grant] = []
+async def _solved(
+    route: SocketRoute, websocket: WebSocket, solved: dict[Any, Any], kind: type[T]
+) -> T:
+    """Do what FastAPI does ahead of a route's function; find the verdict in its arguments."""
+    found: list[T] = []
     async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
         websocket.scope["fastapi_inner_astack"] = request_stack
         websocket.scope["fastapi_function_astack"] = function_stack
@@ -157,10 +266,11 @@ async def _grant(route: SocketRoute, websocket: WebSocket, solved: dict[Any, Any
         )
         if outcome.errors:
             raise WebSocketRequestValidationError(outcome.errors)
-        grants += [value for value in outcome.values.values() if isinstance(value, Grant)]
-    if len(grants) != 1:
-        raise RuntimeError(f"{route.path} gives {len(grants)} grants: one is needed to refresh")
-    return grants[0]
+        found += [value for value in outcome.values.values() if isinstance(value, kind)]
+    if len(found) != 1:
+        kinds = f"{len(found)} of {kind.__name__}"
+        raise RuntimeError(f"{route.path} gives {kinds}: one is needed to work out rights")
+    return found[0]
 
 
 def _log(websocket: WebSocket, reason: CloseReason, error: Exception) -> None:

@@ -49,6 +49,9 @@ class Settings(AuthSettings):
     max_message_bytes: int = Field(
         65_536, ge=1, description="Largest message a client may send; past it, close 1009."
     )
+    max_items: int = Field(
+        100, ge=1, description="Items that one socket at `/ws` may hear at the same time."
+    )
     outbox_bytes: int = Field(
         1_048_576,
         ge=1,

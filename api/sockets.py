@@ -35,6 +35,14 @@ def add_sockets(app: FastAPI, router: APIRouter, short_cuts: Overrides) -> None:
     )
 
 
+def socket_route_of(app: FastAPI, endpoint: Callable[..., Any]) -> SocketRoute:
+    """Find the route of an endpoint that `add_sockets` has put into an application."""
+    for route in app.router.routes:
+        if isinstance(route, SocketRoute) and route.endpoint is endpoint:
+            return route
+    raise LookupError(f"{endpoint.__name__} is no socket of this application")
+
+
 class SocketRoute(APIWebSocketRoute):
     """A route that heeds `app.dependency_overrides`, and looks at them again when they change."""
 

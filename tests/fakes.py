@@ -14,6 +14,7 @@ from api.channels.connection import Connection
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.node import Node
 from api.channels.outbox import Transport
+from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Reauthorize, Verdict
 from api.channels.session import ItemSession
 from api.driver import FRAME_BY_FRAME, Frames
@@ -286,14 +287,14 @@ class Stage:
         can: frozenset[Action] = EVERYTHING,
         codec: Codec = JSON,
         room: int | None = None,
-        replay: int = 0,
+        start: Start = LIVE,
         life: int = 3600,
         reauthorize: Reauthorize | None = None,
     ) -> Peer:
         """Join an item as someone who may do this there."""
         connection, transport = self.connect(subject, codec, room, life)
         grant = Grant(connection.principal, item, can)
-        session = ItemSession(self.node, connection, grant, replay, reauthorize)
+        session = ItemSession(self.node, connection, grant, start, reauthorize)
         session.opened()
         return Peer(session, transport)
 

@@ -24,6 +24,7 @@ PROMISED = {
     "query_invalid": (1008, "never"),
     "rate_limited": (1008, "later"),
     "slow_consumer": (1008, "now"),
+    "messages_lost": (1013, "now"),
     "message_timeout": (1008, "now"),
     "ping_timeout": (1011, "now"),
     "payload_invalid": (1007, "never"),

@@ -52,5 +52,17 @@ def test_gives_each_event_a_type_of_its_own() -> None:
     types = [event.__struct_config__.tag for event in Event.__subclasses__()]
 
     assert sorted(map(str, types)) == sorted(
-        ["message", "welcome", "joined", "left", "reply", "error", "pong", "expiring", "closing"]
+        [
+            "message",
+            "welcome",
+            "joined",
+            "left",
+            "reply",
+            "error",
+            "pong",
+            "expiring",
+            "closing",
+            "gap",
+            "ended",
+        ]
     )

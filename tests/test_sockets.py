@@ -11,7 +11,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 
-from api.dependencies import Replay, SubscribeGrant, check_replay
+from api.dependencies import Replay, SubscribeGrant, start_of
 from api.rejections import install_rejections
 from api.sockets import add_sockets
 from auth.authenticator import Authenticator
@@ -44,7 +44,7 @@ router = APIRouter()
 @router.websocket("/items/{item_id:path}/ws")
 async def item(websocket: WebSocket, grant: SubscribeGrant, replay: Replay = 0) -> None:
     """Tell what was worked out."""
-    check_replay(websocket, grant, replay)
+    start_of(websocket, grant, None, replay)
     told = (grant.item_id, grant.principal.subject, *sorted(grant.can), str(replay))
     await websocket.accept()
     await websocket.send_text(" ".join(told))

@@ -2,31 +2,42 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from typing_extensions import override
 
-from api.channels.node import in_order
+from api.channels.connection import Subscription
+from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.closing import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
 from api.engines.base import EngineError, History, Span
-from api.messages import Error, Frame, Payload, Pong, Position, Ref, Reply
+from api.messages import Error, Frame, Payload, Pong, Position, Ref, Reply, read_position
 from api.wire import CODECS
 from api.wire.base import Codec
 from auth.scopes import Action
 
 if TYPE_CHECKING:
-    from api.channels.session import ItemSession
+    from api.channels.items_session import ItemsSession
+    from api.channels.session import ChannelSession
 
 Offset = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
-class Command(Protocol):
+S_contra = TypeVar("S_contra", contravariant=True)
+
+
+class Command(Protocol[S_contra]):
     """A request of a client, read and valid in form."""
 
-    def run(self, session: "ItemSession") -> None:
+    @property
+    def item(self) -> str | UnsetType:
+        """Tell the item it names."""
+        ...
+
+    def run(self, session: S_contra) -> None:
         """Do it if the client may, and answer."""
         ...
 
@@ -37,30 +48,56 @@ class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fi
     ref: Ref | UnsetType = UNSET
     item: str | UnsetType = UNSET  # for sockets with many items; a socket of one ignores it
 
-    def refused(self, session: "ItemSession", action: Action) -> bool:
+    def deny(
+        self, session: "ChannelSession", code: str, detail: str, *, temporary: bool = False
+    ) -> None:
+        """Tell the client that this is not done."""
+        session.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
+
+
+class _OfItem(_Envelope, frozen=True):
+    """A request about an item that the client hears."""
+
+    def run(self, session: "ChannelSession") -> None:
+        """Do it on the item it is about."""
+        subscription = session.find(self.item)
+        if subscription is not None:
+            self.act(session, subscription)
+        elif self.item is UNSET:
+            self.deny(session, "payload_invalid", "Say which `item` this is about.")
+        else:
+            self.deny(session, "not_joined", "Join the item first.")
+
+    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
+        """Do it if the client may, and answer."""
+        raise NotImplementedError
+
+    def refused(
+        self, session: "ChannelSession", subscription: Subscription, action: Action
+    ) -> bool:
         """Tell the client if it may not do this; True: it was told."""
-        if action in session.subscription.can:
+        if action in subscription.can:
             return False
-        detail = f"This needs the right to {action} on this item."
-        session.send(Error(SCOPE_MISSING.reason, temporary=False, detail=detail, ref=self.ref))
+        self.deny(session, SCOPE_MISSING.reason, f"This needs the right to {action} on this item.")
         return True
 
-    def failed(self, session: "ItemSession", problem: EngineError) -> None:
+    def failed(self, session: "ChannelSession", problem: EngineError) -> None:
         """Tell the client that the engine could not; the operator reads why in the log."""
-        detail = "The engine could not take this now; ask again."
         session.failed(problem)
-        session.send(Error(OVERLOADED.reason, temporary=True, detail=detail, ref=self.ref))
+        detail = "The engine could not take this now; ask again."
+        self.deny(session, OVERLOADED.reason, detail, temporary=True)
 
 
-class Publish(_Envelope, frozen=True, kw_only=True, tag="publish"):
+class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     """Publish to the item; the answer comes once the message is stored."""
 
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
 
-    def run(self, session: "ItemSession") -> None:
+    @override
+    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
         """Answer the message's `offset` in its `epoch`."""
-        if self.refused(session, Action.PUBLISH):
+        if self.refused(session, subscription, Action.PUBLISH):
             return
 
         def answer(position: Position | EngineError) -> None:
@@ -69,26 +106,28 @@ class Publish(_Envelope, frozen=True, kw_only=True, tag="publish"):
             else:
                 session.send(Reply(self.ref, epoch=position.epoch, offset=position.offset))
 
-        session.publish(_payload(self.data), self.key or None, answer)
+        session.publish(subscription, _payload(self.data), self.key or None, answer)
 
 
-class ReadHistory(_Envelope, frozen=True, kw_only=True, tag="history"):
+class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
     """Read back: the newest `limit` messages, or the oldest after `after`."""
 
     after: Offset | UnsetType = UNSET
     before: Offset | UnsetType = UNSET
     limit: Annotated[int, msgspec.Meta(ge=1, lt=2**53)] = 100
 
-    def run(self, session: "ItemSession") -> None:
+    @override
+    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
         """Answer `messages`, oldest first, and whether they are `complete`."""
-        if self.refused(session, Action.HISTORY):
+        if self.refused(session, subscription, Action.HISTORY):
             return
 
         def answer(history: History | EngineError) -> None:
             if isinstance(history, EngineError):
                 self.failed(session, history)
                 return
-            if self.refused(session, Action.HISTORY):  # a refresh has taken the right meanwhile
+            # A refresh may have taken the right meanwhile.
+            if self.refused(session, subscription, Action.HISTORY):
                 return
             session.send(
                 Reply(
@@ -100,16 +139,18 @@ class ReadHistory(_Envelope, frozen=True, kw_only=True, tag="history"):
                 )
             )
 
-        session.history(Span(self.limit, _or_none(self.after), _or_none(self.before)), answer)
+        span = Span(self.limit, _or_none(self.after), _or_none(self.before))
+        session.history(subscription, span, answer)
 
 
-class ListMembers(_Envelope, frozen=True, tag="members"):
+class ListMembers(_OfItem, frozen=True, tag="members"):
     """Ask who is there."""
 
-    def run(self, session: "ItemSession") -> None:
+    @override
+    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
         """Answer `members`."""
-        if not self.refused(session, Action.PRESENCE):
-            session.send(Reply(self.ref, members=session.members()))
+        if not self.refused(session, subscription, Action.PRESENCE):
+            session.send(Reply(self.ref, members=session.members(subscription)))
 
 
 class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
@@ -117,46 +158,77 @@ class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
 
     token: str
 
-    def run(self, session: "ItemSession") -> None:
-        """Answer `expires_at` and `can`, which hold from then on."""
+    def run(self, session: "ChannelSession") -> None:
+        """Answer `expires_at` and what may be done, which hold from then on."""
         if not session.can_refresh:
-            self._deny(session, "not_supported", "Connect again with the new token.")
+            self.deny(session, "not_supported", "Connect again with the new token.")
         elif session.is_refreshing:
             detail = "Another refresh is under way; ask again when it is answered."
-            self._deny(session, RATE_LIMITED.reason, detail, temporary=True)
+            self.deny(session, RATE_LIMITED.reason, detail, temporary=True)
         else:
             session.refresh(self.token, partial(self._answer, session))
 
-    def _answer(self, session: "ItemSession", denied: Denied | None) -> None:
+    def _answer(self, session: "ChannelSession", denied: Denied | None) -> None:
         if denied is None:
-            can = in_order(session.subscription.can)
-            session.send(Reply(self.ref, expires_at=session.connection.expires_at, can=can))
+            session.send(session.renewed(self.ref))
             return
         # One sentence for every fault: the log has the rest.
         detail = "The token was not accepted; the connection is as it was."
-        self._deny(session, denied.reason.reason, detail, temporary=denied.is_temporary)
+        self.deny(session, denied.reason.reason, detail, temporary=denied.is_temporary)
 
-    def _deny(
-        self, session: "ItemSession", code: str, detail: str, *, temporary: bool = False
-    ) -> None:
-        session.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
+
+class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
+    """Hear one item more."""
+
+    since: str | UnsetType = UNSET
+    replay: Offset = 0
+
+    def run(self, session: "ItemsSession") -> None:
+        """Answer `welcome`, once it is worked out what the client may do with the item."""
+        try:
+            since = None if self.since is UNSET else read_position(self.since)
+        except ValueError as error:
+            self.deny(session, "payload_invalid", f"since: {error}")
+            return
+        if self.item is UNSET:
+            self.deny(session, "payload_invalid", "Say which `item` to join.")
+        else:
+            session.join(self.item, Start(since, self.replay), self.ref)
+
+
+class Leave(_OfItem, frozen=True, tag="leave"):
+    """Hear an item no longer."""
+
+    @override
+    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
+        """Answer `reply`, after which nothing of the item comes any more."""
+        session.leave(subscription)
+        session.send(Reply(self.ref))
 
 
 class Ping(_Envelope, frozen=True, tag="ping"):
     """Ask for a sign of life that a browser's script can see."""
 
-    def run(self, session: "ItemSession") -> None:
+    def run(self, session: "ChannelSession") -> None:
         """Answer `pong`."""
         session.send(Pong(self.ref))
 
 
-COMMANDS: Final[dict[str, type[Command]]] = {
+COMMANDS: Final[dict[str, type[Command["ChannelSession"]]]] = {
     "publish": Publish,
     "history": ReadHistory,
     "members": ListMembers,
     "refresh": Refresh,
     "ping": Ping,
 }
+"""What may be asked on a socket of one item."""
+
+COMMANDS_OF_MANY: Final[dict[str, type[Command["ItemsSession"]]]] = {
+    **COMMANDS,
+    "join": Join,
+    "leave": Leave,
+}
+"""What may be asked on a socket of many items."""
 
 
 class Send:
@@ -164,12 +236,15 @@ class Send:
 
     __slots__ = ("_frame",)
 
+    item: ClassVar[UnsetType] = UNSET
+
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
 
-    def run(self, session: "ItemSession") -> None:
+    def run(self, session: "ChannelSession") -> None:
         """Publish; what cannot be done ends the connection, the only way to say so."""
-        if Action.PUBLISH not in session.subscription.can:
+        subscription = session.find(UNSET)
+        if subscription is None or Action.PUBLISH not in subscription.can:
             session.connection.end(SCOPE_MISSING)
             return
 
@@ -178,11 +253,15 @@ class Send:
                 session.failed(position)
                 session.connection.end(OVERLOADED)
 
-        session.publish(self._frame, None, answer)
+        session.publish(subscription, self._frame, None, answer)
 
 
-DECODERS: Final[dict[Codec, Callable[[Frame], Command]]] = {
+DECODERS: Final[dict[Codec, Callable[[Frame], Command["ChannelSession"]]]] = {
     codec: codec.decoder(COMMANDS, Send) for codec in CODECS.values()
+}
+
+DECODERS_OF_MANY: Final[dict[Codec, Callable[[Frame], Command["ItemsSession"]]]] = {
+    codec: codec.decoder(COMMANDS_OF_MANY, Send) for codec in CODECS.values() if codec.has_envelopes
 }
 
 

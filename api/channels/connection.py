@@ -22,8 +22,8 @@ class Home(Protocol):
 
     limits: Limits
 
-    def overflowed(self, connection: "Connection") -> None:
-        """Hear that it does not read what is sent to it: it must end, though not this instant."""
+    def failed(self, connection: "Connection", reason: CloseReason) -> None:
+        """Hear that it must end, though not this instant: others are being sent to."""
         ...
 
     def released(self, connection: "Connection") -> None:
@@ -156,6 +156,10 @@ class Connection:
             self._transport.write(self._transport.framing.render(closing))
         self._transport.close(reason.code, reason.reason)
 
+    def fail(self, reason: CloseReason) -> None:
+        """End soon: once all that is being sent has gone out to the others."""
+        self._home.failed(self, reason)
+
     def lost(self) -> None:
         """Leave every channel: the socket is gone."""
         if self.is_open:
@@ -164,7 +168,7 @@ class Connection:
 
     def _keep(self, chunk: Chunk) -> None:
         if self._outbox is not None and not self._outbox.keep(chunk, self._transport.unsent()):
-            self._home.overflowed(self)
+            self.fail(SLOW_CONSUMER)
 
     def _push_uncounted(self, chunk: Chunk) -> None:
         if self._outbox is None:
@@ -204,3 +208,12 @@ class Subscription:
     def writer(self) -> Writer:
         """Give what takes chunks for its connection just now."""
         return self.connection.writer
+
+    def fail(self, reason: CloseReason) -> None:
+        """End its connection soon."""
+        self.connection.fail(reason)
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether it is what its connection hears of the channel: it was not left."""
+        return self.connection.subscriptions.get(self.channel) is self

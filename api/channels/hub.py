@@ -6,8 +6,8 @@ from api.channels.connection import Connection, Subscription
 from api.channels.lanes import Lane
 from api.channels.outbox import Chunk, Framing
 from api.channels.recovery import Recovery
-from api.closing import OVERLOADED, CloseReason
-from api.messages import Event, Publication
+from api.closing import MESSAGES_LOST, CloseReason
+from api.messages import Event, Gap, Position, Publication
 from api.wire.base import Codec
 from auth.scopes import Action
 
@@ -33,10 +33,11 @@ class Hub:
             audience = self._audiences[subscription.channel] = _Audience()
         audience.held[subscription] = recovery
 
-    def go_live(self, subscription: Subscription) -> None:
-        """Deliver to a held subscription from now on."""
+    def go_live(self, subscription: Subscription, position: Position) -> None:
+        """Deliver to a held subscription from now on; it has seen what is up to a position."""
         audience = self._audiences[subscription.channel]
         del audience.held[subscription]
+        audience.reach(position)
         subscription.lane = audience.lane_for(subscription)
         subscription.lane.add(subscription)
 
@@ -82,10 +83,26 @@ class Hub:
         audience = self._audiences.get(channel)
         if audience is None:
             return
-        for subscription, recovery in audience.held.items():
-            if not recovery.hold(publication):
-                self.fail(subscription.connection, OVERLOADED)
+        audience.offset = publication.offset
+        for recovery in audience.held.values():
+            recovery.hold(publication)
         self._send(publication, audience.lanes)
+
+    def lose(self, channel: str, item_id: str, position: Position) -> None:
+        """Tell everyone who hears the channel that all up to a position is lost to them."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return
+        for recovery in audience.held.values():
+            recovery.is_broken = True
+        goes_on = audience.epoch == position.epoch
+        first = audience.offset + 1 if goes_on else 1
+        audience.reach(position)
+        gap = Gap(item_id, position.epoch, first, position.offset)
+        self._send(gap, audience.lanes)
+        for lane in audience.lanes:
+            if lane.codec.encode(gap) is None:  # it has no word for it, and must not be silent
+                lane.fail(MESSAGES_LOST)
 
     def announce(self, channel: str, event: Event) -> None:
         """Send a presence event to those on the channel who may see it."""
@@ -134,11 +151,19 @@ class Hub:
 class _Audience:
     """Who hears one channel."""
 
-    __slots__ = ("held", "lanes")
+    __slots__ = ("epoch", "held", "lanes", "offset")
 
     def __init__(self) -> None:
         self.held: dict[Subscription, Recovery] = {}
         self.lanes: list[Lane] = []
+        self.epoch = ""
+        self.offset = 0  # of the newest message that was sent to its lanes
+
+    def reach(self, position: Position) -> None:
+        """Note that all who are live have what is up to a position, or were told."""
+        self.epoch = self.epoch or position.epoch
+        if self.epoch != position.epoch or self.offset < position.offset:
+            self.epoch, self.offset = position.epoch, position.offset
 
     def lane_for(self, subscription: Subscription) -> Lane:
         """Find the lane of its kind, or open one."""

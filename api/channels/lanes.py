@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from api.channels.outbox import Chunk, Framing, Writer
+from api.closing import CloseReason
 from api.wire.base import Codec
 
 logger = logging.getLogger("itemwire.channels")
@@ -18,6 +19,10 @@ class Subscriber(Protocol):
     @property
     def writer(self) -> Writer:
         """Give what takes chunks for it just now."""
+        ...
+
+    def fail(self, reason: CloseReason) -> None:
+        """End its connection, though not this instant."""
         ...
 
 
@@ -77,6 +82,11 @@ class Lane:
         if self._pending and subscriber in self._writers:
             self._write_rest(subscriber, self._pending, self._aside.get(subscriber, 0))
             self._set_aside(subscriber)
+
+    def fail(self, reason: CloseReason) -> None:
+        """End the connections of all subscribers with the next flush."""
+        for subscriber in self._writers:
+            subscriber.fail(reason)
 
     def flush(self) -> None:
         """Write what is pending to each subscriber."""

@@ -12,6 +12,7 @@ class Limits:
     outbox_bytes: int
     history_limit: int  # messages in one answer, or replayed at a join
     ping_interval: float  # what the server in front does; told to clients, not done here
+    items: int = 100  # on one socket
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,23 +9,25 @@ from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from api.channels.connection import Connection, Subscription
 from api.channels.ends import Ends
 from api.channels.hub import Hub
+from api.channels.joining import Arrival, Joining
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
+from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Presence
-from api.channels.recovery import Recovery
+from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
-from api.closing import OVERLOADED, SLOW_CONSUMER, TOKEN_REVOKED, CloseReason
+from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Welcome
+from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Ref, Welcome
 from api.wire.base import Codec
-from auth.principal import Grant, Principal
+from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
 from auth.scopes import Action
 
@@ -82,7 +84,7 @@ class Node:
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
-        await self._engine.start(self._hub.fan_out, self._heed)
+        await self._engine.start(self._hub.fan_out, self._heed, self._lose)
         self._is_started = True
 
     async def stop(self) -> None:
@@ -141,80 +143,83 @@ class Node:
             connection.end(TOKEN_REVOKED)
         return connection
 
-    def renew(self, subscription: Subscription, grant: Grant) -> Denied | None:
-        """Give a connection another token of its caller, and the rights that come with it.
+    def renew(self, connection: Connection, principal: Principal) -> Denied | None:
+        """Give a connection another token of its caller, and another end with it.
 
         Gives why not, where the token was taken back while its rights were worked out.
         """
-        connection = subscription.connection
-        if self.revocations.revokes(grant.principal):
-            return Denied(TOKEN_REVOKED, grant.principal)
+        if self.revocations.revokes(principal):
+            return Denied(TOKEN_REVOKED, principal)
         self._ends.forget(connection)
-        connection.principal = grant.principal
+        connection.principal = principal
         connection.revoked_at = None  # that was about the token of before
         self._ends.watch(connection)
-        seen, subscription.can = subscription.can, grant.can
-        if (Action.PRESENCE in seen) != (Action.PRESENCE in grant.can):
+        return None
+
+    def change_rights(self, subscription: Subscription, can: frozenset[Action]) -> None:
+        """Let a subscriber do other things than before, from the next message on."""
+        seen, subscription.can = subscription.can, can
+        if (Action.PRESENCE in seen) != (Action.PRESENCE in can):
             self._hub.change_lane(subscription)
         logger.debug(
             "refreshed channel=%s connection=%s can=%s expires_at=%d",
             subscription.channel,
-            connection.id,
-            ",".join(in_order(grant.can)),
-            connection.expires_at,
+            subscription.connection.id,
+            ",".join(in_order(can)),
+            subscription.connection.expires_at,
         )
-        return None
 
-    def join(self, subscription: Subscription, replay: int, joined: Callable[[], None]) -> None:
-        """Make a subscription hear its item: `welcome`, the last `replay` messages, then live.
+    def join(
+        self,
+        subscription: Subscription,
+        start: Start,
+        joined: Callable[[EngineError | None], None],
+        ref: Ref | UnsetType = UNSET,
+    ) -> None:
+        """Make a subscription hear its item: `welcome`, what it missed, then live.
 
-        `joined` is called once the client is welcomed, perhaps before this returns.
+        `joined` is called once the client is welcomed or cannot be, perhaps before this returns;
+        not at all if it has left meanwhile.
         """
-        connection, channel = subscription.connection, subscription.channel
-        if not connection.is_open:
+        if not subscription.connection.is_open:
             return
-        connection.subscriptions[channel] = subscription
-        recovery = Recovery(self.limits.outbox_bytes)
-        self._hub.hold(subscription, recovery)
 
-        def subscribed(problem: EngineError | None) -> None:
-            if problem is not None:
-                read(problem)
-                return
-            self._engine.read(channel, self._bounded(Span(limit=replay)), read)
+        def arrive(arrival: Arrival | EngineError) -> None:
+            if isinstance(arrival, EngineError):
+                logger.error("join_failed channel=%s problem=%s", subscription.channel, arrival)
+                joined(arrival)
+            else:
+                self._admit(subscription, arrival, ref)
+                joined(None)
 
-        def read(history: History | EngineError) -> None:
-            if not connection.is_open:
-                return
-            if isinstance(history, EngineError):
-                logger.error("join_failed channel=%s problem=%s", channel, history)
-                connection.end(OVERLOADED)
-                return
-            self._admit(subscription, history, recovery)
-            joined()
+        subscription.connection.subscriptions[subscription.channel] = subscription
+        Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
-        self._engine.subscribe(channel, subscribed)
+    def leave(self, subscription: Subscription) -> None:
+        """Send a subscriber no more of its item, and tell the others that it left."""
+        if subscription.is_current:
+            del subscription.connection.subscriptions[subscription.channel]
+            self._leave(subscription)
 
     def publish(
-        self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
+        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to the subscription's channel, in the name of its principal."""
-        sender = subscription.connection.principal.subject
-        sent_at = round(self._clock(), 3)
-        draft = Draft(subscription.item_id, sender, sent_at, data, key)
-        self._engine.publish(subscription.channel, draft, answer)
+        """Publish to an item, in the name of a verified subject."""
+        draft = Draft(item_id, sender, round(self._clock(), 3), data, key)
+        self._engine.publish(channel_of(item_id), draft, answer)
 
-    def history(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        """Answer a part of a channel's history."""
-        self._engine.read(channel, self._bounded(span), answer)
+    def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
+        """Answer a part of an item's history, of at most `history_limit` messages."""
+        span = replace(span, limit=min(span.limit, self.limits.history_limit))
+        self._engine.read(channel_of(item_id), span, answer)
 
-    def members(self, channel: str) -> list[Member]:
-        """List who is on a channel."""
-        return self._presence.members(channel)
+    def members(self, item_id: str) -> list[Member]:
+        """List who is on an item."""
+        return self._presence.members(channel_of(item_id))
 
-    def overflowed(self, connection: Connection) -> None:
-        """End a connection that does not read what is sent to it, once the fan-out is through."""
-        self._hub.fail(connection, SLOW_CONSUMER)
+    def failed(self, connection: Connection, reason: CloseReason) -> None:
+        """End a connection once the fan-out is through."""
+        self._hub.fail(connection, reason)
 
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
@@ -281,10 +286,11 @@ class Node:
             ended += self._end_by_id(notice.connection)
         logger.info("notice_heeded %r ended=%d", notice, ended)
 
-    def _bounded(self, span: Span) -> Span:
-        return replace(span, limit=min(span.limit, self.limits.history_limit))
+    def _lose(self, channel: str, position: Position) -> None:
+        logger.error("messages_lost channel=%s position=%s", channel, position)
+        self._hub.lose(channel, item_of(channel), position)
 
-    def _admit(self, subscription: Subscription, history: History, recovery: Recovery) -> None:
+    def _admit(self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType) -> None:
         connection, channel = subscription.connection, subscription.channel
         self._presence.join(channel, subscription.member)
         self._hub.announce(channel, Joined(subscription.item_id, subscription.member))
@@ -294,14 +300,16 @@ class Node:
             connection.principal.subject,
             connection.id,
         )
-        connection.send(self._welcome(subscription, history.position))
-        for publication in recovery.join(history):
+        connection.send(self._welcome(subscription, arrival, ref))
+        for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
         if connection.is_open:
-            self._hub.go_live(subscription)
+            self._hub.go_live(subscription, arrival.history.position)
 
-    def _welcome(self, subscription: Subscription, position: Position) -> Welcome:
-        connection = subscription.connection
+    def _welcome(
+        self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType
+    ) -> Welcome:
+        connection, position = subscription.connection, arrival.history.position
         may_see = Action.PRESENCE in subscription.can
         return Welcome(
             connection=connection.id,
@@ -310,12 +318,13 @@ class Node:
             can=in_order(subscription.can),
             epoch=position.epoch,
             offset=position.offset,
-            was_recovering=False,
-            recovered=False,
+            was_recovering=arrival.was_recovering,
+            recovered=arrival.recovered,
             expires_at=connection.expires_at,
             ping_interval=self.limits.ping_interval,
             max_message_bytes=self.limits.max_message_bytes,
-            members=self.members(subscription.channel) if may_see else UNSET,
+            members=self.members(subscription.item_id) if may_see else UNSET,
+            ref=ref,
         )
 
     def _leave(self, subscription: Subscription) -> None:

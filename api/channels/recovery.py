@@ -1,10 +1,35 @@
 """Joins missed history to the live stream without gap or repeat."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from api.channels.holding import Holding
 from api.engines.base import History
-from api.messages import Publication, payload_size
+from api.messages import Position, Publication, payload_size
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a client wants to begin: after a position, else with the last `replay` messages."""
+
+    since: Position | None = None
+    replay: int = 0
+
+
+LIVE: Final = Start()  # with what is published from now on
+
+
+def resumes(since: Position, history: History) -> bool:
+    """Tell whether a history, read after a position, is all that was missed since then.
+
+    The rule is Centrifugo's: the same epoch, an offset that was reached, and nothing forgotten.
+    """
+    return (
+        since.epoch == history.position.epoch
+        and since.offset <= history.position.offset
+        and history.complete
+    )
 
 
 class Recovery:
@@ -14,14 +39,16 @@ class Recovery:
     meanwhile is in the history, here, or in both; offsets tell which (Centrifugo's way).
     """
 
-    __slots__ = ("_live",)
+    __slots__ = ("_live", "is_broken")
 
     def __init__(self, limit: int) -> None:
         self._live = Holding[Publication](limit)
+        self.is_broken = False  # something is missing: it can be no proof any longer
 
-    def hold(self, publication: Publication) -> bool:
-        """Keep a live publication until the history is there; False: there are too many."""
-        return self._live.keep(publication, payload_size(publication.data))
+    def hold(self, publication: Publication) -> None:
+        """Keep a live publication until the history is there; too many of them break it."""
+        if not self._live.keep(publication, payload_size(publication.data)):
+            self.is_broken = True
 
     def join(self, history: History) -> Iterator[Publication]:
         """Give what the client is to see first: the history, then what came after it."""

@@ -1,7 +1,8 @@
-"""What a session knows of how rights are worked out again: it asks, and is answered."""
+"""What a session knows of how rights are worked out: it asks, and is answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from api.closing import QUERY_INVALID, CloseReason, Retry
 from auth.principal import Grant, Principal
@@ -9,7 +10,7 @@ from auth.principal import Grant, Principal
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A token that gives no rights here; `principal` is whose it is, where that much is known."""
+    """No rights here; `principal` is whose the token is, where that much is known."""
 
     reason: CloseReason
     principal: Principal | None = None
@@ -32,3 +33,27 @@ Verdict = Grant | Denied
 
 Reauthorize = Callable[[str, Callable[[Verdict], None]], None]
 """Works out what a token allows on a socket: answers once, on the event loop, in bounded time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Whom a new token names, and what it allows on each item that was asked about."""
+
+    principal: Principal
+    verdicts: Mapping[str, Verdict]
+
+
+class Rights(Protocol):
+    """Works out what the caller of a socket with many items may do; answers as `Reauthorize`."""
+
+    def of_item(
+        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
+    ) -> None:
+        """Answer what a caller who is verified already may do with an item."""
+        ...
+
+    def renew(
+        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
+    ) -> None:
+        """Answer what another token allows, on the socket and on each of the items."""
+        ...

@@ -4,18 +4,20 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from msgspec import UnsetType
 from typing_extensions import override
 
-from api.channels.commands import DECODERS, Send
+from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
-from api.channels.node import Node
+from api.channels.node import Node, in_order
+from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
 from api.closing import CREDENTIALS_INVALID, FORBIDDEN, INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
 from api.engines.base import Answer, EngineError, History, Span
-from api.messages import Error, Event, Frame, Member, Payload, Position, frame_size
-from api.wire.base import MalformedFrame
-from auth.principal import Grant
+from api.messages import Error, Event, Frame, Member, Payload, Position, Ref, Reply, frame_size
+from api.wire.base import C, MalformedFrame
+from auth.principal import Grant, Principal
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -79,77 +81,25 @@ class EchoSession(Session):
         self.connection.push(frame)
 
 
-class ItemSession(Session):
-    """Hears one item's channel and publishes to it.
+class ChannelSession(Session):
+    """Hears channels, and does what its client asks."""
 
-    With `reauthorize` its client may offer a newer token in mid-connection.
-    """
+    __slots__ = ("is_refreshing",)
 
-    __slots__ = ("_decode", "_early", "_reauthorize", "_replay", "is_refreshing", "subscription")
-
-    def __init__(
-        self,
-        node: Node,
-        connection: Connection,
-        grant: Grant,
-        replay: int,
-        reauthorize: Reauthorize | None = None,
-    ) -> None:
+    def __init__(self, node: Node, connection: Connection) -> None:
         super().__init__(node, connection)
-        self.subscription = Subscription(connection, grant)
-        self._replay = replay
-        self._decode = DECODERS[connection.codec]
-        self._early: Holding[Frame] | None = Holding(node.limits.outbox_bytes)
-        # A codec without words for it cannot ask: nothing is kept for it.
-        self._reauthorize = None if self._decode is Send else reauthorize
         self.is_refreshing = False
 
-    @override
-    def opened(self) -> None:
-        self._node.join(self.subscription, self._replay, self._joined)
-
-    def _joined(self) -> None:
-        """Act on what came before the welcome: the engine may take its time over a join."""
-        early, self._early = self._early, None
-        for frame in early.release() if early else ():
-            self.received(frame)
-
-    @override
-    def _act(self, frame: Frame) -> None:
-        if self._early is None:
-            self._run(frame)
-        elif not self._early.keep(frame, frame_size(frame)):
-            self.connection.end(OVERLOADED)
-
-    def _run(self, frame: Frame) -> None:
-        try:
-            command = self._decode(frame)
-        except MalformedFrame as fault:
-            self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
-        else:
-            command.run(self)
-
-    def send(self, event: Event) -> None:
-        """Answer the client."""
-        self.connection.send(event)
-
-    def publish(self, data: Payload, key: str | None, answer: Answer[Position]) -> None:
-        """Publish to the item in the client's name."""
-        self._node.publish(self.subscription, data, key, answer)
-
-    def history(self, span: Span, answer: Answer[History]) -> None:
-        """Read a part of the item's history."""
-        self._node.history(self.subscription.channel, span, answer)
-
-    def members(self) -> list[Member]:
-        """List who is on the item."""
-        return self._node.members(self.subscription.channel)
-
     @property
+    @abstractmethod
     def can_refresh(self) -> bool:
         """Tell whether rights can be worked out again here."""
-        return self._reauthorize is not None
 
+    @abstractmethod
+    def find(self, item: str | UnsetType) -> Subscription | None:
+        """Find what a request is about, by the item it names."""
+
+    @abstractmethod
     def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
         """Go on with another token of the same caller; answer why not, or None.
 
@@ -157,6 +107,114 @@ class ItemSession(Session):
         be here is sent away; any other fault of the token changes nothing.
         """
 
+    @abstractmethod
+    def renewed(self, ref: Ref | UnsetType) -> Reply:
+        """Say until when the connection may stay now, and what may be done on it."""
+
+    def send(self, event: Event) -> None:
+        """Answer the client."""
+        self.connection.send(event)
+
+    def publish(
+        self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
+    ) -> None:
+        """Publish to an item in the client's name."""
+        sender = self.connection.principal.subject
+        self._node.publish(sender, subscription.item_id, data, key, answer)
+
+    def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
+        """Read a part of an item's history."""
+        self._node.history(subscription.item_id, span, answer)
+
+    def members(self, subscription: Subscription) -> list[Member]:
+        """List who is on an item."""
+        return self._node.members(subscription.item_id)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Hear an item no longer."""
+        self._node.leave(subscription)
+
+    def failed(self, problem: EngineError) -> None:
+        """Log that the engine could not do what this client asked."""
+        logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
+
+    def _read(self, decode: Callable[[Frame], C], frame: Frame) -> C | None:
+        """Read a frame; the client is told if it is no request."""
+        try:
+            return decode(frame)
+        except MalformedFrame as fault:
+            self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
+            return None
+
+    def _names_another(self, principal: Principal | None) -> bool:
+        """Tell whether a new token is somebody else's, and log it if so."""
+        ours = self.connection.principal
+        if principal is None or principal.identity == ours.identity:
+            return False
+        logger.warning(
+            "refresh_refused connection=%s subject=%r: the token names another caller",
+            self.connection.id,
+            ours.subject,
+        )
+        return True
+
+
+class ItemSession(ChannelSession):
+    """Hears one item's channel and publishes to it.
+
+    With `reauthorize` its client may offer a newer token in mid-connection.
+    """
+
+    __slots__ = ("_decode", "_early", "_reauthorize", "_start", "subscription")
+
+    def __init__(
+        self,
+        node: Node,
+        connection: Connection,
+        grant: Grant,
+        start: Start = LIVE,
+        reauthorize: Reauthorize | None = None,
+    ) -> None:
+        super().__init__(node, connection)
+        self._decode = DECODERS[connection.codec]
+        self.subscription = Subscription(connection, grant)
+        self._start = start
+        self._early: Holding[Frame] | None = Holding(node.limits.outbox_bytes)
+        # A codec without words for it cannot ask: nothing is kept for it.
+        self._reauthorize = reauthorize if connection.codec.has_envelopes else None
+
+    @override
+    def opened(self) -> None:
+        self._node.join(self.subscription, self._start, self._joined)
+
+    def _joined(self, problem: EngineError | None) -> None:
+        """Act on what came before the welcome: the engine may take its time over a join."""
+        if problem is not None:
+            self.connection.end(OVERLOADED)
+        early, self._early = self._early, None
+        for frame in early.release() if early else ():
+            self.received(frame)
+
+    @override
+    def _act(self, frame: Frame) -> None:
+        if self._early is None:
+            command = self._read(self._decode, frame)
+            if command is not None:
+                command.run(self)
+        elif not self._early.keep(frame, frame_size(frame)):
+            self.connection.end(OVERLOADED)
+
+    @override
+    def find(self, item: str | UnsetType) -> Subscription:
+        return self.subscription
+
+    @property
+    @override
+    def can_refresh(self) -> bool:
+        return self._reauthorize is not None
+
+    @override
+    def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
         def worked_out(verdict: Verdict) -> None:
             self.is_refreshing = False
             if self.connection.is_open:
@@ -166,24 +224,22 @@ class ItemSession(Session):
             self.is_refreshing = True
             self._reauthorize(token, worked_out)
 
+    @override
+    def renewed(self, ref: Ref | UnsetType) -> Reply:
+        can = in_order(self.subscription.can)
+        return Reply(ref, expires_at=self.connection.expires_at, can=can)
+
     def _apply(self, verdict: Verdict) -> Denied | None:
-        ours, theirs = self.connection.principal, verdict.principal
         # First: what somebody else may not do is no reason to end this connection.
-        if theirs is not None and theirs.identity != ours.identity:
-            logger.warning(
-                "refresh_refused connection=%s subject=%r: the token names another caller",
-                self.connection.id,
-                ours.subject,
-            )
-            return Denied(CREDENTIALS_INVALID, theirs)
+        if self._names_another(verdict.principal):
+            return Denied(CREDENTIALS_INVALID, verdict.principal)
         if isinstance(verdict, Grant):
             if verdict.allows(Action.SUBSCRIBE) and verdict.item_id == self.subscription.item_id:
-                return self._node.renew(self.subscription, verdict)
-            verdict = Denied(FORBIDDEN, theirs)
+                denied = self._node.renew(self.connection, verdict.principal)
+                if denied is None:
+                    self._node.change_rights(self.subscription, verdict.can)
+                return denied
+            verdict = Denied(FORBIDDEN, verdict.principal)
         if verdict.is_final:
             self.connection.end(verdict.reason)
         return verdict
-
-    def failed(self, problem: EngineError) -> None:
-        """Log that the engine could not do what this client asked."""
-        logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)

@@ -5,7 +5,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from api.channels.outbox import Transport
 from api.channels.session import ItemSession
-from api.dependencies import Replay, SubscribeGrant, check_replay, node_of
+from api.dependencies import Replay, Since, SubscribeGrant, node_of, start_of
 from api.driver import drive
 from api.reauthorization import reauthorization_of
 from api.wire.base import Codec
@@ -27,14 +27,16 @@ register_url_convertor("any_text", AnyText())
 
 
 @router.websocket("/items/{item_id:any_text}/ws")
-async def item_channel(websocket: WebSocket, grant: SubscribeGrant, replay: Replay = 0) -> None:
+async def item_channel(
+    websocket: WebSocket, grant: SubscribeGrant, since: Since = None, replay: Replay = 0
+) -> None:
     """Join the item's channel; the socket stays there until the client leaves."""
-    check_replay(websocket, grant, replay)
+    start = start_of(websocket, grant, since, replay)
     node = node_of(websocket)
     reauthorization = reauthorization_of(websocket)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         connection = node.connect(grant.principal, codec, transport)
-        return ItemSession(node, connection, grant, replay, reauthorization)
+        return ItemSession(node, connection, grant, start, reauthorization)
 
     await drive(websocket, join)

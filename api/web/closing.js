@@ -30,6 +30,8 @@ export const REASONS = {
     "Close other tabs or programs that use the same identity."],
   slow_consumer: ["now", "Messages came faster than this page took them; the server held no more.",
     "Connect again; replay can bring back what was missed."],
+  messages_lost: ["now", "The server lost messages on their way, and this page cannot be told which.",
+    "Connect again; replay can bring back what was missed."],
   message_timeout: ["now", "A message was begun and not finished; the way to the server is very slow.",
     "Connect again, perhaps over another network."],
   ping_timeout: ["now", "The server heard nothing from this page for too long.", "Connect again."],

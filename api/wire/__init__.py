@@ -8,8 +8,9 @@ from api.wire.json_codec import JsonCodec
 from api.wire.plain_codec import PlainCodec
 
 PLAIN: Final = PlainCodec()
+JSON: Final = JsonCodec()
 
-CODECS: Final[dict[str, Codec]] = {codec.subprotocol: codec for codec in (JsonCodec(), PLAIN)}
+CODECS: Final[dict[str, Codec]] = {codec.subprotocol: codec for codec in (JSON, PLAIN)}
 
 
 def choose_codec(offered: Sequence[str]) -> tuple[Codec, str | None]:
@@ -18,3 +19,13 @@ def choose_codec(offered: Sequence[str]) -> tuple[Codec, str | None]:
         if subprotocol in CODECS:
             return CODECS[subprotocol], subprotocol
     return PLAIN, None
+
+
+def choose_envelopes(offered: Sequence[str]) -> tuple[Codec, str | None]:
+    """Pick as `choose_codec` does, of the codecs that have envelopes; JSON with none."""
+    codec, subprotocol = choose_codec([one for one in offered if _has_envelopes(one)])
+    return (JSON, None) if subprotocol is None else (codec, subprotocol)
+
+
+def _has_envelopes(subprotocol: str) -> bool:
+    return subprotocol in CODECS and CODECS[subprotocol].has_envelopes

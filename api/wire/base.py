@@ -23,6 +23,8 @@ class Codec(Protocol):
     """Turns events into frames and frames into requests."""
 
     subprotocol: str
+    has_envelopes: bool
+    """Whether it has words for more than messages: for answers, errors and items."""
 
     def encode(self, event: Event) -> Frame | None:
         """Give the event's frame, or None where this codec has no word for it."""

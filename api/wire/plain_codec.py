@@ -13,6 +13,7 @@ class PlainCodec(Codec):
     """Carry payloads and nothing else."""
 
     subprotocol = "itemwire.v1.plain"
+    has_envelopes = False
 
     @override
     def encode(self, event: Event) -> Frame | None:

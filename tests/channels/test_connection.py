@@ -38,9 +38,9 @@ class Opened:
             transport=self.transport,
         )
 
-    def overflowed(self, connection: Connection) -> None:
+    def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End it, as a node does, though at once."""
-        connection.end(SLOW_CONSUMER)
+        connection.end(reason)
 
     def released(self, connection: Connection) -> None:
         """Note it, and what it had been sent by then."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from api.channels.lanes import MAX_PENDING_BYTES, Lane
 from api.channels.outbox import Writer
+from api.closing import CloseReason
 from api.fastpath.frames import PLAIN_FRAMING
 from auth.scopes import Action
 from tests.fakes import EVERYTHING, JSON, Stage
@@ -20,7 +21,12 @@ class Listener:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
+        self.failed: list[str] = []
         self.writer: Writer = self.writes.append
+
+    def fail(self, reason: CloseReason) -> None:
+        """Note why it is to end."""
+        self.failed.append(reason.reason)
 
     @property
     def heard(self) -> bytes:

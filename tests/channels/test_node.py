@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from api.channels.node import Node, new_connection_id
+from api.channels.recovery import Start
 from api.engines.memory import MemoryEngine
 from auth.scopes import Action
 from tests.fakes import (
@@ -113,7 +114,7 @@ def test_replays_the_newest_messages_after_the_welcome(
     """A replay is no amplifier: it has the limit of any reading of history (requirement 98)."""
     for _ in range(70):
         stage.engine.publish(CHANNEL, draft(), lambda _: None)
-    peer = stage.join(replay=replay)
+    peer = stage.join(start=Start(replay=replay))
 
     welcome, *messages = peer.sees
     assert welcome["offset"] == 70
@@ -125,7 +126,7 @@ def test_does_not_end_a_client_for_the_replay_it_asked_for(stage: Stage) -> None
     payload = "x" * 1000
     for _ in range(1 + LIMITS.outbox_bytes // len(payload)):
         stage.engine.publish(CHANNEL, draft(payload), lambda _: None)
-    peer = stage.join(replay=50, room=1)
+    peer = stage.join(start=Start(replay=50), room=1)
     peer.drains()
 
     assert peer.transport.reasons == []

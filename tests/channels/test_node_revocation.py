@@ -14,6 +14,7 @@ from api.engines.base import EngineError
 from auth.revocation import Revocation
 from tests.fakes import (
     CHANNEL,
+    ITEM,
     JSON,
     LIMITS,
     NOW,
@@ -77,7 +78,7 @@ def test_ends_a_thousand_connections_of_one_subject_in_one_call(stage: Stage) ->
     assert {transport.closes[0].reason for transport in transports} == {"token_revoked"}
     last = [msgspec.json.decode(frame) for one in transports for frame in one.frames[-2:]]
     assert {one["type"] for one in last} == {"joined", "closing"}
-    assert stage.node.members(CHANNEL) == [bob.session.subscription.member]
+    assert stage.node.members(ITEM) == [bob.session.subscription.member]
     assert stage.node.connections(10) == [bob.connection]
 
 
@@ -111,7 +112,7 @@ def test_a_revocation_while_the_engine_reads_the_history_ends_the_join(
     late_engine.settle()
 
     assert [one["type"] for one in peer.sees] == ["closing"]
-    assert late_stage.node.members(CHANNEL) == []
+    assert late_stage.node.members(ITEM) == []
 
 
 def test_who_was_let_in_before_and_expires_later_can_come_back_after_until(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.recovery import Recovery
+from api.channels.recovery import Recovery, Start
 from api.engines.base import History
 from api.messages import Position, Publication
 from tests.fakes import CHANNEL, LateEngine, Stage, draft
@@ -44,7 +44,7 @@ def test_misses_and_repeats_nothing_whenever_messages_arrive(
     stage = Stage(engine)
     before, *meanwhile, after = published
     publish(engine, before)
-    peer = stage.join(replay=replay)
+    peer = stage.join(start=Start(replay=replay))
     for count in meanwhile:  # subscribe arrives, is answered; read arrives, is answered
         publish(engine, count)
         engine.step()
@@ -62,7 +62,7 @@ def test_welcomes_a_late_joiner_with_the_position_its_history_ends_at() -> None:
     engine = LateEngine()
     stage = Stage(engine)
     publish(engine, 5)
-    peer = stage.join(replay=2)
+    peer = stage.join(start=Start(replay=2))
     engine.step(3)
     publish(engine, 1)
     engine.settle()
