@@ -46,6 +46,7 @@ class Connection:
         "due_at",
         "id",
         "is_open",
+        "is_welcomed",
         "principal",
         "revoked_at",
         "session_ends_at",
@@ -73,6 +74,7 @@ class Connection:
         self.codec = codec
         self.since = since  # Unix time
         self.is_open = True
+        self.is_welcomed = False  # from then on it can be told things, and be refreshed
         self.subscriptions: dict[str, Subscription] = {}
         self.writer: Writer = transport.write
         self._transport = transport
@@ -85,11 +87,6 @@ class Connection:
         """Tell when it ends at the latest, unless it is refreshed."""
         ends = (self.principal.expires_at, self.session_ends_at, self.revoked_at)
         return min(end for end in ends if end is not None)
-
-    @property
-    def is_welcomed(self) -> bool:
-        """Tell whether it is live on a channel: it can be told things, and be refreshed."""
-        return any(one.lane is not None for one in self.subscriptions.values())
 
     @property
     def framing(self) -> Framing:

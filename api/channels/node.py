@@ -300,6 +300,7 @@ class Node:
             connection.principal.subject,
             connection.id,
         )
+        connection.is_welcomed = True
         connection.send(self._welcome(subscription, arrival, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
