@@ -285,3 +285,19 @@ def test_tells_a_refreshed_socket_without_items_its_new_end(rules: ItemRules) ->
     assert len(warned) == 1
     assert reply["items"] == {}
     assert reply["expires_at"] == many.connection.principal.expires_at
+
+
+def test_a_refresh_ends_an_item_that_is_still_being_joined(late_engine: LateEngine) -> None:
+    """No welcome comes after it, and the next join starts from the beginning."""
+    stage, rules = Stage(late_engine), ItemRules({ITEM: EVERYTHING})
+    many = stage.open(rules)
+    many.session.received(join(ITEM, ref=1))
+    late_engine.step(2)
+    rules.can = {}
+    many.session.received('{"type":"refresh","token":"alice","ref":2}')
+    rules.can = {ITEM: EVERYTHING}
+    many.session.received(join(ITEM, ref=3))
+    late_engine.settle()
+
+    seen = [(one["type"], one["ref"]) for one in many.sees]
+    assert seen == [("error", 1), ("reply", 2), ("welcome", 3)]
