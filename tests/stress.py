@@ -159,7 +159,7 @@ class Run:
             for place, data in watcher.log.items():
                 if truth.setdefault(place, data) != data:
                     raise Unsound(f"{place} is {data} to {watcher.name} and {truth[place]} before")
-        acknowledged = {}
+        acknowledged: dict[str, Place] = {}
         for publisher in self.publishers:
             acknowledged |= publisher.acknowledged
         for data, place in acknowledged.items():
