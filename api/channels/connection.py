@@ -14,6 +14,13 @@ from auth.principal import Grant, Principal
 # Nothing more may reach these: one does not read, the others no longer may.
 WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
 
+# After these ends the same client may be back at once, with the same token.
+MAY_RETURN: Final = frozenset({Retry.NOW, Retry.LATER})
+
+# A client's own goodbye: a close frame that says so, or one without a code, as a browser's
+# `close()` sends it. 1001 is none: a page that is loaded again sends it.
+GOODBYES: Final = frozenset({1000, 1005})
+
 RETRY_AFTER_MS: Final = {Retry.LATER: 1000}
 
 
@@ -47,6 +54,7 @@ class Connection:
         "id",
         "is_open",
         "is_welcomed",
+        "may_return",
         "principal",
         "revoked_at",
         "session_ends_at",
@@ -75,6 +83,7 @@ class Connection:
         self.since = since  # Unix time
         self.is_open = True
         self.is_welcomed = False  # from then on it can be told things, and be refreshed
+        self.may_return = False  # it was cut off: its members are not gone yet
         self.subscriptions: dict[str, Subscription] = {}
         self.writer: Writer = transport.write
         self._transport = transport
@@ -138,7 +147,7 @@ class Connection:
             self._transport.discard()
         else:
             self._catch_up()
-        self.lost()
+        self._release(may_return=reason.retry in MAY_RETURN)
         while self._outbox is not None and (chunk := self._outbox.take()) is not None:
             self._transport.write(chunk)
         closing = self.codec.encode(
@@ -157,10 +166,14 @@ class Connection:
         """End soon: once all that is being sent has gone out to the others."""
         self._home.failed(self, reason)
 
-    def lost(self) -> None:
-        """Leave every channel: the socket is gone."""
+    def lost(self, code: int = 1006) -> None:
+        """Leave every channel: the socket is gone, closed with this code."""
+        self._release(may_return=code not in GOODBYES)
+
+    def _release(self, *, may_return: bool) -> None:
         if self.is_open:
             self.is_open = False
+            self.may_return = may_return
             self._home.released(self)
 
     def _keep(self, chunk: Chunk) -> None:
@@ -188,7 +201,8 @@ class Connection:
 class Subscription:
     """A connection hearing a channel, and what it may do there.
 
-    `lane` is where its messages come by, once it is live.
+    `lane` is where its messages come by, once it is live. `member` is who it is to others: from
+    its join on perhaps one of an earlier connection of the same caller.
     """
 
     __slots__ = ("can", "channel", "connection", "item_id", "lane", "member")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
@@ -19,19 +20,21 @@ from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
-from api.channels.presence import Presence
+from api.channels.presence import Page, Presence
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
 from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Ref, Welcome
+from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome
 from api.wire.base import Codec
 from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
+
+FIRST_PAGE: Final = 100  # members in a welcome, and in an answer that is not asked for another size
 
 
 def new_connection_id() -> str:
@@ -70,7 +73,7 @@ class Node:
         self._clock = clock
         self._new_id = new_id
         self._hub = Hub(call_soon)
-        self._presence = Presence()
+        self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
@@ -93,10 +96,11 @@ class Node:
         await self._engine.stop()
 
     def tick(self) -> None:
-        """End the connections whose time is up and warn the next; called about once a second."""
+        """Do what is due for connections and their members; called about once a second."""
         due = self._ends.pop_due()
         self._end_all(due.over)
         self._warn(due.near)
+        self._presence.converge(self._clock())
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Take tokens back: here at once, then on every node; answer how many it ends here.
@@ -213,9 +217,9 @@ class Node:
         span = replace(span, limit=min(span.limit, self.limits.history_limit))
         self._engine.read(channel_of(item_id), span, answer)
 
-    def members(self, item_id: str) -> list[Member]:
-        """List who is on an item."""
-        return self._presence.members(channel_of(item_id))
+    def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
+        """List so many of those who are on an item, from the one after `after` on."""
+        return self._presence.page(channel_of(item_id), limit, after)
 
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection once the fan-out is through."""
@@ -292,13 +296,14 @@ class Node:
 
     def _admit(self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType) -> None:
         connection, channel = subscription.connection, subscription.channel
-        self._presence.join(channel, subscription.member)
-        self._hub.announce(channel, Joined(subscription.item_id, subscription.member))
+        caller = connection.principal.identity
+        subscription.member = self._presence.join(channel, caller, subscription.member)
         logger.debug(
-            "joined channel=%s subject=%r connection=%s",
+            "joined channel=%s subject=%r connection=%s member=%s",
             channel,
             connection.principal.subject,
             connection.id,
+            subscription.member.connection,
         )
         connection.is_welcomed = True
         connection.send(self._welcome(subscription, arrival, ref))
@@ -311,9 +316,10 @@ class Node:
         self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType
     ) -> Welcome:
         connection, position = subscription.connection, arrival.history.position
+        page = self.members(subscription.item_id)
         may_see = Action.PRESENCE in subscription.can
         return Welcome(
-            connection=connection.id,
+            connection=subscription.member.connection,
             subject=connection.principal.subject,
             item=subscription.item_id,
             can=in_order(subscription.can),
@@ -324,19 +330,28 @@ class Node:
             expires_at=connection.expires_at,
             ping_interval=self.limits.ping_interval,
             max_message_bytes=self.limits.max_message_bytes,
-            members=self.members(subscription.item_id) if may_see else UNSET,
+            members=page.members if may_see else UNSET,
+            member_count=page.count if may_see else UNSET,
             ref=ref,
         )
 
     def _leave(self, subscription: Subscription) -> None:
-        channel = subscription.channel
+        channel, member = subscription.channel, subscription.member
+        connection = subscription.connection
+        # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
-        if self._presence.leave(channel, subscription.member):
-            self._hub.announce(channel, Left(subscription.item_id, subscription.member))
+        if connection.may_return:
+            caller = connection.principal.identity
+            was_there = self._presence.cut_off(channel, caller, member, self._clock())
+        else:
+            was_there = self._presence.leave(channel, member)
+        if was_there:
             logger.debug(
-                "left channel=%s subject=%r connection=%s",
+                "left channel=%s subject=%r connection=%s member=%s may_return=%s",
                 channel,
-                subscription.member.subject,
-                subscription.member.connection,
+                member.subject,
+                connection.id,
+                member.connection,
+                connection.may_return,
             )

@@ -11,11 +11,12 @@ from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.node import Node, in_order
+from api.channels.presence import Page
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
 from api.closing import CREDENTIALS_INVALID, FORBIDDEN, INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
 from api.engines.base import Answer, EngineError, History, Span
-from api.messages import Error, Event, Frame, Member, Payload, Position, Ref, Reply, frame_size
+from api.messages import Error, Event, Frame, Payload, Position, Ref, Reply, frame_size
 from api.wire.base import C, MalformedFrame
 from auth.principal import Grant, Principal
 from auth.scopes import Action
@@ -63,7 +64,7 @@ class Session(ABC):
 
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
-        self.connection.lost()
+        self.connection.lost(code)
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @abstractmethod
@@ -126,9 +127,9 @@ class ChannelSession(Session):
         """Read a part of an item's history."""
         self._node.history(subscription.item_id, span, answer)
 
-    def members(self, subscription: Subscription) -> list[Member]:
-        """List who is on an item."""
-        return self._node.members(subscription.item_id)
+    def members(self, subscription: Subscription, limit: int, after: str) -> Page:
+        """List so many of those who are on an item."""
+        return self._node.members(subscription.item_id, limit, after)
 
     def leave(self, subscription: Subscription) -> None:
         """Hear an item no longer."""
