@@ -8,6 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from typing_extensions import override
@@ -216,11 +217,7 @@ class SqliteEngine(Engine):
         for request in batch:
             self._unanswered.popleft()
             self._bytes -= request.size
-            try:
-                request.settle()
-            except Exception:
-                # Without the next ones their askers would wait for ever.
-                logger.exception("answer_failed")
+            _survive(request.settle)
 
     def _refuse_late(self) -> None:
         """Answer in time though the disk has not; what comes later is delivered all the same."""
@@ -235,8 +232,16 @@ class SqliteEngine(Engine):
         """Refuse what has been waiting since then or longer; tell whether there is any."""
         late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._unanswered))
         for request in late:
-            request.reply(EngineError("the disk has not answered in time"))
+            _survive(partial(request.reply, EngineError("the disk has not answered in time")))
         return bool(late)
+
+
+def _survive(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except Exception:
+        # One who cannot take an answer must not be the end of those who are answered after it.
+        logger.exception("answer_failed")
 
 
 def _nowhere(_channel: str, _publication: Publication) -> None:

@@ -104,6 +104,8 @@ def open_file(place: Place) -> sqlite3.Connection:
         raise _unusable(place, f"needs SQLite 3.32, this Python has {sqlite3.sqlite_version}")
     if not place.path.parent.is_dir():
         raise _unusable(place, "cannot be made: its folder does not exist")
+    if not (_may_write(place.path.parent) and _may_write(place.path)):
+        raise _unusable(place, FAULTS[sqlite3.SQLITE_READONLY])  # SQLite: "disk I/O error"
     try:
         _make_private(place.path)
         connection = sqlite3.connect(
@@ -148,6 +150,12 @@ def _unusable(place: Place, fault: str) -> UnusableFile:
     return UnusableFile(f"ITEMWIRE_ENGINE_URL: {place.path} {fault}")
 
 
+def _may_write(path: Path) -> bool:
+    return not path.exists() or os.access(
+        path, os.W_OK, effective_ids=os.access in os.supports_effective_ids
+    )
+
+
 def _make_private(path: Path) -> None:
     """Make a missing file that nobody else may read; SQLite's log takes its mode from it."""
     # A file that is there is not touched: closing it would undo the lock of an engine that has it.
@@ -165,6 +173,7 @@ def _prepare(connection: sqlite3.Connection, place: Place) -> None:
         raise _unusable(place, "is where SQLite cannot keep a write-ahead log")
     connection.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the disk there
     connection.execute("BEGIN IMMEDIATE")
     if is_new:
         _make_tables(connection)

@@ -32,7 +32,7 @@ def encode_message(draft: Draft) -> str:
 
 
 def decode_history(rows: bytes) -> list[Publication]:
-    """Read the JSON array of `[offset, message]`, in whatever order, as publications in theirs."""
+    """Read a JSON array of `[offset, message]`, in whatever order, as a history."""
     return [
         Publication(one.item, offset, one.sender, one.sent_at, _payload(one), one.encoding)
         for offset, one in sorted(_decode_rows(rows), key=lambda row: row[0])

@@ -1,4 +1,4 @@
-"""The thread of the SQLite engine: all that waits is one transaction and one call back."""
+"""The thread of the SQLite engine: what waits is one transaction and one call back."""
 
 import logging
 import queue
@@ -20,6 +20,8 @@ logger = logging.getLogger("itemwire.engines")
 
 T = TypeVar("T")
 
+MOST_REQUESTS: Final = 1000  # a transaction: more waiting would gain nothing by waiting longer
+
 UPKEEP_SECONDS: Final = 1.0
 UPKEEP_PUBLISHES: Final = 5000  # after so many, histories are pruned at once
 
@@ -39,9 +41,11 @@ class Request(Generic[T]):
 
     def settle(self) -> None:
         """Say what came of it, on the event loop."""
-        if self.stored is not None and not isinstance(self.outcome, EngineError):
-            self.stored(self.outcome)
-        self.reply(self.outcome)
+        try:
+            if self.stored is not None and not isinstance(self.outcome, EngineError):
+                self.stored(self.outcome)
+        finally:
+            self.reply(self.outcome)
 
     def reply(self, outcome: T | EngineError) -> None:
         """Answer who asked, unless that was done."""
@@ -103,8 +107,8 @@ class Writer:
     def _work(self) -> None:
         while not self._is_ending:
             batch = self._next_batch()
-            if batch:
-                self._do(batch)
+            for start in range(0, len(batch), MOST_REQUESTS):
+                self._do(batch[start : start + MOST_REQUESTS])
             if time.monotonic() >= self._upkeep_at or self._published >= UPKEEP_PUBLISHES:
                 self._keep_up()
         try:

@@ -26,3 +26,6 @@ ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "sqlite": in_a_file,
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
+
+DURABLE: Final = frozenset({"sqlite"})
+"""Engines whose store outlives them, so that the next one on the same URL goes on with it."""

@@ -1,0 +1,394 @@
+"""The engine of one server with a file: groups, bounds, a disk that fails or does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from api.engines import sqlite, sqlite_writer
+from api.engines.base import Bounds, EngineError, Span
+from api.engines.sqlite import SqliteEngine, open_engine
+from api.engines.sqlite_file import Place
+from api.engines.sqlite_writer import Call
+from api.messages import Position, Publication
+from tests.conformance.engine_contract import BOUNDS, WAIT_SECONDS, Asked
+from tests.fakes import Clock, draft
+
+T = TypeVar("T")
+
+LARGE = "x" * 60_000
+
+
+@contextlib.asynccontextmanager
+async def running(engine: SqliteEngine) -> AsyncIterator[Asked]:
+    """Start an engine, and wait for its answers."""
+    async with Asked(engine).running() as asked:
+        yield asked
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> SqliteEngine:
+    """An engine on a file of its own."""
+    return open_engine(f"sqlite:///{tmp_path}/itemwire.db", BOUNDS)
+
+
+def on(engine: SqliteEngine, scene: Callable[[Asked], Coroutine[object, object, T]]) -> T:
+    """Play a scene on a started engine."""
+
+    async def play() -> T:
+        async with running(engine) as asked:
+            return await scene(asked)
+
+    return asyncio.run(play())
+
+
+def statements_of(engine: SqliteEngine) -> list[str]:
+    """Note every statement from now on."""
+    assert engine._writer is not None
+    statements: list[str] = []
+    engine._writer._connection.set_trace_callback(statements.append)
+    return statements
+
+
+@contextlib.contextmanager
+def stuck(engine: SqliteEngine) -> Iterator[None]:
+    """Keep the engine's thread from going on, as a disk does that does not answer."""
+    go_on = threading.Event()
+
+    def wait(_store: object) -> None:
+        go_on.wait(WAIT_SECONDS)
+
+    engine._ask(Call(answer=lambda _: None, run=wait))
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that nobody tells."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not holds():  # noqa: ASYNC110 - it is another thread's
+            await asyncio.sleep(0.01)
+
+
+def test_stores_all_that_waits_as_one(engine: SqliteEngine) -> None:
+    """One wait for the disk for a thousand messages, and few statements."""
+
+    async def scene(asked: Asked) -> tuple[list[str], list[int]]:
+        statements = statements_of(engine)
+        answers: list[Position | EngineError] = []
+        for number in range(1000):
+            engine.publish(f"item:{number % 10}", draft("x", str(number)), answers.append)
+        await until(lambda: len(answers) == 1000)
+        return statements, [one.offset for one in answers if isinstance(one, Position)]
+
+    statements, offsets = on(engine, scene)
+
+    assert len([one for one in statements if one == "COMMIT"]) == 1
+    assert len(statements) < 40
+    assert offsets == [number // 10 + 1 for number in range(1000)]
+
+
+def test_makes_no_transaction_without_end(engine: SqliteEngine) -> None:
+    """Whoever comes first is not kept waiting by thousands behind it."""
+
+    async def scene(asked: Asked) -> int:
+        statements = statements_of(engine)
+        answers: list[Position | EngineError] = []
+        for _ in range(2500):
+            engine.publish(asked.channel, draft("x"), answers.append)
+        await until(lambda: len(answers) == 2500)
+        return statements.count("COMMIT")
+
+    assert on(engine, scene) == 3
+
+
+def test_answers_in_the_order_in_which_it_was_asked(engine: SqliteEngine) -> None:
+    """A read is between the messages that were published before and after it."""
+
+    async def scene(asked: Asked) -> list[object]:
+        seen: list[object] = []
+        await engine.start(lambda _channel, news: seen.append(news.data))
+        await asked.subscribe()
+        for number in range(3):
+            engine.publish(asked.channel, draft(f"m{number}"), lambda _: seen.append("stored"))
+            engine.read(asked.channel, Span(9), lambda h: seen.append(len(h.publications)))  # type: ignore[union-attr]
+        await until(lambda: len(seen) == 9)
+        return seen
+
+    assert on(engine, scene) == ["m0", "stored", 1, "m1", "stored", 2, "m2", "stored", 3]
+
+
+def test_tells_nobody_before_it_is_stored(engine: SqliteEngine) -> None:
+    """What a subscriber has seen must not be gone after a crash."""
+
+    async def scene(asked: Asked) -> int:
+        await asked.subscribe()
+        with stuck(engine):
+            publishing = asyncio.create_task(asked.publish())
+            await asyncio.sleep(0.05)  # nothing comes: that is what this is about
+            before = asked.delivered.qsize()
+        await publishing
+        await asked.hear(1)
+        return before
+
+    assert on(engine, scene) == 0
+
+
+def test_the_failure_of_one_asker_is_not_the_end_of_the_others(
+    engine: SqliteEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are answered in one call, and none of them knows of the rest."""
+
+    seen: list[str] = []
+
+    def fail(*told: object) -> None:
+        seen.append(type(told[-1]).__name__)
+        raise RuntimeError("a mistake")
+
+    async def scene(asked: Asked) -> Position:
+        await engine.start(fail)
+        await asked.subscribe()
+        engine.publish(asked.channel, draft("x"), fail)
+        return await asked.publish()
+
+    assert on(engine, scene).offset == 2
+    assert seen == ["Publication", "Position", "Publication"]
+    assert "a mistake" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "size"),
+    [
+        pytest.param("MAX_REQUESTS", 4, 1, id="count"),
+        pytest.param("MAX_BYTES", 3900, 1000, id="bytes"),
+    ],
+)
+def test_refuses_at_once_what_the_disk_does_not_take(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, size: int
+) -> None:
+    """A queue without an end would be the memory's end; what is in it is done all the same."""
+
+    async def scene(asked: Asked) -> tuple[list[bool], int]:
+        answers: list[Position | EngineError] = []
+        stored: list[Position | EngineError] = []
+        with stuck(engine):
+            await asyncio.sleep(0)
+            monkeypatch.setattr(sqlite, limit, value)  # one of the requests is the stuck one
+            for _ in range(3):
+                engine.publish(asked.channel, draft("x" * size), stored.append)
+            engine.publish(asked.channel, draft("x" * size), answers.append)
+        await until(lambda: len(stored) == 3)
+        engine.publish(asked.channel, draft("x" * size), stored.append)
+        await until(lambda: len(stored) == 4)
+        last = stored[-1]
+        assert isinstance(last, Position)
+        return [isinstance(one, EngineError) for one in answers], last.offset
+
+    assert on(engine, scene) == ([True], 4)
+
+
+def test_answers_in_time_when_the_disk_does_not(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked is told; what is stored in the end is delivered, and readiness comes back."""
+    monkeypatch.setattr(sqlite, "ANSWER_SECONDS", 0.6)
+
+    def fail(_answer: object) -> None:
+        raise RuntimeError("a mistake")
+
+    async def scene(asked: Asked) -> tuple[bool, float, bool, Publication]:
+        await asked.subscribe()
+        with stuck(engine):
+            engine.read(asked.channel, Span(1), fail)
+            asked_at = time.monotonic()
+            with pytest.raises(EngineError, match="in time"):
+                await asked.publish("late")
+            seconds, was_available = time.monotonic() - asked_at, engine.is_available
+        (heard,) = await asked.hear(1)
+        return was_available, seconds, engine.is_available, heard
+
+    was_available, seconds, is_available, heard = on(engine, scene)
+
+    assert (was_available, is_available) == (False, True)
+    assert seconds < 0.6
+    assert heard.data == "late"
+
+
+def test_a_full_disk_fails_publishes_until_there_is_room(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is answered that is not stored; it can be read, and it comes back by itself."""
+    monkeypatch.setattr(sqlite_writer, "UPKEEP_SECONDS", 0.05)
+
+    async def scene(asked: Asked) -> None:
+        assert engine._writer is not None
+        connection = engine._writer._connection
+        await asked.publish("first")
+        connection.execute("PRAGMA max_page_count=1")  # as many as there are
+        refused = await asyncio.gather(
+            *(asked.publish(LARGE) for _ in range(20)), return_exceptions=True
+        )
+        assert {str(one) for one in refused} == {"database or disk is full"}
+        assert not engine.is_available
+        newest = (await asked.read(Span(1))).position
+        assert newest.offset == 1
+        connection.execute("PRAGMA max_page_count=100000")
+        await until(lambda: engine.is_available)
+        assert await asked.publish("then") == Position(newest.epoch, newest.offset + 1)
+
+    on(engine, scene)
+
+    logged = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in logged] == ["engine_unavailable:", "engine_available"]
+    assert "the disk is full" in logged[0]
+
+
+def test_a_disk_that_fails_is_the_same(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the system refuses the writes themselves."""
+    monkeypatch.setattr(sqlite_writer, "UPKEEP_SECONDS", 0.05)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def scene(asked: Asked) -> list[str]:
+        await asked.publish("first")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, limits[1]))
+        try:
+            with pytest.raises(EngineError):
+                await asked.publish(LARGE + LARGE)
+            assert not engine.is_available
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        await until(lambda: engine.is_available)
+        await asked.publish("then")
+        return [str(one.data) for one in (await asked.read(Span(9))).publications]
+
+    assert on(engine, scene) == ["first", "then"]
+
+
+def test_survives_what_nobody_thought_of(
+    engine: SqliteEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of ours fails those who asked; the thread goes on."""
+
+    def fail(_store: object) -> None:
+        raise RuntimeError("a mistake")
+
+    async def scene(asked: Asked) -> tuple[EngineError | None, Position]:
+        answers: list[EngineError | None] = []
+        engine._ask(Call(answer=answers.append, run=fail))
+        await until(lambda: bool(answers))
+        return answers[0], await asked.publish()
+
+    problem, position = on(engine, scene)
+
+    assert isinstance(problem, EngineError)
+    assert position.offset == 1
+    assert "a mistake" in caplog.text
+
+
+def test_refuses_what_is_no_text(engine: SqliteEngine) -> None:
+    """Half a surrogate pair has no bytes; those who asked beside it are not harmed."""
+
+    async def scene(asked: Asked) -> Position:
+        with pytest.raises(EngineError, match="text"):
+            await asked.publish("\ud800")
+        with pytest.raises(EngineError, match="text"):
+            await asked.publish("x", key="\ud800")
+        return await asked.publish("x")
+
+    assert on(engine, scene).offset == 1
+
+
+def test_answers_what_was_asked_before_it_stops_and_refuses_after(engine: SqliteEngine) -> None:
+    """Nobody waits for ever, and it can be started again."""
+
+    async def scene(asked: Asked) -> list[Position | EngineError]:
+        answers: list[Position | EngineError] = []
+        engine.publish(asked.channel, draft("x"), answers.append)
+        await engine.stop()
+        engine.publish(asked.channel, draft("x"), answers.append)
+        assert not engine.is_available
+        await engine.start(lambda _channel, _news: None)
+        engine.publish(asked.channel, draft("x"), answers.append)
+        await until(lambda: len(answers) == 3)
+        return answers
+
+    first, refused, again = on(engine, scene)
+
+    assert isinstance(refused, EngineError)
+    assert isinstance(first, Position)
+    assert again == Position(first.epoch, first.offset + 1)
+
+
+def test_does_not_wait_for_ever_for_a_disk_when_it_stops(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A supervisor would end it the hard way."""
+    monkeypatch.setattr(sqlite, "STOP_SECONDS", 0.05)
+
+    async def scene(asked: Asked) -> list[Position | EngineError]:
+        answers: list[Position | EngineError] = []
+        with stuck(engine):
+            engine.publish(asked.channel, draft("x"), answers.append)
+            await engine.stop()
+        return answers
+
+    assert [type(one) for one in on(engine, scene)] == [EngineError]
+    assert "engine_stuck" in caplog.text
+
+
+def test_prunes_beside_the_publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of a busy channel is as large as its history, not as its past."""
+    monkeypatch.setattr(sqlite_writer, "UPKEEP_PUBLISHES", 1000)
+    monkeypatch.setattr(sqlite_writer, "UPKEEP_SECONDS", 0.05)
+    engine = open_engine(f"sqlite:///{tmp_path}/itemwire.db", Bounds(10, 1_000_000, 300))
+
+    async def scene(asked: Asked) -> int:
+        assert engine._writer is not None
+        connection = engine._writer._connection
+        for _ in range(5):
+            await asyncio.gather(*(asked.publish("x" * 1000) for _ in range(1000)))
+        count = "SELECT count(*) FROM messages"
+        await until(lambda: connection.execute(count).fetchone() == (10,))
+        return (tmp_path / "itemwire.db").stat().st_size
+
+    assert on(engine, scene) < 4_000_000  # five were published
+
+
+def test_forgets_no_channel_that_is_heard_or_was_just_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its count must not begin anew under its subscribers; an idle one's may."""
+    monkeypatch.setattr(sqlite_writer, "UPKEEP_SECONDS", 0.02)
+    clock = Clock()
+    engine = SqliteEngine(Place(tmp_path / "itemwire.db"), BOUNDS, clock=clock)
+
+    async def scene(asked: Asked) -> list[bool]:
+        names = ["heard", "left", "idle"]
+        before = [(await asked.publish(channel=name)).epoch for name in names]
+        for name in ("heard", "left"):
+            await asked.subscribe(name)
+        assert engine._writer is not None
+        connection = engine._writer._connection
+        clock.now += 301
+        count = "SELECT count(*) FROM channels"
+        await until(lambda: connection.execute(count).fetchone() == (2,))
+        clock.now += 301
+        engine.unsubscribe("left")
+        touched = "SELECT count(*) FROM channels WHERE used_at = ?"
+        await until(lambda: connection.execute(touched, (clock.now,)).fetchone() == (2,))
+        after = [(await asked.publish(channel=name)).epoch for name in names]
+        return [one == other for one, other in zip(before, after, strict=True)]
+
+    assert on(engine, scene) == [True, True, False]
