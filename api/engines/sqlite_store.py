@@ -181,9 +181,10 @@ class Store:
             self._value_bytes = self._one(SUM_VALUES, (VALUE_BYTES,))
         if self._value_bytes + len(value) + VALUE_BYTES > MAX_VALUES_BYTES:
             return EngineError("more values are kept than there is room for")
-        self._value_bytes += len(value) + VALUE_BYTES  # one that is replaced counts until a recount
+        self.take(key)
+        self._value_bytes += len(value) + VALUE_BYTES
         self._connection.execute(
-            "INSERT OR REPLACE INTO kept_values (key, until, value) VALUES (?, ?, ?)",
+            "INSERT INTO kept_values (key, until, value) VALUES (?, ?, ?)",
             (key, self.clock() + seconds, value),
         )
         return None

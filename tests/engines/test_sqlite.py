@@ -148,7 +148,6 @@ def test_the_failure_of_one_asker_is_not_the_end_of_the_others(
     engine: SqliteEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are answered in one call, and none of them knows of the rest."""
-
     seen: list[str] = []
 
     def fail(*told: object) -> None:
