@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -17,6 +18,7 @@ from api.engines import sqlite, sqlite_writer
 from api.engines.base import Bounds, EngineError, Span
 from api.engines.sqlite import SqliteEngine, open_engine
 from api.engines.sqlite_file import Place
+from api.engines.sqlite_upkeep import Upkeep
 from api.engines.sqlite_writer import Call
 from api.messages import Position, Publication
 from tests.conformance.engine_contract import BOUNDS, WAIT_SECONDS, Asked
@@ -273,6 +275,64 @@ def test_a_disk_that_fails_is_the_same(
         return [str(one.data) for one in (await asked.read(Span(9))).publications]
 
     assert on(engine, scene) == ["first", "then"]
+
+
+def test_upkeep_that_fails_is_tried_again(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It writes too: a disk that fails is first seen there when nobody publishes."""
+    monkeypatch.setattr(sqlite_writer, "UPKEEP_SECONDS", 0.02)
+    failures: list[Exception] = [sqlite3.OperationalError("no disk"), RuntimeError("a mistake")]
+    tidy = Upkeep.tidy
+
+    def fail(upkeep: Upkeep) -> bool:
+        if failures:
+            raise failures.pop()
+        return tidy(upkeep)
+
+    async def scene(asked: Asked) -> Position:
+        monkeypatch.setattr(Upkeep, "tidy", fail)
+        await until(lambda: not engine.is_available)
+        await until(lambda: engine.is_available)
+        return await asked.publish()
+
+    assert on(engine, scene).offset == 1
+    assert "a mistake" in caplog.text
+    assert "engine_unavailable: the file cannot be used: no disk" in caplog.text
+
+
+def test_refuses_reads_and_writes_of_a_file_that_has_gone_wrong(
+    engine: SqliteEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for an answer that cannot come, and it can still be stopped."""
+
+    async def scene(asked: Asked) -> None:
+        assert engine._writer is not None
+        for table in ("channels", "state"):
+            engine._writer._connection.execute(f"DROP TABLE {table}")
+        with pytest.raises(EngineError, match="channels"):
+            await asked.read(Span(1))
+        with pytest.raises(EngineError, match="channels"):
+            await asked.publish()
+
+    on(engine, scene)
+
+    assert "engine_close_failed" in caplog.text
+
+
+def test_does_not_start_without_its_notices(engine: SqliteEngine, tmp_path: Path) -> None:
+    """It would let in whom they keep out (requirement 70); the file is free again after that."""
+    connection = sqlite3.connect(tmp_path / "itemwire.db", isolation_level=None)
+    connection.execute("ALTER TABLE notices RENAME TO hidden")
+    connection.close()
+
+    with pytest.raises(EngineError, match="notices"):
+        on(engine, lambda asked: asked.publish())
+    connection = sqlite3.connect(tmp_path / "itemwire.db", isolation_level=None)
+    connection.execute("ALTER TABLE hidden RENAME TO notices")
+    connection.close()
+
+    assert on(engine, lambda asked: asked.publish()).offset == 1
 
 
 def test_survives_what_nobody_thought_of(
