@@ -6,9 +6,9 @@ import contextlib
 import json
 import signal
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from tests.scenarios.clients import PATIENCE, Envelope, json_client
 from tests.scenarios.processes import Started, started
 
 MESSAGES: Final = 10_000
+IN_FLIGHT: Final = 1_000
 KILLED_AFTER: Final = 5_000  # of their answers have come
 
 
@@ -35,31 +36,29 @@ def server(folder: Path) -> AbstractContextManager[Started]:
     )
 
 
-@contextmanager
-def publishing(connection: ClientConnection, numbers: list[int]) -> Iterator[None]:
-    """Publish meanwhile, without waiting for any answer."""
-
-    def send() -> None:
-        with contextlib.suppress(ConnectionClosed):
-            for number in numbers:
-                frame = {"type": "publish", "ref": number, "data": number, "key": f"n{number}"}
-                connection.send(json.dumps(frame))
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    yield
-    sender.join(PATIENCE)
+def publish(connection: ClientConnection, numbers: list[int]) -> Iterator[Envelope]:
+    """Publish, always so many ahead of the answers; give these."""
+    for sent, number in enumerate(numbers):
+        frame = {"type": "publish", "ref": number, "data": number, "key": f"n{number}"}
+        connection.send(json.dumps(frame))
+        if sent >= IN_FLIGHT:
+            yield next_reply(connection)
+    for _ in range(min(IN_FLIGHT, len(numbers))):
+        yield next_reply(connection)
 
 
-def answers(connection: ClientConnection, count: int) -> dict[int, Envelope]:
-    """Read so many answers, or those that come until the end."""
-    found: dict[int, Envelope] = {}
+def next_reply(connection: ClientConnection) -> Envelope:
+    """Read an answer, past the messages that are told meanwhile."""
+    while (envelope := json.loads(connection.recv(timeout=PATIENCE)))["type"] != "reply":
+        pass
+    return dict(envelope)
+
+
+def until_the_end(connection: ClientConnection) -> Iterator[Envelope]:
+    """Read the answers that were under way."""
     with contextlib.suppress(ConnectionClosed):
-        while len(found) < count:
-            envelope = json.loads(connection.recv(timeout=PATIENCE))
-            if envelope["type"] == "reply":
-                found[envelope["ref"]] = envelope
-    return found
+        while True:
+            yield next_reply(connection)
 
 
 def test_no_acknowledged_message_is_lost_when_the_server_is_killed(
@@ -70,19 +69,15 @@ def test_no_acknowledged_message_is_lost_when_the_server_is_killed(
     Whoever had no answer asks again with the same key: in the end each message is there once.
     """
     numbers = list(range(MESSAGES))
-    with (
-        server(tmp_path) as first,
-        json_client(first.server, item_id) as client,
-        publishing(client.connection, numbers),
-    ):
-        before = answers(client.connection, KILLED_AFTER)
+    with server(tmp_path) as first, json_client(first.server, item_id) as client:
+        replies = list(islice(publish(client.connection, numbers), KILLED_AFTER))
         first.process.send_signal(signal.SIGKILL)
-        before |= answers(client.connection, MESSAGES)  # those that were under way
+        replies += until_the_end(client.connection)
+    before = {reply["ref"]: reply for reply in replies}
     with server(tmp_path) as second, json_client(second.server, item_id) as client:
         history = client.ask("history", after=0, limit=2 * MESSAGES)
         rest = [number for number in numbers if number not in before]
-        with publishing(client.connection, rest):
-            after = answers(client.connection, len(rest))
+        after = list(publish(client.connection, rest))
         last = client.ask("history", after=0, limit=2 * MESSAGES)
 
     stored = {one["offset"]: one["data"] for one in history["messages"]}
@@ -91,6 +86,6 @@ def test_no_acknowledged_message_is_lost_when_the_server_is_killed(
     assert {reply["offset"]: number for number, reply in before.items()}.items() <= stored.items()
     assert list(stored) == list(range(1, len(stored) + 1))
     assert history["complete"]
-    assert {one["epoch"] for one in (*before.values(), *after.values(), history)} == {last["epoch"]}
+    assert {one["epoch"] for one in (*replies, *after, history)} == {last["epoch"]}
     assert [one["offset"] for one in last["messages"]] == list(range(1, MESSAGES + 1))
     assert sorted(one["data"] for one in last["messages"]) == numbers
