@@ -62,7 +62,7 @@ class Waiting:
 
 
 class Message(Waiting):
-    """A message that may be dropped while it waits; `stream` is whose order it has its place in."""
+    """A message that may be dropped while it waits; `stream` is whose order it is in."""
 
     __slots__ = ("is_newest_dropped", "item_id", "position", "stream")
 
