@@ -78,7 +78,7 @@ class Settings(AuthSettings):
         1_048_576,
         ge=1,
         description="Bytes that may wait for a client that reads slowly; past it, it is closed "
-        "with slow_consumer.",
+        "with slow_consumer, unless ITEMWIRE_SLOW_READERS says otherwise.",
     )
     slow_readers: SlowReaderRules = Field(
         "disconnect",

@@ -62,6 +62,7 @@ class Connection:
         "codec",
         "due_at",
         "id",
+        "is_dropping",
         "is_open",
         "is_welcomed",
         "may_return",
@@ -92,6 +93,7 @@ class Connection:
         self.codec = codec
         self.since = since  # Unix time
         self.is_open = True
+        self.is_dropping = False  # it is behind, and of some items it can do without messages
         self.is_welcomed = False  # from then on it can be told things, and be refreshed
         self.may_return = False  # it was cut off: its members are not gone yet
         self.subscriptions: dict[str, Subscription] = {}
@@ -135,6 +137,8 @@ class Connection:
         self._is_paused = True
         if self._outbox is None and self.is_open:
             self._outbox = Outbox(self._home.limits.outbox_bytes)
+            # Without a word for a gap it would have a hole that its client does not see.
+            self.is_dropping = self._home.limits.slow_readers.drops and self.codec.has_envelopes
             self._write_by(self._keep)
 
     def writable(self) -> None:
@@ -171,11 +175,6 @@ class Connection:
             self._transport.write(self._transport.framing.render(closing))
         self._transport.close(reason.code, reason.reason)
 
-    @property
-    def is_behind(self) -> bool:
-        """Tell whether what it is sent waits: its transport has enough."""
-        return self._outbox is not None
-
     def keep(
         self,
         stream: "Subscription",
@@ -196,12 +195,7 @@ class Connection:
                 self._outbox.keep_or_drop(message, unsent)
 
     def policy_on(self, item_id: str) -> SlowReader:
-        """Tell what becomes of it when it is too slow for an item.
-
-        Without a word for a gap it would have a hole that its client does not see.
-        """
-        if not self.codec.has_envelopes:
-            return SlowReader.DISCONNECT
+        """Tell what becomes of it when it is too slow for an item."""
         return self._home.limits.slow_readers.of_item(item_id)
 
     def fail(self, reason: CloseReason) -> None:
@@ -234,6 +228,7 @@ class Connection:
         if outbox.dropped:
             logger.info("caught_up connection=%s dropped=%d", self.id, outbox.dropped)
         self._outbox = None
+        self.is_dropping = False
         self._write_by(self._transport.write)
 
     def _push_uncounted(self, chunk: Chunk) -> None:
@@ -287,9 +282,9 @@ class Subscription:
     def chooses(self) -> bool:
         """Tell whether messages are to be dropped for it, as it is behind."""
         connection = self.connection
-        if not connection.is_behind:
-            return False
-        return connection.policy_on(self.item_id) is not SlowReader.DISCONNECT
+        return connection.is_dropping and (
+            connection.policy_on(self.item_id) is not SlowReader.DISCONNECT
+        )
 
     def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
         """Keep what is sent to it, and drop messages past the limit."""

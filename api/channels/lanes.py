@@ -142,8 +142,9 @@ class Lane:
             self._choosing[subscriber] = None
             self._writers[subscriber] = _skip
         else:
-            self._choosing.pop(subscriber, None)
             self._writers[subscriber] = subscriber.writer
+            if self._choosing:
+                self._choosing.pop(subscriber, None)
 
     def _write_rest(
         self, subscriber: Subscriber, chunks: list[Chunk], positions: list[Position | None]

@@ -52,19 +52,22 @@ class Transport(Protocol):
 
 
 class Waiting:
-    """A place in an outbox, and what is in it: a chunk, or the gap where messages were."""
+    """A place in an outbox, and the chunk in it."""
 
-    __slots__ = ("size", "what")
+    __slots__ = ("chunk", "size")
 
-    def __init__(self, what: Chunk | Gap, size: int) -> None:
-        self.what = what
+    def __init__(self, chunk: Chunk, size: int) -> None:
+        self.chunk = chunk
         self.size = size
 
 
 class Message(Waiting):
-    """A message that may be dropped while it waits; `stream` is whose order it is in."""
+    """A message that may be dropped while it waits, or the gap where some were.
 
-    __slots__ = ("is_newest_dropped", "item_id", "position", "stream")
+    `stream` is whose order it is in, `first` and `last` are offsets there.
+    """
+
+    __slots__ = ("epoch", "first", "is_gap", "is_newest_dropped", "item_id", "last", "stream")
 
     def __init__(
         self,
@@ -78,8 +81,10 @@ class Message(Waiting):
         super().__init__(chunk, len(chunk))
         self.stream = stream
         self.item_id = item_id
-        self.position = position
+        self.epoch = position.epoch
+        self.first = self.last = position.offset
         self.is_newest_dropped = is_newest_dropped
+        self.is_gap = False
 
 
 class Outbox:
@@ -89,10 +94,11 @@ class Outbox:
     Messages that may be dropped take three quarters, and leave the rest to what may not be.
     """
 
-    __slots__ = ("_gaps", "_limit", "_messages", "_oldest", "_size", "_waiting", "dropped")
+    __slots__ = ("_gaps", "_limit", "_messages", "_oldest", "_room", "_size", "_waiting", "dropped")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._room = limit * 3 // 4  # for what may be dropped
         self._waiting: OrderedDict[Waiting, None] = OrderedDict()
         self._size = 0
         self._messages = 0  # that wait and may be dropped, of either kind
@@ -123,18 +129,18 @@ class Outbox:
 
         One message is kept whatever its size: a client that reads again finds more than a gap.
         """
-        if not message.is_newest_dropped:
-            while self._oldest and not self._has_room(message.size, unsent):
-                self._messages -= 1
-                self._drop(self._oldest.popleft())
-        if self._messages and not self._has_room(message.size, unsent):
+        has_room = self._has_room(message.size, unsent)
+        while not has_room and self._oldest and not message.is_newest_dropped:
+            self._drop_oldest()
+            has_room = self._has_room(message.size, unsent)
+        if has_room or not self._messages:
             self._add(message)
-            self._drop(message)
-            return
-        self._add(message)
-        self._messages += 1
-        if not message.is_newest_dropped:
-            self._oldest.append(message)
+            self._messages += 1
+            if not message.is_newest_dropped:
+                self._oldest.append(message)
+        elif not self._widen_gap(message):
+            self._make_gap(message)
+            self._add(message)
 
     def take(self) -> Chunk | Gap | None:
         """Give what has waited longest, None when nothing does."""
@@ -142,44 +148,47 @@ class Outbox:
             return None
         first, _ = self._waiting.popitem(last=False)
         self._size -= first.size
-        if isinstance(first, Message):
-            self._forget(first)
-        return first.what
+        if not isinstance(first, Message):
+            return first.chunk
+        if first.is_gap:
+            if self._gaps.get(first.stream) is first:
+                del self._gaps[first.stream]
+            return Gap(first.item_id, first.epoch, first.first, first.last)
+        self._messages -= 1
+        if self._oldest and self._oldest[0] is first:
+            self._oldest.popleft()
+        return first.chunk
 
     def _add(self, waiting: Waiting) -> None:
         self._waiting[waiting] = None
         self._size += waiting.size
 
     def _has_room(self, size: int, unsent: int) -> bool:
-        return (
-            unsent + self._size + size <= self._limit * 3 // 4
-            and len(self._waiting) < MAX_HELD * 3 // 4
-        )
+        return unsent + self._size + size <= self._room and len(self._waiting) < MAX_HELD * 3 // 4
 
-    def _forget(self, message: Message) -> None:
-        if isinstance(message.what, Gap):
-            if self._gaps.get(message.stream) is message:
-                del self._gaps[message.stream]
-            return
+    def _drop_oldest(self) -> None:
+        message = self._oldest.popleft()
         self._messages -= 1
-        if self._oldest and self._oldest[0] is message:
-            self._oldest.popleft()
-
-    def _drop(self, message: Message) -> None:
-        """Put a gap in a message's place, or widen the one that ends just before it."""
-        self.dropped += 1
         self._size -= message.size
-        at, before = message.position, self._gaps.get(message.stream)
-        gap = before.what if before is not None else None
-        if before is not None and isinstance(gap, Gap) and _ends_before(gap, at):
-            before.what = Gap(gap.item, gap.epoch, gap.from_, at.offset)
+        if self._widen_gap(message):
             del self._waiting[message]
         else:
-            message.what = Gap(message.item_id, at.epoch, at.offset, at.offset)
-            message.size = GAP_BYTES
-            self._size += GAP_BYTES
-            self._gaps[message.stream] = message
+            self._make_gap(message)
+            self._size += message.size
 
+    def _widen_gap(self, message: Message) -> bool:
+        """Count a message to the gap that ends just before it; False: there is none."""
+        gap = self._gaps.get(message.stream)
+        if gap is None or gap.last + 1 != message.first or gap.epoch != message.epoch:
+            return False
+        gap.last = message.last
+        self.dropped += 1
+        return True
 
-def _ends_before(gap: Gap, position: Position) -> bool:
-    return gap.epoch == position.epoch and gap.to + 1 == position.offset
+    def _make_gap(self, message: Message) -> None:
+        """Make a message the gap in its own place."""
+        message.is_gap = True
+        message.chunk = b""
+        message.size = GAP_BYTES
+        self._gaps[message.stream] = message
+        self.dropped += 1

@@ -25,6 +25,11 @@ class SlowReaders:
 
     rules: tuple[tuple[str, SlowReader], ...] = ()
 
+    @property
+    def drops(self) -> bool:
+        """Tell whether there is any item of which messages are dropped."""
+        return any(word is not SlowReader.DISCONNECT for _, word in self.rules)
+
     def of_item(self, item_id: str) -> SlowReader:
         """Tell what holds for an item."""
         return _find(self.rules, item_id)

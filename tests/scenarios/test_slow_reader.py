@@ -152,7 +152,7 @@ def _envelopes(client: socket.socket) -> Generator[Envelope]:
     """Read messages and gaps as they come."""
     with client.makefile("rb") as stream:
         while True:
-            envelope: Envelope = json.loads(_frame(stream).data)
+            envelope: Envelope = json.loads(bytes(_frame(stream).data))
             if envelope["type"] in {"message", "gap"}:
                 yield envelope
 
