@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
@@ -16,6 +16,7 @@ from api.channels.connection import Connection, Subscription
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
+from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
@@ -24,9 +25,10 @@ from api.channels.presence import Page, Presence
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
+from api.channels.unanswered import EngineBehind, Unanswered
 from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome
+from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome, payload_size
 from api.wire.base import Codec
 from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
@@ -77,6 +79,7 @@ class Node:
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
+        self._unanswered = Unanswered(limits.unanswered, limits.unanswered_bytes)
         self._id = new_connection_id()  # tells this node's own notices from those of others
         self._is_started = False
 
@@ -208,9 +211,16 @@ class Node:
     def publish(
         self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to an item, in the name of a verified subject."""
+        """Publish to an item, in the name of a verified subject.
+
+        Answers `EngineBehind` at once while the engine has too much to answer.
+        """
         draft = Draft(item_id, sender, round(self._clock(), 3), data, key)
-        self._engine.publish(channel_of(item_id), draft, answer)
+        counted = self._unanswered.count(payload_size(data), answer)
+        if counted is None:
+            answer(EngineBehind("the engine has too many messages to store"))
+        else:
+            self._engine.publish(channel_of(item_id), draft, counted)
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""
@@ -220,6 +230,11 @@ class Node:
     def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
         """List so many of those who are on an item, from the one after `after` on."""
         return self._presence.page(channel_of(item_id), limit, after)
+
+    @property
+    def pending(self) -> Collection[Lane]:
+        """Give the lanes that have something to write at the end of this loop tick."""
+        return self._hub.pending
 
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection once the fan-out is through."""

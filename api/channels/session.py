@@ -14,9 +14,20 @@ from api.channels.node import Node, in_order
 from api.channels.presence import Page
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
+from api.channels.unanswered import EngineBehind, Unanswered, share_of
 from api.closing import CREDENTIALS_INVALID, FORBIDDEN, INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
 from api.engines.base import Answer, EngineError, History, Span
-from api.messages import Error, Event, Frame, Payload, Position, Ref, Reply, frame_size
+from api.messages import (
+    Error,
+    Event,
+    Frame,
+    Payload,
+    Position,
+    Ref,
+    Reply,
+    frame_size,
+    payload_size,
+)
 from api.wire.base import C, MalformedFrame
 from auth.principal import Grant, Principal
 from auth.scopes import Action
@@ -85,11 +96,12 @@ class EchoSession(Session):
 class ChannelSession(Session):
     """Hears channels, and does what its client asks."""
 
-    __slots__ = ("is_refreshing",)
+    __slots__ = ("_unanswered", "is_refreshing")
 
     def __init__(self, node: Node, connection: Connection) -> None:
         super().__init__(node, connection)
         self.is_refreshing = False
+        self._unanswered: Unanswered | None = None  # most connections publish nothing
 
     @property
     @abstractmethod
@@ -119,9 +131,15 @@ class ChannelSession(Session):
     def publish(
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to an item in the client's name."""
-        sender = self.connection.principal.subject
-        self._node.publish(sender, subscription.item_id, data, key, answer)
+        """Publish to an item in the client's name, with a fair share of what may be unanswered."""
+        if self._unanswered is None:
+            self._unanswered = share_of(self._node.limits, self.connection.id)
+        counted = self._unanswered.count(payload_size(data), answer)
+        if counted is None:
+            answer(EngineBehind("this connection has too many messages unanswered"))
+        else:
+            sender = self.connection.principal.subject
+            self._node.publish(sender, subscription.item_id, data, key, counted)
 
     def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
         """Read a part of an item's history."""
@@ -137,6 +155,8 @@ class ChannelSession(Session):
 
     def failed(self, problem: EngineError) -> None:
         """Log that the engine could not do what this client asked."""
+        if isinstance(problem, EngineBehind):
+            return  # a line for each of a flood; that the engine is behind has its own
         logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
 
     def _read(self, decode: Callable[[Frame], C], frame: Frame) -> C | None:
