@@ -6,6 +6,7 @@ from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
 from api.channels.outbox import Chunk, Framing, Outbox, Transport, Writer
+from api.channels.rates import Budget
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
 from api.messages import Closing, Event, Frame, Member, Publication
 from api.wire.base import Codec
@@ -42,6 +43,7 @@ class Connection:
         "_is_paused",
         "_outbox",
         "_transport",
+        "budget",
         "codec",
         "due_at",
         "id",
@@ -74,6 +76,7 @@ class Connection:
         self.since = since  # Unix time
         self.is_open = True
         self.subscriptions: dict[str, Subscription] = {}
+        self.budget: Budget | None = None  # from its first request on, where rates are limited
         self.writer: Writer = transport.write
         self._transport = transport
         self._outbox: Outbox | None = None
