@@ -11,13 +11,14 @@ A handshake that comes to nothing gives it back here, whichever way it ends.
 import logging
 from typing import Final
 
-from fastapi import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.channels.places import Place, Places
 from api.channels.session import Session
 from auth.audit import quoted
+from auth.dependencies import refusal
+from auth.errors import TooManyConnections
 from auth.principal import Principal
 
 logger = logging.getLogger("itemwire.refusals")
@@ -41,7 +42,7 @@ class Admission:
         host = client[0] if client else None
         place = self._places.take(host)
         if not isinstance(place, Place):
-            logger.warning("no_place reason=%s client=%s", place.reason, quoted(host))
+            logger.warning("refused reason=%s client=%s: no place", place.reason, quoted(host))
             await send({"type": "websocket.close", "code": place.code, "reason": place.reason})
             return
         scope[PLACE] = place
@@ -55,9 +56,9 @@ class Admission:
 def claim_place(connection: HTTPConnection, principal: Principal) -> None:
     """Count a socket as its caller's, or refuse: it has as many as it may."""
     place: Place | None = connection.scope.get(PLACE)
-    reason = place.claim(principal.identity) if place is not None else None
-    if reason is not None:
-        raise WebSocketException(reason.code, reason.reason)
+    if place is not None and not place.claim(principal.identity):
+        problem = TooManyConnections(f"{principal.subject!r} has as many sockets as it may")
+        raise refusal(connection, problem)
 
 
 def hand_over_place(connection: HTTPConnection, session: Session) -> None:

@@ -21,7 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def scope_of(host: str | None = "192.0.2.1", kind: str = "websocket") -> dict[str, Any]:
     """Make as much of a scope as is looked at."""
-    return {"type": kind, "client": (host, 1) if host else None}
+    return {"type": kind, "client": (host, 1) if host else None, "headers": []}
 
 
 async def nothing() -> Message:

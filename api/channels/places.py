@@ -43,15 +43,17 @@ class Place:
         self._is_given_back = False
         self.is_handed_over = False  # to the session, which lasts longer than the handshake
 
-    def claim(self, identity: Hashable) -> CloseReason | None:
-        """Count it as its subject's too, once that is known; tell why it cannot be."""
-        if self._identity is not None or not self._places.limits.of_subject:
-            return None
-        if self._places.of_subject[identity] >= self._places.limits.of_subject:
-            return self._places.refuse("subject", CONNECTION_LIMIT)
+    def claim(self, identity: Hashable) -> bool:
+        """Count it as its subject's too, once that is known; False: that one has its share."""
+        places, limit = self._places, self._places.limits.of_subject
+        if self._identity is not None or not limit:
+            return True
+        if places.of_subject[identity] >= limit:
+            places.refused["subject"] += 1
+            return False
         self._identity = identity
-        self._places.of_subject[identity] += 1
-        return None
+        places.of_subject[identity] += 1
+        return True
 
     def give_back(self) -> None:
         """Let another have it. Giving it back twice is giving it back once."""
@@ -77,19 +79,16 @@ class Places:
         """Take a place for who comes from an address, or tell why there is none."""
         limits = self.limits
         if limits.in_all and self.taken >= limits.in_all:
-            return self.refuse("all", OVERLOADED)
+            self.refused["all"] += 1
+            return OVERLOADED
         site = site_of(host, limits.exempt) if host and limits.of_address else None
         if site is not None:
             if self.of_address[site] >= limits.of_address:
-                return self.refuse("address", CONNECTION_LIMIT)
+                self.refused["address"] += 1
+                return CONNECTION_LIMIT
             self.of_address[site] += 1
         self.taken += 1
         return Place(self, site)
-
-    def refuse(self, limit: str, reason: CloseReason) -> CloseReason:
-        """Count a refusal, and give its reason."""
-        self.refused[limit] += 1
-        return reason
 
 
 def most_sockets() -> int:

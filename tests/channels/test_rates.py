@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.channels import rates as module
 from api.channels.limits import RateLimits
-from api.channels.rates import NEVER, Budget, Bucket, Kind, Rates, rates_of
+from api.channels.rates import NEVER, Bucket, Budget, Kind, Rates, rates_of
 from auth.principal import Principal
 from tests.fakes import Clock, principal
 
@@ -243,7 +243,7 @@ def test_a_kind_without_a_limit_is_never_refused(clock: Clock) -> None:
 def test_a_bucket_never_gives_more_than_its_rate_and_a_burst(
     steps: list[tuple[float, float]],
 ) -> None:
-    """Over every stretch of time: the promise of a token bucket, bar one message into a full one."""
+    """Over every stretch of time, bar the one message that a full bucket always gives."""
     bucket, now, room = Bucket(), 100.0, 2.0
     taken: list[tuple[float, float]] = []
     for pause, seconds in steps:
