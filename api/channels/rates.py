@@ -20,7 +20,7 @@ logger = logging.getLogger("itemwire.channels")
 
 BURST_SECONDS: Final = 2.0
 PATIENCE: Final = 9  # who sends this many times the rate in vain, ten times in all, never listens
-MAX_IDLE_SUBJECTS: Final = 10_000  # some 8 MB
+MAX_IDLE_SUBJECTS: Final = 10_000  # some 4 MB
 
 NEVER: Final = math.inf
 
@@ -39,48 +39,27 @@ class Kind(IntEnum):
 BYTES: Final = 4  # the place of what is counted beside each of the kinds
 
 
-class Bucket:
-    """What was taken, as the moment at which that much has flowed in again."""
-
-    __slots__ = ("full_at",)
-
-    def __init__(self) -> None:
-        self.full_at = 0.0
-
-    def wait(self, now: float, seconds: float, room: float) -> float:
-        """Tell how long it takes until so much can be taken; a full bucket gives any amount."""
-        lacking = self.full_at - now
-        wait = lacking + seconds - room
-        return wait if lacking > 0 and wait > ROUNDING else 0.0
-
-    def take(self, now: float, seconds: float) -> None:
-        """Take so much."""
-        self.full_at = max(self.full_at, now) + seconds
-
-
 class Shared:
     """What the connections of one subject have taken together."""
 
-    __slots__ = ("buckets", "holders")
+    __slots__ = ("full_at", "holders")
 
     def __init__(self) -> None:
-        self.buckets = [Bucket() for _ in range(BYTES + 1)]
+        self.full_at = [0.0] * (BYTES + 1)
         self.holders = 0
-
-    @property
-    def full_at(self) -> float:
-        """Tell when all of it has flowed in again."""
-        return max(bucket.full_at for bucket in self.buckets)
 
 
 class Budget:
-    """What one connection has taken, what it asked in vain, and its subject's part in both."""
+    """What one connection has taken, what it asked in vain, and its subject's part in both.
 
-    __slots__ = ("buckets", "in_vain", "is_noted", "shared")
+    A bucket is the moment at which all that was taken has flowed in again.
+    """
+
+    __slots__ = ("full_at", "in_vain", "is_noted", "shared")
 
     def __init__(self, shared: Shared) -> None:
-        self.buckets = [Bucket() for _ in range(BYTES + 1)]
-        self.in_vain = Bucket()
+        self.full_at = [0.0] * (BYTES + 1)
+        self.in_vain = 0.0
         self.is_noted = False
         self.shared = shared
 
@@ -123,21 +102,28 @@ class Rates:
         """Take for one request; else tell in how many seconds to ask again: `NEVER`, to go."""
         now = self._clock()
         budget = connection.budget or self._begin(connection)
-        asked, sent = self._costs[kind], self._costs[BYTES] * size
-        asked_shared, sent_shared = self._shared_costs[kind], self._shared_costs[BYTES] * size
-        own, shared, rooms = budget.buckets, budget.shared.buckets, self._rooms
-        wait = max(
-            own[kind].wait(now, asked, rooms[kind]),
-            own[BYTES].wait(now, sent, BURST_SECONDS),
-            shared[kind].wait(now, asked_shared, rooms[kind]),
-            shared[BYTES].wait(now, sent_shared, BURST_SECONDS),
-        )
-        if wait:
-            return self._refuse(connection, kind, now, max(asked, sent), wait)
-        own[kind].take(now, asked)
-        own[BYTES].take(now, sent)
-        shared[kind].take(now, asked_shared)
-        shared[BYTES].take(now, sent_shared)
+        own, shared = budget.full_at, budget.shared.full_at
+        asked, asked_shared, room = self._costs[kind], self._shared_costs[kind], self._rooms[kind]
+        sent, sent_shared = self._costs[BYTES] * size, self._shared_costs[BYTES] * size
+        # Without a call each, for this is done for every message.
+        if (
+            own[kind] + asked > now + room
+            or shared[kind] + asked_shared > now + room
+            or own[BYTES] + sent > now + BURST_SECONDS
+            or shared[BYTES] + sent_shared > now + BURST_SECONDS
+        ):
+            wait = max(
+                _wait(own[kind], now, asked, room),
+                _wait(shared[kind], now, asked_shared, room),
+                _wait(own[BYTES], now, sent, BURST_SECONDS),
+                _wait(shared[BYTES], now, sent_shared, BURST_SECONDS),
+            )
+            if wait:
+                return self._refuse(connection, kind, now, max(asked, sent), wait)
+        own[kind] = (own[kind] if own[kind] > now else now) + asked
+        own[BYTES] = (own[BYTES] if own[BYTES] > now else now) + sent
+        shared[kind] = (shared[kind] if shared[kind] > now else now) + asked_shared
+        shared[BYTES] = (shared[BYTES] if shared[BYTES] > now else now) + sent_shared
         return 0.0
 
     def end(self, connection: Spender) -> None:
@@ -147,7 +133,7 @@ class Rates:
             return
         budget.shared.holders -= 1
         if not budget.shared.holders:
-            self._idle[connection.principal.identity] = budget.shared.full_at
+            self._idle[connection.principal.identity] = max(budget.shared.full_at)
             self.forget_idle()
 
     def forget_idle(self) -> None:
@@ -183,10 +169,16 @@ class Rates:
                 connection.principal.subject,
                 kind.name.lower(),
             )
-        if budget.in_vain.wait(now, seconds / PATIENCE, BURST_SECONDS):
+        if _wait(budget.in_vain, now, seconds / PATIENCE, BURST_SECONDS):
             return NEVER
-        budget.in_vain.take(now, seconds / PATIENCE)
+        budget.in_vain = max(budget.in_vain, now) + seconds / PATIENCE
         return wait
+
+
+def _wait(full_at: float, now: float, seconds: float, room: float) -> float:
+    """Tell how long it takes until so much can be taken; a full bucket gives any amount."""
+    wait = full_at + seconds - now - room
+    return wait if full_at > now and wait > ROUNDING else 0.0
 
 
 def rates_of(limits: RateLimits) -> Rates | None:

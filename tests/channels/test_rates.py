@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.channels import rates as module
 from api.channels.limits import RateLimits
-from api.channels.rates import NEVER, Bucket, Budget, Kind, Rates, rates_of
+from api.channels.rates import NEVER, Budget, Kind, Rates, rates_of
 from auth.principal import Principal
 from tests.fakes import Clock, principal
 
@@ -239,21 +239,18 @@ def test_a_kind_without_a_limit_is_never_refused(clock: Clock) -> None:
     assert asked(rates, alice, 1000, Kind.HISTORY, size=10_000) == 1000
 
 
-@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0.01, 3)), max_size=60))
-def test_a_bucket_never_gives_more_than_its_rate_and_a_burst(
-    steps: list[tuple[float, float]],
-) -> None:
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 300)), max_size=60))
+def test_never_gives_more_than_the_rate_and_a_burst(steps: list[tuple[float, int]]) -> None:
     """Over every stretch of time, bar the one message that a full bucket always gives."""
-    bucket, now, room = Bucket(), 100.0, 2.0
-    taken: list[tuple[float, float]] = []
-    for pause, seconds in steps:
-        now += pause
-        if not bucket.wait(now, seconds, room):
-            bucket.take(now, seconds)
-            taken.append((now, seconds))
+    clock = Clock()
+    rates, alice = Rates(RateLimits(bytes=100), clock), caller()
+    taken: list[tuple[float, int]] = []
+    for pause, size in steps:
+        clock.now += pause
+        if not rates.spend(alice, Kind.PUBLISH, size):
+            taken.append((clock.now, size))
 
     for place, (began, _) in enumerate(taken):
         for end in range(place, len(taken)):
-            total = sum(seconds for _, seconds in taken[place : end + 1])
-            largest = max(seconds for _, seconds in taken[place : end + 1])
-            assert total <= taken[end][0] - began + room + largest + 1e-3
+            sizes = [size for _, size in taken[place : end + 1]]
+            assert sum(sizes) <= 100 * (taken[end][0] - began) + 200 + max(sizes) + 0.1
