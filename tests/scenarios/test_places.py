@@ -1,9 +1,12 @@
 """How many sockets there may be, on a real server, and that each place comes back."""
 
+import asyncio
+import base64
 import json
 import secrets
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,8 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from api.channels.places import Places
+from api.main import create_app
 from api.settings import Settings
 from api.testing import LiveServer, Refusal
+from auth.dependencies import authorize_item
+from auth.principal import Grant
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, item_path, json_client, plain_client, token
 from tests.scenarios.conftest import Serve
@@ -145,6 +151,41 @@ def test_every_place_comes_back_whatever_became_of_its_socket(
     assert emptied(small)
 
 
+class Slow:
+    """An application's own rule: it thinks until it is told, and then fails."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.told = threading.Event()
+
+    async def __call__(self, item_id: str) -> Grant:
+        """Decide about an item."""
+        self.begun.set()
+        await asyncio.to_thread(self.told.wait, PATIENCE)
+        raise LookupError(item_id)
+
+
+def test_a_place_comes_back_from_a_rule_that_fails_and_a_client_that_did_not_wait(
+    serve: Serve, item_id: str
+) -> None:
+    """Requirement 99: the handshake was in the middle of something, and still has a place."""
+    settings, rule = Settings(secret=SECRET, max_connections=2, _env_file=None), Slow()
+    app = create_app(settings)
+    app.dependency_overrides[authorize_item] = rule
+    path = item_path(item_id, {"token": token()})
+    with serve(settings, app) as server:
+        places: Places = app.state.places
+        _vanish(server, path, after_answer=False, half=False, until=rule.begun)
+        assert places.taken == 1
+        rule.told.set()
+
+        assert server.refusal(path) == Refusal(101, 1011, "internal")
+        patience = time.monotonic() + PATIENCE
+        while places.taken and time.monotonic() < patience:
+            server.refusal(path)
+        assert places.taken == 0
+
+
 def _come_and_go(server: LiveServer, item_id: str, number: int) -> None:
     way = number % 5
     if way == 0:
@@ -157,10 +198,17 @@ def _come_and_go(server: LiveServer, item_id: str, number: int) -> None:
         _vanish(server, good, after_answer=way == 2, half=way == 3)
 
 
-def _vanish(server: LiveServer, path: str, *, after_answer: bool, half: bool) -> None:
+def _vanish(
+    server: LiveServer,
+    path: str,
+    *,
+    after_answer: bool,
+    half: bool,
+    until: threading.Event | None = None,
+) -> None:
     """Open a socket by hand, and reset it: when it is open, in its head, or in the middle."""
     address = urlsplit(server.url)
-    key = secrets.token_urlsafe(16)[:22] + "=="
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
     head = (
         f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
@@ -169,4 +217,6 @@ def _vanish(server: LiveServer, path: str, *, after_answer: bool, half: bool) ->
         raw.sendall(head[: len(head) // 2] if half else head)
         if after_answer:
             raw.recv(1)
+        if until is not None:
+            assert until.wait(PATIENCE)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,9 +1,8 @@
 """Clients past their rates, on a real server: told first, then sent away."""
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -15,7 +14,7 @@ from tests.scenarios.clients import (
     JSON,
     PATIENCE,
     TALKING,
-    closed,
+    close_of,
     json_client,
     plain_client,
     token,
@@ -27,10 +26,10 @@ LIMITED = (1008, "rate_limited")
 
 @pytest.fixture(scope="module")
 def slow(serve: Serve) -> Iterator[LiveServer]:
-    """Run a server on which a socket may publish five times a second, and its subject ten."""
+    """Run a server on which a socket may publish twice a second, and its subject four times."""
     settings = Settings(
         secret=SECRET,
-        publish_rate=5,
+        publish_rate=2,
         join_rate=0.1,
         max_items=3,
         subject_rate_factor=2,
@@ -47,10 +46,10 @@ def test_a_client_with_words_is_told_when_to_go_on(slow: LiveServer, item_id: st
         while (answer := alice.ask("publish", data=stored))["type"] == "reply":
             stored += 1
 
-        assert stored >= 10
+        assert stored >= 4
         assert answer["code"] == "rate_limited"
         assert answer["temporary"] is True
-        assert 0 < answer["retry_after_ms"] <= 200
+        assert 0 < answer["retry_after_ms"] <= 500
         assert alice.ask("ping")["type"] == "pong"
         time.sleep(answer["retry_after_ms"] / 1000)  # as it was told
         assert alice.ask("publish", data="again")["offset"] == stored + 1
@@ -60,26 +59,23 @@ def test_a_client_that_never_listens_is_closed(slow: LiveServer, item_id: str) -
     """Requirement 91: and those who hear the item with it notice nothing."""
     with json_client(slow, item_id, "bob") as bob:
         with json_client(slow, item_id, "mallory") as mallory:
-            frame = json.dumps({"type": "publish", "data": "flood"})
-            with contextlib.suppress(ConnectionClosed):  # at any of them, or not yet
-                for _ in range(500):
-                    mallory.connection.send(frame)
-            assert closed(mallory.connection) == LIMITED
-        assert len(bob.messages(10)) == 10
+            assert _goes_on(lambda: mallory.ask("publish", data="flood")) == LIMITED
+        assert len(bob.messages(4)) == 4
         assert bob.ask("publish", data="mine")["type"] == "reply"
 
 
 def test_a_plain_client_is_closed(slow: LiveServer, item_id: str) -> None:
     """It could not be told otherwise; within its rate it is heard."""
     with plain_client(slow, item_id, "plain") as bob:
-        for number in range(10):
+        for number in range(4):
             bob.send(str(number))
-        assert [bob.recv(timeout=PATIENCE) for _ in range(10)] == [str(n) for n in range(10)]
+        assert [bob.recv(timeout=PATIENCE) for _ in range(4)] == [str(n) for n in range(4)]
 
-        for _ in range(10):
+        def say_and_hear() -> None:
             bob.send("more")
+            bob.recv(timeout=PATIENCE)
 
-        assert closed(bob) == LIMITED
+        assert _goes_on(say_and_hear) == LIMITED
 
 
 def test_the_sockets_of_a_subject_share_a_rate(slow: LiveServer, item_id: str) -> None:
@@ -96,9 +92,9 @@ def test_the_sockets_of_a_subject_share_a_rate(slow: LiveServer, item_id: str) -
             for number in range(10)
             for tab in (first, second, third)
         ]
-        most = 20 + 10 * (time.monotonic() - began) + 1
+        most = 8 + 4 * (time.monotonic() - began) + 1
 
-        assert 20 <= kinds.count("reply") <= most
+        assert 8 <= kinds.count("reply") <= most
         assert other.ask("publish", data="mine")["type"] == "reply"
 
 
@@ -116,3 +112,13 @@ def test_joins_have_a_rate_and_what_fits_a_socket_comes_in_at_once(
     assert [envelope["type"] for envelope in told] == ["welcome"] * 3 + ["error"]
     assert told[3]["code"] == "rate_limited"
     assert told[3]["retry_after_ms"] <= 10_000
+
+
+def _goes_on(step: Callable[[], object]) -> tuple[int, str]:
+    """Do a thing again and again, one after the other, until the server ends it; tell how."""
+    try:
+        for _ in range(2000):
+            step()
+    except ConnectionClosed as ended:
+        return close_of(ended)
+    return (0, "not ended")
