@@ -1,4 +1,4 @@
-"""Counts sockets in and out: a place is taken before anything is awaited, and given back once.
+"""Counts sockets in and out: a place is taken ahead of any wait, and given back once.
 
     Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at
     claim_place (a route, once it knows)     counts it as its subject's too, or refuses

@@ -4,6 +4,7 @@ A place is taken before anything is awaited and given back once, when the socket
 that came about. So the counts are exact, and many who come at once cannot get past a limit.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -12,10 +13,8 @@ from typing import Final
 from api.closing import CONNECTION_LIMIT, OVERLOADED, CloseReason
 from auth.throttle import Network, site_of
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # pragma: no cover - not where this is tested
-    resource = None  # type: ignore[assignment] # Windows sets no such limit
 
 FEWEST_SPARE: Final = 32  # listeners, the engine, files, requests that are no sockets
 MOST_SPARE: Final = 1024  # and sockets that were refused and are not gone yet
@@ -93,8 +92,8 @@ class Places:
 
 def most_sockets() -> int:
     """Tell how many sockets this process has descriptors for, with some to spare; 0: any."""
-    if resource is None:  # pragma: no cover - see above
-        return 0
+    if sys.platform == "win32":
+        return 0  # has no such limit
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return 0

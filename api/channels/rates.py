@@ -1,4 +1,4 @@
-"""How often a connection may ask, and how much it may send: arithmetic on one clock, no timers.
+"""How often a connection may ask, and how much it may send: arithmetic, no timers.
 
 Of each kind of request, and of bytes, a connection and its subject have a bucket. A bucket holds
 two seconds' worth and fills steadily. What it costs to take from it is counted in seconds, the
