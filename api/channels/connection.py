@@ -8,6 +8,7 @@ from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
 from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from api.channels.rates import Budget
 from api.channels.slow_readers import SlowReader
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
 from api.messages import Closing, Event, Frame, Gap, Member, Position, Publication
@@ -59,6 +60,7 @@ class Connection:
         "_is_paused",
         "_outbox",
         "_transport",
+        "budget",
         "codec",
         "due_at",
         "id",
@@ -97,6 +99,7 @@ class Connection:
         self.is_welcomed = False  # from then on it can be told things, and be refreshed
         self.may_return = False  # it was cut off: its members are not gone yet
         self.subscriptions: dict[str, Subscription] = {}
+        self.budget: Budget | None = None  # from its first request on, where rates are limited
         self.writer: Writer = transport.write
         self._transport = transport
         self._outbox: Outbox | None = None

@@ -22,6 +22,7 @@ from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Page, Presence
+from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
@@ -69,8 +70,10 @@ class Node:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
+        rates: Rates | None = None,
     ) -> None:
         self.limits = limits
+        self.rates = rates  # None: nothing is limited
         self._engine = engine
         self._clock = clock
         self._new_id = new_id
@@ -104,6 +107,8 @@ class Node:
         self._end_all(due.over)
         self._warn(due.near)
         self._presence.converge(self._clock())
+        if self.rates is not None:
+            self.rates.forget_idle()
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Take tokens back: here at once, then on every node; answer how many it ends here.
@@ -199,6 +204,9 @@ class Node:
                 self._admit(subscription, arrival, ref)
                 joined(None)
 
+        if not self._hub.has_room(subscription.channel, self.limits):
+            arrive(EngineError("this node hears as many channels, or this one is heard by as many"))
+            return
         subscription.connection.subscriptions[subscription.channel] = subscription
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
@@ -244,6 +252,8 @@ class Node:
         """Take leave, in a connection's name, of every channel it is on."""
         self._ends.forget(connection)
         self._roster.discard(connection)
+        if self.rates is not None:
+            self.rates.end(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()
