@@ -7,7 +7,7 @@ from api.channels.limits import Limits
 from api.channels.names import channel_of
 from api.channels.outbox import Chunk, Framing, Outbox, Transport, Writer
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
-from api.messages import Closing, Event, Frame, Member, Publication
+from api.messages import Closing, Event, Frame, Member
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
 
@@ -108,9 +108,9 @@ class Connection:
             if frame is not None:
                 self.push(frame)
 
-    def replay(self, publication: Publication) -> None:
-        """Send a message of the past, which the client asked for."""
-        frame = self.codec.encode(publication)
+    def replay(self, event: Event) -> None:
+        """Send a message of the past, which the client asked for, or what belongs to these."""
+        frame = self.codec.encode(event)
         if frame is not None and self.is_open:
             self._push_uncounted(self._transport.framing.render(frame))
 
