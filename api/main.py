@@ -18,11 +18,24 @@ from api.logs import redact_logs
 from api.privacy import Privacy
 from api.reauthorization import Reauthorizer
 from api.rejections import install_rejections
-from api.routes import admin, auth, console, echo, health, items, many_items
+from api.routes import (
+    admin,
+    auth,
+    batches,
+    console,
+    echo,
+    events,
+    health,
+    items,
+    many_items,
+    messages,
+)
 from api.settings import Settings
 from api.sockets import add_sockets
 from api.startup import audit_settings
+from api.streams import Streams
 from api.ticket_store import EngineTickets
+from api.wire.events_codec import EventCodecs
 from auth.dependencies import SHORT_CUTS, install_auth
 from auth.policy_url import PolicyURL
 from auth.settings import build_authenticator, build_policy, session_cookie
@@ -81,6 +94,8 @@ def create_app(
     policy = build_policy(settings)
     if isinstance(policy, PolicyURL):
         beside.append(lambda: policy)
+    streams = Streams()
+    beside.append(streams.running)
     beside.append(lambda: reauthorizer)  # last, so closed first: it asks the others
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(
@@ -90,12 +105,14 @@ def create_app(
     app.state.places = Places(settings.place_limits)
     app.add_middleware(Admission, places=app.state.places)  # first: within all the others
     app.state.reauthorizer = reauthorizer
+    app.state.event_codecs = EventCodecs()
+    app.state.streams = streams
     install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
     install_rejections(app, settings.refusal)
     app.add_middleware(Privacy)
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, auth, console):
+    for group in (health, auth, console, messages, batches, events):
         app.include_router(group.router)
     if settings.admin:
         app.include_router(admin.router)

@@ -6,7 +6,6 @@ but a browser shows its script nothing of that: `CloseEvent` says 1006 and an em
 default a refused handshake is accepted and closed, with nothing read and no channel joined.
 """
 
-import json
 import logging
 from typing import Final, Literal, cast
 
@@ -14,6 +13,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -25,11 +25,13 @@ from api.closing import (
     INTERNAL,
     ITEM_INVALID,
     OVERLOADED,
+    PAYLOAD_INVALID,
     QUERY_INVALID,
     RATE_LIMITED,
     CloseReason,
     Retry,
 )
+from api.problems import problem
 from api.wire import choose_codec
 from auth.dependencies import refusal
 from auth.errors import AuthError
@@ -79,7 +81,7 @@ def reason_of(error: Exception) -> CloseReason:
     """Look up how an exception is told to a client; what is not known is `internal`."""
     if isinstance(error, WebSocketException):
         return _as_raised(error.code, error.reason)
-    if isinstance(error, WebSocketRequestValidationError):
+    if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
         in_path = any(fault["loc"][0] == "path" for fault in error.errors())
         return ITEM_INVALID if in_path else QUERY_INVALID
     if isinstance(error, HTTPException):
@@ -100,7 +102,7 @@ def _as_raised(code: int, reason: str) -> CloseReason:
 
 
 async def _reject(connection: Request | WebSocket, error: Exception) -> Response | None:
-    """Answer an exception: on a WebSocket by closing it, elsewhere as FastAPI does."""
+    """Answer an exception: on a WebSocket by closing it, elsewhere by a problem."""
     if isinstance(error, AuthError):
         error = refusal(connection, error)
     elif isinstance(connection, WebSocket) and not isinstance(error.__cause__, AuthError):
@@ -115,7 +117,10 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         error = HTTPException(row.status, row.reason)
     if isinstance(error, HTTPException) and error.status_code in PASSING_STATUSES:
         error.headers = {"Retry-After": RETRY_AFTER, **(error.headers or {})}
-    return await http_exception_handler(connection, cast("HTTPException", error))
+    told = cast("HTTPException", error)
+    if not is_body_allowed_for_status_code(told.status_code):
+        return await http_exception_handler(connection, told)
+    return problem(told.status_code, told.detail, headers=told.headers)
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:
@@ -124,8 +129,9 @@ async def _tell_faults(_request: Request, error: RequestValidationError) -> Resp
     That may be a secret; or NaN or half a surrogate pair, with which FastAPI's own answer fails.
     """
     faults = [{it: fault[it] for it in FAULT_MEMBERS if it in fault} for fault in error.errors()]
-    told = json.dumps({"detail": faults})
-    return Response(told, UNPROCESSABLE, media_type="application/json")
+    in_query = all(fault["loc"][:1] == ("query",) for fault in error.errors())
+    code = QUERY_INVALID if in_query else PAYLOAD_INVALID
+    return problem(UNPROCESSABLE, faults, code=code.reason)
 
 
 class Refusals:

@@ -11,7 +11,7 @@ from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writ
 from api.channels.rates import Budget
 from api.channels.slow_readers import SlowReader
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
-from api.messages import Closing, Event, Frame, Gap, Member, Position, Publication
+from api.messages import Closing, Event, Frame, Gap, Member, Position
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
 
@@ -129,9 +129,9 @@ class Connection:
             if frame is not None:
                 self.push(frame)
 
-    def replay(self, publication: Publication) -> None:
-        """Send a message of the past, which the client asked for."""
-        frame = self.codec.encode(publication)
+    def replay(self, event: Event) -> None:
+        """Send a message of the past, which the client asked for, or what belongs to these."""
+        frame = self.codec.encode(event)
         if frame is not None and self.is_open:
             self._push_uncounted(self._transport.framing.render(frame))
 
