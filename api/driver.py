@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -19,6 +20,9 @@ from api.fastpath.extension import EXTENSION
 from api.messages import Frame, frame_size
 from api.wire import choose_codec
 from api.wire.base import Codec
+from auth.audit import quoted
+
+logger = logging.getLogger("itemwire.channels")
 
 CLOSE_SECONDS: Final = 10.0  # for the frames that wait, the close frame and the peer's answer
 HIGH_WATER: Final = 64 * 1024  # bytes that wait here before the session is told: as in asyncio
@@ -41,11 +45,27 @@ async def drive(
     codec, subprotocol = choose(websocket.scope["subprotocols"])
     await _release_dependencies(websocket)  # first: if it fails, the client is refused
     await websocket.accept(subprotocol)
+    opening = partial(_opened, websocket, partial(open_session, codec))
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
     if extension is not None:
-        extension["detach"](partial(open_session, codec))
+        extension["detach"](opening)
     else:
-        await _Driver(websocket).run(partial(open_session, codec))
+        await _Driver(websocket).run(opening)
+
+
+def _opened(
+    websocket: WebSocket, open_session: Callable[[Transport], Session], transport: Transport
+) -> Session:
+    """Open the session, and log what ties its connection to the lines of its handshake."""
+    session = open_session(transport)
+    client = websocket.client
+    logger.info(
+        "connected connection=%s subject=%s client=%s",
+        session.connection.id,
+        quoted(session.connection.principal.subject),
+        f"{client.host}:{client.port}" if client else "-",
+    )
+    return session
 
 
 async def _release_dependencies(websocket: WebSocket) -> None:

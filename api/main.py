@@ -9,15 +9,18 @@ from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
 from api.engines import open_engine
 from api.engines.base import Bounds
+from api.engines.metered import MeteredEngine
 from api.lifespan import Beside, lifespan_of
 from api.logs import redact_logs
+from api.metrics import Parts, registry_of
 from api.privacy import Privacy
 from api.reauthorization import Reauthorizer
 from api.rejections import install_rejections
-from api.routes import admin, auth, console, echo, health, items, many_items
+from api.routes import admin, auth, console, echo, health, items, many_items, metrics
 from api.settings import Settings
 from api.sockets import add_sockets
 from api.startup import audit_settings
+from api.tallies import Tallies
 from api.ticket_store import EngineTickets
 from auth.dependencies import SHORT_CUTS, install_auth
 from auth.policy_url import PolicyURL
@@ -49,7 +52,8 @@ def create_app(
         warning=settings.expiry_warning_seconds,
         session=settings.max_session_seconds,
     )
-    engine = open_engine(settings.engine_url, bounds)
+    tallies = Tallies()
+    engine = MeteredEngine(open_engine(settings.engine_url, bounds), tallies.engine)
     authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
     node = Node(
         engine,
@@ -57,6 +61,7 @@ def create_app(
         leeway=settings.leeway,
         lifetime=lifetime,
         revocations=authenticator.revocations,
+        tally=tallies.channels,
         clock=clock,
     )
     reauthorizer = Reauthorizer()
@@ -71,8 +76,15 @@ def create_app(
     )
     app.state.node = node
     app.state.reauthorizer = reauthorizer
-    install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
-    install_rejections(app, settings.refusal)
+    token = settings.metrics_token
+    install_auth(
+        app,
+        authenticator,
+        policy,
+        cookie=session_cookie(settings, clock=clock),
+        metrics_token=token.get_secret_value() if token else None,
+    )
+    install_rejections(app, settings.refusal, tallies.handshakes)
     app.add_middleware(Privacy)
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
@@ -80,4 +92,7 @@ def create_app(
         app.include_router(group.router)
     if settings.admin:
         app.include_router(admin.router)
+    if settings.metrics_token is not None:
+        app.state.metrics = registry_of(Parts(node, tallies, authenticator, policy))
+        app.include_router(metrics.router)
     return app

@@ -2,17 +2,20 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from auth.settings import AuthSettings, CommaSeparated
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
+
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 # Read by the command line's clients, not by the server.
 CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
@@ -28,6 +31,9 @@ class Settings(AuthSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged. No level logs a credential."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON object a line."
+    )
     trusted_proxies: CommaSeparated = Field(
         ("127.0.0.1",),
         description="Addresses whose X-Forwarded-For and -Proto are believed.",
@@ -41,6 +47,12 @@ class Settings(AuthSettings):
         False,
         description="Serve `/admin`: revoke tokens, list and end connections. Its callers need "
         "the word `admin` in the scope of a bearer token.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Serve `/metrics` for Prometheus, to who sends this as its bearer token: at "
+        "least 32 printable characters of ASCII.",
     )
     engine_url: str = Field("memory://", description="Where channels live: `memory://`.")
     history_size: int = Field(100, ge=0, description="Messages remembered per item.")
@@ -83,6 +95,16 @@ class Settings(AuthSettings):
     graceful_timeout: int = Field(
         10, ge=0, description="Seconds open sockets have to end when the server is stopped."
     )
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _fits_into_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        """Refuse what no client could send as it is."""
+        if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
+            raise ValueError(
+                "it holds white space, a line break at its end perhaps, or what is not ASCII"
+            )
+        return token
 
 
 def source_of(name: str) -> str:

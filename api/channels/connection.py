@@ -26,6 +26,18 @@ class Home(Protocol):
         """Hear that it must end, though not this instant: others are being sent to."""
         ...
 
+    def ended(self, connection: "Connection", reason: CloseReason) -> None:
+        """Hear, once, that this end closes it."""
+        ...
+
+    def fell_behind(self, connection: "Connection") -> None:
+        """Hear that it has an outbox."""
+        ...
+
+    def caught_up(self, connection: "Connection") -> None:
+        """Hear that it has none any longer."""
+        ...
+
     def released(self, connection: "Connection") -> None:
         """Hear, once, that it has ended and is on no channel any longer."""
         ...
@@ -96,6 +108,11 @@ class Connection:
         """Tell what its writer takes frames as."""
         return self._transport.framing
 
+    @property
+    def waiting(self) -> int:
+        """Count the bytes in its outbox."""
+        return 0 if self._outbox is None else self._outbox.size
+
     def push(self, frame: Frame) -> None:
         """Send a frame to this client alone, after whatever its channels have sent it so far."""
         self._catch_up()
@@ -119,6 +136,7 @@ class Connection:
         self._is_paused = True
         if self._outbox is None and self.is_open:
             self._outbox = Outbox(self._home.limits.outbox_bytes)
+            self._home.fell_behind(self)
             self._write_by(self._keep)
 
     def writable(self) -> None:
@@ -128,6 +146,7 @@ class Connection:
             chunk = self._outbox.take()
             if chunk is None:
                 self._outbox = None
+                self._home.caught_up(self)
                 self._write_by(self._transport.write)
             else:
                 self._transport.write(chunk)
@@ -136,6 +155,7 @@ class Connection:
         """Leave every channel, tell the client why, close. Ending twice is ending once."""
         if not self.is_open:
             return
+        self._home.ended(self, reason)
         if reason in WITHOUT_FLUSH:
             self._outbox = None
             self._transport.discard()

@@ -51,6 +51,11 @@ class Lane:
         return not self._writers
 
     @property
+    def count(self) -> int:
+        """Tell how many subscribers it has."""
+        return len(self._writers)
+
+    @property
     def is_full(self) -> bool:
         """Tell whether what is pending should not wait for the end of the tick."""
         return self._size >= MAX_PENDING_BYTES

@@ -26,6 +26,7 @@ from api.channels.roster import Roster
 from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Ref, Welcome
+from api.tallies import CLOSE_CODES, GONE, ChannelTally
 from api.wire.base import Codec
 from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
@@ -61,6 +62,7 @@ class Node:
         leeway: float = 0,
         lifetime: Lifetime = BY_TOKEN,
         revocations: Revocations | None = None,
+        tally: ChannelTally | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
@@ -69,13 +71,25 @@ class Node:
         self._engine = engine
         self._clock = clock
         self._new_id = new_id
-        self._hub = Hub(call_soon)
+        self.tally = tally or ChannelTally()
+        self._behind: set[Connection] = set()
+        self._hub = Hub(call_soon, self.tally)
         self._presence = Presence()
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
         self._id = new_connection_id()  # tells this node's own notices from those of others
         self._is_started = False
+
+    @property
+    def channels(self) -> int:
+        """Count the channels that somebody hears here."""
+        return len(self._hub)
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Count the connections that read slowly, and the bytes that wait for them."""
+        return len(self._behind), sum(connection.waiting for connection in self._behind)
 
     @property
     def is_ready(self) -> bool:
@@ -139,6 +153,8 @@ class Node:
         )
         self._ends.watch(connection)
         self._roster.add(connection)
+        self.tally.opened[codec.subprotocol] += 1
+        self.tally.open[codec.subprotocol] += 1
         if self.revocations.revokes(principal):  # since the handshake looked
             connection.end(TOKEN_REVOKED)
         return connection
@@ -154,6 +170,13 @@ class Node:
         connection.principal = principal
         connection.revoked_at = None  # that was about the token of before
         self._ends.watch(connection)
+        self.tally.refreshes["accepted"] += 1
+        logger.info(
+            "renewed connection=%s subject=%r expires_at=%d",
+            connection.id,
+            principal.subject,
+            connection.expires_at,
+        )
         return None
 
     def change_rights(self, subscription: Subscription, can: frozenset[Action]) -> None:
@@ -193,6 +216,7 @@ class Node:
                 joined(None)
 
         subscription.connection.subscriptions[subscription.channel] = subscription
+        self.tally.subscriptions += 1
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
     def leave(self, subscription: Subscription) -> None:
@@ -221,13 +245,41 @@ class Node:
         """End a connection once the fan-out is through."""
         self._hub.fail(connection, reason)
 
+    def ended(self, connection: Connection, reason: CloseReason) -> None:
+        """Note that a connection is closed, and why."""
+        self._note_end(connection, reason.reason, reason.code)
+
+    def gone(self, connection: Connection, code: int) -> None:
+        """Note that a connection that was open is gone, by its client or its server."""
+        self._note_end(connection, GONE, code)
+
+    def fell_behind(self, connection: Connection) -> None:
+        """Note that something waits for a client that reads slowly."""
+        self._behind.add(connection)
+
+    def caught_up(self, connection: Connection) -> None:
+        """Note that nothing waits for it any longer."""
+        self._behind.discard(connection)
+
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
+        self.tally.open[connection.codec.subprotocol] -= 1
+        self._behind.discard(connection)
         self._ends.forget(connection)
         self._roster.discard(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()
+
+    def _note_end(self, connection: Connection, reason: str, code: int) -> None:
+        self.tally.ended[reason, code if code in CLOSE_CODES else 0] += 1
+        logger.info(
+            "ended connection=%s subject=%r reason=%s code=%d",
+            connection.id,
+            connection.principal.subject,
+            reason,
+            code,
+        )
 
     def _warn(self, connections: Iterable[Connection]) -> None:
         """Tell clients when their connections end, those who can do something about it."""
@@ -284,7 +336,7 @@ class Node:
             ended += self._end_covered(revocation, notice.ends_at)
         if notice.connection is not None:
             ended += self._end_by_id(notice.connection)
-        logger.info("notice_heeded %r ended=%d", notice, ended)
+        logger.info("notice_heeded notice=%r ended=%d", notice, ended)
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)
@@ -303,6 +355,7 @@ class Node:
         connection.send(self._welcome(subscription, arrival, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
+            self.tally.replayed += 1
         if connection.is_open:
             self._hub.go_live(subscription, arrival.history.position)
 
@@ -329,6 +382,7 @@ class Node:
 
     def _leave(self, subscription: Subscription) -> None:
         channel = subscription.channel
+        self.tally.subscriptions -= 1
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
         if self._presence.leave(channel, subscription.member):

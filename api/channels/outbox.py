@@ -62,6 +62,11 @@ class Outbox:
         self._waiting: deque[tuple[Chunk, int]] = deque()
         self._size = 0
 
+    @property
+    def size(self) -> int:
+        """Count the bytes that wait and are counted."""
+        return self._size
+
     def keep(self, chunk: Chunk, unsent: int) -> bool:
         """Keep a chunk beside what the transport has unsent; False: it is past the limit."""
         size = len(chunk)

@@ -13,7 +13,14 @@ from api.channels.holding import Holding
 from api.channels.node import Node, in_order
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
-from api.closing import CREDENTIALS_INVALID, FORBIDDEN, INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
+from api.closing import (
+    CREDENTIALS_INVALID,
+    FORBIDDEN,
+    INTERNAL,
+    MESSAGE_TOO_BIG,
+    OVERLOADED,
+    SCOPE_MISSING,
+)
 from api.engines.base import Answer, EngineError, History, Span
 from api.messages import Error, Event, Frame, Member, Payload, Position, Ref, Reply, frame_size
 from api.wire.base import C, MalformedFrame
@@ -63,6 +70,8 @@ class Session(ABC):
 
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
+        if self.connection.is_open:
+            self._node.gone(self.connection, code)
         self.connection.lost()
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
@@ -138,6 +147,22 @@ class ChannelSession(Session):
         """Log that the engine could not do what this client asked."""
         logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
 
+    def lacks(self, subscription: Subscription, action: Action) -> None:
+        """Log that this client asked for what it may not do."""
+        logger.warning(
+            "denied connection=%s channel=%s action=%s reason=%s",
+            self.connection.id,
+            subscription.channel,
+            action,
+            SCOPE_MISSING.reason,
+        )
+
+    def not_refreshed(self, denied: Denied) -> None:
+        """Count and log a token that was not accepted; `auth` has logged which check failed."""
+        self._node.tally.refreshes["refused"] += 1
+        reason = denied.reason.reason
+        logger.warning("not_refreshed connection=%s reason=%s", self.connection.id, reason)
+
     def _read(self, decode: Callable[[Frame], C], frame: Frame) -> C | None:
         """Read a frame; the client is told if it is no request."""
         try:
@@ -152,7 +177,7 @@ class ChannelSession(Session):
         if principal is None or principal.identity == ours.identity:
             return False
         logger.warning(
-            "refresh_refused connection=%s subject=%r: the token names another caller",
+            "refresh_of_another connection=%s subject=%r",
             self.connection.id,
             ours.subject,
         )

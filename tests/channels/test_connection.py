@@ -28,6 +28,8 @@ class Opened:
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
         self.transport = RecordingTransport(room)
+        self.were_ended: list[tuple[Connection, CloseReason]] = []
+        self.behind: set[Connection] = set()
         self.were_released: list[Connection] = []
         self.frames_at_release: list[int] = []
         self.connection = self.transport.connection = Connection(
@@ -41,6 +43,18 @@ class Opened:
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End it, as a node does, though at once."""
         connection.end(reason)
+
+    def ended(self, connection: Connection, reason: CloseReason) -> None:
+        """Note why."""
+        self.were_ended.append((connection, reason))
+
+    def fell_behind(self, connection: Connection) -> None:
+        """Note who has an outbox."""
+        self.behind.add(connection)
+
+    def caught_up(self, connection: Connection) -> None:
+        """Note who has none."""
+        self.behind.remove(connection)
 
     def released(self, connection: Connection) -> None:
         """Note it, and what it had been sent by then."""
