@@ -107,7 +107,9 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         error = refusal(connection, error)
     elif isinstance(connection, WebSocket) and not isinstance(error.__cause__, AuthError):
         reason = reason_of(error).reason
-        logger.warning("refused reason=%r path=%r", reason, _path(connection.scope))
+        client = f"{connection.client.host}:{connection.client.port}" if connection.client else "-"
+        path = _path(connection.scope)
+        logger.warning("refused reason=%r path=%r client=%s", reason, path, client)
     if isinstance(connection, WebSocket):
         row = reason_of(error)
         await connection.close(row.code, row.reason)
