@@ -209,7 +209,12 @@ class Node:
 
         def arrive(arrival: Arrival | EngineError) -> None:
             if isinstance(arrival, EngineError):
-                logger.error("join_failed channel=%s problem=%s", subscription.channel, arrival)
+                logger.error(
+                    "join_failed connection=%s channel=%s problem=%s",
+                    subscription.connection.id,
+                    subscription.channel,
+                    arrival,
+                )
                 joined(arrival)
             else:
                 self._admit(subscription, arrival, ref)
