@@ -196,3 +196,26 @@ def test_ends_with_slow_consumer_past_its_limit_and_not_before() -> None:
     assert open_at_limit
     assert not opened.connection.is_open
     assert opened.transport.reasons == ["slow_consumer"]
+
+
+def test_says_when_it_falls_behind_and_when_it_has_caught_up() -> None:
+    """So that those who read slowly are found without asking everybody."""
+    opened = Opened(room=1)
+    opened.connection.push("a")
+    opened.connection.push("bc")
+    behind, waiting = set(opened.behind), opened.connection.waiting
+    opened.reads_again()
+
+    assert (behind, waiting) == ({opened.connection}, 2)
+    assert (opened.behind, opened.connection.waiting) == (set(), 0)
+
+
+def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
+    """Who holds the socket says that it is gone."""
+    opened, lost = Opened(), Opened()
+    opened.connection.end(INTERNAL)
+    opened.connection.end(OVERLOADED)
+    lost.connection.lost()
+
+    assert opened.were_ended == [(opened.connection, INTERNAL)]
+    assert lost.were_ended == []

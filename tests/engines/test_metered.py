@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from api.engines.base import EngineError, Span
+from api.engines.base import Bounds, Engine, EngineError, Span
+from api.engines.memory import MemoryEngine
 from api.engines.metered import MeteredEngine
 from api.messages import Position
 from api.tallies import OPERATIONS, OperationTally
+from tests.conformance.engine_contract import EngineContract
+from tests.conformance.value_contract import ValueContract
 from tests.fakes import CHANNEL, LateEngine, complete, draft
 
 
@@ -93,3 +96,12 @@ def test_is_available_when_the_engine_is(
     inner.is_away = is_away
 
     assert engine.is_available is not is_away
+
+
+class TestKeepsThePromisesOfItsEngine(EngineContract, ValueContract):
+    """Whatever an engine promises holds through it: clients never meet another."""
+
+    def open_engine(self, bounds: Bounds) -> Engine:
+        """Make the engine under test."""
+        tally = {operation: OperationTally() for operation in OPERATIONS}
+        return MeteredEngine(MemoryEngine(bounds), tally)
