@@ -98,10 +98,18 @@ def test_is_available_when_the_engine_is(
     assert engine.is_available is not is_away
 
 
-class TestKeepsThePromisesOfItsEngine(EngineContract, ValueContract):
-    """Whatever an engine promises holds through it: clients never meet another."""
+class Metered:
+    """The engine around one in memory."""
 
     def open_engine(self, bounds: Bounds) -> Engine:
         """Make the engine under test."""
         tally = {operation: OperationTally() for operation in OPERATIONS}
         return MeteredEngine(MemoryEngine(bounds), tally)
+
+
+class TestKeepsThePromisesOfItsEngine(Metered, EngineContract):
+    """Whatever an engine promises holds through it: clients never meet another."""
+
+
+class TestKeepsThoseOfValues(Metered, ValueContract):
+    """As above."""
