@@ -46,6 +46,8 @@ def create_app(
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
         items=settings.max_items,
+        presence_limit=settings.presence_limit,
+        presence_grace=settings.presence_grace,
     )
     lifetime = Lifetime(
         grace=settings.expiry_grace,

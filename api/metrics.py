@@ -181,13 +181,13 @@ ROWS: Final = (
         "gauge",
         "slow_connections",
         "Sockets with something in their outbox.",
-        lambda parts: parts.node.waiting[0],
+        lambda parts: parts.node.attendance.behind[0],
     ),
     _one(
         "gauge",
         "outbox_bytes",
         "Bytes in all outboxes, less replays.",
-        lambda parts: parts.node.waiting[1],
+        lambda parts: parts.node.attendance.behind[1],
     ),
     Row(
         "counter",

@@ -64,6 +64,19 @@ class Settings(AuthSettings):
     max_items: int = Field(
         100, ge=1, description="Items that one socket at `/ws` may hear at the same time."
     )
+    presence_grace: float = Field(
+        5,
+        ge=0,
+        le=600,
+        description="Seconds in which a client that was cut off may come back to an item without "
+        "having left it in the eyes of others; 0 tells them at once.",
+    )
+    presence_limit: int = Field(
+        1000,
+        ge=0,
+        le=100_000,
+        description="Members of an item that are listed and announced; further ones are counted.",
+    )
     outbox_bytes: int = Field(
         1_048_576,
         ge=1,

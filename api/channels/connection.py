@@ -2,6 +2,7 @@
 
 from typing import Final, Protocol
 
+from api.channels.attendance import Attendance
 from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
@@ -14,6 +15,13 @@ from auth.principal import Grant, Principal
 # Nothing more may reach these: one does not read, the others no longer may.
 WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
 
+# After these ends the same client may be back at once, with the same token.
+MAY_RETURN: Final = frozenset({Retry.NOW, Retry.LATER})
+
+# A client's own goodbye: a close frame that says so, or one without a code, as a browser's
+# `close()` sends it. 1001 is none: a page that is loaded again sends it.
+GOODBYES: Final = frozenset({1000, 1005})
+
 RETRY_AFTER_MS: Final = {Retry.LATER: 1000}
 
 
@@ -21,21 +29,10 @@ class Home(Protocol):
     """What a connection tells the node it is connected to."""
 
     limits: Limits
+    attendance: Attendance
 
     def failed(self, connection: "Connection", reason: CloseReason) -> None:
         """Hear that it must end, though not this instant: others are being sent to."""
-        ...
-
-    def ended(self, connection: "Connection", reason: CloseReason) -> None:
-        """Hear, once, that this end closes it."""
-        ...
-
-    def fell_behind(self, connection: "Connection") -> None:
-        """Hear that it has an outbox."""
-        ...
-
-    def caught_up(self, connection: "Connection") -> None:
-        """Hear that it has none any longer."""
         ...
 
     def released(self, connection: "Connection") -> None:
@@ -58,6 +55,8 @@ class Connection:
         "due_at",
         "id",
         "is_open",
+        "is_welcomed",
+        "may_return",
         "principal",
         "revoked_at",
         "session_ends_at",
@@ -85,6 +84,8 @@ class Connection:
         self.codec = codec
         self.since = since  # Unix time
         self.is_open = True
+        self.is_welcomed = False  # from then on it can be told things, and be refreshed
+        self.may_return = False  # it was cut off: its members are not gone yet
         self.subscriptions: dict[str, Subscription] = {}
         self.writer: Writer = transport.write
         self._transport = transport
@@ -97,11 +98,6 @@ class Connection:
         """Tell when it ends at the latest, unless it is refreshed."""
         ends = (self.principal.expires_at, self.session_ends_at, self.revoked_at)
         return min(end for end in ends if end is not None)
-
-    @property
-    def is_welcomed(self) -> bool:
-        """Tell whether it is live on a channel: it can be told things, and be refreshed."""
-        return any(one.lane is not None for one in self.subscriptions.values())
 
     @property
     def framing(self) -> Framing:
@@ -136,7 +132,7 @@ class Connection:
         self._is_paused = True
         if self._outbox is None and self.is_open:
             self._outbox = Outbox(self._home.limits.outbox_bytes)
-            self._home.fell_behind(self)
+            self._home.attendance.fell_behind(self)
             self._write_by(self._keep)
 
     def writable(self) -> None:
@@ -146,7 +142,7 @@ class Connection:
             chunk = self._outbox.take()
             if chunk is None:
                 self._outbox = None
-                self._home.caught_up(self)
+                self._home.attendance.caught_up(self)
                 self._write_by(self._transport.write)
             else:
                 self._transport.write(chunk)
@@ -155,13 +151,13 @@ class Connection:
         """Leave every channel, tell the client why, close. Ending twice is ending once."""
         if not self.is_open:
             return
-        self._home.ended(self, reason)
+        self._home.attendance.ended(self, reason)
         if reason in WITHOUT_FLUSH:
             self._outbox = None
             self._transport.discard()
         else:
             self._catch_up()
-        self.lost()
+        self._release(may_return=reason.retry in MAY_RETURN)
         while self._outbox is not None and (chunk := self._outbox.take()) is not None:
             self._transport.write(chunk)
         closing = self.codec.encode(
@@ -180,10 +176,14 @@ class Connection:
         """End soon: once all that is being sent has gone out to the others."""
         self._home.failed(self, reason)
 
-    def lost(self) -> None:
-        """Leave every channel: the socket is gone."""
+    def lost(self, code: int = 1006) -> None:
+        """Leave every channel: the socket is gone, closed with this code."""
+        self._release(may_return=code not in GOODBYES)
+
+    def _release(self, *, may_return: bool) -> None:
         if self.is_open:
             self.is_open = False
+            self.may_return = may_return
             self._home.released(self)
 
     def _keep(self, chunk: Chunk) -> None:
@@ -211,7 +211,8 @@ class Connection:
 class Subscription:
     """A connection hearing a channel, and what it may do there.
 
-    `lane` is where its messages come by, once it is live.
+    `lane` is where its messages come by, once it is live. `member` is who it is to others: from
+    its join on perhaps one of an earlier connection of the same caller.
     """
 
     __slots__ = ("can", "channel", "connection", "item_id", "lane", "member")

@@ -47,6 +47,8 @@ class Hub:
         """Deliver to a held subscription from now on; it has seen what is up to a position."""
         audience = self._audiences[subscription.channel]
         del audience.held[subscription]
+        if not audience.held:
+            audience.held = {}  # a dict that had something in it keeps its room
         audience.reach(position)
         subscription.lane = audience.lane_for(subscription)
         subscription.lane.add(subscription)

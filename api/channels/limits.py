@@ -13,6 +13,8 @@ class Limits:
     history_limit: int  # messages in one answer, or replayed at a join
     ping_interval: float  # what the server in front does; told to clients, not done here
     items: int = 100  # on one socket
+    presence_limit: int = 1000  # members of an item that are listed and announced
+    presence_grace: float = 0  # seconds in which who was cut off may come back unnoticed
 
 
 @dataclass(frozen=True, slots=True)

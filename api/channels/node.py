@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
+from api.channels.attendance import Attendance
 from api.channels.connection import Connection, Subscription
 from api.channels.ends import Ends
 from api.channels.hub import Hub
@@ -19,20 +21,22 @@ from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
-from api.channels.presence import Presence
+from api.channels.presence import Page, Presence
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
 from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Ref, Welcome
-from api.tallies import CLOSE_CODES, GONE, ChannelTally
+from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome
+from api.tallies import ChannelTally
 from api.wire.base import Codec
 from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
+
+FIRST_PAGE: Final = 100  # members in a welcome, and in an answer that is not asked for another size
 
 
 def new_connection_id() -> str:
@@ -72,9 +76,9 @@ class Node:
         self._clock = clock
         self._new_id = new_id
         self.tally = tally or ChannelTally()
-        self._behind: set[Connection] = set()
+        self.attendance = Attendance(self.tally)
         self._hub = Hub(call_soon, self.tally)
-        self._presence = Presence()
+        self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
@@ -85,11 +89,6 @@ class Node:
     def channels(self) -> int:
         """Count the channels that somebody hears here."""
         return len(self._hub)
-
-    @property
-    def waiting(self) -> tuple[int, int]:
-        """Count the connections that read slowly, and the bytes that wait for them."""
-        return len(self._behind), sum(connection.waiting for connection in self._behind)
 
     @property
     def is_ready(self) -> bool:
@@ -107,10 +106,11 @@ class Node:
         await self._engine.stop()
 
     def tick(self) -> None:
-        """End the connections whose time is up and warn the next; called about once a second."""
+        """Do what is due for connections and their members; called about once a second."""
         due = self._ends.pop_due()
         self._end_all(due.over)
         self._warn(due.near)
+        self._presence.converge(self._clock())
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Take tokens back: here at once, then on every node; answer how many it ends here.
@@ -153,8 +153,7 @@ class Node:
         )
         self._ends.watch(connection)
         self._roster.add(connection)
-        self.tally.opened[codec.subprotocol] += 1
-        self.tally.open[codec.subprotocol] += 1
+        self.attendance.opened(connection)
         if self.revocations.revokes(principal):  # since the handshake looked
             connection.end(TOKEN_REVOKED)
         return connection
@@ -242,49 +241,22 @@ class Node:
         span = replace(span, limit=min(span.limit, self.limits.history_limit))
         self._engine.read(channel_of(item_id), span, answer)
 
-    def members(self, item_id: str) -> list[Member]:
-        """List who is on an item."""
-        return self._presence.members(channel_of(item_id))
+    def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
+        """List so many of those who are on an item, from the one after `after` on."""
+        return self._presence.page(channel_of(item_id), limit, after)
 
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection once the fan-out is through."""
         self._hub.fail(connection, reason)
 
-    def ended(self, connection: Connection, reason: CloseReason) -> None:
-        """Note that a connection is closed, and why."""
-        self._note_end(connection, reason.reason, reason.code)
-
-    def gone(self, connection: Connection, code: int) -> None:
-        """Note that a connection that was open is gone, by its client or its server."""
-        self._note_end(connection, GONE, code)
-
-    def fell_behind(self, connection: Connection) -> None:
-        """Note that something waits for a client that reads slowly."""
-        self._behind.add(connection)
-
-    def caught_up(self, connection: Connection) -> None:
-        """Note that nothing waits for it any longer."""
-        self._behind.discard(connection)
-
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
-        self.tally.open[connection.codec.subprotocol] -= 1
-        self._behind.discard(connection)
+        self.attendance.released(connection)
         self._ends.forget(connection)
         self._roster.discard(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()
-
-    def _note_end(self, connection: Connection, reason: str, code: int) -> None:
-        self.tally.ended[reason, code if code in CLOSE_CODES else 0] += 1
-        logger.info(
-            "ended connection=%s subject=%r reason=%s code=%d",
-            connection.id,
-            connection.principal.subject,
-            reason,
-            code,
-        )
 
     def _warn(self, connections: Iterable[Connection]) -> None:
         """Tell clients when their connections end, those who can do something about it."""
@@ -349,14 +321,16 @@ class Node:
 
     def _admit(self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType) -> None:
         connection, channel = subscription.connection, subscription.channel
-        self._presence.join(channel, subscription.member)
-        self._hub.announce(channel, Joined(subscription.item_id, subscription.member))
+        caller = connection.principal.identity
+        subscription.member = self._presence.join(channel, caller, subscription.member)
         logger.debug(
-            "joined channel=%s subject=%r connection=%s",
+            "joined channel=%s subject=%r connection=%s member=%s",
             channel,
             connection.principal.subject,
             connection.id,
+            subscription.member.connection,
         )
+        connection.is_welcomed = True
         connection.send(self._welcome(subscription, arrival, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
@@ -368,9 +342,10 @@ class Node:
         self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType
     ) -> Welcome:
         connection, position = subscription.connection, arrival.history.position
+        page = self.members(subscription.item_id)
         may_see = Action.PRESENCE in subscription.can
         return Welcome(
-            connection=connection.id,
+            connection=subscription.member.connection,
             subject=connection.principal.subject,
             item=subscription.item_id,
             can=in_order(subscription.can),
@@ -381,20 +356,29 @@ class Node:
             expires_at=connection.expires_at,
             ping_interval=self.limits.ping_interval,
             max_message_bytes=self.limits.max_message_bytes,
-            members=self.members(subscription.item_id) if may_see else UNSET,
+            members=page.members if may_see else UNSET,
+            member_count=page.count if may_see else UNSET,
             ref=ref,
         )
 
     def _leave(self, subscription: Subscription) -> None:
-        channel = subscription.channel
+        channel, member = subscription.channel, subscription.member
+        connection = subscription.connection
         self.tally.subscriptions -= 1
+        # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
-        if self._presence.leave(channel, subscription.member):
-            self._hub.announce(channel, Left(subscription.item_id, subscription.member))
+        if connection.may_return:
+            caller = connection.principal.identity
+            was_there = self._presence.cut_off(channel, caller, member, self._clock())
+        else:
+            was_there = self._presence.leave(channel, member)
+        if was_there:
             logger.debug(
-                "left channel=%s subject=%r connection=%s",
+                "left channel=%s subject=%r connection=%s member=%s may_return=%s",
                 channel,
-                subscription.member.subject,
-                subscription.member.connection,
+                member.subject,
+                connection.id,
+                member.connection,
+                connection.may_return,
             )

@@ -11,6 +11,7 @@ from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.node import Node, in_order
+from api.channels.presence import Page
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
 from api.closing import (
@@ -22,7 +23,7 @@ from api.closing import (
     SCOPE_MISSING,
 )
 from api.engines.base import Answer, EngineError, History, Span
-from api.messages import Error, Event, Frame, Member, Payload, Position, Ref, Reply, frame_size
+from api.messages import Error, Event, Frame, Payload, Position, Ref, Reply, frame_size
 from api.wire.base import C, MalformedFrame
 from auth.principal import Grant, Principal
 from auth.scopes import Action
@@ -71,8 +72,8 @@ class Session(ABC):
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
         if self.connection.is_open:
-            self._node.gone(self.connection, code)
-        self.connection.lost()
+            self._node.attendance.gone(self.connection, code)
+        self.connection.lost(code)
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @abstractmethod
@@ -135,9 +136,9 @@ class ChannelSession(Session):
         """Read a part of an item's history."""
         self._node.history(subscription.item_id, span, answer)
 
-    def members(self, subscription: Subscription) -> list[Member]:
-        """List who is on an item."""
-        return self._node.members(subscription.item_id)
+    def members(self, subscription: Subscription, limit: int, after: str) -> Page:
+        """List so many of those who are on an item."""
+        return self._node.members(subscription.item_id, limit, after)
 
     def leave(self, subscription: Subscription) -> None:
         """Hear an item no longer."""

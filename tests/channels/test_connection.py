@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from api.channels.attendance import Attendance
 from api.channels.connection import WITHOUT_FLUSH, Connection
 from api.channels.limits import Limits
 from api.closing import (
@@ -16,6 +17,7 @@ from api.closing import (
     CloseReason,
 )
 from api.messages import Pong
+from api.tallies import ChannelTally
 from api.wire.base import Codec
 from tests.fakes import JSON, PLAIN, Close, RecordingTransport, principal
 
@@ -28,8 +30,8 @@ class Opened:
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
         self.transport = RecordingTransport(room)
-        self.were_ended: list[tuple[Connection, CloseReason]] = []
-        self.behind: set[Connection] = set()
+        self.tally = ChannelTally()
+        self.attendance = Attendance(self.tally)
         self.were_released: list[Connection] = []
         self.frames_at_release: list[int] = []
         self.connection = self.transport.connection = Connection(
@@ -43,18 +45,6 @@ class Opened:
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End it, as a node does, though at once."""
         connection.end(reason)
-
-    def ended(self, connection: Connection, reason: CloseReason) -> None:
-        """Note why."""
-        self.were_ended.append((connection, reason))
-
-    def fell_behind(self, connection: Connection) -> None:
-        """Note who has an outbox."""
-        self.behind.add(connection)
-
-    def caught_up(self, connection: Connection) -> None:
-        """Note who has none."""
-        self.behind.remove(connection)
 
     def released(self, connection: Connection) -> None:
         """Note it, and what it had been sent by then."""
@@ -203,11 +193,11 @@ def test_says_when_it_falls_behind_and_when_it_has_caught_up() -> None:
     opened = Opened(room=1)
     opened.connection.push("a")
     opened.connection.push("bc")
-    behind, waiting = set(opened.behind), opened.connection.waiting
+    behind = opened.attendance.behind
     opened.reads_again()
 
-    assert (behind, waiting) == ({opened.connection}, 2)
-    assert (opened.behind, opened.connection.waiting) == (set(), 0)
+    assert behind == (1, 2)
+    assert opened.attendance.behind == (0, 0)
 
 
 def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
@@ -217,5 +207,5 @@ def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
     opened.connection.end(OVERLOADED)
     lost.connection.lost()
 
-    assert opened.were_ended == [(opened.connection, INTERNAL)]
-    assert lost.were_ended == []
+    assert opened.tally.ended == {("internal", 1011): 1}
+    assert lost.tally.ended == {}
