@@ -6,7 +6,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -14,6 +13,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
+from api.admission import hand_over_place
 from api.channels.outbox import Framing, Transport
 from api.channels.session import Session
 from api.fastpath.extension import EXTENSION
@@ -45,19 +45,22 @@ async def drive(
     codec, subprotocol = choose(websocket.scope["subprotocols"])
     await _release_dependencies(websocket)  # first: if it fails, the client is refused
     await websocket.accept(subprotocol)
-    opening = partial(_opened, websocket, partial(open_session, codec))
+
+    def open_placed(transport: Transport) -> Session:
+        session = open_session(codec, transport)
+        hand_over_place(websocket, session)
+        log_connected(websocket, session)
+        return session
+
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
     if extension is not None:
-        extension["detach"](opening)
+        extension["detach"](open_placed)
     else:
-        await _Driver(websocket).run(opening)
+        await _Driver(websocket).run(open_placed)
 
 
-def _opened(
-    websocket: WebSocket, open_session: Callable[[Transport], Session], transport: Transport
-) -> Session:
-    """Open the session, and log what ties its connection to the lines of its handshake."""
-    session = open_session(transport)
+def log_connected(websocket: WebSocket, session: Session) -> None:
+    """Log what ties a connection to the lines of its handshake."""
     client = websocket.client
     logger.info(
         "connected connection=%s subject=%s client=%s",
@@ -65,7 +68,6 @@ def _opened(
         quoted(session.connection.principal.subject),
         f"{client.host}:{client.port}" if client else "-",
     )
-    return session
 
 
 async def _release_dependencies(websocket: WebSocket) -> None:

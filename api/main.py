@@ -5,8 +5,12 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
+from api.admission import Admission
 from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
+from api.channels.places import Places
+from api.channels.rates import rates_of
+from api.channels.slow_readers import read_slow_readers
 from api.engines import open_engine
 from api.engines.base import Bounds
 from api.engines.metered import MeteredEngine
@@ -39,7 +43,12 @@ def create_app(
     settings = settings or Settings()
     redact_logs()
     audit_settings(settings)
-    bounds = Bounds(settings.history_size, settings.history_bytes, settings.history_seconds)
+    bounds = Bounds(
+        settings.history_size,
+        settings.history_bytes,
+        settings.history_seconds,
+        settings.history_total_bytes,
+    )
     limits = Limits(
         max_message_bytes=settings.max_message_bytes,
         outbox_bytes=settings.outbox_bytes,
@@ -48,6 +57,11 @@ def create_app(
         items=settings.max_items,
         presence_limit=settings.presence_limit,
         presence_grace=settings.presence_grace,
+        slow_readers=read_slow_readers(settings.slow_readers),
+        unanswered=settings.max_unanswered,
+        unanswered_bytes=settings.max_unanswered_bytes,
+        channels=settings.max_channels,
+        listeners=settings.max_item_connections,
     )
     lifetime = Lifetime(
         grace=settings.expiry_grace,
@@ -65,6 +79,7 @@ def create_app(
         revocations=authenticator.revocations,
         tally=tallies.channels,
         clock=clock,
+        rates=rates_of(settings.rate_limits),
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]
@@ -77,6 +92,8 @@ def create_app(
         title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
     )
     app.state.node = node
+    app.state.places = Places(settings.place_limits)
+    app.add_middleware(Admission, places=app.state.places)  # first: within all the others
     app.state.reauthorizer = reauthorizer
     token = settings.metrics_token
     install_auth(
@@ -95,6 +112,7 @@ def create_app(
     if settings.admin:
         app.include_router(admin.router)
     if settings.metrics_token is not None:
-        app.state.metrics = registry_of(Parts(node, tallies, authenticator, policy))
+        parts = Parts(node, tallies, authenticator, policy, app.state.places)
+        app.state.metrics = registry_of(parts)
         app.include_router(metrics.router)
     return app

@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from api.channels.node import Node
+from api.channels.places import Places
+from api.channels.rates import Kind as Request
 from api.closing import CLOSE_REASONS
 from api.tallies import GONE, OTHER, Histogram, Tallies
 from api.wire import CODECS
@@ -29,8 +31,6 @@ Labels = tuple[str, ...]
 Value = float | Histogram
 Values = Iterable[tuple[Labels, Value]]
 
-DROPPING: Final = ("drop_oldest", "drop_newest")
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -40,6 +40,7 @@ class Parts:
     tallies: Tallies
     authenticator: Authenticator
     policy: Policy
+    places: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ def _ended(parts: Parts) -> Values:
     none = {(row.reason, row.code): 0 for row in CLOSE_REASONS.values()}
     for (reason, code), count in {**none, **parts.tallies.channels.ended}.items():
         yield (reason, str(code or OTHER)), count
+
+
+def _limited(parts: Parts) -> Values:
+    rates = parts.node.rates
+    return [((kind.name.lower(),), rates.refused[kind] if rates else 0) for kind in Request]
 
 
 def _of_engine(parts: Parts, name: Literal["errors", "pending", "seconds"]) -> Values:
@@ -164,12 +170,11 @@ ROWS: Final = (
         "Messages of the past that subscribers got as they joined.",
         lambda parts: parts.tallies.channels.replayed,
     ),
-    Row(
+    _one(
         "counter",
         "messages_dropped",
-        ("policy",),
-        "Messages that a subscriber who reads slowly did not get, by the policy that dropped them.",
-        lambda parts: _by_word(parts.tallies.channels.dropped, *DROPPING),
+        "Messages that subscribers who read slowly go without; a `gap` tells them.",
+        lambda parts: parts.node.attendance.dropped,
     ),
     _one(
         "histogram",
@@ -188,6 +193,20 @@ ROWS: Final = (
         "outbox_bytes",
         "Bytes in all outboxes, less replays.",
         lambda parts: parts.node.attendance.behind[1],
+    ),
+    Row(
+        "counter",
+        "requests_limited",
+        ("kind",),
+        "Requests on sockets that were refused for their rate.",
+        _limited,
+    ),
+    Row(
+        "counter",
+        "connections_limited",
+        ("limit",),
+        "Handshakes that were refused for the number of sockets: in all, of an address, a subject.",
+        lambda parts: _by_word(parts.places.refused, *parts.places.refused),
     ),
     Row(
         "counter",

@@ -4,21 +4,34 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from api.channels.limits import RateLimits
+from api.channels.places import PlaceLimits, most_sockets
+from api.channels.slow_readers import read_slow_readers
 from auth.settings import AuthSettings, CommaSeparated
+from auth.throttle import parse_networks
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
 
 _TOKEN: Final = re.compile(r"[!-~]+")
+PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # Read by the command line's clients, not by the server.
 CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
+
+
+def _checked_rules(text: str) -> str:
+    read_slow_readers(text)
+    return text
+
+
+SlowReaderRules = Annotated[str, AfterValidator(_checked_rules)]
 
 
 class Settings(AuthSettings):
@@ -54,10 +67,20 @@ class Settings(AuthSettings):
         description="Serve `/metrics` for Prometheus, to who sends this as its bearer token: at "
         "least 32 printable characters of ASCII.",
     )
-    engine_url: str = Field("memory://", description="Where channels live: `memory://`.")
+    engine_url: str = Field(
+        "memory://",
+        description="Where channels live: `memory://`, or a file, `sqlite:///relative.db` or "
+        "`sqlite:////absolute.db`.",
+    )
     history_size: int = Field(100, ge=0, description="Messages remembered per item.")
     history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")
     history_seconds: float = Field(300, ge=0, description="Seconds a message is remembered.")
+    history_total_bytes: int = Field(
+        512 * 1_048_576,
+        ge=0,
+        description="Bytes that all histories together may take with `memory://`; past it, items "
+        "that nobody hears are forgotten, the longest idle first; 0 sets no limit.",
+    )
     max_message_bytes: int = Field(
         65_536, ge=1, description="Largest message a client may send; past it, close 1009."
     )
@@ -81,7 +104,22 @@ class Settings(AuthSettings):
         1_048_576,
         ge=1,
         description="Bytes that may wait for a client that reads slowly; past it, it is closed "
-        "with slow_consumer.",
+        "with slow_consumer, unless ITEMWIRE_SLOW_READERS says otherwise.",
+    )
+    slow_readers: SlowReaderRules = Field(
+        "disconnect",
+        description="What happens then, by item: `telemetry:*=drop_oldest,*=disconnect`; the first "
+        "pattern that matches counts, a word alone is for all items. `disconnect`, `drop_oldest` "
+        "or `drop_newest`: messages are left out, and the client is told of the gap.",
+    )
+    max_unanswered: int = Field(
+        10_000,
+        ge=1,
+        description="Messages that the engine may have to store at a time; past it, publishing is "
+        "refused with overloaded. One socket may have a tenth of them.",
+    )
+    max_unanswered_bytes: int = Field(
+        67_108_864, ge=1, description="The same in bytes of payload, of which a socket has a tenth."
     )
     expiry_warning_seconds: int = Field(
         60,
@@ -108,6 +146,75 @@ class Settings(AuthSettings):
     graceful_timeout: int = Field(
         10, ge=0, description="Seconds open sockets have to end when the server is stopped."
     )
+    publish_rate: PerSecond = Field(
+        10_000, description="Messages a second that one socket may publish; 0 sets no limit."
+    )
+    bytes_rate: PerSecond = Field(
+        16_777_216, description="Bytes a second that one socket may send; 0 sets no limit."
+    )
+    join_rate: PerSecond = Field(
+        200, description="Items a second that one socket at `/ws` may join; 0 sets no limit."
+    )
+    history_rate: PerSecond = Field(
+        50, description="Times a second that one socket may read history; 0 sets no limit."
+    )
+    request_rate: PerSecond = Field(
+        1000, description="Other requests a second of one socket; 0 sets no limit."
+    )
+    subject_rate_factor: float = Field(
+        4,
+        ge=0,
+        allow_inf_nan=False,
+        description="How many times these rates all sockets of one subject may have together; 0 "
+        "sets no limit.",
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=0,
+        description="Sockets in all; 0 sets no limit. By default, as many as there may be open "
+        "files, less some to spare.",
+    )
+    max_address_connections: int = Field(
+        0,
+        ge=0,
+        description="Sockets of one address; 0 sets no limit. Those of `throttle_exempt` are not "
+        "counted.",
+    )
+    max_subject_connections: int = Field(
+        0, ge=0, description="Sockets of one subject; 0 sets no limit."
+    )
+    max_channels: int = Field(
+        200_000, ge=0, description="Items that may be heard on one node; 0 sets no limit."
+    )
+    max_item_connections: int = Field(
+        100_000,
+        ge=0,
+        description="Sockets that may hear one item on one node, which are its members; 0 sets no "
+        "limit.",
+    )
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """Give what one socket may ask a second."""
+        return RateLimits(
+            publish=self.publish_rate,
+            join=self.join_rate,
+            history=self.history_rate,
+            request=self.request_rate,
+            bytes=self.bytes_rate,
+            subject_factor=self.subject_rate_factor,
+            join_burst=self.max_items,
+        )
+
+    @property
+    def place_limits(self) -> PlaceLimits:
+        """Give how many sockets there may be."""
+        return PlaceLimits(
+            in_all=most_sockets() if self.max_connections is None else self.max_connections,
+            of_address=self.max_address_connections,
+            of_subject=self.max_subject_connections,
+            exempt=parse_networks(self.throttle_exempt),
+        )
 
     @field_validator("metrics_token")
     @classmethod

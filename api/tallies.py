@@ -64,7 +64,7 @@ class ChannelTally:
     subscriptions: int = 0  # those there are
     delivered: int = 0  # a message counts once for each connection that it was sent to
     replayed: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)  # by policy
+    dropped: int = 0  # for those who are not behind any longer
     refreshes: Counter[str] = field(default_factory=Counter)  # accepted or refused
     fan_out: Histogram = field(default_factory=Histogram)  # seconds a flush
     loop_lag: Histogram = field(default_factory=Histogram)  # seconds, once a tick

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.channels.places import PlaceLimits, Places
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.closing import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
@@ -39,6 +40,7 @@ def page_of(stage: Stage, **parts: object) -> str:
         "tallies": Tallies(channels=stage.node.tally),
         "authenticator": Authenticator(VERIFIER, OriginPolicy([])),
         "policy": TokenRights(),
+        "places": Places(PlaceLimits(of_subject=1)),
     }
     return generate_latest(registry_of(Parts(**{**of_stage, **parts}))).decode()  # type: ignore[arg-type] # by name
 
@@ -178,7 +180,7 @@ def test_no_label_names_an_item_or_a_subject(stage: Stage) -> None:
     assert SUBJECT not in page
     assert ITEM not in page
     labels = {label for row in ROWS for label in row.labels}
-    assert labels == {"codec", "reason", "code", "policy", "operation", "outcome"}
+    assert labels == {"codec", "reason", "code", "limit", "kind", "operation", "outcome"}
 
 
 def test_every_reason_has_its_series_from_the_start() -> None:

@@ -23,6 +23,11 @@ class Attendant(Protocol):
         """Count the bytes that wait for it."""
         ...
 
+    @property
+    def dropped(self) -> int:
+        """Count the messages that it goes without, since it fell behind."""
+        ...
+
 
 class Attendance:
     """Notes what becomes of each connection, in plain numbers."""
@@ -35,6 +40,11 @@ class Attendance:
     def behind(self) -> tuple[int, int]:
         """Count the connections that read slowly, and the bytes that wait for them."""
         return len(self._behind), sum(one.waiting for one in self._behind)
+
+    @property
+    def dropped(self) -> int:
+        """Count the messages that were dropped, of those who are behind just now too."""
+        return self._tally.dropped + sum(one.dropped for one in self._behind)
 
     def opened(self, connection: Attendant) -> None:
         """Note that it is open."""
@@ -52,17 +62,19 @@ class Attendance:
     def released(self, connection: Attendant) -> None:
         """Note that it is open no longer."""
         self._tally.open[connection.codec.subprotocol] -= 1
-        self._behind.discard(connection)
 
     def fell_behind(self, connection: Attendant) -> None:
         """Note that it has an outbox."""
         self._behind.add(connection)
 
     def caught_up(self, connection: Attendant) -> None:
-        """Note that it has none any longer."""
-        self._behind.discard(connection)
+        """Note that it is about to have none any longer."""
+        if connection in self._behind:
+            self._behind.remove(connection)
+            self._tally.dropped += connection.dropped
 
     def _note(self, connection: Attendant, reason: str, code: int) -> None:
+        self.caught_up(connection)  # nothing more is dropped for it
         self._tally.ended[reason, code if code in CLOSE_CODES else 0] += 1
         logger.info(
             "ended connection=%s subject=%r reason=%s code=%d",

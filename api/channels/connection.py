@@ -1,16 +1,22 @@
 """One accepted socket: whose it is, what it hears, how it ends."""
 
+import logging
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from api.channels.attendance import Attendance
 from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
-from api.channels.outbox import Chunk, Framing, Outbox, Transport, Writer
+from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from api.channels.rates import Budget
+from api.channels.slow_readers import SlowReader
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
-from api.messages import Closing, Event, Frame, Member, Publication
+from api.messages import Closing, Event, Frame, Gap, Member, Position, Publication
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
+
+logger = logging.getLogger("itemwire.channels")
 
 # Nothing more may reach these: one does not read, the others no longer may.
 WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
@@ -30,6 +36,11 @@ class Home(Protocol):
 
     limits: Limits
     attendance: Attendance
+
+    @property
+    def pending(self) -> Collection[Lane]:
+        """Give the lanes that have something to write at the end of this loop tick."""
+        ...
 
     def failed(self, connection: "Connection", reason: CloseReason) -> None:
         """Hear that it must end, though not this instant: others are being sent to."""
@@ -51,9 +62,11 @@ class Connection:
         "_is_paused",
         "_outbox",
         "_transport",
+        "budget",
         "codec",
         "due_at",
         "id",
+        "is_dropping",
         "is_open",
         "is_welcomed",
         "may_return",
@@ -84,9 +97,11 @@ class Connection:
         self.codec = codec
         self.since = since  # Unix time
         self.is_open = True
+        self.is_dropping = False  # it is behind, and of some items it can do without messages
         self.is_welcomed = False  # from then on it can be told things, and be refreshed
         self.may_return = False  # it was cut off: its members are not gone yet
         self.subscriptions: dict[str, Subscription] = {}
+        self.budget: Budget | None = None  # from its first request on, where rates are limited
         self.writer: Writer = transport.write
         self._transport = transport
         self._outbox: Outbox | None = None
@@ -108,6 +123,11 @@ class Connection:
     def waiting(self) -> int:
         """Count the bytes in its outbox."""
         return 0 if self._outbox is None else self._outbox.size
+
+    @property
+    def dropped(self) -> int:
+        """Count the messages that it goes without, since it fell behind."""
+        return 0 if self._outbox is None else self._outbox.dropped
 
     def push(self, frame: Frame) -> None:
         """Send a frame to this client alone, after whatever its channels have sent it so far."""
@@ -133,17 +153,17 @@ class Connection:
         if self._outbox is None and self.is_open:
             self._outbox = Outbox(self._home.limits.outbox_bytes)
             self._home.attendance.fell_behind(self)
+            # Without a word for a gap it would have a hole that its client does not see.
+            self.is_dropping = self._home.limits.slow_readers.drops and self.codec.has_envelopes
             self._write_by(self._keep)
 
     def writable(self) -> None:
         """Send what was kept, until the transport has enough again."""
         self._is_paused = False
         while self._outbox is not None and not self._is_paused:
-            chunk = self._outbox.take()
+            chunk = self._take(self._outbox)
             if chunk is None:
-                self._outbox = None
-                self._home.attendance.caught_up(self)
-                self._write_by(self._transport.write)
+                self._let_go(self._outbox)
             else:
                 self._transport.write(chunk)
 
@@ -158,7 +178,7 @@ class Connection:
         else:
             self._catch_up()
         self._release(may_return=reason.retry in MAY_RETURN)
-        while self._outbox is not None and (chunk := self._outbox.take()) is not None:
+        while self._outbox is not None and (chunk := self._take(self._outbox)) is not None:
             self._transport.write(chunk)
         closing = self.codec.encode(
             Closing(
@@ -171,6 +191,29 @@ class Connection:
         if closing is not None:
             self._transport.write(self._transport.framing.render(closing))
         self._transport.close(reason.code, reason.reason)
+
+    def keep(
+        self,
+        stream: "Subscription",
+        chunks: Sequence[Chunk],
+        positions: Sequence[Position | None],
+        *,
+        is_newest_dropped: bool,
+    ) -> None:
+        """Keep chunks until the transport takes them, and drop messages past the limit."""
+        unsent = self._transport.unsent()
+        for chunk, position in zip(chunks, positions, strict=True):
+            if position is None or self._outbox is None:
+                self._keep(chunk)
+            else:
+                message = Message(
+                    chunk, stream, stream.item_id, position, is_newest_dropped=is_newest_dropped
+                )
+                self._outbox.keep_or_drop(message, unsent)
+
+    def policy_on(self, item_id: str) -> SlowReader:
+        """Tell what becomes of it when it is too slow for an item."""
+        return self._home.limits.slow_readers.of_item(item_id)
 
     def fail(self, reason: CloseReason) -> None:
         """End soon: once all that is being sent has gone out to the others."""
@@ -190,6 +233,22 @@ class Connection:
         if self._outbox is not None and not self._outbox.keep(chunk, self._transport.unsent()):
             self.fail(SLOW_CONSUMER)
 
+    def _take(self, outbox: Outbox) -> Chunk | None:
+        """Give what has waited longest, a gap as its client reads it."""
+        what = outbox.take()
+        if not isinstance(what, Gap):
+            return what
+        frame = self.codec.encode(what)
+        return None if frame is None else self._transport.framing.render(frame)
+
+    def _let_go(self, outbox: Outbox) -> None:
+        if outbox.dropped:
+            logger.info("caught_up connection=%s dropped=%d", self.id, outbox.dropped)
+        self._home.attendance.caught_up(self)
+        self._outbox = None
+        self.is_dropping = False
+        self._write_by(self._transport.write)
+
     def _push_uncounted(self, chunk: Chunk) -> None:
         if self._outbox is None:
             self._transport.write(chunk)
@@ -197,7 +256,14 @@ class Connection:
             self._outbox.keep_uncounted(chunk)
 
     def _catch_up(self) -> None:
-        for subscription in self.subscriptions.values():
+        pending, heard = self._home.pending, self.subscriptions
+        if len(pending) < len(heard):  # a hundred items, of which one or two have news
+            for lane in pending:
+                subscription = heard.get(lane.channel)
+                if subscription is not None and subscription.lane is lane:
+                    lane.catch_up(subscription)
+            return
+        for subscription in heard.values():
             if subscription.lane is not None:
                 subscription.lane.catch_up(subscription)
 
@@ -229,6 +295,20 @@ class Subscription:
     def writer(self) -> Writer:
         """Give what takes chunks for its connection just now."""
         return self.connection.writer
+
+    @property
+    def chooses(self) -> bool:
+        """Tell whether messages are to be dropped for it, as it is behind."""
+        connection = self.connection
+        return connection.is_dropping and (
+            connection.policy_on(self.item_id) is not SlowReader.DISCONNECT
+        )
+
+    def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
+        """Keep what is sent to it, and drop messages past the limit."""
+        connection = self.connection
+        newest = connection.policy_on(self.item_id) is SlowReader.DROP_NEWEST
+        connection.keep(self, chunks, positions, is_newest_dropped=newest)
 
     def fail(self, reason: CloseReason) -> None:
         """End its connection soon."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from api.channels.connection import Connection, Subscription
 from api.channels.lanes import Lane
+from api.channels.limits import Limits
 from api.channels.outbox import Chunk, Framing
 from api.channels.recovery import Recovery
 from api.closing import MESSAGES_LOST, CloseReason
@@ -36,11 +37,23 @@ class Hub:
     def __len__(self) -> int:
         return len(self._audiences)
 
+    @property
+    def pending(self) -> list[Lane]:
+        """Give the lanes that wait for the flush."""
+        return self._pending
+
+    def has_room(self, channel: str, limits: Limits) -> bool:
+        """Tell whether one subscription more to a channel is within the limits."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return not limits.channels or len(self._audiences) < limits.channels
+        return not limits.listeners or audience.size < limits.listeners
+
     def hold(self, subscription: Subscription, recovery: Recovery) -> None:
         """Keep the channel's publications for a subscription that is not live yet."""
         audience = self._audiences.get(subscription.channel)
         if audience is None:
-            audience = self._audiences[subscription.channel] = _Audience()
+            audience = self._audiences[subscription.channel] = _Audience(subscription.channel)
         audience.held[subscription] = recovery
 
     def go_live(self, subscription: Subscription, position: Position) -> None:
@@ -98,7 +111,7 @@ class Hub:
         audience.offset = publication.offset
         for recovery in audience.held.values():
             recovery.hold(publication)
-        self._send(publication, audience.lanes)
+        self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
         for lane in audience.lanes:
             self._tally.delivered += lane.count
 
@@ -141,8 +154,11 @@ class Hub:
                 connection.end(reason)
         self._tally.fan_out.observe(time.perf_counter() - began)
 
-    def _send(self, event: Event, lanes: Iterable[Lane]) -> None:
-        """Hand one event to each lane, encoded once per codec and framing."""
+    def _send(self, event: Event, lanes: Iterable[Lane], position: Position | None = None) -> None:
+        """Hand one event to each lane, encoded once per codec and framing.
+
+        With a position it is a message, which a client that is behind may have to do without.
+        """
         chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
         for lane in lanes:
             kind = (lane.codec, lane.framing)
@@ -152,7 +168,7 @@ class Hub:
             chunk = chunks[kind]
             if chunk is None:
                 continue
-            if lane.send(chunk):
+            if lane.send(chunk, position):
                 self._pending.append(lane)
                 self._schedule()
             if lane.is_full:
@@ -167,13 +183,19 @@ class Hub:
 class _Audience:
     """Who hears one channel."""
 
-    __slots__ = ("epoch", "held", "lanes", "offset")
+    __slots__ = ("_channel", "epoch", "held", "lanes", "offset")
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
         self.held: dict[Subscription, Recovery] = {}
         self.lanes: list[Lane] = []
         self.epoch = ""
         self.offset = 0  # of the newest message that was sent to its lanes
+
+    @property
+    def size(self) -> int:
+        """Count those who hear it, and those who soon will."""
+        return len(self.held) + sum(lane.count for lane in self.lanes)
 
     def reach(self, position: Position) -> None:
         """Note that all who are live have what is up to a position, or were told."""
@@ -188,6 +210,6 @@ class _Audience:
         for lane in self.lanes:
             if (lane.codec, lane.framing, lane.shows_presence) == (codec, framing, shows_presence):
                 return lane
-        lane = Lane(codec, framing, shows_presence=shows_presence)
+        lane = Lane(codec, framing, shows_presence=shows_presence, channel=self._channel)
         self.lanes.append(lane)
         return lane

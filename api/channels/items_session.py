@@ -54,7 +54,7 @@ class ItemsSession(ChannelSession):
     @override
     def _act(self, frame: Frame) -> None:
         command = self._read(self._decode, frame)
-        if command is None:
+        if command is None or self._is_too_fast(command.kind, command.ref, frame):
             return
         entry = None if command.item is UNSET else self._entering.get(command.item)
         if entry is None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
@@ -17,17 +17,20 @@ from api.channels.connection import Connection, Subscription
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
+from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Page, Presence
+from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
+from api.channels.unanswered import EngineBehind, Unanswered
 from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome
+from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome, payload_size
 from api.tallies import ChannelTally
 from api.wire.base import Codec
 from auth.principal import Principal
@@ -70,8 +73,10 @@ class Node:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
+        rates: Rates | None = None,
     ) -> None:
         self.limits = limits
+        self.rates = rates  # None: nothing is limited
         self._engine = engine
         self._clock = clock
         self._new_id = new_id
@@ -82,6 +87,7 @@ class Node:
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
+        self._unanswered = Unanswered(limits.unanswered, limits.unanswered_bytes)
         self._id = new_connection_id()  # tells this node's own notices from those of others
         self._is_started = False
 
@@ -111,6 +117,8 @@ class Node:
         self._end_all(due.over)
         self._warn(due.near)
         self._presence.converge(self._clock())
+        if self.rates is not None:
+            self.rates.forget_idle()
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Take tokens back: here at once, then on every node; answer how many it ends here.
@@ -219,6 +227,9 @@ class Node:
                 self._admit(subscription, arrival, ref)
                 joined(None)
 
+        if not self._hub.has_room(subscription.channel, self.limits):
+            arrive(EngineError("this node hears as many channels, or this one is heard by as many"))
+            return
         subscription.connection.subscriptions[subscription.channel] = subscription
         self.tally.subscriptions += 1
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
@@ -232,9 +243,16 @@ class Node:
     def publish(
         self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to an item, in the name of a verified subject."""
+        """Publish to an item, in the name of a verified subject.
+
+        Answers `EngineBehind` at once while the engine has too much to answer.
+        """
         draft = Draft(item_id, sender, round(self._clock(), 3), data, key)
-        self._engine.publish(channel_of(item_id), draft, answer)
+        counted = self._unanswered.count(payload_size(data), answer)
+        if counted is None:
+            answer(EngineBehind("the engine has too many messages to store"))
+        else:
+            self._engine.publish(channel_of(item_id), draft, counted)
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""
@@ -245,6 +263,11 @@ class Node:
         """List so many of those who are on an item, from the one after `after` on."""
         return self._presence.page(channel_of(item_id), limit, after)
 
+    @property
+    def pending(self) -> Collection[Lane]:
+        """Give the lanes that have something to write at the end of this loop tick."""
+        return self._hub.pending
+
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection once the fan-out is through."""
         self._hub.fail(connection, reason)
@@ -254,6 +277,8 @@ class Node:
         self.attendance.released(connection)
         self._ends.forget(connection)
         self._roster.discard(connection)
+        if self.rates is not None:
+            self.rates.end(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()

@@ -1,6 +1,7 @@
 """What one connection does with each frame, from join to leave."""
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -11,19 +12,33 @@ from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.node import Node, in_order
+from api.channels.places import Place
 from api.channels.presence import Page
+from api.channels.rates import NEVER, Kind
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
+from api.channels.unanswered import EngineBehind, Unanswered, share_of
 from api.closing import (
     CREDENTIALS_INVALID,
     FORBIDDEN,
     INTERNAL,
     MESSAGE_TOO_BIG,
     OVERLOADED,
+    RATE_LIMITED,
     SCOPE_MISSING,
 )
 from api.engines.base import Answer, EngineError, History, Span
-from api.messages import Error, Event, Frame, Payload, Position, Ref, Reply, frame_size
+from api.messages import (
+    Error,
+    Event,
+    Frame,
+    Payload,
+    Position,
+    Ref,
+    Reply,
+    frame_size,
+    payload_size,
+)
 from api.wire.base import C, MalformedFrame
 from auth.principal import Grant, Principal
 from auth.scopes import Action
@@ -38,10 +53,11 @@ class Session(ABC):
     transport has enough and takes more again, and `closed` once, at the end. None of them waits.
     """
 
-    __slots__ = ("_node", "connection")
+    __slots__ = ("_node", "connection", "place")
 
     def __init__(self, node: Node, connection: Connection) -> None:
         self.connection = connection
+        self.place: Place | None = None  # which it gives back when its socket is gone
         self._node = node
 
     def opened(self) -> None:  # noqa: B027 - not every session has something to do
@@ -74,6 +90,8 @@ class Session(ABC):
         if self.connection.is_open:
             self._node.attendance.gone(self.connection, code)
         self.connection.lost(code)
+        if self.place is not None:
+            self.place.give_back()
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @abstractmethod
@@ -88,17 +106,22 @@ class EchoSession(Session):
 
     @override
     def _act(self, frame: Frame) -> None:
-        self.connection.push(frame)
+        rates = self._node.rates
+        if rates is not None and rates.spend(self.connection, Kind.PUBLISH, frame_size(frame)):
+            self.connection.end(RATE_LIMITED)  # it says nothing but what its client said
+        else:
+            self.connection.push(frame)
 
 
 class ChannelSession(Session):
     """Hears channels, and does what its client asks."""
 
-    __slots__ = ("is_refreshing",)
+    __slots__ = ("_unanswered", "is_refreshing")
 
     def __init__(self, node: Node, connection: Connection) -> None:
         super().__init__(node, connection)
         self.is_refreshing = False
+        self._unanswered: Unanswered | None = None  # most connections publish nothing
 
     @property
     @abstractmethod
@@ -128,9 +151,15 @@ class ChannelSession(Session):
     def publish(
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to an item in the client's name."""
-        sender = self.connection.principal.subject
-        self._node.publish(sender, subscription.item_id, data, key, answer)
+        """Publish to an item in the client's name, with a fair share of what may be unanswered."""
+        if self._unanswered is None:
+            self._unanswered = share_of(self._node.limits, self.connection.id)
+        counted = self._unanswered.count(payload_size(data), answer)
+        if counted is None:
+            answer(EngineBehind("this connection has too many messages unanswered"))
+        else:
+            sender = self.connection.principal.subject
+            self._node.publish(sender, subscription.item_id, data, key, counted)
 
     def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
         """Read a part of an item's history."""
@@ -146,6 +175,8 @@ class ChannelSession(Session):
 
     def failed(self, problem: EngineError) -> None:
         """Log that the engine could not do what this client asked."""
+        if isinstance(problem, EngineBehind):
+            return  # a line for each of a flood; that the engine is behind has its own
         logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
 
     def lacks(self, subscription: Subscription, action: Action) -> None:
@@ -169,8 +200,28 @@ class ChannelSession(Session):
         try:
             return decode(frame)
         except MalformedFrame as fault:
-            self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
+            if not self._is_too_fast(Kind.OTHER, fault.ref, frame):
+                self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
             return None
+
+    def _is_too_fast(self, kind: Kind, ref: Ref | UnsetType, frame: Frame) -> bool:
+        """Tell whether a request is past its rate; the client is told then, or sent away."""
+        rates = self._node.rates
+        if rates is None:
+            return False
+        wait = rates.spend(self.connection, kind, frame_size(frame))
+        if not wait:
+            return False
+        if wait == NEVER or not self.connection.codec.has_envelopes:
+            self.connection.end(RATE_LIMITED)
+        else:
+            detail = "This is more than the server takes in this time; slow down."
+            after = math.ceil(wait * 1000)
+            told = Error(
+                RATE_LIMITED.reason, temporary=True, detail=detail, ref=ref, retry_after_ms=after
+            )
+            self.send(told)
+        return True
 
     def _names_another(self, principal: Principal | None) -> bool:
         """Tell whether a new token is somebody else's, and log it if so."""
@@ -225,7 +276,7 @@ class ItemSession(ChannelSession):
     def _act(self, frame: Frame) -> None:
         if self._early is None:
             command = self._read(self._decode, frame)
-            if command is not None:
+            if command is not None and not self._is_too_fast(command.kind, command.ref, frame):
                 command.run(self)
         elif not self._early.keep(frame, frame_size(frame)):
             self.connection.end(OVERLOADED)

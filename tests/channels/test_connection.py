@@ -7,6 +7,7 @@ import pytest
 
 from api.channels.attendance import Attendance
 from api.channels.connection import WITHOUT_FLUSH, Connection
+from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.closing import (
     CLOSE_REASONS,
@@ -29,6 +30,7 @@ class Opened:
         self.limits = Limits(
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
+        self.pending: list[Lane] = []
         self.transport = RecordingTransport(room)
         self.tally = ChannelTally()
         self.attendance = Attendance(self.tally)
