@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.channels.limits import RateLimits
 from api.channels.places import PlaceLimits, Places
+from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
+from api.channels.slow_readers import read_slow_readers
 from api.closing import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
 from api.metrics import ROWS, Parts, registry_of
 from api.tallies import Tallies
@@ -24,7 +28,7 @@ from auth.principal import Grant
 from auth.testing import TokenFactory
 from tests.auth.conftest import verifier_of
 from tests.conftest import SECRET
-from tests.fakes import EVERYTHING, PLAIN, Rules, Stage, principal
+from tests.fakes import EVERYTHING, LIMITS, PLAIN, Rules, Stage, principal
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -142,6 +146,41 @@ def test_shows_what_waits_for_slow_readers(stage: Stage) -> None:
     assert behind["itemwire_slow_connections", ()] == 1
     assert behind["itemwire_outbox_bytes", ()] > 300
     assert after["itemwire_slow_connections", ()] == after["itemwire_outbox_bytes", ()] == 0
+
+
+def test_counts_what_slow_readers_go_without() -> None:
+    """While they are behind, and when they have caught up or gone: it only ever grows."""
+    limits = replace(LIMITS, outbox_bytes=1000, slow_readers=read_slow_readers("drop_oldest"))
+    stage = Stage(limits=limits)
+    slow, leaving = stage.join(room=1), stage.join(room=1)
+    stage.settle()
+    talking = stage.join("bob")
+    for _ in range(20):
+        talking.says("publish", data="x" * 100)
+    counts = [read(page_of(stage))["itemwire_messages_dropped_total", ()]]
+    slow.drains()
+    counts.append(read(page_of(stage))["itemwire_messages_dropped_total", ()])
+    leaving.session.closed(1006)
+    counts.append(read(page_of(stage))["itemwire_messages_dropped_total", ()])
+
+    assert counts[0] > 20
+    assert counts == [counts[0]] * 3
+
+
+def test_counts_what_is_refused_for_its_rate_or_number(stage: Stage) -> None:
+    """By kind and by limit, each from the start."""
+    stage.node.rates = Rates(RateLimits(publish=1))
+    peer = stage.join("carol")
+    for _ in range(5):
+        peer.says("publish", data=1)
+    places = Places(PlaceLimits(of_subject=1))
+    places.refused["subject"] += 2
+    seen = read(page_of(stage, places=places))
+
+    assert seen["itemwire_requests_limited_total", ("publish",)] == 3
+    assert seen["itemwire_requests_limited_total", ("join",)] == 0
+    assert seen["itemwire_connections_limited_total", ("subject",)] == 2
+    assert seen["itemwire_connections_limited_total", ("address",)] == 0
 
 
 def test_counts_refreshes(stage: Stage) -> None:
