@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -20,6 +21,9 @@ from api.fastpath.extension import EXTENSION
 from api.messages import Frame, frame_size
 from api.wire import choose_codec
 from api.wire.base import Codec
+from auth.audit import quoted
+
+logger = logging.getLogger("itemwire.channels")
 
 CLOSE_SECONDS: Final = 10.0  # for the frames that wait, the close frame and the peer's answer
 HIGH_WATER: Final = 64 * 1024  # bytes that wait here before the session is told: as in asyncio
@@ -46,6 +50,7 @@ async def drive(
     def open_placed(transport: Transport) -> Session:
         session = open_session(codec, transport)
         hand_over_place(websocket, session)
+        log_connected(websocket, session)
         return session
 
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
@@ -53,6 +58,17 @@ async def drive(
         extension["detach"](open_placed)
     else:
         await Driver(websocket.receive, websocket.send).run(open_placed)
+
+
+def log_connected(connection: HTTPConnection, session: Session) -> None:
+    """Log what ties a connection to the lines of its handshake."""
+    client = connection.client
+    logger.info(
+        "connected connection=%s subject=%s client=%s",
+        session.connection.id,
+        quoted(session.connection.principal.subject),
+        f"{client.host}:{client.port}" if client else "-",
+    )
 
 
 async def release_dependencies(connection: HTTPConnection) -> None:

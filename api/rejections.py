@@ -7,6 +7,7 @@ default a refused handshake is accepted and closed, with nothing read and no cha
 """
 
 import logging
+import time
 from typing import Final, Literal, cast
 
 import msgspec
@@ -32,6 +33,7 @@ from api.closing import (
     Retry,
 )
 from api.problems import problem
+from api.tallies import HandshakeTally, known_reason
 from api.wire import choose_codec
 from auth.dependencies import refusal
 from auth.errors import AuthError
@@ -69,12 +71,12 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 }
 
 
-def install_rejections(app: FastAPI, refusal: Refusal) -> None:
+def install_rejections(app: FastAPI, refusal: Refusal, tally: HandshakeTally | None = None) -> None:
     """Make everything raised on a WebSocket route reach its client as a code and a reason."""
     for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
-    app.add_middleware(Refusals, refusal=refusal)
+    app.add_middleware(Refusals, refusal=refusal, tally=tally)
 
 
 def reason_of(error: Exception) -> CloseReason:
@@ -107,7 +109,9 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         error = refusal(connection, error)
     elif isinstance(connection, WebSocket) and not isinstance(error.__cause__, AuthError):
         reason = reason_of(error).reason
-        logger.warning("refused reason=%r path=%r", reason, _path(connection.scope))
+        client = f"{connection.client.host}:{connection.client.port}" if connection.client else "-"
+        path = _path(connection.scope)
+        logger.warning("refused reason=%r path=%r client=%s", reason, path, client)
     if isinstance(connection, WebSocket):
         row = reason_of(error)
         await connection.close(row.code, row.reason)
@@ -141,8 +145,9 @@ class Refusals:
     body. An exception that nothing else took is closed with `internal` and logged.
     """
 
-    def __init__(self, app: ASGIApp, refusal: Refusal) -> None:
+    def __init__(self, app: ASGIApp, refusal: Refusal, tally: HandshakeTally | None = None) -> None:
         self._app = app
+        self._tally = tally or HandshakeTally()
         self._deny = _deny_by_http if refusal == "http" else _deny_by_close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,10 +156,13 @@ class Refusals:
             await self._app(scope, receive, send)
             return
         last = ""
+        began = time.perf_counter()
 
         async def watch(message: Message) -> None:
             nonlocal last
             first, last = not last, message["type"]
+            if first:
+                self._count(message, time.perf_counter() - began)
             refused = first and last == "websocket.close"
             # With code 1000 it is the router's "no such route", which stays a plain HTTP 403.
             if refused and message.get("code", NO_ROUTE) != NO_ROUTE:
@@ -169,6 +177,14 @@ class Refusals:
             logger.exception("route_failed path=%r", _path(scope))
             if last in OPEN_AFTER:
                 await watch(_close(INTERNAL))
+
+    def _count(self, answer: Message, seconds: float) -> None:
+        """Count a handshake by how it was answered."""
+        self._tally.seconds.observe(seconds)
+        if answer["type"] == "websocket.accept":
+            self._tally.accepted += 1
+        else:
+            self._tally.refused[known_reason(answer.get("reason") or "")] += 1
 
 
 async def _deny_by_close(scope: Scope, send: Send, row: CloseReason) -> None:

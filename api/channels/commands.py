@@ -91,6 +91,7 @@ class _OfItem(_Envelope, frozen=True):
         """Tell the client if it may not do this; True: it was told."""
         if action in subscription.can:
             return False
+        session.lacks(subscription, action)
         self.deny(session, SCOPE_MISSING.reason, f"This needs the right to {action} on this item.")
         return True
 
@@ -196,6 +197,7 @@ class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
         if denied is None:
             session.send(session.renewed(self.ref))
             return
+        session.not_refreshed(denied)
         # One sentence for every fault: the log has the rest.
         detail = "The token was not accepted; the connection is as it was."
         self.deny(session, denied.reason.reason, detail, temporary=denied.is_temporary)

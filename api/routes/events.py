@@ -16,7 +16,7 @@ from api.dependencies import (
     start_of,
     written_position,
 )
-from api.driver import release_dependencies
+from api.driver import log_connected, release_dependencies
 from api.event_stream import EventStream
 from api.routes.items import ITEM_PATH
 from api.routes.messages import PROBLEMS
@@ -58,6 +58,7 @@ async def item_events(
         connection = node.connect(grant.principal, codecs.of_item(grant.item_id), transport)
         session = EventsSession(node, connection, grant, start)
         hand_over_place(request, session)
+        log_connected(request, session)
         return session
 
     return EventStream(join, node.limits.ping_interval, request.app.state.streams)
