@@ -9,7 +9,7 @@ from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
 from api.engines import open_engine
 from api.engines.base import Bounds
-from api.lifespan import Beside, lifespan_of
+from api.lifespan import Beside, BriefFailure, lifespan_of
 from api.logs import redact_logs
 from api.privacy import Privacy
 from api.reauthorization import Reauthorizer
@@ -73,6 +73,7 @@ def create_app(
     install_auth(app, authenticator, policy, cookie=session_cookie(settings))
     install_rejections(app, settings.refusal)
     app.add_middleware(Privacy)
+    app.add_middleware(BriefFailure)
     for group in (items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console):
