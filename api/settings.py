@@ -42,7 +42,11 @@ class Settings(AuthSettings):
         description="Serve `/admin`: revoke tokens, list and end connections. Its callers need "
         "the word `admin` in the scope of a bearer token.",
     )
-    engine_url: str = Field("memory://", description="Where channels live: `memory://`.")
+    engine_url: str = Field(
+        "memory://",
+        description="Where channels live: `memory://`, or `redis://`, `rediss://`, "
+        "`redis+cluster://`.",
+    )
     history_size: int = Field(100, ge=0, description="Messages remembered per item.")
     history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")
     history_seconds: float = Field(300, ge=0, description="Seconds a message is remembered.")

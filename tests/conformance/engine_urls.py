@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from tests.redis_server import cluster_url, redis_url, tls_url
+
 
 @contextlib.contextmanager
 def in_memory(_folder: Path) -> Iterator[str]:
@@ -17,5 +19,8 @@ def in_memory(_folder: Path) -> Iterator[str]:
 
 ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "memory": in_memory,
+    "redis": redis_url,
+    "rediss": tls_url,
+    "redis+cluster": cluster_url,
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
