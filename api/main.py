@@ -14,7 +14,7 @@ from api.channels.slow_readers import read_slow_readers
 from api.engines import open_engine
 from api.engines.base import Bounds
 from api.engines.metered import MeteredEngine
-from api.lifespan import Beside, lifespan_of
+from api.lifespan import Beside, BriefFailure, lifespan_of
 from api.logs import redact_logs
 from api.metrics import Parts, registry_of
 from api.privacy import Privacy
@@ -123,6 +123,7 @@ def create_app(
     )
     install_rejections(app, settings.refusal, tallies.handshakes)
     app.add_middleware(Privacy)
+    app.add_middleware(BriefFailure)
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, messages, batches, events):
