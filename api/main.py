@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
+from api.admission import Admission
 from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
 from api.engines import open_engine
@@ -58,6 +59,7 @@ def create_app(
         lifetime=lifetime,
         revocations=authenticator.revocations,
         clock=clock,
+        drain_seconds=settings.drain_seconds,
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]
@@ -72,6 +74,7 @@ def create_app(
     app.state.node = node
     app.state.reauthorizer = reauthorizer
     install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
+    app.add_middleware(Admission, node=node)  # inside of the next, which gives refusals a form
     install_rejections(app, settings.refusal)
     app.add_middleware(Privacy)
     for group in (items, many_items, echo):

@@ -1,12 +1,22 @@
 """One accepted socket: whose it is, what it hears, how it ends."""
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
 from api.channels.outbox import Chunk, Framing, Outbox, Transport, Writer
-from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
+from api.closing import (
+    CLOSE_REASONS,
+    DRAINING,
+    MESSAGES_LOST,
+    SLOW_CONSUMER,
+    TOKEN_EXPIRED,
+    TOKEN_REVOKED,
+    CloseReason,
+    Retry,
+)
 from api.messages import Closing, Event, Frame, Member, Publication
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
@@ -14,13 +24,26 @@ from auth.principal import Grant, Principal
 # Nothing more may reach these: one does not read, the others no longer may.
 WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
 
-RETRY_AFTER_MS: Final = {Retry.LATER: 1000}
+# From, to: clients that are ended together come back at random moments within, not all at once.
+RETRY_WINDOWS_MS: Final = {
+    **{row: (1000, 5000) for row in CLOSE_REASONS.values() if row.retry is Retry.LATER},
+    DRAINING: (0, 2000),
+    MESSAGES_LOST: (0, 2000),
+}
+AT_ONCE_MS: Final = (0, 0)
+
+
+def retry_after_ms(reason: CloseReason, random: Callable[[], float]) -> int:
+    """Choose when a client that may come back should do so."""
+    start, end = RETRY_WINDOWS_MS.get(reason, AT_ONCE_MS)
+    return start + int(random() * (end - start))
 
 
 class Home(Protocol):
     """What a connection tells the node it is connected to."""
 
     limits: Limits
+    random: Callable[[], float]  # from 0 on, below 1
 
     def failed(self, connection: "Connection", reason: CloseReason) -> None:
         """Hear that it must end, though not this instant: others are being sent to."""
@@ -45,12 +68,14 @@ class Connection:
         "codec",
         "due_at",
         "id",
+        "is_heard",
         "is_open",
         "principal",
         "revoked_at",
         "session_ends_at",
         "since",
         "subscriptions",
+        "unanswered",
         "writer",
     )
 
@@ -73,6 +98,8 @@ class Connection:
         self.codec = codec
         self.since = since  # Unix time
         self.is_open = True
+        self.is_heard = True  # what the client says is acted on
+        self.unanswered = 0  # of what it has published
         self.subscriptions: dict[str, Subscription] = {}
         self.writer: Writer = transport.write
         self._transport = transport
@@ -149,12 +176,16 @@ class Connection:
                 code=reason.code,
                 reason=reason.reason,
                 retry=reason.retry,
-                retry_after_ms=RETRY_AFTER_MS.get(reason.retry, 0),
+                retry_after_ms=retry_after_ms(reason, self._home.random),
             )
         )
         if closing is not None:
             self._transport.write(self._transport.framing.render(closing))
         self._transport.close(reason.code, reason.reason)
+
+    def hush(self) -> None:
+        """Act on nothing more that the client says: its end is near."""
+        self.is_heard = False
 
     def fail(self, reason: CloseReason) -> None:
         """End soon: once all that is being sent has gone out to the others."""
@@ -163,7 +194,7 @@ class Connection:
     def lost(self) -> None:
         """Leave every channel: the socket is gone."""
         if self.is_open:
-            self.is_open = False
+            self.is_open = self.is_heard = False
             self._home.released(self)
 
     def _keep(self, chunk: Chunk) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from secrets import token_urlsafe
 from msgspec import UNSET, UnsetType
 
 from api.channels.connection import Connection, Subscription
+from api.channels.draining import CallLater, Draining
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
@@ -23,7 +25,7 @@ from api.channels.presence import Presence
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
-from api.closing import TOKEN_REVOKED, CloseReason
+from api.closing import DRAINING, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Ref, Welcome
 from api.wire.base import Codec
@@ -50,6 +52,11 @@ def call_soon(callback: Callable[[], None]) -> object:
     return asyncio.get_running_loop().call_soon(callback)
 
 
+def call_later(seconds: float, callback: Callable[[], None]) -> object:
+    """Call something so many seconds later, on the running event loop."""
+    return asyncio.get_running_loop().call_later(seconds, callback)
+
+
 class Node:
     """Connects sockets to channels and channels to the engine."""
 
@@ -64,8 +71,15 @@ class Node:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
+        call_later: CallLater = call_later,
+        drain_seconds: float = 5,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self.limits = limits
+        self.random = random
+        self.drain_seconds = drain_seconds
+        self._call_later = call_later
+        self._draining: Draining | None = None
         self._engine = engine
         self._clock = clock
         self._new_id = new_id
@@ -79,8 +93,13 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether sockets can be served: it is started, and its engine is there."""
-        return self._is_started and self._engine.is_available
+        """Tell whether sockets can be served: it is started, stays, and its engine is there."""
+        return self._is_started and not self.is_draining and self._engine.is_available
+
+    @property
+    def is_draining(self) -> bool:
+        """Tell whether it goes out of service: nobody is taken in any more."""
+        return self._draining is not None
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
@@ -97,6 +116,19 @@ class Node:
         due = self._ends.pop_due()
         self._end_all(due.over)
         self._warn(due.near)
+
+    def drain(self, seconds: float | None = None, done: Callable[[], None] = lambda: None) -> int:
+        """Go out of service, for good; tell how many connections are ended.
+
+        They end within so many seconds, those of the settings unless said otherwise; then `done`
+        is called. Who comes meanwhile is ended at once.
+        """
+        seconds = self.drain_seconds if seconds is None else seconds
+        if self._draining is None:
+            logger.info("draining connections=%d seconds=%g", len(self._roster), seconds)
+            connections = self._roster.everybody()
+            self._draining = Draining(connections, self._end_drained, self._call_later, self.random)
+        return self._draining.spread(seconds, done)
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Take tokens back: here at once, then on every node; answer how many it ends here.
@@ -141,6 +173,8 @@ class Node:
         self._roster.add(connection)
         if self.revocations.revokes(principal):  # since the handshake looked
             connection.end(TOKEN_REVOKED)
+        if self.is_draining:  # since the door was passed
+            connection.end(DRAINING)
         return connection
 
     def renew(self, connection: Connection, principal: Principal) -> Denied | None:
@@ -246,6 +280,9 @@ class Node:
             connection.end(reason)
         return len(ends)
 
+    def _end_drained(self, connections: Iterable[Connection]) -> None:
+        self._end_all(dict.fromkeys(connections, DRAINING))
+
     def _end_covered(self, revocation: Revocation, ends_at: int | None) -> int:
         """End the connections of tokens taken back, now or then; tell how many they are."""
         covered = self._roster.covered_by(revocation)
@@ -331,7 +368,8 @@ class Node:
         channel = subscription.channel
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
-        if self._presence.leave(channel, subscription.member):
+        # To tell all who are still here of each who leaves would be n² events, for seconds.
+        if self._presence.leave(channel, subscription.member) and not self.is_draining:
             self._hub.announce(channel, Left(subscription.item_id, subscription.member))
             logger.debug(
                 "left channel=%s subject=%r connection=%s",

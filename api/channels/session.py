@@ -13,7 +13,14 @@ from api.channels.holding import Holding
 from api.channels.node import Node, in_order
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
-from api.closing import CREDENTIALS_INVALID, FORBIDDEN, INTERNAL, MESSAGE_TOO_BIG, OVERLOADED
+from api.closing import (
+    CLOSE_REASONS,
+    CREDENTIALS_INVALID,
+    FORBIDDEN,
+    INTERNAL,
+    MESSAGE_TOO_BIG,
+    OVERLOADED,
+)
 from api.engines.base import Answer, EngineError, History, Span
 from api.messages import Error, Event, Frame, Member, Payload, Position, Ref, Reply, frame_size
 from api.wire.base import C, MalformedFrame
@@ -41,7 +48,7 @@ class Session(ABC):
 
     def received(self, frame: Frame) -> None:
         """Act on one message of the client."""
-        if not self.connection.is_open:
+        if not self.connection.is_heard:
             return
         try:
             if frame_size(frame) > self._node.limits.max_message_bytes:
@@ -60,6 +67,12 @@ class Session(ABC):
     def writable(self) -> None:
         """Go on sending: the transport takes frames again."""
         self.connection.writable()
+
+    def ending(self, code: int, reason: str) -> None:  # noqa: ARG002 - the reason has its code
+        """Tell the client what to do next: the server is about to close for this reason."""
+        row = CLOSE_REASONS.get(reason)
+        if row is not None:
+            self.connection.end(row)
 
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
@@ -119,8 +132,15 @@ class ChannelSession(Session):
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         """Publish to an item in the client's name."""
-        sender = self.connection.principal.subject
-        self._node.publish(sender, subscription.item_id, data, key, answer)
+        connection = self.connection
+        connection.unanswered += 1
+
+        def answered(result: Position | EngineError) -> None:
+            connection.unanswered -= 1
+            answer(result)
+
+        sender = connection.principal.subject
+        self._node.publish(sender, subscription.item_id, data, key, answered)
 
     def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
         """Read a part of an item's history."""

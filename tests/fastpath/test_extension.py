@@ -58,6 +58,12 @@ class Noting(Receiver):
         self.calls.put(("writable", None))
 
     @override
+    def ending(self, code: int, reason: str) -> None:
+        """Note it, and say something."""
+        self.calls.put(("ending", (code, reason)))
+        self.socket.write(self.socket.framing.render("last words"))
+
+    @override
     def closed(self, code: int) -> None:
         """Note it."""
         self.calls.put(("closed", code))
@@ -243,15 +249,17 @@ def test_says_when_it_has_enough_and_when_no_longer(site: Site, application: Han
 
 
 def test_tells_the_receiver_that_the_server_stops(site: Site, application: Handing) -> None:
-    """With the code that the client gets as well."""
+    """Ahead of the close, which has the same code, so that it can say what to do next."""
     with connect(site.url("/detach")) as client:
         receiver = application.receiver()
         site.server.should_exit = True
+        assert client.recv(timeout=5) == "last words"
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(timeout=5)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
+    assert receiver.next() == ("ending", (1012, "draining"))
     assert receiver.next() == ("closed", 1012)
 
 
