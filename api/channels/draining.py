@@ -1,5 +1,6 @@
 """How a node goes out of service: its sockets end in batches, so that others can take them in."""
 
+import asyncio
 import math
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -12,6 +13,11 @@ ANSWER_STEPS: Final = 25  # longer than an engine may take over an answer
 
 CallLater = Callable[[float, Callable[[], None]], object]
 """Calls something so many seconds later, in the event loop."""
+
+
+def call_later(seconds: float, callback: Callable[[], None]) -> object:
+    """Call something so many seconds later, on the running event loop."""
+    return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 class Draining:

@@ -13,7 +13,7 @@ from secrets import token_urlsafe
 from msgspec import UNSET, UnsetType
 
 from api.channels.connection import Connection, Subscription
-from api.channels.draining import CallLater, Draining
+from api.channels.draining import CallLater, Draining, call_later
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
@@ -50,11 +50,6 @@ def in_order(can: frozenset[Action]) -> list[str]:
 def call_soon(callback: Callable[[], None]) -> object:
     """Call something once the running event loop has done what is at hand."""
     return asyncio.get_running_loop().call_soon(callback)
-
-
-def call_later(seconds: float, callback: Callable[[], None]) -> object:
-    """Call something so many seconds later, on the running event loop."""
-    return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 class Node:
