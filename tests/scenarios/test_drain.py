@@ -334,6 +334,8 @@ def test_a_handshake_under_way_ends_with_the_others(serve: Serve, item_id: str) 
         coming = pool.submit(server.refusal, item_path(item_id))
         asked.wait(PATIENCE)
         server.server.should_exit = True
+        while httpx.get(f"{server.url}/health/ready").status_code != 503:
+            pass
         may_go_on.set()
 
         assert coming.result(PATIENCE) == Refusal(101, *DRAINED)
