@@ -1,4 +1,4 @@
-"""How a node goes out of service: its sockets end in batches, so that others can take them in."""
+"""How a node goes out of service: in batches, so that others can take its sockets in."""
 
 import asyncio
 import math

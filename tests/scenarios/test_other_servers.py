@@ -207,6 +207,25 @@ def test_a_server_that_stops_ends_its_sockets(command: Command, tmp_path: Path) 
         assert running.process.wait(PATIENCE) == command.status
 
 
+def test_a_drain_ahead_of_the_stop_ends_its_sockets_as_everywhere(
+    command: Command, tmp_path: Path
+) -> None:
+    """The way round what these servers do to sockets when they are stopped."""
+    administrator = {"Authorization": f"Bearer {token('root', 'admin')}"}
+    with (
+        _run(command, tmp_path, admin="true") as running,
+        json_client(running.server, "42") as alice,
+        plain_client(running.server, "42") as bob,
+    ):
+        answer = httpx.post(f"{running.server.url}/admin/drain", headers=administrator)
+        told = alice.read()
+        ends = [closed(alice.connection), closed(bob)]
+
+    assert (answer.status_code, answer.json()) == (202, {"closing": 2})
+    assert (told["type"], told["reason"], told["retry"]) == ("closing", "draining", "now")
+    assert ends == [(1012, "draining")] * 2
+
+
 def test_starlettes_test_client_speaks_with_it(settings: Settings, item_id: str) -> None:
     """An application's own tests need no server; how a browser sees a refusal they cannot show."""
     app: FastAPI = create_app(settings)
