@@ -263,6 +263,36 @@ def test_tells_the_receiver_that_the_server_stops(site: Site, application: Handi
     assert receiver.next() == ("closed", 1012)
 
 
+def test_asks_for_last_words_where_no_ping_is_answered(application: Handing) -> None:
+    """The client reads, or seems to; it may at least learn whether to come back."""
+    with (
+        serving(ws_ping_interval=0.1, ws_ping_timeout=0.1) as site,
+        served.upgrade(site, "/detach") as client,
+    ):
+        receiver = application.receiver()
+        received = served.read_all(client)
+
+    assert received.endswith(b"\x81\x0alast words" + served.close_frame(1011, "ping_timeout"))
+    assert receiver.next() == ("ending", (1011, "ping_timeout"))
+    assert receiver.next() == ("closed", 1011)
+
+
+def test_asks_for_no_last_words_where_the_receiver_closes_or_fails(
+    site: Site, application: Handing
+) -> None:
+    """It has said them, or cannot be relied on to."""
+    kinds: list[str] = []
+    for word in ("close", "fail"):
+        with connect(site.url("/detach")) as client:
+            receiver = application.receiver()
+            client.send(word)
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=5)
+        kinds += [receiver.next()[0], receiver.next()[0]]
+
+    assert kinds == ["received", "closed"] * 2
+
+
 async def before_accepting(detach: Detach, receive: Receive, _send: Send) -> None:
     """Hand over what is not open yet."""
     await receive()
