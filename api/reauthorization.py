@@ -1,4 +1,4 @@
-"""Asks a route's dependencies in mid-connection: about a newer token, or about one item more.
+"""Asks dependencies in mid-connection: about a newer token, or about one item more.
 
 The request is gone by then, and of it no more is kept than fits a few words of memory. What a
 dependency finds when it is asked again:

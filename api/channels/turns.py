@@ -1,4 +1,4 @@
-"""Who may go ahead: some things side by side, others alone, all in the order they were asked."""
+"""Who may go ahead: some side by side, some alone, all in the order they asked."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +12,7 @@ class _Turn:
 
 
 class Turns:
-    """Begins what it is asked, `width` at a time, and what must be alone while nothing else runs.
+    """Begins what it is asked, `width` at a time; what must be alone, while nothing else runs.
 
     Whatever has begun says `done` once it is through.
     """

@@ -122,7 +122,7 @@ def test_tells_no_stranger_which_items_exist(door: Door) -> None:
 
 
 @pytest.mark.parametrize("path", [
-    "/ws", "/items", "/items/42", "/items/ws", "/items/42/ws/", "/items/42/WS", "/ws/echo/",
+    "/ws/", "/items", "/items/42", "/items/ws", "/items/42/ws/", "/items/42/WS", "/ws/echo/",
     "/ws/nope", "/", "/health/live", "/console/index.html", "/console/nope", "/openapi.json",
     "//items/42/ws", "/items/42/ws%00", "/items/42/ws%0A", "/ws/echo%0A",
 ])  # fmt: skip
