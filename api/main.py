@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from api.admission import Admission
 from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
+from api.closed_door import ClosedDoor
 from api.engines import open_engine
 from api.engines.base import Bounds
 from api.lifespan import Beside, lifespan_of
@@ -74,7 +74,7 @@ def create_app(
     app.state.node = node
     app.state.reauthorizer = reauthorizer
     install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
-    app.add_middleware(Admission, node=node)  # inside of the next, which gives refusals a form
+    app.add_middleware(ClosedDoor, node=node)  # inside of the next, which gives refusals a form
     install_rejections(app, settings.refusal)
     app.add_middleware(Privacy)
     for group in (items, many_items, echo):
