@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
+from api.channels.slow_readers import read_slow_readers
 from api.closed_door import ClosedDoor
 from api.engines import open_engine
 from api.engines.base import Bounds
@@ -44,6 +45,11 @@ def create_app(
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
         items=settings.max_items,
+        presence_limit=settings.presence_limit,
+        presence_grace=settings.presence_grace,
+        slow_readers=read_slow_readers(settings.slow_readers),
+        unanswered=settings.max_unanswered,
+        unanswered_bytes=settings.max_unanswered_bytes,
     )
     lifetime = Lifetime(
         grace=settings.expiry_grace,

@@ -69,7 +69,7 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A connection that hears a channel, and whose it is."""
+    """Somebody who hears a channel: the connection it was announced with, and whose it is."""
 
     connection: str
     subject: str
@@ -99,9 +99,9 @@ class Publication(Event, frozen=True, tag="message"):
 class Welcome(Event, frozen=True, tag="welcome"):
     """The answer to a join: who the client is, and where the stream stands.
 
-    `members` is absent without the right `presence`. `offset` is the newest message's; replayed
-    messages follow, up to it. `recovered` promises of a client that asked to resume that it gets
-    every message after its position.
+    `members` (some of them) and `member_count` are absent without the right `presence`. `offset` is
+    the newest message's; replayed messages follow, up to it. `recovered` promises of a client that
+    asked to resume that it gets every message after its position.
     """
 
     connection: str
@@ -116,6 +116,7 @@ class Welcome(Event, frozen=True, tag="welcome"):
     ping_interval: float
     max_message_bytes: int
     members: list[Member] | UnsetType = UNSET
+    member_count: int | UnsetType = UNSET
     ref: Ref | UnsetType = UNSET
 
 
@@ -142,6 +143,8 @@ class Reply(Event, frozen=True, tag="reply", omit_defaults=True):
     messages: list[Publication] | UnsetType = UNSET
     complete: bool | UnsetType = UNSET
     members: list[Member] | UnsetType = UNSET
+    count: int | UnsetType = UNSET
+    next: str | UnsetType = UNSET
     expires_at: int | UnsetType = UNSET
     can: list[str] | UnsetType = UNSET
     items: dict[str, list[str]] | UnsetType = UNSET

@@ -3,12 +3,13 @@
 import difflib
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
+from api.channels.slow_readers import read_slow_readers
 from auth.settings import AuthSettings, CommaSeparated
 
 PREFIX: Final = "ITEMWIRE_"
@@ -16,6 +17,14 @@ ENV_FILE: Final = ".env"
 
 # Read by the command line's clients, not by the server.
 CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
+
+
+def _checked_rules(text: str) -> str:
+    read_slow_readers(text)
+    return text
+
+
+SlowReaderRules = Annotated[str, AfterValidator(_checked_rules)]
 
 
 class Settings(AuthSettings):
@@ -52,11 +61,39 @@ class Settings(AuthSettings):
     max_items: int = Field(
         100, ge=1, description="Items that one socket at `/ws` may hear at the same time."
     )
+    presence_grace: float = Field(
+        5,
+        ge=0,
+        le=600,
+        description="Seconds in which a client that was cut off may come back to an item without "
+        "having left it in the eyes of others; 0 tells them at once.",
+    )
+    presence_limit: int = Field(
+        1000,
+        ge=0,
+        le=100_000,
+        description="Members of an item that are listed and announced; further ones are counted.",
+    )
     outbox_bytes: int = Field(
         1_048_576,
         ge=1,
         description="Bytes that may wait for a client that reads slowly; past it, it is closed "
-        "with slow_consumer.",
+        "with slow_consumer, unless ITEMWIRE_SLOW_READERS says otherwise.",
+    )
+    slow_readers: SlowReaderRules = Field(
+        "disconnect",
+        description="What happens then, by item: `telemetry:*=drop_oldest,*=disconnect`; the first "
+        "pattern that matches counts, a word alone is for all items. `disconnect`, `drop_oldest` "
+        "or `drop_newest`: messages are left out, and the client is told of the gap.",
+    )
+    max_unanswered: int = Field(
+        10_000,
+        ge=1,
+        description="Messages that the engine may have to store at a time; past it, publishing is "
+        "refused with overloaded. One socket may have a tenth of them.",
+    )
+    max_unanswered_bytes: int = Field(
+        67_108_864, ge=1, description="The same in bytes of payload, of which a socket has a tenth."
     )
     expiry_warning_seconds: int = Field(
         60,

@@ -78,6 +78,10 @@ def _fetches_keys_in_the_clear(start: Start) -> bool:
     return start.settings.jwks_allow_http
 
 
+def _believes_everybody(start: Start) -> bool:
+    return "*" in start.settings.trusted_proxies
+
+
 def _never_stops_strangers(start: Start) -> bool:
     return not start.settings.stop_after_refusals
 
@@ -115,6 +119,12 @@ CHECKS: Final[dict[str, Check]] = {
         "name that leads to a private address is followed",
         "use https at a public address, or be sure that the network is your own",
     ),
+    "any_proxy": Check(
+        _believes_everybody,
+        "ITEMWIRE_TRUSTED_PROXIES has '*': whoever connects chooses the address it is counted, "
+        "limited and logged by",
+        "name your proxies' addresses, unless nobody else can reach this server",
+    ),
     "strangers": Check(
         _never_stops_strangers,
         "ITEMWIRE_STOP_AFTER_REFUSALS is 0: nobody is stopped from trying tokens",
@@ -146,7 +156,9 @@ def workers_asked(arguments: Sequence[str], environment: Mapping[str, str]) -> i
     """Tell how many workers were asked for; a server's worker sees its parent's arguments."""
     asked = environment.get("WEB_CONCURRENCY", "")
     command = PurePath(arguments[0] if arguments else "").parts[-2:]  # or <server>/__main__.py
-    options = arguments[1:] if not set(SERVERS).isdisjoint(command) else ()
+    options = list(arguments[1:]) if not set(SERVERS).isdisjoint(command) else []
+    if "gunicorn" in command:  # whose command line has the last word
+        options = [*environment.get("GUNICORN_CMD_ARGS", "").split(), *options]
     for option, value in zip(options, [*options[1:], ""], strict=False):
         name, separator, joined = option.partition("=")
         if name in WORKER_OPTIONS:

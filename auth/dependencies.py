@@ -75,7 +75,8 @@ async def explain_to(
 ) -> Decision:
     """Explain what this application's own rules decide of a token, for an operator's eyes."""
     state = _state(connection)
-    return await explain(state.authenticator.verifier, state.policy, token, item_id, action)
+    verifier, revocations = state.authenticator.verifier, state.authenticator.revocations
+    return await explain(verifier, state.policy, token, item_id, action, revocations=revocations)
 
 
 def refusal(connection: HTTPConnection, error: AuthError) -> WebSocketException | HTTPException:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from auth.errors import AuthError, InvalidToken, ItemInvalid, Unauthenticated
+from auth.errors import AuthError, InvalidToken, ItemInvalid, RevokedToken, Unauthenticated
 from auth.policies import Policy, shortfall
 from auth.principal import Grant, Principal
+from auth.revocation import Revocations
 from auth.scopes import Action, is_item_id
 from auth.tokens import CheckResult, Verifier
 
@@ -38,42 +40,71 @@ async def explain(
     token: str,
     item_id: str | None = None,
     action: Action | None = None,
+    *,
+    revocations: Revocations | None = None,
 ) -> Decision:
     """Decide as at a handshake, for an operator's eyes: the token first, then the rest.
 
-    Without an item only the token is judged; without an action, any that is granted will do.
+    Without an item only the token is judged; without an action, any that is granted will do. What
+    was taken back only a server knows: without `revocations` it is not asked.
     """
+    with contextlib.suppress(AuthError):  # it is told below; a key that is new is fetched here
+        await verifier.verify_or_fetch(token)
     checks = verifier.explain(token)
+    names = _rows(item_id, action, revocations)
     if not all(check.passed for check in checks):
-        checks += [CheckResult(name, passed=None) for name in _rows(item_id, action)]
+        checks += [CheckResult(name, passed=None) for name in names]
         return Decision(tuple(checks), Unauthenticated.code)
-    if item_id is None:
+    if not names:
         return Decision(tuple(checks), None)
     try:
         principal = verifier.verify(token)
     except InvalidToken:  # its time came, or its key went, since the line above
-        return await explain(verifier, policy, token, item_id, action)
-    further, reason = await _decide(policy, principal, item_id, action)
-    missing = _rows(item_id, action)[len(further) :]
-    further += [CheckResult(name, passed=None) for name in missing]
+        return await explain(verifier, policy, token, item_id, action, revocations=revocations)
+    further, reason = await _decide(policy, principal, item_id, action, revocations)
+    further += [CheckResult(name, passed=None) for name in names[len(further) :]]
     return Decision((*checks, *further), reason)
 
 
-def _rows(item_id: str | None, action: Action | None) -> tuple[str, ...]:
+def _rows(
+    item_id: str | None, action: Action | None, revocations: Revocations | None
+) -> tuple[str, ...]:
     """Name what is asked beyond the token."""
+    rows = () if revocations is None else ("revoked",)
     if item_id is None:
-        return ()
-    return ("item", "policy", "action") if action else ("item", "policy")
+        return rows
+    return (*rows, "item", "policy", "action") if action else (*rows, "item", "policy")
 
 
 async def _decide(
-    policy: Policy, principal: Principal, item_id: str, action: Action | None
+    policy: Policy,
+    principal: Principal,
+    item_id: str | None,
+    action: Action | None,
+    revocations: Revocations | None,
 ) -> tuple[list[CheckResult], str | None]:
     """Go on from a good token until something is refused."""
+    found: list[CheckResult] = []
+    if revocations is not None:
+        if revocations.revokes(principal):
+            detail = f"the token of {principal.subject!r} was taken back"
+            return [CheckResult("revoked", passed=False, detail=detail)], RevokedToken.code
+        found.append(CheckResult("revoked", passed=True))
+    if item_id is None:
+        return found, None
     if not is_item_id(item_id):
         detail = "not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"
-        return [CheckResult("item", passed=False, detail=detail)], ItemInvalid.code
-    found = [CheckResult("item", passed=True)]
+        return [*found, CheckResult("item", passed=False, detail=detail)], ItemInvalid.code
+    found.append(CheckResult("item", passed=True))
+    further, reason = await _decide_rights(policy, principal, item_id, action)
+    return found + further, reason
+
+
+async def _decide_rights(
+    policy: Policy, principal: Principal, item_id: str, action: Action | None
+) -> tuple[list[CheckResult], str | None]:
+    """Ask the policy, and whether what it grants is enough."""
+    found: list[CheckResult] = []
     try:
         grant = Grant(principal, item_id, await policy.authorize(principal, item_id))
     except AuthError as error:

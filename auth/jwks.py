@@ -37,6 +37,9 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",
 }
 
+# Ways to write an address of another network into one that looks public (RFC 6052, RFC 3056).
+TRANSLATED: Final = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "2002::/16", "fec0::/10")))
+
 _log: Final = logging.getLogger("itemwire.auth")
 
 
@@ -260,4 +263,9 @@ def _checked(text: str, *, allow_http: bool) -> httpx.URL:
 
 def _is_public(address: str) -> bool:
     """Tell whether an address is one of the internet, and not of this machine or its network."""
-    return ipaddress.ip_address(address).is_global
+    ip = ipaddress.ip_address(address)
+    return (
+        ip.is_global
+        and not ip.is_multicast
+        and not any(ip in network for network in TRANSLATED if network.version == ip.version)
+    )

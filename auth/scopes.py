@@ -38,6 +38,11 @@ def is_item_id(text: str) -> bool:
     return ITEM_ID.fullmatch(text) is not None and text not in DOT_SEGMENTS
 
 
+def matches(pattern: str, item_id: str) -> bool:
+    """Tell whether a pattern names an item."""
+    return _matches(pattern.split(":"), item_id.split(":"))
+
+
 class Action(StrEnum):
     """What can be done with an item."""
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 from typing_extensions import override
 
 from api.channels.connection import Connection
+from api.channels.items_session import ItemsSession
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.node import Node
 from api.channels.outbox import Transport
 from api.channels.recovery import LIVE, Start
-from api.channels.refreshing import Reauthorize, Verdict
-from api.channels.session import ItemSession
+from api.channels.refreshing import Denied, Reauthorize, Renewal, Rights, Verdict
+from api.channels.session import ChannelSession, ItemSession
+from api.closing import FORBIDDEN, CloseReason
 from api.driver import FRAME_BY_FRAME, Frames
 from api.engines.base import (
     Answer,
@@ -206,10 +208,13 @@ class LateEngine(Engine):
         self.steps.append(arrive)
 
 
-class Peer:
+C = TypeVar("C", bound=ChannelSession)
+
+
+class Talker(Generic[C]):
     """One client, without the socket between it and its session."""
 
-    def __init__(self, session: ItemSession, transport: RecordingTransport) -> None:
+    def __init__(self, session: C, transport: RecordingTransport) -> None:
         self.session = session
         self.transport = transport
 
@@ -236,6 +241,18 @@ class Peer:
         """Read everything, and go on reading."""
         self.transport.room = None
         self.session.writable()
+
+
+class Peer(Talker[ItemSession]):
+    """A client of one item."""
+
+
+class ManyPeer(Talker[ItemsSession]):
+    """A client of many items."""
+
+    def joins(self, item: str = ITEM, **fields: object) -> dict[str, Any]:
+        """Join an item, and give what reached it last."""
+        return self.says("join", item=item, **fields)
 
 
 class Stage:
@@ -314,6 +331,68 @@ class Stage:
         session = ItemSession(self.node, connection, grant, start, reauthorize)
         session.opened()
         return Peer(session, transport)
+
+    def open(
+        self,
+        rules: ItemRules,
+        subject: str = "alice",
+        *,
+        room: int | None = None,
+        life: int = 3600,
+    ) -> ManyPeer:
+        """Open a socket for many items as someone of whom these rules say what is allowed."""
+        connection, transport = self.connect(subject, JSON, room, life)
+        session = ItemsSession(self.node, connection, rules)
+        session.opened()
+        return ManyPeer(session, transport)
+
+
+class ItemRules(Rights):
+    """What dependencies say about items and newer tokens: at once, or when they are told to.
+
+    `can` has what may be done with an item; with any that is not in it, nothing.
+    """
+
+    def __init__(self, can: dict[str, frozenset[Action]] | None = None) -> None:
+        self.can = can or {}
+        self.problem: CloseReason | None = None
+        self.is_slow = False
+        self.asked: list[str] = []
+        self._answers: deque[Callable[[], None]] = deque()
+
+    @override
+    def of_item(
+        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
+    ) -> None:
+        self.asked.append(item_id)
+        self._answer(lambda: answer(self._verdict(principal, item_id)))
+
+    @override
+    def renew(
+        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
+    ) -> None:
+        """Take the token for the subject it names."""
+        self.asked.append(f"renew {' '.join(items)}".strip())
+        caller = principal(token, int(NOW) + 7200)
+        self._answer(
+            lambda: answer(Renewal(caller, {one: self._verdict(caller, one) for one in items}))
+        )
+
+    def say(self) -> None:
+        """Answer the question that has waited longest, by what holds now."""
+        self._answers.popleft()()
+
+    def _answer(self, tell: Callable[[], None]) -> None:
+        if self.is_slow:
+            self._answers.append(tell)
+        else:
+            tell()
+
+    def _verdict(self, caller: Principal, item_id: str) -> Verdict:
+        if self.problem is not None:
+            return Denied(self.problem, caller)
+        can = self.can.get(item_id)
+        return Denied(FORBIDDEN, caller) if can is None else Grant(caller, item_id, can)
 
 
 class Rules:

@@ -57,7 +57,9 @@ def main(visits: int) -> None:
         wait_until(lambda: footprint(live.server) == before, 30)
         grown = resident_bytes() - memory
         app = live.server.config.app
-        members = app.state.node.members("item:soak")  # type: ignore[union-attr] # FastAPI's
+        node = app.state.node  # type: ignore[union-attr] # FastAPI's
+        wait_until(lambda: node.members("soak").count == 0, 30)  # the absent are waited for
+        members = node.members("soak").count
     click.echo(f"{visits} visits in {time.monotonic() - began:.0f} s; before and after: {before}")
     click.echo(f"memory grew by {grown / 1024:.0f} KiB from {memory >> 20} MiB; members: {members}")
     sys.exit(1 if members or grown > MAX_GROWTH else 0)

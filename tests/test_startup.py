@@ -34,6 +34,8 @@ def settings_of(**given: object) -> Settings:
         pytest.param("itemwire serve", {}, 1, id="none"),
         pytest.param("itemwire serve", {"WEB_CONCURRENCY": "4"}, 4, id="environment"),
         pytest.param("itemwire serve", {"WEB_CONCURRENCY": "1"}, 1, id="one"),
+        pytest.param("gunicorn app", {"GUNICORN_CMD_ARGS": "--workers=4"}, 4, id="gunicorn-words"),
+        pytest.param("uvicorn app", {"GUNICORN_CMD_ARGS": "-w 4"}, 1, id="gunicorn-only"),
         pytest.param("itemwire serve", {"WEB_CONCURRENCY": "many"}, 1, id="no-number"),
         pytest.param("/venv/bin/uvicorn --workers 4 x:y", {}, 4, id="uvicorn"),
         pytest.param("/venv/bin/uvicorn x:y --workers=3", {}, 3, id="joined"),
@@ -103,6 +105,7 @@ def test_refuses_the_cookies_of_every_page() -> None:
             id="policy",
         ),
         pytest.param("keys_in_the_clear", {"jwks_allow_http": True}, id="keys"),
+        pytest.param("any_proxy", {"trusted_proxies": ("*",)}, id="proxies"),
         pytest.param("strangers", {"stop_after_refusals": 0}, id="throttle"),
     ],
 )

@@ -143,14 +143,21 @@ class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
         session.history(subscription, span, answer)
 
 
-class ListMembers(_OfItem, frozen=True, tag="members"):
-    """Ask who is there."""
+class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
+    """Ask who is there: so many, from the one after `after` on; none, to have them counted."""
+
+    limit: Offset = 100
+    after: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
     @override
     def act(self, session: "ChannelSession", subscription: Subscription) -> None:
-        """Answer `members`."""
-        if not self.refused(session, subscription, Action.PRESENCE):
-            session.send(Reply(self.ref, members=session.members(subscription)))
+        """Answer `members` and their `count`, and the `next` to ask for if there are more."""
+        if self.refused(session, subscription, Action.PRESENCE):
+            return
+        page = session.members(subscription, self.limit, self.after)
+        following = UNSET if page.next is None else page.next
+        reply = Reply(self.ref, members=page.members, count=page.count, next=following)
+        session.send(reply)
 
 
 class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):

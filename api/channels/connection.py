@@ -1,12 +1,14 @@
 """One accepted socket: whose it is, what it hears, how it ends."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection, Sequence, Sized
 from typing import Final, Protocol
 
 from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
-from api.channels.outbox import Chunk, Framing, Outbox, Transport, Writer
+from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from api.channels.slow_readers import SlowReader
 from api.closing import (
     CLOSE_REASONS,
     DRAINING,
@@ -17,12 +19,21 @@ from api.closing import (
     CloseReason,
     Retry,
 )
-from api.messages import Closing, Event, Frame, Member, Publication
+from api.messages import Closing, Event, Frame, Gap, Member, Position, Publication
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
 
+logger = logging.getLogger("itemwire.channels")
+
 # Nothing more may reach these: one does not read, the others no longer may.
 WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
+
+# After these ends the same client may be back at once, with the same token.
+MAY_RETURN: Final = frozenset({Retry.NOW, Retry.LATER})
+
+# A client's own goodbye: a close frame that says so, or one without a code, as a browser's
+# `close()` sends it. 1001 is none: a page that is loaded again sends it.
+GOODBYES: Final = frozenset({1000, 1005})
 
 # From, to: clients that are ended together come back at random moments within, not all at once.
 RETRY_WINDOWS_MS: Final = {
@@ -44,6 +55,11 @@ class Home(Protocol):
 
     limits: Limits
     random: Callable[[], float]  # from 0 on, below 1
+
+    @property
+    def pending(self) -> Collection[Lane]:
+        """Give the lanes that have something to write at the end of this loop tick."""
+        ...
 
     def failed(self, connection: "Connection", reason: CloseReason) -> None:
         """Hear that it must end, though not this instant: others are being sent to."""
@@ -68,8 +84,11 @@ class Connection:
         "codec",
         "due_at",
         "id",
+        "is_dropping",
         "is_heard",
         "is_open",
+        "is_welcomed",
+        "may_return",
         "principal",
         "revoked_at",
         "session_ends_at",
@@ -99,7 +118,10 @@ class Connection:
         self.since = since  # Unix time
         self.is_open = True
         self.is_heard = True  # what the client says is acted on
-        self.unanswered = 0  # of what it has published
+        self.is_dropping = False  # it is behind, and of some items it can do without messages
+        self.is_welcomed = False  # from then on it can be told things, and be refreshed
+        self.may_return = False  # it was cut off: its members are not gone yet
+        self.unanswered: Sized = ()  # of what it has published
         self.subscriptions: dict[str, Subscription] = {}
         self.writer: Writer = transport.write
         self._transport = transport
@@ -112,11 +134,6 @@ class Connection:
         """Tell when it ends at the latest, unless it is refreshed."""
         ends = (self.principal.expires_at, self.session_ends_at, self.revoked_at)
         return min(end for end in ends if end is not None)
-
-    @property
-    def is_welcomed(self) -> bool:
-        """Tell whether it is live on a channel: it can be told things, and be refreshed."""
-        return any(one.lane is not None for one in self.subscriptions.values())
 
     @property
     def framing(self) -> Framing:
@@ -146,16 +163,17 @@ class Connection:
         self._is_paused = True
         if self._outbox is None and self.is_open:
             self._outbox = Outbox(self._home.limits.outbox_bytes)
+            # Without a word for a gap it would have a hole that its client does not see.
+            self.is_dropping = self._home.limits.slow_readers.drops and self.codec.has_envelopes
             self._write_by(self._keep)
 
     def writable(self) -> None:
         """Send what was kept, until the transport has enough again."""
         self._is_paused = False
         while self._outbox is not None and not self._is_paused:
-            chunk = self._outbox.take()
+            chunk = self._take(self._outbox)
             if chunk is None:
-                self._outbox = None
-                self._write_by(self._transport.write)
+                self._let_go(self._outbox)
             else:
                 self._transport.write(chunk)
 
@@ -168,8 +186,8 @@ class Connection:
             self._transport.discard()
         else:
             self._catch_up()
-        self.lost()
-        while self._outbox is not None and (chunk := self._outbox.take()) is not None:
+        self._release(may_return=reason.retry in MAY_RETURN)
+        while self._outbox is not None and (chunk := self._take(self._outbox)) is not None:
             self._transport.write(chunk)
         closing = self.codec.encode(
             Closing(
@@ -187,19 +205,61 @@ class Connection:
         """Act on nothing more that the client says: its end is near."""
         self.is_heard = False
 
+    def keep(
+        self,
+        stream: "Subscription",
+        chunks: Sequence[Chunk],
+        positions: Sequence[Position | None],
+        *,
+        is_newest_dropped: bool,
+    ) -> None:
+        """Keep chunks until the transport takes them, and drop messages past the limit."""
+        unsent = self._transport.unsent()
+        for chunk, position in zip(chunks, positions, strict=True):
+            if position is None or self._outbox is None:
+                self._keep(chunk)
+            else:
+                message = Message(
+                    chunk, stream, stream.item_id, position, is_newest_dropped=is_newest_dropped
+                )
+                self._outbox.keep_or_drop(message, unsent)
+
+    def policy_on(self, item_id: str) -> SlowReader:
+        """Tell what becomes of it when it is too slow for an item."""
+        return self._home.limits.slow_readers.of_item(item_id)
+
     def fail(self, reason: CloseReason) -> None:
         """End soon: once all that is being sent has gone out to the others."""
         self._home.failed(self, reason)
 
-    def lost(self) -> None:
-        """Leave every channel: the socket is gone."""
+    def lost(self, code: int = 1006) -> None:
+        """Leave every channel: the socket is gone, closed with this code."""
+        self._release(may_return=code not in GOODBYES)
+
+    def _release(self, *, may_return: bool) -> None:
         if self.is_open:
             self.is_open = self.is_heard = False
+            self.may_return = may_return
             self._home.released(self)
 
     def _keep(self, chunk: Chunk) -> None:
         if self._outbox is not None and not self._outbox.keep(chunk, self._transport.unsent()):
             self.fail(SLOW_CONSUMER)
+
+    def _take(self, outbox: Outbox) -> Chunk | None:
+        """Give what has waited longest, a gap as its client reads it."""
+        what = outbox.take()
+        if not isinstance(what, Gap):
+            return what
+        frame = self.codec.encode(what)
+        return None if frame is None else self._transport.framing.render(frame)
+
+    def _let_go(self, outbox: Outbox) -> None:
+        if outbox.dropped:
+            logger.info("caught_up connection=%s dropped=%d", self.id, outbox.dropped)
+        self._outbox = None
+        self.is_dropping = False
+        self._write_by(self._transport.write)
 
     def _push_uncounted(self, chunk: Chunk) -> None:
         if self._outbox is None:
@@ -208,7 +268,14 @@ class Connection:
             self._outbox.keep_uncounted(chunk)
 
     def _catch_up(self) -> None:
-        for subscription in self.subscriptions.values():
+        pending, heard = self._home.pending, self.subscriptions
+        if len(pending) < len(heard):  # a hundred items, of which one or two have news
+            for lane in pending:
+                subscription = heard.get(lane.channel)
+                if subscription is not None and subscription.lane is lane:
+                    lane.catch_up(subscription)
+            return
+        for subscription in heard.values():
             if subscription.lane is not None:
                 subscription.lane.catch_up(subscription)
 
@@ -222,7 +289,8 @@ class Connection:
 class Subscription:
     """A connection hearing a channel, and what it may do there.
 
-    `lane` is where its messages come by, once it is live.
+    `lane` is where its messages come by, once it is live. `member` is who it is to others: from
+    its join on perhaps one of an earlier connection of the same caller.
     """
 
     __slots__ = ("can", "channel", "connection", "item_id", "lane", "member")
@@ -239,6 +307,20 @@ class Subscription:
     def writer(self) -> Writer:
         """Give what takes chunks for its connection just now."""
         return self.connection.writer
+
+    @property
+    def chooses(self) -> bool:
+        """Tell whether messages are to be dropped for it, as it is behind."""
+        connection = self.connection
+        return connection.is_dropping and (
+            connection.policy_on(self.item_id) is not SlowReader.DISCONNECT
+        )
+
+    def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
+        """Keep what is sent to it, and drop messages past the limit."""
+        connection = self.connection
+        newest = connection.policy_on(self.item_id) is SlowReader.DROP_NEWEST
+        connection.keep(self, chunks, positions, is_newest_dropped=newest)
 
     def fail(self, reason: CloseReason) -> None:
         """End its connection soon."""

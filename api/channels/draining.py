@@ -1,23 +1,16 @@
 """How a node goes out of service: in batches, so that others can take its sockets in."""
 
-import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from api.channels.connection import Connection
+from api.channels.timers import CallLater
+from api.closing import DRAINING, CloseReason
 
 STEP_SECONDS: Final = 0.1
 LEAST_AT_ONCE: Final = 50  # 500/s: the few sockets of a small server need not take all the time
 ANSWER_STEPS: Final = 25  # longer than an engine may take over an answer
-
-CallLater = Callable[[float, Callable[[], None]], object]
-"""Calls something so many seconds later, in the event loop."""
-
-
-def call_later(seconds: float, callback: Callable[[], None]) -> object:
-    """Call something so many seconds later, on the running event loop."""
-    return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 class Draining:
@@ -29,7 +22,7 @@ class Draining:
     def __init__(
         self,
         connections: Iterable[Connection],
-        end: Callable[[list[Connection]], object],
+        end: Callable[[Mapping[Connection, CloseReason]], object],
         call_later: CallLater,
         random: Callable[[], float],
     ) -> None:
@@ -64,7 +57,7 @@ class Draining:
         self._is_under_way = bool(self._waiting or self._leaving)
         if self._is_under_way:
             self._call_later(STEP_SECONDS, self._step)
-        self._end(over)
+        self._end(dict.fromkeys(over, DRAINING))
         if not self._is_under_way:
             self._finish()
 

@@ -26,17 +26,24 @@ class Hub:
         self._failed: dict[Connection, CloseReason] = {}
         self._is_scheduled = False
 
+    @property
+    def pending(self) -> list[Lane]:
+        """Give the lanes that wait for the flush."""
+        return self._pending
+
     def hold(self, subscription: Subscription, recovery: Recovery) -> None:
         """Keep the channel's publications for a subscription that is not live yet."""
         audience = self._audiences.get(subscription.channel)
         if audience is None:
-            audience = self._audiences[subscription.channel] = _Audience()
+            audience = self._audiences[subscription.channel] = _Audience(subscription.channel)
         audience.held[subscription] = recovery
 
     def go_live(self, subscription: Subscription, position: Position) -> None:
         """Deliver to a held subscription from now on; it has seen what is up to a position."""
         audience = self._audiences[subscription.channel]
         del audience.held[subscription]
+        if not audience.held:
+            audience.held = {}  # a dict that had something in it keeps its room
         audience.reach(position)
         subscription.lane = audience.lane_for(subscription)
         subscription.lane.add(subscription)
@@ -86,7 +93,7 @@ class Hub:
         audience.offset = publication.offset
         for recovery in audience.held.values():
             recovery.hold(publication)
-        self._send(publication, audience.lanes)
+        self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
 
     def lose(self, channel: str, item_id: str, position: Position) -> None:
         """Tell everyone who hears the channel that all up to a position is lost to them."""
@@ -125,8 +132,11 @@ class Hub:
                 connection, reason = self._failed.popitem()
                 connection.end(reason)
 
-    def _send(self, event: Event, lanes: Iterable[Lane]) -> None:
-        """Hand one event to each lane, encoded once per codec and framing."""
+    def _send(self, event: Event, lanes: Iterable[Lane], position: Position | None = None) -> None:
+        """Hand one event to each lane, encoded once per codec and framing.
+
+        With a position it is a message, which a client that is behind may have to do without.
+        """
         chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
         for lane in lanes:
             kind = (lane.codec, lane.framing)
@@ -136,7 +146,7 @@ class Hub:
             chunk = chunks[kind]
             if chunk is None:
                 continue
-            if lane.send(chunk):
+            if lane.send(chunk, position):
                 self._pending.append(lane)
                 self._schedule()
             if lane.is_full:
@@ -151,9 +161,10 @@ class Hub:
 class _Audience:
     """Who hears one channel."""
 
-    __slots__ = ("epoch", "held", "lanes", "offset")
+    __slots__ = ("_channel", "epoch", "held", "lanes", "offset")
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
         self.held: dict[Subscription, Recovery] = {}
         self.lanes: list[Lane] = []
         self.epoch = ""
@@ -172,6 +183,6 @@ class _Audience:
         for lane in self.lanes:
             if (lane.codec, lane.framing, lane.shows_presence) == (codec, framing, shows_presence):
                 return lane
-        lane = Lane(codec, framing, shows_presence=shows_presence)
+        lane = Lane(codec, framing, shows_presence=shows_presence, channel=self._channel)
         self.lanes.append(lane)
         return lane

@@ -48,6 +48,10 @@ class ItemsSession(ChannelSession):
         self._turns = Turns(JOINS_AT_ONCE)
 
     @override
+    def opened(self) -> None:
+        self.connection.is_welcomed = True  # by no envelope: the first answers the first request
+
+    @override
     def _act(self, frame: Frame) -> None:
         command = self._read(self._decode, frame)
         if command is None:

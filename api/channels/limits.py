@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from api.channels.slow_readers import DISCONNECT_ALL, SlowReaders
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -13,6 +15,11 @@ class Limits:
     history_limit: int  # messages in one answer, or replayed at a join
     ping_interval: float  # what the server in front does; told to clients, not done here
     items: int = 100  # on one socket
+    presence_limit: int = 1000  # members of an item that are listed and announced
+    presence_grace: float = 0  # seconds in which who was cut off may come back unnoticed
+    slow_readers: SlowReaders = DISCONNECT_ALL
+    unanswered: int = 10_000  # publishes of the node that the engine has not answered
+    unanswered_bytes: int = 67_108_864  # of their payloads
 
 
 @dataclass(frozen=True, slots=True)

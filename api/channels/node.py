@@ -1,39 +1,44 @@
 """This process: its hub, its presence, and the engine behind them."""
 
-import asyncio
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from secrets import token_urlsafe
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
 from api.channels.connection import Connection, Subscription
-from api.channels.draining import CallLater, Draining, call_later
+from api.channels.draining import Draining
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
+from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
-from api.channels.presence import Presence
+from api.channels.presence import Page, Presence
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
+from api.channels.timers import CallLater, call_later, call_soon
+from api.channels.unanswered import EngineBehind, Unanswered
 from api.closing import DRAINING, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Joined, Left, Member, Payload, Position, Ref, Welcome
+from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome, payload_size
 from api.wire.base import Codec
 from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
 from auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
+
+FIRST_PAGE: Final = 100  # members in a welcome, and in an answer that is not asked for another size
 
 
 def new_connection_id() -> str:
@@ -45,11 +50,6 @@ def new_connection_id() -> str:
 def in_order(can: frozenset[Action]) -> list[str]:
     """List what may be done, always in the same order."""
     return [action for action in Action if action in can]
-
-
-def call_soon(callback: Callable[[], None]) -> object:
-    """Call something once the running event loop has done what is at hand."""
-    return asyncio.get_running_loop().call_soon(callback)
 
 
 class Node:
@@ -79,10 +79,11 @@ class Node:
         self._clock = clock
         self._new_id = new_id
         self._hub = Hub(call_soon)
-        self._presence = Presence()
+        self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._roster = Roster()
+        self._unanswered = Unanswered(limits.unanswered, limits.unanswered_bytes)
         self._id = new_connection_id()  # tells this node's own notices from those of others
         self._is_started = False
 
@@ -107,10 +108,11 @@ class Node:
         await self._engine.stop()
 
     def tick(self) -> None:
-        """End the connections whose time is up and warn the next; called about once a second."""
+        """Do what is due for connections and their members; called about once a second."""
         due = self._ends.pop_due()
         self._end_all(due.over)
         self._warn(due.near)
+        self._presence.converge(self._clock())
 
     def drain(self, seconds: float | None = None, done: Callable[[], None] = lambda: None) -> int:
         """Go out of service, for good; tell how many connections are ended.
@@ -121,8 +123,8 @@ class Node:
         seconds = self.drain_seconds if seconds is None else seconds
         if self._draining is None:
             logger.info("draining connections=%d seconds=%g", len(self._roster), seconds)
-            connections = self._roster.everybody()
-            self._draining = Draining(connections, self._end_drained, self._call_later, self.random)
+            everybody = self._roster.everybody()
+            self._draining = Draining(everybody, self._end_all, self._call_later, self.random)
         return self._draining.spread(seconds, done)
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
@@ -233,18 +235,30 @@ class Node:
     def publish(
         self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to an item, in the name of a verified subject."""
+        """Publish to an item, in the name of a verified subject.
+
+        Answers `EngineBehind` at once while the engine has too much to answer.
+        """
         draft = Draft(item_id, sender, round(self._clock(), 3), data, key)
-        self._engine.publish(channel_of(item_id), draft, answer)
+        counted = self._unanswered.count(payload_size(data), answer)
+        if counted is None:
+            answer(EngineBehind("the engine has too many messages to store"))
+        else:
+            self._engine.publish(channel_of(item_id), draft, counted)
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""
         span = replace(span, limit=min(span.limit, self.limits.history_limit))
         self._engine.read(channel_of(item_id), span, answer)
 
-    def members(self, item_id: str) -> list[Member]:
-        """List who is on an item."""
-        return self._presence.members(channel_of(item_id))
+    def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
+        """List so many of those who are on an item, from the one after `after` on."""
+        return self._presence.page(channel_of(item_id), limit, after)
+
+    @property
+    def pending(self) -> Collection[Lane]:
+        """Give the lanes that have something to write at the end of this loop tick."""
+        return self._hub.pending
 
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection once the fan-out is through."""
@@ -274,9 +288,6 @@ class Node:
         for connection, reason in ends.items():
             connection.end(reason)
         return len(ends)
-
-    def _end_drained(self, connections: Iterable[Connection]) -> None:
-        self._end_all(dict.fromkeys(connections, DRAINING))
 
     def _end_covered(self, revocation: Revocation, ends_at: int | None) -> int:
         """End the connections of tokens taken back, now or then; tell how many they are."""
@@ -324,14 +335,16 @@ class Node:
 
     def _admit(self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType) -> None:
         connection, channel = subscription.connection, subscription.channel
-        self._presence.join(channel, subscription.member)
-        self._hub.announce(channel, Joined(subscription.item_id, subscription.member))
+        caller = connection.principal.identity
+        subscription.member = self._presence.join(channel, caller, subscription.member)
         logger.debug(
-            "joined channel=%s subject=%r connection=%s",
+            "joined channel=%s subject=%r connection=%s member=%s",
             channel,
             connection.principal.subject,
             connection.id,
+            subscription.member.connection,
         )
+        connection.is_welcomed = True
         connection.send(self._welcome(subscription, arrival, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
@@ -342,9 +355,10 @@ class Node:
         self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType
     ) -> Welcome:
         connection, position = subscription.connection, arrival.history.position
+        page = self.members(subscription.item_id)
         may_see = Action.PRESENCE in subscription.can
         return Welcome(
-            connection=connection.id,
+            connection=subscription.member.connection,
             subject=connection.principal.subject,
             item=subscription.item_id,
             can=in_order(subscription.can),
@@ -355,20 +369,28 @@ class Node:
             expires_at=connection.expires_at,
             ping_interval=self.limits.ping_interval,
             max_message_bytes=self.limits.max_message_bytes,
-            members=self.members(subscription.item_id) if may_see else UNSET,
+            members=page.members if may_see else UNSET,
+            member_count=page.count if may_see else UNSET,
             ref=ref,
         )
 
     def _leave(self, subscription: Subscription) -> None:
-        channel = subscription.channel
+        channel, member = subscription.channel, subscription.member
+        connection = subscription.connection
+        # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
-        # To tell all who are still here of each who leaves would be n² events, for seconds.
-        if self._presence.leave(channel, subscription.member) and not self.is_draining:
-            self._hub.announce(channel, Left(subscription.item_id, subscription.member))
+        if connection.may_return:
+            caller = connection.principal.identity
+            was_there = self._presence.cut_off(channel, caller, member, self._clock())
+        else:
+            was_there = self._presence.leave(channel, member)
+        if was_there:
             logger.debug(
-                "left channel=%s subject=%r connection=%s",
+                "left channel=%s subject=%r connection=%s member=%s may_return=%s",
                 channel,
-                subscription.member.subject,
-                subscription.member.connection,
+                member.subject,
+                connection.id,
+                member.connection,
+                connection.may_return,
             )

@@ -11,8 +11,10 @@ from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.node import Node, in_order
+from api.channels.presence import Page
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
+from api.channels.unanswered import EngineBehind, Unanswered, share_of
 from api.closing import (
     CLOSE_REASONS,
     CREDENTIALS_INVALID,
@@ -22,7 +24,17 @@ from api.closing import (
     OVERLOADED,
 )
 from api.engines.base import Answer, EngineError, History, Span
-from api.messages import Error, Event, Frame, Member, Payload, Position, Ref, Reply, frame_size
+from api.messages import (
+    Error,
+    Event,
+    Frame,
+    Payload,
+    Position,
+    Ref,
+    Reply,
+    frame_size,
+    payload_size,
+)
 from api.wire.base import C, MalformedFrame
 from auth.principal import Grant, Principal
 from auth.scopes import Action
@@ -76,7 +88,7 @@ class Session(ABC):
 
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
-        self.connection.lost()
+        self.connection.lost(code)
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @abstractmethod
@@ -97,11 +109,12 @@ class EchoSession(Session):
 class ChannelSession(Session):
     """Hears channels, and does what its client asks."""
 
-    __slots__ = ("is_refreshing",)
+    __slots__ = ("_unanswered", "is_refreshing")
 
     def __init__(self, node: Node, connection: Connection) -> None:
         super().__init__(node, connection)
         self.is_refreshing = False
+        self._unanswered: Unanswered | None = None  # most connections publish nothing
 
     @property
     @abstractmethod
@@ -131,24 +144,24 @@ class ChannelSession(Session):
     def publish(
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to an item in the client's name."""
-        connection = self.connection
-        connection.unanswered += 1
-
-        def answered(result: Position | EngineError) -> None:
-            connection.unanswered -= 1
-            answer(result)
-
-        sender = connection.principal.subject
-        self._node.publish(sender, subscription.item_id, data, key, answered)
+        """Publish to an item in the client's name, with a fair share of what may be unanswered."""
+        if self._unanswered is None:
+            share = share_of(self._node.limits, self.connection.id)
+            self._unanswered = self.connection.unanswered = share
+        counted = self._unanswered.count(payload_size(data), answer)
+        if counted is None:
+            answer(EngineBehind("this connection has too many messages unanswered"))
+        else:
+            sender = self.connection.principal.subject
+            self._node.publish(sender, subscription.item_id, data, key, counted)
 
     def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
         """Read a part of an item's history."""
         self._node.history(subscription.item_id, span, answer)
 
-    def members(self, subscription: Subscription) -> list[Member]:
-        """List who is on an item."""
-        return self._node.members(subscription.item_id)
+    def members(self, subscription: Subscription, limit: int, after: str) -> Page:
+        """List so many of those who are on an item."""
+        return self._node.members(subscription.item_id, limit, after)
 
     def leave(self, subscription: Subscription) -> None:
         """Hear an item no longer."""
@@ -156,6 +169,8 @@ class ChannelSession(Session):
 
     def failed(self, problem: EngineError) -> None:
         """Log that the engine could not do what this client asked."""
+        if isinstance(problem, EngineBehind):
+            return  # a line for each of a flood; that the engine is behind has its own
         logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
 
     def _read(self, decode: Callable[[Frame], C], frame: Frame) -> C | None:

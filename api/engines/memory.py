@@ -171,10 +171,13 @@ class _Stream:
         self.used_at = 0.0
         self._offset = 0
         self._bytes = 0
-        self._kept: deque[tuple[float, Publication]] = deque()
-        self._keys: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        # Most channels are quiet: an empty deque takes 760 bytes, and there may be 100,000.
+        self._kept: deque[tuple[float, Publication]] | tuple[()] = ()
+        self._keys: OrderedDict[str, tuple[float, int]] | None = None
 
     def first_answer(self, key: str | None, now: float) -> Position | None:
+        if self._keys is None:
+            return None
         while self._keys:
             stored_at, _ = next(iter(self._keys.values()))
             if stored_at > now - KEY_SECONDS:
@@ -187,13 +190,19 @@ class _Stream:
     def append(self, draft: Draft, now: float) -> Publication:
         self._offset += 1
         publication = Publication.of(draft, self._offset)
+        self._kept = self._kept or deque()
         self._kept.append((now, publication))
         self._bytes += payload_size(draft.data)
         if draft.key is not None:
-            self._keys[draft.key] = (now, self._offset)
-            if len(self._keys) > MAX_KEYS:
-                self._keys.popitem(last=False)
+            self._remember(draft.key, now)
         return publication
+
+    def _remember(self, key: str, now: float) -> None:
+        if self._keys is None:
+            self._keys = OrderedDict()
+        self._keys[key] = (now, self._offset)
+        if len(self._keys) > MAX_KEYS:
+            self._keys.popitem(last=False)
 
     def trim(self, bounds: Bounds, now: float) -> None:
         kept, oldest = self._kept, now - bounds.seconds
@@ -202,6 +211,7 @@ class _Stream:
         ):
             _, publication = kept.popleft()
             self._bytes -= payload_size(publication.data)
+        self._kept = kept or ()
 
     def read(self, span: Span) -> History:
         after = 0 if span.after is None else span.after

@@ -105,7 +105,10 @@ class LiveServer:
         headers: Headers | None = None,
         subprotocols: tuple[str, ...] = (),
     ) -> Refusal:
-        """Open a socket that must be refused, and tell how; AssertionError if it is not."""
+        """Open a socket that must be refused, and tell how.
+
+        AssertionError if it is accepted and something comes, TimeoutError if nothing does.
+        """
         unanswered = False
         try:
             with self.connect(path, headers=headers, subprotocols=subprotocols) as connection:

@@ -38,6 +38,11 @@ export class Channel {
     this.#socket.send(`{"type":"publish","ref":"${this.#published}","data":${json}}`);
   }
 
+  /** Ask for the members after the one with this connection id; a reply brings them. */
+  askMembers(after) {
+    this.#socket.send(JSON.stringify({ type: "members", after, limit: 1000 }));
+  }
+
   /** Close the connection because the user asked. */
   leave() {
     this.#leaving = true;

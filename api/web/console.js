@@ -25,12 +25,13 @@ let replayedUpTo = 0; // the channel's offset when we joined: what comes at or b
 
 /** What each envelope of `itemwire.v1.json` changes on the page: one row a type. */
 const ENVELOPES = {
-  welcome({ item, subject, connection, can, offset, members: present }) {
+  welcome({ item, subject, connection, can, offset, members: present, member_count: count }) {
     replayedUpTo = offset;
     showState("open", `Connected to ${item} as ${subject}`);
     const rights = can.join(", ");
     log.add({ kind: "system", text: `connected; may ${rights}; the newest offset is ${offset}` });
     members.show(can.includes("presence") ? present : null, connection);
+    if (present?.length && present.length < count) channel.askMembers(present.at(-1).connection);
     if (!can.includes("publish")) messageBox.placeholder = "This token may not publish here";
     messageBox.focus();
   },
@@ -58,7 +59,11 @@ const ENVELOPES = {
   gap({ from, to }) {
     log.add({ kind: "error", text: `messages ${from} to ${to} were missed and are lost here` });
   },
-  reply() {}, // the message itself comes back to its sender, in its place in the order
+  reply({ members: page, count, next }) {
+    if (page === undefined) return; // of a message: that comes back in its place in the order
+    members.add(page, count);
+    if (next !== undefined) channel.askMembers(next);
+  },
   closing() {}, // the channel keeps it for the close that follows
   pong() {},
 };

@@ -27,6 +27,14 @@ export class Members {
     this.#draw();
   }
 
+  /** Add a page of the members; what joined and left meanwhile came in its place between pages. */
+  add(page, count) {
+    for (const { connection, subject } of page) this.#subjects.set(connection, subject);
+    const unlisted = count - this.#subjects.size;
+    this.#words = unlisted > 0 ? `${count} connections; not all of them are listed` : "";
+    this.#draw();
+  }
+
   /** Add one connection. */
   joined({ connection, subject }) {
     this.#subjects.set(connection, subject);

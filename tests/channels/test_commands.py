@@ -126,7 +126,47 @@ def test_lists_members(stage: Stage) -> None:
 
     reply = alice.says("members", ref=1)
 
-    assert reply["members"] == [{"connection": "c1", "subject": "alice"}]
+    assert reply == {
+        "type": "reply",
+        "ref": 1,
+        "members": [{"connection": "c1", "subject": "alice"}],
+        "count": 1,
+    }
+
+
+def test_lists_members_page_by_page(stage: Stage) -> None:
+    """Whoever wants all of a crowd asks for them, and can do so to the end."""
+    peers = [stage.join(f"user-{number}") for number in range(5)]
+    first = peers[0].says("members", limit=2)
+    second = peers[0].says("members", limit=2, after=first["next"])
+    third = peers[0].says("members", limit=2, after=second["next"])
+
+    pages = [first, second, third]
+    assert [one["connection"] for page in pages for one in page["members"]] == [
+        "c1",
+        "c2",
+        "c3",
+        "c4",
+        "c5",
+    ]
+    assert [page["count"] for page in pages] == [5, 5, 5]
+    assert "next" not in third
+
+
+def test_counts_members_without_listing_them(stage: Stage) -> None:
+    """A page that shows a number needs no names."""
+    peers = [stage.join(f"user-{number}") for number in range(3)]
+    reply = peers[0].says("members", limit=0)
+
+    assert reply == {"type": "reply", "members": [], "count": 3}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"limit": -1}, {"limit": "2"}, {"after": 1}, {"after": "x" * 65}]
+)
+def test_refuses_a_page_that_cannot_be(stage: Stage, fields: dict[str, object]) -> None:
+    """As everywhere: what is no request is answered as such."""
+    assert stage.join().says("members", **fields)["code"] == "payload_invalid"
 
 
 def test_answers_a_ping(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from api.channels.connection import WITHOUT_FLUSH, Connection
+from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.closing import (
     CLOSE_REASONS,
@@ -30,6 +31,7 @@ class Opened:
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
         self.random = lambda: 0.5
+        self.pending: list[Lane] = []
         self.transport = RecordingTransport(room)
         self.were_released: list[Connection] = []
         self.frames_at_release: list[int] = []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.channels.lanes import MAX_PENDING_BYTES, Lane
-from api.channels.outbox import Writer
+from api.channels.outbox import Chunk, Writer
 from api.closing import CloseReason
 from api.fastpath.frames import PLAIN_FRAMING
+from api.messages import Position
 from auth.scopes import Action
 from tests.fakes import EVERYTHING, JSON, Stage
 
@@ -22,7 +23,18 @@ class Listener:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.failed: list[str] = []
+        self.chosen: list[tuple[Chunk, Position | None]] | None = None  # None: it keeps up
         self.writer: Writer = self.writes.append
+
+    @property
+    def chooses(self) -> bool:
+        """It takes everything."""
+        return self.chosen is not None
+
+    def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
+        """Note what it might drop, chunk by chunk."""
+        assert self.chosen is not None
+        self.chosen.extend(zip(chunks, positions, strict=True))
 
     def fail(self, reason: CloseReason) -> None:
         """Note why it is to end."""
@@ -240,3 +252,70 @@ def test_writes_a_burst_to_a_channel_once_per_subscriber(stage: Stage) -> None:
     assert listening.transport.chunks == chunks_before + 1
     kinds = [one["type"] for one in publisher.saw("message", "reply")]
     assert kinds == ["message", "reply"] * 8
+
+
+def places(*offsets: int) -> list[Position]:
+    """Give the places of messages in one epoch."""
+    return [Position("e", offset) for offset in offsets]
+
+
+def test_lets_who_is_behind_choose_chunk_by_chunk() -> None:
+    """To drop a message is to know where it begins: joined bytes do not say. Only it pays."""
+    behind, listening = Listener(), Listener()
+    behind.chosen = []
+    lane = lane_of(behind, listening)
+    first, second = places(1, 2)
+    lane.send(b"1", first)
+    lane.send(b"joined")
+    lane.send(b"2", second)
+    lane.flush()
+
+    assert behind.chosen == [(b"1", first), (b"joined", None), (b"2", second)]
+    assert behind.writes == []
+    assert listening.writes == [b"1joined2"]
+
+
+def test_gives_who_falls_behind_in_a_walk_nothing_twice() -> None:
+    """Its transport says that it has enough from within the write that gave it all of this."""
+    falling = Listener()
+
+    def take_and_fall_behind(chunk: bytes) -> None:
+        falling.writes.append(chunk)
+        falling.chosen = []
+        lane.reroute(falling)
+
+    falling.writer = take_and_fall_behind
+    lane = lane_of(falling)
+    for offset in (1, 2):
+        lane.send(b"%d" % offset, *places(offset))
+        lane.flush()
+    chosen = falling.chosen
+    falling.chosen, falling.writer = None, falling.writes.append
+    lane.reroute(falling)
+    lane.send(b"3", *places(3))
+    lane.flush()
+
+    assert falling.writes == [b"1", b"3"]
+    assert chosen == [(b"2", *places(2))]
+
+
+@pytest.mark.parametrize("behind_from", ["before", "between"])
+def test_lets_who_is_behind_catch_up_once(behind_from: str) -> None:
+    """An answer amid messages that may be dropped has its place among them."""
+    asking = Listener()
+    asking.chosen = [] if behind_from == "before" else None
+    lane = lane_of(asking)
+    lane.send(b"1", *places(1))
+    lane.catch_up(asking)
+    asking.chosen = asking.chosen or []
+    lane.reroute(asking)
+    lane.send(b"2", *places(2))
+    lane.flush()
+    lane.remove(asking)
+    lane.send(b"3", *places(3))
+    lane.flush()
+
+    seen = [chunk for chunk, _ in asking.chosen]
+    assert (asking.writes, seen) == (
+        ([], [b"1", b"2"]) if behind_from == "before" else ([b"1"], [b"2"])
+    )

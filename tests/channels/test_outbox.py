@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.outbox import Outbox
+from api.channels.outbox import GAP_BYTES, Message, Outbox
+from api.messages import Gap, Position
 
 
 def drained(outbox: Outbox) -> list[object]:
@@ -100,3 +103,166 @@ def test_agrees_with_a_naive_queue(limit: int, moves: list[bytes | None]) -> Non
             waiting.append(move)
         assert len(waiting) <= 1 or sum(map(len, waiting)) <= limit or not all(waiting)
     assert drained(outbox) == waiting
+
+
+def message(
+    offset: int, *, size: int = 10, newest: bool = False, stream: str = "a", epoch: str = "e"
+) -> Message:
+    """Make a message that may be dropped."""
+    chunk = b"%d" % offset + bytes(size)
+    place = Position(epoch, offset)
+    return Message(chunk[:size], stream, f"item {stream}", place, is_newest_dropped=newest)
+
+
+def told(outbox: Outbox) -> list[str]:
+    """Take everything that waits, and write it shortly."""
+    return [
+        f"{what.item} lacks {what.from_}-{what.to} of {what.epoch}"
+        if isinstance(what, Gap)
+        else bytes(what).strip(b"\0").decode()  # type: ignore[call-overload] # bytes, in these tests
+        for what in drained(outbox)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("newest", "dropped", "expected"),
+    [
+        (False, 7, ["item a lacks 1-7 of e", "8", "9", "10"]),
+        (True, 5, ["1", "2", "3", "4", "5", "item a lacks 6-10 of e"]),
+    ],
+    ids=["drop_oldest", "drop_newest"],
+)
+def test_drops_past_three_quarters_and_says_what(
+    newest: bool, dropped: int, expected: list[str]
+) -> None:
+    """One gap for messages in a row, where they would have stood (requirement 112)."""
+    outbox = Outbox(limit=GAP_BYTES * 4)
+    for offset in range(1, 11):
+        outbox.keep_or_drop(message(offset, size=150, newest=newest), unsent=0)
+
+    assert outbox.dropped == dropped
+    assert told(outbox) == expected
+
+
+def test_leaves_what_may_not_be_dropped_its_quarter() -> None:
+    """A client with a full outbox of telemetry must not lose its socket for one answer."""
+    outbox = Outbox(limit=4000)
+    for offset in range(1, 100):
+        outbox.keep_or_drop(message(offset, size=100), unsent=0)
+    kept = [outbox.keep(b"answer" + bytes(494), unsent=0) for _ in range(3)]
+
+    assert kept == [True, True, False]
+
+
+def test_keeps_the_newest_message_even_without_room() -> None:
+    """After the gap a client finds where things stand, though answers have filled the outbox."""
+    outbox = Outbox(limit=1000)
+    outbox.keep(bytes(900), unsent=0)
+    for offset in (1, 2, 3):
+        outbox.keep_or_drop(message(offset, size=500), unsent=100_000)
+
+    assert told(outbox)[1:] == ["item a lacks 1-2 of e", "3"]
+
+
+def test_drops_only_from_items_whose_rule_says_so() -> None:
+    """On a socket of many, what waits of one item makes no room for another's."""
+    outbox = Outbox(limit=2000)
+    outbox.keep_or_drop(message(1, size=1000, newest=True, stream="b"), unsent=0)
+    for offset in (1, 2, 3):
+        outbox.keep_or_drop(message(offset, size=200, stream="a"), unsent=0)
+
+    assert told(outbox) == ["1", "item a lacks 1-2 of e", "3"]
+
+
+def test_begins_another_gap_in_another_epoch_and_after_what_was_kept() -> None:
+    """A gap that spans a new count, or a message that came, would be a lie."""
+    outbox = Outbox(limit=0)
+    outbox.keep_or_drop(message(1, newest=True), unsent=0)
+    for offset, epoch in ((2, "e"), (3, "e"), (1, "f"), (2, "f"), (5, "f")):
+        outbox.keep_or_drop(message(offset, newest=True, epoch=epoch), unsent=0)
+
+    assert told(outbox) == [
+        "1",
+        "item a lacks 2-3 of e",
+        "item a lacks 1-2 of f",
+        "item a lacks 5-5 of f",
+    ]
+
+
+def test_widens_no_gap_that_has_gone_out() -> None:
+    """What was sent cannot be changed: the next drop is told by a gap of its own."""
+    outbox = Outbox(limit=0)
+    for offset in (1, 2):
+        outbox.keep_or_drop(message(offset, newest=True), unsent=0)
+    outbox.take()
+    first_gap = outbox.take()
+    for offset in (3, 4):
+        outbox.keep_or_drop(message(offset, newest=True), unsent=0)
+
+    assert first_gap == Gap("item a", "e", 2, 2)
+    assert told(outbox) == ["3", "item a lacks 4-4 of e"]
+
+
+def test_holds_no_more_however_long_nobody_reads() -> None:
+    """Sixty seconds or a day: the places taken are bounded as the bytes are (requirement 93)."""
+    outbox = Outbox(limit=10_000_000)
+    for offset in range(1, 100_000):
+        outbox.keep_or_drop(message(offset, size=4), unsent=0)
+
+    assert len(outbox._waiting) < 10_000
+    assert outbox._oldest[0] in outbox._waiting
+
+
+def is_answer(what: object) -> TypeGuard[bytes]:
+    """Tell what is no message from what is."""
+    return isinstance(what, bytes) and what.startswith(b"answer")
+
+
+def numbered(stream: int, offset: int, size: int, *, newest: bool) -> Message:
+    """Make a message that shows its place."""
+    chunk = b"%d %d " % (stream, offset) + bytes(size)
+    place = Position("e", offset)
+    return Message(chunk, stream, str(stream), place, is_newest_dropped=newest)
+
+
+@given(
+    limit=st.integers(0, 3000),
+    newest=st.lists(st.booleans(), min_size=3, max_size=3),
+    moves=st.lists(
+        st.one_of(
+            st.tuples(st.just("message"), st.integers(0, 2), st.integers(1, 400)),
+            st.tuples(st.sampled_from(["answer", "take"]), st.just(0), st.integers(1, 400)),
+        )
+    ),
+)
+def test_every_message_comes_or_is_in_a_gap_once_and_in_order(
+    limit: int, newest: list[bool], moves: list[tuple[str, int, int]]
+) -> None:
+    """Whatever the sequence, of several items of both kinds: the log of a client adds up."""
+    outbox = Outbox(limit)
+    sent, heard = [0, 0, 0], [0, 0, 0]
+    answers: list[int] = []
+    out: list[object] = []
+    for number, (move, stream, size) in enumerate(moves):
+        if move == "take":
+            out.append(outbox.take())
+        elif move == "message":
+            sent[stream] += 1
+            outbox.keep_or_drop(
+                numbered(stream, sent[stream], size, newest=newest[stream]), unsent=0
+            )
+        elif outbox.keep(b"answer %d" % number, unsent=0):
+            answers.append(number)
+    out += drained(outbox)
+
+    heard_answers = [int(one.split()[1]) for one in out if is_answer(one)]
+    for what in out:
+        if isinstance(what, Gap):
+            assert what.from_ == heard[int(what.item)] + 1
+            heard[int(what.item)] = what.to
+        elif isinstance(what, bytes) and not is_answer(what):
+            stream, offset = map(int, what.split(b"\0")[0].split())
+            assert offset == heard[stream] + 1
+            heard[stream] = offset
+    assert (heard, heard_answers) == (sent, answers)
+    assert (outbox._size, outbox._messages, len(outbox._oldest), outbox._gaps) == (0, 0, 0, {})

@@ -164,6 +164,18 @@ def test_shows_who_comes_and_goes_by_the_rights_of_the_moment(stage: Stage, rule
     assert [one["member"]["subject"] for one in peer.saw("joined")] == ["first", "second"]
 
 
+def test_lists_members_to_who_has_won_the_right(stage: Stage, rules: Rules) -> None:
+    """They were not in its welcome; what joins and leaves from then on adds up with the answer."""
+    peer = stage.join(reauthorize=rules, can=READING)
+    stage.join("first")
+    refresh(peer, rules, grant())
+    listed = peer.says("members")["members"]
+    stage.join("second")
+
+    assert [one["subject"] for one in listed] == ["alice", "first"]
+    assert [one["member"]["subject"] for one in peer.saw("joined")] == ["second"]
+
+
 def test_loses_and_repeats_nothing_in_the_tick_of_a_change(stage: Stage, rules: Rules) -> None:
     """What waits for the end of the tick has two lanes to get lost between (requirement 69)."""
     peer, talking = stage.join(reauthorize=rules), stage.join("talking")

@@ -347,7 +347,7 @@ def test_openapi_has_it_only_when_it_is_there(app: FastAPI) -> None:
         pytest.param(EVERYTHING, ("42", "publish"), None, "action", id="accepted"),
         pytest.param("items:subscribe", ("42", "publish"), "scope_missing", "action", id="right"),
         pytest.param(EVERYTHING, ("a/b", "publish"), "item_invalid", "item", id="item"),
-        pytest.param(EVERYTHING, (None, None), None, "rights", id="token-alone"),
+        pytest.param(EVERYTHING, (None, None), None, "revoked", id="token-alone"),
     ],
 )
 def test_explains_what_would_be_decided(
@@ -360,6 +360,18 @@ def test_explains_what_would_be_decided(
     assert (answer["accepted"], answer["reason"]) == (reason is None, reason)
     reached = [row["check"] for row in answer["checks"] if row["passed"] is not None]
     assert reached[-1] == last
+
+
+def test_explains_that_a_token_was_taken_back(app: FastAPI) -> None:
+    """As a handshake would be told; the same token was accepted before."""
+    body = {"token": token("alice", EVERYTHING), "item": "42"}
+    before = call(app, "POST", "/admin/explain", body=body).json()
+    call(app, "POST", "/admin/revocations", body={"subject": "alice"})
+    after = call(app, "POST", "/admin/explain", body=body).json()
+
+    assert (before["accepted"], before["reason"]) == (True, None)
+    assert (after["accepted"], after["reason"]) == (False, "token_revoked")
+    assert [row["check"] for row in after["checks"] if row["passed"] is False] == ["revoked"]
 
 
 def test_explains_a_bad_token_without_showing_it(

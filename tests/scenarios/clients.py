@@ -102,9 +102,11 @@ def json_client(
     *,
     scope: str = TALKING,
     replay: int = 0,
+    since: str | None = None,
 ) -> Iterator[JsonClient]:
     """Join an item's channel and be welcomed; without presence unless the scope says so."""
-    path = item_path(item_id, {"token": token(subject, scope), "replay": replay})
+    query: dict[str, object] = {"token": token(subject, scope), "replay": replay}
+    path = item_path(item_id, query if since is None else {**query, "since": since})
     with server.connect(path, subprotocols=(JSON,)) as connection:
         yield JsonClient(connection)
 
@@ -117,3 +119,37 @@ def plain_client(
     path = item_path(item_id, {"token": token(subject, scope), "replay": replay})
     with server.connect(path) as connection:
         yield connection
+
+
+class ManyClient:
+    """A client of `/ws`."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    def send(self, kind: str, **fields: object) -> None:
+        """Send a request."""
+        self.connection.send(json.dumps({"type": kind, **fields}))
+
+    def read(self) -> Envelope:
+        """Give the next envelope."""
+        envelope: Envelope = json.loads(self.connection.recv(timeout=PATIENCE))
+        return envelope
+
+    def ask(self, kind: str, **fields: object) -> Envelope:
+        """Send a request, and give what comes next."""
+        self.send(kind, **fields)
+        return self.read()
+
+
+@contextmanager
+def many_client(
+    server: LiveServer,
+    credential: str | None = None,
+    subprotocols: tuple[str, ...] = (JSON,),
+    query: str = "",
+) -> Iterator[ManyClient]:
+    """Connect to `/ws`, by a token unless the query says otherwise."""
+    query = query or f"token={credential or token(scope=TALKING)}"
+    with server.connect(f"/ws?{query}", subprotocols=subprotocols) as connection:
+        yield ManyClient(connection)

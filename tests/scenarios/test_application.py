@@ -12,7 +12,17 @@ from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketExcepti
 from api.main import create_app
 from api.settings import Settings
 from api.testing import LiveServer, Refusal
-from auth import Action, CurrentPrincipal, Forbidden, Grant, ScopeMissing, authorize_item
+from auth import (
+    Action,
+    CurrentPrincipal,
+    Forbidden,
+    Grant,
+    Principal,
+    ScopeMissing,
+    authorize_item,
+    current_principal,
+)
+from auth.scopes import ScopeSet
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     JSON,
@@ -20,6 +30,7 @@ from tests.scenarios.clients import (
     closed,
     item_path,
     json_client,
+    many_client,
     plain_client,
     token,
 )
@@ -147,6 +158,47 @@ def test_the_database_is_given_back_before_the_socket_waits(shop: Running) -> No
     with json_client(server, "7", "alice") as alice:
         assert alice.ask("ping")["type"] == "pong"
         assert application.lent == 0
+
+
+def test_the_database_decides_of_each_item_that_is_joined(shop: Running) -> None:
+    """On a socket of many items too; it is given back after each answer."""
+    server, application, _ = shop
+    with many_client(server) as many:
+        denied, welcome = many.ask("join", item="8"), many.ask("join", item="7")
+
+        assert (denied["code"], denied["temporary"]) == ("forbidden", False)
+        assert welcome["can"] == ["subscribe", "publish", "history", "presence"]
+        assert application.lent == 0
+
+
+@pytest.mark.parametrize("raised", sorted(RAISED))
+def test_what_an_override_raises_at_a_join_is_told_by_its_reason(
+    shop: Running, raised: str
+) -> None:
+    """The socket stays, whatever it was."""
+    server, *_ = shop
+    with many_client(server) as many:
+        error = many.ask("join", item=raised, ref=1)
+
+        assert (error["type"], error["code"]) == ("error", RAISED[raised][2])
+        assert many.ask("ping")["type"] == "pong"
+
+
+def test_an_authentication_of_the_applications_own_sees_the_handshake(serve: Serve) -> None:
+    """Each join runs the item's dependencies as if the client had connected to it."""
+    settings = Settings(secret=SECRET, _env_file=None)
+    app = create_app(settings)
+
+    async def by_a_query_of_its_own(visitor: str) -> Principal:
+        return Principal(None, visitor, ScopeSet(), expires_at=4_000_000_000)
+
+    async def everybody_may(item_id: str, principal: CurrentPrincipal) -> Grant:
+        return Grant(principal, item_id, frozenset(Action))
+
+    app.dependency_overrides[current_principal] = by_a_query_of_its_own
+    app.dependency_overrides[authorize_item] = everybody_may
+    with serve(settings, app) as running, many_client(running, query="visitor=vera") as many:
+        assert many.ask("join", item="7")["subject"] == "vera"
 
 
 @pytest.mark.parametrize("raised", sorted(RAISED))

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -12,6 +13,7 @@ from api.settings import Settings
 from api.testing import LiveServer
 from auth.issuing import mint, new_secret
 from auth.keys import signing_key_from_secret
+from tests.scenarios.clients import item_path
 from tests.scenarios.conftest import Serve
 
 SECRET = new_secret()
@@ -87,11 +89,27 @@ def test_two_tabs_chat_and_one_sees_the_other_leave(chromium: Browser, console: 
     bob.sees("#log li[data-kind=message][data-sender=alice]", "hello bob")
     bob.send("hello alice")
     alice.sees("#log li[data-kind=message][data-sender=bob]", "hello alice")
-    bob.page.close()
+    bob.page.click("#disconnect")
 
     alice.sees("#log li[data-kind=left]", "bob left")
     expect(alice.page.locator("#members li[data-subject=bob]")).to_have_count(0)
     assert alice.problems + bob.problems == []
+
+
+def test_lists_a_crowd_that_the_welcome_has_no_room_for(
+    chromium: Browser, console: LiveServer
+) -> None:
+    """The page asks for the members after the first hundred."""
+    with ExitStack() as stack:
+        for number in range(101):
+            path = item_path("browser:crowd", {"token": token(f"user-{number}")})
+            stack.enter_context(console.connect(path))
+        alice = Tab(chromium, console).join("browser:crowd", token("alice")).is_open()
+
+        expect(alice.page.locator("#members-count")).to_have_text("102")
+        expect(alice.page.locator("#members li")).to_have_count(102)
+        expect(alice.page.locator("#members-note")).to_have_text("")
+    assert alice.problems == []
 
 
 @pytest.mark.parametrize(

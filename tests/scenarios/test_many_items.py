@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-from websockets.sync.client import ClientConnection
+import pytest
 
 from api.testing import LiveServer
-from tests.scenarios.clients import JSON, PATIENCE, TALKING, Envelope, json_client, token
-
-
-class ManyClient:
-    """A client of `/ws`."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-
-    def send(self, kind: str, **fields: object) -> None:
-        """Send a request."""
-        self.connection.send(json.dumps({"type": kind, **fields}))
-
-    def read(self) -> Envelope:
-        """Give the next envelope."""
-        envelope: dict[str, Any] = json.loads(self.connection.recv(timeout=PATIENCE))
-        return envelope
-
-    def ask(self, kind: str, **fields: object) -> Envelope:
-        """Send a request, and give what comes next."""
-        self.send(kind, **fields)
-        return self.read()
-
-
-@contextmanager
-def many_client(server: LiveServer, credential: str | None = None) -> Iterator[ManyClient]:
-    """Connect to `/ws`."""
-    path = f"/ws?token={credential or token(scope=TALKING)}"
-    with server.connect(path, subprotocols=(JSON,)) as connection:
-        yield ManyClient(connection)
+from tests.scenarios.clients import (
+    PLAIN,
+    TALKING,
+    closed,
+    item_path,
+    json_client,
+    many_client,
+    token,
+)
 
 
 def test_hears_each_item_it_joined_and_no_other(server: LiveServer, item_id: str) -> None:
@@ -127,3 +101,46 @@ def test_resumes_an_item_from_a_position(server: LiveServer, item_id: str) -> No
 
         assert (welcome["was_recovering"], welcome["recovered"]) == (True, True)
         assert message["data"] == 2
+
+
+def test_speaks_json_where_no_codec_is_offered(server: LiveServer, item_id: str) -> None:
+    """There is no plain way to say which item: a client with nothing but a socket gets on."""
+    with many_client(server, subprotocols=()) as many:
+        assert many.ask("join", item=item_id)["type"] == "welcome"
+
+
+def test_does_not_answer_the_plain_subprotocol(server: LiveServer) -> None:
+    """A browser that offered nothing else gives up, as it should."""
+    with many_client(server, subprotocols=(PLAIN,)) as many:
+        assert many.connection.subprotocol is None
+
+
+@pytest.mark.parametrize("since", ["7", "e:", "e:x", ":7", "e:7:8", "e:-1", "é:1", "e:7%0A"])
+def test_a_position_that_is_none_is_refused(server: LiveServer, item_id: str, since: str) -> None:
+    """On the item's own route; a position that could be one gets in."""
+    path = item_path(item_id, {"token": token()})
+    refusal = server.refusal(f"{path}&since={since}")
+
+    assert (refusal.code, refusal.reason) == (1008, "query_invalid")
+    with json_client(server, item_id, since="e:7") as client:
+        assert client.welcome["was_recovering"] is True
+
+
+def test_resumes_on_the_items_own_socket(server: LiveServer, item_id: str) -> None:
+    """Where the last one ended, and goes on with what is live."""
+    with json_client(server, item_id) as client:
+        position = client.ask("publish", data=1)
+    with json_client(server, item_id, "bob") as bob:
+        bob.ask("publish", data=2)
+        since = f"{position['epoch']}:{position['offset']}"
+        with json_client(server, item_id, since=since) as client:
+            bob.ask("publish", data=3)
+
+            assert client.welcome["recovered"] is True
+            assert [one["data"] for one in client.messages(2)] == [2, 3]
+
+
+def test_a_stranger_is_refused_the_socket(server: LiveServer) -> None:
+    """Before it has joined anything."""
+    with server.connect("/ws?token=nonsense") as connection:
+        assert closed(connection) == (1008, "credentials_invalid")

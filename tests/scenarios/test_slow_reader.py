@@ -1,29 +1,42 @@
 """A client that never reads: it harms nobody, and is told why it had to go."""
 
+import json
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.frames import Frame, Opcode
 
+from api.settings import Settings
 from api.testing import LiveServer
+from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,
     JSON,
     PLAIN,
+    Envelope,
     item_path,
     json_client,
     plain_client,
     token,
 )
+from tests.scenarios.conftest import Serve
 
 PAYLOAD_BYTES = 60_000
 COUNT = 350  # about 20 MiB: more than all buffers of kernel and server together
 PROMPTLY = 2.0  # seconds for one message to reach one healthy subscriber
 SLOW_CONSUMER = (1008).to_bytes(2, "big") + b"slow_consumer"
 ENDED_WITHIN = 15.0  # the server gives a peer 9 s to take what was sent to it
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve) -> Iterator[LiveServer]:
+    """A server that tells at once of whoever it has cut off."""
+    with serve(Settings(secret=SECRET, presence_grace=0, _env_file=None)) as running:
+        yield running
 
 
 @pytest.mark.parametrize("subprotocol", [PLAIN, JSON])
@@ -50,7 +63,7 @@ def test_a_client_that_never_reads_harms_nobody(
 
     assert offsets == list(range(1, COUNT + 1))
     assert told == ["joined bob", "joined stuck", "left stuck"]
-    assert members == ["alice", "bob"]
+    assert sorted(members) == ["alice", "bob"]
     # A peer that stays stuck for longer is cut off; this one reads on and finds the close.
     assert close.opcode is Opcode.CLOSE
 
@@ -72,6 +85,41 @@ def test_a_client_that_reads_late_but_in_time_gets_everything(
     assert [bytes(frame.data).split()[0] for frame in frames[:-1]] == [
         b"%d" % n for n in range(1, 11)
     ]
+
+
+@pytest.mark.parametrize("word", ["drop_oldest", "drop_newest"])
+def test_a_client_whose_messages_are_dropped_is_told_which(
+    serve: Serve, settings: Settings, item_id: str, word: str
+) -> None:
+    """Every message reaches it or is in a `gap` in its place; then it is live as before."""
+    with (
+        serve(settings.model_copy(update={"slow_readers": f"{item_id}={word}"})) as server,
+        json_client(server, item_id) as alice,
+        _stuck(server, item_id, JSON) as stuck,
+        closing(_envelopes(stuck)) as reading,  # a file that is open keeps the socket open
+    ):
+        for number in range(COUNT):
+            alice.ask("publish", data=f"{number} {'x' * PAYLOAD_BYTES}")
+        seen = [next(reading)]
+        while last_of(seen[-1]) < COUNT:
+            seen.append(next(reading))
+        alice.ask("publish", data="end")
+        end = next(reading)
+
+    assert [first_of(one) for one in seen[1:]] == [last_of(one) + 1 for one in seen[:-1]]
+    assert first_of(seen[0]) == 1
+    assert any(one["type"] == "gap" for one in seen)
+    assert (end["offset"], end["data"]) == (COUNT + 1, "end")
+
+
+def first_of(envelope: Envelope) -> int:
+    """Give the offset of a message, or the first of a gap."""
+    return int(envelope["offset"] if envelope["type"] == "message" else envelope["from"])
+
+
+def last_of(envelope: Envelope) -> int:
+    """Give the offset of a message, or the last of a gap."""
+    return int(envelope["offset"] if envelope["type"] == "message" else envelope["to"])
 
 
 @contextmanager
@@ -100,15 +148,29 @@ def _stuck(server: LiveServer, item_id: str, subprotocol: str) -> Iterator[socke
         yield client
 
 
+def _envelopes(client: socket.socket) -> Generator[Envelope]:
+    """Read messages and gaps as they come."""
+    with client.makefile("rb") as stream:
+        while True:
+            envelope: Envelope = json.loads(bytes(_frame(stream).data))
+            if envelope["type"] in {"message", "gap"}:
+                yield envelope
+
+
 def _frames_until(client: socket.socket, last: bytes) -> list[Frame]:
-    """Read whole frames, unmasked and unfragmented as servers send them, to a certain one."""
+    """Read to a certain frame."""
     frames: list[Frame] = []
     with client.makefile("rb") as stream:
         while not frames or frames[-1].data != last:
-            head = stream.read(2)
-            assert head, "the connection ended before"
-            size = head[1]
-            if size > 125:
-                size = int.from_bytes(stream.read(2 if size == 126 else 8), "big")
-            frames.append(Frame(Opcode(head[0] & 15), stream.read(size)))
+            frames.append(_frame(stream))
     return frames
+
+
+def _frame(stream: BinaryIO) -> Frame:
+    """Read a whole frame, unmasked and unfragmented as servers send them."""
+    head = stream.read(2)
+    assert head, "the connection ended before"
+    size = head[1]
+    if size > 125:
+        size = int.from_bytes(stream.read(2 if size == 126 else 8), "big")
+    return Frame(Opcode(head[0] & 15), stream.read(size))

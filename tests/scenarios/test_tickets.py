@@ -14,7 +14,16 @@ from api.engines.memory import MemoryEngine
 from api.settings import Settings
 from api.testing import LiveServer, Refusal
 from tests.conftest import SECRET
-from tests.scenarios.clients import JSON, PATIENCE, JsonClient, close_of, closed, item_path, token
+from tests.scenarios.clients import (
+    JSON,
+    PATIENCE,
+    JsonClient,
+    close_of,
+    closed,
+    item_path,
+    many_client,
+    token,
+)
 from tests.scenarios.conftest import Door, Serve
 
 APP = "https://app.example.com"
@@ -43,6 +52,14 @@ def test_a_ticket_opens_one_socket(door: Door) -> None:
 
     assert door.welcomes(path)
     assert door.refusal(path) == door.says("ticket_invalid")
+
+
+def test_a_ticket_opens_a_socket_of_many_items(server: LiveServer, item_id: str) -> None:
+    """It is used up at the handshake; the joins go by what it stood for."""
+    ticket = fetch(server, token(scope=f"items:{item_id}:subscribe"))
+    with many_client(server, query=f"ticket={ticket}") as many:
+        assert many.ask("join", item=item_id)["can"] == ["subscribe"]
+        assert many.ask("join", item="another")["code"] == "forbidden"
 
 
 def test_of_two_that_race_one_gets_in(server: LiveServer, item_id: str) -> None:

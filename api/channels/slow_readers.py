@@ -1,0 +1,67 @@
+"""What becomes of a client that reads too slowly: the word for it, by item."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from auth.scopes import ANY, matches
+
+PATTERN: Final = re.compile(r"(\*|[A-Za-z0-9._~-]+)(:(\*|[A-Za-z0-9._~-]+))*")
+
+
+class SlowReader(StrEnum):
+    """What happens past the bytes that may wait for a client."""
+
+    DISCONNECT = "disconnect"
+    DROP_OLDEST = "drop_oldest"
+    DROP_NEWEST = "drop_newest"
+
+
+@dataclass(frozen=True, slots=True)
+class SlowReaders:
+    """Rules in their order, each a pattern of items and a word: the first that matches holds."""
+
+    rules: tuple[tuple[str, SlowReader], ...] = ()
+
+    @property
+    def drops(self) -> bool:
+        """Tell whether there is any item of which messages are dropped."""
+        return any(word is not SlowReader.DISCONNECT for _, word in self.rules)
+
+    def of_item(self, item_id: str) -> SlowReader:
+        """Tell what holds for an item."""
+        return _find(self.rules, item_id)
+
+
+DISCONNECT_ALL: Final = SlowReaders()
+
+
+def read_slow_readers(text: str) -> SlowReaders:
+    """Read rules such as `telemetry:*=drop_oldest,*=disconnect`, or raise ValueError.
+
+    A word alone stands for every item.
+    """
+    rules: list[tuple[str, SlowReader]] = []
+    for rule in text.split(","):
+        if rules and rules[-1][0] == ANY:
+            raise ValueError(f"{rule.strip()!r} comes after a rule for every item: put it first")
+        rules.append(_read_rule(rule.strip()))
+    return SlowReaders(tuple(rules))
+
+
+def _read_rule(rule: str) -> tuple[str, SlowReader]:
+    pattern, _, word = rule.rpartition("=")
+    pattern = pattern if "=" in rule else ANY
+    if not PATTERN.fullmatch(pattern):
+        raise ValueError(f"{rule!r}: {pattern!r} matches no item; `*` stands for a whole segment")
+    if word not in set(SlowReader):
+        raise ValueError(f"{rule!r}: {word!r} is none of {', '.join(SlowReader)}")
+    return pattern, SlowReader(word)
+
+
+@lru_cache(maxsize=4096)
+def _find(rules: tuple[tuple[str, SlowReader], ...], item_id: str) -> SlowReader:
+    found = (word for pattern, word in rules if matches(pattern, item_id))
+    return next(found, SlowReader.DISCONNECT)

@@ -1,0 +1,303 @@
+"""One connection with many items: what it joins, what it is refused, and what a refresh ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from api.channels.limits import Lifetime
+from api.closing import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
+from auth.scopes import Action
+from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage
+
+READING = frozenset({Action.SUBSCRIBE})
+OTHER = "43"
+
+
+@pytest.fixture
+def rules() -> ItemRules:
+    """Rules by which two items may be joined, and no other."""
+    return ItemRules({ITEM: EVERYTHING, OTHER: EVERYTHING})
+
+
+def join(item: str, **fields: object) -> str:
+    """Write the request to join an item."""
+    return json.dumps({"type": "join", "item": item, **fields})
+
+
+def codes(errors: list[dict[str, object]]) -> list[tuple[object, object]]:
+    """Tell which request each error is about, and what it says."""
+    return [(one.get("ref"), one["code"]) for one in errors]
+
+
+def test_is_welcomed_to_each_item_it_joins(stage: Stage, rules: ItemRules) -> None:
+    """With the rights it has there, and the request's own `ref`."""
+    rules.can[OTHER] = READING
+    many = stage.open(rules)
+    first, second = many.joins(ITEM, ref=1), many.joins(OTHER, ref=2)
+
+    assert (first["type"], first["item"], first["ref"]) == ("welcome", ITEM, 1)
+    assert (second["item"], second["can"], second["ref"]) == (OTHER, ["subscribe"], 2)
+    assert rules.asked == [ITEM, OTHER]
+
+
+def test_is_welcomed_to_nothing_before_it_asks(stage: Stage, rules: ItemRules) -> None:
+    """The first envelope is the answer to the first join."""
+    assert stage.open(rules).sees == []
+
+
+def test_hears_what_is_published_to_its_items_as_others_do(stage: Stage, rules: ItemRules) -> None:
+    """The same bytes as on a socket of one item."""
+    many, one = stage.open(rules), stage.join()
+    many.joins(ITEM)
+    one.says("publish", data="hello")
+
+    assert many.saw("message") == one.saw("message")
+
+
+def test_publishes_to_the_item_that_a_request_names(stage: Stage, rules: ItemRules) -> None:
+    """And to no other."""
+    many = stage.open(rules)
+    many.joins(ITEM)
+    many.joins(OTHER)
+    many.says("publish", item=OTHER, data=1, ref=5)
+
+    assert [one["item"] for one in many.saw("message")] == [OTHER]
+    assert many.saw("reply")[0]["ref"] == 5
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        pytest.param({"kind": "publish", "data": 1}, "payload_invalid", id="names-none"),
+        pytest.param({"kind": "publish", "data": 1, "item": "x"}, "not_joined", id="not-joined"),
+        pytest.param({"kind": "history", "item": "x"}, "not_joined", id="history"),
+        pytest.param({"kind": "members", "item": "x"}, "not_joined", id="members"),
+        pytest.param({"kind": "leave", "item": "x"}, "not_joined", id="leave"),
+        pytest.param({"kind": "join"}, "payload_invalid", id="join-names-none"),
+        pytest.param({"kind": "join", "item": "x"}, "forbidden", id="not-allowed"),
+        pytest.param({"kind": "join", "item": ITEM}, "already_joined", id="joined"),
+        pytest.param({"kind": "join", "item": "x", "since": "7"}, "payload_invalid", id="since"),
+    ],
+)
+def test_is_told_what_was_wrong_and_keeps_the_socket(
+    stage: Stage, rules: ItemRules, request_: dict[str, object], code: str
+) -> None:
+    """An error of one request is no end of the others."""
+    many = stage.open(rules)
+    many.joins(ITEM)
+    error = many.says(str(request_.pop("kind")), ref=1, **request_)
+    pong = many.says("ping", ref=2)
+
+    assert (error["type"], error["ref"], error["code"]) == ("error", 1, code)
+    assert pong["type"] == "pong"
+
+
+def test_needs_the_right_to_history_for_a_replay(stage: Stage, rules: ItemRules) -> None:
+    """As on the item's own route; with the right it gets in."""
+    rules.can[OTHER] = READING
+    many = stage.open(rules)
+    refused, welcome = many.joins(OTHER, replay=5), many.joins(ITEM, replay=5)
+
+    assert refused["code"] == "scope_missing"
+    assert welcome["type"] == "welcome"
+
+
+def test_joins_no_more_items_than_a_socket_may_hear(rules: ItemRules) -> None:
+    """Also when they are asked for all at once; leaving one makes room (requirement 96)."""
+    rules.can = dict.fromkeys("abcde", EVERYTHING)
+    rules.is_slow = True
+    stage = Stage(limits=replace(LIMITS, items=2))
+    many = stage.open(rules)
+    for item in "abc":
+        many.session.received(join(item, ref=item))
+    rules.say()
+    rules.say()
+    many.says("leave", item="a")
+    many.session.received(join("c"))
+    rules.say()
+
+    assert codes(many.saw("error")) == [("c", "item_limit")]
+    assert [one["item"] for one in many.saw("welcome")] == ["a", "b", "c"]
+
+
+def test_keeps_what_is_asked_of_an_item_until_it_is_joined(stage: Stage, rules: ItemRules) -> None:
+    """A client need not wait; what is asked of another item meanwhile does not wait either."""
+    many = stage.open(rules)
+    many.joins(OTHER)
+    rules.is_slow = True
+    many.session.received(join(ITEM))
+    many.says("publish", item=OTHER, data="now")
+    many.says("publish", item=ITEM, data="early")
+    before = [one["data"] for one in many.saw("message")]
+    rules.say()
+
+    assert before == ["now"]
+    assert [one["data"] for one in many.saw("message")] == ["now", "early"]
+
+
+def test_answers_what_was_asked_of_an_item_that_it_may_not_join(
+    stage: Stage, rules: ItemRules
+) -> None:
+    """No request is left without an answer."""
+    rules.is_slow = True
+    many = stage.open(rules)
+    many.session.received(join("x", ref=1))
+    many.session.received('{"type":"publish","item":"x","data":1,"ref":2}')
+    rules.say()
+
+    assert codes(many.saw("error")) == [(1, "forbidden"), (2, "not_joined")]
+
+
+def test_hears_nothing_of_an_item_after_the_reply_to_leave(stage: Stage, rules: ItemRules) -> None:
+    """Not even what this loop tick has sent to it already; and it can come back."""
+    many, one = stage.open(rules), stage.join()
+    many.joins(ITEM)
+    one.session.received('{"type":"publish","data":"before"}')
+    many.session.received('{"type":"leave","item":"42","ref":3}')
+    one.session.received('{"type":"publish","data":"after"}')
+    kinds = [envelope["type"] for envelope in many.sees[-1:]]
+    again = many.joins(ITEM)
+
+    assert kinds == ["reply"]
+    assert again["type"] == "welcome"
+    assert [one["data"] for one in many.saw("message")] in ([], ["before"])
+
+
+def test_is_told_when_the_engine_cannot_join_an_item(late_engine: LateEngine) -> None:
+    """The others go on, and a later try gets in."""
+    stage, rules = Stage(late_engine), ItemRules({ITEM: EVERYTHING})
+    many = stage.open(rules)
+    late_engine.broken.add("read")
+    many.session.received(join(ITEM, ref=1))
+    late_engine.settle()
+    late_engine.broken.clear()
+    many.session.received(join(ITEM, ref=2))
+    late_engine.settle()
+
+    assert [(one["code"], one["temporary"]) for one in many.saw("error")] == [("overloaded", True)]
+    assert [one["ref"] for one in many.saw("welcome")] == [2]
+
+
+def test_leaves_every_item_when_the_socket_is_gone(stage: Stage, rules: ItemRules) -> None:
+    """Whatever was on its way comes to nothing."""
+    many, watcher = stage.open(rules), stage.join("bob", item=OTHER)
+    many.joins(OTHER)
+    rules.is_slow = True
+    many.session.received(join(ITEM))
+    many.session.closed(1000)
+    rules.say()
+
+    assert stage.node.members(OTHER).members == [watcher.session.subscription.member]
+    assert stage.node.members(ITEM).members == []
+
+
+def test_a_refresh_keeps_what_is_allowed_and_ends_the_rest(stage: Stage, rules: ItemRules) -> None:
+    """Rights shrink at once and by item (requirement 69)."""
+    many, publisher = stage.open(rules), stage.join(item=OTHER)
+    many.joins(ITEM)
+    many.joins(OTHER)
+    rules.can = {ITEM: READING}
+    reply = many.says("refresh", token="alice", ref=1)
+    publisher.says("publish", data="unheard")
+
+    assert reply["items"] == {ITEM: ["subscribe"]}
+    assert [(one["item"], one["reason"]) for one in many.saw("ended")] == [(OTHER, "forbidden")]
+    assert many.saw("message") == []
+
+
+def test_a_refresh_waits_for_joins_and_joins_wait_for_it(stage: Stage, rules: ItemRules) -> None:
+    """A join that was worked out by the old token must not outlive it (requirement 69)."""
+    rules.is_slow = True
+    many = stage.open(rules)
+    many.session.received(join(ITEM))
+    many.session.received('{"type":"refresh","token":"alice"}')
+    many.session.received(join(OTHER))
+    asked = [list(rules.asked)]
+    for _ in range(3):
+        rules.say()
+        asked.append(list(rules.asked))
+
+    assert asked == [
+        [ITEM],
+        [ITEM, f"renew {ITEM}"],
+        [ITEM, f"renew {ITEM}", OTHER],
+        [ITEM, f"renew {ITEM}", OTHER],
+    ]
+    assert [one["type"] for one in many.sees] == ["welcome", "reply", "welcome"]
+
+
+def test_a_refresh_with_another_callers_token_changes_nothing(
+    stage: Stage, rules: ItemRules
+) -> None:
+    """A socket stays its caller's; with a token of the same one it is renewed."""
+    many = stage.open(rules)
+    many.joins(ITEM)
+    refused = many.says("refresh", token="mallory")
+    renewed = many.says("refresh", token="alice")
+
+    assert (refused["type"], refused["code"]) == ("error", CREDENTIALS_INVALID.reason)
+    assert renewed["type"] == "reply"
+
+
+def test_a_refresh_that_cannot_be_worked_out_for_one_item_changes_none(
+    stage: Stage, rules: ItemRules
+) -> None:
+    """A policy that is down takes nobody's rights away, and gives none."""
+    many = stage.open(rules)
+    many.joins(ITEM)
+    rules.problem = OVERLOADED
+    error = many.says("refresh", token="alice")
+    rules.problem = None
+    many.says("publish", item=ITEM, data=1)
+
+    assert (error["code"], error["temporary"]) == ("overloaded", True)
+    assert len(many.saw("message")) == 1
+
+
+def test_a_join_that_cannot_be_worked_out_may_be_tried_again(
+    stage: Stage, rules: ItemRules
+) -> None:
+    """`temporary` says so; what is denied is not."""
+    many = stage.open(rules)
+    rules.problem = OVERLOADED
+    temporary = many.joins(ITEM)
+    rules.problem = FORBIDDEN
+    final = many.joins(ITEM)
+    rules.problem = None
+    welcome = many.joins(ITEM)
+
+    assert (temporary["temporary"], final["temporary"]) == (True, False)
+    assert welcome["type"] == "welcome"
+
+
+def test_tells_a_refreshed_socket_without_items_its_new_end(rules: ItemRules) -> None:
+    """It is warned too, though it hears nothing yet."""
+    stage = Stage(lifetime=Lifetime(warning=30))
+    many = stage.open(rules, life=60)
+    stage.clock.now += 31
+    stage.node.tick()
+    warned = many.saw("expiring")
+    reply = many.says("refresh", token="alice")
+
+    assert len(warned) == 1
+    assert reply["items"] == {}
+    assert reply["expires_at"] == many.connection.principal.expires_at
+
+
+def test_a_refresh_ends_an_item_that_is_still_being_joined(late_engine: LateEngine) -> None:
+    """No welcome comes after it, and the next join starts from the beginning."""
+    stage, rules = Stage(late_engine), ItemRules({ITEM: EVERYTHING})
+    many = stage.open(rules)
+    many.session.received(join(ITEM, ref=1))
+    late_engine.step(2)
+    rules.can = {}
+    many.session.received('{"type":"refresh","token":"alice","ref":2}')
+    rules.can = {ITEM: EVERYTHING}
+    many.session.received(join(ITEM, ref=3))
+    late_engine.settle()
+
+    seen = [(one["type"], one["ref"]) for one in many.sees]
+    assert seen == [("error", 1), ("reply", 2), ("welcome", 3)]

@@ -1,0 +1,19 @@
+"""The load of `python -m tests.stuck`, for a few seconds: stuck readers cost memory once."""
+
+from __future__ import annotations
+
+from api.channels.slow_readers import SlowReader
+from tests.stuck import Load, run
+
+LOAD = Load(stuck=5, healthy=5, seconds=1.5, rate=400, size=16_000)
+
+
+def test_stuck_readers_harm_nobody_and_what_they_miss_is_told() -> None:
+    """Some 10 MB for each, whose outbox holds 1 (requirements 93, 112)."""
+    _, found = run(LOAD)
+
+    assert found.missing == 0
+    assert set(found.logs[SlowReader.DISCONNECT]) <= {"slow_consumer", "cut"}
+    for word in (SlowReader.DROP_OLDEST, SlowReader.DROP_NEWEST):
+        assert found.logs[word] == ["whole"] * LOAD.stuck
+    assert found.memory[-1] - found.memory[0] < 40 << 20
