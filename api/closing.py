@@ -70,6 +70,9 @@ QUERY_INVALID: Final = _row(
 RATE_LIMITED: Final = _row(
     "rate_limited", 1008, Retry.LATER, 429, "The caller asked too often; try again later."
 )
+CONNECTION_LIMIT: Final = _row(
+    "connection_limit", 1008, Retry.LATER, 429, "This caller has as many connections as it may."
+)
 SLOW_CONSUMER: Final = _row(
     "slow_consumer", 1008, Retry.NOW, 403, "The client did not read what was sent to it."
 )
@@ -108,6 +111,7 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         ITEM_INVALID,
         QUERY_INVALID,
         RATE_LIMITED,
+        CONNECTION_LIMIT,
         SLOW_CONSUMER,
         MESSAGES_LOST,
         MESSAGE_TIMEOUT,

@@ -5,7 +5,6 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -13,6 +12,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
+from api.admission import hand_over_place
 from api.channels.outbox import Framing, Transport
 from api.channels.session import Session
 from api.fastpath.extension import EXTENSION
@@ -41,11 +41,17 @@ async def drive(
     codec, subprotocol = choose(websocket.scope["subprotocols"])
     await _release_dependencies(websocket)  # first: if it fails, the client is refused
     await websocket.accept(subprotocol)
+
+    def open_placed(transport: Transport) -> Session:
+        session = open_session(codec, transport)
+        hand_over_place(websocket, session)
+        return session
+
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
     if extension is not None:
-        extension["detach"](partial(open_session, codec))
+        extension["detach"](open_placed)
     else:
-        await _Driver(websocket).run(partial(open_session, codec))
+        await _Driver(websocket).run(open_placed)
 
 
 async def _release_dependencies(websocket: WebSocket) -> None:

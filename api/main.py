@@ -5,8 +5,11 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
+from api.admission import Admission
 from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
+from api.channels.places import Places
+from api.channels.rates import rates_of
 from api.channels.slow_readers import read_slow_readers
 from api.closed_door import ClosedDoor
 from api.engines import open_engine
@@ -38,7 +41,12 @@ def create_app(
     settings = settings or Settings()
     redact_logs()
     audit_settings(settings)
-    bounds = Bounds(settings.history_size, settings.history_bytes, settings.history_seconds)
+    bounds = Bounds(
+        settings.history_size,
+        settings.history_bytes,
+        settings.history_seconds,
+        settings.history_total_bytes,
+    )
     limits = Limits(
         max_message_bytes=settings.max_message_bytes,
         outbox_bytes=settings.outbox_bytes,
@@ -50,6 +58,8 @@ def create_app(
         slow_readers=read_slow_readers(settings.slow_readers),
         unanswered=settings.max_unanswered,
         unanswered_bytes=settings.max_unanswered_bytes,
+        channels=settings.max_channels,
+        listeners=settings.max_item_connections,
     )
     lifetime = Lifetime(
         grace=settings.expiry_grace,
@@ -66,6 +76,7 @@ def create_app(
         revocations=authenticator.revocations,
         clock=clock,
         drain_seconds=settings.drain_seconds,
+        rates=rates_of(settings.rate_limits),
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]
@@ -78,6 +89,8 @@ def create_app(
         title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
     )
     app.state.node = node
+    app.state.places = Places(settings.place_limits)
+    app.add_middleware(Admission, places=app.state.places)  # first: within all the others
     app.state.reauthorizer = reauthorizer
     install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
     app.add_middleware(ClosedDoor, node=node)  # inside of the next, which gives refusals a form

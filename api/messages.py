@@ -151,13 +151,14 @@ class Reply(Event, frozen=True, tag="reply", omit_defaults=True):
 
 
 class Error(Event, frozen=True, tag="error"):
-    """A request that was not done, and whether asking again may help."""
+    """A request that was not done, and whether asking again may help, and when."""
 
     code: str
     temporary: bool
     detail: str
     ref: Ref | UnsetType = UNSET
     item: str | UnsetType = UNSET
+    retry_after_ms: int | UnsetType = UNSET
 
 
 class Gap(Event, frozen=True, tag="gap", rename={"from_": "from"}):

@@ -9,11 +9,16 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
+from api.channels.limits import RateLimits
+from api.channels.places import PlaceLimits, most_sockets
 from api.channels.slow_readers import read_slow_readers
 from auth.settings import AuthSettings, CommaSeparated
+from auth.throttle import parse_networks
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
+
+PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # Read by the command line's clients, not by the server.
 CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
@@ -51,10 +56,20 @@ class Settings(AuthSettings):
         description="Serve `/admin`: revoke tokens, list and end connections. Its callers need "
         "the word `admin` in the scope of a bearer token.",
     )
-    engine_url: str = Field("memory://", description="Where channels live: `memory://`.")
+    engine_url: str = Field(
+        "memory://",
+        description="Where channels live: `memory://`, or a file, `sqlite:///relative.db` or "
+        "`sqlite:////absolute.db`.",
+    )
     history_size: int = Field(100, ge=0, description="Messages remembered per item.")
     history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")
     history_seconds: float = Field(300, ge=0, description="Seconds a message is remembered.")
+    history_total_bytes: int = Field(
+        512 * 1_048_576,
+        ge=0,
+        description="Bytes that all histories together may take with `memory://`; past it, items "
+        "that nobody hears are forgotten, the longest idle first; 0 sets no limit.",
+    )
     max_message_bytes: int = Field(
         65_536, ge=1, description="Largest message a client may send; past it, close 1009."
     )
@@ -127,6 +142,75 @@ class Settings(AuthSettings):
         allow_inf_nan=False,
         description="Seconds of these over which many sockets are closed, a few at a time.",
     )
+    publish_rate: PerSecond = Field(
+        10_000, description="Messages a second that one socket may publish; 0 sets no limit."
+    )
+    bytes_rate: PerSecond = Field(
+        16_777_216, description="Bytes a second that one socket may send; 0 sets no limit."
+    )
+    join_rate: PerSecond = Field(
+        200, description="Items a second that one socket at `/ws` may join; 0 sets no limit."
+    )
+    history_rate: PerSecond = Field(
+        50, description="Times a second that one socket may read history; 0 sets no limit."
+    )
+    request_rate: PerSecond = Field(
+        1000, description="Other requests a second of one socket; 0 sets no limit."
+    )
+    subject_rate_factor: float = Field(
+        4,
+        ge=0,
+        allow_inf_nan=False,
+        description="How many times these rates all sockets of one subject may have together; 0 "
+        "sets no limit.",
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=0,
+        description="Sockets in all; 0 sets no limit. By default, as many as there may be open "
+        "files, less some to spare.",
+    )
+    max_address_connections: int = Field(
+        0,
+        ge=0,
+        description="Sockets of one address; 0 sets no limit. Those of `throttle_exempt` are not "
+        "counted.",
+    )
+    max_subject_connections: int = Field(
+        0, ge=0, description="Sockets of one subject; 0 sets no limit."
+    )
+    max_channels: int = Field(
+        200_000, ge=0, description="Items that may be heard on one node; 0 sets no limit."
+    )
+    max_item_connections: int = Field(
+        100_000,
+        ge=0,
+        description="Sockets that may hear one item on one node, which are its members; 0 sets no "
+        "limit.",
+    )
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """Give what one socket may ask a second."""
+        return RateLimits(
+            publish=self.publish_rate,
+            join=self.join_rate,
+            history=self.history_rate,
+            request=self.request_rate,
+            bytes=self.bytes_rate,
+            subject_factor=self.subject_rate_factor,
+            join_burst=self.max_items,
+        )
+
+    @property
+    def place_limits(self) -> PlaceLimits:
+        """Give how many sockets there may be."""
+        return PlaceLimits(
+            in_all=most_sockets() if self.max_connections is None else self.max_connections,
+            of_address=self.max_address_connections,
+            of_subject=self.max_subject_connections,
+            exempt=parse_networks(self.throttle_exempt),
+        )
 
 
 def source_of(name: str) -> str:

@@ -17,6 +17,7 @@ AuthError                        what is raised, what the client learns
 │   └── Forbidden                    forbidden
 └── NotNow                       503: it says nothing of the caller, who may come again
     ├── RateLimited              429 rate_limited
+    ├── TooManyConnections       429 connection_limit
     ├── PolicyUnavailable            overloaded
     └── Unavailable                  overloaded
 
@@ -148,6 +149,14 @@ class RateLimited(NotNow):
     """Refuse a caller that has been refused too often."""
 
     code = "rate_limited"
+    status = 429
+    close_code = 1008
+
+
+class TooManyConnections(NotNow):
+    """Refuse a caller that has as many connections as it may."""
+
+    code = "connection_limit"
     status = 429
     close_code = 1008
 

@@ -83,7 +83,7 @@ class Throttle:
         """Give what a caller is counted by; None if this one never is."""
         if identity is not None:
             return identity
-        return _site(host, self._rules.exempt) if host else None
+        return site_of(host, self._rules.exempt) if host else None
 
     def check(self, caller: Caller | None) -> None:
         """Refuse a caller that has been refused too often."""
@@ -132,7 +132,7 @@ def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
         raise ValueError(f"ITEMWIRE_THROTTLE_EXEMPT: {error}; write 192.0.2.0/24 or ::1") from None
 
 
-def _site(host: str, exempt: tuple[Network, ...]) -> str | None:
+def site_of(host: str, exempt: tuple[Network, ...]) -> str | None:
     """Give the address to count by: of IPv6, the part that a stranger cannot choose."""
     try:
         address = ip_address(host.partition("%")[0])

@@ -12,9 +12,10 @@ from typing_extensions import override
 
 from api.channels.connection import Connection
 from api.channels.items_session import ItemsSession
-from api.channels.limits import BY_TOKEN, Lifetime, Limits
+from api.channels.limits import BY_TOKEN, Lifetime, Limits, RateLimits
 from api.channels.node import Node
 from api.channels.outbox import Transport
+from api.channels.rates import Rates
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Renewal, Rights, Verdict
 from api.channels.session import ChannelSession, ItemSession
@@ -264,6 +265,7 @@ class Stage:
         limits: Limits = LIMITS,
         leeway: float = 0,
         lifetime: Lifetime = BY_TOKEN,
+        rate_limits: RateLimits | None = None,
     ) -> None:
         self.clock = Clock()
         self._soon: list[Callable[[], None]] = []
@@ -282,6 +284,7 @@ class Stage:
             call_soon=self._soon.append,
             call_later=self._call_later,
             random=lambda: 0.5,
+            rates=Rates(rate_limits, self.clock) if rate_limits else None,
         )
         complete(self.node.start())
 

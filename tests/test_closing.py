@@ -23,6 +23,7 @@ PROMISED = {
     "item_invalid": (1008, "never"),
     "query_invalid": (1008, "never"),
     "rate_limited": (1008, "later"),
+    "connection_limit": (1008, "later"),
     "slow_consumer": (1008, "now"),
     "messages_lost": (1013, "now"),
     "message_timeout": (1008, "now"),

@@ -59,13 +59,15 @@ def test_knows_how_many_workers_were_asked_for(
     assert workers_asked(command.split(), environment) == workers
 
 
-def test_refuses_several_workers_on_an_engine_of_one_process() -> None:
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///itemwire.db"])
+def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
     """Half of the clients would never hear the other half, and nothing would say so."""
+    settings = settings_of(engine_url=url)
     with pytest.raises(ValueError, match="WEB_CONCURRENCY") as refused:
-        audit_settings(settings_of(), ["uvicorn", "--workers", "2"], {})
+        audit_settings(settings, ["uvicorn", "--workers", "2"], {})
 
     assert "\n" not in str(refused.value)
-    audit_settings(settings_of(), ["uvicorn", "--workers", "1"], {})
+    audit_settings(settings, ["uvicorn", "--workers", "1"], {})
 
 
 def test_serve_says_in_one_line_why_it_does_not_start() -> None:

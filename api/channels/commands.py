@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
 from api.channels.connection import Subscription
+from api.channels.rates import Kind
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.closing import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
@@ -33,6 +34,16 @@ class Command(Protocol[S_contra]):
     """A request of a client, read and valid in form."""
 
     @property
+    def kind(self) -> Kind:
+        """Tell by which rate it is limited."""
+        ...
+
+    @property
+    def ref(self) -> Ref | UnsetType:
+        """Give what comes back in the answer."""
+        ...
+
+    @property
     def item(self) -> str | UnsetType:
         """Tell the item it names."""
         ...
@@ -44,6 +55,8 @@ class Command(Protocol[S_contra]):
 
 class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
     """What every request envelope may have: a `ref` that comes back in the answer."""
+
+    kind: ClassVar[Kind] = Kind.OTHER
 
     ref: Ref | UnsetType = UNSET
     item: str | UnsetType = UNSET  # for sockets with many items; a socket of one ignores it
@@ -91,6 +104,8 @@ class _OfItem(_Envelope, frozen=True):
 class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     """Publish to the item; the answer comes once the message is stored."""
 
+    kind: ClassVar[Kind] = Kind.PUBLISH
+
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
 
@@ -111,6 +126,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
 
 class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
     """Read back: the newest `limit` messages, or the oldest after `after`."""
+
+    kind: ClassVar[Kind] = Kind.HISTORY
 
     after: Offset | UnsetType = UNSET
     before: Offset | UnsetType = UNSET
@@ -187,6 +204,8 @@ class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
 class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
     """Hear one item more."""
 
+    kind: ClassVar[Kind] = Kind.JOIN
+
     since: str | UnsetType = UNSET
     replay: Offset = 0
 
@@ -243,6 +262,8 @@ class Send:
 
     __slots__ = ("_frame",)
 
+    kind: ClassVar[Kind] = Kind.PUBLISH
+    ref: ClassVar[UnsetType] = UNSET
     item: ClassVar[UnsetType] = UNSET
 
     def __init__(self, frame: Frame) -> None:

@@ -8,6 +8,7 @@ from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
 from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from api.channels.rates import Budget
 from api.channels.slow_readers import SlowReader
 from api.closing import (
     CLOSE_REASONS,
@@ -81,6 +82,7 @@ class Connection:
         "_is_paused",
         "_outbox",
         "_transport",
+        "budget",
         "codec",
         "due_at",
         "id",
@@ -123,6 +125,7 @@ class Connection:
         self.may_return = False  # it was cut off: its members are not gone yet
         self.unanswered: Sized = ()  # of what it has published
         self.subscriptions: dict[str, Subscription] = {}
+        self.budget: Budget | None = None  # from its first request on, where rates are limited
         self.writer: Writer = transport.write
         self._transport = transport
         self._outbox: Outbox | None = None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from api.channels.connection import Connection, Subscription
 from api.channels.lanes import Lane
+from api.channels.limits import Limits
 from api.channels.outbox import Chunk, Framing
 from api.channels.recovery import Recovery
 from api.closing import MESSAGES_LOST, CloseReason
@@ -30,6 +31,13 @@ class Hub:
     def pending(self) -> list[Lane]:
         """Give the lanes that wait for the flush."""
         return self._pending
+
+    def has_room(self, channel: str, limits: Limits) -> bool:
+        """Tell whether one subscription more to a channel is within the limits."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return not limits.channels or len(self._audiences) < limits.channels
+        return not limits.listeners or audience.size < limits.listeners
 
     def hold(self, subscription: Subscription, recovery: Recovery) -> None:
         """Keep the channel's publications for a subscription that is not live yet."""
@@ -169,6 +177,11 @@ class _Audience:
         self.lanes: list[Lane] = []
         self.epoch = ""
         self.offset = 0  # of the newest message that was sent to its lanes
+
+    @property
+    def size(self) -> int:
+        """Count those who hear it, and those who soon will."""
+        return len(self.held) + sum(lane.count for lane in self.lanes)
 
     def reach(self, position: Position) -> None:
         """Note that all who are live have what is up to a position, or were told."""

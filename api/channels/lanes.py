@@ -73,6 +73,11 @@ class Lane:
         self._size = 0
 
     @property
+    def count(self) -> int:
+        """Count its subscribers."""
+        return len(self._writers)
+
+    @property
     def is_empty(self) -> bool:
         """Tell whether it has no subscriber."""
         return not self._writers

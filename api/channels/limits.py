@@ -20,6 +20,8 @@ class Limits:
     slow_readers: SlowReaders = DISCONNECT_ALL
     unanswered: int = 10_000  # publishes of the node that the engine has not answered
     unanswered_bytes: int = 67_108_864  # of their payloads
+    channels: int = 0  # heard on this node; of this and the next, 0 sets no limit
+    listeners: int = 0  # of one channel on this node, and so its entries in the presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,21 @@ class Lifetime:
 
 
 BY_TOKEN: Final = Lifetime()  # as long as its token, and not a word about it
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What one connection may ask a second; 0 sets no limit.
+
+    `subject_factor` times as much is for all connections of one subject on this node together.
+    `join_burst` is what may be joined at once, if that is more than two seconds' worth: who comes
+    back joins again whatever it heard.
+    """
+
+    publish: float = 0
+    join: float = 0
+    history: float = 0
+    request: float = 0  # all that is none of these
+    bytes: float = 0  # of all frames
+    subject_factor: float = 0
+    join_burst: int = 0

@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from secrets import token_urlsafe
 from typing import Final
 
@@ -23,14 +22,16 @@ from api.channels.names import channel_of, item_of
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Page, Presence
+from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
 from api.channels.timers import CallLater, call_later, call_soon
 from api.channels.unanswered import EngineBehind, Unanswered
+from api.channels.welcoming import in_order, welcome_to
 from api.closing import DRAINING, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome, payload_size
+from api.messages import Draft, Expiring, Payload, Position, Ref, payload_size
 from api.wire.base import Codec
 from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
@@ -44,12 +45,6 @@ FIRST_PAGE: Final = 100  # members in a welcome, and in an answer that is not as
 def new_connection_id() -> str:
     """Make an id that no other connection of any node has."""
     return token_urlsafe(9)
-
-
-@lru_cache(maxsize=16)  # every set of actions there is
-def in_order(can: frozenset[Action]) -> list[str]:
-    """List what may be done, always in the same order."""
-    return [action for action in Action if action in can]
 
 
 class Node:
@@ -69,8 +64,10 @@ class Node:
         call_later: CallLater = call_later,
         drain_seconds: float = 5,
         random: Callable[[], float] = random.random,
+        rates: Rates | None = None,
     ) -> None:
         self.limits = limits
+        self.rates = rates  # None: nothing is limited
         self.random = random
         self.drain_seconds = drain_seconds
         self._call_later = call_later
@@ -113,6 +110,8 @@ class Node:
         self._end_all(due.over)
         self._warn(due.near)
         self._presence.converge(self._clock())
+        if self.rates is not None:
+            self.rates.forget_idle()
 
     def drain(self, seconds: float | None = None, done: Callable[[], None] = lambda: None) -> int:
         """Go out of service, for good; tell how many connections are ended.
@@ -223,6 +222,9 @@ class Node:
                 self._admit(subscription, arrival, ref)
                 joined(None)
 
+        if not self._hub.has_room(subscription.channel, self.limits):
+            arrive(EngineError("this node hears as many channels, or this one is heard by as many"))
+            return
         subscription.connection.subscriptions[subscription.channel] = subscription
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
@@ -268,6 +270,8 @@ class Node:
         """Take leave, in a connection's name, of every channel it is on."""
         self._ends.forget(connection)
         self._roster.discard(connection)
+        if self.rates is not None:
+            self.rates.end(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription)
         connection.subscriptions.clear()
@@ -345,34 +349,12 @@ class Node:
             subscription.member.connection,
         )
         connection.is_welcomed = True
-        connection.send(self._welcome(subscription, arrival, ref))
+        page = self.members(subscription.item_id)
+        connection.send(welcome_to(subscription, arrival, self.limits, page, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
         if connection.is_open:
             self._hub.go_live(subscription, arrival.history.position)
-
-    def _welcome(
-        self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType
-    ) -> Welcome:
-        connection, position = subscription.connection, arrival.history.position
-        page = self.members(subscription.item_id)
-        may_see = Action.PRESENCE in subscription.can
-        return Welcome(
-            connection=subscription.member.connection,
-            subject=connection.principal.subject,
-            item=subscription.item_id,
-            can=in_order(subscription.can),
-            epoch=position.epoch,
-            offset=position.offset,
-            was_recovering=arrival.was_recovering,
-            recovered=arrival.recovered,
-            expires_at=connection.expires_at,
-            ping_interval=self.limits.ping_interval,
-            max_message_bytes=self.limits.max_message_bytes,
-            members=page.members if may_see else UNSET,
-            member_count=page.count if may_see else UNSET,
-            ref=ref,
-        )
 
     def _leave(self, subscription: Subscription) -> None:
         channel, member = subscription.channel, subscription.member

@@ -1,6 +1,7 @@
 """What one connection does with each frame, from join to leave."""
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -10,11 +11,14 @@ from typing_extensions import override
 from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
-from api.channels.node import Node, in_order
+from api.channels.node import Node
+from api.channels.places import Place
 from api.channels.presence import Page
+from api.channels.rates import NEVER, Kind
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
 from api.channels.unanswered import EngineBehind, Unanswered, share_of
+from api.channels.welcoming import in_order
 from api.closing import (
     CLOSE_REASONS,
     CREDENTIALS_INVALID,
@@ -22,6 +26,7 @@ from api.closing import (
     INTERNAL,
     MESSAGE_TOO_BIG,
     OVERLOADED,
+    RATE_LIMITED,
 )
 from api.engines.base import Answer, EngineError, History, Span
 from api.messages import (
@@ -49,10 +54,11 @@ class Session(ABC):
     transport has enough and takes more again, and `closed` once, at the end. None of them waits.
     """
 
-    __slots__ = ("_node", "connection")
+    __slots__ = ("_node", "connection", "place")
 
     def __init__(self, node: Node, connection: Connection) -> None:
         self.connection = connection
+        self.place: Place | None = None  # which it gives back when its socket is gone
         self._node = node
 
     def opened(self) -> None:  # noqa: B027 - not every session has something to do
@@ -89,6 +95,8 @@ class Session(ABC):
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
         self.connection.lost(code)
+        if self.place is not None:
+            self.place.give_back()
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @abstractmethod
@@ -103,7 +111,11 @@ class EchoSession(Session):
 
     @override
     def _act(self, frame: Frame) -> None:
-        self.connection.push(frame)
+        rates = self._node.rates
+        if rates is not None and rates.spend(self.connection, Kind.PUBLISH, frame_size(frame)):
+            self.connection.end(RATE_LIMITED)  # it says nothing but what its client said
+        else:
+            self.connection.push(frame)
 
 
 class ChannelSession(Session):
@@ -178,8 +190,28 @@ class ChannelSession(Session):
         try:
             return decode(frame)
         except MalformedFrame as fault:
-            self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
+            if not self._is_too_fast(Kind.OTHER, fault.ref, frame):
+                self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
             return None
+
+    def _is_too_fast(self, kind: Kind, ref: Ref | UnsetType, frame: Frame) -> bool:
+        """Tell whether a request is past its rate; the client is told then, or sent away."""
+        rates = self._node.rates
+        if rates is None:
+            return False
+        wait = rates.spend(self.connection, kind, frame_size(frame))
+        if not wait:
+            return False
+        if wait == NEVER or not self.connection.codec.has_envelopes:
+            self.connection.end(RATE_LIMITED)
+        else:
+            detail = "This is more than the server takes in this time; slow down."
+            after = math.ceil(wait * 1000)
+            told = Error(
+                RATE_LIMITED.reason, temporary=True, detail=detail, ref=ref, retry_after_ms=after
+            )
+            self.send(told)
+        return True
 
     def _names_another(self, principal: Principal | None) -> bool:
         """Tell whether a new token is somebody else's, and log it if so."""
@@ -234,7 +266,7 @@ class ItemSession(ChannelSession):
     def _act(self, frame: Frame) -> None:
         if self._early is None:
             command = self._read(self._decode, frame)
-            if command is not None:
+            if command is not None and not self._is_too_fast(command.kind, command.ref, frame):
                 command.run(self)
         elif not self._early.keep(frame, frame_size(frame)):
             self.connection.end(OVERLOADED)

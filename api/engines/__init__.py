@@ -7,10 +7,11 @@ from api.engines.base import Bounds, Engine
 
 ENGINES: Final[dict[str, str]] = {
     "memory": "api.engines.memory",
+    "sqlite": "api.engines.sqlite",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 
-UNSHARED: Final = frozenset({"memory"})
+UNSHARED: Final = frozenset({"memory", "sqlite"})
 """Engines that live in one process: several workers would be several worlds."""
 
 

@@ -38,11 +38,15 @@ def unmissed(_channel: str, _position: Position) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much history a channel keeps: whichever bound is met first."""
+    """How much history a channel keeps: whichever bound is met first.
+
+    `total_bytes` is for all channels of an engine that keeps them in memory; 0 sets no limit.
+    """
 
     messages: int
     bytes: int
     seconds: float
+    total_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

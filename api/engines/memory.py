@@ -31,6 +31,11 @@ MAX_NOTICES: Final = 100_000
 MAX_VALUES_BYTES: Final = 64 * 1_048_576  # of all values that were put, with what each costs beside
 VALUE_BYTES: Final = 600  # the key, its places in two collections, the objects in between
 
+# What a history takes beside payloads and keys, as `sys.getsizeof` finds it, rounded up.
+STREAM_BYTES: Final = 1_500
+MESSAGE_BYTES: Final = 500
+KEY_BYTES: Final = 300
+
 
 def open_engine(_url: str, bounds: Bounds) -> "MemoryEngine":
     """Make an engine; the URL has nothing to say beyond its scheme."""
@@ -41,7 +46,9 @@ class MemoryEngine(Engine):
     """Keep each channel's recent messages in this process.
 
     History is bounded by count, bytes and age. A channel that nobody hears and whose history
-    has aged away is forgotten; if it comes back it has a new epoch.
+    has aged away is forgotten; if it comes back it has a new epoch. So is, sooner, the one longest
+    idle when all histories together are past their bound. With none left to forget, the channel
+    that grows forgets its own oldest messages.
     """
 
     def __init__(
@@ -60,6 +67,7 @@ class MemoryEngine(Engine):
         self._heard: dict[str, _Stream] = {}
         self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
         self._values = _Values()
+        self._total = _Total()
 
     @property
     @override
@@ -105,6 +113,8 @@ class MemoryEngine(Engine):
             return
         publication = stream.append(draft, now)
         stream.trim(self._bounds, now)
+        self._make_room(stream)
+        stream.forget(self._excess)
         if channel in self._heard:
             self._deliver(channel, publication)
         answer(Position(stream.epoch, publication.offset))
@@ -114,6 +124,7 @@ class MemoryEngine(Engine):
         now = self._clock()
         stream = self._heard.get(channel) or self._touch(channel, now)
         stream.trim(self._bounds, now)
+        self._make_room(stream)
         answer(stream.read(span))
 
     @override
@@ -143,7 +154,9 @@ class MemoryEngine(Engine):
         answer(self._values.take(key, self._clock()))
 
     def _unheard_or_new(self, channel: str) -> "_Stream":
-        return self._unheard.pop(channel) if channel in self._unheard else _Stream()
+        if channel in self._unheard:
+            return self._unheard.pop(channel)
+        return _Stream(self._total)
 
     def _touch(self, channel: str, now: float) -> "_Stream":
         stream = self._unheard_or_new(channel)
@@ -158,17 +171,53 @@ class MemoryEngine(Engine):
             oldest = next(iter(self._unheard))
             if self._unheard[oldest].used_at > idle_since:
                 return
-            del self._unheard[oldest]
+            self._unheard.pop(oldest).drop()
+
+    @property
+    def _excess(self) -> int:
+        """Tell how far all histories together are past their bound."""
+        bound = self._bounds.total_bytes
+        return max(self._total.bytes - bound, 0) if bound else 0
+
+    def _make_room(self, used: "_Stream") -> None:
+        """Drop streams that nobody hears until the bound is kept, the longest idle first."""
+        while self._excess:
+            oldest = next(iter(self._unheard.values()), used)
+            if oldest is used:  # just touched, it is the last of them
+                return
+            self._unheard.popitem(last=False)
+            oldest.drop()
+
+
+class _Total:
+    """What all streams of an engine take."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
 
 
 class _Stream:
     """One channel's order: its recent messages, and the keys they were published with."""
 
-    __slots__ = ("_bytes", "_kept", "_keys", "_offset", "epoch", "used_at")
+    __slots__ = (
+        "_bytes",
+        "_kept",
+        "_keys",
+        "_offset",
+        "_taken",
+        "_total",
+        "epoch",
+        "used_at",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, total: "_Total") -> None:
         self.epoch = secrets.token_urlsafe(6)
         self.used_at = 0.0
+        self._total = total
+        self._taken = 0
+        self._take(STREAM_BYTES)
         self._offset = 0
         self._bytes = 0
         # Most channels are quiet: an empty deque takes 760 bytes, and there may be 100,000.
@@ -182,7 +231,7 @@ class _Stream:
             stored_at, _ = next(iter(self._keys.values()))
             if stored_at > now - KEY_SECONDS:
                 break
-            self._keys.popitem(last=False)
+            self._forget_key()
         if key is None or key not in self._keys:
             return None
         return Position(self.epoch, self._keys[key][1])
@@ -192,7 +241,9 @@ class _Stream:
         publication = Publication.of(draft, self._offset)
         self._kept = self._kept or deque()
         self._kept.append((now, publication))
-        self._bytes += payload_size(draft.data)
+        size = payload_size(draft.data)
+        self._bytes += size
+        self._take(size + MESSAGE_BYTES)
         if draft.key is not None:
             self._remember(draft.key, now)
         return publication
@@ -201,17 +252,29 @@ class _Stream:
         if self._keys is None:
             self._keys = OrderedDict()
         self._keys[key] = (now, self._offset)
+        self._take(len(key) + KEY_BYTES)
         if len(self._keys) > MAX_KEYS:
-            self._keys.popitem(last=False)
+            self._forget_key()
 
     def trim(self, bounds: Bounds, now: float) -> None:
         kept, oldest = self._kept, now - bounds.seconds
         while kept and (
             len(kept) > bounds.messages or self._bytes > bounds.bytes or kept[0][0] < oldest
         ):
-            _, publication = kept.popleft()
-            self._bytes -= payload_size(publication.data)
+            self._forget_message()
         self._kept = kept or ()
+
+    def forget(self, excess: int) -> None:
+        """Give so many bytes back, as far as it has them: messages first, then keys."""
+        goal = self._taken - excess
+        while self._kept and self._taken > goal:
+            self._forget_message()
+        while self._keys and self._taken > goal:
+            self._forget_key()
+
+    def drop(self) -> None:
+        """Give everything back: it is used no more."""
+        self._take(-self._taken)
 
     def read(self, span: Span) -> History:
         after = 0 if span.after is None else span.after
@@ -223,6 +286,23 @@ class _Stream:
         else:
             found = found[: span.limit]
         return History(Position(self.epoch, self._offset), found, len(found) == asked)
+
+    def _take(self, size: int) -> None:
+        self._taken += size
+        self._total.bytes += size
+
+    def _forget_message(self) -> None:
+        if not self._kept:
+            return
+        _, publication = self._kept.popleft()
+        size = payload_size(publication.data)
+        self._bytes -= size
+        self._take(-size - MESSAGE_BYTES)
+
+    def _forget_key(self) -> None:
+        if self._keys:
+            key, _ = self._keys.popitem(last=False)
+            self._take(-len(key) - KEY_BYTES)
 
 
 class _Values:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, WebSocket
 
+from api.admission import claim_place
 from api.channels.outbox import Transport
 from api.channels.session import EchoSession
 from api.dependencies import node_of
@@ -15,6 +16,7 @@ router = APIRouter()
 @router.websocket("/ws/echo")
 async def echo(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     """Send every message back as it came."""
+    claim_place(websocket, principal)
     node = node_of(websocket)
 
     def open_echo(codec: Codec, transport: Transport) -> EchoSession:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, WebSocket
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from api.admission import claim_place
 from api.channels.outbox import Transport
 from api.channels.session import ItemSession
 from api.dependencies import Replay, Since, SubscribeGrant, node_of, start_of
@@ -32,6 +33,7 @@ async def item_channel(
 ) -> None:
     """Join the item's channel; the socket stays there until the client leaves."""
     start = start_of(websocket, grant, since, replay)
+    claim_place(websocket, grant.principal)
     node = node_of(websocket)
     reauthorization = reauthorization_of(websocket)
 

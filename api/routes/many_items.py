@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, WebSocket
 
+from api.admission import claim_place
 from api.channels.items_session import ItemsSession
 from api.channels.outbox import Transport
 from api.dependencies import node_of
@@ -18,6 +19,7 @@ router = APIRouter()
 @router.websocket("/ws")
 async def many_items(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     """Hear the items that the client joins, by the rules of the item's own route."""
+    claim_place(websocket, principal)
     node = node_of(websocket)
     rights = rights_of(websocket, item_channel)
 

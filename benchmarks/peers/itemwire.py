@@ -6,8 +6,11 @@ from benchmarks.peers.serving import HOST, run
 
 
 def start(port: int) -> None:
-    """Serve with default settings."""
-    serve(Settings(host=HOST, port=port, log_level="warning"), lambda _url: None)
+    """Serve with default settings, but for rates: the server is measured and not a limit."""
+    settings = Settings(
+        host=HOST, port=port, log_level="warning", publish_rate=0, bytes_rate=0, request_rate=0
+    )
+    serve(settings, lambda _url: None)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from auth.errors import AuthError
         pytest.param(errors.Unauthenticated("m"), "credentials_invalid", 401, id="base-401"),
         pytest.param(errors.NotAllowed("m"), "forbidden", 403, id="base-403"),
         pytest.param(errors.RateLimited("m"), "rate_limited", 429, id="rate"),
+        pytest.param(errors.TooManyConnections("m"), "connection_limit", 429, id="many"),
         pytest.param(errors.PolicyUnavailable("m"), "overloaded", 503, id="policy"),
         pytest.param(errors.NotNow("m"), "overloaded", 503, id="base-503"),
         pytest.param(AuthError("m"), "forbidden", 403, id="base"),

@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.cli.configuration import EXIT_CONFIGURATION
 from api.cli.serving import make_tokens
+from api.engines.sqlite_file import Place, close_file, open_file
 from api.settings import Settings
 from auth.issuing import new_secret
 from auth.keys import signing_key_from_secret
@@ -120,3 +122,19 @@ def test_a_taken_port_is_one_clear_line() -> None:
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in log
     assert "Traceback" not in log
+
+
+def test_a_file_that_another_server_has_is_one_clear_line(tmp_path: Path) -> None:
+    """Two servers on one file would not hear each other; nothing is listened to before that."""
+    path = tmp_path / "itemwire.db"
+    url = f"sqlite:///{path}"
+    connection = open_file(Place(path))
+    variables = {"ITEMWIRE_SECRET": new_secret(), "ITEMWIRE_ENGINE_URL": url}
+    with started("serve", "--port", "0", **variables) as process:
+        _, log = process.communicate(timeout=15)
+    close_file(connection)
+
+    assert process.returncode == EXIT_CONFIGURATION
+    assert log.splitlines() == [
+        f"Error: ITEMWIRE_ENGINE_URL: {path} is in use: a file belongs to one server at a time"
+    ]

@@ -15,7 +15,17 @@ def in_memory(_folder: Path) -> Iterator[str]:
     yield "memory://"
 
 
+@contextlib.contextmanager
+def in_a_file(folder: Path) -> Iterator[str]:
+    """Need nothing but a folder."""
+    yield f"sqlite:///{folder / 'itemwire.db'}"
+
+
 ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "memory": in_memory,
+    "sqlite": in_a_file,
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
+
+DURABLE: Final = frozenset({"sqlite"})
+"""Engines whose store outlives them, so that the next one on the same URL goes on with it."""

@@ -8,8 +8,9 @@ import pytest
 
 from api.engines import ENGINES, open_engine
 from api.engines.base import Bounds, Engine
+from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
-from tests.conformance.engine_urls import ENGINE_URLS
+from tests.conformance.engine_urls import DURABLE, ENGINE_URLS
 from tests.conformance.value_contract import ValueContract
 
 
@@ -40,3 +41,8 @@ class TestEngines(ByURL, EngineContract):
 
 class TestValues(ByURL, ValueContract):
     """Values that are taken once."""
+
+
+@pytest.mark.parametrize("engine_url", sorted(DURABLE), indirect=True)
+class TestDurable(ByURL, DurableContract):
+    """What is there after an end and a start."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from api.channels.commands import COMMANDS_OF_MANY
 from api.closing import CLOSE_REASONS
+from api.settings import Settings
 from api.wire import CODECS
 from auth.credentials import CREDENTIAL_SOURCES
 from auth.scopes import Action
@@ -27,6 +28,18 @@ def test_shows_the_registry_as_it_is() -> None:
 
     assert shown is not None
     assert shown.group(1) == reasons_table()
+
+
+def test_shows_each_limit_with_its_default() -> None:
+    """Whoever meets a limit looks here for the setting, and trusts the figure."""
+    table = TEXT.partition("<!-- limits -->")[2].partition("<!-- /limits -->")[0]
+    shown = re.findall(r"\| `ITEMWIRE_([A-Z_]+)` \| ([0-9]*) ?\|", table)
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+
+    assert len(shown) == table.count("ITEMWIRE_")
+    assert dict(shown) == {name: str(defaults[name] or "0") for name, _ in shown} | {
+        "MAX_CONNECTIONS": ""
+    }
 
 
 def test_lists_every_command_codec_source_and_action() -> None:

@@ -19,9 +19,12 @@ from tests.fakes import CHANNEL, NOW, Clock, complete, draft
 class Engine(MemoryEngine):
     """A memory engine that gives its answers back, as all of them come at once."""
 
-    def __init__(self, messages: int = 100, size: int = 100_000, seconds: float = 60) -> None:
+    def __init__(
+        self, messages: int = 100, size: int = 100_000, seconds: float = 60, total: int = 0
+    ) -> None:
         self.clock = Clock()
-        super().__init__(Bounds(messages, size, seconds), clock=self.clock, unix_clock=self.clock)
+        bounds = Bounds(messages, size, seconds, total)
+        super().__init__(bounds, clock=self.clock, unix_clock=self.clock)
 
     def add(self, data: Payload = "hello", key: str | None = None, at: str = CHANNEL) -> Position:
         """Publish."""

@@ -10,7 +10,13 @@ from tests import stress
 SECONDS = 3.0
 
 
-@pytest.mark.parametrize(("engine", "is_durable"), [pytest.param("memory://", False, id="memory")])
+@pytest.mark.parametrize(
+    ("engine", "is_durable"),
+    [
+        pytest.param("memory://", False, id="memory"),
+        pytest.param("sqlite:///stress.db", True, id="sqlite"),
+    ],
+)
 def test_every_subscribers_log_is_sound(tmp_path: Path, engine: str, is_durable: bool) -> None:
     """No hole, no repeat, one order, nothing lost without a word (requirements 109-114)."""
     outcome = asyncio.run(stress.run(engine, tmp_path, SECONDS))

@@ -1,0 +1,69 @@
+"""Counts sockets in and out: a place is taken ahead of any wait, and given back once.
+
+    Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at
+    claim_place (a route, once it knows)     counts it as its subject's too, or refuses
+    drive                                    hands it over to the session
+    Session.closed                           gives it back: the socket is gone
+
+A handshake that comes to nothing gives it back here, whichever way it ends.
+"""
+
+import logging
+from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.channels.places import Place, Places
+from api.channels.session import Session
+from auth.audit import quoted
+from auth.dependencies import refusal
+from auth.errors import TooManyConnections
+from auth.principal import Principal
+
+logger = logging.getLogger("itemwire.refusals")
+
+PLACE: Final = "itemwire.place"
+
+
+class Admission:
+    """ASGI middleware: no more sockets than there are places."""
+
+    def __init__(self, app: ASGIApp, places: Places) -> None:
+        self._app = app
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a handshake go on with a place of its own, or refuse it."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        client = scope.get("client")
+        host = client[0] if client else None
+        place = self._places.take(host)
+        if not isinstance(place, Place):
+            logger.warning("refused reason=%s client=%s: no place", place.reason, quoted(host))
+            await send({"type": "websocket.close", "code": place.code, "reason": place.reason})
+            return
+        scope[PLACE] = place
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if not place.is_handed_over:
+                place.give_back()
+
+
+def claim_place(connection: HTTPConnection, principal: Principal) -> None:
+    """Count a socket as its caller's, or refuse: it has as many as it may."""
+    place: Place | None = connection.scope.get(PLACE)
+    if place is not None and not place.claim(principal.identity):
+        problem = TooManyConnections(f"{principal.subject!r} has as many sockets as it may")
+        raise refusal(connection, problem)
+
+
+def hand_over_place(connection: HTTPConnection, session: Session) -> None:
+    """Let a session give the place back, which may last longer than the call of the route."""
+    place: Place | None = connection.scope.get(PLACE)
+    if place is not None:
+        session.place = place
+        place.is_handed_over = True

@@ -1,0 +1,109 @@
+"""How many connections there may be: of one address, of one subject, in all.
+
+A place is taken before anything is awaited and given back once, when the socket is gone, however
+that came about. So the counts are exact, and many who come at once cannot get past a limit.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final
+
+from api.closing import CONNECTION_LIMIT, OVERLOADED, CloseReason
+from auth.throttle import Network, site_of
+
+if sys.platform != "win32":
+    import resource
+
+FEWEST_SPARE: Final = 32  # listeners, the engine, files, requests that are no sockets
+MOST_SPARE: Final = 1024  # and sockets that were refused and are not gone yet
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLimits:
+    """How many connections may be open at the same time; 0 sets no limit."""
+
+    in_all: int = 0
+    of_address: int = 0
+    of_subject: int = 0
+    exempt: tuple[Network, ...] = ()  # addresses that are nobody's, as the throttle's
+
+
+class Place:
+    """One connection's part in the counts."""
+
+    __slots__ = ("_identity", "_is_given_back", "_places", "_site", "is_handed_over")
+
+    def __init__(self, places: "Places", site: str | None) -> None:
+        self._places = places
+        self._site = site
+        self._identity: Hashable = None
+        self._is_given_back = False
+        self.is_handed_over = False  # to the session, which lasts longer than the handshake
+
+    def claim(self, identity: Hashable) -> bool:
+        """Count it as its subject's too, once that is known; False: that one has its share."""
+        places, limit = self._places, self._places.limits.of_subject
+        if self._identity is not None or not limit:
+            return True
+        if places.of_subject[identity] >= limit:
+            places.refused["subject"] += 1
+            return False
+        self._identity = identity
+        places.of_subject[identity] += 1
+        return True
+
+    def give_back(self) -> None:
+        """Let another have it. Giving it back twice is giving it back once."""
+        if self._is_given_back:
+            return
+        self._is_given_back = True
+        self._places.taken -= 1
+        _forget_one(self._places.of_address, self._site)
+        _forget_one(self._places.of_subject, self._identity)
+
+
+class Places:
+    """The places of this node. Only what has a limit is counted, but for their number."""
+
+    def __init__(self, limits: PlaceLimits | None = None) -> None:
+        self.limits = limits or PlaceLimits()
+        self.taken = 0
+        self.of_address: Counter[Hashable] = Counter()
+        self.of_subject: Counter[Hashable] = Counter()
+        self.refused = {"all": 0, "address": 0, "subject": 0}  # so far
+
+    def take(self, host: str | None) -> Place | CloseReason:
+        """Take a place for who comes from an address, or tell why there is none."""
+        limits = self.limits
+        if limits.in_all and self.taken >= limits.in_all:
+            self.refused["all"] += 1
+            return OVERLOADED
+        site = site_of(host, limits.exempt) if host and limits.of_address else None
+        if site is not None:
+            if self.of_address[site] >= limits.of_address:
+                self.refused["address"] += 1
+                return CONNECTION_LIMIT
+            self.of_address[site] += 1
+        self.taken += 1
+        return Place(self, site)
+
+
+def most_sockets() -> int:
+    """Tell how many sockets this process has descriptors for, with some to spare; 0: any."""
+    if sys.platform == "win32":
+        return 0  # has no such limit
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return 0
+    return max(files - min(max(files // 8, FEWEST_SPARE), MOST_SPARE), 1)
+
+
+def _forget_one(counts: Counter[Hashable], key: Hashable) -> None:
+    """Count one less; nobody's count is kept once it is nought."""
+    if key is None:
+        return
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -1,0 +1,228 @@
+"""The SQLite engine's file: opened for this server alone, or a sentence that says why not."""
+
+import os
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+SCHEMA_VERSION: Final = 1
+APPLICATION_ID: Final = 0x49574952  # tells our files from those of other applications
+OLDEST_SQLITE: Final = (3, 32, 0)  # the first that takes as many values a statement as are used
+
+LOCK_SECONDS: Final = 1.0  # a server that is just being stopped lets go within them
+WAL_LIMIT: Final = 16 * 1_048_576  # what the log shrinks to after a burst
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+SCHEMA: Final = """
+CREATE TABLE channels (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL,
+    offset INTEGER NOT NULL, bytes INTEGER NOT NULL, keys INTEGER NOT NULL, used_at REAL NOT NULL
+);
+CREATE INDEX channels_by_use ON channels (used_at);
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY, channel INTEGER NOT NULL, offset INTEGER NOT NULL,
+    start INTEGER NOT NULL, stored_at REAL NOT NULL, message TEXT NOT NULL
+);
+CREATE UNIQUE INDEX messages_by_offset ON messages (channel, offset);
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY, channel INTEGER NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL,
+    offset INTEGER NOT NULL, stored_at REAL NOT NULL
+);
+CREATE UNIQUE INDEX keys_by_key ON keys (channel, key);
+CREATE INDEX keys_by_number ON keys (channel, number);
+CREATE TABLE notices (id INTEGER PRIMARY KEY, until REAL NOT NULL, notice BLOB NOT NULL);
+CREATE INDEX notices_by_end ON notices (until);
+CREATE TABLE kept_values (key TEXT PRIMARY KEY, until REAL NOT NULL, value BLOB NOT NULL);
+CREATE INDEX kept_values_by_end ON kept_values (until);
+CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+"""
+"""A channel counts its messages (`offset`), the bytes of all that were ever sent (`bytes`) and
+the keys (`keys`). A message knows how many bytes were before it (`start`), so that both bounds
+of a history are comparisons."""
+
+FAULTS: Final[dict[int, str]] = {
+    sqlite3.SQLITE_BUSY: "is in use: a file belongs to one server at a time",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore it, or move it away to begin anew",
+    sqlite3.SQLITE_READONLY: "cannot be written: this process may not write to it or its folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this process may not write to it or its folder",
+    sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
+}
+
+
+class UnusableFile(ValueError):
+    """The engine's file cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the file is, and whether each commit waits until the disk has it."""
+
+    path: Path
+    survives_power_loss: bool = True
+
+    @classmethod
+    def of(cls, url: str) -> "Place":
+        """Read `sqlite:///relative.db` or `sqlite:////absolute.db`."""
+        parts = urlsplit(url)
+        path = unquote(parts.path.removeprefix("/"))
+        if parts.netloc or parts.fragment or not path or path.endswith("/") or "\0" in path:
+            raise ValueError(
+                "ITEMWIRE_ENGINE_URL takes sqlite:///relative.db or sqlite:////absolute.db"
+            )
+        if path == ":memory:":
+            raise ValueError("ITEMWIRE_ENGINE_URL: for an engine in memory, write memory://")
+        option = parse_qsl(parts.query, keep_blank_values=True)
+        if option not in ([], [("synchronous", "full")], [("synchronous", "normal")]):
+            raise ValueError(
+                "ITEMWIRE_ENGINE_URL: sqlite:// takes one option, synchronous=full or "
+                "synchronous=normal"
+            )
+        return cls(Path(path).absolute(), option != [("synchronous", "normal")])
+
+
+def check_file(place: Place) -> None:
+    """Make the file if there is none; UnusableFile if it cannot be used as it is."""
+    connection = open_file(place)
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise _unusable(place, FAULTS[sqlite3.SQLITE_CORRUPT])
+    except sqlite3.Error as error:
+        raise _unusable(place, fault_of(error)) from error
+    finally:
+        close_file(connection)
+
+
+def open_file(place: Place) -> sqlite3.Connection:
+    """Open the file and keep every other process out until it is closed."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise _unusable(place, f"needs SQLite 3.32, this Python has {sqlite3.sqlite_version}")
+    if not place.path.parent.is_dir():
+        raise _unusable(place, "cannot be made: its folder does not exist")
+    if not (_may_write(place.path.parent) and _may_write(place.path)):
+        raise _unusable(place, FAULTS[sqlite3.SQLITE_READONLY])  # SQLite: "disk I/O error"
+    try:
+        _make_private(place.path)
+        connection = sqlite3.connect(
+            place.path,
+            timeout=LOCK_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(place, fault_of(error)) from error
+    try:
+        _prepare(connection, place)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _unusable(place, fault_of(error)) from error
+    except UnusableFile:
+        connection.close()
+        raise
+    return connection
+
+
+def close_file(connection: sqlite3.Connection) -> None:
+    """Let go of the file, with all in it that was committed, and note that it ended well."""
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("DELETE FROM state WHERE name = 'boot'")
+    finally:
+        connection.close()
+
+
+def fault_of(error: Exception) -> str:
+    """Say what is wrong with a file, and what to do where that can be told."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, PermissionError):
+        code = sqlite3.SQLITE_CANTOPEN
+    fault = None if code is None else FAULTS.get(code & 0xFF)
+    return fault or f"cannot be used: {getattr(error, 'strerror', None) or error}"
+
+
+def _unusable(place: Place, fault: str) -> UnusableFile:
+    return UnusableFile(f"ITEMWIRE_ENGINE_URL: {place.path} {fault}")
+
+
+def _may_write(path: Path) -> bool:
+    return not path.exists() or os.access(
+        path, os.W_OK, effective_ids=os.access in os.supports_effective_ids
+    )
+
+
+def _make_private(path: Path) -> None:
+    """Make a missing file that nobody else may read; SQLite's log takes its mode from it."""
+    # A file that is there is not touched: closing it would undo the lock of an engine that has it.
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def _prepare(connection: sqlite3.Connection, place: Place) -> None:
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # ahead of the first look
+    is_new = _is_new(connection, place)
+    if is_new:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise _unusable(place, "is where SQLite cannot keep a write-ahead log")
+    connection.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the disk there
+    connection.execute("BEGIN IMMEDIATE")
+    if is_new:
+        _make_tables(connection)
+    _begin_anew_after_power_loss(connection, place)
+    connection.execute("COMMIT")
+    if not place.survives_power_loss:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _is_new(connection: sqlite3.Connection, place: Place) -> bool:
+    """Tell whether nothing is in the file yet; what is in it must be ours."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise _unusable(place, "is the database of another application")
+    if version > SCHEMA_VERSION:
+        raise _unusable(
+            place,
+            f"was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION})",
+        )
+    return bool(version == 0)
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: Place) -> None:
+    """Begin new epochs if answered publishes may be gone: their offsets are given out again.
+
+    That is so where commits did not wait for the disk and the machine went down before the file
+    was closed. After the process alone has died the kernel still has all that was written.
+    """
+    row = connection.execute("SELECT value FROM state WHERE name = 'boot'").fetchone()
+    boot = _boot()
+    if row is not None and row[0] != boot:
+        connection.execute("UPDATE channels SET epoch = ?", (secrets.token_urlsafe(6),))
+    connection.execute("DELETE FROM state WHERE name = 'boot'")
+    if not place.survives_power_loss:
+        connection.execute("INSERT INTO state VALUES ('boot', ?)", (boot,))
+
+
+def _boot() -> str:
+    """Name the time since the machine was started; where it has no name, never the same twice."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return secrets.token_urlsafe(6)

@@ -1,0 +1,86 @@
+"""How many messages an engine stores in a second, with so many waiting for their answers.
+
+    python -m benchmarks.engine_path sqlite:////tmp/measured.db
+
+Each answer asks for the next publish of 128 bytes. The figures are the median of the rounds, and
+the 50th and 99th percentile of what an answer took. The store of the URL is written to.
+"""
+
+import asyncio
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from api.engines import open_engine
+from api.engines.base import Bounds, Engine, EngineError
+from api.messages import Draft, Position
+
+IN_FLIGHT: Final = (1, 32, 1000)
+ROUND_SECONDS: Final = 2.0
+ROUNDS: Final = 5
+BOUNDS: Final = Bounds(messages=100, bytes=1_048_576, seconds=300)
+DRAFT: Final = Draft("42", "alice", 1.5, "x" * 128)
+
+
+@dataclass(slots=True)
+class Round:
+    """Publishes that ask for the next as they are answered, until the time is up."""
+
+    engine: Engine
+    ends_at: float
+    waiting: int
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    seconds: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    def publish(self) -> None:
+        """Publish, and again when it is answered."""
+        asked_at = time.perf_counter()
+
+        def answer(position: Position | EngineError) -> None:
+            self.refused += isinstance(position, EngineError)
+            now = time.perf_counter()
+            self.seconds.append(now - asked_at)
+            if now < self.ends_at:
+                self.publish()
+                return
+            self.waiting -= 1
+            if not self.waiting:
+                self.over.set()
+
+        self.engine.publish("item:42", DRAFT, answer)
+
+
+async def measure(engine: Engine, in_flight: int) -> list[float]:
+    """Give messages a second, and both percentiles in ms."""
+    began = time.perf_counter()
+    measured = Round(engine, began + ROUND_SECONDS, in_flight)
+    for _ in range(in_flight):
+        measured.publish()
+    async with asyncio.timeout(10 * ROUND_SECONDS):
+        await measured.over.wait()
+    if measured.refused:
+        print(f"{measured.refused} were refused: the disk was too slow, or busy with other things")
+    rate = (len(measured.seconds) - measured.refused) / (time.perf_counter() - began)
+    hundredths = statistics.quantiles(measured.seconds, n=100)
+    return [rate, hundredths[49] * 1000, hundredths[98] * 1000]
+
+
+async def run(url: str) -> None:
+    """Measure and print."""
+    engine = open_engine(url, BOUNDS)
+    await engine.start(lambda _channel, _publication: None)
+    try:
+        print(f"{'in flight':>10}{'messages/s':>12}{'p50 ms':>10}{'p99 ms':>10}")
+        for in_flight in IN_FLIGHT:
+            rounds = [await measure(engine, in_flight) for _ in range(ROUNDS)]
+            rate, half, most = (statistics.median(column) for column in zip(*rounds, strict=True))
+            print(f"{in_flight:10}{rate:12.0f}{half:10.2f}{most:10.2f}")
+    finally:
+        await engine.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1]))

@@ -1,0 +1,193 @@
+"""What a client meets at its limits: an answer with words for it, else the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.channels.limits import Limits, RateLimits
+from api.channels.places import Places
+from api.channels.session import EchoSession
+from api.closing import RATE_LIMITED
+from tests.fakes import JSON, LIMITS, PLAIN, Close, Stage
+
+LIMITED = Close(RATE_LIMITED.code, RATE_LIMITED.reason)
+
+
+@pytest.fixture
+def limited() -> Stage:
+    """Give a node where each connection may publish twice at once, and once a second."""
+    return Stage(rate_limits=RateLimits(publish=1, history=1, request=100, bytes=100_000))
+
+
+def test_a_publish_past_the_rate_is_refused_with_when_to_come_back(limited: Stage) -> None:
+    """Requirement 91: an error first; what was refused reached nobody, what comes later does."""
+    alice = limited.join()
+    stored = [alice.says("publish", data=n, ref=n)["type"] for n in range(2)]
+
+    refused = alice.says("publish", data=2, ref=2)
+
+    assert stored == ["reply", "reply"]
+    assert refused.pop("detail")
+    assert refused == {
+        "type": "error",
+        "code": "rate_limited",
+        "temporary": True,
+        "ref": 2,
+        "retry_after_ms": 1000,
+    }
+    limited.clock.now += 1
+    assert alice.says("publish", data=3, ref=3)["offset"] == 3
+    assert [message["data"] for message in alice.saw("message")] == [0, 1, 3]
+    assert alice.transport.closes == []
+
+
+def test_who_goes_on_regardless_is_closed(limited: Stage) -> None:
+    """Requirement 91: then 1008, with a verdict that says `later`."""
+    alice = limited.join()
+
+    for number in range(50):
+        alice.says("publish", data=number)
+
+    assert alice.transport.closes == [LIMITED]
+    assert alice.sees[-1]["type"] == "closing"
+    assert alice.sees[-1]["retry"] == "later"
+
+
+def test_a_plain_client_past_the_rate_is_closed(limited: Stage) -> None:
+    """It has no words in which to hear of it, and to drop a message silently would be a lie."""
+    alice = limited.join(codec=PLAIN)
+    for text in ("one", "two"):
+        alice.session.received(text)
+    assert alice.transport.closes == []
+
+    alice.session.received("three")
+
+    assert alice.transport.closes == [LIMITED]
+    assert alice.transport.frames == ["one", "two"]
+
+
+def test_history_has_a_rate_of_its_own(limited: Stage) -> None:
+    """Requirement 98: a short request with a long answer is an amplifier."""
+    alice = limited.join()
+
+    kinds = [alice.says("history")["type"] for _ in range(3)]
+
+    assert kinds == ["reply", "reply", "error"]
+    assert alice.says("members")["type"] == "reply"
+
+
+@pytest.mark.parametrize("frame", ["{", '{"type":"ping"}'], ids=["malformed", "ping"])
+def test_what_is_nothing_else_is_limited_together(frame: str) -> None:
+    """Requirement 92: a flood of pings, or of what no one can read, is answered in measure."""
+    stage = Stage(rate_limits=RateLimits(request=1))
+    alice = stage.join()
+
+    for _ in range(3):
+        alice.session.received(frame)
+
+    codes = [envelope.get("code") for envelope in alice.saw("error", "pong")]
+    assert codes[2] == "rate_limited"
+    assert "rate_limited" not in codes[:2]
+
+
+def test_an_echo_past_the_rate_is_closed(limited: Stage) -> None:
+    """What it says is what its client said and nothing else."""
+    connection, transport = limited.connect(codec=JSON)
+    echo = EchoSession(limited.node, connection)
+
+    for text in ("one", "two", "three"):
+        echo.received(text)
+
+    assert transport.frames[:2] == ["one", "two"]
+    assert transport.closes == [LIMITED]
+
+
+def test_a_flood_to_one_item_costs_others_nothing() -> None:
+    """Requirement 102: what is refused is not fanned out, and each publisher has its own rate."""
+    stage = Stage(rate_limits=RateLimits(publish=5))
+    mallory, bob = stage.join("mallory"), stage.join("bob")
+    carol = stage.join("carol", item="other")
+
+    for number in range(60):
+        mallory.says("publish", data=number)
+
+    assert len(bob.saw("message")) == 10
+    assert bob.says("publish", data="mine")["type"] == "reply"
+    assert carol.says("publish", data="mine")["type"] == "reply"
+
+
+def test_the_end_of_a_connection_ends_its_budget(limited: Stage) -> None:
+    """By whatever way: what is kept for it goes with it."""
+    alice = limited.join()
+    alice.says("publish", data=1)
+    rates = limited.node.rates
+    assert rates is not None
+    assert alice.connection.budget is not None
+
+    alice.session.closed(1000)
+    limited.clock.now += 60
+    limited.node.tick()
+
+    assert alice.connection.budget is None
+    assert not rates._subjects
+
+
+def test_a_socket_gives_its_place_back_when_it_is_gone(stage: Stage) -> None:
+    """Once, and not while its close is still on the way: it has a descriptor until then."""
+    places, alice = Places(), stage.join()
+    place = places.take("192.0.2.1")
+    alice.session.place = place  # type: ignore[assignment] # no reason: there is no limit
+    alice.connection.end(RATE_LIMITED)
+    assert places.taken == 1
+
+    alice.session.closed(1008)
+    alice.session.closed(1006)
+
+    assert places.taken == 0
+
+
+def limits(channels: int = 0, listeners: int = 0) -> Limits:
+    """Give the tests' limits, with these."""
+    return Limits(
+        max_message_bytes=LIMITS.max_message_bytes,
+        outbox_bytes=LIMITS.outbox_bytes,
+        history_limit=LIMITS.history_limit,
+        ping_interval=LIMITS.ping_interval,
+        channels=channels,
+        listeners=listeners,
+    )
+
+
+def test_a_node_hears_so_many_channels_and_no_more() -> None:
+    """Requirement 96: past it `overloaded`; those that are heard take on, and room comes back."""
+    stage = Stage(limits=limits(channels=2))
+    first, _ = stage.join(item="1"), stage.join(item="2")
+
+    refused = stage.join(item="3")
+
+    assert refused.transport.closes == [Close(1013, "overloaded")]
+    assert stage.join(item="2").saw("welcome")
+    first.session.closed(1000)
+    assert stage.join(item="3").saw("welcome")
+
+
+def test_an_item_is_heard_by_so_many_and_no_more() -> None:
+    """Requirement 96: the entries of its presence; another item is not concerned."""
+    stage = Stage(limits=limits(listeners=2))
+    first, _ = stage.join(), stage.join("bob")
+
+    refused = stage.join("carol")
+
+    assert refused.transport.closes == [Close(1013, "overloaded")]
+    assert len(first.says("members")["members"]) == 2
+    assert stage.join("carol", item="other").saw("welcome")
+    first.session.closed(1000)
+    assert stage.join("carol").saw("welcome")
+
+
+def test_those_who_are_on_their_way_are_counted(late_stage: Stage) -> None:
+    """Else many who come at once would get past the limit while the engine thinks."""
+    late_stage.node.limits = limits(listeners=2)
+    peers = [late_stage.join(f"s{number}") for number in range(3)]
+
+    assert [peer.transport.reasons for peer in peers] == [[], [], ["overloaded"]]

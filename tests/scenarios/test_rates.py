@@ -1,0 +1,124 @@
+"""Clients past their rates, on a real server: told first, then sent away."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from api.settings import Settings
+from api.testing import LiveServer
+from tests.conftest import SECRET
+from tests.scenarios.clients import (
+    JSON,
+    PATIENCE,
+    TALKING,
+    close_of,
+    json_client,
+    plain_client,
+    token,
+)
+from tests.scenarios.conftest import Serve
+
+LIMITED = (1008, "rate_limited")
+
+
+@pytest.fixture(scope="module")
+def slow(serve: Serve) -> Iterator[LiveServer]:
+    """Run a server on which a socket may publish twice a second, and its subject four times."""
+    settings = Settings(
+        secret=SECRET,
+        publish_rate=2,
+        join_rate=0.1,
+        max_items=3,
+        subject_rate_factor=2,
+        _env_file=None,
+    )
+    with serve(settings) as running:
+        yield running
+
+
+def test_a_client_with_words_is_told_when_to_go_on(slow: LiveServer, item_id: str) -> None:
+    """Requirement 91: the socket stays, and what it asks when it was told to is done."""
+    with json_client(slow, item_id, "patient") as alice:
+        stored = 0
+        while (answer := alice.ask("publish", data=stored))["type"] == "reply":
+            stored += 1
+
+        assert stored >= 4
+        assert answer["code"] == "rate_limited"
+        assert answer["temporary"] is True
+        assert 0 < answer["retry_after_ms"] <= 500
+        assert alice.ask("ping")["type"] == "pong"
+        time.sleep(answer["retry_after_ms"] / 1000)  # as it was told
+        assert alice.ask("publish", data="again")["offset"] == stored + 1
+
+
+def test_a_client_that_never_listens_is_closed(slow: LiveServer, item_id: str) -> None:
+    """Requirement 91: and those who hear the item with it notice nothing."""
+    with json_client(slow, item_id, "bob") as bob:
+        with json_client(slow, item_id, "mallory") as mallory:
+            assert _goes_on(lambda: mallory.ask("publish", data="flood")) == LIMITED
+        assert len(bob.messages(4)) == 4
+        assert bob.ask("publish", data="mine")["type"] == "reply"
+
+
+def test_a_plain_client_is_closed(slow: LiveServer, item_id: str) -> None:
+    """It could not be told otherwise; within its rate it is heard."""
+    with plain_client(slow, item_id, "plain") as bob:
+        for number in range(4):
+            bob.send(str(number))
+        assert [bob.recv(timeout=PATIENCE) for _ in range(4)] == [str(n) for n in range(4)]
+
+        def say_and_hear() -> None:
+            bob.send("more")
+            bob.recv(timeout=PATIENCE)
+
+        assert _goes_on(say_and_hear) == LIMITED
+
+
+def test_the_sockets_of_a_subject_share_a_rate(slow: LiveServer, item_id: str) -> None:
+    """Requirement 91, per subject: twice a socket's here; another subject has its own."""
+    with (
+        json_client(slow, item_id, "tabs") as first,
+        json_client(slow, item_id, "tabs") as second,
+        json_client(slow, item_id, "tabs") as third,
+        json_client(slow, item_id, "other") as other,
+    ):
+        began = time.monotonic()
+        kinds = [
+            tab.ask("publish", data=number)["type"]
+            for number in range(10)
+            for tab in (first, second, third)
+        ]
+        most = 8 + 4 * (time.monotonic() - began) + 1
+
+        assert 8 <= kinds.count("reply") <= most
+        assert other.ask("publish", data="mine")["type"] == "reply"
+
+
+def test_joins_have_a_rate_and_what_fits_a_socket_comes_in_at_once(
+    slow: LiveServer, item_id: str
+) -> None:
+    """Requirement 96: each join is worked out by the application's rules, which cost."""
+    with slow.connect(f"/ws?token={token('joining', TALKING)}", subprotocols=(JSON,)) as socket:
+        told = []
+        for number in range(4):
+            item = f"{item_id}{number}"
+            socket.send(json.dumps({"type": "join", "item": item, "ref": number}))
+            told.append(json.loads(socket.recv(timeout=PATIENCE)))
+
+    assert [envelope["type"] for envelope in told] == ["welcome"] * 3 + ["error"]
+    assert told[3]["code"] == "rate_limited"
+    assert told[3]["retry_after_ms"] <= 10_000
+
+
+def _goes_on(step: Callable[[], object]) -> tuple[int, str]:
+    """Do a thing again and again, one after the other, until the server ends it; tell how."""
+    try:
+        for _ in range(2000):
+            step()
+    except ConnectionClosed as ended:
+        return close_of(ended)
+    return (0, "not ended")
