@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.channels.node import Node
 from api.closing import DRAINING
+from api.problems import problem
 from api.rejections import RETRY_AFTER
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,9 +32,8 @@ class ClosedDoor:
                 {"type": "websocket.close", "code": DRAINING.code, "reason": DRAINING.reason}
             )
         elif _changes_something(scope):
-            answer = JSONResponse(
-                {"detail": DRAINING.reason}, DRAINING.status, {"Retry-After": RETRY_AFTER}
-            )
+            again = {"Retry-After": RETRY_AFTER}
+            answer = problem(DRAINING.status, DRAINING.reason, headers=again)
             await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
