@@ -1,5 +1,7 @@
 """What the engine was asked to store and has not answered yet, within bounds."""
 
+from __future__ import annotations  # else the types of `answered` are put together at each call
+
 import logging
 from typing import Final
 

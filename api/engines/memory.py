@@ -2,6 +2,7 @@
 
 import heapq
 import secrets
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -59,6 +60,7 @@ class MemoryEngine(Engine):
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
         self._bounds = bounds
+        self._most_bytes = bounds.total_bytes or sys.maxsize
         self._clock = clock
         self._deliver: Deliver = _nowhere
         self._unix_clock = unix_clock
@@ -105,7 +107,8 @@ class MemoryEngine(Engine):
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         now = self._clock()
-        self._forget_idle()
+        if self._unheard:
+            self._forget_idle()
         stream = self._heard.get(channel) or self._touch(channel, now)
         first = stream.first_answer(draft.key, now)
         if first is not None:
@@ -113,8 +116,9 @@ class MemoryEngine(Engine):
             return
         publication = stream.append(draft, now)
         stream.trim(self._bounds, now)
-        self._make_room(stream)
-        stream.forget(self._excess)
+        if self._total.bytes > self._most_bytes:
+            self._make_room(stream)
+            stream.forget(self._excess)
         if channel in self._heard:
             self._deliver(channel, publication)
         answer(Position(stream.epoch, publication.offset))
@@ -176,8 +180,7 @@ class MemoryEngine(Engine):
     @property
     def _excess(self) -> int:
         """Tell how far all histories together are past their bound."""
-        bound = self._bounds.total_bytes
-        return max(self._total.bytes - bound, 0) if bound else 0
+        return max(self._total.bytes - self._most_bytes, 0)
 
     def _make_room(self, used: "_Stream") -> None:
         """Drop streams that nobody hears until the bound is kept, the longest idle first."""

@@ -1,5 +1,7 @@
 """Any engine, with its answers counted and timed."""
 
+from __future__ import annotations  # else the types of `answered` are put together at each call
+
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
