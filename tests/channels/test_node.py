@@ -58,7 +58,7 @@ def test_gives_no_two_transports_one_id() -> None:
 
 
 def test_welcomes_with_who_what_and_where(stage: Stage) -> None:
-    """Everything a client must know to go on, in its first envelope (PRODUCT section 1)."""
+    """Everything a client must know to go on, in its first envelope."""
     stage.engine.publish(CHANNEL, draft(), lambda _: None)
     peer = stage.join("alice", can=frozenset({Action.PRESENCE, Action.SUBSCRIBE}))
 

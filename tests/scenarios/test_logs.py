@@ -98,7 +98,7 @@ def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_no_token_is_printed(printed: Printed) -> None:
-    """Neither whole nor in part: a payload says who, a signature lets one in (20)."""
+    """Neither whole nor in part: a payload says who, a signature lets one in (requirement 20)."""
     parts = {part for token in printed.tokens for part in token.split(".")[1:]}
 
     assert len(parts) > 2 * len(WAYS)
@@ -121,7 +121,7 @@ def test_the_servers_secret_is_not_printed(printed: Printed) -> None:
 
 
 def test_refusals_are_printed_with_their_cause(printed: Printed) -> None:
-    """Only the log says which check failed (REQUIREMENTS 40, 104)."""
+    """Only the log says which check failed (requirements 40, 104)."""
     refused = printed.lines_with("refused reason=")
 
     assert any("credentials_missing" in line for line in refused)
@@ -133,14 +133,14 @@ def test_refusals_are_printed_with_their_cause(printed: Printed) -> None:
 
 
 def test_a_refused_item_is_printed_once(printed: Printed) -> None:
-    """One line a refusal (REQUIREMENTS 104): two good tokens came for an item that cannot be."""
+    """One line a refusal (requirement 104): two good tokens came for an item that cannot be."""
     refused = printed.lines_with("refused reason=")
 
     assert len([line for line in refused if "item_invalid" in line and "injected" not in line]) == 2
 
 
 def test_no_client_writes_a_line_of_its_own(printed: Printed) -> None:
-    """What stands in a path must not look like an event (REQUIREMENTS 80)."""
+    """What stands in a path must not look like an event (requirement 80)."""
     assert printed.lines_with("injected")
     assert not [line for line in printed.text.splitlines() if line.startswith("injected")]
 

@@ -40,7 +40,7 @@ def slow(serve: Serve) -> Iterator[LiveServer]:
 
 
 def test_a_client_with_words_is_told_when_to_go_on(slow: LiveServer, item_id: str) -> None:
-    """Requirement 91: the socket stays, and what it asks when it was told to is done."""
+    """The socket stays, and what it asks when it was told to is done (requirement 91)."""
     with json_client(slow, item_id, "patient") as alice:
         stored = 0
         while (answer := alice.ask("publish", data=stored))["type"] == "reply":
@@ -56,7 +56,7 @@ def test_a_client_with_words_is_told_when_to_go_on(slow: LiveServer, item_id: st
 
 
 def test_a_client_that_never_listens_is_closed(slow: LiveServer, item_id: str) -> None:
-    """Requirement 91: and those who hear the item with it notice nothing."""
+    """And those who hear the item with it notice nothing (requirement 91)."""
     with json_client(slow, item_id, "bob") as bob:
         with json_client(slow, item_id, "mallory") as mallory:
             assert _goes_on(lambda: mallory.ask("publish", data="flood")) == LIMITED
@@ -79,7 +79,7 @@ def test_a_plain_client_is_closed(slow: LiveServer, item_id: str) -> None:
 
 
 def test_the_sockets_of_a_subject_share_a_rate(slow: LiveServer, item_id: str) -> None:
-    """Requirement 91, per subject: twice a socket's here; another subject has its own."""
+    """Twice a socket's here; another subject has its own (requirement 91)."""
     with (
         json_client(slow, item_id, "tabs") as first,
         json_client(slow, item_id, "tabs") as second,
@@ -101,7 +101,7 @@ def test_the_sockets_of_a_subject_share_a_rate(slow: LiveServer, item_id: str) -
 def test_joins_have_a_rate_and_what_fits_a_socket_comes_in_at_once(
     slow: LiveServer, item_id: str
 ) -> None:
-    """Requirement 96: each join is worked out by the application's rules, which cost."""
+    """Each join is worked out by the application's rules, which cost (requirement 96)."""
     with slow.connect(f"/ws?token={token('joining', TALKING)}", subprotocols=(JSON,)) as socket:
         told = []
         for number in range(4):

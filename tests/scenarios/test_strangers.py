@@ -52,7 +52,7 @@ def test_who_guesses_is_slowed_down_then_stopped(strict: LiveServer) -> None:
 
 
 def test_a_stranger_cannot_choose_its_address(strict: LiveServer) -> None:
-    """Only the hop next to a trusted proxy counts (REQUIREMENTS 11)."""
+    """Only the hop next to a trusted proxy counts (requirement 11)."""
     bad = item_path("7", {"token": "garbage"})
     seen = [
         strict.refusal(bad, headers=came_from(f"203.0.113.{number}, 192.0.2.9"))
