@@ -5,17 +5,22 @@
     drive                                    hands it over to the session
     Session.closed                           gives it back: the socket is gone
 
+A stream of server-sent events takes its place in its route (`take_place`): what else comes over
+HTTP does not last.
+
 A handshake that comes to nothing gives it back here, whichever way it ends.
 """
 
 import logging
 from typing import Final
 
+from fastapi import HTTPException, Request
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.channels.places import Place, Places
 from api.channels.session import Session
+from api.closing import CloseReason
 from auth.audit import quoted
 from auth.dependencies import refusal
 from auth.errors import TooManyConnections
@@ -35,22 +40,39 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a handshake go on with a place of its own, or refuse it."""
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
-        client = scope.get("client")
-        host = client[0] if client else None
-        place = self._places.take(host)
-        if not isinstance(place, Place):
-            logger.warning("refused reason=%s client=%s: no place", place.reason, quoted(host))
-            await send({"type": "websocket.close", "code": place.code, "reason": place.reason})
-            return
-        scope[PLACE] = place
+        if scope["type"] == "websocket":
+            reason = _take_place(self._places, scope)
+            if reason is not None:
+                await send(
+                    {"type": "websocket.close", "code": reason.code, "reason": reason.reason}
+                )
+                return
         try:
             await self._app(scope, receive, send)
         finally:
-            if not place.is_handed_over:
+            place: Place | None = scope.get(PLACE)
+            if place is not None and not place.is_handed_over:
                 place.give_back()
+
+
+def take_place(request: Request, principal: Principal) -> None:
+    """Count a stream over HTTP as sockets are, once its caller is known, or refuse."""
+    reason = _take_place(request.app.state.places, request.scope)
+    if reason is not None:
+        raise HTTPException(reason.status, reason.reason)
+    claim_place(request, principal)
+
+
+def _take_place(places: Places, scope: Scope) -> CloseReason | None:
+    """Take a place for a connection, or say why there is none."""
+    client = scope.get("client")
+    host = client[0] if client else None
+    place = places.take(host)
+    if isinstance(place, Place):
+        scope[PLACE] = place
+        return None
+    logger.warning("refused reason=%s client=%s: no place", place.reason, quoted(host))
+    return place
 
 
 def claim_place(connection: HTTPConnection, principal: Principal) -> None:

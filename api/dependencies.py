@@ -1,25 +1,41 @@
 """What routes declare beside the caller, and what they ask of the application."""
 
-from typing import Annotated
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeVar
 
-from fastapi import Query, Security
+from fastapi import HTTPException, Query, Security, status
 from pydantic import AfterValidator
 from starlette.requests import HTTPConnection
 
 from api.channels.node import Node
+from api.channels.rates import Budget, Kind
 from api.channels.recovery import Start
+from api.closing import OVERLOADED, RATE_LIMITED
+from api.engines.base import Answer, EngineError
 from api.messages import read_position
 from auth.dependencies import permitted, refusal
 from auth.errors import ScopeMissing
-from auth.principal import Grant
+from auth.principal import Grant, Principal
 from auth.scopes import Action
+
+logger = logging.getLogger("itemwire.channels")
+
+T = TypeVar("T")
+
+MOST_WAIT: Final = 60.0  # seconds, to who asks in vain all the time
+ENGINE_SECONDS: Final = 5.0  # engines answer sooner, if only that they cannot
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
 Replay = Annotated[int, Query(ge=0, description="How many recent messages come first.")]
 
 
-def _written_position(written: str | None) -> str | None:
+def written_position(written: str | None) -> str | None:
+    """Give a position as it is written, if it is written as one."""
     if written is not None:
         read_position(written)
     return written
@@ -28,7 +44,7 @@ def _written_position(written: str | None) -> str | None:
 Since = Annotated[
     str | None,
     Query(description="The position, <epoch>:<offset>, to go on from."),
-    AfterValidator(_written_position),
+    AfterValidator(written_position),
 ]
 
 
@@ -50,3 +66,55 @@ def start_of(connection: HTTPConnection, grant: Grant, since: str | None, replay
     if replay and not grant.allows(Action.HISTORY):
         raise refusal(connection, ScopeMissing("replay needs the right to history"))
     return Start(read_position(since) if since is not None else None, replay)
+
+
+@dataclass(slots=True)
+class _Caller:
+    """Who asks over HTTP, as rates know it: without a connection that lasts."""
+
+    principal: Principal
+    id: str = "http"
+    budget: Budget | None = None
+
+
+def wait_of(node: Node, principal: Principal, kind: Kind, size: int) -> float:
+    """Take for one request from what its subject may ask; else tell the seconds to wait."""
+    if node.rates is None:
+        return 0.0
+    caller = _Caller(principal)
+    wait = node.rates.spend(caller, kind, size)
+    node.rates.end(caller)
+    return min(wait, MOST_WAIT)
+
+
+def spend(connection: HTTPConnection, principal: Principal, kind: Kind, size: int) -> None:
+    """Take for one request from what its subject may ask, or refuse."""
+    wait = wait_of(node_of(connection), principal, kind, size)
+    if wait:
+        headers = {"Retry-After": str(math.ceil(wait))}
+        raise HTTPException(RATE_LIMITED.status, RATE_LIMITED.reason, headers)
+
+
+async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
+    """Ask the engine and give its answer, or refuse for now."""
+    try:
+        async with asyncio.timeout(ENGINE_SECONDS):
+            answer = await asked(ask)
+    except TimeoutError:
+        answer = EngineError(f"no answer in {ENGINE_SECONDS:g} s")
+    if isinstance(answer, EngineError):
+        logger.error("engine_failed problem=%s", answer)
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
+    return answer
+
+
+def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
+    """Ask the engine; its answer comes later, perhaps when nobody waits for it any more."""
+    answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
+
+    def take(answer: T | EngineError) -> None:
+        if not answered.done():
+            answered.set_result(answer)
+
+    ask(take)
+    return answered

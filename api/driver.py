@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from itertools import chain
-from typing import Final
+from typing import ClassVar, Final
 
-from starlette.types import Message
+from starlette.requests import HTTPConnection
+from starlette.types import Message, Receive, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
@@ -19,6 +21,9 @@ from api.fastpath.extension import EXTENSION
 from api.messages import Frame, frame_size
 from api.wire import choose_codec
 from api.wire.base import Codec
+from auth.audit import quoted
+
+logger = logging.getLogger("itemwire.channels")
 
 CLOSE_SECONDS: Final = 10.0  # for the frames that wait, the close frame and the peer's answer
 HIGH_WATER: Final = 64 * 1024  # bytes that wait here before the session is told: as in asyncio
@@ -39,29 +44,41 @@ async def drive(
     served here, over `receive` and `send`, until it is gone.
     """
     codec, subprotocol = choose(websocket.scope["subprotocols"])
-    await _release_dependencies(websocket)  # first: if it fails, the client is refused
+    await release_dependencies(websocket)  # first: if it fails, the client is refused
     await websocket.accept(subprotocol)
 
     def open_placed(transport: Transport) -> Session:
         session = open_session(codec, transport)
         hand_over_place(websocket, session)
+        log_connected(websocket, session)
         return session
 
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
     if extension is not None:
         extension["detach"](open_placed)
     else:
-        await _Driver(websocket).run(open_placed)
+        await Driver(websocket.receive, websocket.send).run(open_placed)
 
 
-async def _release_dependencies(websocket: WebSocket) -> None:
+def log_connected(connection: HTTPConnection, session: Session) -> None:
+    """Log what ties a connection to the lines of its handshake."""
+    client = connection.client
+    logger.info(
+        "connected connection=%s subject=%s client=%s",
+        session.connection.id,
+        quoted(session.connection.principal.subject),
+        f"{client.host}:{client.port}" if client else "-",
+    )
+
+
+async def release_dependencies(connection: HTTPConnection) -> None:
     """Close what the route's `yield` dependencies hold, now that they have decided.
 
     FastAPI keeps them open until the route returns, so an open socket would pin a database
     session each. The stacks are FastAPI's own names; closing them early leaves it nothing to do.
     """
     for name in ("fastapi_function_astack", "fastapi_inner_astack"):
-        stack: AsyncExitStack = websocket.scope[name]
+        stack: AsyncExitStack = connection.scope[name]
         await stack.aclose()
 
 
@@ -96,18 +113,20 @@ class FrameByFrame(Framing):
 FRAME_BY_FRAME: Final = FrameByFrame()
 
 
-class _Driver(Transport):
+class Driver(Transport):
     """An accepted ASGI WebSocket as a session's transport.
 
     ASGI's `send` waits for a slow peer and the core never does; so a task of its own sends one
     frame after the other.
     """
 
-    framing = FRAME_BY_FRAME
+    framing: Framing = FRAME_BY_FRAME
+    gone: ClassVar[type[Exception]] = WebSocketDisconnect
+    """What `send` raises once the peer is gone; `receive` tells as well."""
 
-    def __init__(self, websocket: WebSocket) -> None:
-        self._receive = websocket.receive
-        self._send = websocket.send
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
         self._session: Session | None = None
         self._queue: deque[Frames] = deque()
         self._unsent = 0
@@ -177,7 +196,7 @@ class _Driver(Transport):
 
     @override
     def close(self, code: int, reason: str) -> None:
-        self._close = {"type": "websocket.close", "code": code, "reason": reason}
+        self._close = self._end_message(code, reason)
         self._end_within(CLOSE_SECONDS)
         self._woken.set()
         if self._is_cut_short and self._writer is not None:
@@ -190,9 +209,13 @@ class _Driver(Transport):
                 return await self._read(session)
         await asyncio.wait([writer])
         close = self._close or {}
-        with contextlib.suppress(WebSocketDisconnect):
-            await self._send(close)
-        return int(close["code"])
+        with contextlib.suppress(self.gone):
+            await self._finish(close)
+        return int(close.get("code", 1000))
+
+    async def _finish(self, message: Message) -> None:
+        """Send the last message."""
+        await self._send(message)
 
     async def _read(self, session: Session) -> int:
         while True:
@@ -206,7 +229,7 @@ class _Driver(Transport):
             await asyncio.sleep(0)
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect):  # the peer is gone; `receive` tells as well
+        with contextlib.suppress(self.gone):
             try:
                 await self._write_frames()
             except asyncio.CancelledError:
@@ -223,7 +246,7 @@ class _Driver(Transport):
                 chunk = self._queue.popleft()
                 self._is_sending = True
                 for frame in chunk.frames:
-                    await self._send(_message(frame))
+                    await self._send(self._frame_message(frame))
                 self._is_sending = False
                 self._sent(len(chunk))
             if self._close is not None:
@@ -236,8 +259,12 @@ class _Driver(Transport):
             if self._session is not None:
                 self._session.writable()
 
+    def _frame_message(self, frame: Frame) -> Message:
+        """Make the ASGI message that sends a frame."""
+        if isinstance(frame, str):
+            return {"type": "websocket.send", "text": frame}
+        return {"type": "websocket.send", "bytes": frame}
 
-def _message(frame: Frame) -> Message:
-    if isinstance(frame, str):
-        return {"type": "websocket.send", "text": frame}
-    return {"type": "websocket.send", "bytes": frame}
+    def _end_message(self, code: int, reason: str) -> Message:
+        """Make the ASGI message that ends it all."""
+        return {"type": "websocket.close", "code": code, "reason": reason}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -54,7 +55,9 @@ async def _ticking(node: Node) -> AsyncIterator[None]:
 
 async def _tick(node: Node) -> None:
     while True:
+        due = time.monotonic() + TICK_SECONDS
         await asyncio.sleep(TICK_SECONDS)
+        node.tally.loop_lag.observe(max(time.monotonic() - due, 0.0))
         try:
             node.tick()
         except Exception:

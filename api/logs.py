@@ -1,14 +1,22 @@
 """What the server prints: one line an event, never a credential, and never a flood."""
 
+import json
 import logging
 import logging.config
 import re
 import sys
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 from typing_extensions import override
+
+from auth.audit import Quoted
+
+Form = Literal["text", "json"]
+
+TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 REDACTED: Final = "[redacted]"
 
@@ -49,6 +57,10 @@ SECRETS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
 
 LOGGERS: Final = ("", "itemwire", "uvicorn", "uvicorn.error", "uvicorn.access")
 
+# The template of an event: a word, then names and places. What is written otherwise is text.
+EVENT: Final = re.compile(r"\w+(?: \w+=%(?:\.\*)?[srd])*")
+FIELD: Final = re.compile(r"(\w+)=%(\.\*)?[srd]")
+
 HELD_BACK: Final = "held_back"
 
 LINES_A_SECOND: Final = 50  # of one kind; refusals at 1000/s must not fill the disk
@@ -75,6 +87,65 @@ class RedactingFormatter(logging.Formatter):
         held_back = getattr(record, HELD_BACK, 0)
         suffix = f" ({held_back} more like this were not logged)" if held_back else ""
         return redact(self._inner.format(record)) + suffix
+
+
+class JsonFormatter(RedactingFormatter):
+    """Writes a line as one JSON object: an event of ours with its fields, else the text.
+
+    What a client has chosen stands in a JSON string, so it can begin no line and no field. Each
+    string is redacted before it is written, for the patterns end at quotes and line ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.Formatter())
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, object] = {
+            "ts": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        line |= _event_of(record) or {"event": "message", "message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if held_back := getattr(record, HELD_BACK, 0):
+            line[HELD_BACK] = held_back
+        return json.dumps({name: _redacted(value) for name, value in line.items()})
+
+
+def _event_of(record: logging.LogRecord) -> dict[str, object] | None:
+    """Take an event apart: `refused reason=%s …` and its values; None if it is none of ours.
+
+    It is the line's template that is read and never the line: a value may look like a field.
+    """
+    template, values = str(record.msg), record.args if isinstance(record.args, tuple) else ()
+    if not record.name.startswith("itemwire.") or EVENT.fullmatch(template) is None:
+        return None
+    left = iter(values)
+    try:
+        return {"event": template.partition(" ")[0]} | {
+            name: _value(left, is_cut=bool(cut)) for name, cut in FIELD.findall(template)
+        }
+    except StopIteration:  # fewer values than places: `logging` says so of the text
+        return None
+
+
+def _value(left: Iterator[object], *, is_cut: bool) -> object:
+    """Take the value of one place; `%.*r` has its length ahead of it."""
+    length = next(left) if is_cut else None
+    value = next(left)
+    if isinstance(value, Quoted):
+        return value.value
+    if value is None or isinstance(value, int):
+        return value
+    return str(value)[:length] if isinstance(length, int) else str(value)
+
+
+def _redacted(value: object) -> object:
+    """Take every credential out of a string."""
+    return redact(value) if isinstance(value, str) else value
 
 
 class Sampler(logging.Filter):
@@ -121,11 +192,11 @@ def redact_logs() -> None:
             handler.setFormatter(RedactingFormatter(handler.formatter or logging.Formatter()))
 
 
-def configure_logs(level: str) -> None:
+def configure_logs(level: str, form: Form = "text") -> None:
     """Log to standard error at a level, and no flood; standard output is for results."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Sampler())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -13,16 +13,33 @@ from api.channels.rates import rates_of
 from api.channels.slow_readers import read_slow_readers
 from api.engines import open_engine
 from api.engines.base import Bounds
+from api.engines.metered import MeteredEngine
 from api.lifespan import Beside, lifespan_of
 from api.logs import redact_logs
+from api.metrics import Parts, registry_of
 from api.privacy import Privacy
 from api.reauthorization import Reauthorizer
 from api.rejections import install_rejections
-from api.routes import admin, auth, console, echo, health, items, many_items
+from api.routes import (
+    admin,
+    auth,
+    batches,
+    console,
+    echo,
+    events,
+    health,
+    items,
+    many_items,
+    messages,
+    metrics,
+)
 from api.settings import Settings
 from api.sockets import add_sockets
 from api.startup import audit_settings
+from api.streams import Streams
+from api.tallies import Tallies
 from api.ticket_store import EngineTickets
+from api.wire.events_codec import EventCodecs
 from auth.dependencies import SHORT_CUTS, install_auth
 from auth.policy_url import PolicyURL
 from auth.settings import build_authenticator, build_policy, session_cookie
@@ -65,7 +82,8 @@ def create_app(
         warning=settings.expiry_warning_seconds,
         session=settings.max_session_seconds,
     )
-    engine = open_engine(settings.engine_url, bounds)
+    tallies = Tallies()
+    engine = MeteredEngine(open_engine(settings.engine_url, bounds), tallies.engine)
     authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
     node = Node(
         engine,
@@ -73,6 +91,7 @@ def create_app(
         leeway=settings.leeway,
         lifetime=lifetime,
         revocations=authenticator.revocations,
+        tally=tallies.channels,
         clock=clock,
         rates=rates_of(settings.rate_limits),
     )
@@ -81,6 +100,8 @@ def create_app(
     policy = build_policy(settings)
     if isinstance(policy, PolicyURL):
         beside.append(lambda: policy)
+    streams = Streams()
+    beside.append(streams.running)
     beside.append(lambda: reauthorizer)  # last, so closed first: it asks the others
     # The stock documentation pages load their scripts from elsewhere.
     app = FastAPI(
@@ -90,13 +111,26 @@ def create_app(
     app.state.places = Places(settings.place_limits)
     app.add_middleware(Admission, places=app.state.places)  # first: within all the others
     app.state.reauthorizer = reauthorizer
-    install_auth(app, authenticator, policy, cookie=session_cookie(settings, clock=clock))
-    install_rejections(app, settings.refusal)
+    app.state.event_codecs = EventCodecs()
+    app.state.streams = streams
+    token = settings.metrics_token
+    install_auth(
+        app,
+        authenticator,
+        policy,
+        cookie=session_cookie(settings, clock=clock),
+        metrics_token=token.get_secret_value() if token else None,
+    )
+    install_rejections(app, settings.refusal, tallies.handshakes)
     app.add_middleware(Privacy)
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, auth, console):
+    for group in (health, auth, console, messages, batches, events):
         app.include_router(group.router)
     if settings.admin:
         app.include_router(admin.router)
+    if settings.metrics_token is not None:
+        parts = Parts(node, tallies, authenticator, policy, app.state.places)
+        app.state.metrics = registry_of(parts)
+        app.include_router(metrics.router)
     return app

@@ -6,14 +6,15 @@ but a browser shows its script nothing of that: `CloseEvent` says 1006 and an em
 default a refused handshake is accepted and closed, with nothing read and no channel joined.
 """
 
-import json
 import logging
+import time
 from typing import Final, Literal, cast
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -25,11 +26,14 @@ from api.closing import (
     INTERNAL,
     ITEM_INVALID,
     OVERLOADED,
+    PAYLOAD_INVALID,
     QUERY_INVALID,
     RATE_LIMITED,
     CloseReason,
     Retry,
 )
+from api.problems import problem
+from api.tallies import HandshakeTally, known_reason
 from api.wire import choose_codec
 from auth.dependencies import refusal
 from auth.errors import AuthError
@@ -67,19 +71,19 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 }
 
 
-def install_rejections(app: FastAPI, refusal: Refusal) -> None:
+def install_rejections(app: FastAPI, refusal: Refusal, tally: HandshakeTally | None = None) -> None:
     """Make everything raised on a WebSocket route reach its client as a code and a reason."""
     for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
-    app.add_middleware(Refusals, refusal=refusal)
+    app.add_middleware(Refusals, refusal=refusal, tally=tally)
 
 
 def reason_of(error: Exception) -> CloseReason:
     """Look up how an exception is told to a client; what is not known is `internal`."""
     if isinstance(error, WebSocketException):
         return _as_raised(error.code, error.reason)
-    if isinstance(error, WebSocketRequestValidationError):
+    if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
         in_path = any(fault["loc"][0] == "path" for fault in error.errors())
         return ITEM_INVALID if in_path else QUERY_INVALID
     if isinstance(error, HTTPException):
@@ -100,12 +104,14 @@ def _as_raised(code: int, reason: str) -> CloseReason:
 
 
 async def _reject(connection: Request | WebSocket, error: Exception) -> Response | None:
-    """Answer an exception: on a WebSocket by closing it, elsewhere as FastAPI does."""
+    """Answer an exception: on a WebSocket by closing it, elsewhere by a problem."""
     if isinstance(error, AuthError):
         error = refusal(connection, error)
     elif isinstance(connection, WebSocket) and not isinstance(error.__cause__, AuthError):
         reason = reason_of(error).reason
-        logger.warning("refused reason=%r path=%r", reason, _path(connection.scope))
+        client = f"{connection.client.host}:{connection.client.port}" if connection.client else "-"
+        path = _path(connection.scope)
+        logger.warning("refused reason=%r path=%r client=%s", reason, path, client)
     if isinstance(connection, WebSocket):
         row = reason_of(error)
         await connection.close(row.code, row.reason)
@@ -115,7 +121,10 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         error = HTTPException(row.status, row.reason)
     if isinstance(error, HTTPException) and error.status_code in PASSING_STATUSES:
         error.headers = {"Retry-After": RETRY_AFTER, **(error.headers or {})}
-    return await http_exception_handler(connection, cast("HTTPException", error))
+    told = cast("HTTPException", error)
+    if not is_body_allowed_for_status_code(told.status_code):
+        return await http_exception_handler(connection, told)
+    return problem(told.status_code, told.detail, headers=told.headers)
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:
@@ -124,8 +133,9 @@ async def _tell_faults(_request: Request, error: RequestValidationError) -> Resp
     That may be a secret; or NaN or half a surrogate pair, with which FastAPI's own answer fails.
     """
     faults = [{it: fault[it] for it in FAULT_MEMBERS if it in fault} for fault in error.errors()]
-    told = json.dumps({"detail": faults})
-    return Response(told, UNPROCESSABLE, media_type="application/json")
+    in_query = all(fault["loc"][:1] == ("query",) for fault in error.errors())
+    code = QUERY_INVALID if in_query else PAYLOAD_INVALID
+    return problem(UNPROCESSABLE, faults, code=code.reason)
 
 
 class Refusals:
@@ -135,8 +145,9 @@ class Refusals:
     body. An exception that nothing else took is closed with `internal` and logged.
     """
 
-    def __init__(self, app: ASGIApp, refusal: Refusal) -> None:
+    def __init__(self, app: ASGIApp, refusal: Refusal, tally: HandshakeTally | None = None) -> None:
         self._app = app
+        self._tally = tally or HandshakeTally()
         self._deny = _deny_by_http if refusal == "http" else _deny_by_close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,10 +156,13 @@ class Refusals:
             await self._app(scope, receive, send)
             return
         last = ""
+        began = time.perf_counter()
 
         async def watch(message: Message) -> None:
             nonlocal last
             first, last = not last, message["type"]
+            if first:
+                self._count(message, time.perf_counter() - began)
             refused = first and last == "websocket.close"
             # With code 1000 it is the router's "no such route", which stays a plain HTTP 403.
             if refused and message.get("code", NO_ROUTE) != NO_ROUTE:
@@ -163,6 +177,14 @@ class Refusals:
             logger.exception("route_failed path=%r", _path(scope))
             if last in OPEN_AFTER:
                 await watch(_close(INTERNAL))
+
+    def _count(self, answer: Message, seconds: float) -> None:
+        """Count a handshake by how it was answered."""
+        self._tally.seconds.observe(seconds)
+        if answer["type"] == "websocket.accept":
+            self._tally.accepted += 1
+        else:
+            self._tally.refused[known_reason(answer.get("reason") or "")] += 1
 
 
 async def _deny_by_close(scope: Scope, send: Send, row: CloseReason) -> None:

@@ -80,7 +80,7 @@ def server_of(settings: Settings, protocols: Protocols = FASTPATH) -> uvicorn.Se
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until stopped by a signal; `announce` gets the URL once the port is taken."""
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     server = server_of(settings)
     listener = bind(settings)
     announce(url_of(listener))

@@ -2,11 +2,12 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.channels.limits import RateLimits
@@ -18,6 +19,7 @@ from auth.throttle import parse_networks
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
 
+_TOKEN: Final = re.compile(r"[!-~]+")
 PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # Read by the command line's clients, not by the server.
@@ -42,6 +44,9 @@ class Settings(AuthSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged. No level logs a credential."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON object a line."
+    )
     trusted_proxies: CommaSeparated = Field(
         ("127.0.0.1",),
         description="Addresses whose X-Forwarded-For and -Proto are believed.",
@@ -55,6 +60,12 @@ class Settings(AuthSettings):
         False,
         description="Serve `/admin`: revoke tokens, list and end connections. Its callers need "
         "the word `admin` in the scope of a bearer token.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Serve `/metrics` for Prometheus, to who sends this as its bearer token: at "
+        "least 32 printable characters of ASCII.",
     )
     engine_url: str = Field(
         "memory://",
@@ -204,6 +215,16 @@ class Settings(AuthSettings):
             of_subject=self.max_subject_connections,
             exempt=parse_networks(self.throttle_exempt),
         )
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _fits_into_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        """Refuse what no client could send as it is."""
+        if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
+            raise ValueError(
+                "it holds white space, a line break at its end perhaps, or what is not ASCII"
+            )
+        return token
 
 
 def source_of(name: str) -> str:

@@ -44,19 +44,30 @@ def log_administered(
 ) -> None:
     """Record what an administrator did, and to whom."""
     _log.warning(
-        "administered action=%s %s by=%s issuer=%s client=%s",
+        f"administered action=%s {' '.join(f'{name}=%s' for name in facts)} "
+        "by=%s by_issuer=%s client=%s",
         action,
-        " ".join(f"{name}={quoted(value)}" for name, value in facts.items()),
+        *map(quoted, facts.values()),
         quoted(principal.subject),
         quoted(principal.issuer),
         _whereabouts(connection)[0],
     )
 
 
-def quoted(value: object) -> str:
+class Quoted(str):
+    """A value as text shows it; `value` is for formats with quotes of their own."""
+
+    __slots__ = ("value",)
+    value: str | None
+
+
+def quoted(value: object) -> Quoted:
     """Show a value cut and on one line, with line breaks and escapes made visible."""
-    text = repr(value[:LOGGED_LENGTH] if isinstance(value, str) else value)
-    return text if len(text) <= LOGGED_LENGTH else f"{text[:LOGGED_LENGTH]}…"
+    short = value[:LOGGED_LENGTH] if isinstance(value, str) else value
+    text = repr(short)
+    shown = Quoted(text if len(text) <= LOGGED_LENGTH else f"{text[:LOGGED_LENGTH]}…")
+    shown.value = short if isinstance(short, str) or short is None else str(shown)
+    return shown
 
 
 def _whereabouts(connection: HTTPConnection) -> tuple[str, str, str]:

@@ -24,6 +24,7 @@ from auth.cookies import SessionCookie
 from auth.credentials import from_authorization, from_ticket
 from auth.errors import (
     AuthError,
+    Forbidden,
     InvalidTicket,
     ItemInvalid,
     OriginDenied,
@@ -43,6 +44,7 @@ class AuthState:
     authenticator: Authenticator
     policy: Policy
     cookie: SessionCookie = field(default_factory=SessionCookie)
+    metrics_token: str | None = field(default=None, repr=False)
 
 
 def install_auth(
@@ -50,10 +52,14 @@ def install_auth(
     authenticator: Authenticator,
     policy: Policy | None = None,
     cookie: SessionCookie | None = None,
+    metrics_token: str | None = None,
 ) -> None:
     """Make the dependencies of this module work in an application."""
     app.state.auth = AuthState(
-        authenticator, policy or TokenRights(), cookie or SessionCookie(authenticator.cookie_name)
+        authenticator,
+        policy or TokenRights(),
+        cookie or SessionCookie(authenticator.cookie_name),
+        metrics_token,
     )
 
 
@@ -145,6 +151,17 @@ async def administrator(connection: HTTPConnection) -> Principal:
 
 
 Administrator = Annotated[Principal, Depends(administrator)]
+
+
+async def scraper(connection: HTTPConnection) -> None:
+    """Refuse who does not send the metrics token; without one configured that is everybody."""
+    state = _state(connection)
+    try:
+        if state.metrics_token is None:
+            raise Forbidden("there is no metrics token")
+        state.authenticator.check_secret(connection, state.metrics_token)
+    except AuthError as error:
+        raise await refused(connection, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,5 +277,12 @@ async def open_to_strangers() -> None:
 
 # A route that depends on none of these, however deep, lets strangers in and does not say so.
 DOORS: Final = frozenset(
-    {current_principal, permitted_unaltered, sent_bearer, administrator, open_to_strangers}
+    {
+        current_principal,
+        permitted_unaltered,
+        sent_bearer,
+        administrator,
+        scraper,
+        open_to_strangers,
+    }
 )

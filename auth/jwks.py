@@ -89,6 +89,11 @@ class JWKSKeys:
         self.fetches = 0
         self.failures = 0
 
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether the last fetch failed, or none has come back yet."""
+        return not self._is_good
+
     def find(self, kid: str | None) -> VerificationKey | None:
         """Find the key a token names among those that were fetched."""
         return self._keys.find(kid)

@@ -92,6 +92,8 @@ class PolicyURL(Policy):
         self._places = asyncio.Semaphore(0)
         self._asked: dict[bytes, asyncio.Task[_Answer]] = {}
         self._remembered: OrderedDict[bytes, tuple[float, _Answer]] = OrderedDict()
+        self.asked = 0
+        self.failed = 0
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections."""
@@ -162,17 +164,24 @@ class PolicyURL(Policy):
         return task.result()
 
     async def _ask(self, key: bytes, question: bytes, client: httpx.AsyncClient) -> _Answer:
-        """Ask and remember; what failed is asked anew by the next caller."""
+        """Ask and remember; what failed is asked anew by the next caller, and counted."""
+        self.asked += 1
+        answer = await self._answer_of(question, client)
+        if answer.problem:
+            self.failed += 1
+        elif self._rules.cache_seconds:
+            self._remember(key, answer)
+        return answer
+
+    async def _answer_of(self, question: bytes, client: httpx.AsyncClient) -> _Answer:
+        """Ask within the time there is."""
         try:
             async with asyncio.timeout(self._rules.timeout), self._places:
-                answer = await self._exchange(client, question)
+                return await self._exchange(client, question)
         except TimeoutError:
             return _Answer(problem=f"no answer in {self._rules.timeout:g} s", passing=True)
         except httpx.HTTPError as error:
             return _Answer(problem=f"not reached: {type(error).__name__}: {error}", passing=True)
-        if not answer.problem and self._rules.cache_seconds:
-            self._remember(key, answer)
-        return answer
 
     async def _exchange(self, client: httpx.AsyncClient, question: bytes) -> _Answer:
         """Post the question and read an answer of bounded size."""

@@ -58,7 +58,10 @@ class _Count:
 
 
 class Throttle:
-    """Counts refusals by address, and by identity of those who are known, in bounded memory."""
+    """Counts refusals by address, and by identity of those who are known, in bounded memory.
+
+    `counted`, `held_back` and `stopped` tell how many there were since it was made.
+    """
 
     def __init__(
         self,
@@ -73,6 +76,9 @@ class Throttle:
         self._pause = pause
         self._counts: OrderedDict[Caller, _Count] = OrderedDict()
         self._waiting = 0
+        self.counted = 0
+        self.held_back = 0
+        self.stopped = 0
 
     @property
     def is_calm(self) -> bool:
@@ -89,6 +95,7 @@ class Throttle:
         """Refuse a caller that has been refused too often."""
         limit = self._rules.stop_after
         if caller in self._counts and self._reaches(limit, caller):
+            self.stopped += 1
             raise RateLimited(f"{caller!r} was refused {limit} times a minute")
 
     def count(self, caller: Caller | None, error: AuthError) -> None:
@@ -98,6 +105,7 @@ class Throttle:
         is_off = not (self._rules.slow_after or self._rules.stop_after)
         if caller is None or is_off or isinstance(error, NotNow):
             return
+        self.counted += 1
         self._counts[caller] = _Count(self._count(caller) + 1, self._clock())
         self._counts.move_to_end(caller)
         if len(self._counts) > MAX_COUNTED:
@@ -108,6 +116,7 @@ class Throttle:
         if self._waiting >= MAX_WAITING or not self._reaches(self._rules.slow_after, caller):
             return
         self._waiting += 1
+        self.held_back += 1
         try:
             # At random, so that the wait tells nothing of what was found wrong.
             spread = LONGEST_WAIT - SHORTEST_WAIT

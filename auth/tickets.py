@@ -55,6 +55,14 @@ class Ticket:
     expires_at: int
 
 
+@dataclass(slots=True)
+class TicketCounts:
+    """How many tickets were made, and used, on this node."""
+
+    made: int = 0
+    used: int = 0
+
+
 def new_value() -> str:
     """Make a ticket's value: 32 random bytes, which nobody guesses in its time or any other."""
     return secrets.token_urlsafe(32)
@@ -69,6 +77,7 @@ class Tickets:
     leeway: float = 0  # by which the token may outlive its `exp`, here as elsewhere
     clock: Callable[[], float] = time.time
     new_value: Callable[[], str] = new_value
+    counts: TicketCounts = field(default_factory=TicketCounts)
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= MAX_SECONDS:
@@ -90,6 +99,7 @@ class Tickets:
         value = self.new_value()
         kept = _Kept(principal, item_id, origin and normal_origin(origin))
         await self.store.put(_key(value), kept.written(), seconds)
+        self.counts.made += 1
         return Ticket(value, math.floor(now + seconds))
 
     async def use(self, value: str, *, item_id: str | None, origins: Sequence[str]) -> Principal:
@@ -111,6 +121,7 @@ class Tickets:
             raise InvalidTicket(f"it was made for the origin {kept.origin!r}")
         if self.clock() - kept.principal.expires_at >= self.leeway:
             raise InvalidTicket("its token has expired")
+        self.counts.used += 1
         return kept.principal
 
 

@@ -78,3 +78,20 @@ def test_opens_what_is_beside_before_the_node_and_closes_it_after(
     asyncio.run(scene())
 
     assert seen == ["opened", "started", "running", "stopped", "closed"]
+
+
+def test_observes_how_late_each_tick_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever blocks the loop delays its tick as it delays everybody's messages."""
+    monkeypatch.setattr(lifespan, "TICK_SECONDS", 0)
+    node = Stage().node
+
+    async def scene() -> None:
+        ticked = asyncio.Event()
+        monkeypatch.setattr(node, "tick", ticked.set)
+        async with lifespan_of(node)(FastAPI()):
+            await asyncio.wait_for(ticked.wait(), 5)
+
+    asyncio.run(scene())
+
+    assert node.tally.loop_lag.count >= 1
+    assert 0 <= node.tally.loop_lag.total < 5 * node.tally.loop_lag.count

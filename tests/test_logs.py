@@ -1,15 +1,28 @@
 """What is printed: no credential, and no flood."""
 
 import io
+import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.logs import LINES_A_SECOND, SECRETS, RedactingFormatter, Sampler, redact, redact_logs
+from api.logs import (
+    LINES_A_SECOND,
+    SECRETS,
+    JsonFormatter,
+    RedactingFormatter,
+    Sampler,
+    redact,
+    redact_logs,
+)
+from auth.audit import quoted
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 
@@ -168,3 +181,144 @@ def test_takes_its_time_only_once_over_a_hostile_line() -> None:
 
     # Quadratic would be 256 times as long; a busy machine is given the benefit of the doubt.
     assert min(seconds(8_000) for _ in range(5)) < 100 * short
+
+
+def as_json(
+    message: str, *args: object, name: str = "itemwire.test", **more: object
+) -> dict[str, Any]:
+    """Give the object that a line becomes; that it is one line is checked here, for all."""
+    record = logging.makeLogRecord(
+        {"msg": message, "args": args, "name": name, "levelname": "WARNING", **more}
+    )
+    line = JsonFormatter().format(record)
+
+    assert line.isascii()
+    assert line.isprintable()
+    told: dict[str, Any] = json.loads(line)
+    return told
+
+
+def test_an_event_becomes_an_object_with_its_fields() -> None:
+    """So that a log store finds them without patterns of its own."""
+    moment = datetime(2026, 11, 22, 23, 30, 0, 250_000, UTC).timestamp()
+    event = as_json("left channel=%s count=%d why=%r", "item:42", 3, None, created=moment)
+
+    assert event == {
+        "ts": "2026-11-22T23:30:00.250Z",
+        "level": "warning",
+        "logger": "itemwire.test",
+        "event": "left",
+        "channel": "item:42",
+        "count": 3,
+        "why": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("message", "args", "fields"),
+    [
+        pytest.param("a b=%s", (quoted("it's\n'me'"),), {"b": "it's\n'me'"}, id="quoted"),
+        pytest.param("a b=%s", (quoted(None),), {"b": None}, id="none"),
+        pytest.param("a b=%s", (quoted("x" * 500),), {"b": "x" * 200}, id="cut"),
+        pytest.param("a b=%.*r c=%d", (2, "xyz", 1), {"b": "xy", "c": 1}, id="length ahead"),
+        pytest.param("a b=%s", (ValueError("bad"),), {"b": "bad"}, id="error"),
+        pytest.param("a b=%s", (1.5,), {"b": "1.5"}, id="float"),
+        pytest.param("a", (), {}, id="no field"),
+    ],
+)
+def test_a_field_has_the_value_and_not_how_text_shows_it(
+    message: str, args: tuple[object, ...], fields: dict[str, object]
+) -> None:
+    """Quotes of text would stand inside the quotes of JSON."""
+    event = as_json(message, *args)
+
+    assert event["event"] == "a"
+    assert {name: event[name] for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "args"),
+    [
+        pytest.param("uvicorn.error", "a b=%s", (1,), id="of another logger"),
+        pytest.param("itemwire.test", "it failed: %s", (1,), id="a sentence"),
+        pytest.param("itemwire.test", "a b=%s %s", (1, 2), id="a place without a name"),
+        pytest.param("itemwire.test", "%s", ("event x=1",), id="only a value"),
+    ],
+)
+def test_any_other_line_is_a_message(name: str, message: str, args: tuple[object, ...]) -> None:
+    """Nothing is guessed: what is no event of ours is told as it is."""
+    event = as_json(message, *args, name=name)
+
+    assert (event["event"], event["message"]) == ("message", message % args)
+
+
+HOSTILE = [
+    'x", "level": "info", "event": "authenticated',
+    'x\n{"event": "authenticated"}',
+    "x event=authenticated subject=root",
+    "\u2028{}\u2029\x85\r\x00\x1b[2J\ud800",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=["a quote", "a line", "a field", "control"])
+@pytest.mark.parametrize("how", ["%s", "%r"])
+def test_no_value_makes_a_line_or_a_field(value: str, how: str) -> None:
+    """What a client has chosen stays a value (requirement 80)."""
+    event = as_json(f"refused subject={how}", value)
+    message = as_json(f"it was {how}", value)
+
+    assert set(event) == {"ts", "level", "logger", "event", "subject"}
+    assert event["subject"] == value
+    assert set(message) == {"ts", "level", "logger", "event", "message"}
+    assert (event["event"], message["event"]) == ("refused", "message")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["/items/1/ws?token=hunter2", f"it is {JWT}", "< Cookie: hunter2"],
+    ids=["query", "token", "header"],
+)
+def test_takes_credentials_out_of_objects(line: str) -> None:
+    """Out of fields, messages and tracebacks; and what comes after them stays (requirement 20)."""
+    try:
+        raise ValueError(line)
+    except ValueError:
+        failure = sys.exc_info()
+    objects = [
+        as_json("a path=%s last=%d", line, 7, exc_info=failure),
+        as_json("a path=%r last=%d", line, 7),
+        as_json("a path=%s last=%d", quoted(line), 7),
+        as_json(line, name="uvicorn.error"),
+    ]
+
+    assert not any(secret in str(objects) for secret in ("hunter2", JWT))
+    assert [one.get("last") for one in objects] == [7, 7, 7, None]
+    assert "Traceback" in objects[0]["exception"]
+    assert all("redacted" in str(one) for one in objects)
+
+
+def test_says_in_a_field_what_was_held_back() -> None:
+    """Behind the object it would break the line."""
+    assert as_json("a b=%s", 1, held_back=30)["held_back"] == 30
+
+
+def test_an_event_with_too_few_values_fails_as_text_does() -> None:
+    """`logging` prints such a fault with its place, and goes on."""
+    record = logging.makeLogRecord({"msg": "a b=%s c=%s", "args": (1,), "name": "itemwire.x"})
+
+    with pytest.raises(TypeError, match="not enough arguments"):
+        JsonFormatter().format(record)
+
+
+def test_objects_are_not_formatted_again() -> None:
+    """An application that is made in the same process installs redaction too."""
+    stream = io.StringIO()
+    logger = logging.getLogger("itemwire")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logger.addHandler(handler)
+    redact_logs()
+    logging.getLogger("itemwire.test").warning("a cookie=%s", "kept")
+    logger.removeHandler(handler)
+
+    assert json.loads(stream.getvalue())["cookie"] == "kept"

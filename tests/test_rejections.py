@@ -11,6 +11,7 @@ from starlette.exceptions import WebSocketException
 from starlette.types import Message, Receive, Scope, Send
 
 from api.rejections import MAX_REASON_BYTES, Refusals, install_rejections, reason_of
+from api.tallies import HandshakeTally
 from auth.errors import Forbidden, RateLimited
 
 
@@ -93,7 +94,7 @@ def test_one_rule_refuses_on_http_routes_too(
 
     answer = asyncio.run(ask())
 
-    assert (answer.status_code, answer.json()) == (status, {"detail": detail})
+    assert (answer.status_code, answer.json()["detail"]) == (status, detail)
     assert answer.headers.get("retry-after") == retry_after
 
 
@@ -102,6 +103,7 @@ def sent_by(
     refusal: Literal["close", "http"] = "close",
     kind: str = "websocket",
     extensions: dict[str, Any] | None = None,
+    tally: HandshakeTally | None = None,
 ) -> list[Message]:
     """Let an application send these, or raise the last, behind the middleware."""
     sent: list[Message] = []
@@ -119,7 +121,7 @@ def sent_by(
         sent.append(message)
 
     scope = {"type": kind, "path": "/x", "subprotocols": ["itemwire.v1.json"]}
-    app = Refusals(application, refusal)
+    app = Refusals(application, refusal, tally)
     asyncio.run(app(scope | {"extensions": extensions or {}}, receive, send))
     return sent
 
@@ -190,3 +192,37 @@ def test_other_protocols_pass_untouched() -> None:
     message: Message = {"type": "http.response.start", "status": 200}
 
     assert sent_by(message, kind="http") == [message]
+
+
+@pytest.mark.parametrize(
+    ("messages", "accepted", "refused"),
+    [
+        pytest.param([ACCEPT], 1, {}, id="accepted"),
+        pytest.param([ACCEPT, CLOSE], 1, {}, id="closed later"),
+        pytest.param([CLOSE], 0, {"forbidden": 1}, id="refused"),
+        pytest.param([{**CLOSE, "reason": "alice is banned"}], 0, {"other": 1}, id="own words"),
+        pytest.param([NO_ROUTE], 0, {"other": 1}, id="no such route"),
+        pytest.param([ZeroDivisionError()], 0, {"internal": 1}, id="failed"),
+    ],
+)
+@pytest.mark.parametrize("refusal", ["close", "http"])
+def test_counts_each_handshake_once_by_how_it_was_answered(
+    messages: list[Message | Exception],
+    accepted: int,
+    refused: dict[str, int],
+    refusal: Literal["close", "http"],
+) -> None:
+    """In either form, with what comes later of no account; by reasons of the registry alone."""
+    tally = HandshakeTally()
+    sent_by(*messages, refusal=refusal, tally=tally)
+
+    assert (tally.accepted, dict(tally.refused)) == (accepted, refused)
+    assert tally.seconds.count == 1
+
+
+def test_counts_no_request_as_a_handshake() -> None:
+    """Those are FastAPI's to count."""
+    tally = HandshakeTally()
+    sent_by({"type": "http.response.start", "status": 200}, kind="http", tally=tally)
+
+    assert tally.seconds.count == 0

@@ -14,7 +14,7 @@ from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.closing import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
 from api.engines.base import EngineError, History, Span
-from api.messages import Error, Frame, Payload, Pong, Position, Ref, Reply, read_position
+from api.messages import Error, Frame, Pong, Position, Ref, Reply, payload_of, read_position
 from api.wire import CODECS
 from api.wire.base import Codec
 from auth.scopes import Action
@@ -91,6 +91,7 @@ class _OfItem(_Envelope, frozen=True):
         """Tell the client if it may not do this; True: it was told."""
         if action in subscription.can:
             return False
+        session.lacks(subscription, action)
         self.deny(session, SCOPE_MISSING.reason, f"This needs the right to {action} on this item.")
         return True
 
@@ -121,7 +122,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
             else:
                 session.send(Reply(self.ref, epoch=position.epoch, offset=position.offset))
 
-        session.publish(subscription, _payload(self.data), self.key or None, answer)
+        session.publish(subscription, payload_of(self.data), self.key or None, answer)
 
 
 class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
@@ -196,6 +197,7 @@ class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
         if denied is None:
             session.send(session.renewed(self.ref))
             return
+        session.not_refreshed(denied)
         # One sentence for every fault: the log has the rest.
         detail = "The token was not accepted; the connection is as it was."
         self.deny(session, denied.reason.reason, detail, temporary=denied.is_temporary)
@@ -291,12 +293,6 @@ DECODERS: Final[dict[Codec, Callable[[Frame], Command["ChannelSession"]]]] = {
 DECODERS_OF_MANY: Final[dict[Codec, Callable[[Frame], Command["ItemsSession"]]]] = {
     codec: codec.decoder(COMMANDS_OF_MANY, Send) for codec in CODECS.values() if codec.has_envelopes
 }
-
-
-def _payload(data: msgspec.Raw) -> Payload:
-    """Take a JSON string as the text it stands for, any other JSON as it is."""
-    raw = bytes(data)
-    return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else msgspec.Raw(raw)
 
 
 def _or_none(offset: int | UnsetType) -> int | None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
+from api.channels.attendance import Attendance
 from api.channels.lanes import Lane
 from api.channels.limits import Limits
 from api.channels.names import channel_of
@@ -11,7 +12,7 @@ from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writ
 from api.channels.rates import Budget
 from api.channels.slow_readers import SlowReader
 from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
-from api.messages import Closing, Event, Frame, Gap, Member, Position, Publication
+from api.messages import Closing, Event, Frame, Gap, Member, Position
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
 
@@ -34,6 +35,7 @@ class Home(Protocol):
     """What a connection tells the node it is connected to."""
 
     limits: Limits
+    attendance: Attendance
 
     @property
     def pending(self) -> Collection[Lane]:
@@ -117,6 +119,16 @@ class Connection:
         """Tell what its writer takes frames as."""
         return self._transport.framing
 
+    @property
+    def waiting(self) -> int:
+        """Count the bytes in its outbox."""
+        return 0 if self._outbox is None else self._outbox.size
+
+    @property
+    def dropped(self) -> int:
+        """Count the messages that it goes without, since it fell behind."""
+        return 0 if self._outbox is None else self._outbox.dropped
+
     def push(self, frame: Frame) -> None:
         """Send a frame to this client alone, after whatever its channels have sent it so far."""
         self._catch_up()
@@ -129,9 +141,9 @@ class Connection:
             if frame is not None:
                 self.push(frame)
 
-    def replay(self, publication: Publication) -> None:
-        """Send a message of the past, which the client asked for."""
-        frame = self.codec.encode(publication)
+    def replay(self, event: Event) -> None:
+        """Send a message of the past, which the client asked for, or what belongs to these."""
+        frame = self.codec.encode(event)
         if frame is not None and self.is_open:
             self._push_uncounted(self._transport.framing.render(frame))
 
@@ -140,6 +152,7 @@ class Connection:
         self._is_paused = True
         if self._outbox is None and self.is_open:
             self._outbox = Outbox(self._home.limits.outbox_bytes)
+            self._home.attendance.fell_behind(self)
             # Without a word for a gap it would have a hole that its client does not see.
             self.is_dropping = self._home.limits.slow_readers.drops and self.codec.has_envelopes
             self._write_by(self._keep)
@@ -158,6 +171,7 @@ class Connection:
         """Leave every channel, tell the client why, close. Ending twice is ending once."""
         if not self.is_open:
             return
+        self._home.attendance.ended(self, reason)
         if reason in WITHOUT_FLUSH:
             self._outbox = None
             self._transport.discard()
@@ -230,6 +244,7 @@ class Connection:
     def _let_go(self, outbox: Outbox) -> None:
         if outbox.dropped:
             logger.info("caught_up connection=%s dropped=%d", self.id, outbox.dropped)
+        self._home.attendance.caught_up(self)
         self._outbox = None
         self.is_dropping = False
         self._write_by(self._transport.write)

@@ -1,5 +1,6 @@
 """Which connections of this process hear which channel, and the synchronous fan-out."""
 
+import time
 from collections.abc import Callable, Iterable
 
 from api.channels.connection import Connection, Subscription
@@ -9,6 +10,7 @@ from api.channels.outbox import Chunk, Framing
 from api.channels.recovery import Recovery
 from api.closing import MESSAGES_LOST, CloseReason
 from api.messages import Event, Gap, Position, Publication
+from api.tallies import ChannelTally
 from api.wire.base import Codec
 from auth.scopes import Action
 
@@ -20,12 +22,20 @@ class Hub:
     is sent to the live ones waits for `flush`, which `call_soon` is asked to call in this tick.
     """
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        tally: ChannelTally | None = None,
+    ) -> None:
         self._call_soon = call_soon
+        self._tally = tally or ChannelTally()
         self._audiences: dict[str, _Audience] = {}
         self._pending: list[Lane] = []
         self._failed: dict[Connection, CloseReason] = {}
         self._is_scheduled = False
+
+    def __len__(self) -> int:
+        return len(self._audiences)
 
     @property
     def pending(self) -> list[Lane]:
@@ -102,6 +112,8 @@ class Hub:
         for recovery in audience.held.values():
             recovery.hold(publication)
         self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
+        for lane in audience.lanes:
+            self._tally.delivered += lane.count
 
     def lose(self, channel: str, item_id: str, position: Position) -> None:
         """Tell everyone who hears the channel that all up to a position is lost to them."""
@@ -132,6 +144,7 @@ class Hub:
         audience too slow at once, so this is a loop and not a recursion.
         """
         self._is_scheduled = False
+        began = time.perf_counter()
         while self._pending or self._failed:
             pending, self._pending = self._pending, []
             for lane in pending:
@@ -139,6 +152,7 @@ class Hub:
             while self._failed:
                 connection, reason = self._failed.popitem()
                 connection.end(reason)
+        self._tally.fan_out.observe(time.perf_counter() - began)
 
     def _send(self, event: Event, lanes: Iterable[Lane], position: Position | None = None) -> None:
         """Hand one event to each lane, encoded once per codec and framing.

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
+from api.channels.attendance import Attendance
 from api.channels.connection import Connection, Subscription
 from api.channels.ends import Ends
 from api.channels.hub import Hub
@@ -30,6 +31,7 @@ from api.channels.unanswered import EngineBehind, Unanswered
 from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
 from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome, payload_size
+from api.tallies import ChannelTally
 from api.wire.base import Codec
 from auth.principal import Principal
 from auth.revocation import Revocation, Revocations
@@ -67,6 +69,7 @@ class Node:
         leeway: float = 0,
         lifetime: Lifetime = BY_TOKEN,
         revocations: Revocations | None = None,
+        tally: ChannelTally | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
@@ -77,7 +80,9 @@ class Node:
         self._engine = engine
         self._clock = clock
         self._new_id = new_id
-        self._hub = Hub(call_soon)
+        self.tally = tally or ChannelTally()
+        self.attendance = Attendance(self.tally)
+        self._hub = Hub(call_soon, self.tally)
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
@@ -85,6 +90,11 @@ class Node:
         self._unanswered = Unanswered(limits.unanswered, limits.unanswered_bytes)
         self._id = new_connection_id()  # tells this node's own notices from those of others
         self._is_started = False
+
+    @property
+    def channels(self) -> int:
+        """Count the channels that somebody hears here."""
+        return len(self._hub)
 
     @property
     def is_ready(self) -> bool:
@@ -151,6 +161,7 @@ class Node:
         )
         self._ends.watch(connection)
         self._roster.add(connection)
+        self.attendance.opened(connection)
         if self.revocations.revokes(principal):  # since the handshake looked
             connection.end(TOKEN_REVOKED)
         return connection
@@ -166,6 +177,13 @@ class Node:
         connection.principal = principal
         connection.revoked_at = None  # that was about the token of before
         self._ends.watch(connection)
+        self.tally.refreshes["accepted"] += 1
+        logger.info(
+            "renewed connection=%s subject=%r expires_at=%d",
+            connection.id,
+            principal.subject,
+            connection.expires_at,
+        )
         return None
 
     def change_rights(self, subscription: Subscription, can: frozenset[Action]) -> None:
@@ -198,7 +216,12 @@ class Node:
 
         def arrive(arrival: Arrival | EngineError) -> None:
             if isinstance(arrival, EngineError):
-                logger.error("join_failed channel=%s problem=%s", subscription.channel, arrival)
+                logger.error(
+                    "join_failed connection=%s channel=%s problem=%s",
+                    subscription.connection.id,
+                    subscription.channel,
+                    arrival,
+                )
                 joined(arrival)
             else:
                 self._admit(subscription, arrival, ref)
@@ -208,6 +231,7 @@ class Node:
             arrive(EngineError("this node hears as many channels, or this one is heard by as many"))
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
+        self.tally.subscriptions += 1
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
     def leave(self, subscription: Subscription) -> None:
@@ -250,6 +274,7 @@ class Node:
 
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
+        self.attendance.released(connection)
         self._ends.forget(connection)
         self._roster.discard(connection)
         if self.rates is not None:
@@ -313,7 +338,7 @@ class Node:
             ended += self._end_covered(revocation, notice.ends_at)
         if notice.connection is not None:
             ended += self._end_by_id(notice.connection)
-        logger.info("notice_heeded %r ended=%d", notice, ended)
+        logger.info("notice_heeded notice=%r ended=%d", notice, ended)
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)
@@ -334,6 +359,7 @@ class Node:
         connection.send(self._welcome(subscription, arrival, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
+            self.tally.replayed += 1
         if connection.is_open:
             self._hub.go_live(subscription, arrival.history.position)
 
@@ -363,6 +389,7 @@ class Node:
     def _leave(self, subscription: Subscription) -> None:
         channel, member = subscription.channel, subscription.member
         connection = subscription.connection
+        self.tally.subscriptions -= 1
         # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)

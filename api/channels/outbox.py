@@ -106,6 +106,11 @@ class Outbox:
         self._gaps: dict[Hashable, Message] = {}  # the latest of each stream, while it waits
         self.dropped = 0
 
+    @property
+    def size(self) -> int:
+        """Count the bytes that wait and are counted."""
+        return self._size
+
     def keep(self, chunk: Chunk, unsent: int) -> bool:
         """Keep a chunk beside what the transport has unsent; False: it is past the limit."""
         size = len(chunk)

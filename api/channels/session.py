@@ -25,6 +25,7 @@ from api.closing import (
     MESSAGE_TOO_BIG,
     OVERLOADED,
     RATE_LIMITED,
+    SCOPE_MISSING,
 )
 from api.engines.base import Answer, EngineError, History, Span
 from api.messages import (
@@ -86,6 +87,8 @@ class Session(ABC):
 
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
+        if self.connection.is_open:
+            self._node.attendance.gone(self.connection, code)
         self.connection.lost(code)
         if self.place is not None:
             self.place.give_back()
@@ -176,6 +179,22 @@ class ChannelSession(Session):
             return  # a line for each of a flood; that the engine is behind has its own
         logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
 
+    def lacks(self, subscription: Subscription, action: Action) -> None:
+        """Log that this client asked for what it may not do."""
+        logger.warning(
+            "denied connection=%s channel=%s action=%s reason=%s",
+            self.connection.id,
+            subscription.channel,
+            action,
+            SCOPE_MISSING.reason,
+        )
+
+    def not_refreshed(self, denied: Denied) -> None:
+        """Count and log a token that was not accepted; `auth` has logged which check failed."""
+        self._node.tally.refreshes["refused"] += 1
+        reason = denied.reason.reason
+        logger.warning("not_refreshed connection=%s reason=%s", self.connection.id, reason)
+
     def _read(self, decode: Callable[[Frame], C], frame: Frame) -> C | None:
         """Read a frame; the client is told if it is no request."""
         try:
@@ -210,7 +229,7 @@ class ChannelSession(Session):
         if principal is None or principal.identity == ours.identity:
             return False
         logger.warning(
-            "refresh_refused connection=%s subject=%r: the token names another caller",
+            "refresh_of_another connection=%s subject=%r",
             self.connection.id,
             ours.subject,
         )

@@ -1,6 +1,7 @@
 """`dev` and `serve`: the same server, for trying things out and for real."""
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from api.server import serve as run_server
 from api.settings import Settings
 from auth.issuing import mint, new_secret
 from auth.keys import SigningKey, signing_key_from_secret
+
+logger = logging.getLogger("itemwire.server")
 
 TOKEN_SECONDS = 12 * 3600  # a working day; `dev` has a new secret at each start anyway
 
@@ -30,7 +33,14 @@ port_option = click.option("--port", type=int, help="Port, 0 for a free one [ITE
 def serve(host: str | None, port: int | None) -> None:
     """Serve with the settings of the environment and `.env`."""
     settings = load_settings(**_given(host=host, port=port))
-    _run(settings, lambda url: click.echo(f"Listening on {url}", err=True))
+
+    def announce(url: str) -> None:
+        if settings.log_format == "json":  # in which every line is an object
+            logger.info("listening url=%s", url)
+        else:
+            click.echo(f"Listening on {url}", err=True)
+
+    _run(settings, announce)
 
 
 @click.command()

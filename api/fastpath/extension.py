@@ -12,6 +12,10 @@ from api.messages import Frame
 EXTENSION: Final = "itemwire.socket"
 VERSION: Final = 1
 
+STREAM_EXTENSION: Final = "itemwire.stream"
+"""Another, of HTTP requests: `on_shutdown` takes what is to be called when the server stops, as it
+waits for an answer without end; `abort` drops a peer that does not even read the end."""
+
 
 class Rendering(Protocol):
     """Makes frames into bytes for the wire; sockets with an equal one take the same bytes."""

@@ -6,6 +6,7 @@ uvicorn 0.54 does without it.
 
 import asyncio
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary
@@ -15,6 +16,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from api.fastpath.extension import STREAM_EXTENSION
 from api.fastpath.handshake import Request, judge_size
 from api.fastpath.protocol import WebSocketProtocol
 from api.fastpath.surroundings import Ends
@@ -46,6 +48,7 @@ class HttpProtocol(HttpToolsProtocol):
     head_bytes = 0  # received for the head that is being read
     reading_head = True
     refusal: int | None = None
+    ending: Callable[[], None] | None = None  # asks the answer under way to end
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args, **kwargs)
@@ -92,6 +95,21 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.heads.start(self)
 
+    def on_shutdown(self, end: Callable[[], None] | None) -> None:
+        """Note what is to be called when the server stops; None when that is no longer so."""
+        self.ending = end
+
+    def abort(self) -> None:
+        """Drop the connection, with what was not sent."""
+        self.transport.abort()
+
+    @override
+    def shutdown(self) -> None:
+        """Ask an answer without end to end: uvicorn waits for it, and tells it nothing."""
+        super().shutdown()
+        if self.ending is not None:
+            self.ending()
+
     @override
     def on_headers_complete(self) -> None:
         """Refuse a bad head before anything acts on it."""
@@ -100,6 +118,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.refusal = self._judge_head()
         if self.refusal is not None:
             raise httptools.HttpParserError  # uvicorn then calls send_400_response
+        if not self.parser.should_upgrade():  # what holds this protocol would outlive it: a cycle
+            scope = cast("dict[str, object]", self.scope)
+            stream = {"on_shutdown": self.on_shutdown, "abort": self.abort}
+            scope["extensions"] = {STREAM_EXTENSION: stream}
         super().on_headers_complete()
 
     @override

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from api.channels.connection import Connection
 from api.closing import MESSAGE_TOO_BIG, OVERLOADED
-from api.dependencies import node_of
+from api.dependencies import asked, node_of
 from api.engines.base import Answer, EngineError
+from api.problems import Problem
 from auth.audit import log_administered
 from auth.checks import LAST_DATE, MAX_LEEWAY, MAX_SUBJECT_LENGTH
 from auth.dependencies import Administrator, explain_to
@@ -31,12 +32,6 @@ TokenId = Annotated[str, Field(min_length=1, max_length=1024)]
 Issuer = Annotated[str, Field(min_length=1, max_length=2048)]
 WantedIssuer = Annotated[Issuer | None, Query(description="Only tokens of this issuer.")]
 Moment = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Problem(BaseModel):
-    """Why something was not done, in one word."""
-
-    detail: str
 
 
 class Ended(BaseModel):
@@ -286,16 +281,9 @@ async def ended(
 
 async def answer_of(ask: Callable[[Answer[int]], None]) -> int | EngineError:
     """Ask, and wait for the answer as long as anybody should."""
-    answered: asyncio.Future[int | EngineError] = asyncio.get_running_loop().create_future()
-
-    def take(result: int | EngineError) -> None:
-        if not answered.done():
-            answered.set_result(result)
-
-    ask(take)
     try:
         async with asyncio.timeout(ENGINE_SECONDS):
-            return await answered
+            return await asked(ask)
     except TimeoutError:
         return EngineError(f"no answer in {ENGINE_SECONDS:g} s")
 

@@ -1,5 +1,7 @@
 """The channel of one item on one socket."""
 
+from typing import Final
+
 from fastapi import APIRouter, WebSocket
 from starlette.convertors import PathConvertor, register_url_convertor
 
@@ -26,8 +28,10 @@ class AnyText(PathConvertor):
 
 register_url_convertor("any_text", AnyText())
 
+ITEM_PATH: Final = "/items/{item_id:any_text}"
 
-@router.websocket("/items/{item_id:any_text}/ws")
+
+@router.websocket(ITEM_PATH + "/ws")
 async def item_channel(
     websocket: WebSocket, grant: SubscribeGrant, since: Since = None, replay: Replay = 0
 ) -> None:

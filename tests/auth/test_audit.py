@@ -101,5 +101,5 @@ def test_says_what_an_administrator_did(caplog: pytest.LogCaptureFixture) -> Non
     (line,) = caplog.messages
     assert line == (
         "administered action=revoke subject='a\\nb' closed=3 by='root' "
-        "issuer='https://issuer.test' client=192.0.2.7:50000"
+        "by_issuer='https://issuer.test' client=192.0.2.7:50000"
     )

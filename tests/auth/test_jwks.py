@@ -61,6 +61,7 @@ def test_finds_what_is_published_by_its_exact_name(published: KeyServer) -> None
     assert keys.find("b") == B.verification_key()
     assert keys.find("A") is keys.find("c") is keys.find(None) is None
     assert (keys.fetches, keys.failures, published.paths) == (1, 0, ["/keys"])
+    assert not keys.is_stale
 
 
 BAD_ANSWERS = {
@@ -103,6 +104,7 @@ def test_a_bad_answer_changes_nothing(
     assert not refreshed(keys)
     assert keys.find("a") is known is not None
     assert keys.failures == 1
+    assert keys.is_stale
     assert "jwks_failed" in caplog.text
     assert "/elsewhere" not in published.paths
 

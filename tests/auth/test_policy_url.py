@@ -372,3 +372,21 @@ def test_refuses_a_token_that_no_header_can_hold(token: str) -> None:
 
     assert "a-token" not in str(refused.value)
     assert PolicyRules(token="a-token-of-policy").token == "a-token-of-policy"
+
+
+def test_counts_what_it_asks_and_what_fails(application: PolicyServer) -> None:
+    """For figures: an answer that is remembered is no question, a denial is no failure."""
+
+    async def scene(policy: PolicyURL) -> tuple[int, int]:
+        application.answer = lambda _: (500, b"", {})
+        with pytest.raises(PolicyUnavailable):
+            await policy.authorize(caller(), "42")
+        application.answer = lambda _: allow("subscribe")
+        for _ in range(3):
+            await policy.authorize(caller(), "42")
+        application.answer = lambda _: allow()
+        with pytest.raises(Forbidden):
+            await policy.authorize(caller(), "43")
+        return policy.asked, policy.failed
+
+    assert with_policy(application, scene) == (3, 1)

@@ -230,3 +230,18 @@ def test_refuses_a_network_that_is_none(text: str) -> None:
     """A typing error must not exempt anybody."""
     with pytest.raises(ValueError, match="ITEMWIRE_THROTTLE_EXEMPT"):
         parse_networks([text])
+
+
+def test_tells_how_many_were_counted_held_back_and_stopped() -> None:
+    """For figures: what is off counts nothing."""
+    scene, off = Scene(slow_after=1, stop_after=2), Scene(0, 0)
+    scene.may_go_on.set()
+    scene.refuse(2)
+    off.refuse(2)
+    asyncio.run(scene.throttle.hold_back(STRANGER))
+    stopped = [scene.is_stopped(), scene.is_stopped("198.51.100.1")]
+
+    assert stopped == [True, False]
+    counted = scene.throttle
+    assert (counted.counted, counted.held_back, counted.stopped) == (2, 1, 1)
+    assert (off.throttle.counted, off.throttle.held_back, off.throttle.stopped) == (0, 0, 0)

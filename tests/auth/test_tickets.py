@@ -362,3 +362,14 @@ def test_a_claim_that_is_no_json_is_an_error(tickets: Tickets) -> None:
     """An application's own principal may hold anything; nothing is left out in silence."""
     with pytest.raises(TypeError, match="object"):
         make(tickets, Principal(None, "a", ScopeSet(), NOW + 9, claims={"x": object()}))
+
+
+def test_counts_what_was_made_and_what_let_somebody_in(tickets: Tickets) -> None:
+    """For figures: a ticket that is refused was not used."""
+    first, second = make(tickets).value, make(tickets, item_id="43").value
+    use(tickets, first)
+    for spent in (first, second):
+        with pytest.raises(InvalidTicket):
+            use(tickets, spent)
+
+    assert (tickets.counts.made, tickets.counts.used) == (2, 1)

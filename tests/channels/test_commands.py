@@ -209,3 +209,17 @@ def test_says_that_a_type_is_not_supported(stage: Stage, kind: str) -> None:
 def test_has_a_reader_for_every_codec() -> None:
     """A codec is one row: nothing else may have to be added for it."""
     assert set(DECODERS) == set(CODECS.values())
+
+
+@pytest.mark.parametrize("kind", NEEDS)
+def test_a_denial_is_logged_once_with_its_connection(
+    stage: Stage, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who tries what it may not is worth knowing (requirement 104)."""
+    action, fields = NEEDS[kind]
+    peer = stage.join("alice", can=EVERYTHING - {action})
+    peer.says(kind, **fields)
+
+    denied = [line for line in caplog.messages if line.startswith("denied")]
+    which = f"connection={peer.connection.id} channel={CHANNEL} action={action}"
+    assert denied == [f"denied {which} reason=scope_missing"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from api.channels.attendance import Attendance
 from api.channels.connection import WITHOUT_FLUSH, Connection
 from api.channels.lanes import Lane
 from api.channels.limits import Limits
@@ -17,6 +18,7 @@ from api.closing import (
     CloseReason,
 )
 from api.messages import Pong
+from api.tallies import ChannelTally
 from api.wire.base import Codec
 from tests.fakes import JSON, PLAIN, Close, RecordingTransport, principal
 
@@ -30,6 +32,8 @@ class Opened:
         )
         self.pending: list[Lane] = []
         self.transport = RecordingTransport(room)
+        self.tally = ChannelTally()
+        self.attendance = Attendance(self.tally)
         self.were_released: list[Connection] = []
         self.frames_at_release: list[int] = []
         self.connection = self.transport.connection = Connection(
@@ -184,3 +188,26 @@ def test_ends_with_slow_consumer_past_its_limit_and_not_before() -> None:
     assert open_at_limit
     assert not opened.connection.is_open
     assert opened.transport.reasons == ["slow_consumer"]
+
+
+def test_says_when_it_falls_behind_and_when_it_has_caught_up() -> None:
+    """So that those who read slowly are found without asking everybody."""
+    opened = Opened(room=1)
+    opened.connection.push("a")
+    opened.connection.push("bc")
+    behind = opened.attendance.behind
+    opened.reads_again()
+
+    assert behind == (1, 2)
+    assert opened.attendance.behind == (0, 0)
+
+
+def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
+    """Who holds the socket says that it is gone."""
+    opened, lost = Opened(), Opened()
+    opened.connection.end(INTERNAL)
+    opened.connection.end(OVERLOADED)
+    lost.connection.lost()
+
+    assert opened.tally.ended == {("internal", 1011): 1}
+    assert lost.tally.ended == {}

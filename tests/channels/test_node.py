@@ -10,6 +10,7 @@ import pytest
 
 from api.channels.node import Node, new_connection_id
 from api.channels.recovery import Start
+from api.closing import SLOW_CONSUMER
 from api.engines.memory import MemoryEngine
 from auth.scopes import Action
 from tests.fakes import (
@@ -309,3 +310,19 @@ def test_lets_stay_for_the_leeway_that_it_lets_in_with(late: int, is_open: bool)
     stage.node.tick()
 
     assert peer.connection.is_open is is_open
+
+
+def test_logs_how_each_connection_ended_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Limits that were hit, revocations, clients that went: each with its reason (requirement 104)."""
+    caplog.set_level("INFO")
+    slow, gone = stage.join("a\nb"), stage.join("bob")
+    slow.connection.end(SLOW_CONSUMER)
+    slow.session.closed(1008)
+    gone.session.closed(1001)
+
+    assert [line for line in caplog.messages if line.startswith("ended")] == [
+        "ended connection=c1 subject='a\\nb' reason=slow_consumer code=1008",
+        "ended connection=c2 subject='bob' reason=gone code=1001",
+    ]

@@ -192,8 +192,9 @@ def test_does_what_another_node_says(stage: Stage, caplog: pytest.LogCaptureFixt
     assert alice.transport.reasons == bob.transport.reasons == ["token_revoked"]
     assert carol.transport.reasons == []
     assert stage.join("alice").transport.reasons == ["token_revoked"]
-    assert [line.startswith("notice_heeded") for line in caplog.messages] == [True, True]
-    assert all("ended=1" in line for line in caplog.messages)
+    heeded = [line for line in caplog.messages if line.startswith("notice_heeded")]
+    assert len(heeded) == 2
+    assert all("ended=1" in line for line in heeded)
 
 
 def test_heeds_its_own_notice_no_second_time(late_stage: Stage, late_engine: LateEngine) -> None:

@@ -226,7 +226,7 @@ def test_takes_nobody_elses_token(
     error = refresh(peer, rules, other if may else Denied(FORBIDDEN, other.principal))
 
     assert (error["code"], error["temporary"]) == ("credentials_invalid", False)
-    assert "refresh_refused" in caplog.text
+    assert "refresh_of_another" in caplog.text
     assert "bob" not in str(error)
     assert peer.says("publish", data="mine", ref=2)["offset"] == 1
     assert peer.saw("message")[0]["sender"] == "alice"

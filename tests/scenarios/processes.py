@@ -20,7 +20,9 @@ from api.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import PATIENCE
 
-LISTENING = re.compile(r"(?:[Ll]istening on|[Ll]istening at:|[Rr]unning on) (http://\S+)")
+LISTENING = re.compile(
+    r"(?:[Ll]istening on|[Ll]istening at:|[Rr]unning on|\"listening\", \"url\":) \"?(http://[^\s\"]+)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,18 @@ class Printed:
 def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Printed:
     """Run a server in a process of its own, drive it, stop it."""
     command, mode = request.param
+    return _printed(command, tmp_path_factory.mktemp("server"), refusal=mode)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Printed:
+    """Do the same with a server that prints JSON."""
+    return _printed("serve", tmp_path_factory.mktemp("server"), log_format="json")
+
+
+def _printed(command: str, folder: Path, **settings: str) -> Printed:
     tokens: list[str] = []
-    with _running(command, mode, tmp_path_factory.mktemp("server")) as (server, lines):
+    with _running(command, folder, **settings) as (server, lines):
         for way, (path, headers) in WAYS.items():
             good, expired = (token("alice", lifetime=seconds) for seconds in (300, -300))
             tokens += [good, expired]
@@ -99,6 +109,11 @@ def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_no_token_is_printed(printed: Printed) -> None:
     """Neither whole nor in part: a payload says who, a signature lets one in (requirement 20)."""
+    assert_no_token(printed)
+
+
+def assert_no_token(printed: Printed) -> None:
+    """Look for every part of every token, but for the heads that all of them share."""
     parts = {part for token in printed.tokens for part in token.split(".")[1:]}
 
     assert len(parts) > 2 * len(WAYS)
@@ -158,12 +173,50 @@ def test_what_happens_is_printed_once(printed: Printed) -> None:
     assert "Traceback" not in printed.text
 
 
+def test_no_secret_is_printed_as_json(objects: Printed) -> None:
+    """The same, where each value is redacted on its own (requirement 20)."""
+    assert_no_token(objects)
+    assert objects.lines_with(AT_THE_DOOR) == objects.lines_with(WITHIN) == []
+    assert SECRET not in objects.text
+
+
+def test_every_line_of_json_is_an_object(objects: Printed) -> None:
+    """What a stranger puts into paths and headers makes no line and no field (requirement 80)."""
+    lines = [json.loads(line) for line in objects.text.splitlines()]
+
+    assert all({"ts", "level", "logger", "event"} <= line.keys() for line in lines)
+    assert objects.lines_with("injected")
+    assert not [
+        line for line in lines if "injected" in str(line.keys()) or "injected" in line["event"]
+    ]
+
+
+def test_a_connection_is_followed_by_its_id(objects: Printed) -> None:
+    """From its handshake, by the client's address, to its end (requirement 104)."""
+    lines = [json.loads(line) for line in objects.text.splitlines()]
+    events: dict[str, list[str]] = {}
+    for line in lines:
+        if "connection" in line:
+            events.setdefault(line["connection"], []).append(line["event"])
+    connected = [line for line in lines if line["event"] == "connected"]
+    authenticated = {line["client"] for line in lines if line["event"] == "authenticated"}
+
+    assert len(connected) > len(WAYS) // 3
+    assert {line["client"] for line in connected} <= authenticated
+    for line in connected:
+        told = events[line["connection"]]
+        assert (told[0], told.count("connected"), told.count("ended")) == ("connected", 1, 1)
+    refused = [line for line in lines if line["event"] == "refused"]
+    assert {"expiry", "form"} <= {line.get("check") for line in refused}
+    assert all(line["client"].startswith("127.0.0.1:") for line in refused)
+
+
 @contextmanager
-def _running(command: str, refusal: str, folder: Path) -> Iterator[tuple[LiveServer, list[str]]]:
+def _running(command: str, folder: Path, **settings: str) -> Iterator[tuple[LiveServer, list[str]]]:
     """Run a command at its most talkative; the lines are complete after that."""
     code, arguments = COMMANDS[command]
     words = [sys.executable, "-c", ALL_LINES + code, *arguments.split()]
-    with started(words, folder, log_level="debug", refusal=refusal) as running:
+    with started(words, folder, log_level="debug", **settings) as running:
         yield running.server, running.lines
 
 

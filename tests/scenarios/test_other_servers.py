@@ -32,6 +32,7 @@ from tests.scenarios.clients import (
     token,
 )
 from tests.scenarios.conftest import Mode, refused
+from tests.scenarios.event_source import event_source
 from tests.scenarios.processes import Started, started
 
 with warnings.catch_warnings():
@@ -183,6 +184,23 @@ def test_who_closes_and_who_breaks_has_left(other: Other, item_id: str) -> None:
     ]
 
 
+def test_a_stream_of_events_is_served_and_ends(other: Other, item_id: str) -> None:
+    """It hears what is published, has left when its client has gone, and ends with its token."""
+    with json_client(other.server, item_id, scope=EVERYTHING) as alice:
+        with event_source(other.server, item_id) as carol:
+            carol.read()
+            joined = alice.read()
+            alice.ask("publish", data="hello")
+            (heard,) = carol.messages(1)
+            message = alice.read()
+        left = alice.read()
+    with event_source(other.server, item_id, credential=token(lifetime=2)) as carol:
+        *_, last = carol.read_all()
+
+    assert (joined["type"], left["type"], heard.envelope) == ("joined", "left", message)
+    assert (last.name, last.envelope["reason"]) == ("closing", "token_expired")
+
+
 @pytest.mark.parametrize("offered", [PLAIN, JSON])
 def test_a_socket_ends_with_its_token(other: Other, item_id: str, offered: str) -> None:
     """While its peer says nothing: a server must not keep the close until a frame comes in."""
@@ -205,6 +223,20 @@ def test_a_server_that_stops_ends_its_sockets(command: Command, tmp_path: Path) 
 
         assert [closed(connection) for connection in sockets] == [command.closes] * 4
         assert running.process.wait(PATIENCE) == command.status
+
+
+def test_uvicorn_does_not_wait_for_a_stream(tmp_path: Path) -> None:
+    """Its own HTTP class says nothing of the end, and waits for ever by default."""
+    with (
+        _run(COMMANDS["uvicorn"], tmp_path) as running,
+        event_source(running.server, "42") as carol,
+    ):
+        carol.read()
+        running.stop()
+        (closing,) = carol.read_all()
+        status = running.process.wait(PATIENCE)
+
+    assert (closing.envelope["reason"], status) == ("draining", COMMANDS["uvicorn"].status)
 
 
 def test_starlettes_test_client_speaks_with_it(settings: Settings, item_id: str) -> None:

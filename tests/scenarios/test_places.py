@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from api.channels.places import Places
@@ -220,3 +221,19 @@ def _vanish(
         if until is not None:
             assert until.wait(PATIENCE)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_a_stream_takes_a_place_as_a_socket_does(small: LiveServer, item_id: str) -> None:
+    """Server-sent events last as long: past its share a subject is refused, and later let in."""
+    url = f"{small.url}/items/{item_id}/events"
+    headers = {"Authorization": f"Bearer {token('carol')}"}
+    with (
+        json_client(small, item_id, "carol"),
+        httpx.stream("GET", url, headers=headers, timeout=PATIENCE) as stream,
+    ):
+        refused = httpx.get(url, headers=headers, timeout=PATIENCE)
+        assert stream.status_code == 200
+        assert places_of(small).taken == 2
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "connection_limit")
+    assert emptied(small)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -122,3 +123,22 @@ def _goes_on(step: Callable[[], object]) -> tuple[int, str]:
     except ConnectionClosed as ended:
         return close_of(ended)
     return (0, "not ended")
+
+
+def test_publishing_over_http_has_its_subjects_rate(slow: LiveServer, item_id: str) -> None:
+    """One request after the other is no way around it; others publish meanwhile (requirements 91, 102)."""
+
+    def publish(subject: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token(subject)}"}
+        url = f"{slow.url}/items/{item_id}/messages"
+        return httpx.post(url, headers=headers, json="hello", timeout=PATIENCE)
+
+    answers = [publish("backend")]
+    while answers[-1].status_code == 201 and len(answers) < 50:
+        answers.append(publish("backend"))
+    refused = answers[-1]
+
+    assert len(answers) > 4
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert publish("another").status_code == 201

@@ -176,7 +176,7 @@ def test_takes_a_body_that_says_where_it_is_to_be_good(
     )
 
     assert response.status_code == status
-    assert detail is None or response.json() == {"detail": detail}
+    assert detail is None or response.json()["detail"] == detail
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_who_may_have_a_ticket(
     response = httpx.post(f"{door.server.url}/auth/tickets", headers=sent)
 
     assert response.status_code == status
-    assert detail is None or response.json() == {"detail": detail}
+    assert detail is None or response.json()["detail"] == detail
 
 
 def test_a_token_in_the_query_gets_an_answer_that_is_kept_nowhere(server: LiveServer) -> None:
@@ -312,4 +312,4 @@ def test_nobody_gets_in_by_a_ticket_while_the_store_is_away(
     )
     denied = Refusal(503, body=body.encode())
     assert refusal == (denied if mode == "http" else Refusal(101, 1013, "overloaded"))
-    assert (asked.status_code, asked.json()) == (503, {"detail": "overloaded"})
+    assert (asked.status_code, asked.json()["detail"]) == (503, "overloaded")

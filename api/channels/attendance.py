@@ -1,0 +1,85 @@
+"""Which connections come, fall behind and end: counted, and each end logged once."""
+
+import logging
+from typing import Protocol
+
+from api.closing import CloseReason
+from api.tallies import CLOSE_CODES, GONE, ChannelTally
+from api.wire.base import Codec
+from auth.principal import Principal
+
+logger = logging.getLogger("itemwire.channels")
+
+
+class Attendant(Protocol):
+    """What is noted of a connection."""
+
+    id: str
+    principal: Principal
+    codec: Codec
+
+    @property
+    def waiting(self) -> int:
+        """Count the bytes that wait for it."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Count the messages that it goes without, since it fell behind."""
+        ...
+
+
+class Attendance:
+    """Notes what becomes of each connection, in plain numbers."""
+
+    def __init__(self, tally: ChannelTally) -> None:
+        self._tally = tally
+        self._behind: set[Attendant] = set()
+
+    @property
+    def behind(self) -> tuple[int, int]:
+        """Count the connections that read slowly, and the bytes that wait for them."""
+        return len(self._behind), sum(one.waiting for one in self._behind)
+
+    @property
+    def dropped(self) -> int:
+        """Count the messages that were dropped, of those who are behind just now too."""
+        return self._tally.dropped + sum(one.dropped for one in self._behind)
+
+    def opened(self, connection: Attendant) -> None:
+        """Note that it is open."""
+        self._tally.opened[connection.codec.subprotocol] += 1
+        self._tally.open[connection.codec.subprotocol] += 1
+
+    def ended(self, connection: Attendant, reason: CloseReason) -> None:
+        """Note that this end closes it, and why."""
+        self._note(connection, reason.reason, reason.code)
+
+    def gone(self, connection: Attendant, code: int) -> None:
+        """Note that it was open and is gone, by its client or its server."""
+        self._note(connection, GONE, code)
+
+    def released(self, connection: Attendant) -> None:
+        """Note that it is open no longer."""
+        self._tally.open[connection.codec.subprotocol] -= 1
+
+    def fell_behind(self, connection: Attendant) -> None:
+        """Note that it has an outbox."""
+        self._behind.add(connection)
+
+    def caught_up(self, connection: Attendant) -> None:
+        """Note that it is about to have none any longer."""
+        if connection in self._behind:
+            self._behind.remove(connection)
+            self._tally.dropped += connection.dropped
+
+    def _note(self, connection: Attendant, reason: str, code: int) -> None:
+        self.caught_up(connection)  # nothing more is dropped for it
+        self._tally.ended[reason, code if code in CLOSE_CODES else 0] += 1
+        logger.info(
+            "ended connection=%s subject=%r reason=%s code=%d",
+            connection.id,
+            connection.principal.subject,
+            reason,
+            code,
+        )

@@ -1,0 +1,39 @@
+"""What a stream of server-sent events does: it hears one item, and asks nothing."""
+
+from typing_extensions import override
+
+from api.channels.connection import Connection, Subscription
+from api.channels.node import Node
+from api.channels.recovery import Start
+from api.channels.session import Session
+from api.closing import OVERLOADED
+from api.engines.base import EngineError
+from api.messages import Frame
+from api.wire.events_codec import Cursor
+from auth.principal import Grant
+
+
+class EventsSession(Session):
+    """Hears one item's channel."""
+
+    __slots__ = ("_start", "_subscription")
+
+    def __init__(self, node: Node, connection: Connection, grant: Grant, start: Start) -> None:
+        super().__init__(node, connection)
+        self._start = start
+        self._subscription = Subscription(connection, grant)
+
+    @override
+    def opened(self) -> None:
+        self._node.join(self._subscription, self._start, self._joined)
+
+    def _joined(self, problem: EngineError | None) -> None:
+        """Tell where the stream stands, now that all up to there has been sent."""
+        if problem is not None:
+            self.connection.end(OVERLOADED)
+        else:
+            self.connection.replay(Cursor())
+
+    @override
+    def _act(self, frame: Frame) -> None:
+        """Nothing: a stream has no way to ask."""

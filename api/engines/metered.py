@@ -1,0 +1,93 @@
+"""Any engine, with its answers counted and timed."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from typing_extensions import override
+
+from api.engines.base import (
+    Answer,
+    Deliver,
+    Engine,
+    EngineError,
+    Heed,
+    History,
+    Lose,
+    Span,
+    unheeded,
+    unmissed,
+)
+from api.messages import Draft, Position
+from api.tallies import OperationTally
+
+T = TypeVar("T")
+
+
+class MeteredEngine(Engine):
+    """Passes everything on, and counts what it takes until the answer."""
+
+    def __init__(
+        self,
+        inner: Engine,
+        tally: Mapping[str, OperationTally],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._inner = inner
+        self._tally = tally
+        self._clock = clock
+
+    @property
+    @override
+    def is_available(self) -> bool:
+        return self._inner.is_available
+
+    @override
+    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+        await self._inner.start(deliver, heed, lose)
+
+    @override
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+    @override
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        self._inner.subscribe(channel, self._timed("subscribe", answer))
+
+    @override
+    def unsubscribe(self, channel: str) -> None:
+        self._inner.unsubscribe(channel)
+
+    @override
+    def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        self._inner.publish(channel, draft, self._timed("publish", answer))
+
+    @override
+    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._inner.read(channel, span, self._timed("read", answer))
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self._inner.post(notice, until, self._timed("post", answer))
+
+    @override
+    def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
+        self._inner.put(key, value, seconds, self._timed("put", answer))
+
+    @override
+    def take(self, key: str, answer: Answer[bytes | None]) -> None:
+        self._inner.take(key, self._timed("take", answer))
+
+    def _timed(self, operation: str, answer: Answer[T]) -> Answer[T]:
+        tally = self._tally[operation]
+        tally.pending += 1
+        began = self._clock()
+
+        def answered(result: T | EngineError) -> None:
+            tally.pending -= 1
+            tally.seconds.observe(self._clock() - began)
+            if isinstance(result, EngineError):
+                tally.errors += 1
+            answer(result)
+
+        return answered

@@ -1,0 +1,144 @@
+"""A stream of server-sent events as a session's transport, over ASGI's `send`.
+
+FastAPI makes such a stream of a generator. That encodes each event anew for each who hears it,
+keeps the route's dependencies open, runs two more tasks, and has no end that the server chooses.
+So this is an `EventSourceResponse` with a body of its own: see docs/adr/0016-events-and-http.md.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, ClassVar, Final
+
+from fastapi.sse import EventSourceResponse
+from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
+
+from api.channels.outbox import Framing, Transport
+from api.channels.session import Session
+from api.closing import DRAINING
+from api.driver import Driver, Frames
+from api.fastpath.extension import STREAM_EXTENSION
+from api.messages import Frame, frame_size
+from api.streams import Streams
+
+HEARTBEAT: Final = Frames((b":\n\n",), 3)  # a comment, of which no page hears
+
+NO_EXTENSION: Final[Mapping[str, Any]] = {}
+
+
+class EventFraming(Framing):
+    """A chunk is one piece of the body, of however many events."""
+
+    @override
+    def render(self, frame: Frame) -> Frames:
+        return Frames((frame,), frame_size(frame))
+
+    @override
+    def join(self, chunks: Sequence[Frames]) -> Frames:
+        if len(chunks) == 1:
+            return chunks[0]
+        frames = chain.from_iterable(chunk.frames for chunk in chunks)
+        return Frames((b"".join(map(_bytes, frames)),), sum(map(len, chunks)))
+
+
+EVENTS: Final = EventFraming()
+
+
+class EventDriver(Driver):
+    """Sends one stream's events, and a heartbeat every so many seconds while there are none."""
+
+    framing = EVENTS
+    gone: ClassVar[type[Exception]] = OSError
+
+    def __init__(self, receive: Receive, send: Send, heartbeat: float) -> None:
+        super().__init__(receive, send)
+        self._heartbeat = heartbeat
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_complete = False
+
+    @override
+    async def run(self, open_session: Callable[[Transport], Session]) -> None:
+        self._beat_later()
+        try:
+            await super().run(open_session)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    @override
+    async def _read(self, session: Session) -> int:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass  # the body of a GET, which is nothing to us
+        self.is_complete = True
+        return 1006  # it may be a break as well as a goodbye: HTTP tells nothing of it
+
+    @override
+    async def _finish(self, message: Message) -> None:
+        await super()._finish(message)
+        self.is_complete = True
+
+    def _beat_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._heartbeat, self._beat)
+
+    def _beat(self) -> None:
+        if not self.unsent():  # else the client has something to hear already
+            self.write(HEARTBEAT)
+        self._beat_later()
+
+    @override
+    def _frame_message(self, frame: Frame) -> Message:
+        return {"type": "http.response.body", "body": _bytes(frame), "more_body": True}
+
+    @override
+    def _end_message(self, code: int, reason: str) -> Message:
+        return {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+class EventStream(EventSourceResponse):
+    """Answers with the events of a session, until that ends or the client goes."""
+
+    def __init__(
+        self, open_session: Callable[[Transport], Session], heartbeat: float, streams: Streams
+    ) -> None:
+        # A proxy that collects events before it passes them on makes them late (nginx).
+        super().__init__((), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._open_session = open_session
+        self._heartbeat = heartbeat
+        self._streams = streams
+        self._end: Callable[[], None] | None = None
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head, then events until the end."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        stream = scope.get("extensions", {}).get(STREAM_EXTENSION, NO_EXTENSION)
+        on_shutdown = stream.get("on_shutdown", _heed_nothing)
+        driver = EventDriver(receive, send, self._heartbeat)
+
+        def open_session(transport: Transport) -> Session:
+            session = self._open_session(transport)
+            self._end = partial(session.connection.end, DRAINING)
+            self._streams.add(self._end)
+            on_shutdown(self._end)
+            return session
+
+        try:
+            await driver.run(open_session)
+        finally:
+            if self._end is not None:
+                self._streams.discard(self._end)
+            on_shutdown(None)
+            if not driver.is_complete and "abort" in stream:
+                stream["abort"]()  # it did not even read the end
+                await asyncio.sleep(0)
+
+
+def _bytes(frame: Frame) -> bytes:
+    return frame.encode() if isinstance(frame, str) else frame
+
+
+def _heed_nothing(_end: Callable[[], None] | None) -> None:
+    """Rely on `Streams`: this server does not say when it stops."""

@@ -1,0 +1,64 @@
+"""One item's channel as server-sent events, for who only listens."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Request
+from pydantic import AfterValidator
+
+from api.admission import hand_over_place, take_place
+from api.channels.events_session import EventsSession
+from api.channels.outbox import Transport
+from api.dependencies import (
+    Replay,
+    Since,
+    SubscribeGrant,
+    node_of,
+    start_of,
+    written_position,
+)
+from api.driver import log_connected, release_dependencies
+from api.event_stream import EventStream
+from api.routes.items import ITEM_PATH
+from api.routes.messages import PROBLEMS
+from api.wire.events_codec import EventCodecs
+
+LastEventId = Annotated[
+    str | None,
+    Header(description="The id of the last event that was heard; it counts, and not `since`."),
+    AfterValidator(lambda written: written_position(written or None)),
+]
+
+STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Events until the end.", "content": {"text/event-stream": {}}}
+}
+
+router = APIRouter(tags=["messages"], responses=PROBLEMS)
+
+
+@router.get(
+    ITEM_PATH + "/events",
+    response_model=None,
+    responses=STREAM,
+)
+async def item_events(
+    request: Request,
+    grant: SubscribeGrant,
+    last_event_id: LastEventId = None,
+    since: Since = None,
+    replay: Replay = 0,
+) -> EventStream:
+    """Hear the item until the token ends, from the last event on that was heard before."""
+    start = start_of(request, grant, last_event_id or since, replay)
+    node = node_of(request)
+    codecs: EventCodecs = request.app.state.event_codecs
+    take_place(request, grant.principal)
+    await release_dependencies(request)
+
+    def join(transport: Transport) -> EventsSession:
+        connection = node.connect(grant.principal, codecs.of_item(grant.item_id), transport)
+        session = EventsSession(node, connection, grant, start)
+        hand_over_place(request, session)
+        log_connected(request, session)
+        return session
+
+    return EventStream(join, node.limits.ping_interval, request.app.state.streams)

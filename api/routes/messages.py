@@ -1,0 +1,126 @@
+"""What backends do over HTTP: publish to items, read their history, see who is there."""
+
+from functools import partial
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
+from pydantic import BaseModel
+
+from api.bodies import read_payload
+from api.channels.node import FIRST_PAGE
+from api.channels.rates import Kind
+from api.dependencies import answer_of, node_of, spend
+from api.engines.base import Span
+from api.messages import Member, Publication, payload_size
+from api.problems import Problem
+from api.routes.auth import keep_nowhere
+from api.routes.items import ITEM_PATH
+from auth.dependencies import permitted
+from auth.principal import Grant
+from auth.scopes import Action
+
+PublishGrant = Annotated[Grant, Security(permitted, scopes=[Action.PUBLISH])]
+HistoryGrant = Annotated[Grant, Security(permitted, scopes=[Action.HISTORY])]
+PresenceGrant = Annotated[Grant, Security(permitted, scopes=[Action.PRESENCE])]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=128, description="The same key stores the same message once."),
+]
+Offset = Annotated[int | None, Query(ge=0, lt=2**53, description="An offset; not included.")]
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"model": Problem, "description": "No credential, or none that is accepted."},
+    403: {"model": Problem, "description": "Not with this item."},
+    503: {"model": Problem, "description": "Not now: ask again after `Retry-After`."},
+}
+BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    413: {"model": Problem, "description": "A body over the limit."},
+    415: {"model": Problem, "description": "A media type that is none of these."},
+    422: {"model": Problem, "description": "A body that is not what it says it is."},
+}
+
+router = APIRouter(tags=["messages"], dependencies=[Depends(keep_nowhere)], responses=PROBLEMS)
+
+
+class Stored(BaseModel):
+    """Where a message has its place in the order of its item."""
+
+    epoch: str
+    offset: int
+
+
+class HistoryPage(msgspec.Struct):
+    """Messages, oldest first, and where the stream stood when they were read."""
+
+    epoch: str
+    offset: int
+    messages: list[Publication]
+    complete: bool
+
+
+class Present(msgspec.Struct, omit_defaults=True):
+    """Who is on an item, page by page; `next` is the `after` of the next one."""
+
+    members: list[Member]
+    count: int
+    next: str | None = None
+
+
+def body_of(*media_types: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Describe a body that is read here and not by FastAPI."""
+    content = {media_type: {"schema": schema} for media_type in media_types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post(
+    ITEM_PATH + "/messages",
+    status_code=status.HTTP_201_CREATED,
+    responses=BODY_PROBLEMS,
+    openapi_extra=body_of("application/json", "text/plain", "application/octet-stream", schema={}),
+)
+async def publish(
+    request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
+) -> Stored:
+    """Publish a message: any JSON value, a text or bytes; answered once it is stored."""
+    node = node_of(request)
+    data = await read_payload(request, node.limits.max_message_bytes)
+    spend(request, grant.principal, Kind.PUBLISH, payload_size(data))
+    sender = grant.principal.subject
+    position = await answer_of(partial(node.publish, sender, grant.item_id, data, idempotency_key))
+    return Stored(epoch=position.epoch, offset=position.offset)
+
+
+@router.get(ITEM_PATH + "/messages", response_model=None)
+async def read_history(
+    request: Request,
+    grant: HistoryGrant,
+    after: Offset = None,
+    before: Offset = None,
+    limit: Annotated[int, Query(ge=1, lt=2**53)] = 100,
+) -> Response:
+    """Read back: the newest `limit` messages, or the oldest after `after`."""
+    spend(request, grant.principal, Kind.HISTORY, 0)
+    span = Span(limit, after, before)
+    history = await answer_of(partial(node_of(request).history, grant.item_id, span))
+    epoch, offset = history.position.epoch, history.position.offset
+    return as_json(HistoryPage(epoch, offset, history.publications, history.complete))
+
+
+@router.get(ITEM_PATH + "/members", response_model=None)
+async def list_members(
+    request: Request,
+    grant: PresenceGrant,
+    limit: Annotated[int, Query(ge=0, lt=2**53)] = FIRST_PAGE,
+    after: str = "",
+) -> Response:
+    """List who is on the item, by connection id; with `limit=0` only how many."""
+    page = node_of(request).members(grant.item_id, limit, after)
+    return as_json(Present(page.members, page.count, page.next))
+
+
+def as_json(answer: msgspec.Struct) -> Response:
+    """Answer what a codec's own encoder writes: FastAPI's knows no raw JSON."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(msgspec.json.encode(answer), media_type="application/json", headers=headers)

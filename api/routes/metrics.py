@@ -1,0 +1,27 @@
+"""What Prometheus reads: numbers about this process, for who has the token for it."""
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from auth.dependencies import scraper
+
+router = APIRouter(
+    tags=["metrics"],
+    dependencies=[
+        Depends(HTTPBearer(auto_error=False, description="`ITEMWIRE_METRICS_TOKEN`.")),
+        Depends(scraper),
+    ],
+)
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Tell all metrics, as text or as OpenMetrics, whichever is asked for."""
+    registry: CollectorRegistry = request.app.state.metrics
+    try:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    except (ValueError, TypeError):  # of a version that is none
+        encode, content_type = choose_encoder("")
+    return Response(encode(registry), headers={"content-type": content_type})

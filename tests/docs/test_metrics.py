@@ -1,0 +1,66 @@
+"""docs/metrics.md against the code: its tables are made of the tables."""
+
+import ast
+import re
+from pathlib import Path
+
+from api.logs import EVENT
+from api.metrics import ROWS
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "metrics.md").read_text()
+LEVELS = {"debug", "info", "warning", "error", "exception"}
+ENDINGS = ("_bucket", "_count", "_sum")  # what a histogram has on the page
+
+
+def metrics_table() -> str:
+    """The metrics as the document shows them."""
+    head = "| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| `{row.full_name}` | {row.kind} | {', '.join(f'`{one}`' for one in row.labels)} "
+        f"| {row.meaning} |"
+        for row in ROWS
+    )
+
+
+def events() -> set[str]:
+    """The events of the source, by the templates that it logs."""
+    calls = (
+        node
+        for package in ("api", "auth")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    )
+    templates = [call.args[0] for call in calls if call.func.attr in LEVELS and call.args]  # type: ignore[attr-defined] # an Attribute
+    told = [one.value for one in templates if isinstance(one, ast.Constant)]
+    return {str(one).partition(" ")[0] for one in told if EVENT.fullmatch(str(one))}
+
+
+def test_shows_the_metrics_as_they_are() -> None:
+    """If this fails, paste what `metrics_table` gives between the two marks."""
+    shown = re.search(r"<!-- metrics -->\n\n(.*?)\n\n<!-- /metrics -->", TEXT, re.DOTALL)
+
+    assert shown is not None
+    assert shown.group(1) == metrics_table()
+
+
+def test_asks_for_metrics_that_there_are() -> None:
+    """A query of a name that is none is empty, and an alert on it never comes."""
+    names = {row.full_name for row in ROWS}
+    names |= {f"{row.full_name}{end}" for row in ROWS if row.kind == "histogram" for end in ENDINGS}
+    blocks = "".join(re.findall(r"```(?:promql|yaml)\n(.*?)```", TEXT, re.DOTALL))
+    asked = set(re.findall(r"\bitemwire_\w+", blocks))
+
+    assert len(asked) > 5
+    assert asked - names == set()
+
+
+def test_lists_every_event() -> None:
+    """Each can be searched for, so each has its line; `administered` has a template of its own."""
+    log = TEXT.partition("\n## The log\n")[2]
+    listed = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", log, re.MULTILINE)
+
+    assert {name.strip("`") for names in listed for name in names.split(", ")} == events() | {
+        "administered"
+    }

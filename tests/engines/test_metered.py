@@ -1,0 +1,115 @@
+"""The engine that counts: it changes no answer, and knows what is still to come."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.engines.base import Bounds, Engine, EngineError, Span
+from api.engines.memory import MemoryEngine
+from api.engines.metered import MeteredEngine
+from api.messages import Position
+from api.tallies import OPERATIONS, OperationTally
+from tests.conformance.engine_contract import EngineContract
+from tests.conformance.value_contract import ValueContract
+from tests.fakes import CHANNEL, LateEngine, complete, draft
+
+
+@pytest.fixture
+def tally() -> dict[str, OperationTally]:
+    """What is counted."""
+    return {operation: OperationTally() for operation in OPERATIONS}
+
+
+@pytest.fixture
+def inner() -> LateEngine:
+    """An engine far away."""
+    return LateEngine()
+
+
+@pytest.fixture
+def engine(inner: LateEngine, tally: dict[str, OperationTally]) -> MeteredEngine:
+    """The engine, counted, with a clock that goes on by a second each time it is looked at."""
+    seconds = iter(range(1000))
+    engine = MeteredEngine(inner, tally, clock=lambda: next(seconds))
+    complete(engine.start(lambda _channel, _publication: None))
+    return engine
+
+
+def ask_everything(engine: MeteredEngine, answers: list[object]) -> None:
+    """Ask an engine all it answers."""
+    engine.subscribe(CHANNEL, answers.append)
+    engine.publish(CHANNEL, draft(), answers.append)
+    engine.read(CHANNEL, Span(1), answers.append)
+    engine.post(b"notice", 2_000_000_000, answers.append)
+    engine.put("key", b"value", 30, answers.append)
+    engine.take("key", answers.append)
+
+
+def test_passes_on_every_answer(engine: MeteredEngine, inner: LateEngine) -> None:
+    """Counting is nobody's business but the operator's."""
+    answers: list[object] = []
+    ask_everything(engine, answers)
+    inner.settle()
+
+    nothing, position, history, posted, kept, taken = answers
+    assert (nothing, posted, kept, taken) == (None, None, None, b"value")
+    assert isinstance(position, Position)
+    assert position == history.position  # type: ignore[attr-defined] # a History
+    assert inner.heard == {CHANNEL}
+    engine.unsubscribe(CHANNEL)
+    assert inner.heard == set()
+
+
+def test_knows_what_is_still_to_be_answered(
+    engine: MeteredEngine, inner: LateEngine, tally: dict[str, OperationTally]
+) -> None:
+    """A number that stays up says that the engine hangs, before anything times out."""
+    ask_everything(engine, [])
+    waiting = {operation: one.pending for operation, one in tally.items()}
+    inner.settle()
+
+    assert waiting == dict.fromkeys(OPERATIONS, 1)
+    assert {one.pending for one in tally.values()} == {0}
+    assert {one.seconds.count for one in tally.values()} == {1}
+    assert {one.seconds.total for one in tally.values()} == {6}
+
+
+def test_counts_errors_by_operation(
+    engine: MeteredEngine, inner: LateEngine, tally: dict[str, OperationTally]
+) -> None:
+    """One that fails to store is another fault than one that fails to read."""
+    inner.broken.add("publish")
+    answers: list[object] = []
+    ask_everything(engine, answers)
+    inner.settle()
+
+    assert sum(isinstance(answer, EngineError) for answer in answers) == 1
+    assert {name: one.errors for name, one in tally.items() if one.errors} == {"publish": 1}
+    assert (tally["publish"].done, tally["read"].done) == (0, 1)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_is_available_when_the_engine_is(
+    engine: MeteredEngine, inner: LateEngine, is_away: bool
+) -> None:
+    """Readiness is asked of what clients use."""
+    inner.is_away = is_away
+
+    assert engine.is_available is not is_away
+
+
+class Metered:
+    """The engine around one in memory."""
+
+    def open_engine(self, bounds: Bounds) -> Engine:
+        """Make the engine under test."""
+        tally = {operation: OperationTally() for operation in OPERATIONS}
+        return MeteredEngine(MemoryEngine(bounds), tally)
+
+
+class TestKeepsThePromisesOfItsEngine(Metered, EngineContract):
+    """Whatever an engine promises holds through it: clients never meet another."""
+
+
+class TestKeepsThoseOfValues(Metered, ValueContract):
+    """As above."""
