@@ -126,7 +126,7 @@ def _goes_on(step: Callable[[], object]) -> tuple[int, str]:
 
 
 def test_publishing_over_http_has_its_subjects_rate(slow: LiveServer, item_id: str) -> None:
-    """One request after another is no way around; others publish meanwhile (requirements 91, 102)."""
+    """One after another is no way around it; others publish meanwhile (requirements 91, 102)."""
 
     def publish(subject: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token(subject)}"}
