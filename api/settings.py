@@ -70,7 +70,7 @@ class Settings(AuthSettings):
     engine_url: str = Field(
         "memory://",
         description="Where channels live: `memory://`, or a file, `sqlite:///relative.db` or "
-        "`sqlite:////absolute.db`.",
+        "`sqlite:////absolute.db`, or Redis: `redis://`, `rediss://`, `redis+cluster://`.",
     )
     history_size: int = Field(100, ge=0, description="Messages remembered per item.")
     history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")
@@ -145,6 +145,13 @@ class Settings(AuthSettings):
     ping_timeout: float = Field(20, gt=0, description="Seconds a client has to answer a ping.")
     graceful_timeout: int = Field(
         10, ge=0, description="Seconds open sockets have to end when the server is stopped."
+    )
+    drain_seconds: float = Field(
+        5,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds of these over which many sockets are closed, a few at a time.",
     )
     publish_rate: PerSecond = Field(
         10_000, description="Messages a second that one socket may publish; 0 sets no limit."

@@ -1,7 +1,8 @@
 """The settings as the command line sees them: loaded, explained, shown."""
 
 import json
-from typing import TypedDict
+import re
+from typing import Final, TypedDict
 
 import click
 from pydantic import SecretStr, ValidationError
@@ -9,6 +10,9 @@ from pydantic import SecretStr, ValidationError
 from api.settings import PREFIX, Settings, source_of, unknown_variables
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+PASSWORDS: Final = re.compile(
+    r"(?<=://)[^@\s]*(?=@)|(?<=password=)[^&]*"
+)  # in the URL of an engine
 
 
 class ConfigurationProblem(click.ClickException):
@@ -59,7 +63,7 @@ def _shown(value: object) -> str | None:
         return "(hidden)"
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return None if value is None else str(value)
+    return None if value is None else PASSWORDS.sub("(hidden)", str(value))
 
 
 class Stamp(TypedDict):

@@ -8,6 +8,9 @@ from api.engines.base import Bounds, Engine
 ENGINES: Final[dict[str, str]] = {
     "memory": "api.engines.memory",
     "sqlite": "api.engines.sqlite",
+    "redis": "api.engines.redis",
+    "rediss": "api.engines.redis",
+    "redis+cluster": "api.engines.redis",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 

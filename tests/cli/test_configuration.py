@@ -32,6 +32,27 @@ def test_hides_the_secret(itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:hunter2@host:1/2", "redis://(hidden)@host:1/2"),
+        ("redis://me:hunter2/odd@host", "redis://(hidden)@host"),
+        ("redis://host?password=hunter2&db=2", "redis://host?password=(hidden)&db=2"),
+        ("redis://host:1/2", "redis://host:1/2"),
+    ],
+)
+def test_hides_the_password_of_the_engine(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, url: str, shown: str
+) -> None:
+    """It is a part of the URL; what else is in it helps."""
+    monkeypatch.setenv("ITEMWIRE_ENGINE_URL", url)
+
+    rows = json.loads(itemwire("config", "--json").stdout)
+
+    assert rows["ITEMWIRE_ENGINE_URL"]["value"] == shown
+    assert "hunter2" not in itemwire("config").output
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("ITEMWIRE_PORT", "seventy"),

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from tests.redis_server import cluster_url, redis_url, tls_url
+
 
 @contextlib.contextmanager
 def in_memory(_folder: Path) -> Iterator[str]:
@@ -24,6 +26,9 @@ def in_a_file(folder: Path) -> Iterator[str]:
 ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "memory": in_memory,
     "sqlite": in_a_file,
+    "redis": redis_url,
+    "rediss": tls_url,
+    "redis+cluster": cluster_url,
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
 

@@ -121,13 +121,13 @@ def tls(**settings: Any) -> Iterator[Target]:  # noqa: ANN401 - uvicorn's and se
     """Run an ordinary ASGI echo on our classes, under TLS."""
     with tempfile.TemporaryDirectory() as folder:
         certificate = Path(folder) / "localhost.pem"
-        certificate.write_bytes(_certificate())
+        certificate.write_bytes(localhost_certificate())
         trusting = ssl.create_default_context(cafile=str(certificate))
         with serving(ssl_certfile=str(certificate), **settings) as site:
             yield Target(site.server, "/echo", tls=trusting, transports=site.transports)
 
 
-def _certificate() -> bytes:
+def localhost_certificate() -> bytes:
     """Make a key, and a certificate of it for this hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])

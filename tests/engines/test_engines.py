@@ -17,7 +17,7 @@ def test_opens_the_engine_that_a_url_names() -> None:
     assert isinstance(open_engine("memory://", BOUNDS), MemoryEngine)
 
 
-@pytest.mark.parametrize("url", ["", "memory", "memory:", "redis://x", "MEMORY://", "://", "x"])
+@pytest.mark.parametrize("url", ["", "memory", "memory:", "rediss", "MEMORY://", "://", "x"])
 def test_refuses_another_url_and_names_what_there_is(url: str) -> None:
     """Start-up says what to write instead of what was written."""
     with pytest.raises(ValueError, match="memory://") as refused:

@@ -1,0 +1,223 @@
+"""The channels that a node hears through an engine whose live messages may get lost.
+
+Each is followed; whenever something may be missing its history is read, and what was missing is
+delivered before what comes next. Knows no client: an engine gives it a `Source` and tells it what
+arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from api.engines.base import (
+    ANSWER_SECONDS,
+    Answer,
+    Deliver,
+    EngineError,
+    History,
+    Lose,
+    Span,
+)
+from api.engines.following import Following
+from api.messages import Position, Publication
+
+logger = logging.getLogger("itemwire.engines")
+
+T = TypeVar("T")
+
+HOLE_SECONDS: Final = 0.05  # what is missing may only be late
+RETRY_SECONDS: Final = 0.5
+MAX_CHECKS: Final = 256  # at once
+MAX_FILL: Final = 1000  # messages in one answer
+
+
+class Source(Protocol):
+    """Where the messages come from."""
+
+    def hear(self, channel: str) -> None:
+        """Begin to listen; `Hearing.confirmed` is called whenever that holds, or holds again."""
+        ...
+
+    def leave(self, channel: str) -> None:
+        """Listen no more."""
+        ...
+
+    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        """Read a part of the history."""
+        ...
+
+
+class Hearing:
+    """Follows the channels that were subscribed to."""
+
+    def __init__(self, source: Source, deliver: Deliver, lose: Lose) -> None:
+        self._source = source
+        self._deliver = deliver
+        self._lose = lose
+        self._followed: dict[str, Following[Publication]] = {}
+        self._subscribing: dict[str, list[Answer[None]]] = {}
+        self._to_check: deque[str] = deque()
+        self._checking: set[str] = set()
+        self._again: set[str] = set()  # asked for while it was being read
+        self._failed: set[str] = set()
+        self._late: set[str] = set()
+
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        """Follow a channel; answer once it is known from where on."""
+        following = self._followed.get(channel)
+        if following is not None and following.position is not None:
+            answer(None)
+            return
+        self._subscribing.setdefault(channel, []).append(in_time(answer))
+        if following is None:
+            self._followed[channel] = Following(channel, self._deliver, self._say_lost)
+            self._source.hear(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Follow it no more."""
+        following = self._followed.pop(channel, None)
+        if following is None:
+            return
+        self._source.leave(channel)
+        self._answer_subscribers(channel, EngineError("the channel was left meanwhile"))
+        following.leave()
+
+    def stop(self) -> None:
+        """Follow nothing any more."""
+        for channel in list(self._followed):
+            self.unsubscribe(channel)
+
+    def confirmed(self, channel: str) -> None:
+        """Hear that the source listens from now on: what was sent until now may be missing."""
+        following = self._followed.get(channel)
+        if following is not None:
+            following.doubt()
+            self._check(channel)
+
+    def needs(self, channel: str, epoch: str, offset: int) -> bool:
+        """Tell whether a message is new here, so that the others need not even be read."""
+        following = self._followed.get(channel)
+        return following is not None and not following.knows(epoch, offset)
+
+    def offer(self, channel: str, epoch: str, message: Publication) -> None:
+        """Take a message that was stored, by whatever way it came."""
+        following = self._followed.get(channel)
+        if following is None:
+            return
+        following.offer(epoch, message.offset, message)
+        if following.is_behind:
+            self._look_soon(channel)
+
+    def answer_after(self, channel: str, history: History, answer: Answer[History]) -> None:
+        """Answer what was read, not before all of it was delivered here that is going to be."""
+        following, at = self._followed.get(channel), history.position
+        if following is None or following.position is None or following.knows(at.epoch, at.offset):
+            answer(history)
+            return
+        answer = in_time(answer)
+        following.reach(at, lambda: answer(history))
+        self._look_soon(channel)
+
+    def check_all(self) -> None:
+        """Compare every position with the source's: the last message may be the lost one."""
+        waiting = set(self._to_check)
+        self._to_check.extend(channel for channel in self._followed if channel not in waiting)
+        self._check_next()
+
+    def _say_lost(self, channel: str, position: Position) -> None:
+        logger.warning(
+            "messages_lost channel=%s epoch=%s until=%d", channel, position.epoch, position.offset
+        )
+        self._lose(channel, position)
+
+    def _look_soon(self, channel: str) -> None:
+        """Read what is missing, unless it comes by itself."""
+        if channel not in self._late:
+            self._late.add(channel)
+            asyncio.get_running_loop().call_later(HOLE_SECONDS, self._look, channel)
+
+    def _look(self, channel: str) -> None:
+        self._late.discard(channel)
+        following = self._followed.get(channel)
+        if following is not None and following.is_behind:
+            self._check(channel)
+
+    def _check(self, channel: str) -> None:
+        self._to_check.append(channel)
+        self._check_next()
+
+    def _check_next(self) -> None:
+        while self._to_check and len(self._checking) < MAX_CHECKS:
+            channel = self._to_check.popleft()
+            following = self._followed.get(channel)
+            if channel in self._checking:
+                self._again.add(channel)
+            elif following is not None:
+                self._checking.add(channel)
+                position = following.position
+                span = Span(0) if position is None else Span(MAX_FILL, after=position.offset)
+                self._source.look_up(channel, span, self._filler(following, span))
+
+    def _filler(self, following: Following[Publication], span: Span) -> Answer[History]:
+        channel = following.channel
+
+        def fill(history: History | EngineError) -> None:
+            self._checking.discard(channel)
+            is_asked_again = channel in self._again
+            self._again.discard(channel)
+            if isinstance(history, EngineError):
+                self._retry(channel)
+                return
+            if self._followed.get(channel) is following:
+                self._fill(following, span, history)
+            if is_asked_again:
+                self._to_check.append(channel)
+            asyncio.get_running_loop().call_soon(self._check_next)
+
+        return fill
+
+    def _fill(self, following: Following[Publication], span: Span, history: History) -> None:
+        found = history.publications
+        following.fill(
+            history.position,
+            ((one.offset, one) for one in found),
+            is_cut=len(found) == span.limit > 0,
+        )
+        self._answer_subscribers(following.channel, None)
+        if following.is_behind:
+            self._look_soon(following.channel)
+
+    def _answer_subscribers(self, channel: str, result: EngineError | None) -> None:
+        for answer in self._subscribing.pop(channel, ()):
+            answer(result)
+
+    def _retry(self, channel: str) -> None:
+        """Read it again later, together with all others that could not be read."""
+        if not self._failed:
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry_failed)
+        self._failed.add(channel)
+
+    def _retry_failed(self) -> None:
+        failed, self._failed = self._failed, set()
+        self._to_check.extend(failed)
+        self._check_next()
+
+
+def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
+    """Answer once, with an error when the time for answers is up."""
+    is_answered = False
+
+    def once(result: T | EngineError) -> None:
+        nonlocal is_answered
+        if not is_answered:
+            is_answered = True
+            timer.cancel()
+            answer(result)
+
+    late = EngineError("the engine did not answer in time")
+    timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS * 0.9, once, late)
+    return once

@@ -1,0 +1,54 @@
+"""How an engine writes a message: without its offset, which comes after."""
+
+from typing import Final
+
+import msgspec
+
+from api.messages import Draft, Payload, Publication
+
+TEXT: Final = 0
+BINARY: Final = 1
+JSON: Final = 2
+
+
+class _Packed(msgspec.Struct, array_like=True, frozen=True):
+    """A message as it is stored; fields that a newer node may add at the end are left out."""
+
+    item: str
+    sender: str
+    sent_at: float
+    kind: int
+    data: bytes
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+
+
+def pack(draft: Draft) -> bytes:
+    """Write a draft as bytes."""
+    kind, data = _bytes_of(draft.data)
+    return _encoder.encode(_Packed(draft.item, draft.sender, draft.sent_at, kind, data))
+
+
+def unpack(packed: bytes, offset: int) -> Publication:
+    """Read a message and give it its offset; ValueError where it cannot be read."""
+    try:
+        stored = _decoder.decode(packed)
+        data: Payload = stored.data
+        if stored.kind == TEXT:
+            data = stored.data.decode()
+        elif stored.kind == JSON:
+            data = msgspec.Raw(stored.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(f"message {offset} cannot be read: {error}") from error
+    draft = Draft(stored.item, stored.sender, stored.sent_at, data)
+    return Publication.of(draft, offset)
+
+
+def _bytes_of(data: Payload) -> tuple[int, bytes]:
+    if isinstance(data, str):
+        return TEXT, data.encode()
+    if isinstance(data, bytes):
+        return BINARY, data
+    return JSON, bytes(data)

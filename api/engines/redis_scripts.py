@@ -1,0 +1,173 @@
+"""What Redis is asked to do in one step: Lua scripts, and what their answers mean.
+
+A channel has three keys under one hash tag: `m`, a hash with epoch, offset and the bytes that were
+ever published; `s`, a stream whose ids are the offsets; and one `k` for each idempotency key.
+
+An epoch ends with the process of the server that it began on (`life`, its run id). One that was
+restarted from a dump, or a replica that took over, may lack messages that were answered already,
+and would give their offsets again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from api.engines.base import KEY_SECONDS, Bounds
+
+MAX_NOTICES: Final = 100_000
+NOTICE_SECONDS: Final = 60  # a notice is kept so long at least, for a node that is cut off just now
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script, and the name by which a server knows it once it has run it."""
+
+    source: str
+    sha: str
+
+    @classmethod
+    def of(cls, *parts: str) -> Script:
+        """Put a script together."""
+        source = "\n".join(parts)
+        return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """The scripts, with a channel's bounds written into them."""
+
+    publish: Script
+    read: Script
+
+    @classmethod
+    def of(cls, bounds: Bounds, publish_command: str) -> Scripts:
+        """Write them for these bounds; `publish_command` is PUBLISH, or SPUBLISH in a cluster."""
+        idle = max(bounds.seconds, KEY_SECONDS)
+        numbers = {
+            "idle": int(idle * 1000),
+            "messages": bounds.messages,
+            "most": bounds.bytes,
+            "age": max(int(bounds.seconds * 1000), 1),
+            "key_time": int(KEY_SECONDS * 1000),
+        }
+        head = "\n".join(f"local {name} = {number}" for name, number in numbers.items())
+        head += f"\nlocal publish = '{publish_command}'"
+        return cls(
+            Script.of(head, CHANNEL, PUBLISH),
+            Script.of(head, CHANNEL, READ),
+        )
+
+
+# KEYS: stream, meta. ARGV: the life of the server, an epoch in case one begins, then the script's.
+CHANNEL: Final = """
+local stream, meta, life = KEYS[1], KEYS[2], ARGV[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local kept = redis.call('HMGET', meta, 'epoch', 'life', 'offset', 'bytes')
+local epoch, offset, bytes, is_new = ARGV[2], 0, 0, true
+if kept[1] and kept[2] == life then
+  epoch, offset, bytes, is_new = kept[1], tonumber(kept[3]), tonumber(kept[4]), false
+end
+
+-- An entry is {id, {'b', bytes before it, 't', when, 'm', message}}.
+local function trim()
+  while true do
+    local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+    if not first then return end
+    local is_kept = bytes - tonumber(first[2][2]) <= most and tonumber(first[2][4]) >= now - age
+    if is_kept then return end
+    redis.call('XDEL', stream, first[1])
+  end
+end
+"""
+
+# A write that a full server refuses must come first: nothing may have been done by then.
+PUBLISH: Final = """
+local message, size, live, key = ARGV[3], tonumber(ARGV[4]), ARGV[5], KEYS[3]
+local first = key and redis.call('GET', key)
+if first then
+  local first_offset, first_epoch = string.match(first, '^(%d+) (.+)$')
+  return {first_epoch, tonumber(first_offset), 0}
+end
+
+offset = offset + 1
+redis.call('HSET', meta, 'epoch', epoch, 'life', life, 'offset', offset, 'bytes', bytes + size)
+redis.call('PEXPIRE', meta, idle)
+if is_new then redis.call('DEL', stream) end
+redis.call('XADD', stream, 'MAXLEN', messages, offset .. '-0', 'b', bytes, 't', now, 'm', message)
+redis.call('PEXPIRE', stream, age)
+bytes = bytes + size
+trim()
+if key then redis.call('SET', key, offset .. ' ' .. epoch, 'PX', key_time) end
+redis.call(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
+return {epoch, offset, 1}
+"""
+
+# On a full server a channel that is not there yet cannot be made: until then it has one epoch of
+# this name everywhere, with nothing in it.
+READ: Final = """
+local limit, low, high, command = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+if is_new then
+  local made = redis.pcall('HSET', meta, 'epoch', epoch, 'life', life, 'offset', 0, 'bytes', 0)
+  if type(made) == 'table' and made.err then return {'none', 0} end
+  redis.call('DEL', stream)
+end
+redis.call('PEXPIRE', meta, idle)
+trim()
+local found = {epoch, offset}
+if limit > 0 then
+  for _, entry in ipairs(redis.call(command, stream, low, high, 'COUNT', limit)) do
+    found[#found + 1] = entry[1]
+    found[#found + 1] = entry[2][6]
+  end
+end
+return found
+"""
+
+# KEYS: kept, meta. ARGV: life, an epoch, until, notice, publish command, live channel.
+POST: Final = Script.of(
+    f"local most, least = {MAX_NOTICES}, {NOTICE_SECONDS}",
+    """
+local kept, meta = KEYS[1], KEYS[2]
+local now = tonumber(redis.call('TIME')[1])
+local number = redis.call('HINCRBY', meta, 'offset', 1)
+local known = redis.call('HMGET', meta, 'epoch', 'life')
+local epoch = known[1]
+if not epoch or known[2] ~= ARGV[1] then
+  epoch = ARGV[2]
+  redis.call('HSET', meta, 'epoch', epoch, 'life', ARGV[1])
+end
+redis.call('ZREMRANGEBYSCORE', kept, '-inf', '(' .. now)
+if redis.call('ZCARD', kept) >= most then
+  return redis.error_reply('there is no room for another notice')
+end
+local ends = math.max(tonumber(ARGV[3]), now + least)
+redis.call('ZADD', kept, ends, number .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+redis.call(ARGV[5], ARGV[6], number .. ' ' .. epoch .. ' ' .. ARGV[4])
+return number
+""",
+)
+
+# KEYS: kept, meta. ARGV: life, an epoch, the epoch and the number of what was heard last.
+NOTICES: Final = Script.of(
+    """
+local kept, meta = KEYS[1], KEYS[2]
+local time = redis.call('TIME')
+local known = redis.call('HMGET', meta, 'epoch', 'life', 'offset')
+local epoch = known[1]
+if not epoch or known[2] ~= ARGV[1] then
+  epoch = ARGV[2]
+  local made = redis.pcall('HSET', meta, 'epoch', epoch, 'life', ARGV[1])
+  if type(made) == 'table' and made.err then epoch = 'none' end
+end
+local after = epoch == ARGV[3] and tonumber(ARGV[4]) or 0
+local found = {epoch, tonumber(known[3] or 0), time[1] .. '.' .. string.format('%06d', time[2])}
+for _, notice in ipairs(redis.call('ZRANGEBYSCORE', kept, time[1], '+inf')) do
+  if tonumber(string.match(notice, '^%d+')) > after then found[#found + 1] = notice end
+end
+return found
+""",
+)

