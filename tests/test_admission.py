@@ -51,7 +51,7 @@ async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 
 def test_a_handshake_past_the_limit_is_refused_before_anything_is_done() -> None:
-    """Requirement 96: the application, and with it the token, is not even looked at."""
+    """The application, and with it the token, is not even looked at (requirement 96)."""
     places, calls = Places(PlaceLimits(in_all=1)), list[str]()
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -263,7 +263,7 @@ HOSTILE = [
 @pytest.mark.parametrize("value", HOSTILE, ids=["a quote", "a line", "a field", "control"])
 @pytest.mark.parametrize("how", ["%s", "%r"])
 def test_no_value_makes_a_line_or_a_field(value: str, how: str) -> None:
-    """What a client has chosen stays a value (80)."""
+    """What a client has chosen stays a value (requirement 80)."""
     event = as_json(f"refused subject={how}", value)
     message = as_json(f"it was {how}", value)
 
@@ -279,7 +279,7 @@ def test_no_value_makes_a_line_or_a_field(value: str, how: str) -> None:
     ids=["query", "token", "header"],
 )
 def test_takes_credentials_out_of_objects(line: str) -> None:
-    """Out of fields, messages and tracebacks; and what comes after them stays (20)."""
+    """Out of fields, messages and tracebacks; and what comes after them stays (requirement 20)."""
     try:
         raise ValueError(line)
     except ValueError:

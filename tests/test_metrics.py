@@ -118,7 +118,7 @@ def test_an_end_is_counted_once(stage: Stage) -> None:
 
 @pytest.mark.parametrize("code", [3000, 4999, 1004, 999, 1016])
 def test_a_code_of_the_clients_own_is_another(stage: Stage, code: int) -> None:
-    """There are 2000 of them: a client must not make so many series (80)."""
+    """There are 2000 of them: a client must not make so many series (requirement 80)."""
     stage.join().session.closed(code)
 
     assert read(page_of(stage))["itemwire_connections_ended_total", ("other", "gone")] == 1
@@ -213,7 +213,7 @@ def test_shows_keys_and_policy_where_there_are_some(stage: Stage) -> None:
 
 
 def test_no_label_names_an_item_or_a_subject(stage: Stage) -> None:
-    """A series for each would fill Prometheus, and tell who is there (80)."""
+    """A series for each would fill Prometheus, and tell who is there (requirement 80)."""
     page = page_of(stage)
 
     assert SUBJECT not in page

@@ -33,7 +33,7 @@ def answer(query: str) -> httpx.Headers:
     "query", ["token=a", "a=b&ticket=c", "tok%65n=a", "token", "token=a&token=b"]
 )
 def test_an_answer_to_a_credential_in_the_query_is_kept_nowhere(query: str) -> None:
-    """RFC 6750 section 2.3: nor is the URL told to the next site (REQUIREMENTS 26)."""
+    """RFC 6750 section 2.3: nor is the URL told to the next site (requirement 26)."""
     headers = answer(query)
 
     assert headers.get_list("cache-control") == ["no-store"]

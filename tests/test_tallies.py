@@ -31,7 +31,7 @@ def test_counts_every_value_up_to_every_bound(values: list[float]) -> None:
 
 @pytest.mark.parametrize("reason", ["", "a reason of the application", "Forbidden", "other"])
 def test_a_reason_that_is_not_in_the_registry_is_another(reason: str) -> None:
-    """An application may put a name into each; a label must not grow with that (80)."""
+    """An application may put a name into each; a label must not grow with that (requirement 80)."""
     assert known_reason(reason) == "other"
 
 

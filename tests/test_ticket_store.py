@@ -47,7 +47,7 @@ def test_says_that_it_is_away_when_the_engine_fails(broken: str) -> None:
 
 
 def test_does_not_wait_for_ever_and_takes_no_answer_that_is_late() -> None:
-    """An engine that hangs must not hold up those who knock (REQUIREMENTS 117)."""
+    """An engine that hangs must not hold up those who knock (requirement 117)."""
     engine = LateEngine()
     store = EngineTickets(engine, seconds=0.01)
 

@@ -26,7 +26,7 @@ def _level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_says_who_came_in(caplog: pytest.LogCaptureFixture) -> None:
-    """Who, from where, to what (REQUIREMENTS 104)."""
+    """Who, from where, to what (requirement 104)."""
     connection = handshake("token=a.b.c", [("Origin", "https://a.test")])
     principal = Principal("https://issuer.test", "alice", ScopeSet(), 0)
 
@@ -40,7 +40,7 @@ def test_says_who_came_in(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
-    """The cause that the client is not told, for whoever has to help it (REQUIREMENTS 40)."""
+    """The cause that the client is not told, for whoever has to help it (requirement 40)."""
     error = InvalidToken("expiry", "it expired 5 s ago")
     error.source = "query"
 
@@ -58,7 +58,7 @@ def test_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
 def test_never_shows_a_query_or_a_cookie(
     error: DuplicateCredential | OriginDenied, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Credentials travel there (REQUIREMENTS 20)."""
+    """Credentials travel there (requirement 20)."""
     headers = [("Cookie", "session=s3cret"), ("Authorization", "Bearer s3cret")]
 
     log_refused(handshake("token=s3cret", headers, subprotocols=["itemwire.token.s3cret"]), error)
@@ -93,7 +93,7 @@ def test_a_connection_without_an_address_is_logged_too(caplog: pytest.LogCapture
 
 
 def test_says_what_an_administrator_did(caplog: pytest.LogCaptureFixture) -> None:
-    """Who did what to whom, on one line whatever the names are (REQUIREMENTS 104)."""
+    """Who did what to whom, on one line whatever the names are (requirement 104)."""
     admin = Principal("https://issuer.test", "root", ScopeSet(), 0)
 
     log_administered(handshake(), admin, "revoke", {"subject": "a\nb", "closed": 3})

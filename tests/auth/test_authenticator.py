@@ -54,7 +54,7 @@ def test_takes_a_credential_from_each_source(
     factory: TokenFactory,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The accepted twin of every refusal below, with one line in the log (REQUIREMENTS 104)."""
+    """The accepted twin of every refusal below, with one line in the log (requirement 104)."""
     token = factory.good()
     connection = {
         "authorization": handshake(headers=[("Authorization", f"Bearer {token}")]),
@@ -103,7 +103,7 @@ def test_a_refusal_names_its_source(
 def test_every_presented_credential_must_hold(
     bad: str, authenticator: Authenticator, factory: TokenFactory
 ) -> None:
-    """A good token does not carry a bad one in, whichever is looked at first (REQUIREMENTS 24)."""
+    """A good token does not carry a bad one in, whichever is looked at first (requirement 24)."""
     good, expired = factory.good(), BAD_TOKENS["expired"](factory)
     query, session = (expired, good) if bad == "query" else (good, expired)
 
@@ -124,7 +124,7 @@ def test_every_presented_credential_must_hold(
 def test_two_sources_must_name_one_caller(
     other: dict[str, object], authenticator: Authenticator, factory: TokenFactory
 ) -> None:
-    """A cookie of one user and a token of another: none of them is preferred (REQUIREMENTS 17)."""
+    """A cookie of one user and a token of another: none of them is preferred (requirement 17)."""
     ours, theirs = factory.good(), factory.good(**other)
 
     with pytest.raises(DisagreeingCredentials):
@@ -156,7 +156,7 @@ def test_the_first_source_wins(authenticator: Authenticator, factory: TokenFacto
 def test_a_foreign_page_cannot_use_the_cookie(
     origins: list[str], authenticator: Authenticator, factory: TokenFactory
 ) -> None:
-    """Cross-site WebSocket hijacking (CWE-1385), whatever else is presented (REQUIREMENTS 13)."""
+    """Cross-site WebSocket hijacking (CWE-1385), whatever else is presented (requirement 13)."""
     token = factory.good()
 
     with pytest.raises(OriginDenied):
@@ -196,7 +196,7 @@ def test_a_cookie_without_origin_is_no_browser(
 def test_own_pages_need_a_host_that_is_ours(
     hosts: list[str], allowed: bool, authenticator: Authenticator, factory: TokenFactory
 ) -> None:
-    """DNS rebinding makes a foreign page same-origin, but not its name ours (REQUIREMENTS 16)."""
+    """DNS rebinding makes a foreign page same-origin, but not its name ours (requirement 16)."""
     origin = f"http://{hosts[0]}" if hosts else "http://localhost:8000"
     headers = [*cookie(factory.good(), origin), *(("Host", host) for host in hosts)]
 
@@ -223,7 +223,7 @@ def test_two_session_cookies_are_refused(
 def test_refuses_a_token_that_was_taken_back_from_any_source(
     source: str, authenticator: Authenticator, factory: TokenFactory
 ) -> None:
-    """Also one that it let in a moment ago (REQUIREMENTS 70); its holder's other token is good."""
+    """Also one that it let in a moment ago (requirement 70); its holder's other token is good."""
     token, other = factory.good(jti="t1"), factory.good(jti="t2")
     connection = {
         "authorization": handshake(headers=[("Authorization", f"Bearer {token}")]),

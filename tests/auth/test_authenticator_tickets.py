@@ -60,7 +60,7 @@ def ticket_for(
 def test_takes_a_ticket_in_place_of_its_token(
     at_the_door: Authenticator, factory: TokenFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same caller with the same rights, once; the log says by which source (22, 104)."""
+    """The same caller and rights, once; the log says by which source (requirements 22, 104)."""
     token = factory.good(jti="t1")
     ticket = ticket_for(at_the_door, token, "42", APP)
 
@@ -102,7 +102,7 @@ def test_does_not_spend_a_ticket_beside_what_is_refused(
 def test_a_ticket_ranks_before_the_query_and_after_the_header(
     at_the_door: Authenticator, factory: TokenFactory
 ) -> None:
-    """All must name one caller; the first of them says what it may do (REQUIREMENTS 24)."""
+    """All must name one caller; the first of them says what it may do (requirement 24)."""
     first, second, third = (factory.good(jti=str(rank)) for rank in (1, 2, 3))
     tickets = [ticket_for(at_the_door, second) for _ in range(2)]
     of_bob = ticket_for(at_the_door, factory.good(sub="bob"))
@@ -134,7 +134,7 @@ def test_a_ticket_is_refused_while_the_store_is_away(authenticator: Authenticato
 def test_tokens_in_the_query_can_be_turned_off(
     at_the_door: Authenticator, factory: TokenFactory
 ) -> None:
-    """What stands in a URL is then good once only (REQUIREMENTS 22)."""
+    """What stands in a URL is then good once only (requirement 22)."""
     strict, token = replace(at_the_door, query_tokens=False), factory.good()
 
     with pytest.raises(InvalidToken) as refused:
@@ -145,7 +145,7 @@ def test_tokens_in_the_query_can_be_turned_off(
 
 
 def test_a_ticket_goes_with_its_token(at_the_door: Authenticator, factory: TokenFactory) -> None:
-    """A token that is taken back leaves no ticket behind that still lets in (70)."""
+    """A token that is taken back leaves no ticket behind that still lets in (requirement 70)."""
     ticket = ticket_for(at_the_door, factory.good(jti="t1"))
     other = ticket_for(at_the_door, factory.good(jti="t2"))
     at_the_door.revocations.add(Revocation(time.time() + 3600, token_id="t1"))

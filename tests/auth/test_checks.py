@@ -50,7 +50,7 @@ def failed_check(factory: TokenFactory, token: str, **rules: object) -> str | No
 def test_draws_the_line_of_a_date(
     leeway: int, claims: dict[str, object], check: str | None, factory: TokenFactory
 ) -> None:
-    """Expiry includes its second; the leeway is the configured one (REQUIREMENTS 50, 51)."""
+    """Expiry includes its second; the leeway is the configured one (requirements 50, 51)."""
     assert failed_check(factory, factory.good(**claims), leeway=leeway) == check
 
 
@@ -66,13 +66,13 @@ def test_draws_the_line_of_a_date(
     ],
 )
 def test_bounds_a_life(claims: dict[str, object], check: str | None, factory: TokenFactory) -> None:
-    """A token for 100 years, or an `exp` in milliseconds, is a mistake (REQUIREMENTS 52)."""
+    """A token for 100 years, or an `exp` in milliseconds, is a mistake (requirement 52)."""
     assert failed_check(factory, factory.good(**claims), max_lifetime=600, leeway=5) == check
 
 
 @pytest.mark.parametrize("leeway", [-1, 60.5, float("nan"), float("inf")])
 def test_refuses_a_leeway_that_undoes_expiry(leeway: float) -> None:
-    """More than a minute is not a clock's difference (REQUIREMENTS 50)."""
+    """More than a minute is not a clock's difference (requirement 50)."""
     with pytest.raises(ValueError, match="leeway"):
         TokenRules(leeway=leeway)
 
@@ -103,7 +103,7 @@ def test_draws_the_line_of_length(factory: TokenFactory) -> None:
 def test_draws_the_line_of_a_subject(
     subject: str, check: str | None, factory: TokenFactory
 ) -> None:
-    """A subject is shown to others and logged: it stays on its line (REQUIREMENTS 55)."""
+    """A subject is shown to others and logged: it stays on its line (requirement 55)."""
     assert failed_check(factory, factory.good(sub=subject)) == check
 
 
@@ -132,7 +132,7 @@ def test_draws_the_line_of_a_subject(
 def test_draws_the_line_of_a_type(
     types: tuple[str, ...], typ: object, check: str | None, factory: TokenFactory
 ) -> None:
-    """A token for another use is not one for this (REQUIREMENTS 39, RFC 8725 section 3.11)."""
+    """A token for another use is not one for this (requirement 39, RFC 8725 section 3.11)."""
     token = factory.sign(factory.header(typ=typ), factory.claims())
 
     assert failed_check(factory, token, types=types) == check
@@ -158,7 +158,7 @@ def test_draws_the_line_of_a_type(
 def test_draws_the_line_of_an_audience(
     audience: tuple[str, ...], claim: object, check: str | None, factory: TokenFactory
 ) -> None:
-    """A token for another server does not open this one (REQUIREMENTS 53, RFC 7519 4.1.3)."""
+    """A token for another server does not open this one (requirement 53, RFC 7519 4.1.3)."""
     assert failed_check(factory, factory.good(aud=claim), audience=audience) == check
 
 
@@ -178,7 +178,7 @@ def test_draws_the_line_of_an_audience(
 def test_draws_the_line_of_an_issuer(
     issuer: str | None, claim: object, check: str | None, factory: TokenFactory
 ) -> None:
-    """An issuer compares exactly (REQUIREMENTS 54, CVE-2024-53861)."""
+    """An issuer compares exactly (requirement 54, CVE-2024-53861)."""
     assert failed_check(factory, factory.good(iss=claim), issuer=issuer) == check
 
 
@@ -186,14 +186,14 @@ def test_draws_the_line_of_an_issuer(
     "header", [{"jwk": {"kty": "oct", "k": "AAAA"}}, {"jku": "https://a.test"}, {"x5c": ["MIIB"]}]
 )
 def test_looks_at_no_key_in_the_header(header: dict[str, object], factory: TokenFactory) -> None:
-    """A key in a header is neither used nor a fault: the signature decides (REQUIREMENTS 33)."""
+    """A key in a header is neither used nor a fault: the signature decides (requirement 33)."""
     token = factory.sign(factory.header(**header), factory.claims())
 
     assert failed_check(factory, token) is None
 
 
 def test_a_secret_without_a_name_serves_no_token_with_one(factory: TokenFactory) -> None:
-    """A `kid` names a key; that there is only one does not make it the one (REQUIREMENTS 34)."""
+    """A `kid` names a key; that there is only one does not make it the one (requirement 34)."""
     token = factory.sign(factory.header(kid="a"), factory.claims())
 
     assert failed_check(factory, token) == "key"

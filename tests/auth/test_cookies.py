@@ -17,7 +17,7 @@ def read(header: str) -> Morsel[str]:
 
 
 def test_no_script_reads_it_and_no_foreign_page_sends_it() -> None:
-    """Every attribute that OWASP ASVS 5.0 asks for (3.3.1 to 3.3.4, REQUIREMENTS 19)."""
+    """Every attribute that OWASP ASVS 5.0 asks for (3.3.1 to 3.3.4, requirement 19)."""
     cookie = read(SessionCookie(clock=lambda: NOW).holding("a.b-c_d.e", NOW + 300))
 
     assert (cookie.key, cookie.value) == ("session", "a.b-c_d.e")

@@ -35,7 +35,7 @@ AUTH = "Authorization"
     ],
 )
 def test_reads_the_authorization_header(header: str, values: list[str]) -> None:
-    """The scheme has no case, what follows its one space is the value (REQUIREMENTS 25)."""
+    """The scheme has no case, what follows its one space is the value (requirement 25)."""
     found = find_credentials(handshake(headers=[(AUTH, header)]), "session")
 
     assert [credential.value for credential in found] == values
@@ -93,7 +93,7 @@ def test_reads_the_query(query: str, values: list[str]) -> None:
     ],
 )
 def test_reads_a_ticket_of_the_query(query: str, values: list[str]) -> None:
-    """As it is, like a token: nothing is repaired (REQUIREMENTS 25)."""
+    """As it is, like a token: nothing is repaired (requirement 25)."""
     found = find_credentials(handshake(query), "session")
 
     assert [(one.value, one.source) for one in found] == [(value, "ticket") for value in values]
@@ -124,7 +124,7 @@ def test_looks_at_no_other_source_than_it_is_told_to() -> None:
     ],
 )
 def test_reads_the_cookie_of_the_configured_name(cookie: str, values: list[str]) -> None:
-    """Only the configured name is a session (REQUIREMENTS 18)."""
+    """Only the configured name is a session (requirement 18)."""
     found = find_credentials(handshake(headers=[("Cookie", cookie)]), "session")
 
     assert [credential.value for credential in found] == values
@@ -162,7 +162,7 @@ def test_reads_a_cookie_of_another_configured_name() -> None:
 def test_refuses_two_credentials_in_one_source(
     source: str, query: str, headers: list[tuple[str, str]], subprotocols: list[str]
 ) -> None:
-    """Parameter pollution: two readers would pick two callers (REQUIREMENTS 18, 21)."""
+    """Parameter pollution: two readers would pick two callers (requirements 18, 21)."""
     with pytest.raises(DuplicateCredential) as refused:
         find_credentials(handshake(query, headers, subprotocols=subprotocols), "session")
 
@@ -170,7 +170,7 @@ def test_refuses_two_credentials_in_one_source(
 
 
 def test_finds_all_sources_in_their_precedence() -> None:
-    """The order is fixed and documented, whatever the order on the wire (REQUIREMENTS 24)."""
+    """The order is fixed and documented, whatever the order on the wire (requirement 24)."""
     connection = handshake(
         "token=q&ticket=t",
         [("Cookie", "session=c"), (AUTH, "Bearer a"), (AUTH, "Basic x")],
@@ -197,7 +197,7 @@ def test_finds_nothing_where_there_is_nothing() -> None:
 
 
 def test_does_not_show_its_value() -> None:
-    """A credential may end up in a log or a traceback: its value does not (REQUIREMENTS 20)."""
+    """A credential may end up in a log or a traceback: its value does not (requirement 20)."""
     assert "a.b.c" not in repr(Credential("a.b.c", "query"))
 
 
@@ -217,7 +217,7 @@ def test_does_not_show_its_value() -> None:
 def test_a_spoilt_token_is_refused_not_repaired(
     spoil: str, factory: TokenFactory, verifier: TokenVerifier
 ) -> None:
-    """One token has one spelling (REQUIREMENTS 25); the twin shows that the token was good."""
+    """One token has one spelling (requirement 25); the twin shows that the token was good."""
     token = factory.good()
     (spoilt,) = find_credentials(handshake(spoil.format(token)), "session")
     (whole,) = find_credentials(handshake(f"token={quote(token)}"), "session")

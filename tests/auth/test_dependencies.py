@@ -128,7 +128,7 @@ def test_refuses_a_stranger(token: str | None, code: str, status: int, app: Fast
 
 
 def test_the_client_learns_no_cause(app: FastAPI, factory: TokenFactory) -> None:
-    """Every fault of a token is answered alike: no oracle (REQUIREMENTS 40)."""
+    """Every fault of a token is answered alike: no oracle (requirement 40)."""
     tokens = [
         BAD_TOKENS[name](factory) for name in ("expired", "wrong_signature", "crit", "no_sub")
     ]
@@ -254,7 +254,7 @@ class Banning(Policy):
 def test_a_policy_that_fails_lets_nobody_in(
     app: FastAPI, factory: TokenFactory, verifier: TokenVerifier
 ) -> None:
-    """An exception of any kind denies (REQUIREMENTS 65)."""
+    """An exception of any kind denies (requirement 65)."""
     install_auth(app, Authenticator(verifier, OriginPolicy([])), Broken())
 
     with pytest.raises(ConnectionError):
@@ -279,7 +279,7 @@ def test_a_websocket_refusal_is_a_policy_violation() -> None:
 def test_logs_each_decision_once(
     app: FastAPI, factory: TokenFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In, or out with the cause, and no credential (REQUIREMENTS 20, 104)."""
+    """In, or out with the cause, and no credential (requirements 20, 104)."""
     caplog.set_level(logging.DEBUG)
     good, bad = factory.good(scope="items:publish"), BAD_TOKENS["expired"](factory)
 

@@ -31,7 +31,7 @@ from auth.errors import AuthError
     ],
 )
 def test_has_a_stable_public_code(error: AuthError, code: str, status: int) -> None:
-    """Clients act on codes; every fault of a credential shares one (REQUIREMENTS 40)."""
+    """Clients act on codes; every fault of a credential shares one (requirement 40)."""
     assert (error.code, error.status) == (code, status)
 
 

@@ -71,7 +71,7 @@ def test_takes_the_tokens_of_each_issuer(factory: TokenFactory, verifier: Issuer
 def test_no_issuer_can_sign_for_another(
     own: TokenFactory, other: TokenFactory, verifier: IssuersVerifier
 ) -> None:
-    """Not with its own key, and not with its own token remembered (REQUIREMENTS 54)."""
+    """Not with its own key, and not with its own token remembered (requirement 54)."""
     forged = dataclasses.replace(other, key=own.key).good()
     header, _, signature = own.good().split(".")
     respelt = f"{header}.{encode(own.claims(iss=other.issuer))}.{signature}"
@@ -82,7 +82,7 @@ def test_no_issuer_can_sign_for_another(
 
 
 def test_each_issuer_has_its_own_audience(verifier: IssuersVerifier) -> None:
-    """A token that one issuer made for another service does not count here (REQUIREMENTS 53)."""
+    """A token that one issuer made for another service does not count here (requirement 53)."""
     assert refused(verifier, FIRST.good(aud="two")) == "audience"
     assert refused(verifier, SECOND.good(aud="one")) == "audience"
     assert refused(verifier, SECOND.good(aud=ABSENT)) == "audience"
@@ -106,12 +106,12 @@ def test_each_issuer_has_its_own_audience(verifier: IssuersVerifier) -> None:
     ],
 )
 def test_an_issuer_is_its_exact_name(issuer: object, verifier: IssuersVerifier) -> None:
-    """Nobody else's key is tried for it (REQUIREMENTS 54)."""
+    """Nobody else's key is tried for it (requirement 54)."""
     assert refused(verifier, FIRST.good(iss=issuer)) == "issuer"
 
 
 def test_one_subject_of_two_issuers_is_two_callers(verifier: IssuersVerifier) -> None:
-    """A subject is unique within its issuer only (REQUIREMENTS 55)."""
+    """A subject is unique within its issuer only (requirement 55)."""
     first, second = verifier.verify(FIRST.good()), verifier.verify(SECOND.good())
 
     assert first.subject == second.subject
@@ -146,7 +146,7 @@ def test_explains_what_was_looked_at_first(verifier: IssuersVerifier) -> None:
 
 
 def test_an_unknown_key_is_asked_of_its_own_issuer_only() -> None:
-    """Tokens of one issuer start no fetch from another (REQUIREMENTS 46)."""
+    """Tokens of one issuer start no fetch from another (requirement 46)."""
     asked: list[str] = []
 
     class Noted(StaticKeys):

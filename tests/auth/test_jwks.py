@@ -95,7 +95,7 @@ BAD_ANSWERS = {
 def test_a_bad_answer_changes_nothing(
     answer: Answer, published: KeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The last good set is kept, whatever comes, and a line says so (REQUIREMENTS 46)."""
+    """The last good set is kept, whatever comes, and a line says so (requirement 46)."""
     keys = keys_of(published)
     assert refreshed(keys)
     known = keys.find("a")
@@ -156,7 +156,7 @@ LEFT_OUT: dict[str, JWK] = {
 def test_leaves_out_what_is_not_for_us(
     jwk: JWK, published: KeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An issuer publishes keys for others too; a secret one everybody knows (42 to 45)."""
+    """An issuer publishes keys for others too; a secret everybody knows (requirements 42 to 45)."""
     published.answer = Answer(jwk_set(jwk, public_jwk(A)).encode())
     keys = keys_of(published)
 
@@ -184,7 +184,7 @@ def test_a_key_that_stays_is_the_same_object(published: KeyServer) -> None:
 
 
 def test_a_key_that_is_taken_out_is_gone(published: KeyServer) -> None:
-    """It was taken out because it leaked (REQUIREMENTS 47)."""
+    """It was taken out because it leaked (requirement 47)."""
     published.publish(A, B)
     keys = keys_of(published)
     refreshed(keys)
@@ -197,7 +197,7 @@ def test_a_key_that_is_taken_out_is_gone(published: KeyServer) -> None:
 
 
 def test_a_flood_of_unknown_names_fetches_once_in_a_while(published: KeyServer) -> None:
-    """A stranger makes up as many names as he likes (REQUIREMENTS 34 and 46)."""
+    """A stranger makes up as many names as he likes (requirements 34 and 46)."""
     clock = Clock()
     keys = keys_of(published, clock, cooldown=30)
 

@@ -87,7 +87,7 @@ def test_a_private_address_is_not_connected_to(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """However it is written: a URL that was meant for the internet must not reach inside (46)."""
+    """However written: a URL meant for the internet must not reach inside (requirement 46)."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     keys = JWKSKeys(published.url(host))
 

@@ -71,7 +71,7 @@ def test_tries_at_least_51_forms() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_refuses_hmac_with_a_form_of_the_public_key(form: str, factory: TokenFactory) -> None:
-    """The algorithm is the key's: no HMAC is even computed (REQUIREMENTS 32)."""
+    """The algorithm is the key's: no HMAC is even computed (requirement 32)."""
     server = dataclasses.replace(factory, key=PAIR)
     verifier = verifier_of(server)
 
@@ -84,7 +84,7 @@ def test_refuses_hmac_with_a_form_of_the_public_key(form: str, factory: TokenFac
 
 @pytest.mark.parametrize("named", ["RS384", "RS512", "PS256", "PS384", "PS512"])
 def test_refuses_another_algorithm_of_the_same_key(named: str, factory: TokenFactory) -> None:
-    """One key, one algorithm: not even a sister of it (REQUIREMENTS 30, CVE-2026-48523)."""
+    """One key, one algorithm: not even a sister of it (requirement 30, CVE-2026-48523)."""
     server = dataclasses.replace(factory, key=PAIR)
     sister = dataclasses.replace(server, key=dataclasses.replace(PAIR, algorithm=named))
     token = sister.good()

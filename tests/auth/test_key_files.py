@@ -37,7 +37,7 @@ def clock() -> Clock:
 
 
 def test_reads_the_file_again_when_it_changed(keys_file: KeysFile, clock: Clock) -> None:
-    """Rotation without a restart: the new key comes, the old one goes (REQUIREMENTS 47)."""
+    """Rotation without a restart: the new key comes, the old one goes (requirement 47)."""
     keys = FileKeys(keys_file(A), clock=clock)
     known = keys.find("a")
 
@@ -55,7 +55,7 @@ def test_reads_the_file_again_when_it_changed(keys_file: KeysFile, clock: Clock)
 def test_looks_once_a_second_at_most(
     keys_file: KeysFile, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lookup is in memory, whatever a stranger's `kid` says (REQUIREMENTS 34)."""
+    """A lookup is in memory, whatever a stranger's `kid` says (requirement 34)."""
     looked: list[Path] = []
     path = keys_file(A)
     keys = FileKeys(path, clock=clock)

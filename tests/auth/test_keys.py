@@ -91,7 +91,7 @@ def test_verifies_with_the_public_half_of_a_private_key(
 
 @pytest.mark.parametrize("kid", ["b", "A", "a ", "", "../a", "a\0"])
 def test_finds_a_key_by_its_exact_name_only(kid: str, keys_file: KeysFile) -> None:
-    """A name that is not there falls back to nothing, not even to an only key (REQUIREMENTS 34)."""
+    """A name that is not there falls back to nothing, not even to an only key (requirement 34)."""
     keys = keys_from_file(keys_file(public_jwk(signing_key("ES256", "a"))))
 
     assert keys.find("a") is not None
@@ -109,7 +109,7 @@ def test_a_token_without_kid_means_the_only_key(keys_file: KeysFile) -> None:
 
 
 def test_rotation_ends_when_the_old_key_is_removed(keys_file: KeysFile) -> None:
-    """Old and new verify side by side until the old is taken out (REQUIREMENTS 47)."""
+    """Old and new verify side by side until the old is taken out (requirement 47)."""
     both = keys_from_file(keys_file(EC_JWK, RSA_JWK))
     later = keys_from_file(keys_file(RSA_JWK))
 
@@ -172,7 +172,7 @@ REFUSED_JWKS: dict[str, tuple[list[JWK], str]] = {
     ("jwks", "why"), [pytest.param(*row, id=name) for name, row in REFUSED_JWKS.items()]
 )
 def test_refuses_to_start_with(jwks: list[JWK], why: str, keys_file: KeysFile) -> None:
-    """A weak, damaged or ambiguous key stops the start (REQUIREMENTS 42 to 48)."""
+    """A weak, damaged or ambiguous key stops the start (requirements 42 to 48)."""
     path = keys_file(*jwks)
 
     with pytest.raises(KeyProblem, match=why) as refused:

@@ -95,19 +95,19 @@ def test_allows_a_listed_origin(allowed: str, origin: str) -> None:
     ],
 )
 def test_refuses_an_origin_that_is_not_listed(allowed: str, origin: str) -> None:
-    """No prefix, suffix or substring: scheme, host and port (REQUIREMENTS 14, 15)."""
+    """No prefix, suffix or substring: scheme, host and port (requirements 14, 15)."""
     assert not allows([allowed], origin)
 
 
 def test_refuses_repeated_origins() -> None:
-    """No browser sends two; which one counts would be a guess (REQUIREMENTS 15)."""
+    """No browser sends two; which one counts would be a guess (requirement 15)."""
     assert allows([APP], APP)
     assert not allows([APP], APP, APP)
 
 
 @pytest.mark.parametrize("origin", [APP, "null", "", "http://localhost"])
 def test_an_empty_list_refuses_every_page(origin: str) -> None:
-    """Empty means none, never all; a client without Origin is no browser (FACTS 17)."""
+    """Empty means none, never all; a client without Origin is no browser."""
     assert not allows([], origin)
     assert allows([])
 
@@ -135,7 +135,7 @@ def test_an_empty_list_refuses_every_page(origin: str) -> None:
 def test_self_is_this_server_under_a_known_name(
     scheme: str, host: str, origin: str, allowed: bool
 ) -> None:
-    """A page that rebinds its name to this address has that name in Host too (REQUIREMENTS 16)."""
+    """A page that rebinds its name to this address has that name in Host too (requirement 16)."""
     policy = OriginPolicy([SELF], ["localhost", "127.0.0.1", "[::1]", "chat.example.com"])
 
     assert policy.allows([origin], scheme=scheme, host=host) is allowed

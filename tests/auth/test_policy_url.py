@@ -110,7 +110,7 @@ def test_its_answer_replaces_the_tokens_rights(application: PolicyServer) -> Non
 def test_what_is_no_answer_lets_nobody_in(
     application: PolicyServer, status: int, body: bytes, cause: str
 ) -> None:
-    """Fails closed; the operator's log has the cause (REQUIREMENTS 65)."""
+    """Fails closed; the operator's log has the cause (requirement 65)."""
     application.answer = lambda _: (status, body, {})
 
     with pytest.raises(Forbidden) as refused:
@@ -132,7 +132,7 @@ def test_a_fault_that_may_pass_says_to_come_back(application: PolicyServer, stat
 
 
 def test_who_answers_too_late_lets_nobody_in(application: PolicyServer) -> None:
-    """An application that hangs holds no handshake for longer than that (REQUIREMENTS 66)."""
+    """An application that hangs holds no handshake for longer than that (requirement 66)."""
     application.may_answer.clear()
 
     with pytest.raises(PolicyUnavailable, match=r"no answer in 0\.05 s"):

@@ -9,7 +9,7 @@ from auth.scopes import Action, ScopeSet
 
 
 def test_two_issuers_make_two_identities() -> None:
-    """The same subject of another issuer is another person (REQUIREMENTS 55)."""
+    """The same subject of another issuer is another person (requirement 55)."""
     ours = Principal("https://a.test", "alice", ScopeSet(), 0)
     theirs = Principal("https://b.test", "alice", ScopeSet(), 0)
 

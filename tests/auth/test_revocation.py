@@ -90,7 +90,7 @@ def revocations(clock: Clock) -> Revocations:
 def test_takes_back_what_it_names_and_nothing_else(
     revocation: Revocation, others: list[Principal], revocations: Revocations
 ) -> None:
-    """By token, by subject, and by subject and date of issue (REQUIREMENTS 70)."""
+    """By token, by subject, and by subject and date of issue (requirement 70)."""
     assert not revocations.revokes(holder())
 
     assert revocations.add(revocation)
@@ -168,7 +168,7 @@ def test_saying_it_again_takes_no_more_memory(revocations: Revocations) -> None:
 
 
 def test_a_full_table_refuses_and_forgets_nothing(clock: Clock) -> None:
-    """A revocation that is dropped in silence lets a thief in (REQUIREMENTS 74)."""
+    """A revocation that is dropped in silence lets a thief in (requirement 74)."""
     revocations = Revocations(max_entries=10, clock=clock)
     taken = [revocations.add(Revocation(LATER, token_id=f"t{n}")) for n in range(12)]
 

@@ -33,7 +33,7 @@ SUBSCRIBE, PUBLISH = Action.SUBSCRIBE, Action.PUBLISH
     ],
 )
 def test_reads_one_word(text: str, scope: Scope | None) -> None:
-    """Words of others are ignored, and names compare whole (REQUIREMENTS 60)."""
+    """Words of others are ignored, and names compare whole (requirement 60)."""
     assert parse_scope(text) == scope
 
 
@@ -68,7 +68,7 @@ def test_reads_one_word(text: str, scope: Scope | None) -> None:
     ],
 )
 def test_matches_whole_segments(pattern: str, item_id: str, allowed: bool) -> None:
-    """A pattern reaches what it says and not one character more (REQUIREMENTS 61)."""
+    """A pattern reaches what it says and not one character more (requirement 61)."""
     by_word = ScopeSet.of_claims(f"items:{pattern}:publish")
     by_map = ScopeSet.of_claims(items={pattern: ["publish"]})
 
@@ -116,7 +116,7 @@ def test_separates_words_by_spaces_alone(blank: str) -> None:
     ],
 )
 def test_compares_admin_as_a_whole_word(scope: str, admin: bool) -> None:
-    """`admin` is not in `notadmin` (REQUIREMENTS 60), and it grants no item by itself."""
+    """`admin` is not in `notadmin` (requirement 60), and it grants no item by itself."""
     rights = ScopeSet.of_claims(scope)
 
     assert rights.admin is admin

@@ -49,7 +49,7 @@ SSH = PUBLIC.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     ],
 )
 def test_refuses_a_secret(secret: str, why: str) -> None:
-    """A secret that others have makes every token theirs to mint (REQUIREMENTS 42, 48)."""
+    """A secret that others have makes every token theirs to mint (requirements 42, 48)."""
     with pytest.raises(KeyProblem, match=why) as refused:
         keys_from_secret(secret)
 

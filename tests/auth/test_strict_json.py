@@ -20,7 +20,7 @@ def nested(depth: int) -> bytes:
 
 @pytest.mark.parametrize("spoil", [pytest.param(f, id=name) for name, f in JSON_FAULTS.items()])
 def test_refuses_what_is_not_one_plain_object(spoil: object) -> None:
-    """Each fault is a way to show two readers two things (REQUIREMENTS 36, 37, 38)."""
+    """Each fault is a way to show two readers two things (requirements 36, 37, 38)."""
     assert callable(spoil)
     data = spoil('{"sub": "alice"}')
 

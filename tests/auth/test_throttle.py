@@ -72,7 +72,7 @@ class Scene:
 
 
 def test_slows_at_the_first_threshold_and_stops_at_the_second() -> None:
-    """A typing error costs nothing; guessing costs more and more (REQUIREMENTS 97)."""
+    """A typing error costs nothing; guessing costs more and more (requirement 97)."""
     scene = Scene(slow_after=3, stop_after=10)
     outcomes = []
     for _ in range(11):

@@ -103,7 +103,7 @@ BAD: dict[str, Callable[[TokenFactory], str | None]] = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_past_the_second_threshold_no_token_is_looked_at(site: Site, kind: str) -> None:
-    """A flood of bad tokens costs no signature, so it delays nobody (REQUIREMENTS 41, 97)."""
+    """A flood of bad tokens costs no signature, so it delays nobody (requirements 41, 97)."""
     bad = BAD[kind](site.factory)
     for _ in range(5):
         assert site.get(bad)[0] == 401
@@ -139,7 +139,7 @@ def test_good_credentials_get_in_below_it_and_are_not_slowed(site: Site) -> None
 def test_every_door_holds_its_refusals_back(
     site: Site, path: str, scope: str | None, origin: str, status: int
 ) -> None:
-    """One that does not is the one to guess at (REQUIREMENTS 97)."""
+    """One that does not is the one to guess at (requirement 97)."""
     token = None if scope is None else site.factory.good(scope=scope)
     statuses = [site.get(token, path, origin=origin)[0] for _ in range(3)]
     twin = path.partition("?")[0]

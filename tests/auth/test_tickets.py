@@ -128,7 +128,7 @@ def test_gives_every_right_back(scope: str, admin: bool) -> None:
 
 
 def test_is_good_once(tickets: Tickets) -> None:
-    """Who finds it in a log afterwards finds nothing (REQUIREMENTS 22)."""
+    """Who finds it in a log afterwards finds nothing (requirement 22)."""
     value = make(tickets).value
 
     assert use(tickets, value).subject == "alice"
@@ -137,7 +137,7 @@ def test_is_good_once(tickets: Tickets) -> None:
 
 
 def test_lets_one_of_fifty_in(tickets: Tickets) -> None:
-    """All at the same time: who takes it out of the store has it (REQUIREMENTS 22)."""
+    """All at the same time: who takes it out of the store has it (requirement 22)."""
     value = make(tickets).value
 
     async def race() -> list[Principal | BaseException]:
@@ -219,7 +219,7 @@ def test_is_good_where_it_was_made_for(
     is_good: bool,
     tickets: Tickets,
 ) -> None:
-    """Bound to an item or a page, it is worth nothing elsewhere (REQUIREMENTS 23)."""
+    """Bound to an item or a page, it is worth nothing elsewhere (requirement 23)."""
     value = make(tickets, item_id=bound.get("item_id"), origin=bound.get("origin")).value
 
     outcome: Principal | AuthError
@@ -261,7 +261,7 @@ def test_is_bound_to_no_origin_that_is_none(origin: str, tickets: Tickets) -> No
 def test_lives_no_longer_than_its_token(
     left: int, leeway: float, kept_for: float, store: Store
 ) -> None:
-    """Else it would be a way to stay on after the end (REQUIREMENTS 23)."""
+    """Else it would be a way to stay on after the end (requirement 23)."""
     tickets = Tickets(store, leeway=leeway, clock=lambda: NOW)
 
     ticket = make(tickets, Principal(None, "alice", ScopeSet(), NOW + left))
@@ -295,7 +295,7 @@ def test_is_refused_once_its_token_has_expired(store: Store) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, 61])
 def test_does_not_live_longer_than_a_minute(seconds: float, store: Store) -> None:
-    """What stands in a URL is read by others, sooner or later (REQUIREMENTS 23)."""
+    """What stands in a URL is read by others, sooner or later (requirement 23)."""
     with pytest.raises(ValueError, match="at most 60"):
         Tickets(store, seconds=seconds)
 

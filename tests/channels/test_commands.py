@@ -18,7 +18,7 @@ NEEDS = {
 
 @pytest.mark.parametrize("kind", NEEDS)
 def test_refuses_without_the_right(stage: Stage, kind: str) -> None:
-    """Every command is checked, not only the connect (requirement 59); nobody receives it (62)."""
+    """Every command is checked, not only the connect; nobody receives it (requirements 59, 62)."""
     action, fields = NEEDS[kind]
     watching = stage.join("watching")
     peer = stage.join("alice", can=EVERYTHING - {action})
@@ -69,7 +69,7 @@ def test_answers_where_a_message_went(stage: Stage) -> None:
 
 
 def test_answers_the_same_key_with_the_same_offset(stage: Stage) -> None:
-    """A client that lost the answer asks again, and there is still one message (111)."""
+    """A client that lost the answer asks again; there is still one message (requirement 111)."""
     peer = stage.join()
     first = peer.says("publish", data="once", key="k", ref=1)
     again = peer.says("publish", data="once", key="k", ref=2)

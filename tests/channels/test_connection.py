@@ -80,7 +80,7 @@ def test_sends_nothing_for_an_event_that_its_codec_has_no_word_for() -> None:
 
 @pytest.mark.parametrize("row", list(CLOSE_REASONS.values()), ids=CLOSE_REASONS)
 def test_tells_why_it_ends_in_an_envelope_and_in_the_close_frame(row: CloseReason) -> None:
-    """A close frame has no room for the retry verdict, and the envelope has (PRODUCT section 1)."""
+    """A close frame has no room for the retry verdict, and the envelope has."""
     opened = Opened()
     opened.connection.end(row)
 

@@ -110,7 +110,7 @@ def test_nobody_is_favoured_by_the_order_of_coming(stage: Stage) -> None:
 
 
 def test_tells_what_to_do_and_when(stage: Stage) -> None:
-    """The one who comes back at once meets all the others who do (PRODUCT section 2)."""
+    """The one who comes back at once meets all the others who do."""
     peer = stage.join("alice")
     stage.node.drain(0)
 

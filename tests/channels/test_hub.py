@@ -190,7 +190,7 @@ def test_keeps_channels_apart(stage: Stage) -> None:
 
 
 def test_gives_all_subscribers_the_same_bytes_in_the_same_order(stage: Stage) -> None:
-    """One total order per item, the sender included (PRODUCT section 2)."""
+    """One total order per item, the sender included."""
     peers = [stage.join(f"user-{number}") for number in range(5)]
     for round_ in range(20):
         peers[round_ % 5].says("publish", data=round_)
@@ -204,7 +204,7 @@ def test_gives_all_subscribers_the_same_bytes_in_the_same_order(stage: Stage) ->
 
 
 def test_closes_a_stuck_subscriber_at_its_limit_and_harms_nobody_else(stage: Stage) -> None:
-    """One client that never reads froze all others of tutorial003 (FACTS 12)."""
+    """One client that never reads froze all others of FastAPI's tutorial."""
     well = [stage.join(f"well-{number}") for number in range(3)]
     stuck = stage.join("stuck", codec=PLAIN, room=1)
     limit = stage.node.limits.outbox_bytes

@@ -146,7 +146,7 @@ def test_ends_a_join_during_which_more_is_published_than_can_be_held(
 def test_resumes_without_gap_or_repeat_whenever_messages_arrive(
     missed: int, published: list[int], offset: int
 ) -> None:
-    """Requirement 114, at every place between the join's question and its last answer."""
+    """At every place between the join's question and its last answer (requirement 114)."""
     engine = LateEngine()
     stage = Stage(engine)
     publish_at_once(engine, missed)

@@ -59,7 +59,7 @@ def test_gives_no_two_transports_one_id() -> None:
 
 
 def test_welcomes_with_who_what_and_where(stage: Stage) -> None:
-    """Everything a client must know to go on, in its first envelope (PRODUCT section 1)."""
+    """Everything a client must know to go on, in its first envelope."""
     stage.engine.publish(CHANNEL, draft(), lambda _: None)
     peer = stage.join("alice", can=frozenset({Action.PRESENCE, Action.SUBSCRIBE}))
 
@@ -315,7 +315,7 @@ def test_lets_stay_for_the_leeway_that_it_lets_in_with(late: int, is_open: bool)
 def test_logs_how_each_connection_ended_once(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Limits that were hit, revocations, clients that went: each with its reason (104)."""
+    """Limits, revocations, clients that went: each with its reason (requirement 104)."""
     caplog.set_level("INFO")
     slow, gone = stage.join("a\nb"), stage.join("bob")
     slow.connection.end(SLOW_CONSUMER)

@@ -43,7 +43,7 @@ def notice(revocation: Revocation | None = None, connection: str | None = None) 
 
 
 def test_ends_every_connection_of_the_subject_and_no_other(stage: Stage) -> None:
-    """On items and on none, with `token_revoked` (REQUIREMENTS 70)."""
+    """On items and on none, with `token_revoked` (requirement 70)."""
     on_item, other = stage.join("alice"), stage.join("bob")
     _, idle = stage.connect("alice")
 
@@ -85,7 +85,7 @@ def test_ends_a_thousand_connections_of_one_subject_in_one_call() -> None:
 
 
 def test_a_handshake_that_was_under_way_gives_no_open_socket(stage: Stage) -> None:
-    """Checked, then revoked, then connected (REQUIREMENTS 71)."""
+    """Checked, then revoked, then connected (requirement 71)."""
     checked = stage.join("bob")
     revoke(stage)
     late = stage.join("alice")
@@ -107,7 +107,7 @@ def test_a_connection_that_ended_before_its_join_leaves_nothing_behind(stage: St
 def test_a_revocation_while_the_engine_reads_the_history_ends_the_join(
     late_stage: Stage, late_engine: LateEngine
 ) -> None:
-    """There is no welcome after the end (REQUIREMENTS 71)."""
+    """There is no welcome after the end (requirement 71)."""
     peer = late_stage.join("alice")
     late_engine.step(3)  # subscribed; the read has arrived
     revoke(late_stage)
@@ -162,7 +162,7 @@ def test_sockets_end_at_once_and_the_answer_comes_when_the_engine_has_it(
 def test_an_engine_that_fails_leaves_it_done_here_and_says_so(
     late_stage: Stage, late_engine: LateEngine
 ) -> None:
-    """Closed here, open elsewhere: who asked must know and ask again (REQUIREMENTS 74)."""
+    """Closed here, open elsewhere: who asked must know and ask again (requirement 74)."""
     late_engine.broken = {"post"}
     _, transport = late_stage.connect("alice")
     answers = revoke(late_stage)
@@ -183,7 +183,7 @@ def test_a_full_table_is_told_to_who_asked(stage: Stage, monkeypatch: pytest.Mon
 
 
 def test_does_what_another_node_says(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """All nodes act on one call, and each logs it once (REQUIREMENTS 70, 104)."""
+    """All nodes act on one call, and each logs it once (requirements 70, 104)."""
     caplog.set_level(logging.INFO, "itemwire.channels")
     alice, bob, carol = (stage.join(name) for name in ("alice", "bob", "carol"))
     stage.engine.post(notice(ALICE), ALICE.until, lambda _: None)
@@ -230,7 +230,7 @@ def test_a_notice_with_no_room_for_it_is_an_error_in_the_log(
 
 
 def test_a_node_that_starts_later_knows_what_was_taken_back(stage: Stage) -> None:
-    """A restart lets nobody back in (REQUIREMENTS 70)."""
+    """A restart lets nobody back in (requirement 70)."""
     revoke(stage)
     complete(stage.node.stop())
     node = Node(stage.engine, LIMITS, clock=stage.clock)

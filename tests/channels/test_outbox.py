@@ -61,7 +61,7 @@ def test_keeps_a_replay_beside_the_limit_and_in_order() -> None:
 
 
 def test_bounds_empty_chunks_too() -> None:
-    """No bytes travel in them, and each takes memory: a flood of them must end (93)."""
+    """No bytes travel in them, and each takes memory: a flood of them must end (requirement 93)."""
     outbox = Outbox(limit=1000)
 
     assert not all(outbox.keep(b"", unsent=0) for _ in range(10_000))

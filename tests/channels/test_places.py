@@ -24,7 +24,7 @@ def taken(places: Places, host: str | None = "192.0.2.1") -> Place:
 
 
 def test_there_are_so_many_in_all() -> None:
-    """Requirement 96: past them `overloaded`, until one is given back."""
+    """Past them `overloaded`, until one is given back (requirement 96)."""
     places = Places(PlaceLimits(in_all=2))
     first, _ = taken(places), taken(places, "192.0.2.2")
 
@@ -43,7 +43,7 @@ def test_there_are_so_many_in_all() -> None:
     ],
 )
 def test_there_are_so_many_for_an_address(same: str, other: str) -> None:
-    """Requirement 96: another address is not concerned."""
+    """Another address is not concerned (requirement 96)."""
     places = Places(PlaceLimits(of_address=1))
     first = taken(places, same)
 
@@ -74,7 +74,7 @@ def test_this_machine_has_as_many_as_it_likes(host: str | None) -> None:
 
 
 def test_there_are_so_many_for_a_subject() -> None:
-    """Requirement 96: from whatever address; another issuer's `alice` is another."""
+    """From whatever address; another issuer's `alice` is another (requirement 96)."""
     places = Places(PlaceLimits(of_subject=1))
     first, second, third = taken(places), taken(places, "192.0.2.2"), taken(places)
 

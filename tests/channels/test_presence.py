@@ -185,7 +185,7 @@ def test_announces_no_crowd_on_its_way_out() -> None:
 
 
 def test_who_comes_back_in_time_neither_left_nor_joined() -> None:
-    """A phone changes its network and nobody's screen flickers (PRODUCT section 2)."""
+    """A phone changes its network and nobody's screen flickers."""
     stage = with_grace()
     watching, bob = stage.join("alice"), stage.join("bob")
     bob.session.closed(1006)

@@ -53,7 +53,7 @@ def test_grants_two_seconds_worth_at_once_and_then_the_rate(clock: Clock, kind: 
 
 
 def test_who_keeps_to_the_rate_is_never_refused(clock: Clock) -> None:
-    """Requirement 91's accepted twin: for as long as it likes."""
+    """The accepted twin of requirement 91: for as long as it likes."""
     rates, alice = Rates(TEN, clock), caller()
 
     for _ in range(1000):
@@ -84,7 +84,7 @@ def test_each_kind_has_a_rate_of_its_own(clock: Clock) -> None:
 
 
 def test_bytes_are_limited_beside_the_number(clock: Clock) -> None:
-    """Requirement 91: few messages can be a flood too."""
+    """Few messages can be a flood too (requirement 91)."""
     rates, alice = Rates(TEN, clock), caller()
 
     assert asked(rates, alice, 10, size=400) == 5
@@ -210,7 +210,7 @@ def test_a_connection_that_asked_nothing_has_no_budget(clock: Clock) -> None:
 def test_notes_one_line_a_connection_and_counts_the_rest(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Requirement 104: a limit that is hit is logged once, and not once a message."""
+    """A limit that is hit is logged once, and not once a message (requirement 104)."""
     rates, alice = Rates(TEN, clock), caller()
 
     asked(rates, alice, 25, Kind.HISTORY)

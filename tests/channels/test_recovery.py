@@ -39,7 +39,7 @@ def test_gives_nothing_old_to_a_client_that_asked_for_no_replay() -> None:
 def test_misses_and_repeats_nothing_whenever_messages_arrive(
     published: list[int], replay: int
 ) -> None:
-    """Requirement 114, at every place between the join's question and its last answer."""
+    """At every place between the join's question and its last answer (requirement 114)."""
     engine = LateEngine()
     stage = Stage(engine)
     before, *meanwhile, after = published

@@ -56,7 +56,7 @@ def test_takes_a_message_of_just_the_limit(stage: Stage, frame: Frame) -> None:
 def test_ends_alone_when_a_command_fails(
     stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, codec: Codec
 ) -> None:
-    """A crash ends that socket with `internal` and nothing else; the log says how (106)."""
+    """A crash ends that socket with `internal`, no other; the log says how (requirement 106)."""
     watching = stage.join("watching")
     peer = stage.join("alice", codec=codec)
 
@@ -243,7 +243,7 @@ def test_logs_what_the_engine_said_and_not_what_the_client_did(
 
 
 def test_carries_every_payload_between_codecs(stage: Stage) -> None:
-    """Text, JSON and binary cross between codecs as the protocol says (PRODUCT section 1)."""
+    """Text, JSON and binary cross between codecs as the protocol says."""
     json, plain = stage.join("json"), stage.join("plain", codec=PLAIN)
     for frame in ("text", b"\x00\xff"):
         plain.session.received(frame)

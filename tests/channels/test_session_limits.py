@@ -20,7 +20,7 @@ def limited() -> Stage:
 
 
 def test_a_publish_past_the_rate_is_refused_with_when_to_come_back(limited: Stage) -> None:
-    """Requirement 91: an error first; what was refused reached nobody, what comes later does."""
+    """An error first; what was refused reached nobody, what comes later does (requirement 91)."""
     alice = limited.join()
     stored = [alice.says("publish", data=n, ref=n)["type"] for n in range(2)]
 
@@ -42,7 +42,7 @@ def test_a_publish_past_the_rate_is_refused_with_when_to_come_back(limited: Stag
 
 
 def test_who_goes_on_regardless_is_closed(limited: Stage) -> None:
-    """Requirement 91: then 1008, with a verdict that says `later`."""
+    """Then 1008, with a verdict that says `later` (requirement 91)."""
     alice = limited.join()
 
     for number in range(50):
@@ -67,7 +67,7 @@ def test_a_plain_client_past_the_rate_is_closed(limited: Stage) -> None:
 
 
 def test_history_has_a_rate_of_its_own(limited: Stage) -> None:
-    """Requirement 98: a short request with a long answer is an amplifier."""
+    """A short request with a long answer is an amplifier (requirement 98)."""
     alice = limited.join()
 
     kinds = [alice.says("history")["type"] for _ in range(3)]
@@ -78,7 +78,7 @@ def test_history_has_a_rate_of_its_own(limited: Stage) -> None:
 
 @pytest.mark.parametrize("frame", ["{", '{"type":"ping"}'], ids=["malformed", "ping"])
 def test_what_is_nothing_else_is_limited_together(frame: str) -> None:
-    """Requirement 92: a flood of pings, or of what no one can read, is answered in measure."""
+    """A flood of pings, or of what no one can read, is answered in measure (requirement 92)."""
     stage = Stage(rate_limits=RateLimits(request=1))
     alice = stage.join()
 
@@ -103,7 +103,7 @@ def test_an_echo_past_the_rate_is_closed(limited: Stage) -> None:
 
 
 def test_a_flood_to_one_item_costs_others_nothing() -> None:
-    """Requirement 102: what is refused is not fanned out, and each publisher has its own rate."""
+    """What is refused is not fanned out, and each publisher has its own rate (requirement 102)."""
     stage = Stage(rate_limits=RateLimits(publish=5))
     mallory, bob = stage.join("mallory"), stage.join("bob")
     carol = stage.join("carol", item="other")
@@ -159,7 +159,7 @@ def limits(channels: int = 0, listeners: int = 0) -> Limits:
 
 
 def test_a_node_hears_so_many_channels_and_no_more() -> None:
-    """Requirement 96: past it `overloaded`; those that are heard take on, and room comes back."""
+    """Past it `overloaded`; those that are heard take on, and room comes back (requirement 96)."""
     stage = Stage(limits=limits(channels=2))
     first, _ = stage.join(item="1"), stage.join(item="2")
 
@@ -172,7 +172,7 @@ def test_a_node_hears_so_many_channels_and_no_more() -> None:
 
 
 def test_an_item_is_heard_by_so_many_and_no_more() -> None:
-    """Requirement 96: the entries of its presence; another item is not concerned."""
+    """The entries of its presence; another item is not concerned (requirement 96)."""
     stage = Stage(limits=limits(listeners=2))
     first, _ = stage.join(), stage.join("bob")
 

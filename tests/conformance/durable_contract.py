@@ -110,7 +110,7 @@ class DurableContract(ABC):
         assert self.on(scene) == [1, 1, 2]
 
     def test_hands_on_the_notices(self) -> None:
-        """A revoked token must not come in again because a server was started (70)."""
+        """A revoked token must not come in again because a server was started (requirement 70)."""
 
         async def scene(running: Restart) -> tuple[bytes, list[bytes]]:
             async with running() as asked:
@@ -127,7 +127,7 @@ class DurableContract(ABC):
 
     @pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "not-taken"])
     def test_keeps_values_until_they_are_taken(self, is_taken: bool) -> None:
-        """A one-time ticket is good once, whichever server it is shown to (22)."""
+        """A one-time ticket is good once, whichever server it is shown to (requirement 22)."""
         key = str(uuid.uuid4())
 
         def take(engine: Engine) -> Coroutine[object, object, bytes | None]:

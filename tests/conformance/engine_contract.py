@@ -238,7 +238,7 @@ class EngineContract(ABC):
         assert (second.epoch, second.offset) == (first.epoch, 2)
 
     def test_keeps_channels_apart(self) -> None:
-        """Characters that are special to an engine must not reach another channel (79)."""
+        """What is special to an engine must not reach another channel (requirement 79)."""
         names = [
             "item:a",
             "item:a:b",

@@ -85,7 +85,7 @@ class ValueContract(ABC):
         assert self.on(scene) == [b"second", None, None]
 
     def test_gives_a_value_to_one_of_fifty_that_take_it_at_once(self) -> None:
-        """A one-time ticket lets one in (22)."""
+        """A one-time ticket lets one in (requirement 22)."""
 
         async def scene(asked: Values) -> list[bytes | None]:
             await asked.put("k", b"v")

@@ -116,7 +116,7 @@ def test_reads_on_when_a_read_was_cut_short() -> None:
 
 
 def test_says_that_another_epoch_has_begun_and_goes_on_in_it() -> None:
-    """The store was lost: nothing of the old count means anything now (113)."""
+    """The store was lost: nothing of the old count means anything now (requirement 113)."""
     one = followed_from(5)
     one.get(1, 2, 3, epoch="new")
     assert one.log == []
@@ -315,7 +315,7 @@ STEPS: Final = [
 def test_is_sound_whatever_is_lost_late_or_doubled(
     steps: list[Callable[[World], None]], keeps: int, limit: int, seed: int
 ) -> None:
-    """Requirement 109: the log has no loss, repeat or wrong order that was not said."""
+    """The log has no loss, repeat or wrong order that was not said (requirement 109)."""
     world = World(keeps, limit, seed)
     for step in steps:
         step(world)

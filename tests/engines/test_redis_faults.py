@@ -59,7 +59,7 @@ def test_nodes_hear_one_order_whoever_publishes(server: RedisServer) -> None:
 
 
 def test_heals_a_connection_that_is_cut_in_mid_stream(server: RedisServer) -> None:
-    """Pub/sub loses what is sent meanwhile: it is read, and delivered in its place (112)."""
+    """What was lost is read, and delivered in its place (requirement 112)."""
 
     async def scene(proxy: Proxy, url: str) -> None:
         async with node(server.url) as one, node(url) as other:
@@ -121,7 +121,7 @@ def test_says_what_was_forgotten_while_it_was_away(server: RedisServer) -> None:
 
 
 def test_goes_on_after_a_server_that_stood_still_for_three_seconds(server: RedisServer) -> None:
-    """Publishers get an answer in time; a retry with its key makes no second message (117)."""
+    """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
 
     async def scene() -> None:
         async with node(server.url) as one, node(server.url) as other:
@@ -146,7 +146,7 @@ def test_goes_on_after_a_server_that_stood_still_for_three_seconds(server: Redis
 
 
 def test_begins_a_new_epoch_when_the_server_was_restarted_empty(server: RedisServer) -> None:
-    """Nobody takes the new count for the old one (113)."""
+    """Nobody takes the new count for the old one (requirement 113)."""
 
     async def scene() -> None:
         async with node(server.url) as one, node(server.url) as other:
@@ -230,7 +230,7 @@ def test_finds_what_only_its_pub_sub_connection_missed(server: RedisServer) -> N
 def test_knows_that_nothing_comes_where_it_listens(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cable that was pulled ends no connection: silence does (117)."""
+    """A cable that was pulled ends no connection: silence does (requirement 117)."""
     monkeypatch.setattr(redis_requests, "REQUEST_SECONDS", 1000)
 
     async def scene(proxy: Proxy, url: str) -> None:
@@ -259,7 +259,7 @@ def test_answers_a_read_after_what_it_has_was_delivered(server: RedisServer) -> 
 
 
 def test_a_full_server_fails_the_publish_and_nothing_else(server: RedisServer) -> None:
-    """Requirement 118: reads, joins and what waits to be taken go on."""
+    """Reads, joins and what waits to be taken go on (requirement 118)."""
 
     async def scene() -> None:
         async with node(server.url) as one:
@@ -344,7 +344,7 @@ def test_goes_on_after_a_fault_of_its_own(
 def test_lets_no_more_wait_than_it_has_room_for(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is silent must not fill this process: the rest is refused at once (117)."""
+    """A silent server must not fill this process: what is more is refused (requirement 117)."""
     monkeypatch.setattr(redis_requests, "MAX_UNANSWERED_BYTES", 100_000)
 
     async def scene(proxy: Proxy, url: str) -> None:

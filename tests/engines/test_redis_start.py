@@ -50,7 +50,7 @@ def test_shows_a_url_without_its_password(url: str, shown: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster"])
 def test_a_server_that_is_not_there_is_one_clear_line(scheme: str) -> None:
-    """Where, and why; never the password (117)."""
+    """Where, and why; never the password (requirement 117)."""
     problem = refusal_of(open_engine(f"{scheme}://me:{SECRET}@127.0.0.1:{free_port()}", BOUNDS))
 
     assert problem.startswith(f"cannot use {scheme}://***@127.0.0.1:")

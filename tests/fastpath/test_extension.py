@@ -213,7 +213,7 @@ def test_closes_as_the_receiver_says(site: Site, application: Handing) -> None:
 def test_ends_one_socket_for_a_fault_of_its_receiver(
     site: Site, application: Handing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Requirement 106: 1011, the log says why, and nobody else notices."""
+    """1011, the log says why, and nobody else notices (requirement 106)."""
     with connect(site.url("/detach")) as other, connect(site.url("/detach")) as client:
         application.receiver()
         receiver = application.receiver()

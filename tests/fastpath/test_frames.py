@@ -138,7 +138,7 @@ def test_takes_every_length_in_its_shortest_form(length: int) -> None:
 
 
 def test_bounds_a_message_whatever_its_fragments() -> None:
-    """Requirement 87: the limit is on the message, and holds before the last part is kept."""
+    """The limit is on the message, and holds before the last part is kept (requirement 87)."""
     exact, over = Reader(max_size=10), Reader(max_size=10)
     first = masked(2, b"12345", fin=False)
 
@@ -207,7 +207,7 @@ def test_refuses_a_close_that_is_cut_or_no_text(payload: bytes, code: int) -> No
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 5000, 70_000])
 def test_sends_no_code_that_may_not_be_sent(code: int) -> None:
-    """Requirement 86: a client would take it for a fault of the protocol."""
+    """A client would take it for a fault of the protocol (requirement 86)."""
     assert read_close(close_frame(code, "why")[2:]) == (1011, "why")
 
 

@@ -353,7 +353,7 @@ def test_openapi_has_it_only_when_it_is_there(app: FastAPI) -> None:
 def test_explains_what_would_be_decided(
     app: FastAPI, scope: str, asked: tuple[str | None, str | None], reason: str | None, last: str
 ) -> None:
-    """By which check, in the order of the checks; a client is told the reason alone (40)."""
+    """By which check, in their order; a client is told the reason alone (requirement 40)."""
     body = {"token": token("alice", scope), "item": asked[0], "action": asked[1]}
     answer = call(app, "POST", "/admin/explain", body=body).json()
 

@@ -130,7 +130,7 @@ def test_a_token_that_no_header_can_hold_is_refused_at_the_start(wrong: str) -> 
 
 
 def test_guesses_are_throttled() -> None:
-    """Requirement 97: by address, as at every door."""
+    """By address, as at every door (requirement 97)."""
     app = create_app(
         Settings(
             secret=SECRET,

@@ -153,7 +153,7 @@ def test_an_override_that_forgets_the_action_grants_no_other(shop: Running) -> N
 
 
 def test_the_database_is_given_back_before_the_socket_waits(shop: Running) -> None:
-    """A thousand open sockets must not hold a thousand sessions (PRODUCT section 3)."""
+    """A thousand open sockets must not hold a thousand sessions."""
     server, application, _ = shop
     with json_client(server, "7", "alice") as alice:
         assert alice.ask("ping")["type"] == "pong"
@@ -230,7 +230,7 @@ def test_a_refusal_without_a_reason_is_told_by_its_code(serve: Serve) -> None:
 
 @pytest.mark.parametrize("raised", sorted(RAISED))
 def test_what_is_raised_after_accept_ends_with_a_code(shop: Running, raised: str) -> None:
-    """Bare FastAPI drops the connection: 1006, and the client knows nothing (FACTS 2)."""
+    """Bare FastAPI drops the connection: 1006, and the client knows nothing."""
     server, *_ = shop
     _, code, reason, _ = RAISED[raised]
     with server.connect(f"/after/{raised}") as connection:
@@ -239,7 +239,7 @@ def test_what_is_raised_after_accept_ends_with_a_code(shop: Running, raised: str
 
 
 def test_an_application_goes_on_after_what_was_raised(shop: Running) -> None:
-    """One crash closes one socket (REQUIREMENTS 106)."""
+    """One crash closes one socket (requirement 106)."""
     server, *_ = shop
     with json_client(server, "7", "alice") as alice:
         for raised in ("value", "http_500"):

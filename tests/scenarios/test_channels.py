@@ -126,7 +126,7 @@ def test_a_message_has_its_item_its_place_and_its_sender(server: LiveServer, ite
 def test_the_sender_is_the_tokens_subject_whatever_the_payload_says(
     server: LiveServer, item_id: str
 ) -> None:
-    """The tutorial's `Client #N` could be anyone (REQUIREMENTS 63)."""
+    """The tutorial's `Client #N` could be anyone (requirement 63)."""
     with json_client(server, item_id, "mallory") as mallory:
         refusal = mallory.ask("publish", data="x", sender="alice")
         mallory.ask("publish", data={"sender": "alice"})
@@ -210,7 +210,7 @@ def test_items_are_apart(server: LiveServer, item_id: str) -> None:
 def test_answers_a_codec_and_never_a_token(
     server: LiveServer, item_id: str, offered: tuple[str, ...], chosen: str | None
 ) -> None:
-    """What is echoed is logged by proxies and shown by browsers (REQUIREMENTS 10)."""
+    """What is echoed is logged by proxies and shown by browsers (requirement 10)."""
     credential = token()
     path = item_path(item_id, {} if "itemwire.token.{}" in offered else {"token": credential})
     names = tuple(name.format(credential) for name in offered)
@@ -228,7 +228,7 @@ def test_answers_a_codec_and_never_a_token(
 def test_a_plain_client_without_the_right_is_closed_and_not_heard(
     server: LiveServer, item_id: str
 ) -> None:
-    """Plain has no words for an error: the close says it (REQUIREMENTS 62)."""
+    """Plain has no words for an error: the close says it (requirement 62)."""
     with json_client(server, item_id) as alice:
         with plain_client(server, item_id, scope="items:subscribe") as reader:
             alice.ask("publish", data="before")

@@ -177,7 +177,7 @@ def test_history_needs_its_right(server: LiveServer, item_id: str) -> None:
 
 
 def test_a_key_publishes_once(server: LiveServer, item_id: str) -> None:
-    """A client that lost the answer asks again and is told the same (REQUIREMENTS 111)."""
+    """A client that lost the answer asks again and is told the same (requirement 111)."""
     with json_client(server, item_id) as alice, json_client(server, item_id, "bob") as bob:
         first = alice.ask("publish", data="a", key="k")
         again = alice.ask("publish", data="other", key="k")

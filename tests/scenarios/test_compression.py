@@ -52,7 +52,7 @@ def test_everyone_hears_the_same_compressed_or_not(compressing: LiveServer) -> N
 
 
 def test_nothing_is_compressed_unless_it_is_switched_on(server: LiveServer) -> None:
-    """It costs memory on other servers and tells lengths on all: nobody gets it unasked (90)."""
+    """It may cost memory and tells lengths: nobody gets it unasked (requirement 90)."""
     with joined(server, secrets.token_hex(8), "deflate") as client:
         client.send(LONG)
 

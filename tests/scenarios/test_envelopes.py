@@ -82,7 +82,7 @@ def test_a_ping_without_ref_is_answered_without_one(server: LiveServer, item_id:
 def test_what_is_not_supported_is_answered_and_the_socket_stays(
     server: LiveServer, item_id: str, kind: str
 ) -> None:
-    """A newer client finds out, and goes on with what there is (REQUIREMENTS 84)."""
+    """A newer client finds out, and goes on with what there is (requirement 84)."""
     with json_client(server, item_id) as alice:
         error = alice.ask(kind)
         pong = alice.ask("ping")
@@ -96,7 +96,7 @@ def test_what_is_not_supported_is_answered_and_the_socket_stays(
 def test_what_is_no_envelope_gets_an_error_and_the_socket_stays(
     server: LiveServer, item_id: str, frame: str | bytes
 ) -> None:
-    """A bug in one client must not look like a broken network (REQUIREMENTS 84, 85)."""
+    """A bug in one client must not look like a broken network (requirements 84, 85)."""
     with json_client(server, item_id) as alice:
         alice.connection.send(frame)
         error = alice.read()

@@ -21,7 +21,7 @@ def test_a_running_server_is_live_and_ready(server: LiveServer, path: str, statu
 def test_a_server_whose_engine_is_not_started_is_not_ready(
     serve: Serve, settings: Settings
 ) -> None:
-    """Traffic goes elsewhere, and the process is left to live (REQUIREMENTS 107)."""
+    """Traffic goes elsewhere, and the process is left to live (requirement 107)."""
     not_started = server_of(settings, serve.protocols)
     not_started.config.lifespan = "off"
     with live_server(settings, not_started) as server:

@@ -21,7 +21,7 @@ from tests.scenarios.clients import (
 )
 from tests.scenarios.conftest import Serve
 
-WITHIN_SECONDS = 2.0  # REQUIREMENTS 68
+WITHIN_SECONDS = 2.0  # requirement 68
 
 
 def test_a_socket_ends_with_its_token(server: LiveServer, item_id: str) -> None:
@@ -66,7 +66,7 @@ def test_the_closing_envelope_tells_what_to_do(server: LiveServer, item_id: str)
 def test_no_message_reaches_a_socket_after_its_token_expired(
     server: LiveServer, item_id: str
 ) -> None:
-    """While others go on talking: what comes last is the end (PRODUCT section 2)."""
+    """While others go on talking: what comes last is the end."""
     path = item_path(item_id, {"token": token("bob", lifetime=1), "replay": 0})
     with (
         json_client(server, item_id) as alice,
@@ -96,7 +96,7 @@ def test_an_expired_token_does_not_come_back(server: LiveServer, item_id: str) -
 
 
 def test_a_server_that_stops_says_so(serve: Serve, settings: Settings, item_id: str) -> None:
-    """1012 is worth coming back for: another server may be there (REQUIREMENTS 107)."""
+    """1012 is worth coming back for: another server may be there (requirement 107)."""
     assert _ends_at_shutdown(serve, settings, item_id) == [(1012, "draining")] * 3
 
 

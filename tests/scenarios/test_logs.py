@@ -108,7 +108,7 @@ def _printed(command: str, folder: Path, **settings: str) -> Printed:
 
 
 def test_no_token_is_printed(printed: Printed) -> None:
-    """Neither whole nor in part: a payload says who, a signature lets one in (20)."""
+    """Neither whole nor in part: a payload says who, a signature lets one in (requirement 20)."""
     assert_no_token(printed)
 
 
@@ -136,7 +136,7 @@ def test_the_servers_secret_is_not_printed(printed: Printed) -> None:
 
 
 def test_refusals_are_printed_with_their_cause(printed: Printed) -> None:
-    """Only the log says which check failed (REQUIREMENTS 40, 104)."""
+    """Only the log says which check failed (requirements 40, 104)."""
     refused = printed.lines_with("refused reason=")
 
     assert any("credentials_missing" in line for line in refused)
@@ -148,14 +148,14 @@ def test_refusals_are_printed_with_their_cause(printed: Printed) -> None:
 
 
 def test_a_refused_item_is_printed_once(printed: Printed) -> None:
-    """One line a refusal (REQUIREMENTS 104): two good tokens came for an item that cannot be."""
+    """One line a refusal (requirement 104): two good tokens came for an item that cannot be."""
     refused = printed.lines_with("refused reason=")
 
     assert len([line for line in refused if "item_invalid" in line and "injected" not in line]) == 2
 
 
 def test_no_client_writes_a_line_of_its_own(printed: Printed) -> None:
-    """What stands in a path must not look like an event (REQUIREMENTS 80)."""
+    """What stands in a path must not look like an event (requirement 80)."""
     assert printed.lines_with("injected")
     assert not [line for line in printed.text.splitlines() if line.startswith("injected")]
 
@@ -174,14 +174,14 @@ def test_what_happens_is_printed_once(printed: Printed) -> None:
 
 
 def test_no_secret_is_printed_as_json(objects: Printed) -> None:
-    """The same, where each value is redacted on its own (20)."""
+    """The same, where each value is redacted on its own (requirement 20)."""
     assert_no_token(objects)
     assert objects.lines_with(AT_THE_DOOR) == objects.lines_with(WITHIN) == []
     assert SECRET not in objects.text
 
 
 def test_every_line_of_json_is_an_object(objects: Printed) -> None:
-    """What a stranger puts into paths and headers makes no line and no field (80)."""
+    """What a stranger puts into paths and headers makes no line and no field (requirement 80)."""
     lines = [json.loads(line) for line in objects.text.splitlines()]
 
     assert all({"ts", "level", "logger", "event"} <= line.keys() for line in lines)
@@ -192,7 +192,7 @@ def test_every_line_of_json_is_an_object(objects: Printed) -> None:
 
 
 def test_a_connection_is_followed_by_its_id(objects: Printed) -> None:
-    """From its handshake, by the client's address, to its end (REQUIREMENTS 104)."""
+    """From its handshake, by the client's address, to its end (requirement 104)."""
     lines = [json.loads(line) for line in objects.text.splitlines()]
     events: dict[str, list[str]] = {}
     for line in lines:

@@ -66,7 +66,7 @@ def emptied(server: LiveServer) -> bool:
 
 
 def test_a_subject_has_so_many_sockets(small: LiveServer, item_id: str) -> None:
-    """Requirement 96: another may come in meanwhile, and the same once one is closed."""
+    """Another may come in meanwhile, and the same once one is closed (requirement 96)."""
     path = item_path(item_id, {"token": token("alice")})
     with json_client(small, item_id, "alice"), json_client(small, item_id, "bob"):
         with json_client(small, item_id, "alice"):
@@ -91,7 +91,7 @@ def test_it_is_so_on_every_route(small: LiveServer, item_id: str, path: str) -> 
 def test_an_address_has_so_many_sockets_before_its_token_is_looked_at(
     small: LiveServer, item_id: str
 ) -> None:
-    """Requirement 96: what it presents makes no difference; another address may come in."""
+    """What it presents makes no difference; another address may come in (requirement 96)."""
     here, elsewhere = came_from("192.0.2.7"), came_from("192.0.2.8")
     with ExitStack() as stack:
         for number in range(3):
@@ -109,7 +109,7 @@ def test_an_address_has_so_many_sockets_before_its_token_is_looked_at(
 
 
 def test_there_are_so_many_sockets_in_all(small: LiveServer, item_id: str) -> None:
-    """Requirement 96: then `overloaded`, to everybody alike; health still answers."""
+    """Then `overloaded`, to everybody alike; health still answers (requirement 96)."""
     with ExitStack() as stack:
         for number in range(5):
             stack.enter_context(json_client(small, item_id, f"s{number}"))
@@ -145,7 +145,7 @@ def test_denied_over_http_they_say_when_to_come_again(serve: Serve, item_id: str
 def test_every_place_comes_back_whatever_became_of_its_socket(
     small: LiveServer, item_id: str
 ) -> None:
-    """Requirement 99: clients that go by the book, that vanish, and that never were let in."""
+    """Clients that go by the book, that vanish, and that never were let in (requirement 99)."""
     for number in range(40):
         _come_and_go(small, item_id, number)
 
@@ -169,7 +169,7 @@ class Slow:
 def test_a_place_comes_back_from_a_rule_that_fails_and_a_client_that_did_not_wait(
     serve: Serve, item_id: str
 ) -> None:
-    """Requirement 99: the handshake was in the middle of something, and still has a place."""
+    """The handshake was in the middle of something, and still has a place (requirement 99)."""
     settings, rule = Settings(secret=SECRET, max_connections=2, _env_file=None), Slow()
     app = create_app(settings)
     app.dependency_overrides[authorize_item] = rule

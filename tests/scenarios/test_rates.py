@@ -41,7 +41,7 @@ def slow(serve: Serve) -> Iterator[LiveServer]:
 
 
 def test_a_client_with_words_is_told_when_to_go_on(slow: LiveServer, item_id: str) -> None:
-    """Requirement 91: the socket stays, and what it asks when it was told to is done."""
+    """The socket stays, and what it asks when it was told to is done (requirement 91)."""
     with json_client(slow, item_id, "patient") as alice:
         stored = 0
         while (answer := alice.ask("publish", data=stored))["type"] == "reply":
@@ -57,7 +57,7 @@ def test_a_client_with_words_is_told_when_to_go_on(slow: LiveServer, item_id: st
 
 
 def test_a_client_that_never_listens_is_closed(slow: LiveServer, item_id: str) -> None:
-    """Requirement 91: and those who hear the item with it notice nothing."""
+    """And those who hear the item with it notice nothing (requirement 91)."""
     with json_client(slow, item_id, "bob") as bob:
         with json_client(slow, item_id, "mallory") as mallory:
             assert _goes_on(lambda: mallory.ask("publish", data="flood")) == LIMITED
@@ -80,7 +80,7 @@ def test_a_plain_client_is_closed(slow: LiveServer, item_id: str) -> None:
 
 
 def test_the_sockets_of_a_subject_share_a_rate(slow: LiveServer, item_id: str) -> None:
-    """Requirement 91, per subject: twice a socket's here; another subject has its own."""
+    """Twice a socket's here; another subject has its own (requirement 91)."""
     with (
         json_client(slow, item_id, "tabs") as first,
         json_client(slow, item_id, "tabs") as second,
@@ -102,7 +102,7 @@ def test_the_sockets_of_a_subject_share_a_rate(slow: LiveServer, item_id: str) -
 def test_joins_have_a_rate_and_what_fits_a_socket_comes_in_at_once(
     slow: LiveServer, item_id: str
 ) -> None:
-    """Requirement 96: each join is worked out by the application's rules, which cost."""
+    """Each join is worked out by the application's rules, which cost (requirement 96)."""
     with slow.connect(f"/ws?token={token('joining', TALKING)}", subprotocols=(JSON,)) as socket:
         told = []
         for number in range(4):
@@ -126,7 +126,7 @@ def _goes_on(step: Callable[[], object]) -> tuple[int, str]:
 
 
 def test_publishing_over_http_has_its_subjects_rate(slow: LiveServer, item_id: str) -> None:
-    """One request after the other is no way around it; others publish meanwhile (91, 102)."""
+    """One after another is no way around it; others publish meanwhile (requirements 91, 102)."""
 
     def publish(subject: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token(subject)}"}

@@ -126,10 +126,20 @@ def test_nothing_is_lost_or_repeated_by_refreshes_under_traffic(
 def test_a_token_that_is_not_accepted_changes_nothing(
     server: LiveServer, item_id: str, offered: object
 ) -> None:
-    """One word for every fault, and the old token goes on being good."""
+    """One word for every fault, and the old token goes on being good (requirement 69)."""
     assert callable(offered)
     with json_client(server, item_id) as client:
         assert refusal_of(client, offered()) == ("credentials_invalid", False)
+
+
+def test_half_a_surrogate_pair_is_no_token(server: LiveServer, item_id: str) -> None:
+    """JSON can write it and no text holds it: an answer, and not the end (requirement 38)."""
+    with json_client(server, item_id) as client:
+        client.connection.send(json.dumps({"type": "refresh", "token": token() + "\ud800"}))
+        error = client.read()
+
+        assert (error["type"], error["code"]) == ("error", "payload_invalid")
+        assert client.ask("refresh", token=token())["type"] == "reply"
 
 
 def test_a_lost_right_is_lost_at_once(server: LiveServer, item_id: str) -> None:
@@ -161,7 +171,7 @@ def test_who_may_no_longer_subscribe_is_sent_away(
 
 
 def test_a_socket_ends_at_its_limit_though_it_was_refreshed(serve: Serve, item_id: str) -> None:
-    """Requirement 73; without the limit it would stay for 300 seconds."""
+    """Without the limit it would stay for 300 seconds (requirement 73)."""
     settings = Settings(secret=SECRET, max_session_seconds=2, _env_file=None)
     with serve(settings) as server, json_client(server, item_id) as client:
         reply = client.ask("refresh", token=token(lifetime=300))

@@ -39,7 +39,7 @@ TOO_LONG_FOR_STOCK = "oversized"
     "fault", sorted(BAD_TOKENS.keys() - {TOO_LONG_FOR_A_HEAD, TOO_LONG_FOR_STOCK})
 )
 def test_refuses_a_bad_token_in_the_query(door: Door, fault: str) -> None:
-    """Every fault looks the same from outside: no oracle for strangers (REQUIREMENTS 27-58)."""
+    """Every fault looks the same from outside: no oracle for strangers (requirements 27-58)."""
     bad = BAD_TOKENS[fault](door.tokens)
 
     assert door.refusal(door.path(token=bad)) == door.says("credentials_invalid")
@@ -119,7 +119,7 @@ def test_takes_a_token_of_the_longest_length(door: Door) -> None:
 @fastpath_only
 @pytest.mark.parametrize("where", ["query", "authorization"])
 def test_answers_a_head_that_is_too_long_by_status(door: Door, where: str) -> None:
-    """REQUIREMENTS 3: 414 or 431, never silence, which is stock's answer."""
+    """414 or 431, never silence, which is stock's answer (requirement 3)."""
     endless = BAD_TOKENS[TOO_LONG_FOR_A_HEAD](door.tokens)
     status = {"query": 414, "authorization": 431}[where]
     path = door.path(token=endless) if where == "query" else BARE
@@ -148,7 +148,7 @@ def test_refuses_a_bad_token_in_the_authorization_header(door: Door, fault: str)
     ],
 )
 def test_repairs_no_authorization_header(door: Door, scheme: str) -> None:
-    """REQUIREMENTS 25: what two readers could take for different tokens is refused."""
+    """What two readers could take for different tokens is refused (requirement 25)."""
     bearer = {"Authorization": scheme.replace("{}", door.tokens.good())}
 
     assert door.refusal(BARE, headers=bearer) == door.says("credentials_invalid")
@@ -192,7 +192,7 @@ def test_takes_a_token_in_the_cookie(door: Door, pairs: str) -> None:
 
 
 def test_refuses_a_cookie_of_another_name_as_no_credential(door: Door) -> None:
-    """Only the configured name counts (REQUIREMENTS 18)."""
+    """Only the configured name counts (requirement 18)."""
     cookie = {"Cookie": f"Session={door.tokens.good()}; xsession={door.tokens.good()}"}
 
     assert door.refusal(BARE, headers=cookie) == door.says("credentials_missing")
@@ -208,7 +208,7 @@ def test_refuses_a_cookie_of_another_name_as_no_credential(door: Door) -> None:
     ],
 )
 def test_refuses_a_header_credential_given_twice(door: Door, headers: dict[str, str]) -> None:
-    """Which one counts would be a guess, even where both are good (A 15.3.7)."""
+    """Which one counts would be a guess, even where both are good (ASVS 15.3.7)."""
     presented = {name: value.format(door.tokens.good()) for name, value in headers.items()}
 
     assert door.refusal(BARE, headers=presented) == door.says("credentials_invalid")
@@ -218,7 +218,7 @@ def test_refuses_a_header_credential_given_twice(door: Door, headers: dict[str, 
     "query", ["token={0}&token={0}", "token={0}&tok%65n={0}", "token=&token={0}"]
 )
 def test_refuses_a_query_token_given_twice(door: Door, query: str) -> None:
-    """FastAPI takes the last: a proxy that looked at the first was deceived (REQUIREMENTS 21)."""
+    """FastAPI takes the last: a proxy that looked at the first was deceived (requirement 21)."""
     path = BARE + query.format(door.tokens.good())
 
     assert door.refusal(path) == door.says("credentials_invalid")
@@ -244,7 +244,7 @@ def test_refuses_two_tokens_among_the_subprotocols(door: Door) -> None:
 def test_refuses_two_sources_that_disagree(
     door: Door, source: str, other: dict[str, object]
 ) -> None:
-    """No silent preference: the one who is logged must be the one who is meant (17, 24)."""
+    """No silent preference: who is logged must be who is meant (requirements 17, 24)."""
     assert door.refusal(**_beside(door, source, other)) == door.says("credentials_invalid")
 
 

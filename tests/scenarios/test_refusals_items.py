@@ -63,7 +63,7 @@ BAD_REPLAYS = ["-1", "x", "1.5", "", "1e2", "0x10", "null", "9" * 5000, "%D9%A3"
 
 @pytest.mark.parametrize("item_id", BAD_ITEMS.values(), ids=BAD_ITEMS)
 def test_refuses_a_bad_item_id(door: Door, item_id: str) -> None:
-    """Two spellings must never reach one channel, and no id a log line (REQUIREMENTS 75-80)."""
+    """Two spellings must never reach one channel, and no id a log line (requirements 75-80)."""
     assert door.refusal(door.path(item_id)) == door.says("item_invalid")
 
 
@@ -112,7 +112,7 @@ def test_refuses_a_token_without_the_right(door: Door, scope: str) -> None:
 
 
 def test_tells_no_stranger_which_items_exist(door: Door) -> None:
-    """Denied and non-existent look the same (REQUIREMENTS 64)."""
+    """Denied and non-existent look the same (requirement 64)."""
     alive, never = secrets.token_hex(8), secrets.token_hex(8)
     narrow = door.tokens.good(scope="items:7:subscribe")
     with door.server.connect(door.path(alive), subprotocols=(JSON,)):
@@ -127,7 +127,7 @@ def test_tells_no_stranger_which_items_exist(door: Door) -> None:
     "//items/42/ws", "/items/42/ws%00", "/items/42/ws%0A", "/ws/echo%0A",
 ])  # fmt: skip
 def test_denies_an_unknown_path(door: Door, path: str) -> None:
-    """REQUIREMENTS 8: an upgrade is for known routes, in both modes, whoever asks."""
+    """An upgrade is for known routes, in both modes, whoever asks (requirement 8)."""
     assert door.refusal(f"{path}?token={door.tokens.good()}") == Refusal(403)
 
 
@@ -144,13 +144,33 @@ def test_takes_a_good_query(door: Door, query: str) -> None:
 
 
 def test_refuses_a_replay_without_the_right_to_history(door: Door) -> None:
-    """Reading back is a right of its own, by whichever way (REQUIREMENTS 59)."""
+    """Reading back is a right of its own, by whichever way (requirement 59)."""
     live_only = door.tokens.good(scope="items:subscribe items:publish")
     reading = door.tokens.good(scope="items:subscribe items:history")
 
     assert door.refusal(door.path(token=live_only, replay=1)) == door.says("scope_missing")
     assert door.welcomes(door.path(token=live_only, replay=0))
     assert door.welcomes(door.path(token=reading, replay=1))
+
+
+def test_a_resume_is_checked_as_any_handshake(door: Door, item_id: str) -> None:
+    """To have been here before is no credential and no right (requirement 72)."""
+    with door.server.connect(door.path(item_id), subprotocols=(JSON,)) as connection:
+        stored = JsonClient(connection).ask("publish", data="mine")
+    since = f"{stored['epoch']}:{stored['offset']}"
+    expired = door.tokens.good(exp=door.tokens.now - 1)
+    talking = door.tokens.good(scope="items:publish")
+    elsewhere = door.tokens.good(scope="items:7:subscribe")
+
+    for token, reason in (
+        (expired, "credentials_invalid"),
+        (talking, "scope_missing"),
+        (elsewhere, "forbidden"),
+    ):
+        path = door.path(item_id, token=token, since=since)
+        assert door.refusal(path) == door.says(reason)
+    with door.server.connect(door.path(item_id, since=since), subprotocols=(JSON,)) as connection:
+        assert JsonClient(connection).welcome["recovered"] is True
 
 
 def test_no_refused_socket_joins_or_is_read(door: Door, item_id: str) -> None:

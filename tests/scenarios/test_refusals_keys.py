@@ -53,7 +53,7 @@ def secrets(
 
 @pytest.mark.parametrize("kid", PAIRS)
 def test_takes_a_token_of_each_pair(pairs: Door, kid: str) -> None:
-    """A key is found by its name, so the old one works as long as it is in the file (47)."""
+    """A key is found by its name: the old one works while it is in the file (requirement 47)."""
     token = _by(pairs, PAIRS[kid], kid).good()
 
     assert pairs.welcomes(pairs.path(token=token))
@@ -88,7 +88,7 @@ def test_refuses_a_secret_that_is_not_in_the_file(secrets: Door) -> None:
 
 @pytest.mark.parametrize("kid", [ABSENT, "", "RS-NEW", "rs-new ", "rs-", "../rs-new", 1, None])
 def test_refuses_a_kid_that_names_no_key_exactly(pairs: Door, kid: object) -> None:
-    """Among several keys a token says which (REQUIREMENTS 34); `rs-new` itself gets in above."""
+    """Among several keys a token says which (requirement 34); `rs-new` itself gets in above."""
     token = pairs.tokens.sign(pairs.tokens.header(kid=kid), pairs.tokens.claims())
 
     assert pairs.refusal(pairs.path(token=token)) == pairs.says("credentials_invalid")

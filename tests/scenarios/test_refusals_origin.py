@@ -61,13 +61,13 @@ def test_takes_a_cookie_from_an_allowed_origin(door: Door, origin: str) -> None:
 
 
 def test_takes_a_cookie_without_origin(door: Door) -> None:
-    """Every browser sends Origin with a handshake: without it this is a program (FACTS 17)."""
+    """Every browser sends Origin with a handshake: without it this is a program."""
     assert door.welcomes(BARE, headers={"Cookie": f"session={door.tokens.good()}"})
 
 
 @pytest.mark.parametrize("second", ["{}", "https://evil.test", ""])
 def test_refuses_a_cookie_with_two_origins(door: Door, second: str) -> None:
-    """Two headers, two readers, two truths (15): no browser sends that, and none is answered."""
+    """Two headers, two readers, two truths: no browser sends that (requirement 15)."""
     headers = _from(door, "{}") | {"origin": second.replace("{}", door.server.url)}
 
     assert door.refusal(BARE, headers=headers).status == 400
@@ -93,7 +93,7 @@ def test_takes_a_token_from_any_origin(door: Door, origin: str) -> None:
 
 
 def test_refuses_the_own_origin_under_a_name_that_is_not_the_servers(door: Door) -> None:
-    """DNS rebinding: a page's own name now leads here, and Origin and Host agree on it (16)."""
+    """DNS rebinding: a page's name leads here; Origin and Host agree on it (requirement 16)."""
     # 127.1 is another spelling of the loopback address, as a rebound name would be.
     elsewhere = _under(door, "127.1")
 
@@ -108,7 +108,7 @@ def test_takes_the_own_origin_under_each_name_of_the_server(door: Door) -> None:
 
 
 def test_refuses_every_origin_where_none_is_allowed(serve: Serve) -> None:
-    """An empty list means no page, not every page (Centrifugo's rule, FACTS 17)."""
+    """An empty list means no page, not every page (Centrifugo's rule)."""
     settings = Settings(secret=SECRET, allowed_origins=(), _env_file=None)
     cookie = {"Cookie": f"session={token('alice', EVERYTHING)}"}
     with serve(settings) as server:

@@ -92,7 +92,7 @@ def refused(server: LiveServer, path: str) -> tuple[int | None, str]:
 def test_a_revoked_token_hears_nothing_more_and_cannot_come_back(
     admin_server: LiveServer, item_id: str
 ) -> None:
-    """And its subject's other token stays and comes again (requirement 70)."""
+    """Nor resume; its subject's other token stays and comes again (requirements 70, 72)."""
     path, other = (
         item_path(item_id, {"token": named(f"bob-{item_id}", f"{name}-{item_id}")})
         for name in ("lost", "kept")
@@ -115,6 +115,7 @@ def test_a_revoked_token_hears_nothing_more_and_cannot_come_back(
         assert close == (1008, "token_revoked")
         assert [one["data"] for one in bob.messages(2)] == ["before", "after"]
         assert refused(admin_server, path) == (1008, "token_revoked")
+        assert refused(admin_server, f"{path}&since=e:1") == (1008, "token_revoked")
         JsonClient(stack.enter_context(admin_server.connect(other, subprotocols=(JSON,))))
 
 
@@ -141,7 +142,7 @@ def test_a_revoked_subject_cannot_come_back_with_any_token(
 def test_a_revocation_during_the_handshake_gives_no_open_socket(
     serve: Serve, settings: Settings, item_id: str
 ) -> None:
-    """The token is checked, taken back while its rights are looked up, then accepted (71)."""
+    """A token is checked, taken back while its rights are looked up, accepted (requirement 71)."""
     app = create_app(settings)
     node: Node = app.state.node
     answers: list[object] = []

@@ -50,7 +50,7 @@ def path_of(door: Door, key_name: str) -> str:
 
 
 def test_keys_rotate_under_a_live_server(serve: Serve, published: KeyServer) -> None:
-    """The new key works at once, the old one until it is taken out (REQUIREMENTS 46 and 47)."""
+    """The new key works at once, the old one until it is taken out (requirements 46 and 47)."""
     with serve(settings_for(published, jwks_refresh=0.05)) as server:
         door = Door(server, "close", TOKENS)
         assert door.welcomes(path_of(door, "old"))
@@ -68,7 +68,7 @@ def test_keys_rotate_under_a_live_server(serve: Serve, published: KeyServer) -> 
 
 
 def test_the_first_token_of_a_new_key_gets_in(serve: Serve, published: KeyServer) -> None:
-    """It makes the server fetch, once: those who make keys up start nothing more (34, 46)."""
+    """The server fetches, once: those who make keys up start nothing more (requirements 34, 46)."""
     with serve(settings_for(published)) as server:
         door = Door(server, "close", TOKENS)
         published.publish(OLD, NEW)
@@ -81,7 +81,7 @@ def test_the_first_token_of_a_new_key_gets_in(serve: Serve, published: KeyServer
 
 
 def test_keys_that_a_token_brings_are_never_used(serve: Serve, published: KeyServer) -> None:
-    """Neither one in its header nor one at an address in it (REQUIREMENTS 33)."""
+    """Neither one in its header nor one at an address in it (requirement 33)."""
     forger = dataclasses.replace(signing_key("ES256", "forger"), kid="old")
     forged = dataclasses.replace(TOKENS, key=forger)
     evil = published.url().replace("/keys", "/evil")
@@ -103,7 +103,7 @@ def test_keys_that_a_token_brings_are_never_used(serve: Serve, published: KeySer
 def test_each_issuer_signs_for_itself(
     serve: Serve, published: KeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One by its URL, one by a secret; neither can sign as the other (REQUIREMENTS 30 and 54)."""
+    """One by its URL, one by a secret; neither can sign as the other (requirements 30 and 54)."""
     monkeypatch.setenv("BACKEND_SECRET", SECRET)
     path = tmp_path / "issuers.json"
     entries = [

@@ -45,7 +45,7 @@ def sent(cookie: Morsel[str]) -> str:
 
 
 def test_a_session_opens_sockets_from_its_own_pages(door: Door) -> None:
-    """And from no other: browsers send it wherever a page asks for it (REQUIREMENTS 13)."""
+    """And from no other: browsers send it wherever a page asks for it (requirement 13)."""
     own = {"Origin": door.server.url}
     cookie = {"Cookie": sent(cookie_of(begin(door.server, door.tokens.good(), **own)))}
     path = item_path("42")
@@ -55,7 +55,7 @@ def test_a_session_opens_sockets_from_its_own_pages(door: Door) -> None:
 
 
 def test_no_script_reads_it_and_it_ends_with_the_token(server: LiveServer) -> None:
-    """HttpOnly, SameSite, Secure, and kept in no cache (REQUIREMENTS 19)."""
+    """HttpOnly, SameSite, Secure, and kept in no cache (requirement 19)."""
     response = begin(server, token(lifetime=120))
     cookie = cookie_of(response)
 
@@ -161,7 +161,7 @@ def test_a_session_fetches_tickets_for_its_own_pages(server: LiveServer) -> None
 
 
 def test_the_host_prefix_works(serve: Serve) -> None:
-    """The recommended name: another host of the same site cannot plant it (REQUIREMENTS 19)."""
+    """The recommended name: another host of the same site cannot plant it (requirement 19)."""
     settings = Settings(
         secret=SECRET, cookie_name="__Host-session", cookie_secure=False, _env_file=None
     )

@@ -43,7 +43,7 @@ def server(serve: Serve) -> Iterator[LiveServer]:
 def test_a_client_that_never_reads_harms_nobody(
     server: LiveServer, item_id: str, subprotocol: str
 ) -> None:
-    """The tutorial's broadcast stopped for all after 29 of 100 messages (FACTS 12)."""
+    """The tutorial's broadcast stopped for all after 29 of 100 messages."""
     filler = "x" * PAYLOAD_BYTES
     with (
         json_client(server, item_id, scope=EVERYTHING) as alice,

@@ -52,7 +52,7 @@ def test_who_guesses_is_slowed_down_then_stopped(strict: LiveServer) -> None:
 
 
 def test_a_stranger_cannot_choose_its_address(strict: LiveServer) -> None:
-    """Only the hop next to a trusted proxy counts (REQUIREMENTS 11)."""
+    """Only the hop next to a trusted proxy counts (requirement 11)."""
     bad = item_path("7", {"token": "garbage"})
     seen = [
         strict.refusal(bad, headers=came_from(f"203.0.113.{number}, 192.0.2.9"))
@@ -60,6 +60,25 @@ def test_a_stranger_cannot_choose_its_address(strict: LiveServer) -> None:
     ]
 
     assert seen == [INVALID] * 6 + [LIMITED]
+
+
+def test_nobody_but_a_trusted_proxy_tells_an_address(serve: Serve) -> None:
+    """Each refusal would be another stranger's (requirement 11); here nobody is exempt."""
+    settings = Settings(
+        secret=SECRET,
+        slow_after_refusals=0,
+        stop_after_refusals=3,
+        throttle_exempt=(),
+        trusted_proxies=("192.0.2.1",),
+        _env_file=None,
+    )
+    bad = item_path("7", {"token": "garbage"})
+    with serve(settings) as server:
+        seen = [
+            server.refusal(bad, headers=came_from(f"203.0.113.{number}")) for number in range(4)
+        ]
+
+    assert seen == [INVALID] * 3 + [LIMITED]
 
 
 def test_this_machine_is_not_counted(strict: LiveServer) -> None:

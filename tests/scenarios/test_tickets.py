@@ -47,7 +47,7 @@ def fetch(server: LiveServer, credential: str, **wanted: str) -> str:
 
 
 def test_a_ticket_opens_one_socket(door: Door) -> None:
-    """Its URL is worth nothing to whoever reads it in a log afterwards (REQUIREMENTS 22)."""
+    """Its URL is worth nothing to whoever reads it in a log afterwards (requirement 22)."""
     path = item_path("42", {"ticket": fetch(door.server, door.tokens.good())})
 
     assert door.welcomes(path)
@@ -63,7 +63,7 @@ def test_a_ticket_opens_a_socket_of_many_items(server: LiveServer, item_id: str)
 
 
 def test_of_two_that_race_one_gets_in(server: LiveServer, item_id: str) -> None:
-    """Both send the same ticket at the same time (REQUIREMENTS 22)."""
+    """Both send the same ticket at the same time (requirement 22)."""
     ready = Barrier(2)
 
     def come(path: str) -> str:
@@ -91,7 +91,7 @@ def test_refuses_what_is_no_ticket(door: Door, bad: str) -> None:
 
 
 def test_two_tickets_are_one_too_many(door: Door) -> None:
-    """Parameter pollution (REQUIREMENTS 21); neither is spent by it."""
+    """Parameter pollution (requirement 21); neither is spent by it."""
     first, second = (fetch(door.server, door.tokens.good()) for _ in range(2))
     bare = item_path("42")
 
@@ -101,7 +101,7 @@ def test_two_tickets_are_one_too_many(door: Door) -> None:
 
 
 def test_a_bound_ticket_is_good_in_its_place_only(door: Door) -> None:
-    """At its item and from its page (REQUIREMENTS 23)."""
+    """At its item and from its page (requirement 23)."""
 
     def bound() -> dict[str, str]:
         wanted = {"item": "42", "origin": APP}
@@ -143,7 +143,7 @@ def test_a_socket_that_a_ticket_opened_ends_with_the_token(
 
 
 def test_the_answer_says_how_long_it_is_good_and_is_kept_nowhere(server: LiveServer) -> None:
-    """Half a minute, or as long as the token if that is less (REQUIREMENTS 23, 26)."""
+    """Half a minute, or as long as the token if that is less (requirements 23, 26)."""
     response = ask(server, token())
     brief = ask(server, token(lifetime=5))
 
@@ -244,7 +244,7 @@ def test_who_may_have_a_ticket(
 
 
 def test_a_token_in_the_query_gets_an_answer_that_is_kept_nowhere(server: LiveServer) -> None:
-    """Allowed as elsewhere; what the URL told, the answer must not (REQUIREMENTS 26)."""
+    """Allowed as elsewhere; what the URL told, the answer must not (requirement 26)."""
     good, bad = (httpx.post(f"{server.url}/auth/tickets?token={it}") for it in (token(), "x"))
     page = httpx.get(f"{server.url}/?token=x")
 
@@ -255,7 +255,7 @@ def test_a_token_in_the_query_gets_an_answer_that_is_kept_nowhere(server: LiveSe
 
 
 def test_the_query_can_be_kept_for_tickets(serve: Serve, item_id: str) -> None:
-    """Whatever stands in a URL is then good once (REQUIREMENTS 22)."""
+    """Whatever stands in a URL is then good once (requirement 22)."""
     settings = Settings(secret=SECRET, query_tokens=False, _env_file=None)
     with serve(settings) as server:
         refusal = server.refusal(item_path(item_id, {"token": token()}))

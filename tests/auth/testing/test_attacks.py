@@ -94,7 +94,7 @@ def test_explains_as_it_refuses(name: str, factory: TokenFactory, verifier: Toke
 def test_a_kid_reaches_nothing_but_a_dictionary(
     factory: TokenFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No file is opened and no name resolved for a token (REQUIREMENTS 33, 34)."""
+    """No file is opened and no name resolved for a token (requirements 33, 34)."""
     tokens = [attack(factory) for attack in BAD_TOKENS.values()]
     verifier = verifier_of(factory)
 
@@ -111,7 +111,7 @@ def test_a_kid_reaches_nothing_but_a_dictionary(
 
 
 def test_a_retired_key_is_refused(factory: TokenFactory) -> None:
-    """Rotation: the old key's token works until the key is taken out (REQUIREMENTS 47)."""
+    """Rotation: the old key's token works until the key is taken out (requirement 47)."""
     old, new = signing_key("HS256", "old"), signing_key("HS256", "new")
     token = dataclasses.replace(factory, key=old).good()
     both = StaticKeys([old.verification_key(), new.verification_key()])
