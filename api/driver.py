@@ -17,6 +17,7 @@ from typing_extensions import override
 from api.admission import hand_over_place
 from api.channels.outbox import Framing, Transport
 from api.channels.session import Session
+from api.deciding import decided
 from api.fastpath.extension import EXTENSION
 from api.messages import Frame, frame_size
 from api.wire import choose_codec
@@ -43,6 +44,7 @@ async def drive(
     A server with the extension takes the socket over and this returns at once; on any other it is
     served here, over `receive` and `send`, until it is gone.
     """
+    decided(websocket)
     codec, subprotocol = choose(websocket.scope["subprotocols"])
     await release_dependencies(websocket)  # first: if it fails, the client is refused
     await websocket.accept(subprotocol)

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from api.closing import CLOSE_REASONS, INTERNAL, OVERLOADED, CloseReason
+from api.deciding import DECISION_SECONDS
 from api.rejections import reason_of
 from auth.authenticator import IDENTITY
 from auth.dependencies import VERIFIED, refusal
@@ -22,7 +23,6 @@ from auth.principal import Grant, Principal
 logger = logging.getLogger("itemwire.refusals")
 
 AT_ONCE: Final = 8  # items of one request, whose rights are worked out side by side
-VERDICT_SECONDS: Final = 10.0  # for all items of a request together
 
 Verdict = Grant | CloseReason
 
@@ -42,7 +42,7 @@ async def grants_of(
             verdicts[item_id] = await _ask(request, route, principal, item_id)
 
     try:
-        async with asyncio.timeout(VERDICT_SECONDS), asyncio.TaskGroup() as asking:
+        async with asyncio.timeout(DECISION_SECONDS), asyncio.TaskGroup() as asking:
             for _ in range(min(AT_ONCE, len(verdicts))):
                 asking.create_task(ask_in_turn())
     except TimeoutError:

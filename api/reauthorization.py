@@ -39,6 +39,7 @@ from typing_extensions import override
 
 from api.channels.refreshing import Denied, Renewal, Rights, Verdict
 from api.closing import INTERNAL, OVERLOADED, CloseReason
+from api.deciding import DECISION_SECONDS
 from api.rejections import reason_of
 from api.sockets import SocketRoute, socket_route_of
 from auth.audit import LOGGED_LENGTH
@@ -53,7 +54,6 @@ logger = logging.getLogger("itemwire.refusals")
 T = TypeVar("T")
 
 AT_ONCE: Final = 8  # items of one socket, whose rights are worked out side by side
-VERDICT_SECONDS: Final = 10.0  # for all dependencies of a route together
 
 
 class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
@@ -192,7 +192,7 @@ class SocketRights(Rights):
             return
         verdicts: dict[str, Verdict] = {}
         try:
-            async with asyncio.timeout(VERDICT_SECONDS):
+            async with asyncio.timeout(DECISION_SECONDS):
                 for some in batched(items, AT_ONCE):
                     asked = (self._verdict(request, principal, item_id) for item_id in some)
                     verdicts.update(zip(some, await asyncio.gather(*asked), strict=True))
@@ -237,7 +237,7 @@ async def verdict_of(route: SocketRoute, websocket: WebSocket, kind: type[T]) ->
     The verdict is the argument of the route's function that is of this kind.
     """
     solved: dict[Any, Any] = {}  # who asks is in it, also where that one may not be here
-    deadline = asyncio.timeout(VERDICT_SECONDS)
+    deadline = asyncio.timeout(DECISION_SECONDS)
     try:
         async with deadline:
             return await _solved(route, websocket, solved, kind)

@@ -19,6 +19,8 @@ from fastapi.routing import APIWebSocketRoute, get_websocket_app, websocket_sess
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from api.deciding import deciding
+
 Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
@@ -61,7 +63,8 @@ class SocketRoute(APIWebSocketRoute):
     @override
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._heed_overrides()
-        await super().handle(scope, receive, send)
+        async with deciding(scope):
+            await super().handle(scope, receive, send)
 
     @property
     def application(self) -> FastAPI:

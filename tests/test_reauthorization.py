@@ -239,7 +239,7 @@ def test_waits_for_no_dependency_for_ever(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slower than that is a no, and what waited has let go (requirement 66)."""
-    monkeypatch.setattr(reauthorization, "VERDICT_SECONDS", 0.01)
+    monkeypatch.setattr(reauthorization, "DECISION_SECONDS", 0.01)
     events: list[str] = []
 
     async def stuck() -> Grant:

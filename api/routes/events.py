@@ -8,11 +8,14 @@ from pydantic import AfterValidator
 from api.admission import hand_over_place, take_place
 from api.channels.events_session import EventsSession
 from api.channels.outbox import Transport
+from api.channels.rates import Kind
+from api.channels.recovery import LIVE
 from api.dependencies import (
     Replay,
     Since,
     SubscribeGrant,
     node_of,
+    spend,
     start_of,
     written_position,
 )
@@ -49,6 +52,8 @@ async def item_events(
 ) -> EventStream:
     """Hear the item until the token ends, from the last event on that was heard before."""
     start = start_of(request, grant, last_event_id or since, replay)
+    if start != LIVE:
+        spend(request, grant.principal, Kind.HISTORY, 0)
     node = node_of(request)
     codecs: EventCodecs = request.app.state.event_codecs
     take_place(request, grant.principal)

@@ -7,8 +7,10 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from api.admission import claim_place
 from api.channels.outbox import Transport
+from api.channels.rates import Kind
+from api.channels.recovery import LIVE
 from api.channels.session import ItemSession
-from api.dependencies import Replay, Since, SubscribeGrant, node_of, start_of
+from api.dependencies import Replay, Since, SubscribeGrant, node_of, spend, start_of
 from api.driver import drive
 from api.reauthorization import reauthorization_of
 from api.wire.base import Codec
@@ -37,6 +39,8 @@ async def item_channel(
 ) -> None:
     """Join the item's channel; the socket stays there until the client leaves."""
     start = start_of(websocket, grant, since, replay)
+    if start != LIVE:
+        spend(websocket, grant.principal, Kind.HISTORY, 0)
     claim_place(websocket, grant.principal)
     node = node_of(websocket)
     reauthorization = reauthorization_of(websocket)

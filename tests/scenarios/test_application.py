@@ -1,5 +1,6 @@
 """An application with rules of its own: what its clients see of what its code does."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,7 @@ from typing import Annotated
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketException
 
+from api import deciding
 from api.main import create_app
 from api.settings import Settings
 from api.testing import LiveServer, Refusal
@@ -182,6 +184,33 @@ def test_what_an_override_raises_at_a_join_is_told_by_its_reason(
 
         assert (error["type"], error["code"]) == ("error", RAISED[raised][2])
         assert many.ask("ping")["type"] == "pong"
+
+
+def test_a_rule_that_hangs_is_given_up(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, item_id: str
+) -> None:
+    """It fails closed, in bounded time, and holds up nobody else (requirement 66)."""
+    monkeypatch.setattr(deciding, "DECISION_SECONDS", 0.2)
+    settings = Settings(secret=SECRET, _env_file=None)
+    app = create_app(settings)
+    given_up: list[str] = []
+
+    async def hang_on(item_id: str, principal: CurrentPrincipal) -> Grant:
+        try:
+            if item_id == "slow":
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            given_up.append(item_id)
+            raise
+        return Grant(principal, item_id, frozenset(Action))
+
+    app.dependency_overrides[authorize_item] = hang_on
+    with serve(settings, app) as running, json_client(running, item_id) as quick:
+        refusal = running.refusal(item_path("slow", {"token": token()}))
+
+        assert (refusal.code, refusal.reason) == (1013, "overloaded")
+        assert given_up == ["slow"]
+        assert quick.ask("ping")["type"] == "pong"  # its own deadline went with its decision
 
 
 def test_an_authentication_of_the_applications_own_sees_the_handshake(serve: Serve) -> None:

@@ -16,6 +16,7 @@ from tests.scenarios.clients import (
     PATIENCE,
     TALKING,
     close_of,
+    item_path,
     json_client,
     plain_client,
     token,
@@ -142,3 +143,23 @@ def test_publishing_over_http_has_its_subjects_rate(slow: LiveServer, item_id: s
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert int(refused.headers["Retry-After"]) >= 1
     assert publish("another").status_code == 201
+
+
+def test_connecting_again_and_again_for_a_replay_has_a_rate(serve: Serve, item_id: str) -> None:
+    """One token is no amplifier; who wants nothing of the past still gets in (requirement 98)."""
+    settings = Settings(secret=SECRET, history_rate=1, subject_rate_factor=2, _env_file=None)
+    with serve(settings) as running:
+        path = item_path(item_id, {"token": token("again"), "replay": 5})
+        told = ""
+        for _ in range(20):
+            with running.connect(path, subprotocols=(JSON,)) as connection:
+                try:
+                    connection.recv(timeout=PATIENCE)
+                except ConnectionClosed as ended:
+                    told = close_of(ended)[1]
+                    break
+        with json_client(running, item_id, "again") as client:
+            live = client.welcome["type"]
+
+    assert told == "rate_limited"
+    assert live == "welcome"
