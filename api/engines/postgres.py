@@ -40,8 +40,6 @@ try:
         POST,
         PUT,
         TAKE,
-        TIDY,
-        TOUCH,
         Notices,
         Requests,
     )
