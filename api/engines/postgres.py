@@ -88,11 +88,11 @@ class PostgresEngine(Engine, Source):
 
     def __init__(self, url: str, bounds: Bounds) -> None:
         self._url = url
-        self._listening = Link(url, self._listen)
-        self._quick = Link(url, check_schema, lock_ms=QUICK_LOCK_MS)
-        self._patient = Link(url, check_schema, lock_ms=PATIENT_LOCK_MS)
-        self._reader = Link(url, check_schema)
-        self._other = Link(url, check_schema)
+        self._listening = Link("listening", url, self._listen)
+        self._quick = Link("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
+        self._patient = Link("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
+        self._reader = Link("reading", url, check_schema)
+        self._other = Link("other", url, check_schema)
         self._publishing = Publishing(self._quick, self._patient, self._doubt)
         self._reading = Reading(self._reader, bounds, self._make)
         self._requests = Requests(self._other)

@@ -8,7 +8,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -35,6 +35,8 @@ SESSION: Final = "SET default_transaction_isolation = 'read committed'"
 
 HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:[0-9]+)?")
 
+T = TypeVar("T")
+
 Prepare = Callable[["asyncpg.Connection"], Awaitable[None]]
 
 
@@ -52,7 +54,8 @@ class Link:
     `prepare` makes each new connection ready; what it raises counts as not connected.
     """
 
-    def __init__(self, url: str, prepare: Prepare, *, lock_ms: int = 1000) -> None:
+    def __init__(self, name: str, url: str, prepare: Prepare, *, lock_ms: int = 1000) -> None:
+        self._name = name
         self._url = url
         self._prepare = prepare
         self._lock_ms = lock_ms
@@ -113,14 +116,16 @@ class Link:
         while True:
             await self._beat_until(closed)
             self._connection = None
-            pause = FIRST_PAUSE
+            pause, problem = FIRST_PAUSE, "it broke"
             while True:
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the nodes
                 try:
                     closed = await self._connect()
                     break
                 except EngineError as error:
-                    logger.debug("connect_failed problem=%s", error)
+                    if str(error) != problem:  # else it would be said once a second
+                        problem = str(error)
+                        logger.warning("engine_lost link=%s problem=%s", self._name, problem)
                     pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _beat_until(self, closed: asyncio.Event) -> None:
@@ -158,11 +163,22 @@ class Link:
         def lost(_connection: object) -> None:
             self._connection = None
             closed.set()
+            if self._task is not None:  # else it was stopped
+                logger.warning("engine_lost link=%s", self._name)
 
         connection.add_termination_listener(lost)
         if connection.is_closed():
             lost(connection)
+        logger.info("engine_connected link=%s", self._name)
         return closed
+
+
+def tell(answer: Callable[[T], None], result: T) -> None:
+    """Answer; a fault of whoever asked must not keep the others waiting."""
+    try:
+        answer(result)
+    except Exception:
+        logger.exception("answer_failed")
 
 
 def check_url(url: str) -> None:

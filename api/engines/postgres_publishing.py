@@ -1,4 +1,4 @@
-"""What waits to be stored in PostgreSQL: all of a loop tick in one statement and one commit.
+"""What waits to be stored in PostgreSQL: all of a loop tick in one commit.
 
 A channel that another transaction holds does not keep the others waiting: what is published to it
 goes to a second connection, one such channel after the other.
@@ -16,7 +16,7 @@ import msgspec
 
 from api.engines.base import ANSWER_SECONDS, EngineError
 from api.engines.packing import BINARY, JSON, TEXT
-from api.engines.postgres_link import Link, Locked, Refused
+from api.engines.postgres_link import Link, Locked, Refused, tell
 from api.messages import Draft, Payload
 
 PUBLISH: Final = 'SELECT epoch, "offset", is_new FROM itemwire.publish_all($1,$2,$3,$4,$5,$6,$7,$8)'
@@ -237,7 +237,7 @@ class Publishing:
     def _answer(self, asked: Asked, result: Stored | EngineError) -> None:
         self._count -= 1
         self._bytes -= asked.size
-        asked.answer(result)
+        tell(asked.answer, result)
 
 
 def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from api.engines.base import Answer, Bounds, EngineError, History, Span
-from api.engines.postgres_link import Link
+from api.engines.postgres_link import Link, tell
 from api.engines.postgres_publishing import payload_of
 from api.messages import Draft, Position, Publication
 
@@ -122,7 +122,7 @@ class Reading:
         after = asked.span.after or 0
         before = last + 1 if asked.span.before is None else min(asked.span.before, last + 1)
         is_complete = len(found) == max(before - after - 1, 0)
-        asked.answer(History(Position(epoch, last), found, is_complete))
+        tell(asked.answer, History(Position(epoch, last), found, is_complete))
 
     def _make_first(self, asked: Asked) -> None:
         def made(problem: EngineError | None) -> None:
@@ -135,7 +135,7 @@ class Reading:
 
     def _fail(self, batch: list[Asked], error: EngineError) -> None:
         for asked in batch:
-            asked.answer(error)
+            tell(asked.answer, error)
 
 
 def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:

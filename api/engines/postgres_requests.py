@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from api.engines.base import EngineError, Heed
-from api.engines.postgres_link import Link
+from api.engines.postgres_link import Link, tell
 
 MAX_WAITING: Final = 10_000
 RETRY_SECONDS: Final = 0.5
@@ -100,7 +100,7 @@ class Requests:
                 except asyncio.CancelledError:
                     asked.answer(EngineError("the engine was stopped"))
                     raise
-                asked.answer(result)
+                tell(asked.answer, result)
 
 
 class Notices:

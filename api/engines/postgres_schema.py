@@ -1,4 +1,4 @@
-"""What the engine needs in a PostgreSQL database: made, and brought up to date, by one command."""
+"""What the engine needs in a PostgreSQL database, made and updated by one command."""
 
 from __future__ import annotations
 

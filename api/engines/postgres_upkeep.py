@@ -1,4 +1,4 @@
-"""What is done in a PostgreSQL database now and then: forgetting, and keeping what is heard."""
+"""What is done in a PostgreSQL database now and then: most of it is forgetting."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from api.engines.base import KEY_SECONDS, Bounds, EngineError
+from api.engines.postgres_link import Refused
 from api.engines.postgres_requests import Requests
 
 logger = logging.getLogger("itemwire.engines")
@@ -88,7 +89,8 @@ class Upkeep:
 
         self._requests.ask(answer, query, *values)
         result = await done
-        if isinstance(result, EngineError):
-            logger.debug("upkeep_failed problem=%s", result)
+        if isinstance(result, Refused):
+            logger.error("engine_upkeep_failed problem=%s", result)
+        if isinstance(result, EngineError):  # it is away, and that is said elsewhere
             return []
         return result

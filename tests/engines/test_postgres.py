@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from api.engines import init_store, open_engine
-from api.engines.base import Bounds, Engine, EngineError
+from api.engines.base import Bounds, Engine, EngineError, Span
 from api.engines.postgres_schema import VERSION
-from api.messages import Position
+from api.messages import Draft, Position
 from tests.engines.postgres_database import engine_of, new_database, publish_to
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS, CHANNEL
@@ -257,6 +257,29 @@ def test_what_the_server_refuses_of_one_channel_is_refused_of_that_one_only(url:
             assert [offset_of(each) for each in stored] == [1] * 10
 
     play(scene)
+
+
+def test_a_fault_of_who_asked_keeps_nobody_else_waiting(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its traceback, and the engine goes on."""
+
+    def fail(_result: object) -> None:
+        raise ZeroDivisionError
+
+    async def scene() -> None:
+        async with node(url) as one:
+            one.engine.publish("item:other", Draft("43", "alice", 1.5, "hello"), fail)
+            one.engine.read("item:other", Span(9), fail)
+            one.engine.take("k", fail)
+            assert (await one.publish("hello")).offset == 1
+            assert (await one.read()).position.offset == 1
+            assert await one.take("k") is None
+            assert one.engine.is_available
+
+    play(scene)
+
+    assert caplog.text.count("answer_failed") == 3
 
 
 def test_forgets_what_is_out_of_bounds(url: str) -> None:
