@@ -11,6 +11,7 @@ from api.channels.node import Node
 from api.channels.places import Places
 from api.channels.rates import rates_of
 from api.channels.slow_readers import read_slow_readers
+from api.closed_door import ClosedDoor
 from api.engines import open_engine
 from api.engines.base import Bounds
 from api.engines.metered import MeteredEngine
@@ -93,6 +94,7 @@ def create_app(
         revocations=authenticator.revocations,
         tally=tallies.channels,
         clock=clock,
+        drain_seconds=settings.drain_seconds,
         rates=rates_of(settings.rate_limits),
     )
     reauthorizer = Reauthorizer()
@@ -121,6 +123,7 @@ def create_app(
         cookie=session_cookie(settings, clock=clock),
         metrics_token=token.get_secret_value() if token else None,
     )
+    app.add_middleware(ClosedDoor, node=node)  # inside of the next, which gives refusals a form
     install_rejections(app, settings.refusal, tallies.handshakes)
     app.add_middleware(Privacy)
     app.add_middleware(BriefFailure)

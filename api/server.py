@@ -1,12 +1,20 @@
 """Runs the application on uvicorn, with limits that fit live channels."""
 
+import asyncio
+import contextlib
 import gc
+import math
+import signal
 import socket
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from types import FrameType
+from typing import Final, NamedTuple, cast
 
 import uvicorn
+from fastapi import FastAPI
+from typing_extensions import override
 
+from api.channels.node import Node
 from api.logs import configure_logs
 from api.main import create_app
 from api.settings import Settings
@@ -14,6 +22,10 @@ from api.settings import Settings
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
 
 BACKLOG: Final = 4096  # a crowd that reconnects at once waits here, not in the clients' retries
+
+
+ANSWER_SECONDS: Final = 1.0  # that peers have to answer a close before the port is closed
+POLL_SECONDS: Final = 0.05
 
 
 class Protocols(NamedTuple):
@@ -26,6 +38,52 @@ class Protocols(NamedTuple):
 FASTPATH: Final = Protocols(
     http="api.fastpath.http:HttpProtocol", ws="api.fastpath.protocol:WebSocketProtocol"
 )
+
+
+class Server(uvicorn.Server):
+    """Drains its node before it stops, and then ends with status 0; a second signal kills it."""
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; uvicorn's own would have the process die of the signal in the end."""
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        self.should_exit = True
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the sockets in batches, then what is left; all within the graceful timeout.
+
+        The port stays open for the batches, so that who comes meanwhile is told to go elsewhere.
+        """
+        clock = asyncio.get_running_loop()
+        limit = self.config.timeout_graceful_shutdown or 0
+        deadline = clock.time() + limit
+        node: Node = cast("FastAPI", self.config.app).state.node
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._drained(node, limit)
+        # Ours may still be waiting for its peer's answer: it half-closes; uvicorn's just closes.
+        self.config.timeout_graceful_shutdown = math.ceil(max(deadline - clock.time(), 0))
+        await super().shutdown(sockets)
+
+    async def _drained(self, node: Node, limit: float) -> None:
+        """Wait until all sockets have been told, and a little for those that are polite."""
+        ended = asyncio.Event()
+        node.drain(min(node.drain_seconds, limit / 2), ended.set)
+        await ended.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while self._has_sockets:  # noqa: ASYNC110 - uvicorn tells of none that goes
+                    await asyncio.sleep(POLL_SECONDS)
+
+    @property
+    def _has_sockets(self) -> bool:
+        kind = self.config.ws_protocol_class
+        return kind is not None and any(
+            isinstance(one, kind) for one in self.server_state.connections
+        )
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -56,10 +114,10 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def server_of(settings: Settings, protocols: Protocols = FASTPATH) -> uvicorn.Server:
+def server_of(settings: Settings, protocols: Protocols = FASTPATH) -> Server:
     """Make the uvicorn server; the application is checked here, before anything listens."""
     app = create_app(settings)
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             http=protocols.http,

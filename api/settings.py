@@ -147,6 +147,13 @@ class Settings(AuthSettings):
     graceful_timeout: int = Field(
         10, ge=0, description="Seconds open sockets have to end when the server is stopped."
     )
+    drain_seconds: float = Field(
+        5,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds of these over which many sockets are closed, a few at a time.",
+    )
     publish_rate: PerSecond = Field(
         10_000, description="Messages a second that one socket may publish; 0 sets no limit."
     )

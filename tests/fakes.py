@@ -269,6 +269,7 @@ class Stage:
     ) -> None:
         self.clock = Clock()
         self._soon: list[Callable[[], None]] = []
+        self._later: list[tuple[float, Callable[[], None]]] = []
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
         self._ids = iter(range(1, 1_000_000))
         self.revocations = Revocations(clock=self.clock)
@@ -281,9 +282,25 @@ class Stage:
             clock=self.clock,
             new_id=lambda: f"c{next(self._ids)}",
             call_soon=self._soon.append,
+            call_later=self._call_later,
+            random=lambda: 0.5,
             rates=Rates(rate_limits, self.clock) if rate_limits else None,
         )
         complete(self.node.start())
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock, and call what is due on the way, in its order."""
+        end = self.clock.now + seconds
+        while due := [one for one in self._later if one[0] <= end]:
+            first = min(due, key=lambda one: one[0])
+            self._later.remove(first)
+            self.clock.now = first[0]
+            first[1]()
+            self.settle()
+        self.clock.now = end
+
+    def _call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._later.append((self.clock.now + seconds, callback))
 
     def settle(self) -> None:
         """Let the loop tick end."""

@@ -1,7 +1,7 @@
 """One accepted socket: whose it is, what it hears, how it ends."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Sized
 from typing import Final, Protocol
 
 from api.channels.attendance import Attendance
@@ -11,7 +11,16 @@ from api.channels.names import channel_of
 from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
 from api.channels.rates import Budget
 from api.channels.slow_readers import SlowReader
-from api.closing import SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason, Retry
+from api.closing import (
+    CLOSE_REASONS,
+    DRAINING,
+    MESSAGES_LOST,
+    SLOW_CONSUMER,
+    TOKEN_EXPIRED,
+    TOKEN_REVOKED,
+    CloseReason,
+    Retry,
+)
 from api.messages import Closing, Event, Frame, Gap, Member, Position
 from api.wire.base import Codec
 from auth.principal import Grant, Principal
@@ -28,13 +37,26 @@ MAY_RETURN: Final = frozenset({Retry.NOW, Retry.LATER})
 # `close()` sends it. 1001 is none: a page that is loaded again sends it.
 GOODBYES: Final = frozenset({1000, 1005})
 
-RETRY_AFTER_MS: Final = {Retry.LATER: 1000}
+# From, to: clients that are ended together come back at random moments within, not all at once.
+RETRY_WINDOWS_MS: Final = {
+    **{row: (1000, 5000) for row in CLOSE_REASONS.values() if row.retry is Retry.LATER},
+    DRAINING: (0, 2000),
+    MESSAGES_LOST: (0, 2000),
+}
+AT_ONCE_MS: Final = (0, 0)
+
+
+def retry_after_ms(reason: CloseReason, random: Callable[[], float]) -> int:
+    """Choose when a client that may come back should do so."""
+    start, end = RETRY_WINDOWS_MS.get(reason, AT_ONCE_MS)
+    return start + int(random() * (end - start))
 
 
 class Home(Protocol):
     """What a connection tells the node it is connected to."""
 
     limits: Limits
+    random: Callable[[], float]  # from 0 on, below 1
     attendance: Attendance
 
     @property
@@ -67,6 +89,7 @@ class Connection:
         "due_at",
         "id",
         "is_dropping",
+        "is_heard",
         "is_open",
         "is_welcomed",
         "may_return",
@@ -75,6 +98,7 @@ class Connection:
         "session_ends_at",
         "since",
         "subscriptions",
+        "unanswered",
         "writer",
     )
 
@@ -97,9 +121,11 @@ class Connection:
         self.codec = codec
         self.since = since  # Unix time
         self.is_open = True
+        self.is_heard = True  # what the client says is acted on
         self.is_dropping = False  # it is behind, and of some items it can do without messages
         self.is_welcomed = False  # from then on it can be told things, and be refreshed
         self.may_return = False  # it was cut off: its members are not gone yet
+        self.unanswered: Sized = ()  # of what it has published
         self.subscriptions: dict[str, Subscription] = {}
         self.budget: Budget | None = None  # from its first request on, where rates are limited
         self.writer: Writer = transport.write
@@ -185,12 +211,16 @@ class Connection:
                 code=reason.code,
                 reason=reason.reason,
                 retry=reason.retry,
-                retry_after_ms=RETRY_AFTER_MS.get(reason.retry, 0),
+                retry_after_ms=retry_after_ms(reason, self._home.random),
             )
         )
         if closing is not None:
             self._transport.write(self._transport.framing.render(closing))
         self._transport.close(reason.code, reason.reason)
+
+    def hush(self) -> None:
+        """Act on nothing more that the client says: its end is near."""
+        self.is_heard = False
 
     def keep(
         self,
@@ -225,7 +255,7 @@ class Connection:
 
     def _release(self, *, may_return: bool) -> None:
         if self.is_open:
-            self.is_open = False
+            self.is_open = self.is_heard = False
             self.may_return = may_return
             self._home.released(self)
 

@@ -12,11 +12,12 @@ from api.channels.commands import DECODERS_OF_MANY, Command
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
 from api.channels.names import channel_of
-from api.channels.node import Node, in_order
+from api.channels.node import Node
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied, Renewal, Rights, Verdict
 from api.channels.session import ChannelSession
 from api.channels.turns import Turns
+from api.channels.welcoming import in_order
 from api.closing import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED, SCOPE_MISSING, CloseReason
 from api.engines.base import EngineError
 from api.messages import Ended, Error, Frame, Ref, Reply, frame_size

@@ -1,12 +1,11 @@
 """This process: its hub, its presence, and the engine behind them."""
 
-import asyncio
 import logging
 import math
+import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from secrets import token_urlsafe
 from typing import Final
 
@@ -14,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from api.channels.attendance import Attendance
 from api.channels.connection import Connection, Subscription
+from api.channels.draining import Draining
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
@@ -27,10 +27,12 @@ from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
+from api.channels.timers import CallLater, call_later, call_soon
 from api.channels.unanswered import EngineBehind, Unanswered
-from api.closing import TOKEN_REVOKED, CloseReason
+from api.channels.welcoming import in_order, welcome_to
+from api.closing import DRAINING, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Payload, Position, Ref, Welcome, payload_size
+from api.messages import Draft, Expiring, Payload, Position, Ref, payload_size
 from api.tallies import ChannelTally
 from api.wire.base import Codec
 from auth.principal import Principal
@@ -45,17 +47,6 @@ FIRST_PAGE: Final = 100  # members in a welcome, and in an answer that is not as
 def new_connection_id() -> str:
     """Make an id that no other connection of any node has."""
     return token_urlsafe(9)
-
-
-@lru_cache(maxsize=16)  # every set of actions there is
-def in_order(can: frozenset[Action]) -> list[str]:
-    """List what may be done, always in the same order."""
-    return [action for action in Action if action in can]
-
-
-def call_soon(callback: Callable[[], None]) -> object:
-    """Call something once the running event loop has done what is at hand."""
-    return asyncio.get_running_loop().call_soon(callback)
 
 
 class Node:
@@ -73,10 +64,17 @@ class Node:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
+        call_later: CallLater = call_later,
+        drain_seconds: float = 5,
+        random: Callable[[], float] = random.random,
         rates: Rates | None = None,
     ) -> None:
         self.limits = limits
         self.rates = rates  # None: nothing is limited
+        self.random = random
+        self.drain_seconds = drain_seconds
+        self._call_later = call_later
+        self._draining: Draining | None = None
         self._engine = engine
         self._clock = clock
         self._new_id = new_id
@@ -98,8 +96,13 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether sockets can be served: it is started, and its engine is there."""
-        return self._is_started and self._engine.is_available
+        """Tell whether sockets can be served: it is started, stays, and its engine is there."""
+        return self._is_started and not self.is_draining and self._engine.is_available
+
+    @property
+    def is_draining(self) -> bool:
+        """Tell whether it goes out of service: nobody is taken in any more."""
+        return self._draining is not None
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
@@ -119,6 +122,19 @@ class Node:
         self._presence.converge(self._clock())
         if self.rates is not None:
             self.rates.forget_idle()
+
+    def drain(self, seconds: float | None = None, done: Callable[[], None] = lambda: None) -> int:
+        """Go out of service, for good; tell how many connections are ended.
+
+        They end within so many seconds, those of the settings unless said otherwise; then `done`
+        is called. Who comes meanwhile is ended at once.
+        """
+        seconds = self.drain_seconds if seconds is None else seconds
+        if self._draining is None:
+            logger.info("draining connections=%d seconds=%g", len(self._roster), seconds)
+            everybody = self._roster.everybody()
+            self._draining = Draining(everybody, self._end_all, self._call_later, self.random)
+        return self._draining.spread(seconds, done)
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Take tokens back: here at once, then on every node; answer how many it ends here.
@@ -164,6 +180,8 @@ class Node:
         self.attendance.opened(connection)
         if self.revocations.revokes(principal):  # since the handshake looked
             connection.end(TOKEN_REVOKED)
+        if self.is_draining:  # since the door was passed
+            connection.end(DRAINING)
         return connection
 
     def renew(self, connection: Connection, principal: Principal) -> Denied | None:
@@ -356,35 +374,13 @@ class Node:
             subscription.member.connection,
         )
         connection.is_welcomed = True
-        connection.send(self._welcome(subscription, arrival, ref))
+        page = self.members(subscription.item_id)
+        connection.send(welcome_to(subscription, arrival, self.limits, page, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
             self.tally.replayed += 1
         if connection.is_open:
             self._hub.go_live(subscription, arrival.history.position)
-
-    def _welcome(
-        self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType
-    ) -> Welcome:
-        connection, position = subscription.connection, arrival.history.position
-        page = self.members(subscription.item_id)
-        may_see = Action.PRESENCE in subscription.can
-        return Welcome(
-            connection=subscription.member.connection,
-            subject=connection.principal.subject,
-            item=subscription.item_id,
-            can=in_order(subscription.can),
-            epoch=position.epoch,
-            offset=position.offset,
-            was_recovering=arrival.was_recovering,
-            recovered=arrival.recovered,
-            expires_at=connection.expires_at,
-            ping_interval=self.limits.ping_interval,
-            max_message_bytes=self.limits.max_message_bytes,
-            members=page.members if may_see else UNSET,
-            member_count=page.count if may_see else UNSET,
-            ref=ref,
-        )
 
     def _leave(self, subscription: Subscription) -> None:
         channel, member = subscription.channel, subscription.member

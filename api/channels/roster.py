@@ -31,6 +31,10 @@ class Roster:
         """Find a connection by its id."""
         return self._connections.get(connection_id)
 
+    def everybody(self) -> list[Connection]:
+        """List all connections, in no order."""
+        return list(self._connections.values())
+
     def covered_by(self, revocation: Revocation) -> list[Connection]:
         """Find the connections whose token a revocation takes back."""
         return [one for one in self._connections.values() if revocation.covers(one.principal)]

@@ -11,14 +11,16 @@ from typing_extensions import override
 from api.channels.commands import DECODERS
 from api.channels.connection import Connection, Subscription
 from api.channels.holding import Holding
-from api.channels.node import Node, in_order
+from api.channels.node import Node
 from api.channels.places import Place
 from api.channels.presence import Page
 from api.channels.rates import NEVER, Kind
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Denied, Reauthorize, Verdict
 from api.channels.unanswered import EngineBehind, Unanswered, share_of
+from api.channels.welcoming import in_order
 from api.closing import (
+    CLOSE_REASONS,
     CREDENTIALS_INVALID,
     FORBIDDEN,
     INTERNAL,
@@ -65,7 +67,7 @@ class Session(ABC):
 
     def received(self, frame: Frame) -> None:
         """Act on one message of the client."""
-        if not self.connection.is_open:
+        if not self.connection.is_heard:
             return
         try:
             if frame_size(frame) > self._node.limits.max_message_bytes:
@@ -84,6 +86,12 @@ class Session(ABC):
     def writable(self) -> None:
         """Go on sending: the transport takes frames again."""
         self.connection.writable()
+
+    def ending(self, code: int, reason: str) -> None:  # noqa: ARG002 - the reason has its code
+        """Tell the client what to do next: the server is about to close for this reason."""
+        row = CLOSE_REASONS.get(reason)
+        if row is not None:
+            self.connection.end(row)
 
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
@@ -153,7 +161,8 @@ class ChannelSession(Session):
     ) -> None:
         """Publish to an item in the client's name, with a fair share of what may be unanswered."""
         if self._unanswered is None:
-            self._unanswered = share_of(self._node.limits, self.connection.id)
+            share = share_of(self._node.limits, self.connection.id)
+            self._unanswered = self.connection.unanswered = share
         counted = self._unanswered.count(payload_size(data), answer)
         if counted is None:
             answer(EngineBehind("this connection has too many messages unanswered"))

@@ -32,6 +32,10 @@ class Unanswered:
         self._count = 0
         self._bytes = 0
 
+    def __len__(self) -> int:
+        """Count those that wait."""
+        return self._count
+
     def count(self, size: int, answer: Answer[Position]) -> Answer[Position] | None:
         """Count a publish until it is answered, by what this gives; None: there is no room."""
         if self._count and (self._count >= self._limit or self._bytes + size > self._limit_bytes):

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from api.closing import DRAINING, MESSAGE_TIMEOUT, PING_TIMEOUT
+from api.closing import DRAINING, INTERNAL, MESSAGE_TIMEOUT, PING_TIMEOUT
 from api.fastpath import frames
 from api.fastpath.exchange import Exchange, Exchanged
 from api.fastpath.extension import Receiver
@@ -70,14 +70,18 @@ class Ending(Exchanged, Timed):
             self._end()
 
     def shutdown(self) -> None:
-        """End with 1012, in the order of a close: the peer answers, then the connection goes."""
+        """End with 1012, in the order of a close: the peer answers, then the connection goes.
+
+        A handshake that is being decided on is waited for, so that its client hears of it too.
+        """
+        self._around.is_stopping = True
         if self._phase is Phase.OPEN:
-            self._send_close(DRAINING.code, DRAINING.reason)
+            self._conclude(DRAINING.code, DRAINING.reason)
             self._tell(DRAINING.code)
         elif self._phase is Phase.CLOSING:
-            self._end()
-        elif self._phase is not Phase.ENDED:
-            self.deny(500, [], b"Internal Server Error")
+            self._linger()
+        elif self._phase is Phase.HEAD:
+            self.deny(503, [], b"Service Unavailable")
 
     def _hear_close(self, payload: bytes) -> None:
         """Answer the peer's close, or take its answer to ours: the end (RFC 6455 section 7.1)."""
@@ -88,22 +92,36 @@ class Ending(Exchanged, Timed):
         self._end()
 
     def _fail(self, code: int, reason: str) -> None:
-        """Close for a fault, and read nothing more of the peer."""
-        if self._phase is Phase.OPEN:
-            self._send_close(code, reason)
+        """Close for a fault of the peer, and read nothing more of it."""
+        self._conclude(code, reason)
         self._tell(code, reason)
         self._linger()
+
+    def _fail_application(self) -> None:
+        """Close for a fault of whoever has the socket; that is not asked for last words."""
+        if self._phase is Phase.OPEN:
+            self._send_close(INTERNAL.code, INTERNAL.reason)
+        self._tell(INTERNAL.code)
+        self._linger()
+
+    def _conclude(self, code: int, reason: str) -> None:
+        """Close, after the last words of whoever has the socket; they may close it, too."""
+        if self._phase is Phase.OPEN and self._receiver is not None:
+            self._receiver.ending(code, reason)
+        if self._phase is Phase.OPEN:
+            self._send_close(code, reason)
 
     # What ends it in time.
 
     @override
     def give_up(self) -> None:
         """End a peer that answers no ping; one that reads nothing either gets no close frame."""
-        self._tell(PING_TIMEOUT.code)
         if self.transport.get_write_buffer_size():
+            self._tell(PING_TIMEOUT.code)
             self.transport.abort()
         else:
-            self._send_close(PING_TIMEOUT.code, PING_TIMEOUT.reason)
+            self._conclude(PING_TIMEOUT.code, PING_TIMEOUT.reason)
+            self._tell(PING_TIMEOUT.code)
             self._end()
 
     @override

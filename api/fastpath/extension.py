@@ -73,6 +73,10 @@ class Receiver(Protocol):
         """Go on writing; never called from within a write."""
         ...
 
+    def ending(self, code: int, reason: str) -> None:
+        """Say the last words: the server is about to close with these, unless this does."""
+        ...
+
     def closed(self, code: int) -> None:
         """End: called once, after everything else; 1006 if no close frame came."""
         ...

@@ -17,7 +17,7 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
-from api.closing import INTERNAL, MESSAGE_TOO_BIG, PAYLOAD_INVALID
+from api.closing import MESSAGE_TOO_BIG, PAYLOAD_INVALID
 from api.fastpath import frames
 from api.fastpath.ending import Ending, Phase
 from api.fastpath.exchange import Exchange
@@ -133,6 +133,8 @@ class WebSocketProtocol(asyncio.Protocol, Ending):
             self.framing = framing
             self._reader.inflates = True
         around.quiet.start(self)
+        if around.is_stopping:
+            around.loop.call_soon(self.shutdown)
         if self._is_held:
             # What the peer said too early is read in a moment: a refusal goes ahead of it.
             around.loop.call_soon(self.go_on)
@@ -243,7 +245,7 @@ class WebSocketProtocol(asyncio.Protocol, Ending):
             self._fail(fault.code, REASONS.get(fault.code, ""))
         except Exception:
             logger.exception("Exception in the receiver of a detached WebSocket\n")
-            self._fail(INTERNAL.code, INTERNAL.reason)
+            self._fail_application()
         if self._phase is Phase.OPEN and self._exchange and self._exchange.has_unread:
             self._hold()
 

@@ -63,6 +63,7 @@ class Surroundings:
         self.connections = server_state.connections
         self.tasks = server_state.tasks
         self.app_state = state
+        self.is_stopping = False  # the server: what is opened now is closed at once
         self._server_state: ServerState = weakref.proxy(server_state)  # the key these hang on
         ping_interval = config.ws_ping_interval or None
         self.quiet = Timeout[Timed](self.loop, ping_interval, lambda socket: socket.ping())

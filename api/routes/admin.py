@@ -23,6 +23,7 @@ from auth.scopes import Action
 
 ENGINE_SECONDS: Final = 5.0  # in which the engine must have taken what nodes tell each other
 MAX_BODY_BYTES: Final = 16_384
+LONGEST_DRAIN: Final = 3600  # seconds
 LONGEST_MARGIN: Final = 300  # seconds: what is taken back must not be good for long
 
 B = TypeVar("B", bound=BaseModel)
@@ -83,6 +84,20 @@ class WantedRevocation(BaseModel):
         )
 
 
+class WantedDrain(BaseModel):
+    """How long it may take to end all sockets; the setting says it otherwise."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    seconds: Annotated[float, Field(ge=0, le=LONGEST_DRAIN, allow_inf_nan=False)] | None = None
+
+
+class Drained(BaseModel):
+    """How many connections of this node are being ended."""
+
+    closing: int
+
+
 class Connected(BaseModel):
     """A connection: whose it is, what it hears, since and until when (Unix seconds)."""
 
@@ -137,12 +152,17 @@ async def wanted_revocation(request: Request, _admin: Administrator) -> WantedRe
     return await _read(request, WantedRevocation)
 
 
+async def wanted_drain(request: Request, _admin: Administrator) -> WantedDrain:
+    """Read how to drain from the body, which may be empty; for administrators only."""
+    return await _read(request, WantedDrain, empty=b"{}")
+
+
 async def question(request: Request, _admin: Administrator) -> Question:
     """Read what is to be explained from the body, for administrators only."""
     return await _read(request, Question)
 
 
-async def _read(request: Request, kind: type[B]) -> B:
+async def _read(request: Request, kind: type[B], empty: bytes = b"") -> B:
     """Read a body, and no more than it may take.
 
     FastAPI would read and parse all that a stranger sends before it asks who that is.
@@ -156,7 +176,7 @@ async def _read(request: Request, kind: type[B]) -> B:
                 MESSAGE_TOO_BIG.reason,
             )
     try:
-        return kind.model_validate_json(bytes(body))
+        return kind.model_validate_json(bytes(body) or empty)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError(faults) from error
@@ -308,3 +328,25 @@ async def explain(
     decision = await explain_to(request, asked.token, asked.item, asked.action)
     log_administered(request, admin, "explain", {"reason": decision.reason})
     return Explained(**decision.report())
+
+
+@router.post(
+    "/drain",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses={413: {"model": Problem, "description": "A body over 16 KiB."}},
+    openapi_extra={
+        "requestBody": {
+            "content": {"application/json": {"schema": WantedDrain.model_json_schema()}}
+        }
+    },
+)
+async def drain(
+    request: Request, admin: Administrator, wanted: Annotated[WantedDrain, Depends(wanted_drain)]
+) -> Drained:
+    """Take this node out of service, for good: not ready, nobody let in, all sockets ended.
+
+    The process stays until it is stopped. Asked again, the seconds count anew for who is left.
+    """
+    closing = node_of(request).drain(wanted.seconds)
+    log_administered(request, admin, "drain", {**wanted.model_dump(), "closing": closing})
+    return Drained(closing=closing)

@@ -19,7 +19,7 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """Whether sockets can be served."""
 
-    status: Literal["ready", "not_ready"]
+    status: Literal["ready", "not_ready", "draining"]
 
 
 @router.get("/live")
@@ -31,7 +31,8 @@ async def live() -> Live:
 @router.get("/ready", responses={503: {"model": Ready, "description": "Not ready to serve."}})
 async def ready(request: Request, response: Response) -> Ready:
     """Tell whether the engine is there and sockets can be served."""
-    if node_of(request).is_ready:
+    node = node_of(request)
+    if node.is_ready:
         return Ready(status="ready")
     response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return Ready(status="not_ready")
+    return Ready(status="draining" if node.is_draining else "not_ready")

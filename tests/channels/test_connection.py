@@ -22,6 +22,8 @@ from api.tallies import ChannelTally
 from api.wire.base import Codec
 from tests.fakes import JSON, PLAIN, Close, RecordingTransport, principal
 
+MIDDLES = {"draining": 1000, "messages_lost": 1000}  # of the windows to come back in
+
 
 class Opened:
     """A connection and its transport, and what it told its home."""
@@ -30,6 +32,7 @@ class Opened:
         self.limits = Limits(
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
+        self.random = lambda: 0.5
         self.pending: list[Lane] = []
         self.transport = RecordingTransport(room)
         self.tally = ChannelTally()
@@ -87,7 +90,7 @@ def test_tells_why_it_ends_in_an_envelope_and_in_the_close_frame(row: CloseReaso
         "code": row.code,
         "reason": row.reason,
         "retry": row.retry,
-        "retry_after_ms": 1000 if row.retry == "later" else 0,
+        "retry_after_ms": MIDDLES.get(row.reason, 3000 if row.retry == "later" else 0),
     }
     assert opened.transport.closes == [Close(row.code, row.reason)]
     assert opened.transport.discards == (row in WITHOUT_FLUSH)

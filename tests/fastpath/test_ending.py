@@ -10,7 +10,16 @@ import pytest
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.frames import Opcode
 
-from tests.fastpath.served import close_frame, frame, read_all, read_until, serving, upgrade
+from tests.fastpath.served import (
+    close_frame,
+    dial,
+    frame,
+    head,
+    read_all,
+    read_until,
+    serving,
+    upgrade,
+)
 
 PING_BYTES = 6
 
@@ -120,3 +129,32 @@ def test_a_peer_that_closed_first_does_not_stop_the_drain(loop: str) -> None:
             answer = read_all(client)
 
     assert answer == close_frame(1012, "draining")
+
+
+def test_a_handshake_under_way_at_shutdown_ends_with_the_others(loop: str) -> None:
+    """A denial would be 1006 to a browser, which then knows nothing (requirement 107)."""
+    with serving(loop=loop) as site, dial(site, head("/slow")) as client:
+        assert site.events.get(timeout=5) == "asked"
+        with upgrade(site) as other:
+            site.server.should_exit = True
+            read_all(other)  # the server has begun to stop
+        site.proceed.set()
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert answer.endswith(close_frame(1012, "draining"))
+
+
+def test_who_talks_while_being_closed_at_shutdown_gets_the_reason(loop: str) -> None:
+    """To close with input unread would be a reset, which overtakes the close frame."""
+    with serving(loop=loop, patience=30.0) as site, upgrade(site) as client:
+        client.sendall(frame(Opcode.TEXT, b"close 4000 enough"))
+        assert site.events.get(timeout=5) == (4000, "enough")
+        site.server.should_exit = True
+        while site.server.servers[0].is_serving():
+            client.sendall(frame(Opcode.BINARY, bytes(60_000)))
+        for _ in range(100):  # a reset would make it fail
+            client.sendall(frame(Opcode.BINARY, bytes(60_000)))
+        received = read_all(client)
+
+    assert received == close_frame(4000, "enough")

@@ -58,6 +58,12 @@ class Noting(Receiver):
         self.calls.put(("writable", None))
 
     @override
+    def ending(self, code: int, reason: str) -> None:
+        """Note it, and say something."""
+        self.calls.put(("ending", (code, reason)))
+        self.socket.write(self.socket.framing.render("last words"))
+
+    @override
     def closed(self, code: int) -> None:
         """Note it."""
         self.calls.put(("closed", code))
@@ -243,16 +249,48 @@ def test_says_when_it_has_enough_and_when_no_longer(site: Site, application: Han
 
 
 def test_tells_the_receiver_that_the_server_stops(site: Site, application: Handing) -> None:
-    """With the code that the client gets as well."""
+    """Ahead of the close, which has the same code, so that it can say what to do next."""
     with connect(site.url("/detach")) as client:
         receiver = application.receiver()
         site.server.should_exit = True
+        assert client.recv(timeout=5) == "last words"
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(timeout=5)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
+    assert receiver.next() == ("ending", (1012, "draining"))
     assert receiver.next() == ("closed", 1012)
+
+
+def test_asks_for_last_words_where_no_ping_is_answered(application: Handing) -> None:
+    """The client reads, or seems to; it may at least learn whether to come back."""
+    with (
+        serving(ws_ping_interval=0.1, ws_ping_timeout=0.1) as site,
+        served.upgrade(site, "/detach") as client,
+    ):
+        receiver = application.receiver()
+        received = served.read_all(client)
+
+    assert received.endswith(b"\x81\x0alast words" + served.close_frame(1011, "ping_timeout"))
+    assert receiver.next() == ("ending", (1011, "ping_timeout"))
+    assert receiver.next() == ("closed", 1011)
+
+
+def test_asks_for_no_last_words_where_the_receiver_closes_or_fails(
+    site: Site, application: Handing
+) -> None:
+    """It has said them, or cannot be relied on to."""
+    kinds: list[str] = []
+    for word in ("close", "fail"):
+        with connect(site.url("/detach")) as client:
+            receiver = application.receiver()
+            client.send(word)
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=5)
+        kinds += [receiver.next()[0], receiver.next()[0]]
+
+    assert kinds == ["received", "closed"] * 2
 
 
 async def before_accepting(detach: Detach, receive: Receive, _send: Send) -> None:

@@ -27,6 +27,7 @@ ROUTES = [
     ("GET", "/admin/connections"),
     ("DELETE", "/admin/connections/c1"),
     ("DELETE", "/admin/subjects/alice/connections"),
+    ("POST", "/admin/drain"),
 ]
 each_route = pytest.mark.parametrize(("method", "path"), ROUTES)
 
@@ -88,7 +89,7 @@ def test_lets_an_administrator_in(method: str, path: str, app: FastAPI) -> None:
     """The accepted twin of every refusal below."""
     bodies = {"/admin/revocations": {"token_id": "t1"}, "/admin/explain": {"token": "x"}}
 
-    assert call(app, method, path, body=bodies.get(path)).status_code == 200
+    assert call(app, method, path, body=bodies.get(path)).is_success
 
 
 @each_route
@@ -384,3 +385,34 @@ def test_explains_a_bad_token_without_showing_it(
     assert answer.json()["reason"] == "credentials_invalid"
     assert bad not in answer.text + caplog.text
     assert "explain" in caplog.text
+
+
+def test_drains_and_says_how_many_it_ends(
+    app: FastAPI, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With who ordered it in the log, as of all that operators do."""
+    transport = connect(node, principal())
+    with caplog.at_level(logging.INFO):
+        answer = call(app, "POST", "/admin/drain")
+
+    assert (answer.status_code, answer.json()) == (202, {"closing": 1})
+    assert transport.reasons == ["draining"]
+    assert "drain" in caplog.text
+    assert "root" in caplog.text
+
+
+@pytest.mark.parametrize("body", [{}, {"seconds": 0}, {"seconds": 3600}, {"seconds": 0.5}])
+def test_takes_the_seconds_of_a_drain(app: FastAPI, body: object) -> None:
+    """Or those of the settings."""
+    assert call(app, "POST", "/admin/drain", body=body).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "body", [{"seconds": -1}, {"seconds": 3601}, {"seconds": "5"}, {"second": 5}, []]
+)
+def test_refuses_a_drain_that_nobody_can_mean(app: FastAPI, node: Node, body: object) -> None:
+    """There is no way back from one."""
+    answer = call(app, "POST", "/admin/drain", body=body)
+
+    assert answer.status_code == 422
+    assert not node.is_draining

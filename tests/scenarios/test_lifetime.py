@@ -19,7 +19,7 @@ from tests.scenarios.clients import (
     json_client,
     token,
 )
-from tests.scenarios.conftest import Serve, fastpath_only, stock_only
+from tests.scenarios.conftest import Serve
 
 WITHIN_SECONDS = 2.0  # REQUIREMENTS 68
 
@@ -95,18 +95,9 @@ def test_an_expired_token_does_not_come_back(server: LiveServer, item_id: str) -
     assert (refusal.code, refusal.reason) == (1008, "credentials_invalid")
 
 
-@fastpath_only
 def test_a_server_that_stops_says_so(serve: Serve, settings: Settings, item_id: str) -> None:
     """1012 is worth coming back for: another server may be there (REQUIREMENTS 107)."""
     assert _ends_at_shutdown(serve, settings, item_id) == [(1012, "draining")] * 3
-
-
-@stock_only
-def test_stock_says_by_the_code_alone_that_it_stops(
-    serve: Serve, settings: Settings, item_id: str
-) -> None:
-    """It closes the sockets before the application hears of it, and gives no reason."""
-    assert _ends_at_shutdown(serve, settings, item_id) == [(1012, "")] * 3
 
 
 def _ends_at_shutdown(serve: Serve, settings: Settings, item_id: str) -> list[tuple[int, str]]:

@@ -88,3 +88,25 @@ def _closed_by(connection: ClientConnection, frame: str | bytes | list[str]) -> 
         seen = closed(connection)
     sent.exception(PATIENCE)
     return seen
+
+
+@fastpath_only
+@pytest.mark.parametrize(
+    ("breach", "reason"),
+    [
+        pytest.param("a" * 65_537, "message_too_big", id="too-big"),
+        pytest.param([b"\xff"], "payload_invalid", id="no-utf8"),
+    ],
+)
+def test_what_the_server_itself_refuses_is_told_in_an_envelope_too(
+    server: LiveServer, item_id: str, breach: str | list[bytes], reason: str
+) -> None:
+    """Else a client would have to know which closes come with a verdict, and which do not."""
+    with json_client(server, item_id) as alice:
+        alice.connection.send(breach, text=True)
+        told = alice.read()
+        end = closed(alice.connection)
+
+    assert (told["type"], told["retry"], told["retry_after_ms"]) == ("closing", "never", 0)
+    assert (told["code"], told["reason"]) == end
+    assert end[1] == reason

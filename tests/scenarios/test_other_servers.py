@@ -225,6 +225,25 @@ def test_a_server_that_stops_ends_its_sockets(command: Command, tmp_path: Path) 
         assert running.process.wait(PATIENCE) == command.status
 
 
+def test_a_drain_ahead_of_the_stop_ends_its_sockets_as_everywhere(
+    command: Command, tmp_path: Path
+) -> None:
+    """The way round what these servers do to sockets when they are stopped."""
+    administrator = {"Authorization": f"Bearer {token('root', 'admin')}"}
+    with (
+        _run(command, tmp_path, admin="true") as running,
+        json_client(running.server, "42") as alice,
+        plain_client(running.server, "42") as bob,
+    ):
+        answer = httpx.post(f"{running.server.url}/admin/drain", headers=administrator)
+        told = alice.read()
+        ends = [closed(alice.connection), closed(bob)]
+
+    assert (answer.status_code, answer.json()) == (202, {"closing": 2})
+    assert (told["type"], told["reason"], told["retry"]) == ("closing", "draining", "now")
+    assert ends == [(1012, "draining")] * 2
+
+
 def test_uvicorn_does_not_wait_for_a_stream(tmp_path: Path) -> None:
     """Its own HTTP class says nothing of the end, and waits for ever by default."""
     with (

@@ -1,0 +1,46 @@
+"""What a client is told first: who it is here, what it may do, where it stands."""
+
+from functools import lru_cache
+
+from msgspec import UNSET, UnsetType
+
+from api.channels.connection import Subscription
+from api.channels.joining import Arrival
+from api.channels.limits import Limits
+from api.channels.presence import Page
+from api.messages import Ref, Welcome
+from auth.scopes import Action
+
+
+@lru_cache(maxsize=16)  # every set of actions there is
+def in_order(can: frozenset[Action]) -> list[str]:
+    """List what may be done, always in the same order."""
+    return [action for action in Action if action in can]
+
+
+def welcome_to(
+    subscription: Subscription,
+    arrival: Arrival,
+    limits: Limits,
+    page: Page,
+    ref: Ref | UnsetType = UNSET,
+) -> Welcome:
+    """Write the welcome of a subscription; the members are for those who may see them."""
+    connection, position = subscription.connection, arrival.history.position
+    may_see = Action.PRESENCE in subscription.can
+    return Welcome(
+        connection=subscription.member.connection,
+        subject=connection.principal.subject,
+        item=subscription.item_id,
+        can=in_order(subscription.can),
+        epoch=position.epoch,
+        offset=position.offset,
+        was_recovering=arrival.was_recovering,
+        recovered=arrival.recovered,
+        expires_at=connection.expires_at,
+        ping_interval=limits.ping_interval,
+        max_message_bytes=limits.max_message_bytes,
+        members=page.members if may_see else UNSET,
+        member_count=page.count if may_see else UNSET,
+        ref=ref,
+    )

@@ -1,0 +1,47 @@
+"""Lets nobody in any more while the node goes out of service."""
+
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.channels.node import Node
+from api.closing import DRAINING
+from api.problems import problem
+from api.rejections import RETRY_AFTER
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+OPERATORS: Final = "/admin/"  # they may still take tokens back, and hasten the drain
+
+
+class ClosedDoor:
+    """ASGI middleware: refuses sockets, and requests that change something, with `draining`.
+
+    Before anybody has looked at a credential: the answer is the same for all, and costs nothing.
+    """
+
+    def __init__(self, app: ASGIApp, node: Node) -> None:
+        self._app = app
+        self._node = node
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on until the node drains."""
+        if not self._node.is_draining:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send(
+                {"type": "websocket.close", "code": DRAINING.code, "reason": DRAINING.reason}
+            )
+        elif _changes_something(scope):
+            again = {"Retry-After": RETRY_AFTER}
+            answer = problem(DRAINING.status, DRAINING.reason, headers=again)
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _changes_something(scope: Scope) -> bool:
+    return (
+        scope["type"] == "http"
+        and scope["method"] not in SAFE_METHODS
+        and not scope["path"].startswith(OPERATORS)
+    )
