@@ -70,7 +70,8 @@ class Settings(AuthSettings):
     engine_url: str = Field(
         "memory://",
         description="Where channels live: `memory://`, or a file, `sqlite:///relative.db` or "
-        "`sqlite:////absolute.db`, or Redis: `redis://`, `rediss://`, `redis+cluster://`.",
+        "`sqlite:////absolute.db`, or Redis: `redis://`, `rediss://`, `redis+cluster://`, "
+        "or PostgreSQL: `postgresql://`.",
     )
     history_size: int = Field(100, ge=0, description="Messages remembered per item.")
     history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")

@@ -5,6 +5,7 @@ import click
 from api.cli.bench import bench
 from api.cli.channels import publish, tail
 from api.cli.configuration import config
+from api.cli.engine import engine
 from api.cli.serving import dev, serve
 from api.cli.tokens import token
 
@@ -18,5 +19,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, token, publish, tail, bench, config):
+for command in (dev, serve, token, publish, tail, bench, config, engine):
     main.add_command(command)

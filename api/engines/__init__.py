@@ -8,6 +8,8 @@ from api.engines.base import Bounds, Engine
 ENGINES: Final[dict[str, str]] = {
     "memory": "api.engines.memory",
     "sqlite": "api.engines.sqlite",
+    "postgres": "api.engines.postgres",
+    "postgresql": "api.engines.postgres",
     "redis": "api.engines.redis",
     "rediss": "api.engines.redis",
     "redis+cluster": "api.engines.redis",
@@ -18,11 +20,28 @@ UNSHARED: Final = frozenset({"memory", "sqlite"})
 """Engines that live in one process: several workers would be several worlds."""
 
 
+PREPARED: Final = frozenset({"postgres", "postgresql"})
+"""Engines whose store is made by `itemwire engine init`; their modules have `init_store(url)`."""
+
+
 def open_engine(url: str, bounds: Bounds) -> Engine:
     """Make the engine an URL names; ValueError says which there are."""
+    engine: Engine = import_module(ENGINES[_scheme_of(url)]).open_engine(url, bounds)
+    return engine
+
+
+def init_store(url: str) -> str:
+    """Make or update an engine's store, and say what was done; EngineError says why it cannot."""
+    scheme = _scheme_of(url)
+    if scheme not in PREPARED:
+        return f"{scheme}:// needs no preparation."
+    done: str = import_module(ENGINES[scheme]).init_store(url)
+    return done
+
+
+def _scheme_of(url: str) -> str:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in ENGINES:
         known = ", ".join(f"{name}://" for name in ENGINES)
         raise ValueError(f"engine {scheme!r} is not known: ITEMWIRE_ENGINE_URL takes {known}")
-    engine: Engine = import_module(ENGINES[scheme]).open_engine(url, bounds)
-    return engine
+    return scheme

