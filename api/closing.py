@@ -67,6 +67,9 @@ ITEM_INVALID: Final = _row(
 QUERY_INVALID: Final = _row(
     "query_invalid", 1008, Retry.NEVER, 403, "A query parameter has a value that is not allowed."
 )
+TLS_REQUIRED: Final = _row(
+    "tls_required", 1008, Retry.NEVER, 403, "This server is reached by https and wss only."
+)
 RATE_LIMITED: Final = _row(
     "rate_limited", 1008, Retry.LATER, 429, "The caller asked too often; try again later."
 )
@@ -110,6 +113,7 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         SCOPE_MISSING,
         ITEM_INVALID,
         QUERY_INVALID,
+        TLS_REQUIRED,
         RATE_LIMITED,
         CONNECTION_LIMIT,
         SLOW_CONSUMER,

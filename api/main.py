@@ -12,6 +12,7 @@ from api.channels.places import Places
 from api.channels.rates import rates_of
 from api.channels.slow_readers import read_slow_readers
 from api.closed_door import ClosedDoor
+from api.encryption import Encryption
 from api.engines import open_engine
 from api.engines.base import Bounds
 from api.engines.metered import MeteredEngine
@@ -123,6 +124,8 @@ def create_app(
         cookie=session_cookie(settings, clock=clock),
         metrics_token=token.get_secret_value() if token else None,
     )
+    if settings.require_tls:
+        app.add_middleware(Encryption)
     app.add_middleware(ClosedDoor, node=node)  # inside of the next, which gives refusals a form
     install_rejections(app, settings.refusal, tallies.handshakes)
     app.add_middleware(Privacy)

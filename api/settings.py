@@ -51,6 +51,11 @@ class Settings(AuthSettings):
         ("127.0.0.1",),
         description="Addresses whose X-Forwarded-For and -Proto are believed.",
     )
+    require_tls: bool = Field(
+        False,
+        description="Refuse what does not come by https or wss, by the word of the server or of a "
+        "trusted proxy; `/health/` alone answers all the same.",
+    )
     refusal: Literal["close", "http"] = Field(
         "close",
         description="How a handshake is refused: `close` accepts it and closes with a code and a "

@@ -22,6 +22,7 @@ PROMISED = {
     "scope_missing": (1008, "never"),
     "item_invalid": (1008, "never"),
     "query_invalid": (1008, "never"),
+    "tls_required": (1008, "never"),
     "rate_limited": (1008, "later"),
     "connection_limit": (1008, "later"),
     "slow_consumer": (1008, "now"),

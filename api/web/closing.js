@@ -24,6 +24,8 @@ export const REASONS = {
     "Use 1 to 128 characters out of A-Z a-z 0-9 . _ ~ : - (and not “.” or “..”)."],
   query_invalid: ["never", "A value in the connection’s address is not one the server takes.",
     "Check the number of messages to replay."],
+  tls_required: ["never", "This server takes encrypted connections only.",
+    "Open the page by https."],
   rate_limited: ["later", "Too much was sent, or too many connections were tried, in a short time.",
     "Slow down."],
   connection_limit: ["later", "There are already as many connections as the server allows.",

@@ -34,6 +34,7 @@ REFUSALS: Final = {
     "scope_missing": (403, "never"),
     "item_invalid": (403, "never"),
     "query_invalid": (403, "never"),
+    "tls_required": (403, "never"),
 }
 
 
