@@ -6,7 +6,7 @@ Whoever does not keep to it, or does not read, has `patience` and is cut.
 
 import asyncio
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from typing_extensions import override
 
@@ -16,6 +16,8 @@ from api.fastpath.exchange import Exchange, Exchanged
 from api.fastpath.extension import Receiver
 from api.fastpath.frames import close_frame, control_frame, read_close
 from api.fastpath.surroundings import Surroundings, Timed
+
+DECISION_SECONDS: Final = 1.0  # for an application, once its server stops
 
 
 class Phase(IntEnum):
@@ -72,7 +74,7 @@ class Ending(Exchanged, Timed):
     def shutdown(self) -> None:
         """End with 1012, in the order of a close: the peer answers, then the connection goes.
 
-        A handshake that is being decided on is waited for, so that its client hears of it too.
+        A handshake that is being decided on has a second, so that its client hears of it too.
         """
         self._around.is_stopping = True
         if self._phase is Phase.OPEN:
@@ -82,6 +84,12 @@ class Ending(Exchanged, Timed):
             self._linger()
         elif self._phase is Phase.HEAD:
             self.deny(503, [], b"Service Unavailable")
+        elif self._phase is Phase.DECIDING:
+            self._around.loop.call_later(DECISION_SECONDS, self._deny_undecided)
+
+    def _deny_undecided(self) -> None:
+        if self._phase is Phase.DECIDING:
+            self.deny(500, [], b"Internal Server Error")
 
     def _hear_close(self, payload: bytes) -> None:
         """Answer the peer's close, or take its answer to ours: the end (RFC 6455 section 7.1)."""

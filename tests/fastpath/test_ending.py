@@ -145,6 +145,16 @@ def test_a_handshake_under_way_at_shutdown_ends_with_the_others(loop: str) -> No
     assert answer.endswith(close_frame(1012, "draining"))
 
 
+def test_a_handshake_that_is_never_decided_on_is_denied_at_shutdown(loop: str) -> None:
+    """A server that has no limit of its own would wait for it for ever."""
+    with serving(loop=loop) as site, dial(site, head("/slow")) as client:
+        assert site.events.get(timeout=5) == "asked"
+        site.server.should_exit = True
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+
+
 def test_who_talks_while_being_closed_at_shutdown_gets_the_reason(loop: str) -> None:
     """To close with input unread would be a reset, which overtakes the close frame."""
     with serving(loop=loop, patience=30.0) as site, upgrade(site) as client:
