@@ -11,7 +11,7 @@ from api.channels.node import Node
 from api.channels.places import Places
 from api.channels.rates import rates_of
 from api.channels.slow_readers import read_slow_readers
-from api.engines import open_engine
+from api.engines import UNSHARED, open_engine
 from api.engines.base import Bounds
 from api.engines.metered import MeteredEngine
 from api.lifespan import Beside, BriefFailure, lifespan_of
@@ -94,6 +94,7 @@ def create_app(
         tally=tallies.channels,
         clock=clock,
         rates=rates_of(settings.rate_limits),
+        is_shared=settings.engine_url.partition("://")[0] not in UNSHARED,
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]

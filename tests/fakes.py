@@ -266,8 +266,11 @@ class Stage:
         leeway: float = 0,
         lifetime: Lifetime = BY_TOKEN,
         rate_limits: RateLimits | None = None,
+        *,
+        shared_as: str | None = None,
     ) -> None:
         self.clock = Clock()
+        self.later: list[Callable[[], None]] = []
         self._soon: list[Callable[[], None]] = []
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
         self._ids = iter(range(1, 1_000_000))
@@ -279,9 +282,11 @@ class Stage:
             lifetime=lifetime,
             revocations=self.revocations,
             clock=self.clock,
-            new_id=lambda: f"c{next(self._ids)}",
+            new_id=lambda: f"{shared_as or 'c'}{next(self._ids)}",
             call_soon=self._soon.append,
             rates=Rates(rate_limits, self.clock) if rate_limits else None,
+            is_shared=shared_as is not None,
+            call_later=lambda _seconds, callback: self.later.append(callback),
         )
         complete(self.node.start())
 

@@ -20,6 +20,7 @@ from api.channels.joining import Arrival, Joining
 from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.names import channel_of, item_of
+from api.channels.neighbours import Neighbours, call_later
 from api.channels.notices import Notice, read_notice
 from api.channels.outbox import Transport
 from api.channels.presence import Page, Presence
@@ -27,6 +28,7 @@ from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
+from api.channels.tidings import Tidings
 from api.channels.unanswered import EngineBehind, Unanswered
 from api.closing import TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
@@ -74,6 +76,8 @@ class Node:
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
         rates: Rates | None = None,
+        is_shared: bool = False,
+        call_later: Callable[[float, Callable[[], None]], object] = call_later,
     ) -> None:
         self.limits = limits
         self.rates = rates  # None: nothing is limited
@@ -90,6 +94,10 @@ class Node:
         self._unanswered = Unanswered(limits.unanswered, limits.unanswered_bytes)
         self._id = new_connection_id()  # tells this node's own notices from those of others
         self._is_started = False
+        self._neighbours: Neighbours | None = None  # where no other node can be
+        if is_shared:
+            self._neighbours = Neighbours(self._id, self._presence, self._spread, call_later)
+            self._presence.tell(self._neighbours.came, self._neighbours.went)
 
     @property
     def channels(self) -> int:
@@ -105,10 +113,14 @@ class Node:
         """Start the engine; until then nothing is served."""
         await self._engine.start(self._hub.fan_out, self._heed, self._lose)
         self._is_started = True
+        if self._neighbours is not None:
+            self._neighbours.start()
 
     async def stop(self) -> None:
         """Stop the engine."""
         self._is_started = False
+        if self._neighbours is not None:
+            self._neighbours.stop()
         await self._engine.stop()
 
     def tick(self) -> None:
@@ -117,6 +129,9 @@ class Node:
         self._end_all(due.over)
         self._warn(due.near)
         self._presence.converge(self._clock())
+        # Nobody is heard while the engine is away, which is not their end.
+        if self._neighbours is not None and self._engine.is_available:
+            self._neighbours.tick()
         if self.rates is not None:
             self.rates.forget_idle()
 
@@ -232,6 +247,8 @@ class Node:
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
         self.tally.subscriptions += 1
+        if self._neighbours is not None:
+            self._neighbours.hear(subscription.channel)
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
     def leave(self, subscription: Subscription) -> None:
@@ -320,6 +337,11 @@ class Node:
 
         self._engine.post(notice.encoded(), until, posted)
 
+    def _spread(self, tidings: Tidings) -> None:
+        """Tell the other nodes of the members here; what is lost they ask for."""
+        notice = Notice(self._id, tidings=tidings)
+        self._engine.post(notice.encoded(), self._clock(), lambda _posted: None)
+
     def _heed(self, data: bytes) -> None:
         """Do what another node says; what this one said it has done."""
         try:
@@ -327,8 +349,12 @@ class Node:
         except ValueError as error:
             logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
             return
-        if notice.node != self._id:
+        if notice.node == self._id:
+            return
+        if notice.tidings is None:
             self._obey(notice)
+        elif self._neighbours is not None:
+            self._neighbours.heed(notice.node, notice.tidings)
 
     def _obey(self, notice: Notice) -> None:
         revocation, ended = notice.revocation, 0
@@ -393,6 +419,8 @@ class Node:
         # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
+            if self._neighbours is not None:
+                self._neighbours.forget(channel)
         if connection.may_return:
             caller = connection.principal.identity
             was_there = self._presence.cut_off(channel, caller, member, self._clock())
