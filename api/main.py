@@ -13,7 +13,7 @@ from api.channels.rates import rates_of
 from api.channels.slow_readers import read_slow_readers
 from api.closed_door import ClosedDoor
 from api.encryption import Encryption
-from api.engines import open_engine
+from api.engines import UNSHARED, open_engine
 from api.engines.base import Bounds
 from api.engines.metered import MeteredEngine
 from api.lifespan import Beside, BriefFailure, lifespan_of
@@ -97,6 +97,7 @@ def create_app(
         clock=clock,
         drain_seconds=settings.drain_seconds,
         rates=rates_of(settings.rate_limits),
+        is_shared=settings.engine_url.partition("://")[0] not in UNSHARED,
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]

@@ -266,6 +266,8 @@ class Stage:
         leeway: float = 0,
         lifetime: Lifetime = BY_TOKEN,
         rate_limits: RateLimits | None = None,
+        *,
+        shared_as: str | None = None,
     ) -> None:
         self.clock = Clock()
         self._soon: list[Callable[[], None]] = []
@@ -280,13 +282,25 @@ class Stage:
             lifetime=lifetime,
             revocations=self.revocations,
             clock=self.clock,
-            new_id=lambda: f"c{next(self._ids)}",
+            new_id=lambda: f"{shared_as or 'c'}{next(self._ids)}",
             call_soon=self._soon.append,
             call_later=self._call_later,
             random=lambda: 0.5,
             rates=Rates(rate_limits, self.clock) if rate_limits else None,
+            is_shared=shared_as is not None,
         )
         complete(self.node.start())
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether something is to be done later."""
+        return bool(self._later)
+
+    def do_what_waits(self) -> None:
+        """Do what is to be done later, all of it, without a look at the time."""
+        later, self._later = self._later, []
+        for _, callback in later:
+            callback()
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock, and call what is due on the way, in its order."""

@@ -1,10 +1,9 @@
 """This process: its hub, its presence, and the engine behind them."""
 
 import logging
-import math
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from secrets import token_urlsafe
 from typing import Final
@@ -20,19 +19,22 @@ from api.channels.joining import Arrival, Joining
 from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
 from api.channels.names import channel_of, item_of
+from api.channels.neighbours import Neighbours
 from api.channels.notices import Notice, read_notice
+from api.channels.orders import Orders, warn
 from api.channels.outbox import Transport
 from api.channels.presence import Page, Presence
 from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
+from api.channels.tidings import Tidings
 from api.channels.timers import CallLater, call_later, call_soon
 from api.channels.unanswered import EngineBehind, Unanswered
 from api.channels.welcoming import in_order, welcome_to
 from api.closing import DRAINING, TOKEN_REVOKED, CloseReason
 from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Expiring, Payload, Position, Ref, payload_size
+from api.messages import Draft, Payload, Position, Ref, payload_size
 from api.tallies import ChannelTally
 from api.wire.base import Codec
 from auth.principal import Principal
@@ -68,6 +70,7 @@ class Node:
         drain_seconds: float = 5,
         random: Callable[[], float] = random.random,
         rates: Rates | None = None,
+        is_shared: bool = False,
     ) -> None:
         self.limits = limits
         self.rates = rates  # None: nothing is limited
@@ -84,10 +87,23 @@ class Node:
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
-        self._roster = Roster()
         self._unanswered = Unanswered(limits.unanswered, limits.unanswered_bytes)
         self._id = new_connection_id()  # tells this node's own notices from those of others
+        self._roster = Roster()
+        self._orders = Orders(
+            self._id,
+            engine,
+            self.revocations,
+            roster=self._roster,
+            ends=self._ends,
+            end_all=self._end_all,
+            clock=clock,
+        )
         self._is_started = False
+        self._neighbours: Neighbours | None = None  # where no other node can be
+        if is_shared:
+            self._neighbours = Neighbours(self._id, self._presence, self._spread, call_later)
+            self._presence.tell(self._neighbours.came, self._neighbours.went)
 
     @property
     def channels(self) -> int:
@@ -108,18 +124,25 @@ class Node:
         """Start the engine; until then nothing is served."""
         await self._engine.start(self._hub.fan_out, self._heed, self._lose)
         self._is_started = True
+        if self._neighbours is not None:
+            self._neighbours.start()
 
     async def stop(self) -> None:
         """Stop the engine."""
         self._is_started = False
+        if self._neighbours is not None:
+            self._neighbours.stop()
         await self._engine.stop()
 
     def tick(self) -> None:
         """Do what is due for connections and their members; called about once a second."""
         due = self._ends.pop_due()
         self._end_all(due.over)
-        self._warn(due.near)
+        warn(due.near)
         self._presence.converge(self._clock())
+        # Nobody is heard while the engine is away, which is not their end.
+        if self._neighbours is not None and self._engine.is_available:
+            self._neighbours.tick()
         if self.rates is not None:
             self.rates.forget_idle()
 
@@ -146,19 +169,11 @@ class Node:
         With a margin, in seconds, sockets end when it is over, unless they are refreshed with a
         token that was not taken back. What was taken back opens none from now on.
         """
-        is_kept = self.revocations.add(revocation)
-        ends_at = math.ceil(self._clock() + margin) if margin else None
-        ended = self._end_covered(revocation, ends_at)
-        if is_kept:
-            notice = Notice(self._id, revocation=revocation, ends_at=ends_at)
-            self._post(notice, revocation.until, ended, answer)
-        else:
-            answer(EngineError("there is no room for another revocation"))
+        self._orders.revoke(revocation, margin, answer)
 
     def disconnect(self, connection_id: str, answer: Answer[int]) -> None:
         """End a connection, on whichever node it is; answer how many ended here."""
-        ended = self._end_by_id(connection_id)
-        self._post(Notice(self._id, connection=connection_id), self._clock(), ended, answer)
+        self._orders.disconnect(connection_id, answer)
 
     def connections(self, limit: int, after: str = "") -> list[Connection]:
         """List so many connections of this node, by id, from the one after `after` on."""
@@ -250,6 +265,8 @@ class Node:
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
         self.tally.subscriptions += 1
+        if self._neighbours is not None:
+            self._neighbours.hear(subscription.channel)
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
     def leave(self, subscription: Subscription) -> None:
@@ -301,13 +318,6 @@ class Node:
             self._leave(subscription)
         connection.subscriptions.clear()
 
-    def _warn(self, connections: Iterable[Connection]) -> None:
-        """Tell clients when their connections end, those who can do something about it."""
-        for connection in connections:
-            # Who is not welcome yet reads it in `welcome`; an echo has no way to be refreshed.
-            if connection.is_welcomed:
-                connection.send(Expiring(connection.expires_at))
-
     def _end_all(self, ends: Mapping[Connection, CloseReason]) -> int:
         """End connections together, and tell how many they were."""
         # Each would be told of those who end before it, though nothing more may reach it.
@@ -318,25 +328,10 @@ class Node:
             connection.end(reason)
         return len(ends)
 
-    def _end_covered(self, revocation: Revocation, ends_at: int | None) -> int:
-        """End the connections of tokens taken back, now or then; tell how many they are."""
-        covered = self._roster.covered_by(revocation)
-        if ends_at is None or ends_at <= self._clock():
-            return self._end_all(dict.fromkeys(covered, TOKEN_REVOKED))
-        self._warn([one for one in covered if self._ends.revoke(one, ends_at)])
-        return len(covered)
-
-    def _end_by_id(self, connection_id: str) -> int:
-        connection = self._roster.find(connection_id)
-        return self._end_all({connection: TOKEN_REVOKED} if connection else {})
-
-    def _post(self, notice: Notice, until: float, ended: int, answer: Answer[int]) -> None:
-        """Tell the other nodes what has been done here."""
-
-        def posted(problem: EngineError | None) -> None:
-            answer(ended if problem is None else problem)
-
-        self._engine.post(notice.encoded(), until, posted)
+    def _spread(self, tidings: Tidings) -> None:
+        """Tell the other nodes of the members here; what is lost they ask for."""
+        notice = Notice(self._id, tidings=tidings)
+        self._engine.post(notice.encoded(), self._clock(), lambda _posted: None)
 
     def _heed(self, data: bytes) -> None:
         """Do what another node says; what this one said it has done."""
@@ -345,18 +340,12 @@ class Node:
         except ValueError as error:
             logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
             return
-        if notice.node != self._id:
-            self._obey(notice)
-
-    def _obey(self, notice: Notice) -> None:
-        revocation, ended = notice.revocation, 0
-        if revocation is not None:
-            if not self.revocations.add(revocation):
-                logger.error("revocations_full: their tokens come in again")
-            ended += self._end_covered(revocation, notice.ends_at)
-        if notice.connection is not None:
-            ended += self._end_by_id(notice.connection)
-        logger.info("notice_heeded notice=%r ended=%d", notice, ended)
+        if notice.node == self._id:
+            return
+        if notice.tidings is None:
+            self._orders.obey(notice)
+        elif self._neighbours is not None:
+            self._neighbours.heed(notice.node, notice.tidings)
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)
@@ -389,6 +378,8 @@ class Node:
         # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
+            if self._neighbours is not None:
+                self._neighbours.forget(channel)
         if connection.may_return:
             caller = connection.principal.identity
             was_there = self._presence.cut_off(channel, caller, member, self._clock())

@@ -16,6 +16,13 @@ MAX_PAGE: Final = 1000
 _id_of: Final = attrgetter("connection")
 
 
+Change = Callable[[str, Member], None]
+
+
+def _untold(_channel: str, _member: Member) -> None:
+    """Tell nobody: there is no other node."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some members of a channel, by connection id.
@@ -43,9 +50,15 @@ class Presence:
         self._announce = announce
         self._limit = limit
         self._absences = Absences(grace)
+        self._came: Change = _untold
+        self._went: Change = _untold
         self._listed: dict[str, list[Member]] = {}  # sorted: a dict each takes twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they came
         self._vacant: set[str] = set()  # channels that may have room for unlisted ones
+
+    def tell(self, came: Change, went: Change) -> None:
+        """Call these, from now on, with each member of this node that came or went."""
+        self._came, self._went = came, went
 
     def join(self, channel: str, caller: Caller, member: Member) -> Member:
         """Note that a member came, and give it as the others know it.
@@ -55,14 +68,24 @@ class Presence:
         missed = self._absences.take(channel, caller)
         if missed is not None:
             return missed
+        self.arrive(channel, member)
+        self._came(channel, member)
+        return member
+
+    def arrive(self, channel: str, member: Member) -> None:
+        """Note that a member came on another node."""
         if len(self._listed.get(channel, ())) < self._limit:
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member
-        return member
 
     def leave(self, channel: str, member: Member) -> bool:
         """Note that a member went; False: it was not there."""
+        self._went(channel, member)
+        return self.depart(channel, member)
+
+    def depart(self, channel: str, member: Member) -> bool:
+        """Note that a member of any node went; False: it was not there."""
         place = self._place_of(channel, member)
         if place is None:
             return self._uncount(channel, member)

@@ -1,0 +1,89 @@
+"""What nodes tell each other of their members, in notices of a bounded size."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from api.messages import Member
+
+NOTICE_BYTES: Final = 24 * 1024  # a notice is full then; one line alone is at most about as much
+MEMBERS_A_LINE: Final = 40
+CHANNELS_A_LINE: Final = 80
+
+
+class Came(msgspec.Struct, frozen=True, tag="came"):
+    """A member of the node that says so is on a channel."""
+
+    channel: str
+    member: Member
+
+
+class Gone(msgspec.Struct, frozen=True, tag="gone"):
+    """It is there no longer."""
+
+    channel: str
+    connection: str
+
+
+class Part(msgspec.Struct, frozen=True, tag="part"):
+    """All members it has on a channel, of the ids past `after` and up to `last` ("": no end)."""
+
+    channel: str
+    after: str
+    last: str
+    members: list[Member]
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
+    """One node is to say all it has on these channels."""
+
+    to: str
+    number: int
+    channels: list[str]
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """All that was asked for was said."""
+
+    to: str
+    number: int
+
+
+Line = Came | Gone | Part | Ask | Answered
+
+
+class Tidings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Some lines of a node, in order; each of its notices has the next number.
+
+    Without a line it says that the node lives, and by its number what was missed.
+    """
+
+    number: int
+    lines: list[Line] = []
+
+
+def packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Divide lines, in their order, among notices."""
+    pack: list[Line] = []
+    size = 0
+    for line in lines:
+        length = len(msgspec.json.encode(line))
+        if pack and size + length > NOTICE_BYTES:
+            yield pack
+            pack, size = [], 0
+        pack.append(line)
+        size += length
+    if pack:
+        yield pack
+
+
+def parts_of(channel: str, members: Iterable[Member]) -> Iterator[Part]:
+    """Say all members of a channel, none left out between two parts."""
+    ordered = sorted(members, key=lambda member: member.connection)
+    after = ""
+    while len(ordered) > MEMBERS_A_LINE:
+        page, ordered = ordered[:MEMBERS_A_LINE], ordered[MEMBERS_A_LINE:]
+        yield Part(channel, after, page[-1].connection, page)
+        after = page[-1].connection
+    yield Part(channel, after, "", ordered)
