@@ -114,10 +114,12 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def server_of(settings: Settings, protocols: Protocols = FASTPATH) -> Server:
+def server_of(
+    settings: Settings, protocols: Protocols = FASTPATH, kind: type[Server] = Server
+) -> Server:
     """Make the uvicorn server; the application is checked here, before anything listens."""
     app = create_app(settings)
-    return Server(
+    return kind(
         uvicorn.Config(
             app,
             http=protocols.http,

@@ -58,7 +58,8 @@ class Check:
 
 def _has_unshared_workers(start: Start) -> bool:
     scheme = start.settings.engine_url.partition("://")[0]
-    return scheme in UNSHARED and workers_asked(start.arguments, start.environment) > 1
+    asked = max(start.settings.workers, workers_asked(start.arguments, start.environment))
+    return scheme in UNSHARED and asked > 1
 
 
 def _takes_cookies_from_anywhere(start: Start) -> bool:
@@ -91,8 +92,8 @@ CHECKS: Final[dict[str, Check]] = {
         _has_unshared_workers,
         "several workers were asked for, and each would have channels of its own: what is "
         "published in one never reaches clients of another",
-        "run one worker (unset WEB_CONCURRENCY and --workers), or set ITEMWIRE_ENGINE_URL to an "
-        "engine that shares",
+        "run one worker (unset ITEMWIRE_WORKERS, WEB_CONCURRENCY and --workers), or set "
+        "ITEMWIRE_ENGINE_URL to an engine that shares",
         refuses=True,
     ),
     "any_origin": Check(

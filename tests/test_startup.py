@@ -65,6 +65,8 @@ def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
     settings = settings_of(engine_url=url)
     with pytest.raises(ValueError, match="WEB_CONCURRENCY") as refused:
         audit_settings(settings, ["uvicorn", "--workers", "2"], {})
+    with pytest.raises(ValueError, match="ITEMWIRE_WORKERS"):
+        audit_settings(settings_of(engine_url=url, workers=2), ["itemwire", "serve"], {})
 
     assert "\n" not in str(refused.value)
     audit_settings(settings, ["uvicorn", "--workers", "1"], {})

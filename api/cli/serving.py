@@ -11,6 +11,7 @@ import click
 from api.cli.configuration import ConfigurationProblem, load_settings, stamp_of
 from api.server import serve as run_server
 from api.settings import Settings
+from api.workers import serve_by_workers
 from auth.issuing import mint, new_secret
 from auth.keys import SigningKey, signing_key_from_secret
 
@@ -30,9 +31,10 @@ port_option = click.option("--port", type=int, help="Port, 0 for a free one [ITE
 @click.command()
 @host_option
 @port_option
-def serve(host: str | None, port: int | None) -> None:
+@click.option("--workers", type=int, help="Processes, on a shared engine [ITEMWIRE_WORKERS].")
+def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve with the settings of the environment and `.env`."""
-    settings = load_settings(**_given(host=host, port=port))
+    settings = load_settings(**_given(host=host, port=port, workers=workers))
 
     def announce(url: str) -> None:
         if settings.log_format == "json":  # in which every line is an object
@@ -74,7 +76,7 @@ def _given(**options: object) -> dict[str, object]:
 
 def _run(settings: Settings, announce: Callable[[str], None]) -> None:
     try:
-        run_server(settings, announce)
+        (run_server if settings.workers == 1 else serve_by_workers)(settings, announce)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     except OSError as error:
