@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 
 from api.fastpath.extension import EXTENSION, VERSION, Receiver, Socket
 from api.messages import Frame
+from tests.conformance.websocket_targets import wait_until
 from tests.fastpath import served
 from tests.fastpath.served import Receive, Send, Site, close_frame, frame, read_all, serving
 
@@ -165,7 +166,8 @@ def test_leaves_no_task_and_no_exchange_behind(site: Site, application: Handing)
         client.send("still served")
         assert client.recv(timeout=5) == "still served"
 
-        assert not site.server.server_state.tasks
+        # The task has ended by then, and the loop has yet to tell the server so.
+        wait_until(lambda: not site.server.server_state.tasks)
         assert receiver.socket._exchange is None  # type: ignore[attr-defined] # the class's own
 
 
