@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from typing_extensions import override
 
 from api.channels.connection import Subscription
 from api.channels.rates import Kind
@@ -71,19 +70,19 @@ class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fi
 class _OfItem(_Envelope, frozen=True):
     """A request about an item that the client hears."""
 
-    def run(self, session: "ChannelSession") -> None:
-        """Do it on the item it is about."""
+    def on_item(
+        self,
+        session: "ChannelSession",
+        act: Callable[["ChannelSession", Subscription], None],
+    ) -> None:
+        """Do something with the item this is about, or say why not."""
         subscription = session.find(self.item)
         if subscription is not None:
-            self.act(session, subscription)
+            act(session, subscription)
         elif self.item is UNSET:
             self.deny(session, "payload_invalid", "Say which `item` this is about.")
         else:
             self.deny(session, "not_joined", "Join the item first.")
-
-    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
-        """Do it if the client may, and answer."""
-        raise NotImplementedError
 
     def refused(
         self, session: "ChannelSession", subscription: Subscription, action: Action
@@ -110,9 +109,11 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
 
-    @override
-    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
+    def run(self, session: "ChannelSession") -> None:
         """Answer the message's `offset` in its `epoch`."""
+        self.on_item(session, self._act)
+
+    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
         if self.refused(session, subscription, Action.PUBLISH):
             return
 
@@ -134,9 +135,11 @@ class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
     before: Offset | UnsetType = UNSET
     limit: Annotated[int, msgspec.Meta(ge=1, lt=2**53)] = 100
 
-    @override
-    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
+    def run(self, session: "ChannelSession") -> None:
         """Answer `messages`, oldest first, and whether they are `complete`."""
+        self.on_item(session, self._act)
+
+    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
         if self.refused(session, subscription, Action.HISTORY):
             return
 
@@ -167,9 +170,11 @@ class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
     limit: Offset = 100
     after: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
-    @override
-    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
+    def run(self, session: "ChannelSession") -> None:
         """Answer `members` and their `count`, and the `next` to ask for if there are more."""
+        self.on_item(session, self._act)
+
+    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
         if self.refused(session, subscription, Action.PRESENCE):
             return
         page = session.members(subscription, self.limit, self.after)
@@ -227,9 +232,11 @@ class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
 class Leave(_OfItem, frozen=True, tag="leave"):
     """Hear an item no longer."""
 
-    @override
-    def act(self, session: "ChannelSession", subscription: Subscription) -> None:
+    def run(self, session: "ChannelSession") -> None:
         """Answer `reply`, after which nothing of the item comes any more."""
+        self.on_item(session, self._act)
+
+    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
         session.leave(subscription)
         session.send(Reply(self.ref))
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.crc import key_slot
@@ -16,6 +15,7 @@ from api.engines.base import EngineError
 from api.engines.redis_link import CONNECT_SECONDS, Reply
 from api.engines.redis_listening import Listening
 from api.engines.redis_requests import Call, Requests
+from api.engines.shown import hide_password
 
 CLUSTER: Final = "redis+cluster"
 SLOTS: Final = 16384
@@ -46,7 +46,7 @@ class Target:
             options: dict[str, Any] = dict(
                 parse_url(f"{'redis' if is_cluster else scheme}://{rest}")
             )
-            target = cls._of_options(options, without_password(url), is_cluster=is_cluster)
+            target = cls._of_options(options, hide_password(url), is_cluster=is_cluster)
             target.opener(target.address)()  # its options are known
         except (TypeError, ValueError):  # whose text may be a part of the password
             raise ValueError(
@@ -75,13 +75,6 @@ class Target:
         """Make what makes connections to an address."""
         options = self.options | {"host": address[0], "port": address[1]}
         return lambda: self.kind(**options)
-
-
-def without_password(url: str) -> str:
-    """Give a URL that may be shown: no user, no password, no options."""
-    parts = urlsplit(url)
-    where = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{where}{parts.path}"
 
 
 @dataclass(frozen=True, slots=True)

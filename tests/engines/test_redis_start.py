@@ -12,7 +12,6 @@ import pytest
 
 from api.engines import open_engine
 from api.engines.base import Engine, EngineError
-from api.engines.redis_servers import without_password
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS
 from tests.redis_server import free_port, running_cluster, running_redis
@@ -32,20 +31,6 @@ def refusal_of(engine: Engine) -> str:
     with pytest.raises(EngineError) as refused:
         asyncio.run(start())
     return str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://h", "redis://h"),
-        ("redis://u:hunter2@h:1/2?x=hunter2", "redis://***@h:1/2"),
-        ("redis://:hunter2@h", "redis://***@h"),
-        ("redis+cluster://u:hunter2@[::1]:1", "redis+cluster://***@[::1]:1"),
-    ],
-)
-def test_shows_a_url_without_its_password(url: str, shown: str) -> None:
-    """It ends in logs."""
-    assert without_password(url) == shown
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster"])

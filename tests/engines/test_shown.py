@@ -15,6 +15,8 @@ from api.engines.shown import hide_password
         ("postgresql://u:hunter2/odd@h/d", "postgresql://***"),
         ("postgresql://u:hunter2?odd@h/d", "postgresql://***"),
         ("postgresql://h/d?password=hunter2@odd", "postgresql://***"),
+        ("redis://:hunter2@h", "redis://***@h"),
+        ("redis+cluster://u:hunter2@[::1]:1", "redis+cluster://***@[::1]:1"),
     ],
 )
 def test_shows_a_url_without_its_password(url: str, shown: str) -> None:
