@@ -200,7 +200,15 @@ def test_nodes_turn_red_while_the_engine_is_away_and_green_by_themselves(
 def workers_of(run: Started) -> list[int]:
     """List the processes of a supervisor that serve: its children, less the one that cleans up."""
     pids = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
-    return [int(pid) for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in pids if b"spawn_main" in _command_of(pid)]
+
+
+def _command_of(pid: str) -> bytes:
+    """Read how a process was started; one that has just ended was not."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 @contextmanager
