@@ -13,6 +13,8 @@ ENGINES: Final[dict[str, str]] = {
     "redis": "api.engines.redis",
     "rediss": "api.engines.redis",
     "redis+cluster": "api.engines.redis",
+    "nats": "api.engines.nats",
+    "tls": "api.engines.nats",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 

@@ -1,0 +1,281 @@
+"""The engine on NATS JetStream: channels are subjects of a stream, and a record is what publishes.
+
+JetStream republishes a record once it is stored, and that is what other nodes hear. It may be lost
+on the way: offsets tell, and what is missing is read from the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Final
+
+from typing_extensions import override
+
+from api.engines.base import (
+    Answer,
+    Bounds,
+    Deliver,
+    Engine,
+    EngineError,
+    Heed,
+    History,
+    Lose,
+    Span,
+    unheeded,
+    unmissed,
+)
+from api.engines.hearing import Hearing, Source, in_time
+from api.messages import Draft, Position, Publication
+
+try:
+    from nats.aio.msg import Msg
+
+    from api.engines.nats_link import Link
+    from api.engines.nats_notices import Notices
+    from api.engines.nats_publishing import Asked, Publishing, Stored
+    from api.engines.nats_reading import SEQUENCE, Reading, time_of
+    from api.engines.nats_records import Record, Tip
+    from api.engines.nats_streams import IDLE_SECONDS, Names, Streams
+    from api.engines.nats_target import Target
+    from api.engines.nats_values import Values
+except ModuleNotFoundError as error:
+    raise ValueError(
+        f"ITEMWIRE_ENGINE_URL names NATS, and its client is not installed ({error}): "
+        "pip install 'itemwire[nats]'"
+    ) from error
+
+START_SECONDS: Final = 5.0
+CHECK_SECONDS: Final = 10.0  # a lost message of a channel that is quiet since is missed so long
+
+
+def open_engine(url: str, bounds: Bounds) -> NatsEngine:
+    """Make an engine for nats:// or tls://; nothing connects yet."""
+    target = Target.of(url)
+    target.tls()  # its authority can be read
+    return NatsEngine(target, bounds)
+
+
+class NatsEngine(Engine, Source):
+    """Keeps channels in JetStream, by one connection of a node."""
+
+    def __init__(self, target: Target, bounds: Bounds) -> None:
+        self._target = target
+        self._bounds = bounds
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard: dict[str, float] = {}  # when something was last stored there
+        self._begin_anew(_nowhere, unheeded, unmissed)
+
+    def _begin_anew(self, deliver: Deliver, heed: Heed, lose: Lose) -> None:
+        target = self._target
+        names = self._names = Names(target.world)
+        streams = self._streams = Streams(
+            names, self._bounds, target.replicas, is_synced=target.is_synced
+        )
+        link = self._link = Link(target, self._prepare, self._beat, self._ready)
+        self._node = secrets.token_urlsafe(6)
+        self._publishing = Publishing(link, names, streams, self._node, self._went, self._doubt)
+        self._reading = Reading(link, names, streams, self._bounds, self._make, self._saw)
+        self._values = Values(link, names)
+        self._notices = Notices(link, names, heed)
+        self._hearing = Hearing(self, deliver, lose)
+        self._life = ""
+        self._is_check_due = False
+
+    @property
+    @override
+    def is_available(self) -> bool:
+        return bool(self._tasks) and self._link.is_ready
+
+    @override
+    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+        await self.stop()
+        self._begin_anew(deliver, heed, lose)
+        heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._link.start()
+                self._link.hear(self._names.turns, self._publishing.yield_turn, _no_matter)
+                self._notices.start(heard.set_result)
+                problem = await heard
+            if problem is not None:
+                raise problem
+        except (EngineError, TimeoutError) as error:
+            await self.stop()
+            reason = str(error) or "no answer in time"
+            raise EngineError(f"cannot use {self._target.shown}: {reason}") from None
+        self._tasks = [
+            asyncio.create_task(self._keep_checking()),
+            asyncio.create_task(self._keep_renewing()),
+        ]
+
+    @override
+    async def stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._notices.stop()
+        self._hearing.stop()
+        await self._link.stop()
+
+    @override
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        if channel in self._heard or self._link.is_ready:
+            self._hearing.subscribe(channel, answer)
+        else:
+            answer(EngineError("the engine is away"))
+
+    @override
+    def unsubscribe(self, channel: str) -> None:
+        self._hearing.unsubscribe(channel)
+
+    @override
+    def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        answer = in_time(answer)
+
+        def published(stored: Stored | EngineError) -> None:
+            if isinstance(stored, EngineError):
+                answer(stored)
+            else:
+                answer(Position(stored.epoch, stored.offset))
+
+        self._publishing.ask(channel, draft, published)
+
+    @override
+    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        answer = in_time(answer)
+
+        def have_read(history: History | EngineError) -> None:
+            if isinstance(history, EngineError):
+                answer(history)
+            else:
+                self._hearing.answer_after(channel, history, answer)
+
+        self._reading.ask(channel, span, have_read)
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self._notices.post(notice, until, answer)
+
+    @override
+    def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
+        self._values.put(key, value, seconds, in_time(answer))
+
+    @override
+    def take(self, key: str, answer: Answer[bytes | None]) -> None:
+        self._values.take(key, in_time(answer))
+
+    @override
+    def hear(self, channel: str) -> None:
+        self._heard[channel] = self._streams.now
+
+        def received(message: Msg) -> None:
+            self._received(channel, message)
+
+        self._link.hear(
+            self._names.live_of(channel), received, lambda: self._hearing.confirmed(channel)
+        )
+
+    @override
+    def leave(self, channel: str) -> None:
+        del self._heard[channel]
+        self._link.leave(self._names.live_of(channel))
+
+    @override
+    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._reading.ask(channel, span, answer, is_live=True)
+
+    def _went(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
+        """Deliver what was stored from here: no need to wait until it comes back."""
+        self._note(channel, tip)
+        first = tip.offset - len(asked) + 1
+        for offset, one in enumerate(asked, first):
+            if one.draft is not None and self._hearing.needs(channel, tip.epoch, offset):
+                self._hearing.offer(channel, tip.epoch, Publication.of(one.draft, offset))
+
+    def _received(self, channel: str, message: Msg) -> None:
+        """Take a record that has just been stored, by whatever node."""
+        record = Record.read(message.data)
+        if record is None:
+            return
+        sequence = int((message.headers or {})[SEQUENCE])
+        self._streams.saw(sequence, record)
+        tip = Tip.of(record, sequence, time_of(message))
+        self._saw(channel, tip)
+        if record.node == self._node:
+            return  # its answer delivers it, or a look at the channel if that is lost
+        if not record.messages:
+            self._offer_nothing(channel, tip)
+        elif self._hearing.needs(channel, record.epoch, record.last):
+            for publication in record.publications():
+                self._hearing.offer(channel, record.epoch, publication)
+
+    def _offer_nothing(self, channel: str, tip: Tip) -> None:
+        """Hear of a record without a message: an epoch may have begun."""
+        if self._hearing.needs(channel, tip.epoch, tip.offset):
+            self._hearing.confirmed(channel)
+
+    def _saw(self, channel: str, tip: Tip) -> None:
+        self._note(channel, tip)
+        self._publishing.saw(channel, tip)
+
+    def _note(self, channel: str, tip: Tip) -> None:
+        if channel in self._heard:
+            self._heard[channel] = tip.time
+
+    def _doubt(self, channel: str) -> None:
+        self._hearing.confirmed(channel)
+
+    def _make(self, channel: str, made: Answer[None]) -> None:
+        def is_there(stored: Stored | EngineError) -> None:
+            made(stored if isinstance(stored, EngineError) else None)
+
+        self._publishing.make(channel, is_there)
+
+    async def _prepare(self) -> None:
+        await self._streams.prepare(self._link.request)
+        self._publishing.forget()
+
+    async def _beat(self) -> None:
+        await self._streams.check_life(self._link.request)
+        if self._is_check_due:
+            self._is_check_due = False
+            await self._streams.check_seen(self._link.request)
+        if self._streams.life != self._life:
+            self._ready()
+
+    def _ready(self) -> None:
+        """Compare everything: the server was away, or has lost what it had."""
+        self._life = self._streams.life
+        self._notices.check()
+        self._hearing.check_all()
+
+    async def _keep_checking(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            self._is_check_due = True
+            self._notices.check()
+            self._hearing.check_all()
+
+    async def _keep_renewing(self) -> None:
+        """Keep channels that are heard from being forgotten, by a record without a message."""
+        while True:
+            await asyncio.sleep(IDLE_SECONDS / 4)
+            oldest = self._streams.now - self._streams.channel_seconds / 2
+            for channel in [name for name, time in self._heard.items() if time < oldest]:
+                self._heard[channel] = self._streams.now
+                self._publishing.make(channel, _no_answer, oldest)
+
+
+def _no_matter() -> None:
+    """Need no confirmation: who is not heard calls again."""
+
+
+def _no_answer(_stored: Stored | EngineError) -> None:
+    """Wait for nothing: it is looked at again."""
+
+
+def _nowhere(_channel: str, _publication: Publication) -> None:
+    """Deliver to nobody: the engine is not started."""

@@ -1,0 +1,236 @@
+"""What is read from JetStream: the records of a channel, once for all who ask in the meantime."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from nats.aio.msg import Msg
+
+from api.engines.base import Answer, Bounds, EngineError, History, Span
+from api.engines.nats_link import Link
+from api.engines.nats_records import Record, Tip, kept_of
+from api.engines.nats_streams import Names, Streams, last_of, stored_of
+from api.messages import Position, Publication
+
+logger = logging.getLogger("itemwire.engines")
+
+MAX_WAITING: Final = 10_000
+MAX_READING: Final = 32  # channels at once: a history is up to twice its bound
+STATUS: Final = "Status"
+SEQUENCE: Final = "Nats-Sequence"
+TIME: Final = "Nats-Time-Stamp"
+PENDING: Final = "Nats-Num-Pending"
+LAST: Final = "Nats-Last-Sequence"
+NOTHING: Final = "404"
+DONE: Final = "204"
+
+Make = Callable[[str, Callable[[EngineError | None], None]], None]
+"""Begins an epoch of a channel, so that it has a position to read; answers once it is there."""
+
+
+class Asked(NamedTuple):
+    """A history that somebody waits for."""
+
+    span: Span
+    is_live: bool
+    answer: Answer[History]
+
+
+class Found(NamedTuple):
+    """The records of a channel's epoch, each with when it was stored."""
+
+    tip: Tip
+    records: list[tuple[float, Record]]
+
+
+class Reading:
+    """Reads histories within the bounds, whatever is stored beyond them."""
+
+    def __init__(
+        self,
+        link: Link,
+        names: Names,
+        streams: Streams,
+        bounds: Bounds,
+        make: Make,
+        saw: Callable[[str, Tip], None],
+    ) -> None:
+        self._link = link
+        self._names = names
+        self._streams = streams
+        self._bounds = bounds
+        self._make = make
+        self._saw = saw
+        self._waiting: dict[str, list[Asked]] = {}
+        self._to_read: deque[str] = deque()
+        self._reading: set[str] = set()
+        self._count = 0
+
+    def ask(
+        self, channel: str, span: Span, answer: Answer[History], *, is_live: bool = False
+    ) -> None:
+        """Read a part of a history; live, of all that is still there."""
+        if self._count >= MAX_WAITING:
+            answer(EngineError("more waits for the engine than there is room for"))
+            return
+        self._count += 1
+        if channel not in self._waiting:
+            self._to_read.append(channel)
+        self._waiting.setdefault(channel, []).append(Asked(span, is_live, answer))
+        self._read_next()
+
+    def _read_next(self) -> None:
+        for _ in range(len(self._to_read)):
+            if len(self._reading) >= MAX_READING:
+                return
+            channel = self._to_read.popleft()
+            if channel in self._reading:
+                self._to_read.append(channel)
+                continue
+            self._reading.add(channel)
+            self._read(channel, self._waiting.pop(channel))
+
+    def _read(self, channel: str, asked: list[Asked]) -> None:
+        def done(found: Found | EngineError | None) -> None:
+            self._reading.discard(channel)
+            self._count -= len(asked)
+            if isinstance(found, Found) and found.tip.epoch.startswith(self._streams.life):
+                self._saw(channel, found.tip)
+                self._answer_all(found, asked)
+            elif isinstance(found, EngineError):
+                _fail(asked, found)
+            else:
+                self._make_first(channel, asked)
+            self._read_next()
+
+        if all(one.span.limit == 0 for one in asked):
+            self._read_last(channel, done)
+        else:
+            self._read_all(channel, 1, [], done)
+
+    def _read_last(self, channel: str, done: Callable[[Found | EngineError | None], None]) -> None:
+        def have_read(reply: list[Msg] | EngineError) -> None:
+            stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
+            if stored is None or isinstance(stored, EngineError):
+                done(stored)
+                return
+            record = Record.read(stored.data)
+            tip = Tip.of(record, stored.sequence, stored.time)
+            done(None if record is None else Found(tip, []))
+
+        subject = self._names.channel(channel)
+        self._link.ask(*last_of(self._names.channels, subject), have_read)
+
+    def _read_all(
+        self,
+        channel: str,
+        begin: int,
+        before: list[Msg],
+        done: Callable[[Found | EngineError | None], None],
+    ) -> None:
+        """Read record after record; what one answer has no room for is asked for again."""
+
+        def have_read(reply: list[Msg] | EngineError) -> None:
+            if isinstance(reply, EngineError):
+                done(reply)
+                return
+            *messages, end = reply
+            headers = end.headers or {}
+            if headers.get(STATUS) not in {NOTHING, DONE}:
+                done(EngineError("JetStream does not answer as it should"))
+                return
+            messages = before + messages
+            if headers.get(STATUS) == DONE and int(headers.get(PENDING, 0)):
+                self._read_all(channel, int(headers[LAST]) + 1, messages, done)
+            else:
+                done(_found_in(messages))
+
+        subject = self._names.channel(channel)
+        question = '{"seq":%d,"next_by_subj":"%s","batch":%d}' % (
+            begin,
+            subject,
+            self._streams.record_limit,
+        )
+        stream = f"$JS.API.DIRECT.GET.{self._names.channels}"
+        self._link.ask(stream, question.encode(), have_read, is_many=True)
+
+    def _answer_all(self, found: Found, asked: list[Asked]) -> None:
+        for one in asked:
+            try:
+                history: History | EngineError = self._history_of(found, one)
+            except ValueError as error:
+                history = EngineError(str(error))
+            _tell(one.answer, history)
+
+    def _history_of(self, found: Found, asked: Asked) -> History:
+        tip, span = found.tip, asked.span
+        publications = self._publications_of(found, asked) if span.limit else []
+        after = span.after or 0
+        before = tip.offset + 1 if span.before is None else min(span.before, tip.offset + 1)
+        publications = [one for one in publications if after < one.offset < before]
+        cut = publications[-span.limit :] if span.after is None else publications[: span.limit]
+        cut = cut if span.limit else []
+        is_complete = len(cut) == max(before - after - 1, 0)
+        return History(Position(tip.epoch, tip.offset), cut, is_complete)
+
+    def _publications_of(self, found: Found, asked: Asked) -> list[Publication]:
+        if asked.is_live:
+            after = asked.span.after or 0
+            return [one for _, record in found.records for one in record.publications(after)]
+        bounds = self._bounds
+        oldest = self._streams.now - bounds.seconds
+        return [
+            one
+            for time, record in found.records
+            if time >= oldest
+            for one in kept_of(record, found.tip, bounds.messages, bounds.bytes)
+        ]
+
+    def _make_first(self, channel: str, asked: list[Asked]) -> None:
+        def made(problem: EngineError | None) -> None:
+            if problem is None:
+                for one in asked:
+                    self.ask(channel, one.span, one.answer, is_live=one.is_live)
+            else:
+                _fail(asked, problem)
+
+        self._make(channel, made)
+
+
+def _found_in(messages: list[Msg]) -> Found | None:
+    """Take the records of the last one's epoch; None where there is no epoch."""
+    records: list[tuple[float, Record]] = []
+    last = None
+    for message in messages:
+        last = Record.read(message.data)
+        if last is None or (records and records[-1][1].epoch != last.epoch):
+            records.clear()
+        if last is not None:
+            records.append((time_of(message), last))
+    if last is None:
+        return None
+    tip = Tip.of(last, int((messages[-1].headers or {})[SEQUENCE]), records[-1][0])
+    return Found(tip, records)
+
+
+def time_of(message: Msg) -> float:
+    """Tell when a message was stored, by the server's clock."""
+    written = (message.headers or {}).get(TIME, "")
+    return datetime.fromisoformat(written).timestamp()
+
+
+def _fail(asked: Iterable[Asked], error: EngineError) -> None:
+    for one in asked:
+        _tell(one.answer, error)
+
+
+def _tell(answer: Answer[History], result: History | EngineError) -> None:
+    try:
+        answer(result)
+    except Exception:
+        # What one asker's code throws must not cost all others their answers.
+        logger.exception("answer_failed")
