@@ -22,7 +22,9 @@ START_SECONDS: Final = 10.0
 
 def find_server() -> str:
     """Find a server: on the PATH, or the one that the extra `dev` brings."""
-    found = shutil.which("nats-server") or shutil.which("nats-server", path=sys.exec_prefix + "/bin")
+    found = shutil.which("nats-server") or shutil.which(
+        "nats-server", path=sys.exec_prefix + "/bin"
+    )
     assert found is not None, "there is no nats-server: pip install '.[dev]'"
     return found
 

@@ -31,9 +31,10 @@ from api.messages import Draft, Position, Publication
 try:
     from nats.aio.msg import Msg
 
+    from api.engines.nats_lanes import Asked, Went
     from api.engines.nats_link import Link
     from api.engines.nats_notices import Notices
-    from api.engines.nats_publishing import Asked, Publishing, Stored
+    from api.engines.nats_publishing import Publishing
     from api.engines.nats_reading import SEQUENCE, Reading, time_of
     from api.engines.nats_records import Record, Tip
     from api.engines.nats_streams import IDLE_SECONDS, Names, Streams
@@ -74,8 +75,8 @@ class NatsEngine(Engine, Source):
         )
         link = self._link = Link(target, self._prepare, self._beat, self._ready)
         self._node = secrets.token_urlsafe(6)
-        self._publishing = Publishing(link, names, streams, self._node, self._went, self._doubt)
-        self._reading = Reading(link, names, streams, self._bounds, self._make, self._saw)
+        self._publishing = Publishing(link, streams, self._node, self._took, self._doubt)
+        self._reading = Reading(link, streams, self._bounds, self._make, self._saw)
         self._values = Values(link, names)
         self._notices = Notices(link, names, heed)
         self._hearing = Hearing(self, deliver, lose)
@@ -133,13 +134,8 @@ class NatsEngine(Engine, Source):
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
-        answer = in_time(answer)
-
-        def published(stored: Stored | EngineError) -> None:
-            if isinstance(stored, EngineError):
-                answer(stored)
-            else:
-                answer(Position(stored.epoch, stored.offset))
+        def published(went: Went | EngineError) -> None:
+            answer(went if isinstance(went, EngineError) else Position(went.epoch, went.offset))
 
         self._publishing.ask(channel, draft, published)
 
@@ -187,7 +183,7 @@ class NatsEngine(Engine, Source):
     def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self._reading.ask(channel, span, answer, is_live=True)
 
-    def _went(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
+    def _took(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
         """Deliver what was stored from here: no need to wait until it comes back."""
         self._note(channel, tip)
         first = tip.offset - len(asked) + 1
@@ -229,8 +225,8 @@ class NatsEngine(Engine, Source):
         self._hearing.confirmed(channel)
 
     def _make(self, channel: str, made: Answer[None]) -> None:
-        def is_there(stored: Stored | EngineError) -> None:
-            made(stored if isinstance(stored, EngineError) else None)
+        def is_there(went: Went | EngineError) -> None:
+            made(went if isinstance(went, EngineError) else None)
 
         self._publishing.make(channel, is_there)
 
@@ -273,7 +269,7 @@ def _no_matter() -> None:
     """Need no confirmation: who is not heard calls again."""
 
 
-def _no_answer(_stored: Stored | EngineError) -> None:
+def _no_answer(_went: Went | EngineError) -> None:
     """Wait for nothing: it is looked at again."""
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from api.engines.base import KEY_SECONDS, EngineError
-from api.engines.nats_link import Link, Told
+from api.engines.nats_link import Link
 from api.engines.nats_records import Tip
 from api.engines.nats_streams import (
     LAST_SUBJECT,
@@ -97,5 +97,4 @@ class Keys:
                 done(None, key)  # somebody else has put something there
 
         subject = self._names.key(channel, key)
-        told: Told = looked_up
-        self._link.ask(*last_of(self._names.kept, subject), told)
+        self._link.ask(*last_of(self._names.kept, subject), looked_up)

@@ -1,7 +1,7 @@
 """One connection to a NATS server, made again whenever it breaks.
 
-nats-py's own reconnecting is off: it would keep what was asked, for ever, and lose in silence what
-was sent meanwhile. One inbox takes all answers; each question has a number and a deadline.
+nats-py's own reconnecting is off: it waits for fixed times, keeps what was asked for whoever has
+long been told otherwise, and says nothing of what was sent meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -22,12 +23,11 @@ from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
 
 from api.engines.base import EngineError
+from api.engines.nats_requests import Requests, Silent, Told
 from api.engines.nats_target import Target
 
 logger = logging.getLogger("itemwire.engines")
 
-REQUEST_SECONDS: Final = 1.3  # and what a request waits before it, together less than an answer may
-LOOK_SECONDS: Final = 0.1
 CONNECT_SECONDS: Final = 1.0
 OPEN_SECONDS: Final = 4.0
 CLOSE_SECONDS: Final = 0.3
@@ -35,37 +35,12 @@ BEAT_SECONDS: Final = 0.5
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 BURST: Final = 64  # written at once, before others have a turn
-MAX_PENDING: Final = 20_000
-MAX_PENDING_BYTES: Final = 64 * 1_048_576
 
 OLDEST: Final = (2, 11)
-
-STATUS: Final = "Status"
-NO_ANSWER: Final = "503"
-END: Final = "204"
 
 PROBLEMS: Final = (NatsError, OSError, TimeoutError)
 
 Heed = Callable[[Msg], None]
-Told = Callable[[list[Msg] | EngineError], None]
-"""How an answer comes: one message, or all of those that were asked for."""
-
-
-class Silent(EngineError):
-    """The server did not answer in time."""
-
-
-class Request:
-    """A question on its way."""
-
-    __slots__ = ("answer", "deadline", "is_many", "messages", "size")
-
-    def __init__(self, answer: Told, deadline: float, size: int, *, is_many: bool) -> None:
-        self.answer = answer
-        self.deadline = deadline
-        self.size = size
-        self.is_many = is_many
-        self.messages: list[Msg] = []
 
 
 class Heard:
@@ -85,12 +60,17 @@ class Heard:
         except Exception:
             logger.exception("delivery_failed")
 
+    async def end(self) -> None:
+        """Hear it no more."""
+        if self.subscription is not None:
+            await self.subscription.unsubscribe()
+
 
 class Link:
     """Asks and hears; while it is not ready, whoever asks is told at once.
 
-    `prepare` makes the server ready on each new connection, and `beat` looks now and then whether it
-    still is; `ready` is called each time it is again.
+    `prepare` makes the server ready on each new connection, and `beat` looks now and then whether
+    it still is; `ready` is called each time it is again.
     """
 
     def __init__(
@@ -107,16 +87,12 @@ class Link:
         self._client: Client | None = None
         self._closed = asyncio.Event()
         self._inbox = ""
-        self._number = 0
-        self._pending: dict[int, Request] = {}
-        self._pending_bytes = 0
+        self._requests = Requests()
         self._heard: dict[str, Heard] = {}
         self._to_send: deque[Callable[[Client], Awaitable[object]]] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._looked_at = 0.0
-        self._problem = ""
         self.is_ready = False
 
     @property
@@ -178,15 +154,15 @@ class Link:
 
     def hear(self, subject: str, heed: Heed, confirmed: Callable[[], None]) -> None:
         """Hear a subject; `confirmed` is called whenever that holds, or holds again."""
-        self._heard[subject] = Heard(heed, confirmed)
+        heard = self._heard[subject] = Heard(heed, confirmed)
         if self._client is not None:
-            self._send(lambda client: self._subscribe(client, subject))
+            self._send(lambda client: self._subscribe(client, subject, heard))
 
     def leave(self, subject: str) -> None:
         """Hear it no more."""
         heard = self._heard.pop(subject, None)
         if heard is not None and self._client is not None:
-            self._send(lambda client: self._unsubscribe(client, heard))
+            self._send(lambda _client: heard.end())
 
     def _ask(
         self,
@@ -197,65 +173,17 @@ class Link:
         *,
         is_many: bool = False,
     ) -> None:
-        size = len(data)
         if self._client is None:
             answer(EngineError("the engine is away"))
             return
-        if len(self._pending) >= MAX_PENDING or self._pending_bytes + size > MAX_PENDING_BYTES:
-            answer(EngineError("more waits for the engine than there is room for"))
-            return
-        loop = asyncio.get_running_loop()
-        if not self._pending:
-            self._looked_at = loop.time()
-            loop.call_later(LOOK_SECONDS, self._look)
-        self._number += 1
-        request = Request(answer, loop.time() + REQUEST_SECONDS, size, is_many=is_many)
-        self._pending[self._number] = request
-        self._pending_bytes += size
-        reply = f"{self._inbox}.{self._number}"
-        self._send(lambda client: client.publish(subject, data, reply, headers))
+        number = self._requests.add(answer, len(data), is_many=is_many)
+        if number is not None:
+            reply = f"{self._inbox}.{number}"
+            self._send(lambda client: client.publish(subject, data, reply, headers))
 
     def _send(self, send: Callable[[Client], Awaitable[object]]) -> None:
         self._to_send.append(send)
         self._wake.set()
-
-    async def _answered(self, message: Msg) -> None:
-        """Take an answer; those that are many end with one that says so."""
-        number = int(message.subject.rpartition(".")[2])
-        request = self._pending.get(number)
-        if request is None:
-            return  # it came too late
-        headers = message.headers
-        status = headers.get(STATUS) if headers else None
-        if status == NO_ANSWER:
-            self._settle(number, EngineError("JetStream is away, or is not enabled"))
-            return
-        request.messages.append(message)
-        if not request.is_many or status is not None:
-            self._settle(number, request.messages)
-
-    def _settle(self, number: int, result: list[Msg] | EngineError) -> None:
-        request = self._pending.pop(number)
-        self._pending_bytes -= request.size
-        try:
-            request.answer(result)
-        except Exception:
-            # What one asker's code throws must not cost all others their answers.
-            logger.exception("answer_failed")
-
-    def _look(self) -> None:
-        """Answer what has waited too long; first let in what came while this process was held up."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        was_held_up = now - self._looked_at > 2 * LOOK_SECONDS
-        self._looked_at = now
-        while self._pending and not was_held_up:
-            number, request = next(iter(self._pending.items()))
-            if request.deadline > now:
-                break
-            self._settle(number, Silent(self._problem or "the engine did not answer in time"))
-        if self._pending:
-            loop.call_later(LOOK_SECONDS, self._look)
 
     async def _keep(self) -> None:
         pause = FIRST_PAUSE
@@ -283,7 +211,7 @@ class Link:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), BEAT_SECONDS)
             if self._closed.is_set():
-                return self._problem or "the connection broke"
+                return self._requests.problem or "the connection broke"
             try:
                 await (self._beat() if self.is_ready else self._prepare())
             except Silent as error:
@@ -316,7 +244,7 @@ class Link:
     async def _open(self) -> None:
         client = self._client = Client()
         closed = self._closed = asyncio.Event()
-        self._problem = ""
+        self._requests.problem = ""
 
         async def on_closed() -> None:
             closed.set()
@@ -332,11 +260,11 @@ class Link:
             raise EngineError(f"the server is older than {oldest}: it is {version}")
         self._inbox = client.new_inbox()
         await client.subscribe(
-            f"{self._inbox}.*", cb=self._answered, pending_msgs_limit=0, pending_bytes_limit=0
+            f"{self._inbox}.*", cb=self._requests.take, pending_msgs_limit=0, pending_bytes_limit=0
         )
         self._to_send.clear()
-        for subject in self._heard:
-            self._send(lambda client, subject=subject: self._subscribe(client, subject))
+        for subject, heard in self._heard.items():
+            self._send(partial(self._subscribe, subject=subject, heard=heard))
         self._writer = asyncio.create_task(self._write(client))
 
     def _options(self) -> dict[str, Any]:
@@ -366,18 +294,12 @@ class Link:
             if heard is not None:
                 heard.confirmed()
         else:
-            self._problem = self._reason_of(error)
+            self._requests.problem = self._reason_of(error)
 
-    async def _subscribe(self, client: Client, subject: str) -> None:
-        heard = self._heard.get(subject)
-        if heard is None:
-            return  # it was left meanwhile
-        heard.subscription = await client.subscribe(subject, cb=heard.take)
-        heard.confirmed()
-
-    async def _unsubscribe(self, client: Client, heard: Heard) -> None:
-        if heard.subscription is not None:
-            await heard.subscription.unsubscribe()
+    async def _subscribe(self, client: Client, subject: str, heard: Heard) -> None:
+        if self._heard.get(subject) is heard:  # else it was left meanwhile
+            heard.subscription = await client.subscribe(subject, cb=heard.take)
+            heard.confirmed()
 
     async def _write(self, client: Client) -> None:
         """Send what is to be sent, in its order."""
@@ -403,8 +325,7 @@ class Link:
             writer.cancel()
             await asyncio.wait([writer])
         self._to_send.clear()
-        for number in list(self._pending):
-            self._settle(number, EngineError(f"the answer was lost: {problem}"))
+        self._requests.fail(problem)
         if client is not None:
             with contextlib.suppress(*PROBLEMS):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -412,9 +333,9 @@ class Link:
 
     def _reason_of(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
-            return self._problem or "no answer in time"
+            return self._requests.problem or "no answer in time"
         if isinstance(error, NoServersError):
-            return self._problem or "cannot connect"
+            return self._requests.problem or "cannot connect"
         if isinstance(error, OSError):
             return error.strerror or "cannot connect"
         return str(error).removeprefix("nats: ").partition("\n")[0] or type(error).__name__

@@ -1,19 +1,18 @@
-"""Notices through JetStream: stored in order, heard by every node, and read again after any doubt."""
+"""Notices through JetStream: stored in order, heard by all, and read again after any doubt."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 from nats.aio.msg import Msg
 
 from api.engines.base import Answer, EngineError, Heed
 from api.engines.nats_link import Link
-from api.engines.nats_reading import DONE, LAST, NOTHING, PENDING, SEQUENCE, STATUS
-from api.engines.nats_streams import TTL, Names, ack_of, refusal, ttl_of
+from api.engines.nats_reading import DONE, LAST, NOTHING, PENDING, SEQUENCE
+from api.engines.nats_requests import STATUS
+from api.engines.nats_streams import TTL, Names, ack_of, from_on, refusal, ttl_of
 
 LEAST_SECONDS: Final = 60.0  # a notice is kept so long, for a node that is cut off just now
 RETRY_SECONDS: Final = 0.5
@@ -75,13 +74,8 @@ class Notices:
             self._take(message)
 
     def _read(self, begin: int) -> None:
-        question = '{"seq":%d,"next_by_subj":"%s","batch":%d}' % (
-            begin,
-            self._names.notice,
-            MAX_READ,
-        )
-        stream = f"$JS.API.DIRECT.GET.{self._names.notices}"
-        self._link.ask(stream, question.encode(), self._have_read, is_many=True)
+        question = from_on(self._names.notices, self._names.notice, begin, MAX_READ)
+        self._link.ask(*question, self._have_read, is_many=True)
 
     def _have_read(self, reply: list[Msg] | EngineError) -> None:
         if not isinstance(reply, EngineError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,14 +14,14 @@ from nats.aio.msg import Msg
 from api.engines.base import Answer, Bounds, EngineError, History, Span
 from api.engines.nats_link import Link
 from api.engines.nats_records import Record, Tip, kept_of
-from api.engines.nats_streams import Names, Streams, last_of, stored_of
+from api.engines.nats_requests import STATUS
+from api.engines.nats_streams import Streams, from_on, last_of, stored_of
 from api.messages import Position, Publication
 
 logger = logging.getLogger("itemwire.engines")
 
 MAX_WAITING: Final = 10_000
 MAX_READING: Final = 32  # channels at once: a history is up to twice its bound
-STATUS: Final = "Status"
 SEQUENCE: Final = "Nats-Sequence"
 TIME: Final = "Nats-Time-Stamp"
 PENDING: Final = "Nats-Num-Pending"
@@ -53,14 +54,13 @@ class Reading:
     def __init__(
         self,
         link: Link,
-        names: Names,
         streams: Streams,
         bounds: Bounds,
         make: Make,
         saw: Callable[[str, Tip], None],
     ) -> None:
         self._link = link
-        self._names = names
+        self._names = streams.names
         self._streams = streams
         self._bounds = bounds
         self._make = make
@@ -105,7 +105,7 @@ class Reading:
                 _fail(asked, found)
             else:
                 self._make_first(channel, asked)
-            self._read_next()
+            asyncio.get_running_loop().call_soon(self._read_next)  # not deeper and deeper
 
         if all(one.span.limit == 0 for one in asked):
             self._read_last(channel, done)
@@ -150,13 +150,8 @@ class Reading:
                 done(_found_in(messages))
 
         subject = self._names.channel(channel)
-        question = '{"seq":%d,"next_by_subj":"%s","batch":%d}' % (
-            begin,
-            subject,
-            self._streams.record_limit,
-        )
-        stream = f"$JS.API.DIRECT.GET.{self._names.channels}"
-        self._link.ask(stream, question.encode(), have_read, is_many=True)
+        question = from_on(self._names.channels, subject, begin, self._streams.record_limit)
+        self._link.ask(*question, have_read, is_many=True)
 
     def _answer_all(self, found: Found, asked: list[Asked]) -> None:
         for one in asked:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import msgspec
-from typing_extensions import Self
 
 from api.engines.packing import unpack
 from api.messages import Publication, payload_size

@@ -73,9 +73,9 @@ _infos: Final = msgspec.json.Decoder(_Info)
 class Asking(Protocol):
     """How the server is asked."""
 
-    def __call__(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> (
-        Awaitable[Msg]
-    ):
+    def __call__(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None
+    ) -> Awaitable[Msg]:
         """Give the answer; EngineError if there is none."""
         ...
 
@@ -117,7 +117,13 @@ def last_of(stream: str, subject: str) -> tuple[str, bytes]:
     return f"$JS.API.STREAM.MSG.GET.{stream}", b'{"last_by_subj":"%b"}' % subject.encode()
 
 
-def stored_of(reply: bytes) -> Stored | None | EngineError:
+def from_on(stream: str, subject: str, begin: int, most: int) -> tuple[str, bytes]:
+    """Write the question for a subject's messages from a number of the stream on, in one answer."""
+    question = {"seq": begin, "next_by_subj": subject, "batch": most}
+    return f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(question)
+
+
+def stored_of(reply: bytes) -> Stored | EngineError | None:
     """Read the answer; None where there is no such message."""
     found = _finds.decode(reply)
     if found.error is not None:
@@ -147,7 +153,7 @@ class Streams:
     """Makes the streams, and knows which life of the store this is."""
 
     def __init__(self, names: Names, bounds: Bounds, replicas: int, *, is_synced: bool) -> None:
-        self._names = names
+        self.names: Final = names
         self._replicas = replicas
         self.record_limit: Final = max(bounds.messages, LEAST_RECORDS) + SPARE_RECORDS
         self.channel_seconds: Final = max(bounds.seconds, KEY_SECONDS) + IDLE_SECONDS
@@ -185,7 +191,7 @@ class Streams:
 
     async def check_seen(self, ask: Asking) -> None:
         """Begin a new life if the store has gone back behind what was seen here."""
-        info = await self._info(ask, self._names.channels)
+        info = await self._info(ask, self.names.channels)
         if info.ts is not None:
             self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
         if self._seen is None or await self._has_seen(ask, info, *self._seen):
@@ -198,7 +204,7 @@ class Streams:
     async def _has_seen(self, ask: Asking, info: _Info, sequence: int, record: Record) -> bool:
         if info.state.last_seq < sequence:
             return False
-        subject = f"$JS.API.STREAM.MSG.GET.{self._names.channels}"
+        subject = f"$JS.API.STREAM.MSG.GET.{self.names.channels}"
         reply = await ask(subject, b'{"seq":%d}' % sequence)
         stored = stored_of(reply.data)
         if isinstance(stored, EngineError):
@@ -213,7 +219,7 @@ class Streams:
         )
 
     async def _last_life(self, ask: Asking) -> Stored | None:
-        reply = await ask(*last_of(self._names.life, self._names.life_subject))
+        reply = await ask(*last_of(self.names.life, self.names.life_subject))
         stored = stored_of(reply.data)
         if isinstance(stored, EngineError):
             raise stored
@@ -221,10 +227,10 @@ class Streams:
 
     async def _renew_life(self, ask: Asking, after: int) -> None:
         life = secrets.token_urlsafe(6)
-        await ask(self._names.life_subject, life.encode(), {LAST_SUBJECT: str(after)})
+        await ask(self.names.life_subject, life.encode(), {LAST_SUBJECT: str(after)})
 
     def _configs(self) -> list[dict[str, Any]]:
-        names = self._names
+        names = self.names
         world = names.channels
         limits = {"retention": "limits", "discard": "new", "num_replicas": self._replicas}
         # What is sent twice is found by the numbers; JetStream's own memory of ids is not needed.
