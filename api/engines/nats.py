@@ -39,6 +39,7 @@ try:
     from api.engines.nats_records import Record, Tip
     from api.engines.nats_streams import IDLE_SECONDS, Names, Streams
     from api.engines.nats_target import Target
+    from api.engines.nats_trimming import Trimming
     from api.engines.nats_values import Values
 except ModuleNotFoundError as error:
     raise ValueError(
@@ -77,6 +78,7 @@ class NatsEngine(Engine, Source):
         self._node = secrets.token_urlsafe(6)
         self._publishing = Publishing(link, streams, self._node, self._took, self._doubt)
         self._reading = Reading(link, streams, self._bounds, self._make, self._saw)
+        self._trimming = Trimming(link, names, self._bounds)
         self._values = Values(link, names)
         self._notices = Notices(link, names, heed)
         self._hearing = Hearing(self, deliver, lose)
@@ -186,6 +188,7 @@ class NatsEngine(Engine, Source):
     def _took(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
         """Deliver what was stored from here: no need to wait until it comes back."""
         self._note(channel, tip)
+        self._trimming.stored(channel, tip)
         first = tip.offset - len(asked) + 1
         for offset, one in enumerate(asked, first):
             if one.draft is not None and self._hearing.needs(channel, tip.epoch, offset):
