@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 from typing import Final
 
 from typing_extensions import override
@@ -99,7 +100,7 @@ class NatsEngine(Engine, Source):
             async with asyncio.timeout(START_SECONDS):
                 await self._link.start()
                 self._link.hear(self._names.turns, self._publishing.yield_turn, _no_matter)
-                self._notices.start(heard.set_result)
+                self._notices.start(partial(_set, heard))
                 problem = await heard
             if problem is not None:
                 raise problem
@@ -247,8 +248,11 @@ class NatsEngine(Engine, Source):
 
     def _ready(self) -> None:
         """Compare everything: the server was away, or has lost what it had."""
-        self._life = self._streams.life
-        self._notices.check()
+        life, self._life = self._life, self._streams.life
+        if life in {"", self._life}:
+            self._notices.check()
+        else:
+            self._notices.begin_anew()
         self._hearing.check_all()
 
     async def _keep_checking(self) -> None:
@@ -266,6 +270,11 @@ class NatsEngine(Engine, Source):
             for channel in [name for name, time in self._heard.items() if time < oldest]:
                 self._heard[channel] = self._streams.now
                 self._publishing.make(channel, _no_answer, oldest)
+
+
+def _set(future: asyncio.Future[EngineError | None], problem: EngineError | None) -> None:
+    if not future.done():  # nobody waits any more if it took too long
+        future.set_result(problem)
 
 
 def _no_matter() -> None:

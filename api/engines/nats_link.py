@@ -125,10 +125,12 @@ class Link:
         is_many: bool = False,
     ) -> None:
         """Ask something; answer once, in time."""
-        if self.is_ready:
-            self._ask(subject, data, answer, headers, is_many=is_many)
-        else:
+        if not self.is_ready:
             answer(EngineError("the engine is away"))
+        elif not self._requests.has_room_for(len(data)):
+            answer(EngineError("more waits for the engine than there is room for"))
+        else:
+            self._ask(subject, data, answer, headers, is_many=is_many)
 
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None
@@ -177,9 +179,8 @@ class Link:
             answer(EngineError("the engine is away"))
             return
         number = self._requests.add(answer, len(data), is_many=is_many)
-        if number is not None:
-            reply = f"{self._inbox}.{number}"
-            self._send(lambda client: client.publish(subject, data, reply, headers))
+        reply = f"{self._inbox}.{number}"
+        self._send(lambda client: client.publish(subject, data, reply, headers))
 
     def _send(self, send: Callable[[Client], Awaitable[object]]) -> None:
         self._to_send.append(send)

@@ -43,6 +43,11 @@ class Notices:
         """Read no more."""
         self._is_over = True
 
+    def begin_anew(self) -> None:
+        """Hand on everything again: the store may have lost notices, and count as before."""
+        self._last = 0
+        self.check()
+
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         """Store a notice, which sends it to all."""
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -37,6 +38,7 @@ MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 * 1_048_576
 MAX_TIPS: Final = 10_000
 TURN_SECONDS: Final = 1.0
+LONGEST_GAP: Final = 0.1
 LOOK_SECONDS: Final = 0.1
 WAIT_SECONDS: Final = ANSWER_SECONDS - 3 * LOOK_SECONDS
 
@@ -167,7 +169,7 @@ class Publishing:
         """Answer what was stored before under its key; store the others."""
         keys = [asked.key for asked in lane.batch if asked.key is not None]
         if not keys and not tip.keys:
-            self._store(lane, tip)
+            self._go_behind(lane, tip)
             return
 
         def found(known: dict[str, Position] | EngineError) -> None:
@@ -178,7 +180,7 @@ class Publishing:
             if self._tips.get(lane.channel) is tip:
                 self._tips[lane.channel] = settled
             self._answer_known(lane, known)
-            self._store(lane, settled)
+            self._go_behind(lane, settled)
 
         self._keys.settle(lane.channel, tip, keys, found)
 
@@ -191,13 +193,32 @@ class Publishing:
             else:
                 self._answer(asked, Went(at.epoch, at.offset))
 
+    def _go_behind(self, lane: Lane, tip: Tip) -> None:
+        if tip.epoch and not tip.epoch.startswith(self._streams.life):
+            self._check_life(lane, tip)
+        else:
+            self._store(lane, tip)
+
+    def _check_life(self, lane: Lane, tip: Tip) -> None:
+        """Ask again before an epoch is taken for over: else two nodes might take turns at it."""
+
+        def checked(reply: list[Msg] | EngineError) -> None:
+            stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
+            if stored is None or isinstance(stored, EngineError):
+                self._fail(lane, stored or EngineError("the engine is away"))
+            else:
+                self._streams.learn(stored)
+                self._store(lane, tip)
+
+        self._link.ask(*last_of(self._names.life, self._names.life_subject), checked)
+
     def _store(self, lane: Lane, tip: Tip) -> None:
         life = self._streams.life
         epoch = f"{life}{self._node}{next(self._epochs):x}"
         record = record_of(lane.batch, tip, life, self._node, epoch)
         if record is None:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._have_stored, lane, tip)
+            have_stored = partial(self._have_stored, lane, tip, is_new=False)
+            asyncio.get_running_loop().call_soon(have_stored)  # not deeper and deeper
             return
 
         def answered(reply: list[Msg] | EngineError) -> None:
@@ -209,7 +230,7 @@ class Publishing:
                 stored = Tip.of(record, ack.seq, self._streams.now)
                 self._know(lane.channel, stored)
                 self._streams.saw(ack.seq, record)
-                self._have_stored(lane, stored)
+                self._have_stored(lane, stored, is_new=True)
             else:
                 self._forget(lane, tip)
                 self._refused(lane, ack.error)
@@ -219,7 +240,7 @@ class Publishing:
         follows = {LAST_SUBJECT: str(tip.sequence)}
         self._link.ask(subject, encode_record(record), answered, follows)
 
-    def _have_stored(self, lane: Lane, tip: Tip) -> None:
+    def _have_stored(self, lane: Lane, tip: Tip, *, is_new: bool) -> None:
         batch, lane.batch = lane.batch, []
         messages = [asked for asked in batch if asked.draft is not None]
         self._took(lane.channel, tip, messages)
@@ -227,10 +248,18 @@ class Publishing:
         for asked in batch:
             offset += asked.draft is not None
             self._answer(asked, Went(tip.epoch, offset))
-        now = asyncio.get_running_loop().time()
+        if is_new:
+            self._leave_gap(lane)
+        else:
+            self._go_on(lane)
+
+    def _leave_gap(self, lane: Lane) -> None:
+        """Go on, or let another node have its turn: the time to read this record and follow it."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if lane.yields_until > now:
             pause = (now - lane.sent_at) * random.uniform(2, 4)  # noqa: S311 - no secret
-            asyncio.get_running_loop().call_later(pause, self._go_on, lane)
+            loop.call_later(min(pause, LONGEST_GAP), self._go_on, lane)
         else:
             self._go_on(lane)
 

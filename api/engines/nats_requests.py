@@ -52,11 +52,12 @@ class Requests:
         self._looked_at = 0.0
         self.problem = ""  # that the server told without saying with what
 
-    def add(self, answer: Told, size: int, *, is_many: bool) -> int | None:
-        """Give a question its number, if there is room for one more."""
-        if len(self._pending) >= MAX_PENDING or self._bytes + size > MAX_PENDING_BYTES:
-            answer(EngineError("more waits for the engine than there is room for"))
-            return None
+    def has_room_for(self, size: int) -> bool:
+        """Tell whether one more may wait."""
+        return len(self._pending) < MAX_PENDING and self._bytes + size <= MAX_PENDING_BYTES
+
+    def add(self, answer: Told, size: int, *, is_many: bool = False) -> int:
+        """Give a question its number."""
         loop = asyncio.get_running_loop()
         if not self._pending:
             self._looked_at = loop.time()

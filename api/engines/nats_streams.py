@@ -174,31 +174,43 @@ class Streams:
 
     async def prepare(self, ask: Asking) -> None:
         """Make what is missing, and see that the store is the one that was known here."""
-        for config in self._configs():
-            await self._make(ask, config)
+        known = self.life
+        made = [await self._make(ask, config) for config in self._configs()]
         await self.check_life(ask)
+        if any(made) and known == self.life:
+            await self._renew_life(ask)
         await self.check_seen(ask)
 
     async def check_life(self, ask: Asking) -> None:
         """Learn which life this is; the first who finds none begins one."""
-        for _ in range(3):
+        found = await self._last_life(ask)
+        if found is None:
+            await self._begin_life(ask, 0)
             found = await self._last_life(ask)
-            if found is not None:
-                self.life = found.data.decode()
-                return
-            await self._renew_life(ask, 0)
-        raise EngineError("JetStream forgets what it has stored")
+        if found is None:
+            raise EngineError("JetStream forgets what it has stored")
+        self.learn(found)
+
+    def learn(self, stored: Stored) -> None:
+        """Take what was found where the life is told."""
+        life = stored.data.decode()
+        if life != self.life:
+            self.life, self._seen = life, None
 
     async def check_seen(self, ask: Asking) -> None:
         """Begin a new life if the store has gone back behind what was seen here."""
+        seen = self._seen  # before it is asked: more may come meanwhile
         info = await self._info(ask, self.names.channels)
         if info.ts is not None:
             self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
-        if self._seen is None or await self._has_seen(ask, info, *self._seen):
-            return
+        if seen is not None and not await self._has_seen(ask, info, *seen):
+            await self._renew_life(ask)
+
+    async def _renew_life(self, ask: Asking) -> None:
+        """Begin a new life in place of the one that is known here, unless another node has."""
         found = await self._last_life(ask)
-        self._seen = None
-        await self._renew_life(ask, 0 if found is None else found.sequence)
+        if found is not None and found.data.decode() == self.life:
+            await self._begin_life(ask, found.sequence)
         await self.check_life(ask)
 
     async def _has_seen(self, ask: Asking, info: _Info, sequence: int, record: Record) -> bool:
@@ -225,7 +237,7 @@ class Streams:
             raise stored
         return stored
 
-    async def _renew_life(self, ask: Asking, after: int) -> None:
+    async def _begin_life(self, ask: Asking, after: int) -> None:
         life = secrets.token_urlsafe(6)
         await ask(self.names.life_subject, life.encode(), {LAST_SUBJECT: str(after)})
 
@@ -269,13 +281,14 @@ class Streams:
             },
         ]
 
-    async def _make(self, ask: Asking, config: dict[str, Any]) -> None:
+    async def _make(self, ask: Asking, config: dict[str, Any]) -> bool:
+        """Make a stream as it has to be; tell whether there was none."""
         info = await self._info(ask, config["name"])
-        if info.error is not None and info.error.err_code == NO_STREAM:
-            await self._change(ask, "CREATE", config)
-            return
         if info.error is not None:
-            raise refusal(info.error)
+            if info.error.err_code != NO_STREAM:
+                raise refusal(info.error)
+            await self._change(ask, "CREATE", config)
+            return True
         there = info.config
         if there.get("storage") != config["storage"]:
             raise EngineError(
@@ -285,6 +298,7 @@ class Streams:
         wanted = _merged(there, config)
         if wanted != there:
             await self._change(ask, "UPDATE", wanted)
+        return False
 
     async def _change(self, ask: Asking, action: str, config: dict[str, Any]) -> None:
         subject = f"$JS.API.STREAM.{action}.{config['name']}"
