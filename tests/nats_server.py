@@ -45,12 +45,11 @@ class NatsServer:
         """Give the URL of its world of the usual name."""
         return f"nats://127.0.0.1:{self.port}"
 
-    def configure(self, config: str, jetstream: str = "") -> None:
-        """Write what it is to start with."""
-        self._config.write_text(
-            f"listen: 127.0.0.1:{self.port}\n"
-            f"jetstream {{ store_dir: '{self.store}', {jetstream} }}\n{config}\n"
-        )
+    def configure(self, config: str, jetstream: str | None = "") -> None:
+        """Write what it is to start with; without JetStream where nothing is said of it."""
+        store = f"jetstream {{ store_dir: '{self.store}', {jetstream} }}"
+        lines = [f"listen: 127.0.0.1:{self.port}", store if jetstream is not None else "", config]
+        self._config.write_text("\n".join(lines))
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

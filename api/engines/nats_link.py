@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from nats.aio.client import Client
+from nats.aio.client import Client, ServerVersion
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
@@ -234,7 +234,7 @@ class Link:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._open()
                 await self._prepare()
-        except (EngineError, *PROBLEMS) as error:
+        except (EngineError, ValueError, *PROBLEMS) as error:
             reason = self._reason_of(error)
             await self._disconnect(reason)
             raise EngineError(reason) from None
@@ -250,15 +250,11 @@ class Link:
         async def on_closed() -> None:
             closed.set()
 
-        await client.connect(
-            **self._options(),
-            error_cb=self._on_error,
-            closed_cb=on_closed,
-        )
-        version = client.connected_server_version
-        if (version.major, version.minor) < OLDEST:
-            oldest = ".".join(map(str, OLDEST))
-            raise EngineError(f"the server is older than {oldest}: it is {version}")
+        tls = self._target.tls()
+        options = self._options(tls)
+        await client.connect(**options, error_cb=self._on_error, closed_cb=on_closed)
+        _check_encrypted(tls)
+        _check_version(client.connected_server_version)
         self._inbox = client.new_inbox()
         await client.subscribe(
             f"{self._inbox}.*", cb=self._requests.take, pending_msgs_limit=0, pending_bytes_limit=0
@@ -268,7 +264,7 @@ class Link:
             self._send(partial(self._subscribe, subject=subject, heard=heard))
         self._writer = asyncio.create_task(self._write(client))
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, tls: ssl.SSLContext | None) -> dict[str, Any]:
         target = self._target
         options: dict[str, Any] = {
             "servers": list(target.servers),
@@ -278,7 +274,6 @@ class Link:
             "connect_timeout": CONNECT_SECONDS,
             "name": "itemwire",
         }
-        tls = target.tls() if target.is_secure or target.tls_ca else None
         if tls is not None:
             options["tls"] = tls
         if target.secret is not None:
@@ -346,8 +341,20 @@ def _guarded(secret: str, tls: ssl.SSLContext | None) -> Callable[[], str]:
     """Say a secret only once the connection is encrypted, where it has to be."""
 
     def say() -> str:
-        if tls is not None and not tls.session_stats()["connect_good"]:
-            raise NatsError("the server does not encrypt")
+        _check_encrypted(tls)
         return secret
 
     return say
+
+
+def _check_encrypted(tls: ssl.SSLContext | None) -> None:
+    """See that the connection is, where it has to be; nats-py leaves that to the server."""
+    if tls is not None and not tls.session_stats()["connect_good"]:
+        raise EngineError("the server does not encrypt")
+
+
+def _check_version(version: ServerVersion) -> None:
+    if (version.major, version.minor) < OLDEST:
+        told = f"{version.major}.{version.minor}.{version.patch}"
+        oldest = ".".join(map(str, OLDEST))
+        raise EngineError(f"the server is {told}, and {oldest} is the oldest that will do")

@@ -36,13 +36,15 @@ class Target:
     def of(cls, url: str) -> Target:
         """Read a URL; ValueError says what is wrong with it, and nothing of what may be secret."""
         try:
-            return cls._of(url)
+            target = cls._of(url)
+            target.tls()  # its authority can be read
         except ValueError as error:
             scheme = url.partition("://")[0]
             raise ValueError(
                 f"ITEMWIRE_ENGINE_URL is not a URL as {scheme}://user:password@host:4222/world "
                 f"(percent-encode what is special in the password): {error}"
             ) from None
+        return target
 
     @classmethod
     def _of(cls, url: str) -> Target:
@@ -56,6 +58,8 @@ class Target:
         if not re.fullmatch("[A-Za-z0-9_-]{1,32}", world):
             raise ValueError("a world is a name of letters, digits, - and _")
         options = _options_of(parts.query)
+        if "tls_ca" in options and parts.scheme != "tls":
+            raise ValueError("tls_ca is for tls://")
         return cls(
             servers=[_server(parts.scheme, host) for host in where.split(",")],
             world=world,
@@ -68,8 +72,10 @@ class Target:
             is_secure=parts.scheme == "tls",
         )
 
-    def tls(self) -> ssl.SSLContext:
-        """Make what each connection encrypts with; ValueError where the authority is no file."""
+    def tls(self) -> ssl.SSLContext | None:
+        """Make what a connection encrypts with; ValueError where the authority is no file."""
+        if not self.is_secure:
+            return None
         try:
             return ssl.create_default_context(cafile=self.tls_ca)
         except OSError as error:
