@@ -48,7 +48,7 @@ except ModuleNotFoundError as error:
         "pip install 'itemwire[nats]'"
     ) from error
 
-START_SECONDS: Final = 5.0
+START_SECONDS: Final = 10.0
 CHECK_SECONDS: Final = 10.0  # a lost message of a channel that is quiet since is missed so long
 
 

@@ -29,7 +29,7 @@ from api.engines.nats_target import Target
 logger = logging.getLogger("itemwire.engines")
 
 CONNECT_SECONDS: Final = 1.0
-OPEN_SECONDS: Final = 4.0
+OPEN_SECONDS: Final = 8.0
 CLOSE_SECONDS: Final = 0.3
 BEAT_SECONDS: Final = 0.5
 FIRST_PAUSE: Final = 0.05
@@ -143,7 +143,7 @@ class Link:
             if not answered.done():
                 answered.set_result(result)
 
-        self._ask(subject, data, answer, headers)
+        self._ask(subject, data, answer, headers, is_patient=not self.is_ready)
         result = await answered
         if isinstance(result, EngineError):
             raise result
@@ -174,11 +174,13 @@ class Link:
         headers: dict[str, str] | None,
         *,
         is_many: bool = False,
+        is_patient: bool = False,
     ) -> None:
         if self._client is None:
             answer(EngineError("the engine is away"))
             return
-        number = self._requests.add(answer, len(data), is_many=is_many)
+        size = len(data)
+        number = self._requests.add(answer, size, is_many=is_many, is_patient=is_patient)
         reply = f"{self._inbox}.{number}"
         self._send(lambda client: client.publish(subject, data, reply, headers))
 

@@ -14,6 +14,7 @@ from api.engines.base import EngineError
 logger = logging.getLogger("itemwire.engines")
 
 REQUEST_SECONDS: Final = 1.3  # and what a request waits before it, together less than an answer may
+PATIENT_SECONDS: Final = 3.0  # for what makes the server ready, when nobody else may ask
 LOOK_SECONDS: Final = 0.1
 MAX_PENDING: Final = 20_000
 MAX_PENDING_BYTES: Final = 64 * 1_048_576
@@ -32,13 +33,16 @@ class Silent(EngineError):
 class Request:
     """A question on its way."""
 
-    __slots__ = ("answer", "deadline", "is_many", "messages", "size")
+    __slots__ = ("answer", "deadline", "is_many", "is_patient", "messages", "size")
 
-    def __init__(self, answer: Told, deadline: float, size: int, *, is_many: bool) -> None:
+    def __init__(
+        self, answer: Told, now: float, size: int, *, is_many: bool, is_patient: bool
+    ) -> None:
         self.answer = answer
-        self.deadline = deadline
+        self.deadline = now + (PATIENT_SECONDS if is_patient else REQUEST_SECONDS)
         self.size = size
         self.is_many = is_many
+        self.is_patient = is_patient
         self.messages: list[Msg] = []
 
 
@@ -56,7 +60,9 @@ class Requests:
         """Tell whether one more may wait."""
         return len(self._pending) < MAX_PENDING and self._bytes + size <= MAX_PENDING_BYTES
 
-    def add(self, answer: Told, size: int, *, is_many: bool = False) -> int:
+    def add(
+        self, answer: Told, size: int, *, is_many: bool = False, is_patient: bool = False
+    ) -> int:
         """Give a question its number."""
         loop = asyncio.get_running_loop()
         if not self._pending:
@@ -64,8 +70,9 @@ class Requests:
             loop.call_later(LOOK_SECONDS, self._look)
         self._number += 1
         self._bytes += size
-        deadline = loop.time() + REQUEST_SECONDS
-        self._pending[self._number] = Request(answer, deadline, size, is_many=is_many)
+        self._pending[self._number] = Request(
+            answer, loop.time(), size, is_many=is_many, is_patient=is_patient
+        )
         return self._number
 
     async def take(self, message: Msg) -> None:
@@ -102,10 +109,10 @@ class Requests:
         now = loop.time()
         was_held_up = now - self._looked_at > 2 * LOOK_SECONDS
         self._looked_at = now
-        while self._pending and not was_held_up:
-            number, request = next(iter(self._pending.items()))
-            if request.deadline > now:
+        for number, request in list(self._pending.items()) if not was_held_up else ():
+            if request.deadline <= now:
+                self._settle(number, Silent(self.problem or "the engine did not answer in time"))
+            elif not request.is_patient:
                 break
-            self._settle(number, Silent(self.problem or "the engine did not answer in time"))
         if self._pending:
             loop.call_later(LOOK_SECONDS, self._look)
