@@ -1,4 +1,4 @@
-"""The engine on NATS JetStream: channels are subjects of a stream, and a record is what publishes.
+"""The engine on NATS JetStream: a channel is a subject, and what is stored is published.
 
 JetStream republishes a record once it is stored, and that is what other nodes hear. It may be lost
 on the way: offsets tell, and what is missing is read from the stream.
@@ -34,11 +34,12 @@ try:
 
     from api.engines.nats_lanes import Asked, Went
     from api.engines.nats_link import Link
+    from api.engines.nats_names import Names
     from api.engines.nats_notices import Notices
     from api.engines.nats_publishing import Publishing
     from api.engines.nats_reading import SEQUENCE, Reading, time_of
     from api.engines.nats_records import Record, Tip
-    from api.engines.nats_streams import IDLE_SECONDS, Names, Streams
+    from api.engines.nats_streams import IDLE_SECONDS, Streams
     from api.engines.nats_target import Target
     from api.engines.nats_trimming import Trimming
     from api.engines.nats_values import Values

@@ -1,4 +1,4 @@
-"""What a message that was published with a key has become, kept for as long as keys are known.
+"""What messages that were published with a key have become, for as long as keys are known.
 
 A record names the keys of its messages. Before anything is stored behind it, whoever stores it sees
 that each of those has an entry of its own. So a key is known if it is in the channel's last record
@@ -13,19 +13,19 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from api.engines.base import KEY_SECONDS, EngineError
-from api.engines.nats_link import Link
-from api.engines.nats_records import Tip
-from api.engines.nats_streams import (
+from api.engines.nats_answers import (
     LAST_SUBJECT,
     MOVED_ON,
     TTL,
-    Names,
     ack_of,
     last_of,
     refusal,
     stored_of,
     ttl_of,
 )
+from api.engines.nats_link import Link
+from api.engines.nats_names import Names
+from api.engines.nats_records import Tip
 from api.messages import Position, read_position
 
 KEY_TTL: Final = ttl_of(KEY_SECONDS)

@@ -307,10 +307,8 @@ class Link:
             count = 0
             while self._to_send:
                 send = self._to_send.popleft()
-                try:
+                with contextlib.suppress(*PROBLEMS):  # its deadline tells who asked
                     await send(client)
-                except PROBLEMS as error:
-                    logger.debug("send_failed problem=%s", error)  # its deadline tells who asked
                 count += 1
                 if count % BURST == 0:
                     await asyncio.sleep(0)

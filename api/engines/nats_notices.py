@@ -1,4 +1,4 @@
-"""Notices through JetStream: stored in order, heard by all, and read again after any doubt."""
+"""Notices through JetStream: stored in order, heard by all, read again after a doubt."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from api.engines.base import Answer, EngineError, Heed
+from api.engines.nats_answers import TTL, ack_of, from_on, refusal, ttl_of
 from api.engines.nats_link import Link
+from api.engines.nats_names import Names
 from api.engines.nats_reading import DONE, LAST, NOTHING, PENDING, SEQUENCE
 from api.engines.nats_requests import STATUS
-from api.engines.nats_streams import TTL, Names, ack_of, from_on, refusal, ttl_of
 
 LEAST_SECONDS: Final = 60.0  # a notice is kept so long, for a node that is cut off just now
 RETRY_SECONDS: Final = 0.5

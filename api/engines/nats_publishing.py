@@ -1,4 +1,4 @@
-"""Stores messages in JetStream: one record a channel and round trip, of all that came meanwhile.
+"""Stores messages in JetStream: all that came in a round trip, as one record a channel.
 
 Each record is stored only if it follows the last one of its channel. Where another node was first,
 the last record is read again and what waits goes behind it. Channels do not wait for each other.
@@ -17,20 +17,20 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from api.engines.base import ANSWER_SECONDS, Answer, EngineError
-from api.engines.nats_keys import Keys
-from api.engines.nats_lanes import RECORD_BYTES, Asked, Lane, Went, record_of
-from api.engines.nats_link import Link
-from api.engines.nats_records import Record, Stored, Tip, encode_record
-from api.engines.nats_streams import (
+from api.engines.nats_answers import (
     LAST_SUBJECT,
     MOVED_ON,
     Problem,
-    Streams,
     ack_of,
     last_of,
     refusal,
     stored_of,
 )
+from api.engines.nats_keys import Keys
+from api.engines.nats_lanes import RECORD_BYTES, Asked, Lane, Went, record_of
+from api.engines.nats_link import Link
+from api.engines.nats_records import Record, Stored, Tip, encode_record
+from api.engines.nats_streams import Streams
 from api.engines.packing import pack
 from api.messages import Draft, Position
 

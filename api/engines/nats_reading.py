@@ -1,4 +1,4 @@
-"""What is read from JetStream: the records of a channel, once for all who ask in the meantime."""
+"""What is read from JetStream: a channel's records, once for all who ask meanwhile."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 from nats.aio.msg import Msg
 
 from api.engines.base import Answer, Bounds, EngineError, History, Span
+from api.engines.nats_answers import from_on, last_of, stored_of
 from api.engines.nats_link import Link
 from api.engines.nats_records import Record, Tip, kept_of
 from api.engines.nats_requests import STATUS
-from api.engines.nats_streams import Streams, from_on, last_of, stored_of
+from api.engines.nats_streams import Streams
 from api.messages import Position, Publication
 
 logger = logging.getLogger("itemwire.engines")

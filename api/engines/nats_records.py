@@ -1,4 +1,4 @@
-"""What the NATS engine stores: a record of one or many messages, under the subject of a channel.
+"""What the NATS engine stores: records of messages, under the subject of a channel.
 
 JetStream counts the messages of a stream, not those of a channel. So each record says where its
 messages stand in their channel, and is stored only if nothing came after the record it goes on
@@ -7,7 +7,6 @@ from. That is one step, whoever else publishes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Self
 
@@ -15,8 +14,6 @@ import msgspec
 
 from api.engines.packing import unpack
 from api.messages import Publication, payload_size
-
-SAFE: Final = re.compile(r"[^A-Za-z0-9_:-]")
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -84,15 +81,6 @@ class Tip(NamedTuple):
             return cls(sequence, time, "", 0, 0, {})
         total = record.size_before + record.size
         return cls(sequence, time, record.epoch, record.last, total, record.keys)
-
-
-def token_of(name: str) -> str:
-    """Write any name as one token of a subject; no two become one."""
-    return SAFE.sub(_written, name)
-
-
-def _written(found: re.Match[str]) -> str:
-    return "".join(f"={byte:02X}" for byte in found[0].encode(errors="surrogatepass"))
 
 
 def kept_of(record: Record, tip: Tip, messages: int, size: int) -> list[Publication]:

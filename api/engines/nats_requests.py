@@ -1,4 +1,4 @@
-"""Questions to a NATS server that wait for answers: one inbox, and a number for each of them."""
+"""Questions to a NATS server that wait for answers: one inbox, a number for each."""
 
 from __future__ import annotations
 

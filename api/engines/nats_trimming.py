@@ -1,4 +1,4 @@
-"""Forgets records of JetStream that are past the bytes of a history, while messages come in.
+"""Forgets records of JetStream that are past the bytes of a history.
 
 Age and number JetStream sees to by itself; of a channel's bytes it knows nothing.
 """
@@ -13,8 +13,8 @@ from nats.aio.msg import Msg
 
 from api.engines.base import Bounds, EngineError
 from api.engines.nats_link import Link
+from api.engines.nats_names import Names
 from api.engines.nats_records import Tip
-from api.engines.nats_streams import Names
 
 MAX_CHANNELS: Final = 10_000
 SPARE_BYTES: Final = 1_048_576  # for nodes that are a little behind

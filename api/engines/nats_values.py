@@ -1,4 +1,4 @@
-"""Values in JetStream that are taken once: whoever stores the mark behind a value has taken it."""
+"""Values in JetStream: whoever stores the mark behind a value has taken it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from api.engines.base import Answer, EngineError
-from api.engines.nats_link import Link
-from api.engines.nats_records import Stored
-from api.engines.nats_streams import (
+from api.engines.nats_answers import (
     LAST_SUBJECT,
     MOVED_ON,
     TTL,
-    Names,
     ack_of,
     last_of,
     refusal,
     stored_of,
     ttl_of,
 )
+from api.engines.nats_link import Link
+from api.engines.nats_names import Names
+from api.engines.nats_records import Stored
 
 TAKEN: Final = b""
 KEPT: Final = b"="  # ahead of every value, which may be empty

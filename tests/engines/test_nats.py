@@ -188,7 +188,7 @@ def test_history_is_bounded_within_a_record_too(url: str) -> None:
 def test_stores_no_more_of_a_channel_than_it_has_to(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JetStream counts messages and seconds; the bytes are seen to from here (requirement 118)."""
+    """JetStream counts messages and seconds; bytes are seen to from here (requirement 118)."""
     monkeypatch.setattr(nats_trimming, "SPARE_BYTES", 1000)
     monkeypatch.setattr(nats_trimming, "LEAST_STEP", 1000)
 
@@ -294,7 +294,7 @@ def test_worlds_of_one_server_are_apart(url: str) -> None:
 
 @pytest.mark.parametrize("junk", [b"nonsense", b"\x90", b""], ids=["text", "short", "empty"])
 def test_takes_no_message_that_somebody_else_publishes(url: str, junk: bytes) -> None:
-    """Live it is left out; as a channel's last record it ends an epoch, for want of a position."""
+    """Live it is left out; as a channel's last record it ends the epoch: there is no position."""
 
     async def scene(watched: Watched) -> None:
         engine = engine_of(watched)
