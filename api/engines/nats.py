@@ -218,7 +218,7 @@ class NatsEngine(Engine, Source):
 
     def _saw(self, channel: str, tip: Tip) -> None:
         self._note(channel, tip)
-        self._publishing.saw(channel, tip)
+        self._publishing.tips.saw(channel, tip)
 
     def _note(self, channel: str, tip: Tip) -> None:
         if channel in self._heard:
@@ -235,7 +235,7 @@ class NatsEngine(Engine, Source):
 
     async def _prepare(self) -> None:
         await self._streams.prepare(self._link.request)
-        self._publishing.forget()
+        self._publishing.tips.clear()
 
     async def _beat(self) -> None:
         await self._streams.check_life(self._link.request)

@@ -10,33 +10,30 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from nats.aio.client import Client, ServerVersion
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
 
 from api.engines.base import EngineError
+from api.engines.nats_client import connect
 from api.engines.nats_requests import Requests, Silent, Told
 from api.engines.nats_target import Target
 
 logger = logging.getLogger("itemwire.engines")
 
-CONNECT_SECONDS: Final = 1.0
 OPEN_SECONDS: Final = 8.0
 CLOSE_SECONDS: Final = 0.3
 BEAT_SECONDS: Final = 0.5
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 BURST: Final = 64  # written at once, before others have a turn
-
-OLDEST: Final = (2, 11)
 
 PROBLEMS: Final = (NatsError, OSError, TimeoutError)
 
@@ -245,18 +242,14 @@ class Link:
             raise
 
     async def _open(self) -> None:
-        client = self._client = Client()
         closed = self._closed = asyncio.Event()
         self._requests.problem = ""
 
         async def on_closed() -> None:
             closed.set()
 
-        tls = self._target.tls()
-        options = self._options(tls)
-        await client.connect(**options, error_cb=self._on_error, closed_cb=on_closed)
-        _check_encrypted(tls)
-        _check_version(client.connected_server_version)
+        client = self._client = Client()
+        await connect(client, self._target, self._on_error, on_closed)
         self._inbox = client.new_inbox()
         await client.subscribe(
             f"{self._inbox}.*", cb=self._requests.take, pending_msgs_limit=0, pending_bytes_limit=0
@@ -265,25 +258,6 @@ class Link:
         for subject, heard in self._heard.items():
             self._send(partial(self._subscribe, subject=subject, heard=heard))
         self._writer = asyncio.create_task(self._write(client))
-
-    def _options(self, tls: ssl.SSLContext | None) -> dict[str, Any]:
-        target = self._target
-        options: dict[str, Any] = {
-            "servers": list(target.servers),
-            "allow_reconnect": False,
-            "max_reconnect_attempts": 1,
-            "reconnect_time_wait": 0,
-            "connect_timeout": CONNECT_SECONDS,
-            "name": "itemwire",
-        }
-        if tls is not None:
-            options["tls"] = tls
-        if target.secret is not None:
-            secret = _guarded(target.secret, tls)
-            options |= {"token": secret} if target.user is None else {"password": secret}
-        if target.user is not None:
-            options["user"] = _guarded(target.user, tls)
-        return options
 
     async def _on_error(self, error: Exception) -> None:
         """Hear what nats-py has to say; what a full queue threw away is read again."""
@@ -335,26 +309,3 @@ class Link:
         if isinstance(error, OSError):
             return error.strerror or "cannot connect"
         return str(error).removeprefix("nats: ").partition("\n")[0] or type(error).__name__
-
-
-def _guarded(secret: str, tls: ssl.SSLContext | None) -> Callable[[], str]:
-    """Say a secret only once the connection is encrypted, where it has to be."""
-
-    def say() -> str:
-        _check_encrypted(tls)
-        return secret
-
-    return say
-
-
-def _check_encrypted(tls: ssl.SSLContext | None) -> None:
-    """See that the connection is, where it has to be; nats-py leaves that to the server."""
-    if tls is not None and not tls.session_stats()["connect_good"]:
-        raise EngineError("the server does not encrypt")
-
-
-def _check_version(version: ServerVersion) -> None:
-    if (version.major, version.minor) < OLDEST:
-        told = f"{version.major}.{version.minor}.{version.patch}"
-        oldest = ".".join(map(str, OLDEST))
-        raise EngineError(f"the server is {told}, and {oldest} is the oldest that will do")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -31,12 +30,12 @@ from api.engines.nats_lanes import RECORD_BYTES, Asked, Lane, Went, record_of
 from api.engines.nats_link import Link
 from api.engines.nats_records import Record, Stored, Tip, encode_record
 from api.engines.nats_streams import Streams
+from api.engines.nats_tips import Tips
 from api.engines.packing import pack
 from api.messages import Draft, Position
 
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 * 1_048_576
-MAX_TIPS: Final = 10_000
 TURN_SECONDS: Final = 1.0
 LONGEST_GAP: Final = 0.1
 LOOK_SECONDS: Final = 0.1
@@ -66,7 +65,7 @@ class Publishing:
         self._doubt = doubt
         self._epochs = count()
         self._lanes: dict[str, Lane] = {}
-        self._tips: OrderedDict[str, Tip] = OrderedDict()
+        self.tips: Final = Tips()
         self._count = 0
         self._bytes = 0
         self._looked_at = 0.0
@@ -89,24 +88,14 @@ class Publishing:
 
         What is known here of the channel is not trusted: it is read.
         """
-        self._tips.pop(channel, None)
+        self.tips.forget(channel)
         self._wait(channel, Asked(None, b"", answer, self._deadline(), oldest))
-
-    def saw(self, channel: str, tip: Tip) -> None:
-        """Hear of a record that another node has stored."""
-        known = self._tips.get(channel)
-        if known is not None and known.sequence < tip.sequence:
-            self._tips[channel] = tip
 
     def yield_turn(self, message: Msg) -> None:
         """Hear that another node cannot get in; leave it the time to."""
         lane = self._lanes.get(message.data.decode())
         if lane is not None:
             lane.yields_until = asyncio.get_running_loop().time() + TURN_SECONDS
-
-    def forget(self) -> None:
-        """Forget what is known of channels: the store may be another one."""
-        self._tips.clear()
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + WAIT_SECONDS
@@ -141,13 +130,12 @@ class Publishing:
         """Store what waits for a channel, if something does."""
         while lane.waiting and lane.waiting[0].is_answered:
             self._let_go(lane.waiting.popleft())
-        tip = self._tips.get(lane.channel)
+        tip = self.tips.get(lane.channel)
         if not lane.waiting:
             del self._lanes[lane.channel]
         elif tip is None:
             self._read_tip(lane)
         else:
-            self._tips.move_to_end(lane.channel)
             lane.take_batch(self._link.max_payload)
             self._find_keys(lane, tip)
 
@@ -159,7 +147,7 @@ class Publishing:
                 lane.waiting.clear()
                 self._fail(lane, stored)
                 return
-            self._know(lane.channel, _tip_of(stored))
+            self.tips.know(lane.channel, _tip_of(stored))
             self._go_on(lane)
 
         subject = self._names.channel(lane.channel)
@@ -177,8 +165,7 @@ class Publishing:
                 self._fail(lane, known)
                 return
             settled = tip._replace(keys={})
-            if self._tips.get(lane.channel) is tip:
-                self._tips[lane.channel] = settled
+            self.tips.replace(lane.channel, tip, settled)
             self._answer_known(lane, known)
             self._go_behind(lane, settled)
 
@@ -224,15 +211,15 @@ class Publishing:
         def answered(reply: list[Msg] | EngineError) -> None:
             ack = reply if isinstance(reply, EngineError) else ack_of(reply[0].data)
             if isinstance(ack, EngineError):
-                self._forget(lane, tip)
+                self.tips.forget(lane.channel, tip)
                 self._fail(lane, ack)
             elif ack.error is None:
                 stored = Tip.of(record, ack.seq, self._streams.now)
-                self._know(lane.channel, stored)
+                self.tips.know(lane.channel, stored)
                 self._streams.saw(ack.seq, record)
                 self._have_stored(lane, stored, is_new=True)
             else:
-                self._forget(lane, tip)
+                self.tips.forget(lane.channel, tip)
                 self._refused(lane, ack.error)
 
         lane.sent_at = asyncio.get_running_loop().time()
@@ -277,17 +264,6 @@ class Publishing:
         if now > lane.called_at + TURN_SECONDS / 2:
             lane.called_at = now
             self._link.tell(self._names.turns, lane.channel.encode())
-
-    def _forget(self, lane: Lane, tip: Tip) -> None:
-        """Read the last record again, unless a newer one was heard of meanwhile."""
-        if self._tips.get(lane.channel) is tip:
-            del self._tips[lane.channel]
-
-    def _know(self, channel: str, tip: Tip) -> None:
-        self._tips[channel] = tip
-        self._tips.move_to_end(channel)
-        if len(self._tips) > MAX_TIPS:
-            self._tips.popitem(last=False)
 
     def _fail(self, lane: Lane, error: EngineError) -> None:
         """Say that nobody knows; what was stored all the same is still to be delivered."""

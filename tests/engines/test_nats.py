@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 
 from api.engines import nats, nats_trimming, open_engine
 from api.engines.base import Bounds, EngineError, Span
-from api.engines.nats import NatsEngine
 from api.engines.nats_streams import MAX_NOTICES
-from api.messages import Position
+from tests.engines.nats_scenes import asked, engine_of, on, records
 from tests.engines.watched import Watched, node, play
 from tests.fakes import BOUNDS, CHANNEL
 from tests.nats_server import NatsServer, running_nats
@@ -31,37 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 def url(server: NatsServer, request: pytest.FixtureRequest) -> str:
     """Give the URL of a world of this test alone."""
     return f"{server.url}/{request.node.name[-32:].translate({91: '_', 93: '_'})}"
-
-
-def on(url: str, scene: Callable[[Watched], Awaitable[None]], bounds: Bounds = BOUNDS) -> None:
-    """Play a scene on a started engine."""
-
-    async def play_it() -> None:
-        async with node(url, bounds) as watched:
-            await scene(watched)
-
-    asyncio.run(play_it())
-
-
-def engine_of(watched: Watched) -> NatsEngine:
-    """Give the engine that is watched."""
-    assert isinstance(watched.engine, NatsEngine)
-    return watched.engine
-
-
-async def asked(watched: Watched, action: str, body: object = None) -> dict[str, Any]:
-    """Ask JetStream something, of the stream of the channels unless it says otherwise."""
-    engine = engine_of(watched)
-    subject = f"$JS.API.STREAM.{action}"
-    data = b"" if body is None else msgspec.json.encode(body)
-    answer: dict[str, Any] = msgspec.json.decode((await engine._link.request(subject, data)).data)
-    return answer
-
-
-async def records(watched: Watched) -> int:
-    """Count the records of the stream of the channels."""
-    info = await asked(watched, f"INFO.{engine_of(watched)._names.channels}")
-    return int(info["state"]["messages"])
 
 
 def test_everything_it_stores_ends_by_itself(url: str) -> None:
@@ -156,35 +123,6 @@ def test_renews_a_channel_by_a_record_without_a_message(url: str) -> None:
     on(url, scene)
 
 
-def test_history_is_bounded_by_bytes(url: str) -> None:
-    """Bytes of payload, as they were published; the oldest go first."""
-
-    async def scene(watched: Watched) -> None:
-        for size in (40, 40, 40, 90, 200):
-            await watched.publish(str(size).ljust(size))
-            history = await watched.read()
-            kept.append([one.offset for one in history.publications])
-            assert history.position.offset == len(kept)
-
-    kept: list[list[int]] = []
-    on(url, scene, Bounds(messages=100, bytes=100, seconds=60))
-
-    assert kept == [[1], [1, 2], [2, 3], [4], []]
-
-
-def test_history_is_bounded_within_a_record_too(url: str) -> None:
-    """What was published at once is stored at once, and counted one by one."""
-
-    async def scene(watched: Watched) -> None:
-        await asyncio.gather(*(watched.publish(str(number)) for number in range(30)))
-        assert await records(watched) < 5
-        history = await watched.read()
-        assert [one.offset for one in history.publications] == list(range(26, 31))
-        watched.check()
-
-    on(url, scene, Bounds(messages=5, bytes=1000, seconds=60))
-
-
 def test_stores_no_more_of_a_channel_than_it_has_to(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,75 +142,6 @@ def test_stores_no_more_of_a_channel_than_it_has_to(
         assert 10 <= count < 25
 
     on(url, scene, Bounds(messages=100, bytes=5000, seconds=60))
-
-
-def test_history_is_bounded_by_age(url: str) -> None:
-    """What is too old is not read, though the count goes on; and not said to be complete."""
-
-    async def scene(watched: Watched) -> None:
-        await watched.publish("old")
-        await asyncio.sleep(0.3)  # time passing is what this is about
-        position = await watched.publish("new")
-        history = await watched.read()
-
-        assert [one.data for one in history.publications] == ["new"]
-        assert (history.position, history.complete) == (Position(position.epoch, 2), False)
-        assert (await watched.read(Span(9, after=1))).complete
-
-    on(url, scene, Bounds(messages=100, bytes=1000, seconds=0.2))
-
-
-def test_delivers_what_it_does_not_keep(url: str) -> None:
-    """Without history there is still an order."""
-
-    async def scene(watched: Watched) -> None:
-        for number in range(5):
-            await watched.publish(str(number))
-        await watched.until(lambda: len(watched.log) == 5)
-        watched.check()
-
-        assert (await watched.read()).publications == []
-
-    on(url, scene, Bounds(messages=0, bytes=0, seconds=0))
-
-
-def test_reads_a_history_that_one_answer_has_no_room_for(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is asked for again, from where the answer ended."""
-
-    async def scene(watched: Watched) -> None:
-        for number in range(10):
-            await watched.publish(str(number))
-        monkeypatch.setattr(engine_of(watched)._streams, "record_limit", 3)
-        history = await watched.read()
-
-        assert [one.data for one in history.publications] == [str(number) for number in range(10)]
-        assert history.complete
-
-    on(url, scene, Bounds(messages=100, bytes=1000, seconds=60))
-
-
-def test_reads_once_for_all_who_ask_meanwhile(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand who come back to one item at once cost the server a few reads."""
-
-    async def scene(watched: Watched) -> None:
-        await watched.publish("hello")
-        reading, reads = engine_of(watched)._reading, 0
-        read_all = reading._read_all
-
-        def counted(*arguments: Any) -> None:  # noqa: ANN401 - they are passed on
-            nonlocal reads
-            reads += 1
-            read_all(*arguments)
-
-        monkeypatch.setattr(reading, "_read_all", counted)
-        histories = await asyncio.gather(*(watched.read(Span(9, after=0)) for _ in range(200)))
-
-        assert {len(history.publications) for history in histories} == {1}
-        assert reads < 5
-
-    on(url, scene)
 
 
 def test_worlds_of_one_server_are_apart(url: str) -> None:
@@ -309,21 +178,6 @@ def test_takes_no_message_that_somebody_else_publishes(url: str, junk: bytes) ->
 
         assert after.offset == 1
         assert (await watched.read()).position == after
-
-    on(url, scene)
-
-
-def test_answers_when_a_message_cannot_be_read(url: str) -> None:
-    """With an error, and not with silence."""
-
-    async def scene(watched: Watched) -> None:
-        engine = engine_of(watched)
-        at = await watched.publish("hello")
-        record = [at.epoch, 2, 5, 3, "another", [b"bad"], {}]
-        data = msgspec.msgpack.encode(record)
-        await engine._link.request(engine._names.channel(CHANNEL), data)
-        with pytest.raises(EngineError, match="message 2"):
-            await watched.read()
 
     on(url, scene)
 
