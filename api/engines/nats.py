@@ -136,10 +136,7 @@ class NatsEngine(Engine, Source):
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
-        def published(went: Went | EngineError) -> None:
-            answer(went if isinstance(went, EngineError) else Position(went.epoch, went.offset))
-
-        self._publishing.ask(channel, draft, published)
+        self._publishing.ask(channel, draft, partial(_tell_position, answer))
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
@@ -227,11 +224,8 @@ class NatsEngine(Engine, Source):
     def _doubt(self, channel: str) -> None:
         self._hearing.confirmed(channel)
 
-    def _make(self, channel: str, made: Answer[None]) -> None:
-        def is_there(went: Went | EngineError) -> None:
-            made(went if isinstance(went, EngineError) else None)
-
-        self._publishing.make(channel, is_there)
+    def _make(self, channel: str, tip: Tip, made: Answer[Position]) -> None:
+        self._publishing.make(channel, tip, partial(_tell_position, made))
 
     async def _prepare(self) -> None:
         await self._streams.prepare(self._link.request)
@@ -268,7 +262,11 @@ class NatsEngine(Engine, Source):
             oldest = self._streams.now - self._streams.channel_seconds / 2
             for channel in [name for name, time in self._heard.items() if time < oldest]:
                 self._heard[channel] = self._streams.now
-                self._publishing.make(channel, _no_answer, oldest)
+                self._publishing.renew(channel, oldest, _no_answer)
+
+
+def _tell_position(answer: Answer[Position], went: Went | EngineError) -> None:
+    answer(went if isinstance(went, EngineError) else Position(went.epoch, went.offset))
 
 
 def _set(future: asyncio.Future[EngineError | None], problem: EngineError | None) -> None:

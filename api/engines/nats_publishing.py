@@ -28,7 +28,7 @@ from api.engines.nats_answers import (
 from api.engines.nats_keys import Keys
 from api.engines.nats_lanes import RECORD_BYTES, Asked, Lane, Went, record_of
 from api.engines.nats_link import Link
-from api.engines.nats_records import Record, Stored, Tip, encode_record
+from api.engines.nats_records import Tip, encode_record, tip_of
 from api.engines.nats_streams import Streams
 from api.engines.nats_tips import Tips
 from api.engines.packing import pack
@@ -83,11 +83,13 @@ class Publishing:
         else:
             self._wait(channel, asked)
 
-    def make(self, channel: str, answer: Answer[Went], oldest: float = 0.0) -> None:
-        """See that a channel has an epoch, by a record that is not older; answer once it has.
+    def make(self, channel: str, tip: Tip, answer: Answer[Went]) -> None:
+        """See that a channel has an epoch, behind the record that was found last."""
+        self.tips.know(channel, tip)
+        self._wait(channel, Asked(None, b"", answer, self._deadline()))
 
-        What is known here of the channel is not trusted: it is read.
-        """
+    def renew(self, channel: str, oldest: float, answer: Answer[Went]) -> None:
+        """See that a channel's last record is not older; what is known of it is read again."""
         self.tips.forget(channel)
         self._wait(channel, Asked(None, b"", answer, self._deadline(), oldest))
 
@@ -147,7 +149,7 @@ class Publishing:
                 lane.waiting.clear()
                 self._fail(lane, stored)
                 return
-            self.tips.know(lane.channel, _tip_of(stored))
+            self.tips.know(lane.channel, tip_of(stored))
             self._go_on(lane)
 
         subject = self._names.channel(lane.channel)
@@ -280,9 +282,3 @@ class Publishing:
     def _let_go(self, asked: Asked) -> None:
         self._count -= 1
         self._bytes -= len(asked.packed)
-
-
-def _tip_of(stored: Stored | None) -> Tip:
-    if stored is None:
-        return Tip.of(None, 0, 0.0)
-    return Tip.of(Record.read(stored.data), stored.sequence, stored.time)

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from api.engines.base import Answer, Bounds, EngineError, History, Span
 from api.engines.nats_answers import from_on, last_of, stored_of
 from api.engines.nats_link import Link
-from api.engines.nats_records import Record, Tip, kept_of
+from api.engines.nats_records import Record, Stored, Tip, kept_of, tip_of
 from api.engines.nats_requests import STATUS
 from api.engines.nats_streams import Streams
 from api.messages import Position, Publication
@@ -30,8 +30,8 @@ LAST: Final = "Nats-Last-Sequence"
 NOTHING: Final = "404"
 DONE: Final = "204"
 
-Make = Callable[[str, Callable[[EngineError | None], None]], None]
-"""Begins an epoch of a channel, so that it has a position to read; answers once it is there."""
+Make = Callable[[str, Tip, Answer[Position]], None]
+"""Begins an epoch of a channel behind the record that was found last; answers where it stands."""
 
 
 class Asked(NamedTuple):
@@ -96,16 +96,16 @@ class Reading:
             self._read(channel, self._waiting.pop(channel))
 
     def _read(self, channel: str, asked: list[Asked]) -> None:
-        def done(found: Found | EngineError | None) -> None:
+        def done(found: Found | EngineError) -> None:
             self._reading.discard(channel)
             self._count -= len(asked)
-            if isinstance(found, Found) and found.tip.epoch.startswith(self._streams.life):
+            if isinstance(found, EngineError):
+                _fail(asked, found)
+            elif found.tip.epoch.startswith(self._streams.life):
                 self._saw(channel, found.tip)
                 self._answer_all(found, asked)
-            elif isinstance(found, EngineError):
-                _fail(asked, found)
             else:
-                self._make_first(channel, asked)
+                self._make_first(channel, found.tip, asked)
             asyncio.get_running_loop().call_soon(self._read_next)  # not deeper and deeper
 
         if all(one.span.limit == 0 for one in asked):
@@ -113,15 +113,10 @@ class Reading:
         else:
             self._read_all(channel, 1, [], done)
 
-    def _read_last(self, channel: str, done: Callable[[Found | EngineError | None], None]) -> None:
+    def _read_last(self, channel: str, done: Callable[[Found | EngineError], None]) -> None:
         def have_read(reply: list[Msg] | EngineError) -> None:
             stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
-            if stored is None or isinstance(stored, EngineError):
-                done(stored)
-                return
-            record = Record.read(stored.data)
-            tip = Tip.of(record, stored.sequence, stored.time)
-            done(None if record is None else Found(tip, []))
+            done(stored if isinstance(stored, EngineError) else Found(tip_of(stored), []))
 
         subject = self._names.channel(channel)
         self._link.ask(*last_of(self._names.channels, subject), have_read)
@@ -131,7 +126,7 @@ class Reading:
         channel: str,
         begin: int,
         before: list[Msg],
-        done: Callable[[Found | EngineError | None], None],
+        done: Callable[[Found | EngineError], None],
     ) -> None:
         """Read record after record; what one answer has no room for is asked for again."""
 
@@ -186,31 +181,34 @@ class Reading:
             for one in kept_of(record, found.tip, bounds.messages, bounds.bytes)
         ]
 
-    def _make_first(self, channel: str, asked: list[Asked]) -> None:
-        def made(problem: EngineError | None) -> None:
-            if problem is None:
+    def _make_first(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
+        def made(position: Position | EngineError) -> None:
+            if isinstance(position, EngineError):
+                _fail(asked, position)
+            elif position.offset == 0:  # there is nothing to read
+                for one in asked:
+                    _tell(one.answer, History(position, [], complete=True))
+            else:
                 for one in asked:
                     self.ask(channel, one.span, one.answer, is_live=one.is_live)
-            else:
-                _fail(asked, problem)
 
-        self._make(channel, made)
+        self._make(channel, tip, made)
 
 
-def _found_in(messages: list[Msg]) -> Found | None:
-    """Take the records of the last one's epoch; None where there is no epoch."""
+def _found_in(messages: list[Msg]) -> Found:
+    """Take the records of the last one's epoch."""
     records: list[tuple[float, Record]] = []
-    last = None
     for message in messages:
-        last = Record.read(message.data)
-        if last is None or (records and records[-1][1].epoch != last.epoch):
+        record = Record.read(message.data)
+        if record is None or (records and records[-1][1].epoch != record.epoch):
             records.clear()
-        if last is not None:
-            records.append((time_of(message), last))
-    if last is None:
-        return None
-    tip = Tip.of(last, int((messages[-1].headers or {})[SEQUENCE]), records[-1][0])
-    return Found(tip, records)
+        if record is not None:
+            records.append((time_of(message), record))
+    if not messages:
+        return Found(tip_of(None), [])
+    last = messages[-1]
+    sequence = int((last.headers or {})[SEQUENCE])
+    return Found(tip_of(Stored(sequence, time_of(last), last.data)), records)
 
 
 def time_of(message: Msg) -> float:

@@ -92,3 +92,10 @@ def kept_of(record: Record, tip: Tip, messages: int, size: int) -> list[Publicat
             kept.append(publication)
         before += payload_size(publication.data)
     return kept
+
+
+def tip_of(stored: Stored | None) -> Tip:
+    """Take what was found last as what to go on from."""
+    if stored is None:
+        return Tip.of(None, 0, 0.0)
+    return Tip.of(Record.read(stored.data), stored.sequence, stored.time)

@@ -13,7 +13,7 @@ from api.engines import nats, nats_trimming, open_engine
 from api.engines.base import Bounds, EngineError, Span
 from api.engines.nats_streams import MAX_NOTICES
 from tests.engines.nats_scenes import asked, engine_of, on, records
-from tests.engines.watched import Watched, node, play
+from tests.engines.watched import Watched, node
 from tests.fakes import BOUNDS, CHANNEL
 from tests.nats_server import NatsServer, running_nats
 
@@ -111,7 +111,7 @@ def test_renews_a_channel_by_a_record_without_a_message(url: str) -> None:
             await watched.publish("hello")
             for each, oldest in ((watched, 1e12), (other, 0.0)):
                 done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-                engine_of(each)._publishing.make(CHANNEL, done.set_result, oldest)
+                engine_of(each)._publishing.renew(CHANNEL, oldest, done.set_result)
                 await done
             assert await records(watched) == 3
             history = await other.read(Span(10))
@@ -263,19 +263,3 @@ def test_a_channel_may_be_left_and_joined_in_one_tick(url: str) -> None:
                 await watched.until(lambda: watched.texts == other.texts)
 
     on(url, scene)
-
-
-def test_does_not_wait_for_a_subscription_for_ever(server: NatsServer, url: str) -> None:
-    """A join is answered in time, either way."""
-
-    async def scene() -> None:
-        async with node(url) as watched:
-            with server.paused():
-                begun = time.monotonic()
-                with pytest.raises(EngineError):
-                    await watched.subscribe("item:x")
-                assert time.monotonic() - begun < 2.2
-            await watched.until(lambda: watched.engine.is_available)
-            await watched.subscribe("item:x")
-
-    play(scene)

@@ -84,7 +84,7 @@ def test_one_who_publishes_all_the_time_keeps_nobody_out(world: str) -> None:
     async def scene() -> None:
         async with node(world) as one, node(world) as other:
             other.engine.unsubscribe(CHANNEL)  # else it would hear where the channel is
-            until = time.monotonic() + 1.5
+            until = time.monotonic() + 0.7
 
             async def keep_publishing(number: int) -> None:
                 count = 0
@@ -100,7 +100,7 @@ def test_one_who_publishes_all_the_time_keeps_nobody_out(world: str) -> None:
                     await other.publish(f"other {got_in}")
                     got_in += 1
 
-            assert got_in > 10
+            assert got_in > 5
 
     play(scene)
 
@@ -252,10 +252,11 @@ def test_knows_that_a_cable_was_pulled(world: str) -> None:
         async with node(url) as one:
             with proxy.silent():
                 begun = time.monotonic()
+                asked = one.subscribe("item:x"), one.read(), one.take("k"), one.post(b"")
+                refused = await asyncio.gather(*asked, return_exceptions=True)
                 await one.until(lambda: not one.engine.is_available)
                 assert time.monotonic() - begun < 2.2
-                with pytest.raises(EngineError):
-                    await one.read()
+                assert all(isinstance(error, EngineError) for error in refused)
             await one.publish_at_last("after")
             await one.until(lambda: one.texts == ["after"])
 
@@ -303,12 +304,11 @@ def test_lets_no_more_wait_than_it_has_room_for(
                 refused, unstored = await asyncio.wait(publishing, timeout=0.2)
                 taking = [asyncio.create_task(one.take("k")) for _ in range(100)]
                 also_refused, untaken = await asyncio.wait(taking, timeout=0.2)
-                errors = await asyncio.gather(*publishing, *taking, return_exceptions=True)
+            await asyncio.gather(*unstored, *untaken)
 
             assert 80 < len(unstored) < 100
             assert 40 < len(untaken) < 51
             assert all("room" in str(task.exception()) for task in refused | also_refused)
-            assert all(isinstance(error, EngineError) for error in errors)
 
     with proxied(world) as (proxy, url):
         play(lambda: scene(proxy, url))
