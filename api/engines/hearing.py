@@ -10,24 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-from api.engines.base import (
-    ANSWER_SECONDS,
-    Answer,
-    Deliver,
-    EngineError,
-    History,
-    Lose,
-    Span,
-)
+from api.engines.answers import in_time
+from api.engines.base import Answer, Deliver, EngineError, History, Lose, Span
 from api.engines.following import Following
 from api.messages import Position, Publication
 
 logger = logging.getLogger("itemwire.engines")
-
-T = TypeVar("T")
 
 HOLE_SECONDS: Final = 0.05  # what is missing may only be late
 RETRY_SECONDS: Final = 0.5
@@ -205,19 +195,3 @@ class Hearing:
         failed, self._failed = self._failed, set()
         self._to_check.extend(failed)
         self._check_next()
-
-
-def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
-    """Answer once, with an error when the time for answers is up."""
-    is_answered = False
-
-    def once(result: T | EngineError) -> None:
-        nonlocal is_answered
-        if not is_answered:
-            is_answered = True
-            timer.cancel()
-            answer(result)
-
-    late = EngineError("the engine did not answer in time")
-    timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS * 0.9, once, late)
-    return once

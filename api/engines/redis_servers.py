@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError
 
+from api.engines.answers import answer_to
 from api.engines.base import EngineError
+from api.engines.loops import end
 from api.engines.redis_link import CONNECT_SECONDS, Reply
 from api.engines.redis_listening import Listening
 from api.engines.redis_requests import Call, Requests
@@ -22,8 +24,6 @@ SLOTS: Final = 16384
 MAX_MOVES: Final = 3  # of one request, from server to server
 LOOK_SECONDS: Final = 0.5  # between two looks at which server has which slot, while it is in doubt
 OPEN_SECONDS: Final = 5.0
-
-T = TypeVar("T")
 
 Address = tuple[str, int]
 
@@ -125,9 +125,7 @@ class Servers:
     async def stop(self) -> None:
         """Close all connections."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         for server in self._servers.values():
             await server.listening.stop()
             await server.requests.stop()
@@ -231,16 +229,6 @@ class Servers:
         if self._target.address not in self._servers:
             self._add(self._target.address)  # the way in, for when all that were known are gone
         raise EngineError("no server of the cluster tells which has what")
-
-
-def answer_to(future: asyncio.Future[T]) -> Callable[[T], None]:
-    """Make what gives a future its result, unless nobody waits for it any more."""
-
-    def answer(result: T) -> None:
-        if not future.done():
-            future.set_result(result)
-
-    return answer
 
 
 def _slots_by_address(reply: list[Reply], asked: str) -> dict[Address, list[tuple[int, int]]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -109,20 +107,6 @@ def test_refuses_an_option_that_is_none_without_showing_the_url() -> None:
 
     assert problem.startswith("cannot use postgresql://***@h/d: ")
     assert SECRET not in problem
-
-
-def test_says_how_to_install_the_client() -> None:
-    """One line for who has not: the extra is named."""
-    code = (
-        "import sys; sys.modules['asyncpg'] = None\n"
-        "from api.engines import open_engine\n"
-        "try: open_engine('postgresql://h', None)\n"
-        "except ValueError as error: print(error)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-
-    assert "pip install 'itemwire[postgres]'" in said.stdout
-    assert said.stdout.count("\n") == 1
 
 
 def test_refuses_a_database_without_a_schema_until_it_is_made(server: PostgresServer) -> None:

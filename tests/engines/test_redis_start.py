@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -88,26 +86,6 @@ def test_refuses_what_is_not_a_url(url: str) -> None:
         open_engine(url, BOUNDS)
 
     assert SECRET not in str(refused.value)
-
-
-def test_says_which_extra_is_missing() -> None:
-    """The client is not everybody's dependency: who names the engine is told what to install."""
-    code = """
-import sys
-sys.modules["redis"] = None
-from api.engines import open_engine
-from api.engines.base import Bounds
-try:
-    open_engine("redis://localhost", Bounds(1, 1, 1))
-except ValueError as error:
-    print(error)
-"""
-    told = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout
-
-    assert "pip install 'itemwire[redis]'" in told
-    assert told.count("\n") == 1
 
 
 def test_a_server_of_a_cluster_needs_the_cluster_scheme(tmp_path: Path) -> None:
