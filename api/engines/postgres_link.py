@@ -31,7 +31,8 @@ PROBLEMS: Final = (
 # Whatever the server's defaults: a publish sees what was stored before it locked the row.
 SESSION: Final = "SET default_transaction_isolation = 'read committed'"
 
-HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:[0-9]+)?")
+HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:(?P<port>[0-9]+))?")
+LAST_PORT: Final = 65_535
 
 Prepare = Callable[["asyncpg.Connection"], Awaitable[None]]
 
@@ -92,6 +93,11 @@ class Link:
                 return list(await connection.fetch(query, *values))
             except PROBLEMS as error:
                 raise self._judge(error, connection) from error
+            except Exception as error:
+                # Whoever asks goes on for ever with what is an EngineError, and with nothing else.
+                logger.exception("engine_failed")
+                connection.terminate()
+                raise EngineError("the engine's client failed; the log says how") from error
             finally:
                 watch.cancel()
 
@@ -170,7 +176,8 @@ def check_url(url: str) -> None:
     """See that the hosts of a URL are hosts; ValueError does not repeat what they may be."""
     scheme, _, rest = url.partition("://")
     hosts = re.split("[/?#]", rest)[0].rpartition("@")[2].split(",")
-    if not all(HOSTS.fullmatch(host) for host in hosts):
+    found = [HOSTS.fullmatch(host) for host in hosts]
+    if not all(host and int(host["port"] or 0) <= LAST_PORT for host in found):
         raise ValueError(
             f"ITEMWIRE_ENGINE_URL is not a URL as {scheme}://user:password@host:5432/database "
             "(percent-encode what is special in the password)"
