@@ -143,7 +143,8 @@ class Engine(Protocol):
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         """Take a notice to every node, this one too; answer once it cannot be lost any more.
 
-        It is kept until that Unix time, for nodes that start later. A node may get it twice.
+        It is kept until that Unix time, for nodes that start later, and a little longer for those
+        that are cut off just now; until 0, for nobody. A node may get it twice.
         """
         ...
 
