@@ -96,7 +96,7 @@ class RedisEngine(Engine, Source):
                 raise problem
         except (EngineError, TimeoutError) as error:
             await self.stop()
-            reason = str(error) or "no answer in time"
+            reason = str(error) or self._servers.refusal or "no answer in time"
             raise EngineError(f"cannot use {self._target.shown}: {reason}") from None
         self._task = asyncio.create_task(self._keep_checking())
 
