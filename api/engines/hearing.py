@@ -8,16 +8,13 @@ arrives.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import Final, Protocol
 
 from api.engines.answers import in_time
 from api.engines.base import Answer, Deliver, EngineError, History, Lose, Span
 from api.engines.following import Following
-from api.messages import Position, Publication
-
-logger = logging.getLogger("itemwire.engines")
+from api.messages import Publication
 
 HOLE_SECONDS: Final = 0.05  # what is missing may only be late
 RETRY_SECONDS: Final = 0.5
@@ -64,7 +61,7 @@ class Hearing:
             return
         self._subscribing.setdefault(channel, []).append(in_time(answer))
         if following is None:
-            self._followed[channel] = Following(channel, self._deliver, self._say_lost)
+            self._followed[channel] = Following(channel, self._deliver, self._lose)
             self._source.hear(channel)
 
     def unsubscribe(self, channel: str) -> None:
@@ -117,12 +114,6 @@ class Hearing:
         waiting = set(self._to_check)
         self._to_check.extend(channel for channel in self._followed if channel not in waiting)
         self._check_next()
-
-    def _say_lost(self, channel: str, position: Position) -> None:
-        logger.warning(
-            "messages_lost channel=%s epoch=%s until=%d", channel, position.epoch, position.offset
-        )
-        self._lose(channel, position)
 
     def _look_soon(self, channel: str) -> None:
         """Read what is missing, unless it comes by itself."""
