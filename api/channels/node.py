@@ -331,7 +331,7 @@ class Node:
     def _spread(self, tidings: Tidings) -> None:
         """Tell the other nodes of the members here; what is lost they ask for."""
         notice = Notice(self._id, tidings=tidings)
-        self._engine.post(notice.encoded(), self._clock(), lambda _posted: None)
+        self._engine.post(notice.encoded(), 0, lambda _posted: None)
 
     def _heed(self, data: bytes) -> None:
         """Do what another node says; what this one said it has done."""

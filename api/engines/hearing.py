@@ -8,26 +8,13 @@ arrives.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-from api.engines.base import (
-    ANSWER_SECONDS,
-    Answer,
-    Deliver,
-    EngineError,
-    History,
-    Lose,
-    Span,
-)
+from api.engines.answers import in_time
+from api.engines.base import Answer, Deliver, EngineError, History, Lose, Span
 from api.engines.following import Following
-from api.messages import Position, Publication
-
-logger = logging.getLogger("itemwire.engines")
-
-T = TypeVar("T")
+from api.messages import Publication
 
 HOLE_SECONDS: Final = 0.05  # what is missing may only be late
 RETRY_SECONDS: Final = 0.5
@@ -74,7 +61,7 @@ class Hearing:
             return
         self._subscribing.setdefault(channel, []).append(in_time(answer))
         if following is None:
-            self._followed[channel] = Following(channel, self._deliver, self._say_lost)
+            self._followed[channel] = Following(channel, self._deliver, self._lose)
             self._source.hear(channel)
 
     def unsubscribe(self, channel: str) -> None:
@@ -127,12 +114,6 @@ class Hearing:
         waiting = set(self._to_check)
         self._to_check.extend(channel for channel in self._followed if channel not in waiting)
         self._check_next()
-
-    def _say_lost(self, channel: str, position: Position) -> None:
-        logger.warning(
-            "messages_lost channel=%s epoch=%s until=%d", channel, position.epoch, position.offset
-        )
-        self._lose(channel, position)
 
     def _look_soon(self, channel: str) -> None:
         """Read what is missing, unless it comes by itself."""
@@ -205,19 +186,3 @@ class Hearing:
         failed, self._failed = self._failed, set()
         self._to_check.extend(failed)
         self._check_next()
-
-
-def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
-    """Answer once, with an error when the time for answers is up."""
-    is_answered = False
-
-    def once(result: T | EngineError) -> None:
-        nonlocal is_answered
-        if not is_answered:
-            is_answered = True
-            timer.cancel()
-            answer(result)
-
-    late = EngineError("the engine did not answer in time")
-    timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS * 0.9, once, late)
-    return once

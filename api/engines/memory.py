@@ -21,6 +21,7 @@ from api.engines.base import (
     History,
     Lose,
     Span,
+    undelivered,
     unheeded,
     unmissed,
 )
@@ -62,7 +63,7 @@ class MemoryEngine(Engine):
         self._bounds = bounds
         self._most_bytes = bounds.total_bytes or sys.maxsize
         self._clock = clock
-        self._deliver: Deliver = _nowhere
+        self._deliver: Deliver = undelivered
         self._unix_clock = unix_clock
         self._heed: Heed = unheeded
         self._notices: list[tuple[float, bytes]] = []  # a heap: the first to end comes first
@@ -86,7 +87,7 @@ class MemoryEngine(Engine):
 
     @override
     async def stop(self) -> None:
-        self._deliver = _nowhere
+        self._deliver = undelivered
         self._heed = unheeded
 
     @override
@@ -280,15 +281,13 @@ class _Stream:
         self._take(-self._taken)
 
     def read(self, span: Span) -> History:
-        after = 0 if span.after is None else span.after
-        before = self._offset + 1 if span.before is None else min(span.before, self._offset + 1)
-        asked = max(before - after - 1, 0)
+        after, before = span.within(self._offset)
         found = [one for _, one in self._kept if after < one.offset < before]
         if span.after is None:
             found = found[max(len(found) - span.limit, 0) :]
         else:
             found = found[: span.limit]
-        return History(Position(self.epoch, self._offset), found, len(found) == asked)
+        return History.of(Position(self.epoch, self._offset), found, span)
 
     def _take(self, size: int) -> None:
         self._taken += size
@@ -346,7 +345,3 @@ class _Values:
             self._bytes -= VALUE_BYTES
             if key in self._kept and self._kept[key][0] == until:
                 self._discard(key)
-
-
-def _nowhere(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""

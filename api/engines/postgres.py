@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+import asyncpg
 from typing_extensions import override
 
+from api.engines.answers import answer_to, in_time, when_done
 from api.engines.base import (
     Answer,
     Bounds,
@@ -22,34 +24,20 @@ from api.engines.base import (
     History,
     Lose,
     Span,
+    undelivered,
     unheeded,
     unmissed,
 )
-from api.engines.hearing import Hearing, Source, in_time
+from api.engines.hearing import Hearing, Source
+from api.engines.loops import end
+from api.engines.postgres_link import PROBLEMS, Link, check_url, reason_of
+from api.engines.postgres_publishing import Publishing, Stored
+from api.engines.postgres_reading import Reading
+from api.engines.postgres_requests import LATEST, POST, PUT, TAKE, Notices, Requests
+from api.engines.postgres_schema import VERSION, check_schema, init_schema
+from api.engines.postgres_upkeep import Upkeep
 from api.engines.shown import hide_password
 from api.messages import Draft, Position, Publication
-
-try:
-    import asyncpg
-
-    from api.engines.postgres_link import PROBLEMS, Link, check_url, reason_of
-    from api.engines.postgres_publishing import Publishing, Stored
-    from api.engines.postgres_reading import Reading
-    from api.engines.postgres_requests import (
-        LATEST,
-        POST,
-        PUT,
-        TAKE,
-        Notices,
-        Requests,
-    )
-    from api.engines.postgres_schema import VERSION, check_schema, init_schema
-    from api.engines.postgres_upkeep import Upkeep
-except ModuleNotFoundError as error:
-    raise ValueError(
-        f"ITEMWIRE_ENGINE_URL names PostgreSQL, and its client is not installed ({error}): "
-        "pip install 'itemwire[postgres]'"
-    ) from error
 
 START_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 10.0
@@ -97,7 +85,7 @@ class PostgresEngine(Engine, Source):
         self._reading = Reading(self._reader, bounds, self._make)
         self._requests = Requests(self._other)
         self._notices = Notices(self._requests, unheeded)
-        self._hearing = Hearing(self, _nowhere, unmissed)
+        self._hearing = Hearing(self, undelivered, unmissed)
         self._heard: set[str] = set()
         self._upkeep = Upkeep(self._requests, bounds, self._heard)
         self._tasks: list[asyncio.Task[None]] = []
@@ -140,7 +128,7 @@ class PostgresEngine(Engine, Source):
         for part in (self._publishing, self._reading, self._requests):
             part.start()
         checked: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
-        self._notices.check(checked.set_result)
+        self._notices.check(answer_to(checked))
         problem = await checked
         if problem is not None:
             raise problem
@@ -148,10 +136,7 @@ class PostgresEngine(Engine, Source):
     @override
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(*tasks)
         self._hearing.stop()
         for part in (self._publishing, self._reading, self._requests):
             await part.stop()
@@ -198,11 +183,11 @@ class PostgresEngine(Engine, Source):
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self._requests.ask(_told(answer), POST, notice, min(until, LATEST))
+        self._requests.ask(when_done(in_time(answer)), POST, notice, min(until, LATEST))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
-        self._requests.ask(_told(answer), PUT, key, value, float(seconds))
+        self._requests.ask(when_done(in_time(answer)), PUT, key, value, float(seconds))
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
@@ -264,16 +249,3 @@ class PostgresEngine(Engine, Source):
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             self._check()
-
-
-def _told(answer: Answer[None]) -> Answer[list[Any]]:
-    answer = in_time(answer)
-
-    def told(rows: list[Any] | EngineError) -> None:
-        answer(rows if isinstance(rows, EngineError) else None)
-
-    return told
-
-
-def _nowhere(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""

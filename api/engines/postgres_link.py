@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import asyncpg
 
 from api.engines.base import EngineError
+from api.engines.loops import backoff, end
 
 logger = logging.getLogger("itemwire.engines")
 
 CALL_SECONDS: Final = 1.4  # with what it waited before, an answer comes within ANSWER_SECONDS
 CONNECT_SECONDS: Final = 3.0
 BEAT_SECONDS: Final = 0.5
-FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 1.0
 
 PROBLEMS: Final = (
     asyncpg.PostgresError,
@@ -33,9 +31,8 @@ PROBLEMS: Final = (
 # Whatever the server's defaults: a publish sees what was stored before it locked the row.
 SESSION: Final = "SET default_transaction_isolation = 'read committed'"
 
-HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:[0-9]+)?")
-
-T = TypeVar("T")
+HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:(?P<port>[0-9]+))?")
+LAST_PORT: Final = 65_535
 
 Prepare = Callable[["asyncpg.Connection"], Awaitable[None]]
 
@@ -78,9 +75,7 @@ class Link:
     async def stop(self) -> None:
         """Disconnect, and stay so."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
@@ -98,6 +93,11 @@ class Link:
                 return list(await connection.fetch(query, *values))
             except PROBLEMS as error:
                 raise self._judge(error, connection) from error
+            except Exception as error:
+                # Whoever asks goes on for ever with what is an EngineError, and with nothing else.
+                logger.exception("engine_failed")
+                connection.terminate()
+                raise EngineError("the engine's client failed; the log says how") from error
             finally:
                 watch.cancel()
 
@@ -116,9 +116,9 @@ class Link:
         while True:
             await self._beat_until(closed)
             self._connection = None
-            pause, problem = FIRST_PAUSE, "it broke"
-            while True:
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the nodes
+            problem = "it broke"
+            for pause in backoff():
+                await asyncio.sleep(pause)
                 try:
                     closed = await self._connect()
                     break
@@ -126,7 +126,6 @@ class Link:
                     if str(error) != problem:  # else it would be said once a second
                         problem = str(error)
                         logger.warning("engine_lost link=%s problem=%s", self._name, problem)
-                    pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _beat_until(self, closed: asyncio.Event) -> None:
         """Ask for nothing now and then, so that a server that is gone is noticed."""
@@ -173,19 +172,12 @@ class Link:
         return closed
 
 
-def tell(answer: Callable[[T], None], result: T) -> None:
-    """Answer; a fault of whoever asked must not keep the others waiting."""
-    try:
-        answer(result)
-    except Exception:
-        logger.exception("answer_failed")
-
-
 def check_url(url: str) -> None:
     """See that the hosts of a URL are hosts; ValueError does not repeat what they may be."""
     scheme, _, rest = url.partition("://")
     hosts = re.split("[/?#]", rest)[0].rpartition("@")[2].split(",")
-    if not all(HOSTS.fullmatch(host) for host in hosts):
+    found = [HOSTS.fullmatch(host) for host in hosts]
+    if not all(host and int(host["port"] or 0) <= LAST_PORT for host in found):
         raise ValueError(
             f"ITEMWIRE_ENGINE_URL is not a URL as {scheme}://user:password@host:5432/database "
             "(percent-encode what is special in the password)"

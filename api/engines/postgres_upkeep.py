@@ -7,6 +7,7 @@ import logging
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from api.engines.answers import answer_to
 from api.engines.base import KEY_SECONDS, Bounds, EngineError
 from api.engines.postgres_link import Refused
 from api.engines.postgres_requests import Requests
@@ -82,12 +83,7 @@ class Upkeep:
     async def _do(self, query: str, *values: object) -> list[Any]:
         """Do something that can wait; what fails is done the next time."""
         done: asyncio.Future[list[Any] | EngineError] = asyncio.get_running_loop().create_future()
-
-        def answer(result: list[Any] | EngineError) -> None:
-            if not done.done():  # nobody waits any more if it was stopped
-                done.set_result(result)
-
-        self._requests.ask(answer, query, *values)
+        self._requests.ask(answer_to(done), query, *values)
         result = await done
         if isinstance(result, Refused):
             logger.error("engine_upkeep_failed problem=%s", result)

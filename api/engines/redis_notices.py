@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from api.engines.answers import when_done
 from api.engines.base import Answer, EngineError, Heed
 from api.engines.redis_link import Reply
 from api.engines.redis_requests import Call
@@ -53,7 +54,7 @@ class Notices:
         self._servers.ask(
             self._keys[0],
             Call(
-                lambda reply: answer(reply if isinstance(reply, EngineError) else None),
+                when_done(answer),
                 self._new_epoch(),
                 repr(until),
                 notice,

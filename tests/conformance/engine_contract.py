@@ -328,11 +328,12 @@ class EngineContract(ABC):
         """Every node does what it says, and it is told to all by one way (requirement 70)."""
 
         async def scene(asked: Asked) -> tuple[list[bytes], list[bytes]]:
-            sent = [asked.notice("kept"), asked.notice("for now"), asked.notice("\0 ü")]
-            await asked.post(sent[0], time.time() + 60)
-            await asked.post(sent[1], time.time())  # kept for nobody, and told all the same
-            await asked.post(sent[2], time.time() + 60)
-            return sent, await asked.notices(3)
+            names = ("kept", "for now", "for nobody", "\0 ü")
+            sent = [asked.notice(name) for name in names]
+            ends = (time.time() + 60, time.time(), 0, time.time() + 60)
+            for notice, until in zip(sent, ends, strict=True):
+                await asked.post(notice, until)  # told all the same, whoever it is kept for
+            return sent, await asked.notices(len(sent))
 
         sent, heard = self.on(scene)
 

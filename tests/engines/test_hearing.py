@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 from typing_extensions import override
 
-from api.engines import hearing
+from api.engines import answers, hearing
 from api.engines.base import Answer, EngineError, History, Span
 from api.engines.hearing import Hearing, Source
 from api.messages import Position, Publication
@@ -291,7 +291,7 @@ def test_who_leaves_lets_nobody_wait() -> None:
 
 def test_nobody_waits_longer_than_an_answer_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
     """A confirmation, or what was read, may never come."""
-    monkeypatch.setattr(hearing, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.05)
 
     async def scene(it: Scene) -> None:
         with pytest.raises(EngineError, match="in time"):

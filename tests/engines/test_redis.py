@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from api.engines import open_engine, redis, redis_scripts
-from api.engines.base import Bounds, EngineError, Span
+from api.engines.base import Answer, Bounds, EngineError, Span
 from api.messages import Position
+from tests.conformance.engine_contract import answer_of
 from tests.engines.watched import Watched
 from tests.fakes import BOUNDS, CHANNEL
 from tests.redis_server import RedisServer, running_redis
@@ -241,6 +242,22 @@ def test_forgets_the_notices_that_have_ended(server: RedisServer) -> None:
         server.ask("ZADD", "itemwire:0:{notices}:kept", 5, "old")
         await watched.post(b"new")
         await watched.until(lambda: watched.noticed == [b"new"])
+
+        assert server.ask("ZCARD", "itemwire:0:{notices}:kept").strip() == b":1"
+
+    on(server.url, scene)
+
+
+def test_keeps_no_notice_that_is_for_nobody_who_misses_it(server: RedisServer) -> None:
+    """Members are told of many times a second: a minute of that would be read at each check."""
+
+    async def scene(watched: Watched) -> None:
+        def post(answer: Answer[None]) -> None:
+            watched.engine.post(b"passing", 0, answer)
+
+        await answer_of(post)
+        await watched.post(b"kept")
+        await watched.until(lambda: watched.noticed == [b"passing", b"kept"])
 
         assert server.ask("ZCARD", "itemwire:0:{notices}:kept").strip() == b":1"
 
