@@ -161,15 +161,18 @@ class ChannelSession(Session):
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         """Publish to an item in the client's name, with a fair share of what may be unanswered."""
-        if self._unanswered is None:
-            share = share_of(self._node.limits, self.connection.id)
-            self._unanswered = self.connection.unanswered = share
-        counted = self._unanswered.count(payload_size(data), answer)
+        counted = self._count(data, answer) if self._node.may_fall_behind else answer
         if counted is None:
             answer(EngineBehind("this connection has too many messages unanswered"))
         else:
             sender = self.connection.principal.subject
             self._node.publish(sender, subscription.item_id, data, key, counted)
+
+    def _count(self, data: Payload, answer: Answer[Position]) -> Answer[Position] | None:
+        if self._unanswered is None:
+            share = share_of(self._node.limits, self.connection.id)
+            self._unanswered = self.connection.unanswered = share
+        return self._unanswered.count(payload_size(data), answer)
 
     def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
         """Read a part of an item's history."""

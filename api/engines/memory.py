@@ -52,6 +52,8 @@ class MemoryEngine(Engine):
     that grows forgets its own oldest messages.
     """
 
+    answers_at_once = True
+
     def __init__(
         self,
         bounds: Bounds,
