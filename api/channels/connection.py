@@ -157,7 +157,8 @@ class Connection:
 
     def push(self, frame: Frame) -> None:
         """Send a frame to this client alone, after whatever its channels have sent it so far."""
-        self._catch_up()
+        if self.subscriptions:
+            self._catch_up()
         self.writer(self._transport.framing.render(frame))
 
     def send(self, event: Event) -> None:
