@@ -29,7 +29,7 @@ from api.engines.base import (
     unmissed,
 )
 from api.engines.hearing import Hearing, Source
-from api.engines.loops import end
+from api.engines.loops import end, repeat
 from api.engines.postgres_link import PROBLEMS, Link, check_url, reason_of
 from api.engines.postgres_publishing import Publishing, Stored
 from api.engines.postgres_reading import Reading
@@ -117,7 +117,7 @@ class PostgresEngine(Engine, Source):
             shown = hide_password(self._url)
             raise EngineError(f"cannot use {shown}: {reason_of(error)}") from None
         self._tasks = [
-            asyncio.create_task(self._keep_checking()),
+            asyncio.create_task(repeat(CHECK_SECONDS, self._check_again)),
             *self._upkeep.tasks(),
         ]
 
@@ -245,7 +245,5 @@ class PostgresEngine(Engine, Source):
             self._notices.check()
             self._hearing.check_all()
 
-    async def _keep_checking(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            self._check()
+    async def _check_again(self) -> None:
+        self._check()

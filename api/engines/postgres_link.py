@@ -139,7 +139,6 @@ class Link:
 
     async def _connect(self) -> asyncio.Event:
         """Connect; give what is set when it breaks."""
-        closed = asyncio.Event()
         connection: asyncpg.Connection | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -156,10 +155,17 @@ class Link:
             if connection is not None:
                 connection.terminate()
             raise
+        return self._take_over(connection)
+
+    def _take_over(self, connection: asyncpg.Connection) -> asyncio.Event:
+        """Use a connection until it breaks; give what is set then."""
+        closed = asyncio.Event()
         self._connection = connection
         self.pid = connection.get_server_pid()
 
         def lost(_connection: object) -> None:
+            if closed.is_set():  # there may be another by now
+                return
             self._connection = None
             closed.set()
             if self._task is not None:  # else it was stopped
