@@ -51,11 +51,13 @@ class Link:
     `prepare` makes each new connection ready; what it raises counts as not connected.
     """
 
-    def __init__(self, name: str, url: str, prepare: Prepare, *, lock_ms: int = 1000) -> None:
+    def __init__(
+        self, name: str, url: str, prepare: Prepare, *, lock_ms: int = 1000, most_ms: int = 0
+    ) -> None:
         self._name = name
         self._url = url
         self._prepare = prepare
-        self._lock_ms = lock_ms
+        self._limits = f"SET lock_timeout = {lock_ms}; SET statement_timeout = {most_ms}"
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self._is_used = False
@@ -145,7 +147,7 @@ class Link:
                 connection = await asyncpg.connect(
                     self._url, timeout=CONNECT_SECONDS, target_session_attrs="read-write"
                 )
-                await connection.execute(f"{SESSION}; SET lock_timeout = {self._lock_ms}")
+                await connection.execute(f"{SESSION}; {self._limits}")
                 await self._prepare(connection)
         except (EngineError, ValueError, *PROBLEMS) as error:
             if connection is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from api.engines import init_store, open_engine
+from api.engines import init_store, open_engine, postgres, postgres_upkeep
 from api.engines.base import Bounds, Engine, EngineError, Span
 from api.engines.postgres_schema import VERSION
 from api.messages import Draft, Position
@@ -333,6 +333,25 @@ def test_forgets_what_is_out_of_bounds(url: str) -> None:
             assert left == [3, 0, 0, 1, 1]
 
     play(scene)
+
+
+def test_tidying_that_takes_too_long_costs_no_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is given up and logged; a node that lost a connection over it would turn red each time."""
+    monkeypatch.setattr(postgres, "OTHER_MS", 50)
+    monkeypatch.setattr(postgres_upkeep, "TOUCH", "SELECT pg_sleep(60), $1::text[]")
+
+    async def scene() -> None:
+        async with node(url) as one:
+            pid = engine_of(one)._other.pid
+            await engine_of(one)._upkeep.touch()
+            await one.put("k", b"v")
+            assert engine_of(one)._other.pid == pid
+
+    play(scene)
+
+    assert "engine_upkeep_failed problem=canceling statement" in caplog.text
 
 
 def test_forgets_channels_that_are_idle_but_none_that_is_heard(url: str) -> None:
