@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Iterator
 
-import asyncpg
 import pytest
 
 from api.engines import init_store, open_engine, postgres, postgres_upkeep
@@ -281,32 +280,6 @@ def test_a_fault_of_who_asked_keeps_nobody_else_waiting(
     play(scene)
 
     assert caplog.text.count("answer_failed") == 3
-
-
-def test_a_fault_of_the_client_is_an_error_and_not_the_end(
-    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A loop that died of what nobody foresaw would leave the node red for ever, in silence."""
-    fetch = asyncpg.Connection.fetch
-    faults = [RuntimeError("a fault")]
-
-    async def fail_once(self: asyncpg.Connection, query: str, *values: object) -> object:
-        if faults and "itemwire" in query:
-            raise faults.pop()
-        return await fetch(self, query, *values)
-
-    async def scene() -> None:
-        async with node(url) as one:
-            monkeypatch.setattr(asyncpg.Connection, "fetch", fail_once)
-            with pytest.raises(EngineError, match="client failed"):
-                await one.publish("lost")
-            await one.publish_at_last("hello")
-            assert (await one.read()).publications[-1].data == "hello"
-            await one.until(lambda: one.engine.is_available)
-
-    play(scene)
-
-    assert caplog.text.count("engine_failed") == 1
 
 
 def test_forgets_what_is_out_of_bounds(url: str) -> None:

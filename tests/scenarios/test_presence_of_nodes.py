@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -33,13 +34,16 @@ def test_members_of_a_killed_node_leave_in_time(tmp_path: Path, item_id: str) ->
                 told.append(_read_within(carol, GONE_SECONDS)["member"])
             joined = _read_within(alice, GONE_SECONDS)
             other.process.send_signal(signal.SIGKILL)
+            began = time.monotonic()
             gone = _read_within(alice, GONE_SECONDS)
+            took = time.monotonic() - began
 
     assert came == {"type": "joined", "item": item_id, "member": bob.member}
     assert left == {"type": "left", "item": item_id, "member": bob.member}
     assert joined == {"type": "joined", "item": item_id, "member": carol.member}
     assert gone == {"type": "left", "item": item_id, "member": carol.member}
     assert {member["subject"] for member in told} == {"alice", "carol"}
+    assert took < GONE_SECONDS
 
 
 def _read_within(client: JsonClient, seconds: float) -> dict[str, object]:
