@@ -1,5 +1,6 @@
 """Runs several processes of one server on one port, and starts again those that die."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from types import FrameType
 from typing import Final
@@ -18,6 +19,8 @@ from uvicorn.config import STARTUP_FAILURE
 from api.logs import configure_logs
 from api.server import Server, bind, calm_collector, server_of, url_of
 from api.settings import Settings
+
+logger = logging.getLogger("itemwire.server")
 
 AGAIN_SECONDS: Final = 1.0  # until a worker that died has a successor: it may die of the same
 
@@ -45,35 +48,43 @@ class Supervisor:
         self._settings = settings
         self._listener = listener
         self._workers: list[Worker] = []
-        self._is_stopping = False
+        self._is_starting = self._is_stopping = False
 
     def run(self) -> int:
         """Run until all workers have ended; give the exit status."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self._stop)
-        first = [self._start() for _ in range(self._settings.workers)]
+        self._start()
+        first = list(self._workers)
         status = 0
         while self._workers:
             wait([worker.sentinel for worker in self._workers])
-            for worker in [one for one in self._workers if not one.is_alive()]:
+            over = [worker for worker in self._workers if not worker.is_alive()]
+            for worker in over:
                 self._workers.remove(worker)
                 if worker in first and worker.exitcode == STARTUP_FAILURE:
                     status = STARTUP_FAILURE  # a mistake in the settings, say; it has logged it
                     self._end()
-                elif not self._is_stopping:
-                    time.sleep(AGAIN_SECONDS)
-                    self._start()
+            if over and not self._is_stopping:
+                self._replace(over)
         return status
 
-    def _start(self) -> Worker | None:
-        if self._is_stopping:
-            return None
-        worker = _spawn.Process(target=_work, args=(self._settings, self._listener))
-        worker.start()
-        self._workers.append(worker)
-        if self._is_stopping:  # since a moment ago: a signal comes at any time
-            worker.terminate()
-        return worker
+    def _replace(self, over: Sequence[Worker]) -> None:
+        for worker in over:
+            logger.error("worker_ended pid=%s status=%s", worker.pid, worker.exitcode)
+        time.sleep(AGAIN_SECONDS)
+        self._start()
+
+    def _start(self) -> None:
+        """Start as many as are missing."""
+        self._is_starting = True
+        while len(self._workers) < self._settings.workers and not self._is_stopping:
+            worker = _spawn.Process(target=_work, args=(self._settings, self._listener))
+            worker.start()
+            self._workers.append(worker)
+        self._is_starting = False
+        if self._is_stopping:  # a signal comes at any time
+            self._end()
 
     def _stop(self, sig: int, _frame: FrameType | None) -> None:
         """Let all drain; at the second signal, end at once."""
@@ -86,6 +97,8 @@ class Supervisor:
 
     def _end(self) -> None:
         self._is_stopping = True
+        if self._is_starting:  # who is just being started needs the listener; then all end
+            return
         self._listener.close()  # the workers have it still, and close it when they have drained
         for worker in self._workers:
             worker.terminate()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
+
+logger = logging.getLogger("itemwire.engines")
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
@@ -17,6 +20,17 @@ def backoff() -> Iterator[float]:
     while True:
         yield pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def repeat(seconds: float, do: Callable[[], Awaitable[object]]) -> None:
+    """Do something every so many seconds, whatever came of it the last time."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await do()
+        except Exception:
+            # Without the next time nobody would ever look again, and nobody would be told.
+            logger.exception("engine_failed")
 
 
 async def end(*tasks: asyncio.Task[None] | None) -> None:

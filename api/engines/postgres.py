@@ -29,7 +29,7 @@ from api.engines.base import (
     unmissed,
 )
 from api.engines.hearing import Hearing, Source
-from api.engines.loops import end
+from api.engines.loops import end, repeat
 from api.engines.postgres_link import PROBLEMS, Link, check_url, reason_of
 from api.engines.postgres_publishing import Publishing, Stored
 from api.engines.postgres_reading import Reading
@@ -41,6 +41,7 @@ from api.messages import Draft, Position, Publication
 
 START_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 10.0
+OTHER_MS: Final = 1000  # less than CALL_SECONDS: tidying that takes long is no lost connection
 QUICK_LOCK_MS: Final = 50  # all channels wait for it
 PATIENT_LOCK_MS: Final = 100  # the other channels that are held wait for it
 
@@ -80,7 +81,7 @@ class PostgresEngine(Engine, Source):
         self._quick = Link("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
         self._patient = Link("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
         self._reader = Link("reading", url, check_schema)
-        self._other = Link("other", url, check_schema)
+        self._other = Link("other", url, check_schema, most_ms=OTHER_MS)
         self._publishing = Publishing(self._quick, self._patient, self._doubt)
         self._reading = Reading(self._reader, bounds, self._make)
         self._requests = Requests(self._other)
@@ -117,7 +118,7 @@ class PostgresEngine(Engine, Source):
             shown = hide_password(self._url)
             raise EngineError(f"cannot use {shown}: {reason_of(error)}") from None
         self._tasks = [
-            asyncio.create_task(self._keep_checking()),
+            asyncio.create_task(repeat(CHECK_SECONDS, self._check_again)),
             *self._upkeep.tasks(),
         ]
 
@@ -245,7 +246,5 @@ class PostgresEngine(Engine, Source):
             self._notices.check()
             self._hearing.check_all()
 
-    async def _keep_checking(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            self._check()
+    async def _check_again(self) -> None:
+        self._check()

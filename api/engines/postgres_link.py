@@ -51,11 +51,13 @@ class Link:
     `prepare` makes each new connection ready; what it raises counts as not connected.
     """
 
-    def __init__(self, name: str, url: str, prepare: Prepare, *, lock_ms: int = 1000) -> None:
+    def __init__(
+        self, name: str, url: str, prepare: Prepare, *, lock_ms: int = 1000, most_ms: int = 0
+    ) -> None:
         self._name = name
         self._url = url
         self._prepare = prepare
-        self._lock_ms = lock_ms
+        self._limits = f"SET lock_timeout = {lock_ms}; SET statement_timeout = {most_ms}"
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self._is_used = False
@@ -91,19 +93,20 @@ class Link:
             watch = asyncio.get_running_loop().call_later(CALL_SECONDS, connection.terminate)
             try:
                 return list(await connection.fetch(query, *values))
-            except PROBLEMS as error:
-                raise self._judge(error, connection) from error
             except Exception as error:
-                # Whoever asks goes on for ever with what is an EngineError, and with nothing else.
-                logger.exception("engine_failed")
-                connection.terminate()
-                raise EngineError("the engine's client failed; the log says how") from error
+                # Not only what asyncpg promises: one that is ended between a query's two steps
+                # throws AttributeError, and who asks here must not end with it.
+                raise self._judge(error, connection) from error
             finally:
                 watch.cancel()
 
     def _judge(self, error: Exception, connection: asyncpg.Connection) -> EngineError:
         if connection.is_closed():
             return EngineError("the engine did not answer in time, or is away")
+        if not isinstance(error, PROBLEMS):
+            logger.error("engine_failed", exc_info=error)
+            connection.terminate()  # nobody knows what state it is in
+            return EngineError("the engine failed: see the log")
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             connection.terminate()  # a replica by now: find out who took over
             return EngineError("the engine's server takes no writes")
@@ -126,6 +129,9 @@ class Link:
                     if str(error) != problem:  # else it would be said once a second
                         problem = str(error)
                         logger.warning("engine_lost link=%s problem=%s", self._name, problem)
+                except Exception:
+                    # Without the next attempt the engine would be away for ever.
+                    logger.exception("engine_failed")
 
     async def _beat_until(self, closed: asyncio.Event) -> None:
         """Ask for nothing now and then, so that a server that is gone is noticed."""
@@ -139,27 +145,33 @@ class Link:
 
     async def _connect(self) -> asyncio.Event:
         """Connect; give what is set when it breaks."""
-        closed = asyncio.Event()
         connection: asyncpg.Connection | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 connection = await asyncpg.connect(
                     self._url, timeout=CONNECT_SECONDS, target_session_attrs="read-write"
                 )
-                await connection.execute(f"{SESSION}; SET lock_timeout = {self._lock_ms}")
+                await connection.execute(f"{SESSION}; {self._limits}")
                 await self._prepare(connection)
         except (EngineError, ValueError, *PROBLEMS) as error:
             if connection is not None:
                 connection.terminate()
             raise EngineError(reason_of(error)) from None
-        except asyncio.CancelledError:
+        except BaseException:
             if connection is not None:
                 connection.terminate()
             raise
+        return self._take_over(connection)
+
+    def _take_over(self, connection: asyncpg.Connection) -> asyncio.Event:
+        """Use a connection until it breaks; give what is set then."""
+        closed = asyncio.Event()
         self._connection = connection
         self.pid = connection.get_server_pid()
 
         def lost(_connection: object) -> None:
+            if closed.is_set():  # there may be another by now
+                return
             self._connection = None
             closed.set()
             if self._task is not None:  # else it was stopped

@@ -30,7 +30,7 @@ from api.engines.base import (
     unmissed,
 )
 from api.engines.hearing import Hearing, Source
-from api.engines.loops import end
+from api.engines.loops import end, repeat
 from api.engines.packing import pack, unpack
 from api.engines.redis_link import Reply
 from api.engines.redis_notices import Notices
@@ -98,7 +98,7 @@ class RedisEngine(Engine, Source):
             await self.stop()
             reason = str(error) or self._servers.refusal or "no answer in time"
             raise EngineError(f"cannot use {self._target.shown}: {reason}") from None
-        self._task = asyncio.create_task(self._keep_checking())
+        self._task = asyncio.create_task(repeat(CHECK_SECONDS, self._check))
 
     @override
     async def stop(self) -> None:
@@ -242,11 +242,9 @@ class RedisEngine(Engine, Source):
             ),
         )
 
-    async def _keep_checking(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            self._notices.check()
-            self._hearing.check_all()
+    async def _check(self) -> None:
+        self._notices.check()
+        self._hearing.check_all()
 
 
 def _history_of(reply: list[Reply], span: Span) -> History | EngineError:

@@ -140,14 +140,12 @@ if not epoch or known[2] ~= ARGV[1] then
   epoch = ARGV[2]
   redis.call('HSET', meta, 'epoch', epoch, 'life', ARGV[1])
 end
-if tonumber(ARGV[3]) > 0 then
-  redis.call('ZREMRANGEBYSCORE', kept, '-inf', '(' .. now)
-  if redis.call('ZCARD', kept) >= most then
-    return redis.error_reply('there is no room for another notice')
-  end
-  local ends = math.max(tonumber(ARGV[3]), now + least)
-  redis.call('ZADD', kept, ends, number .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+redis.call('ZREMRANGEBYSCORE', kept, '-inf', '(' .. now)
+if redis.call('ZCARD', kept) >= most then
+  return redis.error_reply('there is no room for another notice')
 end
+local ends = math.max(tonumber(ARGV[3]), now + least)
+redis.call('ZADD', kept, ends, number .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
 redis.call(ARGV[5], ARGV[6], number .. ' ' .. epoch .. ' ' .. ARGV[4])
 return number
 """,

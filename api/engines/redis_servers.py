@@ -16,7 +16,7 @@ from redis.exceptions import AskError, MovedError, ResponseError
 
 from api.engines.answers import answer_to
 from api.engines.base import EngineError
-from api.engines.loops import end
+from api.engines.loops import end, repeat
 from api.engines.redis_link import CONNECT_SECONDS, Reply
 from api.engines.redis_listening import Listening
 from api.engines.redis_requests import Call, Requests
@@ -128,7 +128,7 @@ class Servers:
                 if self._target.is_cluster:
                     await self._look()
                     await self._open(list(self._servers.values()))
-                    self._task = asyncio.create_task(self._keep_looking())
+                    self._task = asyncio.create_task(repeat(LOOK_SECONDS, self._look_again))
                 else:
                     self._only = first
         except TimeoutError as error:
@@ -204,14 +204,12 @@ class Servers:
             self.refusal = str(problem)
             logger.error("engine_refused problem=%s", problem)
 
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            if self._is_doubtful or not self.is_available:
-                try:
-                    await self._look()
-                except EngineError:
-                    self._is_doubtful = True  # it is asked again
+    async def _look_again(self) -> None:
+        if self._is_doubtful or not self.is_available:
+            try:
+                await self._look()
+            except EngineError:
+                self._is_doubtful = True  # it is asked again
 
     async def _look(self) -> None:
         """Learn which server has which slot, and hear every channel where it is now."""

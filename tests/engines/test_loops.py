@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from itertools import islice
 
-from api.engines.loops import FIRST_PAUSE, LONGEST_PAUSE, backoff, end
+import pytest
+
+from api.engines.loops import FIRST_PAUSE, LONGEST_PAUSE, backoff, end, repeat
 
 
 def test_pauses_grow_up_to_a_bound_and_are_never_the_same() -> None:
@@ -15,6 +17,28 @@ def test_pauses_grow_up_to_a_bound_and_are_never_the_same() -> None:
 
     assert all(most / 2 <= pause <= most for pause, most in zip(first, bounds, strict=True))
     assert first != second
+
+
+def test_goes_on_after_a_fault_and_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that nobody waits for ends without a word."""
+    turns: list[int] = []
+    enough = asyncio.Event()
+
+    async def do() -> None:
+        turns.append(len(turns))
+        if len(turns) == 1:
+            raise ZeroDivisionError
+        enough.set()
+
+    async def scene() -> None:
+        task = asyncio.create_task(repeat(0, do))
+        await enough.wait()
+        await end(task)
+
+    asyncio.run(scene())
+
+    assert turns[:2] == [0, 1]
+    assert caplog.text.count("engine_failed") == 1
 
 
 def test_waits_until_all_have_ended() -> None:

@@ -7,10 +7,9 @@ import secrets
 import time
 from collections.abc import Iterator
 
-import asyncpg
 import pytest
 
-from api.engines import init_store, open_engine
+from api.engines import init_store, open_engine, postgres, postgres_upkeep
 from api.engines.base import Bounds, Engine, EngineError, Span
 from api.engines.postgres_schema import VERSION
 from api.messages import Draft, Position
@@ -283,32 +282,6 @@ def test_a_fault_of_who_asked_keeps_nobody_else_waiting(
     assert caplog.text.count("answer_failed") == 3
 
 
-def test_a_fault_of_the_client_is_an_error_and_not_the_end(
-    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A loop that died of what nobody foresaw would leave the node red for ever, in silence."""
-    fetch = asyncpg.Connection.fetch
-    faults = [RuntimeError("a fault")]
-
-    async def fail_once(self: asyncpg.Connection, query: str, *values: object) -> object:
-        if faults and "itemwire" in query:
-            raise faults.pop()
-        return await fetch(self, query, *values)
-
-    async def scene() -> None:
-        async with node(url) as one:
-            monkeypatch.setattr(asyncpg.Connection, "fetch", fail_once)
-            with pytest.raises(EngineError, match="client failed"):
-                await one.publish("lost")
-            await one.publish_at_last("hello")
-            assert (await one.read()).publications[-1].data == "hello"
-            await one.until(lambda: one.engine.is_available)
-
-    play(scene)
-
-    assert caplog.text.count("engine_failed") == 1
-
-
 def test_forgets_what_is_out_of_bounds(url: str) -> None:
     """On disk too, a few seconds later: reads have it at once."""
     bounds = Bounds(messages=3, bytes=1000, seconds=300)
@@ -333,6 +306,25 @@ def test_forgets_what_is_out_of_bounds(url: str) -> None:
             assert left == [3, 0, 0, 1, 1]
 
     play(scene)
+
+
+def test_tidying_that_takes_too_long_costs_no_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is given up and logged; a node that lost a connection over it would turn red each time."""
+    monkeypatch.setattr(postgres, "OTHER_MS", 50)
+    monkeypatch.setattr(postgres_upkeep, "TOUCH", "SELECT pg_sleep(60), $1::text[]")
+
+    async def scene() -> None:
+        async with node(url) as one:
+            pid = engine_of(one)._other.pid
+            await engine_of(one)._upkeep.touch()
+            await one.put("k", b"v")
+            assert engine_of(one)._other.pid == pid
+
+    play(scene)
+
+    assert "engine_upkeep_failed problem=canceling statement" in caplog.text
 
 
 def test_forgets_channels_that_are_idle_but_none_that_is_heard(url: str) -> None:

@@ -249,19 +249,25 @@ def test_forgets_the_notices_that_have_ended(server: RedisServer) -> None:
 
 
 def test_keeps_no_notice_that_is_for_nobody_who_misses_it(server: RedisServer) -> None:
-    """Members are told of many times a second: a minute of that would be read at each check."""
+    """Members are told of many times a second, and not dead because the server is full."""
 
     async def scene(watched: Watched) -> None:
         def post(answer: Answer[None]) -> None:
             watched.engine.post(b"passing", 0, answer)
 
-        await answer_of(post)
         await watched.post(b"kept")
-        await watched.until(lambda: watched.noticed == [b"passing", b"kept"])
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        await answer_of(post)
+        await watched.until(lambda: watched.noticed == [b"kept", b"passing"])
+        with pytest.raises(EngineError, match="memory"):
+            await watched.post(b"lost")
 
         assert server.ask("ZCARD", "itemwire:0:{notices}:kept").strip() == b":1"
 
-    on(server.url, scene)
+    try:
+        on(server.url, scene)
+    finally:
+        server.ask("CONFIG", "SET", "maxmemory", "0")
 
 
 def test_begins_anew_with_nothing_of_an_older_life(server: RedisServer) -> None:

@@ -82,7 +82,7 @@ def is_ready(server: LiveServer) -> bool:
 
 
 def test_what_is_published_on_both_is_heard_on_both_in_one_order(pair: Pair, item_id: str) -> None:
-    """Wherever somebody is connected, the channel is the same (requirement 74)."""
+    """Wherever somebody is connected, the channel is the same."""
     with json_client(pair.one, item_id) as alice, json_client(pair.two, item_id, "bob") as bob:
         with ThreadPoolExecutor(2) as both:
             for client in (alice, bob):
@@ -109,7 +109,7 @@ def test_a_position_of_one_node_is_good_on_the_other(pair: Pair, item_id: str) -
 
 
 def test_a_ticket_of_one_node_lets_one_in_on_the_others(pair: Pair, item_id: str) -> None:
-    """Fifty come at once, half to each node (requirement 79)."""
+    """Fifty come at once, half to each node (requirement 22)."""
     headers = {"Authorization": f"Bearer {token()}"}
     answer = httpx.post(f"{pair.one.url}/auth/tickets", headers=headers, timeout=PATIENCE)
     path = item_path(item_id, {"ticket": answer.json()["ticket"]})
@@ -274,6 +274,7 @@ def test_a_worker_that_is_killed_has_a_successor(two_workers: Started, item_id: 
 
     assert end == (1006, "")
     assert victim not in workers_of(two_workers)
+    assert any(f"worker_ended pid={victim} status=-9" in line for line in two_workers.lines)
 
 
 def test_a_second_signal_ends_all_workers_at_once(two_workers: Started, item_id: str) -> None:
