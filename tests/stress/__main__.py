@@ -38,7 +38,7 @@ def planned(names: Sequence[str], seconds: float, seed: int) -> Iterator[str]:
 @click.option("--faults", default="", help=f"Of {', '.join(FAULTS)}; by default all that can be.")
 @click.option("--calm", default=1.0, show_default=True, help="Seconds between two faults.")
 @click.option("--seed", default=1, show_default=True)
-def main(seconds: float, engine: str, nodes: int, faults: str, calm: float, seed: int) -> None:
+def main(*, seconds: float, engine: str, nodes: int, faults: str, calm: float, seed: int) -> None:
     """Run it once and say what came of it."""
     possible = tuple(FAULTS) if engine in ENGINE_SERVERS else ALWAYS
     names = faults.split(",") if faults else possible
