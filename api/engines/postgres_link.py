@@ -96,7 +96,9 @@ class Link:
             watch = asyncio.get_running_loop().call_later(CALL_SECONDS, connection.terminate)
             try:
                 return list(await connection.fetch(query, *values))
-            except PROBLEMS as error:
+            except Exception as error:
+                # Not only what asyncpg promises: one that is ended between a query's two steps
+                # throws AttributeError, and who asks here must not end with it.
                 raise self._judge(error, connection) from error
             finally:
                 watch.cancel()
@@ -104,6 +106,10 @@ class Link:
     def _judge(self, error: Exception, connection: asyncpg.Connection) -> EngineError:
         if connection.is_closed():
             return EngineError("the engine did not answer in time, or is away")
+        if not isinstance(error, PROBLEMS):
+            logger.error("engine_failed", exc_info=error)
+            connection.terminate()  # nobody knows what state it is in
+            return EngineError("the engine failed: see the log")
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             connection.terminate()  # a replica by now: find out who took over
             return EngineError("the engine's server takes no writes")
@@ -126,7 +132,10 @@ class Link:
                     if str(error) != problem:  # else it would be said once a second
                         problem = str(error)
                         logger.warning("engine_lost link=%s problem=%s", self._name, problem)
-                    pause = min(pause * 2, LONGEST_PAUSE)
+                except Exception:
+                    # Without the next attempt the engine would be away for ever.
+                    logger.exception("engine_failed")
+                pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _beat_until(self, closed: asyncio.Event) -> None:
         """Ask for nothing now and then, so that a server that is gone is noticed."""
@@ -153,7 +162,7 @@ class Link:
             if connection is not None:
                 connection.terminate()
             raise EngineError(reason_of(error)) from None
-        except asyncio.CancelledError:
+        except BaseException:
             if connection is not None:
                 connection.terminate()
             raise
