@@ -22,6 +22,7 @@ from tests.stress.engines import EngineServer
 
 RED_SECONDS: Final = 4.0  # two until the engine counts as silent, and what a busy machine adds
 GREEN_SECONDS: Final = 6.0  # a new connection a second, and one that is tried takes up to three
+LAST_LINES: Final = 40
 SETTINGS: Final = {
     "history_size": "1000000",
     "history_bytes": "1000000000",
@@ -47,6 +48,12 @@ class ServedNode:
     def url(self) -> str:
         """Give its address; none while it is not there."""
         return self._run.server.url if self._run else ""
+
+    @property
+    def log(self) -> str:
+        """Give the last lines that it has written about its engine."""
+        lines = self._run.lines if self._run else []
+        return "".join([line for line in lines if "itemwire.engines" in line][-LAST_LINES:])
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
@@ -115,10 +122,12 @@ class Stage:
 
     async def _until(self, nodes: Sequence[ServedNode], seconds: float, *, is_ready: bool) -> None:
         deadline = time.monotonic() + seconds
-        while any([await self.is_ready(node) is not is_ready for node in nodes]):
-            if time.monotonic() > deadline:
-                raise Unsound(f"{self.done[-1]}: is not ready={is_ready} in {seconds:g} s")
-            await asyncio.sleep(0.05)
+        for node in nodes:
+            while await self.is_ready(node) is not is_ready:
+                if time.monotonic() > deadline:
+                    state = f"ready={not is_ready} after {seconds:g} s"
+                    raise Unsound(f"{self.done[-1]}: {state}\n{node.log}")
+                await asyncio.sleep(0.05)
 
     async def subjects(self, node: ServedNode) -> list[str]:
         """List who is on the item, as a node knows it: each as often as it has members."""

@@ -15,7 +15,7 @@ import httpx
 
 from tests.proxy import Proxy
 from tests.stress.clients import Addresses, Publisher, Unsound, Watcher, stay_stuck
-from tests.stress.engines import ENGINE_SERVERS, EngineServer
+from tests.stress.engines import ENGINE_SERVERS
 from tests.stress.faults import FAULTS
 from tests.stress.nodes import ServedNode, Stage
 from tests.stress.soundness import Outcome
@@ -77,8 +77,11 @@ async def _staged(engine: str, folder: Path, nodes: int, seed: int) -> AsyncIter
         server = await asyncio.to_thread(stack.enter_context, row(folder)) if row else None
         served = []
         for _ in range(nodes):
-            proxy = server and stack.enter_context(Proxy(server.process.port).running())
-            served.append(ServedNode(folder, _url_of(engine, server, proxy), proxy))
+            proxy, url = None, engine
+            if server is not None:
+                proxy = stack.enter_context(Proxy(server.process.port).running())
+                url = server.url_at(proxy.port)
+            served.append(ServedNode(folder, url, proxy))
         stage = Stage(
             served,
             Addresses([""] * nodes),
@@ -94,10 +97,6 @@ async def _staged(engine: str, folder: Path, nodes: int, seed: int) -> AsyncIter
             await asyncio.gather(*(asyncio.to_thread(node.stop) for node in served))
 
 
-def _url_of(engine: str, server: EngineServer | None, proxy: Proxy | None) -> str:
-    return engine if server is None or proxy is None else server.url_at(proxy.port)
-
-
 async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
     """Wait until every watcher is where the item stands, and all nodes agree on who is there."""
     for watcher in watchers:
@@ -106,7 +105,8 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
         welcome = json.loads(await socket.recv())
     end = welcome["epoch"], welcome["offset"]
     await _until("not all was heard", lambda: all(one.position == end for one in watchers))
-    there, seen = Counter(one.name for one in watchers), []
+    there: Counter[str] = Counter(one.name for one in watchers)
+    seen: list[Counter[str]] = []
     try:
         async with asyncio.timeout(SETTLE_SECONDS):
             while seen != [there] * len(stage.nodes):
