@@ -28,7 +28,7 @@ QUICK_SECONDS: Final = 0.2
 @click.option("--peers-python", help="The Python that has benchmarks/peers/over_redis.txt.")
 @click.option("--only", default=",".join(CONTENDERS), show_default=True, help="Whom to compare.")
 @click.option("--connections", default=1000, show_default=True, help="Subscribers in all.")
-@click.option("--seconds", default=1.5, show_default=True, help="Length of a window.")
+@click.option("--seconds", default=1.0, show_default=True, help="Length of a window.")
 @click.option("--repeat", default=3, show_default=True, help="Rounds; medians are shown.")
 @click.option("--quick", is_flag=True, help="Small and short: only to see that it runs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write all runs there as JSON.")

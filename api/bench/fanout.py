@@ -1,12 +1,12 @@
 """Fan-out: messages to items, each heard by all who watch the item.
 
 Connection i watches item i % items, and the first of each item publishes to it. Where there are
-several nodes, connections go to each in turn, so one item's publisher is at the first. Two ways to load
-the server: a closed loop, where so many messages are in flight and a new one is sent when one has
-reached everyone; and an open loop, where messages are sent at a fixed rate, however late the
-server is. Latency is counted from before the send, in an open loop from the moment at which the
-message was due, so that a server that stalls is charged for it. What falls due within one
-millisecond is sent together.
+several nodes, connections go to each in turn; what is published to the first item goes to the
+first node. Two ways to load the server: a closed loop, where so many messages are in flight and a
+new one is sent when one has reached everyone; and an open loop, where messages are sent at a fixed
+rate, however late the server is. Latency is counted from before the send, in an open loop from the
+moment at which the message was due, so that a server that stalls is charged for it. What falls due
+within one millisecond is sent together.
 """
 
 import asyncio
