@@ -18,7 +18,7 @@ from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
 from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
-from api.channels.names import channel_of, item_of
+from api.channels.names import channel_of, item_of, key_of
 from api.channels.neighbours import Neighbours
 from api.channels.notices import Notice, read_notice
 from api.channels.orders import Orders, warn
@@ -276,13 +276,19 @@ class Node:
             self._leave(subscription)
 
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self,
+        publisher: Principal,
+        item_id: str,
+        data: Payload,
+        key: str | None,
+        answer: Answer[Position],
     ) -> None:
-        """Publish to an item, in the name of a verified subject.
+        """Publish to an item, in the name of a verified caller, who has keys of its own.
 
         Answers `EngineBehind` at once while the engine has too much to answer.
         """
-        draft = Draft(item_id, sender, round(self._clock(), 3), data, key)
+        own_key = None if key is None else key_of(publisher, key)
+        draft = Draft(item_id, publisher.subject, round(self._clock(), 3), data, own_key)
         counted = self._unanswered.count(payload_size(data), answer)
         if counted is None:
             answer(EngineBehind("the engine has too many messages to store"))

@@ -167,8 +167,8 @@ class ChannelSession(Session):
         if counted is None:
             answer(EngineBehind("this connection has too many messages unanswered"))
         else:
-            sender = self.connection.principal.subject
-            self._node.publish(sender, subscription.item_id, data, key, counted)
+            publisher = self.connection.principal
+            self._node.publish(publisher, subscription.item_id, data, key, counted)
 
     def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
         """Read a part of an item's history."""
