@@ -180,7 +180,7 @@ class Settings(AuthSettings):
         50, description="Times a second that one socket may read history; 0 sets no limit."
     )
     request_rate: PerSecond = Field(
-        1000, description="Other requests a second of one socket; 0 sets no limit."
+        1000, description="Other requests and pings a second of one socket; 0 sets no limit."
     )
     subject_rate_factor: float = Field(
         4,

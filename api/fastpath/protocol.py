@@ -283,7 +283,9 @@ class WebSocketProtocol(asyncio.Protocol, Ending):
         elif opcode == frames.PONG:
             if self._around.unanswered.stop(self):
                 self._around.quiet.start(self)
-        else:
+            elif self._receiver is not None:
+                self._receiver.pinged(len(payload))
+        elif self._receiver is None or not self._receiver.pinged(len(payload)):
             self._ping = payload
             self._pong()
 
