@@ -17,7 +17,7 @@ from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
-from api.channels.names import channel_of, item_of
+from api.channels.names import channel_of, item_of, key_of
 from api.channels.neighbours import Neighbours
 from api.channels.notices import Notice, read_notice
 from api.channels.orders import Orders, warn
@@ -277,13 +277,20 @@ class Node:
             self._leave(subscription)
 
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self,
+        publisher: Principal,
+        item_id: str,
+        data: Payload,
+        key: str | None,
+        answer: Answer[Position],
     ) -> None:
-        """Publish to an item, in the name of a verified subject.
+        """Publish to an item, in the name of a verified caller, who has keys of its own.
 
         Answers `EngineBehind` at once while the engine has too much to answer.
         """
-        draft = Draft(item_id, sender, int(self._clock() * 1000) / 1000, data, key)
+        own_key = None if key is None else key_of(publisher, key)
+        sent_at = int(self._clock() * 1000) / 1000
+        draft = Draft(item_id, publisher.subject, sent_at, data, own_key)
         counted: Answer[Position] | None = answer
         if self.may_fall_behind:
             counted = self._unanswered.count(payload_size(data), answer)

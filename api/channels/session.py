@@ -52,8 +52,9 @@ logger = logging.getLogger("itemwire.channels")
 class Session(ABC):
     """A connection's conduct, driven by whatever holds its socket.
 
-    The holder calls `opened` once, `received` for each message, `paused` and `writable` as its
-    transport has enough and takes more again, and `closed` once, at the end. None of them waits.
+    The holder calls `opened` once, `received` for each message, `pinged` for each ping if it hears
+    of them, `paused` and `writable` as its transport has enough and takes more again, and `closed`
+    once, at the end. None of them waits.
     """
 
     __slots__ = ("_node", "connection", "place")
@@ -80,6 +81,16 @@ class Session(ABC):
             # One client's message must not take down its neighbours.
             logger.exception("session_failed connection=%s", self.connection.id)
             self.connection.end(INTERNAL)
+
+    def pinged(self, size: int) -> bool:
+        """Tell whether a ping of the protocol comes too often; one that goes on is sent away."""
+        rates = self._node.rates
+        if rates is None or not self.connection.is_heard:
+            return False
+        wait = rates.spend(self.connection, Kind.OTHER, size)
+        if wait == NEVER:
+            self.connection.end(RATE_LIMITED)
+        return wait > 0
 
     def paused(self) -> None:
         """Send no more for now: the transport has enough."""
@@ -169,8 +180,8 @@ class ChannelSession(Session):
         if counted is None:
             answer(EngineBehind("this connection has too many messages unanswered"))
         else:
-            sender = self.connection.principal.subject
-            self._node.publish(sender, subscription.item_id, data, key, counted)
+            publisher = self.connection.principal
+            self._node.publish(publisher, subscription.item_id, data, key, counted)
 
     def _count(self, data: Payload, answer: Answer[Position]) -> Answer[Position] | None:
         if self._unanswered is None:
