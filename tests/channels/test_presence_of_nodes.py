@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from typing_extensions import override
 
-from api.channels.neighbours import DEAD_TICKS
+from api.channels.neighbour import DEAD_TICKS
 from api.channels.notices import read_notice
 from api.channels.tidings import NOTICE_BYTES
 from api.engines.base import Answer, Deliver, Heed, Lose, unheeded, unmissed
