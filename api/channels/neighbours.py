@@ -88,6 +88,7 @@ class Neighbours(Elsewhere):
     @override
     def came(self, channel: str, member: Member) -> None:
         self._own.setdefault(channel, {})[member.connection] = member
+        self._forget_away(channel, member)
         self._say(Came(channel, member))
 
     @override
@@ -200,7 +201,8 @@ class Neighbours(Elsewhere):
                 other.away.drop(channel, connection)
                 self._remove(other, channel, [connection])
             case Away(channel, member):
-                if other.away.takes_more:
+                is_there = self._is_known(channel, member.connection, but=other)
+                if other.away.takes_more and not is_there:
                     other.away.add(channel, (line.issuer, member.subject), member, 0)
             case Part(channel):
                 if channel in self._heard:
@@ -224,8 +226,7 @@ class Neighbours(Elsewhere):
 
     def _settle_owner(self, node_id: str, channel: str, member: Member) -> None:
         """See to it that one node has a member, which is on another one now."""
-        for other in self._others.values():
-            other.away.drop(channel, member.connection)
+        self._forget_away(channel, member)
         if member.connection not in self._own.get(channel, {}):
             return
         if self._presence.let_go(channel, member):
@@ -233,16 +234,21 @@ class Neighbours(Elsewhere):
         elif node_id < self._id:
             self._yield_member(channel, member)
 
-    def _is_known(self, channel: str, connection: str) -> bool:
+    def _is_known(self, channel: str, connection: str, but: Neighbour | None = None) -> bool:
+        """Tell whether a member is on any node, or on any but one."""
         if connection in self._own.get(channel, ()):
             return True
-        return any(connection in one.members.get(channel, ()) for one in self._others.values())
+        others = (one for one in self._others.values() if one is not but)
+        return any(connection in one.members.get(channel, ()) for one in others)
+
+    def _forget_away(self, channel: str, member: Member) -> None:
+        for other in self._others.values():
+            other.away.drop(channel, member.connection)
 
     def _answer(self, to: str, number: int, channels: Iterable[str]) -> None:
         for channel in channels:
             if channel == SOCKETS:
-                self._shares.say_all()
-                self._lines += self._shares.lines()
+                self._shares.say_all()  # ahead of all lines, as they are when these are sent
             else:
                 self._lines += parts_of(channel, self._own.get(channel, {}).values())
         self._say(Answered(to, number))
