@@ -69,6 +69,7 @@ class Neighbours(Elsewhere):
         self._heard: set[str] = set()
         self._others: dict[str, Neighbour] = {}
         self._lines: list[Line] = []
+        self._owed: list[Answered] = []  # until all that was asked for is said
         self._number = 0
         self._asked = 0
         self._ticks = 0
@@ -248,10 +249,11 @@ class Neighbours(Elsewhere):
     def _answer(self, to: str, number: int, channels: Iterable[str]) -> None:
         for channel in channels:
             if channel == SOCKETS:
-                self._shares.say_all()  # ahead of all lines, as they are when these are sent
+                self._shares.say_all()
             else:
                 self._lines += parts_of(channel, self._own.get(channel, {}).values())
-        self._say(Answered(to, number))
+        self._owed.append(Answered(to, number))
+        self._schedule()
 
     def _replace(self, other: Neighbour, part: Part) -> None:
         known = other.members.get(part.channel, {})
@@ -315,6 +317,11 @@ class Neighbours(Elsewhere):
                     self._shares.ask(node_id)
                 self._lines.append(Ask(node_id, self._asked, list(other.asked)))
         lines, self._lines = [*self._shares.lines(), *self._lines], []
+        if self._shares.has_more:
+            self._schedule()
+        else:
+            lines += self._owed
+            self._owed = []
         owes_beat, self._owes_beat = self._owes_beat, False
         for pack in packed(lines) if lines else [[]] if owes_beat else []:
             self._number += 1

@@ -1,12 +1,15 @@
 """How many sockets each caller has on other nodes, so that a limit holds over all of them."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from api.channels.places import Identity, Places
 from api.channels.tidings import Held, Holds, holds_of
 
 Counts = dict[Identity, int]
+
+CALLERS_AT_ONCE: Final = 10_000  # 20 ms: a node that starts is told of every caller there is
 
 
 class Shares:
@@ -36,10 +39,17 @@ class Shares:
         self._unsaid[identity] = None
         return self._total(identity) + 1 >= self._limit
 
+    @property
+    def has_more(self) -> bool:
+        """Tell whether there is more to be said than was said at once."""
+        return bool(self._unsaid)
+
     def lines(self) -> Iterator[Holds]:
-        """Say what has changed here since this was called last."""
-        unsaid, self._unsaid = self._unsaid, {}
+        """Say what has changed here since it was said last, of so many callers."""
         here = self._places.of_subject
+        unsaid = list(islice(self._unsaid, CALLERS_AT_ONCE))
+        for identity in unsaid:
+            del self._unsaid[identity]
         return holds_of(Held(*identity, here[identity]) for identity in unsaid)
 
     def say_all(self) -> None:

@@ -16,12 +16,15 @@ from typing import Any, Final
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
 from api.testing import LiveServer
 from tests.redis_server import RedisServer, running_redis
 from tests.scenarios.clients import (
+    EVERYTHING,
     JSON,
     PATIENCE,
+    TALKING,
     JsonClient,
     closed,
     item_path,
@@ -32,12 +35,20 @@ from tests.scenarios.processes import Started, started
 
 FELT_SECONDS: Final = 2.0  # in which what one node is told is done by all
 RACERS: Final = 50
+MAX_SOCKETS: Final = 6  # of one subject
 
 
 def node(folder: Path, redis: RedisServer, *options: str) -> AbstractContextManager[Started]:
     """Run `itemwire serve` as an operator does."""
     command = [str(Path(sys.executable).with_name("itemwire")), "serve", "--port", "0", *options]
-    return started(command, folder, engine_url=redis.url, admin="true", graceful_timeout="3")
+    return started(
+        command,
+        folder,
+        engine_url=redis.url,
+        admin="true",
+        graceful_timeout="3",
+        max_subject_connections=str(MAX_SOCKETS),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +183,82 @@ def test_an_operator_ends_connections_of_every_node_from_any(pair: Pair, item_id
         assert still_here["type"] == "reply"
         assert seconds < 2 * FELT_SECONDS
         assert kept.ask("publish", data="by subject")["type"] == "reply"
+
+
+def test_sockets_of_a_subject_count_on_all_nodes(pair: Pair, item_id: str) -> None:
+    """At the limit in total both say no; what is given back on one is free on the other (96)."""
+    subject = f"bob-{item_id}"
+    path = item_path(item_id, {"token": token(subject)})
+    with ExitStack() as sockets, json_client(pair.one, item_id, subject) as first:
+        for number in range(MAX_SOCKETS - 1):
+            sockets.enter_context(json_client((pair.two, pair.one)[number % 2], item_id, subject))
+        for server in (pair.one, pair.two):
+            until(lambda server=server: server.refusal(path).reason == "connection_limit")  # type: ignore[misc]
+        with json_client(pair.two, item_id) as another:
+            assert another.ask("ping")["type"] == "pong"
+
+        first.connection.close()
+        until(lambda: server_lets_in(pair.two, path))
+
+
+def server_lets_in(server: LiveServer, path: str) -> bool:
+    """Come and go; tell whether the server had a place."""
+    with server.connect(path, subprotocols=(JSON,)) as connection:
+        try:
+            return JsonClient(connection).welcome["type"] == "welcome"
+        except ConnectionClosed:
+            return False
+
+
+def test_a_burst_on_two_nodes_ends_at_the_limit(pair: Pair, item_id: str) -> None:
+    """Each lets in as many as it knows no better; a moment later there are so many in all (96)."""
+    subject = f"bob-{item_id}"
+    path = item_path(item_id, {"token": token(subject, TALKING)})
+
+    def ends() -> list[str]:
+        frames = [one.protocol.close_rcvd for one in burst]
+        return [frame.reason for frame in frames if frame is not None]
+
+    def there() -> int:
+        return sum(
+            one["subject"] == subject
+            for server in (pair.one, pair.two)
+            for one in ask(server, "GET", "/admin/connections?limit=1000")["connections"]
+        )
+
+    with ExitStack() as sockets, ThreadPoolExecutor(2 * MAX_SOCKETS) as crowd:
+
+        def come(number: int) -> ClientConnection:
+            server = (pair.one, pair.two)[number % 2]
+            return sockets.enter_context(server.connect(path, subprotocols=(JSON,)))
+
+        burst = list(crowd.map(come, range(3 * MAX_SOCKETS)))
+        until(lambda: len(ends()) == 2 * MAX_SOCKETS)
+        left = there()
+
+        assert ends() == ["connection_limit"] * 2 * MAX_SOCKETS
+        assert left == MAX_SOCKETS
+
+
+def test_clients_of_a_node_that_stops_come_back_to_another_unnoticed(
+    pair: Pair, item_id: str
+) -> None:
+    """Nobody sees them leave or join: a node is replaced, and their items look as before (115)."""
+    with json_client(pair.one, item_id, scope=EVERYTHING) as alice:
+        with node(pair.folder, pair.redis) as later:
+            with json_client(later.server, item_id, "bob", scope=EVERYTHING) as bob:
+                came = alice.read()
+                later.stop()
+                end = closed(bob.connection)
+            later.process.wait(PATIENCE)
+        with json_client(pair.two, item_id, "bob", scope=EVERYTHING) as again:
+            again.ask("publish", data="still here")
+            told = alice.read()
+
+    assert (came["type"], came["member"]) == ("joined", bob.member)
+    assert end == (1012, "draining")
+    assert again.member == bob.member
+    assert (told["type"], told["sender"]) == ("message", "bob")
 
 
 def test_nodes_turn_red_while_the_engine_is_away_and_green_by_themselves(
