@@ -142,5 +142,6 @@ def create_app(
     if settings.metrics_token is not None:
         parts = Parts(node, tallies, authenticator, policy, places)
         app.state.metrics = registry_of(parts)
+        app.state.siblings = None  # but where there are several workers
         app.include_router(metrics.router)
     return app

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
@@ -34,6 +35,7 @@ from tests.scenarios.clients import (
 from tests.scenarios.processes import Started, started
 
 FELT_SECONDS: Final = 2.0  # in which what one node is told is done by all
+METRICS_TOKEN: Final = "a-token-for-the-metrics-of-40-characters"
 RACERS: Final = 50
 MAX_SOCKETS: Final = 6  # of one subject
 
@@ -46,6 +48,7 @@ def node(folder: Path, redis: RedisServer, *options: str) -> AbstractContextMana
         folder,
         engine_url=redis.url,
         admin="true",
+        metrics_token=METRICS_TOKEN,
         graceful_timeout="3",
         max_subject_connections=str(MAX_SOCKETS),
     )
@@ -205,7 +208,7 @@ def server_lets_in(server: LiveServer, path: str) -> bool:
     """Come and go; tell whether the server had a place."""
     with server.connect(path, subprotocols=(JSON,)) as connection:
         try:
-            return JsonClient(connection).welcome["type"] == "welcome"
+            return bool(JsonClient(connection).welcome)
         except ConnectionClosed:
             return False
 
@@ -320,13 +323,27 @@ def client_of_each(run: Started, item_id: str) -> Iterator[list[JsonClient]]:
         yield clients
 
 
-@pytest.fixture
-def two_workers(pair: Pair) -> Iterator[Started]:
+@contextmanager
+def running_workers(pair: Pair) -> Iterator[Started]:
     """Run a server of two workers, both of them up."""
     with node(pair.folder, pair.redis, "--workers", "2") as run:
         for worker in workers_of(run):
             with aside(worker):
                 assert is_ready(run.server)
+        yield run
+
+
+@pytest.fixture(scope="module")
+def lasting_workers(pair: Pair) -> Iterator[Started]:
+    """Run two workers for tests after which there are two again."""
+    with running_workers(pair) as run:
+        yield run
+
+
+@pytest.fixture
+def two_workers(pair: Pair) -> Iterator[Started]:
+    """Run two workers of a test's own."""
+    with running_workers(pair) as run:
         yield run
 
 
@@ -348,19 +365,64 @@ def test_clients_of_two_workers_hear_each_other_until_a_signal_ends_all(
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def test_a_worker_that_is_killed_has_a_successor(two_workers: Started, item_id: str) -> None:
+def scraped(run: Started) -> dict[tuple[str, str], float]:
+    """Scrape as Prometheus does; give each series' value by name and worker, labels added up."""
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    answer = httpx.get(f"{run.server.url}/metrics", headers=headers, timeout=PATIENCE)
+    assert answer.status_code == 200, answer.text
+    found: dict[tuple[str, str], float] = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            series = sample.name, sample.labels["worker"]
+            found[series] = found.get(series, 0) + sample.value
+    return found
+
+
+def test_one_scrape_tells_of_all_workers(lasting_workers: Started, item_id: str) -> None:
+    """Whichever answers; one that stands still delays it by no more than half a second (95)."""
+    first, _ = workers_of(lasting_workers)
+    with client_of_each(lasting_workers, item_id):
+        told = [scraped(lasting_workers) for _ in range(4)]
+        with aside(first):
+            asked = time.monotonic()
+            without = scraped(lasting_workers)
+            seconds = time.monotonic() - asked
+
+    for one in told:
+        assert [one["itemwire_worker_up", worker] for worker in "01"] == [1, 1]
+        assert [one["itemwire_connections", worker] for worker in "01"] == [1, 1]
+    ups = [without["itemwire_worker_up", worker] for worker in "01"]
+    assert sorted(ups) == [0, 1]
+    assert ("itemwire_connections", str(ups.index(1))) in without
+    assert ("itemwire_connections", str(ups.index(0))) not in without
+    assert seconds < FELT_SECONDS
+
+
+def test_a_scrape_of_all_workers_needs_the_token(lasting_workers: Started) -> None:
+    """As that of one does: what they tell each other is told to nobody else."""
+    answer = httpx.get(f"{lasting_workers.server.url}/metrics", timeout=PATIENCE)
+
+    assert answer.status_code == 401
+    assert "itemwire_" not in answer.text
+
+
+def test_a_worker_that_is_killed_has_a_successor(lasting_workers: Started, item_id: str) -> None:
     """Clients of the other one notice nothing, and its own come again and resume."""
-    survivor, victim = workers_of(two_workers)
-    with client_of_each(two_workers, item_id) as (of_victim, of_survivor):
+    survivor, victim = workers_of(lasting_workers)
+    with client_of_each(lasting_workers, item_id) as (of_victim, of_survivor):
         os.kill(victim, signal.SIGKILL)
         end = closed(of_victim.connection)
         place = of_survivor.ask("publish", data="missed")
-        until(lambda: len(workers_of(two_workers)) == 2)
-        with aside(survivor), json_client(two_workers.server, item_id, replay=1) as again:
+        ups = [scraped(lasting_workers)["itemwire_worker_up", worker] for worker in "01"]
+        until(lambda: len(workers_of(lasting_workers)) == 2)
+        with aside(survivor), json_client(lasting_workers.server, item_id, replay=1) as again:
             assert again.welcome["offset"] == place["offset"]
+            told = scraped(lasting_workers)
 
     assert end == (1006, "")
-    assert victim not in workers_of(two_workers)
+    assert sorted(ups) == [0, 1]
+    assert told["itemwire_worker_up", str(ups.index(0))] == 1  # its number is its successor's
+    assert victim not in workers_of(lasting_workers)
 
 
 def test_a_second_signal_ends_all_workers_at_once(two_workers: Started, item_id: str) -> None:
