@@ -18,6 +18,7 @@ from auth.throttle import parse_networks
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
+MAX_WORKERS: Final = 256
 
 _TOKEN: Final = re.compile(r"[!-~]+")
 PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -44,9 +45,9 @@ class Settings(AuthSettings):
     workers: int = Field(
         1,
         ge=1,
-        le=256,
+        le=MAX_WORKERS,
         description="Processes of `itemwire serve` on this port; more than one need an engine that "
-        "shares.",
+        "shares. Unset: as many as WEB_CONCURRENCY says, where the engine shares.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged. No level logs a credential."
