@@ -202,7 +202,9 @@ class Settings(AuthSettings):
         "counted.",
     )
     max_subject_connections: int = Field(
-        0, ge=0, description="Sockets of one subject; 0 sets no limit."
+        0,
+        ge=0,
+        description="Sockets of one subject, on all nodes of a shared engine; 0 sets no limit.",
     )
     max_channels: int = Field(
         200_000, ge=0, description="Items that may be heard on one node; 0 sets no limit."

@@ -1,4 +1,4 @@
-"""The other workers of one server: what each says of itself, so that one scrape tells of all."""
+"""The workers of one server, telling each other their metrics: one scrape has all."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The other nodes, as this one deals with them: what it tells them, and what it does of theirs."""
+"""The other nodes: what they are told by this one, and what it does of what they say."""
 
 import asyncio
 import contextlib

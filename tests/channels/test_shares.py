@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from api.channels import shares
 from api.channels.neighbour import DEAD_TICKS
 from api.channels.notices import read_notice
 from api.channels.places import PlaceLimits, Places
@@ -113,8 +114,12 @@ def test_sockets_of_a_node_that_is_gone_do_not_count(way: str) -> None:
     assert crowd.enter("b") is not None
 
 
-def test_a_node_that_starts_is_told_what_there_is() -> None:
-    """Of more callers than one notice holds, each within its size."""
+@pytest.mark.parametrize("at_once", [10_000, 100], ids=["at_once", "in_parts"])
+def test_a_node_that_starts_is_told_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Of more callers than one notice holds, each within its size; in parts, if they are many."""
+    monkeypatch.setattr(shares, "CALLERS_AT_ONCE", at_once)
     crowd = limited("a")
     for number in range(300):
         crowd.enter("a", f"{number}-{'s' * 240}")
@@ -160,14 +165,14 @@ def test_without_a_limit_nothing_is_counted_or_told() -> None:
 def test_of_who_is_gone_nothing_is_kept() -> None:
     """Neither here nor on the other nodes (requirement 99)."""
     places = Places(PlaceLimits(of_subject=1))
-    shares = Shares("a", places)
-    shares.heed("b", Holds([Held(None, "alice", 2), Held("issuer", "alice", 1)]))
-    shares.heed("b", Holds([Held(None, "alice", 0)]))
+    known = Shares("a", places)
+    known.heed("b", Holds([Held(None, "alice", 2), Held("issuer", "alice", 1)]))
+    known.heed("b", Holds([Held(None, "alice", 0)]))
     assert places.elsewhere == {("issuer", "alice"): 1}
 
-    shares.forget("b")
+    known.forget("b")
 
-    assert (places.elsewhere, shares._of_node, shares._of_answer) == ({}, {}, {})
+    assert (places.elsewhere, known._of_node, known._of_answer) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -379,7 +379,7 @@ def scraped(run: Started) -> dict[tuple[str, str], float]:
 
 
 def test_one_scrape_tells_of_all_workers(lasting_workers: Started, item_id: str) -> None:
-    """Whichever answers; one that stands still delays it by no more than half a second (95)."""
+    """Whichever answers; one that stands still delays it by no more than half a second."""
     first, _ = workers_of(lasting_workers)
     with client_of_each(lasting_workers, item_id):
         told = [scraped(lasting_workers) for _ in range(4)]
