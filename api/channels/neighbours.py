@@ -63,7 +63,7 @@ class Neighbours(Elsewhere):
         self._shares = shares
         self._send = send
         self._yield_member = yield_member
-        self._grace_ticks = math.ceil(grace)
+        self._grace_ticks = math.ceil(grace) + 1 if grace else 0  # the first one comes at any time
         self._call_later = call_later
         self._own: dict[str, dict[str, Member]] = {}
         self._heard: set[str] = set()
