@@ -146,7 +146,9 @@ def _happen(
 ) -> None:
     """Let one thing happen on one of the nodes."""
     name = chance.choice(sorted(crowd.stages))
-    what = chance.choice(["join", "join", "end", "cut", "back", "step", "mix", "tick", "kill"])
+    what = chance.choice(
+        ["join", "join", "end", "cut", "back", "step", "mix", "tick", "kill", "stop"]
+    )
     if what == "join":
         crowd.join(name, chance.choice(["42", "7"]))
     elif what == "back" and absent:
@@ -170,8 +172,8 @@ def _trouble(crowd: Crowd, chance: random.Random, name: str, what: str, number: 
         chance.shuffle(crowd.bus.waiting)
     elif what == "tick":
         crowd.stages[name].node.tick()
-    elif what == "kill" and chance.random() < 0.3:
-        crowd.kill(name)
+    elif what in {"kill", "stop"} and chance.random() < 0.3:
+        (crowd.kill if what == "kill" else crowd.stop)(name)
         crowd.start(f"n{number}-")
 
 
