@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.channels.places import Place, Places
 from api.channels.session import Session
 from api.closing import CloseReason
+from api.pacing import Pacing
 from auth.audit import quoted
 from auth.dependencies import refusal
 from auth.errors import TooManyConnections
@@ -37,6 +38,7 @@ class Admission:
     def __init__(self, app: ASGIApp, places: Places) -> None:
         self._app = app
         self._places = places
+        self._pacing = Pacing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a handshake go on with a place of its own, or refuse it."""
@@ -48,6 +50,8 @@ class Admission:
                 )
                 return
         try:
+            if scope["type"] == "websocket":
+                await self._pacing.turn()
             await self._app(scope, receive, send)
         finally:
             place: Place | None = scope.get(PLACE)

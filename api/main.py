@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from api.admission import Admission
+from api.channels.arrivals import Arrivals
 from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
 from api.channels.places import Places
@@ -112,7 +113,7 @@ def create_app(
         title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
     )
     app.state.node = node
-    app.state.places = Places(settings.place_limits)
+    app.state.places = Places(settings.place_limits, Arrivals(settings.arrival_limits))
     app.add_middleware(Admission, places=app.state.places)  # first: within all the others
     app.state.reauthorizer = reauthorizer
     app.state.event_codecs = EventCodecs()

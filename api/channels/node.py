@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from secrets import token_urlsafe
 from typing import Final
@@ -16,9 +16,8 @@ from api.channels.draining import Draining
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
-from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
-from api.channels.names import channel_of, item_of
+from api.channels.names import channel_of, item_of, key_of
 from api.channels.neighbours import Neighbours
 from api.channels.notices import Notice, read_notice
 from api.channels.orders import Orders, warn
@@ -79,11 +78,13 @@ class Node:
         self._call_later = call_later
         self._draining: Draining | None = None
         self._engine = engine
+        self.may_fall_behind = not engine.answers_at_once  # publishes may be left unanswered
         self._clock = clock
         self._new_id = new_id
         self.tally = tally or ChannelTally()
         self.attendance = Attendance(self.tally)
         self._hub = Hub(call_soon, self.tally)
+        self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
@@ -276,14 +277,23 @@ class Node:
             self._leave(subscription)
 
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self,
+        publisher: Principal,
+        item_id: str,
+        data: Payload,
+        key: str | None,
+        answer: Answer[Position],
     ) -> None:
-        """Publish to an item, in the name of a verified subject.
+        """Publish to an item, in the name of a verified caller, who has keys of its own.
 
         Answers `EngineBehind` at once while the engine has too much to answer.
         """
-        draft = Draft(item_id, sender, round(self._clock(), 3), data, key)
-        counted = self._unanswered.count(payload_size(data), answer)
+        own_key = None if key is None else key_of(publisher, key)
+        sent_at = int(self._clock() * 1000) / 1000
+        draft = Draft(item_id, publisher.subject, sent_at, data, own_key)
+        counted: Answer[Position] | None = answer
+        if self.may_fall_behind:
+            counted = self._unanswered.count(payload_size(data), answer)
         if counted is None:
             answer(EngineBehind("the engine has too many messages to store"))
         else:
@@ -297,11 +307,6 @@ class Node:
     def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
         """List so many of those who are on an item, from the one after `after` on."""
         return self._presence.page(channel_of(item_id), limit, after)
-
-    @property
-    def pending(self) -> Collection[Lane]:
-        """Give the lanes that have something to write at the end of this loop tick."""
-        return self._hub.pending
 
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection once the fan-out is through."""

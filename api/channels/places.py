@@ -1,5 +1,7 @@
 """How many connections there may be: of one address, of one subject, in all.
 
+`arrivals.py` says how often they may come, and is asked here as well.
+
 A place is taken before anything is awaited and given back once, when the socket is gone, however
 that came about. So the counts are exact, and many who come at once cannot get past a limit.
 """
@@ -10,6 +12,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
+from api.channels.arrivals import Arrivals
 from api.closing import CONNECTION_LIMIT, OVERLOADED, CloseReason
 from auth.throttle import Network, site_of
 
@@ -67,8 +70,9 @@ class Place:
 class Places:
     """The places of this node. Only what has a limit is counted, but for their number."""
 
-    def __init__(self, limits: PlaceLimits | None = None) -> None:
+    def __init__(self, limits: PlaceLimits | None = None, arrivals: Arrivals | None = None) -> None:
         self.limits = limits or PlaceLimits()
+        self.arrivals = arrivals or Arrivals()  # which by default refuses nobody
         self.taken = 0
         self.of_address: Counter[Hashable] = Counter()
         self.of_subject: Counter[Hashable] = Counter()
@@ -76,6 +80,9 @@ class Places:
 
     def take(self, host: str | None) -> Place | CloseReason:
         """Take a place for who comes from an address, or tell why there is none."""
+        too_often = self.arrivals.come(host)
+        if too_often is not None:
+            return too_often
         limits = self.limits
         if limits.in_all and self.taken >= limits.in_all:
             self.refused["all"] += 1

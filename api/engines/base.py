@@ -98,6 +98,9 @@ class Engine(Protocol):
     else. What was refused so may have been stored all the same: a retry with its key tells.
     """
 
+    answers_at_once: bool = False
+    """Whether every answer comes before the asking call returns, so that nothing ever waits."""
+
     @property
     def is_available(self) -> bool:
         """Tell whether it can store and deliver just now; it comes back by itself."""

@@ -140,6 +140,16 @@ class EngineContract(ABC):
         assert [one.offset for one in positions] == [1, 2, 3, 4, 5]
         assert len({one.epoch for one in positions}) == 1
 
+    def test_answers_at_once_if_it_says_so(self) -> None:
+        """Nothing is then counted as unanswered, so nothing may be."""
+
+        async def scene(asked: Asked) -> bool:
+            answers: list[Position | EngineError] = []
+            asked.engine.publish(asked.channel, Draft("42", "alice", 1.5, "x"), answers.append)
+            return bool(answers) or not asked.engine.answers_at_once
+
+        assert self.on(scene)
+
     def test_delivers_in_the_order_of_the_offsets(self) -> None:
         """There is one order per channel, whoever publishes at the same time."""
 

@@ -31,6 +31,7 @@ class Noting(Receiver):
 
     socket: Socket
     calls: queue.Queue[tuple[str, object]] = field(default_factory=queue.Queue)
+    pings: int = 0
 
     @override
     def opened(self) -> None:
@@ -47,6 +48,13 @@ class Noting(Receiver):
             self.socket.close(4000, "as you wish")
         else:
             self.socket.write(self.socket.framing.render(frame))
+
+    @override
+    def pinged(self, size: int) -> bool:
+        """Note it; the third is too much."""
+        self.pings += 1
+        self.calls.put(("pinged", size))
+        return self.pings == 3
 
     @override
     def paused(self) -> None:
@@ -229,6 +237,27 @@ def test_ends_one_socket_for_a_fault_of_its_receiver(
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "internal")
     assert [receiver.next(), receiver.next()] == [("received", "fail"), ("closed", 1011)]
     assert "a fault of the receiver" in caplog.text
+
+
+def test_a_ping_that_is_too_much_is_not_answered(site: Site, application: Handing) -> None:
+    """The receiver counts them; those before and behind it are answered (requirement 92)."""
+    with served.upgrade(site, "/detach") as client:
+        receiver = application.receiver()
+        for payload in (b"1", b"22", b"333", b"4444"):
+            client.sendall(frame(Opcode.PING, payload))
+        pongs = served.read_until(client, b"\x8a\x044444")
+
+    assert pongs == b"\x8a\x011\x8a\x0222\x8a\x044444"
+    assert [receiver.next() for _ in range(4)] == [("pinged", size) for size in (1, 2, 3, 4)]
+
+
+def test_a_pong_that_nobody_asked_for_counts_as_a_ping(site: Site, application: Handing) -> None:
+    """It may be sent (RFC 6455 section 5.5.3), and costs as much to read."""
+    with served.upgrade(site, "/detach") as client:
+        receiver = application.receiver()
+        client.sendall(frame(Opcode.PONG, b"alive"))
+
+        assert receiver.next() == ("pinged", 5)
 
 
 def test_says_when_it_has_enough_and_when_no_longer(site: Site, application: Handing) -> None:

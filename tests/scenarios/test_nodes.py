@@ -1,4 +1,4 @@
-"""Several nodes on one Redis, and several workers on one port: real `itemwire serve` processes."""
+"""Several nodes on one engine, and several workers on one port: real `itemwire serve` processes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from tests.scenarios.clients import (
     token,
 )
 from tests.scenarios.processes import Started, started
+from tests.stress.engines import ENGINE_SERVERS
 
 FELT_SECONDS: Final = 2.0  # in which what one node is told is done by all
 RACERS: Final = 50
 
 
-def node(folder: Path, redis: RedisServer, *options: str) -> AbstractContextManager[Started]:
+def node(folder: Path, engine_url: str, *options: str) -> AbstractContextManager[Started]:
     """Run `itemwire serve` as an operator does."""
     command = [str(Path(sys.executable).with_name("itemwire")), "serve", "--port", "0", *options]
-    return started(command, folder, engine_url=redis.url, admin="true", graceful_timeout="3")
+    return started(command, folder, engine_url=engine_url, admin="true", graceful_timeout="3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("nodes")
     with ExitStack() as stack:
         redis = stack.enter_context(running_redis(folder))
-        one, two = (stack.enter_context(node(folder, redis)).server for _ in range(2))
+        one, two = (stack.enter_context(node(folder, redis.url)).server for _ in range(2))
         yield Pair(redis, one, two, folder)
 
 
@@ -140,7 +141,7 @@ def test_a_revocation_ends_sockets_everywhere_and_keeps_them_out(pair: Pair, ite
         asked = time.monotonic()
         ask(pair.one, "POST", "/admin/revocations", {"subject": subject})
         end, seconds = closed(lost), time.monotonic() - asked
-        with node(pair.folder, pair.redis) as later:
+        with node(pair.folder, pair.redis.url) as later:
             refusals = [
                 server.refusal(path).reason for server in (pair.one, pair.two, later.server)
             ]
@@ -233,14 +234,37 @@ def client_of_each(run: Started, item_id: str) -> Iterator[list[JsonClient]]:
         yield clients
 
 
-@pytest.fixture
-def two_workers(pair: Pair) -> Iterator[Started]:
+@contextmanager
+def workers(folder: Path, engine_url: str) -> Iterator[Started]:
     """Run a server of two workers, both of them up."""
-    with node(pair.folder, pair.redis, "--workers", "2") as run:
+    with node(folder, engine_url, "--workers", "2") as run:
         for worker in workers_of(run):
             with aside(worker):
                 assert is_ready(run.server)
         yield run
+
+
+@pytest.fixture
+def two_workers(pair: Pair) -> Iterator[Started]:
+    """Run them on the engine of the nodes."""
+    with workers(pair.folder, pair.redis.url) as run:
+        yield run
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINE_SERVERS if name != "redis"])
+def test_workers_share_every_engine_that_can_be_shared(
+    engine: str, tmp_path: Path, item_id: str
+) -> None:
+    """Each has its own connections, made after it was started."""
+    with (
+        ENGINE_SERVERS[engine](tmp_path) as server,
+        workers(tmp_path, server.process.url) as run,
+        client_of_each(run, item_id) as clients,
+    ):
+        for client in clients:
+            client.ask("publish", data="hello")
+
+        assert [[one["offset"] for one in it.messages(2)] for it in clients] == [[1, 2]] * 2
 
 
 def test_clients_of_two_workers_hear_each_other_until_a_signal_ends_all(
