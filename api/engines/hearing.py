@@ -8,7 +8,7 @@ arrives.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from typing import Final, Protocol
 
 from api.engines.answers import in_time
@@ -47,7 +47,8 @@ class Hearing:
         self._lose = lose
         self._followed: dict[str, Following[Publication]] = {}
         self._subscribing: dict[str, list[Answer[None]]] = {}
-        self._to_check: deque[str] = deque()
+        self._behind: OrderedDict[str, None] = OrderedDict()  # to be read ahead of all others
+        self._to_compare: OrderedDict[str, None] = OrderedDict()
         self._checking: set[str] = set()
         self._again: set[str] = set()  # asked for while it was being read
         self._failed: set[str] = set()
@@ -111,8 +112,7 @@ class Hearing:
 
     def check_all(self) -> None:
         """Compare every position with the source's: the last message may be the lost one."""
-        waiting = set(self._to_check)
-        self._to_check.extend(channel for channel in self._followed if channel not in waiting)
+        self._to_compare.update(dict.fromkeys(self._followed))
         self._check_next()
 
     def _look_soon(self, channel: str) -> None:
@@ -128,12 +128,12 @@ class Hearing:
             self._check(channel)
 
     def _check(self, channel: str) -> None:
-        self._to_check.append(channel)
+        self._behind[channel] = None
         self._check_next()
 
     def _check_next(self) -> None:
-        while self._to_check and len(self._checking) < MAX_CHECKS:
-            channel = self._to_check.popleft()
+        while (next_ := self._behind or self._to_compare) and len(self._checking) < MAX_CHECKS:
+            channel, _ = next_.popitem(last=False)
             following = self._followed.get(channel)
             if channel in self._checking:
                 self._again.add(channel)
@@ -156,7 +156,7 @@ class Hearing:
             if self._followed.get(channel) is following:
                 self._fill(following, span, history)
             if is_asked_again:
-                self._to_check.append(channel)
+                self._behind[channel] = None
             asyncio.get_running_loop().call_soon(self._check_next)
 
         return fill
@@ -184,5 +184,5 @@ class Hearing:
 
     def _retry_failed(self) -> None:
         failed, self._failed = self._failed, set()
-        self._to_check.extend(failed)
+        self._behind.update(dict.fromkeys(failed))
         self._check_next()

@@ -230,6 +230,32 @@ def test_reads_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     play(scene)
 
 
+def test_reads_what_is_behind_ahead_of_what_is_only_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A live message must not wait until ten thousand quiet channels are read; nor read twice."""
+    monkeypatch.setattr(hearing, "MAX_CHECKS", 1)
+
+    async def scene(it: Scene) -> None:
+        for name in "abcd":
+            it.hearing.subscribe(name, lambda _: None)
+            it.hearing.confirmed(name)
+            it.source.answer()
+            await asyncio.sleep(0)
+        it.hearing.check_all()
+        for _ in range(3):
+            it.hearing.confirmed("d")
+        seen = []
+        for _ in range(3):
+            seen.append(it.source.reads[0][0])
+            it.source.answer()
+            await asyncio.sleep(0)
+
+        assert seen == ["a", "d", "b"]
+
+    play(scene)
+
+
 def test_answers_a_read_after_all_of_it_was_delivered() -> None:
     """Else what was read would be delivered once more, to a client that has it by then."""
 
