@@ -79,6 +79,11 @@ def median(comparison: Comparison, work: str, name: str, figure: str) -> float |
     return _cell(comparison, work, name).median(figure)
 
 
+def in_ms(ms: float) -> str:
+    """Give three figures or fewer: more would be noise."""
+    return f"{ms:.2f}" if ms < 1 else f"{ms:,.1f}" if ms < 100 else f"{ms:,.0f}"  # noqa: PLR2004
+
+
 def took_part(comparison: Comparison, nodes: int) -> list[str]:
     """Give who was measured with so many nodes."""
     cells = comparison.cells.get(work_of(ONE_IN_FLIGHT, nodes), {})
@@ -152,16 +157,12 @@ def _rate(comparison: Comparison, work: str, name: str) -> str:
 
 def _latency(comparison: Comparison, work: str, name: str) -> str:
     p50, p99 = (median(comparison, work, name, figure) for figure in (P50, P99))
-    return NOTHING if p50 is None or p99 is None else f"{_shown(p50)}, {_shown(p99)}"
+    return NOTHING if p50 is None or p99 is None else f"{in_ms(p50)}, {in_ms(p99)}"
 
 
 def _lost(comparison: Comparison, nodes: int, name: str) -> str:
     runs = [run for way in WINDOWS for run in _cell(comparison, work_of(way, nodes), name).runs]
     return ", ".join(f"{sum(run[figure] for run in runs):.0f}" for figure in LOSSES)
-
-
-def _shown(ms: float) -> str:
-    return f"{ms:.2f}" if ms < 1 else f"{ms:,.1f}" if ms < 100 else f"{ms:,.0f}"  # noqa: PLR2004
 
 
 def _verdict(is_reached: bool) -> str:

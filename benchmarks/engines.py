@@ -27,7 +27,11 @@ MOST_SECONDS: Final = 480.0  # in all: no round is begun that would end later
 
 
 @click.command()
-@click.option("--peers-python", help="The Python that has benchmarks/peers/over_redis.txt.")
+@click.option(
+    "--peers-python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The Python that has benchmarks/peers/over_redis.txt.",
+)
 @click.option("--only", default=",".join(CONTENDERS), show_default=True, help="Whom to compare.")
 @click.option("--connections", default=1000, show_default=True, help="Subscribers in all.")
 @click.option("--seconds", default=1.0, show_default=True, help="Length of a window.")
@@ -39,7 +43,7 @@ MOST_SECONDS: Final = 480.0  # in all: no round is begun that would end later
 @click.option("--write-docs", is_flag=True, help="Renew docs/engines.*; needs matplotlib.")
 def main(
     *,
-    peers_python: str | None,
+    peers_python: Path | None,
     only: str,
     connections: int,
     seconds: float,
@@ -53,7 +57,8 @@ def main(
         raise click.UsageError("a quick run says nothing that belongs into the docs")
     if quick:
         connections, seconds, repeat = QUICK_CONNECTIONS, QUICK_SECONDS, 1
-    plan = Plan(connections, seconds, peers_python=peers_python)
+    python = None if peers_python is None else str(peers_python.absolute())
+    plan = Plan(connections, seconds, peers_python=python)
     comparison = compare(chosen(only, CONTENDERS, "--only"), plan, repeat)
     click.echo(as_markdown(comparison))
     if out is not None:
