@@ -17,6 +17,7 @@ from api.messages import Payload, Position
 from api.settings import Settings
 from auth import Action, CurrentPrincipal, Grant, authorize_item
 from auth.errors import Forbidden
+from auth.principal import Principal
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, token
 
@@ -147,7 +148,12 @@ class Halting(Node):
 
     @override
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self,
+        publisher: Principal,
+        item_id: str,
+        data: Payload,
+        key: str | None,
+        answer: Answer[Position],
     ) -> None:
         if item_id == "a":
             answer(Position("e", 1))
