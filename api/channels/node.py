@@ -276,19 +276,14 @@ class Node:
             self._leave(subscription)
 
     def publish(
-        self,
-        publisher: Principal,
-        item_id: str,
-        data: Payload,
-        key: str | None,
-        answer: Answer[Position],
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         """Publish to an item, in the name of a verified caller, who has keys of its own.
 
         Answers `EngineBehind` at once while the engine has too much to answer.
         """
-        own_key = None if key is None else key_of(publisher, key)
-        draft = Draft(item_id, publisher.subject, round(self._clock(), 3), data, own_key)
+        own_key = None if key is None else key_of(by, key)
+        draft = Draft(item_id, by.subject, round(self._clock(), 3), data, own_key)
         counted = self._unanswered.count(payload_size(data), answer)
         if counted is None:
             answer(EngineBehind("the engine has too many messages to store"))

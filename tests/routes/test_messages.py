@@ -189,12 +189,7 @@ class Away(Node):
 
     @override
     def publish(
-        self,
-        publisher: Principal,
-        item_id: str,
-        data: Payload,
-        key: str | None,
-        answer: Answer[Position],
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         if not self.is_silent:
             answer(EngineError("the engine is at secret://"))
