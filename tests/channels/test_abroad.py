@@ -77,3 +77,20 @@ def test_a_notice_that_cannot_be_read_is_logged_and_does_no_harm(
 
     assert [one.message.partition(" ")[0] for one in caplog.records] == ["notice_unreadable"] * 2
     assert len(alice.saw("joined")) == 1
+
+
+def test_what_nodes_tell_of_themselves_is_kept_for_nobody() -> None:
+    """By whatever clock: a node that is ahead of its engine would fill it (requirement 116)."""
+    kept: list[float] = []
+
+    class KeepingEngine(SharedEngine):
+        @override
+        def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+            kept.append(until)
+            super().post(notice, until, answer)
+
+    stage = Stage(KeepingEngine(Bus()), shared_as="a")
+    stage.join()
+    stage.do_what_waits()
+
+    assert kept == [0]
