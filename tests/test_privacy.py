@@ -67,7 +67,7 @@ async def knock(query: bytes, *, denies: bool, first: Message) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    extensions = {"websocket.http.response": {}} if denies else {}
+    extensions: dict[str, object] = {"websocket.http.response": {}} if denies else {}
     scope = {"type": "websocket", "query_string": query, "extensions": extensions}
     await Privacy(app)(scope, receive, send)
     return sent

@@ -23,7 +23,7 @@ class Interrupted:
 
     def Process(self, *, target: object, args: tuple[Any, ...]) -> InterruptedWorker:  # noqa: N802, ARG002 - as theirs is called
         """Make a worker."""
-        _, listener = args
+        _, listener, _ = args
         self.made.append(InterruptedWorker(self, listener))
         return self.made[-1]
 

@@ -321,8 +321,13 @@ class Subscription:
         self.channel = channel_of(grant.item_id)
         self.item_id = grant.item_id
         self.can = grant.can
-        self.member = Member(connection.id, connection.principal.subject)
+        self.member = self.own_member
         self.lane: Lane | None = None
+
+    @property
+    def own_member(self) -> Member:
+        """Give who it is to others unless it goes on as somebody who was there."""
+        return Member(self.connection.id, self.connection.principal.subject)
 
     @property
     def writer(self) -> Writer:

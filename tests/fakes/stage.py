@@ -12,6 +12,7 @@ from api.channels.connection import Connection
 from api.channels.items_session import ItemsSession
 from api.channels.limits import BY_TOKEN, Lifetime, Limits, RateLimits
 from api.channels.node import Node
+from api.channels.places import Places
 from api.channels.rates import Rates
 from api.channels.recovery import LIVE, Start
 from api.channels.refreshing import Reauthorize
@@ -85,6 +86,7 @@ class Stage:
         rate_limits: RateLimits | None = None,
         *,
         shared_as: str | None = None,
+        places: Places | None = None,
     ) -> None:
         self.clock = Clock()
         self._soon: list[Callable[[], None]] = []
@@ -92,6 +94,7 @@ class Stage:
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
         self._ids = iter(range(1, 1_000_000))
         self.revocations = Revocations(clock=self.clock)
+        self.places = places
         self.node = Node(
             self.engine,
             limits,
@@ -105,6 +108,7 @@ class Stage:
             random=lambda: 0.5,
             rates=Rates(rate_limits, self.clock) if rate_limits else None,
             is_shared=shared_as is not None,
+            places=places,
         )
         complete(self.node.start())
 

@@ -15,7 +15,7 @@ from api.engines.base import Answer, EngineError
 from api.main import create_app
 from api.messages import Payload, Position
 from api.settings import Settings
-from auth import Action, CurrentPrincipal, Grant, authorize_item
+from auth import Action, CurrentPrincipal, Grant, Principal, authorize_item
 from auth.errors import Forbidden
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, token
@@ -147,7 +147,12 @@ class Halting(Node):
 
     @override
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self,
+        publisher: Principal,
+        item_id: str,
+        data: Payload,
+        key: str | None,
+        answer: Answer[Position],
     ) -> None:
         if item_id == "a":
             answer(Position("e", 1))

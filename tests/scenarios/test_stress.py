@@ -13,7 +13,7 @@ from tests.stress.run import run
 from tests.stress.soundness import Outcome
 
 ALONE: Final = {"memory": "memory://", "sqlite": "sqlite:///stress.db"}
-PACE: Final = 0.01
+PACE: Final = 0.03  # seconds: all clients of all runs share this process
 
 # First of all the node: its members are waited for in the end, and take their time to be gone.
 PLAN: Final = sorted(FAULTS, key=lambda name: name != "node-killed")
@@ -51,5 +51,5 @@ def test_every_subscribers_log_is_sound(
         raise outcome
 
     outcome.check()
-    assert outcome.acknowledged > 100
+    assert outcome.acknowledged > 20
     assert outcome.resumed > 0

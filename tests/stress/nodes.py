@@ -20,8 +20,8 @@ from tests.scenarios.processes import Started, started
 from tests.stress.clients import ITEM, Addresses, Unsound
 from tests.stress.engines import EngineServer
 
-RED_SECONDS: Final = 4.0  # two until the engine counts as silent, and what a busy machine adds
-GREEN_SECONDS: Final = 6.0  # a new connection a second, and one that is tried takes up to three
+RED_SECONDS: Final = 6.0  # two until the engine counts as silent, and what a busy machine adds
+GREEN_SECONDS: Final = 10.0  # a new connection a second, and one that is tried takes up to three
 LAST_LINES: Final = 40
 SETTINGS: Final = {
     "history_size": "1000000",
