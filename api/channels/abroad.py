@@ -37,14 +37,12 @@ class Abroad:
         *,
         roster: Roster,
         end_all: Callable[[Mapping[Connection, CloseReason]], object],
-        clock: Callable[[], float],
     ) -> None:
         self._id = node_id
         self._engine = engine
         self._orders = orders
         self._roster = roster
         self._end_all = end_all
-        self._clock = clock
         self._neighbours: Neighbours | None = None
         self._shares: Shares | None = None
         self._under_way = 0
@@ -131,7 +129,7 @@ class Abroad:
         """Tell the other nodes of what is here; what is lost they ask for."""
         notice = Notice(self._id, tidings=tidings)
         self._under_way += 1
-        self._engine.post(notice.encoded(), self._clock(), lambda _posted: self._posted())
+        self._engine.post(notice.encoded(), 0, lambda _posted: self._posted())
 
     def _posted(self) -> None:
         self._under_way -= 1

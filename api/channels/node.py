@@ -107,7 +107,6 @@ class Node:
             self._orders,
             roster=self._roster,
             end_all=self._end_all,
-            clock=clock,
         )
         if is_shared:
             grace = limits.presence_grace
