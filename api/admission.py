@@ -1,6 +1,7 @@
 """Counts sockets in and out: a place is taken ahead of any wait, and given back once.
 
-    Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at
+    Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at;
+                                             then waits for its turn, if many come at once
     claim_place (a route, once it knows)     counts it as its subject's too, or refuses
     drive                                    hands it over to the session
     Session.closed                           gives it back: the socket is gone
