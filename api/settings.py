@@ -19,6 +19,7 @@ from auth.throttle import parse_networks
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
+MAX_WORKERS: Final = 256
 
 _TOKEN: Final = re.compile(r"[!-~]+")
 PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -45,9 +46,9 @@ class Settings(AuthSettings):
     workers: int = Field(
         1,
         ge=1,
-        le=256,
+        le=MAX_WORKERS,
         description="Processes of `itemwire serve` on this port; more than one need an engine that "
-        "shares.",
+        "shares. Unset: as many as WEB_CONCURRENCY says, where the engine shares.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged. No level logs a credential."
@@ -212,7 +213,9 @@ class Settings(AuthSettings):
         "counted.",
     )
     max_subject_connections: int = Field(
-        0, ge=0, description="Sockets of one subject; 0 sets no limit."
+        0,
+        ge=0,
+        description="Sockets of one subject, on all nodes of a shared engine; 0 sets no limit.",
     )
     max_channels: int = Field(
         200_000, ge=0, description="Items that may be heard on one node; 0 sets no limit."

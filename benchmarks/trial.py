@@ -1,0 +1,166 @@
+"""One round of one contender: a new store, one node, then two, and what each can do."""
+
+import asyncio
+import contextlib
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from api.bench.echo import echo
+from api.bench.errors import BenchError
+from api.bench.fanout import Closed, Open, audience
+from api.bench.loop import new_event_loop
+from api.bench.results import Result
+from api.bench.target import Target, target_of
+from api.bench.work import Load
+from api.engines import open_engine
+from auth.issuing import new_secret
+from benchmarks.comparison import Comparison
+from benchmarks.contenders import CONTENDERS, STORES
+from benchmarks.engine_path import BOUNDS, measure
+from benchmarks.peers.serving import HOST
+from benchmarks.running import Absent, born_on, running
+from benchmarks.tokens import tokens_for
+
+PACE: Final = 10.0  # messages a second
+MANY: Final = 32  # publishes in flight
+WARM_UP: Final = 10
+STALL_SECONDS: Final = 8.0  # some take seconds for what is in flight
+
+ONE_IN_FLIGHT: Final = "1 in flight"
+PACED: Final = "paced"
+EIGHT_IN_FLIGHT: Final = "8 in flight"
+TRIPS: Final = "round trips"
+ALONE: Final = "engine alone"
+
+WINDOWS: Final[dict[str, Closed | Open]] = {
+    ONE_IN_FLIGHT: Closed(1),
+    PACED: Open(PACE),
+    EIGHT_IN_FLIGHT: Closed(8),
+}
+"""What each audience is measured by, one after the other."""
+
+NO_PYTHON: Final = "it needs an environment of its own: see --peers-python"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured, on which core the servers are, by which Python the peers run."""
+
+    connections: int
+    seconds: float
+    core: int | None = None
+    peers_python: str | None = None
+
+    @property
+    def load(self) -> Load:
+        """Give the load of one window with all subscribers."""
+        return Load(
+            self.connections, seconds=self.seconds, warm_up=WARM_UP, stall_seconds=STALL_SECONDS
+        )
+
+
+def work_of(way: str, number: int) -> str:
+    """Name a way of measuring with a number of nodes, or of messages in flight."""
+    return f"{way}, {number}"
+
+
+class Trial:
+    """Measures one contender once."""
+
+    def __init__(self, name: str, plan: Plan, comparison: Comparison) -> None:
+        """Raise Absent if there is nothing to run it with."""
+        self._name = name
+        self._contender = CONTENDERS[name]
+        self._plan = plan
+        self._comparison = comparison
+        python = sys.executable if self._contender.is_ours else plan.peers_python
+        if python is None:
+            raise Absent(NO_PYTHON)
+        self._python = python
+
+    def run(self) -> None:
+        """Add what is found to the comparison; Absent if a node does not start."""
+        plan = self._plan
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            with born_on(plan.core):
+                url = stack.enter_context(STORES[self._contender.store](Path(folder)))
+            if self._contender.is_ours:
+                works = [work_of(ALONE, in_flight) for in_flight in (1, MANY)]
+                self._take(works, _engine_alone(url, (1, MANY), plan.seconds))
+            with self._nodes(url, 1) as target:
+                self._fan_out(target, 1)
+                self._take([TRIPS], echo(target, Load(MANY, seconds=plan.seconds)))
+            if self._contender.is_shared:
+                with self._nodes(url, 2) as target:
+                    self._fan_out(target, 2)
+
+    @contextlib.contextmanager
+    def _nodes(self, url: str, count: int) -> Iterator[Target]:
+        secret, contender = new_secret(), self._contender
+        with contextlib.ExitStack() as stack:
+            first, *others = [
+                stack.enter_context(
+                    running(
+                        contender.module,
+                        secret,
+                        self._plan.core,
+                        python=self._python,
+                        engine_url=url,
+                    )
+                ).port
+                for _ in range(count)
+            ]
+            target = target_of(
+                f"http://{HOST}:{first}",
+                path=contender.peer.path,
+                tokens=tokens_for(secret),
+                dialect=contender.peer.dialect,
+            )
+            yield dataclasses.replace(target, more_ports=tuple(others))
+
+    def _fan_out(self, target: Target, nodes: int) -> None:
+        works = [work_of(way, nodes) for way in WINDOWS]
+        self._take(works, _all_windows(target, self._plan.load))
+
+    def _take(self, works: Sequence[str], measured: Coroutine[Any, Any, list[Result]]) -> None:
+        """Take what came out, of as many works as came to their end."""
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                results = runner.run(measured)
+        except BenchError as error:
+            self._comparison.fail(works[0], self._name, str(error))
+            return
+        for work, result in zip(works, results, strict=False):
+            self._comparison.take(work, self._name, result)
+
+
+async def _all_windows(target: Target, load: Load) -> list[Result]:
+    results: list[Result] = []
+    async with audience(target, load) as fan:
+        for window in WINDOWS.values():
+            results.append(await window.run(fan))
+            if fan.stalled:
+                break
+    return results
+
+
+async def _engine_alone(url: str, in_flight: Sequence[int], seconds: float) -> list[Result]:
+    """Publish by an engine of this process, without a server."""
+    engine = open_engine(url, BOUNDS)
+    await engine.start(lambda _channel, _publication: None)
+    try:
+        rounds = [await measure(engine, number, seconds) for number in in_flight]
+    finally:
+        await engine.stop()
+    results = []
+    for one, number in zip(rounds, in_flight, strict=True):
+        p50_ms, p99_ms = one.percentiles_ms()
+        figures = {"per_s": one.per_s, "p50_ms": p50_ms, "p99_ms": p99_ms}
+        problems = (f"{one.refused} publishes were refused",) if one.refused else ()
+        results.append(Result("publish", {"in_flight": number}, figures, problems))
+    return results
