@@ -7,9 +7,19 @@ import click
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
-from benchmarks.comparison import P99, Comparison, load
+from benchmarks.comparison import P99, Comparison, load, three_figures
 from benchmarks.contenders import CONTENDERS
-from benchmarks.engine_tables import DATA, P50, PAGE, PICTURE, RATE, median, took_part, with_figures
+from benchmarks.engine_tables import (
+    DATA,
+    P50,
+    PAGE,
+    PICTURE,
+    RATE,
+    in_ms,
+    median,
+    took_part,
+    with_figures,
+)
 from benchmarks.trial import EIGHT_IN_FLIGHT, PACE, PACED, work_of
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
@@ -53,11 +63,11 @@ def draw(comparison: Comparison, path: Path) -> None:
         _draw_latencies(late, comparison, nodes, names)
     fast.set_yticks(range(len(names)), [CONTENDERS[name].title for name in names])
     fast.invert_yaxis()
-    fast.set_xlabel("deliveries/s, 8 messages in flight (log scale)")
-    late.set_xlabel(f"ms from publish to delivery at {PACE:g} messages/s, p50 to p99 (log scale)")
+    fast.set_xlabel("deliveries/s, 8 messages in flight\n(log scale)")
+    late.set_xlabel(f"ms from publish to delivery at {PACE:g} messages/s\np50 to p99 (log scale)")
     for axes in (fast, late):
         axes.set_xscale("log")
-        axes.margins(x=0.15)
+        axes.margins(x=0.2)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
     figure.legend(*fast.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -72,7 +82,7 @@ def _draw_rates(axes: Axes, comparison: Comparison, nodes: int, names: list[str]
         if rate is not None:
             place = row + OFFSETS[nodes]
             axes.barh(place, rate, height=0.38, color=COLOURS[nodes], label=label)
-            axes.annotate(f" {rate:,.0f}", (rate, place), va="center", fontsize=7)
+            axes.annotate(f" {three_figures(rate)}", (rate, place), va="center", fontsize=7)
             label = ""
 
 
@@ -84,7 +94,7 @@ def _draw_latencies(axes: Axes, comparison: Comparison, nodes: int, names: list[
             place = row + OFFSETS[nodes]
             axes.plot([p50, p99], [place, place], color=colour, linewidth=3)
             axes.plot([p50], [place], "o", color=colour, markersize=6)
-            axes.annotate(f"  {p50:.3g}, {p99:.3g}", (p99, place), va="center", fontsize=7)
+            axes.annotate(f"  {in_ms(p50)}, {in_ms(p99)}", (p99, place), va="center", fontsize=7)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import statistics
 import sys
 import tempfile
 from collections.abc import Coroutine, Iterator, Sequence
@@ -20,13 +21,15 @@ from api.bench.work import Load
 from api.engines import open_engine
 from auth.issuing import new_secret
 from benchmarks.comparison import Comparison
-from benchmarks.contenders import CONTENDERS, STORES
+from benchmarks.contenders import CONTENDERS, MEMORY_URL, STORES
 from benchmarks.engine_path import BOUNDS, measure
 from benchmarks.peers.serving import HOST
 from benchmarks.running import Absent, born_on, running
 from benchmarks.tokens import tokens_for
 
 PACE: Final = 10.0  # messages a second
+BESIDE_PACE: Final = 40.0  # of two nodes in turn, each of which keeps up with many more
+BESIDE_TURNS: Final = 5
 MANY: Final = 32  # publishes in flight
 WARM_UP: Final = 10
 STALL_SECONDS: Final = 8.0  # some take seconds for what is in flight
@@ -35,6 +38,7 @@ ONE_IN_FLIGHT: Final = "1 in flight"
 PACED: Final = "paced"
 EIGHT_IN_FLIGHT: Final = "8 in flight"
 TRIPS: Final = "round trips"
+ADDED: Final = "added"
 ALONE: Final = "engine alone"
 
 WINDOWS: Final[dict[str, Closed | Open]] = {
@@ -82,6 +86,8 @@ class Trial:
         if python is None:
             raise Absent(NO_PYTHON)
         self._python = python
+        self._secret = new_secret()
+        self._tokens = tokens_for(self._secret)
 
     def run(self) -> None:
         """Add what is found to the comparison; Absent if a node does not start."""
@@ -92,36 +98,29 @@ class Trial:
             if self._contender.is_ours:
                 works = [work_of(ALONE, in_flight) for in_flight in (1, MANY)]
                 self._take(works, _engine_alone(url, (1, MANY), plan.seconds))
-            with self._nodes(url, 1) as target:
-                self._fan_out(target, 1)
-                self._take([TRIPS], echo(target, Load(MANY, seconds=plan.seconds)))
+            target = stack.enter_context(self._node(url))
+            self._fan_out(target, 1)
+            self._take([TRIPS], echo(target, Load(MANY, seconds=plan.seconds)))
+            if self._contender.is_ours:
+                with self._node(MEMORY_URL) as control:
+                    self._take([ADDED], _beside(target, control, plan.load))
             if self._contender.is_shared:
-                with self._nodes(url, 2) as target:
-                    self._fan_out(target, 2)
+                with self._node(url) as other:
+                    self._fan_out(dataclasses.replace(target, more_ports=(other.port,)), 2)
 
     @contextlib.contextmanager
-    def _nodes(self, url: str, count: int) -> Iterator[Target]:
-        secret, contender = new_secret(), self._contender
-        with contextlib.ExitStack() as stack:
-            first, *others = [
-                stack.enter_context(
-                    running(
-                        contender.module,
-                        secret,
-                        self._plan.core,
-                        python=self._python,
-                        engine_url=url,
-                    )
-                ).port
-                for _ in range(count)
-            ]
-            target = target_of(
-                f"http://{HOST}:{first}",
-                path=contender.peer.path,
-                tokens=tokens_for(secret),
-                dialect=contender.peer.dialect,
+    def _node(self, url: str) -> Iterator[Target]:
+        """Run one more node, on a port of its own."""
+        module, peer = self._contender.module, self._contender.peer
+        with running(
+            module, self._secret, self._plan.core, python=self._python, engine_url=url
+        ) as server:
+            yield target_of(
+                f"http://{HOST}:{server.port}",
+                path=peer.path,
+                tokens=self._tokens,
+                dialect=peer.dialect,
             )
-            yield dataclasses.replace(target, more_ports=tuple(others))
 
     def _fan_out(self, target: Target, nodes: int) -> None:
         works = [work_of(way, nodes) for way in WINDOWS]
@@ -147,6 +146,19 @@ async def _all_windows(target: Target, load: Load) -> list[Result]:
             if fan.stalled:
                 break
     return results
+
+
+async def _beside(target: Target, control: Target, load: Load) -> list[Result]:
+    """Find what a target takes longer than a control, in turn: a busy machine is so to both."""
+    load = dataclasses.replace(load, seconds=load.seconds / 2)
+    added, problems = [], []
+    async with audience(target, load) as fan, audience(control, load) as other:
+        for _ in range(BESIDE_TURNS):
+            one, two = await fan.open(BESIDE_PACE), await other.open(BESIDE_PACE)
+            added.append(one.figures["p50_ms"] - two.figures["p50_ms"])
+            problems += [*one.problems, *two.problems]
+    setting: dict[str, float] = {"connections": load.connections, "rate": BESIDE_PACE}
+    return [Result("fanout", setting, {"added_ms": statistics.median(added)}, tuple(problems))]
 
 
 async def _engine_alone(url: str, in_flight: Sequence[int], seconds: float) -> list[Result]:

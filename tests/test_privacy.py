@@ -67,8 +67,9 @@ async def knock(query: bytes, *, denies: bool, first: Message) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    extensions: dict[str, object] = {"websocket.http.response": {}} if denies else {}
-    scope = {"type": "websocket", "query_string": query, "extensions": extensions}
+    scope: Scope = {"type": "websocket", "query_string": query}
+    if denies:
+        scope["extensions"] = {"websocket.http.response": {}}
     await Privacy(app)(scope, receive, send)
     return sent
 

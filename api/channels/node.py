@@ -279,20 +279,15 @@ class Node:
             self._leave(subscription)
 
     def publish(
-        self,
-        publisher: Principal,
-        item_id: str,
-        data: Payload,
-        key: str | None,
-        answer: Answer[Position],
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         """Publish to an item, in the name of a verified caller, who has keys of its own.
 
         Answers `EngineBehind` at once while the engine has too much to answer.
         """
-        own_key = None if key is None else key_of(publisher, key)
+        own_key = None if key is None else key_of(by, key)
         sent_at = int(self._clock() * 1000) / 1000
-        draft = Draft(item_id, publisher.subject, sent_at, data, own_key)
+        draft = Draft(item_id, by.subject, sent_at, data, own_key)
         counted: Answer[Position] | None = answer
         if self.may_fall_behind:
             counted = self._unanswered.count(payload_size(data), answer)

@@ -9,7 +9,7 @@ from api.engines import ENGINES
 from benchmarks.comparison import load
 from benchmarks.contenders import CONTENDERS, ENGINE_NAMES, STORES
 from benchmarks.engines import main
-from benchmarks.trial import ALONE, TRIPS, WINDOWS, work_of
+from benchmarks.trial import ADDED, ALONE, TRIPS, WINDOWS, work_of
 
 
 @pytest.mark.timeout(50)
@@ -27,6 +27,7 @@ def test_measures_one_node_and_two(tmp_path: Path) -> None:
     assert [cell.median("missing") for cell in fanned] == [0] * 6
     assert all(cell.runs[0]["deliveries"] == 10 * cell.runs[0]["messages"] > 0 for cell in fanned)
     assert found.cells[TRIPS]["redis"].runs[0]["round_trips"] > 0
+    assert found.cells[ADDED]["redis"].median("added_ms") is not None
     assert found.cells[work_of(ALONE, 32)]["redis"].runs[0]["per_s"] > 0
     assert list(found.absent) == ["broadcaster"]
     assert "broadcaster, redis is absent: it needs an environment of its own" in done.stdout

@@ -7,8 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from redis.asyncio.connection import Connection
 
-from api.engines import open_engine, redis, redis_scripts
+from api.engines import open_engine, redis, redis_link, redis_scripts
 from api.engines.base import Answer, Bounds, EngineError, Span
 from api.messages import Position
 from tests.conformance.engine_contract import answer_of
@@ -338,3 +339,15 @@ def test_does_not_wait_for_a_subscription_for_ever(server: RedisServer) -> None:
         await watched.subscribe("item:x")
 
     on(server.url, scene)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("PING",), ("SET", "name", b"\x00\xff\r\n", "PX", 10), ("EVAL", "é€", -1, 1732312312.125, "")],
+    ids=lambda command: command[0],
+)
+def test_writes_commands_as_the_client_library_does(command: redis_link.Command) -> None:
+    """Its own way is six times slower, and was a third of what a publish costs a node."""
+    theirs = Connection().pack_command(*command)
+
+    assert redis_link._packed([command, command]) == b"".join(theirs) * 2

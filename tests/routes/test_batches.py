@@ -147,12 +147,7 @@ class Halting(Node):
 
     @override
     def publish(
-        self,
-        publisher: Principal,
-        item_id: str,
-        data: Payload,
-        key: str | None,
-        answer: Answer[Position],
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         if item_id == "a":
             answer(Position("e", 1))

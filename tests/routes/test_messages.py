@@ -17,7 +17,7 @@ from api.engines.base import Answer, EngineError, History, Span
 from api.main import create_app
 from api.messages import Payload, Position
 from api.settings import Settings
-from auth import Principal
+from auth.principal import Principal
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, token
 
@@ -191,12 +191,7 @@ class Away(Node):
 
     @override
     def publish(
-        self,
-        publisher: Principal,
-        item_id: str,
-        data: Payload,
-        key: str | None,
-        answer: Answer[Position],
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         if not self.is_silent:
             answer(EngineError("the engine is at secret://"))
