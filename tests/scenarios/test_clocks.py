@@ -101,7 +101,8 @@ def test_channels_positions_and_keys_are_the_same(pair: Pair, item_id: str) -> N
         replies = [
             it.ask("publish", data=n, key=f"key{n}") for n, it in enumerate((alice, bob) * 3)
         ]
-        again = alice.ask("publish", data="again", key="key1")
+        with client_of(one, item_id, "bob") as bob_again:
+            again = bob_again.ask("publish", data="again", key="key1")
         heard = [[message["data"] for message in it.messages(6)] for it in (alice, bob)]
     since = "{epoch}:{offset}".format(**replies[2])
     with client_of(other, item_id, since=since) as back:
