@@ -15,9 +15,7 @@ from typing_extensions import override
 
 logger = logging.getLogger("itemwire.server")
 
-ANSWER_SECONDS: Final = (
-    0.5  # Prometheus itself waits for ten; a worker that stands still never says
-)
+ANSWER_SECONDS: Final = 0.5  # Prometheus waits for ten; a worker that stands still never says
 
 WORKER: Final = "worker"
 UP: Final = "itemwire_worker_up"

@@ -84,6 +84,16 @@ class Supervisor:
         """Run until all workers have ended; give the exit status."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self._stop)
+        try:
+            return self._keep_alive()
+        except BaseException:
+            self._is_starting = False
+            self._end()  # this process would wait for them, who would serve for ever
+            raise
+        finally:
+            self._remove_folder()
+
+    def _keep_alive(self) -> int:
         self._start()
         first = list(self._workers.values())
         status = 0
@@ -97,7 +107,6 @@ class Supervisor:
                     self._end()
             if over and not self._is_stopping:
                 self._replace(over.values())
-        self._remove_folder()
         return status
 
     def _replace(self, over: Iterable[Worker]) -> None:
