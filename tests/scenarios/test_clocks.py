@@ -97,13 +97,12 @@ def request(
 def test_channels_positions_and_keys_are_the_same(pair: Pair, item_id: str) -> None:
     """One order, a key that is known to both, and a resume on the other node (116)."""
     one, other = pair
-    with client_of(one, item_id) as alice, client_of(other, item_id, "bob") as bob:
+    with client_of(one, item_id) as here, client_of(other, item_id) as there:
         replies = [
-            it.ask("publish", data=n, key=f"key{n}") for n, it in enumerate((alice, bob) * 3)
+            it.ask("publish", data=n, key=f"key{n}") for n, it in enumerate((here, there) * 3)
         ]
-        with client_of(one, item_id, "bob") as bob_again:
-            again = bob_again.ask("publish", data="again", key="key1")
-        heard = [[message["data"] for message in it.messages(6)] for it in (alice, bob)]
+        again = here.ask("publish", data="again", key="key1")
+        heard = [[message["data"] for message in it.messages(6)] for it in (here, there)]
     since = "{epoch}:{offset}".format(**replies[2])
     with client_of(other, item_id, since=since) as back:
         missed = [message["data"] for message in back.messages(3)]
