@@ -165,14 +165,14 @@ class ChannelSession(Session):
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         """Publish to an item in the client's name, with a fair share of what may be unanswered."""
-        counted = self._count(data, answer) if self._node.may_fall_behind else answer
+        counted = self._counted(data, answer) if self._node.may_fall_behind else answer
         if counted is None:
             answer(EngineBehind("this connection has too many messages unanswered"))
         else:
             sender = self.connection.principal.subject
             self._node.publish(sender, subscription.item_id, data, key, counted)
 
-    def _count(self, data: Payload, answer: Answer[Position]) -> Answer[Position] | None:
+    def _counted(self, data: Payload, answer: Answer[Position]) -> Answer[Position] | None:
         if self._unanswered is None:
             share = share_of(self._node.limits, self.connection.id)
             self._unanswered = self.connection.unanswered = share

@@ -1,7 +1,7 @@
 """The engine: what is between nodes, and what every engine promises."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from api.messages import Draft, Position, Publication
@@ -59,6 +59,10 @@ class Span:
     limit: int
     after: int | None = None
     before: int | None = None
+
+    def within(self, limit: int) -> "Span":
+        """Ask for at most so many; most who join ask for none."""
+        return self if self.limit <= limit else replace(self, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
