@@ -4,7 +4,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from secrets import token_urlsafe
 from typing import Final
 
@@ -297,8 +296,7 @@ class Node:
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""
-        span = replace(span, limit=min(span.limit, self.limits.history_limit))
-        self._engine.read(channel_of(item_id), span, answer)
+        self._engine.read(channel_of(item_id), span.at_most(self.limits.history_limit), answer)
 
     def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
         """List so many of those who are on an item, from the one after `after` on."""

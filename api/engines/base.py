@@ -1,7 +1,7 @@
 """The engine: what is between nodes, and what every engine promises."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from api.messages import Draft, Position, Publication
@@ -67,6 +67,10 @@ class Span:
     def within(self, last: int) -> tuple[int, int]:
         """Give both bounds in a stream that ends with the offset `last`."""
         return self.after or 0, last + 1 if self.before is None else min(self.before, last + 1)
+
+    def at_most(self, limit: int) -> "Span":
+        """Ask for no more than so many; most who join ask for none."""
+        return self if self.limit <= limit else replace(self, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
