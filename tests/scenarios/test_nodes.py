@@ -236,11 +236,15 @@ def test_clients_of_a_node_that_stops_come_back_to_another_unnoticed(
 def test_nodes_turn_red_while_the_engine_is_away_and_green_by_themselves(
     pair: Pair, item_id: str
 ) -> None:
-    """Publishers are told within two seconds; subscribers have everything afterwards (107)."""
+    """Publishers are told within two seconds; subscribers have everything after (107, 117)."""
+    address = f"{pair.two.url}/items/{item_id}:http/messages"
+    headers = {"Authorization": f"Bearer {token()}"}
     with json_client(pair.one, item_id) as alice, json_client(pair.two, item_id, "bob") as bob:
-        with pair.redis.paused():
+        with pair.redis.paused(), ThreadPoolExecutor(1) as beside:
             asked = time.monotonic()
+            posting = beside.submit(httpx.post, address, headers=headers, json=1, timeout=PATIENCE)
             refused = alice.ask("publish", data="lost", key="k")
+            posted = posting.result()
             seconds = time.monotonic() - asked
             until(lambda: not is_ready(pair.one) and not is_ready(pair.two))
         until(lambda: is_ready(pair.one) and is_ready(pair.two))
@@ -251,6 +255,7 @@ def test_nodes_turn_red_while_the_engine_is_away_and_green_by_themselves(
         heard = [[one["offset"] for one in it.messages(2)] for it in (alice, bob)]
 
     assert (refused["type"], refused["code"], refused["temporary"]) == ("error", "overloaded", True)
+    assert (posted.status_code, posted.json()["code"]) == (503, "overloaded")
     assert seconds < FELT_SECONDS + 0.5
     assert [reply["type"] for reply in replies] == ["reply"] * 2
     assert heard == [[1, 2]] * 2
