@@ -9,7 +9,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from api.bench.results import Result
 from api.bench.target import target_of
 from auth.issuing import new_secret
 from benchmarks.comparison import Comparison, as_markdown, as_text
-from benchmarks.peers import PEERS, Peer
+from benchmarks.peers import PEERS
 from benchmarks.peers.serving import HOST
 from benchmarks.running import Absent, Server, pinned, running
 from benchmarks.tokens import tokens_for
@@ -56,9 +56,9 @@ def main(
         raise click.UsageError("a quick run says nothing that belongs into the docs")
     works = {
         name: WORKS[name].scaled(seconds=seconds, quick=quick)
-        for name in _chosen(only, WORKS, "--only")
+        for name in chosen(only, WORKS, "--only")
     }
-    comparison = compare(_chosen(peers, PEERS, "--peers"), works, 1 if quick else repeat)
+    comparison = compare(chosen(peers, PEERS, "--peers"), works, 1 if quick else repeat)
     if quick:
         comparison.conditions["size"] = "quick: a fraction of the connections, not to be quoted"
     click.echo(as_markdown(comparison) if markdown else as_text(comparison))
@@ -75,7 +75,7 @@ def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Compar
     allow_files(MOST_SOCKETS)
     secret = new_secret()
     with pinned() as core:
-        comparison = Comparison(_conditions(core, repeat))
+        comparison = Comparison(conditions(core, repeat))
         for name, work in works.items():
             for turn in range(repeat):
                 for peer in [peer for peer in peers if peer not in comparison.absent]:
@@ -105,7 +105,8 @@ def _quiet(_text: str) -> None:
     pass
 
 
-def _conditions(core: int | None, repeat: int) -> dict[str, str]:
+def conditions(core: int | None, repeat: int) -> dict[str, str]:
+    """Say on what a comparison was made."""
     return {
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -115,7 +116,8 @@ def _conditions(core: int | None, repeat: int) -> dict[str, str]:
     }
 
 
-def _chosen(words: str, known: dict[str, Work] | dict[str, Peer], option: str) -> list[str]:
+def chosen(words: str, known: Iterable[str], option: str) -> list[str]:
+    """Read names between commas; BadParameter if one is not known."""
     names = words.split(",")
     unknown = [name for name in names if name not in known]
     if unknown:

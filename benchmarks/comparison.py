@@ -100,7 +100,7 @@ def as_text(comparison: Comparison) -> str:
             value, p99 = comparison.value(name, peer), cell.median(P99)
             late = f"p99 {p99:9,.2f} ms" if p99 is not None else " " * 16
             ratio = _times(comparison.ratio(name, peer))
-            lines.append(f"  {PEERS[peer].title:24} {_number(value):>12}  {late}  {ratio:>8}")
+            lines.append(f"  {PEERS[peer].title:24} {three_figures(value):>12}  {late}  {ratio:>8}")
             lines += [f"    {problem}" for problem in cell.problems]
     lines += [
         "",
@@ -128,7 +128,7 @@ def with_table(page: str, comparison: Comparison) -> str:
 
 
 def _entry(comparison: Comparison, work: str, peer: str) -> str:
-    value = _number(comparison.value(work, peer))
+    value = three_figures(comparison.value(work, peer))
     cell = comparison.cells[work].get(peer)
     p99 = cell.median(P99) if cell else None
     late = f"<br>p99 {p99:,.1f} ms" if p99 is not None else ""
@@ -138,7 +138,7 @@ def _entry(comparison: Comparison, work: str, peer: str) -> str:
     return f"{at_least}{value}<br>{_times(comparison.ratio(work, peer))}{late}"
 
 
-def _number(value: float | None) -> str:
+def three_figures(value: float | None) -> str:
     """Give three figures: more would be noise."""
     if value is None:
         return NOTHING

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.peers.serving import HOST
+from benchmarks.peers.serving import ENGINE_VARIABLE, HOST
 from benchmarks.tokens import SECRET_VARIABLE
 
 ROOT: Final = Path(__file__).parents[1]
@@ -49,11 +49,37 @@ def pinned() -> Iterator[int | None]:
 
 
 @contextlib.contextmanager
-def running(peer: str, secret: str, core: int | None) -> Iterator[Server]:
+def born_on(core: int | None) -> Iterator[None]:
+    """Have the processes that are started meanwhile run on a core, or on any."""
+    if core is None:
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})  # a child is born where its parent runs
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+@contextlib.contextmanager
+def running(
+    peer: str,
+    secret: str,
+    core: int | None,
+    *,
+    python: str = sys.executable,
+    engine_url: str | None = None,
+) -> Iterator[Server]:
     """Run a peer on a core, or any; Absent if it does not listen."""
     port = _free_port()
+    more = {SECRET_VARIABLE: secret} | ({ENGINE_VARIABLE: engine_url} if engine_url else {})
+    command = [python, "-m", f"benchmarks.peers.{peer}", "--port", str(port)]
     with tempfile.TemporaryFile("w+") as log:
-        process = _start(peer, port, secret, core, log.fileno())
+        with born_on(core):
+            process = subprocess.Popen(  # noqa: S603 - a module of ours
+                command, cwd=ROOT, env=os.environ | more, stdout=log, stderr=log
+            )
         try:
             if not _listens(process, port):
                 log.seek(0)
@@ -61,25 +87,6 @@ def running(peer: str, secret: str, core: int | None) -> Iterator[Server]:
             yield Server(port, process.pid)
         finally:
             _stop(process)
-
-
-def _start(
-    peer: str, port: int, secret: str, core: int | None, log: int
-) -> "subprocess.Popen[bytes]":
-    own = os.sched_getaffinity(0) if core is not None else set()
-    if core is not None:
-        os.sched_setaffinity(0, {core})  # a child is born where its parent runs
-    try:
-        return subprocess.Popen(  # noqa: S603 - a module of ours
-            [sys.executable, "-m", f"benchmarks.peers.{peer}", "--port", str(port)],
-            cwd=ROOT,
-            env=os.environ | {SECRET_VARIABLE: secret},
-            stdout=log,
-            stderr=log,
-        )
-    finally:
-        if core is not None:
-            os.sched_setaffinity(0, own)
 
 
 def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:

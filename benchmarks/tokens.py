@@ -5,9 +5,6 @@ from typing import Final
 
 import jwt
 
-from auth.issuing import mint
-from auth.keys import signing_key_from_secret
-
 SECRET_VARIABLE: Final = "ITEMWIRE_SECRET"  # noqa: S105 - the name of it
 ALGORITHMS: Final = ["HS256"]
 TOKENS: Final = 100
@@ -30,6 +27,10 @@ def subject_of(token: str | None) -> str | None:
 
 def tokens_for(secret: str) -> tuple[str, ...]:
     """Mint tokens of different subjects that may do everything."""
+    # Not for the peers, which need not have what `auth` needs.
+    from auth.issuing import mint  # noqa: PLC0415
+    from auth.keys import signing_key_from_secret  # noqa: PLC0415
+
     key = signing_key_from_secret(secret)
     scope = "items:subscribe items:publish"
     return tuple(

@@ -38,6 +38,8 @@ class Listener(asyncio.Protocol):
 
     def __init__(self, item_number: int = 0, dialect: Dialect = PLAIN) -> None:
         self.item_number = item_number
+        self.number = 0
+        """Which connection of the crowd it is."""
         self.transport: asyncio.WriteTransport = _NOWHERE
         self.ended: str | None = None
         """How the server ended it; None while it is open, or once we closed it."""

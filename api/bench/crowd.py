@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
 from api.bench.client import Handshake, Listener
@@ -54,7 +55,7 @@ class Crowd(Generic[L]):
 async def crowd(
     target: Target, count: int, make: Callable[[int], L], ramp: int = RAMP
 ) -> AsyncIterator[Crowd[L]]:
-    """Open so many sockets with `ramp` handshakes at once; reset them at the end.
+    """Open so many sockets with `ramp` handshakes at once, in order; reset them at the end.
 
     One is tried first, and raises a BenchError if it is not to be had.
     """
@@ -66,6 +67,7 @@ async def crowd(
         numbers = iter(range(count))
         await asyncio.gather(*(_open_next(gathered, numbers, make) for _ in range(ramp)))
         gathered.seconds = time.perf_counter() - start
+        gathered.listeners.sort(key=attrgetter("number"))
         yield gathered
     finally:
         await _close(gathered.listeners)
@@ -110,6 +112,7 @@ async def _close(listeners: Sequence[Listener]) -> None:
 async def _open_next(gathered: Crowd[L], numbers: Iterator[int], make: Callable[[int], L]) -> None:
     for number in numbers:
         listener = make(number)
+        listener.number = number
         start = time.perf_counter_ns()
         try:
             opened = await _open(gathered.target, listener, number)
@@ -134,7 +137,7 @@ async def _open(target: Target, listener: Listener, number: int) -> int:
             await loop.create_connection(
                 lambda: handshake,
                 target.address,
-                target.port,
+                target.port_of(number),
                 ssl=target.tls,
                 server_hostname=target.server_name,
             )

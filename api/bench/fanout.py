@@ -1,11 +1,12 @@
 """Fan-out: messages to items, each heard by all who watch the item.
 
-Connection i watches item i % items, and the first of each item publishes to it. Two ways to load
-the server: a closed loop, where so many messages are in flight and a new one is sent when one has
-reached everyone; and an open loop, where messages are sent at a fixed rate, however late the
-server is. Latency is counted from before the send, in an open loop from the moment at which the
-message was due, so that a server that stalls is charged for it. What falls due within one
-millisecond is sent together.
+Connection i watches item i % items, and the first of each item publishes to it. Where there are
+several nodes, connections go to each in turn; what is published to the first item goes to the
+first node. Two ways to load the server: a closed loop, where so many messages are in flight and a
+new one is sent when one has reached everyone; and an open loop, where messages are sent at a fixed
+rate, however late the server is. Latency is counted from before the send, in an open loop from the
+moment at which the message was due, so that a server that stalls is charged for it. What falls due
+within one millisecond is sent together.
 """
 
 import asyncio
@@ -25,7 +26,6 @@ from api.bench.target import Target
 from api.bench.window import Item, Window
 from api.bench.work import (
     BETWEEN_WINDOWS,
-    WARM_UP_MESSAGES,
     Clock,
     Load,
     Progress,
@@ -147,7 +147,7 @@ class Fan:
 
     async def warm_up(self) -> None:
         """Send some messages to each item; BenchError if not all subscribers hear them."""
-        most = max(WARM_UP_MESSAGES, self.load.items)
+        most = max(self.load.warm_up, self.load.items)
         result = await self.closed(1, most=most)
         self._crowd.demand_all()
         if result.problems:

@@ -51,6 +51,9 @@ class Target:
 
     tls: ssl.SSLContext | None = None
     path: str = ITEMWIRE_PATH
+    more_ports: tuple[int, ...] = ()
+    """Where other nodes listen: connections go to each node in turn."""
+
     tokens: tuple[str, ...] = field(default=(), repr=False)
     subprotocol: str | None = None
     dialect: Dialect = PLAIN
@@ -59,6 +62,11 @@ class Target:
     def server_name(self) -> str | None:
         """The name that the server's certificate must have; None without TLS."""
         return urlsplit(f"//{self.host}").hostname if self.tls else None
+
+    def port_of(self, connection: int) -> int:
+        """Give the port of the node that a connection goes to."""
+        ports = (self.port, *self.more_ports)
+        return ports[connection % len(ports)]
 
     def request(self, item: int, connection: int) -> bytes:
         """Give the handshake of one connection; tokens are used in turn."""

@@ -20,6 +20,7 @@ class Load:
     size: int = 128
     seconds: float = 3.0
     repeat: int = 1
+    warm_up: int = WARM_UP_MESSAGES
     stall_seconds: float = 5.0
     """Nothing was delivered for so long: what is awaited was lost."""
 

@@ -11,8 +11,10 @@ import secrets
 from functools import partial
 from typing import Final
 
+from nats.aio.msg import Msg
 from typing_extensions import override
 
+from api.engines.answers import answer_to, in_time
 from api.engines.base import (
     Answer,
     Bounds,
@@ -23,34 +25,31 @@ from api.engines.base import (
     History,
     Lose,
     Span,
+    undelivered,
     unheeded,
     unmissed,
 )
-from api.engines.hearing import Hearing, Source, in_time
+from api.engines.hearing import Hearing, Source
+from api.engines.loops import end, repeat
+from api.engines.nats_lanes import Asked, Went
+from api.engines.nats_link import Link
+from api.engines.nats_names import Names
+from api.engines.nats_notices import Notices
+from api.engines.nats_publishing import Publishing
+from api.engines.nats_reading import SEQUENCE, Reading, time_of
+from api.engines.nats_records import Record, Tip
+from api.engines.nats_streams import IDLE_SECONDS, Streams
+from api.engines.nats_target import Target
+from api.engines.nats_trimming import Trimming
+from api.engines.nats_values import Values
 from api.messages import Draft, Position, Publication
 
-try:
-    from nats.aio.msg import Msg
-
-    from api.engines.nats_lanes import Asked, Went
-    from api.engines.nats_link import Link
-    from api.engines.nats_names import Names
-    from api.engines.nats_notices import Notices
-    from api.engines.nats_publishing import Publishing
-    from api.engines.nats_reading import SEQUENCE, Reading, time_of
-    from api.engines.nats_records import Record, Tip
-    from api.engines.nats_streams import IDLE_SECONDS, Streams
-    from api.engines.nats_target import Target
-    from api.engines.nats_trimming import Trimming
-    from api.engines.nats_values import Values
-except ModuleNotFoundError as error:
-    raise ValueError(
-        f"ITEMWIRE_ENGINE_URL names NATS, and its client is not installed ({error}): "
-        "pip install 'itemwire[nats]'"
-    ) from error
-
 START_SECONDS: Final = 10.0
-CHECK_SECONDS: Final = 10.0  # a lost message of a channel that is quiet since is missed so long
+LOOK_SECONDS: Final = 10.0
+CHECK_SECONDS: Final = 60.0  # a lost message of a channel that is quiet since is missed so long
+RENEW_SECONDS: Final = IDLE_SECONDS / 4
+STALE_SECONDS: Final = 0.05
+ROUTE_SECONDS: Final = 1.0  # until all servers of a cluster know what is heard on one
 
 
 def open_engine(url: str, bounds: Bounds) -> NatsEngine:
@@ -66,7 +65,7 @@ class NatsEngine(Engine, Source):
         self._bounds = bounds
         self._tasks: list[asyncio.Task[None]] = []
         self._heard: dict[str, float] = {}  # when something was last stored there
-        self._begin_anew(_nowhere, unheeded, unmissed)
+        self._begin_anew(undelivered, unheeded, unmissed)
 
     def _begin_anew(self, deliver: Deliver, heed: Heed, lose: Lose) -> None:
         target = self._target
@@ -83,7 +82,7 @@ class NatsEngine(Engine, Source):
         self._notices = Notices(link, names, heed)
         self._hearing = Hearing(self, deliver, lose)
         self._life = ""
-        self._is_check_due = False
+        self._is_look_due = False
 
     @property
     @override
@@ -99,7 +98,7 @@ class NatsEngine(Engine, Source):
             async with asyncio.timeout(START_SECONDS):
                 await self._link.start()
                 self._link.hear(self._names.turns, self._publishing.yield_turn, _no_matter)
-                self._notices.start(partial(_set, heard))
+                self._notices.start(answer_to(heard))
                 problem = await heard
             if problem is not None:
                 raise problem
@@ -108,17 +107,15 @@ class NatsEngine(Engine, Source):
             reason = str(error) or "no answer in time"
             raise EngineError(f"cannot use {self._target.shown}: {reason}") from None
         self._tasks = [
-            asyncio.create_task(self._keep_checking()),
-            asyncio.create_task(self._keep_renewing()),
+            asyncio.create_task(repeat(LOOK_SECONDS, self._look)),
+            asyncio.create_task(repeat(CHECK_SECONDS, self._compare)),
+            asyncio.create_task(repeat(RENEW_SECONDS, self._renew)),
         ]
 
     @override
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(*tasks)
         self._notices.stop()
         self._hearing.stop()
         await self._link.stop()
@@ -141,10 +138,15 @@ class NatsEngine(Engine, Source):
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         answer = in_time(answer)
+        least = self._hearing.position_of(channel)
 
         def have_read(history: History | EngineError) -> None:
             if isinstance(history, EngineError):
                 answer(history)
+            elif least is not None and _is_behind(history.position, least):
+                # A replica has answered that has less than was delivered here.
+                loop = asyncio.get_running_loop()
+                loop.call_later(STALE_SECONDS, self._reading.ask, channel, span, have_read)
             else:
                 self._hearing.answer_after(channel, history, answer)
 
@@ -169,9 +171,13 @@ class NatsEngine(Engine, Source):
         def received(message: Msg) -> None:
             self._received(channel, message)
 
-        self._link.hear(
-            self._names.live_of(channel), received, lambda: self._hearing.confirmed(channel)
-        )
+        def confirmed() -> None:
+            self._hearing.confirmed(channel)
+            if self._target.is_cluster:
+                loop = asyncio.get_running_loop()
+                loop.call_later(ROUTE_SECONDS, self._hearing.confirmed, channel)
+
+        self._link.hear(self._names.live_of(channel), received, confirmed)
 
     @override
     def leave(self, channel: str) -> None:
@@ -200,7 +206,7 @@ class NatsEngine(Engine, Source):
         self._streams.saw(sequence, record)
         tip = Tip.of(record, sequence, time_of(message))
         self._saw(channel, tip)
-        if record.node == self._node:
+        if record.node == self._node and self._publishing.awaits(channel):
             return  # its answer delivers it, or a look at the channel if that is lost
         if not record.messages:
             self._offer_nothing(channel, tip)
@@ -232,10 +238,11 @@ class NatsEngine(Engine, Source):
         self._publishing.tips.clear()
 
     async def _beat(self) -> None:
-        await self._streams.check_life(self._link.request)
-        if self._is_check_due:
-            self._is_check_due = False
-            await self._streams.check_seen(self._link.request)
+        if self._is_look_due or self._link.take_absence():
+            self._is_look_due = False
+            await self._streams.prepare(self._link.request)
+        else:
+            await self._streams.check_life(self._link.request)
         if self._streams.life != self._life:
             self._ready()
 
@@ -248,30 +255,28 @@ class NatsEngine(Engine, Source):
             self._notices.begin_anew()
         self._hearing.check_all()
 
-    async def _keep_checking(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            self._is_check_due = True
-            self._notices.check()
-            self._hearing.check_all()
+    async def _look(self) -> None:
+        """See that all is there still, and that no notice was missed."""
+        self._is_look_due = True
+        self._notices.check()
 
-    async def _keep_renewing(self) -> None:
+    async def _compare(self) -> None:
+        self._hearing.check_all()
+
+    async def _renew(self) -> None:
         """Keep channels that are heard from being forgotten, by a record without a message."""
-        while True:
-            await asyncio.sleep(IDLE_SECONDS / 4)
-            oldest = self._streams.now - self._streams.channel_seconds / 2
-            for channel in [name for name, time in self._heard.items() if time < oldest]:
-                self._heard[channel] = self._streams.now
-                self._publishing.renew(channel, oldest, _no_answer)
+        oldest = self._streams.now - self._streams.channel_seconds / 2
+        for channel in [name for name, time in self._heard.items() if time < oldest]:
+            self._heard[channel] = self._streams.now
+            self._publishing.renew(channel, oldest, _no_answer)
 
 
 def _tell_position(answer: Answer[Position], went: Went | EngineError) -> None:
     answer(went if isinstance(went, EngineError) else Position(went.epoch, went.offset))
 
 
-def _set(future: asyncio.Future[EngineError | None], problem: EngineError | None) -> None:
-    if not future.done():  # nobody waits any more if it took too long
-        future.set_result(problem)
+def _is_behind(position: Position, least: Position) -> bool:
+    return position.epoch == least.epoch and position.offset < least.offset
 
 
 def _no_matter() -> None:
@@ -280,7 +285,3 @@ def _no_matter() -> None:
 
 def _no_answer(_went: Went | EngineError) -> None:
     """Wait for nothing: it is looked at again."""
-
-
-def _nowhere(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""

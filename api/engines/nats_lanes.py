@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from api.engines.answers import LATE, tell
 from api.engines.base import Answer, EngineError
 from api.engines.nats_records import Record, Tip
 from api.messages import Draft, payload_size
-
-logger = logging.getLogger("itemwire.engines")
 
 MAX_BATCH: Final = 500
 MAX_BATCH_BYTES: Final = 256 * 1024
@@ -48,14 +46,10 @@ class Asked:
         return len(self.packed) + 16 + (0 if key is None else 4 * len(key))
 
     def tell(self, result: Went | EngineError) -> None:
-        """Answer, once; a fault of whoever asked must not keep the others waiting."""
-        if self.is_answered:
-            return
-        self.is_answered = True
-        try:
-            self.answer(result)
-        except Exception:
-            logger.exception("answer_failed")
+        """Answer, once."""
+        if not self.is_answered:
+            self.is_answered = True
+            tell(self.answer, result)
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +85,7 @@ class Lane:
 
     def expire(self, now: float) -> None:
         """Tell those that have waited too long; what is on its way may be stored all the same."""
-        late = EngineError("the engine did not answer in time")
+        late = EngineError(LATE)
         for asked in (*self.batch, *self.waiting):
             if asked.until > now:
                 return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -22,6 +21,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
 
 from api.engines.base import EngineError
+from api.engines.loops import backoff, end
 from api.engines.nats_client import connect
 from api.engines.nats_requests import Requests, Silent, Told
 from api.engines.nats_target import Target
@@ -31,8 +31,6 @@ logger = logging.getLogger("itemwire.engines")
 OPEN_SECONDS: Final = 8.0
 CLOSE_SECONDS: Final = 0.3
 BEAT_SECONDS: Final = 0.5
-FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 1.0
 BURST: Final = 64  # written at once, before others have a turn
 
 PROBLEMS: Final = (NatsError, OSError, TimeoutError)
@@ -97,6 +95,11 @@ class Link:
         """Tell how large a message may be."""
         return self._client.max_payload if self._client is not None else 0
 
+    def take_absence(self) -> bool:
+        """Tell whether something was asked of what is not there, since this was asked last."""
+        is_absent, self._requests.is_absent = self._requests.is_absent, False
+        return is_absent
+
     async def start(self) -> None:
         """Connect; EngineError says why not."""
         await self._connect()
@@ -106,9 +109,7 @@ class Link:
     async def stop(self) -> None:
         """Disconnect, and stay so."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         await self._disconnect("the engine was stopped")
         self._heard.clear()
 
@@ -186,13 +187,12 @@ class Link:
         self._wake.set()
 
     async def _keep(self) -> None:
-        pause = FIRST_PAUSE
         while True:
             problem = await self._serve()
             logger.warning("engine_lost problem=%s", problem)
             await self._disconnect(problem)
-            while True:
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the nodes
+            for pause in backoff():
+                await asyncio.sleep(pause)
                 try:
                     await self._connect()
                     break
@@ -200,10 +200,8 @@ class Link:
                     if str(error) != problem:  # else it would be said once a second
                         problem = str(error)
                         logger.warning("engine_lost problem=%s", problem)
-                    pause = min(pause * 2, LONGEST_PAUSE)
             self._become_ready()
             logger.info("engine_connected")
-            pause = FIRST_PAUSE
 
     async def _serve(self) -> str:
         """Look after the connection until it breaks; tell why."""
@@ -291,9 +289,7 @@ class Link:
         self.is_ready = False
         client, self._client = self._client, None
         writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.cancel()
-            await asyncio.wait([writer])
+        await end(writer)
         self._to_send.clear()
         self._requests.fail(problem)
         if client is not None:

@@ -50,7 +50,11 @@ class Notices:
         self.check()
 
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        """Store a notice, which sends it to all."""
+        """Store a notice, which sends it to all; or only send it."""
+        if until <= 0:
+            self._link.tell(self._names.told, notice)
+            answer(None if self._link.is_ready else EngineError("the engine is away"))
+            return
 
         def posted(reply: list[Msg] | EngineError) -> None:
             if isinstance(reply, EngineError):
@@ -72,9 +76,11 @@ class Notices:
         self._read(self._last + 1)
 
     def _received(self, message: Msg) -> None:
-        """Take a notice that has just been stored, if it is the next."""
+        """Take a notice that has just been posted; one that is stored, if it is the next."""
         headers = message.headers or {}
-        if int(headers[LAST]) > self._last or self._is_first:
+        if SEQUENCE not in headers:  # it is kept for nobody
+            self._heed(message.data)
+        elif int(headers[LAST]) > self._last or self._is_first:
             self.check()
         elif int(headers[SEQUENCE]) > self._last:
             self._take(message)

@@ -93,6 +93,11 @@ class Publishing:
         self.tips.forget(channel)
         self._wait(channel, Asked(None, b"", answer, self._deadline(), oldest))
 
+    def awaits(self, channel: str) -> bool:
+        """Tell whether a record of the channel is on its way."""
+        lane = self._lanes.get(channel)
+        return lane is not None and bool(lane.batch)
+
     def yield_turn(self, message: Msg) -> None:
         """Hear that another node cannot get in; leave it the time to."""
         lane = self._lanes.get(message.data.decode())

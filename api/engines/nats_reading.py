@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Final, NamedTuple
 
 from nats.aio.msg import Msg
 
+from api.engines.answers import tell
 from api.engines.base import Answer, Bounds, EngineError, History, Span
 from api.engines.nats_answers import from_on, last_of, stored_of
 from api.engines.nats_link import Link
@@ -18,8 +18,6 @@ from api.engines.nats_records import Record, Stored, Tip, kept_of, tip_of
 from api.engines.nats_requests import STATUS
 from api.engines.nats_streams import Streams
 from api.messages import Position, Publication
-
-logger = logging.getLogger("itemwire.engines")
 
 MAX_WAITING: Final = 10_000
 MAX_READING: Final = 32  # channels at once: a history is up to twice its bound
@@ -155,18 +153,15 @@ class Reading:
                 history: History | EngineError = self._history_of(found, one)
             except ValueError as error:
                 history = EngineError(str(error))
-            _tell(one.answer, history)
+            tell(one.answer, history)
 
     def _history_of(self, found: Found, asked: Asked) -> History:
         tip, span = found.tip, asked.span
-        publications = self._publications_of(found, asked) if span.limit else []
-        after = span.after or 0
-        before = tip.offset + 1 if span.before is None else min(span.before, tip.offset + 1)
-        publications = [one for one in publications if after < one.offset < before]
-        cut = publications[-span.limit :] if span.after is None else publications[: span.limit]
-        cut = cut if span.limit else []
-        is_complete = len(cut) == max(before - after - 1, 0)
-        return History(Position(tip.epoch, tip.offset), cut, is_complete)
+        after, before = span.within(tip.offset)
+        there = self._publications_of(found, asked) if span.limit else []
+        within = [one for one in there if after < one.offset < before]
+        cut = within[-span.limit :] if span.after is None else within[: span.limit]
+        return History.of(Position(tip.epoch, tip.offset), cut if span.limit else [], span)
 
     def _publications_of(self, found: Found, asked: Asked) -> list[Publication]:
         if asked.is_live:
@@ -187,7 +182,7 @@ class Reading:
                 _fail(asked, position)
             elif position.offset == 0:  # there is nothing to read
                 for one in asked:
-                    _tell(one.answer, History(position, [], complete=True))
+                    tell(one.answer, History(position, [], complete=True))
             else:
                 for one in asked:
                     self.ask(channel, one.span, one.answer, is_live=one.is_live)
@@ -219,12 +214,4 @@ def time_of(message: Msg) -> float:
 
 def _fail(asked: Iterable[Asked], error: EngineError) -> None:
     for one in asked:
-        _tell(one.answer, error)
-
-
-def _tell(answer: Answer[History], result: History | EngineError) -> None:
-    try:
-        answer(result)
-    except Exception:
-        # What one asker's code throws must not cost all others their answers.
-        logger.exception("answer_failed")
+        tell(one.answer, error)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final
 
 from nats.aio.msg import Msg
 
+from api.engines.answers import LATE, tell
 from api.engines.base import EngineError
-
-logger = logging.getLogger("itemwire.engines")
 
 REQUEST_SECONDS: Final = 1.3  # and what a request waits before it, together less than an answer may
 PATIENT_SECONDS: Final = 3.0  # for what makes the server ready, when nobody else may ask
@@ -55,6 +53,7 @@ class Requests:
         self._number = 0
         self._looked_at = 0.0
         self.problem = ""  # that the server told without saying with what
+        self.is_absent = False  # what was asked for
 
     def has_room_for(self, size: int) -> bool:
         """Tell whether one more may wait."""
@@ -83,6 +82,7 @@ class Requests:
             return  # it came too late
         status = message.headers.get(STATUS) if message.headers else None
         if status == NO_ANSWER:
+            self.is_absent = True
             self._settle(number, EngineError("JetStream is away, or is not enabled"))
             return
         request.messages.append(message)
@@ -97,11 +97,7 @@ class Requests:
     def _settle(self, number: int, result: list[Msg] | EngineError) -> None:
         request = self._pending.pop(number)
         self._bytes -= request.size
-        try:
-            request.answer(result)
-        except Exception:
-            # What one asker's code throws must not cost all others their answers.
-            logger.exception("answer_failed")
+        tell(request.answer, result)
 
     def _look(self) -> None:
         """Answer what has waited too long, but not before what came while nothing ran here."""
@@ -111,7 +107,7 @@ class Requests:
         self._looked_at = now
         for number, request in list(self._pending.items()) if not was_held_up else ():
             if request.deadline <= now:
-                self._settle(number, Silent(self.problem or "the engine did not answer in time"))
+                self._settle(number, Silent(self.problem or LATE))
             elif not request.is_patient:
                 break
         if self._pending:

@@ -65,7 +65,7 @@ class Streams:
                 _life(names, "file" if is_synced else "memory"),
             )
         ]
-        self._seen: tuple[int, Record] | None = None
+        self._seen: tuple[int, tuple[str, int, str]] | None = None
         self._clock_offset = 0.0
         self.life = ""
 
@@ -77,7 +77,7 @@ class Streams:
     def saw(self, sequence: int, record: Record) -> None:
         """Remember the newest record that was stored, to know it again."""
         if self._seen is None or sequence > self._seen[0]:
-            self._seen = sequence, record
+            self._seen = sequence, _identity_of(record)
 
     async def prepare(self, ask: Asking) -> None:
         """Make what is missing, and see that the store is the one that was known here."""
@@ -120,7 +120,9 @@ class Streams:
             await self._begin_life(ask, found.sequence)
         await self.check_life(ask)
 
-    async def _has_seen(self, ask: Asking, info: Info, sequence: int, record: Record) -> bool:
+    async def _has_seen(
+        self, ask: Asking, info: Info, sequence: int, identity: tuple[str, int, str]
+    ) -> bool:
         if info.state.last_seq < sequence:
             return False
         subject = f"$JS.API.STREAM.MSG.GET.{self.names.channels}"
@@ -131,11 +133,7 @@ class Streams:
         if stored is None:
             return True  # it was forgotten in time
         now = Record.read(stored.data)
-        return now is not None and (now.epoch, now.first, now.node) == (
-            record.epoch,
-            record.first,
-            record.node,
-        )
+        return now is not None and _identity_of(now) == identity
 
     async def _last_life(self, ask: Asking) -> Stored | None:
         reply = await ask(*last_of(self.names.life, self.names.life_subject))
@@ -184,6 +182,10 @@ class Streams:
 
     async def _info(self, ask: Asking, stream: str) -> Info:
         return info_of((await ask(f"$JS.API.STREAM.INFO.{stream}", b"")).data)
+
+
+def _identity_of(record: Record) -> tuple[str, int, str]:
+    return record.epoch, record.first, record.node
 
 
 def _kept(names: Names) -> dict[str, Any]:

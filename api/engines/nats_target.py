@@ -32,6 +32,11 @@ class Target:
     tls_ca: str | None = None
     is_secure: bool = False
 
+    @property
+    def is_cluster(self) -> bool:
+        """Tell whether several servers are named, which are one."""
+        return len(self.servers) > 1
+
     @classmethod
     def of(cls, url: str) -> Target:
         """Read a URL; ValueError says what is wrong with it, and nothing of what may be secret."""

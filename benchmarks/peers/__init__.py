@@ -42,3 +42,10 @@ PEERS: Final[dict[str, Peer]] = {
     "litestar": Peer("Litestar channels"),
     "socketify": Peer("socketify (uWebSockets)"),
 }
+
+OVER_REDIS: Final[dict[str, Peer]] = {
+    "broadcaster": Peer("broadcaster"),
+    "channels": Peer("Django Channels"),
+    "socketio": SOCKETIO,
+}
+"""Those that carry messages between nodes through the Redis of ITEMWIRE_ENGINE_URL."""

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 HOST: Final = "127.0.0.1"
+ENGINE_VARIABLE: Final = "ITEMWIRE_ENGINE_URL"
+"""Where the store between nodes is; not every peer looks at it."""
 
 
 def run(serve: Callable[[int], None]) -> None:

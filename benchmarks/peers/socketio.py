@@ -1,14 +1,20 @@
-"""python-socketio on uvicorn: a room an item."""
+"""python-socketio on uvicorn: a room an item; between nodes by its Redis manager."""
 
+import os
 from typing import Any
 from urllib.parse import parse_qs
 
 import socketio
 
-from benchmarks.peers.serving import run_asgi
+from benchmarks.peers.serving import ENGINE_VARIABLE, run_asgi
 from benchmarks.tokens import subject_of
 
-server = socketio.AsyncServer(async_mode="asgi", transports=["websocket"])
+redis_url = os.environ.get(ENGINE_VARIABLE)
+server = socketio.AsyncServer(
+    async_mode="asgi",
+    transports=["websocket"],
+    client_manager=socketio.AsyncRedisManager(redis_url) if redis_url else None,
+)
 rooms: dict[str, str] = {}
 
 

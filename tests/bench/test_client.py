@@ -1,6 +1,7 @@
 """The handshake: what is asked, what is answered, what is told of a refusal."""
 
 import asyncio
+import dataclasses
 import ssl
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -110,6 +111,22 @@ def test_a_protocol_with_a_greeting() -> None:
 
     assert len(gathered.listeners) == 3
     assert heard == ["40"] * 4  # one more than asked for: the first is to see that it works
+
+
+def test_nodes_get_connections_in_turn() -> None:
+    """The first is always the first node's: who publishes does so there, whoever was quicker."""
+
+    async def run() -> tuple[list[int], list[int]]:
+        async with serving(PassingOn()) as one, serving(PassingOn()) as other:
+            both = dataclasses.replace(one, more_ports=(other.port,))
+            async with crowd(both, 6, lambda _number: Listener()) as gathered:
+                sockets = [listener.transport for listener in gathered.listeners]
+                ports = [socket.get_extra_info("peername")[1] for socket in sockets]
+                return ports, [one.port, other.port]
+
+    ports, nodes = asyncio.run(run())
+
+    assert ports == nodes * 3
 
 
 def test_more_sockets_than_files() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 import benchmarks.peers
-from benchmarks.peers import BASELINE, PEERS
+from benchmarks.peers import BASELINE, OVER_REDIS, PEERS
 
 ROOT = Path(__file__).parents[2]
 SHARED = {"__init__", "serving"}
@@ -17,8 +17,17 @@ def test_every_peer_has_a_file_and_a_row() -> None:
     """One that is not in the table is never compared."""
     files = {path.stem for path in Path(benchmarks.peers.__file__).parent.glob("*.py")}
 
-    assert files - SHARED == set(PEERS)
+    assert files - SHARED == set(PEERS | OVER_REDIS)
     assert BASELINE in PEERS
+
+
+def test_what_the_peers_over_redis_need_is_pinned() -> None:
+    """In an environment of their own: an older redis-py than the engine's."""
+    pins = (ROOT / "benchmarks/peers/over_redis.txt").read_text().splitlines()
+    versions = dict(pin.lower().split("==") for pin in pins if not pin.startswith("#"))
+
+    assert {"broadcaster", "channels_redis", "python-socketio"} <= set(versions)
+    assert versions["redis"].startswith("7.1.")
 
 
 def test_what_the_peers_need_is_pinned() -> None:

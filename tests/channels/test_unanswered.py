@@ -9,7 +9,7 @@ import pytest
 from api.channels.unanswered import SHARES, EngineBehind, Unanswered
 from api.engines.base import EngineError
 from api.messages import Position
-from tests.fakes import ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage
+from tests.fakes import ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage, principal
 
 NOWHERE = Position("e", 1)
 FEW = replace(LIMITS, unanswered=20, unanswered_bytes=100_000)
@@ -120,7 +120,7 @@ def test_counts_what_others_publish_to_the_node(late_engine: LateEngine) -> None
     stage = Stage(late_engine, FEW)
     heard: list[object] = []
     for _ in range(FEW.unanswered + 1):
-        stage.node.publish("backend", ITEM, "x", None, heard.append)
+        stage.node.publish(principal("backend"), ITEM, "x", None, heard.append)
 
     (refused,) = heard
     assert isinstance(refused, EngineBehind)

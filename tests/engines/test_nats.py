@@ -82,7 +82,7 @@ def test_a_channel_that_somebody_hears_does_not_end(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quiet channel is still a channel: its count must not begin anew under its subscribers."""
-    monkeypatch.setattr(nats, "IDLE_SECONDS", 0.04)
+    monkeypatch.setattr(nats, "RENEW_SECONDS", 0.01)
 
     async def scene(watched: Watched) -> None:
         first = await watched.publish("hello")

@@ -1,0 +1,59 @@
+"""Who is compared between nodes: Itemwire on each of its engines, and its peers over Redis."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from api.engines import ENGINES, UNSHARED, init_store
+from benchmarks.peers import OVER_REDIS, PEERS, Peer
+from tests.conformance.engine_urls import ENGINE_URLS
+from tests.postgres_server import running_postgres
+
+REDIS: Final = "redis"
+MEMORY_URL: Final = "memory://"
+BASELINE: Final = "broadcaster"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A server on a store, and how a client speaks with it."""
+
+    title: str
+    module: str
+    """Of `benchmarks.peers`."""
+
+    peer: Peer
+    store: str
+    is_ours: bool
+    is_shared: bool
+    """Whether several nodes on the store are one."""
+
+
+@contextlib.contextmanager
+def durable_postgres(_folder: Path) -> Iterator[str]:
+    """Run one that waits for the disk, as the tests' own does not."""
+    with running_postgres("-c", "fsync=on") as server:
+        init_store(server.url)
+        yield server.url
+
+
+STORES: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
+    **ENGINE_URLS,
+    "postgres": durable_postgres,
+}
+"""Each is given an empty folder, and gives its URL for as long as it is entered."""
+
+ENGINE_NAMES: Final = list(dict.fromkeys(path.rpartition(".")[2] for path in ENGINES.values()))
+
+CONTENDERS: Final[dict[str, Contender]] = {
+    name: Contender(
+        f"Itemwire, {name}", "itemwire", PEERS["itemwire"], name, True, name not in UNSHARED
+    )
+    for name in ENGINE_NAMES
+} | {
+    name: Contender(f"{peer.title}, redis", name, peer, REDIS, False, True)
+    for name, peer in OVER_REDIS.items()
+}

@@ -1,0 +1,178 @@
+"""One round of one contender: a new store, one node, then two, and what each can do."""
+
+import asyncio
+import contextlib
+import dataclasses
+import statistics
+import sys
+import tempfile
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from api.bench.echo import echo
+from api.bench.errors import BenchError
+from api.bench.fanout import Closed, Open, audience
+from api.bench.loop import new_event_loop
+from api.bench.results import Result
+from api.bench.target import Target, target_of
+from api.bench.work import Load
+from api.engines import open_engine
+from auth.issuing import new_secret
+from benchmarks.comparison import Comparison
+from benchmarks.contenders import CONTENDERS, MEMORY_URL, STORES
+from benchmarks.engine_path import BOUNDS, measure
+from benchmarks.peers.serving import HOST
+from benchmarks.running import Absent, born_on, running
+from benchmarks.tokens import tokens_for
+
+PACE: Final = 10.0  # messages a second
+BESIDE_PACE: Final = 40.0  # of two nodes in turn, each of which keeps up with many more
+BESIDE_TURNS: Final = 5
+MANY: Final = 32  # publishes in flight
+WARM_UP: Final = 10
+STALL_SECONDS: Final = 8.0  # some take seconds for what is in flight
+
+ONE_IN_FLIGHT: Final = "1 in flight"
+PACED: Final = "paced"
+EIGHT_IN_FLIGHT: Final = "8 in flight"
+TRIPS: Final = "round trips"
+ADDED: Final = "added"
+ALONE: Final = "engine alone"
+
+WINDOWS: Final[dict[str, Closed | Open]] = {
+    ONE_IN_FLIGHT: Closed(1),
+    PACED: Open(PACE),
+    EIGHT_IN_FLIGHT: Closed(8),
+}
+"""What each audience is measured by, one after the other."""
+
+NO_PYTHON: Final = "it needs an environment of its own: see --peers-python"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured, on which core the servers are, by which Python the peers run."""
+
+    connections: int
+    seconds: float
+    core: int | None = None
+    peers_python: str | None = None
+
+    @property
+    def load(self) -> Load:
+        """Give the load of one window with all subscribers."""
+        return Load(
+            self.connections, seconds=self.seconds, warm_up=WARM_UP, stall_seconds=STALL_SECONDS
+        )
+
+
+def work_of(way: str, number: int) -> str:
+    """Name a way of measuring with a number of nodes, or of messages in flight."""
+    return f"{way}, {number}"
+
+
+class Trial:
+    """Measures one contender once."""
+
+    def __init__(self, name: str, plan: Plan, comparison: Comparison) -> None:
+        """Raise Absent if there is nothing to run it with."""
+        self._name = name
+        self._contender = CONTENDERS[name]
+        self._plan = plan
+        self._comparison = comparison
+        python = sys.executable if self._contender.is_ours else plan.peers_python
+        if python is None:
+            raise Absent(NO_PYTHON)
+        self._python = python
+        self._secret = new_secret()
+        self._tokens = tokens_for(self._secret)
+
+    def run(self) -> None:
+        """Add what is found to the comparison; Absent if a node does not start."""
+        plan = self._plan
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            with born_on(plan.core):
+                url = stack.enter_context(STORES[self._contender.store](Path(folder)))
+            if self._contender.is_ours:
+                works = [work_of(ALONE, in_flight) for in_flight in (1, MANY)]
+                self._take(works, _engine_alone(url, (1, MANY), plan.seconds))
+            target = stack.enter_context(self._node(url))
+            self._fan_out(target, 1)
+            self._take([TRIPS], echo(target, Load(MANY, seconds=plan.seconds)))
+            if self._contender.is_ours:
+                with self._node(MEMORY_URL) as control:
+                    self._take([ADDED], _beside(target, control, plan.load))
+            if self._contender.is_shared:
+                with self._node(url) as other:
+                    self._fan_out(dataclasses.replace(target, more_ports=(other.port,)), 2)
+
+    @contextlib.contextmanager
+    def _node(self, url: str) -> Iterator[Target]:
+        """Run one more node, on a port of its own."""
+        module, peer = self._contender.module, self._contender.peer
+        with running(
+            module, self._secret, self._plan.core, python=self._python, engine_url=url
+        ) as server:
+            yield target_of(
+                f"http://{HOST}:{server.port}",
+                path=peer.path,
+                tokens=self._tokens,
+                dialect=peer.dialect,
+            )
+
+    def _fan_out(self, target: Target, nodes: int) -> None:
+        works = [work_of(way, nodes) for way in WINDOWS]
+        self._take(works, _all_windows(target, self._plan.load))
+
+    def _take(self, works: Sequence[str], measured: Coroutine[Any, Any, list[Result]]) -> None:
+        """Take what came out, of as many works as came to their end."""
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                results = runner.run(measured)
+        except BenchError as error:
+            self._comparison.fail(works[0], self._name, str(error))
+            return
+        for work, result in zip(works, results, strict=False):
+            self._comparison.take(work, self._name, result)
+
+
+async def _all_windows(target: Target, load: Load) -> list[Result]:
+    results: list[Result] = []
+    async with audience(target, load) as fan:
+        for window in WINDOWS.values():
+            results.append(await window.run(fan))
+            if fan.stalled:
+                break
+    return results
+
+
+async def _beside(target: Target, control: Target, load: Load) -> list[Result]:
+    """Find what a target takes longer than a control, in turn: a busy machine is so to both."""
+    load = dataclasses.replace(load, seconds=load.seconds / 2)
+    added, problems = [], []
+    async with audience(target, load) as fan, audience(control, load) as other:
+        for _ in range(BESIDE_TURNS):
+            one, two = await fan.open(BESIDE_PACE), await other.open(BESIDE_PACE)
+            added.append(one.figures["p50_ms"] - two.figures["p50_ms"])
+            problems += [*one.problems, *two.problems]
+    setting: dict[str, float] = {"connections": load.connections, "rate": BESIDE_PACE}
+    return [Result("fanout", setting, {"added_ms": statistics.median(added)}, tuple(problems))]
+
+
+async def _engine_alone(url: str, in_flight: Sequence[int], seconds: float) -> list[Result]:
+    """Publish by an engine of this process, without a server."""
+    engine = open_engine(url, BOUNDS)
+    await engine.start(lambda _channel, _publication: None)
+    try:
+        rounds = [await measure(engine, number, seconds) for number in in_flight]
+    finally:
+        await engine.stop()
+    results = []
+    for one, number in zip(rounds, in_flight, strict=True):
+        p50_ms, p99_ms = one.percentiles_ms()
+        figures = {"per_s": one.per_s, "p50_ms": p50_ms, "p99_ms": p99_ms}
+        problems = (f"{one.refused} publishes were refused",) if one.refused else ()
+        results.append(Result("publish", {"in_flight": number}, figures, problems))
+    return results
