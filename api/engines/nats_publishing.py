@@ -68,6 +68,7 @@ class Publishing:
         self.tips: Final = Tips()
         self._count = 0
         self._bytes = 0
+        self._is_looking = False
         self._looked_at = 0.0
 
     def ask(self, channel: str, draft: Draft, answer: Answer[Went]) -> None:
@@ -115,8 +116,8 @@ class Publishing:
             lane.waiting.append(asked)
             return
         loop = asyncio.get_running_loop()
-        if not self._lanes:
-            self._looked_at = loop.time()
+        if not self._is_looking:
+            self._is_looking, self._looked_at = True, loop.time()
             loop.call_later(LOOK_SECONDS, self._look)
         lane = self._lanes[channel] = Lane(channel)
         lane.waiting.append(asked)
@@ -130,7 +131,8 @@ class Publishing:
             for lane in list(self._lanes.values()):
                 lane.expire(now)
         self._looked_at = now
-        if self._lanes:
+        self._is_looking = bool(self._lanes)
+        if self._is_looking:
             loop.call_later(LOOK_SECONDS, self._look)
 
     def _go_on(self, lane: Lane) -> None:

@@ -51,6 +51,7 @@ class Requests:
         self._pending: dict[int, Request] = {}
         self._bytes = 0
         self._number = 0
+        self._is_looking = False
         self._looked_at = 0.0
         self.problem = ""  # that the server told without saying with what
         self.is_absent = False  # what was asked for
@@ -64,8 +65,8 @@ class Requests:
     ) -> int:
         """Give a question its number."""
         loop = asyncio.get_running_loop()
-        if not self._pending:
-            self._looked_at = loop.time()
+        if not self._is_looking:
+            self._is_looking, self._looked_at = True, loop.time()
             loop.call_later(LOOK_SECONDS, self._look)
         self._number += 1
         self._bytes += size
@@ -110,5 +111,6 @@ class Requests:
                 self._settle(number, Silent(self.problem or LATE))
             elif not request.is_patient:
                 break
-        if self._pending:
+        self._is_looking = bool(self._pending)
+        if self._is_looking:
             loop.call_later(LOOK_SECONDS, self._look)

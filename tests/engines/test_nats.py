@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
 
-from api.engines import nats, nats_trimming, open_engine
+from api.engines import nats, nats_publishing, nats_requests, nats_trimming, open_engine
 from api.engines.base import Bounds, EngineError, Span
 from api.engines.nats_streams import MAX_NOTICES
 from tests.engines.nats_scenes import asked, engine_of, on, records
@@ -261,5 +262,31 @@ def test_a_channel_may_be_left_and_joined_in_one_tick(url: str) -> None:
                 await watched.subscribe()
                 await other.publish(str(number))
                 await watched.until(lambda: watched.texts == other.texts)
+
+    on(url, scene)
+
+
+@pytest.mark.parametrize("part", [nats_requests.Requests, nats_publishing.Publishing])
+def test_looks_for_what_is_late_no_more_often_the_more_was_asked(
+    url: str, monkeypatch: pytest.MonkeyPatch, part: type
+) -> None:
+    """One timer, however often nothing waits in between."""
+    monkeypatch.setattr(nats_requests, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(nats_publishing, "LOOK_SECONDS", 0.02)
+    looks, look = 0, part._look
+
+    def counted(it: Any) -> None:
+        nonlocal looks
+        looks += 1
+        look(it)
+
+    monkeypatch.setattr(part, "_look", counted)
+
+    async def scene(watched: Watched) -> None:
+        begun = time.monotonic()
+        for number in range(100):
+            await watched.publish(str(number))
+        await asyncio.sleep(0.03)  # time passing is what this is about
+        assert 1 <= looks <= 2 + (time.monotonic() - begun) / 0.02
 
     on(url, scene)
