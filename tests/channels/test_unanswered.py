@@ -110,6 +110,7 @@ def test_a_socket_of_many_items_has_one_share(late_engine: LateEngine) -> None:
     """It may name a hundred items, and is one client all the same."""
     stage = Stage(late_engine, FEW)
     many = stage.open(ItemRules({ITEM: EVERYTHING, OTHER: EVERYTHING}))
+    many.says("ping")  # answered, so that there is something it saw last
     for item in (ITEM, OTHER):
         many.joins(item)
     late_engine.settle()
