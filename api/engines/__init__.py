@@ -14,6 +14,8 @@ ENGINES: Final[dict[str, str]] = {
     "redis": "api.engines.redis",
     "rediss": "api.engines.redis",
     "redis+cluster": "api.engines.redis",
+    "nats": "api.engines.nats",
+    "tls": "api.engines.nats",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 
@@ -26,6 +28,7 @@ PREPARED: Final = frozenset({"postgres", "postgresql"})
 
 
 EXTRAS: Final[dict[str, str]] = {
+    "api.engines.nats": "nats",
     "api.engines.postgres": "postgres",
     "api.engines.redis": "redis",
 }

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from api.engines.answers import in_time
 from api.engines.base import Answer, Deliver, EngineError, History, Lose, Span
 from api.engines.following import Following
-from api.messages import Publication
+from api.messages import Position, Publication
 
 HOLE_SECONDS: Final = 0.05  # what is missing may only be late
 RETRY_SECONDS: Final = 0.5
@@ -90,6 +90,11 @@ class Hearing:
         """Tell whether a message is new here, so that the others need not even be read."""
         following = self._followed.get(channel)
         return following is not None and not following.knows(epoch, offset)
+
+    def position_of(self, channel: str) -> Position | None:
+        """Tell how far a channel was delivered here; None if it is not followed yet."""
+        following = self._followed.get(channel)
+        return None if following is None else following.position
 
     def offer(self, channel: str, epoch: str, message: Publication) -> None:
         """Take a message that was stored, by whatever way it came."""
