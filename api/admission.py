@@ -1,6 +1,7 @@
 """Counts sockets in and out: a place is taken ahead of any wait, and given back once.
 
-    Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at
+    Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at;
+                                             then waits for its turn, if many come at once
     claim_place (a route, once it knows)     counts it as its subject's too, or refuses
     drive                                    hands it over to the session
     Session.closed                           gives it back: the socket is gone
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.channels.places import Place, Places
 from api.channels.session import Session
 from api.closing import CloseReason
+from api.pacing import Pacing
 from auth.audit import quoted
 from auth.dependencies import refusal
 from auth.errors import TooManyConnections
@@ -37,6 +39,7 @@ class Admission:
     def __init__(self, app: ASGIApp, places: Places) -> None:
         self._app = app
         self._places = places
+        self._pacing = Pacing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a handshake go on with a place of its own, or refuse it."""
@@ -48,6 +51,8 @@ class Admission:
                 )
                 return
         try:
+            if scope["type"] == "websocket":
+                await self._pacing.turn()
             await self._app(scope, receive, send)
         finally:
             place: Place | None = scope.get(PLACE)

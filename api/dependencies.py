@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
-from fastapi import HTTPException, Query, Security, status
-from pydantic import AfterValidator
+from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException, status
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from api.channels.node import Node
 from api.channels.rates import Budget, Kind
-from api.channels.recovery import Start
-from api.closing import OVERLOADED, RATE_LIMITED
+from api.channels.recovery import LIVE, Start
+from api.closing import OVERLOADED, QUERY_INVALID, RATE_LIMITED
 from api.engines.base import Answer, EngineError
 from api.messages import read_position
 from auth.dependencies import permitted, refusal
@@ -48,6 +48,10 @@ Since = Annotated[
 ]
 
 
+_SINCE: Final = TypeAdapter[str | None](Since)
+_REPLAY: Final = TypeAdapter[int](Replay)
+
+
 def node_of(connection: HTTPConnection) -> Node:
     """Find the node of this application.
 
@@ -66,6 +70,22 @@ def start_of(connection: HTTPConnection, grant: Grant, since: str | None, replay
     if replay and not grant.allows(Action.HISTORY):
         raise refusal(connection, ScopeMissing("replay needs the right to history"))
     return Start(read_position(since) if since is not None else None, replay)
+
+
+def start_asked(websocket: WebSocket, grant: Grant) -> Start:
+    """Say where a subscription begins by the query of its handshake, or refuse.
+
+    The route declares no parameters: FastAPI takes 30 µs over each, also where none is sent.
+    """
+    query = websocket.query_params
+    if "since" not in query and "replay" not in query:
+        return LIVE
+    try:
+        since = _SINCE.validate_python(query.get("since"))
+        replay = _REPLAY.validate_python(query.get("replay", 0))
+    except ValidationError as error:
+        raise WebSocketException(QUERY_INVALID.code, QUERY_INVALID.reason) from error
+    return start_of(websocket, grant, since, replay)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from api.admission import Admission
+from api.channels.arrivals import Arrivals
 from api.channels.limits import Lifetime, Limits
 from api.channels.node import Node
 from api.channels.places import Places
@@ -87,6 +88,7 @@ def create_app(
     tallies = Tallies()
     engine = MeteredEngine(open_engine(settings.engine_url, bounds), tallies.engine)
     authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
+    places = Places(settings.place_limits, Arrivals(settings.arrival_limits))
     node = Node(
         engine,
         limits,
@@ -98,6 +100,7 @@ def create_app(
         drain_seconds=settings.drain_seconds,
         rates=rates_of(settings.rate_limits),
         is_shared=settings.engine_url.partition("://")[0] not in UNSHARED,
+        places=places,
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]
@@ -112,8 +115,8 @@ def create_app(
         title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
     )
     app.state.node = node
-    app.state.places = Places(settings.place_limits)
-    app.add_middleware(Admission, places=app.state.places)  # first: within all the others
+    app.state.places = places
+    app.add_middleware(Admission, places=places)  # first: within all the others
     app.state.reauthorizer = reauthorizer
     app.state.event_codecs = EventCodecs()
     app.state.streams = streams
@@ -138,7 +141,8 @@ def create_app(
     if settings.admin:
         app.include_router(admin.router)
     if settings.metrics_token is not None:
-        parts = Parts(node, tallies, authenticator, policy, app.state.places)
+        parts = Parts(node, tallies, authenticator, policy, places)
         app.state.metrics = registry_of(parts)
+        app.state.siblings = None  # but where there are several workers
         app.include_router(metrics.router)
     return app

@@ -23,14 +23,12 @@ Ref = Annotated[str, msgspec.Meta(max_length=64)] | Annotated[int, msgspec.Meta(
 
 def frame_size(frame: Frame) -> int:
     """Count the bytes of a frame's payload as they travel."""
-    if isinstance(frame, bytes) or frame.isascii():
-        return len(frame)
-    return len(frame.encode())
+    return len(frame.encode()) if isinstance(frame, str) and not frame.isascii() else len(frame)
 
 
 def payload_size(data: Payload) -> int:
     """Count the bytes of a payload as they are stored."""
-    return len(data) if isinstance(data, msgspec.Raw) else frame_size(data)
+    return len(data.encode()) if isinstance(data, str) and not data.isascii() else len(data)
 
 
 def payload_of(data: msgspec.Raw) -> Payload:

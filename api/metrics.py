@@ -93,6 +93,11 @@ def _limited(parts: Parts) -> Values:
     return [((kind.name.lower(),), rates.refused[kind] if rates else 0) for kind in Request]
 
 
+def _crowded_out(parts: Parts) -> Values:
+    refused = {**parts.places.refused, **parts.places.arrivals.refused}
+    return _by_word(refused, *refused)
+
+
 def _of_engine(parts: Parts, name: Literal["errors", "pending", "seconds"]) -> Values:
     return [
         ((operation,), getattr(tally, name)) for operation, tally in parts.tallies.engine.items()
@@ -212,8 +217,9 @@ ROWS: Final = (
         "counter",
         "connections_limited",
         ("limit",),
-        "Handshakes that were refused for the number of sockets: in all, of an address, a subject.",
-        lambda parts: _by_word(parts.places.refused, *parts.places.refused),
+        "Handshakes that were refused for the number of sockets (in all, of an address, a subject) "
+        "or for coming too often (`rate` in all, `address_rate`).",
+        _crowded_out,
     ),
     Row(
         "counter",

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auth.credentials import QUERY_NAME, TICKET_NAME
 
 CREDENTIALS: Final = frozenset({QUERY_NAME, TICKET_NAME})
+STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
 class Privacy:
@@ -22,15 +23,30 @@ class Privacy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Put two headers on the answer, in place of the route's own if it has them."""
-        if scope["type"] != "http" or CREDENTIALS.isdisjoint(QueryParams(scope["query_string"])):
+        if scope["type"] == "lifespan" or CREDENTIALS.isdisjoint(
+            QueryParams(scope["query_string"])
+        ):
             await self._app(scope, receive, send)
             return
+        is_undecided = "websocket.http.response" in scope.get("extensions", {})
 
         async def send_private(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            nonlocal is_undecided
+            if is_undecided and message["type"] == "websocket.close":
+                await _deny(send_private)
+                return
+            is_undecided = False
+            if message["type"] in STARTS:
                 headers = MutableHeaders(scope=message)
                 headers["Cache-Control"] = "no-store"
                 headers["Referrer-Policy"] = "no-referrer"
             await send(message)
 
         await self._app(scope, receive, send_private)
+
+
+async def _deny(send: Send) -> None:
+    """Say what a server makes of a close ahead of the handshake, for it knows no such headers."""
+    headers = [(b"content-length", b"0")]
+    await send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b""})

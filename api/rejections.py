@@ -76,6 +76,7 @@ def install_rejections(app: FastAPI, refusal: Refusal, tally: HandshakeTally | N
     for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
+    app.add_exception_handler(Exception, _tell_failure)
     app.add_middleware(Refusals, refusal=refusal, tally=tally)
 
 
@@ -136,6 +137,15 @@ async def _tell_faults(_request: Request, error: RequestValidationError) -> Resp
     in_query = all(fault["loc"][:1] == ("query",) for fault in error.errors())
     code = QUERY_INVALID if in_query else PAYLOAD_INVALID
     return problem(UNPROCESSABLE, faults, code=code.reason)
+
+
+async def _tell_failure(_request: Request, _error: Exception) -> Response:
+    """Answer for a route that crashed; who serves it is told why.
+
+    This is outside of every middleware, so the credential that the query may hold is thought of.
+    """
+    private = {"Referrer-Policy": "no-referrer"}
+    return problem(INTERNAL.status, INTERNAL.reason, headers=private)
 
 
 class Refusals:

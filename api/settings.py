@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from api.channels.arrivals import ArrivalLimits
 from api.channels.limits import RateLimits
 from api.channels.places import PlaceLimits, most_sockets
 from api.channels.slow_readers import read_slow_readers
@@ -18,6 +19,7 @@ from auth.throttle import parse_networks
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
+MAX_WORKERS: Final = 256
 
 _TOKEN: Final = re.compile(r"[!-~]+")
 PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -44,9 +46,9 @@ class Settings(AuthSettings):
     workers: int = Field(
         1,
         ge=1,
-        le=256,
+        le=MAX_WORKERS,
         description="Processes of `itemwire serve` on this port; more than one need an engine that "
-        "shares.",
+        "shares. Unset: as many as WEB_CONCURRENCY says, where the engine shares.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged. No level logs a credential."
@@ -179,7 +181,7 @@ class Settings(AuthSettings):
         50, description="Times a second that one socket may read history; 0 sets no limit."
     )
     request_rate: PerSecond = Field(
-        1000, description="Other requests a second of one socket; 0 sets no limit."
+        1000, description="Other requests and pings a second of one socket; 0 sets no limit."
     )
     subject_rate_factor: float = Field(
         4,
@@ -187,6 +189,16 @@ class Settings(AuthSettings):
         allow_inf_nan=False,
         description="How many times these rates all sockets of one subject may have together; 0 "
         "sets no limit.",
+    )
+    address_handshake_rate: PerSecond = Field(
+        500,
+        description="Handshakes a second of one address; past it, rate_limited. Those of "
+        "`throttle_exempt` are not counted; 0 sets no limit.",
+    )
+    handshake_rate: PerSecond = Field(
+        0,
+        description="Handshakes a second in all; past it, overloaded, so that who is served "
+        "already does not wait for those who come; 0 sets no limit.",
     )
     max_connections: int | None = Field(
         None,
@@ -201,7 +213,9 @@ class Settings(AuthSettings):
         "counted.",
     )
     max_subject_connections: int = Field(
-        0, ge=0, description="Sockets of one subject; 0 sets no limit."
+        0,
+        ge=0,
+        description="Sockets of one subject, on all nodes of a shared engine; 0 sets no limit.",
     )
     max_channels: int = Field(
         200_000, ge=0, description="Items that may be heard on one node; 0 sets no limit."
@@ -224,6 +238,15 @@ class Settings(AuthSettings):
             bytes=self.bytes_rate,
             subject_factor=self.subject_rate_factor,
             join_burst=self.max_items,
+        )
+
+    @property
+    def arrival_limits(self) -> ArrivalLimits:
+        """Give how often sockets may come."""
+        return ArrivalLimits(
+            in_all=self.handshake_rate,
+            of_address=self.address_handshake_rate,
+            exempt=parse_networks(self.throttle_exempt),
         )
 
     @property

@@ -19,7 +19,7 @@ from fastapi.routing import APIWebSocketRoute, get_websocket_app, websocket_sess
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from api.deciding import deciding
+from api.deciding import Decisions
 
 Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 
@@ -57,14 +57,14 @@ class SocketRoute(APIWebSocketRoute):
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
         self._application = app
         self._short_cuts = short_cuts
+        self._decisions = Decisions()
         self._declared = self.dependant
         self._apply({})
 
     @override
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._heed_overrides()
-        async with deciding(scope):
-            await super().handle(scope, receive, send)
+        await self._decisions.in_time(scope, super().handle(scope, receive, send))
 
     @property
     def application(self) -> FastAPI:

@@ -33,6 +33,7 @@ Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 ANY_ORIGIN: Final = "*"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SERVERS: Final = ("uvicorn", "fastapi", "hypercorn", "granian", "gunicorn")
+OWN_COMMAND: Final = "itemwire"
 WORKER_OPTIONS: Final = ("--workers", "-w")
 JOINED_WORKERS: Final = re.compile(r"-w=?([0-9]+)")
 
@@ -154,9 +155,14 @@ def audit_settings(
 
 
 def workers_asked(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Tell how many workers were asked for; a server's worker sees its parent's arguments."""
-    asked = environment.get("WEB_CONCURRENCY", "")
+    """Tell how many workers were asked for; a server's worker sees its parent's arguments.
+
+    Not of `itemwire serve`: how many that runs is in the settings.
+    """
     command = PurePath(arguments[0] if arguments else "").parts[-2:]  # or <server>/__main__.py
+    if PurePath(*command[-1:]).stem == OWN_COMMAND:
+        return 1
+    asked = environment.get("WEB_CONCURRENCY", "")
     options = list(arguments[1:]) if not set(SERVERS).isdisjoint(command) else []
     if "gunicorn" in command:  # whose command line has the last word
         options = [*environment.get("GUNICORN_CMD_ARGS", "").split(), *options]

@@ -33,6 +33,9 @@ from auth.tokens import Verifier
 # RFC 9110 section 9.2.1. A browser may leave Origin out of these; a handshake is a GET with one.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
+# W3C Fetch Metadata: asked by a page of ours, or by the user, who typed the address.
+OWN_SITES: Final = frozenset({"same-origin", "none"})
+
 # Where a connection's scope says who it is, for refusals of one who is known.
 IDENTITY: Final = "itemwire.identity"
 
@@ -127,9 +130,16 @@ class Authenticator:
         )
 
     def _may_use_cookie(self, connection: HTTPConnection) -> bool:
-        """Ask about the origin; a request that changes something must have one (CSRF)."""
+        """Ask about the origin; a request that changes something must have one (CSRF).
+
+        A browser leaves it out of a page's other requests, of an image or a script too, and says by
+        Sec-Fetch-Site where they come from. Who says nothing of either kind is no browser.
+        """
+        if "origin" in connection.headers:
+            return self.allows_origin(connection)
+        sites = connection.headers.getlist("sec-fetch-site")
         is_safe = connection.scope.get("method", "GET") in SAFE_METHODS
-        return (is_safe or "origin" in connection.headers) and self.allows_origin(connection)
+        return is_safe and OWN_SITES.issuperset(sites)
 
     async def _use_ticket(self, value: str, connection: HTTPConnection) -> Principal:
         """Spend a ticket at the item and from the origin it was presented at."""

@@ -31,12 +31,15 @@ class TokenRights(Policy):
 def shortfall(grant: Grant, required: Sequence[Action]) -> AuthError | None:
     """Tell what a grant lacks of the actions required, or None; with none, any will do.
 
-    Who may do this elsewhere is told another reason than who may do it nowhere.
+    Who may do this elsewhere is told another reason than who may do it nowhere; and where somebody
+    else than the token has decided, another token would not help.
     """
     missing = [action for action in required if action not in grant.can]
     if grant.can and not missing:
         return None
     missing = missing or list(Action)
-    elsewhere = any(grant.principal.rights.has(action) for action in missing)
-    reason = Forbidden if elsewhere else ScopeMissing
+    rights = grant.principal.rights
+    is_by_token = grant.can == rights.actions_on(grant.item_id)
+    elsewhere = any(rights.has(action) for action in missing)
+    reason = ScopeMissing if is_by_token and not elsewhere else Forbidden
     return reason(f"{grant.principal.subject!r} is not granted {', '.join(missing)} here")

@@ -105,7 +105,8 @@ class AuthSettings(BaseSettings):
     max_token_length: int = Field(
         8192,
         gt=0,
-        description="Longest accepted token, in bytes; a longer one is not even decoded.",
+        description="Longest accepted token, in characters, of which all are ASCII; a longer one "
+        "is not even decoded.",
     )
     query_tokens: bool = Field(
         True,

@@ -16,7 +16,7 @@ import math
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -30,6 +30,8 @@ SHORTEST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 1.0
 LONGEST_NAME: Final = 64  # characters of a caller that has no address
 SITE_PREFIX: Final = 64  # bits of an IPv6 address: the rest is its owner's (RFC 4291 2.5.1)
+BLOCK_PREFIX: Final = 48  # what one site may be given (RFC 6177): 65,536 of these
+BLOCK_SHARE: Final = 16  # times as much as one of them: a carrier gives each phone its own
 
 Network = IPv4Network | IPv6Network
 Identity = tuple[str | None, str]
@@ -94,7 +96,7 @@ class Throttle:
     def check(self, caller: Caller | None) -> None:
         """Refuse a caller that has been refused too often."""
         limit = self._rules.stop_after
-        if caller in self._counts and self._reaches(limit, caller):
+        if self._reaches(limit, caller):
             self.stopped += 1
             raise RateLimited(f"{caller!r} was refused {limit} times a minute")
 
@@ -106,9 +108,10 @@ class Throttle:
         if caller is None or is_off or isinstance(error, NotNow):
             return
         self.counted += 1
-        self._counts[caller] = _Count(self._count(caller) + 1, self._clock())
-        self._counts.move_to_end(caller)
-        if len(self._counts) > MAX_COUNTED:
+        for one, _ in shares_of(caller):
+            self._counts[one] = _Count(self._count(one) + 1, self._clock())
+            self._counts.move_to_end(one)
+        while len(self._counts) > MAX_COUNTED:
             self._counts.popitem(last=False)
 
     async def hold_back(self, caller: Caller | None) -> None:
@@ -124,13 +127,15 @@ class Throttle:
         finally:
             self._waiting -= 1
 
-    def _count(self, caller: Caller | None) -> float:
-        known = None if caller is None else self._counts.get(caller)
+    def _count(self, caller: Caller) -> float:
+        known = self._counts.get(caller)
         return known.now(self._clock()) if known else 0
 
     def _reaches(self, limit: int, caller: Caller | None) -> bool:
         # Less one: of 60 at once, a little has decayed when the last one is counted.
-        return limit > 0 and self._count(caller) > limit - 1
+        return limit > 0 and any(
+            self._count(one) > limit * share - 1 for one, share in shares_of(caller)
+        )
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
@@ -155,3 +160,19 @@ def site_of(host: str, exempt: tuple[Network, ...]) -> str | None:
     if isinstance(address, IPv6Address):
         return str(ip_network((address, SITE_PREFIX), strict=False))
     return str(address)
+
+
+def shares_of(caller: Caller | None) -> Iterator[tuple[Caller, int]]:
+    """Give all that a caller is counted by, each with how many times the limit is its own.
+
+    An address of IPv6 is also its block's: who has that has as many addresses as anybody counts.
+    """
+    if caller is None:
+        return
+    yield caller, 1
+    if isinstance(caller, str) and caller.endswith(f"/{SITE_PREFIX}"):
+        try:
+            block = ip_network((caller.partition("/")[0], BLOCK_PREFIX), strict=False)
+        except ValueError:  # a name that only looks like one
+            return
+        yield str(block), BLOCK_SHARE

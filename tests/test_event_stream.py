@@ -109,7 +109,7 @@ class Streamed:
 
     def publish(self, text: str) -> None:
         """Let somebody publish, and the tick end."""
-        self.stage.node.publish("bob", ITEM, text, None, lambda _: None)
+        self.stage.node.publish(principal("bob"), ITEM, text, None, lambda _: None)
         self.stage.settle()
 
     async def is_over(self) -> None:

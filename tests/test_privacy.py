@@ -9,8 +9,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
+from api.main import create_app
 from api.privacy import Privacy
+from api.settings import Settings
+from tests.conftest import SECRET
 
 
 def answer(query: str) -> httpx.Headers:
@@ -47,3 +51,75 @@ def test_any_other_answer_is_left_as_it_is(query: str) -> None:
 
     assert headers["cache-control"] == "max-age=60"
     assert "referrer-policy" not in headers
+
+
+async def knock(query: bytes, *, denies: bool, first: Message) -> list[Message]:
+    """Let an application answer a handshake with a message, and give what is sent."""
+    sent: list[Message] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(first)
+        await send({"type": "websocket.close", "code": 1000})
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "websocket", "query_string": query}
+    if denies:
+        scope["extensions"] = {"websocket.http.response": {}}
+    await Privacy(app)(scope, receive, send)
+    return sent
+
+
+CLOSE = {"type": "websocket.close", "code": 1000}
+ACCEPT = {"type": "websocket.accept", "headers": []}
+
+
+def test_a_denied_handshake_with_a_credential_is_kept_nowhere() -> None:
+    """A bare denial, of an unknown path say, gets the two headers as well (requirement 26)."""
+    start, body, *_ = asyncio.run(knock(b"ticket=a", denies=True, first=dict(CLOSE)))
+
+    assert (start["status"], body["body"]) == (403, b"")
+    assert (b"cache-control", b"no-store") in start["headers"]
+    assert (b"referrer-policy", b"no-referrer") in start["headers"]
+
+
+@pytest.mark.parametrize(
+    ("query", "denies", "first"),
+    [
+        pytest.param(b"replay=1", True, CLOSE, id="no-credential"),
+        pytest.param(b"token=a", False, CLOSE, id="a-server-that-cannot-deny"),
+        pytest.param(b"token=a", True, ACCEPT, id="let-in"),
+    ],
+)
+def test_any_other_handshake_is_left_as_it_is(query: bytes, denies: bool, first: Message) -> None:
+    """The twin: who is let in is closed by its own close frame."""
+    sent = asyncio.run(knock(query, denies=denies, first=dict(first)))
+
+    assert sent == [first, CLOSE]
+
+
+@pytest.mark.parametrize("query", ["token=a", ""])
+def test_a_route_that_crashes_answers_privately(query: str) -> None:
+    """The server's last word is outside of all middleware; it tells nothing (requirement 26)."""
+    app = create_app(Settings(secret=SECRET, _env_file=None))
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise LookupError("a secret detail")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(f"/crash?{query}")
+
+    response = asyncio.run(ask())
+
+    assert response.status_code == 500
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.json()["code"] == "internal"
+    assert "secret" not in response.text

@@ -32,11 +32,12 @@ def settings_of(**given: object) -> Settings:
     ("command", "environment", "workers"),
     [
         pytest.param("itemwire serve", {}, 1, id="none"),
-        pytest.param("itemwire serve", {"WEB_CONCURRENCY": "4"}, 4, id="environment"),
-        pytest.param("itemwire serve", {"WEB_CONCURRENCY": "1"}, 1, id="one"),
+        pytest.param("itemwire serve", {"WEB_CONCURRENCY": "4"}, 1, id="own-command"),
+        pytest.param("/itemwire/server.py", {"WEB_CONCURRENCY": "4"}, 4, id="environment"),
+        pytest.param("uvicorn x:y", {"WEB_CONCURRENCY": "1"}, 1, id="one"),
         pytest.param("gunicorn app", {"GUNICORN_CMD_ARGS": "--workers=4"}, 4, id="gunicorn-words"),
         pytest.param("uvicorn app", {"GUNICORN_CMD_ARGS": "-w 4"}, 1, id="gunicorn-only"),
-        pytest.param("itemwire serve", {"WEB_CONCURRENCY": "many"}, 1, id="no-number"),
+        pytest.param("uvicorn x:y", {"WEB_CONCURRENCY": "many"}, 1, id="no-number"),
         pytest.param("/venv/bin/uvicorn --workers 4 x:y", {}, 4, id="uvicorn"),
         pytest.param("/venv/bin/uvicorn x:y --workers=3", {}, 3, id="joined"),
         pytest.param("hypercorn -w 2 x:y", {}, 2, id="hypercorn"),
@@ -73,9 +74,9 @@ def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
 
 
 def test_serve_says_in_one_line_why_it_does_not_start() -> None:
-    """On a platform that sets the variable on its own, this is all that its user sees."""
+    """On a platform this is all that its user sees."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ITEMWIRE_")}
-    environment |= {"ITEMWIRE_SECRET": new_secret(), "WEB_CONCURRENCY": "2"}
+    environment |= {"ITEMWIRE_SECRET": new_secret(), "ITEMWIRE_WORKERS": "2"}
 
     done = subprocess.run(
         [ITEMWIRE, "serve", "--port", "0"],

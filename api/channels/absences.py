@@ -45,6 +45,18 @@ class Absences:
         ids = self._of_caller.get((channel, caller))
         return None if ids is None else self._forget(channel, next(iter(ids))).member
 
+    def drop(self, channel: str, connection_id: str) -> bool:
+        """Wait for a member no longer; False: it was not waited for."""
+        if (channel, connection_id) not in self._absent:
+            return False
+        self._forget(channel, connection_id)
+        return True
+
+    def clear(self) -> None:
+        """Wait for nobody any longer."""
+        self._absent.clear()
+        self._of_caller.clear()
+
     def pop_over(self, now: float) -> list[tuple[str, Member]]:
         """Give and forget those whose time is over, with their channels."""
         over: list[tuple[str, Member]] = []

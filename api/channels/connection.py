@@ -137,8 +137,10 @@ class Connection:
     @property
     def expires_at(self) -> int:
         """Tell when it ends at the latest, unless it is refreshed."""
-        ends = (self.principal.expires_at, self.session_ends_at, self.revoked_at)
-        return min(end for end in ends if end is not None)
+        end = self.principal.expires_at
+        if self.session_ends_at is not None:
+            end = min(end, self.session_ends_at)
+        return end if self.revoked_at is None else min(end, self.revoked_at)
 
     @property
     def framing(self) -> Framing:
@@ -157,7 +159,8 @@ class Connection:
 
     def push(self, frame: Frame) -> None:
         """Send a frame to this client alone, after whatever its channels have sent it so far."""
-        self._catch_up()
+        if self.subscriptions:
+            self._catch_up()
         self.writer(self._transport.framing.render(frame))
 
     def send(self, event: Event) -> None:
@@ -318,8 +321,13 @@ class Subscription:
         self.channel = channel_of(grant.item_id)
         self.item_id = grant.item_id
         self.can = grant.can
-        self.member = Member(connection.id, connection.principal.subject)
+        self.member = self.own_member
         self.lane: Lane | None = None
+
+    @property
+    def own_member(self) -> Member:
+        """Give who it is to others unless it goes on as somebody who was there."""
+        return Member(self.connection.id, self.connection.principal.subject)
 
     @property
     def writer(self) -> Writer:

@@ -35,5 +35,5 @@ class EventsSession(Session):
             self.connection.replay(Cursor())
 
     @override
-    def _act(self, frame: Frame) -> None:
+    def _act(self, frame: Frame, size: int) -> None:
         """Nothing: a stream has no way to ask."""

@@ -30,17 +30,12 @@ class Hub:
         self._call_soon = call_soon
         self._tally = tally or ChannelTally()
         self._audiences: dict[str, _Audience] = {}
-        self._pending: list[Lane] = []
+        self.pending: list[Lane] = []  # that wait for the flush; always the same list
         self._failed: dict[Connection, CloseReason] = {}
         self._is_scheduled = False
 
     def __len__(self) -> int:
         return len(self._audiences)
-
-    @property
-    def pending(self) -> list[Lane]:
-        """Give the lanes that wait for the flush."""
-        return self._pending
 
     def has_room(self, channel: str, limits: Limits) -> bool:
         """Tell whether one subscription more to a channel is within the limits."""
@@ -83,7 +78,7 @@ class Hub:
         lane, subscription.lane = subscription.lane, None
         if lane is not None:
             lane.remove(subscription)
-            if lane.is_empty:
+            if not lane.writers:
                 self._audiences[subscription.channel].lanes.remove(lane)
 
     def change_lane(self, subscription: Subscription) -> None:
@@ -101,7 +96,8 @@ class Hub:
     def fail(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection with the next flush; the first reason counts."""
         self._failed.setdefault(connection, reason)
-        self._schedule()
+        if not self._is_scheduled:
+            self._schedule()
 
     def fan_out(self, channel: str, publication: Publication) -> None:
         """Send a publication to everyone who hears the channel."""
@@ -113,7 +109,7 @@ class Hub:
             recovery.hold(publication)
         self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
         for lane in audience.lanes:
-            self._tally.delivered += lane.count
+            self._tally.delivered += len(lane.writers)
 
     def lose(self, channel: str, item_id: str, position: Position) -> None:
         """Tell everyone who hears the channel that all up to a position is lost to them."""
@@ -145,8 +141,9 @@ class Hub:
         """
         self._is_scheduled = False
         began = time.perf_counter()
-        while self._pending or self._failed:
-            pending, self._pending = self._pending, []
+        while self.pending or self._failed:
+            pending = self.pending.copy()
+            self.pending.clear()
             for lane in pending:
                 lane.flush()
             while self._failed:
@@ -169,15 +166,13 @@ class Hub:
             if chunk is None:
                 continue
             if lane.send(chunk, position):
-                self._pending.append(lane)
-                self._schedule()
-            if lane.is_full:
-                lane.flush()
+                self.pending.append(lane)
+                if not self._is_scheduled:
+                    self._schedule()
 
     def _schedule(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_soon(self.flush)
+        self._is_scheduled = True
+        self._call_soon(self.flush)
 
 
 class _Audience:
@@ -195,7 +190,7 @@ class _Audience:
     @property
     def size(self) -> int:
         """Count those who hear it, and those who soon will."""
-        return len(self.held) + sum(lane.count for lane in self.lanes)
+        return len(self.held) + sum(len(lane.writers) for lane in self.lanes)
 
     def reach(self, position: Position) -> None:
         """Note that all who are live have what is up to a position, or were told."""

@@ -20,7 +20,7 @@ from api.channels.turns import Turns
 from api.channels.welcoming import in_order
 from api.closing import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED, SCOPE_MISSING, CloseReason
 from api.engines.base import EngineError
-from api.messages import Ended, Error, Frame, Ref, Reply, frame_size
+from api.messages import Ended, Error, Frame, Ref, Reply
 from auth.principal import Grant
 from auth.scopes import Action
 
@@ -53,14 +53,14 @@ class ItemsSession(ChannelSession):
         self.connection.is_welcomed = True  # by no envelope: the first answers the first request
 
     @override
-    def _act(self, frame: Frame) -> None:
-        command = self._read(self._decode, frame)
-        if command is None or self._is_too_fast(command.kind, command.ref, frame):
+    def _act(self, frame: Frame, size: int) -> None:
+        command = self._read(self._decode, frame, size)
+        if command is None or self._is_too_fast(command.kind, command.ref, size):
             return
         entry = None if command.item is UNSET else self._entering.get(command.item)
         if entry is None:
             command.run(self)
-        elif not entry.early.keep(command, frame_size(frame)):
+        elif not entry.early.keep(command, size):
             self.connection.end(OVERLOADED)
 
     @override

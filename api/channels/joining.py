@@ -86,5 +86,6 @@ class Joining:
             self._arrive(Arrival(history, self._recovery, was_recovering, recovered))
 
     def _read(self, span: Span, read: Callable[[History | EngineError], None]) -> None:
-        span = replace(span, limit=min(span.limit, self._limits.history_limit))
-        self._engine.read(self._subscription.channel, span, read)
+        self._engine.read(
+            self._subscription.channel, span.at_most(self._limits.history_limit), read
+        )

@@ -51,11 +51,11 @@ class Lane:
         "_pending",
         "_positions",
         "_size",
-        "_writers",
         "channel",
         "codec",
         "framing",
         "shows_presence",
+        "writers",
     )
 
     def __init__(
@@ -65,27 +65,12 @@ class Lane:
         self.codec = codec
         self.framing = framing
         self.shows_presence = shows_presence
-        self._writers: dict[Subscriber, Writer] = {}
+        self.writers: dict[Subscriber, Writer] = {}
         self._aside: dict[Subscriber, int] = {}  # who has had the first so many of what is pending
         self._choosing: dict[Subscriber, None] = {}
         self._pending: list[Chunk] = []
         self._positions: list[Position | None] = []  # of those that are messages
         self._size = 0
-
-    @property
-    def count(self) -> int:
-        """Count its subscribers."""
-        return len(self._writers)
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether it has no subscriber."""
-        return not self._writers
-
-    @property
-    def is_full(self) -> bool:
-        """Tell whether what is pending should not wait for the end of the tick."""
-        return self._size >= MAX_PENDING_BYTES
 
     def add(self, subscriber: Subscriber) -> None:
         """Deliver to a subscriber what is sent from here on."""
@@ -95,32 +80,38 @@ class Lane:
 
     def remove(self, subscriber: Subscriber) -> None:
         """Deliver nothing more to a subscriber, not even what is pending."""
-        self._writers.pop(subscriber, None)
+        self.writers.pop(subscriber, None)
         self._aside.pop(subscriber, None)
         self._choosing.pop(subscriber, None)
 
     def reroute(self, subscriber: Subscriber) -> None:
         """Take notice that a subscriber's writer is another one."""
-        if subscriber in self._writers and subscriber not in self._aside:
+        if subscriber in self.writers and subscriber not in self._aside:
             self._route(subscriber)
 
     def send(self, chunk: Chunk, position: Position | None = None) -> bool:
-        """Send a chunk to all with the next flush; True: it is the first that waits for one."""
+        """Send a chunk to all with the next flush; True: it is the first that waits for one.
+
+        What has become too much to wait for the end of the tick is flushed at once.
+        """
         self._pending.append(chunk)
         self._positions.append(position)
         self._size += len(chunk)
-        return len(self._pending) == 1
+        is_first = len(self._pending) == 1
+        if self._size >= MAX_PENDING_BYTES:
+            self.flush()
+        return is_first
 
     def catch_up(self, subscriber: Subscriber) -> None:
         """Send a subscriber now what is pending: something for it alone comes next."""
-        if self._pending and subscriber in self._writers:
+        if self._pending and subscriber in self.writers:
             had = self._aside.get(subscriber, 0)
             self._write_rest(subscriber, self._pending[had:], self._positions[had:])
             self._set_aside(subscriber)
 
     def fail(self, reason: CloseReason) -> None:
         """End the connections of all subscribers with the next flush."""
-        for subscriber in self._writers:
+        for subscriber in self.writers:
             subscriber.fail(reason)
 
     def flush(self) -> None:
@@ -131,7 +122,7 @@ class Lane:
         # Those of now: whom the walk finds behind has got this by the joint write.
         choosing = [one for one in self._choosing if one not in aside] if self._choosing else ()
         if pending:
-            _write_to_all(self._writers.values(), self.framing.join(pending))
+            _write_to_all(self.writers.values(), self.framing.join(pending))
         for subscriber in choosing:
             subscriber.choose(pending, positions)
         for subscriber, had in aside.items():
@@ -140,14 +131,14 @@ class Lane:
 
     def _set_aside(self, subscriber: Subscriber) -> None:
         self._aside[subscriber] = len(self._pending)
-        self._writers[subscriber] = _skip
+        self.writers[subscriber] = _skip
 
     def _route(self, subscriber: Subscriber) -> None:
         if subscriber.chooses:
             self._choosing[subscriber] = None
-            self._writers[subscriber] = _skip
+            self.writers[subscriber] = _skip
         else:
-            self._writers[subscriber] = subscriber.writer
+            self.writers[subscriber] = subscriber.writer
             if self._choosing:
                 self._choosing.pop(subscriber, None)
 

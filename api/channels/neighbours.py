@@ -1,16 +1,25 @@
 """The members of other nodes: told as they come and go, asked for where missed."""
 
+import math
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Final
 
-from api.channels.presence import Presence
+from typing_extensions import override
+
+from api.channels.absences import Caller
+from api.channels.neighbour import Neighbour
+from api.channels.places import Identity
+from api.channels.presence import Elsewhere, Presence
+from api.channels.shares import Shares
 from api.channels.tidings import (
-    CHANNELS_A_LINE,
+    SOCKETS,
     Answered,
     Ask,
+    Away,
     Came,
+    Farewell,
     Gone,
+    Holds,
     Line,
     Part,
     Tidings,
@@ -21,38 +30,50 @@ from api.channels.timers import CallLater, call_later
 from api.messages import Member
 
 BATCH_SECONDS: Final = 0.05
+HURRY_SECONDS: Final = 0.01  # a page that is loaded again goes to another node, and may not come in
 BEAT_TICKS: Final = 2
 ANSWER_TICKS: Final = 3  # then it is asked again
-DEAD_TICKS: Final = 7  # three beats, and one tick for how they fall
 
 
-class Neighbours:
+class Neighbours(Elsewhere):
     """What other nodes have on the channels heard here, and what they are told of this one.
 
     A notice that was missed shows in the number of the next; what the node has on every channel
     heard here is then asked for anew. Silence is counted in ticks of this node, which stand still
     with it: no clock is compared with another, and none can be set.
+
+    A member is there for as long as any node has it. One that was cut off is taken over by
+    whichever node its caller comes back to, and then its own node lets go of it. Where two nodes
+    take over the same one, the one with the greater id gives its client another (`yield_member`).
     """
 
     def __init__(
         self,
         node_id: str,
         presence: Presence,
+        shares: Shares,
         send: Callable[[Tidings], None],
+        yield_member: Callable[[str, Member], None],
+        *,
+        grace: float = 0,
         call_later: CallLater = call_later,
     ) -> None:
         self._id = node_id
         self._presence = presence
+        self._shares = shares
         self._send = send
+        self._yield_member = yield_member
+        self._grace_ticks = math.ceil(grace) + 1 if grace else 0  # the first one comes at any time
         self._call_later = call_later
         self._own: dict[str, dict[str, Member]] = {}
         self._heard: set[str] = set()
-        self._others: dict[str, _Neighbour] = {}
+        self._others: dict[str, Neighbour] = {}
         self._lines: list[Line] = []
+        self._owed: list[Answered] = []  # until all that was asked for is said
         self._number = 0
         self._asked = 0
         self._ticks = 0
-        self._is_scheduled = self._is_running = self._owes_beat = False
+        self._is_scheduled = self._is_hurried = self._is_running = self._owes_beat = False
 
     def start(self) -> None:
         """Tell the others that this node is there; each tells the same of itself."""
@@ -60,22 +81,43 @@ class Neighbours:
         self._schedule()
 
     def stop(self) -> None:
-        """Say no more."""
+        """Say what is left to be said, that this node ends, and no more."""
+        self._lines.append(Farewell())
+        self._flush()
         self._is_running = False
 
+    @override
     def came(self, channel: str, member: Member) -> None:
-        """Tell of a member of this node."""
         self._own.setdefault(channel, {})[member.connection] = member
+        self._forget_away(channel, member)
         self._say(Came(channel, member))
 
-    def went(self, channel: str, member: Member) -> None:
-        """Tell that it left."""
+    @override
+    def went(self, channel: str, member: Member) -> bool:
         own = self._own.get(channel, {})
-        if own.pop(member.connection, None) is None:
-            return
-        if not own:
-            del self._own[channel]
-        self._say(Gone(channel, member.connection))
+        if own.pop(member.connection, None) is not None:
+            if not own:
+                del self._own[channel]
+            self._say(Gone(channel, member.connection))
+        return not self._is_known(channel, member.connection)
+
+    @override
+    def was_cut_off(self, channel: str, caller: Caller, member: Member) -> None:
+        issuer, _ = caller
+        self._say(Away(channel, member, issuer))
+        self._hurry()
+
+    @override
+    def take_over(self, channel: str, caller: Caller) -> Member | None:
+        taken = (other.away.take(channel, caller) for other in self._others.values())
+        return next(filter(None, taken), None)
+
+    def count(self, identity: Identity) -> None:
+        """Tell how many sockets a caller has here now."""
+        if self._shares.note(identity):
+            self._hurry()
+        else:
+            self._schedule()
 
     def hear(self, channel: str) -> None:
         """Keep the members of a channel from now on, and ask who is there."""
@@ -83,7 +125,7 @@ class Neighbours:
             return
         self._heard.add(channel)
         for other in self._others.values():
-            other.unsure[channel] = None
+            other.distrust((channel,))
         if self._others:
             self._schedule()
 
@@ -100,15 +142,15 @@ class Neighbours:
         """Take in what another node tells."""
         other = self._others.get(node_id)
         if other is None:
-            other = self._others[node_id] = _Neighbour(tidings.number - 1)
-            other.doubt(self._heard)
+            other = self._others[node_id] = Neighbour(tidings.number - 1)
+            self._doubt(other)
             self._owes_beat = True
             self._schedule()
-        other.silent = 0
         if tidings.number <= other.number:
             return
+        other.silent = 0
         if tidings.number > other.number + 1:
-            other.doubt(self._heard)
+            self._doubt(other)
             self._schedule()
         other.number = tidings.number
         for line in tidings.lines:
@@ -120,7 +162,7 @@ class Neighbours:
         self._owes_beat = self._owes_beat or self._ticks % BEAT_TICKS == 0
         for node_id, other in list(self._others.items()):
             other.silent += 1
-            if other.silent >= DEAD_TICKS:
+            if other.silent >= other.patience:
                 self._bury(node_id)
             elif other.asked:
                 other.waited += 1
@@ -128,36 +170,92 @@ class Neighbours:
                     other.doubt(())
         self._flush()
 
+    def _doubt(self, other: Neighbour) -> None:
+        other.away.clear()  # one of them may have come back
+        other.doubt([SOCKETS, *self._heard] if self._shares.is_limited else self._heard)
+
     def _bury(self, node_id: str) -> None:
+        self._shares.forget(node_id)
         dead = self._others.pop(node_id)
         for channel in list(dead.members):
             self._replace(dead, Part(channel, "", "", []))
 
-    def _read(self, node_id: str, other: "_Neighbour", line: Line) -> None:
+    def _read(self, node_id: str, other: Neighbour, line: Line) -> None:
         match line:
-            case Came(channel, member):
-                self._add(other, channel, [member])
-            case Gone(channel, connection):
-                self._remove(other, channel, [connection])
-            case Part(channel):
-                if channel in self._heard:
-                    self._replace(other, line)
+            case Came() | Gone() | Away() | Part():
+                self._read_of_member(node_id, other, line)
+            case Holds():
+                self._shares.heed(node_id, line)
+            case Farewell():
+                self._part_from(node_id, other)
             case Ask() | Answered() if line.to == self._id:
                 self._converse(node_id, other, line)
 
-    def _converse(self, node_id: str, other: "_Neighbour", line: Ask | Answered) -> None:
+    def _read_of_member(
+        self, node_id: str, other: Neighbour, line: Came | Gone | Away | Part
+    ) -> None:
+        match line:
+            case Came(channel, member):
+                self._add(other, channel, [member])
+                self._settle_owner(node_id, channel, member)
+            case Gone(channel, connection):
+                other.away.drop(channel, connection)
+                self._remove(other, channel, [connection])
+            case Away(channel, member):
+                is_there = self._is_known(channel, member.connection, but=other)
+                if other.away.takes_more and not is_there:
+                    other.away.add(channel, (line.issuer, member.subject), member, 0)
+            case Part(channel):
+                if channel in self._heard:
+                    self._replace(other, line)
+
+    def _converse(self, node_id: str, other: Neighbour, line: Ask | Answered) -> None:
         if isinstance(line, Ask):
             self._answer(node_id, line.number, line.channels)
         elif line.number == other.ask_number:
+            if SOCKETS in other.asked:
+                self._shares.settle(node_id)
             other.settle()
             self._schedule()
 
+    def _part_from(self, node_id: str, other: Neighbour) -> None:
+        """Keep the members of a node that ends until they are back elsewhere, or it is too late."""
+        self._shares.forget(node_id)
+        other.leave(self._grace_ticks)
+        if not other.patience:
+            self._bury(node_id)
+
+    def _settle_owner(self, node_id: str, channel: str, member: Member) -> None:
+        """See to it that one node has a member, which is on another one now."""
+        self._forget_away(channel, member)
+        if member.connection not in self._own.get(channel, {}):
+            return
+        if self._presence.let_go(channel, member):
+            self._presence.leave(channel, member)
+        elif node_id < self._id:
+            self._yield_member(channel, member)
+
+    def _is_known(self, channel: str, connection: str, but: Neighbour | None = None) -> bool:
+        """Tell whether a member is on any node, or on any but one."""
+        if connection in self._own.get(channel, ()):
+            return True
+        others = (one for one in self._others.values() if one is not but)
+        return any(connection in one.members.get(channel, ()) for one in others)
+
+    def _forget_away(self, channel: str, member: Member) -> None:
+        for other in self._others.values():
+            other.away.drop(channel, member.connection)
+
     def _answer(self, to: str, number: int, channels: Iterable[str]) -> None:
         for channel in channels:
-            self._lines += parts_of(channel, self._own.get(channel, {}).values())
-        self._say(Answered(to, number))
+            if channel == SOCKETS:
+                self._shares.say_all()
+            else:
+                self._lines += parts_of(channel, self._own.get(channel, {}).values())
+        self._owed.append(Answered(to, number))
+        self._schedule()
 
-    def _replace(self, other: "_Neighbour", part: Part) -> None:
+    def _replace(self, other: Neighbour, part: Part) -> None:
         known = other.members.get(part.channel, {})
         there = {member.connection for member in part.members}
         over = [
@@ -168,20 +266,20 @@ class Neighbours:
         self._remove(other, part.channel, over)
         self._add(other, part.channel, part.members)
 
-    def _add(self, other: "_Neighbour", channel: str, members: Iterable[Member]) -> None:
+    def _add(self, other: Neighbour, channel: str, members: Iterable[Member]) -> None:
         if channel not in self._heard:
             return
         for member in members:
-            known = other.members.setdefault(channel, {})
-            if member.connection not in known:
-                known[member.connection] = member
+            is_known = self._is_known(channel, member.connection)
+            other.members.setdefault(channel, {})[member.connection] = member
+            if not is_known:
                 self._presence.arrive(channel, member)
 
-    def _remove(self, other: "_Neighbour", channel: str, connections: Iterable[str]) -> None:
+    def _remove(self, other: Neighbour, channel: str, connections: Iterable[str]) -> None:
         known = other.members.get(channel, {})
         for connection in connections:
             member = known.pop(connection, None)
-            if member is not None:
+            if member is not None and not self._is_known(channel, connection):
                 self._presence.depart(channel, member)
         if not known:
             other.members.pop(channel, None)
@@ -195,6 +293,15 @@ class Neighbours:
             self._is_scheduled = True
             self._call_later(BATCH_SECONDS, self._flush_batch)
 
+    def _hurry(self) -> None:
+        if self._is_running and not self._is_hurried:
+            self._is_hurried = True
+            self._call_later(HURRY_SECONDS, self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        self._is_hurried = False
+        self._flush()
+
     def _flush_batch(self) -> None:
         self._is_scheduled = False
         self._flush()
@@ -206,39 +313,16 @@ class Neighbours:
             if other.unsure and not other.asked:
                 self._asked += 1
                 other.ask(self._asked)
+                if SOCKETS in other.asked:
+                    self._shares.ask(node_id)
                 self._lines.append(Ask(node_id, self._asked, list(other.asked)))
-        lines, self._lines = self._lines, []
+        lines, self._lines = [*self._shares.lines(), *self._lines], []
+        if self._shares.has_more:
+            self._schedule()
+        else:
+            lines += self._owed
+            self._owed = []
         owes_beat, self._owes_beat = self._owes_beat, False
         for pack in packed(lines) if lines else [[]] if owes_beat else []:
             self._number += 1
             self._send(Tidings(self._number, pack))
-
-
-class _Neighbour:
-    """What is known of another node, and on which channels that may be wrong."""
-
-    __slots__ = ("ask_number", "asked", "members", "number", "silent", "unsure", "waited")
-
-    def __init__(self, number: int) -> None:
-        self.number = number  # of its notice that was read last
-        self.members: dict[str, dict[str, Member]] = {}
-        self.unsure: dict[str, None] = {}
-        self.asked: tuple[str, ...] = ()  # of the unsure ones, what it has been asked for
-        self.ask_number = 0
-        self.silent = self.waited = 0
-
-    def doubt(self, channels: Iterable[str]) -> None:
-        """Be unsure of channels too, and wait for no answer that was begun before."""
-        self.unsure.update(dict.fromkeys(channels))
-        self.asked, self.ask_number = (), 0
-
-    def ask(self, number: int) -> None:
-        """Note that it is asked for some of what is unsure."""
-        self.asked = tuple(islice(self.unsure, CHANNELS_A_LINE))
-        self.ask_number, self.waited = number, 0
-
-    def settle(self) -> None:
-        """Note that what it was asked for was said, every part of it."""
-        for channel in self.asked:
-            self.unsure.pop(channel, None)
-        self.asked, self.ask_number = (), 0

@@ -3,32 +3,29 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from secrets import token_urlsafe
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
+from api.channels.abroad import Abroad
 from api.channels.attendance import Attendance
 from api.channels.connection import Connection, Subscription
 from api.channels.draining import Draining
 from api.channels.ends import Ends
 from api.channels.hub import Hub
 from api.channels.joining import Arrival, Joining
-from api.channels.lanes import Lane
 from api.channels.limits import BY_TOKEN, Lifetime, Limits
-from api.channels.names import channel_of, item_of
-from api.channels.neighbours import Neighbours
-from api.channels.notices import Notice, read_notice
+from api.channels.names import channel_of, item_of, key_of
 from api.channels.orders import Orders, warn
 from api.channels.outbox import Transport
+from api.channels.places import Places
 from api.channels.presence import Page, Presence
 from api.channels.rates import Rates
 from api.channels.recovery import Start
 from api.channels.refreshing import Denied
 from api.channels.roster import Roster
-from api.channels.tidings import Tidings
 from api.channels.timers import CallLater, call_later, call_soon
 from api.channels.unanswered import EngineBehind, Unanswered
 from api.channels.welcoming import in_order, welcome_to
@@ -71,6 +68,7 @@ class Node:
         random: Callable[[], float] = random.random,
         rates: Rates | None = None,
         is_shared: bool = False,
+        places: Places | None = None,
     ) -> None:
         self.limits = limits
         self.rates = rates  # None: nothing is limited
@@ -79,11 +77,13 @@ class Node:
         self._call_later = call_later
         self._draining: Draining | None = None
         self._engine = engine
+        self.may_fall_behind = not engine.answers_at_once  # publishes may be left unanswered
         self._clock = clock
         self._new_id = new_id
         self.tally = tally or ChannelTally()
         self.attendance = Attendance(self.tally)
         self._hub = Hub(call_soon, self.tally)
+        self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._ends = Ends(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
@@ -100,10 +100,16 @@ class Node:
             clock=clock,
         )
         self._is_started = False
-        self._neighbours: Neighbours | None = None  # where no other node can be
+        self._abroad = Abroad(
+            self._id,
+            engine,
+            self._orders,
+            roster=self._roster,
+            end_all=self._end_all,
+        )
         if is_shared:
-            self._neighbours = Neighbours(self._id, self._presence, self._spread, call_later)
-            self._presence.tell(self._neighbours.came, self._neighbours.went)
+            grace = limits.presence_grace
+            self._abroad.share(self._presence, places or Places(), grace, call_later)
 
     @property
     def channels(self) -> int:
@@ -122,16 +128,14 @@ class Node:
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
-        await self._engine.start(self._hub.fan_out, self._heed, self._lose)
+        await self._engine.start(self._hub.fan_out, self._abroad.heed, self._lose)
         self._is_started = True
-        if self._neighbours is not None:
-            self._neighbours.start()
+        self._abroad.start()
 
     async def stop(self) -> None:
-        """Stop the engine."""
+        """Take leave of the other nodes, and stop the engine."""
         self._is_started = False
-        if self._neighbours is not None:
-            self._neighbours.stop()
+        await self._abroad.stop()
         await self._engine.stop()
 
     def tick(self) -> None:
@@ -140,9 +144,7 @@ class Node:
         self._end_all(due.over)
         warn(due.near)
         self._presence.converge(self._clock())
-        # Nobody is heard while the engine is away, which is not their end.
-        if self._neighbours is not None and self._engine.is_available:
-            self._neighbours.tick()
+        self._abroad.tick()
         if self.rates is not None:
             self.rates.forget_idle()
 
@@ -265,8 +267,7 @@ class Node:
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
         self.tally.subscriptions += 1
-        if self._neighbours is not None:
-            self._neighbours.hear(subscription.channel)
+        self._abroad.hear(subscription.channel)
         Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
     def leave(self, subscription: Subscription) -> None:
@@ -276,14 +277,18 @@ class Node:
             self._leave(subscription)
 
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
-        """Publish to an item, in the name of a verified subject.
+        """Publish to an item, in the name of a verified caller, who has keys of its own.
 
         Answers `EngineBehind` at once while the engine has too much to answer.
         """
-        draft = Draft(item_id, sender, round(self._clock(), 3), data, key)
-        counted = self._unanswered.count(payload_size(data), answer)
+        own_key = None if key is None else key_of(by, key)
+        sent_at = int(self._clock() * 1000) / 1000
+        draft = Draft(item_id, by.subject, sent_at, data, own_key)
+        counted: Answer[Position] | None = answer
+        if self.may_fall_behind:
+            counted = self._unanswered.count(payload_size(data), answer)
         if counted is None:
             answer(EngineBehind("the engine has too many messages to store"))
         else:
@@ -291,17 +296,11 @@ class Node:
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""
-        span = replace(span, limit=min(span.limit, self.limits.history_limit))
-        self._engine.read(channel_of(item_id), span, answer)
+        self._engine.read(channel_of(item_id), span.at_most(self.limits.history_limit), answer)
 
     def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
         """List so many of those who are on an item, from the one after `after` on."""
         return self._presence.page(channel_of(item_id), limit, after)
-
-    @property
-    def pending(self) -> Collection[Lane]:
-        """Give the lanes that have something to write at the end of this loop tick."""
-        return self._hub.pending
 
     def failed(self, connection: Connection, reason: CloseReason) -> None:
         """End a connection once the fan-out is through."""
@@ -327,25 +326,6 @@ class Node:
         for connection, reason in ends.items():
             connection.end(reason)
         return len(ends)
-
-    def _spread(self, tidings: Tidings) -> None:
-        """Tell the other nodes of the members here; what is lost they ask for."""
-        notice = Notice(self._id, tidings=tidings)
-        self._engine.post(notice.encoded(), self._clock(), lambda _posted: None)
-
-    def _heed(self, data: bytes) -> None:
-        """Do what another node says; what this one said it has done."""
-        try:
-            notice = read_notice(data)
-        except ValueError as error:
-            logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
-            return
-        if notice.node == self._id:
-            return
-        if notice.tidings is None:
-            self._orders.obey(notice)
-        elif self._neighbours is not None:
-            self._neighbours.heed(notice.node, notice.tidings)
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)
@@ -378,8 +358,7 @@ class Node:
         # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
-            if self._neighbours is not None:
-                self._neighbours.forget(channel)
+            self._abroad.forget(channel)
         if connection.may_return:
             caller = connection.principal.identity
             was_there = self._presence.cut_off(channel, caller, member, self._clock())

@@ -1,23 +1,35 @@
 """How many connections there may be: of one address, of one subject, in all.
 
+`arrivals.py` says how often they may come, and is asked here as well.
+
 A place is taken before anything is awaited and given back once, when the socket is gone, however
 that came about. So the counts are exact, and many who come at once cannot get past a limit.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
+from api.channels.arrivals import Arrivals
 from api.closing import CONNECTION_LIMIT, OVERLOADED, CloseReason
 from auth.throttle import Network, site_of
 
 if sys.platform != "win32":
     import resource
 
+K = TypeVar("K", bound=Hashable)
+
 FEWEST_SPARE: Final = 32  # listeners, the engine, files, requests that are no sockets
 MOST_SPARE: Final = 1024  # and sockets that were refused and are not gone yet
+
+Identity = tuple[str | None, str]
+"""Whose a socket is: a subject is unique within its issuer only."""
+
+
+def _untold(_identity: Identity) -> None:
+    """Tell nobody: there is no other node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +50,21 @@ class Place:
     def __init__(self, places: "Places", site: str | None) -> None:
         self._places = places
         self._site = site
-        self._identity: Hashable = None
+        self._identity: Identity | None = None
         self._is_given_back = False
         self.is_handed_over = False  # to the session, which lasts longer than the handshake
 
-    def claim(self, identity: Hashable) -> bool:
+    def claim(self, identity: Identity) -> bool:
         """Count it as its subject's too, once that is known; False: that one has its share."""
         places, limit = self._places, self._places.limits.of_subject
         if self._identity is not None or not limit:
             return True
-        if places.of_subject[identity] >= limit:
+        if places.of_subject[identity] + places.elsewhere[identity] >= limit:
             places.refused["subject"] += 1
             return False
         self._identity = identity
         places.of_subject[identity] += 1
+        places.changed(identity)
         return True
 
     def give_back(self) -> None:
@@ -60,22 +73,35 @@ class Place:
             return
         self._is_given_back = True
         self._places.taken -= 1
-        _forget_one(self._places.of_address, self._site)
-        _forget_one(self._places.of_subject, self._identity)
+        if self._site is not None:
+            _forget_one(self._places.of_address, self._site)
+        if self._identity is not None:
+            _forget_one(self._places.of_subject, self._identity)
+            self._places.changed(self._identity)
 
 
 class Places:
-    """The places of this node. Only what has a limit is counted, but for their number."""
+    """The places of this node. Only what has a limit is counted, but for their number.
 
-    def __init__(self, limits: PlaceLimits | None = None) -> None:
+    `elsewhere` is how many sockets each subject has on other nodes, as far as these have told;
+    `changed` is called with each subject whose number here is another one.
+    """
+
+    def __init__(self, limits: PlaceLimits | None = None, arrivals: Arrivals | None = None) -> None:
         self.limits = limits or PlaceLimits()
+        self.arrivals = arrivals or Arrivals()  # which by default refuses nobody
         self.taken = 0
-        self.of_address: Counter[Hashable] = Counter()
-        self.of_subject: Counter[Hashable] = Counter()
+        self.of_address: Counter[str] = Counter()
+        self.of_subject: Counter[Identity] = Counter()
+        self.elsewhere: Counter[Identity] = Counter()
+        self.changed: Callable[[Identity], None] = _untold
         self.refused = {"all": 0, "address": 0, "subject": 0}  # so far
 
     def take(self, host: str | None) -> Place | CloseReason:
         """Take a place for who comes from an address, or tell why there is none."""
+        too_often = self.arrivals.come(host)
+        if too_often is not None:
+            return too_often
         limits = self.limits
         if limits.in_all and self.taken >= limits.in_all:
             self.refused["all"] += 1
@@ -100,10 +126,8 @@ def most_sockets() -> int:
     return max(files - min(max(files // 8, FEWEST_SPARE), MOST_SPARE), 1)
 
 
-def _forget_one(counts: Counter[Hashable], key: Hashable) -> None:
+def _forget_one(counts: Counter[K], key: K) -> None:
     """Count one less; nobody's count is kept once it is nought."""
-    if key is None:
-        return
     counts[key] -= 1
     if not counts[key]:
         del counts[key]

@@ -5,7 +5,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, Protocol
+
+from typing_extensions import override
 
 from api.channels.absences import Absences, Caller
 from api.channels.names import item_of
@@ -16,11 +18,44 @@ MAX_PAGE: Final = 1000
 _id_of: Final = attrgetter("connection")
 
 
-Change = Callable[[str, Member], None]
+class Elsewhere(Protocol):
+    """The other nodes: what they are told of the members of this one, and what they have."""
+
+    def came(self, channel: str, member: Member) -> None:
+        """Hear that a member came here, also one that is known already."""
+        ...
+
+    def went(self, channel: str, member: Member) -> bool:
+        """Hear that a member went; True: it is on no other node either."""
+        ...
+
+    def was_cut_off(self, channel: str, caller: Caller, member: Member) -> None:
+        """Hear that a member may come back, here or elsewhere."""
+        ...
+
+    def take_over(self, channel: str, caller: Caller) -> Member | None:
+        """Give a member of this caller that was cut off on another node, to go on as."""
+        ...
 
 
-def _untold(_channel: str, _member: Member) -> None:
-    """Tell nobody: there is no other node."""
+class Nowhere(Elsewhere):
+    """There is no other node."""
+
+    @override
+    def came(self, channel: str, member: Member) -> None:
+        """Tell nobody."""
+
+    @override
+    def went(self, channel: str, member: Member) -> bool:
+        return True
+
+    @override
+    def was_cut_off(self, channel: str, caller: Caller, member: Member) -> None:
+        """Tell nobody."""
+
+    @override
+    def take_over(self, channel: str, caller: Caller) -> Member | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +85,28 @@ class Presence:
         self._announce = announce
         self._limit = limit
         self._absences = Absences(grace)
-        self._came: Change = _untold
-        self._went: Change = _untold
+        self._elsewhere: Elsewhere = Nowhere()
         self._listed: dict[str, list[Member]] = {}  # sorted: a dict each takes twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they came
         self._vacant: set[str] = set()  # channels that may have room for unlisted ones
 
-    def tell(self, came: Change, went: Change) -> None:
-        """Call these, from now on, with each member of this node that came or went."""
-        self._came, self._went = came, went
+    def tell(self, elsewhere: Elsewhere) -> None:
+        """Tell other nodes, from now on, of each member of this one."""
+        self._elsewhere = elsewhere
 
     def join(self, channel: str, caller: Caller, member: Member) -> Member:
         """Note that a member came, and give it as the others know it.
 
-        If its caller was cut off a short while ago, it goes on as the member it was.
+        If its caller was cut off a short while ago, on any node, it goes on as the member it was.
         """
-        missed = self._absences.take(channel, caller)
-        if missed is not None:
-            return missed
-        self.arrive(channel, member)
-        self._came(channel, member)
+        member = (
+            self._absences.take(channel, caller)
+            or self._elsewhere.take_over(channel, caller)
+            or member
+        )
+        if not self._is_there(channel, member):
+            self.arrive(channel, member)
+        self._elsewhere.came(channel, member)
         return member
 
     def arrive(self, channel: str, member: Member) -> None:
@@ -81,8 +118,11 @@ class Presence:
 
     def leave(self, channel: str, member: Member) -> bool:
         """Note that a member went; False: it was not there."""
-        self._went(channel, member)
-        return self.depart(channel, member)
+        return self._elsewhere.went(channel, member) and self.depart(channel, member)
+
+    def let_go(self, channel: str, member: Member) -> bool:
+        """Wait no longer for a member that is on another node now; False: it is not absent."""
+        return self._absences.drop(channel, member.connection)
 
     def depart(self, channel: str, member: Member) -> bool:
         """Note that a member of any node went; False: it was not there."""
@@ -106,6 +146,7 @@ class Presence:
         """
         if self._absences.takes_more and self._place_of(channel, member) is not None:
             self._absences.add(channel, caller, member, now)
+            self._elsewhere.was_cut_off(channel, caller, member)
             return True
         return self.leave(channel, member)
 
@@ -147,6 +188,11 @@ class Presence:
         listed = self._listed.get(channel, [])
         place = bisect_left(listed, member.connection, key=_id_of)
         return place if listed[place : place + 1] == [member] else None
+
+    def _is_there(self, channel: str, member: Member) -> bool:
+        if self._place_of(channel, member) is not None:
+            return True
+        return member.connection in self._unlisted.get(channel, ())
 
     def _uncount(self, channel: str, member: Member) -> bool:
         unlisted = self._unlisted.get(channel)

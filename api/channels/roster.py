@@ -1,8 +1,12 @@
 """Who is connected to this node."""
 
 import heapq
+from collections import Counter
+from collections.abc import Mapping
 
-from api.channels.connection import Connection
+from api.channels.connection import Connection, Subscription
+from api.channels.places import Identity
+from api.messages import Member
 from auth.revocation import Revocation
 
 
@@ -38,6 +42,26 @@ class Roster:
     def covered_by(self, revocation: Revocation) -> list[Connection]:
         """Find the connections whose token a revocation takes back."""
         return [one for one in self._connections.values() if revocation.covers(one.principal)]
+
+    def beyond(self, shares: Mapping[Identity, int]) -> list[Connection]:
+        """Find those that are more than their callers may have here, the latest of each."""
+        seen: Counter[Identity] = Counter()
+        over = []
+        for connection in self._connections.values():
+            identity = connection.principal.identity
+            if identity in shares:
+                seen[identity] += 1
+                if seen[identity] > shares[identity]:
+                    over.append(connection)
+        return over
+
+    def find_member(self, channel: str, member: Member) -> Subscription | None:
+        """Find the subscription that is a member of a channel; it may have taken it over."""
+        for connection in self._connections.values():
+            subscription = connection.subscriptions.get(channel)
+            if subscription is not None and subscription.member == member:
+                return subscription
+        return None
 
     def page(self, limit: int, after: str = "") -> list[Connection]:
         """List so many connections in the order of their ids, those with a greater one.

@@ -4,6 +4,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import UnsetType
 from typing_extensions import override
@@ -51,8 +52,9 @@ logger = logging.getLogger("itemwire.channels")
 class Session(ABC):
     """A connection's conduct, driven by whatever holds its socket.
 
-    The holder calls `opened` once, `received` for each message, `paused` and `writable` as its
-    transport has enough and takes more again, and `closed` once, at the end. None of them waits.
+    The holder calls `opened` once, `received` for each message, `pinged` for each ping if it hears
+    of them, `paused` and `writable` as its transport has enough and takes more again, and `closed`
+    once, at the end. None of them waits.
     """
 
     __slots__ = ("_node", "connection", "place")
@@ -70,14 +72,25 @@ class Session(ABC):
         if not self.connection.is_heard:
             return
         try:
-            if frame_size(frame) > self._node.limits.max_message_bytes:
+            size = frame_size(frame)
+            if size > self._node.limits.max_message_bytes:
                 self.connection.end(MESSAGE_TOO_BIG)
             else:
-                self._act(frame)
+                self._act(frame, size)
         except Exception:
             # One client's message must not take down its neighbours.
             logger.exception("session_failed connection=%s", self.connection.id)
             self.connection.end(INTERNAL)
+
+    def pinged(self, size: int) -> bool:
+        """Tell whether a ping of the protocol comes too often; one that goes on is sent away."""
+        rates = self._node.rates
+        if rates is None or not self.connection.is_heard:
+            return False
+        wait = rates.spend(self.connection, Kind.OTHER, size)
+        if wait == NEVER:
+            self.connection.end(RATE_LIMITED)
+        return wait > 0
 
     def paused(self) -> None:
         """Send no more for now: the transport has enough."""
@@ -103,8 +116,11 @@ class Session(ABC):
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @abstractmethod
-    def _act(self, frame: Frame) -> None:
-        """Do what the frame asks."""
+    def _act(self, frame: Frame, size: int) -> None:
+        """Do what the frame asks, which is of so many bytes."""
+
+
+ECHO: Final = Kind.PUBLISH  # found once: an enumeration is slow to look in
 
 
 class EchoSession(Session):
@@ -113,9 +129,9 @@ class EchoSession(Session):
     __slots__ = ()
 
     @override
-    def _act(self, frame: Frame) -> None:
+    def _act(self, frame: Frame, size: int) -> None:
         rates = self._node.rates
-        if rates is not None and rates.spend(self.connection, Kind.PUBLISH, frame_size(frame)):
+        if rates is not None and rates.spend(self.connection, ECHO, size):
             self.connection.end(RATE_LIMITED)  # it says nothing but what its client said
         else:
             self.connection.push(frame)
@@ -160,15 +176,18 @@ class ChannelSession(Session):
         self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         """Publish to an item in the client's name, with a fair share of what may be unanswered."""
-        if self._unanswered is None:
-            share = share_of(self._node.limits, self.connection.id)
-            self._unanswered = self.connection.unanswered = share
-        counted = self._unanswered.count(payload_size(data), answer)
+        counted = self._bounded(data, answer) if self._node.may_fall_behind else answer
         if counted is None:
             answer(EngineBehind("this connection has too many messages unanswered"))
         else:
-            sender = self.connection.principal.subject
-            self._node.publish(sender, subscription.item_id, data, key, counted)
+            publisher = self.connection.principal
+            self._node.publish(publisher, subscription.item_id, data, key, counted)
+
+    def _bounded(self, data: Payload, answer: Answer[Position]) -> Answer[Position] | None:
+        if self._unanswered is None:
+            share = share_of(self._node.limits, self.connection.id)
+            self._unanswered = self.connection.unanswered = share
+        return self._unanswered.count(payload_size(data), answer)
 
     def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
         """Read a part of an item's history."""
@@ -204,21 +223,21 @@ class ChannelSession(Session):
         reason = denied.reason.reason
         logger.warning("not_refreshed connection=%s reason=%s", self.connection.id, reason)
 
-    def _read(self, decode: Callable[[Frame], C], frame: Frame) -> C | None:
+    def _read(self, decode: Callable[[Frame], C], frame: Frame, size: int) -> C | None:
         """Read a frame; the client is told if it is no request."""
         try:
             return decode(frame)
         except MalformedFrame as fault:
-            if not self._is_too_fast(Kind.OTHER, fault.ref, frame):
+            if not self._is_too_fast(Kind.OTHER, fault.ref, size):
                 self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
             return None
 
-    def _is_too_fast(self, kind: Kind, ref: Ref | UnsetType, frame: Frame) -> bool:
+    def _is_too_fast(self, kind: Kind, ref: Ref | UnsetType, size: int) -> bool:
         """Tell whether a request is past its rate; the client is told then, or sent away."""
         rates = self._node.rates
         if rates is None:
             return False
-        wait = rates.spend(self.connection, kind, frame_size(frame))
+        wait = rates.spend(self.connection, kind, size)
         if not wait:
             return False
         if wait == NEVER or not self.connection.codec.has_envelopes:
@@ -282,12 +301,12 @@ class ItemSession(ChannelSession):
             self.received(frame)
 
     @override
-    def _act(self, frame: Frame) -> None:
+    def _act(self, frame: Frame, size: int) -> None:
         if self._early is None:
-            command = self._read(self._decode, frame)
-            if command is not None and not self._is_too_fast(command.kind, command.ref, frame):
+            command = self._read(self._decode, frame, size)
+            if command is not None and not self._is_too_fast(command.kind, command.ref, size):
                 command.run(self)
-        elif not self._early.keep(frame, frame_size(frame)):
+        elif not self._early.keep(frame, size):
             self.connection.end(OVERLOADED)
 
     @override

@@ -1,6 +1,7 @@
-"""What nodes tell each other of their members, in notices of a bounded size."""
+"""What nodes tell each other of their members and sockets, in notices of a bounded size."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -10,6 +11,10 @@ from api.messages import Member
 NOTICE_BYTES: Final = 24 * 1024  # a notice is full then; one line alone is at most about as much
 MEMBERS_A_LINE: Final = 40
 CHANNELS_A_LINE: Final = 80
+CALLERS_A_LINE: Final = 40
+
+SOCKETS: Final = ""
+"""In place of a channel: what a node is asked for are the sockets of its callers."""
 
 
 class Came(msgspec.Struct, frozen=True, tag="came"):
@@ -50,7 +55,33 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     number: int
 
 
-Line = Came | Gone | Part | Ask | Answered
+class Away(msgspec.Struct, frozen=True, tag="away"):
+    """A member was cut off: whoever its caller comes back to may take it over."""
+
+    channel: str
+    member: Member
+    issuer: str | None = None
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """How many sockets a caller has."""
+
+    issuer: str | None
+    subject: str
+    sockets: int
+
+
+class Holds(msgspec.Struct, frozen=True, tag="holds"):
+    """How many sockets each of some callers has now on the node that says so."""
+
+    callers: list[Held]
+
+
+class Farewell(msgspec.Struct, frozen=True, tag="farewell"):
+    """The node that says so is about to end, and has no socket any longer."""
+
+
+Line = Came | Gone | Part | Ask | Answered | Away | Holds | Farewell
 
 
 class Tidings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,3 +118,10 @@ def parts_of(channel: str, members: Iterable[Member]) -> Iterator[Part]:
         yield Part(channel, after, page[-1].connection, page)
         after = page[-1].connection
     yield Part(channel, after, "", ordered)
+
+
+def holds_of(held: Iterable[Held]) -> Iterator[Holds]:
+    """Say how many sockets callers have, in lines of a bounded size."""
+    rest = iter(held)
+    while line := list(islice(rest, CALLERS_A_LINE)):
+        yield Holds(line)

@@ -95,11 +95,19 @@ def _line(envelope: dict[str, Any]) -> str | None:
         case "message":
             data = envelope["data"]
             shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-            return f"{envelope['offset']} {envelope['sender']}: {shown}"
+            return _plain(f"{envelope['offset']} {envelope['sender']}: {shown}")
         case "joined" | "left":
-            return f"* {envelope['member']['subject']} {envelope['type']}"
+            return _plain(f"* {envelope['member']['subject']} {envelope['type']}")
         case _:
             return None
+
+
+def _plain(text: str) -> str:
+    """Show as escapes what is no sign of a text: a terminal would obey it, whoever sent it."""
+    return "".join(
+        one if one.isprintable() or one in "\t\n" else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def _connect(address: str, token: str | None) -> "connect":

@@ -10,9 +10,8 @@ from pydantic import SecretStr, ValidationError
 from api.settings import PREFIX, Settings, source_of, unknown_variables
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
-PASSWORDS: Final = re.compile(
-    r"(?<=://)[^@\s]*(?=@)|(?<=password=)[^&]*"
-)  # in the URL of an engine
+# In a URL: all up to the last @, for one in a password may stand as it is.
+PASSWORDS: Final = re.compile(r"(?<=://)\S*(?=@)|(?<=password=)[^&]*")
 
 
 class ConfigurationProblem(click.ClickException):

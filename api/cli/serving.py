@@ -2,20 +2,25 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import click
 
 from api.cli.configuration import ConfigurationProblem, load_settings, stamp_of
+from api.engines import UNSHARED
 from api.server import serve as run_server
-from api.settings import Settings
+from api.settings import MAX_WORKERS, Settings
 from api.workers import serve_by_workers
 from auth.issuing import mint, new_secret
 from auth.keys import SigningKey, signing_key_from_secret
 
 logger = logging.getLogger("itemwire.server")
+
+ONE_WORKER: Final = ("", "0", "1")  # values of WEB_CONCURRENCY by which nothing is asked for
 
 TOKEN_SECONDS = 12 * 3600  # a working day; `dev` has a new secret at each start anyway
 
@@ -31,12 +36,23 @@ port_option = click.option("--port", type=int, help="Port, 0 for a free one [ITE
 @click.command()
 @host_option
 @port_option
-@click.option("--workers", type=int, help="Processes, on a shared engine [ITEMWIRE_WORKERS].")
+@click.option(
+    "--workers",
+    type=int,
+    help="Processes, on a shared engine [ITEMWIRE_WORKERS, then WEB_CONCURRENCY].",
+)
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve with the settings of the environment and `.env`."""
     settings = load_settings(**_given(host=host, port=port, workers=workers))
+    platform = os.environ.get("WEB_CONCURRENCY", "").strip()
+    if (count := workers_of_platform(settings, platform)) is not None:
+        settings = settings.model_copy(update={"workers": count})
+    is_ignored = platform not in ONE_WORKER and "workers" not in settings.model_fields_set
 
     def announce(url: str) -> None:
+        if is_ignored:
+            engine = settings.engine_url.partition("://")[0]
+            logger.warning("web_concurrency_ignored value=%r engine=%s", platform, engine)
         if settings.log_format == "json":  # in which every line is an object
             logger.info("listening url=%s", url)
         else:
@@ -68,6 +84,19 @@ def dev(host: str | None, port: int | None, *, as_json: bool) -> None:
             click.echo(welcome_page(url, tokens))
 
     _run(settings, announce)
+
+
+def workers_of_platform(settings: Settings, asked: str) -> int | None:
+    """Tell how many workers the platform asks for, None: nothing that can be followed.
+
+    A platform sets the variable for whatever runs on it, mostly unasked. So it is no mistake to
+    have it where the engine lives in one process, as it is to set ITEMWIRE_WORKERS there.
+    """
+    if "workers" in settings.model_fields_set or not (asked.isascii() and asked.isdecimal()):
+        return None
+    if settings.engine_url.partition("://")[0] in UNSHARED or not 1 <= int(asked) <= MAX_WORKERS:
+        return None
+    return int(asked)
 
 
 def _given(**options: object) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Engines: what is between nodes. One file each behind one interface, loaded on demand."""
 
 from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 from api.engines.base import Bounds, Engine
@@ -13,6 +14,8 @@ ENGINES: Final[dict[str, str]] = {
     "redis": "api.engines.redis",
     "rediss": "api.engines.redis",
     "redis+cluster": "api.engines.redis",
+    "nats": "api.engines.nats",
+    "tls": "api.engines.nats",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 
@@ -24,9 +27,17 @@ PREPARED: Final = frozenset({"postgres", "postgresql"})
 """Engines whose store is made by `itemwire engine init`; their modules have `init_store(url)`."""
 
 
+EXTRAS: Final[dict[str, str]] = {
+    "api.engines.nats": "nats",
+    "api.engines.postgres": "postgres",
+    "api.engines.redis": "redis",
+}
+"""The extra that brings the client of an engine's module, where it needs one."""
+
+
 def open_engine(url: str, bounds: Bounds) -> Engine:
-    """Make the engine an URL names; ValueError says which there are."""
-    engine: Engine = import_module(ENGINES[_scheme_of(url)]).open_engine(url, bounds)
+    """Make the engine an URL names; ValueError says which there are, or what to install."""
+    engine: Engine = _load(_scheme_of(url)).open_engine(url, bounds)
     return engine
 
 
@@ -35,8 +46,21 @@ def init_store(url: str) -> str:
     scheme = _scheme_of(url)
     if scheme not in PREPARED:
         return f"{scheme}:// needs no preparation."
-    done: str = import_module(ENGINES[scheme]).init_store(url)
+    done: str = _load(scheme).init_store(url)
     return done
+
+
+def _load(scheme: str) -> ModuleType:
+    module = ENGINES[scheme]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if module not in EXTRAS:
+            raise
+        raise ValueError(
+            f"ITEMWIRE_ENGINE_URL names {scheme}://, and its client is not installed ({error}): "
+            f"pip install 'itemwire[{EXTRAS[module]}]'"
+        ) from error
 
 
 def _scheme_of(url: str) -> str:

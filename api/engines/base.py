@@ -1,7 +1,7 @@
 """The engine: what is between nodes, and what every engine promises."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from api.messages import Draft, Position, Publication
@@ -18,6 +18,10 @@ Answer = Callable[[T | EngineError], None]
 
 Deliver = Callable[[str, Publication], None]
 """Where an engine takes each publication of a channel that this node hears."""
+
+
+def undelivered(_channel: str, _publication: Publication) -> None:
+    """Deliver to nobody: the engine is not started."""
 
 
 Heed = Callable[[bytes], None]
@@ -60,6 +64,14 @@ class Span:
     after: int | None = None
     before: int | None = None
 
+    def within(self, last: int) -> tuple[int, int]:
+        """Give both bounds in a stream that ends with the offset `last`."""
+        return self.after or 0, last + 1 if self.before is None else min(self.before, last + 1)
+
+    def at_most(self, limit: int) -> "Span":
+        """Ask for no more than so many; most who join ask for none."""
+        return self if self.limit <= limit else replace(self, limit=limit)
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -73,6 +85,13 @@ class History:
     publications: list[Publication]
     complete: bool
 
+    @classmethod
+    def of(cls, position: Position, publications: list[Publication], span: Span) -> "History":
+        """Judge by what a span asks for whether all of it was found."""
+        after, before = span.within(position.offset)
+        asked = max(before - after - 1, 0)
+        return cls(position, publications, len(publications) == asked)
+
 
 class Engine(Protocol):
     """Stores each channel's order and carries it to every node that hears the channel.
@@ -82,6 +101,9 @@ class Engine(Protocol):
     the engine is in this process; they come within `ANSWER_SECONDS`, an `EngineError` if nothing
     else. What was refused so may have been stored all the same: a retry with its key tells.
     """
+
+    answers_at_once: bool = False
+    """Whether every answer comes before the asking call returns, so that nothing ever waits."""
 
     @property
     def is_available(self) -> bool:
@@ -128,7 +150,8 @@ class Engine(Protocol):
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         """Take a notice to every node, this one too; answer once it cannot be lost any more.
 
-        It is kept until that Unix time, for nodes that start later. A node may get it twice.
+        It is kept until that Unix time, for nodes that start later, and a little longer for those
+        that are cut off just now; until 0, for nobody. A node may get it twice.
         """
         ...
 

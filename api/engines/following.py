@@ -86,7 +86,7 @@ class Following(Generic[T]):
         if not self._epoch:
             self._epoch, self._offset, self._is_doubtful = read_at.epoch, read_at.offset, False
         elif self._epoch != read_at.epoch:
-            self._lose_until(read_at)
+            self._lose_until(self._before_what_is_held(read_at))
         else:
             self._take_over(messages)
             if not is_cut and read_at.offset > self._offset:
@@ -113,6 +113,13 @@ class Following(Generic[T]):
     def _lose_until(self, position: Position) -> None:
         self._epoch, self._offset = position.epoch, position.offset
         self._lose(self.channel, position)
+
+    def _before_what_is_held(self, position: Position) -> Position:
+        """Go back from a position as far as all is held: what was heard meanwhile is not lost."""
+        offset = position.offset
+        while self._held_epoch == position.epoch and offset in self._held:
+            offset -= 1
+        return Position(position.epoch, offset)
 
     def _hold(self, epoch: str, offset: int, message: T) -> None:
         if self._held_epoch != epoch:

@@ -8,26 +8,13 @@ arrives.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from collections import OrderedDict
+from typing import Final, Protocol
 
-from api.engines.base import (
-    ANSWER_SECONDS,
-    Answer,
-    Deliver,
-    EngineError,
-    History,
-    Lose,
-    Span,
-)
+from api.engines.answers import in_time
+from api.engines.base import Answer, Deliver, EngineError, History, Lose, Span
 from api.engines.following import Following
 from api.messages import Position, Publication
-
-logger = logging.getLogger("itemwire.engines")
-
-T = TypeVar("T")
 
 HOLE_SECONDS: Final = 0.05  # what is missing may only be late
 RETRY_SECONDS: Final = 0.5
@@ -60,7 +47,8 @@ class Hearing:
         self._lose = lose
         self._followed: dict[str, Following[Publication]] = {}
         self._subscribing: dict[str, list[Answer[None]]] = {}
-        self._to_check: deque[str] = deque()
+        self._behind: OrderedDict[str, None] = OrderedDict()  # to be read ahead of all others
+        self._to_compare: OrderedDict[str, None] = OrderedDict()
         self._checking: set[str] = set()
         self._again: set[str] = set()  # asked for while it was being read
         self._failed: set[str] = set()
@@ -74,7 +62,7 @@ class Hearing:
             return
         self._subscribing.setdefault(channel, []).append(in_time(answer))
         if following is None:
-            self._followed[channel] = Following(channel, self._deliver, self._say_lost)
+            self._followed[channel] = Following(channel, self._deliver, self._lose)
             self._source.hear(channel)
 
     def unsubscribe(self, channel: str) -> None:
@@ -103,6 +91,11 @@ class Hearing:
         following = self._followed.get(channel)
         return following is not None and not following.knows(epoch, offset)
 
+    def position_of(self, channel: str) -> Position | None:
+        """Tell how far a channel was delivered here; None if it is not followed yet."""
+        following = self._followed.get(channel)
+        return None if following is None else following.position
+
     def offer(self, channel: str, epoch: str, message: Publication) -> None:
         """Take a message that was stored, by whatever way it came."""
         following = self._followed.get(channel)
@@ -124,15 +117,8 @@ class Hearing:
 
     def check_all(self) -> None:
         """Compare every position with the source's: the last message may be the lost one."""
-        waiting = set(self._to_check)
-        self._to_check.extend(channel for channel in self._followed if channel not in waiting)
+        self._to_compare.update(dict.fromkeys(self._followed))
         self._check_next()
-
-    def _say_lost(self, channel: str, position: Position) -> None:
-        logger.warning(
-            "messages_lost channel=%s epoch=%s until=%d", channel, position.epoch, position.offset
-        )
-        self._lose(channel, position)
 
     def _look_soon(self, channel: str) -> None:
         """Read what is missing, unless it comes by itself."""
@@ -147,12 +133,12 @@ class Hearing:
             self._check(channel)
 
     def _check(self, channel: str) -> None:
-        self._to_check.append(channel)
+        self._behind[channel] = None
         self._check_next()
 
     def _check_next(self) -> None:
-        while self._to_check and len(self._checking) < MAX_CHECKS:
-            channel = self._to_check.popleft()
+        while (next_ := self._behind or self._to_compare) and len(self._checking) < MAX_CHECKS:
+            channel, _ = next_.popitem(last=False)
             following = self._followed.get(channel)
             if channel in self._checking:
                 self._again.add(channel)
@@ -175,7 +161,7 @@ class Hearing:
             if self._followed.get(channel) is following:
                 self._fill(following, span, history)
             if is_asked_again:
-                self._to_check.append(channel)
+                self._behind[channel] = None
             asyncio.get_running_loop().call_soon(self._check_next)
 
         return fill
@@ -203,21 +189,5 @@ class Hearing:
 
     def _retry_failed(self) -> None:
         failed, self._failed = self._failed, set()
-        self._to_check.extend(failed)
+        self._behind.update(dict.fromkeys(failed))
         self._check_next()
-
-
-def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
-    """Answer once, with an error when the time for answers is up."""
-    is_answered = False
-
-    def once(result: T | EngineError) -> None:
-        nonlocal is_answered
-        if not is_answered:
-            is_answered = True
-            timer.cancel()
-            answer(result)
-
-    late = EngineError("the engine did not answer in time")
-    timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS * 0.9, once, late)
-    return once

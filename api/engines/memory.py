@@ -21,6 +21,7 @@ from api.engines.base import (
     History,
     Lose,
     Span,
+    undelivered,
     unheeded,
     unmissed,
 )
@@ -52,6 +53,8 @@ class MemoryEngine(Engine):
     that grows forgets its own oldest messages.
     """
 
+    answers_at_once = True
+
     def __init__(
         self,
         bounds: Bounds,
@@ -62,7 +65,7 @@ class MemoryEngine(Engine):
         self._bounds = bounds
         self._most_bytes = bounds.total_bytes or sys.maxsize
         self._clock = clock
-        self._deliver: Deliver = _nowhere
+        self._deliver: Deliver = undelivered
         self._unix_clock = unix_clock
         self._heed: Heed = unheeded
         self._notices: list[tuple[float, bytes]] = []  # a heap: the first to end comes first
@@ -86,7 +89,7 @@ class MemoryEngine(Engine):
 
     @override
     async def stop(self) -> None:
-        self._deliver = _nowhere
+        self._deliver = undelivered
         self._heed = unheeded
 
     @override
@@ -207,6 +210,7 @@ class _Stream:
     __slots__ = (
         "_bytes",
         "_kept",
+        "_key_bytes",
         "_keys",
         "_offset",
         "_taken",
@@ -218,14 +222,15 @@ class _Stream:
     def __init__(self, total: "_Total") -> None:
         self.epoch = secrets.token_urlsafe(6)
         self.used_at = 0.0
-        self._total = total
-        self._taken = 0
-        self._take(STREAM_BYTES)
         self._offset = 0
         self._bytes = 0
+        self._key_bytes = 0
         # Most channels are quiet: an empty deque takes 760 bytes, and there may be 100,000.
-        self._kept: deque[tuple[float, Publication]] | tuple[()] = ()
+        self._kept: deque[tuple[float, int, Publication]] | tuple[()] = ()
         self._keys: OrderedDict[str, tuple[float, int]] | None = None
+        self._total = total
+        self._taken = 0
+        self._settle()
 
     def first_answer(self, key: str | None, now: float) -> Position | None:
         if self._keys is None:
@@ -235,18 +240,19 @@ class _Stream:
             if stored_at > now - KEY_SECONDS:
                 break
             self._forget_key()
+            self._settle()
         if key is None or key not in self._keys:
             return None
         return Position(self.epoch, self._keys[key][1])
 
     def append(self, draft: Draft, now: float) -> Publication:
+        """Take a message; `trim` has the last word on what is kept."""
         self._offset += 1
         publication = Publication.of(draft, self._offset)
-        self._kept = self._kept or deque()
-        self._kept.append((now, publication))
         size = payload_size(draft.data)
+        self._kept = self._kept or deque()
+        self._kept.append((now, size, publication))
         self._bytes += size
-        self._take(size + MESSAGE_BYTES)
         if draft.key is not None:
             self._remember(draft.key, now)
         return publication
@@ -255,7 +261,7 @@ class _Stream:
         if self._keys is None:
             self._keys = OrderedDict()
         self._keys[key] = (now, self._offset)
-        self._take(len(key) + KEY_BYTES)
+        self._key_bytes += len(key) + KEY_BYTES
         if len(self._keys) > MAX_KEYS:
             self._forget_key()
 
@@ -264,48 +270,43 @@ class _Stream:
         while kept and (
             len(kept) > bounds.messages or self._bytes > bounds.bytes or kept[0][0] < oldest
         ):
-            self._forget_message()
+            self._bytes -= kept.popleft()[1]
         self._kept = kept or ()
+        self._settle()
 
     def forget(self, excess: int) -> None:
         """Give so many bytes back, as far as it has them: messages first, then keys."""
         goal = self._taken - excess
-        while self._kept and self._taken > goal:
-            self._forget_message()
-        while self._keys and self._taken > goal:
-            self._forget_key()
+        while self._taken > goal and (self._kept or self._keys):
+            if self._kept:
+                self._bytes -= self._kept.popleft()[1]
+            else:
+                self._forget_key()
+            self._settle()
 
     def drop(self) -> None:
         """Give everything back: it is used no more."""
-        self._take(-self._taken)
+        self._total.bytes -= self._taken
 
     def read(self, span: Span) -> History:
-        after = 0 if span.after is None else span.after
-        before = self._offset + 1 if span.before is None else min(span.before, self._offset + 1)
-        asked = max(before - after - 1, 0)
-        found = [one for _, one in self._kept if after < one.offset < before]
+        after, before = span.within(self._offset)
+        found = [one for _, _, one in self._kept if after < one.offset < before]
         if span.after is None:
             found = found[max(len(found) - span.limit, 0) :]
         else:
             found = found[: span.limit]
-        return History(Position(self.epoch, self._offset), found, len(found) == asked)
+        return History.of(Position(self.epoch, self._offset), found, span)
 
-    def _take(self, size: int) -> None:
-        self._taken += size
-        self._total.bytes += size
-
-    def _forget_message(self) -> None:
-        if not self._kept:
-            return
-        _, publication = self._kept.popleft()
-        size = payload_size(publication.data)
-        self._bytes -= size
-        self._take(-size - MESSAGE_BYTES)
+    def _settle(self) -> None:
+        """Count what it takes by now to what all streams take."""
+        taken = STREAM_BYTES + self._bytes + MESSAGE_BYTES * len(self._kept) + self._key_bytes
+        self._total.bytes += taken - self._taken
+        self._taken = taken
 
     def _forget_key(self) -> None:
         if self._keys:
             key, _ = self._keys.popitem(last=False)
-            self._take(-len(key) - KEY_BYTES)
+            self._key_bytes -= len(key) + KEY_BYTES
 
 
 class _Values:
@@ -346,7 +347,3 @@ class _Values:
             self._bytes -= VALUE_BYTES
             if key in self._kept and self._kept[key][0] == until:
                 self._discard(key)
-
-
-def _nowhere(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""

@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+import asyncpg
 from typing_extensions import override
 
+from api.engines.answers import answer_to, in_time, when_done
 from api.engines.base import (
     Answer,
     Bounds,
@@ -22,37 +24,24 @@ from api.engines.base import (
     History,
     Lose,
     Span,
+    undelivered,
     unheeded,
     unmissed,
 )
-from api.engines.hearing import Hearing, Source, in_time
+from api.engines.hearing import Hearing, Source
+from api.engines.loops import end, repeat
+from api.engines.postgres_link import PROBLEMS, Link, check_url, reason_of
+from api.engines.postgres_publishing import Publishing, Stored
+from api.engines.postgres_reading import Reading
+from api.engines.postgres_requests import LATEST, POST, PUT, TAKE, Notices, Requests
+from api.engines.postgres_schema import VERSION, check_schema, init_schema
+from api.engines.postgres_upkeep import Upkeep
 from api.engines.shown import hide_password
 from api.messages import Draft, Position, Publication
 
-try:
-    import asyncpg
-
-    from api.engines.postgres_link import PROBLEMS, Link, check_url, reason_of
-    from api.engines.postgres_publishing import Publishing, Stored
-    from api.engines.postgres_reading import Reading
-    from api.engines.postgres_requests import (
-        LATEST,
-        POST,
-        PUT,
-        TAKE,
-        Notices,
-        Requests,
-    )
-    from api.engines.postgres_schema import VERSION, check_schema, init_schema
-    from api.engines.postgres_upkeep import Upkeep
-except ModuleNotFoundError as error:
-    raise ValueError(
-        f"ITEMWIRE_ENGINE_URL names PostgreSQL, and its client is not installed ({error}): "
-        "pip install 'itemwire[postgres]'"
-    ) from error
-
 START_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 10.0
+OTHER_MS: Final = 1000  # less than CALL_SECONDS: tidying that takes long is no lost connection
 QUICK_LOCK_MS: Final = 50  # all channels wait for it
 PATIENT_LOCK_MS: Final = 100  # the other channels that are held wait for it
 
@@ -92,12 +81,12 @@ class PostgresEngine(Engine, Source):
         self._quick = Link("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
         self._patient = Link("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
         self._reader = Link("reading", url, check_schema)
-        self._other = Link("other", url, check_schema)
+        self._other = Link("other", url, check_schema, most_ms=OTHER_MS)
         self._publishing = Publishing(self._quick, self._patient, self._doubt)
         self._reading = Reading(self._reader, bounds, self._make)
         self._requests = Requests(self._other)
         self._notices = Notices(self._requests, unheeded)
-        self._hearing = Hearing(self, _nowhere, unmissed)
+        self._hearing = Hearing(self, undelivered, unmissed)
         self._heard: set[str] = set()
         self._upkeep = Upkeep(self._requests, bounds, self._heard)
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,7 +118,7 @@ class PostgresEngine(Engine, Source):
             shown = hide_password(self._url)
             raise EngineError(f"cannot use {shown}: {reason_of(error)}") from None
         self._tasks = [
-            asyncio.create_task(self._keep_checking()),
+            asyncio.create_task(repeat(CHECK_SECONDS, self._check_again)),
             *self._upkeep.tasks(),
         ]
 
@@ -140,7 +129,7 @@ class PostgresEngine(Engine, Source):
         for part in (self._publishing, self._reading, self._requests):
             part.start()
         checked: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
-        self._notices.check(checked.set_result)
+        self._notices.check(answer_to(checked))
         problem = await checked
         if problem is not None:
             raise problem
@@ -148,10 +137,7 @@ class PostgresEngine(Engine, Source):
     @override
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(*tasks)
         self._hearing.stop()
         for part in (self._publishing, self._reading, self._requests):
             await part.stop()
@@ -198,11 +184,11 @@ class PostgresEngine(Engine, Source):
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self._requests.ask(_told(answer), POST, notice, min(until, LATEST))
+        self._requests.ask(when_done(in_time(answer)), POST, notice, min(until, LATEST))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
-        self._requests.ask(_told(answer), PUT, key, value, float(seconds))
+        self._requests.ask(when_done(in_time(answer)), PUT, key, value, float(seconds))
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
@@ -260,20 +246,5 @@ class PostgresEngine(Engine, Source):
             self._notices.check()
             self._hearing.check_all()
 
-    async def _keep_checking(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            self._check()
-
-
-def _told(answer: Answer[None]) -> Answer[list[Any]]:
-    answer = in_time(answer)
-
-    def told(rows: list[Any] | EngineError) -> None:
-        answer(rows if isinstance(rows, EngineError) else None)
-
-    return told
-
-
-def _nowhere(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""
+    async def _check_again(self) -> None:
+        self._check()

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import asyncpg
 
 from api.engines.base import EngineError
+from api.engines.loops import backoff, end
 
 logger = logging.getLogger("itemwire.engines")
 
 CALL_SECONDS: Final = 1.4  # with what it waited before, an answer comes within ANSWER_SECONDS
 CONNECT_SECONDS: Final = 3.0
 BEAT_SECONDS: Final = 0.5
-FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 1.0
 
 PROBLEMS: Final = (
     asyncpg.PostgresError,
@@ -33,9 +31,8 @@ PROBLEMS: Final = (
 # Whatever the server's defaults: a publish sees what was stored before it locked the row.
 SESSION: Final = "SET default_transaction_isolation = 'read committed'"
 
-HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:[0-9]+)?")
-
-T = TypeVar("T")
+HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:(?P<port>[0-9]+))?")
+LAST_PORT: Final = 65_535
 
 Prepare = Callable[["asyncpg.Connection"], Awaitable[None]]
 
@@ -54,11 +51,13 @@ class Link:
     `prepare` makes each new connection ready; what it raises counts as not connected.
     """
 
-    def __init__(self, name: str, url: str, prepare: Prepare, *, lock_ms: int = 1000) -> None:
+    def __init__(
+        self, name: str, url: str, prepare: Prepare, *, lock_ms: int = 1000, most_ms: int = 0
+    ) -> None:
         self._name = name
         self._url = url
         self._prepare = prepare
-        self._lock_ms = lock_ms
+        self._limits = f"SET lock_timeout = {lock_ms}; SET statement_timeout = {most_ms}"
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self._is_used = False
@@ -78,9 +77,7 @@ class Link:
     async def stop(self) -> None:
         """Disconnect, and stay so."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
@@ -96,7 +93,9 @@ class Link:
             watch = asyncio.get_running_loop().call_later(CALL_SECONDS, connection.terminate)
             try:
                 return list(await connection.fetch(query, *values))
-            except PROBLEMS as error:
+            except Exception as error:
+                # Not only what asyncpg promises: one that is ended between a query's two steps
+                # throws AttributeError, and who asks here must not end with it.
                 raise self._judge(error, connection) from error
             finally:
                 watch.cancel()
@@ -104,6 +103,10 @@ class Link:
     def _judge(self, error: Exception, connection: asyncpg.Connection) -> EngineError:
         if connection.is_closed():
             return EngineError("the engine did not answer in time, or is away")
+        if not isinstance(error, PROBLEMS):
+            logger.error("engine_failed", exc_info=error)
+            connection.terminate()  # nobody knows what state it is in
+            return EngineError("the engine failed: see the log")
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             connection.terminate()  # a replica by now: find out who took over
             return EngineError("the engine's server takes no writes")
@@ -116,9 +119,9 @@ class Link:
         while True:
             await self._beat_until(closed)
             self._connection = None
-            pause, problem = FIRST_PAUSE, "it broke"
-            while True:
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the nodes
+            problem = "it broke"
+            for pause in backoff():
+                await asyncio.sleep(pause)
                 try:
                     closed = await self._connect()
                     break
@@ -126,7 +129,9 @@ class Link:
                     if str(error) != problem:  # else it would be said once a second
                         problem = str(error)
                         logger.warning("engine_lost link=%s problem=%s", self._name, problem)
-                    pause = min(pause * 2, LONGEST_PAUSE)
+                except Exception:
+                    # Without the next attempt the engine would be away for ever.
+                    logger.exception("engine_failed")
 
     async def _beat_until(self, closed: asyncio.Event) -> None:
         """Ask for nothing now and then, so that a server that is gone is noticed."""
@@ -140,27 +145,33 @@ class Link:
 
     async def _connect(self) -> asyncio.Event:
         """Connect; give what is set when it breaks."""
-        closed = asyncio.Event()
         connection: asyncpg.Connection | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 connection = await asyncpg.connect(
                     self._url, timeout=CONNECT_SECONDS, target_session_attrs="read-write"
                 )
-                await connection.execute(f"{SESSION}; SET lock_timeout = {self._lock_ms}")
+                await connection.execute(f"{SESSION}; {self._limits}")
                 await self._prepare(connection)
         except (EngineError, ValueError, *PROBLEMS) as error:
             if connection is not None:
                 connection.terminate()
             raise EngineError(reason_of(error)) from None
-        except asyncio.CancelledError:
+        except BaseException:
             if connection is not None:
                 connection.terminate()
             raise
+        return self._take_over(connection)
+
+    def _take_over(self, connection: asyncpg.Connection) -> asyncio.Event:
+        """Use a connection until it breaks; give what is set then."""
+        closed = asyncio.Event()
         self._connection = connection
         self.pid = connection.get_server_pid()
 
         def lost(_connection: object) -> None:
+            if closed.is_set():  # there may be another by now
+                return
             self._connection = None
             closed.set()
             if self._task is not None:  # else it was stopped
@@ -173,19 +184,12 @@ class Link:
         return closed
 
 
-def tell(answer: Callable[[T], None], result: T) -> None:
-    """Answer; a fault of whoever asked must not keep the others waiting."""
-    try:
-        answer(result)
-    except Exception:
-        logger.exception("answer_failed")
-
-
 def check_url(url: str) -> None:
     """See that the hosts of a URL are hosts; ValueError does not repeat what they may be."""
     scheme, _, rest = url.partition("://")
     hosts = re.split("[/?#]", rest)[0].rpartition("@")[2].split(",")
-    if not all(HOSTS.fullmatch(host) for host in hosts):
+    found = [HOSTS.fullmatch(host) for host in hosts]
+    if not all(host and int(host["port"] or 0) <= LAST_PORT for host in found):
         raise ValueError(
             f"ITEMWIRE_ENGINE_URL is not a URL as {scheme}://user:password@host:5432/database "
             "(percent-encode what is special in the password)"

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
+from api.engines.answers import tell
 from api.engines.base import ANSWER_SECONDS, EngineError
-from api.engines.packing import BINARY, JSON, TEXT
-from api.engines.postgres_link import Link, Locked, Refused, tell
-from api.messages import Draft, Payload
+from api.engines.loops import end
+from api.engines.packing import bytes_of
+from api.engines.postgres_link import Link, Locked, Refused
+from api.messages import Draft
 
 PUBLISH: Final = 'SELECT epoch, "offset", is_new FROM itemwire.publish_all($1,$2,$3,$4,$5,$6,$7,$8)'
 
@@ -118,10 +118,7 @@ class Publishing:
     async def stop(self) -> None:
         """Store no more; whoever waits is told."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(*tasks)
         left = [*self._waiting, *(one for calls in self._busy.values() for one in calls)]
         self._waiting.clear()
         self._busy.clear()
@@ -249,23 +246,8 @@ def _row_of(channel: str, draft: Draft | None) -> Row:
     """Write a message as it is stored; ValueError if no server could take it."""
     if draft is None:
         return channel, None, None, None, None, None, None
-    kind, data = _bytes_of(draft.data)
+    kind, data = bytes_of(draft.data)
     for text in (channel, draft.item, draft.sender, draft.key or ""):
         if b"\0" in text.encode():
             raise ValueError("the engine stores no name with a zero character")
     return channel, draft.item, draft.sender, draft.sent_at, kind, data, draft.key
-
-
-def _bytes_of(data: Payload) -> tuple[int, bytes]:
-    if isinstance(data, str):
-        return TEXT, data.encode()
-    if isinstance(data, bytes):
-        return BINARY, data
-    return JSON, bytes(data)
-
-
-def payload_of(kind: int, data: bytes) -> Payload:
-    """Read a payload as it was stored."""
-    if kind == TEXT:
-        return data.decode(errors="replace")  # what nobody can write must not stop the reading
-    return msgspec.Raw(data) if kind == JSON else data

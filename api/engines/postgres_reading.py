@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from typing_extensions import override
+
+from api.engines.answers import tell
 from api.engines.base import Answer, Bounds, EngineError, History, Span
-from api.engines.postgres_link import Link, tell
-from api.engines.postgres_publishing import payload_of
+from api.engines.packing import payload_of
+from api.engines.postgres_link import Link
+from api.engines.postgres_queue import Queue
 from api.messages import Draft, Position, Publication
 
-MAX_WAITING: Final = 10_000
 MAX_BATCH: Final = 32  # histories in one answer
 NO_END: Final = 2**62
 
@@ -54,64 +55,25 @@ class Asked(NamedTuple):
     answer: Answer[History]
 
 
-class Reading:
+class Reading(Queue[Asked]):
     """Reads histories within the bounds, whatever is stored beyond them."""
 
     def __init__(self, link: Link, bounds: Bounds, make: Make) -> None:
-        self._link = link
+        super().__init__(link, MAX_BATCH)
         self._bounds = (bounds.messages, bounds.bytes, float(bounds.seconds))
         self._make = make
-        self._waiting: deque[Asked] = deque()
-        self._is_asked = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Tell whether it reads what is asked."""
-        return self._task is not None and not self._task.done()
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._task = asyncio.create_task(self._serve())
-
-    async def stop(self) -> None:
-        """Read no more; whoever waits is told."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        self._fail(list(self._waiting), EngineError("the engine was stopped"))
-        self._waiting.clear()
 
     def ask(
         self, channel: str, span: Span, answer: Answer[History], *, is_live: bool = False
     ) -> None:
         """Read a part of a history; live, of all that is still there."""
-        if self._task is None or not self._link.is_connected:
-            answer(EngineError("the engine is away"))
-        elif len(self._waiting) >= MAX_WAITING:
-            answer(EngineError("more waits for the engine than there is room for"))
-        else:
-            self._waiting.append(Asked(channel, span, is_live, answer))
-            self._is_asked.set()
+        self._put(Asked(channel, span, is_live, answer))
 
-    async def _serve(self) -> None:
-        while True:
-            await self._is_asked.wait()
-            self._is_asked.clear()
-            while self._waiting:
-                count = min(len(self._waiting), MAX_BATCH)
-                batch = [self._waiting.popleft() for _ in range(count)]
-                try:
-                    rows = await self._link.fetch(READ, *_columns(batch), *self._bounds)
-                except EngineError as error:
-                    self._fail(batch, error)
-                except asyncio.CancelledError:
-                    self._fail(batch, EngineError("the engine was stopped"))
-                    raise
-                else:
-                    for place, group in groupby(rows, itemgetter(0)):
-                        self._answer(batch[place - 1], list(group))
+    @override
+    async def _do(self, batch: list[Asked]) -> None:
+        rows = await self._link.fetch(READ, *_columns(batch), *self._bounds)
+        for place, group in groupby(rows, itemgetter(0)):
+            self._answer(batch[place - 1], list(group))
 
     def _answer(self, asked: Asked, rows: list[Any]) -> None:
         _, epoch, last, first, *_ = rows[0]
@@ -119,23 +81,16 @@ class Reading:
             self._make_first(asked)
             return
         found = [_publication_of(row) for row in rows] if first is not None else []
-        after = asked.span.after or 0
-        before = last + 1 if asked.span.before is None else min(asked.span.before, last + 1)
-        is_complete = len(found) == max(before - after - 1, 0)
-        tell(asked.answer, History(Position(epoch, last), found, is_complete))
+        tell(asked.answer, History.of(Position(epoch, last), found, asked.span))
 
     def _make_first(self, asked: Asked) -> None:
         def made(problem: EngineError | None) -> None:
             if problem is None:
                 self.ask(asked.channel, asked.span, asked.answer, is_live=asked.is_live)
             else:
-                asked.answer(problem)
+                tell(asked.answer, problem)
 
         self._make(asked.channel, made)
-
-    def _fail(self, batch: list[Asked], error: EngineError) -> None:
-        for asked in batch:
-            tell(asked.answer, error)
 
 
 def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:
@@ -150,4 +105,6 @@ def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:
 
 def _publication_of(row: Any) -> Publication:  # noqa: ANN401 - the client is untyped
     _, _, _, offset, item, sender, sent_at, kind, data = row
-    return Publication.of(Draft(item, sender, sent_at, payload_of(kind, data)), offset)
+    # What nobody can have written must not stop the reading of all the rest.
+    payload = payload_of(kind, data, "replace")
+    return Publication.of(Draft(item, sender, sent_at, payload), offset)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from api.engines.base import EngineError, Heed
-from api.engines.postgres_link import Link, tell
+from typing_extensions import override
 
-MAX_WAITING: Final = 10_000
+from api.engines.answers import tell
+from api.engines.base import EngineError, Heed
+from api.engines.postgres_link import Link
+from api.engines.postgres_queue import Queue
+
 RETRY_SECONDS: Final = 0.5
 
 POST: Final = """
@@ -49,58 +51,20 @@ class Asked(NamedTuple):
     values: tuple[object, ...]
 
 
-class Requests:
+class Requests(Queue[Asked]):
     """Asks one thing after the other."""
 
     def __init__(self, link: Link) -> None:
-        self._link = link
-        self._waiting: deque[Asked] = deque()
-        self._is_asked = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Tell whether it asks what it is given."""
-        return self._task is not None and not self._task.done()
-
-    def start(self) -> None:
-        """Begin to ask."""
-        self._task = asyncio.create_task(self._serve())
-
-    async def stop(self) -> None:
-        """Ask no more; whoever waits is told."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        while self._waiting:
-            self._waiting.popleft().answer(EngineError("the engine was stopped"))
+        super().__init__(link, 1)
 
     def ask(self, answer: Answered, query: str, *values: object) -> None:
         """Ask; answer once, however late."""
-        if self._task is None or not self._link.is_connected:
-            answer(EngineError("the engine is away"))
-        elif len(self._waiting) >= MAX_WAITING:
-            answer(EngineError("more waits for the engine than there is room for"))
-        else:
-            self._waiting.append(Asked(answer, query, values))
-            self._is_asked.set()
+        self._put(Asked(answer, query, values))
 
-    async def _serve(self) -> None:
-        while True:
-            await self._is_asked.wait()
-            self._is_asked.clear()
-            while self._waiting:
-                asked = self._waiting.popleft()
-                result: list[Any] | EngineError
-                try:
-                    result = await self._link.fetch(asked.query, *asked.values)
-                except EngineError as error:
-                    result = error
-                except asyncio.CancelledError:
-                    asked.answer(EngineError("the engine was stopped"))
-                    raise
-                tell(asked.answer, result)
+    @override
+    async def _do(self, batch: list[Asked]) -> None:
+        for asked in batch:
+            tell(asked.answer, await self._link.fetch(asked.query, *asked.values))
 
 
 class Notices:

@@ -14,6 +14,15 @@ LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('itemwire.init'))"
 IS_THERE: Final = "SELECT to_regclass('itemwire.store') IS NOT NULL"
 FIND_VERSION: Final = "SELECT version FROM itemwire.store"
 
+# What a node needs of every table: it is said at the start that it is not there, and not by the
+# first publish that fails.
+FIND_MISSING: Final = """
+SELECT quote_ident(current_user), string_agg(DISTINCT needed, ', ')
+FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) needed
+WHERE schemaname = 'itemwire'
+    AND NOT has_table_privilege(format('itemwire.%I', tablename), needed)
+"""
+
 
 async def version_of(connection: asyncpg.Connection) -> int:
     """Tell the version of the schema; 0 where there is none."""
@@ -37,6 +46,12 @@ async def check_schema(connection: asyncpg.Connection) -> None:
         raise EngineError(
             f"its Itemwire schema has version {version}, and this release knows {VERSION}: "
             "install the release that made it, or a newer one"
+        )
+    user, missing = await connection.fetchrow(FIND_MISSING)
+    if missing:
+        raise EngineError(
+            f"the user {user} has no right to {missing} in the schema: run `GRANT SELECT, INSERT, "
+            f"UPDATE, DELETE ON ALL TABLES IN SCHEMA itemwire TO {user}`"
         )
 
 

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from api.engines.answers import answer_to
 from api.engines.base import KEY_SECONDS, Bounds, EngineError
+from api.engines.loops import repeat
 from api.engines.postgres_link import Refused
 from api.engines.postgres_requests import Requests
 
@@ -35,12 +37,13 @@ class Upkeep:
         self._requests = requests
         self._bounds = bounds
         self._heard = heard
+        self._turn = 0
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Begin; who asks ends them."""
         return [
-            asyncio.create_task(self._keep_tidy()),
-            asyncio.create_task(self._keep_touching()),
+            asyncio.create_task(repeat(TIDY_SECONDS, self._tidy_next)),
+            asyncio.create_task(repeat(TOUCH_SECONDS, self.touch)),
         ]
 
     async def touch(self) -> None:
@@ -67,27 +70,14 @@ class Upkeep:
             )
             is_more = bool(rows and rows[0][0])
 
-    async def _keep_touching(self) -> None:
-        while True:
-            await asyncio.sleep(TOUCH_SECONDS)
-            await self.touch()
-
-    async def _keep_tidy(self) -> None:
-        turn = 0
-        while True:
-            await asyncio.sleep(TIDY_SECONDS)
-            turn += 1
-            await self.tidy(with_channels=turn % IDLE_TURNS == 0)
+    async def _tidy_next(self) -> None:
+        self._turn += 1
+        await self.tidy(with_channels=self._turn % IDLE_TURNS == 0)
 
     async def _do(self, query: str, *values: object) -> list[Any]:
         """Do something that can wait; what fails is done the next time."""
         done: asyncio.Future[list[Any] | EngineError] = asyncio.get_running_loop().create_future()
-
-        def answer(result: list[Any] | EngineError) -> None:
-            if not done.done():  # nobody waits any more if it was stopped
-                done.set_result(result)
-
-        self._requests.ask(answer, query, *values)
+        self._requests.ask(answer_to(done), query, *values)
         result = await done
         if isinstance(result, Refused):
             logger.error("engine_upkeep_failed problem=%s", result)

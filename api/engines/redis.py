@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
+from api.engines.answers import answer_to, when_done
 from api.engines.base import (
     Answer,
     Bounds,
@@ -24,24 +25,19 @@ from api.engines.base import (
     History,
     Lose,
     Span,
+    undelivered,
     unheeded,
     unmissed,
 )
 from api.engines.hearing import Hearing, Source
+from api.engines.loops import end, repeat
 from api.engines.packing import pack, unpack
+from api.engines.redis_link import Reply
+from api.engines.redis_notices import Notices
+from api.engines.redis_requests import Call
+from api.engines.redis_scripts import Scripts
+from api.engines.redis_servers import Servers, Target
 from api.messages import Draft, Position, Publication, payload_size
-
-try:
-    from api.engines.redis_link import Reply
-    from api.engines.redis_notices import Notices
-    from api.engines.redis_requests import Call
-    from api.engines.redis_scripts import Scripts
-    from api.engines.redis_servers import Servers, Target, answer_to
-except ModuleNotFoundError as error:
-    raise ValueError(
-        f"ITEMWIRE_ENGINE_URL names Redis, and its client is not installed ({error}): "
-        "pip install 'itemwire[redis]'"
-    ) from error
 
 CHECK_SECONDS: Final = 10.0  # a lost message of a channel that is quiet since is missed so long
 START_SECONDS: Final = 5.0
@@ -73,7 +69,7 @@ class RedisEngine(Engine, Source):
         self._scripts = Scripts.of(bounds, publish_command)
         self._servers = Servers(target, self._received)
         self._notices = self._make_notices(unheeded)
-        self._hearing = Hearing(self, _nowhere, unmissed)
+        self._hearing = Hearing(self, undelivered, unmissed)
         self._by_name: dict[bytes, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._epochs = count()
@@ -100,16 +96,14 @@ class RedisEngine(Engine, Source):
                 raise problem
         except (EngineError, TimeoutError) as error:
             await self.stop()
-            reason = str(error) or "no answer in time"
+            reason = str(error) or self._servers.refusal or "no answer in time"
             raise EngineError(f"cannot use {self._target.shown}: {reason}") from None
-        self._task = asyncio.create_task(self._keep_checking())
+        self._task = asyncio.create_task(repeat(CHECK_SECONDS, self._check))
 
     @override
     async def stop(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         self._notices.stop()
         await self._servers.stop()
         self._hearing.stop()
@@ -172,11 +166,7 @@ class RedisEngine(Engine, Source):
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         name = f"{self._prefix}value:{key}"
         milliseconds = max(int(seconds * 1000), 1)
-
-        def kept(reply: Reply | EngineError) -> None:
-            answer(reply if isinstance(reply, EngineError) else None)
-
-        call = Call(kept, "SET", name, value, "PX", milliseconds, size=len(value))
+        call = Call(when_done(answer), "SET", name, value, "PX", milliseconds, size=len(value))
         self._servers.ask(name, call)
 
     @override
@@ -252,11 +242,9 @@ class RedisEngine(Engine, Source):
             ),
         )
 
-    async def _keep_checking(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            self._notices.check()
-            self._hearing.check_all()
+    async def _check(self) -> None:
+        self._notices.check()
+        self._hearing.check_all()
 
 
 def _history_of(reply: list[Reply], span: Span) -> History | EngineError:
@@ -269,11 +257,4 @@ def _history_of(reply: list[Reply], span: Span) -> History | EngineError:
         publications = [unpack(packed, int(id_.partition(b"-")[0])) for id_, packed in pairs]
     except ValueError as error:
         return EngineError(str(error))
-    after = span.after or 0
-    before = last + 1 if span.before is None else min(span.before, last + 1)
-    is_complete = len(publications) == max(before - after - 1, 0)
-    return History(Position(epoch.decode(), last), publications, is_complete)
-
-
-def _nowhere(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""
+    return History.of(Position(epoch.decode(), last), publications, span)

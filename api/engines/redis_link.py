@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,6 +18,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
 from api.engines.base import EngineError
+from api.engines.loops import LONGEST_PAUSE, backoff, end
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -29,8 +29,6 @@ Reply = Any
 
 CONNECT_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.25
-FIRST_DELAY: Final = 0.05
-MOST_DELAY: Final = 1.0
 LATE_TURN: Final = 0.05  # for what has arrived while this process itself was held up
 
 
@@ -59,9 +57,7 @@ class Link(ABC):
     async def stop(self) -> None:
         """Close the connection; who waits for answers gets an error."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         self.is_away = True
         self._lost("the engine is stopped")
 
@@ -97,7 +93,7 @@ class Link(ABC):
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        delay, connected_at = FIRST_DELAY, math.inf
+        pauses, connected_at = backoff(), math.inf
         while True:
             connection = self._open()
             try:
@@ -116,10 +112,9 @@ class Link(ABC):
                 # At the end it is closed in order, TLS too; what has broken is not waited for.
                 with contextlib.suppress(RedisError):
                     await connection.disconnect(nowait=self._task is not None)
-            if loop.time() - connected_at > MOST_DELAY:  # it was good, and not for a moment only
-                delay, connected_at = FIRST_DELAY, math.inf
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - no secret
-            delay = min(delay * 2, MOST_DELAY)
+            if loop.time() - connected_at > LONGEST_PAUSE:  # it was good, not for a moment only
+                pauses, connected_at = backoff(), math.inf
+            await asyncio.sleep(next(pauses))
 
     async def _serve(self, connection: AbstractConnection) -> None:
         self.is_connected, self.is_away = True, False

@@ -19,6 +19,7 @@ from redis.exceptions import (
 )
 from typing_extensions import override
 
+from api.engines.answers import tell
 from api.engines.base import EngineError
 from api.engines.redis_link import Command, Link, Reply, Word
 from api.engines.redis_scripts import Script
@@ -196,8 +197,4 @@ class Requests(Link):
 
     def _settle(self, call: Call, answer: Reply | EngineError) -> None:
         self._unanswered -= call.size
-        try:
-            call.answer(answer)
-        except Exception:
-            # What one asker's code throws must not cost all others their answers.
-            logger.exception("answer_failed")
+        tell(call.answer, answer)

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError
 
+from api.engines.answers import answer_to
 from api.engines.base import EngineError
+from api.engines.loops import end, repeat
 from api.engines.redis_link import CONNECT_SECONDS, Reply
 from api.engines.redis_listening import Listening
 from api.engines.redis_requests import Call, Requests
 from api.engines.shown import hide_password
 
+logger = logging.getLogger("itemwire.engines")
+
 CLUSTER: Final = "redis+cluster"
+DATABASE: Final = re.compile(r"/?|/[0-9]+")  # what else there is, redis-py takes for no database
 SLOTS: Final = 16384
 MAX_MOVES: Final = 3  # of one request, from server to server
 LOOK_SECONDS: Final = 0.5  # between two looks at which server has which slot, while it is in doubt
 OPEN_SECONDS: Final = 5.0
-
-T = TypeVar("T")
 
 Address = tuple[str, int]
 
@@ -43,6 +49,8 @@ class Target:
         scheme, _, rest = url.partition("://")
         is_cluster = scheme == CLUSTER
         try:
+            if not DATABASE.fullmatch(urlsplit(url).path):
+                raise ValueError("the database is no number")  # noqa: TRY301 - one sentence for all
             options: dict[str, Any] = dict(
                 parse_url(f"{'redis' if is_cluster else scheme}://{rest}")
             )
@@ -100,6 +108,7 @@ class Servers:
         self._slots: list[Address] = [target.address] * (SLOTS if target.is_cluster else 0)
         self._only: Server | None = None
         self._is_doubtful = False
+        self.refusal = ""  # why a channel could not be heard
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -109,14 +118,17 @@ class Servers:
 
     async def start(self) -> None:
         """Connect to all; EngineError where one does not answer."""
-        first = self._add(self._target.address)
+        first = self._make(self._target.address)
+        first.requests.start()  # alone first: whatever is wrong is said once
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                await self._open([first])
+                await first.requests.first_attempt()
+                first.listening.start()
+                await first.listening.first_attempt()
                 if self._target.is_cluster:
                     await self._look()
                     await self._open(list(self._servers.values()))
-                    self._task = asyncio.create_task(self._keep_looking())
+                    self._task = asyncio.create_task(repeat(LOOK_SECONDS, self._look_again))
                 else:
                     self._only = first
         except TimeoutError as error:
@@ -125,9 +137,7 @@ class Servers:
     async def stop(self) -> None:
         """Close all connections."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         for server in self._servers.values():
             await server.listening.stop()
             await server.requests.stop()
@@ -154,14 +164,18 @@ class Servers:
         return self._servers[self._slots[key_slot(key.encode())]]
 
     def _add(self, address: Address) -> Server:
+        server = self._make(address)
+        server.requests.start()
+        server.listening.start()
+        return server
+
+    def _make(self, address: Address) -> Server:
         opener, is_cluster = self._target.opener(address), self._target.is_cluster
         words = ("SSUBSCRIBE", "SUNSUBSCRIBE") if is_cluster else ("SUBSCRIBE", "UNSUBSCRIBE")
         server = Server(
             Requests(opener, self._redirect, is_cluster=is_cluster),
             Listening(opener, self._received, self._refused, words),
         )
-        server.requests.start()
-        server.listening.start()
         self._servers[address] = server
         return server
 
@@ -183,18 +197,19 @@ class Servers:
                 self._is_doubtful = True
             (self._servers.get(address) or self._add(address)).requests.ask(call)
 
-    def _refused(self, _problem: ResponseError | list[Reply]) -> None:
-        """Hear that a channel is elsewhere now."""
+    def _refused(self, problem: ResponseError | list[Reply]) -> None:
+        """Hear that a channel is elsewhere now, or that nobody may hear it."""
         self._is_doubtful = True
+        if isinstance(problem, ResponseError) and not isinstance(problem, MovedError):
+            self.refusal = str(problem)
+            logger.error("engine_refused problem=%s", problem)
 
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            if self._is_doubtful or not self.is_available:
-                try:
-                    await self._look()
-                except EngineError:
-                    self._is_doubtful = True  # it is asked again
+    async def _look_again(self) -> None:
+        if self._is_doubtful or not self.is_available:
+            try:
+                await self._look()
+            except EngineError:
+                self._is_doubtful = True  # it is asked again
 
     async def _look(self) -> None:
         """Learn which server has which slot, and hear every channel where it is now."""
@@ -231,16 +246,6 @@ class Servers:
         if self._target.address not in self._servers:
             self._add(self._target.address)  # the way in, for when all that were known are gone
         raise EngineError("no server of the cluster tells which has what")
-
-
-def answer_to(future: asyncio.Future[T]) -> Callable[[T], None]:
-    """Make what gives a future its result, unless nobody waits for it any more."""
-
-    def answer(result: T) -> None:
-        if not future.done():
-            future.set_result(result)
-
-    return answer
 
 
 def _slots_by_address(reply: list[Reply], asked: str) -> dict[Address, list[tuple[int, int]]]:

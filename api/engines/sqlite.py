@@ -8,11 +8,11 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 from typing_extensions import override
 
+from api.engines.answers import answer_to, tell
 from api.engines.base import (
     ANSWER_SECONDS,
     Answer,
@@ -24,6 +24,7 @@ from api.engines.base import (
     History,
     Lose,
     Span,
+    undelivered,
     unheeded,
     unmissed,
 )
@@ -64,7 +65,7 @@ class SqliteEngine(Engine):
         self._place = place
         self._bounds = bounds
         self._clock = clock
-        self._deliver: Deliver = _nowhere
+        self._deliver: Deliver = undelivered
         self._heed: Heed = unheeded
         self._heard: set[str] = set()
         self._left: deque[str] = deque()  # emptied by the thread
@@ -116,7 +117,7 @@ class SqliteEngine(Engine):
 
     async def _notices(self) -> list[bytes]:
         answered: asyncio.Future[list[bytes] | EngineError] = self._loop.create_future()
-        self._ask(Call(answer=answered.set_result, run=Store.notices, only_reads=True))
+        self._ask(Call(answer=answer_to(answered), run=Store.notices, only_reads=True))
         notices = await answered
         if isinstance(notices, EngineError):
             raise notices
@@ -134,7 +135,7 @@ class SqliteEngine(Engine):
             except TimeoutError:
                 logger.error("engine_stuck: it could not be closed in %g s", STOP_SECONDS)  # noqa: TRY400
             self._refuse_asked_until(math.inf)
-        self._deliver = _nowhere
+        self._deliver = undelivered
         self._heed = unheeded
 
     @override
@@ -217,7 +218,7 @@ class SqliteEngine(Engine):
         for request in batch:
             self._unanswered.popleft()
             self._bytes -= request.size
-            _survive(request.settle)
+            request.settle()
 
     def _refuse_late(self) -> None:
         """Answer in time though the disk has not; what comes later is delivered all the same."""
@@ -232,17 +233,5 @@ class SqliteEngine(Engine):
         """Refuse what has been waiting since then or longer; tell whether there is any."""
         late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._unanswered))
         for request in late:
-            _survive(partial(request.reply, EngineError("the disk has not answered in time")))
+            tell(request.reply, EngineError("the disk has not answered in time"))
         return bool(late)
-
-
-def _survive(call: Callable[[], None]) -> None:
-    try:
-        call()
-    except Exception:
-        # One who cannot take an answer must not be the end of those who are answered after it.
-        logger.exception("answer_failed")
-
-
-def _nowhere(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""

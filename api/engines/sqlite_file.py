@@ -104,6 +104,8 @@ def open_file(place: Place) -> sqlite3.Connection:
         raise _unusable(place, f"needs SQLite 3.32, this Python has {sqlite3.sqlite_version}")
     if not place.path.parent.is_dir():
         raise _unusable(place, "cannot be made: its folder does not exist")
+    if place.path.is_dir():
+        raise _unusable(place, "is a folder: name a file in it")
     if not (_may_write(place.path.parent) and _may_write(place.path)):
         raise _unusable(place, FAULTS[sqlite3.SQLITE_READONLY])  # SQLite: "disk I/O error"
     try:

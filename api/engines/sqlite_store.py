@@ -148,11 +148,10 @@ class Store:
             self._save(heads, now)  # the epoch that is told is the one that is kept
         elif head.used_at < now - KEY_SECONDS / 2:
             self.used.add(head.id)
-        after = 0 if span.after is None else min(span.after, head.offset)
-        before = head.offset + 1 if span.before is None else min(span.before, head.offset + 1)
-        asked = max(before - after - 1, 0)
-        found = self._find(head, span, (after, before), now) if min(asked, span.limit) else []
-        return History(Position(head.epoch, head.offset), found, len(found) == asked)
+        after, before = span.within(head.offset)
+        is_asked = span.limit > 0 and before - after > 1
+        found = self._find(head, span, (after, before), now) if is_asked else []
+        return History.of(Position(head.epoch, head.offset), found, span)
 
     def post(self, notice: bytes, until: float) -> EngineError | None:
         """Keep a notice until its time."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
+from api.engines.answers import tell
 from api.engines.base import Answer, EngineError
 from api.engines.sqlite_file import close_file, fault_of
 from api.engines.sqlite_store import Entry, Store
@@ -41,11 +42,9 @@ class Request(Generic[T]):
 
     def settle(self) -> None:
         """Say what came of it, on the event loop."""
-        try:
-            if self.stored is not None and not isinstance(self.outcome, EngineError):
-                self.stored(self.outcome)
-        finally:
-            self.reply(self.outcome)
+        if self.stored is not None and not isinstance(self.outcome, EngineError):
+            tell(self.stored, self.outcome)
+        tell(self.reply, self.outcome)
 
     def reply(self, outcome: T | EngineError) -> None:
         """Answer who asked, unless that was done."""

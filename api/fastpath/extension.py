@@ -65,6 +65,13 @@ class Receiver(Protocol):
         """Take one message."""
         ...
 
+    def pinged(self, size: int) -> bool:
+        """Tell whether a ping is too much, by its bytes: then it is not answered.
+
+        Also called for a pong that nobody asked for, which is not answered anyway.
+        """
+        ...
+
     def paused(self) -> None:
         """Write no more for now, perhaps from within a write."""
         ...

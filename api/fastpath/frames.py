@@ -97,7 +97,7 @@ class Reader:
 
     def read(self) -> Message | None:
         """Give the next message or control frame, None until more comes in; Fault ends it all."""
-        while (frame := self._take_frame()) is not None:
+        while self._buffer and (frame := self._take_frame()) is not None:
             first, opcode, payload = frame
             if opcode >= CLOSE:
                 return opcode, payload

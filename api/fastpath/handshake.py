@@ -15,6 +15,7 @@ from api.fastpath.frames import PLAIN_FRAMING, PlainFraming
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 
+NO_STORE: Final = (b"cache-control", b"no-store")  # a cache may keep a 414, its query and all
 MAX_HEAD_BYTES: Final = 64 * 1024  # a token over its own limit still reaches the application
 MAX_HEADERS: Final = 128
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

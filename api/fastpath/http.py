@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from api.fastpath.extension import STREAM_EXTENSION
-from api.fastpath.handshake import Request, judge_size
+from api.fastpath.handshake import NO_STORE, Request, judge_size
 from api.fastpath.protocol import WebSocketProtocol
 from api.fastpath.surroundings import Ends
 from api.fastpath.timeouts import Timeout
@@ -190,6 +190,7 @@ def _render(status: int, headers: list[tuple[bytes, bytes]], text: str) -> bytes
     lines = [
         *headers,
         (b"connection", b"close"),
+        NO_STORE,
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(text)).encode()),
     ]

@@ -24,6 +24,7 @@ from api.fastpath.exchange import Exchange
 from api.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
 from api.fastpath.frames import PLAIN_FRAMING, Fault, Reader, control_frame
 from api.fastpath.handshake import (
+    NO_STORE,
     BadHandshake,
     Header,
     Opening,
@@ -197,14 +198,14 @@ class WebSocketProtocol(asyncio.Protocol, Ending):
         if status is None:
             self.begin(request, Ends.of(self.transport))
         else:
-            self.deny(status, [], status.phrase.encode())
+            self.deny(status, [NO_STORE], status.phrase.encode())
 
     def begin(self, request: Request, ends: Ends) -> None:
         """Judge the request, and ask the application."""
         try:
             opening = self._opening = judge(request)
         except BadHandshake as fault:
-            self.deny(fault.status, fault.headers, fault.status.phrase.encode())
+            self.deny(fault.status, [*fault.headers, NO_STORE], fault.status.phrase.encode())
             return
         around = self._around
         self._phase = Phase.DECIDING
@@ -283,7 +284,9 @@ class WebSocketProtocol(asyncio.Protocol, Ending):
         elif opcode == frames.PONG:
             if self._around.unanswered.stop(self):
                 self._around.quiet.start(self)
-        else:
+            elif self._receiver is not None:
+                self._receiver.pinged(len(payload))
+        elif self._receiver is None or not self._receiver.pinged(len(payload)):
             self._ping = payload
             self._pong()
 

@@ -134,7 +134,7 @@ async def _publish(
         elif wait_of(node, principal, Kind.PUBLISH, payload_size(one.data)):
             begun.append(RATE_LIMITED)
         else:
-            ask = partial(node.publish, principal.subject, one.item, one.data, one.key)
+            ask = partial(node.publish, principal, one.item, one.data, one.key)
             begun.append(asked(ask))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:

@@ -10,7 +10,7 @@ from api.channels.outbox import Transport
 from api.channels.rates import Kind
 from api.channels.recovery import LIVE
 from api.channels.session import ItemSession
-from api.dependencies import Replay, Since, SubscribeGrant, node_of, spend, start_of
+from api.dependencies import SubscribeGrant, node_of, spend, start_asked
 from api.driver import drive
 from api.reauthorization import reauthorization_of
 from api.wire.base import Codec
@@ -34,11 +34,9 @@ ITEM_PATH: Final = "/items/{item_id:any_text}"
 
 
 @router.websocket(ITEM_PATH + "/ws")
-async def item_channel(
-    websocket: WebSocket, grant: SubscribeGrant, since: Since = None, replay: Replay = 0
-) -> None:
+async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     """Join the item's channel; the socket stays there until the client leaves."""
-    start = start_of(websocket, grant, since, replay)
+    start = start_asked(websocket, grant)
     if start != LIVE:
         spend(websocket, grant.principal, Kind.HISTORY, 0)
     claim_place(websocket, grant.principal)

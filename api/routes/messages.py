@@ -87,8 +87,8 @@ async def publish(
     node = node_of(request)
     data = await read_payload(request, node.limits.max_message_bytes)
     spend(request, grant.principal, Kind.PUBLISH, payload_size(data))
-    sender = grant.principal.subject
-    position = await answer_of(partial(node.publish, sender, grant.item_id, data, idempotency_key))
+    ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
+    position = await answer_of(ask)
     return Stored(epoch=position.epoch, offset=position.offset)
 
 

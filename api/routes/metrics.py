@@ -1,10 +1,11 @@
-"""What Prometheus reads: numbers about this process, for who has the token for it."""
+"""What Prometheus reads: numbers about this server, for who has the token for it."""
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from api.siblings import Siblings
 from auth.dependencies import scraper
 
 router = APIRouter(
@@ -18,8 +19,11 @@ router = APIRouter(
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Tell all metrics, as text or as OpenMetrics, whichever is asked for."""
+    """Tell all metrics, of every worker, as text or as OpenMetrics, whichever is asked for."""
+    siblings: Siblings | None = request.app.state.siblings
     registry: CollectorRegistry = request.app.state.metrics
+    if siblings is not None:
+        registry = await siblings.gather()
     try:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
     except (ValueError, TypeError):  # of a version that is none

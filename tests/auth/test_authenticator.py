@@ -184,6 +184,45 @@ def test_a_cookie_without_origin_is_no_browser(
     assert authenticate(authenticator, headers=cookie(factory.good())).subject == "alice"
 
 
+@pytest.mark.parametrize("method", [None, "GET"], ids=["handshake", "request"])
+@pytest.mark.parametrize(
+    ("sites", "allowed"),
+    [
+        pytest.param(["same-origin"], True, id="own-page"),
+        pytest.param(["none"], True, id="typed-by-the-user"),
+        pytest.param(["same-site"], False, id="neighbour"),
+        pytest.param(["cross-site"], False, id="foreign"),
+        pytest.param(["same-origin", "cross-site"], False, id="two"),
+        pytest.param([""], False, id="empty"),
+    ],
+)
+def test_a_cookie_without_origin_counts_if_no_foreign_page_asks(
+    sites: list[str],
+    allowed: bool,
+    method: str | None,
+    authenticator: Authenticator,
+    factory: TokenFactory,
+) -> None:
+    """An image of a neighbour's page may open a stream, with the cookie and without Origin."""
+    headers = [*cookie(factory.good()), *(("Sec-Fetch-Site", site) for site in sites)]
+    connection = handshake("", headers, method=method, scheme="https")
+
+    if allowed:
+        assert asyncio.run(authenticator.authenticate(connection)).subject == "alice"
+    else:
+        with pytest.raises(OriginDenied):
+            asyncio.run(authenticator.authenticate(connection))
+
+
+def test_an_allowed_origin_counts_whatever_the_site(
+    authenticator: Authenticator, factory: TokenFactory
+) -> None:
+    """A page of another site that an operator has named says both."""
+    headers = [*cookie(factory.good(), APP), ("Sec-Fetch-Site", "cross-site")]
+
+    assert authenticate(authenticator, headers=headers).subject == "alice"
+
+
 @pytest.mark.parametrize(
     ("hosts", "allowed"),
     [

@@ -15,12 +15,14 @@ from auth.errors import (
     DisagreeingCredentials,
     InvalidTicket,
     InvalidToken,
+    RateLimited,
     RevokedToken,
     Unavailable,
 )
 from auth.origins import OriginPolicy
 from auth.revocation import Revocation
 from auth.testing import TokenFactory
+from auth.throttle import Caller, Throttle, ThrottleRules
 from auth.tickets import Tickets
 from auth.tokens import TokenVerifier
 from tests.auth.conftest import NOW
@@ -97,6 +99,35 @@ def test_does_not_spend_a_ticket_beside_what_is_refused(
         authenticate(at_the_door, f"ticket={ticket}{query}", headers)
 
     assert authenticate(at_the_door, f"ticket={ticket}").subject == "alice"
+
+
+@pytest.mark.parametrize(
+    ("caller", "is_spent"),
+    [
+        pytest.param("192.0.2.7", False, id="address"),
+        pytest.param(("https://issuer.test", "alice"), True, id="name"),
+    ],
+)
+def test_a_ticket_outlasts_a_throttle_that_knows_the_address(
+    caller: Caller, is_spent: bool, at_the_door: Authenticator, factory: TokenFactory
+) -> None:
+    """Who it names is known once it is taken, and not before: then it is gone."""
+    now = [0.0]
+    throttle = Throttle(ThrottleRules(0, 5), lambda: now[0])
+    door = replace(at_the_door, throttle=throttle)
+    ticket = ticket_for(door, factory.good())
+    for _ in range(5):
+        throttle.count(caller, InvalidToken("signature", "bad"))
+
+    with pytest.raises(RateLimited):
+        authenticate(door, f"ticket={ticket}")
+
+    now[0] = 300.0
+    if is_spent:
+        with pytest.raises(InvalidTicket):
+            authenticate(door, f"ticket={ticket}")
+    else:
+        assert authenticate(door, f"ticket={ticket}").subject == "alice"
 
 
 def test_a_ticket_ranks_before_the_query_and_after_the_header(

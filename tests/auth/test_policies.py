@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from auth.policies import TokenRights
-from auth.principal import Principal
+from auth.errors import AuthError, Forbidden, ScopeMissing
+from auth.policies import TokenRights, shortfall
+from auth.principal import Grant, Principal
 from auth.scopes import Action, ScopeSet
 
 
@@ -31,3 +32,23 @@ def test_grants_nothing_to_a_token_without_rights() -> None:
     principal = Principal(None, "alice", ScopeSet(), 0)
 
     assert asyncio.run(TokenRights().authorize(principal, "42")) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("scope", "can", "reason"),
+    [
+        pytest.param("items:publish", {Action.PUBLISH}, ScopeMissing, id="nowhere-by-token"),
+        pytest.param("items:9:subscribe", set(), Forbidden, id="elsewhere-by-token"),
+        pytest.param("", {Action.PUBLISH}, Forbidden, id="nowhere-by-another"),
+        pytest.param("items:publish", set(), Forbidden, id="taken-by-another"),
+        pytest.param("items:publish", {Action.SUBSCRIBE}, None, id="given-by-another"),
+    ],
+)
+def test_says_whose_rights_are_missing(
+    scope: str, can: set[Action], reason: type[AuthError] | None
+) -> None:
+    """`scope_missing` is about the token; where a policy has decided, another would not help."""
+    principal = Principal(None, "alice", ScopeSet.of_claims(scope, None), 0)
+    lacking = shortfall(Grant(principal, "42", frozenset(can)), [Action.SUBSCRIBE])
+
+    assert (None if lacking is None else type(lacking)) is reason

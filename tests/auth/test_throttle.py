@@ -8,6 +8,7 @@ import pytest
 
 from auth import throttle as module
 from auth.errors import Forbidden, InvalidToken, PolicyUnavailable, RateLimited
+from auth.settings import AuthSettings
 from auth.throttle import (
     LONGEST_WAIT,
     MAX_WAITING,
@@ -19,6 +20,7 @@ from auth.throttle import (
 )
 
 BAD = InvalidToken("signature", "it was not made with the key")
+DEFAULT_STOP = AuthSettings.model_fields["stop_after_refusals"].default
 STRANGER = "192.0.2.7"
 
 
@@ -161,6 +163,34 @@ def test_counts_by_what_a_stranger_cannot_choose(host: str | None, caller: str |
     throttle = Scene(3, 10, "127.0.0.0/8", "::1").throttle
 
     assert throttle.caller(host) == caller
+
+
+@pytest.mark.parametrize(
+    ("step", "sites", "stopped"),
+    [
+        pytest.param("2001:db8:0:{:x}::1", 158, False, id="fifteen-of-sixteen-parts"),
+        pytest.param("2001:db8:0:{:x}::1", 161, True, id="all-of-a-block"),
+        pytest.param("2001:db8:{:x}::1", 161, False, id="blocks-of-others"),
+        pytest.param("192.0.2.{}", 161, False, id="ipv4"),
+        pytest.param("host{}/64", 161, False, id="no-addresses"),
+    ],
+)
+def test_a_block_of_addresses_is_no_way_around_it(step: str, sites: int, stopped: bool) -> None:
+    """Whoever has a /48 has 65,536 addresses to guess from: all together have sixteen shares."""
+    scene = Scene(slow_after=3, stop_after=10)
+    for number in range(1, sites):
+        scene.refuse(1, scene.throttle.caller(step.format(number)))
+    fresh = scene.throttle.caller(step.format(0))
+
+    assert scene.is_stopped(fresh) is stopped
+    assert not scene.is_stopped(scene.throttle.caller("2001:db9::1"))
+
+
+def test_a_block_cannot_push_others_out_of_the_counts() -> None:
+    """It is stopped before its addresses fill the room, and being stopped is not counted."""
+    most = DEFAULT_STOP * module.BLOCK_SHARE
+
+    assert 2 * most < module.MAX_COUNTED
 
 
 def test_a_caller_that_is_exempt_is_never_counted() -> None:

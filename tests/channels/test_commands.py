@@ -79,6 +79,26 @@ def test_answers_the_same_key_with_the_same_offset(stage: Stage) -> None:
     assert [one["data"] for one in peer.saw("message")] == ["once", "other"]
 
 
+def test_a_key_of_somebody_else_is_another(stage: Stage) -> None:
+    """Else whoever publishes here could take a key ahead of its owner, and swallow its message."""
+    mallory, alice = stage.join("mallory"), stage.join("alice")
+    mallory.says("publish", data="mine now", key="order-7", ref=1)
+
+    stored = [alice.says("publish", data="paid", key="order-7", ref=n)["offset"] for n in (1, 2)]
+
+    assert stored == [2, 2]
+    assert [one["data"] for one in alice.saw("message")] == ["mine now", "paid"]
+
+
+def test_a_key_is_the_same_callers_on_every_connection(stage: Stage) -> None:
+    """Who was cut off asks again on another socket (requirement 111)."""
+    before, after = stage.join("alice"), stage.join("alice")
+
+    offsets = [peer.says("publish", data="paid", key="k")["offset"] for peer in (before, after)]
+
+    assert offsets == [1, 1]
+
+
 def test_reads_back_messages_as_they_were_delivered(stage: Stage) -> None:
     """A client may put history and live messages into one list."""
     peer = stage.join()

@@ -16,7 +16,18 @@ from api.messages import Position, Publication
 from api.wire.base import Codec
 from auth.principal import Grant
 from auth.scopes import Action
-from tests.fakes import CHANNEL, EVERYTHING, ITEM, JSON, LIMITS, PLAIN, Peer, Stage, draft
+from tests.fakes import (
+    CHANNEL,
+    EVERYTHING,
+    ITEM,
+    JSON,
+    LIMITS,
+    PLAIN,
+    Peer,
+    Stage,
+    draft,
+    principal,
+)
 
 UNSEEN = EVERYTHING - {Action.PRESENCE}
 FILLER = "x" * 500
@@ -30,7 +41,7 @@ def stage_with(rules: str) -> Stage:
 def publish(stage: Stage, count: int, item: str = ITEM) -> None:
     """Publish so many messages, each in a loop tick of its own."""
     for _ in range(count):
-        stage.node.publish("backend", item, FILLER, None, lambda _: None)
+        stage.node.publish(principal("backend"), item, FILLER, None, lambda _: None)
         stage.settle()
 
 
@@ -237,7 +248,7 @@ def test_steps_over_items_without_news_when_it_answers() -> None:
     stage.settle()
     before = len(transport.frames)
     for item in ("7", "9"):
-        stage.node.publish("backend", item, "x", None, lambda _: None)
+        stage.node.publish(principal("backend"), item, "x", None, lambda _: None)
     connection.push("answer")
 
     seen = transport._frames[before:]

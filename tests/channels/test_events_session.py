@@ -10,7 +10,7 @@ from api.closing import OVERLOADED
 from api.messages import Position
 from api.wire.events_codec import EventCodecs, EventsCodec
 from auth.principal import Grant
-from tests.fakes import EVERYTHING, ITEM, LateEngine, RecordingTransport, Stage
+from tests.fakes import EVERYTHING, ITEM, LateEngine, RecordingTransport, Stage, principal
 
 
 def listen(
@@ -35,7 +35,7 @@ def publish(stage: Stage, count: int) -> str:
     epochs: list[str] = []
     for number in range(count):
         stage.node.publish(
-            "bob",
+            principal("bob"),
             ITEM,
             str(number),
             None,

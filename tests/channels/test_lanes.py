@@ -76,16 +76,17 @@ def test_tells_once_a_tick_that_it_waits_for_a_flush() -> None:
     assert lane.send(b"c")
 
 
-def test_is_full_at_its_bound_and_empty_after_a_flush() -> None:
+def test_waits_for_no_flush_past_its_bound() -> None:
     """A flood in one tick must not be joined into what no outbox would take."""
-    lane = lane_of(Listener())
+    listener = Listener()
+    lane = lane_of(listener)
     lane.send(bytes(MAX_PENDING_BYTES - 1))
-    full_before = lane.is_full
+    before = list(listener.writes)
     lane.send(b"x")
-    full = lane.is_full
-    lane.flush()
+    lane.send(b"y")
 
-    assert (full_before, full, lane.is_full) == (False, True, False)
+    assert before == []
+    assert [len(chunk) for chunk in listener.writes] == [MAX_PENDING_BYTES]
 
 
 def test_lets_one_catch_up_without_the_others() -> None:

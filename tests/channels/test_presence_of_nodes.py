@@ -3,140 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import pytest
-from typing_extensions import override
 
-from api.channels.neighbours import DEAD_TICKS
+from api.channels.neighbour import DEAD_TICKS
 from api.channels.notices import read_notice
 from api.channels.tidings import NOTICE_BYTES
-from api.engines.base import Answer, Deliver, Heed, Lose, unheeded, unmissed
-from api.engines.memory import MemoryEngine
-from tests.fakes import BOUNDS, Clock, Peer, Stage
+from tests.channels.nodes import WITH_GRACE, Bus, Crowd, SharedEngine, told
+from tests.fakes import LIMITS, Stage
 
 QUIET_TICKS: Final = 2 * DEAD_TICKS
-
-
-class Bus:
-    """Takes the notices of every node to every node, unless it is told to lose them."""
-
-    def __init__(self) -> None:
-        self.heeds: dict[SharedEngine, Heed] = {}
-        self.waiting: list[tuple[SharedEngine, bytes]] = []
-        self.sent: list[bytes] = []
-        self.lose: Callable[[], bool] = lambda: False
-
-    def post(self, notice: bytes) -> None:
-        """Put a notice on its way to each."""
-        self.sent.append(notice)
-        self.waiting += [(one, notice) for one in self.heeds if not self.lose()]
-
-    def carry(self) -> None:
-        """Let everything arrive that is on its way now."""
-        waiting, self.waiting = self.waiting, []
-        for engine, notice in waiting:
-            if engine in self.heeds:
-                self.heeds[engine](notice)
-
-
-class SharedEngine(MemoryEngine):
-    """An engine of one node whose notices go over the bus."""
-
-    def __init__(self, bus: Bus) -> None:
-        super().__init__(BOUNDS, clock=Clock(), unix_clock=Clock())
-        self.bus = bus
-
-    @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
-        self.bus.heeds[self] = heed
-        await super().start(deliver, unheeded, lose)
-
-    @override
-    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self.bus.post(notice)
-        answer(None)
-
-
-class Crowd:
-    """Some nodes on one bus, and the peers of each."""
-
-    def __init__(self, *names: str) -> None:
-        self.bus = Bus()
-        self.stages: dict[str, Stage] = {}
-        self.peers: dict[str, list[Peer]] = {}
-        for name in names:
-            self.start(name)
-        self.settle()
-
-    def start(self, name: str) -> None:
-        """Start a node."""
-        self.stages[name] = Stage(SharedEngine(self.bus), shared_as=name)
-        self.peers[name] = []
-
-    def kill(self, name: str) -> None:
-        """End a node as `kill -9` does: nobody is told."""
-        stage = self.stages.pop(name)
-        del self.bus.heeds[stage.engine]  # type: ignore[arg-type]
-        del self.peers[name]
-
-    def join(self, name: str, item: str = "42") -> Peer:
-        """Let somebody join on a node."""
-        peer = self.stages[name].join(f"{name}-{len(self.peers[name])}", item=item)
-        self.peers[name].append(peer)
-        return peer
-
-    def end(self, name: str, peer: Peer) -> None:
-        """Let a peer of a node leave for good."""
-        self.peers[name].remove(peer)
-        peer.session.closed(1000)
-
-    def step(self) -> None:
-        """Let each node say what it has to, and everything arrive."""
-        for stage in self.stages.values():
-            stage.do_what_waits()
-        self.bus.carry()
-
-    def settle(self) -> None:
-        """Let it come to rest, as it does within a fraction of a second."""
-        while self.bus.waiting or any(stage.waits for stage in self.stages.values()):
-            self.step()
-
-    def tick(self, count: int = 1) -> None:
-        """Let seconds go by on every node."""
-        for _ in range(count):
-            for stage in self.stages.values():
-                stage.clock.now += 1
-                stage.node.tick()
-            self.settle()
-
-    def listed(self, name: str, item: str = "42") -> list[str]:
-        """List the ids of an item's members as a node has them."""
-        return [one.connection for one in self.stages[name].node.members(item, 1000).members]
-
-    def there(self, item: str = "42") -> list[str]:
-        """List the ids of those who are on an item of any node."""
-        return sorted(
-            peer.saw("welcome")[0]["connection"]
-            for peers in self.peers.values()
-            for peer in peers
-            if peer.saw("welcome")[0]["item"] == item
-        )
-
-
-def told(peer: Peer) -> list[str]:
-    """Add up what a peer was told: the list of its welcome, and who came and went since."""
-    there: set[str] = set()
-    for envelope in peer.saw("welcome", "joined", "left"):
-        if envelope["type"] == "welcome":
-            there = {member["connection"] for member in envelope["members"]}
-        elif envelope["type"] == "joined":
-            assert envelope["member"]["connection"] not in there
-            there.add(envelope["member"]["connection"])
-        else:
-            there.remove(envelope["member"]["connection"])
-    return sorted(there)
 
 
 def test_who_comes_and_goes_on_one_node_is_told_on_the_other() -> None:
@@ -146,7 +24,7 @@ def test_who_comes_and_goes_on_one_node_is_told_on_the_other() -> None:
     crowd.settle()
     assert told(alice) == told(bob) == ["a1", "b1"]
 
-    crowd.end("b", bob)
+    crowd.end(bob)
     crowd.settle()
 
     assert [one["member"]["connection"] for one in alice.saw("left")] == ["b1"]
@@ -178,7 +56,7 @@ def test_members_of_a_channel_that_nobody_hears_here_are_not_kept() -> None:
     other = crowd.join("b")
     crowd.settle()
     assert crowd.listed("b") == ["a1", "b2"]
-    crowd.end("b", other)
+    crowd.end(other)
     crowd.settle()
 
     assert crowd.listed("b") == []
@@ -244,39 +122,58 @@ def test_a_node_alone_on_its_engine_says_nothing() -> None:
 def test_whatever_happens_all_agree_in_the_end(seed: int) -> None:
     """After joins, ends, lost and mixed notices, deaths and restarts, once it is quiet."""
     chance = random.Random(seed)  # noqa: S311 - it decides what happens, and keeps no secret
-    crowd = Crowd("a", "b", "c")
+    crowd = Crowd("a", "b", "c", limits=WITH_GRACE)
     loss = chance.choice([0.0, 0.1, 0.5, 1.0])
     crowd.bus.lose = lambda: chance.random() < loss
+    absent: list[tuple[str, str]] = []
     for number in range(80):
-        _happen(crowd, chance, number)
+        _happen(crowd, chance, number, absent)
     crowd.bus.lose = lambda: False
 
     crowd.tick(QUIET_TICKS)
 
     for name, peers in crowd.peers.items():
-        for item in {peer.saw("welcome")[0]["item"] for peer in peers}:
-            assert crowd.listed(name, item) == crowd.there(item)
+        for item in {peer.session.subscription.item_id for peer in peers}:
+            assert crowd.listed(name, item) == sorted(set(crowd.there(item)))
+            if not loss:
+                assert len(crowd.listed(name, item)) == len(crowd.there(item))
         for peer in peers:
-            assert told(peer) == crowd.there(peer.saw("welcome")[0]["item"])
+            assert told(peer) == crowd.listed(name, peer.session.subscription.item_id)
 
 
-def _happen(crowd: Crowd, chance: random.Random, number: int) -> None:
+def _happen(
+    crowd: Crowd, chance: random.Random, number: int, absent: list[tuple[str, str]]
+) -> None:
     """Let one thing happen on one of the nodes."""
     name = chance.choice(sorted(crowd.stages))
-    what = chance.choice(["join", "join", "end", "step", "mix", "tick", "kill"])
+    what = chance.choice(
+        ["join", "join", "end", "cut", "back", "step", "mix", "tick", "kill", "stop"]
+    )
     if what == "join":
         crowd.join(name, chance.choice(["42", "7"]))
-    elif what == "end" and crowd.peers[name]:
-        crowd.end(name, chance.choice(crowd.peers[name]))
-    elif what == "step":
+    elif what == "back" and absent:
+        crowd.join(name, *absent.pop(0))
+    elif what in {"end", "cut"} and crowd.peers[name]:
+        peer = chance.choice(crowd.peers[name])
+        subscription = peer.session.subscription
+        crowd.cut(peer, 1000 if what == "end" else 1006)
+        if what == "cut":
+            absent.append((subscription.item_id, subscription.member.subject))
+    else:
+        _trouble(crowd, chance, name, what, number)
+
+
+def _trouble(crowd: Crowd, chance: random.Random, name: str, what: str, number: int) -> None:
+    """Let time pass, or something go wrong on the way."""
+    if what == "step":
         crowd.step()
     elif what == "mix":
         crowd.bus.waiting += crowd.bus.waiting[:3]  # an engine may say it twice
         chance.shuffle(crowd.bus.waiting)
     elif what == "tick":
         crowd.stages[name].node.tick()
-    elif what == "kill" and chance.random() < 0.3:
-        crowd.kill(name)
+    elif what in {"kill", "stop"} and chance.random() < 0.3:
+        (crowd.kill if what == "kill" else crowd.stop)(name)
         crowd.start(f"n{number}-")
 
 
@@ -290,3 +187,97 @@ def test_every_notice_of_members_is_within_its_size() -> None:
 
     assert all(read_notice(notice).tidings is not None for notice in crowd.bus.sent)
     assert max(len(notice) for notice in crowd.bus.sent) <= 32 * 1024
+
+
+def test_who_is_cut_off_on_one_node_comes_back_on_another_unnoticed() -> None:
+    """A load balancer sends it anywhere: nobody sees it leave or join (requirement 115)."""
+    crowd = Crowd("a", "b", "c", limits=WITH_GRACE)
+    watcher, alice = crowd.join("c"), crowd.join("a", subject="alice")
+    crowd.settle()
+    crowd.cut(alice)
+    crowd.settle()
+
+    back = crowd.join("b", subject="alice")
+    crowd.tick(QUIET_TICKS)
+
+    assert back.saw("welcome")[0]["connection"] == "a1"
+    assert [one["member"]["connection"] for one in watcher.saw("joined", "left")] == ["a1"]
+    assert crowd.listed("b") == crowd.listed("c") == ["a1", "c1"]
+    assert crowd.stages["a"].node._presence._listed == {}
+
+    crowd.end(back)
+    crowd.settle()
+    assert told(watcher) == crowd.listed("c") == ["c1"]
+
+
+@pytest.mark.parametrize("subject", ["alice", "bob"])
+def test_another_caller_takes_nobodys_place(subject: str) -> None:
+    """And of whom nobody comes back, everybody is told once the grace time is over."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    watcher, alice = crowd.join("b"), crowd.join("a", subject="alice")
+    crowd.settle()
+    crowd.cut(alice)
+    crowd.settle()
+
+    other = crowd.join("b", item="42" if subject == "bob" else "7", subject=subject)
+    crowd.tick(QUIET_TICKS)
+
+    assert other.saw("welcome")[0]["connection"] == "b2"
+    assert [one["member"]["connection"] for one in watcher.saw("left")] == ["a1"]
+
+
+def test_two_that_come_back_to_two_nodes_at_once_are_two_members() -> None:
+    """Both go on as the one that was cut off first, until the nodes hear of each other."""
+    crowd = Crowd("a", "b", "c", "d", limits=WITH_GRACE)
+    watcher = crowd.join("d")
+    gone = [crowd.join("a", subject="alice") for _ in range(2)]
+    crowd.settle()
+    for peer in gone:
+        crowd.cut(peer)
+    crowd.settle()
+
+    back = [crowd.join(name, subject="alice") for name in ("b", "c")]
+    assert [one.saw("welcome")[0]["connection"] for one in back] == ["a1", "a1"]
+    crowd.tick(QUIET_TICKS)
+
+    assert crowd.listed("b") == crowd.listed("c") == crowd.there() == ["a1", "a2", "d1"]
+    assert told(watcher) == crowd.there()
+    assert not watcher.saw("left")
+
+
+@pytest.mark.parametrize("grace", [0.0, 3.0])
+def test_the_members_of_a_node_that_ends_leave_when_their_grace_time_is_over(grace: float) -> None:
+    """It takes leave itself: nobody waits for it to be silent for long enough."""
+    crowd = Crowd("a", "b", limits=replace(LIMITS, presence_grace=grace))
+    alice = crowd.join("a")
+    crowd.join("b")
+    crowd.settle()
+
+    crowd.stop("b")
+    crowd.settle()
+    at_once = told(alice)
+    crowd.tick(3)
+    in_time = told(alice)
+    crowd.tick(1)
+
+    assert at_once == in_time == (["a1", "b1"] if grace else ["a1"])
+    assert told(alice) == crowd.listed("a") == ["a1"]
+
+
+def test_nobody_is_told_of_a_node_that_is_replaced() -> None:
+    """Its clients come back to another one, which nobody there had joined before."""
+    crowd = Crowd("a", "b", "c", limits=WITH_GRACE)
+    watcher = crowd.join("a")
+    for subject in ("alice", "bob"):
+        crowd.join("b", subject=subject)
+    crowd.settle()
+    told_before = watcher.saw("joined", "left")
+
+    crowd.stop("b")
+    crowd.settle()
+    for subject in ("bob", "alice"):
+        crowd.join("c", subject=subject)
+    crowd.tick(QUIET_TICKS)
+
+    assert watcher.saw("joined", "left") == told_before
+    assert told(watcher) == crowd.listed("c") == crowd.there() == ["a1", "b1", "b2"]

@@ -8,6 +8,7 @@ from api.channels.limits import Limits, RateLimits
 from api.channels.places import Places
 from api.channels.session import EchoSession
 from api.closing import RATE_LIMITED
+from api.wire.base import Codec
 from tests.fakes import JSON, LIMITS, PLAIN, Close, Stage
 
 LIMITED = Close(RATE_LIMITED.code, RATE_LIMITED.reason)
@@ -88,6 +89,32 @@ def test_what_is_nothing_else_is_limited_together(frame: str) -> None:
     codes = [envelope.get("code") for envelope in alice.saw("error", "pong")]
     assert codes[2] == "rate_limited"
     assert "rate_limited" not in codes[:2]
+
+
+@pytest.mark.parametrize("codec", [JSON, PLAIN])
+def test_pings_of_the_protocol_are_limited_with_the_rest(codec: Codec) -> None:
+    """Past the rate they are not answered, and in the end it is over (requirement 92)."""
+    stage = Stage(rate_limits=RateLimits(request=2))
+    alice = stage.join(codec=codec)
+
+    told = [alice.session.pinged(4) for _ in range(6)]
+
+    assert told == [False] * 4 + [True] * 2
+    assert alice.transport.closes == []
+    stage.clock.now += 1
+    assert not alice.session.pinged(4)
+    for _ in range(100):
+        alice.session.pinged(4)
+    assert alice.transport.closes == [LIMITED]
+    assert not alice.session.pinged(4)
+    assert alice.connection.budget is None
+
+
+def test_pings_have_no_limit_where_nothing_has() -> None:
+    """The twin."""
+    alice = Stage().join()
+
+    assert not any(alice.session.pinged(125) for _ in range(10_000))
 
 
 def test_an_echo_past_the_rate_is_closed(limited: Stage) -> None:

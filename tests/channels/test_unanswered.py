@@ -9,9 +9,20 @@ import pytest
 from api.channels.unanswered import SHARES, EngineBehind, Unanswered
 from api.engines.base import EngineError
 from api.messages import Position
-from tests.fakes import ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage
+from tests.fakes import (
+    EVERYTHING,
+    ITEM,
+    LIMITS,
+    PLAIN,
+    ItemRules,
+    LateEngine,
+    Peer,
+    Stage,
+    principal,
+)
 
 NOWHERE = Position("e", 1)
+OTHER = "43"
 FEW = replace(LIMITS, unanswered=20, unanswered_bytes=100_000)
 
 
@@ -105,6 +116,20 @@ def test_one_connection_cannot_take_all_there_is(late_engine: LateEngine) -> Non
     assert says(other, 1) == []
 
 
+def test_a_socket_of_many_items_has_one_share(late_engine: LateEngine) -> None:
+    """It may name a hundred items, and is one client all the same."""
+    stage = Stage(late_engine, FEW)
+    many = stage.open(ItemRules({ITEM: EVERYTHING, OTHER: EVERYTHING}))
+    many.says("ping")  # answered, so that there is something it saw last
+    for item in (ITEM, OTHER):
+        many.joins(item)
+    late_engine.settle()
+    for ref, item in enumerate((ITEM, OTHER, ITEM)):
+        many.says("publish", ref=ref, item=item, data="x")
+
+    assert [error["code"] for error in many.saw("error")] == ["overloaded"]
+
+
 def test_all_connections_together_cannot_take_more(late_engine: LateEngine) -> None:
     """Many sockets are no way round: the bound of the node is on what is stored, not on whom."""
     stage = Stage(late_engine, FEW)
@@ -120,7 +145,7 @@ def test_counts_what_others_publish_to_the_node(late_engine: LateEngine) -> None
     stage = Stage(late_engine, FEW)
     heard: list[object] = []
     for _ in range(FEW.unanswered + 1):
-        stage.node.publish("backend", ITEM, "x", None, heard.append)
+        stage.node.publish(principal("backend"), ITEM, "x", None, heard.append)
 
     (refused,) = heard
     assert isinstance(refused, EngineBehind)

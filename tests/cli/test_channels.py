@@ -46,6 +46,14 @@ def test_data_may_come_from_standard_input(itemwire: CommandLine) -> None:
     assert read.stdout == "1 writer: two\nlines\n"
 
 
+def test_tail_shows_what_a_terminal_would_obey(itemwire: CommandLine) -> None:
+    """Whoever may publish must not clear the screen of who watches, or set its title."""
+    itemwire("publish", "cli:5", "\x1b[2J\x9b1mhello\u202e \N{SNOWMAN}")
+    read = itemwire("tail", "cli:5", "--replay", "1", "--count", "1")
+
+    assert read.stdout == "1 writer: \\x1b[2J\\x9b1mhello\\u202e \N{SNOWMAN}\n"
+
+
 def test_tail_shows_who_comes_and_goes(itemwire: CommandLine, dev: Started) -> None:
     """A running `tail` hears of every other client."""
     command = [ITEMWIRE, "tail", "cli:4", "--count", "2", "--token", dev.reader]

@@ -36,6 +36,7 @@ def test_hides_the_secret(itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
     [
         ("redis://me:hunter2@host:1/2", "redis://(hidden)@host:1/2"),
         ("redis://me:hunter2/odd@host", "redis://(hidden)@host"),
+        ("redis://me:hun@ter2@host/1", "redis://(hidden)@host/1"),
         ("redis://host?password=hunter2&db=2", "redis://host?password=(hidden)&db=2"),
         ("redis://host:1/2", "redis://host:1/2"),
     ],

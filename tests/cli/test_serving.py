@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from api.cli.configuration import EXIT_CONFIGURATION
-from api.cli.serving import make_tokens
+from api.cli.serving import make_tokens, workers_of_platform
 from api.engines.sqlite_file import Place, close_file, open_file
 from api.settings import Settings
 from auth.issuing import new_secret
@@ -110,6 +110,41 @@ def test_serve_says_where_it_listens_and_stops_on_a_signal() -> None:
     assert status == 200
     assert output == ""
     assert process.returncode in {0, -signal.SIGTERM}
+
+
+def test_serve_runs_one_process_where_a_platform_asks_for_more() -> None:
+    """It sets the variable unasked; the engine lives in one process, and the log says so."""
+    variables = {"ITEMWIRE_SECRET": new_secret(), "WEB_CONCURRENCY": "2"}
+    with started("serve", "--port", "0", **variables) as process:
+        assert process.stderr is not None
+        lines = [process.stderr.readline(), process.stderr.readline()]
+        process.terminate()
+        process.communicate(timeout=15)
+
+    assert "web_concurrency_ignored value='2' engine=memory" in lines[0]
+    assert lines[1].startswith("Listening on ")
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "workers"),
+    [
+        pytest.param({}, "3", 3, id="followed"),
+        pytest.param({}, "", None, id="not-set"),
+        pytest.param({"workers": 1}, "3", None, id="own-setting-wins"),
+        pytest.param({"engine_url": "sqlite:///x.db"}, "3", None, id="one-process"),
+        pytest.param({}, "many", None, id="no-number"),
+        pytest.param({}, "0", None, id="none"),
+        pytest.param({}, "1000", None, id="too-many"),
+    ],
+)
+def test_serve_follows_the_platform_where_it_can(
+    given: dict[str, object], asked: str, workers: int | None
+) -> None:
+    """As uvicorn and gunicorn do, so that moving here changes nothing."""
+    engine = {"engine_url": "redis://127.0.0.1/0"}
+    settings = Settings.model_validate({"secret": new_secret(), **engine, **given})
+
+    assert workers_of_platform(settings, asked) == workers
 
 
 def test_a_taken_port_is_one_clear_line() -> None:

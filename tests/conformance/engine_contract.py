@@ -140,6 +140,16 @@ class EngineContract(ABC):
         assert [one.offset for one in positions] == [1, 2, 3, 4, 5]
         assert len({one.epoch for one in positions}) == 1
 
+    def test_answers_at_once_if_it_says_so(self) -> None:
+        """Nothing is then counted as unanswered, so nothing may be."""
+
+        async def scene(asked: Asked) -> bool:
+            answers: list[Position | EngineError] = []
+            asked.engine.publish(asked.channel, Draft("42", "alice", 1.5, "x"), answers.append)
+            return bool(answers) or not asked.engine.answers_at_once
+
+        assert self.on(scene)
+
     def test_delivers_in_the_order_of_the_offsets(self) -> None:
         """There is one order per channel, whoever publishes at the same time."""
 
@@ -328,11 +338,12 @@ class EngineContract(ABC):
         """Every node does what it says, and it is told to all by one way (requirement 70)."""
 
         async def scene(asked: Asked) -> tuple[list[bytes], list[bytes]]:
-            sent = [asked.notice("kept"), asked.notice("for now"), asked.notice("\0 ü")]
-            await asked.post(sent[0], time.time() + 60)
-            await asked.post(sent[1], time.time())  # kept for nobody, and told all the same
-            await asked.post(sent[2], time.time() + 60)
-            return sent, await asked.notices(3)
+            names = ("kept", "for now", "for nobody", "\0 ü")
+            sent = [asked.notice(name) for name in names]
+            ends = (time.time() + 60, time.time(), 0, time.time() + 60)
+            for notice, until in zip(sent, ends, strict=True):
+                await asked.post(notice, until)  # told all the same, whoever it is kept for
+            return sent, await asked.notices(len(sent))
 
         sent, heard = self.on(scene)
 

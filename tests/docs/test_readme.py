@@ -47,7 +47,7 @@ def test_the_shell_session_prints_what_it_says(tmp_path: Path) -> None:
     script = f"echo {mark}\n".join(f"{command}\n" for command, _ in steps)
     # The server is the one thing that runs on; wait for its line before going on.
     script = script.replace(
-        "itemwire serve &", "itemwire serve 2>log &\nuntil cat log | grep Listening; do :; done"
+        "itemwire serve &", "itemwire serve 2>log &\nuntil grep Listening log; do sleep 0.1; done"
     )
     port = str(free_port())
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from api.engines import ENGINES, open_engine
+from api.engines import ENGINES, EXTRAS, open_engine
 from api.engines.memory import MemoryEngine
 from tests.fakes import BOUNDS
 
@@ -35,3 +35,22 @@ def test_loads_no_engine_before_it_is_named() -> None:
 
     assert "api.engines" in loaded
     assert not set(loaded) & set(ENGINES.values())
+
+
+@pytest.mark.parametrize(("scheme", "client"), [("postgresql", "asyncpg"), ("redis", "redis")])
+def test_says_in_one_line_which_extra_is_missing(scheme: str, client: str) -> None:
+    """Who names an engine without having its client is told what to install."""
+    code = (
+        f"import sys; sys.modules[{client!r}] = None\n"
+        "from api.engines import open_engine\n"
+        f"try: open_engine('{scheme}://user:hunter2@host', None)\n"
+        "except ValueError as error: print(error)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+    assert f"{scheme}://" in told
+    assert f"pip install 'itemwire[{EXTRAS[ENGINES[scheme]]}]'" in told
+    assert told.count("\n") == 1
+    assert "hunter2" not in told

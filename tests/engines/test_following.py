@@ -123,7 +123,17 @@ def test_says_that_another_epoch_has_begun_and_goes_on_in_it() -> None:
     assert one.is_behind
     one.read(2, 1, 2, epoch="new")
 
-    assert one.log == [Position("new", 2), "new3"]
+    assert one.log == [Position("new", 0), "new1", "new2", "new3"]
+    assert not one.is_behind
+
+
+def test_loses_no_more_of_another_epoch_than_it_has_not_heard() -> None:
+    """It hears of the new count before it has read that the old one is over."""
+    one = followed_from(5)
+    one.get(1, 3, 4, epoch="new")
+    one.read(3, epoch="new")
+
+    assert one.log == [Position("new", 2), "new3", "new4"]
     assert not one.is_behind
 
 

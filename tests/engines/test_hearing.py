@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 from typing_extensions import override
 
-from api.engines import hearing
+from api.engines import answers, hearing
 from api.engines.base import Answer, EngineError, History, Span
 from api.engines.hearing import Hearing, Source
 from api.messages import Position, Publication
@@ -230,6 +230,32 @@ def test_reads_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     play(scene)
 
 
+def test_reads_what_is_behind_ahead_of_what_is_only_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A live message must not wait until ten thousand quiet channels are read; nor read twice."""
+    monkeypatch.setattr(hearing, "MAX_CHECKS", 1)
+
+    async def scene(it: Scene) -> None:
+        for name in "abcd":
+            it.hearing.subscribe(name, lambda _: None)
+            it.hearing.confirmed(name)
+            it.source.answer()
+            await asyncio.sleep(0)
+        it.hearing.check_all()
+        for _ in range(3):
+            it.hearing.confirmed("d")
+        seen = []
+        for _ in range(3):
+            seen.append(it.source.reads[0][0])
+            it.source.answer()
+            await asyncio.sleep(0)
+
+        assert seen == ["a", "d", "b"]
+
+    play(scene)
+
+
 def test_answers_a_read_after_all_of_it_was_delivered() -> None:
     """Else what was read would be delivered once more, to a client that has it by then."""
 
@@ -291,7 +317,7 @@ def test_who_leaves_lets_nobody_wait() -> None:
 
 def test_nobody_waits_longer_than_an_answer_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
     """A confirmation, or what was read, may never come."""
-    monkeypatch.setattr(hearing, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.05)
 
     async def scene(it: Scene) -> None:
         with pytest.raises(EngineError, match="in time"):

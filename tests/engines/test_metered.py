@@ -88,6 +88,18 @@ def test_counts_errors_by_operation(
     assert (tally["publish"].done, tally["read"].done) == (0, 1)
 
 
+def test_counts_and_times_what_is_answered_at_once(tally: dict[str, OperationTally]) -> None:
+    """It never waits, and takes the time of the call."""
+    seconds = iter(range(1000))
+    inner = MemoryEngine(Bounds(10, 1000, 60))
+    engine = MeteredEngine(inner, tally, clock=lambda: next(seconds))
+    ask_everything(engine, [])
+
+    assert {one.pending for one in tally.values()} == {0}
+    assert {one.done for one in tally.values()} == {1}
+    assert {one.seconds.total for one in tally.values()} == {1}
+
+
 @pytest.mark.parametrize("is_away", [False, True])
 def test_is_available_when_the_engine_is(
     engine: MeteredEngine, inner: LateEngine, is_away: bool

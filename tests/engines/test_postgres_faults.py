@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 
 from api.engines import init_store, postgres, postgres_publishing
@@ -184,6 +185,42 @@ def test_goes_on_after_a_server_that_stood_still_for_three_seconds(
                 await each.until(lambda each=each: each.engine.is_available)  # type: ignore[misc] # as above
                 assert each.texts == ["before", "meanwhile"]
                 assert each.losses == []
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "fault", ["terminated", "thrown"], ids=["an end in mid-query", "a fault of the client library"]
+)
+def test_goes_on_after_whatever_its_client_library_throws(
+    url: str, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Time runs out between the two steps of a query, say: nothing may stop for good (117)."""
+    find_statement = asyncpg.Connection._get_statement
+
+    async def fail(connection: asyncpg.Connection, *query: object, **options: object) -> object:
+        if fault == "terminated":
+            connection.terminate()
+        else:
+            raise ZeroDivisionError
+        return await find_statement(connection, *query, **options)
+
+    async def scene() -> None:
+        async with node(url) as one:
+            with monkeypatch.context() as broken:
+                broken.setattr(asyncpg.Connection, "_get_statement", fail)
+                with pytest.raises(EngineError):
+                    await one.publish("lost")
+                with pytest.raises(EngineError):
+                    await one.read()
+                await one.until(
+                    lambda: not any(link.is_connected for link in engine_of(one)._links)
+                )
+            await one.publish_at_last("after")
+            await one.until(lambda: one.engine.is_available)
+            one.check()
+
+            assert one.texts == ["after"]
 
     play(scene)
 

@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio.connection import Connection
 
 from api.engines import open_engine, redis, redis_link, redis_scripts
-from api.engines.base import Bounds, EngineError, Span
+from api.engines.base import Answer, Bounds, EngineError, Span
 from api.messages import Position
+from tests.conformance.engine_contract import answer_of
 from tests.engines.watched import Watched
 from tests.fakes import BOUNDS, CHANNEL
 from tests.redis_server import RedisServer, running_redis
@@ -246,6 +247,28 @@ def test_forgets_the_notices_that_have_ended(server: RedisServer) -> None:
         assert server.ask("ZCARD", "itemwire:0:{notices}:kept").strip() == b":1"
 
     on(server.url, scene)
+
+
+def test_keeps_no_notice_that_is_for_nobody_who_misses_it(server: RedisServer) -> None:
+    """Members are told of many times a second, and not dead because the server is full."""
+
+    async def scene(watched: Watched) -> None:
+        def post(answer: Answer[None]) -> None:
+            watched.engine.post(b"passing", 0, answer)
+
+        await watched.post(b"kept")
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        await answer_of(post)
+        await watched.until(lambda: watched.noticed == [b"kept", b"passing"])
+        with pytest.raises(EngineError, match="memory"):
+            await watched.post(b"lost")
+
+        assert server.ask("ZCARD", "itemwire:0:{notices}:kept").strip() == b":1"
+
+    try:
+        on(server.url, scene)
+    finally:
+        server.ask("CONFIG", "SET", "maxmemory", "0")
 
 
 def test_begins_anew_with_nothing_of_an_older_life(server: RedisServer) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.engines import redis, redis_link, redis_requests
+from api.engines import loops, redis, redis_requests
 from api.engines.base import Bounds, EngineError, Span
 from api.messages import Position
 from tests.engines.watched import node, play
@@ -80,7 +80,7 @@ def test_a_connection_that_breaks_is_made_anew_before_anything_is_refused(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A moment without one is no reason to trouble publishers."""
-    monkeypatch.setattr(redis_link, "FIRST_DELAY", 0.5)
+    monkeypatch.setattr(loops, "FIRST_PAUSE", 0.5)
 
     async def scene(proxy: Proxy, url: str) -> None:
         async with node(url) as one:

@@ -130,7 +130,7 @@ def a_folder(path: Path) -> None:
         (cut_short, "is damaged"),
         (of_another_application, "is the database of another application"),
         (of_a_newer_version, "was written by a newer version (schema 2, this one knows 1)"),
-        (a_folder, "cannot be opened"),
+        (a_folder, "is a folder"),
     ],
 )
 def test_refuses_a_file_that_it_cannot_use(place: Place, make: object, fault: str) -> None:

@@ -88,6 +88,7 @@ def test_refuses_a_bad_head_within_a_second(
         answer = read_all(client).decode()
 
     assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert "\r\ncache-control: no-store\r\n" in answer  # RFC 9110 section 15.5.15 (requirement 26)
     assert SECRET not in answer + caplog.text
     assert "Traceback" not in caplog.text
 

@@ -1,12 +1,10 @@
-"""The admin API: who gets in, what it refuses, what it answers."""
+"""The admin API: who gets in, what is taken back, what is explained."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -15,10 +13,10 @@ from api.engines.base import Answer, EngineError
 from api.main import create_app
 from api.routes import admin
 from api.settings import Settings
-from auth.principal import Principal
 from auth.revocation import Revocation
 from tests.conftest import SECRET
-from tests.fakes import JSON, RecordingTransport, principal
+from tests.fakes import principal
+from tests.routes.administrator import bearer, call, connect
 from tests.scenarios.clients import EVERYTHING, token
 
 ROUTES = [
@@ -30,58 +28,6 @@ ROUTES = [
     ("POST", "/admin/drain"),
 ]
 each_route = pytest.mark.parametrize(("method", "path"), ROUTES)
-
-Headers = dict[str, str]
-
-
-@pytest.fixture
-def app() -> FastAPI:
-    """Give an application that has the admin API."""
-    return create_app(Settings(secret=SECRET, admin=True, _env_file=None))
-
-
-@pytest.fixture
-def node(app: FastAPI) -> Node:
-    """Give its node."""
-    found: Node = app.state.node
-    return found
-
-
-def bearer(scope: str = "admin", subject: str = "root") -> Headers:
-    """Give the header of a token with this scope."""
-    return {"Authorization": f"Bearer {token(subject, scope)}"}
-
-
-def call(
-    app: FastAPI,
-    method: str,
-    path: str,
-    headers: Headers | None = None,
-    *,
-    body: object = None,
-    content: bytes | None = None,
-) -> httpx.Response:
-    """Make one request; as an administrator unless other headers are given."""
-
-    async def request() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(
-                method,
-                path,
-                headers=bearer() if headers is None else headers,
-                json=body,
-                content=content,
-            )
-
-    return asyncio.run(request())
-
-
-def connect(node: Node, caller: Principal) -> RecordingTransport:
-    """Take in a socket."""
-    transport = RecordingTransport()
-    node.connect(caller, JSON, transport)
-    return transport
 
 
 @each_route
@@ -230,74 +176,6 @@ def test_keeps_a_revocation_for_as_long_as_tokens_live(app: FastAPI, node: Node)
     assert kept == {"default": pytest.approx(2_592_000, abs=5), "own": pytest.approx(60, abs=5)}
 
 
-def test_lists_connections_page_by_page(app: FastAPI, node: Node) -> None:
-    """Whose they are, and no token, claim or address of them."""
-    for number in range(5):
-        connect(node, principal(f"s{number}"))
-    ids, after = [], ""
-    while True:
-        page = call(app, "GET", f"/admin/connections?limit=2&after={after}").json()
-        ids += [one["id"] for one in page["connections"]]
-        if page["next"] is None:
-            break
-        after = page["next"]
-
-    assert ids == sorted(ids)
-    assert len(set(ids)) == 5
-    first = page["connections"][0]
-    assert sorted(first) == ["expires_at", "id", "issuer", "items", "since", "subject"]
-    assert first["items"] == []
-    assert first["since"] == pytest.approx(time.time(), abs=5)
-
-
-@pytest.mark.parametrize("limit", ["0", "1001", "x", "-1"])
-def test_refuses_a_page_of_no_size(limit: str, app: FastAPI) -> None:
-    """A listing must not be what stops the server."""
-    assert call(app, "GET", f"/admin/connections?limit={limit}").status_code == 422
-
-
-def test_ends_one_connection(app: FastAPI, node: Node) -> None:
-    """One that is not here may be on another node: 0 is no error."""
-    transport, other = connect(node, principal()), connect(node, principal())
-    id_ = node.connections(1)[0].id
-    answers = [call(app, "DELETE", f"/admin/connections/{id_}").json() for _ in range(2)]
-
-    assert answers == [{"closed": 1}, {"closed": 0}]
-    assert sorted([transport.reasons, other.reasons]) == [[], ["token_revoked"]]
-
-
-@pytest.mark.parametrize(
-    ("path", "closed"),
-    [
-        pytest.param("google/12%203", 1, id="slash-and-space"),
-        pytest.param("google/12%203", 1, id="again"),
-        pytest.param("google", 0, id="a-part"),
-        pytest.param("google%2F12%203", 1, id="encoded"),
-    ],
-)
-def test_ends_the_connections_of_a_subject_whatever_it_is_called(
-    path: str, closed: int, app: FastAPI, node: Node
-) -> None:
-    """Subjects of identity providers have all kinds of marks in them; it bars nobody."""
-    connect(node, principal("google/12 3"))
-    answer = call(app, "DELETE", f"/admin/subjects/{path}/connections")
-
-    assert answer.json() == {"closed": closed}
-    assert node.revocations.count == 0
-
-
-@pytest.mark.parametrize(("issuer", "closed"), [("https://a.test", 0), ("", 1)])
-def test_ends_those_of_one_issuer_if_it_is_named(
-    issuer: str, closed: int, app: FastAPI, node: Node
-) -> None:
-    """The same name from another issuer is another person."""
-    connect(node, principal("alice"))
-    query = f"?issuer={issuer}" if issuer else ""
-    answer = call(app, "DELETE", f"/admin/subjects/alice/connections{query}")
-
-    assert answer.json() == {"closed": closed}
-
-
 def test_an_engine_that_fails_is_told_and_logged(
     app: FastAPI, node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -385,34 +263,3 @@ def test_explains_a_bad_token_without_showing_it(
     assert answer.json()["reason"] == "credentials_invalid"
     assert bad not in answer.text + caplog.text
     assert "explain" in caplog.text
-
-
-def test_drains_and_says_how_many_it_ends(
-    app: FastAPI, node: Node, caplog: pytest.LogCaptureFixture
-) -> None:
-    """With who ordered it in the log, as of all that operators do."""
-    transport = connect(node, principal())
-    with caplog.at_level(logging.INFO):
-        answer = call(app, "POST", "/admin/drain")
-
-    assert (answer.status_code, answer.json()) == (202, {"closing": 1})
-    assert transport.reasons == ["draining"]
-    assert "drain" in caplog.text
-    assert "root" in caplog.text
-
-
-@pytest.mark.parametrize("body", [{}, {"seconds": 0}, {"seconds": 3600}, {"seconds": 0.5}])
-def test_takes_the_seconds_of_a_drain(app: FastAPI, body: object) -> None:
-    """Or those of the settings."""
-    assert call(app, "POST", "/admin/drain", body=body).status_code == 202
-
-
-@pytest.mark.parametrize(
-    "body", [{"seconds": -1}, {"seconds": 3601}, {"seconds": "5"}, {"second": 5}, []]
-)
-def test_refuses_a_drain_that_nobody_can_mean(app: FastAPI, node: Node, body: object) -> None:
-    """There is no way back from one."""
-    answer = call(app, "POST", "/admin/drain", body=body)
-
-    assert answer.status_code == 422
-    assert not node.is_draining

@@ -15,7 +15,7 @@ from api.engines.base import Answer, EngineError
 from api.main import create_app
 from api.messages import Payload, Position
 from api.settings import Settings
-from auth import Action, CurrentPrincipal, Grant, authorize_item
+from auth import Action, CurrentPrincipal, Grant, Principal, authorize_item
 from auth.errors import Forbidden
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, token
@@ -89,7 +89,7 @@ def test_a_rule_that_does_not_answer_is_no_grant(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was worked out by then counts; the rest may be asked again."""
-    monkeypatch.setattr("api.item_grants.DECISION_SECONDS", 0.05)
+    monkeypatch.setattr("api.item_grants.DECISION_SECONDS", 0.3)
 
     async def own(item_id: str, principal: CurrentPrincipal) -> Grant:
         if item_id == "slow":
@@ -147,7 +147,7 @@ class Halting(Node):
 
     @override
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         if item_id == "a":
             answer(Position("e", 1))

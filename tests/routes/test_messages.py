@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import httpx
@@ -16,6 +17,7 @@ from api.engines.base import Answer, EngineError, History, Span
 from api.main import create_app
 from api.messages import Payload, Position
 from api.settings import Settings
+from auth.principal import Principal
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, token
 
@@ -141,7 +143,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(
 def test_a_client_that_goes_amid_its_body_publishes_nothing(
     app: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Half a text is another text; and it is nothing for the log."""
+    """Half a text is another text; and it is nothing to be warned of."""
+    caplog.set_level(logging.WARNING)  # another test may have configured logging
 
     async def scene() -> list[Message]:
         sent: list[Message] = []
@@ -188,7 +191,7 @@ class Away(Node):
 
     @override
     def publish(
-        self, sender: str, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
     ) -> None:
         if not self.is_silent:
             answer(EngineError("the engine is at secret://"))

@@ -22,16 +22,18 @@ REVOKED = {**CLOSING, "code": 1008, "reason": "token_revoked", "retry": "token"}
 
 @pytest.fixture(scope="module")
 def admin_server(serve: Serve) -> Iterator[LiveServer]:
-    """Run a server that has the admin API, and whose heart beats fast."""
-    settings = Settings(secret=SECRET, admin=True, ping_interval=0.05, _env_file=None)
+    """Run a server that has the admin API, a fast heart and little patience with who left."""
+    settings = Settings(
+        secret=SECRET, admin=True, ping_interval=0.05, presence_grace=0.1, _env_file=None
+    )
     with serve(settings) as running:
         yield running
 
 
-def test_hears_what_a_socket_hears(server: LiveServer, item_id: str) -> None:
+def test_hears_what_a_socket_hears(admin_server: LiveServer, item_id: str) -> None:
     """The same envelopes, byte for byte, with the position as id, and no cache keeps them."""
-    with json_client(server, item_id, "alice", scope=EVERYTHING) as alice:
-        with event_source(server, item_id) as carol:
+    with json_client(admin_server, item_id, "alice", scope=EVERYTHING) as alice:
+        with event_source(admin_server, item_id) as carol:
             welcome = carol.read()
             joined = alice.read()
             alice.ask("publish", data="line\nbreak")

@@ -1,43 +1,37 @@
-"""Several nodes on one Redis, and several workers on one port: real `itemwire serve` processes."""
+"""Several nodes on one engine: real `itemwire serve` processes."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
 from api.testing import LiveServer
 from tests.redis_server import RedisServer, running_redis
 from tests.scenarios.clients import (
+    EVERYTHING,
     JSON,
     PATIENCE,
+    TALKING,
     JsonClient,
     closed,
     item_path,
     json_client,
     token,
 )
-from tests.scenarios.processes import Started, started
+from tests.scenarios.nodes import FELT_SECONDS, MAX_SOCKETS, is_ready, node, until
 
-FELT_SECONDS: Final = 2.0  # in which what one node is told is done by all
 RACERS: Final = 50
-
-
-def node(folder: Path, redis: RedisServer, *options: str) -> AbstractContextManager[Started]:
-    """Run `itemwire serve` as an operator does."""
-    command = [str(Path(sys.executable).with_name("itemwire")), "serve", "--port", "0", *options]
-    return started(command, folder, engine_url=redis.url, admin="true", graceful_timeout="3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("nodes")
     with ExitStack() as stack:
         redis = stack.enter_context(running_redis(folder))
-        one, two = (stack.enter_context(node(folder, redis)).server for _ in range(2))
+        one, two = (stack.enter_context(node(folder, redis.url)).server for _ in range(2))
         yield Pair(redis, one, two, folder)
 
 
@@ -68,21 +62,8 @@ def ask(server: LiveServer, method: str, path: str, body: object = None) -> dict
     return dict(answer.json())
 
 
-def until(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Look again and again: what is waited for is in another process."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-
-
-def is_ready(server: LiveServer) -> bool:
-    """Ask as a load balancer does."""
-    return httpx.get(f"{server.url}/health/ready", timeout=PATIENCE).status_code == 200
-
-
 def test_what_is_published_on_both_is_heard_on_both_in_one_order(pair: Pair, item_id: str) -> None:
-    """Wherever somebody is connected, the channel is the same (requirement 74)."""
+    """Wherever somebody is connected, the channel is the same."""
     with json_client(pair.one, item_id) as alice, json_client(pair.two, item_id, "bob") as bob:
         with ThreadPoolExecutor(2) as both:
             for client in (alice, bob):
@@ -109,7 +90,7 @@ def test_a_position_of_one_node_is_good_on_the_other(pair: Pair, item_id: str) -
 
 
 def test_a_ticket_of_one_node_lets_one_in_on_the_others(pair: Pair, item_id: str) -> None:
-    """Fifty come at once, half to each node (requirement 79)."""
+    """Fifty come at once, half to each node (requirement 22)."""
     headers = {"Authorization": f"Bearer {token()}"}
     answer = httpx.post(f"{pair.one.url}/auth/tickets", headers=headers, timeout=PATIENCE)
     path = item_path(item_id, {"ticket": answer.json()["ticket"]})
@@ -140,7 +121,7 @@ def test_a_revocation_ends_sockets_everywhere_and_keeps_them_out(pair: Pair, ite
         asked = time.monotonic()
         ask(pair.one, "POST", "/admin/revocations", {"subject": subject})
         end, seconds = closed(lost), time.monotonic() - asked
-        with node(pair.folder, pair.redis) as later:
+        with node(pair.folder, pair.redis.url) as later:
             refusals = [
                 server.refusal(path).reason for server in (pair.one, pair.two, later.server)
             ]
@@ -174,14 +155,96 @@ def test_an_operator_ends_connections_of_every_node_from_any(pair: Pair, item_id
         assert kept.ask("publish", data="by subject")["type"] == "reply"
 
 
+def test_sockets_of_a_subject_count_on_all_nodes(pair: Pair, item_id: str) -> None:
+    """At the limit in total both say no; what is given back on one is free on the other (96)."""
+    subject = f"bob-{item_id}"
+    path = item_path(item_id, {"token": token(subject)})
+    with ExitStack() as sockets, json_client(pair.one, item_id, subject) as first:
+        for number in range(MAX_SOCKETS - 1):
+            sockets.enter_context(json_client((pair.two, pair.one)[number % 2], item_id, subject))
+        for server in (pair.one, pair.two):
+            until(partial(is_refused, server, path))
+            assert server.refusal(path).reason == "connection_limit"
+        with json_client(pair.two, item_id) as another:
+            assert another.ask("ping")["type"] == "pong"
+
+        first.connection.close()
+        until(lambda: not is_refused(pair.two, path))
+
+
+def is_refused(server: LiveServer, path: str) -> bool:
+    """Come and go; tell whether the server had no place."""
+    with server.connect(path, subprotocols=(JSON,)) as connection:
+        try:
+            JsonClient(connection)
+        except ConnectionClosed:
+            return True
+    return False
+
+
+def test_a_burst_on_two_nodes_ends_at_the_limit(pair: Pair, item_id: str) -> None:
+    """Each lets in as many as it knows no better; a moment later there are so many in all (96)."""
+    subject = f"bob-{item_id}"
+    path = item_path(item_id, {"token": token(subject, TALKING)})
+
+    def ends() -> list[str]:
+        frames = [one.protocol.close_rcvd for one in burst]
+        return [frame.reason for frame in frames if frame is not None]
+
+    def there() -> int:
+        return sum(
+            one["subject"] == subject
+            for server in (pair.one, pair.two)
+            for one in ask(server, "GET", "/admin/connections?limit=1000")["connections"]
+        )
+
+    with ExitStack() as sockets, ThreadPoolExecutor(2 * MAX_SOCKETS) as crowd:
+
+        def come(number: int) -> ClientConnection:
+            server = (pair.one, pair.two)[number % 2]
+            return sockets.enter_context(server.connect(path, subprotocols=(JSON,)))
+
+        burst = list(crowd.map(come, range(3 * MAX_SOCKETS)))
+        until(lambda: len(ends()) == 2 * MAX_SOCKETS)
+        left = there()
+
+        assert ends() == ["connection_limit"] * 2 * MAX_SOCKETS
+        assert left == MAX_SOCKETS
+
+
+def test_clients_of_a_node_that_stops_come_back_to_another_unnoticed(
+    pair: Pair, item_id: str
+) -> None:
+    """Nobody sees them leave or join: a node is replaced, and their items look as before (115)."""
+    with json_client(pair.one, item_id, scope=EVERYTHING) as alice:
+        with node(pair.folder, pair.redis.url) as later:
+            with json_client(later.server, item_id, "bob", scope=EVERYTHING) as bob:
+                came = alice.read()
+                later.stop()
+                end = closed(bob.connection)
+            later.process.wait(PATIENCE)
+        with json_client(pair.two, item_id, "bob", scope=EVERYTHING) as again:
+            again.ask("publish", data="still here")
+            told = alice.read()
+
+    assert (came["type"], came["member"]) == ("joined", bob.member)
+    assert end == (1012, "draining")
+    assert again.member == bob.member
+    assert (told["type"], told["sender"]) == ("message", "bob")
+
+
 def test_nodes_turn_red_while_the_engine_is_away_and_green_by_themselves(
     pair: Pair, item_id: str
 ) -> None:
-    """Publishers are told within two seconds; subscribers have everything afterwards (107)."""
+    """Publishers are told within two seconds; subscribers have everything after (107, 117)."""
+    address = f"{pair.two.url}/items/{item_id}:http/messages"
+    headers = {"Authorization": f"Bearer {token()}"}
     with json_client(pair.one, item_id) as alice, json_client(pair.two, item_id, "bob") as bob:
-        with pair.redis.paused():
+        with pair.redis.paused(), ThreadPoolExecutor(1) as beside:
             asked = time.monotonic()
+            posting = beside.submit(httpx.post, address, headers=headers, json=1, timeout=PATIENCE)
             refused = alice.ask("publish", data="lost", key="k")
+            posted = posting.result()
             seconds = time.monotonic() - asked
             until(lambda: not is_ready(pair.one) and not is_ready(pair.two))
         until(lambda: is_ready(pair.one) and is_ready(pair.two))
@@ -192,105 +255,7 @@ def test_nodes_turn_red_while_the_engine_is_away_and_green_by_themselves(
         heard = [[one["offset"] for one in it.messages(2)] for it in (alice, bob)]
 
     assert (refused["type"], refused["code"], refused["temporary"]) == ("error", "overloaded", True)
+    assert (posted.status_code, posted.json()["code"]) == (503, "overloaded")
     assert seconds < FELT_SECONDS + 0.5
     assert [reply["type"] for reply in replies] == ["reply"] * 2
     assert heard == [[1, 2]] * 2
-
-
-def workers_of(run: Started) -> list[int]:
-    """List the processes of a supervisor that serve: its children, less the one that cleans up."""
-    pids = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
-    return [int(pid) for pid in pids if b"spawn_main" in _command_of(pid)]
-
-
-def _command_of(pid: str) -> bytes:
-    """Read how a process was started; one that has just ended was not."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
-@contextmanager
-def aside(worker: int) -> Iterator[None]:
-    """Let a worker stand still, so that who comes gets another."""
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGCONT)
-
-
-@contextmanager
-def client_of_each(run: Started, item_id: str) -> Iterator[list[JsonClient]]:
-    """Connect a client to the second worker, and one to the first."""
-    with ExitStack() as stack:
-        clients = []
-        for worker in workers_of(run):
-            with aside(worker):
-                clients.append(stack.enter_context(json_client(run.server, item_id)))
-        yield clients
-
-
-@pytest.fixture
-def two_workers(pair: Pair) -> Iterator[Started]:
-    """Run a server of two workers, both of them up."""
-    with node(pair.folder, pair.redis, "--workers", "2") as run:
-        for worker in workers_of(run):
-            with aside(worker):
-                assert is_ready(run.server)
-        yield run
-
-
-def test_clients_of_two_workers_hear_each_other_until_a_signal_ends_all(
-    two_workers: Started, item_id: str
-) -> None:
-    """They are told to come again, as those of one process are, and nothing stays behind."""
-    pids = workers_of(two_workers)
-    with client_of_each(two_workers, item_id) as clients:
-        for client in clients:
-            client.ask("publish", data="hello")
-        heard = [[one["offset"] for one in client.messages(2)] for client in clients]
-        two_workers.stop()
-        ends = [closed(client.connection) for client in clients]
-
-    assert heard == [[1, 2]] * 2
-    assert ends == [(1012, "draining")] * 2
-    assert two_workers.process.wait(PATIENCE) == 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-
-
-def test_a_worker_that_is_killed_has_a_successor(two_workers: Started, item_id: str) -> None:
-    """Clients of the other one notice nothing, and its own come again and resume."""
-    survivor, victim = workers_of(two_workers)
-    with client_of_each(two_workers, item_id) as (of_victim, of_survivor):
-        os.kill(victim, signal.SIGKILL)
-        end = closed(of_victim.connection)
-        place = of_survivor.ask("publish", data="missed")
-        until(lambda: len(workers_of(two_workers)) == 2)
-        with aside(survivor), json_client(two_workers.server, item_id, replay=1) as again:
-            assert again.welcome["offset"] == place["offset"]
-
-    assert end == (1006, "")
-    assert victim not in workers_of(two_workers)
-
-
-def test_a_second_signal_ends_all_workers_at_once(two_workers: Started, item_id: str) -> None:
-    """Whoever is in a hurry; a worker that stands still would drain for ever."""
-    pids = workers_of(two_workers)
-    with aside(pids[0]):
-        two_workers.stop()
-        until(lambda: len(workers_of(two_workers)) == 1)  # the first signal was heeded
-        two_workers.stop()
-
-        assert two_workers.process.wait(PATIENCE) == -signal.SIGTERM
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-
-
-def test_workers_end_with_their_supervisor(two_workers: Started) -> None:
-    """Also where it was killed: nobody would know of them, and the port would stay taken."""
-    pids = workers_of(two_workers)
-    two_workers.process.kill()
-
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))

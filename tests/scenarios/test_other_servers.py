@@ -85,7 +85,7 @@ def other(
 ) -> Iterator[Other]:
     """Run each server in each refusal mode."""
     folder = tmp_path_factory.mktemp("other")
-    with _run(command, folder, refusal=request.param) as running:
+    with _run(command, folder, refusal=request.param, presence_grace="0.5") as running:
         yield Other(running.server, request.param)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from api.channels.places import Places
 from api.main import create_app
@@ -140,6 +141,44 @@ def test_denied_over_http_they_say_when_to_come_again(serve: Serve, item_id: str
     assert (subject.status, in_all.status) == (429, 503)
     assert b'"reason":"connection_limit","retry":"later"' in subject.body
     assert b'"reason":"overloaded","retry":"later"' in in_all.body
+
+
+def test_an_address_may_come_so_often_before_its_token_is_looked_at(
+    serve: Serve, item_id: str
+) -> None:
+    """Then 429, with when to come again; another address gets in meanwhile (requirement 96)."""
+    settings = Settings(secret=SECRET, refusal="http", address_handshake_rate=0.01, _env_file=None)
+    good, bad = (item_path(item_id, {"token": one}) for one in (token(), "garbage"))
+    here, elsewhere = came_from("192.0.2.7"), came_from("192.0.2.8")
+    with serve(settings) as server:
+        first = server.refusal(bad, headers=here)
+        with pytest.raises(InvalidStatus) as refused:
+            server.connect(good, headers=here)
+        with server.connect(good, headers=elsewhere, subprotocols=(JSON,)) as other:
+            welcome = json.loads(other.recv(timeout=PATIENCE))
+
+    answer = refused.value.response
+    assert (first.status, answer.status_code) == (401, 429)
+    assert answer.headers["Retry-After"] == "1"
+    assert b'"reason":"rate_limited","retry":"later"' in (answer.body or b"")
+    assert welcome["type"] == "welcome"
+
+
+def test_so_many_may_come_in_all_and_those_who_are_there_stay(serve: Serve, item_id: str) -> None:
+    """A storm is told `overloaded`, whatever it presents, by streams too (requirement 96)."""
+    settings = Settings(secret=SECRET, handshake_rate=0.01, _env_file=None)
+    with serve(settings) as server, json_client(server, item_id) as alice:
+        refused = server.refusal(item_path(item_id, {"token": "garbage"}))
+        stream = httpx.get(
+            f"{server.url}/items/{item_id}/events",
+            headers={"Authorization": f"Bearer {token()}"},
+            timeout=PATIENCE,
+        )
+        heard = alice.ask("ping")["type"]
+
+    assert refused == OVERLOADED
+    assert (stream.status_code, stream.headers["Retry-After"]) == (503, "1")
+    assert heard == "pong"
 
 
 def test_every_place_comes_back_whatever_became_of_its_socket(

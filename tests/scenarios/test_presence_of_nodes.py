@@ -16,8 +16,13 @@ from tests.scenarios.processes import started
 GONE_SECONDS: Final = 10.0  # what docs/protocol.md promises
 
 
-def test_members_of_a_killed_node_leave_in_time(tmp_path: Path, item_id: str) -> None:
-    """Requirement 115: `joined` and `left` go across, and `kill -9` leaves nobody behind."""
+def test_members_of_a_killed_node_leave_in_time_and_come_back_once(
+    tmp_path: Path, item_id: str
+) -> None:
+    """Requirement 115: `joined` and `left` go across, and `kill -9` leaves nobody behind.
+
+    A client that is back before its old self is given up is seen twice until then.
+    """
     command = [str(Path(sys.executable).with_name("itemwire")), "serve", "--port", "0"]
     with (
         running_redis(tmp_path) as redis,
@@ -35,15 +40,26 @@ def test_members_of_a_killed_node_leave_in_time(tmp_path: Path, item_id: str) ->
             joined = _read_within(alice, GONE_SECONDS)
             other.process.send_signal(signal.SIGKILL)
             began = time.monotonic()
+        with (
+            started(command, tmp_path, engine_url=redis.url) as again,
+            json_client(again.server, item_id, "carol", scope=EVERYTHING) as back,
+        ):
+            returned = _read_within(alice, GONE_SECONDS)
             gone = _read_within(alice, GONE_SECONDS)
             took = time.monotonic() - began
+            lists = [it.ask("members")["members"] for it in (alice, back)]
 
     assert came == {"type": "joined", "item": item_id, "member": bob.member}
     assert left == {"type": "left", "item": item_id, "member": bob.member}
     assert joined == {"type": "joined", "item": item_id, "member": carol.member}
-    assert gone == {"type": "left", "item": item_id, "member": carol.member}
     assert {member["subject"] for member in told} == {"alice", "carol"}
+    assert returned == {"type": "joined", "item": item_id, "member": back.member}
+    assert gone == {"type": "left", "item": item_id, "member": carol.member}
     assert took < GONE_SECONDS
+    for members in lists:
+        assert sorted(one["connection"] for one in members) == sorted(
+            one.member["connection"] for one in (alice, back)
+        )
 
 
 def _read_within(client: JsonClient, seconds: float) -> dict[str, object]:

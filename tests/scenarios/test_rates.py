@@ -21,7 +21,7 @@ from tests.scenarios.clients import (
     plain_client,
     token,
 )
-from tests.scenarios.conftest import Serve
+from tests.scenarios.conftest import Serve, fastpath_only
 
 LIMITED = (1008, "rate_limited")
 
@@ -33,6 +33,7 @@ def slow(serve: Serve) -> Iterator[LiveServer]:
         secret=SECRET,
         publish_rate=2,
         join_rate=0.1,
+        request_rate=50,
         max_items=3,
         subject_rate_factor=2,
         _env_file=None,
@@ -64,6 +65,22 @@ def test_a_client_that_never_listens_is_closed(slow: LiveServer, item_id: str) -
             assert _goes_on(lambda: mallory.ask("publish", data="flood")) == LIMITED
         assert len(bob.messages(4)) == 4
         assert bob.ask("publish", data="mine")["type"] == "reply"
+
+
+def test_pings_within_the_rate_are_answered(slow: LiveServer, item_id: str) -> None:
+    """A client that looks after its connection is no flood (requirement 92)."""
+    with plain_client(slow, item_id, "pinging") as client:
+        assert all(client.ping().wait(PATIENCE) for _ in range(10))
+
+
+@fastpath_only
+def test_who_pings_without_end_is_closed(slow: LiveServer, item_id: str) -> None:
+    """Each ping is a write that a client makes us do (requirement 92).
+
+    uvicorn's own class answers them itself, and tells nobody.
+    """
+    with plain_client(slow, item_id, "flooding") as client:
+        assert _goes_on(client.ping) == LIMITED
 
 
 def test_a_plain_client_is_closed(slow: LiveServer, item_id: str) -> None:
@@ -118,8 +135,9 @@ def test_joins_have_a_rate_and_what_fits_a_socket_comes_in_at_once(
 
 def _goes_on(step: Callable[[], object]) -> tuple[int, str]:
     """Do a thing again and again, one after the other, until the server ends it; tell how."""
+    deadline = time.monotonic() + PATIENCE
     try:
-        for _ in range(2000):
+        while time.monotonic() < deadline:
             step()
     except ConnectionClosed as ended:
         return close_of(ended)

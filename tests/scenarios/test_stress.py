@@ -1,26 +1,55 @@
-"""A short run of `python -m tests.stress`: stuck readers, breaks, and a kill in the middle."""
+"""Short runs of `python -m tests.stress`, all at once: each engine, and what may happen to it."""
+
+from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import Final
 
 import pytest
 
-from tests import stress
+from tests.stress.engines import ENGINE_SERVERS
+from tests.stress.faults import FAULTS
+from tests.stress.run import run
+from tests.stress.soundness import Outcome
 
-SECONDS = 3.0
+ALONE: Final = {"memory": "memory://", "sqlite": "sqlite:///stress.db"}
+PACE: Final = 0.03  # seconds: all clients of all runs share this process
+
+# First of all the node: its members are waited for in the end, and take their time to be gone.
+PLAN: Final = sorted(FAULTS, key=lambda name: name != "node-killed")
 
 
-@pytest.mark.parametrize(
-    ("engine", "is_durable"),
-    [
-        pytest.param("memory://", False, id="memory"),
-        pytest.param("sqlite:///stress.db", True, id="sqlite"),
-    ],
-)
-def test_every_subscribers_log_is_sound(tmp_path: Path, engine: str, is_durable: bool) -> None:
-    """No hole, no repeat, one order, nothing lost without a word (requirements 109-114)."""
-    outcome = asyncio.run(stress.run(engine, tmp_path, SECONDS))
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome | BaseException]:
+    """Run all of them together: most of the time they wait."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in (*ALONE, *ENGINE_SERVERS)}
 
-    outcome.check(is_durable=is_durable)
-    assert sum(len(one.acknowledged) for one in outcome.publishers) > 100
-    assert sum(one.resumed for one in outcome.watchers) > 0
+    async def run_all() -> list[Outcome | BaseException]:
+        return await asyncio.gather(
+            *(run(url, folders[name], ["node-killed"], pace=PACE) for name, url in ALONE.items()),
+            *(
+                run(name, folders[name], PLAN, nodes=2, calm=0.1, pace=PACE, seed=seed)
+                for seed, name in enumerate(ENGINE_SERVERS)
+            ),
+            return_exceptions=True,
+        )
+
+    return dict(zip(folders, asyncio.run(run_all()), strict=True))
+
+
+@pytest.mark.parametrize("engine", [*ALONE, *ENGINE_SERVERS])
+def test_every_subscribers_log_is_sound(
+    outcomes: dict[str, Outcome | BaseException], engine: str
+) -> None:
+    """No hole, no repeat, one order, no silence, nothing lost without a word (109-115, 117).
+
+    On a shared engine there are two nodes, and clients of both, while it is killed, emptied,
+    stopped, cut off and slow, and while a node is killed.
+    """
+    outcome = outcomes[engine]
+    if isinstance(outcome, BaseException):
+        raise outcome
+
+    outcome.check()
+    assert outcome.acknowledged > 20
+    assert outcome.resumed > 0

@@ -7,7 +7,7 @@ from threading import Barrier
 import httpx
 import pytest
 from typing_extensions import override
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.engines.base import Answer, Bounds, EngineError
 from api.engines.memory import MemoryEngine
@@ -247,11 +247,15 @@ def test_a_token_in_the_query_gets_an_answer_that_is_kept_nowhere(server: LiveSe
     """Allowed as elsewhere; what the URL told, the answer must not (requirement 26)."""
     good, bad = (httpx.post(f"{server.url}/auth/tickets?token={it}") for it in (token(), "x"))
     page = httpx.get(f"{server.url}/?token=x")
+    with pytest.raises(InvalidStatus) as nowhere:
+        server.connect("/nowhere?token=x")
 
+    denied = nowhere.value.response
     assert [good.status_code, bad.status_code, page.status_code] == [200, 401, 200]
-    for response in (good, bad, page):
-        assert response.headers.get_list("cache-control") == ["no-store"]
-        assert response.headers.get_list("referrer-policy") == ["no-referrer"]
+    assert (denied.status_code, denied.body or b"") == (403, b"")
+    for headers in (good.headers, bad.headers, page.headers, httpx.Headers(denied.headers)):
+        assert headers.get_list("cache-control") == ["no-store"]
+        assert headers.get_list("referrer-policy") == ["no-referrer"]
 
 
 def test_the_query_can_be_kept_for_tickets(serve: Serve, item_id: str) -> None:

@@ -1,0 +1,114 @@
+"""Questions to a NATS server that wait for answers: one inbox, a number for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from nats.aio.msg import Msg
+
+from api.engines.answers import LATE, tell
+from api.engines.base import EngineError
+
+REQUEST_SECONDS: Final = 1.3  # and what a request waits before it, together less than an answer may
+PATIENT_SECONDS: Final = 3.0  # for what makes the server ready, when nobody else may ask
+LOOK_SECONDS: Final = 0.1
+MAX_PENDING: Final = 20_000
+MAX_PENDING_BYTES: Final = 64 * 1_048_576
+
+STATUS: Final = "Status"
+NO_ANSWER: Final = "503"
+
+Told = Callable[[list[Msg] | EngineError], None]
+"""How an answer comes: one message, or several and one that ends them."""
+
+
+class Silent(EngineError):
+    """The server did not answer in time."""
+
+
+class Request:
+    """A question on its way."""
+
+    __slots__ = ("answer", "deadline", "is_many", "is_patient", "messages", "size")
+
+    def __init__(
+        self, answer: Told, now: float, size: int, *, is_many: bool, is_patient: bool
+    ) -> None:
+        self.answer = answer
+        self.deadline = now + (PATIENT_SECONDS if is_patient else REQUEST_SECONDS)
+        self.size = size
+        self.is_many = is_many
+        self.is_patient = is_patient
+        self.messages: list[Msg] = []
+
+
+class Requests:
+    """Those that are on their way; each is answered once, in time."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, Request] = {}
+        self._bytes = 0
+        self._number = 0
+        self._looked_at = 0.0
+        self.problem = ""  # that the server told without saying with what
+        self.is_absent = False  # what was asked for
+
+    def has_room_for(self, size: int) -> bool:
+        """Tell whether one more may wait."""
+        return len(self._pending) < MAX_PENDING and self._bytes + size <= MAX_PENDING_BYTES
+
+    def add(
+        self, answer: Told, size: int, *, is_many: bool = False, is_patient: bool = False
+    ) -> int:
+        """Give a question its number."""
+        loop = asyncio.get_running_loop()
+        if not self._pending:
+            self._looked_at = loop.time()
+            loop.call_later(LOOK_SECONDS, self._look)
+        self._number += 1
+        self._bytes += size
+        self._pending[self._number] = Request(
+            answer, loop.time(), size, is_many=is_many, is_patient=is_patient
+        )
+        return self._number
+
+    async def take(self, message: Msg) -> None:
+        """Take an answer from the inbox; those that are many end with one that says so."""
+        number = int(message.subject.rpartition(".")[2])
+        request = self._pending.get(number)
+        if request is None:
+            return  # it came too late
+        status = message.headers.get(STATUS) if message.headers else None
+        if status == NO_ANSWER:
+            self.is_absent = True
+            self._settle(number, EngineError("JetStream is away, or is not enabled"))
+            return
+        request.messages.append(message)
+        if not request.is_many or status is not None:
+            self._settle(number, request.messages)
+
+    def fail(self, problem: str) -> None:
+        """Answer all that no answer can come for any more."""
+        for number in list(self._pending):
+            self._settle(number, EngineError(f"the answer was lost: {problem}"))
+
+    def _settle(self, number: int, result: list[Msg] | EngineError) -> None:
+        request = self._pending.pop(number)
+        self._bytes -= request.size
+        tell(request.answer, result)
+
+    def _look(self) -> None:
+        """Answer what has waited too long, but not before what came while nothing ran here."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        was_held_up = now - self._looked_at > 2 * LOOK_SECONDS
+        self._looked_at = now
+        for number, request in list(self._pending.items()) if not was_held_up else ():
+            if request.deadline <= now:
+                self._settle(number, Silent(self.problem or LATE))
+            elif not request.is_patient:
+                break
+        if self._pending:
+            loop.call_later(LOOK_SECONDS, self._look)

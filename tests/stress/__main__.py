@@ -1,0 +1,60 @@
+"""The command: see the package."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from tests.stress.clients import Unsound
+from tests.stress.engines import ENGINE_SERVERS
+from tests.stress.faults import ALWAYS, FAULTS
+from tests.stress.run import run
+
+
+def planned(names: Sequence[str], seconds: float, seed: int) -> Iterator[str]:
+    """Give faults by chance, each once before one comes again, until the time is over."""
+    randomness, end = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - to be repeated
+    while True:
+        for name in randomness.sample(names, len(names)):
+            if time.monotonic() > end:
+                return
+            click.echo(name, err=True)
+            yield name
+
+
+@click.command()
+@click.option("--seconds", default=60.0, show_default=True)
+@click.option(
+    "--engine", default="", help=f"A URL, or {' or '.join(ENGINE_SERVERS)}; by default a file."
+)
+@click.option("--nodes", default=1, show_default=True)
+@click.option("--faults", default="", help=f"Of {', '.join(FAULTS)}; by default all that can be.")
+@click.option("--calm", default=1.0, show_default=True, help="Seconds between two faults.")
+@click.option("--seed", default=1, show_default=True)
+def main(*, seconds: float, engine: str, nodes: int, faults: str, calm: float, seed: int) -> None:
+    """Run it once and say what came of it."""
+    possible = tuple(FAULTS) if engine in ENGINE_SERVERS else ALWAYS
+    names = faults.split(",") if faults else possible
+    if unknown := set(names) - set(possible):
+        raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(possible)}")
+    with tempfile.TemporaryDirectory() as folder:
+        on = engine or f"sqlite:///{folder}/stress.db"
+        plan = planned(names, seconds, seed)
+        try:
+            outcome = asyncio.run(run(on, Path(folder), plan, nodes=nodes, calm=calm, seed=seed))
+            click.echo(outcome.check())
+        except* Unsound as unsound:
+            for error in unsound.exceptions:
+                click.echo(f"{type(error).__name__}: {error}", err=True)
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The servers that nodes share under stress: one row each, and what can be done to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from api.engines.postgres import init_store
+from tests.postgres_server import execute, running_postgres
+from tests.redis_server import running_redis
+
+
+class Process(Protocol):
+    """A server's process: it always comes back on the same port."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Give the URL that leads to it."""
+        ...
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        ...
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Let it do nothing while this is entered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineServer:
+    """A server of this machine that nodes share."""
+
+    process: Process
+    empty: Callable[[], None]  # while it serves
+    is_durable: bool  # what was stored is there when it was killed and comes back
+
+    def url_at(self, port: int) -> str:
+        """Give the URL that leads to it by another port."""
+        return self.process.url.replace(f":{self.process.port}", f":{port}")
+
+
+@contextmanager
+def on_redis(folder: Path) -> Iterator[EngineServer]:
+    """Run one that keeps nothing on disk."""
+    with running_redis(folder) as process:
+        yield EngineServer(process, lambda: _flush(process.ask), is_durable=False)
+
+
+def _flush(ask: Callable[[str], bytes]) -> None:
+    assert ask("FLUSHALL").startswith(b"+OK")
+
+
+@contextmanager
+def on_postgres(_folder: Path) -> Iterator[EngineServer]:
+    """Run one with the schema in it."""
+    with running_postgres() as process:
+        init_store(process.url)
+        yield EngineServer(process, lambda: _make_anew(process.url), is_durable=True)
+
+
+def _make_anew(url: str) -> None:
+    drop = "DROP SCHEMA itemwire CASCADE; DROP FUNCTION public.itemwire_publish"
+    for statement in drop.split("; "):
+        asyncio.run(execute(url, statement))
+    init_store(url)
+
+
+ENGINE_SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]] = {
+    "postgresql": on_postgres,
+    "redis": on_redis,
+}
+"""Each is given an empty folder, and runs for as long as it is entered."""

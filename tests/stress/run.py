@@ -1,0 +1,127 @@
+"""One run: nodes, clients of all of them, and one fault after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from tests.proxy import Proxy
+from tests.stress.clients import Addresses, Publisher, Unsound, Watcher, stay_stuck
+from tests.stress.engines import ENGINE_SERVERS
+from tests.stress.faults import FAULTS
+from tests.stress.nodes import ServedNode, Stage
+from tests.stress.soundness import Outcome
+
+STEADFAST: Final = 2  # watchers
+BREAKING: Final = 4
+PUBLISHERS: Final = 4
+STUCK: Final = 4
+SETTLE_SECONDS: Final = 30.0  # for all to have everything, once nothing more comes
+
+
+async def run(
+    engine: str,
+    folder: Path,
+    plan: Iterable[str],
+    *,
+    nodes: int = 1,
+    calm: float = 1.0,
+    pace: float = 0.0,
+    seed: int = 1,
+) -> Outcome:
+    """Run it on an engine: a URL, or the name of a server that is started for it.
+
+    The plan names faults. Before each, and after the last, all goes well for `calm` seconds. A
+    publisher waits for `pace` seconds after each answer.
+    """
+    async with _staged(engine, folder, nodes, seed) as stage, asyncio.TaskGroup() as tasks:
+        at, randomness = stage.addresses, stage.randomness
+        watchers = [
+            Watcher(f"watcher{number}", at, randomness, number, is_steadfast=number < STEADFAST)
+            for number in range(STEADFAST + BREAKING)
+        ]
+        publishers = [
+            Publisher(f"publisher{number}", at, number, pace) for number in range(PUBLISHERS)
+        ]
+        watching = [tasks.create_task(one.watch()) for one in watchers]
+        watching += [tasks.create_task(stay_stuck(at, f"stuck{n}", n)) for n in range(STUCK)]
+        await _until("somebody waits", lambda: all(one.position is not None for one in watchers))
+        publishing = [tasks.create_task(one.publish()) for one in publishers]
+        for name in plan:
+            await asyncio.sleep(calm)
+            stage.done.append(name)
+            await FAULTS[name](stage)
+        await asyncio.sleep(calm)
+        for publisher in publishers:
+            publisher.is_over = True
+        await asyncio.wait(publishing)
+        await _settle(stage, watchers)
+        for task in watching:
+            task.cancel()
+    return Outcome(watchers, publishers, stage.wipes, stage.kills, stage.growth)
+
+
+@asynccontextmanager
+async def _staged(engine: str, folder: Path, nodes: int, seed: int) -> AsyncIterator[Stage]:
+    """Start the engine's server, if it has a row, and the nodes."""
+    async with AsyncExitStack() as stack:
+        row = ENGINE_SERVERS.get(engine)
+        server = await asyncio.to_thread(stack.enter_context, row(folder)) if row else None
+        served = []
+        for _ in range(nodes):
+            proxy, url = None, engine
+            if server is not None:
+                proxy = stack.enter_context(Proxy(server.process.port).running())
+                url = server.url_at(proxy.port)
+            served.append(ServedNode(folder, url, proxy))
+        stage = Stage(
+            served,
+            Addresses([""] * nodes),
+            server,
+            random.Random(seed),  # noqa: S311 - to be repeated
+            await stack.enter_async_context(httpx.AsyncClient(timeout=5, trust_env=False)),
+            forgets_with_node=engine.startswith("memory:"),
+        )
+        try:
+            await asyncio.gather(*map(stage.start, served))
+            yield stage
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(node.stop) for node in served))
+
+
+async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
+    """Wait until every watcher is where the item stands, and all nodes agree on who is there."""
+    for watcher in watchers:
+        watcher.is_steadfast = True
+    async with stage.addresses.socket("last", 0) as socket:
+        welcome = json.loads(await socket.recv())
+    end = welcome["epoch"], welcome["offset"]
+    await _until("not all was heard", lambda: all(one.position == end for one in watchers))
+    there: Counter[str] = Counter(one.name for one in watchers)
+    seen: list[Counter[str]] = []
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while seen != [there] * len(stage.nodes):
+                await asyncio.sleep(0.1)
+                subjects = [await stage.subjects(node) for node in stage.nodes]
+                seen = [Counter(one for one in each if one in there) for each in subjects]
+    except TimeoutError:
+        raise Unsound(f"there should be {there}, there are {seen}") from None
+
+
+async def _until(problem: str, holds: Callable[[], bool]) -> None:
+    """Look again and again, for a bounded time: what is waited for is in many places."""
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while not holds():  # noqa: ASYNC110 - there is no one event
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise Unsound(f"{problem}, after {SETTLE_SECONDS:g} s") from None
