@@ -93,8 +93,7 @@ class Trial:
         """Add what is found to the comparison; Absent if a node does not start."""
         plan = self._plan
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-            with born_on(plan.core):
-                url = stack.enter_context(STORES[self._contender.store](Path(folder)))
+            url = stack.enter_context(self._store(Path(folder)))
             if self._contender.is_ours:
                 works = [work_of(ALONE, in_flight) for in_flight in (1, MANY)]
                 self._take(works, _engine_alone(url, (1, MANY), plan.seconds))
@@ -107,6 +106,16 @@ class Trial:
             if self._contender.is_shared:
                 with self._node(url) as other:
                     self._fan_out(dataclasses.replace(target, more_ports=(other.port,)), 2)
+
+    @contextlib.contextmanager
+    def _store(self, folder: Path) -> Iterator[str]:
+        with contextlib.ExitStack() as stack:
+            try:
+                with born_on(self._plan.core):
+                    url = stack.enter_context(STORES[self._contender.store](folder))
+            except (AssertionError, OSError) as error:  # the tests' words for a missing server
+                raise Absent(str(error)) from error
+            yield url
 
     @contextlib.contextmanager
     def _node(self, url: str) -> Iterator[Target]:
@@ -131,7 +140,7 @@ class Trial:
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 results = runner.run(measured)
-        except (BenchError, EngineError, TimeoutError) as error:
+        except (BenchError, EngineError, TimeoutError, ValueError) as error:
             self._comparison.fail(works[0], self._name, str(error) or "no answer in time")
             return
         for work, result in zip(works, results, strict=False):
