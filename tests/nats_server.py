@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -13,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+import nats
 
 from tests.conformance.websocket_targets import localhost_certificate
 from tests.redis_server import free_port
@@ -32,18 +35,14 @@ def find_server() -> str:
 class NatsServer:
     """One server process with its store in a folder; with `config` beside what every one has."""
 
-    def __init__(self, folder: Path, config: str = "") -> None:
+    def __init__(self, folder: Path, config: str = "", jetstream: str | None = "") -> None:
         self.port = free_port()
         self.store = folder / f"store-{self.port}"
         self._folder = folder
+        self.url = f"nats://127.0.0.1:{self.port}"
         self._config = folder / f"{self.port}.conf"
-        self.configure(config)
+        self.configure(config, jetstream)
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Give the URL of its world of the usual name."""
-        return f"nats://127.0.0.1:{self.port}"
 
     def configure(self, config: str, jetstream: str | None = "") -> None:
         """Write what it is to start with; without JetStream where nothing is said of it."""
@@ -94,14 +93,27 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def running_nats(folder: Path, config: str = "") -> Iterator[NatsServer]:
+def running_nats(folder: Path, config: str = "", jetstream: str = "") -> Iterator[NatsServer]:
     """Run a server for as long as this is entered."""
-    server = NatsServer(folder, config)
+    server = NatsServer(folder, config, jetstream)
     server.start()
     try:
         yield server
     finally:
         server.kill()
+
+
+def purge(url: str) -> None:
+    """Delete all that is stored on a server, while it serves; but not which life it is."""
+
+    async def purge_streams() -> None:
+        client = await nats.connect(url.partition("?")[0])
+        jetstream = client.jsm()
+        for stream in ("itemwire", "itemwire-kept", "itemwire-notices"):
+            await jetstream.purge_stream(stream)
+        await client.close()
+
+    asyncio.run(purge_streams())
 
 
 @contextlib.contextmanager

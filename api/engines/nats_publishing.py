@@ -188,13 +188,13 @@ class Publishing:
                 self._answer(asked, Went(at.epoch, at.offset))
 
     def _go_behind(self, lane: Lane, tip: Tip) -> None:
-        if tip.epoch and not tip.epoch.startswith(self._streams.life):
+        if not tip.epoch.startswith(self._streams.life):
             self._check_life(lane, tip)
         else:
             self._store(lane, tip)
 
     def _check_life(self, lane: Lane, tip: Tip) -> None:
-        """Ask again before an epoch is taken for over: else two nodes might take turns at it."""
+        """Ask again before an epoch begins: else two nodes might take turns at it."""
 
         def checked(reply: list[Msg] | EngineError) -> None:
             stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)

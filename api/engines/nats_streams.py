@@ -56,15 +56,11 @@ class Streams:
         self.names: Final = names
         self.record_limit: Final = max(bounds.messages, LEAST_RECORDS) + SPARE_RECORDS
         self.channel_seconds: Final = max(bounds.seconds, KEY_SECONDS) + IDLE_SECONDS
+        copies = {"num_replicas": replicas}
         self._configs = [
-            config | {"num_replicas": replicas}
-            for config in (
-                self._channels(),
-                _kept(names),
-                _notices(names),
-                _life(names, "file" if is_synced else "memory"),
-            )
+            config | copies for config in (self._channels(), _kept(names), _notices(names))
         ]
+        self._life = _life(names, "file" if is_synced else "memory") | copies
         self._seen: tuple[int, tuple[str, int, str]] | None = None
         self._clock_offset = 0.0
         self.life = ""
@@ -82,10 +78,14 @@ class Streams:
     async def prepare(self, ask: Asking) -> None:
         """Make what is missing, and see that the store is the one that was known here."""
         known = self.life
-        made = [await self._make(ask, config) for config in self._configs]
+        if not await self._is_there(ask, self._life):
+            await self._change(ask, "CREATE", self._life)
         await self.check_life(ask)
-        if any(made) and known == self.life:
+        missing = [one for one in self._configs if not await self._is_there(ask, one)]
+        if missing and known == self.life:  # before anybody can store something there
             await self._renew_life(ask)
+        for config in missing:
+            await self._change(ask, "CREATE", config)
         await self.check_seen(ask)
 
     async def check_life(self, ask: Asking) -> None:
@@ -155,14 +155,13 @@ class Streams:
             "republish": {"src": f"{self.names.channels}.c.>", "dest": f"{self.names.live}.>"},
         }
 
-    async def _make(self, ask: Asking, config: dict[str, Any]) -> bool:
-        """Make a stream as it has to be; tell whether there was none."""
+    async def _is_there(self, ask: Asking, config: dict[str, Any]) -> bool:
+        """Tell whether there is a stream, and see that it is as it has to be."""
         info = await self._info(ask, config["name"])
         if info.error is not None:
             if info.error.err_code != NO_STREAM:
                 raise refusal(info.error)
-            await self._change(ask, "CREATE", config)
-            return True
+            return False
         there = info.config
         if there.get("storage") != config["storage"]:
             raise EngineError(
@@ -172,7 +171,7 @@ class Streams:
         wanted = _merged(there, config)
         if wanted != there:
             await self._change(ask, "UPDATE", wanted)
-        return False
+        return True
 
     async def _change(self, ask: Asking, action: str, config: dict[str, Any]) -> None:
         subject = f"$JS.API.STREAM.{action}.{config['name']}"

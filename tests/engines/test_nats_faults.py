@@ -42,6 +42,7 @@ def world(lasting: NatsServer, request: pytest.FixtureRequest) -> str:
 def _unlooked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be healed by the look that comes now and then."""
     monkeypatch.setattr(nats, "CHECK_SECONDS", 1000)
+    monkeypatch.setattr(nats, "LOOK_SECONDS", 1000)
 
 
 @contextlib.contextmanager

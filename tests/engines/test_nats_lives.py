@@ -28,6 +28,7 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 def _unlooked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be healed by the look that comes now and then."""
     monkeypatch.setattr(nats, "CHECK_SECONDS", 1000)
+    monkeypatch.setattr(nats, "LOOK_SECONDS", 1000)
 
 
 @pytest.mark.parametrize("is_empty", [True, False], ids=["empty", "with-its-store"])
@@ -114,8 +115,17 @@ def test_begins_a_new_epoch_when_an_older_store_was_put_back(server: NatsServer)
     play(scene)
 
 
+@pytest.mark.parametrize(
+    "streams",
+    [
+        pytest.param(["itemwire"], id="channels"),
+        pytest.param(["itemwire-life"], id="life"),
+        pytest.param(["itemwire-notices"], id="notices"),
+        pytest.param(["itemwire", "itemwire-kept", "itemwire-notices", "itemwire-life"], id="all"),
+    ],
+)
 def test_makes_its_streams_again_when_somebody_has_deleted_them(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    server: NatsServer, streams: list[str]
 ) -> None:
     """All that was in them is lost, and that is said; then it goes on (requirement 113)."""
 
@@ -125,9 +135,12 @@ def test_makes_its_streams_again_when_somebody_has_deleted_them(
             await one.post(b"before")
             engine = one.engine
             assert isinstance(engine, nats.NatsEngine)
-            for stream in ("itemwire", "itemwire-notices", "itemwire-life"):
+            for stream in streams:
                 await engine._link.request(f"$JS.API.STREAM.DELETE.{stream}", b"")
+            engine._is_look_due = True
+            await one.until(lambda: not engine._is_look_due)
             after = await one.publish_at_last("after")
+            await one.until(lambda: one.engine.is_available)
             await one.post(b"after")
             for each in (one, other):
                 await each.until(lambda each=each: after in [each.position, *each.losses])  # type: ignore[misc] # as above

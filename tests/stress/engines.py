@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from api.engines.postgres import init_store
+from tests.nats_server import purge, running_nats
 from tests.postgres_server import execute, running_postgres
 from tests.redis_server import running_redis
 
@@ -76,7 +77,16 @@ def _make_anew(url: str) -> None:
     init_store(url)
 
 
+@contextmanager
+def on_nats(folder: Path) -> Iterator[EngineServer]:
+    """Run one that answers when the disk has it."""
+    with running_nats(folder, jetstream="sync_interval: always") as process:
+        process.url += "?sync=always"
+        yield EngineServer(process, lambda: purge(process.url), is_durable=True)
+
+
 ENGINE_SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]] = {
+    "nats": on_nats,
     "postgresql": on_postgres,
     "redis": on_redis,
 }
