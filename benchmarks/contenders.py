@@ -13,6 +13,7 @@ from tests.conformance.engine_urls import ENGINE_URLS
 from tests.postgres_server import running_postgres
 
 REDIS: Final = "redis"
+MEMORY: Final = "memory"
 MEMORY_URL: Final = "memory://"
 BASELINE: Final = "broadcaster"
 

@@ -24,7 +24,6 @@ class Proxy:
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._is_open = True
         self._flows = asyncio.Event()
         self._delay = 0.0
@@ -76,7 +75,7 @@ class Proxy:
             self._delay = 0.0
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CALL_SECONDS)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(2 * CALL_SECONDS)
 
     async def _listen(self) -> asyncio.Server:
         self._flows.set()
@@ -89,18 +88,16 @@ class Proxy:
         server.close()
         await self._cut()
         self._flows.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CALL_SECONDS)
+        # One that was just being accepted has a task too, and that one begins another.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            _, late = await asyncio.wait(others, timeout=CALL_SECONDS)
+            assert not late, late
 
     async def _cut(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
         try:
             if self._is_open:

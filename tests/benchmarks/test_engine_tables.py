@@ -36,6 +36,7 @@ def comparison() -> Comparison:
         found.take(work_of(EIGHT_IN_FLIGHT, 1), name, fanned(rate, p50, *problems, missing=lost))
         found.take(TRIPS, name, fanned(rate / 10, p50))
     found.take(ADDED, "redis", Result("fanout", {}, {"added_ms": 0.4}))
+    found.take(ADDED, "memory", Result("fanout", {}, {"added_ms": 0.1}))
     for in_flight in (1, 32):
         found.take(work_of(ALONE, in_flight), "redis", fanned(in_flight * 900, 0.2))
     return found
@@ -70,12 +71,12 @@ def test_a_rate_that_the_generator_held_down_is_a_lower_bound(comparison: Compar
 
 
 def test_says_which_aims_were_reached(comparison: Comparison) -> None:
-    """Ten times broadcaster, 28,800 stored a second, 0.4 ms more than memory."""
+    """Ten times broadcaster, 28,800 stored a second, 0.3 ms more than memory."""
     faster, stored, added = aims(comparison)
 
     assert "10.0 times as much as broadcaster (at least 5: reached)" in faster
     assert "stores 28,800 messages a second with 32 in flight (at least 20,000: reached)" in stored
-    assert "Redis adds 0.40 ms to the median of one node (at most 1: reached)" in added
+    assert "Redis adds 0.30 ms to the median of one node, beyond the 0.10 ms of memory" in added
 
 
 def test_an_aim_that_is_missed_is_said(comparison: Comparison) -> None:

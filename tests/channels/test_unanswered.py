@@ -9,9 +9,20 @@ import pytest
 from api.channels.unanswered import SHARES, EngineBehind, Unanswered
 from api.engines.base import EngineError
 from api.messages import Position
-from tests.fakes import ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage, principal
+from tests.fakes import (
+    EVERYTHING,
+    ITEM,
+    LIMITS,
+    PLAIN,
+    ItemRules,
+    LateEngine,
+    Peer,
+    Stage,
+    principal,
+)
 
 NOWHERE = Position("e", 1)
+OTHER = "43"
 FEW = replace(LIMITS, unanswered=20, unanswered_bytes=100_000)
 
 
@@ -103,6 +114,20 @@ def test_one_connection_cannot_take_all_there_is(late_engine: LateEngine) -> Non
 
     assert len(refused) == 1000 - FEW.unanswered // SHARES
     assert says(other, 1) == []
+
+
+def test_a_socket_of_many_items_has_one_share(late_engine: LateEngine) -> None:
+    """It may name a hundred items, and is one client all the same."""
+    stage = Stage(late_engine, FEW)
+    many = stage.open(ItemRules({ITEM: EVERYTHING, OTHER: EVERYTHING}))
+    many.says("ping")  # answered, so that there is something it saw last
+    for item in (ITEM, OTHER):
+        many.joins(item)
+    late_engine.settle()
+    for ref, item in enumerate((ITEM, OTHER, ITEM)):
+        many.says("publish", ref=ref, item=item, data="x")
+
+    assert [error["code"] for error in many.saw("error")] == ["overloaded"]
 
 
 def test_all_connections_together_cannot_take_more(late_engine: LateEngine) -> None:

@@ -17,6 +17,7 @@ from tests.scenarios.clients import PATIENCE, item_path
 from tests.scenarios.conftest import Serve
 
 SECRET = new_secret()
+expect.set_options(timeout=PATIENCE * 1000)
 RIGHTS = "items:subscribe items:publish items:history items:presence"
 
 
