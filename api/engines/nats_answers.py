@@ -77,7 +77,10 @@ def from_on(stream: str, subject: str, begin: int, most: int) -> tuple[str, byte
 
 def stored_of(reply: bytes) -> Stored | EngineError | None:
     """Read the answer; None where there is no such message."""
-    found = _finds.decode(reply)
+    try:
+        found = _finds.decode(reply)
+    except msgspec.MsgspecError as error:
+        return refusal(_unreadable(error))
     if found.error is not None:
         return None if found.error.err_code == NO_MESSAGE else refusal(found.error)
     if found.message is None:
@@ -88,7 +91,10 @@ def stored_of(reply: bytes) -> Stored | EngineError | None:
 
 def ack_of(reply: bytes) -> Ack:
     """Read the answer to a message that was to be stored."""
-    return _acks.decode(reply)
+    try:
+        return _acks.decode(reply)
+    except msgspec.MsgspecError as error:
+        return Ack(error=_unreadable(error))
 
 
 def refusal(problem: Problem) -> EngineError:
@@ -103,4 +109,11 @@ def ttl_of(seconds: float) -> str:
 
 def info_of(reply: bytes) -> Info:
     """Read what a stream is, or why it is not."""
-    return _infos.decode(reply)
+    try:
+        return _infos.decode(reply)
+    except msgspec.MsgspecError as error:
+        return Info(error=_unreadable(error))
+
+
+def _unreadable(error: msgspec.MsgspecError) -> Problem:
+    return Problem(0, f"its answer cannot be read: {error}")

@@ -201,7 +201,6 @@ class Link:
                         problem = str(error)
                         logger.warning("engine_lost problem=%s", problem)
             self._become_ready()
-            logger.info("engine_connected")
 
     async def _serve(self) -> str:
         """Look after the connection until it breaks; tell why."""
@@ -218,12 +217,17 @@ class Link:
                 if self.is_ready and not self._closed.is_set():
                     logger.warning("engine_lost problem=%s", error)
                 self.is_ready = False
+            except Exception:
+                # Without the next connection the engine would be away for ever.
+                logger.exception("engine_failed")
+                return "see the log"
             else:
                 self._become_ready()
 
     def _become_ready(self) -> None:
         if not self.is_ready:
             self.is_ready = True
+            logger.info("engine_connected")
             self._ready()
 
     async def _connect(self) -> None:
@@ -238,6 +242,10 @@ class Link:
         except asyncio.CancelledError:
             await self._disconnect("the engine was stopped")
             raise
+        except Exception as error:
+            logger.exception("engine_failed")
+            await self._disconnect("see the log")
+            raise EngineError("see the log") from error
 
     async def _open(self) -> None:
         closed = self._closed = asyncio.Event()

@@ -12,7 +12,7 @@ from api.engines.base import Answer, EngineError, Heed
 from api.engines.nats_answers import TTL, ack_of, from_on, refusal, ttl_of
 from api.engines.nats_link import Link
 from api.engines.nats_names import Names
-from api.engines.nats_reading import DONE, LAST, NOTHING, PENDING, SEQUENCE
+from api.engines.nats_reading import DONE, LAST, NOTHING, PENDING, SEQUENCE, STRANGE
 from api.engines.nats_requests import STATUS
 
 LEAST_SECONDS: Final = 60.0  # a notice is kept so long, for a node that is cut off just now
@@ -94,7 +94,7 @@ class Notices:
             *messages, end = reply
             headers = end.headers or {}
             if headers.get(STATUS) not in {DONE, NOTHING}:
-                reply = EngineError("JetStream does not answer as it should")
+                reply = EngineError(STRANGE)
             else:
                 for message in messages:
                     self._take(message)

@@ -15,6 +15,7 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
+from api.engines.answers import tell
 from api.engines.base import ANSWER_SECONDS, Answer, EngineError
 from api.engines.nats_answers import (
     LAST_SUBJECT,
@@ -239,7 +240,7 @@ class Publishing:
     def _have_stored(self, lane: Lane, tip: Tip, *, is_new: bool) -> None:
         batch, lane.batch = lane.batch, []
         messages = [asked for asked in batch if asked.draft is not None]
-        self._took(lane.channel, tip, messages)
+        tell(partial(self._took, lane.channel, tip), messages)
         offset = tip.offset - len(messages)
         for asked in batch:
             offset += asked.draft is not None

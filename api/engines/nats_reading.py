@@ -27,6 +27,7 @@ PENDING: Final = "Nats-Num-Pending"
 LAST: Final = "Nats-Last-Sequence"
 NOTHING: Final = "404"
 DONE: Final = "204"
+STRANGE: Final = "JetStream does not answer as it should"
 
 Make = Callable[[str, Tip, Answer[Position]], None]
 """Begins an epoch of a channel behind the record that was found last; answers where it stands."""
@@ -135,13 +136,13 @@ class Reading:
             *messages, end = reply
             headers = end.headers or {}
             if headers.get(STATUS) not in {NOTHING, DONE}:
-                done(EngineError("JetStream does not answer as it should"))
+                done(EngineError(STRANGE))
                 return
             messages = before + messages
             if headers.get(STATUS) == DONE and int(headers.get(PENDING, 0)):
                 self._read_all(channel, int(headers[LAST]) + 1, messages, done)
             else:
-                done(_found_in(messages))
+                done(_found_in(messages) if _are_whole(messages) else EngineError(STRANGE))
 
         subject = self._names.channel(channel)
         question = from_on(self._names.channels, subject, begin, self._streams.record_limit)
@@ -204,6 +205,11 @@ def _found_in(messages: list[Msg]) -> Found:
     last = messages[-1]
     sequence = int((last.headers or {})[SEQUENCE])
     return Found(tip_of(Stored(sequence, time_of(last), last.data)), records)
+
+
+def _are_whole(messages: list[Msg]) -> bool:
+    """Tell whether each says what and when it is."""
+    return all({SEQUENCE, TIME} <= (message.headers or {}).keys() for message in messages)
 
 
 def time_of(message: Msg) -> float:

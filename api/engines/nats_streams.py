@@ -108,6 +108,8 @@ class Streams:
         """Begin a new life if the store has gone back behind what was seen here."""
         seen = self._seen  # before it is asked: more may come meanwhile
         info = await self._info(ask, self.names.channels)
+        if info.error is not None:
+            raise refusal(info.error)
         if info.ts is not None:
             self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
         if seen is not None and not await self._has_seen(ask, info, *seen):

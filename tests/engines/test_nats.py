@@ -12,6 +12,7 @@ import pytest
 
 from api.engines import nats, nats_publishing, nats_requests, nats_trimming, open_engine
 from api.engines.base import Bounds, EngineError, Span
+from api.engines.nats_answers import ack_of, info_of, stored_of
 from api.engines.nats_streams import MAX_NOTICES
 from tests.engines.nats_scenes import asked, engine_of, on, records
 from tests.engines.watched import Watched, node
@@ -202,6 +203,48 @@ def test_answers_everybody_though_one_who_asked_throws(
     assert caplog.text.count("ZeroDivisionError: a fault of theirs") == 2
 
 
+def test_goes_on_though_a_subscriber_throws(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """His fault is logged, and the item is not stuck for the others."""
+
+    def throw(_channel: str, _publication: object) -> None:
+        raise ZeroDivisionError("a fault of theirs")
+
+    async def scene(watched: Watched) -> None:
+        await watched.engine.start(throw)
+        await watched.subscribe()
+        positions = [await watched.publish("a"), await watched.publish("b")]
+        assert [one.offset for one in positions] == [1, 2]
+
+    on(url, scene)
+
+    assert "ZeroDivisionError: a fault of theirs" in caplog.text
+
+
+def test_goes_on_after_a_fault_of_its_own(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the connection is made again as after any other."""
+
+    async def scene(watched: Watched) -> None:
+        streams = engine_of(watched)._streams
+        with monkeypatch.context() as broken:
+            broken.setattr(streams, "check_life", lambda _ask: 1 / 0)
+            await watched.until(lambda: not watched.engine.is_available)
+        await watched.until(lambda: watched.engine.is_available)
+        assert (await watched.publish("after")).offset == 1
+
+    on(url, scene)
+
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_takes_an_answer_that_cannot_be_read_as_none() -> None:
+    """Whoever asked is told, and what waits behind it goes on."""
+    assert isinstance(stored_of(b"nonsense"), EngineError)
+    assert ack_of(b"[]").error is not None
+    assert info_of(b"").error is not None
+
+
 def test_refuses_what_is_larger_than_the_server_takes(url: str) -> None:
     """That one message, and no other."""
 
@@ -275,15 +318,20 @@ def test_looks_for_what_is_late_no_more_often_the_more_was_asked(
     """One timer, however often nothing waits in between."""
     monkeypatch.setattr(nats_requests, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(nats_publishing, "LOOK_SECONDS", 0.02)
-    looks: list[float] = []
-    look = part._look
-    monkeypatch.setattr(part, "_look", lambda it: (looks.append(time.monotonic()), look(it)))
+    looks, look = 0, part._look
+
+    def counted(it: object) -> None:
+        nonlocal looks
+        looks += 1
+        look(it)
+
+    monkeypatch.setattr(part, "_look", counted)
 
     async def scene(watched: Watched) -> None:
         begun = time.monotonic()
         for number in range(100):
             await watched.publish(str(number))
         await asyncio.sleep(0.03)  # time passing is what this is about
-        assert 1 <= len(looks) <= 2 + (time.monotonic() - begun) / 0.02
+        assert 1 <= looks <= 2 + (time.monotonic() - begun) / 0.02
 
     on(url, scene)

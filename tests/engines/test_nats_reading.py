@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.engines.base import Bounds, EngineError, Span
+from api.engines import nats
+from api.engines.base import Answer, Bounds, EngineError, History, Span
 from api.messages import Position
 from tests.engines.nats_scenes import engine_of, on, records
-from tests.engines.watched import Watched
+from tests.engines.watched import Watched, node
 from tests.fakes import CHANNEL
 from tests.nats_server import NatsServer, running_nats
+from tests.redis_server import free_port
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +143,50 @@ def test_answers_when_a_message_cannot_be_read(url: str) -> None:
             await watched.read()
 
     on(url, scene)
+
+
+def test_asks_again_where_a_replica_answers_that_is_behind(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever joins would miss what was delivered here before, and would not be told."""
+
+    async def scene(watched: Watched) -> None:
+        reading = engine_of(watched)._reading
+        at = [await watched.publish(text) for text in ("a", "b", "c")]
+        ask, answers = reading.ask, [History(at[1], [], complete=True)]
+
+        def behind(
+            channel: str, span: Span, answer: Answer[History], *, is_live: bool = False
+        ) -> None:
+            if answers:
+                answer(answers.pop())
+            else:
+                ask(channel, span, answer, is_live=is_live)
+
+        monkeypatch.setattr(reading, "ask", behind)
+        history = await watched.read(Span(9, after=2))
+
+        assert (history.position, [one.data for one in history.publications]) == (at[2], ["c"])
+
+    on(url, scene)
+
+
+def test_hears_all_on_a_server_of_several(
+    server: NatsServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is away is passed over; what is heard is compared again once all servers know it."""
+    monkeypatch.setattr(nats, "ROUTE_SECONDS", 0.05)
+    several = url.replace(
+        f"127.0.0.1:{server.port}", f"127.0.0.1:{free_port()},localhost:{server.port}"
+    )
+
+    async def scene(watched: Watched) -> None:
+        engine = engine_of(watched)
+        async with node(url) as other:
+            watched.engine.unsubscribe(CHANNEL)
+            await watched.subscribe()
+            engine._link.leave(engine._names.live_of(CHANNEL))  # as a route that is not there yet
+            await other.publish("between two servers")
+            await watched.until(lambda: watched.texts == ["between two servers"])
+
+    on(several, scene)
