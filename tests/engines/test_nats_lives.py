@@ -135,10 +135,11 @@ def test_makes_its_streams_again_when_somebody_has_deleted_them(
             await one.post(b"before")
             engine = one.engine
             assert isinstance(engine, nats.NatsEngine)
+            life = engine._streams.life
             for stream in streams:
                 await engine._link.request(f"$JS.API.STREAM.DELETE.{stream}", b"")
             engine._is_look_due = True
-            await one.until(lambda: not engine._is_look_due)
+            await one.until(lambda: engine._streams.life != life)
             after = await one.publish_at_last("after")
             await one.until(lambda: one.engine.is_available)
             await one.post(b"after")
@@ -146,6 +147,24 @@ def test_makes_its_streams_again_when_somebody_has_deleted_them(
                 await each.until(lambda each=each: after in [each.position, *each.losses])  # type: ignore[misc] # as above
                 await each.until(lambda each=each: each.noticed[-1:] == [b"after"])  # type: ignore[misc] # as above
                 each.check()
+
+            assert after.epoch != before.epoch
+
+    play(scene)
+
+
+def test_a_refused_publish_is_reason_enough_to_look(server: NatsServer) -> None:
+    """Nobody has to wait for the next look to have a stream again."""
+
+    async def scene() -> None:
+        async with node(server.url) as one:
+            before = await one.publish("before")
+            engine = one.engine
+            assert isinstance(engine, nats.NatsEngine)
+            await engine._link.request("$JS.API.STREAM.DELETE.itemwire", b"")
+            with pytest.raises(EngineError, match="JetStream is away"):
+                await one.publish("refused")
+            after = await one.publish_at_last("after")
 
             assert after.epoch != before.epoch
 
