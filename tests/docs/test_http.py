@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.docs.test_readme import ROOT, free_port
 
 TEXT = (ROOT / "docs" / "http.md").read_text()
