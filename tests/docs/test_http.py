@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.docs.test_readme import ROOT, free_port
 
 TEXT = (ROOT / "docs" / "http.md").read_text()
@@ -30,6 +32,7 @@ def session() -> list[tuple[str, str]]:
     return [(command, "\n".join(printed).strip("\n")) for command, printed in steps]
 
 
+@pytest.mark.timeout(170)
 def test_the_commands_print_what_it_says(tmp_path: Path) -> None:
     """In one shell, in order; the epoch is what the first message was answered with."""
     mark, port = "-- next --", str(free_port())
@@ -54,7 +57,7 @@ def test_the_commands_print_what_it_says(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 

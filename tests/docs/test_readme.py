@@ -40,6 +40,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.timeout(170)
 def test_the_shell_session_prints_what_it_says(tmp_path: Path) -> None:
     """In one shell, in order, with this installation in place of `.venv`."""
     mark = "-- next --"
@@ -61,7 +62,7 @@ def test_the_shell_session_prints_what_it_says(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 
