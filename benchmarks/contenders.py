@@ -47,7 +47,7 @@ STORES: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
 }
 """Each is given an empty folder, and gives its URL for as long as it is entered."""
 
-ENGINE_NAMES: Final = list(dict.fromkeys(path.rpartition(".")[2] for path in ENGINES.values()))
+ENGINE_NAMES: Final = list(dict.fromkeys(path.split(".")[2] for path in ENGINES.values()))
 
 CONTENDERS: Final[dict[str, Contender]] = {
     name: Contender(

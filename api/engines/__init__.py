@@ -1,4 +1,4 @@
-"""Engines: what is between nodes. One file each behind one interface, loaded on demand."""
+"""Engines: what is between nodes. One package each behind one interface, loaded on demand."""
 
 from importlib import import_module
 from types import ModuleType
@@ -8,14 +8,14 @@ from api.engines.base import Bounds, Engine
 
 ENGINES: Final[dict[str, str]] = {
     "memory": "api.engines.memory",
-    "sqlite": "api.engines.sqlite",
-    "postgres": "api.engines.postgres",
-    "postgresql": "api.engines.postgres",
-    "redis": "api.engines.redis",
-    "rediss": "api.engines.redis",
-    "redis+cluster": "api.engines.redis",
-    "nats": "api.engines.nats",
-    "tls": "api.engines.nats",
+    "sqlite": "api.engines.sqlite.engine",
+    "postgres": "api.engines.postgres.engine",
+    "postgresql": "api.engines.postgres.engine",
+    "redis": "api.engines.redis.engine",
+    "rediss": "api.engines.redis.engine",
+    "redis+cluster": "api.engines.redis.engine",
+    "nats": "api.engines.nats.engine",
+    "tls": "api.engines.nats.engine",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 
@@ -28,9 +28,9 @@ PREPARED: Final = frozenset({"postgres", "postgresql"})
 
 
 EXTRAS: Final[dict[str, str]] = {
-    "api.engines.nats": "nats",
-    "api.engines.postgres": "postgres",
-    "api.engines.redis": "redis",
+    "api.engines.nats.engine": "nats",
+    "api.engines.postgres.engine": "postgres",
+    "api.engines.redis.engine": "redis",
 }
 """The extra that brings the client of an engine's module, where it needs one."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.engines.postgres_schema import VERSION
+from api.engines.postgres.schema import VERSION
 from tests.cli.conftest import CommandLine
 from tests.postgres_server import running_postgres
 from tests.redis_server import free_port

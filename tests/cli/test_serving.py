@@ -12,7 +12,7 @@ import pytest
 
 from api.cli.configuration import EXIT_CONFIGURATION
 from api.cli.serving import make_tokens, workers_of_platform
-from api.engines.sqlite_file import Place, close_file, open_file
+from api.engines.sqlite.file import Place, close_file, open_file
 from api.settings import Settings
 from auth.issuing import new_secret
 from auth.keys import signing_key_from_secret

@@ -1,0 +1,70 @@
+"""How a connection to a NATS server is opened, and what is seen to first."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from nats.aio.client import Client, ServerVersion
+
+from api.engines.base import EngineError
+from api.engines.nats.target import Target
+
+CONNECT_SECONDS: Final = 1.0  # of one server
+OLDEST: Final = (2, 11)
+
+
+async def connect(
+    client: Client,
+    target: Target,
+    on_error: Callable[[Exception], Awaitable[None]],
+    on_closed: Callable[[], Awaitable[None]],
+) -> None:
+    """Connect to one of the servers; EngineError, or one of nats-py's, says why not."""
+    tls = target.tls()
+    await client.connect(**_options(target, tls), error_cb=on_error, closed_cb=on_closed)
+    _check_encrypted(tls)
+    _check_version(client.connected_server_version)
+
+
+def _options(target: Target, tls: ssl.SSLContext | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "servers": list(target.servers),
+        "allow_reconnect": False,
+        "max_reconnect_attempts": 1,
+        "reconnect_time_wait": 0,
+        "connect_timeout": CONNECT_SECONDS,
+        "name": "itemwire",
+    }
+    if tls is not None:
+        options["tls"] = tls
+    if target.secret is not None:
+        secret = _guarded(target.secret, tls)
+        options |= {"token": secret} if target.user is None else {"password": secret}
+    if target.user is not None:
+        options["user"] = _guarded(target.user, tls)
+    return options
+
+
+def _guarded(secret: str, tls: ssl.SSLContext | None) -> Callable[[], str]:
+    """Say a secret only once the connection is encrypted, where it has to be."""
+
+    def say() -> str:
+        _check_encrypted(tls)
+        return secret
+
+    return say
+
+
+def _check_encrypted(tls: ssl.SSLContext | None) -> None:
+    """See that the connection is, where it has to be; nats-py leaves that to the server."""
+    if tls is not None and not tls.session_stats()["connect_good"]:
+        raise EngineError("the server does not encrypt")
+
+
+def _check_version(version: ServerVersion) -> None:
+    if (version.major, version.minor) < OLDEST:
+        told = f"{version.major}.{version.minor}.{version.patch}"
+        oldest = ".".join(map(str, OLDEST))
+        raise EngineError(f"the server is {told}, and {oldest} is the oldest that will do")

@@ -1,0 +1,227 @@
+"""The streams that the NATS engine keeps its things in, made by every node."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol
+
+import msgspec
+from nats.aio.msg import Msg
+
+from api.engines.base import KEY_SECONDS, Bounds, EngineError
+from api.engines.nats.answers import (
+    LAST_SUBJECT,
+    NO_STREAM,
+    Info,
+    info_of,
+    last_of,
+    refusal,
+    stored_of,
+)
+from api.engines.nats.names import Names
+from api.engines.nats.records import Record, Stored
+
+IDLE_SECONDS: Final = 120.0  # a channel is kept so long beyond its history, and heard ones renewed
+LEAST_RECORDS: Final = 64  # for nodes that are a little behind, whatever the history
+SPARE_RECORDS: Final = 8  # empty ones, which keep a channel
+MAX_NOTICES: Final = 100_000
+NANO: Final = 1_000_000_000
+
+
+COMMON: Final[dict[str, Any]] = {
+    "storage": "file",
+    "retention": "limits",
+    "discard": "new",  # a stream that is full refuses, and forgets nothing before its time
+    "allow_direct": True,
+    "duplicate_window": NANO // 10,  # JetStream's own memory of ids is not needed
+}
+
+
+class Asking(Protocol):
+    """How the server is asked."""
+
+    def __call__(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None
+    ) -> Awaitable[Msg]:
+        """Give the answer; EngineError if there is none."""
+        ...
+
+
+class Streams:
+    """Makes the streams, and knows which life of the store this is."""
+
+    def __init__(self, names: Names, bounds: Bounds, replicas: int, *, is_synced: bool) -> None:
+        self.names: Final = names
+        self.record_limit: Final = max(bounds.messages, LEAST_RECORDS) + SPARE_RECORDS
+        self.channel_seconds: Final = max(bounds.seconds, KEY_SECONDS) + IDLE_SECONDS
+        copies = {"num_replicas": replicas}
+        self._configs = [
+            config | copies for config in (self._channels(), _kept(names), _notices(names))
+        ]
+        self._life = _life(names, "file" if is_synced else "memory") | copies
+        self._seen: tuple[int, tuple[str, int, str]] | None = None
+        self._clock_offset = 0.0
+        self.life = ""
+
+    @property
+    def now(self) -> float:
+        """Tell the server's time, by which records are old or not."""
+        return asyncio.get_running_loop().time() + self._clock_offset
+
+    def saw(self, sequence: int, record: Record) -> None:
+        """Remember the newest record that was stored, to know it again."""
+        if self._seen is None or sequence > self._seen[0]:
+            self._seen = sequence, _identity_of(record)
+
+    async def prepare(self, ask: Asking) -> None:
+        """Make what is missing, and see that the store is the one that was known here."""
+        known = self.life
+        if not await self._is_there(ask, self._life):
+            await self._change(ask, "CREATE", self._life)
+        await self.check_life(ask)
+        missing = [one for one in self._configs if not await self._is_there(ask, one)]
+        if missing and known == self.life:  # before anybody can store something there
+            await self._renew_life(ask)
+        for config in missing:
+            await self._change(ask, "CREATE", config)
+        await self.check_seen(ask)
+
+    async def check_life(self, ask: Asking) -> None:
+        """Learn which life this is; the first who finds none begins one."""
+        found = await self._last_life(ask)
+        if found is None:
+            await self._begin_life(ask, 0)
+            found = await self._last_life(ask)
+        if found is None:
+            raise EngineError("JetStream forgets what it has stored")
+        self.learn(found)
+
+    def learn(self, stored: Stored) -> None:
+        """Take what was found where the life is told."""
+        life = stored.data.decode()
+        if life != self.life:
+            self.life, self._seen = life, None
+
+    async def check_seen(self, ask: Asking) -> None:
+        """Begin a new life if the store has gone back behind what was seen here."""
+        seen = self._seen  # before it is asked: more may come meanwhile
+        info = await self._info(ask, self.names.channels)
+        if info.error is not None:
+            raise refusal(info.error)
+        if info.ts is not None:
+            self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
+        if seen is not None and not await self._has_seen(ask, info, *seen):
+            await self._renew_life(ask)
+
+    async def _renew_life(self, ask: Asking) -> None:
+        """Begin a new life in place of the one that is known here, unless another node has."""
+        found = await self._last_life(ask)
+        if found is not None and found.data.decode() == self.life:
+            await self._begin_life(ask, found.sequence)
+        await self.check_life(ask)
+
+    async def _has_seen(
+        self, ask: Asking, info: Info, sequence: int, identity: tuple[str, int, str]
+    ) -> bool:
+        if info.state.last_seq < sequence:
+            return False
+        subject = f"$JS.API.STREAM.MSG.GET.{self.names.channels}"
+        reply = await ask(subject, b'{"seq":%d}' % sequence)
+        stored = stored_of(reply.data)
+        if isinstance(stored, EngineError):
+            raise stored
+        if stored is None:
+            return True  # it was forgotten in time
+        now = Record.read(stored.data)
+        return now is not None and _identity_of(now) == identity
+
+    async def _last_life(self, ask: Asking) -> Stored | None:
+        reply = await ask(*last_of(self.names.life, self.names.life_subject))
+        stored = stored_of(reply.data)
+        if isinstance(stored, EngineError):
+            raise stored
+        return stored
+
+    async def _begin_life(self, ask: Asking, after: int) -> None:
+        life = secrets.token_urlsafe(6)
+        await ask(self.names.life_subject, life.encode(), {LAST_SUBJECT: str(after)})
+
+    def _channels(self) -> dict[str, Any]:
+        return COMMON | {
+            "name": self.names.channels,
+            "subjects": [self.names.channel_subjects],
+            "max_msgs_per_subject": self.record_limit,
+            "max_age": int(self.channel_seconds * NANO),
+            "republish": {"src": f"{self.names.channels}.c.>", "dest": f"{self.names.live}.>"},
+        }
+
+    async def _is_there(self, ask: Asking, config: dict[str, Any]) -> bool:
+        """Tell whether there is a stream, and see that it is as it has to be."""
+        info = await self._info(ask, config["name"])
+        if info.error is not None:
+            if info.error.err_code != NO_STREAM:
+                raise refusal(info.error)
+            return False
+        there = info.config
+        if there.get("storage") != config["storage"]:
+            raise EngineError(
+                f"the stream {config['name']} is in {there.get('storage')}: "
+                "sync= must be the same in the URL of all nodes"
+            )
+        wanted = _merged(there, config)
+        if wanted != there:
+            await self._change(ask, "UPDATE", wanted)
+        return True
+
+    async def _change(self, ask: Asking, action: str, config: dict[str, Any]) -> None:
+        subject = f"$JS.API.STREAM.{action}.{config['name']}"
+        info = info_of((await ask(subject, msgspec.json.encode(config))).data)
+        if info.error is not None:
+            raise EngineError(f"the stream {config['name']}: {info.error.description}")
+
+    async def _info(self, ask: Asking, stream: str) -> Info:
+        return info_of((await ask(f"$JS.API.STREAM.INFO.{stream}", b"")).data)
+
+
+def _identity_of(record: Record) -> tuple[str, int, str]:
+    return record.epoch, record.first, record.node
+
+
+def _kept(names: Names) -> dict[str, Any]:
+    return COMMON | {
+        "name": names.kept,
+        "subjects": [names.key_subjects, names.value_subjects],
+        "max_msgs_per_subject": 1,
+        "allow_msg_ttl": True,
+    }
+
+
+def _notices(names: Names) -> dict[str, Any]:
+    return COMMON | {
+        "name": names.notices,
+        "subjects": [names.notice],
+        "max_msgs": MAX_NOTICES,
+        "allow_msg_ttl": True,
+        "republish": {"src": names.notice, "dest": names.told},
+    }
+
+
+def _life(names: Names, storage: str) -> dict[str, Any]:
+    """In memory it ends with the servers: then they may have lost what they had answered."""
+    return COMMON | {
+        "name": names.life,
+        "subjects": [names.life_subject],
+        "max_msgs_per_subject": 1,
+        "storage": storage,
+    }
+
+
+def _merged(there: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """Take what must be so from us, the larger bounds, and all else as its operator made it."""
+    ours = config | {name: there[name] for name in ("num_replicas", "max_msgs") if name in there}
+    for bound in ("max_age", "max_msgs_per_subject"):
+        if bound in config:
+            ours[bound] = max(config[bound], there.get(bound, 0))
+    return there | ours

@@ -1,0 +1,200 @@
+"""Requests to a Redis server: all of one loop tick in one write, answered in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+)
+from typing_extensions import override
+
+from api.engines.answers import tell
+from api.engines.base import EngineError
+from api.engines.redis.link import Command, Link, Reply, Word
+from api.engines.redis.scripts import Script
+
+logger = logging.getLogger("itemwire.engines")
+
+REQUEST_SECONDS: Final = 1.5  # and one look of the link, together less than ANSWER_SECONDS
+
+MAX_UNANSWERED_BYTES: Final = 64 * 1_048_576
+CALL_BYTES: Final = 1000  # what a request costs beside its message
+
+
+class Call:
+    """A request on its way, and who waits for the answer."""
+
+    __slots__ = ("answer", "arguments", "deadline", "is_asking", "keys", "moves", "script", "size")
+
+    def __init__(
+        self,
+        answer: Callable[[Reply | EngineError], None],
+        *arguments: Word,
+        script: Script | None = None,
+        keys: tuple[str, ...] = (),
+        size: int = 0,
+    ) -> None:
+        self.answer = answer
+        self.arguments = arguments
+        self.script = script
+        self.keys = keys
+        self.size = size + CALL_BYTES
+        self.deadline = math.inf
+        self.moves = 0
+        self.is_asking = False  # where a slot is just going: this once only
+
+    def command(self, life: str, known: set[str]) -> Command:
+        """Write it for a server of this life, which knows these scripts."""
+        script = self.script
+        if script is None:
+            return self.arguments
+        if script.sha in known:
+            return ("EVALSHA", script.sha, len(self.keys), *self.keys, life, *self.arguments)
+        known.add(script.sha)
+        return ("EVAL", script.source, len(self.keys), *self.keys, life, *self.arguments)
+
+
+class Requests(Link):
+    """Asks a server and hands out its answers, which come in the order of the questions."""
+
+    def __init__(
+        self,
+        open_connection: Callable[[], AbstractConnection],
+        redirect: Callable[[Call, AskError], None],
+        *,
+        is_cluster: bool,
+    ) -> None:
+        super().__init__(open_connection)
+        self._redirect = redirect
+        self._is_cluster = is_cluster
+        self._queue: list[Call] = []
+        self._pending: deque[Call] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._unanswered = 0
+        self._life = ""
+        self._known: set[str] = set()
+
+    def ask(self, call: Call) -> None:
+        """Send a request with the next tick; refused at once where it has no chance."""
+        if self.is_away:
+            call.answer(EngineError(f"the engine is away: {self.problem}"))
+        elif self._unanswered + call.size > MAX_UNANSWERED_BYTES:
+            call.answer(EngineError("the engine is too slow: too much waits for its answer"))
+        else:
+            if call.deadline == math.inf:
+                call.deadline = asyncio.get_running_loop().time() + REQUEST_SECONDS
+            self._unanswered += call.size
+            self._queue.append(call)
+            self._wake.set()
+            self._expire_in_time()
+
+    @override
+    async def _greet(self, connection: AbstractConnection) -> None:
+        await connection.send_command("INFO", "server", check_health=False)
+        told = (await connection.read_response(disable_decoding=True, timeout=math.inf)).decode()
+        says = dict(line.partition(":")[::2] for line in told.splitlines())
+        mode = says.get("server_mode", says.get("redis_mode"))  # Valkey's word, and Redis'
+        if (mode == "cluster") != self._is_cluster:
+            is_one = "no part" if self._is_cluster else "a part"
+            scheme = "redis" if self._is_cluster else "redis+cluster"
+            raise EngineError(f"the server is {is_one} of a cluster: use {scheme}://")
+        await connection.send_command("ROLE", check_health=False)
+        role = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        if role[0] != b"master":
+            raise EngineError("the server is a replica, and takes nothing")
+        if "run_id" not in says:
+            raise EngineError("the server does not tell its run_id")
+        self._life = says["run_id"]
+        self._known = set()
+
+    @override
+    def _connected(self) -> None:
+        logger.info("engine_connected")
+
+    @override
+    def _lost(self, problem: str) -> None:
+        sent, self._pending = self._pending, deque()
+        for call in sent:
+            self._settle(call, EngineError(f"the answer was lost: {problem}"))
+        if self.is_away:
+            queued, self._queue = self._queue, []
+            for call in queued:
+                self._settle(call, EngineError(f"the engine is away: {problem}"))
+        self._expire_in_time()
+
+    @override
+    def _received(self, reply: Reply | ResponseError) -> None:
+        call = self._pending.popleft()
+        if not isinstance(reply, ResponseError):
+            self._settle(call, reply)
+        elif isinstance(reply, NoScriptError):
+            self._known.clear()  # somebody has flushed them
+            self._again(call)
+        elif isinstance(reply, AskError):
+            self._unanswered -= call.size
+            self._redirect(call, reply)
+        else:
+            self._settle(call, EngineError(str(reply)))
+            if isinstance(reply, ReadOnlyError | ClusterDownError):
+                raise EngineError(f"the server takes nothing: {reply}")
+
+    @override
+    def _take(self) -> list[Command]:
+        queue, self._queue = self._queue, []
+        commands: list[Command] = []
+        for call in queue:
+            if call.is_asking:
+                self._pending.append(Call(lambda _: None, "ASKING"))
+                self._unanswered += CALL_BYTES
+                commands.append(("ASKING",))
+                call.is_asking = False
+            self._pending.append(call)
+            commands.append(call.command(self._life, self._known))
+        return commands
+
+    @override
+    def _is_silent(self, now: float) -> bool:
+        oldest = self._pending[0] if self._pending else None
+        if oldest is None and self._queue:
+            oldest = self._queue[0]
+        if oldest is None:
+            self.ask(Call(lambda _: None, "PING"))
+        return oldest is not None and oldest.deadline < now
+
+    def _expire_in_time(self) -> None:
+        """See to it that nothing waits too long for a connection; on one, it is watched."""
+        if self._queue and not self.is_connected and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._queue[0].deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self.is_connected:
+            return
+        now = asyncio.get_running_loop().time()
+        queue, self._queue = self._queue, []
+        for call in queue:
+            if call.deadline <= now:
+                self._settle(call, EngineError("the engine is away: no connection in time"))
+            else:
+                self._queue.append(call)
+        self._expire_in_time()
+
+    def _again(self, call: Call) -> None:
+        self._queue.append(call)
+        self._wake.set()
+
+    def _settle(self, call: Call, answer: Reply | EngineError) -> None:
+        self._unanswered -= call.size
+        tell(call.answer, answer)

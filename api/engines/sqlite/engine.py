@@ -1,0 +1,237 @@
+"""The engine of one server with a file: what was answered survives its end."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from typing_extensions import override
+
+from api.engines.answers import answer_to, tell
+from api.engines.base import (
+    ANSWER_SECONDS,
+    Answer,
+    Bounds,
+    Deliver,
+    Engine,
+    EngineError,
+    Heed,
+    History,
+    Lose,
+    Span,
+    undelivered,
+    unheeded,
+    unmissed,
+)
+from api.engines.sqlite.file import Place, check_file, open_file
+from api.engines.sqlite.messages import encode_message
+from api.engines.sqlite.store import Entry, Store
+from api.engines.sqlite.upkeep import Upkeep
+from api.engines.sqlite.writer import Call, Publish, Request, Writer
+from api.messages import Draft, Position, Publication, payload_size
+
+logger = logging.getLogger("itemwire.engines")
+
+MAX_REQUESTS: Final = 10_000  # that wait for the disk; who asks for more is refused at once
+MAX_BYTES: Final = 32 * 1_048_576
+
+PATROL_SECONDS: Final = 0.25
+STOP_SECONDS: Final = 10.0
+
+
+def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
+    """Make an engine on the file that an URL names; ValueError if that cannot be used."""
+    place = Place.of(url)
+    check_file(place)
+    return SqliteEngine(place, bounds)
+
+
+class SqliteEngine(Engine):
+    """Keep each channel's recent messages in a file that no other process has open.
+
+    A thread writes: all that was asked while it wrote is the next transaction. Messages are
+    delivered and requests are answered once that is committed, in one call a transaction. A
+    channel is forgotten as in memory; if it comes back it has a new epoch.
+    """
+
+    def __init__(
+        self, place: Place, bounds: Bounds, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._place = place
+        self._bounds = bounds
+        self._clock = clock
+        self._deliver: Deliver = undelivered
+        self._heed: Heed = unheeded
+        self._heard: set[str] = set()
+        self._left: deque[str] = deque()  # emptied by the thread
+        self._writer: Writer | None = None
+        self._fresh: list[Request[Any]] = []  # of this tick
+        self._unanswered: deque[Request[Any]] = deque()
+        self._bytes = 0
+        self._patrol: asyncio.TimerHandle | None = None
+        self._ended = asyncio.Event()  # of the thread
+        self._is_late = False
+
+    @property
+    @override
+    def is_available(self) -> bool:
+        return self._writer is not None and self._writer.is_working and not self._is_late
+
+    @override
+    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+        self._deliver = deliver
+        self._heed = heed
+        if self._writer is None:
+            self._loop = asyncio.get_running_loop()
+            self._writer = await self._open()
+        try:
+            for notice in await self._notices():
+                heed(notice)
+        except EngineError:
+            await self.stop()
+            raise
+
+    async def _open(self) -> Writer:
+        connection = await asyncio.to_thread(open_file, self._place)
+        store = Store(connection, self._bounds, self._clock)
+        upkeep = Upkeep(connection, store, self._bounds, self._heard, self._left)
+        self._ended = asyncio.Event()
+        return Writer(
+            connection, store, upkeep, self._on_loop(self._settle), self._on_loop(self._ended.set)
+        )
+
+    def _on_loop(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Make a call that the thread may make; nothing, once the loop is closed."""
+        loop = self._loop
+
+        def call(*arguments: object) -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(callback, *arguments)
+
+        return call
+
+    async def _notices(self) -> list[bytes]:
+        answered: asyncio.Future[list[bytes] | EngineError] = self._loop.create_future()
+        self._ask(Call(answer=answer_to(answered), run=Store.notices, only_reads=True))
+        notices = await answered
+        if isinstance(notices, EngineError):
+            raise notices
+        return notices
+
+    @override
+    async def stop(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._hand_in(writer)
+            writer.end()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._ended.wait()
+            except TimeoutError:
+                logger.error("engine_stuck: it could not be closed in %g s", STOP_SECONDS)  # noqa: TRY400
+            self._refuse_asked_until(math.inf)
+        self._deliver = undelivered
+        self._heed = unheeded
+
+    @override
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        self._heard.add(channel)
+        answer(None)
+
+    @override
+    def unsubscribe(self, channel: str) -> None:
+        if channel in self._heard:
+            self._left.append(channel)  # first: the thread must find it in one of the two
+            self._heard.discard(channel)
+
+    @override
+    def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        try:
+            message = encode_message(draft)
+            size = len(message) + len(channel.encode()) + len((draft.key or "").encode())
+        except UnicodeError as error:
+            answer(EngineError(f"this cannot be stored as text: {error}"))
+            return
+        entry = Entry(channel, draft.key, payload_size(draft.data), message)
+
+        def deliver(position: Position) -> None:
+            if channel in self._heard:
+                self._deliver(channel, Publication.of(draft, position.offset))
+
+        self._ask(Publish(answer=answer, entry=entry, stored=deliver, size=size))
+
+    @override
+    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._ask(Call(answer=answer, run=lambda store: store.read(channel, span), only_reads=True))
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self._ask(
+            Call(
+                answer=answer,
+                run=lambda store: store.post(notice, until),
+                stored=lambda _: self._heed(notice),
+                size=len(notice),
+            )
+        )
+
+    @override
+    def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
+        self._ask(
+            Call(answer=answer, run=lambda store: store.put(key, value, seconds), size=len(value))
+        )
+
+    @override
+    def take(self, key: str, answer: Answer[bytes | None]) -> None:
+        self._ask(Call(answer=answer, run=lambda store: store.take(key)))
+
+    def _ask(self, request: Request[Any]) -> None:
+        if self._writer is None:
+            request.reply(EngineError("the engine is not running"))
+            return
+        if len(self._unanswered) >= MAX_REQUESTS or self._bytes + request.size > MAX_BYTES:
+            request.reply(EngineError("more is asked than the disk takes"))
+            return
+        request.asked_at = self._loop.time()
+        self._unanswered.append(request)
+        self._bytes += request.size
+        if not self._fresh:
+            self._loop.call_soon(self._hand_in, self._writer)
+        self._fresh.append(request)
+        if self._patrol is None:
+            self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
+
+    def _hand_in(self, writer: Writer) -> None:
+        """Hand in what was asked in this tick, as one."""
+        if self._fresh:
+            writer.hand_in(self._fresh)
+            self._fresh = []
+
+    def _settle(self, batch: Sequence[Request[Any]]) -> None:
+        """Deliver and answer, in the order in which it was asked."""
+        self._is_late = False
+        for request in batch:
+            self._unanswered.popleft()
+            self._bytes -= request.size
+            request.settle()
+
+    def _refuse_late(self) -> None:
+        """Answer in time though the disk has not; what comes later is delivered all the same."""
+        self._patrol = None
+        self._is_late = self._refuse_asked_until(
+            self._loop.time() + 2 * PATROL_SECONDS - ANSWER_SECONDS
+        )
+        if self._unanswered:
+            self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
+
+    def _refuse_asked_until(self, when: float) -> bool:
+        """Refuse what has been waiting since then or longer; tell whether there is any."""
+        late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._unanswered))
+        for request in late:
+            tell(request.reply, EngineError("the disk has not answered in time"))
+        return bool(late)

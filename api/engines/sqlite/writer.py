@@ -1,0 +1,200 @@
+"""The thread of the SQLite engine: what waits is one transaction and one call back."""
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final, Generic, TypeVar
+
+from api.engines.answers import tell
+from api.engines.base import Answer, EngineError
+from api.engines.sqlite.file import close_file, fault_of
+from api.engines.sqlite.store import Entry, Store
+from api.engines.sqlite.upkeep import Upkeep
+from api.messages import Position
+
+logger = logging.getLogger("itemwire.engines")
+
+T = TypeVar("T")
+
+MOST_REQUESTS: Final = 1000  # a transaction: more waiting would gain nothing by waiting longer
+
+UPKEEP_SECONDS: Final = 1.0
+UPKEEP_PUBLISHES: Final = 5000  # after so many, histories are pruned at once
+
+PROBE_BYTES: Final = 131_072  # where there is room for this there is room for the next publish
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request(Generic[T]):
+    """Something that is asked of the file, and what came of it."""
+
+    answer: Answer[T]
+    stored: Callable[[T], None] | None = None  # called ahead of the answer if all went well
+    size: int = 0
+    asked_at: float = 0.0
+    is_answered: bool = False
+    outcome: T | EngineError = field(default_factory=lambda: EngineError("it was not done"))
+
+    def settle(self) -> None:
+        """Say what came of it, on the event loop."""
+        if self.stored is not None and not isinstance(self.outcome, EngineError):
+            tell(self.stored, self.outcome)
+        tell(self.reply, self.outcome)
+
+    def reply(self, outcome: T | EngineError) -> None:
+        """Answer who asked, unless that was done."""
+        if not self.is_answered:
+            self.is_answered = True
+            self.answer(outcome)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Publish(Request[Position]):
+    """A message to store; those that follow each other are stored together."""
+
+    entry: Entry
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Call(Request[T]):
+    """Anything else: what is done with the store within the transaction."""
+
+    run: Callable[[Store], T | EngineError]
+    only_reads: bool = False
+
+
+Settle = Callable[[Sequence[Request[Any]]], None]
+"""What is called, in the thread, with requests that have their outcomes."""
+
+
+class Writer:
+    """Owns the connection. What was handed in first is done first."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        store: Store,
+        upkeep: Upkeep,
+        settle: Settle,
+        ended: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._store = store
+        self._upkeep = upkeep
+        self._settle = settle
+        self._ended = ended
+        self._queue: queue.SimpleQueue[list[Request[Any]] | None] = queue.SimpleQueue()
+        self._is_ending = False
+        self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
+        self._published = 0  # since the last upkeep
+        self.is_working = True
+        threading.Thread(target=self._work, name="itemwire-sqlite", daemon=True).start()
+
+    def hand_in(self, requests: list[Request[Any]]) -> None:
+        """Have requests done, with whatever else waits."""
+        self._queue.put(requests)
+
+    def end(self) -> None:
+        """Do what waits, then close the file."""
+        self._queue.put(None)
+
+    def _work(self) -> None:
+        while not self._is_ending:
+            batch = self._next_batch()
+            for start in range(0, len(batch), MOST_REQUESTS):
+                self._do(batch[start : start + MOST_REQUESTS])
+            if time.monotonic() >= self._upkeep_at or self._published >= UPKEEP_PUBLISHES:
+                self._keep_up()
+        try:
+            close_file(self._connection)
+        except sqlite3.Error as error:
+            logger.error("engine_close_failed problem=%s", error)  # noqa: TRY400 - the disk's fault
+        self._ended()
+
+    def _next_batch(self) -> list[Request[Any]]:
+        """Wait for requests, or until it is time for upkeep; take all there are."""
+        batch: list[Request[Any]] = []
+        try:
+            handed_in = self._queue.get(timeout=max(self._upkeep_at - time.monotonic(), 0))
+            while handed_in is not None:
+                batch += handed_in
+                handed_in = self._queue.get_nowait()
+            self._is_ending = True
+        except queue.Empty:
+            pass
+        return batch
+
+    def _do(self, batch: Sequence[Request[Any]]) -> None:
+        try:
+            with self._store.transaction():
+                for _, run in groupby(batch, type):
+                    self._run(list(run))
+        except sqlite3.Error as error:
+            self._failed(error)
+            self._do_without_writing(batch, error)
+        except Exception as error:
+            # Without this thread nothing would ever be answered again.
+            logger.exception("engine_failed")
+            self._do_without_writing(batch, error)
+        self._settle(batch)
+
+    def _run(self, requests: Sequence[Request[Any]]) -> None:
+        """Do requests of one kind."""
+        self._publish([one for one in requests if isinstance(one, Publish)])
+        for request in requests:
+            if isinstance(request, Call):
+                request.outcome = request.run(self._store)
+
+    def _publish(self, requests: Sequence[Publish]) -> None:
+        placed = self._store.publish([request.entry for request in requests])
+        for request, (position, is_new) in zip(requests, placed, strict=True):
+            request.outcome = position
+            if not is_new:
+                request.stored = None  # it was, when it was published first
+        self._published += len(requests)
+
+    def _do_without_writing(self, batch: Sequence[Request[Any]], error: Exception) -> None:
+        """Refuse what was to be written; what is read may be there all the same."""
+        for request in batch:
+            request.outcome = EngineError(str(error))
+            if isinstance(request, Call) and request.only_reads:
+                try:
+                    with self._store.transaction():
+                        request.outcome = request.run(self._store)
+                except sqlite3.Error as problem:
+                    request.outcome = EngineError(str(problem))
+
+    def _keep_up(self) -> None:
+        is_more = False
+        try:
+            if not self.is_working:
+                self._probe()
+            with self._store.transaction():
+                is_more = self._upkeep.tidy()
+        except sqlite3.Error as error:
+            self._failed(error)
+        except Exception:
+            logger.exception("engine_upkeep_failed")
+        self._published = 0
+        self._upkeep_at = time.monotonic() + (0 if is_more else UPKEEP_SECONDS)
+
+    def _probe(self) -> None:
+        """Write as much as a publish may need, and delete it."""
+        with self._store.transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO state VALUES ('probe', zeroblob(?))", (PROBE_BYTES,)
+            )
+        with self._store.transaction():
+            self._connection.execute("DELETE FROM state WHERE name = 'probe'")
+        self.is_working = True
+        logger.warning("engine_available")
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        if self.is_working:
+            logger.error("engine_unavailable: the file %s", fault_of(error))
+        self.is_working = False

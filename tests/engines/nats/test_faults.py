@@ -1,0 +1,353 @@
+"""The NATS engine while its server is killed, stopped, cut off, full or put back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.engines.base import Bounds, EngineError
+from api.engines.nats import engine as nats_engine
+from api.engines.nats import publishing as nats_publishing
+from api.engines.nats import requests
+from tests.engines.watched import Watched, node, play
+from tests.fakes import CHANNEL
+from tests.nats_server import NatsServer, running_nats
+from tests.proxy import Proxy
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """Run a server for those tests that leave it as it is."""
+    with running_nats(tmp_path_factory.mktemp("nats")) as running:
+        yield running
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    """Run a server of this test alone."""
+    with running_nats(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def world(lasting: NatsServer, request: pytest.FixtureRequest) -> str:
+    """Give the URL of a world of this test alone."""
+    return f"{lasting.url}/{request.node.name[-32:]}"
+
+
+@pytest.fixture(autouse=True)
+def _unlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be healed by the look that comes now and then."""
+    monkeypatch.setattr(nats_engine, "CHECK_SECONDS", 1000)
+    monkeypatch.setattr(nats_engine, "LOOK_SECONDS", 1000)
+
+
+@contextlib.contextmanager
+def proxied(url: str) -> Iterator[tuple[Proxy, str]]:
+    """Put a proxy in front of a server."""
+    where, _, world = url.removeprefix("nats://127.0.0.1:").partition("/")
+    with Proxy(int(where)).running() as proxy:
+        yield proxy, f"nats://127.0.0.1:{proxy.port}/{world}"
+
+
+async def all_have(nodes: list[Watched], count: int) -> None:
+    """Wait until each has delivered so many, in order."""
+    for each in nodes:
+        await each.until(lambda each=each: len(each.texts) == count)  # type: ignore[misc] # a default is how a loop's lambda keeps its value
+        each.check()
+
+
+def test_nodes_hear_one_order_whoever_publishes(world: str) -> None:
+    """Who was not first stores behind who was, and nobody is kept waiting."""
+
+    async def scene() -> None:
+        async with node(world) as one, node(world) as other:
+            await asyncio.gather(
+                *(each.publish(f"{id(each)} {i}") for each in (one, other) for i in range(200))
+            )
+            for number in range(20):  # each has to read what the other has just stored
+                await one.publish(f"a{number}")
+                await other.publish(f"b{number}")
+            await all_have([one, other], 440)
+
+            assert one.log == other.log
+            assert one.losses == []
+
+    play(scene)
+
+
+def test_one_who_publishes_all_the_time_keeps_nobody_out(world: str) -> None:
+    """A second node that finds the channel moved on asks for a turn, and gets it."""
+
+    async def scene() -> None:
+        async with node(world) as one, node(world) as other:
+            other.engine.unsubscribe(CHANNEL)  # else it would hear where the channel is
+            until = time.monotonic() + 0.7
+
+            async def keep_publishing(number: int) -> None:
+                count = 0
+                while time.monotonic() < until:
+                    await one.publish(f"{number} {count}")
+                    count += 1
+
+            async with asyncio.TaskGroup() as group:
+                for number in range(8):
+                    group.create_task(keep_publishing(number))
+                got_in = 0
+                while time.monotonic() < until:
+                    await other.publish(f"other {got_in}")
+                    got_in += 1
+
+            assert got_in > 5
+
+    play(scene)
+
+
+def test_a_key_is_one_message_whichever_nodes_are_asked_at_once(world: str) -> None:
+    """Two tries of one publisher may be under way on two nodes (requirement 111)."""
+
+    async def scene() -> None:
+        async with node(world) as one, node(world) as other:
+            for number in range(20):
+                key = str(number)
+                asked = [each.publish(key, key) for each in (one, other, one, other)]
+                assert len(set(await asyncio.gather(*asked))) == 1
+            await all_have([one, other], 20)
+
+    play(scene)
+
+
+def test_a_retry_on_another_node_finds_what_was_stored_without_an_answer(world: str) -> None:
+    """Whichever node died in between: the record itself names its keys (requirement 111)."""
+
+    async def scene(proxy: Proxy, url: str) -> None:
+        async with node(world) as one, node(url) as other:
+            with proxy.delayed(0.15):
+                lost = asyncio.create_task(other.publish("paid", key="k"))
+                await one.until(lambda: one.texts == ["paid"])
+                await asyncio.to_thread(proxy.cut)
+                with pytest.raises(EngineError):
+                    await lost
+            first = await one.publish("paid", key="k")
+            await one.publish("next")
+            again = await one.publish("paid", key="k")
+            await other.until(lambda: other.engine.is_available)
+            there = await other.publish("paid", key="k")
+
+            assert {first.offset, again.offset, there.offset} == {1}
+            await all_have([one, other], 2)
+
+    with proxied(world) as (proxy, url):
+        play(lambda: scene(proxy, url))
+
+
+def test_heals_a_connection_that_is_cut_in_mid_stream(world: str) -> None:
+    """What was lost is read, and delivered in its place (requirement 112)."""
+
+    async def scene(proxy: Proxy, url: str) -> None:
+        async with node(world) as one, node(url) as other:
+            for number in range(300):
+                if number % 75 == 50:
+                    await asyncio.to_thread(proxy.cut)
+                await one.publish(str(number))
+            await all_have([one, other], 300)
+
+            assert other.losses == []
+
+    with proxied(world) as (proxy, url):
+        play(lambda: scene(proxy, url))
+
+
+def test_says_what_was_forgotten_while_it_was_away(world: str) -> None:
+    """Longer than the stream reaches back: a flagged loss, and then on without a hole."""
+    bounds = Bounds(messages=5, bytes=1_000_000, seconds=300)
+
+    async def scene(proxy: Proxy, url: str) -> None:
+        async with node(world, bounds) as one, node(url, bounds) as other:
+            await one.publish("first")
+            await other.until(lambda: len(other.log) == 1)
+            with proxy.away():
+                await other.until(lambda: not other.engine.is_available)
+                for number in range(150):
+                    last = await one.publish(str(number))
+            await other.until(lambda: other.position is not None and other.position.offset == 151)
+            other.check()
+
+            assert [position.epoch for position in other.losses] == [last.epoch]
+            assert len(other.texts) < 150
+
+    with proxied(world) as (proxy, url):
+        play(lambda: scene(proxy, url))
+
+
+def test_goes_on_after_a_server_that_stood_still_for_three_seconds(server: NatsServer) -> None:
+    """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
+
+    async def scene() -> None:
+        async with node(server.url) as one, node(server.url) as other:
+            await one.publish("before")
+            with server.paused():
+                stopped = time.monotonic()
+                with pytest.raises(EngineError):
+                    await one.publish("meanwhile", key="meanwhile")
+                await other.until(lambda: not other.engine.is_available)
+                with pytest.raises(EngineError):
+                    await one.publish("refused")
+                await asyncio.sleep(max(3 - (time.monotonic() - stopped), 0))
+            await one.publish_at_last("meanwhile")
+            for each in (one, other):
+                await each.until(lambda each=each: each.texts == ["before", "meanwhile"])  # type: ignore[misc] # as above
+                await each.until(lambda each=each: each.engine.is_available)  # type: ignore[misc] # as above
+                each.check()
+
+            assert one.losses == other.losses == []
+
+    play(scene)
+
+
+def test_finds_the_last_message_if_it_was_lost(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No later one shows the hole: the position is compared now and then."""
+    monkeypatch.setattr(nats_engine, "CHECK_SECONDS", 0.1)
+
+    async def scene() -> None:
+        async with node(world) as one, node(world) as other:
+            await one.publish("heard")
+            engine = other.engine
+            assert isinstance(engine, nats_engine.NatsEngine)
+            engine._link.leave(engine._names.live_of(CHANNEL))
+            await one.publish("unheard")
+            await other.until(lambda: other.texts == ["heard", "unheard"])
+            other.check()
+
+    play(scene)
+
+
+def test_reads_what_the_client_has_dropped(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-py throws away what is past its limits; here it is missed, and read."""
+
+    async def scene() -> None:
+        async with node(world) as one, node(world) as other:
+            engine = other.engine
+            assert isinstance(engine, nats_engine.NatsEngine)
+            heard = engine._link._heard[engine._names.live_of(CHANNEL)]
+            assert heard.subscription is not None
+            heard.subscription._pending_bytes_limit = 1
+            await one.publish("dropped")
+            await other.until(lambda: other.texts == ["dropped"])
+            heard.subscription._pending_bytes_limit = 0
+            await one.publish("heard")
+            await all_have([one, other], 2)
+
+            assert other.losses == []
+
+    play(scene)
+
+
+def test_knows_that_a_cable_was_pulled(world: str) -> None:
+    """Nothing breaks, and nothing comes: silence ends the connection (requirement 117)."""
+
+    async def scene(proxy: Proxy, url: str) -> None:
+        async with node(url) as one:
+            with proxy.silent():
+                begun = time.monotonic()
+                asked = one.subscribe("item:x"), one.read(), one.take("k"), one.post(b"")
+                refused = await asyncio.gather(*asked, return_exceptions=True)
+                await one.until(lambda: not one.engine.is_available)
+                assert time.monotonic() - begun < 2.2
+                assert all(isinstance(error, EngineError) for error in refused)
+            await one.publish_at_last("after")
+            await one.until(lambda: one.texts == ["after"])
+
+    with proxied(world) as (proxy, url):
+        play(lambda: scene(proxy, url))
+
+
+def test_a_full_stream_fails_the_publish_and_nothing_else(world: str) -> None:
+    """Reads and what waits to be taken go on (requirement 118)."""
+
+    async def scene() -> None:
+        async with node(world) as one:
+            await one.publish("before")
+            await one.put("k", b"v")
+            engine = one.engine
+            assert isinstance(engine, nats_engine.NatsEngine)
+            ask = engine._link.request
+            config = (await engine._streams._info(ask, engine._names.channels)).config
+            await engine._streams._change(ask, "UPDATE", config | {"max_bytes": 500})
+            with pytest.raises(EngineError, match="maximum bytes"):
+                await one.publish("x" * 1000)
+            history, value = await one.read(), await one.take("k")
+            await engine._streams._change(ask, "UPDATE", config)
+
+            assert [each.data for each in history.publications] == ["before"]
+            assert value == b"v"
+            assert one.engine.is_available
+            assert (await one.publish("after")).offset == 2
+            one.check()
+
+    play(scene)
+
+
+def test_lets_no_more_wait_than_it_has_room_for(
+    world: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent server must not fill this process: what is more is refused (requirement 117)."""
+    monkeypatch.setattr(nats_publishing, "MAX_WAITING_BYTES", 100_000)
+    monkeypatch.setattr(requests, "MAX_PENDING", 50)
+
+    async def scene(proxy: Proxy, url: str) -> None:
+        async with node(url) as one:
+            with proxy.silent():
+                publishing = [asyncio.create_task(one.publish("x" * 1000)) for _ in range(200)]
+                refused, unstored = await asyncio.wait(publishing, timeout=0.2)
+                taking = [asyncio.create_task(one.take("k")) for _ in range(100)]
+                also_refused, untaken = await asyncio.wait(taking, timeout=0.2)
+            await asyncio.gather(*unstored, *untaken)
+
+            assert 80 < len(unstored) < 100
+            assert 40 < len(untaken) < 51
+            assert all("room" in str(task.exception()) for task in refused | also_refused)
+
+    with proxied(world) as (proxy, url):
+        play(lambda: scene(proxy, url))
+
+
+def test_a_slow_network_delays_and_breaks_nothing(world: str) -> None:
+    """Half a second there and back is no fault."""
+
+    async def scene(proxy: Proxy, url: str) -> None:
+        async with node(url) as one:
+            with proxy.delayed(0.25):
+                await asyncio.gather(*(one.publish(str(number)) for number in range(50)))
+                await one.until(lambda: len(one.texts) == 50)
+            one.check()
+
+            assert one.losses == []
+
+    with proxied(world) as (proxy, url):
+        play(lambda: scene(proxy, url))
+
+
+def test_a_node_that_was_away_gets_the_notices_that_it_missed(world: str) -> None:
+    """A token that was revoked meanwhile is revoked there too; even what is not kept for long."""
+
+    async def scene(proxy: Proxy, url: str) -> None:
+        async with node(world) as one, node(url) as other:
+            await one.post(b"before")
+            await other.until(lambda: other.noticed == [b"before"])
+            with proxy.away():
+                await other.until(lambda: not other.engine.is_available)
+                await one.post(b"revoked")
+                await one.post(b"end of a connection", seconds=0)
+            await other.until(lambda: len(other.noticed) == 3)
+
+            assert other.noticed[1:] == [b"revoked", b"end of a connection"]
+            assert one.noticed == other.noticed
+
+    with proxied(world) as (proxy, url):
+        play(lambda: scene(proxy, url))
