@@ -25,6 +25,11 @@ class Holding(Generic[T]):
         self._size += size
         return True
 
+    @property
+    def first(self) -> T | None:
+        """Give what was kept first; None: nothing was."""
+        return self._held[0] if self._held else None
+
     def release(self) -> list[T]:
         """Give what was kept, and forget it."""
         held, self._held, self._size = self._held, [], 0

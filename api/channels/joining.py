@@ -7,7 +7,7 @@ from functools import partial
 from api.channels.connection import Subscription
 from api.channels.hub import Hub
 from api.channels.limits import Limits
-from api.channels.recovery import Recovery, Start, resumes
+from api.channels.recovery import LIVE, Recovery, Start, resumes
 from api.engines.base import Engine, EngineError, History, Span
 from api.messages import Position
 
@@ -83,6 +83,8 @@ class Joining:
             self._arrive(EngineError("more was published during a join than can be held for it"))
         else:
             was_recovering = self._start.since is not None
+            if self._start == LIVE:
+                history = self._recovery.from_first(history)
             self._arrive(Arrival(history, self._recovery, was_recovering, recovered))
 
     def _read(self, span: Span, read: Callable[[History | EngineError], None]) -> None:

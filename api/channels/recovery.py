@@ -1,7 +1,7 @@
 """Joins missed history to the live stream without gap or repeat."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from api.channels.holding import Holding
@@ -49,6 +49,17 @@ class Recovery:
         """Keep a live publication until the history is there; too many of them break it."""
         if not self._live.keep(publication, payload_size(publication.data)):
             self.is_broken = True
+
+    def from_first(self, history: History) -> History:
+        """Begin with what was heard first, though the history was read later than that.
+
+        For who asks for nothing that is past: a plain client knows only that its socket is open,
+        and what is published after that is not past to it.
+        """
+        first, position = self._live.first, history.position
+        if first is None or first.offset > position.offset:
+            return history
+        return replace(history, position=Position(position.epoch, first.offset - 1))
 
     def join(self, history: History) -> Iterator[Publication]:
         """Give what the client is to see first: the history, then what came after it."""

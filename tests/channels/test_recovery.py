@@ -35,6 +35,27 @@ def test_gives_nothing_old_to_a_client_that_asked_for_no_replay() -> None:
     assert [one.offset for one in recovery.join(History(Position("e", 3), [], True))] == [4]
 
 
+def test_begins_with_what_was_heard_first() -> None:
+    """A history that is read late does not take away what a client may already rely on."""
+    recovery = Recovery(1000)
+    for offset in (2, 3, 4):
+        recovery.hold(publication(offset))
+    history = recovery.from_first(History(Position("e", 3), [], complete=True))
+
+    assert history.position == Position("e", 1)
+    assert [one.offset for one in recovery.join(history)] == [2, 3, 4]
+
+
+def test_begins_where_the_stream_stands_when_nothing_was_heard() -> None:
+    """Or only what comes after that."""
+    history = History(Position("e", 3), [], complete=True)
+    recovery = Recovery(1000)
+
+    assert recovery.from_first(history) is history
+    recovery.hold(publication(4))
+    assert recovery.from_first(history) is history
+
+
 @given(published=st.lists(st.integers(0, 4), min_size=6, max_size=6), replay=st.integers(0, 20))
 def test_misses_and_repeats_nothing_whenever_messages_arrive(
     published: list[int], replay: int
