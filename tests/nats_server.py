@@ -6,21 +6,16 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import nats
+from typing_extensions import override
 
 from tests.conformance.websocket_targets import localhost_certificate
-from tests.redis_server import free_port
-
-START_SECONDS: Final = 10.0
+from tests.server_process import ServerProcess
 
 
 def find_server() -> str:
@@ -32,17 +27,15 @@ def find_server() -> str:
     return found
 
 
-class NatsServer:
+class NatsServer(ServerProcess):
     """One server process with its store in a folder; with `config` beside what every one has."""
 
     def __init__(self, folder: Path, config: str = "", jetstream: str | None = "") -> None:
-        self.port = free_port()
+        super().__init__(folder)
         self.store = folder / f"store-{self.port}"
-        self._folder = folder
         self.url = f"nats://127.0.0.1:{self.port}"
         self._config = folder / f"{self.port}.conf"
         self.configure(config, jetstream)
-        self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, config: str, jetstream: str | None = "") -> None:
         """Write what it is to start with; without JetStream where nothing is said of it."""
@@ -50,41 +43,17 @@ class NatsServer:
         lines = [f"listen: 127.0.0.1:{self.port}", store if jetstream is not None else "", config]
         self._config.write_text("\n".join(lines))
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        with (self._folder / f"{self.port}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [find_server(), "-c", str(self._config)], stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, f"it ended: see {log.name}"
-            assert time.monotonic() < deadline, f"no answer: see {log.name}"
-            time.sleep(0.01)
-
-    def kill(self) -> None:
-        """End it as a crash does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    @override
+    def _command(self) -> list[str]:
+        return [find_server(), "-c", str(self._config)]
 
     def empty(self) -> None:
         """Throw away what it has stored, while it does not run."""
         shutil.rmtree(self.store, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Let it do nothing: its port is open, and nobody is there."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
-
+    @override
     def _answers(self) -> bool:
-        """Tell whether it greets; it listens once its streams are there."""
+        # It listens once its streams are there.
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:
                 return client.recv(4) == b"INFO"

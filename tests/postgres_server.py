@@ -17,7 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from api.engines.postgres.engine import init_store
-from tests.redis_server import free_port
+from tests.server_process import free_port
 
 START_SECONDS: Final = 20.0
 URL_VARIABLE: Final = "ITEMWIRE_TEST_POSTGRESQL_URL"

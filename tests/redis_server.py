@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
-import signal
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+
+from typing_extensions import override
 
 from tests.conformance.websocket_targets import localhost_certificate
 from tests.proxy import Proxy
-
-START_SECONDS: Final = 10.0
+from tests.server_process import START_SECONDS, ServerProcess, free_port
 
 
 def find_server() -> str:
@@ -31,61 +28,22 @@ def find_server() -> str:
     return found
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on just now, and that no connection gets for itself.
-
-    From the range for connections, one to a server that is down may meet itself, and hold its port.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port
-
-
-class RedisServer:
+class RedisServer(ServerProcess):
     """One server process, which keeps nothing on disk; with `options` of the command line."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.port = free_port()
-        self._folder = folder
+        super().__init__(folder)
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Give the URL of its database 0."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+    @override
+    def _command(self) -> list[str]:
         command = [find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        with (self._folder / f"{self.port}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--dir", str(self._folder), *self._options], stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, f"it ended: see {log.name}"
-            assert time.monotonic() < deadline, f"no answer: see {log.name}"
-            time.sleep(0.01)
-
-    def kill(self) -> None:
-        """End it as a crash does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Let it do nothing: its port is open, and nobody is there."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return [*command, "--dir", str(self._folder), *self._options]
 
     def ask(self, *words: str | int) -> bytes:
         """Send it a command, and give the first part of its answer."""
@@ -93,6 +51,7 @@ class RedisServer:
             client.sendall("\r\n".join([" ".join(map(str, words)), ""]).encode())
             return client.recv(65_536)
 
+    @override
     def _answers(self) -> bool:
         try:
             return self.ask("PING").startswith(b"+PONG")

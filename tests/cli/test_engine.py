@@ -5,7 +5,7 @@ import pytest
 from api.engines.postgres.schema import VERSION
 from tests.cli.conftest import CommandLine
 from tests.postgres_server import running_postgres
-from tests.redis_server import free_port
+from tests.server_process import free_port
 
 
 def test_makes_the_schema_and_says_so_each_time(

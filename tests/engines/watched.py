@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Final
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+import pytest
 
 from api.engines import open_engine
 from api.engines.base import ANSWER_SECONDS, Answer, Bounds, Engine, EngineError, History, Span
@@ -166,3 +169,34 @@ async def node(url: str, bounds: Bounds = BOUNDS) -> AsyncIterator[Watched]:
 def play(scene: Callable[[], Coroutine[object, object, None]]) -> None:
     """Play a scene on a loop of its own."""
     asyncio.run(scene())
+
+
+class Pausable(Protocol):
+    """A server that can be made to stand still."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Let it do nothing for as long as this is entered."""
+        ...
+
+
+async def stand_still(server: Pausable, url: str) -> None:
+    """Let the server of two nodes stand still for three seconds: all is answered, nothing lost."""
+    async with node(url) as one, node(url) as other:
+        await one.publish("before")
+        with server.paused():
+            stopped = time.monotonic()
+            with pytest.raises(EngineError):
+                await one.publish("meanwhile", key="meanwhile")
+            await other.until(lambda: not other.engine.is_available)
+            assert time.monotonic() - stopped < 2.5
+            with pytest.raises(EngineError):
+                await one.publish("refused")
+            with pytest.raises(EngineError):
+                await one.read()
+            await asyncio.sleep(max(3 - (time.monotonic() - stopped), 0))
+        await one.publish_at_last("meanwhile")
+        for each in (one, other):
+            await each.until(lambda each=each: each.texts == ["before", "meanwhile"])  # type: ignore[misc] # a default is how a loop's lambda keeps its value
+            await each.until(lambda each=each: each.engine.is_available)  # type: ignore[misc] # as above
+            each.check()
+            assert each.losses == []

@@ -14,7 +14,7 @@ from api.engines.base import Bounds, EngineError
 from api.engines.nats import engine as nats_engine
 from api.engines.nats import publishing as nats_publishing
 from api.engines.nats import requests
-from tests.engines.watched import Watched, node, play
+from tests.engines.watched import Watched, node, play, stand_still
 from tests.fakes import CHANNEL
 from tests.nats_server import NatsServer, running_nats
 from tests.proxy import Proxy
@@ -185,29 +185,11 @@ def test_says_what_was_forgotten_while_it_was_away(world: str) -> None:
         play(lambda: scene(proxy, url))
 
 
-def test_goes_on_after_a_server_that_stood_still_for_three_seconds(server: NatsServer) -> None:
+def test_goes_on_after_a_server_that_stood_still_for_three_seconds(
+    server: NatsServer,
+) -> None:
     """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
-
-    async def scene() -> None:
-        async with node(server.url) as one, node(server.url) as other:
-            await one.publish("before")
-            with server.paused():
-                stopped = time.monotonic()
-                with pytest.raises(EngineError):
-                    await one.publish("meanwhile", key="meanwhile")
-                await other.until(lambda: not other.engine.is_available)
-                with pytest.raises(EngineError):
-                    await one.publish("refused")
-                await asyncio.sleep(max(3 - (time.monotonic() - stopped), 0))
-            await one.publish_at_last("meanwhile")
-            for each in (one, other):
-                await each.until(lambda each=each: each.texts == ["before", "meanwhile"])  # type: ignore[misc] # as above
-                await each.until(lambda each=each: each.engine.is_available)  # type: ignore[misc] # as above
-                each.check()
-
-            assert one.losses == other.losses == []
-
-    play(scene)
+    play(lambda: stand_still(server, server.url))
 
 
 def test_finds_the_last_message_if_it_was_lost(world: str, monkeypatch: pytest.MonkeyPatch) -> None:

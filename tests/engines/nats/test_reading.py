@@ -16,7 +16,7 @@ from tests.engines.nats.scenes import engine_of, on, records
 from tests.engines.watched import Watched, node
 from tests.fakes import CHANNEL
 from tests.nats_server import NatsServer, running_nats
-from tests.redis_server import free_port
+from tests.server_process import free_port
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.engines.redis.test_start import SECRET, refusal_of
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS
 from tests.nats_server import NatsServer, running_nats
-from tests.redis_server import free_port
+from tests.server_process import free_port
 
 
 @contextlib.contextmanager

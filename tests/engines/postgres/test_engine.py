@@ -19,7 +19,7 @@ from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS, CHANNEL
 from tests.postgres_server import PostgresServer, execute, running_postgres
-from tests.redis_server import free_port
+from tests.server_process import free_port
 
 SECRET = "hunter2"  # of no server
 

@@ -16,7 +16,7 @@ from api.engines.postgres import engine as postgres_engine
 from api.engines.postgres import publishing as postgres_publishing
 from api.messages import Position
 from tests.engines.postgres.database import engine_of, new_database, publish_to
-from tests.engines.watched import Watched, node, play
+from tests.engines.watched import Watched, node, play, stand_still
 from tests.fakes import CHANNEL
 from tests.postgres_server import PostgresServer, execute, running_postgres
 from tests.proxy import Proxy
@@ -163,32 +163,11 @@ def test_says_what_was_forgotten_while_it_was_away(server: PostgresServer, url: 
 
 
 def test_goes_on_after_a_server_that_stood_still_for_three_seconds(
-    server: PostgresServer, url: str
+    server: PostgresServer,
+    url: str,
 ) -> None:
-    """Publishers get an answer in time; a retry with its key makes no second message (117)."""
-
-    async def scene() -> None:
-        async with node(url) as one, node(url) as other:
-            await one.publish("before")
-            with server.paused():
-                stopped = time.monotonic()
-                with pytest.raises(EngineError):
-                    await one.publish("meanwhile", key="meanwhile")
-                await other.until(lambda: not other.engine.is_available)
-                assert time.monotonic() - stopped < 2.5
-                with pytest.raises(EngineError):
-                    await one.publish("refused")
-                with pytest.raises(EngineError):
-                    await one.read()
-                await asyncio.sleep(max(3 - (time.monotonic() - stopped), 0))
-            await one.publish_at_last("meanwhile")
-            await all_have(2, one, other)
-            for each in (one, other):
-                await each.until(lambda each=each: each.engine.is_available)  # type: ignore[misc] # as above
-                assert each.texts == ["before", "meanwhile"]
-                assert each.losses == []
-
-    play(scene)
+    """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
+    play(lambda: stand_still(server, url))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from api.engines.base import Bounds, EngineError, Span
 from api.engines.redis import engine as redis_engine
 from api.messages import Position
-from tests.engines.watched import node, play
+from tests.engines.watched import node, play, stand_still
 from tests.fakes import CHANNEL
 from tests.proxy import Proxy
 from tests.redis_server import RedisServer, running_redis
@@ -120,29 +120,11 @@ def test_says_what_was_forgotten_while_it_was_away(server: RedisServer) -> None:
         play(lambda: scene(proxy, url))
 
 
-def test_goes_on_after_a_server_that_stood_still_for_three_seconds(server: RedisServer) -> None:
+def test_goes_on_after_a_server_that_stood_still_for_three_seconds(
+    server: RedisServer,
+) -> None:
     """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
-
-    async def scene() -> None:
-        async with node(server.url) as one, node(server.url) as other:
-            await one.publish("before")
-            with server.paused():
-                stopped = time.monotonic()
-                with pytest.raises(EngineError):
-                    await one.publish("meanwhile", key="meanwhile")
-                await other.until(lambda: not other.engine.is_available)
-                with pytest.raises(EngineError):
-                    await one.publish("refused")
-                await asyncio.sleep(max(3 - (time.monotonic() - stopped), 0))
-            await one.publish_at_last("meanwhile")
-            for each in (one, other):
-                await each.until(lambda each=each: each.texts == ["before", "meanwhile"])  # type: ignore[misc] # as above
-                await each.until(lambda each=each: each.engine.is_available)  # type: ignore[misc] # as above
-                each.check()
-
-            assert one.losses == other.losses == []
-
-    play(scene)
+    play(lambda: stand_still(server, server.url))
 
 
 def test_begins_a_new_epoch_when_the_server_was_restarted_empty(server: RedisServer) -> None:

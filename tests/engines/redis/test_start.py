@@ -13,7 +13,8 @@ from api.engines.base import Engine, EngineError
 from api.engines.redis import engine as redis_engine
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS
-from tests.redis_server import free_port, running_cluster, running_redis
+from tests.redis_server import running_cluster, running_redis
+from tests.server_process import free_port
 
 SECRET = "hunter2"  # of no server
 

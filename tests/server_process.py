@@ -1,0 +1,74 @@
+"""Servers of the tests' own, on free ports: killed, stopped, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+START_SECONDS: Final = 10.0
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on just now, and that no connection gets for itself.
+
+    From the range for connections, one to a server that is down may meet itself, and hold its port.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+class ServerProcess(ABC):
+    """One server process; its log is in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """Give what it is started with."""
+        ...
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Tell whether it serves."""
+        ...
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self._folder / f"{self.port}.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, f"it ended: see {log.name}"
+            assert time.monotonic() < deadline, f"no answer: see {log.name}"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it do nothing: its port is open, and nobody is there."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
