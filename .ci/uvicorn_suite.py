@@ -21,13 +21,13 @@ TESTS = "tests/protocols/test_websocket.py"
 
 CLASSES = {
     "stock": "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
-    "ours": "api.fastpath.protocol:WebSocketProtocol",
+    "ours": "itemwire.fastpath.protocol:WebSocketProtocol",
 }
 # Ours must work under uvicorn's HTTP classes too, for who gives `--ws` only.
 HTTP_CLASSES = {
     "httptools": "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol",
     "h11": "uvicorn.protocols.http.h11_impl:H11Protocol",
-    "ours": os.environ.get("SUITE_HTTP", "api.fastpath.http:HttpProtocol"),
+    "ours": os.environ.get("SUITE_HTTP", "itemwire.fastpath.http:HttpProtocol"),
 }
 
 WORDS = "the registry has another word for this; tests/conformance has the test of ours"

@@ -15,18 +15,18 @@ from typing import Final
 
 import click
 
-from api.bench.crowd import allow_files
-from api.bench.errors import BenchError
-from api.bench.loop import new_event_loop
-from api.bench.results import Result
-from api.bench.target import target_of
-from auth.issuing import new_secret
 from benchmarks.comparison import Comparison, as_markdown, as_text
 from benchmarks.peers import PEERS
 from benchmarks.peers.serving import HOST
 from benchmarks.running import Absent, Server, pinned, running
 from benchmarks.tokens import tokens_for
 from benchmarks.works import WORKS, Work
+from itemwire.bench.crowd import allow_files
+from itemwire.bench.errors import BenchError
+from itemwire.bench.loop import new_event_loop
+from itemwire.bench.results import Result
+from itemwire.bench.target import target_of
+from itemwire_auth.tokens.minting import new_secret
 
 MOST_SOCKETS: Final = 8192  # also for the servers, which inherit the limit of open files
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from api.bench.results import GENERATOR_LIMIT, Result
 from benchmarks.peers import BASELINE, PEERS
 from benchmarks.works import WORKS, Work
+from itemwire.bench.results import GENERATOR_LIMIT, Result
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 PAGE: Final = DOCS / "performance.md"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.engines import ENGINES, UNSHARED, init_store
 from benchmarks.peers import OVER_REDIS, PEERS, Peer
+from itemwire.engines import ENGINES, UNSHARED, init_store
 from tests.conformance.engine_urls import ENGINE_URLS
 from tests.postgres_server import running_postgres
 

@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from api.engines import open_engine
-from api.engines.base import Bounds, Engine, EngineError
-from api.messages import Draft, Position
+from itemwire.engines import open_engine
+from itemwire.engines.base import Bounds, Engine, EngineError
+from itemwire.messages import Draft, Position
 
 IN_FLIGHT: Final = (1, 32, 1000)
 ROUND_SECONDS: Final = 2.0

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from api.bench.results import GENERATOR_LIMIT
 from benchmarks.comparison import BLOCK, DOCS, NOTHING, P99, Cell, Comparison, three_figures
 from benchmarks.contenders import BASELINE, CONTENDERS, MEMORY, REDIS
 from benchmarks.trial import (
@@ -18,6 +17,7 @@ from benchmarks.trial import (
     WINDOWS,
     work_of,
 )
+from itemwire.bench.results import GENERATOR_LIMIT
 
 PAGE: Final = DOCS / "engines.md"
 PICTURE: Final = DOCS / "engines.svg"

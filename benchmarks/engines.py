@@ -13,13 +13,13 @@ from typing import Final
 
 import click
 
-from api.bench.crowd import allow_files
 from benchmarks.compare import MOST_SOCKETS, chosen, conditions
 from benchmarks.comparison import Comparison
 from benchmarks.contenders import CONTENDERS
 from benchmarks.engine_tables import as_markdown
 from benchmarks.running import Absent, pinned
 from benchmarks.trial import Plan, Trial
+from itemwire.bench.crowd import allow_files
 
 QUICK_CONNECTIONS: Final = 10
 QUICK_SECONDS: Final = 0.2

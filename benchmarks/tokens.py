@@ -28,8 +28,8 @@ def subject_of(token: str | None) -> str | None:
 def tokens_for(secret: str) -> tuple[str, ...]:
     """Mint tokens of different subjects that may do everything."""
     # Not for the peers, which need not have what `auth` needs.
-    from auth.issuing import mint  # noqa: PLC0415
-    from auth.keys import signing_key_from_secret  # noqa: PLC0415
+    from itemwire_auth.keys.static import signing_key_from_secret  # noqa: PLC0415
+    from itemwire_auth.tokens.minting import mint  # noqa: PLC0415
 
     key = signing_key_from_secret(secret)
     scope = "items:subscribe items:publish"

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from api.bench.echo import echo
-from api.bench.errors import BenchError
-from api.bench.fanout import Closed, Open, audience
-from api.bench.loop import new_event_loop
-from api.bench.results import Result
-from api.bench.target import Target, target_of
-from api.bench.work import Load
-from api.engines import open_engine
-from api.engines.base import EngineError
-from auth.issuing import new_secret
 from benchmarks.comparison import Comparison
 from benchmarks.contenders import CONTENDERS, MEMORY_URL, STORES
 from benchmarks.engine_path import BOUNDS, measure
 from benchmarks.peers.serving import HOST
 from benchmarks.running import Absent, born_on, running
 from benchmarks.tokens import tokens_for
+from itemwire.bench.echo import echo
+from itemwire.bench.errors import BenchError
+from itemwire.bench.fanout import Closed, Open, audience
+from itemwire.bench.loop import new_event_loop
+from itemwire.bench.results import Result
+from itemwire.bench.target import Target, target_of
+from itemwire.bench.work import Load
+from itemwire.engines import open_engine
+from itemwire.engines.base import EngineError
+from itemwire_auth.tokens.minting import new_secret
 
 PACE: Final = 10.0  # messages a second
 BESIDE_PACE: Final = 19.0  # a second to each of two nodes: not in step with timers' milliseconds

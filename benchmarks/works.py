@@ -5,13 +5,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-from api.bench.ceiling import ceiling
-from api.bench.connecting import connect, idle
-from api.bench.echo import echo
-from api.bench.fanout import fanout
-from api.bench.results import Result
-from api.bench.target import Target
-from api.bench.work import Load, Progress
+from itemwire.bench.ceiling import ceiling
+from itemwire.bench.connecting import connect, idle
+from itemwire.bench.echo import echo
+from itemwire.bench.fanout import fanout
+from itemwire.bench.results import Result
+from itemwire.bench.target import Target
+from itemwire.bench.work import Load, Progress
 
 QUICK_SHARE: Final = 50  # a quick run has so many times fewer connections, at least 10
 QUICK_LEAST: Final = 10

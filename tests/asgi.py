@@ -12,11 +12,11 @@ from starlette.types import Message
 from starlette.websockets import WebSocket
 from typing_extensions import override
 
-from api.channels.outbox import Transport
-from api.channels.session import EchoSession
-from api.driver import drive
-from api.messages import Frame
-from api.wire.base import Codec
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.channels.sessions.session import EchoSession
+from itemwire.messages import Frame
+from itemwire.transports.asgi import drive
+from itemwire.wire.base import Codec
 from tests.fakes import JSON, Stage, principal
 
 WAIT_SECONDS: Final = 5.0

@@ -7,8 +7,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from api.settings import PREFIX, Settings
-from api.testing import LiveServer, live_server
+from itemwire.settings import PREFIX, Settings
+from itemwire.testing import LiveServer, live_server
 
 hypothesis.settings.register_profile("itemwire", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("itemwire")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from api.engines.postgres.engine import init_store
+from itemwire.engines.postgres.engine import init_store
 from tests.server_process import free_port
 
 START_SECONDS: Final = 20.0

@@ -13,8 +13,8 @@ from typing import Final
 
 import click
 
-from api.settings import Settings
-from api.testing import live_server
+from itemwire.settings import Settings
+from itemwire.testing import live_server
 from tests.conformance.websocket_churn import WAYS, Door, footprint
 from tests.conformance.websocket_targets import wait_until
 from tests.conftest import SECRET

@@ -24,9 +24,9 @@ from typing_extensions import override
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from auth.keys import SigningKey
-from auth.testing import TokenFactory
-from auth.testing.keys import jwk_set, public_jwk, signing_key
+from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.testing import TokenFactory
+from itemwire_auth.testing.keys import jwk_set, public_jwk, signing_key
 from tests.fastpath.served import head
 from tests.scenarios.clients import JSON, item_path
 from tests.scenarios.processes import started
@@ -100,7 +100,7 @@ def run(algorithm: str, count: int) -> tuple[Delays, Delays]:
     own = TokenFactory(signing_key(algorithm, "k"))
     strangers = TokenFactory(SigningKey("k", algorithm, signing_key(algorithm, "other").key))
     tokens = [strangers.good(jti=str(number)) for number in range(count)]
-    serve = [sys.executable, "-c", "from api.cli import main; main()", "serve", "--port", "0"]
+    serve = [sys.executable, "-c", "from itemwire.cli import main; main()", "serve", "--port", "0"]
     with tempfile.TemporaryDirectory() as folder:
         keys = Path(folder) / "keys.json"
         keys.write_text(jwk_set(public_jwk(own.key)))

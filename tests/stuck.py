@@ -23,13 +23,13 @@ import click
 import msgspec
 from typing_extensions import override
 
-from api.bench.client import Listener
-from api.bench.crowd import crowd
-from api.bench.frames import TEXT, Frame, client_frame, split_frames
-from api.bench.histogram import Histogram
-from api.bench.memory import memory_of
-from api.bench.target import ENVELOPES, Target, target_of
-from api.channels.slow_readers import SlowReader
+from itemwire.bench.client import Listener
+from itemwire.bench.crowd import crowd
+from itemwire.bench.frames import TEXT, Frame, client_frame, split_frames
+from itemwire.bench.histogram import Histogram
+from itemwire.bench.memory import memory_of
+from itemwire.bench.target import ENVELOPES, Target, target_of
+from itemwire.channels.limits.slow_consumers import SlowReader
 from tests.scenarios.clients import TALKING, token
 from tests.scenarios.processes import Started, started
 
@@ -193,7 +193,14 @@ def _read_on(frame: Frame, heard: int) -> int:
 
 def run(load: Load) -> tuple[Found, Found]:
     """Send the load without stuck readers for a while, then with them."""
-    command = [sys.executable, "-c", "from api.cli import main; main()", "serve", "--port", "0"]
+    command = [
+        sys.executable,
+        "-c",
+        "from itemwire.cli import main; main()",
+        "serve",
+        "--port",
+        "0",
+    ]
     with (
         tempfile.TemporaryDirectory() as folder,
         # Who reads nothing answers no ping either: it would be gone after 40 s.

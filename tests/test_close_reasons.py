@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.closing import CLOSE_REASONS, CloseReason, Retry
-from api.rejections import MAX_REASON_BYTES, REASON_OF_STATUS, SENDABLE_CODES
-from auth.errors import AuthError
+from itemwire.close_reasons import CLOSE_REASONS, CloseReason, Retry
+from itemwire.responses.rejections import MAX_REASON_BYTES, REASON_OF_STATUS, SENDABLE_CODES
+from itemwire_auth.errors import AuthError
 
 # The stable part. A row may be added here; none may change.
 PROMISED = {

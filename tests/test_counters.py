@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.closing import CLOSE_REASONS
-from api.tallies import SECONDS, Histogram, OperationTally, known_reason
+from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.counters import SECONDS, Histogram, OperationTally, known_reason
 
 
 def test_a_value_on_a_bound_is_not_above_it() -> None:

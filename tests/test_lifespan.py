@@ -8,12 +8,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
-from api import lifespan
-from api.engines.base import EngineError
-from api.lifespan import lifespan_of
-from api.main import create_app
+from itemwire import lifespan
+from itemwire.engines.base import EngineError
+from itemwire.lifespan import lifespan_of
+from itemwire.main import create_app
 from tests.fakes import Stage
-from tests.test_startup import settings_of
+from tests.test_startup_checks import settings_of
 
 
 def test_a_tick_that_fails_is_not_the_last(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.messages import Draft, Event, Payload, Publication, frame_size
+from itemwire.messages import Draft, Event, Payload, Publication, frame_size
 
 
 @given(st.text())

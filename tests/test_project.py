@@ -52,7 +52,7 @@ def test_the_pins_are_what_is_installed() -> None:
 def test_every_public_name_says_shortly_what_it_is() -> None:
     """The first line of a docstring is what an editor shows, in one line."""
     missing, long = [], []
-    for path in [*ROOT.glob("api/**/*.py"), *ROOT.glob("auth/**/*.py")]:
+    for path in [*ROOT.glob("api/itemwire/**/*.py"), *ROOT.glob("auth/itemwire_auth/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, DOCUMENTED):
                 continue

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.channels.limits import Lifetime
-from api.main import create_app
-from api.settings import PREFIX, Settings, source_of, unknown_variables
+from itemwire.channels.limits.bounds import Lifetime
+from itemwire.main import create_app
+from itemwire.settings import PREFIX, Settings, source_of, unknown_variables
 from tests.conftest import SECRET
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"

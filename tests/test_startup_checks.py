@@ -13,12 +13,12 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from api.main import create_app
-from api.settings import Settings
-from api.startup import CHECKS, audit_settings, open_routes, workers_asked
-from auth import CurrentPrincipal, Grant, authorize_item, open_to_strangers, permitted
-from auth.dependencies import administrator, sent_bearer
-from auth.issuing import new_secret
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.startup_checks import CHECKS, audit_settings, open_routes, workers_asked
+from itemwire_auth import CurrentPrincipal, Grant, authorize_item, open_to_strangers, permitted
+from itemwire_auth.dependencies import administrator, sent_bearer
+from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE
 from tests.conftest import SECRET
 
@@ -256,4 +256,4 @@ def test_warns_of_an_open_route_when_it_starts(caplog: pytest.LogCaptureFixture)
 
     (line,) = caplog.messages
     assert "'/mine'" in line
-    assert "auth.permitted" in line
+    assert "itemwire_auth.permitted" in line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.channels.slow_readers import SlowReader
+from itemwire.channels.limits.slow_consumers import SlowReader
 from tests.stuck import Load, run
 
 LOAD = Load(stuck=5, healthy=5, seconds=1.5, rate=400, size=16_000)

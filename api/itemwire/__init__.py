@@ -1,1 +1,25 @@
-"""The edge of Itemwire and its core: an application that serves item channels."""
+"""Live channels for FastAPI, one per item: public names, loaded on first use."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from itemwire.main import create_app
+    from itemwire.settings import Settings
+
+__all__ = ["Settings", "create_app"]
+
+_MODULES: Final = {"Settings": "itemwire.settings", "create_app": "itemwire.main"}
+"""The module that defines each public name (PEP 562): `import itemwire` loads none of them."""
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use, so that pytest does not load FastAPI at every start."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return every public name, loaded or not."""
+    return sorted(__all__)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-from api.closing import CLOSE_REASONS
+from itemwire.close_reasons import CLOSE_REASONS
 
 # What a number is told apart by comes from a closed set, whatever clients and applications say.
 OTHER: Final = "other"

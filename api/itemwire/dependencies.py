@@ -11,16 +11,16 @@ from fastapi import HTTPException, Query, Security, WebSocket, WebSocketExceptio
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from api.channels.node import Node
-from api.channels.rates import Budget, Kind
-from api.channels.recovery import LIVE, Start
-from api.closing import OVERLOADED, QUERY_INVALID, RATE_LIMITED
-from api.engines.base import Answer, EngineError
-from api.messages import read_position
-from auth.dependencies import permitted, refusal
-from auth.errors import ScopeMissing
-from auth.principal import Grant, Principal
-from auth.scopes import Action
+from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.limits.requests import Budget, Kind
+from itemwire.channels.node import Node
+from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
+from itemwire.engines.base import Answer, EngineError
+from itemwire.messages import read_position
+from itemwire_auth.dependencies import permitted, refusal
+from itemwire_auth.errors import ScopeMissing
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
 

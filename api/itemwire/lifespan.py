@@ -12,9 +12,9 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.channels.node import Node
-from api.engines.base import EngineError
-from api.startup import warn_of_open_routes
+from itemwire.channels.node import Node
+from itemwire.engines.base import EngineError
+from itemwire.startup_checks import warn_of_open_routes
 
 logger = logging.getLogger("itemwire.channels")
 

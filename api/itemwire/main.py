@@ -5,25 +5,28 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from api.admission import Admission
-from api.channels.arrivals import Arrivals
-from api.channels.limits import Lifetime, Limits
-from api.channels.node import Node
-from api.channels.places import Places
-from api.channels.rates import rates_of
-from api.channels.slow_readers import read_slow_readers
-from api.closed_door import ClosedDoor
-from api.encryption import Encryption
-from api.engines import UNSHARED, open_engine
-from api.engines.base import Bounds
-from api.engines.metered import MeteredEngine
-from api.lifespan import Beside, BriefFailure, lifespan_of
-from api.logs import redact_logs
-from api.metrics import Parts, registry_of
-from api.privacy import Privacy
-from api.reauthorization import Reauthorizer
-from api.rejections import install_rejections
-from api.routes import (
+from itemwire.authorization.reauthorization import Reauthorizer
+from itemwire.authorization.routes import add_sockets
+from itemwire.authorization.ticket_store import EngineTickets
+from itemwire.channels.limits.bounds import Lifetime, Limits
+from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.handshakes import Arrivals
+from itemwire.channels.limits.requests import rates_of
+from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire.channels.node import Node
+from itemwire.counters import Tallies
+from itemwire.engines import UNSHARED, open_engine
+from itemwire.engines.base import Bounds
+from itemwire.engines.metered import MeteredEngine
+from itemwire.lifespan import Beside, BriefFailure, lifespan_of
+from itemwire.middleware.admission import Admission
+from itemwire.middleware.draining import ClosedDoor
+from itemwire.middleware.no_store import Privacy
+from itemwire.middleware.require_tls import Encryption
+from itemwire.observability.logs import redact_logs
+from itemwire.observability.metrics import Parts, registry_of
+from itemwire.responses.rejections import install_rejections
+from itemwire.routes import (
     admin,
     auth,
     batches,
@@ -36,16 +39,13 @@ from api.routes import (
     messages,
     metrics,
 )
-from api.settings import Settings
-from api.sockets import add_sockets
-from api.startup import audit_settings
-from api.streams import Streams
-from api.tallies import Tallies
-from api.ticket_store import EngineTickets
-from api.wire.events_codec import EventCodecs
-from auth.dependencies import SHORT_CUTS, install_auth
-from auth.policy_url import PolicyURL
-from auth.settings import build_authenticator, build_policy, session_cookie
+from itemwire.settings import Settings
+from itemwire.startup_checks import audit_settings
+from itemwire.transports.sse_shutdown import Streams
+from itemwire.wire.events_codec import EventCodecs
+from itemwire_auth.dependencies import SHORT_CUTS, install_auth
+from itemwire_auth.policy_url import PolicyURL
+from itemwire_auth.settings import build_authenticator, build_policy, session_cookie
 
 
 def create_app(
@@ -53,7 +53,7 @@ def create_app(
 ) -> FastAPI:
     """Make an application of its own, with settings from the environment unless given.
 
-    `clock` gives Unix time; a test may pass one that it moves (`api.testing.Clock`).
+    `clock` gives Unix time; a test may pass one that it moves (`itemwire.testing.Clock`).
 
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """

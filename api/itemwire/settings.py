@@ -10,12 +10,12 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from api.channels.arrivals import ArrivalLimits
-from api.channels.limits import RateLimits
-from api.channels.places import PlaceLimits, most_sockets
-from api.channels.slow_readers import read_slow_readers
-from auth.settings import AuthSettings, CommaSeparated
-from auth.throttle import parse_networks
+from itemwire.channels.limits.bounds import RateLimits
+from itemwire.channels.limits.connections import PlaceLimits, most_sockets
+from itemwire.channels.limits.handshakes import ArrivalLimits
+from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire_auth.settings import AuthSettings, CommaSeparated
+from itemwire_auth.throttle import parse_networks
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"

@@ -21,10 +21,10 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import Mount, Router, WebSocketRoute
 
-from api.engines import UNSHARED
-from api.settings import Settings
-from auth.dependencies import DOORS
-from auth.origins import NULL
+from itemwire.engines import UNSHARED
+from itemwire.settings import Settings
+from itemwire_auth.dependencies import DOORS
+from itemwire_auth.origins import NULL
 
 logger = logging.getLogger("itemwire.startup")
 
@@ -133,7 +133,7 @@ CHECKS: Final[dict[str, Check]] = {
         "set it, unless a proxy limits them",
     ),
 }
-"""What a wrong secret or key means is `auth.keys`'s affair, which refuses it."""
+"""What a wrong secret or key means is `itemwire_auth.keys.static`'s affair, which refuses it."""
 
 
 def audit_settings(
@@ -180,7 +180,8 @@ def warn_of_open_routes(app: FastAPI) -> None:
     for path in open_routes(app):
         logger.warning(
             "unsafe check=open_route path=%r: no dependency asks who is calling; depend on "
-            "auth.permitted or auth.current_principal, or on auth.open_to_strangers if it is meant",
+            "itemwire_auth.permitted or itemwire_auth.current_principal, or on "
+            "itemwire_auth.open_to_strangers if it is meant",
             path,
         )
 

@@ -1,8 +1,8 @@
 """Decides who may come in, and where; usable alone in any FastAPI application."""
 
-from auth.authenticator import Authenticator
-from auth.cookies import SessionCookie
-from auth.dependencies import (
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.cookies import SessionCookie
+from itemwire_auth.dependencies import (
     CurrentPrincipal,
     authorize_item,
     current_principal,
@@ -11,7 +11,7 @@ from auth.dependencies import (
     permitted,
     refusal,
 )
-from auth.errors import (
+from itemwire_auth.errors import (
     AuthError,
     Forbidden,
     KeyProblem,
@@ -21,13 +21,13 @@ from auth.errors import (
     Unauthenticated,
     Unavailable,
 )
-from auth.explaining import Decision, explain
-from auth.policies import Policy, TokenRights
-from auth.policy_url import PolicyURL
-from auth.principal import Grant, Principal
-from auth.scopes import Action, ScopeSet
-from auth.settings import AuthSettings, build_authenticator, build_policy
-from auth.tickets import Tickets, TicketStore
+from itemwire_auth.explaining import Decision, explain
+from itemwire_auth.policies import Policy, TokenRights
+from itemwire_auth.policy_url import PolicyURL
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.settings import AuthSettings, build_authenticator, build_policy
+from itemwire_auth.tickets import Tickets, TicketStore
 
 __all__ = [
     "Action",

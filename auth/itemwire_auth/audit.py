@@ -8,8 +8,8 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from auth.errors import AuthError
-from auth.principal import Principal
+from itemwire_auth.errors import AuthError
+from itemwire_auth.principal import Principal
 
 LOGGED_LENGTH: Final = 200  # a caller chooses these values: they must not fill the log
 

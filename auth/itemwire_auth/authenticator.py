@@ -10,9 +10,9 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from auth.audit import log_authenticated
-from auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
-from auth.errors import (
+from itemwire_auth.audit import log_authenticated
+from itemwire_auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
+from itemwire_auth.errors import (
     AuthError,
     DisagreeingCredentials,
     InvalidTicket,
@@ -22,13 +22,13 @@ from auth.errors import (
     OriginDenied,
     RevokedToken,
 )
-from auth.jwks import JWKSKeys, fetch_all, kept_fresh
-from auth.origins import OriginPolicy
-from auth.principal import Principal
-from auth.revocation import Revocations
-from auth.throttle import Caller, Throttle
-from auth.tickets import Tickets
-from auth.tokens import Verifier
+from itemwire_auth.keys.jwks import JWKSKeys, fetch_all, kept_fresh
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.principal import Principal
+from itemwire_auth.revocation import Revocations
+from itemwire_auth.throttle import Caller, Throttle
+from itemwire_auth.tickets import Tickets
+from itemwire_auth.tokens.verifier import Verifier
 
 # RFC 9110 section 9.2.1. A browser may leave Origin out of these; a handshake is a GET with one.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

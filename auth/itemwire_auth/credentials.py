@@ -23,7 +23,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from auth.errors import DuplicateCredential
+from itemwire_auth.errors import DuplicateCredential
 
 SUBPROTOCOL_PREFIX: Final = "itemwire.token."
 QUERY_NAME: Final = "token"

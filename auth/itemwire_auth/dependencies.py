@@ -18,11 +18,11 @@ from fastapi import Depends, FastAPI, HTTPException, WebSocketException, status
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
-from auth.audit import log_refused
-from auth.authenticator import Authenticator
-from auth.cookies import SessionCookie
-from auth.credentials import from_authorization, from_ticket
-from auth.errors import (
+from itemwire_auth.audit import log_refused
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.cookies import SessionCookie
+from itemwire_auth.credentials import from_authorization, from_ticket
+from itemwire_auth.errors import (
     AuthError,
     Forbidden,
     InvalidTicket,
@@ -30,11 +30,11 @@ from auth.errors import (
     OriginDenied,
     ScopeMissing,
 )
-from auth.explaining import Decision, explain
-from auth.policies import Policy, TokenRights, shortfall
-from auth.principal import Grant, Principal
-from auth.scopes import Action, is_item_id
-from auth.tickets import Tickets
+from itemwire_auth.explaining import Decision, explain
+from itemwire_auth.policies import Policy, TokenRights, shortfall
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action, is_item_id
+from itemwire_auth.tickets import Tickets
 
 
 @dataclass(frozen=True, slots=True)

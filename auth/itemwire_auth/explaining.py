@@ -6,12 +6,12 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from auth.errors import AuthError, InvalidToken, ItemInvalid, RevokedToken, Unauthenticated
-from auth.policies import Policy, shortfall
-from auth.principal import Grant, Principal
-from auth.revocation import Revocations
-from auth.scopes import Action, is_item_id
-from auth.tokens import CheckResult, Verifier
+from itemwire_auth.errors import AuthError, InvalidToken, ItemInvalid, RevokedToken, Unauthenticated
+from itemwire_auth.policies import Policy, shortfall
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.revocation import Revocations
+from itemwire_auth.scopes import Action, is_item_id
+from itemwire_auth.tokens.verifier import CheckResult, Verifier
 
 INTERNAL = "internal"
 

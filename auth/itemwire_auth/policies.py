@@ -7,9 +7,9 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from auth.errors import AuthError, Forbidden, ScopeMissing
-from auth.principal import Grant, Principal
-from auth.scopes import Action
+from itemwire_auth.errors import AuthError, Forbidden, ScopeMissing
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action
 
 
 class Policy(Protocol):

@@ -28,11 +28,11 @@ from urllib.parse import urlsplit
 import httpx
 from typing_extensions import override
 
-from auth.errors import Forbidden, PolicyUnavailable
-from auth.policies import Policy
-from auth.principal import Principal
-from auth.scopes import ACTION_SETS, ACTIONS, Action
-from auth.strict_json import parse_object
+from itemwire_auth.errors import Forbidden, PolicyUnavailable
+from itemwire_auth.policies import Policy
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import ACTION_SETS, ACTIONS, Action
+from itemwire_auth.strict_json import parse_object
 
 MAX_ANSWER_BYTES: Final = 16_384  # four words fit into fewer than a hundred
 MAX_CONNECTIONS: Final = 64

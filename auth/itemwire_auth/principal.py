@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from auth.scopes import Action, ScopeSet
+from itemwire_auth.scopes import Action, ScopeSet
 
 
 @dataclass(frozen=True, slots=True)

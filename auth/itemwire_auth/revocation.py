@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from auth.principal import Principal
+from itemwire_auth.principal import Principal
 
 MAX_REVOCATIONS: Final = 100_000  # about 40 MB; a full table refuses, it never forgets one early
 LONGEST_LIFE: Final = timedelta(days=30).total_seconds()

@@ -9,22 +9,22 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from auth.authenticator import Authenticator
-from auth.checks import MAX_LEEWAY, KeySource
-from auth.cookies import SessionCookie
-from auth.errors import KeyProblem
-from auth.issuers import IssuersVerifier
-from auth.issuers_file import issuers_from_file
-from auth.jwks import DEFAULTS, Fetching, JWKSKeys
-from auth.key_files import FileKeys
-from auth.keys import keys_from_secret
-from auth.origins import SELF, OriginPolicy
-from auth.policies import Policy, TokenRights
-from auth.policy_url import PolicyRules, PolicyURL, check_policy_url
-from auth.revocation import Revocations
-from auth.throttle import Throttle, ThrottleRules, parse_networks
-from auth.tickets import MAX_SECONDS, Tickets, TicketStore
-from auth.tokens import TokenRules, TokenVerifier, Verifier
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.cookies import SessionCookie
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.files import FileKeys
+from itemwire_auth.keys.jwks import DEFAULTS, Fetching, JWKSKeys
+from itemwire_auth.keys.static import keys_from_secret
+from itemwire_auth.origins import SELF, OriginPolicy
+from itemwire_auth.policies import Policy, TokenRights
+from itemwire_auth.policy_url import PolicyRules, PolicyURL, check_policy_url
+from itemwire_auth.revocation import Revocations
+from itemwire_auth.throttle import Throttle, ThrottleRules, parse_networks
+from itemwire_auth.tickets import MAX_SECONDS, Tickets, TicketStore
+from itemwire_auth.tokens.checks import MAX_LEEWAY, KeySource
+from itemwire_auth.tokens.issuers import IssuersVerifier
+from itemwire_auth.tokens.issuers_file import issuers_from_file
+from itemwire_auth.tokens.verifier import TokenRules, TokenVerifier, Verifier
 
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from auth.errors import AuthError, NotNow, RateLimited
+from itemwire_auth.errors import AuthError, NotNow, RateLimited
 
 MINUTE: Final = 60.0
 MAX_COUNTED: Final = 20_000  # about 5 MB; past it the one longest not refused is forgotten

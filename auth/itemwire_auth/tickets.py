@@ -20,10 +20,10 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, Protocol, cast
 
-from auth.errors import InvalidTicket, InvalidToken
-from auth.origins import normal_origin
-from auth.principal import Principal, frozen
-from auth.scopes import ADMIN, Action, ScopeSet
+from itemwire_auth.errors import InvalidTicket, InvalidToken
+from itemwire_auth.origins import normal_origin
+from itemwire_auth.principal import Principal, frozen
+from itemwire_auth.scopes import ADMIN, Action, ScopeSet
 
 MAX_SECONDS: Final = 60
 

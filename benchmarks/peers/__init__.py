@@ -8,7 +8,7 @@ that watch the item, and is otherwise as its users run it, with compression and 
 from dataclasses import dataclass
 from typing import Final
 
-from api.bench.target import PLAIN, Dialect
+from itemwire.bench.target import PLAIN, Dialect
 
 ITEM_PATH: Final = "/items/{item}/ws?token={token}"
 

@@ -1,8 +1,8 @@
 """Itemwire as `itemwire serve` runs it."""
 
-from api.server import serve
-from api.settings import Settings
 from benchmarks.peers.serving import HOST, run
+from itemwire.serving.server import serve
+from itemwire.settings import Settings
 
 
 def start(port: int) -> None:

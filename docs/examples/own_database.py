@@ -10,8 +10,8 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 
-from api.main import create_app
-from auth import Action, CurrentPrincipal, Forbidden, Grant, authorize_item
+from itemwire import create_app
+from itemwire_auth import Action, CurrentPrincipal, Forbidden, Grant, authorize_item
 
 RIGHTS = {
     "customer": frozenset({Action.SUBSCRIBE, Action.HISTORY}),

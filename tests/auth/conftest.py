@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from auth.keys import StaticKeys
-from auth.testing import TokenFactory, jwk_set, signing_key
-from auth.tokens import TokenVerifier
+from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.testing import TokenFactory, jwk_set, signing_key
+from itemwire_auth.tokens.verifier import TokenVerifier
 
 NOW = 1_800_000_000
 

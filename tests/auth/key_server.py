@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from typing_extensions import override
 
-from auth.keys import SigningKey
-from auth.testing import jwk_set, public_jwk
+from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.testing import jwk_set, public_jwk
 
 PATIENCE = 10.0
 

@@ -1,4 +1,4 @@
-"""Tests of auth/audit.py: one line each, complete, and safe to print."""
+"""Tests of audit.py: one line each, complete, and safe to print."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 
 import pytest
 
-from auth.audit import (
+from itemwire_auth.audit import (
     LOGGED_LENGTH,
     log_administered,
     log_authenticated,
     log_refused,
     quoted,
 )
-from auth.errors import DuplicateCredential, InvalidToken, OriginDenied
-from auth.principal import Principal
-from auth.scopes import ScopeSet
+from itemwire_auth.errors import DuplicateCredential, InvalidToken, OriginDenied
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import ScopeSet
 from tests.auth.handshakes import handshake
 
 

@@ -1,4 +1,4 @@
-"""Tests of auth/authenticator.py: the order of all checks, and who wins."""
+"""Tests of authenticator.py: the order of all checks, and who wins."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from auth.authenticator import Authenticator
-from auth.errors import (
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.errors import (
     AuthError,
     DisagreeingCredentials,
     DuplicateCredential,
@@ -18,11 +18,11 @@ from auth.errors import (
     OriginDenied,
     RevokedToken,
 )
-from auth.origins import OriginPolicy
-from auth.principal import Principal
-from auth.revocation import Revocation
-from auth.testing import BAD_TOKENS, TokenFactory
-from auth.tokens import TokenVerifier
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.principal import Principal
+from itemwire_auth.revocation import Revocation
+from itemwire_auth.testing import BAD_TOKENS, TokenFactory
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import Headers, handshake
 
 APP = "https://app.example.com"

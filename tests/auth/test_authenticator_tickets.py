@@ -1,4 +1,4 @@
-"""Tests of auth/authenticator.py: tickets among the other credentials, spent last."""
+"""Tests of authenticator.py: tickets among the other credentials, spent last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from auth.authenticator import Authenticator
-from auth.errors import (
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.errors import (
     AuthError,
     DisagreeingCredentials,
     InvalidTicket,
@@ -19,12 +19,12 @@ from auth.errors import (
     RevokedToken,
     Unavailable,
 )
-from auth.origins import OriginPolicy
-from auth.revocation import Revocation
-from auth.testing import TokenFactory
-from auth.throttle import Caller, Throttle, ThrottleRules
-from auth.tickets import Tickets
-from auth.tokens import TokenVerifier
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.revocation import Revocation
+from itemwire_auth.testing import TokenFactory
+from itemwire_auth.throttle import Caller, Throttle, ThrottleRules
+from itemwire_auth.tickets import Tickets
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 from tests.auth.handshakes import Headers
 from tests.auth.test_authenticator import APP, authenticate

@@ -1,4 +1,4 @@
-"""Tests of auth/cookies.py: what a browser is told of the session cookie."""
+"""Tests of cookies.py: what a browser is told of the session cookie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from http.cookies import Morsel, SimpleCookie
 
 import pytest
 
-from auth.cookies import SessionCookie
+from itemwire_auth.cookies import SessionCookie
 from tests.auth.conftest import NOW
 
 

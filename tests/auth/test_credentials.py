@@ -1,4 +1,4 @@
-"""Tests of auth/credentials.py: what counts as presented, and that nothing is repaired."""
+"""Tests of credentials.py: what counts as presented, and that nothing is repaired."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 
-from auth.credentials import CREDENTIAL_SOURCES, REFRESH, Credential, find_credentials
-from auth.errors import DuplicateCredential, InvalidToken
-from auth.testing import TokenFactory
-from auth.tokens import TokenVerifier
+from itemwire_auth.credentials import CREDENTIAL_SOURCES, REFRESH, Credential, find_credentials
+from itemwire_auth.errors import DuplicateCredential, InvalidToken
+from itemwire_auth.testing import TokenFactory
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import handshake
 
 AUTH = "Authorization"

@@ -1,4 +1,4 @@
-"""Tests of auth/dependencies.py in a small application that has nothing else of Itemwire."""
+"""Tests of dependencies.py in a small application that has nothing else of Itemwire."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from fastapi import Depends, FastAPI, Security, WebSocket
 from starlette.types import Message
 from typing_extensions import override
 
-from auth.authenticator import Authenticator
-from auth.dependencies import CurrentPrincipal, authorize_item, install_auth, permitted, refusal
-from auth.errors import Forbidden, MissingCredential
-from auth.origins import OriginPolicy
-from auth.policies import Policy
-from auth.principal import Grant, Principal
-from auth.scopes import Action
-from auth.testing import BAD_TOKENS, TokenFactory
-from auth.tokens import TokenVerifier
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.dependencies import (
+    CurrentPrincipal,
+    authorize_item,
+    install_auth,
+    permitted,
+    refusal,
+)
+from itemwire_auth.errors import Forbidden, MissingCredential
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.policies import Policy
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action
+from itemwire_auth.testing import BAD_TOKENS, TokenFactory
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import handshake
 
 Subscriber = Annotated[Grant, Security(permitted, scopes=["subscribe"])]

@@ -1,11 +1,11 @@
-"""Tests of auth/errors.py: what a client may learn of each reason."""
+"""Tests of errors.py: what a client may learn of each reason."""
 
 from __future__ import annotations
 
 import pytest
 
-from auth import errors
-from auth.errors import AuthError
+from itemwire_auth import errors
+from itemwire_auth.errors import AuthError
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tests of auth/explaining.py: what an operator is told of a token, an item and an action."""
+"""Tests of explaining.py: what an operator is told of a token, an item and an action."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from auth.errors import PolicyUnavailable
-from auth.explaining import Decision, explain
-from auth.keys import StaticKeys
-from auth.policies import Policy, TokenRights
-from auth.principal import Principal
-from auth.scopes import Action
-from auth.testing import BAD_TOKENS, TokenFactory
-from auth.tokens import CHECKS, TokenVerifier
+from itemwire_auth.errors import PolicyUnavailable
+from itemwire_auth.explaining import Decision, explain
+from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.policies import Policy, TokenRights
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import Action
+from itemwire_auth.testing import BAD_TOKENS, TokenFactory
+from itemwire_auth.tokens.verifier import CHECKS, TokenVerifier
 from tests.auth.conftest import verifier_of
 
 

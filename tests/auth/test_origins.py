@@ -1,17 +1,17 @@
-"""Tests of auth/origins.py: which pages may make a browser send its cookie."""
+"""Tests of origins.py: which pages may make a browser send its cookie."""
 
 from __future__ import annotations
 
 import pytest
 
-from auth.origins import SELF, OriginPolicy, normal_origin
+from itemwire_auth.origins import SELF, OriginPolicy, normal_origin
 
 APP = "https://app.example.com"
 
 
 def allows(allowed: list[str], *origins: str) -> bool:
     """Ask a policy about the Origin headers of a request to some other host."""
-    return OriginPolicy(allowed).allows(origins, scheme="wss", host="api.example.com")
+    return OriginPolicy(allowed).allows(origins, scheme="wss", host="itemwire.example.com")
 
 
 @pytest.mark.parametrize(

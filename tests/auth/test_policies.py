@@ -1,4 +1,4 @@
-"""Tests of auth/policies.py."""
+"""Tests of policies.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from auth.errors import AuthError, Forbidden, ScopeMissing
-from auth.policies import TokenRights, shortfall
-from auth.principal import Grant, Principal
-from auth.scopes import Action, ScopeSet
+from itemwire_auth.errors import AuthError, Forbidden, ScopeMissing
+from itemwire_auth.policies import TokenRights, shortfall
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action, ScopeSet
 
 
 @pytest.mark.parametrize(

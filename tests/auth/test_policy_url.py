@@ -1,4 +1,4 @@
-"""Tests of auth/policy_url.py against a real HTTP server: what is asked, and who gets in."""
+"""Tests of policy_url.py against a real HTTP server: what is asked, and who gets in."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import pytest
 
-from auth import policy_url
-from auth.errors import AuthError, Forbidden, PolicyUnavailable
-from auth.policy_url import MAX_ANSWER_BYTES, PolicyRules, PolicyURL
-from auth.principal import Principal
-from auth.scopes import Action, ScopeSet
+from itemwire_auth import policy_url
+from itemwire_auth.errors import AuthError, Forbidden, PolicyUnavailable
+from itemwire_auth.policy_url import MAX_ANSWER_BYTES, PolicyRules, PolicyURL
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import Action, ScopeSet
 from tests.policy_server import PolicyServer, allow, policy_server
 
 PATIENCE = 10.0

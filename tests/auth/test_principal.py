@@ -1,11 +1,11 @@
-"""Tests of auth/principal.py."""
+"""Tests of principal.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from auth.principal import Grant, Principal
-from auth.scopes import Action, ScopeSet
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action, ScopeSet
 
 
 def test_two_issuers_make_two_identities() -> None:

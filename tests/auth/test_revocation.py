@@ -1,4 +1,4 @@
-"""Tests of auth/revocation.py: what was taken back stays so until it is worth nothing."""
+"""Tests of revocation.py: what was taken back stays so until it is worth nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.principal import Principal
-from auth.revocation import Revocation, Revocations
-from auth.scopes import ScopeSet
+from itemwire_auth.principal import Principal
+from itemwire_auth.revocation import Revocation, Revocations
+from itemwire_auth.scopes import ScopeSet
 from tests.fakes import NOW, Clock
 
 ISSUER = "https://issuer.test"

@@ -1,4 +1,4 @@
-"""Tests of auth/scopes.py: rights compare whole words and whole segments, and nothing else."""
+"""Tests of scopes.py: rights compare whole words and whole segments, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.scopes import Action, Scope, ScopeSet, is_item_id, parse_scope
+from itemwire_auth.scopes import Action, Scope, ScopeSet, is_item_id, parse_scope
 
 SUBSCRIBE, PUBLISH = Action.SUBSCRIBE, Action.PUBLISH
 

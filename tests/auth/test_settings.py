@@ -1,4 +1,4 @@
-"""Tests of auth/settings.py: what operators write, and what they are told when it will not do."""
+"""Tests of settings.py: what operators write, and what they are told when it will not do."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from auth.errors import InvalidToken, KeyProblem
-from auth.issuing import mint, new_secret
-from auth.keys import SigningKey, signing_key_from_secret
-from auth.policies import TokenRights
-from auth.policy_url import PolicyURL
-from auth.settings import AuthSettings, build_authenticator, build_policy
-from auth.testing import public_jwk, signing_key
+from itemwire_auth.errors import InvalidToken, KeyProblem
+from itemwire_auth.keys.static import SigningKey, signing_key_from_secret
+from itemwire_auth.policies import TokenRights
+from itemwire_auth.policy_url import PolicyURL
+from itemwire_auth.settings import AuthSettings, build_authenticator, build_policy
+from itemwire_auth.testing import public_jwk, signing_key
+from itemwire_auth.tokens.minting import mint, new_secret
 from tests.auth.conftest import KeysFile
 from tests.auth.key_server import key_server
 

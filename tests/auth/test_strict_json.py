@@ -1,4 +1,4 @@
-"""Tests of auth/strict_json.py: what two parsers could read differently is refused."""
+"""Tests of strict_json.py: what two parsers could read differently is refused."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.strict_json import MAX_DEPTH, MAX_DIGITS, parse_object
-from auth.testing.attacks import JSON_FAULTS
+from itemwire_auth.strict_json import MAX_DEPTH, MAX_DIGITS, parse_object
+from itemwire_auth.testing.attacks import JSON_FAULTS
 
 
 def nested(depth: int) -> bytes:

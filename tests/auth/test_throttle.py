@@ -1,4 +1,4 @@
-"""Tests of auth/throttle.py: who is slowed down, who is stopped, and what it costs us."""
+"""Tests of throttle.py: who is slowed down, who is stopped, and what it costs us."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from auth import throttle as module
-from auth.errors import Forbidden, InvalidToken, PolicyUnavailable, RateLimited
-from auth.settings import AuthSettings
-from auth.throttle import (
+from itemwire_auth import throttle as module
+from itemwire_auth.errors import Forbidden, InvalidToken, PolicyUnavailable, RateLimited
+from itemwire_auth.settings import AuthSettings
+from itemwire_auth.throttle import (
     LONGEST_WAIT,
     MAX_WAITING,
     SHORTEST_WAIT,

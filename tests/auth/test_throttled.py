@@ -11,8 +11,8 @@ import pytest
 from fastapi import Depends, FastAPI, Security
 from typing_extensions import override
 
-from auth.authenticator import Authenticator
-from auth.dependencies import (
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.dependencies import (
     CurrentPrincipal,
     administrator,
     from_own_page,
@@ -21,12 +21,12 @@ from auth.dependencies import (
     sent_bearer,
     without_ticket,
 )
-from auth.keys import StaticKeys
-from auth.origins import OriginPolicy
-from auth.principal import Grant, Principal
-from auth.testing import BAD_TOKENS, TokenFactory
-from auth.throttle import Throttle, ThrottleRules
-from auth.tokens import TokenVerifier
+from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.testing import BAD_TOKENS, TokenFactory
+from itemwire_auth.throttle import Throttle, ThrottleRules
+from itemwire_auth.tokens.verifier import TokenVerifier
 
 Status = tuple[int, str]
 

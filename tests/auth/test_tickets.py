@@ -1,4 +1,4 @@
-"""Tests of auth/tickets.py: good once, soon, where it was made for, and for the same caller."""
+"""Tests of tickets.py: good once, soon, where it was made for, and for the same caller."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from auth.errors import AuthError, InvalidTicket, InvalidToken, Unavailable
-from auth.principal import Principal
-from auth.scopes import Action, ScopeSet
-from auth.testing import TokenFactory
-from auth.tickets import Ticket, Tickets, TicketStore
-from auth.tokens import TokenVerifier
+from itemwire_auth.errors import AuthError, InvalidTicket, InvalidToken, Unavailable
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.testing import TokenFactory
+from itemwire_auth.tickets import Ticket, Tickets, TicketStore
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
 APP = "https://app.example.com"

@@ -9,8 +9,8 @@ from fastapi import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from api import deciding
-from api.deciding import Decisions, decided
+from itemwire.authorization import deadline as deciding
+from itemwire.authorization.deadline import Decisions, decided
 
 
 @pytest.fixture

@@ -10,18 +10,18 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, WebSocket
 from starlette.types import Scope
 
-from api import reauthorization
-from api.channels.refreshing import Denied, Verdict
-from api.dependencies import SubscribeGrant
-from api.reauthorization import Reauthorization, Reauthorizer, reauthorization_of
-from api.sockets import SocketRoute, add_sockets
-from auth.authenticator import Authenticator
-from auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item, install_auth
-from auth.errors import Forbidden
-from auth.origins import OriginPolicy
-from auth.principal import Grant
-from auth.scopes import Action
-from auth.testing import TokenFactory, signing_key
+from itemwire.authorization import reauthorization
+from itemwire.authorization.reauthorization import Reauthorization, Reauthorizer, reauthorization_of
+from itemwire.authorization.routes import SocketRoute, add_sockets
+from itemwire.channels.reauthorization import Denied, Verdict
+from itemwire.dependencies import SubscribeGrant
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item, install_auth
+from itemwire_auth.errors import Forbidden
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.principal import Grant
+from itemwire_auth.scopes import Action
+from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 
 FACTORY = TokenFactory(signing_key("HS256"), clock=lambda: NOW)

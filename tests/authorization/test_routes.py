@@ -11,11 +11,11 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 
-from api.dependencies import Replay, SubscribeGrant, start_of
-from api.rejections import install_rejections
-from api.sockets import add_sockets
-from auth.authenticator import Authenticator
-from auth.dependencies import (
+from itemwire.authorization.routes import add_sockets
+from itemwire.dependencies import Replay, SubscribeGrant, start_of
+from itemwire.responses.rejections import install_rejections
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.dependencies import (
     SHORT_CUTS,
     CurrentPrincipal,
     authorize_item,
@@ -23,10 +23,10 @@ from auth.dependencies import (
     install_auth,
     permitted,
 )
-from auth.origins import OriginPolicy
-from auth.principal import Grant, Principal
-from auth.scopes import Action, ScopeSet
-from auth.testing import TokenFactory, signing_key
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 
 FACTORY: Final = TokenFactory(signing_key("HS256"), clock=lambda: NOW)

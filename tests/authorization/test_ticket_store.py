@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from api.ticket_store import EngineTickets
-from auth.errors import Unavailable
+from itemwire.authorization.ticket_store import EngineTickets
+from itemwire_auth.errors import Unavailable
 from tests.fakes import LateEngine
 
 

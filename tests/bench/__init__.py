@@ -1,1 +1,1 @@
-"""Tests of the package api.bench."""
+"""Tests of the package itemwire.bench."""

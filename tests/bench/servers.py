@@ -10,7 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from api.bench.target import PLAIN, Dialect, Target, target_of
+from itemwire.bench.target import PLAIN, Dialect, Target, target_of
 
 WARM_UP = 50  # messages that every measure sends first
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from api.bench.ceiling import ceiling
-from api.bench.errors import BenchError
-from api.bench.results import Result
-from api.bench.work import Load
+from itemwire.bench.ceiling import ceiling
+from itemwire.bench.errors import BenchError
+from itemwire.bench.results import Result
+from itemwire.bench.work import Load
 from tests.bench.servers import PassingOn, serving
 
 
@@ -32,7 +32,7 @@ def test_stops_where_the_server_falls_behind() -> None:
 
 def test_says_when_no_rate_is_low_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server on the other side of a slow line is never in time."""
-    monkeypatch.setattr("api.bench.ceiling.PATIENCE_MS", 0)
+    monkeypatch.setattr("itemwire.bench.ceiling.PATIENCE_MS", 0)
 
     with pytest.raises(BenchError, match="not even"):
         measure(rest=0, seconds=0.02)

@@ -17,10 +17,10 @@ from cryptography.x509.oid import NameOID
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from api.bench.client import Listener
-from api.bench.crowd import Crowd, allow_files, crowd
-from api.bench.errors import Refused, TooFewFiles, Unreachable
-from api.bench.target import Dialect, Target, target_of
+from itemwire.bench.client import Listener
+from itemwire.bench.crowd import Crowd, allow_files, crowd
+from itemwire.bench.errors import Refused, TooFewFiles, Unreachable
+from itemwire.bench.target import Dialect, Target, target_of
 from tests.bench.servers import PassingOn, port_of, serving
 from tests.docs.test_readme import free_port
 

@@ -11,11 +11,11 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from api.bench.connecting import connect, idle
-from api.bench.errors import BenchError
-from api.bench.memory import memory_of
-from api.bench.results import Result
-from api.bench.work import Load
+from itemwire.bench.connecting import connect, idle
+from itemwire.bench.errors import BenchError
+from itemwire.bench.memory import memory_of
+from itemwire.bench.results import Result
+from itemwire.bench.work import Load
 from tests.bench.servers import PassingOn, serving
 
 NOBODY = 2**22 + 1  # above the highest process id that Linux gives

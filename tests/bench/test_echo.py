@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from api.bench.echo import echo
-from api.bench.errors import BenchError
-from api.bench.results import Result
-from api.bench.work import Load
+from itemwire.bench.echo import echo
+from itemwire.bench.errors import BenchError
+from itemwire.bench.results import Result
+from itemwire.bench.work import Load
 from tests.bench.servers import Copies, PassingOn, faithful, serving
 
 SMALL = Load(connections=3, seconds=0.1, stall_seconds=0.2)

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from api.bench.errors import BenchError, Refused
-from api.bench.fanout import fanout
-from api.bench.results import Result
-from api.bench.work import Load
+from itemwire.bench.errors import BenchError, Refused
+from itemwire.bench.fanout import fanout
+from itemwire.bench.results import Result
+from itemwire.bench.work import Load
 from tests.bench.servers import WARM_UP, Copies, Delivery, PassingOn, faithful, serving
 
 LATER = WARM_UP + 3  # a message of the measured window

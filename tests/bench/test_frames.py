@@ -5,7 +5,7 @@ from websockets.frames import Frame as PeerFrame
 from websockets.frames import Opcode
 from websockets.protocol import Protocol, Side
 
-from api.bench.frames import (
+from itemwire.bench.frames import (
     CLOSE,
     PING,
     TEXT,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.bench.histogram import HIGHEST, Histogram
+from itemwire.bench.histogram import HIGHEST, Histogram
 
 
 @pytest.mark.parametrize("value", [1, 255, 256, 1_000, 123_456, 9_999_999, 12_345_678_901])

@@ -7,11 +7,11 @@ from typing_extensions import override
 from websockets.frames import Frame as PeerFrame
 from websockets.frames import Opcode
 
-from api.bench.frames import NUMBER, PONG, Stationery, client_frame, mark_of
-from api.bench.histogram import Histogram
-from api.bench.listeners import Counter, Echoer, Sampler
-from api.bench.target import PLAIN, Dialect
-from api.bench.window import Item, Window
+from itemwire.bench.frames import NUMBER, PONG, Stationery, client_frame, mark_of
+from itemwire.bench.histogram import Histogram
+from itemwire.bench.listeners import Counter, Echoer, Sampler
+from itemwire.bench.target import PLAIN, Dialect
+from itemwire.bench.window import Item, Window
 
 MARK = mark_of(1)
 MESSAGES = 20

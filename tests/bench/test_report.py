@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.bench.report import as_json, remarks, table
-from api.bench.results import Result, busy_note, median_of
+from itemwire.bench.report import as_json, remarks, table
+from itemwire.bench.results import Result, busy_note, median_of
 
 
 def result(per_s: float, *problems: str) -> Result:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.bench.errors import BenchError
-from api.bench.target import target_of
+from itemwire.bench.errors import BenchError
+from itemwire.bench.target import target_of
 
 
 @pytest.mark.parametrize(

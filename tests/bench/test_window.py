@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.bench.frames import Stationery, mark_of
-from api.bench.window import Item, Window
+from itemwire.bench.frames import Stationery, mark_of
+from itemwire.bench.window import Item, Window
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from api.bench.results import GENERATOR_LIMIT, Result
 from benchmarks.comparison import (
     DATA,
     PAGE,
@@ -15,6 +14,7 @@ from benchmarks.comparison import (
     load,
     with_table,
 )
+from itemwire.bench.results import GENERATOR_LIMIT, Result
 
 
 def fanout(per_s: float, *problems: str) -> Result:

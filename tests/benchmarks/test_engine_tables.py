@@ -2,10 +2,10 @@
 
 import pytest
 
-from api.bench.results import GENERATOR_LIMIT, Result
 from benchmarks.comparison import Comparison, load
 from benchmarks.engine_tables import DATA, PAGE, PICTURE, aims, as_markdown, with_figures
 from benchmarks.trial import ADDED, ALONE, EIGHT_IN_FLIGHT, ONE_IN_FLIGHT, PACED, TRIPS, work_of
+from itemwire.bench.results import GENERATOR_LIMIT, Result
 
 
 def fanned(rate: float, p50: float, *problems: str, missing: int = 0) -> Result:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from api.engines import ENGINES
 from benchmarks.comparison import load
 from benchmarks.contenders import CONTENDERS, ENGINE_NAMES, STORES
 from benchmarks.engines import main
 from benchmarks.trial import ADDED, ALONE, TRIPS, WINDOWS, work_of
+from itemwire.engines import ENGINES
 
 
 @pytest.mark.timeout(150)

@@ -1,1 +1,1 @@
-"""Tests of the package api.channels: no server, no socket, no loop."""
+"""Tests of the package itemwire.channels: no server, no socket, no loop."""

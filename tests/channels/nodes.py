@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from api.channels.limits import Limits
-from api.channels.places import Place, PlaceLimits, Places
-from api.engines.base import Answer, Deliver, Heed, Lose, unheeded, unmissed
-from api.engines.memory import MemoryEngine
+from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.connections import Place, PlaceLimits, Places
+from itemwire.engines.base import Answer, Deliver, Heed, Lose, unheeded, unmissed
+from itemwire.engines.memory import MemoryEngine
 from tests.fakes import BOUNDS, LIMITS, Clock, Peer, Stage, complete
 
 GRACE = 5.0

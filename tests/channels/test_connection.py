@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from api.channels.attendance import Attendance
-from api.channels.connection import WITHOUT_FLUSH, Connection
-from api.channels.lanes import Lane
-from api.channels.limits import Limits
-from api.closing import (
+from itemwire.channels.connection import WITHOUT_FLUSH, Connection
+from itemwire.channels.connection_log import Attendance
+from itemwire.channels.delivery.lanes import Lane
+from itemwire.channels.limits.bounds import Limits
+from itemwire.close_reasons import (
     CLOSE_REASONS,
     INTERNAL,
     OVERLOADED,
@@ -17,9 +17,9 @@ from api.closing import (
     TOKEN_EXPIRED,
     CloseReason,
 )
-from api.messages import Pong
-from api.tallies import ChannelTally
-from api.wire.base import Codec
+from itemwire.counters import ChannelTally
+from itemwire.messages import Pong
+from itemwire.wire.base import Codec
 from tests.fakes import JSON, PLAIN, Close, RecordingTransport, principal
 
 MIDDLES = {"draining": 1000, "messages_lost": 1000}  # of the windows to come back in

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.closing import DRAINING, INTERNAL
+from itemwire.close_reasons import DRAINING, INTERNAL
 from tests.fakes import PLAIN, Stage
 
 

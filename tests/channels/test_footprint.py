@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.engines.base import KEY_SECONDS
-from tests.channels.test_items_session import join
+from itemwire.engines.base import KEY_SECONDS
+from tests.channels.sessions.test_many_items import join
 from tests.fakes import EVERYTHING, ItemRules, ManyPeer, Stage
 
 ITEMS = 2000

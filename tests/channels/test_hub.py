@@ -8,15 +8,15 @@ from collections.abc import Callable
 import pytest
 from typing_extensions import override
 
-from api.channels.connection import Subscription
-from api.channels.hub import Hub
-from api.channels.recovery import Recovery
-from api.engines.base import History
-from api.messages import Event, Frame, Joined, Member, Position, Publication
-from api.wire.json_codec import JsonCodec
-from api.wire.plain_codec import PlainCodec
-from auth.principal import Grant
-from auth.scopes import Action
+from itemwire.channels.connection import Subscription
+from itemwire.channels.delivery.recovery import Recovery
+from itemwire.channels.hub import Hub
+from itemwire.engines.base import History
+from itemwire.messages import Event, Frame, Joined, Member, Position, Publication
+from itemwire.wire.json_codec import JsonCodec
+from itemwire.wire.plain_codec import PlainCodec
+from itemwire_auth.principal import Grant
+from itemwire_auth.scopes import Action
 from tests.fakes import CHANNEL, EVERYTHING, ITEM, JSON, PLAIN, Stage, draft, principal
 
 NEWS = Publication.of(draft(), 1)

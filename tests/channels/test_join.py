@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.recovery import Start, resumes
-from api.engines.base import History, Span
-from api.messages import Position
+from itemwire.channels.delivery.recovery import Start, resumes
+from itemwire.engines.base import History, Span
+from itemwire.messages import Position
 from tests.fakes import CHANNEL, ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage, draft
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.names import channel_of, key_of
+from itemwire.channels.names import channel_of, key_of
 from tests.fakes import principal
 
 

@@ -8,11 +8,11 @@ import weakref
 
 import pytest
 
-from api.channels.node import Node, new_connection_id
-from api.channels.recovery import Start
-from api.closing import SLOW_CONSUMER
-from api.engines.memory import MemoryEngine
-from auth.scopes import Action
+from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.node import Node, new_connection_id
+from itemwire.close_reasons import SLOW_CONSUMER
+from itemwire.engines.memory import MemoryEngine
+from itemwire_auth.scopes import Action
 from tests.fakes import (
     BOUNDS,
     CHANNEL,

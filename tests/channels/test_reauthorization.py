@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.channels.refreshing import Denied
-from api.closing import (
+from itemwire.channels.reauthorization import Denied
+from itemwire.close_reasons import (
     CREDENTIALS_INVALID,
     FORBIDDEN,
     INTERNAL,
@@ -19,9 +19,9 @@ from api.closing import (
     CloseReason,
     Retry,
 )
-from auth.principal import Grant, Principal
-from auth.revocation import Revocation
-from auth.scopes import Action, ScopeSet
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.revocation import Revocation
+from itemwire_auth.scopes import Action, ScopeSet
 from tests.fakes import (
     EVERYTHING,
     ITEM,

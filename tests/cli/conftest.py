@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from api.cli import main
+from itemwire.cli import main
 
 ITEMWIRE = str(Path(sys.executable).with_name("itemwire"))
 

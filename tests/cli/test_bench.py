@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from api.settings import Settings
-from api.testing import LiveServer
-from auth.issuing import new_secret
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
+from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE, CommandLine
 from tests.conftest import SECRET
 from tests.docs.test_readme import free_port

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from api.settings import Settings
-from api.testing import live_server
+from itemwire.settings import Settings
+from itemwire.testing import live_server
 from tests.cli.conftest import ITEMWIRE, CommandLine, Started
 
 

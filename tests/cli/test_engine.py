@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.engines.postgres.schema import VERSION
+from itemwire.engines.postgres.schema import VERSION
 from tests.cli.conftest import CommandLine
 from tests.postgres_server import running_postgres
 from tests.server_process import free_port

@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli.configuration import EXIT_CONFIGURATION
-from api.cli.serving import make_tokens, workers_of_platform
-from api.engines.sqlite.file import Place, close_file, open_file
-from api.settings import Settings
-from auth.issuing import new_secret
-from auth.keys import signing_key_from_secret
-from auth.settings import build_authenticator
+from itemwire.cli.configuration import EXIT_CONFIGURATION
+from itemwire.cli.serving import make_tokens, workers_of_platform
+from itemwire.engines.sqlite.file import Place, close_file, open_file
+from itemwire.settings import Settings
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.settings import build_authenticator
+from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE, Started
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import jwt
 import pytest
 
-from auth.issuing import mint, new_secret
-from auth.keys import signing_key_from_secret
-from auth.testing import signing_key
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.testing import signing_key
+from itemwire_auth.tokens.minting import mint, new_secret
 from tests.auth.key_server import key_server
 from tests.cli.conftest import CommandLine
 from tests.policy_server import policy_server

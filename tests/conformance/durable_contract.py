@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from api.engines.base import Answer, Bounds, Engine, Span
+from itemwire.engines.base import Answer, Bounds, Engine, Span
 from tests.conformance.engine_contract import BOUNDS, Asked, answer_of
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from typing import Final, TypeVar
 import msgspec
 import pytest
 
-from api.engines.base import Answer, Bounds, Engine, EngineError, History, Span
-from api.messages import Draft, Payload, Position, Publication
+from itemwire.engines.base import Answer, Bounds, Engine, EngineError, History, Span
+from itemwire.messages import Draft, Payload, Position, Publication
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
 
 
 class EngineContract(ABC):
-    """The promises of `api.engines.base.Engine`, one test each."""
+    """The promises of `itemwire.engines.base.Engine`, one test each."""
 
     @abstractmethod
     def open_engine(self, bounds: Bounds) -> Engine:

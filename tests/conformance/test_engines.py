@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.engines import ENGINES, open_engine
-from api.engines.base import Bounds, Engine
+from itemwire.engines import ENGINES, open_engine
+from itemwire.engines.base import Bounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
 from tests.conformance.engine_urls import DURABLE, ENGINE_URLS

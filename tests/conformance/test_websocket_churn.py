@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.settings import Settings
-from api.testing import live_server
+from itemwire.settings import Settings
+from itemwire.testing import live_server
 from tests.conformance.websocket_churn import WAYS, Door, footprint, reset
 from tests.conformance.websocket_frames import text
 from tests.conformance.websocket_targets import wait_until

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from api.fastpath.http import HttpProtocol
+from itemwire.fastpath.http import HttpProtocol
 from tests.conformance.websocket_frames import (
     CONT,
     PING,

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-from api.engines.base import Answer, Bounds, Engine
+from itemwire.engines.base import Answer, Bounds, Engine
 from tests.conformance.engine_contract import BOUNDS, WAIT_SECONDS, answer_of
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Values:
 
 
 class ValueContract(ABC):
-    """The promises of `put` and `take` of `api.engines.base.Engine`, one test each."""
+    """The promises of `put` and `take` of `itemwire.engines.base.Engine`, one test each."""
 
     @abstractmethod
     def open_engine(self, bounds: Bounds) -> Engine:

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from typing_extensions import override
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from api.fastpath.protocol import WebSocketProtocol
-from api.server import server_of
-from api.settings import Settings
-from api.testing import live_server
+from itemwire.fastpath.protocol import WebSocketProtocol
+from itemwire.serving.server import server_of
+from itemwire.settings import Settings
+from itemwire.testing import live_server
 from tests.conftest import SECRET
 from tests.fastpath.served import PATIENCE, head, read_until, serving
 from tests.scenarios.clients import token

@@ -4,8 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-from api.logs import EVENT
-from api.metrics import ROWS
+from itemwire.observability.logs import EVENT
+from itemwire.observability.metrics import ROWS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "metrics.md").read_text()

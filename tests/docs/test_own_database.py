@@ -9,11 +9,11 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 
-from api.settings import Settings
-from api.testing import LiveServer, Refusal, live_server
-from auth.issuing import mint, new_secret
-from auth.keys import signing_key_from_secret
 from docs.examples.own_database import create_shop
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal, live_server
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.tokens.minting import mint, new_secret
 
 SECRET = new_secret()
 

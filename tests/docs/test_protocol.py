@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from api.channels.commands import COMMANDS_OF_MANY
-from api.closing import CLOSE_REASONS
-from api.settings import Settings
-from api.wire import CODECS
-from auth.credentials import CREDENTIAL_SOURCES
-from auth.scopes import Action
+from itemwire.channels.sessions.commands import COMMANDS_OF_MANY
+from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.settings import Settings
+from itemwire.wire import CODECS
+from itemwire_auth.credentials import CREDENTIAL_SOURCES
+from itemwire_auth.scopes import Action
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 

@@ -12,8 +12,8 @@ from types import ModuleType
 import httpx
 import pytest
 
-from auth.issuing import mint, new_secret
-from auth.keys import signing_key_from_secret
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.tokens.minting import mint, new_secret
 from tests.docs.test_protocol import reasons_table
 
 ROOT = Path(__file__).parents[2]

@@ -27,7 +27,7 @@ def test_an_example_works(
     pytester.path.joinpath(name).write_text(EXAMPLES[name])
     result = pytester.runpytest_inprocess(
         "-p",
-        "api.testing.plugin",
+        "itemwire.testing.plugin",
         "-p",
         "anyio",
         "-p",
@@ -42,7 +42,7 @@ def test_an_example_works(
 
 def test_every_fixture_is_in_the_table() -> None:
     """What is not written down does not exist."""
-    plugin = (Path(__file__).parents[2] / "api" / "testing" / "plugin.py").read_text()
+    plugin = (Path(__file__).parents[2] / "api" / "itemwire" / "testing" / "plugin.py").read_text()
     fixtures = set(re.findall(r"^def (itemwire_\w+)", plugin, re.MULTILINE)) | {"itemwire_attack"}
 
     assert [name for name in fixtures if f"| `{name}` |" not in TEXT] == []

@@ -1,1 +1,1 @@
-"""Tests of the package api.engines."""
+"""Tests of the package itemwire.engines."""

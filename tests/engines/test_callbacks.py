@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from api.engines import answers
-from api.engines.answers import answer_to, in_time, tell, when_done
-from api.engines.base import EngineError
+from itemwire.engines import callbacks as answers
+from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import answer_to, in_time, tell, when_done
 
 
 def test_a_fault_of_who_asked_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:

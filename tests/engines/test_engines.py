@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from api.engines import ENGINES, EXTRAS, open_engine
-from api.engines.memory import MemoryEngine
+from itemwire.engines import ENGINES, EXTRAS, open_engine
+from itemwire.engines.memory import MemoryEngine
 from tests.fakes import BOUNDS
 
 
@@ -28,12 +28,12 @@ def test_refuses_another_url_and_names_what_there_is(url: str) -> None:
 
 def test_loads_no_engine_before_it_is_named() -> None:
     """An engine's client library is not everybody's dependency."""
-    code = "import sys, api.engines; print(*sys.modules)"
+    code = "import sys, itemwire.engines; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.split()
 
-    assert "api.engines" in loaded
+    assert "itemwire.engines" in loaded
     assert not set(loaded) & set(ENGINES.values())
 
 
@@ -42,7 +42,7 @@ def test_says_in_one_line_which_extra_is_missing(scheme: str, client: str) -> No
     """Who names an engine without having its client is told what to install."""
     code = (
         f"import sys; sys.modules[{client!r}] = None\n"
-        "from api.engines import open_engine\n"
+        "from itemwire.engines import open_engine\n"
         f"try: open_engine('{scheme}://user:hunter2@host', None)\n"
         "except ValueError as error: print(error)"
     )

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.engines import memory
-from api.engines.base import KEY_SECONDS, Bounds, EngineError, History, Span
-from api.engines.memory import MemoryEngine
-from api.messages import Payload, Position, Publication
+from itemwire.engines import memory
+from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, History, Span
+from itemwire.engines.memory import MemoryEngine
+from itemwire.messages import Payload, Position, Publication
 from tests.fakes import CHANNEL, NOW, Clock, complete, draft
 
 

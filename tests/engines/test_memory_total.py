@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.engines.memory import KEY_BYTES, MESSAGE_BYTES, STREAM_BYTES
+from itemwire.engines.memory import KEY_BYTES, MESSAGE_BYTES, STREAM_BYTES
 from tests.engines.test_memory import Engine
 
 ONE: Final = STREAM_BYTES + MESSAGE_BYTES + 10_000  # a stream with one message of `BIG`

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from api.engines.base import Bounds, Engine, EngineError, Span
-from api.engines.memory import MemoryEngine
-from api.engines.metered import MeteredEngine
-from api.messages import Position
-from api.tallies import OPERATIONS, OperationTally
+from itemwire.counters import OPERATIONS, OperationTally
+from itemwire.engines.base import Bounds, Engine, EngineError, Span
+from itemwire.engines.memory import MemoryEngine
+from itemwire.engines.metered import MeteredEngine
+from itemwire.messages import Position
 from tests.conformance.engine_contract import EngineContract
 from tests.conformance.value_contract import ValueContract
 from tests.fakes import CHANNEL, LateEngine, complete, draft

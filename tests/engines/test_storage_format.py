@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.engines.packing import pack, unpack
-from api.messages import Draft, Publication
+from itemwire.engines.storage_format import pack, unpack
+from itemwire.messages import Draft, Publication
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 PAYLOADS = st.one_of(

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.engines import following
-from api.engines.following import Following
-from api.messages import Position
+from itemwire.engines import stream_follower as following
+from itemwire.engines.stream_follower import Following
+from itemwire.messages import Position
 from tests.fakes import CHANNEL
 
 

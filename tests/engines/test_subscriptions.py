@@ -8,10 +8,11 @@ from collections.abc import Callable, Coroutine
 import pytest
 from typing_extensions import override
 
-from api.engines import answers, hearing
-from api.engines.base import Answer, EngineError, History, Span
-from api.engines.hearing import Hearing, Source
-from api.messages import Position, Publication
+from itemwire.engines import callbacks as answers
+from itemwire.engines import subscriptions as hearing
+from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.messages import Position, Publication
 from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL, draft
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from api.engines.loops import FIRST_PAUSE, LONGEST_PAUSE, backoff, end, repeat
+from itemwire.engines.tasks import FIRST_PAUSE, LONGEST_PAUSE, backoff, end, repeat
 
 
 def test_pauses_grow_up_to_a_bound_and_are_never_the_same() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.engines.shown import hide_password
+from itemwire.engines.urls import hide_password
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 import pytest
 
-from api.engines import open_engine
-from api.engines.base import ANSWER_SECONDS, Answer, Bounds, Engine, EngineError, History, Span
-from api.messages import Draft, Position, Publication
+from itemwire.engines import open_engine
+from itemwire.engines.base import ANSWER_SECONDS, Answer, Bounds, Engine, EngineError, History, Span
+from itemwire.messages import Draft, Position, Publication
 from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL
 

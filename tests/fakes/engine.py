@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from api.engines.base import (
+from itemwire.engines.base import (
     Answer,
     Deliver,
     Engine,
@@ -20,8 +20,8 @@ from api.engines.base import (
     unheeded,
     unmissed,
 )
-from api.engines.memory import MemoryEngine
-from api.messages import Draft, Position
+from itemwire.engines.memory import MemoryEngine
+from itemwire.messages import Draft, Position
 from tests.fakes.values import BOUNDS, Clock
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from api.channels.refreshing import Denied, Renewal, Rights, Verdict
-from api.closing import FORBIDDEN, CloseReason
-from auth.principal import Grant, Principal
-from auth.scopes import Action
+from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
+from itemwire.close_reasons import FORBIDDEN, CloseReason
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action
 from tests.fakes.values import NOW, principal
 
 

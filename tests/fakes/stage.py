@@ -8,21 +8,21 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from api.channels.connection import Connection
-from api.channels.items_session import ItemsSession
-from api.channels.limits import BY_TOKEN, Lifetime, Limits, RateLimits
-from api.channels.node import Node
-from api.channels.places import Places
-from api.channels.rates import Rates
-from api.channels.recovery import LIVE, Start
-from api.channels.refreshing import Reauthorize
-from api.channels.session import ChannelSession, ItemSession
-from api.engines.base import Engine
-from api.engines.memory import MemoryEngine
-from api.wire.base import Codec
-from auth.principal import Grant
-from auth.revocation import Revocations
-from auth.scopes import Action
+from itemwire.channels.connection import Connection
+from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
+from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.requests import Rates
+from itemwire.channels.node import Node
+from itemwire.channels.reauthorization import Reauthorize
+from itemwire.channels.sessions.many_items import ItemsSession
+from itemwire.channels.sessions.session import ChannelSession, ItemSession
+from itemwire.engines.base import Engine
+from itemwire.engines.memory import MemoryEngine
+from itemwire.wire.base import Codec
+from itemwire_auth.principal import Grant
+from itemwire_auth.revocation import Revocations
+from itemwire_auth.scopes import Action
 from tests.fakes.rules import ItemRules
 from tests.fakes.transport import RecordingTransport
 from tests.fakes.values import BOUNDS, EVERYTHING, ITEM, JSON, LIMITS, Clock, principal

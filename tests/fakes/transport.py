@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from typing_extensions import override
 
-from api.channels.connection import Connection
-from api.channels.outbox import Transport
-from api.driver import FRAME_BY_FRAME, Frames
-from api.messages import Frame
+from itemwire.channels.connection import Connection
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.messages import Frame
+from itemwire.transports.asgi import FRAME_BY_FRAME, Frames
 
 
 class Close(NamedTuple):

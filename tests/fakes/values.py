@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.channels.limits import Limits
-from api.engines.base import Bounds
-from api.messages import Draft, Payload
-from api.wire import CODECS
-from auth.principal import Principal
-from auth.scopes import Action, ScopeSet
+from itemwire.channels.limits.bounds import Limits
+from itemwire.engines.base import Bounds
+from itemwire.messages import Draft, Payload
+from itemwire.wire import CODECS
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import Action, ScopeSet
 
 NOW: Final = 1_800_000_000.0
 ITEM: Final = "42"

@@ -11,8 +11,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from api.fastpath.extension import EXTENSION, Receiver, Socket
-from api.messages import Frame
+from itemwire.fastpath.extension import EXTENSION, Receiver, Socket
+from itemwire.messages import Frame
 from tests.fastpath.served import Receive, Send, Site
 
 Detach = Callable[[Callable[[Socket], Receiver]], None]

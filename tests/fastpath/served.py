@@ -14,8 +14,8 @@ from typing import Any
 import uvicorn
 from websockets.frames import Frame, Opcode
 
-from api.fastpath.http import HttpProtocol
-from api.fastpath.protocol import WebSocketProtocol
+from itemwire.fastpath.http import HttpProtocol
+from itemwire.fastpath.protocol import WebSocketProtocol
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
-from api.fastpath.deflate import DeflateFraming, framing_for, negotiate
-from api.fastpath.frames import PLAIN_FRAMING, Fault, Reader
-from api.fastpath.inflate import TooLong, inflate
+from itemwire.fastpath.deflate import DeflateFraming, framing_for, negotiate
+from itemwire.fastpath.frames import PLAIN_FRAMING, Fault, Reader
+from itemwire.fastpath.inflate import TooLong, inflate
 
 ALONE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 

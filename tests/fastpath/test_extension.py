@@ -7,7 +7,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 from websockets.sync.client import connect
 
-from api.fastpath.extension import VERSION
+from itemwire.fastpath.extension import VERSION
 from tests.conformance.websocket_targets import wait_until
 from tests.fastpath import served
 from tests.fastpath.handing import Handing

@@ -7,7 +7,7 @@ from typing_extensions import override
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from api.fastpath.extension import Socket
+from itemwire.fastpath.extension import Socket
 from tests.fastpath import served
 from tests.fastpath.handing import Application, Detach, Handing, Noting
 from tests.fastpath.served import Receive, Send, Site

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as LibraryFrame
 from websockets.frames import Opcode
 
-from api.fastpath import frames
-from api.fastpath.frames import (
+from itemwire.fastpath import frames
+from itemwire.fastpath.frames import (
     PLAIN_FRAMING,
     Fault,
     Message,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.fastpath.deflate import framing_for
-from api.fastpath.frames import PLAIN_FRAMING
-from api.fastpath.handshake import BadHandshake, Opening, accepted, denied, judge, parse_head
+from itemwire.fastpath.deflate import framing_for
+from itemwire.fastpath.frames import PLAIN_FRAMING
+from itemwire.fastpath.handshake import BadHandshake, Opening, accepted, denied, judge, parse_head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of section 1.3, with its answer
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

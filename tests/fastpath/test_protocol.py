@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Opcode
 
-from api.fastpath.protocol import WebSocketProtocol
+from itemwire.fastpath.protocol import WebSocketProtocol
 from tests.fastpath.served import (
     MAX_MESSAGE_BYTES,
     Site,

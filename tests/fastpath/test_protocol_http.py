@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.fastpath.handshake import MAX_HEAD_BYTES
+from itemwire.fastpath.handshake import MAX_HEAD_BYTES
 from tests.fastpath.served import Site, dial, head, read_all, read_until, serving
 
 SECRET = "s3cret"

@@ -11,8 +11,8 @@ from websockets.frames import Opcode
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from api.fastpath.http import HttpProtocol
-from api.fastpath.protocol import WebSocketProtocol
+from itemwire.fastpath.http import HttpProtocol
+from itemwire.fastpath.protocol import WebSocketProtocol
 from tests.fastpath.served import MAX_MESSAGE_BYTES, Site, frame, read_all, serving, upgrade
 
 

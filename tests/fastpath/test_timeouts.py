@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
-from api.fastpath import timeouts
-from api.fastpath.timeouts import Timeout
+from itemwire.fastpath import timeouts
+from itemwire.fastpath.timeouts import Timeout
 
 
 class Clock(timeouts.Clock):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from typing_extensions import override
 
-from api.fastpath.transport import MortalTransport
+from itemwire.fastpath.transport import MortalTransport
 
 
 class Recorded(asyncio.Transport):

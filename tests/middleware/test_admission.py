@@ -11,9 +11,9 @@ from fastapi import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from api.admission import Admission, claim_place, hand_over_place
-from api.channels.places import PlaceLimits, Places
-from api.channels.session import EchoSession
+from itemwire.channels.limits.connections import PlaceLimits, Places
+from itemwire.channels.sessions.session import EchoSession
+from itemwire.middleware.admission import Admission, claim_place, hand_over_place
 from tests.fakes import Stage, principal
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]

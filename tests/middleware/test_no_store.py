@@ -11,9 +11,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from api.main import create_app
-from api.privacy import Privacy
-from api.settings import Settings
+from itemwire.main import create_app
+from itemwire.middleware.no_store import Privacy
+from itemwire.settings import Settings
 from tests.conftest import SECRET
 
 

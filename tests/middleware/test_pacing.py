@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from api.pacing import Pacing
+from itemwire.middleware.pacing import Pacing
 
 
 async def turns(pacing: Pacing, names: range, went: list[object]) -> list[asyncio.Task[None]]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.logs import (
+from itemwire.observability.logs import (
     LINES_A_SECOND,
     SECRETS,
     JsonFormatter,
@@ -22,7 +22,7 @@ from api.logs import (
     redact,
     redact_logs,
 )
-from auth.audit import quoted
+from itemwire_auth.audit import quoted
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 

@@ -9,23 +9,23 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.channels.limits import RateLimits
-from api.channels.places import PlaceLimits, Places
-from api.channels.rates import Rates
-from api.channels.recovery import Start
-from api.channels.refreshing import Denied
-from api.channels.slow_readers import read_slow_readers
-from api.closing import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
-from api.metrics import ROWS, Parts, registry_of
-from api.tallies import Tallies
-from auth.authenticator import Authenticator
-from auth.jwks import JWKSKeys
-from auth.keys import signing_key_from_secret
-from auth.origins import OriginPolicy
-from auth.policies import TokenRights
-from auth.policy_url import PolicyURL
-from auth.principal import Grant
-from auth.testing import TokenFactory
+from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.limits.bounds import RateLimits
+from itemwire.channels.limits.connections import PlaceLimits, Places
+from itemwire.channels.limits.requests import Rates
+from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire.channels.reauthorization import Denied
+from itemwire.close_reasons import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
+from itemwire.counters import Tallies
+from itemwire.observability.metrics import ROWS, Parts, registry_of
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.keys.jwks import JWKSKeys
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.policies import TokenRights
+from itemwire_auth.policy_url import PolicyURL
+from itemwire_auth.principal import Grant
+from itemwire_auth.testing import TokenFactory
 from tests.auth.conftest import verifier_of
 from tests.conftest import SECRET
 from tests.fakes import EVERYTHING, LIMITS, PLAIN, Rules, Stage, principal

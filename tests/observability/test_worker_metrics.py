@@ -15,8 +15,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from api.siblings import Siblings
-from api.workers import _make_folder
+from itemwire.observability.worker_metrics import Siblings
+from itemwire.serving.workers import _make_folder
 
 P = ParamSpec("P")
 

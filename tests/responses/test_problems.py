@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.problems import problem
+from itemwire.responses.problems import problem
 
 
 @pytest.mark.parametrize(

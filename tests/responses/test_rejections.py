@@ -10,9 +10,9 @@ from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.exceptions import WebSocketException
 from starlette.types import Message, Receive, Scope, Send
 
-from api.rejections import MAX_REASON_BYTES, Refusals, install_rejections, reason_of
-from api.tallies import HandshakeTally
-from auth.errors import Forbidden, RateLimited
+from itemwire.counters import HandshakeTally
+from itemwire.responses.rejections import MAX_REASON_BYTES, Refusals, install_rejections, reason_of
+from itemwire_auth.errors import Forbidden, RateLimited
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import asyncio
 import httpx
 from fastapi import FastAPI
 
-from api.channels.node import Node
-from auth.principal import Principal
+from itemwire.channels.node import Node
+from itemwire_auth.principal import Principal
 from tests.fakes import JSON, RecordingTransport
 from tests.scenarios.clients import token
 

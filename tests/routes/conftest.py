@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from fastapi import FastAPI
 
-from api.channels.node import Node
-from api.main import create_app
-from api.settings import Settings
+from itemwire.channels.node import Node
+from itemwire.main import create_app
+from itemwire.settings import Settings
 from tests.conftest import SECRET
 
 

@@ -8,12 +8,12 @@ import time
 import pytest
 from fastapi import FastAPI
 
-from api.channels.node import Node
-from api.engines.base import Answer, EngineError
-from api.main import create_app
-from api.routes import admin
-from api.settings import Settings
-from auth.revocation import Revocation
+from itemwire.channels.node import Node
+from itemwire.engines.base import Answer, EngineError
+from itemwire.main import create_app
+from itemwire.routes import admin
+from itemwire.settings import Settings
+from itemwire_auth.revocation import Revocation
 from tests.conftest import SECRET
 from tests.fakes import principal
 from tests.routes.administrator import bearer, call, connect

@@ -8,7 +8,7 @@ import time
 import pytest
 from fastapi import FastAPI
 
-from api.channels.node import Node
+from itemwire.channels.node import Node
 from tests.fakes import principal
 from tests.routes.administrator import call, connect
 

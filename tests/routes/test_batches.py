@@ -10,13 +10,13 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 from typing_extensions import override
 
-from api.channels.node import Node
-from api.engines.base import Answer, EngineError
-from api.main import create_app
-from api.messages import Payload, Position
-from api.settings import Settings
-from auth import Action, CurrentPrincipal, Grant, Principal, authorize_item
-from auth.errors import Forbidden
+from itemwire.channels.node import Node
+from itemwire.engines.base import Answer, EngineError
+from itemwire.main import create_app
+from itemwire.messages import Payload, Position
+from itemwire.settings import Settings
+from itemwire_auth import Action, CurrentPrincipal, Grant, Principal, authorize_item
+from itemwire_auth.errors import Forbidden
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, token
 
@@ -89,7 +89,7 @@ def test_a_rule_that_does_not_answer_is_no_grant(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was worked out by then counts; the rest may be asked again."""
-    monkeypatch.setattr("api.item_grants.DECISION_SECONDS", 0.3)
+    monkeypatch.setattr("itemwire.authorization.item_grants.DECISION_SECONDS", 0.3)
 
     async def own(item_id: str, principal: CurrentPrincipal) -> Grant:
         if item_id == "slow":
@@ -157,7 +157,7 @@ class Halting(Node):
 
 def test_only_what_is_stored_is_answered_so(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may be asked again, best with their keys (requirement 110)."""
-    monkeypatch.setattr("api.routes.batches.ENGINE_SECONDS", 0.02)
+    monkeypatch.setattr("itemwire.routes.batches.ENGINE_SECONDS", 0.02)
     monkeypatch.setattr(app.state.node, "__class__", Halting)
     body = {"messages": [{"item": one, "data": 1} for one in "abc"]}
     answer = post(app, body)

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.routes.console import HEADERS, WEB
-from api.testing import LiveServer
+from itemwire.routes.console import HEADERS, WEB
+from itemwire.testing import LiveServer
 
 FILES = [path.name for path in WEB.iterdir()]
 

@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from starlette.types import Message
 from typing_extensions import override
 
-from api.channels.node import Node
-from api.engines.base import Answer, EngineError, History, Span
-from api.main import create_app
-from api.messages import Payload, Position
-from api.settings import Settings
-from auth.principal import Principal
+from itemwire.channels.node import Node
+from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.main import create_app
+from itemwire.messages import Payload, Position
+from itemwire.settings import Settings
+from itemwire_auth.principal import Principal
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, token
 
@@ -127,7 +127,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One byte now and then would hold a request for ever."""
-    monkeypatch.setattr("api.bodies.BODY_SECONDS", 0.01)
+    monkeypatch.setattr("itemwire.responses.request_bodies.BODY_SECONDS", 0.01)
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"x"
@@ -208,7 +208,7 @@ def test_an_engine_that_is_away_is_no_success(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, method: str, is_silent: bool
 ) -> None:
     """Only what is stored is answered with 201 (requirement 110)."""
-    monkeypatch.setattr("api.dependencies.ENGINE_SECONDS", 0.01)
+    monkeypatch.setattr("itemwire.dependencies.ENGINE_SECONDS", 0.01)
     monkeypatch.setattr(app.state.node, "__class__", Away)
     monkeypatch.setattr(Away, "is_silent", is_silent)
     answer = call(app, method, "/items/1/messages", content=b"1", headers={"Content-Type": JSON})

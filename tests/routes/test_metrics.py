@@ -9,9 +9,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
-from api.main import create_app
-from api.metrics import ROWS
-from api.settings import Settings
+from itemwire.main import create_app
+from itemwire.observability.metrics import ROWS
+from itemwire.settings import Settings
 from tests.conftest import SECRET
 from tests.scenarios.clients import token
 

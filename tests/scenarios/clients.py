@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from api.testing import LiveServer
-from auth.issuing import mint
-from auth.keys import signing_key_from_secret
+from itemwire.testing import LiveServer
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.tokens.minting import mint
 from tests.conftest import SECRET
 
 JSON: Final = "itemwire.v1.json"

@@ -10,11 +10,11 @@ from typing import Final, Literal
 import pytest
 from fastapi import FastAPI
 
-from api.server import FASTPATH, Protocols, server_of
-from api.settings import Settings
-from api.testing import LiveServer, Refusal, live_server
-from auth.keys import signing_key_from_secret
-from auth.testing import TokenFactory
+from itemwire.serving.server import FASTPATH, Protocols, server_of
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal, live_server
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.testing import TokenFactory
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, item_path
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import EVERYTHING, PATIENCE, Envelope, token
 
 

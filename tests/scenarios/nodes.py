@@ -11,7 +11,7 @@ from typing import Final
 
 import httpx
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import (
     PATIENCE,
 )

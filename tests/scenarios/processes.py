@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import uvicorn
 
-from api.settings import PREFIX
-from api.testing import LiveServer
+from itemwire.settings import PREFIX
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import PATIENCE
 

@@ -10,11 +10,11 @@ from typing import Annotated
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketException
 
-from api import deciding
-from api.main import create_app
-from api.settings import Settings
-from api.testing import LiveServer, Refusal
-from auth import (
+from itemwire.authorization import deadline as deciding
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
+from itemwire_auth import (
     Action,
     CurrentPrincipal,
     Forbidden,
@@ -24,7 +24,7 @@ from auth import (
     authorize_item,
     current_principal,
 )
-from auth.scopes import ScopeSet
+from itemwire_auth.scopes import ScopeSet
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     JSON,

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import (
     JSON,
     PATIENCE,

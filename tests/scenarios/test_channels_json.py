@@ -5,7 +5,7 @@ from operator import itemgetter
 
 import pytest
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import (
     EVERYTHING,
     PATIENCE,

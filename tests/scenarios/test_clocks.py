@@ -12,9 +12,9 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from api.testing import LiveServer
-from auth.issuing import mint
-from auth.keys import signing_key_from_secret
+from itemwire.testing import LiveServer
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.tokens.minting import mint
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, JSON, PATIENCE, JsonClient, closed, item_path
 from tests.scenarios.processes import Started, started
@@ -30,7 +30,7 @@ SHIFTED: Final = """
 import time
 time.time = lambda now=time.time: now() + {shift}
 time.time_ns = lambda now=time.time_ns: now() + int({shift} * 1e9)
-from api.cli import main
+from itemwire.cli import main
 main()
 """
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import PATIENCE, item_path, token
 from tests.scenarios.conftest import Serve

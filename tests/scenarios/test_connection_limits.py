@@ -16,12 +16,12 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from api.channels.places import Places
-from api.main import create_app
-from api.settings import Settings
-from api.testing import LiveServer, Refusal
-from auth.dependencies import authorize_item
-from auth.principal import Grant
+from itemwire.channels.limits.connections import Places
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
+from itemwire_auth.dependencies import authorize_item
+from itemwire_auth.principal import Grant
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, item_path, json_client, plain_client, token
 from tests.scenarios.conftest import Serve

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from api.closing import CLOSE_REASONS
-from api.settings import Settings
-from api.testing import LiveServer
-from auth.issuing import mint, new_secret
-from auth.keys import signing_key_from_secret
+from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.tokens.minting import mint, new_secret
 from tests.scenarios.clients import PATIENCE, item_path
 from tests.scenarios.conftest import Serve
 

@@ -7,12 +7,12 @@ from typing import Annotated
 import pytest
 from fastapi import Depends
 
-from api.main import create_app
-from api.settings import Settings
-from api.testing import LiveServer, Refusal
-from auth import Action, CurrentPrincipal, Grant, authorize_item
-from auth.issuing import mint, new_secret
-from auth.keys import signing_key_from_secret
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
+from itemwire_auth import Action, CurrentPrincipal, Grant, authorize_item
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.tokens.minting import mint, new_secret
 from tests.scenarios.conftest import Serve
 
 SECRET = new_secret()

@@ -24,12 +24,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from api.main import create_app
-from api.settings import Settings
-from api.testing import LiveServer, Refusal
-from auth.dependencies import permitted
-from auth.principal import Grant, Principal
-from auth.scopes import Action, ScopeSet
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
+from itemwire_auth.dependencies import permitted
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action, ScopeSet
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     JSON,
@@ -250,7 +250,9 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, second: signal.Signals)
 
 def test_plain_uvicorn_tells_what_to_do_as_well(tmp_path: Path) -> None:
     """All at once, for it has no batches; when to come back is spread all the same."""
-    command = "--factory api.main:create_app --port 0 --ws api.fastpath.protocol:WebSocketProtocol"
+    command = (
+        "--factory itemwire:create_app --port 0 --ws itemwire.fastpath.protocol:WebSocketProtocol"
+    )
     with (
         started([str(BESIDE / "uvicorn"), *command.split()], tmp_path) as running,
         json_client(running.server, "42") as alice,

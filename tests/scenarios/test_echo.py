@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import JSON, PATIENCE, PLAIN, closed, token
 from tests.scenarios.conftest import Door, fastpath_only
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import Envelope, json_client
 
 NOT_ENVELOPES: dict[str, str | bytes] = {

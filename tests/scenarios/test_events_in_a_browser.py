@@ -9,8 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, json_client, token
 from tests.scenarios.conftest import Serve, fastpath_only

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from api.server import server_of
-from api.settings import Settings
-from api.testing import LiveServer, live_server
+from itemwire.serving.server import server_of
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, live_server
 from tests.scenarios.conftest import Serve
 
 

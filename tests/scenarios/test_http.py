@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import EVERYTHING, PATIENCE, json_client, plain_client, token
 
 BINARY = {"Content-Type": "application/octet-stream"}

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 from websockets.exceptions import ConnectionClosed
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import (
     EVERYTHING,
     JSON,

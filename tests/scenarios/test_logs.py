@@ -15,16 +15,16 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, token
 from tests.scenarios.processes import started
 
 # A flood is cut to so many lines a second of one kind: what is cut could not be searched.
-ALL_LINES = "import api.logs; api.logs.LINES_A_SECOND = 10**9; "
-UVICORN = "--factory api.main:create_app --port 0 --log-level trace"
+ALL_LINES = "from itemwire.observability import logs; logs.LINES_A_SECOND = 10**9; "
+UVICORN = "--factory itemwire:create_app --port 0 --log-level trace"
 COMMANDS = {
-    "serve": ("from api.cli import main; main()", "serve --port 0"),
+    "serve": ("from itemwire.cli import main; main()", "serve --port 0"),
     "plain_uvicorn": ("from uvicorn.main import main; main()", UVICORN),
 }
 

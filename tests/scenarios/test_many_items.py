@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import (
     PLAIN,
     TALKING,

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,

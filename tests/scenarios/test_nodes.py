@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from api.testing import LiveServer
+from itemwire.testing import LiveServer
 from tests.redis_server import RedisServer, running_redis
 from tests.scenarios.clients import (
     EVERYTHING,

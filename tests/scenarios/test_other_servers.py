@@ -16,9 +16,9 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from api.main import create_app
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.scenarios.clients import (
     EVERYTHING,
     JSON,
@@ -51,13 +51,15 @@ class Command(NamedTuple):
 # Their sockets end as they can: only our class has the reason, and the others no 1012 at all.
 COMMANDS: Final = {
     "hypercorn": Command(
-        "hypercorn api.main:create_app() --bind 127.0.0.1:{} --graceful-timeout 1", (1011, ""), 0
+        "hypercorn itemwire.main:create_app() --bind 127.0.0.1:{} --graceful-timeout 1",
+        (1011, ""),
+        0,
     ),
     "granian": Command(
-        "granian --interface asgi --factory api.main:create_app --port {}", (1006, ""), 0
+        "granian --interface asgi --factory itemwire:create_app --port {}", (1006, ""), 0
     ),
     "uvicorn": Command(
-        "uvicorn --factory api.main:create_app --ws api.fastpath.protocol:WebSocketProtocol "
+        "uvicorn --factory itemwire:create_app --ws itemwire.fastpath.protocol:WebSocketProtocol "
         "--ws-max-size 65536 --port {}",
         (1012, "draining"),
         -15,  # uvicorn stops in order and then dies of the signal, as supervisors expect

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.settings import Settings
-from api.testing import LiveServer, Refusal
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
 from tests.conftest import SECRET
 from tests.policy_server import Answer, PolicyServer, Question, allow, policy_server
 from tests.scenarios.clients import item_path, json_client, token

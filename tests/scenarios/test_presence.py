@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, json_client, many_client, token
 from tests.scenarios.conftest import Serve

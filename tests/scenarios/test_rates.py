@@ -8,8 +8,8 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     JSON,

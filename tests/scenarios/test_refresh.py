@@ -10,10 +10,10 @@ from typing import Annotated
 import pytest
 from fastapi import Depends, Header, Query, WebSocket, WebSocketException
 
-from api.main import create_app
-from api.settings import Settings
-from api.testing import LiveServer
-from auth import Action, CurrentPrincipal, Forbidden, Grant, authorize_item
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
+from itemwire_auth import Action, CurrentPrincipal, Forbidden, Grant, authorize_item
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,

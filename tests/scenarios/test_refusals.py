@@ -6,8 +6,8 @@ from typing import Required, TypedDict
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from api.testing import Refusal
-from auth.testing import ABSENT, BAD_TOKENS
+from itemwire.testing import Refusal
+from itemwire_auth.testing import ABSENT, BAD_TOKENS
 from tests.scenarios.clients import JSON, JsonClient, item_path
 from tests.scenarios.conftest import Door, fastpath_only
 

@@ -8,7 +8,7 @@ import string
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.testing import Refusal
+from itemwire.testing import Refusal
 from tests.scenarios.clients import JSON, PATIENCE, JsonClient
 from tests.scenarios.conftest import Door
 

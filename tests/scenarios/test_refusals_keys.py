@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import Settings
-from auth.testing import (
+from itemwire.settings import Settings
+from itemwire_auth.testing import (
     ABSENT,
     TokenFactory,
     confused,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, item_path, token
 from tests.scenarios.conftest import Door, Serve, refused

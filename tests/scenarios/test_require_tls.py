@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, JsonClient, item_path, token
 from tests.scenarios.conftest import Mode, Serve, refused

@@ -10,15 +10,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from api.channels.node import Node
-from api.main import create_app
-from api.settings import Settings
-from api.testing import LiveServer
-from auth import Action, CurrentPrincipal, Grant, authorize_item
-from auth.issuing import mint
-from auth.keys import signing_key_from_secret
-from auth.revocation import Revocation
-from auth.testing import ABSENT, TokenFactory
+from itemwire.channels.node import Node
+from itemwire.main import create_app
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
+from itemwire_auth import Action, CurrentPrincipal, Grant, authorize_item
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.revocation import Revocation
+from itemwire_auth.testing import ABSENT, TokenFactory
+from itemwire_auth.tokens.minting import mint
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,

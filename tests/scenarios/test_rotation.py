@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.settings import Settings
-from auth.keys import signing_key_from_secret
-from auth.testing import TokenFactory, confused, public_jwk, public_pem, signing_key
+from itemwire.settings import Settings
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.testing import TokenFactory, confused, public_jwk, public_pem, signing_key
 from tests.auth.key_server import KeyServer, key_server
 from tests.conftest import SECRET
 from tests.scenarios.conftest import Door, Serve

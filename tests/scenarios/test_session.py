@@ -9,12 +9,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from api.main import create_app
-from api.server import server_of
-from api.settings import Settings
-from api.testing import Clock, LiveServer, live_application, live_server, settings_for
-from auth.keys import signing_key_from_secret
-from auth.testing import TokenFactory
+from itemwire.main import create_app
+from itemwire.serving.server import server_of
+from itemwire.settings import Settings
+from itemwire.testing import Clock, LiveServer, live_application, live_server, settings_for
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.testing import TokenFactory
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, JsonClient, close_of, item_path, token
 from tests.scenarios.conftest import Door, Serve

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.frames import Frame, Opcode
 
-from api.settings import Settings
-from api.testing import LiveServer
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.settings import Settings
-from api.testing import LiveServer, Refusal
-from auth.throttle import SHORTEST_WAIT
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
+from itemwire_auth.throttle import SHORTEST_WAIT
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, item_path, json_client, token
 from tests.scenarios.conftest import Serve

@@ -9,10 +9,10 @@ import pytest
 from typing_extensions import override
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.engines.base import Answer, Bounds, EngineError
-from api.engines.memory import MemoryEngine
-from api.settings import Settings
-from api.testing import LiveServer, Refusal
+from itemwire.engines.base import Answer, Bounds, EngineError
+from itemwire.engines.memory import MemoryEngine
+from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     JSON,
@@ -301,7 +301,7 @@ def test_nobody_gets_in_by_a_ticket_while_the_store_is_away(
         engines.append(Away(bounds))
         return engines[-1]
 
-    monkeypatch.setattr("api.main.open_engine", open_engine)
+    monkeypatch.setattr("itemwire.main.open_engine", open_engine)
     settings = Settings.model_validate({"secret": SECRET, "refusal": mode})
     with serve(settings) as server:
         path = item_path(item_id, {"ticket": fetch(server, token())})

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from api.server import bind, calm_collector, server_of, url_of
-from api.settings import Settings
-from auth.errors import KeyProblem
+from itemwire.serving.server import bind, calm_collector, server_of, url_of
+from itemwire.settings import Settings
+from itemwire_auth.errors import KeyProblem
 
 
 def test_a_taken_port_is_an_error(settings: Settings) -> None:

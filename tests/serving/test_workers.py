@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from api import workers
-from api.server import bind
-from api.settings import Settings
-from api.workers import Supervisor
+from itemwire.serving import workers
+from itemwire.serving.server import bind
+from itemwire.serving.workers import Supervisor
+from itemwire.settings import Settings
 
 
 class Spawning:

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from api.engines.base import ANSWER_SECONDS
+from itemwire.engines.base import ANSWER_SECONDS
 from tests.scenarios.clients import EVERYTHING, JSON, item_path, token
 
 ITEM: Final = "stress"

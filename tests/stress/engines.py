@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from api.engines.postgres.engine import init_store
+from itemwire.engines.postgres.engine import init_store
 from tests.nats_server import purge, running_nats
 from tests.postgres_server import execute, running_postgres
 from tests.redis_server import running_redis

@@ -2,8 +2,8 @@
 
 import pytest
 
-from auth.keys import signing_key_from_secret
-from auth.testing import TokenFactory
+from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.testing import TokenFactory
 from tests.conftest import SECRET
 
 

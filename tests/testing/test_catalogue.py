@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from api.main import create_app
-from api.testing import (
+from itemwire.main import create_app
+from itemwire.testing import (
     ATTACKS,
     COOKIE,
     QUERY,
@@ -21,9 +21,9 @@ from api.testing import (
     run_attacks,
     settings_for,
 )
-from api.testing.attacks import GROUPS
-from api.testing.servers import STOCK
-from auth.testing import TokenFactory
+from itemwire.testing.attacks import GROUPS
+from itemwire.testing.servers import STOCK
+from itemwire_auth.testing import TokenFactory
 from tests.testing import tutorial
 
 Mode = Literal["close", "http"]

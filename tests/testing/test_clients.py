@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.main import create_app
-from api.testing import (
+from itemwire.main import create_app
+from itemwire.testing import (
     AsyncChannelClient,
     ChannelClient,
     Clock,
@@ -21,7 +21,7 @@ from api.testing import (
     live_application,
     settings_for,
 )
-from auth.testing import TokenFactory
+from itemwire_auth.testing import TokenFactory
 
 
 @pytest.fixture(scope="module")

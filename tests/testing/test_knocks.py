@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from api.testing.knocks import Knock, send_knock
+from itemwire.testing.knocks import Knock, send_knock
 
 DENIED = "HTTP/1.1 401 Unauthorized\r\n"
 

@@ -13,7 +13,15 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
 
 # What a run that uses nothing of the kit must not load.
-HEAVY = ("fastapi", "starlette", "uvicorn", "websockets", "pydantic", "cryptography", "api.main")
+HEAVY = (
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "websockets",
+    "pydantic",
+    "cryptography",
+    "itemwire.main",
+)
 
 SYNC = """
     def test_hears_itself(itemwire_server, itemwire_tokens):
@@ -47,7 +55,7 @@ def only_this_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Run pytest with the kit's plugin."""
     return pytester.runpytest_inprocess(
-        "-p", "api.testing.plugin", "-p", "no:cacheprovider", "--strict-markers", *arguments
+        "-p", "itemwire.testing.plugin", "-p", "no:cacheprovider", "--strict-markers", *arguments
     )
 
 
@@ -56,13 +64,13 @@ def test_pytest_is_told_of_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     plugin = project["entry-points"]["pytest11"]["itemwire"]
 
-    assert plugin == "api.testing.plugin"
+    assert plugin == "itemwire.testing.plugin"
     assert import_module(plugin).pytest_generate_tests
 
 
 def test_it_costs_nothing_when_unused() -> None:
     """It is imported at every start, of every project that has Itemwire installed."""
-    code = f"import sys, api.testing.plugin; print([n for n in {HEAVY} if n in sys.modules])"
+    code = f"import sys, itemwire.testing.plugin; print([n for n in {HEAVY} if n in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
@@ -80,7 +88,7 @@ def test_a_run_that_uses_none_of_it_loads_none_of_it(pytester: pytest.Pytester) 
             assert [name for name in {HEAVY} if name in sys.modules] == []
         """
     )
-    command = (sys.executable, "-m", "pytest", "-p", "api.testing.plugin", "-q")
+    command = (sys.executable, "-m", "pytest", "-p", "itemwire.testing.plugin", "-q")
 
     pytester.run(*command).assert_outcomes(passed=1)
 
@@ -88,7 +96,7 @@ def test_a_run_that_uses_none_of_it_loads_none_of_it(pytester: pytest.Pytester) 
 def test_every_fixture_has_the_prefix_and_a_line_of_help(pytester: pytest.Pytester) -> None:
     """A name of ours must not take the place of a user's own."""
     printed = run(pytester, "--fixtures", "-q").stdout.lines
-    ours = [line for line in printed if "api/testing/plugin.py" in line]
+    ours = [line for line in printed if "api/itemwire/testing/plugin.py" in line]
 
     assert len(ours) >= 5
     assert all(line.startswith("itemwire_") for line in ours)
@@ -145,9 +153,9 @@ def test_an_attack_is_a_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
-        from api.testing import QUERY, Route, itemwire_route
-        from auth.keys import signing_key_from_secret
-        from auth.testing import TokenFactory
+        from itemwire.testing import QUERY, Route, itemwire_route
+        from itemwire_auth.keys.static import signing_key_from_secret
+        from itemwire_auth.testing import TokenFactory
 
         TOKENS = TokenFactory(signing_key_from_secret("known to this test only, 48 bytes"))
         THREE = {"token_expired", "query_twice", "path_slash_after"}
@@ -193,8 +201,8 @@ def test_a_trial_can_be_parametrised_by_hand(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
-        from api.testing import Route, attacks_for
-        from auth.testing import TokenFactory, signing_key
+        from itemwire.testing import Route, attacks_for
+        from itemwire_auth.testing import TokenFactory, signing_key
 
         ROUTE = Route("/ws", TokenFactory(signing_key("HS256")))
 
@@ -225,7 +233,7 @@ def test_the_clock_stands_still(pytester: pytest.Pytester) -> None:
 
 def test_every_name_of_the_package_can_be_asked_for() -> None:
     """They are loaded one by one, and none is forgotten."""
-    package = import_module("api.testing")
+    package = import_module("itemwire.testing")
 
     assert [name for name in package.__all__ if getattr(package, name, None) is None] == []
     assert dir(package) == sorted(package.__all__)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.testing import Ended, Refusal
+from itemwire.testing import Ended, Refusal
 
 
 @pytest.mark.parametrize(

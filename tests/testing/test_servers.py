@@ -9,10 +9,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from api.server import FASTPATH, Protocols
-from api.testing import live_application, settings_for
-from api.testing.servers import STOCK
-from auth.testing import TokenFactory, signing_key
+from itemwire.serving.server import FASTPATH, Protocols
+from itemwire.testing import live_application, settings_for
+from itemwire.testing.servers import STOCK
+from itemwire_auth.testing import TokenFactory, signing_key
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,7 +9,7 @@ from starlette.exceptions import WebSocketException
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.testing import (
+from itemwire.testing import (
     BEARER,
     QUERY,
     Refreshing,
@@ -20,8 +20,8 @@ from api.testing import (
     attacks_for,
     live_application,
 )
-from api.testing.attacks import ATTACKS
-from auth.testing import TokenFactory
+from itemwire.testing.attacks import ATTACKS
+from itemwire_auth.testing import TokenFactory
 
 Endpoint = Callable[[WebSocket], Awaitable[None]]
 

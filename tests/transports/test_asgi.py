@@ -10,9 +10,9 @@ import pytest
 from starlette.types import Message
 from typing_extensions import override
 
-from api import driver
-from api.closing import INTERNAL, SLOW_CONSUMER, TOKEN_EXPIRED, CloseReason
-from api.messages import Frame, Pong
+from itemwire.close_reasons import INTERNAL, SLOW_CONSUMER, TOKEN_EXPIRED, CloseReason
+from itemwire.messages import Frame, Pong
+from itemwire.transports import asgi as driver
 from tests.asgi import NotedEcho, Server, served
 from tests.fakes import LIMITS
 

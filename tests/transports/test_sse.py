@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from api import driver
-from api.channels.events_session import EventsSession
-from api.channels.outbox import Transport
-from api.channels.recovery import LIVE
-from api.closing import OVERLOADED, SLOW_CONSUMER
-from api.driver import Frames
-from api.event_stream import EVENTS, EventStream
-from api.fastpath.extension import STREAM_EXTENSION
-from api.streams import Streams
-from api.wire.events_codec import EventsCodec
-from auth.principal import Grant
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.channels.delivery.recovery import LIVE
+from itemwire.channels.sessions.events import EventsSession
+from itemwire.close_reasons import OVERLOADED, SLOW_CONSUMER
+from itemwire.fastpath.extension import STREAM_EXTENSION
+from itemwire.transports import asgi as driver
+from itemwire.transports.asgi import Frames
+from itemwire.transports.sse import EVENTS, EventStream
+from itemwire.transports.sse_shutdown import Streams
+from itemwire.wire.events_codec import EventsCodec
+from itemwire_auth.principal import Grant
 from tests.fakes import EVERYTHING, ITEM, Stage, principal
 
 WAIT_SECONDS = 5.0

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from api import streams
-from api.streams import Streams, find_server
+from itemwire.transports import sse_shutdown as streams
+from itemwire.transports.sse_shutdown import Streams, find_server
 
 
 class Server:

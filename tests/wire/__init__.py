@@ -1,1 +1,1 @@
-"""Tests of the package api.wire."""
+"""Tests of the package itemwire.wire."""

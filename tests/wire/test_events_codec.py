@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from api.messages import (
+from itemwire.messages import (
     Closing,
     Event,
     Expiring,
@@ -14,9 +14,9 @@ from api.messages import (
     Publication,
     Welcome,
 )
-from api.wire.base import MalformedFrame
-from api.wire.events_codec import Cursor, EventCodecs, EventsCodec
-from api.wire.json_codec import JsonCodec
+from itemwire.wire.base import MalformedFrame
+from itemwire.wire.events_codec import Cursor, EventCodecs, EventsCodec
+from itemwire.wire.json_codec import JsonCodec
 
 
 def message(offset: int, data: object = "x") -> Publication:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.messages import (
+from itemwire.messages import (
     Closing,
     Error,
     Event,
@@ -23,8 +23,8 @@ from api.messages import (
     Reply,
     Welcome,
 )
-from api.wire.base import MalformedFrame
-from api.wire.json_codec import JsonCodec
+from itemwire.wire.base import MalformedFrame
+from itemwire.wire.json_codec import JsonCodec
 from tests.fakes import draft
 
 CODEC = JsonCodec()

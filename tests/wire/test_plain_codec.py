@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from api.messages import (
+from itemwire.messages import (
     Closing,
     Error,
     Event,
@@ -18,7 +18,7 @@ from api.messages import (
     Publication,
     Reply,
 )
-from api.wire import PLAIN
+from itemwire.wire import PLAIN
 from tests.fakes import draft
 
 

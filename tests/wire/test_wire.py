@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.wire import CODECS, choose_codec
+from itemwire.wire import CODECS, choose_codec
 
 JSON, PLAIN = "itemwire.v1.json", "itemwire.v1.plain"
 

@@ -9,8 +9,8 @@ from fastapi import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from api.closing import OVERLOADED
-from api.fastpath.timeouts import Timeout
+from itemwire.close_reasons import OVERLOADED
+from itemwire.fastpath.timeouts import Timeout
 
 logger = logging.getLogger("itemwire.refusals")
 

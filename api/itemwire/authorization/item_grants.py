@@ -12,13 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from api.closing import CLOSE_REASONS, INTERNAL, OVERLOADED, CloseReason
-from api.deciding import DECISION_SECONDS
-from api.rejections import reason_of
-from auth.authenticator import IDENTITY
-from auth.dependencies import VERIFIED, refusal
-from auth.errors import AuthError
-from auth.principal import Grant, Principal
+from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.close_reasons import CLOSE_REASONS, INTERNAL, OVERLOADED, CloseReason
+from itemwire.responses.rejections import reason_of
+from itemwire_auth.authenticator import IDENTITY
+from itemwire_auth.dependencies import VERIFIED, refusal
+from itemwire_auth.errors import AuthError
+from itemwire_auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.refusals")
 

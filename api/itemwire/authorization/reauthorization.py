@@ -15,7 +15,7 @@ dependency finds when it is asked again:
 For an item that is joined at `/ws`, what its handshake presented is there too, until a refresh.
 A dependency that wants another header or query parameter gets none, as from a client that sends
 none. `receive` and `send` raise: only a verdict is asked for. An exception handler of the
-application is not asked; what is raised is read by the table of `api/rejections.py`.
+application is not asked; what is raised is read by the table of `responses/rejections.py`.
 
 The names imported from `fastapi.dependencies` are FastAPI's own; its version is bounded in
 `pyproject.toml`.
@@ -37,17 +37,17 @@ from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.types import Message, Scope
 from typing_extensions import override
 
-from api.channels.refreshing import Denied, Renewal, Rights, Verdict
-from api.closing import INTERNAL, OVERLOADED, CloseReason
-from api.deciding import DECISION_SECONDS
-from api.rejections import reason_of
-from api.sockets import SocketRoute, socket_route_of
-from auth.audit import LOGGED_LENGTH
-from auth.authenticator import IDENTITY
-from auth.credentials import QUERY_NAME, REFRESH
-from auth.dependencies import VERIFIED, refusal
-from auth.errors import AuthError
-from auth.principal import Grant, Principal
+from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.routes import SocketRoute, socket_route_of
+from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
+from itemwire.close_reasons import INTERNAL, OVERLOADED, CloseReason
+from itemwire.responses.rejections import reason_of
+from itemwire_auth.audit import LOGGED_LENGTH
+from itemwire_auth.authenticator import IDENTITY
+from itemwire_auth.credentials import QUERY_NAME, REFRESH
+from itemwire_auth.dependencies import VERIFIED, refusal
+from itemwire_auth.errors import AuthError
+from itemwire_auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.refusals")
 

@@ -19,7 +19,7 @@ from fastapi.routing import APIWebSocketRoute, get_websocket_app, websocket_sess
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from api.deciding import Decisions
+from itemwire.authorization.deadline import Decisions
 
 Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 

@@ -6,9 +6,9 @@ from typing import Final, TypeVar
 
 from typing_extensions import override
 
-from api.engines.base import Answer, Engine, EngineError
-from auth.errors import Unavailable
-from auth.tickets import TicketStore
+from itemwire.engines.base import Answer, Engine, EngineError
+from itemwire_auth.errors import Unavailable
+from itemwire_auth.tickets import TicketStore
 
 T = TypeVar("T")
 

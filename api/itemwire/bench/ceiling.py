@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from api.bench.errors import BenchError
-from api.bench.fanout import Fan, audience
-from api.bench.results import Result
-from api.bench.target import Target
-from api.bench.work import Load, Progress, silent
+from itemwire.bench.errors import BenchError
+from itemwire.bench.fanout import Fan, audience
+from itemwire.bench.results import Result
+from itemwire.bench.target import Target
+from itemwire.bench.work import Load, Progress, silent
 
 FIRST_RATE: Final = 25.0
 LOWEST_RATE: Final = 1.0

@@ -1,8 +1,8 @@
 """One socket of the crowd: the handshake, then a protocol that hears frames.
 
 Receiving is what a load generator does most, so nothing is parsed that need not be: see
-`api.bench.listeners`. uvloop calls a protocol with whole chunks; that costs 3 µs each, whatever
-is in them.
+`itemwire.bench.listeners`. uvloop calls a protocol with whole chunks; that costs 3 µs each,
+whatever is in them.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from typing import Final, cast
 
 from typing_extensions import override
 
-from api.bench.errors import Refused
-from api.bench.frames import (
+from itemwire.bench.errors import Refused
+from itemwire.bench.frames import (
     CLOSE,
     PING,
     PONG,
@@ -26,7 +26,7 @@ from api.bench.frames import (
     close_reason,
     split_frames,
 )
-from api.bench.target import ACCEPT, PLAIN, Dialect
+from itemwire.bench.target import ACCEPT, PLAIN, Dialect
 
 LARGEST_HEAD: Final = 65_536
 LONGEST_QUOTE: Final = 200

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from api.bench.client import Listener
-from api.bench.crowd import Crowd, crowd
-from api.bench.memory import memory_of
-from api.bench.results import Result, busy_note
-from api.bench.target import Target
-from api.bench.work import Clock, Load, Progress, no_garbage_collection, silent
+from itemwire.bench.client import Listener
+from itemwire.bench.crowd import Crowd, crowd
+from itemwire.bench.memory import memory_of
+from itemwire.bench.results import Result, busy_note
+from itemwire.bench.target import Target
+from itemwire.bench.work import Clock, Load, Progress, no_garbage_collection, silent
 
 SETTLE_SECONDS: Final = 2.0
 

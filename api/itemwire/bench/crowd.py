@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
-from api.bench.client import Handshake, Listener
-from api.bench.errors import BenchError, Refused, TooFewFiles, Unreachable
-from api.bench.histogram import Histogram
-from api.bench.target import Target
+from itemwire.bench.client import Handshake, Listener
+from itemwire.bench.errors import BenchError, Refused, TooFewFiles, Unreachable
+from itemwire.bench.histogram import Histogram
+from itemwire.bench.target import Target
 
 if sys.platform != "win32":
     import resource

@@ -3,14 +3,14 @@
 import asyncio
 import time
 
-from api.bench.crowd import Crowd, crowd
-from api.bench.errors import BenchError
-from api.bench.frames import Stationery, mark_of
-from api.bench.histogram import Histogram
-from api.bench.listeners import Echoer
-from api.bench.results import BUSY_IN_A_LOOP, Result, busy_note
-from api.bench.target import Target
-from api.bench.work import (
+from itemwire.bench.crowd import Crowd, crowd
+from itemwire.bench.errors import BenchError
+from itemwire.bench.frames import Stationery, mark_of
+from itemwire.bench.histogram import Histogram
+from itemwire.bench.listeners import Echoer
+from itemwire.bench.results import BUSY_IN_A_LOOP, Result, busy_note
+from itemwire.bench.target import Target
+from itemwire.bench.work import (
     BETWEEN_WINDOWS,
     Clock,
     Load,

@@ -17,14 +17,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from api.bench.crowd import Crowd, crowd
-from api.bench.errors import BenchError
-from api.bench.frames import Stationery, mark_of
-from api.bench.listeners import SAMPLE, Counter, Sampler
-from api.bench.results import BUSY, BUSY_IN_A_LOOP, Result, busy_note
-from api.bench.target import Target
-from api.bench.window import Item, Window
-from api.bench.work import (
+from itemwire.bench.crowd import Crowd, crowd
+from itemwire.bench.errors import BenchError
+from itemwire.bench.frames import Stationery, mark_of
+from itemwire.bench.listeners import SAMPLE, Counter, Sampler
+from itemwire.bench.results import BUSY, BUSY_IN_A_LOOP, Result, busy_note
+from itemwire.bench.target import Target
+from itemwire.bench.window import Item, Window
+from itemwire.bench.work import (
     BETWEEN_WINDOWS,
     Clock,
     Load,

@@ -15,11 +15,11 @@ from typing import Final
 
 from typing_extensions import override
 
-from api.bench.client import Listener
-from api.bench.frames import Frame, Stationery, numbers_in
-from api.bench.histogram import Histogram
-from api.bench.target import Dialect
-from api.bench.window import Item
+from itemwire.bench.client import Listener
+from itemwire.bench.frames import Frame, Stationery, numbers_in
+from itemwire.bench.histogram import Histogram
+from itemwire.bench.target import Dialect
+from itemwire.bench.window import Item
 
 SAMPLE: Final = 32
 

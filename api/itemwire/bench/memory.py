@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from api.bench.errors import BenchError
+from itemwire.bench.errors import BenchError
 
 PROC: Final = Path("/proc")
 PARENT_FIELD: Final = 1  # of /proc/PID/stat, counted after the name

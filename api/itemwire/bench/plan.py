@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from api.bench.ceiling import ceiling
-from api.bench.connecting import connect, idle
-from api.bench.echo import echo
-from api.bench.errors import BenchError
-from api.bench.fanout import fanout
-from api.bench.results import Result, median_of
-from api.bench.target import Target
-from api.bench.work import Load, Progress
+from itemwire.bench.ceiling import ceiling
+from itemwire.bench.connecting import connect, idle
+from itemwire.bench.echo import echo
+from itemwire.bench.errors import BenchError
+from itemwire.bench.fanout import fanout
+from itemwire.bench.results import Result, median_of
+from itemwire.bench.target import Target
+from itemwire.bench.work import Load, Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from api.bench.results import Result
+from itemwire.bench.results import Result
 
 HEAD: Final = ("measure", "of", "a second", "p50 ms", "p95 ms", "p99 ms", "missing", "twice")
 LEFT: Final = 2  # columns of words; the rest are figures

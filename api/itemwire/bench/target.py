@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from api.bench.errors import BenchError, Unreachable
+from itemwire.bench.errors import BenchError, Unreachable
 
 ITEMWIRE_PATH: Final = "/items/{item}/ws"
 ENVELOPES: Final = "itemwire.v1.json"

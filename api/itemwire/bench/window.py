@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from api.bench.frames import Stationery
-from api.bench.histogram import Histogram
+from itemwire.bench.frames import Stationery
+from itemwire.bench.histogram import Histogram
 
 NOBODY: Final = -1
 

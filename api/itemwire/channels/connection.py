@@ -4,14 +4,14 @@ import logging
 from collections.abc import Callable, Collection, Sequence, Sized
 from typing import Final, Protocol
 
-from api.channels.attendance import Attendance
-from api.channels.lanes import Lane
-from api.channels.limits import Limits
-from api.channels.names import channel_of
-from api.channels.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
-from api.channels.rates import Budget
-from api.channels.slow_readers import SlowReader
-from api.closing import (
+from itemwire.channels.connection_log import Attendance
+from itemwire.channels.delivery.lanes import Lane
+from itemwire.channels.delivery.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.requests import Budget
+from itemwire.channels.limits.slow_consumers import SlowReader
+from itemwire.channels.names import channel_of
+from itemwire.close_reasons import (
     CLOSE_REASONS,
     DRAINING,
     MESSAGES_LOST,
@@ -21,9 +21,9 @@ from api.closing import (
     CloseReason,
     Retry,
 )
-from api.messages import Closing, Event, Frame, Gap, Member, Position
-from api.wire.base import Codec
-from auth.principal import Grant, Principal
+from itemwire.messages import Closing, Event, Frame, Gap, Member, Position
+from itemwire.wire.base import Codec
+from itemwire_auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.channels")
 

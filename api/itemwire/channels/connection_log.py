@@ -3,10 +3,10 @@
 import logging
 from typing import Protocol
 
-from api.closing import CloseReason
-from api.tallies import CLOSE_CODES, GONE, ChannelTally
-from api.wire.base import Codec
-from auth.principal import Principal
+from itemwire.close_reasons import CloseReason
+from itemwire.counters import CLOSE_CODES, GONE, ChannelTally
+from itemwire.wire.base import Codec
+from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.channels")
 

@@ -3,16 +3,16 @@
 import time
 from collections.abc import Callable, Iterable
 
-from api.channels.connection import Connection, Subscription
-from api.channels.lanes import Lane
-from api.channels.limits import Limits
-from api.channels.outbox import Chunk, Framing
-from api.channels.recovery import Recovery
-from api.closing import MESSAGES_LOST, CloseReason
-from api.messages import Event, Gap, Position, Publication
-from api.tallies import ChannelTally
-from api.wire.base import Codec
-from auth.scopes import Action
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.delivery.lanes import Lane
+from itemwire.channels.delivery.outbox import Chunk, Framing
+from itemwire.channels.delivery.recovery import Recovery
+from itemwire.channels.limits.bounds import Limits
+from itemwire.close_reasons import MESSAGES_LOST, CloseReason
+from itemwire.counters import ChannelTally
+from itemwire.messages import Event, Gap, Position, Publication
+from itemwire.wire.base import Codec
+from itemwire_auth.scopes import Action
 
 
 class Hub:

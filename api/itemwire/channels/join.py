@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from api.channels.connection import Subscription
-from api.channels.hub import Hub
-from api.channels.limits import Limits
-from api.channels.recovery import LIVE, Recovery, Start, resumes
-from api.engines.base import Engine, EngineError, History, Span
-from api.messages import Position
+from itemwire.channels.connection import Subscription
+from itemwire.channels.delivery.recovery import LIVE, Recovery, Start, resumes
+from itemwire.channels.hub import Hub
+from itemwire.channels.limits.bounds import Limits
+from itemwire.engines.base import Engine, EngineError, History, Span
+from itemwire.messages import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Final
 
-from auth.principal import Principal
+from itemwire_auth.principal import Principal
 
 PREFIX: Final = "item:"
 KEY_BYTES: Final = 16  # nobody finds another caller and key with the same digest

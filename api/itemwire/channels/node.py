@@ -9,34 +9,34 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from api.channels.abroad import Abroad
-from api.channels.attendance import Attendance
-from api.channels.connection import Connection, Subscription
-from api.channels.draining import Draining
-from api.channels.ends import Ends
-from api.channels.hub import Hub
-from api.channels.joining import Arrival, Joining
-from api.channels.limits import BY_TOKEN, Lifetime, Limits
-from api.channels.names import channel_of, item_of, key_of
-from api.channels.orders import Orders, warn
-from api.channels.outbox import Transport
-from api.channels.places import Places
-from api.channels.presence import Page, Presence
-from api.channels.rates import Rates
-from api.channels.recovery import Start
-from api.channels.refreshing import Denied
-from api.channels.roster import Roster
-from api.channels.timers import CallLater, call_later, call_soon
-from api.channels.unanswered import EngineBehind, Unanswered
-from api.channels.welcoming import in_order, welcome_to
-from api.closing import DRAINING, TOKEN_REVOKED, CloseReason
-from api.engines.base import Answer, Engine, EngineError, History, Span
-from api.messages import Draft, Payload, Position, Ref, payload_size
-from api.tallies import ChannelTally
-from api.wire.base import Codec
-from auth.principal import Principal
-from auth.revocation import Revocation, Revocations
-from auth.scopes import Action
+from itemwire.channels.cluster.cluster import Abroad
+from itemwire.channels.cluster.control import Orders, warn
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.connection_log import Attendance
+from itemwire.channels.delivery.in_flight import EngineBehind, Unanswered
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.hub import Hub
+from itemwire.channels.join import Arrival, Joining
+from itemwire.channels.lifecycle.draining import Draining
+from itemwire.channels.lifecycle.expiry import Ends
+from itemwire.channels.lifecycle.registry import Roster
+from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
+from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.requests import Rates
+from itemwire.channels.names import channel_of, item_of, key_of
+from itemwire.channels.presence.presence import Page, Presence
+from itemwire.channels.reauthorization import Denied
+from itemwire.channels.welcome import in_order, welcome_to
+from itemwire.close_reasons import DRAINING, TOKEN_REVOKED, CloseReason
+from itemwire.counters import ChannelTally
+from itemwire.engines.base import Answer, Engine, EngineError, History, Span
+from itemwire.messages import Draft, Payload, Position, Ref, payload_size
+from itemwire.timers import CallLater, call_later, call_soon
+from itemwire.wire.base import Codec
+from itemwire_auth.principal import Principal
+from itemwire_auth.revocation import Revocation, Revocations
+from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from api.closing import QUERY_INVALID, CloseReason, Retry
-from auth.principal import Grant, Principal
+from itemwire.close_reasons import QUERY_INVALID, CloseReason, Retry
+from itemwire_auth.principal import Grant, Principal
 
 
 @dataclass(frozen=True, slots=True)

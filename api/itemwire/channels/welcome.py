@@ -4,12 +4,12 @@ from functools import lru_cache
 
 from msgspec import UNSET, UnsetType
 
-from api.channels.connection import Subscription
-from api.channels.joining import Arrival
-from api.channels.limits import Limits
-from api.channels.presence import Page
-from api.messages import Ref, Welcome
-from auth.scopes import Action
+from itemwire.channels.connection import Subscription
+from itemwire.channels.join import Arrival
+from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.presence.presence import Page
+from itemwire.messages import Ref, Welcome
+from itemwire_auth.scopes import Action
 
 
 @lru_cache(maxsize=16)  # every set of actions there is

@@ -2,12 +2,12 @@
 
 import click
 
-from api.cli.bench import bench
-from api.cli.channels import publish, tail
-from api.cli.configuration import config
-from api.cli.engine import engine
-from api.cli.serving import dev, serve
-from api.cli.tokens import token
+from itemwire.cli.bench import bench
+from itemwire.cli.channels import publish, tail
+from itemwire.cli.configuration import config
+from itemwire.cli.engine import engine
+from itemwire.cli.serving import dev, serve
+from itemwire.cli.tokens import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

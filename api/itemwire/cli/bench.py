@@ -8,17 +8,17 @@ from typing import Final, TextIO
 
 import click
 
-from api.bench.errors import BenchError, Refused
-from api.bench.loop import new_event_loop
-from api.bench.plan import MEASURES, Plan, carry_out
-from api.bench.report import as_json as result_as_json
-from api.bench.report import remarks, table
-from api.bench.results import Result
-from api.bench.target import ITEMWIRE_PATH, target_of
-from api.cli.channels import url_option
-from api.cli.configuration import load_settings, stamp_of
-from api.cli.tokens import signing_key
-from auth.issuing import mint
+from itemwire.bench.errors import BenchError, Refused
+from itemwire.bench.loop import new_event_loop
+from itemwire.bench.plan import MEASURES, Plan, carry_out
+from itemwire.bench.report import as_json as result_as_json
+from itemwire.bench.report import remarks, table
+from itemwire.bench.results import Result
+from itemwire.bench.target import ITEMWIRE_PATH, target_of
+from itemwire.cli.channels import url_option
+from itemwire.cli.configuration import load_settings, stamp_of
+from itemwire.cli.tokens import signing_key
+from itemwire_auth.tokens.minting import mint
 
 SUBJECTS: Final = 100
 TOKEN_SECONDS: Final = 3600

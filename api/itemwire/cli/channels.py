@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
-from api.closing import CLOSE_REASONS
+from itemwire.close_reasons import CLOSE_REASONS
 
 T = TypeVar("T")
 

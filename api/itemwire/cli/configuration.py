@@ -7,7 +7,7 @@ from typing import Final, TypedDict
 import click
 from pydantic import SecretStr, ValidationError
 
-from api.settings import PREFIX, Settings, source_of, unknown_variables
+from itemwire.settings import PREFIX, Settings, source_of, unknown_variables
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 # In a URL: all up to the last @, for one in a password may stand as it is.

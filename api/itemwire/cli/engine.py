@@ -2,9 +2,9 @@
 
 import click
 
-from api.cli.configuration import ConfigurationProblem, load_settings
-from api.engines import init_store
-from api.engines.base import EngineError
+from itemwire.cli.configuration import ConfigurationProblem, load_settings
+from itemwire.engines import init_store
+from itemwire.engines.base import EngineError
 
 
 @click.group()

@@ -10,13 +10,13 @@ from typing import Final
 
 import click
 
-from api.cli.configuration import ConfigurationProblem, load_settings, stamp_of
-from api.engines import UNSHARED
-from api.server import serve as run_server
-from api.settings import MAX_WORKERS, Settings
-from api.workers import serve_by_workers
-from auth.issuing import mint, new_secret
-from auth.keys import SigningKey, signing_key_from_secret
+from itemwire.cli.configuration import ConfigurationProblem, load_settings, stamp_of
+from itemwire.engines import UNSHARED
+from itemwire.serving.server import serve as run_server
+from itemwire.serving.workers import serve_by_workers
+from itemwire.settings import MAX_WORKERS, Settings
+from itemwire_auth.keys.static import SigningKey, signing_key_from_secret
+from itemwire_auth.tokens.minting import mint, new_secret
 
 logger = logging.getLogger("itemwire.server")
 

@@ -4,18 +4,18 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
-from api.engines.base import Bounds, Engine
+from itemwire.engines.base import Bounds, Engine
 
 ENGINES: Final[dict[str, str]] = {
-    "memory": "api.engines.memory",
-    "sqlite": "api.engines.sqlite.engine",
-    "postgres": "api.engines.postgres.engine",
-    "postgresql": "api.engines.postgres.engine",
-    "redis": "api.engines.redis.engine",
-    "rediss": "api.engines.redis.engine",
-    "redis+cluster": "api.engines.redis.engine",
-    "nats": "api.engines.nats.engine",
-    "tls": "api.engines.nats.engine",
+    "memory": "itemwire.engines.memory",
+    "sqlite": "itemwire.engines.sqlite.engine",
+    "postgres": "itemwire.engines.postgres.engine",
+    "postgresql": "itemwire.engines.postgres.engine",
+    "redis": "itemwire.engines.redis.engine",
+    "rediss": "itemwire.engines.redis.engine",
+    "redis+cluster": "itemwire.engines.redis.engine",
+    "nats": "itemwire.engines.nats.engine",
+    "tls": "itemwire.engines.nats.engine",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 
@@ -28,9 +28,9 @@ PREPARED: Final = frozenset({"postgres", "postgresql"})
 
 
 EXTRAS: Final[dict[str, str]] = {
-    "api.engines.nats.engine": "nats",
-    "api.engines.postgres.engine": "postgres",
-    "api.engines.redis.engine": "redis",
+    "itemwire.engines.nats.engine": "nats",
+    "itemwire.engines.postgres.engine": "postgres",
+    "itemwire.engines.redis.engine": "redis",
 }
 """The extra that brings the client of an engine's module, where it needs one."""
 

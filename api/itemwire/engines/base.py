@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from api.messages import Draft, Position, Publication
+from itemwire.messages import Draft, Position, Publication
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from api.engines.base import ANSWER_SECONDS, Answer, EngineError
+from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
 
 logger = logging.getLogger("itemwire.engines")
 

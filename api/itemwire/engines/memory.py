@@ -10,7 +10,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from api.engines.base import (
+from itemwire.engines.base import (
     KEY_SECONDS,
     Answer,
     Bounds,
@@ -25,7 +25,7 @@ from api.engines.base import (
     unheeded,
     unmissed,
 )
-from api.messages import Draft, Position, Publication, payload_size
+from itemwire.messages import Draft, Position, Publication, payload_size
 
 MAX_KEYS: Final = 10_000  # a channel; a flood of fresh keys must not fill the memory
 MAX_NOTICES: Final = 100_000

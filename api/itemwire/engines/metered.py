@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from api.engines.base import (
+from itemwire.counters import OperationTally
+from itemwire.engines.base import (
     Answer,
     Deliver,
     Engine,
@@ -20,8 +21,7 @@ from api.engines.base import (
     unheeded,
     unmissed,
 )
-from api.messages import Draft, Position
-from api.tallies import OperationTally
+from itemwire.messages import Draft, Position
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from api.messages import Draft, Payload, Publication
+from itemwire.messages import Draft, Payload, Publication
 
 TEXT: Final = 0
 BINARY: Final = 1

@@ -9,8 +9,8 @@ not fetch: whoever feeds it looks at `is_behind`, reads the channel after `posit
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
-from api.engines.base import Lose
-from api.messages import Position
+from itemwire.engines.base import Lose
+from itemwire.messages import Position
 
 T = TypeVar("T")
 

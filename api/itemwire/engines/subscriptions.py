@@ -11,10 +11,10 @@ import asyncio
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from api.engines.answers import in_time
-from api.engines.base import Answer, Deliver, EngineError, History, Lose, Span
-from api.engines.following import Following
-from api.messages import Position, Publication
+from itemwire.engines.base import Answer, Deliver, EngineError, History, Lose, Span
+from itemwire.engines.callbacks import in_time
+from itemwire.engines.stream_follower import Following
+from itemwire.messages import Position, Publication
 
 HOLE_SECONDS: Final = 0.05  # what is missing may only be late
 RETRY_SECONDS: Final = 0.5

@@ -15,9 +15,9 @@ from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_extension
 from websockets.typing import ExtensionParameter
 
-from api.fastpath.frames import BINARY, FIN, RSV1, TEXT, data_frame
-from api.fastpath.inflate import TAIL
-from api.messages import Frame
+from itemwire.fastpath.frames import BINARY, FIN, RSV1, TEXT, data_frame
+from itemwire.fastpath.inflate import TAIL
+from itemwire.messages import Frame
 
 NAME: Final = "permessage-deflate"
 MIN_BYTES: Final = 64  # below it a frame gains nothing

@@ -10,12 +10,12 @@ from typing import ClassVar, Final
 
 from typing_extensions import override
 
-from api.closing import DRAINING, INTERNAL, MESSAGE_TIMEOUT, PING_TIMEOUT
-from api.fastpath import frames
-from api.fastpath.exchange import Exchange, Exchanged
-from api.fastpath.extension import Receiver
-from api.fastpath.frames import close_frame, control_frame, read_close
-from api.fastpath.surroundings import Surroundings, Timed
+from itemwire.close_reasons import DRAINING, INTERNAL, MESSAGE_TIMEOUT, PING_TIMEOUT
+from itemwire.fastpath import frames
+from itemwire.fastpath.exchange import Exchange, Exchanged
+from itemwire.fastpath.extension import Receiver
+from itemwire.fastpath.frames import close_frame, control_frame, read_close
+from itemwire.fastpath.surroundings import Surroundings, Timed
 
 DECISION_SECONDS: Final = 1.0  # for an application, once its server stops
 

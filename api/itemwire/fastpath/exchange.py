@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 
 from uvicorn.protocols.utils import ClientDisconnected
 
-from api.fastpath.extension import Receiver, Socket
-from api.fastpath.handshake import Header
-from api.messages import Frame
+from itemwire.fastpath.extension import Receiver, Socket
+from itemwire.fastpath.handshake import Header
+from itemwire.messages import Frame
 
 ASGIApp = Callable[[dict[str, Any], Any, Any], Any]
 Message = dict[str, Any]

@@ -7,7 +7,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from api.messages import Frame
+from itemwire.messages import Frame
 
 EXTENSION: Final = "itemwire.socket"
 VERSION: Final = 1

@@ -5,8 +5,8 @@ from typing import Final
 
 from websockets.frames import EXTERNAL_CLOSE_CODES, CloseCode
 
-from api.fastpath.inflate import TooLong, inflate
-from api.messages import Frame
+from itemwire.fastpath.inflate import TooLong, inflate
+from itemwire.messages import Frame
 
 try:
     from websockets.speedups import apply_mask

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from api.fastpath.deflate import DeflateFraming, negotiate
-from api.fastpath.frames import PLAIN_FRAMING, PlainFraming
+from itemwire.fastpath.deflate import DeflateFraming, negotiate
+from itemwire.fastpath.frames import PLAIN_FRAMING, PlainFraming
 
 Header = tuple[bytes, bytes]
 Headers = list[Header]

@@ -1,7 +1,7 @@
 """uvicorn's HTTP class, made strict and bounded about what comes before a socket is one.
 
-uvicorn loads it by import string: `--http api.fastpath.http:HttpProtocol`. Each override says what
-uvicorn 0.54 does without it.
+uvicorn loads it by import string: `--http itemwire.fastpath.http:HttpProtocol`. Each override says
+what uvicorn 0.54 does without it.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from api.fastpath.extension import STREAM_EXTENSION
-from api.fastpath.handshake import NO_STORE, Request, judge_size
-from api.fastpath.protocol import WebSocketProtocol
-from api.fastpath.surroundings import Ends
-from api.fastpath.timeouts import Timeout
-from api.fastpath.transport import MortalTransport
+from itemwire.fastpath.extension import STREAM_EXTENSION
+from itemwire.fastpath.handshake import NO_STORE, Request, judge_size
+from itemwire.fastpath.protocol import WebSocketProtocol
+from itemwire.fastpath.surroundings import Ends
+from itemwire.fastpath.timeouts import Timeout
+from itemwire.fastpath.transport import MortalTransport
 
 # A cookie has none (RFC 6265 section 4.1.1), a quoted one a few. Python before 3.11.10 takes 5 s to
 # unquote 60 KiB of them (CVE-2024-7592), which stops every socket.

@@ -1,7 +1,7 @@
 """uvicorn's WebSocket class for sockets that are many, idle, and sent the same.
 
-uvicorn loads it by import string: `--ws api.fastpath.protocol:WebSocketProtocol`. It serves any
-ASGI application as uvicorn's own class does, and offers the extension `itemwire.socket`: a
+uvicorn loads it by import string: `--ws itemwire.fastpath.protocol:WebSocketProtocol`. It serves
+any ASGI application as uvicorn's own class does, and offers the extension `itemwire.socket`: a
 detached socket has no task, queue, request or headers left, only what is in `__slots__`, here and
 in `ending.py`. No base may lack them: it would give every socket a `__dict__`.
 """
@@ -17,13 +17,13 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
-from api.closing import MESSAGE_TOO_BIG, PAYLOAD_INVALID
-from api.fastpath import frames
-from api.fastpath.ending import Ending, Phase
-from api.fastpath.exchange import Exchange
-from api.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
-from api.fastpath.frames import PLAIN_FRAMING, Fault, Reader, control_frame
-from api.fastpath.handshake import (
+from itemwire.close_reasons import MESSAGE_TOO_BIG, PAYLOAD_INVALID
+from itemwire.fastpath import frames
+from itemwire.fastpath.ending import Ending, Phase
+from itemwire.fastpath.exchange import Exchange
+from itemwire.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
+from itemwire.fastpath.frames import PLAIN_FRAMING, Fault, Reader, control_frame
+from itemwire.fastpath.handshake import (
     NO_STORE,
     BadHandshake,
     Header,
@@ -35,8 +35,8 @@ from api.fastpath.handshake import (
     judge_size,
     parse_head,
 )
-from api.fastpath.surroundings import Ends, surroundings_of
-from api.messages import Frame
+from itemwire.fastpath.surroundings import Ends, surroundings_of
+from itemwire.messages import Frame
 
 logger = logging.getLogger("uvicorn.error")
 

@@ -9,8 +9,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from api.fastpath.handshake import Headers, Opening
-from api.fastpath.timeouts import Timeout
+from itemwire.fastpath.handshake import Headers, Opening
+from itemwire.fastpath.timeouts import Timeout
 
 
 class Timed(Protocol):

@@ -19,14 +19,14 @@ from fastapi import HTTPException, Request
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.channels.places import Place, Places
-from api.channels.session import Session
-from api.closing import CloseReason
-from api.pacing import Pacing
-from auth.audit import quoted
-from auth.dependencies import refusal
-from auth.errors import TooManyConnections
-from auth.principal import Principal
+from itemwire.channels.limits.connections import Place, Places
+from itemwire.channels.sessions.session import Session
+from itemwire.close_reasons import CloseReason
+from itemwire.middleware.pacing import Pacing
+from itemwire_auth.audit import quoted
+from itemwire_auth.dependencies import refusal
+from itemwire_auth.errors import TooManyConnections
+from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.refusals")
 

@@ -4,10 +4,10 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.channels.node import Node
-from api.closing import DRAINING
-from api.problems import problem
-from api.rejections import RETRY_AFTER
+from itemwire.channels.node import Node
+from itemwire.close_reasons import DRAINING
+from itemwire.responses.problems import problem
+from itemwire.responses.rejections import RETRY_AFTER
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPERATORS: Final = "/admin/"  # they may still take tokens back, and hasten the drain

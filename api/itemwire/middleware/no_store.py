@@ -5,7 +5,7 @@ from typing import Final
 from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from auth.credentials import QUERY_NAME, TICKET_NAME
+from itemwire_auth.credentials import QUERY_NAME, TICKET_NAME
 
 CREDENTIALS: Final = frozenset({QUERY_NAME, TICKET_NAME})
 STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})

@@ -4,8 +4,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.closing import TLS_REQUIRED
-from api.problems import problem
+from itemwire.close_reasons import TLS_REQUIRED
+from itemwire.responses.problems import problem
 
 ENCRYPTED: Final = frozenset({"https", "wss"})
 HEALTH: Final = "/health/"  # whoever restarts and routes asks from beside, as a rule without TLS

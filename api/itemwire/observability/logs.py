@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from typing_extensions import override
 
-from auth.audit import Quoted
+from itemwire_auth.audit import Quoted
 
 Form = Literal["text", "json"]
 

@@ -14,16 +14,16 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from api.channels.node import Node
-from api.channels.places import Places
-from api.channels.rates import Kind as Request
-from api.closing import CLOSE_REASONS
-from api.tallies import GONE, OTHER, Histogram, Tallies
-from api.wire import CODECS
-from api.wire.events_codec import EventsCodec
-from auth.authenticator import Authenticator
-from auth.policies import Policy
-from auth.policy_url import PolicyURL
+from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.requests import Kind as Request
+from itemwire.channels.node import Node
+from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.counters import GONE, OTHER, Histogram, Tallies
+from itemwire.wire import CODECS
+from itemwire.wire.events_codec import EventsCodec
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.policies import Policy
+from itemwire_auth.policy_url import PolicyURL
 
 PREFIX: Final = "itemwire_"
 

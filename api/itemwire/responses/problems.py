@@ -7,7 +7,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from api.closing import CLOSE_REASONS
+from itemwire.close_reasons import CLOSE_REASONS
 
 
 class ProblemResponse(JSONResponse):

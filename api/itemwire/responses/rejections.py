@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException, WebSocketException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from api.closing import (
+from itemwire.close_reasons import (
     CLOSE_REASONS,
     CREDENTIALS_INVALID,
     FORBIDDEN,
@@ -32,11 +32,11 @@ from api.closing import (
     CloseReason,
     Retry,
 )
-from api.problems import problem
-from api.tallies import HandshakeTally, known_reason
-from api.wire import choose_codec
-from auth.dependencies import refusal
-from auth.errors import AuthError
+from itemwire.counters import HandshakeTally, known_reason
+from itemwire.responses.problems import problem
+from itemwire.wire import choose_codec
+from itemwire_auth.dependencies import refusal
+from itemwire_auth.errors import AuthError
 
 logger = logging.getLogger("itemwire.refusals")
 

@@ -9,8 +9,8 @@ import msgspec
 from fastapi import HTTPException, Request, status
 from starlette.requests import ClientDisconnect
 
-from api.closing import MESSAGE_TIMEOUT, MESSAGE_TOO_BIG, PAYLOAD_INVALID
-from api.messages import Payload, payload_of
+from itemwire.close_reasons import MESSAGE_TIMEOUT, MESSAGE_TOO_BIG, PAYLOAD_INVALID
+from itemwire.messages import Payload, payload_of
 
 JSON_TYPE: Final = "application/json"
 BINARY_TYPE: Final = "application/octet-stream"

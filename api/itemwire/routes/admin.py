@@ -9,17 +9,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from api.channels.connection import Connection
-from api.closing import MESSAGE_TOO_BIG, OVERLOADED
-from api.dependencies import asked, node_of
-from api.engines.base import Answer, EngineError
-from api.problems import Problem
-from auth.audit import log_administered
-from auth.checks import LAST_DATE, MAX_LEEWAY, MAX_SUBJECT_LENGTH
-from auth.dependencies import Administrator, explain_to
-from auth.principal import Principal
-from auth.revocation import Revocation
-from auth.scopes import Action
+from itemwire.channels.connection import Connection
+from itemwire.close_reasons import MESSAGE_TOO_BIG, OVERLOADED
+from itemwire.dependencies import asked, node_of
+from itemwire.engines.base import Answer, EngineError
+from itemwire.responses.problems import Problem
+from itemwire_auth.audit import log_administered
+from itemwire_auth.dependencies import Administrator, explain_to
+from itemwire_auth.principal import Principal
+from itemwire_auth.revocation import Revocation
+from itemwire_auth.scopes import Action
+from itemwire_auth.tokens.checks import LAST_DATE, MAX_LEEWAY, MAX_SUBJECT_LENGTH
 
 ENGINE_SECONDS: Final = 5.0  # in which the engine must have taken what nodes tell each other
 MAX_BODY_BYTES: Final = 16_384

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from auth.dependencies import (
+from itemwire_auth.dependencies import (
     Bearer,
     CurrentPrincipal,
     from_own_page,
@@ -15,9 +15,9 @@ from auth.dependencies import (
     tickets_of,
     without_ticket,
 )
-from auth.errors import ItemInvalid
-from auth.origins import normal_origin
-from auth.scopes import is_item_id
+from itemwire_auth.errors import ItemInvalid
+from itemwire_auth.origins import normal_origin
+from itemwire_auth.scopes import is_item_id
 
 MAX_BODY_BYTES: Final = 4096  # it is read before anybody has looked at the caller
 

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from msgspec import UNSET, UnsetType
 
-from api.bodies import read_json, unreadable
-from api.channels.commands import Key
-from api.channels.node import Node
-from api.channels.rates import Kind
-from api.closing import (
+from itemwire.authorization.item_grants import Verdict, grants_of
+from itemwire.channels.limits.requests import Kind
+from itemwire.channels.node import Node
+from itemwire.channels.sessions.commands import Key
+from itemwire.close_reasons import (
     MESSAGE_TOO_BIG,
     OVERLOADED,
     PAYLOAD_INVALID,
@@ -23,14 +23,14 @@ from api.closing import (
     CloseReason,
     Retry,
 )
-from api.dependencies import ENGINE_SECONDS, asked, node_of, wait_of
-from api.engines.base import EngineError
-from api.item_grants import Verdict, grants_of
-from api.messages import Payload, Position, payload_of, payload_size
-from api.routes import messages
-from api.routes.auth import keep_nowhere
-from auth.dependencies import CurrentPrincipal
-from auth.principal import Principal
+from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_of
+from itemwire.engines.base import EngineError
+from itemwire.messages import Payload, Position, payload_of, payload_size
+from itemwire.responses.request_bodies import read_json, unreadable
+from itemwire.routes import messages
+from itemwire.routes.auth import keep_nowhere
+from itemwire_auth.dependencies import CurrentPrincipal
+from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.channels")
 

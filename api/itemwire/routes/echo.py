@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter, WebSocket
 
-from api.admission import claim_place
-from api.channels.outbox import Transport
-from api.channels.session import EchoSession
-from api.dependencies import node_of
-from api.driver import drive
-from api.wire.base import Codec
-from auth.dependencies import CurrentPrincipal
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.channels.sessions.session import EchoSession
+from itemwire.dependencies import node_of
+from itemwire.middleware.admission import claim_place
+from itemwire.transports.asgi import drive
+from itemwire.wire.base import Codec
+from itemwire_auth.dependencies import CurrentPrincipal
 
 router = APIRouter()
 

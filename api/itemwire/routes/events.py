@@ -5,12 +5,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Request
 from pydantic import AfterValidator
 
-from api.admission import hand_over_place, take_place
-from api.channels.events_session import EventsSession
-from api.channels.outbox import Transport
-from api.channels.rates import Kind
-from api.channels.recovery import LIVE
-from api.dependencies import (
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.channels.delivery.recovery import LIVE
+from itemwire.channels.limits.requests import Kind
+from itemwire.channels.sessions.events import EventsSession
+from itemwire.dependencies import (
     Replay,
     Since,
     SubscribeGrant,
@@ -19,11 +18,12 @@ from api.dependencies import (
     start_of,
     written_position,
 )
-from api.driver import log_connected, release_dependencies
-from api.event_stream import EventStream
-from api.routes.items import ITEM_PATH
-from api.routes.messages import PROBLEMS
-from api.wire.events_codec import EventCodecs
+from itemwire.middleware.admission import hand_over_place, take_place
+from itemwire.routes.items import ITEM_PATH
+from itemwire.routes.messages import PROBLEMS
+from itemwire.transports.asgi import log_connected, release_dependencies
+from itemwire.transports.sse import EventStream
+from itemwire.wire.events_codec import EventCodecs
 
 LastEventId = Annotated[
     str | None,

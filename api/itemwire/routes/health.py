@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
-from api.dependencies import node_of
+from itemwire.dependencies import node_of
 
 router = APIRouter(prefix="/health", tags=["health"])
 

@@ -5,15 +5,15 @@ from typing import Final
 from fastapi import APIRouter, WebSocket
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from api.admission import claim_place
-from api.channels.outbox import Transport
-from api.channels.rates import Kind
-from api.channels.recovery import LIVE
-from api.channels.session import ItemSession
-from api.dependencies import SubscribeGrant, node_of, spend, start_asked
-from api.driver import drive
-from api.reauthorization import reauthorization_of
-from api.wire.base import Codec
+from itemwire.authorization.reauthorization import reauthorization_of
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.channels.delivery.recovery import LIVE
+from itemwire.channels.limits.requests import Kind
+from itemwire.channels.sessions.session import ItemSession
+from itemwire.dependencies import SubscribeGrant, node_of, spend, start_asked
+from itemwire.middleware.admission import claim_place
+from itemwire.transports.asgi import drive
+from itemwire.wire.base import Codec
 
 router = APIRouter()
 

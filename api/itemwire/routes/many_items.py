@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, WebSocket
 
-from api.admission import claim_place
-from api.channels.items_session import ItemsSession
-from api.channels.outbox import Transport
-from api.dependencies import node_of
-from api.driver import drive
-from api.reauthorization import rights_of
-from api.routes.items import item_channel
-from api.wire import choose_envelopes
-from api.wire.base import Codec
-from auth.dependencies import CurrentPrincipal
+from itemwire.authorization.reauthorization import rights_of
+from itemwire.channels.delivery.outbox import Transport
+from itemwire.channels.sessions.many_items import ItemsSession
+from itemwire.dependencies import node_of
+from itemwire.middleware.admission import claim_place
+from itemwire.routes.items import item_channel
+from itemwire.transports.asgi import drive
+from itemwire.wire import choose_envelopes
+from itemwire.wire.base import Codec
+from itemwire_auth.dependencies import CurrentPrincipal
 
 router = APIRouter()
 

@@ -7,18 +7,18 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
 from pydantic import BaseModel
 
-from api.bodies import read_payload
-from api.channels.node import FIRST_PAGE
-from api.channels.rates import Kind
-from api.dependencies import answer_of, node_of, spend
-from api.engines.base import Span
-from api.messages import Member, Publication, payload_size
-from api.problems import Problem
-from api.routes.auth import keep_nowhere
-from api.routes.items import ITEM_PATH
-from auth.dependencies import permitted
-from auth.principal import Grant
-from auth.scopes import Action
+from itemwire.channels.limits.requests import Kind
+from itemwire.channels.node import FIRST_PAGE
+from itemwire.dependencies import answer_of, node_of, spend
+from itemwire.engines.base import Span
+from itemwire.messages import Member, Publication, payload_size
+from itemwire.responses.problems import Problem
+from itemwire.responses.request_bodies import read_payload
+from itemwire.routes.auth import keep_nowhere
+from itemwire.routes.items import ITEM_PATH
+from itemwire_auth.dependencies import permitted
+from itemwire_auth.principal import Grant
+from itemwire_auth.scopes import Action
 
 PublishGrant = Annotated[Grant, Security(permitted, scopes=[Action.PUBLISH])]
 HistoryGrant = Annotated[Grant, Security(permitted, scopes=[Action.HISTORY])]

@@ -5,8 +5,8 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from api.siblings import Siblings
-from auth.dependencies import scraper
+from itemwire.observability.worker_metrics import Siblings
+from itemwire_auth.dependencies import scraper
 
 router = APIRouter(
     tags=["metrics"],

@@ -14,10 +14,10 @@ import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
 
-from api.channels.node import Node
-from api.logs import configure_logs
-from api.main import create_app
-from api.settings import Settings
+from itemwire.channels.node import Node
+from itemwire.main import create_app
+from itemwire.observability.logs import configure_logs
+from itemwire.settings import Settings
 
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
 
@@ -36,7 +36,7 @@ class Protocols(NamedTuple):
 
 
 FASTPATH: Final = Protocols(
-    http="api.fastpath.http:HttpProtocol", ws="api.fastpath.protocol:WebSocketProtocol"
+    http="itemwire.fastpath.http:HttpProtocol", ws="itemwire.fastpath.protocol:WebSocketProtocol"
 )
 
 

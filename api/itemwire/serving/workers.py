@@ -21,10 +21,10 @@ from fastapi import FastAPI
 from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 
-from api.logs import configure_logs
-from api.server import Server, bind, calm_collector, server_of, url_of
-from api.settings import Settings
-from api.siblings import Siblings
+from itemwire.observability.logs import configure_logs
+from itemwire.observability.worker_metrics import Siblings
+from itemwire.serving.server import Server, bind, calm_collector, server_of, url_of
+from itemwire.settings import Settings
 
 logger = logging.getLogger("itemwire.server")
 
@@ -161,7 +161,7 @@ def _make_folder() -> Path | None:
 
 
 def serve_by_workers(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve as `api.server.serve` does, by several processes."""
+    """Serve as `itemwire.serving.server.serve` does, by several processes."""
     configure_logs(settings.log_level, settings.log_format)
     server_of(settings)  # what is wrong is said once, and before anything listens
     listener = bind(settings)

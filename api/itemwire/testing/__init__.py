@@ -8,13 +8,13 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from api.testing.attacks import ATTACKS
-    from api.testing.clients import AsyncChannelClient, ChannelClient
-    from api.testing.clock import Clock
-    from api.testing.knocks import Answer, Knock, Refreshing
-    from api.testing.model import Attack, Door, Fault
-    from api.testing.refusals import Ended, Refusal
-    from api.testing.routes import (
+    from itemwire.testing.attacks import ATTACKS
+    from itemwire.testing.clients import AsyncChannelClient, ChannelClient
+    from itemwire.testing.clock import Clock
+    from itemwire.testing.knocks import Answer, Knock, Refreshing
+    from itemwire.testing.model import Attack, Door, Fault
+    from itemwire.testing.refusals import Ended, Refusal
+    from itemwire.testing.routes import (
         BEARER,
         COOKIE,
         QUERY,
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
         Ticketing,
         itemwire_route,
     )
-    from api.testing.servers import (
+    from itemwire.testing.servers import (
         LiveServer,
         live_application,
         live_server,
         settings_for,
     )
-    from api.testing.trials import Report, Trial, Verdict, attacks_for, faults, run_attacks
+    from itemwire.testing.trials import Report, Trial, Verdict, attacks_for, faults, run_attacks
 
 __all__ = [
     "ATTACKS",

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection as AsyncConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from api.testing.refusals import Ended, Refusal, refusal_of
+from itemwire.testing.refusals import Ended, Refusal, refusal_of
 
 WAIT_SECONDS: Final = 10.0  # for whatever comes next, unless a test says otherwise
 

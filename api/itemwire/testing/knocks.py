@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from typing_extensions import override
 from websockets.frames import Frame, Opcode
 
-from api.testing.refusals import NO_ANSWER, SWITCHED, Refusal
+from itemwire.testing.refusals import NO_ANSWER, SWITCHED, Refusal
 
 PATIENCE_SECONDS: Final = 5.0  # within which a server answers anything, and mostly in 1 ms
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from api.testing.knocks import Answer, Knock, send_knock
-from api.testing.routes import Place, Route, Source
+from itemwire.testing.knocks import Answer, Knock, send_knock
+from itemwire.testing.routes import Place, Route, Source
 
 
 class Fault(StrEnum):

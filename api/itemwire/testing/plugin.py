@@ -12,9 +12,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from api.testing.clock import Clock
-    from api.testing.servers import LiveServer
-    from auth.testing import TokenFactory
+    from itemwire.testing.clock import Clock
+    from itemwire.testing.servers import LiveServer
+    from itemwire_auth.testing import TokenFactory
 
 MARKER = "itemwire_attacks"
 
@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{metafunc.definition.nodeid} asks for itemwire_attack: say on which route, with "
             f"@pytest.mark.{MARKER}(Route(...))"
         )
-    from api.testing.trials import attacks_for  # noqa: PLC0415 - see above
+    from itemwire.testing.trials import attacks_for  # noqa: PLC0415 - see above
 
     metafunc.parametrize("itemwire_attack", attacks_for(*marker.args, **marker.kwargs))
 
@@ -51,7 +51,7 @@ def itemwire_serve() -> Iterator[Callable[..., LiveServer]]:
     """
     from contextlib import ExitStack  # noqa: PLC0415
 
-    from api.testing.servers import live_application  # noqa: PLC0415
+    from itemwire.testing.servers import live_application  # noqa: PLC0415
 
     with ExitStack() as running:
 
@@ -64,9 +64,9 @@ def itemwire_serve() -> Iterator[Callable[..., LiveServer]]:
 @pytest.fixture(scope="session")
 def itemwire_tokens() -> TokenFactory:
     """Make tokens, good and bad, with a key of this run; override it with your own key."""
-    from auth.issuing import new_secret  # noqa: PLC0415
-    from auth.keys import signing_key_from_secret  # noqa: PLC0415
-    from auth.testing import TokenFactory  # noqa: PLC0415
+    from itemwire_auth.keys.static import signing_key_from_secret  # noqa: PLC0415
+    from itemwire_auth.testing import TokenFactory  # noqa: PLC0415
+    from itemwire_auth.tokens.minting import new_secret  # noqa: PLC0415
 
     return TokenFactory(signing_key_from_secret(new_secret()))
 
@@ -74,8 +74,8 @@ def itemwire_tokens() -> TokenFactory:
 @pytest.fixture(scope="session")
 def itemwire_app(itemwire_tokens: TokenFactory) -> object:
     """Give the application that `itemwire_server` runs: Itemwire's; override it with yours."""
-    from api.main import create_app  # noqa: PLC0415
-    from api.testing.servers import settings_for  # noqa: PLC0415
+    from itemwire.main import create_app  # noqa: PLC0415
+    from itemwire.testing.servers import settings_for  # noqa: PLC0415
 
     return create_app(settings_for(itemwire_tokens))
 
@@ -89,6 +89,6 @@ def itemwire_server(itemwire_serve: Callable[..., LiveServer], itemwire_app: obj
 @pytest.fixture
 def itemwire_clock() -> Clock:
     """Give a clock that stands still until the test moves it."""
-    from api.testing.clock import Clock  # noqa: PLC0415
+    from itemwire.testing.clock import Clock  # noqa: PLC0415
 
     return Clock()

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from api.testing.knocks import PATIENCE_SECONDS, POLICY, Knock, Refreshing
-from auth.testing import TokenFactory
+from itemwire.testing.knocks import PATIENCE_SECONDS, POLICY, Knock, Refreshing
+from itemwire_auth.testing import TokenFactory
 
 Place = Literal["query", "cookie", "header", "subprotocol"]
 

@@ -13,11 +13,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from api.server import FASTPATH, Protocols, bind, server_of, url_of
-from api.settings import Settings
-from api.testing.clients import WAIT_SECONDS, AsyncChannelClient, ChannelClient
-from api.testing.refusals import Ended, Refusal, refusal_of
-from auth.testing import TokenFactory
+from itemwire.serving.server import FASTPATH, Protocols, bind, server_of, url_of
+from itemwire.settings import Settings
+from itemwire.testing.clients import WAIT_SECONDS, AsyncChannelClient, ChannelClient
+from itemwire.testing.refusals import Ended, Refusal, refusal_of
+from itemwire_auth.testing import TokenFactory
 
 STOCK: Final = Protocols(http="httptools", ws="websockets-sansio")
 

@@ -10,11 +10,11 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
-from api.testing.attacks import ATTACKS
-from api.testing.knocks import Answer, Knock
-from api.testing.model import Attack, Door, Fault
-from api.testing.refusals import NO_ANSWER, SWITCHED, Refusal
-from api.testing.routes import Route
+from itemwire.testing.attacks import ATTACKS
+from itemwire.testing.knocks import Answer, Knock
+from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.refusals import NO_ANSWER, SWITCHED, Refusal
+from itemwire.testing.routes import Route
 
 # The parts of a token that identify it, its signature above all; no name or path is so long.
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{40,}")

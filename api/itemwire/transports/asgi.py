@@ -14,15 +14,15 @@ from starlette.types import Message, Receive, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
-from api.admission import hand_over_place
-from api.channels.outbox import Framing, Transport
-from api.channels.session import Session
-from api.deciding import decided
-from api.fastpath.extension import EXTENSION
-from api.messages import Frame, frame_size
-from api.wire import choose_codec
-from api.wire.base import Codec
-from auth.audit import quoted
+from itemwire.authorization.deadline import decided
+from itemwire.channels.delivery.outbox import Framing, Transport
+from itemwire.channels.sessions.session import Session
+from itemwire.fastpath.extension import EXTENSION
+from itemwire.messages import Frame, frame_size
+from itemwire.middleware.admission import hand_over_place
+from itemwire.wire import choose_codec
+from itemwire.wire.base import Codec
+from itemwire_auth.audit import quoted
 
 logger = logging.getLogger("itemwire.channels")
 

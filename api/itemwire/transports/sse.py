@@ -15,13 +15,13 @@ from fastapi.sse import EventSourceResponse
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
-from api.channels.outbox import Framing, Transport
-from api.channels.session import Session
-from api.closing import DRAINING
-from api.driver import Driver, Frames
-from api.fastpath.extension import STREAM_EXTENSION
-from api.messages import Frame, frame_size
-from api.streams import Streams
+from itemwire.channels.delivery.outbox import Framing, Transport
+from itemwire.channels.sessions.session import Session
+from itemwire.close_reasons import DRAINING
+from itemwire.fastpath.extension import STREAM_EXTENSION
+from itemwire.messages import Frame, frame_size
+from itemwire.transports.asgi import Driver, Frames
+from itemwire.transports.sse_shutdown import Streams
 
 HEARTBEAT: Final = Frames((b":\n\n",), 3)  # a comment, of which no page hears
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from api.wire.base import Codec
-from api.wire.json_codec import JsonCodec
-from api.wire.plain_codec import PlainCodec
+from itemwire.wire.base import Codec
+from itemwire.wire.json_codec import JsonCodec
+from itemwire.wire.plain_codec import PlainCodec
 
 PLAIN: Final = PlainCodec()
 JSON: Final = JsonCodec()

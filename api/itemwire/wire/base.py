@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from api.messages import Event, Frame, Ref
+from itemwire.messages import Event, Frame, Ref
 
 C = TypeVar("C")
 

@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 import msgspec
 from typing_extensions import override
 
-from api.messages import Closing, Event, Frame, Gap, Position, Publication, Welcome
-from api.wire.base import C, Codec, MalformedFrame
+from itemwire.messages import Closing, Event, Frame, Gap, Position, Publication, Welcome
+from itemwire.wire.base import C, Codec, MalformedFrame
 
 RETRY_MS: Final = 2000  # until a browser comes back after an end that nobody announced
 

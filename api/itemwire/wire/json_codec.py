@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
-from api.messages import Event, Frame, Ref
-from api.wire.base import C, Codec, MalformedFrame
+from itemwire.messages import Event, Frame, Ref
+from itemwire.wire.base import C, Codec, MalformedFrame
 
 _encode = msgspec.json.Encoder().encode
 

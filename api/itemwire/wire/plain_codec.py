@@ -5,8 +5,8 @@ from collections.abc import Callable
 import msgspec
 from typing_extensions import override
 
-from api.messages import Event, Frame, Publication
-from api.wire.base import C, Codec
+from itemwire.messages import Event, Frame, Publication
+from itemwire.wire.base import C, Codec
 
 
 class PlainCodec(Codec):

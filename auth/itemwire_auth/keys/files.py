@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from auth.errors import KeyProblem
-from auth.keys import ALGORITHMS, VerificationKey, keys_from_file
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.static import ALGORITHMS, VerificationKey, keys_from_file
 
 LOOK_SECONDS: Final = 1.0  # a lookup within this time of the last look takes no system call
 

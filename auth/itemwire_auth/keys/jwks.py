@@ -20,8 +20,15 @@ from typing import Final
 
 import httpx
 
-from auth.errors import KeyProblem
-from auth.keys import ALGORITHMS, JWK, StaticKeys, VerificationKey, read_set, verification_key
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.static import (
+    ALGORITHMS,
+    JWK,
+    StaticKeys,
+    VerificationKey,
+    read_set,
+    verification_key,
+)
 
 MAX_BYTES: Final = 256 * 1024
 MAX_KEYS: Final = 100  # parsing one takes up to 0.1 ms, in which nothing else runs

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import PyJWK, PyJWTError
 from jwt.algorithms import get_default_algorithms
 
-from auth.errors import KeyProblem
-from auth.strict_json import parse_object
-from auth.weak_keys import MIN_RSA_EXPONENT, is_roca, is_well_known
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.strength import MIN_RSA_EXPONENT, is_roca, is_well_known
+from itemwire_auth.strict_json import parse_object
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey

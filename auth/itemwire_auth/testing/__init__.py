@@ -7,9 +7,9 @@ verifier.verify(factory.good())                     # a Principal
 verifier.verify(BAD_TOKENS["expired"](factory))     # InvalidToken, whichever row it is
 """
 
-from auth.testing.attacks import BAD_TOKENS, confused
-from auth.testing.factory import ABSENT, TokenFactory, encode
-from auth.testing.keys import jwk_set, private_jwk, public_jwk, public_pem, signing_key
+from itemwire_auth.testing.attacks import BAD_TOKENS, confused
+from itemwire_auth.testing.factory import ABSENT, TokenFactory, encode
+from itemwire_auth.testing.keys import jwk_set, private_jwk, public_jwk, public_pem, signing_key
 
 __all__ = [
     "ABSENT",

@@ -10,9 +10,9 @@ import string
 from collections.abc import Callable
 from typing import Final
 
-from auth.keys import SigningKey
-from auth.testing.factory import ABSENT, TokenFactory, encode
-from auth.testing.keys import public_jwk, public_pem, signing_key
+from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.testing.factory import ABSENT, TokenFactory, encode
+from itemwire_auth.testing.keys import public_jwk, public_pem, signing_key
 
 # In these tables a row is one change to a good token, which is then signed as it should be.
 CLAIM_FAULTS: Final[dict[str, Callable[[int], dict[str, object]]]] = {

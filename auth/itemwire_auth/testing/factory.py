@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from auth.checks import TokenRules
-from auth.keys import SigningKey
-from auth.testing.keys import base64url
+from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.testing.keys import base64url
+from itemwire_auth.tokens.checks import TokenRules
 
 ABSENT: Final = object()  # as the value of a claim or header member: leave it out
 

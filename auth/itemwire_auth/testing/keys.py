@@ -12,7 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from auth.keys import ALGORITHMS, JWK, PrivateKey, SigningKey
+from itemwire_auth.keys.static import ALGORITHMS, JWK, PrivateKey, SigningKey
 
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi"})
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from auth.keys import VerificationKey
-from auth.scopes import ScopeSet
-from auth.strict_json import parse_object
+from itemwire_auth.keys.static import VerificationKey
+from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.strict_json import parse_object
 
 MAX_LEEWAY: Final = 60
 MAX_SUBJECT_LENGTH: Final = 256

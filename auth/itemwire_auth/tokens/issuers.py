@@ -14,7 +14,10 @@ from typing import Final
 
 from typing_extensions import override
 
-from auth.checks import (
+from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.principal import Principal
+from itemwire_auth.tokens.checks import (
     CHECKS,
     KeySource,
     Reading,
@@ -23,10 +26,7 @@ from auth.checks import (
     check_form,
     check_size,
 )
-from auth.errors import InvalidToken
-from auth.keys import StaticKeys
-from auth.principal import Principal
-from auth.tokens import MAX_REMEMBERED, CheckResult, TokenVerifier, Verifier
+from itemwire_auth.tokens.verifier import MAX_REMEMBERED, CheckResult, TokenVerifier, Verifier
 
 NO_KEYS: Final[KeySource] = StaticKeys([])
 

@@ -17,12 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-from auth.checks import KeySource
-from auth.errors import KeyProblem
-from auth.issuers import Issuer
-from auth.jwks import PUBLIC, Fetching, JWKSKeys
-from auth.key_files import FileKeys
-from auth.keys import ALGORITHMS, keys_from_secret
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.files import FileKeys
+from itemwire_auth.keys.jwks import PUBLIC, Fetching, JWKSKeys
+from itemwire_auth.keys.static import ALGORITHMS, keys_from_secret
+from itemwire_auth.tokens.checks import KeySource
+from itemwire_auth.tokens.issuers import Issuer
 
 HMAC: Final = "HS256"
 

@@ -15,10 +15,10 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
-from auth.checks import CHECKS, KeySource, Reading, TokenRules, check_key
-from auth.errors import InvalidToken, UnknownKey
-from auth.keys import VerificationKey
-from auth.principal import Principal, frozen
+from itemwire_auth.errors import InvalidToken, UnknownKey
+from itemwire_auth.keys.static import VerificationKey
+from itemwire_auth.principal import Principal, frozen
+from itemwire_auth.tokens.checks import CHECKS, KeySource, Reading, TokenRules, check_key
 
 __all__ = ["CHECKS", "CheckResult", "TokenRules", "TokenVerifier", "Verifier"]
 

@@ -1,4 +1,4 @@
-"""Tests of auth/key_files.py: keys that change in a file under a running server."""
+"""Tests of keys/files.py: keys that change in a file under a running server."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from auth.errors import KeyProblem
-from auth.key_files import LOOK_SECONDS, FileKeys
-from auth.testing import jwk_set, private_jwk, public_jwk, signing_key
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.files import LOOK_SECONDS, FileKeys
+from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.conftest import KeysFile
 
 A = public_jwk(signing_key("ES256", "a"))

@@ -1,4 +1,4 @@
-"""Tests of auth/jwks.py: what is fetched and when, and what an issuer's bad day changes."""
+"""Tests of keys/jwks.py: what is fetched and when, and what an issuer's bad day changes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from auth.jwks import MAX_BYTES, MAX_KEYS, Fetching, JWKSKeys, kept_fresh
-from auth.keys import JWK
-from auth.testing import jwk_set, private_jwk, public_jwk, signing_key
+from itemwire_auth.keys.jwks import MAX_BYTES, MAX_KEYS, Fetching, JWKSKeys, kept_fresh
+from itemwire_auth.keys.static import JWK
+from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.key_server import Answer, KeyServer, key_server
 
 A = signing_key("ES256", "a")

@@ -1,4 +1,4 @@
-"""Tests of auth/jwks.py: whom it connects to."""
+"""Tests of keys/jwks.py: whom it connects to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from auth.errors import KeyProblem
-from auth.jwks import Fetching, JWKSKeys
-from auth.testing import signing_key
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.jwks import Fetching, JWKSKeys
+from itemwire_auth.testing import signing_key
 from tests.auth.key_server import KeyServer, key_server
 
 ALLOWED = Fetching(allow_http=True)

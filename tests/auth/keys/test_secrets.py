@@ -1,4 +1,4 @@
-"""Tests of the secrets and signing keys of auth/keys.py."""
+"""Tests of the secrets and signing keys of auth/itemwire_auth/keys/static.py."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import json
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from auth.errors import KeyProblem
-from auth.issuing import new_secret
-from auth.keys import keys_from_secret, signing_key_from_file, signing_key_from_secret
-from auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
-from auth.weak_keys import WELL_KNOWN_SECRETS
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.static import (
+    keys_from_secret,
+    signing_key_from_file,
+    signing_key_from_secret,
+)
+from itemwire_auth.keys.strength import WELL_KNOWN_SECRETS
+from itemwire_auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
+from itemwire_auth.tokens.minting import new_secret
 from tests.auth.conftest import KeysFile
 
 PAIR = signing_key("RS256")

@@ -1,4 +1,4 @@
-"""Tests of auth/keys.py: which keys a server starts with, and which it finds for a token."""
+"""Tests of keys/static.py: which keys a server starts with, and which it finds for a token."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from auth.errors import KeyProblem
-from auth.keys import (
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.static import (
     ALGORITHMS,
     JWK,
     keys_from_file,
 )
-from auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
+from itemwire_auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
 from tests.auth.conftest import KeysFile
-from tests.auth.test_weak_keys import roca_prime_shape
+from tests.auth.keys.test_strength import roca_prime_shape
 
 SYMMETRIC = [name for name, (kty, _) in ALGORITHMS.items() if kty == "oct"]
 ASYMMETRIC = [name for name in ALGORITHMS if name not in SYMMETRIC]

@@ -1,4 +1,4 @@
-"""Tests of auth/weak_keys.py: keys that anybody could guess or compute."""
+"""Tests of keys/strength.py: keys that anybody could guess or compute."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import secrets
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from auth.testing import signing_key
-from auth.weak_keys import WELL_KNOWN_SECRETS, is_roca, is_well_known
+from itemwire_auth.keys.strength import WELL_KNOWN_SECRETS, is_roca, is_well_known
+from itemwire_auth.testing import signing_key
 
 # M of the paper for keys of 2048 bits: the product of the first 126 primes, 2 to 701.
 PRIMES = [n for n in range(2, 702) if all(n % d for d in range(2, math.isqrt(n) + 1))]

@@ -1,1 +1,1 @@
-"""Tests of the package auth.testing."""
+"""Tests of the package itemwire_auth.testing."""

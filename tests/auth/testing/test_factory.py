@@ -1,4 +1,4 @@
-"""Tests of auth/testing/factory.py."""
+"""Tests of testing/factory.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from auth.testing import ABSENT, TokenFactory
-from auth.tokens import TokenVerifier
+from itemwire_auth.testing import ABSENT, TokenFactory
+from itemwire_auth.tokens.verifier import TokenVerifier
 
 
 def parts(token: str) -> list[dict[str, object]]:

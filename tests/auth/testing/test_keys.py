@@ -1,4 +1,4 @@
-"""Tests of auth/testing/keys.py: what it writes, others read."""
+"""Tests of testing/keys.py: what it writes, others read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import jwt
 import pytest
 
-from auth.keys import ALGORITHMS
-from auth.testing import jwk_set, private_jwk, public_jwk, public_pem, signing_key
+from itemwire_auth.keys.static import ALGORITHMS
+from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, public_pem, signing_key
 
 ASYMMETRIC = [name for name, (kty, _) in ALGORITHMS.items() if kty != "oct"]
 

@@ -1,4 +1,4 @@
-"""Tests of auth/checks.py: where each check draws its line, from both sides.
+"""Tests of tokens/checks.py: where each check draws its line, from both sides.
 
 The attack catalogue holds the far side of most lines (test_attacks.py); here are the edges.
 """
@@ -9,11 +9,11 @@ import dataclasses
 
 import pytest
 
-from auth.checks import LAST_DATE, MAX_SUBJECT_LENGTH, TokenRules
-from auth.errors import InvalidToken
-from auth.keys import StaticKeys
-from auth.testing import ABSENT, TokenFactory
-from auth.tokens import TokenVerifier
+from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.testing import ABSENT, TokenFactory
+from itemwire_auth.tokens.checks import LAST_DATE, MAX_SUBJECT_LENGTH, TokenRules
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
 

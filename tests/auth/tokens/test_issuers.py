@@ -1,4 +1,4 @@
-"""Tests of auth/issuers.py: each issuer's tokens stand on its own keys and rules."""
+"""Tests of tokens/issuers.py: each issuer's tokens stand on its own keys and rules."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import dataclasses
 import pytest
 from typing_extensions import override
 
-from auth.errors import InvalidToken
-from auth.issuers import Issuer, IssuersVerifier
-from auth.keys import StaticKeys
-from auth.testing import ABSENT, BAD_TOKENS, TokenFactory, encode, signing_key
-from auth.tokens import CHECKS, CheckResult
+from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.testing import ABSENT, BAD_TOKENS, TokenFactory, encode, signing_key
+from itemwire_auth.tokens.issuers import Issuer, IssuersVerifier
+from itemwire_auth.tokens.verifier import CHECKS, CheckResult
 from tests.auth.conftest import NOW
 
 # Both name their key "k": a key that was found by `kid` alone could be the other issuer's.

@@ -1,4 +1,4 @@
-"""Tests of auth/issuers_file.py: what an operator writes about several issuers."""
+"""Tests of tokens/issuers_file.py: what an operator writes about several issuers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from auth.errors import KeyProblem
-from auth.issuers import Issuer
-from auth.issuers_file import issuers_from_file
-from auth.issuing import new_secret
-from auth.jwks import DEFAULTS, JWKSKeys
-from auth.key_files import FileKeys
-from auth.testing import jwk_set, public_jwk, signing_key
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.files import FileKeys
+from itemwire_auth.keys.jwks import DEFAULTS, JWKSKeys
+from itemwire_auth.testing import jwk_set, public_jwk, signing_key
+from itemwire_auth.tokens.issuers import Issuer
+from itemwire_auth.tokens.issuers_file import issuers_from_file
+from itemwire_auth.tokens.minting import new_secret
 
 SECRET = new_secret()
 

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from auth.errors import InvalidToken
-from auth.testing import TokenFactory, confused, public_jwk, signing_key
+from itemwire_auth.errors import InvalidToken
+from itemwire_auth.testing import TokenFactory, confused, public_jwk, signing_key
 from tests.auth.conftest import verifier_of
 
 PAIR = signing_key("RS256", "a")

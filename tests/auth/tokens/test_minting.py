@@ -1,15 +1,20 @@
-"""Tests of auth/issuing.py: what is minted here is accepted here, and by others."""
+"""Tests of tokens/minting.py: what is minted here is accepted here, and by others."""
 
 from __future__ import annotations
 
 import jwt
 import pytest
 
-from auth.issuing import mint, new_secret
-from auth.keys import ALGORITHMS, StaticKeys, keys_from_secret, signing_key_from_secret
-from auth.scopes import Action
-from auth.testing import signing_key
-from auth.tokens import TokenRules, TokenVerifier
+from itemwire_auth.keys.static import (
+    ALGORITHMS,
+    StaticKeys,
+    keys_from_secret,
+    signing_key_from_secret,
+)
+from itemwire_auth.scopes import Action
+from itemwire_auth.testing import signing_key
+from itemwire_auth.tokens.minting import mint, new_secret
+from itemwire_auth.tokens.verifier import TokenRules, TokenVerifier
 from tests.auth.conftest import NOW
 
 

@@ -1,4 +1,4 @@
-"""Tests of auth/tokens.py: a token known again is judged as if it came for the first time."""
+"""Tests of tokens/verifier.py: a token known again is judged as if it came for the first time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from auth.checks import KeySource, TokenRules
-from auth.errors import InvalidToken
-from auth.keys import VerificationKey
-from auth.principal import Principal
-from auth.testing import BAD_TOKENS, TokenFactory, signing_key
-from auth.tokens import TokenVerifier
+from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.static import VerificationKey
+from itemwire_auth.principal import Principal
+from itemwire_auth.testing import BAD_TOKENS, TokenFactory, signing_key
+from itemwire_auth.tokens.checks import KeySource, TokenRules
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
 Keys = dict[str | None, VerificationKey]

@@ -1,4 +1,4 @@
-"""Tests of auth/tokens.py: what a good token becomes, and how a bad one is explained."""
+"""Tests of tokens/verifier.py: what a good token becomes, and how a bad one is explained."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from auth.checks import KeySource
-from auth.errors import InvalidToken, UnknownKey
-from auth.issuing import mint, new_secret
-from auth.keys import (
+from itemwire_auth.errors import InvalidToken, UnknownKey
+from itemwire_auth.keys.static import (
     StaticKeys,
     VerificationKey,
     keys_from_secret,
     signing_key_from_secret,
 )
-from auth.principal import Principal
-from auth.scopes import Action
-from auth.testing import BAD_TOKENS, TokenFactory, encode, signing_key
-from auth.tokens import CHECKS, CheckResult, TokenRules, TokenVerifier
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import Action
+from itemwire_auth.testing import BAD_TOKENS, TokenFactory, encode, signing_key
+from itemwire_auth.tokens.checks import KeySource
+from itemwire_auth.tokens.minting import mint, new_secret
+from itemwire_auth.tokens.verifier import CHECKS, CheckResult, TokenRules, TokenVerifier
 from tests.auth.conftest import NOW
 
 fixtures_are_values = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

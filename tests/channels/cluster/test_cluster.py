@@ -8,10 +8,10 @@ import logging
 import pytest
 from typing_extensions import override
 
-from api.channels import abroad
-from api.channels.notices import Notice, read_notice
-from api.channels.tidings import Farewell
-from api.engines.base import Answer
+from itemwire.channels.cluster import cluster as abroad
+from itemwire.channels.cluster.gossip import Farewell
+from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.engines.base import Answer
 from tests.channels.nodes import Bus, Crowd, SharedEngine
 from tests.fakes import Stage
 

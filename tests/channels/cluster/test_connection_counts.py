@@ -8,12 +8,12 @@ from typing import Final
 
 import pytest
 
-from api.channels import shares
-from api.channels.neighbour import DEAD_TICKS
-from api.channels.notices import read_notice
-from api.channels.places import PlaceLimits, Places
-from api.channels.shares import Shares
-from api.channels.tidings import NOTICE_BYTES, Held, Holds
+from itemwire.channels.cluster import connection_counts as shares
+from itemwire.channels.cluster.connection_counts import Shares
+from itemwire.channels.cluster.gossip import NOTICE_BYTES, Held, Holds
+from itemwire.channels.cluster.notices import read_notice
+from itemwire.channels.cluster.peer import DEAD_TICKS
+from itemwire.channels.limits.connections import PlaceLimits, Places
 from tests.channels.nodes import Crowd
 
 QUIET_TICKS: Final = 2 * DEAD_TICKS

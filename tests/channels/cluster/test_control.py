@@ -9,10 +9,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from api.channels.node import Node
-from api.channels.notices import Notice
-from api.engines.base import EngineError
-from auth.revocation import Revocation
+from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.node import Node
+from itemwire.engines.base import EngineError
+from itemwire_auth.revocation import Revocation
 from tests.fakes import (
     CHANNEL,
     ITEM,

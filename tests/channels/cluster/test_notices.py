@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.notices import Notice, read_notice
-from auth.revocation import Revocation
+from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire_auth.revocation import Revocation
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from api.channels.neighbour import DEAD_TICKS
-from api.channels.notices import read_notice
-from api.channels.tidings import NOTICE_BYTES
+from itemwire.channels.cluster.gossip import NOTICE_BYTES
+from itemwire.channels.cluster.notices import read_notice
+from itemwire.channels.cluster.peer import DEAD_TICKS
 from tests.channels.nodes import WITH_GRACE, Bus, Crowd, SharedEngine, told
 from tests.fakes import LIMITS, Stage
 

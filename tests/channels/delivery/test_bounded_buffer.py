@@ -1,6 +1,6 @@
 """What is kept until somebody is ready: in order, within bounds."""
 
-from api.channels.holding import MAX_HELD, Holding
+from itemwire.channels.delivery.bounded_buffer import MAX_HELD, Holding
 
 
 def test_gives_back_in_order_and_once() -> None:

@@ -14,10 +14,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from api.channels.names import channel_of
-from api.engines.base import Bounds, EngineError, Span
-from api.engines.memory import MemoryEngine
-from api.messages import Draft, Position
+from itemwire.channels.names import channel_of
+from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.memory import MemoryEngine
+from itemwire.messages import Draft, Position
 from tests.fakes import EVERYTHING, NOW, ItemRules, LateEngine, ManyPeer, Stage
 
 ITEMS = ("a", "b")

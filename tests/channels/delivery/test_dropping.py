@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.channels.connection import Connection, Subscription
-from api.channels.recovery import LIVE
-from api.channels.slow_readers import read_slow_readers
-from api.messages import Position, Publication
-from api.wire.base import Codec
-from auth.principal import Grant
-from auth.scopes import Action
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.delivery.recovery import LIVE
+from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire.messages import Position, Publication
+from itemwire.wire.base import Codec
+from itemwire_auth.principal import Grant
+from itemwire_auth.scopes import Action
 from tests.fakes import (
     CHANNEL,
     EVERYTHING,

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from api.channels.unanswered import SHARES, EngineBehind, Unanswered
-from api.engines.base import EngineError
-from api.messages import Position
+from itemwire.channels.delivery.in_flight import SHARES, EngineBehind, Unanswered
+from itemwire.engines.base import EngineError
+from itemwire.messages import Position
 from tests.fakes import (
     EVERYTHING,
     ITEM,

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.lanes import MAX_PENDING_BYTES, Lane
-from api.channels.outbox import Chunk, Writer
-from api.closing import CloseReason
-from api.fastpath.frames import PLAIN_FRAMING
-from api.messages import Position
-from auth.scopes import Action
+from itemwire.channels.delivery.lanes import MAX_PENDING_BYTES, Lane
+from itemwire.channels.delivery.outbox import Chunk, Writer
+from itemwire.close_reasons import CloseReason
+from itemwire.fastpath.frames import PLAIN_FRAMING
+from itemwire.messages import Position
+from itemwire_auth.scopes import Action
 from tests.fakes import EVERYTHING, JSON, Stage
 
 

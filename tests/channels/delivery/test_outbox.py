@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.outbox import GAP_BYTES, Message, Outbox
-from api.messages import Gap, Position
+from itemwire.channels.delivery.outbox import GAP_BYTES, Message, Outbox
+from itemwire.messages import Gap, Position
 
 
 def drained(outbox: Outbox) -> list[object]:

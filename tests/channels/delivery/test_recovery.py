@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.recovery import Recovery, Start
-from api.engines.base import History
-from api.messages import Position, Publication
+from itemwire.channels.delivery.recovery import Recovery, Start
+from itemwire.engines.base import History
+from itemwire.messages import Position, Publication
 from tests.fakes import CHANNEL, LateEngine, Stage, draft
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.connection import Connection
-from api.channels.deadlines import Deadlines
+from itemwire.channels.connection import Connection
+from itemwire.channels.lifecycle.deadlines import Deadlines
 from tests.fakes import JSON, RecordingTransport, Stage, principal
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from api.channels.connection import Connection, retry_after_ms
-from api.channels.draining import ANSWER_STEPS, LEAST_AT_ONCE, STEP_SECONDS, Draining
-from api.channels.session import EchoSession
-from api.closing import CLOSE_REASONS, DRAINING, MESSAGES_LOST, CloseReason, Retry
+from itemwire.channels.connection import Connection, retry_after_ms
+from itemwire.channels.lifecycle.draining import ANSWER_STEPS, LEAST_AT_ONCE, STEP_SECONDS, Draining
+from itemwire.channels.sessions.session import EchoSession
+from itemwire.close_reasons import CLOSE_REASONS, DRAINING, MESSAGES_LOST, CloseReason, Retry
 from tests.fakes import ITEM, PLAIN, Close, LateEngine, Peer, RecordingTransport, Stage
 
 A_STEP = STEP_SECONDS * 1.01  # the clock's sums are not exact

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.limits import Lifetime
-from api.channels.notices import Notice, read_notice
-from api.channels.refreshing import Denied
-from api.channels.session import EchoSession
-from api.closing import TOKEN_REVOKED
-from api.engines.base import EngineError
-from auth.principal import Grant, Principal
-from auth.revocation import Revocation
-from auth.scopes import ScopeSet
+from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.limits.bounds import Lifetime
+from itemwire.channels.reauthorization import Denied
+from itemwire.channels.sessions.session import EchoSession
+from itemwire.close_reasons import TOKEN_REVOKED
+from itemwire.engines.base import EngineError
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.revocation import Revocation
+from itemwire_auth.scopes import ScopeSet
 from tests.fakes import (
     EVERYTHING,
     ITEM,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.limits import Lifetime
-from api.channels.session import EchoSession
-from auth.principal import Grant
+from itemwire.channels.limits.bounds import Lifetime
+from itemwire.channels.sessions.session import EchoSession
+from itemwire_auth.principal import Grant
 from tests.fakes import EVERYTHING, ITEM, NOW, LateEngine, Peer, Rules, Stage, principal
 
 WARNED = Lifetime(warning=60)

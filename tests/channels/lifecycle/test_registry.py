@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from api.channels.connection import Connection
-from api.channels.roster import Roster
-from auth.revocation import Revocation
+from itemwire.channels.connection import Connection
+from itemwire.channels.lifecycle.registry import Roster
+from itemwire_auth.revocation import Revocation
 from tests.fakes import JSON, NOW, RecordingTransport, Stage, principal
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.places import Place, PlaceLimits, Places, most_sockets
-from api.closing import CONNECTION_LIMIT, OVERLOADED
-from auth.throttle import parse_networks
+from itemwire.channels.limits.connections import Place, PlaceLimits, Places, most_sockets
+from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED
+from itemwire_auth.throttle import parse_networks
 
 ALICE = (None, "alice")
 BOB = (None, "bob")

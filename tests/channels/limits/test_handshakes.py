@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels import arrivals as module
-from api.channels.arrivals import ArrivalLimits, Arrivals
-from api.closing import OVERLOADED, RATE_LIMITED
-from auth.throttle import parse_networks
+from itemwire.channels.limits import handshakes as module
+from itemwire.channels.limits.handshakes import ArrivalLimits, Arrivals
+from itemwire.close_reasons import OVERLOADED, RATE_LIMITED
+from itemwire_auth.throttle import parse_networks
 from tests.fakes import Clock
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels import rates as module
-from api.channels.limits import RateLimits
-from api.channels.rates import NEVER, Budget, Kind, Rates, rates_of
-from auth.principal import Principal
+from itemwire.channels.limits import requests as module
+from itemwire.channels.limits.bounds import RateLimits
+from itemwire.channels.limits.requests import NEVER, Budget, Kind, Rates, rates_of
+from itemwire_auth.principal import Principal
 from tests.fakes import Clock, principal
 
 TEN: RateLimits = RateLimits(publish=10, join=10, history=10, request=10, bytes=1000)

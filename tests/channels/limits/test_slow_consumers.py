@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.slow_readers import DISCONNECT_ALL, SlowReader, read_slow_readers
+from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowReader, read_slow_readers
 
 RULES = "telemetry:*=drop_oldest, telemetry:audit=drop_newest,chat:*:log=drop_newest"
 

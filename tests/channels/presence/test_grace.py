@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels import absences
-from api.channels.absences import Absences
-from api.messages import Member
+from itemwire.channels.presence import grace as absences
+from itemwire.channels.presence.grace import Absences
+from itemwire.messages import Member
 
 ALICE = (None, "alice")
 FIRST, SECOND = Member("c1", "alice"), Member("c2", "alice")

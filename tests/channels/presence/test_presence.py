@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.connection import Subscription
-from api.channels.presence import MAX_PAGE, Presence
-from api.channels.recovery import LIVE
-from api.closing import (
+from itemwire.channels.connection import Subscription
+from itemwire.channels.delivery.recovery import LIVE
+from itemwire.channels.presence.presence import MAX_PAGE, Presence
+from itemwire.close_reasons import (
     CLOSE_REASONS,
     CREDENTIALS_INVALID,
     FORBIDDEN,
@@ -22,9 +22,9 @@ from api.closing import (
     CloseReason,
     Retry,
 )
-from api.engines.memory import MemoryEngine
-from api.messages import Joined, Left, Member
-from auth.principal import Grant
+from itemwire.engines.memory import MemoryEngine
+from itemwire.messages import Joined, Left, Member
+from itemwire_auth.principal import Grant
 from tests.fakes import CHANNEL, EVERYTHING, ITEM, LIMITS, LateEngine, Peer, Stage
 
 GRACE = 5.0

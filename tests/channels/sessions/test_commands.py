@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.commands import DECODERS
-from api.wire import CODECS
-from auth.scopes import Action
+from itemwire.channels.sessions.commands import DECODERS
+from itemwire.wire import CODECS
+from itemwire_auth.scopes import Action
 from tests.fakes import CHANNEL, EVERYTHING, PLAIN, Stage, draft
 
 NEEDS = {

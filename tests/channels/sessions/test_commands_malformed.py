@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.commands import COMMANDS
-from api.messages import Frame
+from itemwire.channels.sessions.commands import COMMANDS
+from itemwire.messages import Frame
 from tests.fakes import LIMITS, PLAIN, Stage
 
 UNREADABLE: dict[str, Frame] = {

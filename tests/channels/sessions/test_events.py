@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.events_session import EventsSession
-from api.channels.recovery import LIVE, Start
-from api.closing import OVERLOADED
-from api.messages import Position
-from api.wire.events_codec import EventCodecs, EventsCodec
-from auth.principal import Grant
+from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.sessions.events import EventsSession
+from itemwire.close_reasons import OVERLOADED
+from itemwire.messages import Position
+from itemwire.wire.events_codec import EventCodecs, EventsCodec
+from itemwire_auth.principal import Grant
 from tests.fakes import EVERYTHING, ITEM, LateEngine, RecordingTransport, Stage, principal
 
 

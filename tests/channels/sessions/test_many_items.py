@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from api.channels.limits import Lifetime
-from api.closing import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
-from auth.scopes import Action
+from itemwire.channels.limits.bounds import Lifetime
+from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
+from itemwire_auth.scopes import Action
 from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage
 
 READING = frozenset({Action.SUBSCRIBE})

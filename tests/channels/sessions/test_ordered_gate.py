@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.channels.turns import Turns
+from itemwire.channels.sessions.ordered_gate import Turns
 
 
 class Watched:

@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from api.channels.session import EchoSession
-from api.engines.base import EngineError
-from api.messages import Frame
-from api.wire.base import Codec
-from auth.scopes import Action
+from itemwire.channels.sessions.session import EchoSession
+from itemwire.engines.base import EngineError
+from itemwire.messages import Frame
+from itemwire.wire.base import Codec
+from itemwire_auth.scopes import Action
 from tests.fakes import EVERYTHING, JSON, LIMITS, PLAIN, LateEngine, Stage
 
 LIMIT = LIMITS.max_message_bytes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from api.channels.limits import Limits, RateLimits
-from api.channels.places import Places
-from api.channels.session import EchoSession
-from api.closing import RATE_LIMITED
-from api.wire.base import Codec
+from itemwire.channels.limits.bounds import Limits, RateLimits
+from itemwire.channels.limits.connections import Places
+from itemwire.channels.sessions.session import EchoSession
+from itemwire.close_reasons import RATE_LIMITED
+from itemwire.wire.base import Codec
 from tests.fakes import JSON, LIMITS, PLAIN, Close, Stage
 
 LIMITED = Close(RATE_LIMITED.code, RATE_LIMITED.reason)

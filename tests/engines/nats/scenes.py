@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from api.engines.base import Bounds
-from api.engines.nats.engine import NatsEngine
+from itemwire.engines.base import Bounds
+from itemwire.engines.nats.engine import NatsEngine
 from tests.engines.watched import Watched, node
 from tests.fakes import BOUNDS
 

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.engines import open_engine
-from api.engines.base import Bounds, EngineError, Span
-from api.engines.nats import engine as nats_engine
-from api.engines.nats import publishing, requests, trimming
-from api.engines.nats.answers import ack_of, info_of, stored_of
-from api.engines.nats.streams import MAX_NOTICES
+from itemwire.engines import open_engine
+from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.nats import engine as nats_engine
+from itemwire.engines.nats import publishing, requests, trimming
+from itemwire.engines.nats.jetstream import ack_of, info_of, stored_of
+from itemwire.engines.nats.streams import MAX_NOTICES
 from tests.engines.nats.scenes import asked, engine_of, on, records
 from tests.engines.watched import Watched, node
 from tests.fakes import BOUNDS, CHANNEL
@@ -278,7 +278,7 @@ def test_hands_on_more_notices_than_one_answer_holds(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them, before it has started."""
-    monkeypatch.setattr("api.engines.nats.notices.MAX_READ", 3)
+    monkeypatch.setattr("itemwire.engines.nats.notices.MAX_READ", 3)
     notices = [str(number).encode() for number in range(10)]
 
     async def post(watched: Watched) -> None:

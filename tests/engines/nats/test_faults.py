@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from api.engines.base import Bounds, EngineError
-from api.engines.nats import engine as nats_engine
-from api.engines.nats import publishing as nats_publishing
-from api.engines.nats import requests
+from itemwire.engines.base import Bounds, EngineError
+from itemwire.engines.nats import engine as nats_engine
+from itemwire.engines.nats import publishing as nats_publishing
+from itemwire.engines.nats import requests
 from tests.engines.watched import Watched, node, play, stand_still
 from tests.fakes import CHANNEL
 from tests.nats_server import NatsServer, running_nats

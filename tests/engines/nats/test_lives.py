@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from api.engines.base import EngineError
-from api.engines.nats import engine as nats_engine
-from api.messages import Position
+from itemwire.engines.base import EngineError
+from itemwire.engines.nats import engine as nats_engine
+from itemwire.messages import Position
 from tests.engines.nats.test_faults import all_have
 from tests.engines.watched import node, play
 from tests.nats_server import NatsServer, running_nats

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.engines.base import Answer, Bounds, EngineError, History, Span
-from api.engines.nats import engine as nats_engine
-from api.messages import Position
+from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
+from itemwire.engines.nats import engine as nats_engine
+from itemwire.messages import Position
 from tests.engines.nats.scenes import engine_of, on, records
 from tests.engines.watched import Watched, node
 from tests.fakes import CHANNEL

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from api.engines.nats import tips as nats_tips
-from api.engines.nats.names import token_of
-from api.engines.nats.records import Record, Tip, encode_record, kept_of
-from api.engines.nats.tips import Tips
-from api.engines.packing import pack
-from api.messages import Draft
+from itemwire.engines.nats import last_records as nats_tips
+from itemwire.engines.nats.last_records import Tips
+from itemwire.engines.nats.names import token_of
+from itemwire.engines.nats.records import Record, Tip, encode_record, kept_of
+from itemwire.engines.storage_format import pack
+from itemwire.messages import Draft
 
 
 def record(first: int, *texts: str, size_before: int = 0) -> Record:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from api.engines import open_engine
-from api.engines.base import EngineError
-from api.engines.nats.target import Target
+from itemwire.engines import open_engine
+from itemwire.engines.base import EngineError
+from itemwire.engines.nats.target import Target
 from tests.conformance.websocket_targets import localhost_certificate
 from tests.engines.redis.test_start import SECRET, refusal_of
 from tests.engines.watched import node, play
@@ -189,8 +189,8 @@ def test_says_which_extra_is_missing() -> None:
     code = """
 import sys
 sys.modules["nats"] = None
-from api.engines import open_engine
-from api.engines.base import Bounds
+from itemwire.engines import open_engine
+from itemwire.engines.base import Bounds
 try:
     open_engine("nats://localhost", Bounds(1, 1, 1))
 except ValueError as error:

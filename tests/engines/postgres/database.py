@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from api.engines.postgres.engine import PostgresEngine, init_store
-from api.messages import Draft, Position
+from itemwire.engines.postgres.engine import PostgresEngine, init_store
+from itemwire.messages import Draft, Position
 from tests.conformance.engine_contract import answer_of
 from tests.engines.watched import Watched
 from tests.postgres_server import PostgresServer, execute

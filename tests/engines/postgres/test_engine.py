@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.engines import init_store, open_engine
-from api.engines.base import Bounds, Engine, EngineError, Span
-from api.engines.postgres import engine as postgres_engine
-from api.engines.postgres import upkeep
-from api.engines.postgres.schema import VERSION
-from api.messages import Draft, Position
+from itemwire.engines import init_store, open_engine
+from itemwire.engines.base import Bounds, Engine, EngineError, Span
+from itemwire.engines.postgres import engine as postgres_engine
+from itemwire.engines.postgres import upkeep
+from itemwire.engines.postgres.schema import VERSION
+from itemwire.messages import Draft, Position
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS, CHANNEL

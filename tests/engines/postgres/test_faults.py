@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from api.engines import init_store
-from api.engines.base import Bounds, EngineError
-from api.engines.postgres import engine as postgres_engine
-from api.engines.postgres import publishing as postgres_publishing
-from api.messages import Position
+from itemwire.engines import init_store
+from itemwire.engines.base import Bounds, EngineError
+from itemwire.engines.postgres import engine as postgres_engine
+from itemwire.engines.postgres import publishing as postgres_publishing
+from itemwire.messages import Position
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import Watched, node, play, stand_still
 from tests.fakes import CHANNEL

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from api.engines.base import EngineError
+from itemwire.engines.base import EngineError
 from tests.engines.postgres.database import new_database, publish_to
 from tests.engines.watched import node, play
 from tests.fakes import CHANNEL

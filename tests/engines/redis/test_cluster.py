@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.engines import hearing
+from itemwire.engines import subscriptions as hearing
 from tests.engines.watched import node, play
 from tests.fakes import CHANNEL
 from tests.redis_server import RedisServer, running_cluster

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from redis.asyncio.connection import Connection
 
-from api.engines import open_engine
-from api.engines.base import Answer, Bounds, EngineError, Span
-from api.engines.redis import engine as redis_engine
-from api.engines.redis import link, scripts
-from api.messages import Position
+from itemwire.engines import open_engine
+from itemwire.engines.base import Answer, Bounds, EngineError, Span
+from itemwire.engines.redis import engine as redis_engine
+from itemwire.engines.redis import link, scripts
+from itemwire.messages import Position
 from tests.conformance.engine_contract import answer_of
 from tests.engines.watched import Watched
 from tests.fakes import BOUNDS, CHANNEL
@@ -223,7 +223,7 @@ def test_no_more_notices_are_kept_than_there_is_room_for(
 ) -> None:
     """Dropping one in silence would let a revoked token in after a restart."""
     monkeypatch.setattr(
-        "api.engines.redis.notices.POST",
+        "itemwire.engines.redis.notices.POST",
         scripts.Script.of(scripts.POST.source.replace(str(scripts.MAX_NOTICES), "2")),
     )
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from api.engines.base import Bounds, EngineError, Span
-from api.engines.redis import engine as redis_engine
-from api.messages import Position
+from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.redis import engine as redis_engine
+from itemwire.messages import Position
 from tests.engines.watched import node, play, stand_still
 from tests.fakes import CHANNEL
 from tests.proxy import Proxy
@@ -80,7 +80,7 @@ def test_a_connection_that_breaks_is_made_anew_before_anything_is_refused(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A moment without one is no reason to trouble publishers."""
-    monkeypatch.setattr("api.engines.loops.FIRST_PAUSE", 0.5)
+    monkeypatch.setattr("itemwire.engines.tasks.FIRST_PAUSE", 0.5)
 
     async def scene(proxy: Proxy, url: str) -> None:
         async with node(url) as one:
@@ -213,7 +213,7 @@ def test_knows_that_nothing_comes_where_it_listens(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cable that was pulled ends no connection: silence does (requirement 117)."""
-    monkeypatch.setattr("api.engines.redis.requests.REQUEST_SECONDS", 1000)
+    monkeypatch.setattr("itemwire.engines.redis.requests.REQUEST_SECONDS", 1000)
 
     async def scene(proxy: Proxy, url: str) -> None:
         async with node(url) as one:
@@ -311,7 +311,7 @@ def test_goes_on_after_a_fault_of_its_own(
     async def scene() -> None:
         async with node(server.url) as one:
             with monkeypatch.context() as broken:
-                broken.setattr("api.engines.redis.requests.Requests._take", lambda _: 1 / 0)
+                broken.setattr("itemwire.engines.redis.requests.Requests._take", lambda _: 1 / 0)
                 with pytest.raises(EngineError, match="in time"):
                     await one.publish("lost")
             await one.publish_at_last("after")
@@ -327,7 +327,7 @@ def test_lets_no_more_wait_than_it_has_room_for(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A silent server must not fill this process: what is more is refused (requirement 117)."""
-    monkeypatch.setattr("api.engines.redis.requests.MAX_UNANSWERED_BYTES", 100_000)
+    monkeypatch.setattr("itemwire.engines.redis.requests.MAX_UNANSWERED_BYTES", 100_000)
 
     async def scene(proxy: Proxy, url: str) -> None:
         async with node(url) as one:

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from typing_extensions import override
 
-from api.engines.base import EngineError
-from api.engines.redis import notices as redis_notices
-from api.engines.redis.notices import Notices
-from api.engines.redis.requests import Call
-from api.engines.redis.servers import Servers, Target
+from itemwire.engines.base import EngineError
+from itemwire.engines.redis import notices as redis_notices
+from itemwire.engines.redis.notices import Notices
+from itemwire.engines.redis.requests import Call
+from itemwire.engines.redis.servers import Servers, Target
 
 
 class Written(Servers):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from api.engines import open_engine
-from api.engines.base import Engine, EngineError
-from api.engines.redis import engine as redis_engine
+from itemwire.engines import open_engine
+from itemwire.engines.base import Engine, EngineError
+from itemwire.engines.redis import engine as redis_engine
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS
 from tests.redis_server import running_cluster, running_redis

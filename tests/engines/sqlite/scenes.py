@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TypeVar
 
-from api.engines.sqlite.engine import SqliteEngine
-from api.engines.sqlite.writer import Call
+from itemwire.engines.sqlite.engine import SqliteEngine
+from itemwire.engines.sqlite.writer import Call
 from tests.conformance.engine_contract import WAIT_SECONDS, Asked
 
 T = TypeVar("T")

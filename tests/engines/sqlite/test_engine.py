@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from api.engines.base import Bounds, EngineError, Span
-from api.engines.sqlite import engine as sqlite_engine
-from api.engines.sqlite import writer
-from api.engines.sqlite.engine import SqliteEngine, open_engine
-from api.engines.sqlite.file import Place
-from api.messages import Position
+from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.sqlite import engine as sqlite_engine
+from itemwire.engines.sqlite import writer
+from itemwire.engines.sqlite.engine import SqliteEngine, open_engine
+from itemwire.engines.sqlite.file import Place
+from itemwire.messages import Position
 from tests.conformance.engine_contract import BOUNDS, Asked
 from tests.engines.sqlite.scenes import on, statements_of, stuck, until
 from tests.fakes import Clock, draft

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from api.engines.sqlite import file
-from api.engines.sqlite.engine import open_engine
-from api.engines.sqlite.file import Place, UnusableFile, check_file, close_file, open_file
-from api.engines.sqlite.store import Entry, Store
+from itemwire.engines.sqlite import file
+from itemwire.engines.sqlite.engine import open_engine
+from itemwire.engines.sqlite.file import Place, UnusableFile, check_file, close_file, open_file
+from itemwire.engines.sqlite.store import Entry, Store
 from tests.fakes import BOUNDS, Clock
 
 NOBODY = 65_534
@@ -186,7 +186,7 @@ def test_keeps_other_processes_out_for_as_long_as_it_is_open(
     monkeypatch.setattr(file, "LOCK_SECONDS", 0.05)
     code = f"""
 import pathlib
-from api.engines.sqlite import file
+from itemwire.engines.sqlite import file
 file.LOCK_SECONDS = 0.05
 try:
     file.check_file(file.Place(pathlib.Path({str(place.path)!r})))

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.engines.base import KEY_SECONDS, Bounds, EngineError, Span
-from api.engines.sqlite import store
-from api.engines.sqlite.file import Place, open_file
-from api.engines.sqlite.store import Entry, Store, in_parts
-from api.messages import Position
+from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, Span
+from itemwire.engines.sqlite import store
+from itemwire.engines.sqlite.file import Place, open_file
+from itemwire.engines.sqlite.store import Entry, Store, in_parts
+from itemwire.messages import Position
 from tests.engines.test_memory import naively_kept
 from tests.fakes import CHANNEL, NOW, Clock
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from api.engines.base import Bounds, Span
-from api.engines.sqlite import upkeep
-from api.engines.sqlite.file import Place, open_file
-from api.engines.sqlite.store import Entry
-from api.engines.sqlite.upkeep import Upkeep
+from itemwire.engines.base import Bounds, Span
+from itemwire.engines.sqlite import upkeep
+from itemwire.engines.sqlite.file import Place, open_file
+from itemwire.engines.sqlite.store import Entry
+from itemwire.engines.sqlite.upkeep import Upkeep
 from tests.engines.sqlite.test_store import Shelf
 from tests.fakes import CHANNEL
 

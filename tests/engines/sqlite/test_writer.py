@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from api.engines.base import EngineError, Span
-from api.engines.sqlite import engine as sqlite_engine
-from api.engines.sqlite import writer
-from api.engines.sqlite.engine import SqliteEngine, open_engine
-from api.engines.sqlite.upkeep import Upkeep
-from api.engines.sqlite.writer import Call
-from api.messages import Position, Publication
+from itemwire.engines.base import EngineError, Span
+from itemwire.engines.sqlite import engine as sqlite_engine
+from itemwire.engines.sqlite import writer
+from itemwire.engines.sqlite.engine import SqliteEngine, open_engine
+from itemwire.engines.sqlite.upkeep import Upkeep
+from itemwire.engines.sqlite.writer import Call
+from itemwire.messages import Position, Publication
 from tests.conformance.engine_contract import BOUNDS, Asked
 from tests.engines.sqlite.scenes import on, stuck, until
 

@@ -5,19 +5,19 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
-from api.channels.connection import Connection
-from api.channels.neighbours import Neighbours
-from api.channels.notices import Notice, read_notice
-from api.channels.orders import Orders
-from api.channels.places import Places
-from api.channels.presence import Presence
-from api.channels.roster import Roster
-from api.channels.shares import Shares
-from api.channels.tidings import Tidings
-from api.channels.timers import CallLater
-from api.closing import CONNECTION_LIMIT, CloseReason
-from api.engines.base import ANSWER_SECONDS, Engine
-from api.messages import Member
+from itemwire.channels.cluster.connection_counts import Shares
+from itemwire.channels.cluster.control import Orders
+from itemwire.channels.cluster.gossip import Tidings
+from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.remote_presence import Neighbours
+from itemwire.channels.connection import Connection
+from itemwire.channels.lifecycle.registry import Roster
+from itemwire.channels.limits.connections import Places
+from itemwire.channels.presence.presence import Presence
+from itemwire.close_reasons import CONNECTION_LIMIT, CloseReason
+from itemwire.engines.base import ANSWER_SECONDS, Engine
+from itemwire.messages import Member
+from itemwire.timers import CallLater
 
 logger = logging.getLogger("itemwire.channels")
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from api.channels.places import Identity, Places
-from api.channels.tidings import Held, Holds, holds_of
+from itemwire.channels.cluster.gossip import Held, Holds, holds_of
+from itemwire.channels.limits.connections import Identity, Places
 
 Counts = dict[Identity, int]
 

@@ -4,14 +4,14 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from api.channels.connection import Connection
-from api.channels.ends import Ends
-from api.channels.notices import Notice
-from api.channels.roster import Roster
-from api.closing import TOKEN_REVOKED, CloseReason
-from api.engines.base import Answer, Engine, EngineError
-from api.messages import Expiring
-from auth.revocation import Revocation, Revocations
+from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.connection import Connection
+from itemwire.channels.lifecycle.expiry import Ends
+from itemwire.channels.lifecycle.registry import Roster
+from itemwire.close_reasons import TOKEN_REVOKED, CloseReason
+from itemwire.engines.base import Answer, Engine, EngineError
+from itemwire.messages import Expiring
+from itemwire_auth.revocation import Revocation, Revocations
 
 logger = logging.getLogger("itemwire.channels")
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from api.messages import Member
+from itemwire.messages import Member
 
 NOTICE_BYTES: Final = 24 * 1024  # a notice is full then; one line alone is at most about as much
 MEMBERS_A_LINE: Final = 40

@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from api.channels.tidings import Tidings
-from auth.revocation import Revocation
+from itemwire.channels.cluster.gossip import Tidings
+from itemwire_auth.revocation import Revocation
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from api.channels.absences import Absences
-from api.channels.tidings import CHANNELS_A_LINE
-from api.messages import Member
+from itemwire.channels.cluster.gossip import CHANNELS_A_LINE
+from itemwire.channels.presence.grace import Absences
+from itemwire.messages import Member
 
 DEAD_TICKS: Final = 7  # three beats of two ticks, and one tick for how they fall
 

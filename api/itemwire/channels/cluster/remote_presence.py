@@ -6,12 +6,8 @@ from typing import Final
 
 from typing_extensions import override
 
-from api.channels.absences import Caller
-from api.channels.neighbour import Neighbour
-from api.channels.places import Identity
-from api.channels.presence import Elsewhere, Presence
-from api.channels.shares import Shares
-from api.channels.tidings import (
+from itemwire.channels.cluster.connection_counts import Shares
+from itemwire.channels.cluster.gossip import (
     SOCKETS,
     Answered,
     Ask,
@@ -26,8 +22,12 @@ from api.channels.tidings import (
     packed,
     parts_of,
 )
-from api.channels.timers import CallLater, call_later
-from api.messages import Member
+from itemwire.channels.cluster.peer import Neighbour
+from itemwire.channels.limits.connections import Identity
+from itemwire.channels.presence.grace import Caller
+from itemwire.channels.presence.presence import Elsewhere, Presence
+from itemwire.messages import Member
+from itemwire.timers import CallLater, call_later
 
 BATCH_SECONDS: Final = 0.05
 HURRY_SECONDS: Final = 0.01  # a page that is loaded again goes to another node, and may not come in

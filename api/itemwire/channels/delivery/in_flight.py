@@ -5,9 +5,9 @@ from __future__ import annotations  # else the types of `answered` are put toget
 import logging
 from typing import Final
 
-from api.channels.limits import Limits
-from api.engines.base import Answer, EngineError
-from api.messages import Position
+from itemwire.channels.limits.bounds import Limits
+from itemwire.engines.base import Answer, EngineError
+from itemwire.messages import Position
 
 logger = logging.getLogger("itemwire.channels")
 

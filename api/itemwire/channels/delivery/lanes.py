@@ -4,10 +4,10 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from api.channels.outbox import Chunk, Framing, Writer
-from api.closing import CloseReason
-from api.messages import Position
-from api.wire.base import Codec
+from itemwire.channels.delivery.outbox import Chunk, Framing, Writer
+from itemwire.close_reasons import CloseReason
+from itemwire.messages import Position
+from itemwire.wire.base import Codec
 
 logger = logging.getLogger("itemwire.channels")
 

@@ -4,8 +4,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence, Sized
 from typing import Any, Final, Protocol
 
-from api.channels.holding import MAX_HELD
-from api.messages import Frame, Gap, Position
+from itemwire.channels.delivery.bounded_buffer import MAX_HELD
+from itemwire.messages import Frame, Gap, Position
 
 GAP_BYTES: Final = 256  # what a gap is counted as: it is written when it goes out
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from api.channels.holding import Holding
-from api.engines.base import History
-from api.messages import Position, Publication, payload_size
+from itemwire.channels.delivery.bounded_buffer import Holding
+from itemwire.engines.base import History
+from itemwire.messages import Position, Publication, payload_size
 
 
 @dataclass(frozen=True, slots=True)

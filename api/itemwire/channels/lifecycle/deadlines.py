@@ -3,7 +3,7 @@
 import heapq
 from typing import Final
 
-from api.channels.connection import Connection
+from itemwire.channels.connection import Connection
 
 SPARE_SECONDS: Final = 64  # seconds with nobody left in them, before they are swept out
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.channels.connection import Connection
-from api.channels.deadlines import Deadlines
-from api.channels.limits import Lifetime
-from api.closing import TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason
+from itemwire.channels.connection import Connection
+from itemwire.channels.lifecycle.deadlines import Deadlines
+from itemwire.channels.limits.bounds import Lifetime
+from itemwire.close_reasons import TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping
 
-from api.channels.connection import Connection, Subscription
-from api.channels.places import Identity
-from api.messages import Member
-from auth.revocation import Revocation
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.limits.connections import Identity
+from itemwire.messages import Member
+from itemwire_auth.revocation import Revocation
 
 
 class Roster:

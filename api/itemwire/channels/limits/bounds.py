@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from api.channels.slow_readers import DISCONNECT_ALL, SlowReaders
+from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowReaders
 
 
 @dataclass(frozen=True, slots=True)

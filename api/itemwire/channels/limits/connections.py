@@ -12,9 +12,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from api.channels.arrivals import Arrivals
-from api.closing import CONNECTION_LIMIT, OVERLOADED, CloseReason
-from auth.throttle import Network, site_of
+from itemwire.channels.limits.handshakes import Arrivals
+from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED, CloseReason
+from itemwire_auth.throttle import Network, site_of
 
 if sys.platform != "win32":
     import resource

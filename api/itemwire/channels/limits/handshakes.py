@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from api.channels.rates import BURST_SECONDS
-from api.closing import OVERLOADED, RATE_LIMITED, CloseReason
-from auth.throttle import Caller, Network, shares_of, site_of
+from itemwire.channels.limits.requests import BURST_SECONDS
+from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, CloseReason
+from itemwire_auth.throttle import Caller, Network, shares_of, site_of
 
 MAX_COUNTED: Final = 20_000  # addresses, some 4 MB; past it the one longest not seen is forgotten
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, Protocol
 
-from api.channels.limits import RateLimits
-from auth.principal import Principal
+from itemwire.channels.limits.bounds import RateLimits
+from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.channels")
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from auth.scopes import ANY, matches
+from itemwire_auth.scopes import ANY, matches
 
 PATTERN: Final = re.compile(r"(\*|[A-Za-z0-9._~-]+)(:(\*|[A-Za-z0-9._~-]+))*")
 

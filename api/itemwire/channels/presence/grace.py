@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from api.messages import Member
+from itemwire.messages import Member
 
 MAX_ABSENT: Final = 100_000  # on this node, 0.7 KB each; who is cut off past them has left
 

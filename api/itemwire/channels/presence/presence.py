@@ -9,9 +9,9 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
-from api.channels.absences import Absences, Caller
-from api.channels.names import item_of
-from api.messages import Joined, Left, Member
+from itemwire.channels.names import item_of
+from itemwire.channels.presence.grace import Absences, Caller
+from itemwire.messages import Joined, Left, Member
 
 MAX_PAGE: Final = 1000
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api.channels.connection import Subscription
-from api.channels.rates import Kind
-from api.channels.recovery import Start
-from api.channels.refreshing import Denied
-from api.closing import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
-from api.engines.base import EngineError, History, Span
-from api.messages import Error, Frame, Pong, Position, Ref, Reply, payload_of, read_position
-from api.wire import CODECS
-from api.wire.base import Codec
-from auth.scopes import Action
+from itemwire.channels.connection import Subscription
+from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.limits.requests import Kind
+from itemwire.channels.reauthorization import Denied
+from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
+from itemwire.engines.base import EngineError, History, Span
+from itemwire.messages import Error, Frame, Pong, Position, Ref, Reply, payload_of, read_position
+from itemwire.wire import CODECS
+from itemwire.wire.base import Codec
+from itemwire_auth.scopes import Action
 
 if TYPE_CHECKING:
-    from api.channels.items_session import ItemsSession
-    from api.channels.session import ChannelSession
+    from itemwire.channels.sessions.many_items import ItemsSession
+    from itemwire.channels.sessions.session import ChannelSession
 
 Offset = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

@@ -2,15 +2,15 @@
 
 from typing_extensions import override
 
-from api.channels.connection import Connection, Subscription
-from api.channels.node import Node
-from api.channels.recovery import Start
-from api.channels.session import Session
-from api.closing import OVERLOADED
-from api.engines.base import EngineError
-from api.messages import Frame
-from api.wire.events_codec import Cursor
-from auth.principal import Grant
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.node import Node
+from itemwire.channels.sessions.session import Session
+from itemwire.close_reasons import OVERLOADED
+from itemwire.engines.base import EngineError
+from itemwire.messages import Frame
+from itemwire.wire.events_codec import Cursor
+from itemwire_auth.principal import Grant
 
 
 class EventsSession(Session):

@@ -8,21 +8,27 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
-from api.channels.commands import DECODERS_OF_MANY, Command
-from api.channels.connection import Connection, Subscription
-from api.channels.holding import Holding
-from api.channels.names import channel_of
-from api.channels.node import Node
-from api.channels.recovery import Start
-from api.channels.refreshing import Denied, Renewal, Rights, Verdict
-from api.channels.session import ChannelSession
-from api.channels.turns import Turns
-from api.channels.welcoming import in_order
-from api.closing import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED, SCOPE_MISSING, CloseReason
-from api.engines.base import EngineError
-from api.messages import Ended, Error, Frame, Ref, Reply
-from auth.principal import Grant
-from auth.scopes import Action
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.delivery.bounded_buffer import Holding
+from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.names import channel_of
+from itemwire.channels.node import Node
+from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
+from itemwire.channels.sessions.commands import DECODERS_OF_MANY, Command
+from itemwire.channels.sessions.ordered_gate import Turns
+from itemwire.channels.sessions.session import ChannelSession
+from itemwire.channels.welcome import in_order
+from itemwire.close_reasons import (
+    CREDENTIALS_INVALID,
+    FORBIDDEN,
+    OVERLOADED,
+    SCOPE_MISSING,
+    CloseReason,
+)
+from itemwire.engines.base import EngineError
+from itemwire.messages import Ended, Error, Frame, Ref, Reply
+from itemwire_auth.principal import Grant
+from itemwire_auth.scopes import Action
 
 JOINS_AT_ONCE: Final = 8  # worked out side by side; a refresh waits for them, and they for it
 

@@ -9,18 +9,18 @@ from typing import Final
 from msgspec import UnsetType
 from typing_extensions import override
 
-from api.channels.commands import DECODERS
-from api.channels.connection import Connection, Subscription
-from api.channels.holding import Holding
-from api.channels.node import Node
-from api.channels.places import Place
-from api.channels.presence import Page
-from api.channels.rates import NEVER, Kind
-from api.channels.recovery import LIVE, Start
-from api.channels.refreshing import Denied, Reauthorize, Verdict
-from api.channels.unanswered import EngineBehind, Unanswered, share_of
-from api.channels.welcoming import in_order
-from api.closing import (
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.delivery.bounded_buffer import Holding
+from itemwire.channels.delivery.in_flight import EngineBehind, Unanswered, share_of
+from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.limits.connections import Place
+from itemwire.channels.limits.requests import NEVER, Kind
+from itemwire.channels.node import Node
+from itemwire.channels.presence.presence import Page
+from itemwire.channels.reauthorization import Denied, Reauthorize, Verdict
+from itemwire.channels.sessions.commands import DECODERS
+from itemwire.channels.welcome import in_order
+from itemwire.close_reasons import (
     CLOSE_REASONS,
     CREDENTIALS_INVALID,
     FORBIDDEN,
@@ -30,8 +30,8 @@ from api.closing import (
     RATE_LIMITED,
     SCOPE_MISSING,
 )
-from api.engines.base import Answer, EngineError, History, Span
-from api.messages import (
+from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.messages import (
     Error,
     Event,
     Frame,
@@ -42,9 +42,9 @@ from api.messages import (
     frame_size,
     payload_size,
 )
-from api.wire.base import C, MalformedFrame
-from auth.principal import Grant, Principal
-from auth.scopes import Action
+from itemwire.wire.base import C, MalformedFrame
+from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
 

@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from api.engines.answers import LATE, tell
-from api.engines.base import Answer, EngineError
-from api.engines.nats.records import Record, Tip
-from api.messages import Draft, payload_size
+from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.callbacks import LATE, tell
+from itemwire.engines.nats.records import Record, Tip
+from itemwire.messages import Draft, payload_size
 
 MAX_BATCH: Final = 500
 MAX_BATCH_BYTES: Final = 256 * 1024

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from nats.aio.client import Client, ServerVersion
 
-from api.engines.base import EngineError
-from api.engines.nats.target import Target
+from itemwire.engines.base import EngineError
+from itemwire.engines.nats.target import Target
 
 CONNECT_SECONDS: Final = 1.0  # of one server
 OLDEST: Final = (2, 11)

@@ -14,8 +14,7 @@ from typing import Final
 from nats.aio.msg import Msg
 from typing_extensions import override
 
-from api.engines.answers import answer_to, in_time
-from api.engines.base import (
+from itemwire.engines.base import (
     Answer,
     Bounds,
     Deliver,
@@ -29,20 +28,21 @@ from api.engines.base import (
     unheeded,
     unmissed,
 )
-from api.engines.hearing import Hearing, Source
-from api.engines.loops import end, repeat
-from api.engines.nats.lanes import Asked, Went
-from api.engines.nats.link import Link
-from api.engines.nats.names import Names
-from api.engines.nats.notices import Notices
-from api.engines.nats.publishing import Publishing
-from api.engines.nats.reading import SEQUENCE, Reading, time_of
-from api.engines.nats.records import Record, Tip
-from api.engines.nats.streams import IDLE_SECONDS, Streams
-from api.engines.nats.target import Target
-from api.engines.nats.trimming import Trimming
-from api.engines.nats.values import Values
-from api.messages import Draft, Position, Publication
+from itemwire.engines.callbacks import answer_to, in_time
+from itemwire.engines.nats.batches import Asked, Went
+from itemwire.engines.nats.link import Link
+from itemwire.engines.nats.names import Names
+from itemwire.engines.nats.notices import Notices
+from itemwire.engines.nats.publishing import Publishing
+from itemwire.engines.nats.reading import SEQUENCE, Reading, time_of
+from itemwire.engines.nats.records import Record, Tip
+from itemwire.engines.nats.streams import IDLE_SECONDS, Streams
+from itemwire.engines.nats.target import Target
+from itemwire.engines.nats.trimming import Trimming
+from itemwire.engines.nats.values import Values
+from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.engines.tasks import end, repeat
+from itemwire.messages import Draft, Position, Publication
 
 START_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 10.0

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from api.engines.base import EngineError
-from api.engines.nats.records import Stored
+from itemwire.engines.base import EngineError
+from itemwire.engines.nats.records import Stored
 
 LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence"
 TTL: Final = "Nats-TTL"

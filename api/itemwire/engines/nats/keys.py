@@ -12,8 +12,8 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from api.engines.base import KEY_SECONDS, EngineError
-from api.engines.nats.answers import (
+from itemwire.engines.base import KEY_SECONDS, EngineError
+from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     MOVED_ON,
     TTL,
@@ -23,10 +23,10 @@ from api.engines.nats.answers import (
     stored_of,
     ttl_of,
 )
-from api.engines.nats.link import Link
-from api.engines.nats.names import Names
-from api.engines.nats.records import Tip
-from api.messages import Position, read_position
+from itemwire.engines.nats.link import Link
+from itemwire.engines.nats.names import Names
+from itemwire.engines.nats.records import Tip
+from itemwire.messages import Position, read_position
 
 KEY_TTL: Final = ttl_of(KEY_SECONDS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from api.engines.nats.records import Tip
+from itemwire.engines.nats.records import Tip
 
 MAX_TIPS: Final = 10_000
 

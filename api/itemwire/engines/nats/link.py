@@ -20,11 +20,11 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
 
-from api.engines.base import EngineError
-from api.engines.loops import backoff, end
-from api.engines.nats.client import connect
-from api.engines.nats.requests import Requests, Silent, Told
-from api.engines.nats.target import Target
+from itemwire.engines.base import EngineError
+from itemwire.engines.nats.client import connect
+from itemwire.engines.nats.requests import Requests, Silent, Told
+from itemwire.engines.nats.target import Target
+from itemwire.engines.tasks import backoff, end
 
 logger = logging.getLogger("itemwire.engines")
 

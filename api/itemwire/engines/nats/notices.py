@@ -8,12 +8,12 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from api.engines.base import Answer, EngineError, Heed
-from api.engines.nats.answers import TTL, ack_of, from_on, refusal, ttl_of
-from api.engines.nats.link import Link
-from api.engines.nats.names import Names
-from api.engines.nats.reading import DONE, LAST, NOTHING, PENDING, SEQUENCE, STRANGE
-from api.engines.nats.requests import STATUS
+from itemwire.engines.base import Answer, EngineError, Heed
+from itemwire.engines.nats.jetstream import TTL, ack_of, from_on, refusal, ttl_of
+from itemwire.engines.nats.link import Link
+from itemwire.engines.nats.names import Names
+from itemwire.engines.nats.reading import DONE, LAST, NOTHING, PENDING, SEQUENCE, STRANGE
+from itemwire.engines.nats.requests import STATUS
 
 LEAST_SECONDS: Final = 60.0  # a notice is kept so long, for a node that is cut off just now
 RETRY_SECONDS: Final = 0.5

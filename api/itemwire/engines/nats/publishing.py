@@ -15,9 +15,10 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from api.engines.answers import tell
-from api.engines.base import ANSWER_SECONDS, Answer, EngineError
-from api.engines.nats.answers import (
+from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
+from itemwire.engines.callbacks import tell
+from itemwire.engines.nats.batches import RECORD_BYTES, Asked, Lane, Went, record_of
+from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     MOVED_ON,
     Problem,
@@ -26,14 +27,13 @@ from api.engines.nats.answers import (
     refusal,
     stored_of,
 )
-from api.engines.nats.keys import Keys
-from api.engines.nats.lanes import RECORD_BYTES, Asked, Lane, Went, record_of
-from api.engines.nats.link import Link
-from api.engines.nats.records import Tip, encode_record, tip_of
-from api.engines.nats.streams import Streams
-from api.engines.nats.tips import Tips
-from api.engines.packing import pack
-from api.messages import Draft, Position
+from itemwire.engines.nats.keys import Keys
+from itemwire.engines.nats.last_records import Tips
+from itemwire.engines.nats.link import Link
+from itemwire.engines.nats.records import Tip, encode_record, tip_of
+from itemwire.engines.nats.streams import Streams
+from itemwire.engines.storage_format import pack
+from itemwire.messages import Draft, Position
 
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 * 1_048_576

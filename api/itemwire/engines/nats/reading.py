@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 
 from nats.aio.msg import Msg
 
-from api.engines.answers import tell
-from api.engines.base import Answer, Bounds, EngineError, History, Span
-from api.engines.nats.answers import from_on, last_of, stored_of
-from api.engines.nats.link import Link
-from api.engines.nats.records import Record, Stored, Tip, kept_of, tip_of
-from api.engines.nats.requests import STATUS
-from api.engines.nats.streams import Streams
-from api.messages import Position, Publication
+from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
+from itemwire.engines.callbacks import tell
+from itemwire.engines.nats.jetstream import from_on, last_of, stored_of
+from itemwire.engines.nats.link import Link
+from itemwire.engines.nats.records import Record, Stored, Tip, kept_of, tip_of
+from itemwire.engines.nats.requests import STATUS
+from itemwire.engines.nats.streams import Streams
+from itemwire.messages import Position, Publication
 
 MAX_WAITING: Final = 10_000
 MAX_READING: Final = 32  # channels at once: a history is up to twice its bound

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, Self
 
 import msgspec
 
-from api.engines.packing import unpack
-from api.messages import Publication, payload_size
+from itemwire.engines.storage_format import unpack
+from itemwire.messages import Publication, payload_size
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):

@@ -8,8 +8,8 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from api.engines.answers import LATE, tell
-from api.engines.base import EngineError
+from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import LATE, tell
 
 REQUEST_SECONDS: Final = 1.3  # and what a request waits before it, together less than an answer may
 PATIENT_SECONDS: Final = 3.0  # for what makes the server ready, when nobody else may ask

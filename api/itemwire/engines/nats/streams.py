@@ -10,8 +10,8 @@ from typing import Any, Final, Protocol
 import msgspec
 from nats.aio.msg import Msg
 
-from api.engines.base import KEY_SECONDS, Bounds, EngineError
-from api.engines.nats.answers import (
+from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError
+from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     NO_STREAM,
     Info,
@@ -20,8 +20,8 @@ from api.engines.nats.answers import (
     refusal,
     stored_of,
 )
-from api.engines.nats.names import Names
-from api.engines.nats.records import Record, Stored
+from itemwire.engines.nats.names import Names
+from itemwire.engines.nats.records import Record, Stored
 
 IDLE_SECONDS: Final = 120.0  # a channel is kept so long beyond its history, and heard ones renewed
 LEAST_RECORDS: Final = 64  # for nodes that are a little behind, whatever the history

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from api.engines.shown import hide_password
+from itemwire.engines.urls import hide_password
 
 DEFAULT_PORT: Final = 4222
 WORLD: Final = "itemwire"

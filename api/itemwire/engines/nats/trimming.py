@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 from nats.aio.msg import Msg
 
-from api.engines.base import Bounds, EngineError
-from api.engines.nats.link import Link
-from api.engines.nats.names import Names
-from api.engines.nats.records import Tip
+from itemwire.engines.base import Bounds, EngineError
+from itemwire.engines.nats.link import Link
+from itemwire.engines.nats.names import Names
+from itemwire.engines.nats.records import Tip
 
 MAX_CHANNELS: Final = 10_000
 SPARE_BYTES: Final = 1_048_576  # for nodes that are a little behind

@@ -6,8 +6,8 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from api.engines.base import Answer, EngineError
-from api.engines.nats.answers import (
+from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     MOVED_ON,
     TTL,
@@ -17,9 +17,9 @@ from api.engines.nats.answers import (
     stored_of,
     ttl_of,
 )
-from api.engines.nats.link import Link
-from api.engines.nats.names import Names
-from api.engines.nats.records import Stored
+from itemwire.engines.nats.link import Link
+from itemwire.engines.nats.names import Names
+from itemwire.engines.nats.records import Stored
 
 TAKEN: Final = b""
 KEPT: Final = b"="  # ahead of every value, which may be empty

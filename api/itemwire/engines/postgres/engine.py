@@ -13,8 +13,7 @@ from typing import Any, Final
 import asyncpg
 from typing_extensions import override
 
-from api.engines.answers import answer_to, in_time, when_done
-from api.engines.base import (
+from itemwire.engines.base import (
     Answer,
     Bounds,
     Deliver,
@@ -28,16 +27,17 @@ from api.engines.base import (
     unheeded,
     unmissed,
 )
-from api.engines.hearing import Hearing, Source
-from api.engines.loops import end, repeat
-from api.engines.postgres.link import PROBLEMS, Link, check_url, reason_of
-from api.engines.postgres.publishing import Publishing, Stored
-from api.engines.postgres.reading import Reading
-from api.engines.postgres.requests import LATEST, POST, PUT, TAKE, Notices, Requests
-from api.engines.postgres.schema import VERSION, check_schema, init_schema
-from api.engines.postgres.upkeep import Upkeep
-from api.engines.shown import hide_password
-from api.messages import Draft, Position, Publication
+from itemwire.engines.callbacks import answer_to, in_time, when_done
+from itemwire.engines.postgres.link import PROBLEMS, Link, check_url, reason_of
+from itemwire.engines.postgres.publishing import Publishing, Stored
+from itemwire.engines.postgres.reading import Reading
+from itemwire.engines.postgres.requests import LATEST, POST, PUT, TAKE, Notices, Requests
+from itemwire.engines.postgres.schema import VERSION, check_schema, init_schema
+from itemwire.engines.postgres.upkeep import Upkeep
+from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.engines.tasks import end, repeat
+from itemwire.engines.urls import hide_password
+from itemwire.messages import Draft, Position, Publication
 
 START_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 10.0

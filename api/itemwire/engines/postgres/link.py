@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from api.engines.base import EngineError
-from api.engines.loops import backoff, end
+from itemwire.engines.base import EngineError
+from itemwire.engines.tasks import backoff, end
 
 logger = logging.getLogger("itemwire.engines")
 

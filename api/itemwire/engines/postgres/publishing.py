@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from api.engines.answers import tell
-from api.engines.base import ANSWER_SECONDS, EngineError
-from api.engines.loops import end
-from api.engines.packing import bytes_of
-from api.engines.postgres.link import Link, Locked, Refused
-from api.messages import Draft
+from itemwire.engines.base import ANSWER_SECONDS, EngineError
+from itemwire.engines.callbacks import tell
+from itemwire.engines.postgres.link import Link, Locked, Refused
+from itemwire.engines.storage_format import bytes_of
+from itemwire.engines.tasks import end
+from itemwire.messages import Draft
 
 PUBLISH: Final = 'SELECT epoch, "offset", is_new FROM itemwire.publish_all($1,$2,$3,$4,$5,$6,$7,$8)'
 

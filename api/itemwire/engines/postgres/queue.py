@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from api.engines.answers import tell
-from api.engines.base import EngineError
-from api.engines.loops import end
-from api.engines.postgres.link import Link
+from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import tell
+from itemwire.engines.postgres.link import Link
+from itemwire.engines.tasks import end
 
 MAX_WAITING: Final = 10_000
 

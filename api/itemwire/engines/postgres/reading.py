@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from typing_extensions import override
 
-from api.engines.answers import tell
-from api.engines.base import Answer, Bounds, EngineError, History, Span
-from api.engines.packing import payload_of
-from api.engines.postgres.link import Link
-from api.engines.postgres.queue import Queue
-from api.messages import Draft, Position, Publication
+from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
+from itemwire.engines.callbacks import tell
+from itemwire.engines.postgres.link import Link
+from itemwire.engines.postgres.queue import Queue
+from itemwire.engines.storage_format import payload_of
+from itemwire.messages import Draft, Position, Publication
 
 MAX_BATCH: Final = 32  # histories in one answer
 NO_END: Final = 2**62

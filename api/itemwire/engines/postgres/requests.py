@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from typing_extensions import override
 
-from api.engines.answers import tell
-from api.engines.base import EngineError, Heed
-from api.engines.postgres.link import Link
-from api.engines.postgres.queue import Queue
+from itemwire.engines.base import EngineError, Heed
+from itemwire.engines.callbacks import tell
+from itemwire.engines.postgres.link import Link
+from itemwire.engines.postgres.queue import Queue
 
 RETRY_SECONDS: Final = 0.5
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 
-from api.engines.base import EngineError
+from itemwire.engines.base import EngineError
 
 VERSION: Final = 1
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('itemwire.init'))"
@@ -63,7 +63,7 @@ async def init_schema(connection: asyncpg.Connection) -> int:
         if before > VERSION:
             await check_schema(connection)
         for version in range(before + 1, VERSION + 1):
-            script = files("api.engines.postgres").joinpath(f"schema_{version}.sql")
+            script = files("itemwire.engines.postgres").joinpath(f"schema_{version}.sql")
             await connection.execute(script.read_text("utf-8"))
             await connection.execute("UPDATE itemwire.store SET version = $1", version)
     return before

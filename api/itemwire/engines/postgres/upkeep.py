@@ -7,11 +7,11 @@ import logging
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from api.engines.answers import answer_to
-from api.engines.base import KEY_SECONDS, Bounds, EngineError
-from api.engines.loops import repeat
-from api.engines.postgres.link import Refused
-from api.engines.postgres.requests import Requests
+from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError
+from itemwire.engines.callbacks import answer_to
+from itemwire.engines.postgres.link import Refused
+from itemwire.engines.postgres.requests import Requests
+from itemwire.engines.tasks import repeat
 
 logger = logging.getLogger("itemwire.engines")
 

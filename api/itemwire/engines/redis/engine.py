@@ -14,8 +14,7 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from api.engines.answers import answer_to, when_done
-from api.engines.base import (
+from itemwire.engines.base import (
     Answer,
     Bounds,
     Deliver,
@@ -29,15 +28,16 @@ from api.engines.base import (
     unheeded,
     unmissed,
 )
-from api.engines.hearing import Hearing, Source
-from api.engines.loops import end, repeat
-from api.engines.packing import pack, unpack
-from api.engines.redis.link import Reply
-from api.engines.redis.notices import Notices
-from api.engines.redis.requests import Call
-from api.engines.redis.scripts import Scripts
-from api.engines.redis.servers import Servers, Target
-from api.messages import Draft, Position, Publication, payload_size
+from itemwire.engines.callbacks import answer_to, when_done
+from itemwire.engines.redis.link import Reply
+from itemwire.engines.redis.notices import Notices
+from itemwire.engines.redis.requests import Call
+from itemwire.engines.redis.scripts import Scripts
+from itemwire.engines.redis.servers import Servers, Target
+from itemwire.engines.storage_format import pack, unpack
+from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.engines.tasks import end, repeat
+from itemwire.messages import Draft, Position, Publication, payload_size
 
 CHECK_SECONDS: Final = 10.0  # a lost message of a channel that is quiet since is missed so long
 START_SECONDS: Final = 5.0

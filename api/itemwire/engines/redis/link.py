@@ -17,8 +17,8 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from api.engines.base import EngineError
-from api.engines.loops import LONGEST_PAUSE, backoff, end
+from itemwire.engines.base import EngineError
+from itemwire.engines.tasks import LONGEST_PAUSE, backoff, end
 
 logger = logging.getLogger("itemwire.engines")
 

@@ -15,7 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 from typing_extensions import override
 
-from api.engines.redis.link import Command, Link, Reply
+from itemwire.engines.redis.link import Command, Link, Reply
 
 SILENT_SECONDS: Final = 2.0
 PONG_LENGTH: Final = 2  # all else that comes has a name and something about it

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from api.engines.answers import when_done
-from api.engines.base import Answer, EngineError, Heed
-from api.engines.redis.link import Reply
-from api.engines.redis.requests import Call
-from api.engines.redis.scripts import NOTICES, POST
-from api.engines.redis.servers import Servers
+from itemwire.engines.base import Answer, EngineError, Heed
+from itemwire.engines.callbacks import when_done
+from itemwire.engines.redis.link import Reply
+from itemwire.engines.redis.requests import Call
+from itemwire.engines.redis.scripts import NOTICES, POST
+from itemwire.engines.redis.servers import Servers
 
 RETRY_SECONDS: Final = 0.5
 

@@ -19,10 +19,10 @@ from redis.exceptions import (
 )
 from typing_extensions import override
 
-from api.engines.answers import tell
-from api.engines.base import EngineError
-from api.engines.redis.link import Command, Link, Reply, Word
-from api.engines.redis.scripts import Script
+from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import tell
+from itemwire.engines.redis.link import Command, Link, Reply, Word
+from itemwire.engines.redis.scripts import Script
 
 logger = logging.getLogger("itemwire.engines")
 

@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from api.engines.base import KEY_SECONDS, Bounds
+from itemwire.engines.base import KEY_SECONDS, Bounds
 
 MAX_NOTICES: Final = 100_000
 NOTICE_SECONDS: Final = 60  # a notice is kept so long at least, for a node that is cut off just now

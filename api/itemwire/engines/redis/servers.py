@@ -14,13 +14,13 @@ from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError
 
-from api.engines.answers import answer_to
-from api.engines.base import EngineError
-from api.engines.loops import end, repeat
-from api.engines.redis.link import CONNECT_SECONDS, Reply
-from api.engines.redis.listening import Listening
-from api.engines.redis.requests import Call, Requests
-from api.engines.shown import hide_password
+from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import answer_to
+from itemwire.engines.redis.link import CONNECT_SECONDS, Reply
+from itemwire.engines.redis.listener import Listening
+from itemwire.engines.redis.requests import Call, Requests
+from itemwire.engines.tasks import end, repeat
+from itemwire.engines.urls import hide_password
 
 logger = logging.getLogger("itemwire.engines")
 

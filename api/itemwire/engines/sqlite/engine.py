@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from api.engines.answers import answer_to, tell
-from api.engines.base import (
+from itemwire.engines.base import (
     ANSWER_SECONDS,
     Answer,
     Bounds,
@@ -28,12 +27,13 @@ from api.engines.base import (
     unheeded,
     unmissed,
 )
-from api.engines.sqlite.file import Place, check_file, open_file
-from api.engines.sqlite.messages import encode_message
-from api.engines.sqlite.store import Entry, Store
-from api.engines.sqlite.upkeep import Upkeep
-from api.engines.sqlite.writer import Call, Publish, Request, Writer
-from api.messages import Draft, Position, Publication, payload_size
+from itemwire.engines.callbacks import answer_to, tell
+from itemwire.engines.sqlite.file import Place, check_file, open_file
+from itemwire.engines.sqlite.messages import encode_message
+from itemwire.engines.sqlite.store import Entry, Store
+from itemwire.engines.sqlite.upkeep import Upkeep
+from itemwire.engines.sqlite.writer import Call, Publish, Request, Writer
+from itemwire.messages import Draft, Position, Publication, payload_size
 
 logger = logging.getLogger("itemwire.engines")
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api.messages import Draft, Payload, Publication
+from itemwire.messages import Draft, Payload, Publication
 
 
 class _Message(msgspec.Struct):

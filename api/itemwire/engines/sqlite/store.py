@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from api.engines.base import KEY_SECONDS, Bounds, EngineError, History, Span
-from api.engines.sqlite.messages import decode_history
-from api.messages import Position, Publication
+from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, History, Span
+from itemwire.engines.sqlite.messages import decode_history
+from itemwire.messages import Position, Publication
 
 T = TypeVar("T")
 Row = tuple[Any, ...]

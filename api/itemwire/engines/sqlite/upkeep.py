@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Container
 from typing import Final
 
-from api.engines.base import KEY_SECONDS, Bounds
-from api.engines.sqlite.store import MAX_KEYS, Store, in_parts
+from itemwire.engines.base import KEY_SECONDS, Bounds
+from itemwire.engines.sqlite.store import MAX_KEYS, Store, in_parts
 
 SLICE_ROWS: Final = 2000  # about 5 ms, for which a publish may have to wait
 SLICE_CHANNELS: Final = 256

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
-from api.engines.answers import tell
-from api.engines.base import Answer, EngineError
-from api.engines.sqlite.file import close_file, fault_of
-from api.engines.sqlite.store import Entry, Store
-from api.engines.sqlite.upkeep import Upkeep
-from api.messages import Position
+from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.callbacks import tell
+from itemwire.engines.sqlite.file import close_file, fault_of
+from itemwire.engines.sqlite.store import Entry, Store
+from itemwire.engines.sqlite.upkeep import Upkeep
+from itemwire.messages import Position
 
 logger = logging.getLogger("itemwire.engines")
 

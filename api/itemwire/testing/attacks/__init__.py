@@ -2,16 +2,16 @@
 
 from typing import Final
 
-from api.testing.attacks.credentials import CREDENTIALS
-from api.testing.attacks.handshakes import HANDSHAKES
-from api.testing.attacks.items import ITEMS
-from api.testing.attacks.origins import ORIGINS
-from api.testing.attacks.refreshes import REFRESHES
-from api.testing.attacks.revocations import REVOCATIONS
-from api.testing.attacks.spellings import SPELLINGS
-from api.testing.attacks.tickets import TICKETS
-from api.testing.attacks.tokens import TOKENS
-from api.testing.model import Attack
+from itemwire.testing.attacks.credentials import CREDENTIALS
+from itemwire.testing.attacks.handshakes import HANDSHAKES
+from itemwire.testing.attacks.items import ITEMS
+from itemwire.testing.attacks.origins import ORIGINS
+from itemwire.testing.attacks.refreshes import REFRESHES
+from itemwire.testing.attacks.revocations import REVOCATIONS
+from itemwire.testing.attacks.spellings import SPELLINGS
+from itemwire.testing.attacks.tickets import TICKETS
+from itemwire.testing.attacks.tokens import TOKENS
+from itemwire.testing.model import Attack
 
 GROUPS: Final = (
     ORIGINS,

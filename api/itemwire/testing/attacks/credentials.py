@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Final
 
-from api.testing.knocks import Knock
-from api.testing.model import Attack, Door, Fault, Make
-from api.testing.routes import Place
-from auth.testing import BAD_TOKENS
+from itemwire.testing.knocks import Knock
+from itemwire.testing.model import Attack, Door, Fault, Make
+from itemwire.testing.routes import Place
+from itemwire_auth.testing import BAD_TOKENS
 
 PLACES: Final[tuple[Place, ...]] = ("query", "cookie", "header", "subprotocol")
 

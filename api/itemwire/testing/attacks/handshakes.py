@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from api.testing.knocks import STANDARD_HEADERS, Knock
-from api.testing.model import Attack, Door, Fault
+from itemwire.testing.knocks import STANDARD_HEADERS, Knock
+from itemwire.testing.model import Attack, Door, Fault
 
 _KEY: Final = STANDARD_HEADERS["Sec-WebSocket-Key"]
 

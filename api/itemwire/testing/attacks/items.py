@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.testing.model import Attack, Fault
+from itemwire.testing.model import Attack, Fault
 
 _IDS_WHY: Final = (
     "an id is checked once: two spellings must never reach one channel, and none a log line or an "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from api.testing.knocks import Knock
-from api.testing.model import Attack, Door, Fault
+from itemwire.testing.knocks import Knock
+from itemwire.testing.model import Attack, Door, Fault
 
 _COOKIE: Final = frozenset({"cookie"})
 _WHY: Final = "CWE-1385, ASVS 5.0 4.4.2: a cookie counts only with an origin that is allowed"

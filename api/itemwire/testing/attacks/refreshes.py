@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from api.testing.knocks import Knock
-from api.testing.model import Attack, Door, Fault
-from auth.testing import BAD_TOKENS
+from itemwire.testing.knocks import Knock
+from itemwire.testing.model import Attack, Door, Fault
+from itemwire_auth.testing import BAD_TOKENS
 
 _WHY: Final = "ASVS 5.0 7.2.1: a token is verified wherever it comes in, a refresh is no short cut"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from api.testing.attacks.credentials import PLACES
-from api.testing.knocks import Knock
-from api.testing.model import Attack, Door, Fault
-from api.testing.routes import Place
+from itemwire.testing.attacks.credentials import PLACES
+from itemwire.testing.knocks import Knock
+from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.routes import Place
 
 _WHY: Final = "ASVS 5.0 7.4.1: who has been logged out cannot come back"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.testing.knocks import Knock
-from api.testing.model import Attack, Door, Fault
-from api.testing.routes import Place
+from itemwire.testing.knocks import Knock
+from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.routes import Place
 
 _WHY: Final = (
     "nothing is repaired: what was signed is what must be presented (RFC 7515 section 5.2)"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from api.testing.knocks import Knock
-from api.testing.model import Attack, Door, Fault, Make
+from itemwire.testing.knocks import Knock
+from itemwire.testing.model import Attack, Door, Fault, Make
 
 PAGE: Final = "https://shop.example.com"
 RIVALS: Final = 8

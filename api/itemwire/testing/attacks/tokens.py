@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.testing.attacks.credentials import PLACES
-from api.testing.model import Attack, Fault
-from api.testing.routes import Place
-from auth.testing import BAD_TOKENS
+from itemwire.testing.attacks.credentials import PLACES
+from itemwire.testing.model import Attack, Fault
+from itemwire.testing.routes import Place
+from itemwire_auth.testing import BAD_TOKENS
 
 # What cannot be written in a header as it is.
 ONLY_IN_QUERY: Final = frozenset(

@@ -1,0 +1,1 @@
+"""Asks the application's dependencies: at the handshake, and again in mid-connection."""

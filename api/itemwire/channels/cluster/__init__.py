@@ -1,0 +1,1 @@
+"""What nodes tell each other: members, sockets, revocations."""

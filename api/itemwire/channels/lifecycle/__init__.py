@@ -1,0 +1,1 @@
+"""When connections end: by expiry, by deadline, by drain."""

@@ -1,0 +1,1 @@
+"""How much one caller may use, and how often it may ask."""

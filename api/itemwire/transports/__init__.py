@@ -1,0 +1,1 @@
+"""How a session reaches its client: over ASGI, detached, or as server-sent events."""

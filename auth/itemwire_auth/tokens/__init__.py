@@ -1,0 +1,1 @@
+"""Turns a token into a verified caller, one check at a time, and mints tokens."""
