@@ -29,11 +29,11 @@ from itemwire.bench.frames import TEXT, Frame, client_frame, split_frames
 from itemwire.bench.histogram import Histogram
 from itemwire.bench.memory import memory_of
 from itemwire.bench.target import ENVELOPES, Target, target_of
-from itemwire.channels.limits.slow_consumers import SlowReader
+from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from tests.scenarios.clients import TALKING, token
 from tests.scenarios.processes import Started, started
 
-POLICIES: Final = tuple(SlowReader)
+POLICIES: Final = tuple(SlowConsumerPolicy)
 RULES: Final = ",".join(f"bench:{number}={word}" for number, word in enumerate(POLICIES))
 SENT_AT: Final = re.compile(rb'"data":"([0-9]{20})')
 LOOK_SECONDS: Final = 0.5
@@ -65,7 +65,7 @@ class Found:
     latency: Histogram = field(default_factory=Histogram)
     missing: int = 0  # messages, to healthy readers
     memory: list[int] = field(default_factory=list)
-    logs: dict[SlowReader, list[str]] = field(default_factory=dict)
+    logs: dict[SlowConsumerPolicy, list[str]] = field(default_factory=dict)
 
     @property
     def growth(self) -> int:
@@ -89,10 +89,12 @@ class Healthy(Listener):
 
 
 @contextlib.contextmanager
-def stuck_readers(target: Target, load: Load) -> Iterator[dict[SlowReader, list[socket.socket]]]:
+def stuck_readers(
+    target: Target, load: Load
+) -> Iterator[dict[SlowConsumerPolicy, list[socket.socket]]]:
     """Join each item so many times with a small receive buffer, and read no more."""
     with contextlib.ExitStack() as stack:
-        sockets: dict[SlowReader, list[socket.socket]] = {}
+        sockets: dict[SlowConsumerPolicy, list[socket.socket]] = {}
         for number, policy in enumerate(POLICIES):
             for _ in range(load.stuck):
                 reader = stack.enter_context(socket.socket())
@@ -204,7 +206,7 @@ def run(load: Load) -> tuple[Found, Found]:
     with (
         tempfile.TemporaryDirectory() as folder,
         # Who reads nothing answers no ping either: it would be gone after 40 s.
-        started(command, Path(folder), slow_readers=RULES, ping_interval="3600") as server,
+        started(command, Path(folder), slow_consumers=RULES, ping_interval="3600") as server,
     ):
         return _run(server, load)
 
@@ -258,7 +260,7 @@ def main(stuck: int, healthy: int, seconds: float, rate: float, size: int) -> No
 def is_good(found: Found) -> bool:
     """Tell whether all is as it is promised."""
     kept = [log for policy in POLICIES[1:] for log in found.logs[policy]]
-    ended = found.logs[SlowReader.DISCONNECT]
+    ended = found.logs[SlowConsumerPolicy.DISCONNECT]
     return (
         found.missing == 0
         and found.growth <= MAX_GROWTH

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire.close_reasons import CLOSE_REASONS
-from itemwire.counters import SECONDS, Histogram, OperationTally, known_reason
+from itemwire.counters import SECONDS, Histogram, OperationCounters, known_reason
 
 
 def test_a_value_on_a_bound_is_not_above_it() -> None:
@@ -42,8 +42,8 @@ def test_a_reason_of_the_registry_is_told() -> None:
 
 def test_what_is_done_was_answered_and_not_by_an_error() -> None:
     """So that what is published need not be counted twice."""
-    tally = OperationTally(pending=1, errors=2)
+    counters = OperationCounters(pending=1, errors=2)
     for _ in range(5):
-        tally.seconds.observe(0.1)
+        counters.seconds.observe(0.1)
 
-    assert tally.done == 3
+    assert counters.done == 3

@@ -97,8 +97,8 @@ def test_observes_how_late_each_tick_is(monkeypatch: pytest.MonkeyPatch) -> None
 
     asyncio.run(scene())
 
-    assert node.tally.loop_lag.count >= 1
-    assert 0 <= node.tally.loop_lag.total < 5 * node.tally.loop_lag.count
+    assert node.counters.loop_lag.count >= 1
+    assert 0 <= node.counters.loop_lag.total < 5 * node.counters.loop_lag.count
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.main import create_app
-from itemwire.settings import PREFIX, Settings, source_of, unknown_variables
+from itemwire.settings import PREFIX, RENAMED, Settings, source_of, unknown_variables
 from tests.conftest import SECRET
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
@@ -71,6 +71,26 @@ def test_finds_a_misspelt_variable_and_what_it_meant(monkeypatch: pytest.MonkeyP
         ("ITEMWIRE_SECRT", "ITEMWIRE_SECRET"),
         ("ITEMWIRE_ZZZ", None),
     ]
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_ends_the_start_and_names_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, old: str
+) -> None:
+    """Its value would have no effect, and nobody would notice."""
+    monkeypatch.setenv(RENAMED[old], "disconnect" if "SLOW" in old else "5")
+    Settings()
+    monkeypatch.setenv(old.lower(), "5")
+    with pytest.raises(ValidationError, match=f"{old} is called {RENAMED[old]} now"):
+        Settings()
+
+
+def test_every_new_name_is_a_setting() -> None:
+    """The sentence must not lead to another error."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+
+    assert set(RENAMED.values()) <= known
+    assert not RENAMED.keys() & known
 
 
 def test_a_socket_lasts_as_long_as_is_configured() -> None:

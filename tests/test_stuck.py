@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itemwire.channels.limits.slow_consumers import SlowReader
+from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from tests.stuck import Load, run
 
 LOAD = Load(stuck=5, healthy=5, seconds=1.5, rate=400, size=16_000)
@@ -13,7 +13,7 @@ def test_stuck_readers_harm_nobody_and_what_they_miss_is_told() -> None:
     _, found = run(LOAD)
 
     assert found.missing == 0
-    assert set(found.logs[SlowReader.DISCONNECT]) <= {"slow_consumer", "cut"}
-    for word in (SlowReader.DROP_OLDEST, SlowReader.DROP_NEWEST):
+    assert set(found.logs[SlowConsumerPolicy.DISCONNECT]) <= {"slow_consumer", "cut"}
+    for word in (SlowConsumerPolicy.DROP_OLDEST, SlowConsumerPolicy.DROP_NEWEST):
         assert found.logs[word] == ["whole"] * LOAD.stuck
     assert found.memory[-1] - found.memory[0] < 40 << 20

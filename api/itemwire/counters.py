@@ -55,7 +55,7 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class ChannelTally:
+class ChannelCounters:
     """What a node's connections and channels have seen."""
 
     opened: Counter[str] = field(default_factory=Counter)  # by subprotocol, as `open`
@@ -71,7 +71,7 @@ class ChannelTally:
 
 
 @dataclass(slots=True)
-class OperationTally:
+class OperationCounters:
     """What came of one operation of the engine."""
 
     pending: int = 0
@@ -85,7 +85,7 @@ class OperationTally:
 
 
 @dataclass(slots=True)
-class HandshakeTally:
+class HandshakeCounters:
     """How handshakes went, from their request to the answer."""
 
     accepted: int = 0
@@ -94,11 +94,11 @@ class HandshakeTally:
 
 
 @dataclass(frozen=True, slots=True)
-class Tallies:
+class Counters:
     """Every tally of one application."""
 
-    channels: ChannelTally = field(default_factory=ChannelTally)
-    handshakes: HandshakeTally = field(default_factory=HandshakeTally)
-    engine: dict[str, OperationTally] = field(
-        default_factory=lambda: {operation: OperationTally() for operation in OPERATIONS}
+    channels: ChannelCounters = field(default_factory=ChannelCounters)
+    handshakes: HandshakeCounters = field(default_factory=HandshakeCounters)
+    engine: dict[str, OperationCounters] = field(
+        default_factory=lambda: {operation: OperationCounters() for operation in OPERATIONS}
     )

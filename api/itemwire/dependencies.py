@@ -12,7 +12,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from itemwire.channels.delivery.recovery import LIVE, Start
-from itemwire.channels.limits.requests import Budget, Kind
+from itemwire.channels.limits.requests import Kind, TokenBucket
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
@@ -94,7 +94,7 @@ class _Caller:
 
     principal: Principal
     id: str = "http"
-    budget: Budget | None = None
+    budget: TokenBucket | None = None
 
 
 def wait_of(node: Node, principal: Principal, kind: Kind, size: int) -> float:

@@ -60,7 +60,7 @@ async def _tick(node: Node) -> None:
     while True:
         due = time.monotonic() + TICK_SECONDS
         await asyncio.sleep(TICK_SECONDS)
-        node.tally.loop_lag.observe(max(time.monotonic() - due, 0.0))
+        node.counters.loop_lag.observe(max(time.monotonic() - due, 0.0))
         try:
             node.tick()
         except Exception:
@@ -68,7 +68,7 @@ async def _tick(node: Node) -> None:
             logger.exception("tick_failed")
 
 
-class BriefFailure:
+class StartupErrors:
     """ASGI middleware: an engine that cannot be used is one line in the log, and no traceback."""
 
     def __init__(self, app: ASGIApp) -> None:

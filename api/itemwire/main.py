@@ -9,20 +9,20 @@ from itemwire.authorization.reauthorization import Reauthorizer
 from itemwire.authorization.routes import add_sockets
 from itemwire.authorization.ticket_store import EngineTickets
 from itemwire.channels.limits.bounds import Lifetime, Limits
-from itemwire.channels.limits.connections import Places
-from itemwire.channels.limits.handshakes import Arrivals
+from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.channels.limits.requests import rates_of
-from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.node import Node
-from itemwire.counters import Tallies
+from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
 from itemwire.engines.base import Bounds
 from itemwire.engines.metered import MeteredEngine
-from itemwire.lifespan import Beside, BriefFailure, lifespan_of
+from itemwire.lifespan import Beside, StartupErrors, lifespan_of
 from itemwire.middleware.admission import Admission
-from itemwire.middleware.draining import ClosedDoor
-from itemwire.middleware.no_store import Privacy
-from itemwire.middleware.require_tls import Encryption
+from itemwire.middleware.draining import RefuseWhileDraining
+from itemwire.middleware.no_store import NoStore
+from itemwire.middleware.require_tls import RequireTLS
 from itemwire.observability.logs import redact_logs
 from itemwire.observability.metrics import Parts, registry_of
 from itemwire.responses.rejections import install_rejections
@@ -74,9 +74,9 @@ def create_app(
         items=settings.max_items,
         presence_limit=settings.presence_limit,
         presence_grace=settings.presence_grace,
-        slow_readers=read_slow_readers(settings.slow_readers),
-        unanswered=settings.max_unanswered,
-        unanswered_bytes=settings.max_unanswered_bytes,
+        slow_consumers=parse_slow_consumers(settings.slow_consumers),
+        unanswered=settings.max_in_flight,
+        unanswered_bytes=settings.max_in_flight_bytes,
         channels=settings.max_channels,
         listeners=settings.max_item_connections,
     )
@@ -85,22 +85,22 @@ def create_app(
         warning=settings.expiry_warning_seconds,
         session=settings.max_session_seconds,
     )
-    tallies = Tallies()
-    engine = MeteredEngine(open_engine(settings.engine_url, bounds), tallies.engine)
+    counters = Counters()
+    engine = MeteredEngine(open_engine(settings.engine_url, bounds), counters.engine)
     authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
-    places = Places(settings.place_limits, Arrivals(settings.arrival_limits))
+    slots = ConnectionSlots(settings.connection_limits, HandshakeRate(settings.handshake_limits))
     node = Node(
         engine,
         limits,
         leeway=settings.leeway,
         lifetime=lifetime,
         revocations=authenticator.revocations,
-        tally=tallies.channels,
+        counters=counters.channels,
         clock=clock,
         drain_seconds=settings.drain_seconds,
         rates=rates_of(settings.rate_limits),
         is_shared=settings.engine_url.partition("://")[0] not in UNSHARED,
-        places=places,
+        slots=slots,
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]
@@ -115,8 +115,8 @@ def create_app(
         title="Itemwire", lifespan=lifespan_of(node, *beside), docs_url=None, redoc_url=None
     )
     app.state.node = node
-    app.state.places = places
-    app.add_middleware(Admission, places=places)  # first: within all the others
+    app.state.slots = slots
+    app.add_middleware(Admission, slots=slots)  # first: within all the others
     app.state.reauthorizer = reauthorizer
     app.state.event_codecs = EventCodecs()
     app.state.streams = streams
@@ -129,11 +129,13 @@ def create_app(
         metrics_token=token.get_secret_value() if token else None,
     )
     if settings.require_tls:
-        app.add_middleware(Encryption)
-    app.add_middleware(ClosedDoor, node=node)  # inside of the next, which gives refusals a form
-    install_rejections(app, settings.refusal, tallies.handshakes)
-    app.add_middleware(Privacy)
-    app.add_middleware(BriefFailure)
+        app.add_middleware(RequireTLS)
+    app.add_middleware(
+        RefuseWhileDraining, node=node
+    )  # inside of the next, which gives refusals a form
+    install_rejections(app, settings.refusal, counters.handshakes)
+    app.add_middleware(NoStore)
+    app.add_middleware(StartupErrors)
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, messages, batches, events):
@@ -141,7 +143,7 @@ def create_app(
     if settings.admin:
         app.include_router(admin.router)
     if settings.metrics_token is not None:
-        parts = Parts(node, tallies, authenticator, policy, places)
+        parts = Parts(node, counters, authenticator, policy, slots)
         app.state.metrics = registry_of(parts)
         app.state.siblings = None  # but where there are several workers
         app.include_router(metrics.router)

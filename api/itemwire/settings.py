@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from itemwire.channels.limits.bounds import RateLimits
-from itemwire.channels.limits.connections import PlaceLimits, most_sockets
-from itemwire.channels.limits.handshakes import ArrivalLimits
-from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire.channels.limits.connections import ConnectionLimits, max_sockets
+from itemwire.channels.limits.handshakes import HandshakeLimits
+from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire_auth.settings import AuthSettings, CommaSeparated
 from itemwire_auth.throttle import parse_networks
 
@@ -27,13 +27,20 @@ PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Read by the command line's clients, not by the server.
 CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
 
+RENAMED: Final = {
+    "ITEMWIRE_SLOW_READERS": "ITEMWIRE_SLOW_CONSUMERS",
+    "ITEMWIRE_MAX_UNANSWERED": "ITEMWIRE_MAX_IN_FLIGHT",
+    "ITEMWIRE_MAX_UNANSWERED_BYTES": "ITEMWIRE_MAX_IN_FLIGHT_BYTES",
+}
+"""What settings of earlier versions are called now."""
+
 
 def _checked_rules(text: str) -> str:
-    read_slow_readers(text)
+    parse_slow_consumers(text)
     return text
 
 
-SlowReaderRules = Annotated[str, AfterValidator(_checked_rules)]
+SlowConsumerRules = Annotated[str, AfterValidator(_checked_rules)]
 
 
 class Settings(AuthSettings):
@@ -119,21 +126,21 @@ class Settings(AuthSettings):
         1_048_576,
         ge=1,
         description="Bytes that may wait for a client that reads slowly; past it, it is closed "
-        "with slow_consumer, unless ITEMWIRE_SLOW_READERS says otherwise.",
+        "with slow_consumer, unless ITEMWIRE_SLOW_CONSUMERS says otherwise.",
     )
-    slow_readers: SlowReaderRules = Field(
+    slow_consumers: SlowConsumerRules = Field(
         "disconnect",
         description="What happens then, by item: `telemetry:*=drop_oldest,*=disconnect`; the first "
         "pattern that matches counts, a word alone is for all items. `disconnect`, `drop_oldest` "
         "or `drop_newest`: messages are left out, and the client is told of the gap.",
     )
-    max_unanswered: int = Field(
+    max_in_flight: int = Field(
         10_000,
         ge=1,
         description="Messages that the engine may have to store at a time; past it, publishing is "
         "refused with overloaded. One socket may have a tenth of them.",
     )
-    max_unanswered_bytes: int = Field(
+    max_in_flight_bytes: int = Field(
         67_108_864, ge=1, description="The same in bytes of payload, of which a socket has a tenth."
     )
     expiry_warning_seconds: int = Field(
@@ -227,6 +234,14 @@ class Settings(AuthSettings):
         "limit.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_old_names(cls, values: object) -> object:
+        """Refuse to start with the old name of a setting: its value would have no effect."""
+        for variable in sorted(_set_variables() & RENAMED.keys()):
+            raise ValueError(f"{variable} is called {RENAMED[variable]} now: rename it")
+        return values
+
     @property
     def rate_limits(self) -> RateLimits:
         """Give what one socket may ask a second."""
@@ -241,19 +256,19 @@ class Settings(AuthSettings):
         )
 
     @property
-    def arrival_limits(self) -> ArrivalLimits:
+    def handshake_limits(self) -> HandshakeLimits:
         """Give how often sockets may come."""
-        return ArrivalLimits(
+        return HandshakeLimits(
             in_all=self.handshake_rate,
             of_address=self.address_handshake_rate,
             exempt=parse_networks(self.throttle_exempt),
         )
 
     @property
-    def place_limits(self) -> PlaceLimits:
+    def connection_limits(self) -> ConnectionLimits:
         """Give how many sockets there may be."""
-        return PlaceLimits(
-            in_all=most_sockets() if self.max_connections is None else self.max_connections,
+        return ConnectionLimits(
+            in_all=max_sockets() if self.max_connections is None else self.max_connections,
             of_address=self.max_address_connections,
             of_subject=self.max_subject_connections,
             exempt=parse_networks(self.throttle_exempt),
@@ -283,11 +298,14 @@ def source_of(name: str) -> str:
 def unknown_variables() -> Iterator[tuple[str, str | None]]:
     """Find ITEMWIRE_ variables that are no setting, each with the setting it may have meant."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    present = _upper(os.environ) | _upper(dotenv_values(ENV_FILE))
-    for variable in sorted(present):
-        if variable.startswith(PREFIX) and variable not in known | CLIENT_VARIABLES:
+    for variable in sorted(_set_variables() - known - CLIENT_VARIABLES - RENAMED.keys()):
+        if variable.startswith(PREFIX):
             close = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
             yield variable, close[0] if close else None
+
+
+def _set_variables() -> set[str]:
+    return _upper(os.environ) | _upper(dotenv_values(ENV_FILE))
 
 
 def _upper(names: Iterable[str]) -> set[str]:

@@ -89,7 +89,7 @@ class PolicyURL(Policy):
         self._url = url
         self._clock = clock
         self._client: httpx.AsyncClient | None = None
-        self._places = asyncio.Semaphore(0)
+        self._slots = asyncio.Semaphore(0)
         self._asked: dict[bytes, asyncio.Task[_Answer]] = {}
         self._remembered: OrderedDict[bytes, tuple[float, _Answer]] = OrderedDict()
         self.asked = 0
@@ -97,7 +97,7 @@ class PolicyURL(Policy):
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections."""
-        self._places = asyncio.Semaphore(MAX_CONNECTIONS)  # of the loop that runs now
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)  # of the loop that runs now
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if self._rules.token is not None:
             headers["authorization"] = f"Bearer {self._rules.token}"
@@ -176,7 +176,7 @@ class PolicyURL(Policy):
     async def _answer_of(self, question: bytes, client: httpx.AsyncClient) -> _Answer:
         """Ask within the time there is."""
         try:
-            async with asyncio.timeout(self._rules.timeout), self._places:
+            async with asyncio.timeout(self._rules.timeout), self._slots:
                 return await self._exchange(client, question)
         except TimeoutError:
             return _Answer(problem=f"no answer in {self._rules.timeout:g} s", passing=True)

@@ -190,7 +190,7 @@ def test_a_cookie_without_origin_is_no_browser(
     [
         pytest.param(["same-origin"], True, id="own-page"),
         pytest.param(["none"], True, id="typed-by-the-user"),
-        pytest.param(["same-site"], False, id="neighbour"),
+        pytest.param(["same-site"], False, id="peer"),
         pytest.param(["cross-site"], False, id="foreign"),
         pytest.param(["same-origin", "cross-site"], False, id="two"),
         pytest.param([""], False, id="empty"),

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing_extensions import override
 
 from itemwire.channels.limits.bounds import Limits
-from itemwire.channels.limits.connections import Place, PlaceLimits, Places
-from itemwire.engines.base import Answer, Deliver, Heed, Lose, unheeded, unmissed
+from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlot, ConnectionSlots
+from itemwire.engines.base import Answer, Apply, Deliver, Lose, ignore_notice, unmissed
 from itemwire.engines.memory import MemoryEngine
 from tests.fakes import BOUNDS, LIMITS, Clock, Peer, Stage, complete
 
@@ -21,7 +21,7 @@ class Bus:
     """Takes the notices of every node to every node, unless it is told to lose them."""
 
     def __init__(self) -> None:
-        self.heeds: dict[SharedEngine, Heed] = {}
+        self.applies: dict[SharedEngine, Apply] = {}
         self.waiting: list[tuple[SharedEngine, bytes]] = []
         self.sent: list[bytes] = []
         self.lose: Callable[[], bool] = lambda: False
@@ -29,14 +29,14 @@ class Bus:
     def post(self, notice: bytes) -> None:
         """Put a notice on its way to each."""
         self.sent.append(notice)
-        self.waiting += [(one, notice) for one in self.heeds if not self.lose()]
+        self.waiting += [(one, notice) for one in self.applies if not self.lose()]
 
     def carry(self) -> None:
         """Let everything arrive that is on its way now."""
         waiting, self.waiting = self.waiting, []
         for engine, notice in waiting:
-            if engine in self.heeds:
-                self.heeds[engine](notice)
+            if engine in self.applies:
+                self.applies[engine](notice)
 
 
 class SharedEngine(MemoryEngine):
@@ -53,9 +53,11 @@ class SharedEngine(MemoryEngine):
         return not self.is_away
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
-        self.bus.heeds[self] = heed
-        await super().start(deliver, unheeded, lose)
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
+        self.bus.applies[self] = apply
+        await super().start(deliver, ignore_notice, lose)
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
@@ -78,9 +80,9 @@ class Crowd:
 
     def start(self, name: str) -> None:
         """Start a node."""
-        places = Places(PlaceLimits(of_subject=self.of_subject))
+        slots = ConnectionSlots(ConnectionLimits(of_subject=self.of_subject))
         engine = SharedEngine(self.bus)
-        self.stages[name] = Stage(engine, self.limits, shared_as=name, places=places)
+        self.stages[name] = Stage(engine, self.limits, shared_as=name, slots=slots)
         self.peers[name] = []
 
     def stop(self, name: str) -> None:
@@ -94,7 +96,7 @@ class Crowd:
     def kill(self, name: str) -> None:
         """End a node as `kill -9` does: nobody is told."""
         stage = self.stages.pop(name)
-        del self.bus.heeds[stage.engine]  # type: ignore[arg-type]
+        del self.bus.applies[stage.engine]  # type: ignore[arg-type]
         del self.peers[name]
 
     def join(self, name: str, item: str = "42", subject: str | None = None) -> Peer:
@@ -104,21 +106,21 @@ class Crowd:
         return peer
 
     def enter(self, name: str, subject: str = "alice") -> Peer | None:
-        """Let somebody join who needs a place, or tell that there is none."""
-        place = self.places(name).take(None)
-        assert isinstance(place, Place)
-        if not place.claim((None, subject)):
-            place.give_back()
+        """Let somebody join who needs a slot, or tell that there is none."""
+        slot = self.slots(name).take(None)
+        assert isinstance(slot, ConnectionSlot)
+        if not slot.claim((None, subject)):
+            slot.release()
             return None
         peer = self.join(name, subject=subject)
-        peer.session.place = place
+        peer.session.slot = slot
         return peer
 
-    def places(self, name: str) -> Places:
+    def slots(self, name: str) -> ConnectionSlots:
         """Give what counts the sockets of a node."""
-        places = self.stages[name].places
-        assert places is not None
-        return places
+        slots = self.stages[name].slots
+        assert slots is not None
+        return slots
 
     def inside(self) -> Iterator[Peer]:
         """Find everybody who is connected to any node, and let who was sent away be gone."""

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from itemwire.channels.connection import WITHOUT_FLUSH, Connection
-from itemwire.channels.connection_log import Attendance
+from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.limits.bounds import Limits
 from itemwire.close_reasons import (
@@ -17,7 +17,7 @@ from itemwire.close_reasons import (
     TOKEN_EXPIRED,
     CloseReason,
 )
-from itemwire.counters import ChannelTally
+from itemwire.counters import ChannelCounters
 from itemwire.messages import Pong
 from itemwire.wire.base import Codec
 from tests.fakes import JSON, PLAIN, Close, RecordingTransport, principal
@@ -35,8 +35,8 @@ class Opened:
         self.random = lambda: 0.5
         self.pending: list[Lane] = []
         self.transport = RecordingTransport(room)
-        self.tally = ChannelTally()
-        self.attendance = Attendance(self.tally)
+        self.counters = ChannelCounters()
+        self.connection_log = ConnectionLog(self.counters)
         self.were_released: list[Connection] = []
         self.frames_at_release: list[int] = []
         self.connection = self.transport.connection = Connection(
@@ -198,11 +198,11 @@ def test_says_when_it_falls_behind_and_when_it_has_caught_up() -> None:
     opened = Opened(room=1)
     opened.connection.push("a")
     opened.connection.push("bc")
-    behind = opened.attendance.behind
+    behind = opened.connection_log.behind
     opened.reads_again()
 
     assert behind == (1, 2)
-    assert opened.attendance.behind == (0, 0)
+    assert opened.connection_log.behind == (0, 0)
 
 
 def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
@@ -212,5 +212,5 @@ def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
     opened.connection.end(OVERLOADED)
     lost.connection.lost()
 
-    assert opened.tally.ended == {("internal", 1011): 1}
-    assert lost.tally.ended == {}
+    assert opened.counters.ended == {("internal", 1011): 1}
+    assert lost.counters.ended == {}

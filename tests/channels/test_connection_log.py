@@ -22,12 +22,12 @@ def test_what_was_opened_is_open_or_has_ended(fates: list[str]) -> None:
             peer.connection.paused()
         if fate.endswith("goes") or fate == "is ended":
             peer.session.closed(1001)
-    tally = stage.node.tally
+    counters = stage.node.counters
 
-    assert tally.opened.total() == len(fates)
-    assert tally.open.total() == fates.count("stays")
-    assert tally.ended.total() == len(fates) - fates.count("stays")
-    assert stage.node.attendance.behind == (0, 0)
+    assert counters.opened.total() == len(fates)
+    assert counters.open.total() == fates.count("stays")
+    assert counters.ended.total() == len(fates) - fates.count("stays")
+    assert stage.node.connection_log.behind == (0, 0)
 
 
 @pytest.mark.parametrize(("code", "noted"), [(1000, 1000), (1015, 1015), (1004, 0), (3000, 0)])
@@ -35,7 +35,7 @@ def test_a_code_of_no_meaning_is_noted_as_none(stage: Stage, code: int, noted: i
     """A client has thousands to choose from."""
     stage.join().session.closed(code)
 
-    assert stage.node.tally.ended == {("gone", noted): 1}
+    assert stage.node.counters.ended == {("gone", noted): 1}
 
 
 def test_logs_each_end_once_with_its_connection(

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from itemwire.settings import RENAMED
 from tests.cli.conftest import CommandLine
 
 
@@ -73,6 +74,19 @@ def test_a_wrong_setting_is_named(
     assert result.exit_code == 78
     assert result.stderr.startswith(f"Error: {name}: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_is_one_line_with_the_new_one(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, old: str
+) -> None:
+    """Whoever upgrades learns what to rename, and nothing else."""
+    monkeypatch.setenv(old, "5")
+
+    result = itemwire("serve")
+
+    assert result.exit_code == 78
+    assert result.stderr == f"Error: {old} is called {RENAMED[old]} now: rename it\n"
 
 
 def test_a_wrong_secret_is_not_printed(

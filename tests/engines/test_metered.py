@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.counters import OPERATIONS, OperationTally
+from itemwire.counters import OPERATIONS, OperationCounters
 from itemwire.engines.base import Bounds, Engine, EngineError, Span
 from itemwire.engines.memory import MemoryEngine
 from itemwire.engines.metered import MeteredEngine
@@ -15,9 +15,9 @@ from tests.fakes import CHANNEL, LateEngine, complete, draft
 
 
 @pytest.fixture
-def tally() -> dict[str, OperationTally]:
+def counters() -> dict[str, OperationCounters]:
     """What is counted."""
-    return {operation: OperationTally() for operation in OPERATIONS}
+    return {operation: OperationCounters() for operation in OPERATIONS}
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def inner() -> LateEngine:
 
 
 @pytest.fixture
-def engine(inner: LateEngine, tally: dict[str, OperationTally]) -> MeteredEngine:
+def engine(inner: LateEngine, counters: dict[str, OperationCounters]) -> MeteredEngine:
     """The engine, counted, with a clock that goes on by a second each time it is looked at."""
     seconds = iter(range(1000))
-    engine = MeteredEngine(inner, tally, clock=lambda: next(seconds))
+    engine = MeteredEngine(inner, counters, clock=lambda: next(seconds))
     complete(engine.start(lambda _channel, _publication: None))
     return engine
 
@@ -61,21 +61,21 @@ def test_passes_on_every_answer(engine: MeteredEngine, inner: LateEngine) -> Non
 
 
 def test_knows_what_is_still_to_be_answered(
-    engine: MeteredEngine, inner: LateEngine, tally: dict[str, OperationTally]
+    engine: MeteredEngine, inner: LateEngine, counters: dict[str, OperationCounters]
 ) -> None:
     """A number that stays up says that the engine hangs, before anything times out."""
     ask_everything(engine, [])
-    waiting = {operation: one.pending for operation, one in tally.items()}
+    waiting = {operation: one.pending for operation, one in counters.items()}
     inner.settle()
 
     assert waiting == dict.fromkeys(OPERATIONS, 1)
-    assert {one.pending for one in tally.values()} == {0}
-    assert {one.seconds.count for one in tally.values()} == {1}
-    assert {one.seconds.total for one in tally.values()} == {6}
+    assert {one.pending for one in counters.values()} == {0}
+    assert {one.seconds.count for one in counters.values()} == {1}
+    assert {one.seconds.total for one in counters.values()} == {6}
 
 
 def test_counts_errors_by_operation(
-    engine: MeteredEngine, inner: LateEngine, tally: dict[str, OperationTally]
+    engine: MeteredEngine, inner: LateEngine, counters: dict[str, OperationCounters]
 ) -> None:
     """One that fails to store is another fault than one that fails to read."""
     inner.broken.add("publish")
@@ -84,20 +84,20 @@ def test_counts_errors_by_operation(
     inner.settle()
 
     assert sum(isinstance(answer, EngineError) for answer in answers) == 1
-    assert {name: one.errors for name, one in tally.items() if one.errors} == {"publish": 1}
-    assert (tally["publish"].done, tally["read"].done) == (0, 1)
+    assert {name: one.errors for name, one in counters.items() if one.errors} == {"publish": 1}
+    assert (counters["publish"].done, counters["read"].done) == (0, 1)
 
 
-def test_counts_and_times_what_is_answered_at_once(tally: dict[str, OperationTally]) -> None:
+def test_counts_and_times_what_is_answered_at_once(counters: dict[str, OperationCounters]) -> None:
     """It never waits, and takes the time of the call."""
     seconds = iter(range(1000))
     inner = MemoryEngine(Bounds(10, 1000, 60))
-    engine = MeteredEngine(inner, tally, clock=lambda: next(seconds))
+    engine = MeteredEngine(inner, counters, clock=lambda: next(seconds))
     ask_everything(engine, [])
 
-    assert {one.pending for one in tally.values()} == {0}
-    assert {one.done for one in tally.values()} == {1}
-    assert {one.seconds.total for one in tally.values()} == {1}
+    assert {one.pending for one in counters.values()} == {0}
+    assert {one.done for one in counters.values()} == {1}
+    assert {one.seconds.total for one in counters.values()} == {1}
 
 
 @pytest.mark.parametrize("is_away", [False, True])
@@ -115,8 +115,8 @@ class Metered:
 
     def open_engine(self, bounds: Bounds) -> Engine:
         """Make the engine under test."""
-        tally = {operation: OperationTally() for operation in OPERATIONS}
-        return MeteredEngine(MemoryEngine(bounds), tally)
+        counters = {operation: OperationCounters() for operation in OPERATIONS}
+        return MeteredEngine(MemoryEngine(bounds), counters)
 
 
 class TestKeepsThePromisesOfItsEngine(Metered, EngineContract):

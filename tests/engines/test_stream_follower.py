@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire.engines import stream_follower as following
-from itemwire.engines.stream_follower import Following
+from itemwire.engines.stream_follower import StreamFollower
 from itemwire.messages import Position
 from tests.fakes import CHANNEL
 
 
-class Followed(Following[str]):
+class Followed(StreamFollower[str]):
     """A following whose deliveries and losses are one list, in their order."""
 
     def __init__(self) -> None:

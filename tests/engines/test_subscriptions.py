@@ -11,7 +11,7 @@ from typing_extensions import override
 from itemwire.engines import callbacks as answers
 from itemwire.engines import subscriptions as hearing
 from itemwire.engines.base import Answer, EngineError, History, Span
-from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.engines.subscriptions import Source, Subscriptions
 from itemwire.messages import Position, Publication
 from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL, draft
@@ -66,7 +66,7 @@ class Scene:
     def __init__(self) -> None:
         self.source = Written()
         self.log: list[int | str] = []
-        self.hearing = Hearing(
+        self.hearing = Subscriptions(
             self.source,
             lambda _, news: self.log.append(news.offset),
             lambda _, position: self.log.append(f"lost until {position.offset}"),

@@ -32,7 +32,7 @@ class Watched:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Watched]:
         """Keep the engine started, and hear the channel."""
-        await self.engine.start(self._deliver, self._heed, self._lose)
+        await self.engine.start(self._deliver, self._apply, self._lose)
         try:
             await self.subscribe()
             yield self
@@ -149,7 +149,7 @@ class Watched:
         self.log.append(publication)
         self._changed.set()
 
-    def _heed(self, notice: bytes) -> None:
+    def _apply(self, notice: bytes) -> None:
         self.noticed.append(notice)
         self._changed.set()
 

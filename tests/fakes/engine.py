@@ -10,14 +10,14 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     Answer,
+    Apply,
     Deliver,
     Engine,
     EngineError,
-    Heed,
     History,
     Lose,
     Span,
-    unheeded,
+    ignore_notice,
     unmissed,
 )
 from itemwire.engines.memory import MemoryEngine
@@ -54,9 +54,11 @@ class LateEngine(Engine):
         return not self.is_away
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
         self.lose = lose
-        await self.inner.start(deliver, heed)
+        await self.inner.start(deliver, apply)
 
     @override
     async def stop(self) -> None:

@@ -11,11 +11,11 @@ import msgspec
 from itemwire.channels.connection import Connection
 from itemwire.channels.delivery.recovery import LIVE, Start
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
-from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Rates
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Reauthorize
-from itemwire.channels.sessions.many_items import ItemsSession
+from itemwire.channels.sessions.many_items import ManyItemsSession
 from itemwire.channels.sessions.session import ChannelSession, ItemSession
 from itemwire.engines.base import Engine
 from itemwire.engines.memory import MemoryEngine
@@ -66,7 +66,7 @@ class Peer(Talker[ItemSession]):
     """A client of one item."""
 
 
-class ManyPeer(Talker[ItemsSession]):
+class ManyPeer(Talker[ManyItemsSession]):
     """A client of many items."""
 
     def joins(self, item: str = ITEM, **fields: object) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Stage:
         rate_limits: RateLimits | None = None,
         *,
         shared_as: str | None = None,
-        places: Places | None = None,
+        slots: ConnectionSlots | None = None,
     ) -> None:
         self.clock = Clock()
         self._soon: list[Callable[[], None]] = []
@@ -94,7 +94,7 @@ class Stage:
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
         self._ids = iter(range(1, 1_000_000))
         self.revocations = Revocations(clock=self.clock)
-        self.places = places
+        self.slots = slots
         self.node = Node(
             self.engine,
             limits,
@@ -108,7 +108,7 @@ class Stage:
             random=lambda: 0.5,
             rates=Rates(rate_limits, self.clock) if rate_limits else None,
             is_shared=shared_as is not None,
-            places=places,
+            slots=slots,
         )
         complete(self.node.start())
 
@@ -180,7 +180,7 @@ class Stage:
     ) -> ManyPeer:
         """Open a socket for many items as someone of whom these rules say what is allowed."""
         connection, transport = self.connect(subject, JSON, room, life)
-        session = ItemsSession(self.node, connection, rules)
+        session = ManyItemsSession(self.node, connection, rules)
         session.opened()
         return ManyPeer(session, transport)
 

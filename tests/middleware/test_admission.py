@@ -11,9 +11,9 @@ from fastapi import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from itemwire.channels.limits.connections import PlaceLimits, Places
+from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlots
 from itemwire.channels.sessions.session import EchoSession
-from itemwire.middleware.admission import Admission, claim_place, hand_over_place
+from itemwire.middleware.admission import Admission, claim_slot, hand_over_slot
 from tests.fakes import Stage, principal
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -52,28 +52,28 @@ async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 def test_a_handshake_past_the_limit_is_refused_before_anything_is_done() -> None:
     """The application, and with it the token, is not even looked at (requirement 96)."""
-    places, calls = Places(PlaceLimits(in_all=1)), list[str]()
+    slots, calls = ConnectionSlots(ConnectionLimits(in_all=1)), list[str]()
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         calls.append("called")
 
-    admission = Admission(app, places)
-    place = places.take(None)
+    admission = Admission(app, slots)
+    slot = slots.take(None)
 
     told = knock(admission, scope_of())
 
     assert told == [{"type": "websocket.close", "code": 1013, "reason": "overloaded"}]
     assert calls == []
-    place.give_back()  # type: ignore[union-attr] # it was taken
+    slot.release()  # type: ignore[union-attr] # it was taken
     knock(admission, scope_of())
     assert calls == ["called"]
 
 
 def test_an_address_is_told_that_it_has_too_many() -> None:
     """With a reason of its own: others may come in at the same moment."""
-    places = Places(PlaceLimits(of_address=1))
-    admission = Admission(served, places)
-    places.take("192.0.2.1")
+    slots = ConnectionSlots(ConnectionLimits(of_address=1))
+    admission = Admission(served, slots)
+    slots.take("192.0.2.1")
 
     (told,) = knock(admission, scope_of())
 
@@ -83,36 +83,36 @@ def test_an_address_is_told_that_it_has_too_many() -> None:
 
 def test_requests_that_are_no_sockets_take_no_place() -> None:
     """They come and go; health must answer when the sockets are full."""
-    places = Places(PlaceLimits(in_all=1))
-    places.take(None)
+    slots = ConnectionSlots(ConnectionLimits(in_all=1))
+    slots.take(None)
 
-    assert knock(Admission(served, places), scope_of(kind="http"))
-    assert places.refused["all"] == 0
+    assert knock(Admission(served, slots), scope_of(kind="http"))
+    assert slots.refused["all"] == 0
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", None])
 def test_a_route_that_returns_without_a_session_gives_the_place_back(host: str | None) -> None:
     """So do refused handshakes, and routes of an application's own."""
-    places = Places(PlaceLimits(of_address=5))
+    slots = ConnectionSlots(ConnectionLimits(of_address=5))
 
-    knock(Admission(served, places), scope_of(host))
+    knock(Admission(served, slots), scope_of(host))
 
-    assert (places.taken, places.of_address) == (0, {})
+    assert (slots.taken, slots.of_address) == (0, {})
 
 
 def test_a_route_that_fails_gives_the_place_back() -> None:
     """Whatever it failed of is somebody else's affair."""
-    places = Places()
+    slots = ConnectionSlots()
 
     with pytest.raises(LookupError):
-        knock(Admission(failing, places), scope_of())
+        knock(Admission(failing, slots), scope_of())
 
-    assert places.taken == 0
+    assert slots.taken == 0
 
 
 def test_a_route_that_is_cancelled_gives_the_place_back() -> None:
     """At shutdown, or when a server gives a handshake up."""
-    places, begun = Places(), asyncio.Event()
+    slots, begun = ConnectionSlots(), asyncio.Event()
 
     async def waiting(_scope: Scope, _receive: Receive, _send: Send) -> None:
         begun.set()
@@ -120,41 +120,41 @@ def test_a_route_that_is_cancelled_gives_the_place_back() -> None:
 
     async def cancelled() -> None:
         task = asyncio.create_task(
-            Admission(waiting, places)(scope_of(), nothing, lambda _: asyncio.sleep(0))
+            Admission(waiting, slots)(scope_of(), nothing, lambda _: asyncio.sleep(0))
         )
         await begun.wait()
-        assert places.taken == 1
+        assert slots.taken == 1
         task.cancel()
         await asyncio.wait([task])
 
     asyncio.run(cancelled())
 
-    assert places.taken == 0
+    assert slots.taken == 0
 
 
 def test_a_session_keeps_the_place_when_its_route_has_returned() -> None:
     """On the fast path a route returns at once, and the socket lasts."""
-    stage, places = Stage(), Places(PlaceLimits(of_subject=1))
+    stage, slots = Stage(), ConnectionSlots(ConnectionLimits(of_subject=1))
     sessions: list[EchoSession] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         connection = HTTPConnection(scope)
-        claim_place(connection, principal("alice"))
+        claim_slot(connection, principal("alice"))
         sessions.append(EchoSession(stage.node, stage.connect("alice")[0]))
-        hand_over_place(connection, sessions[-1])
+        hand_over_slot(connection, sessions[-1])
 
-    admission = Admission(app, places)
+    admission = Admission(app, slots)
     knock(admission, scope_of())
-    assert places.taken == 1
+    assert slots.taken == 1
     with pytest.raises(WebSocketException, match="connection_limit"):
         knock(admission, scope_of())
-    assert places.taken == 1
+    assert slots.taken == 1
 
     sessions[0].closed(1000)
 
-    assert (places.taken, places.of_subject) == (0, {})
+    assert (slots.taken, slots.of_subject) == (0, {})
     knock(admission, scope_of())
-    assert places.taken == 1
+    assert slots.taken == 1
 
 
 def test_routes_work_where_nobody_counts() -> None:
@@ -162,7 +162,7 @@ def test_routes_work_where_nobody_counts() -> None:
     connection = HTTPConnection(scope_of())
     session = EchoSession(Stage().node, Stage().connect()[0])
 
-    claim_place(connection, principal("alice"))
-    hand_over_place(connection, session)
+    claim_slot(connection, principal("alice"))
+    hand_over_slot(connection, session)
 
-    assert session.place is None
+    assert session.slot is None

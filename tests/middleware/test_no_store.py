@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from itemwire.main import create_app
-from itemwire.middleware.no_store import Privacy
+from itemwire.middleware.no_store import NoStore
 from itemwire.settings import Settings
 from tests.conftest import SECRET
 
@@ -23,7 +23,7 @@ def answer(query: str) -> httpx.Headers:
     async def page(_request: object) -> PlainTextResponse:
         return PlainTextResponse("page", headers={"Cache-Control": "max-age=60"})
 
-    app = Privacy(Starlette(routes=[Route("/", page)]))
+    app = NoStore(Starlette(routes=[Route("/", page)]))
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -70,7 +70,7 @@ async def knock(query: bytes, *, denies: bool, first: Message) -> list[Message]:
     scope: Scope = {"type": "websocket", "query_string": query}
     if denies:
         scope["extensions"] = {"websocket.http.response": {}}
-    await Privacy(app)(scope, receive, send)
+    await NoStore(app)(scope, receive, send)
     return sent
 
 

@@ -11,12 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from itemwire.channels.delivery.recovery import Start
 from itemwire.channels.limits.bounds import RateLimits
-from itemwire.channels.limits.connections import PlaceLimits, Places
+from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlots
 from itemwire.channels.limits.requests import Rates
-from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.reauthorization import Denied
 from itemwire.close_reasons import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
-from itemwire.counters import Tallies
+from itemwire.counters import Counters
 from itemwire.observability.metrics import ROWS, Parts, registry_of
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.keys.jwks import JWKSKeys
@@ -41,10 +41,10 @@ def page_of(stage: Stage, **parts: object) -> str:
     """Write the page about a stage."""
     of_stage = {
         "node": stage.node,
-        "tallies": Tallies(channels=stage.node.tally),
+        "counters": Counters(channels=stage.node.counters),
         "authenticator": Authenticator(VERIFIER, OriginPolicy([])),
         "policy": TokenRights(),
-        "places": Places(PlaceLimits(of_subject=1)),
+        "slots": ConnectionSlots(ConnectionLimits(of_subject=1)),
     }
     return generate_latest(registry_of(Parts(**{**of_stage, **parts}))).decode()  # type: ignore[arg-type] # by name
 
@@ -150,7 +150,7 @@ def test_shows_what_waits_for_slow_readers(stage: Stage) -> None:
 
 def test_counts_what_slow_readers_go_without() -> None:
     """While they are behind, and when they have caught up or gone: it only ever grows."""
-    limits = replace(LIMITS, outbox_bytes=1000, slow_readers=read_slow_readers("drop_oldest"))
+    limits = replace(LIMITS, outbox_bytes=1000, slow_consumers=parse_slow_consumers("drop_oldest"))
     stage = Stage(limits=limits)
     slow, leaving = stage.join(room=1), stage.join(room=1)
     stage.settle()
@@ -173,9 +173,9 @@ def test_counts_what_is_refused_for_its_rate_or_number(stage: Stage) -> None:
     peer = stage.join("carol")
     for _ in range(5):
         peer.says("publish", data=1)
-    places = Places(PlaceLimits(of_subject=1))
-    places.refused["subject"] += 2
-    seen = read(page_of(stage, places=places))
+    slots = ConnectionSlots(ConnectionLimits(of_subject=1))
+    slots.refused["subject"] += 2
+    seen = read(page_of(stage, slots=slots))
 
     assert seen["itemwire_requests_limited_total", ("publish",)] == 3
     assert seen["itemwire_requests_limited_total", ("join",)] == 0

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from itemwire.observability.worker_metrics import Siblings
+from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.serving.workers import _make_folder
 
 P = ParamSpec("P")
@@ -41,9 +41,9 @@ def registry_of(number: int) -> CollectorRegistry:
 
 
 @asynccontextmanager
-async def worker(folder: Path, number: int, count: int = 2) -> AsyncIterator[Siblings]:
+async def worker(folder: Path, number: int, count: int = 2) -> AsyncIterator[WorkerMetrics]:
     """Run one of so many workers."""
-    siblings = Siblings(folder, number, count, registry_of(number))
+    siblings = WorkerMetrics(folder, number, count, registry_of(number))
     await siblings.start()
     try:
         yield siblings
@@ -51,13 +51,13 @@ async def worker(folder: Path, number: int, count: int = 2) -> AsyncIterator[Sib
         siblings.stop()
 
 
-async def page(siblings: Siblings) -> list[str]:
+async def page(siblings: WorkerMetrics) -> list[str]:
     """Write what is gathered as Prometheus reads it."""
     text = generate_latest(await siblings.gather()).decode()
     return [line for line in text.splitlines() if "_created" not in line]
 
 
-async def ups(siblings: Siblings) -> list[str]:
+async def ups(siblings: WorkerMetrics) -> list[str]:
     """Tell which workers answered."""
     return [line[-3:] for line in await page(siblings) if line.startswith("itemwire_worker_up{")]
 

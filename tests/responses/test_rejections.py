@@ -10,7 +10,7 @@ from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.exceptions import WebSocketException
 from starlette.types import Message, Receive, Scope, Send
 
-from itemwire.counters import HandshakeTally
+from itemwire.counters import HandshakeCounters
 from itemwire.responses.rejections import MAX_REASON_BYTES, Refusals, install_rejections, reason_of
 from itemwire_auth.errors import Forbidden, RateLimited
 
@@ -103,7 +103,7 @@ def sent_by(
     refusal: Literal["close", "http"] = "close",
     kind: str = "websocket",
     extensions: dict[str, Any] | None = None,
-    tally: HandshakeTally | None = None,
+    counters: HandshakeCounters | None = None,
 ) -> list[Message]:
     """Let an application send these, or raise the last, behind the middleware."""
     sent: list[Message] = []
@@ -121,7 +121,7 @@ def sent_by(
         sent.append(message)
 
     scope = {"type": kind, "path": "/x", "subprotocols": ["itemwire.v1.json"]}
-    app = Refusals(application, refusal, tally)
+    app = Refusals(application, refusal, counters)
     asyncio.run(app(scope | {"extensions": extensions or {}}, receive, send))
     return sent
 
@@ -213,16 +213,16 @@ def test_counts_each_handshake_once_by_how_it_was_answered(
     refusal: Literal["close", "http"],
 ) -> None:
     """In either form, with what comes later of no account; by reasons of the registry alone."""
-    tally = HandshakeTally()
-    sent_by(*messages, refusal=refusal, tally=tally)
+    counters = HandshakeCounters()
+    sent_by(*messages, refusal=refusal, counters=counters)
 
-    assert (tally.accepted, dict(tally.refused)) == (accepted, refused)
-    assert tally.seconds.count == 1
+    assert (counters.accepted, dict(counters.refused)) == (accepted, refused)
+    assert counters.seconds.count == 1
 
 
 def test_counts_no_request_as_a_handshake() -> None:
     """Those are FastAPI's to count."""
-    tally = HandshakeTally()
-    sent_by({"type": "http.response.start", "status": 200}, kind="http", tally=tally)
+    counters = HandshakeCounters()
+    sent_by({"type": "http.response.start", "status": 200}, kind="http", counters=counters)
 
-    assert tally.seconds.count == 0
+    assert counters.seconds.count == 0

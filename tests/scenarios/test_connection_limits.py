@@ -16,7 +16,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.main import create_app
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer, Refusal
@@ -46,11 +46,11 @@ def small(serve: Serve) -> Iterator[LiveServer]:
         yield running
 
 
-def places_of(server: LiveServer) -> Places:
+def places_of(server: LiveServer) -> ConnectionSlots:
     """Find what counts the sockets of a server in this process."""
     app = server.server.config.app
-    places: Places = app.state.places  # type: ignore[union-attr] # FastAPI's
-    return places
+    slots: ConnectionSlots = app.state.slots  # type: ignore[union-attr] # FastAPI's
+    return slots
 
 
 def came_from(address: str) -> dict[str, str]:
@@ -60,10 +60,10 @@ def came_from(address: str) -> dict[str, str]:
 
 def emptied(server: LiveServer) -> bool:
     """Wait until every place is given back; False if that takes too long."""
-    places, patience = places_of(server), time.monotonic() + PATIENCE
-    while places.taken and time.monotonic() < patience:
+    slots, patience = places_of(server), time.monotonic() + PATIENCE
+    while slots.taken and time.monotonic() < patience:
         server.refusal("/items/7/ws")  # a round trip, in which the server gets on
-    return (places.taken, places.of_address, places.of_subject) == (0, {}, {})
+    return (slots.taken, slots.of_address, slots.of_subject) == (0, {}, {})
 
 
 def test_a_subject_has_so_many_sockets(small: LiveServer, item_id: str) -> None:
@@ -214,16 +214,16 @@ def test_a_place_comes_back_from_a_rule_that_fails_and_a_client_that_did_not_wai
     app.dependency_overrides[authorize_item] = rule
     path = item_path(item_id, {"token": token()})
     with serve(settings, app) as server:
-        places: Places = app.state.places
+        slots: ConnectionSlots = app.state.slots
         _vanish(server, path, after_answer=False, half=False, until=rule.begun)
-        assert places.taken == 1
+        assert slots.taken == 1
         rule.told.set()
 
         assert server.refusal(path) == Refusal(101, 1011, "internal")
         patience = time.monotonic() + PATIENCE
-        while places.taken and time.monotonic() < patience:
+        while slots.taken and time.monotonic() < patience:
             server.refusal(path)
-        assert places.taken == 0
+        assert slots.taken == 0
 
 
 def _come_and_go(server: LiveServer, item_id: str, number: int) -> None:

@@ -93,7 +93,7 @@ def test_a_client_whose_messages_are_dropped_is_told_which(
 ) -> None:
     """Every message reaches it or is in a `gap` in its place; then it is live as before."""
     with (
-        serve(settings.model_copy(update={"slow_readers": f"{item_id}={word}"})) as server,
+        serve(settings.model_copy(update={"slow_consumers": f"{item_id}={word}"})) as server,
         json_client(server, item_id) as alice,
         _stuck(server, item_id, JSON) as stuck,
         closing(_envelopes(stuck)) as reading,  # a file that is open keeps the socket open

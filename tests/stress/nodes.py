@@ -28,7 +28,7 @@ SETTINGS: Final = {
     "history_bytes": "1000000000",
     "history_total_bytes": "0",
     "outbox_bytes": "1000000",
-    "max_unanswered_bytes": "4000000",
+    "max_in_flight_bytes": "4000000",
     "bytes_rate": "0",
     "presence_grace": "0",
 }

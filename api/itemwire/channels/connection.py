@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Collection, Sequence, Sized
 from typing import Final, Protocol
 
-from itemwire.channels.connection_log import Attendance
+from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.delivery.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
 from itemwire.channels.limits.bounds import Limits
-from itemwire.channels.limits.requests import Budget
-from itemwire.channels.limits.slow_consumers import SlowReader
+from itemwire.channels.limits.requests import TokenBucket
+from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.channels.names import channel_of
 from itemwire.close_reasons import (
     CLOSE_REASONS,
@@ -57,7 +57,7 @@ class Home(Protocol):
 
     limits: Limits
     random: Callable[[], float]  # from 0 on, below 1
-    attendance: Attendance
+    connection_log: ConnectionLog
 
     @property
     def pending(self) -> Collection[Lane]:
@@ -127,7 +127,7 @@ class Connection:
         self.may_return = False  # it was cut off: its members are not gone yet
         self.unanswered: Sized = ()  # of what it has published
         self.subscriptions: dict[str, Subscription] = {}
-        self.budget: Budget | None = None  # from its first request on, where rates are limited
+        self.budget: TokenBucket | None = None  # from its first request on, where rates are limited
         self.writer: Writer = transport.write
         self._transport = transport
         self._outbox: Outbox | None = None
@@ -181,9 +181,9 @@ class Connection:
         self._is_paused = True
         if self._outbox is None and self.is_open:
             self._outbox = Outbox(self._home.limits.outbox_bytes)
-            self._home.attendance.fell_behind(self)
+            self._home.connection_log.fell_behind(self)
             # Without a word for a gap it would have a hole that its client does not see.
-            self.is_dropping = self._home.limits.slow_readers.drops and self.codec.has_envelopes
+            self.is_dropping = self._home.limits.slow_consumers.drops and self.codec.has_envelopes
             self._write_by(self._keep)
 
     def writable(self) -> None:
@@ -200,7 +200,7 @@ class Connection:
         """Leave every channel, tell the client why, close. Ending twice is ending once."""
         if not self.is_open:
             return
-        self._home.attendance.ended(self, reason)
+        self._home.connection_log.ended(self, reason)
         if reason in WITHOUT_FLUSH:
             self._outbox = None
             self._transport.discard()
@@ -244,9 +244,9 @@ class Connection:
                 )
                 self._outbox.keep_or_drop(message, unsent)
 
-    def policy_on(self, item_id: str) -> SlowReader:
+    def policy_on(self, item_id: str) -> SlowConsumerPolicy:
         """Tell what becomes of it when it is too slow for an item."""
-        return self._home.limits.slow_readers.of_item(item_id)
+        return self._home.limits.slow_consumers.of_item(item_id)
 
     def fail(self, reason: CloseReason) -> None:
         """End soon: once all that is being sent has gone out to the others."""
@@ -277,7 +277,7 @@ class Connection:
     def _let_go(self, outbox: Outbox) -> None:
         if outbox.dropped:
             logger.info("caught_up connection=%s dropped=%d", self.id, outbox.dropped)
-        self._home.attendance.caught_up(self)
+        self._home.connection_log.caught_up(self)
         self._outbox = None
         self.is_dropping = False
         self._write_by(self._transport.write)
@@ -339,13 +339,13 @@ class Subscription:
         """Tell whether messages are to be dropped for it, as it is behind."""
         connection = self.connection
         return connection.is_dropping and (
-            connection.policy_on(self.item_id) is not SlowReader.DISCONNECT
+            connection.policy_on(self.item_id) is not SlowConsumerPolicy.DISCONNECT
         )
 
     def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
         """Keep what is sent to it, and drop messages past the limit."""
         connection = self.connection
-        newest = connection.policy_on(self.item_id) is SlowReader.DROP_NEWEST
+        newest = connection.policy_on(self.item_id) is SlowConsumerPolicy.DROP_NEWEST
         connection.keep(self, chunks, positions, is_newest_dropped=newest)
 
     def fail(self, reason: CloseReason) -> None:

@@ -9,7 +9,7 @@ from itemwire.channels.delivery.outbox import Chunk, Framing
 from itemwire.channels.delivery.recovery import Recovery
 from itemwire.channels.limits.bounds import Limits
 from itemwire.close_reasons import MESSAGES_LOST, CloseReason
-from itemwire.counters import ChannelTally
+from itemwire.counters import ChannelCounters
 from itemwire.messages import Event, Gap, Position, Publication
 from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
@@ -25,10 +25,10 @@ class Hub:
     def __init__(
         self,
         call_soon: Callable[[Callable[[], None]], object],
-        tally: ChannelTally | None = None,
+        counters: ChannelCounters | None = None,
     ) -> None:
         self._call_soon = call_soon
-        self._tally = tally or ChannelTally()
+        self._counters = counters or ChannelCounters()
         self._audiences: dict[str, _Audience] = {}
         self.pending: list[Lane] = []  # that wait for the flush; always the same list
         self._failed: dict[Connection, CloseReason] = {}
@@ -109,7 +109,7 @@ class Hub:
             recovery.hold(publication)
         self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
         for lane in audience.lanes:
-            self._tally.delivered += len(lane.writers)
+            self._counters.delivered += len(lane.writers)
 
     def lose(self, channel: str, item_id: str, position: Position) -> None:
         """Tell everyone who hears the channel that all up to a position is lost to them."""
@@ -149,7 +149,7 @@ class Hub:
             while self._failed:
                 connection, reason = self._failed.popitem()
                 connection.end(reason)
-        self._tally.fan_out.observe(time.perf_counter() - began)
+        self._counters.fan_out.observe(time.perf_counter() - began)
 
     def _send(self, event: Event, lanes: Iterable[Lane], position: Position | None = None) -> None:
         """Hand one event to each lane, encoded once per codec and framing.

@@ -13,7 +13,7 @@ from itemwire.messages import Position
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class JoinResult:
     """What a subscription is admitted with."""
 
     history: History
@@ -22,11 +22,11 @@ class Arrival:
     recovered: bool
 
 
-Arrive = Callable[[Arrival | EngineError], None]
+Arrive = Callable[[JoinResult | EngineError], None]
 """Admits a subscription or says why not: called once, unless it was left meanwhile."""
 
 
-class Joining:
+class PendingJoin:
     """Brings one subscription to the point where it can go live.
 
     It is held in the hub before its past is read, so nothing falls in between.
@@ -85,7 +85,7 @@ class Joining:
             was_recovering = self._start.since is not None
             if self._start == LIVE:
                 history = self._recovery.from_first(history)
-            self._arrive(Arrival(history, self._recovery, was_recovering, recovered))
+            self._arrive(JoinResult(history, self._recovery, was_recovering, recovered))
 
     def _read(self, span: Span, read: Callable[[History | EngineError], None]) -> None:
         self._engine.read(

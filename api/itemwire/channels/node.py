@@ -9,27 +9,27 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from itemwire.channels.cluster.cluster import Abroad
-from itemwire.channels.cluster.control import Orders, warn
+from itemwire.channels.cluster.cluster import Cluster
+from itemwire.channels.cluster.control import Control, warn
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.connection_log import Attendance
-from itemwire.channels.delivery.in_flight import EngineBehind, Unanswered
+from itemwire.channels.connection_log import ConnectionLog
+from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import Start
 from itemwire.channels.hub import Hub
-from itemwire.channels.join import Arrival, Joining
+from itemwire.channels.join import JoinResult, PendingJoin
 from itemwire.channels.lifecycle.draining import Draining
-from itemwire.channels.lifecycle.expiry import Ends
-from itemwire.channels.lifecycle.registry import Roster
+from itemwire.channels.lifecycle.expiry import Expiry
+from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
-from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Rates
 from itemwire.channels.names import channel_of, item_of, key_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.welcome import in_order, welcome_to
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED, CloseReason
-from itemwire.counters import ChannelTally
+from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, EngineError, History, Span
 from itemwire.messages import Draft, Payload, Position, Ref, payload_size
 from itemwire.timers import CallLater, call_later, call_soon
@@ -59,7 +59,7 @@ class Node:
         leeway: float = 0,
         lifetime: Lifetime = BY_TOKEN,
         revocations: Revocations | None = None,
-        tally: ChannelTally | None = None,
+        counters: ChannelCounters | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_connection_id,
         call_soon: Callable[[Callable[[], None]], object] = call_soon,
@@ -68,7 +68,7 @@ class Node:
         random: Callable[[], float] = random.random,
         rates: Rates | None = None,
         is_shared: bool = False,
-        places: Places | None = None,
+        slots: ConnectionSlots | None = None,
     ) -> None:
         self.limits = limits
         self.rates = rates  # None: nothing is limited
@@ -80,36 +80,36 @@ class Node:
         self.may_fall_behind = not engine.answers_at_once  # publishes may be left unanswered
         self._clock = clock
         self._new_id = new_id
-        self.tally = tally or ChannelTally()
-        self.attendance = Attendance(self.tally)
-        self._hub = Hub(call_soon, self.tally)
+        self.counters = counters or ChannelCounters()
+        self.connection_log = ConnectionLog(self.counters)
+        self._hub = Hub(call_soon, self.counters)
         self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
-        self._ends = Ends(lifetime, leeway, clock)
+        self._ends = Expiry(lifetime, leeway, clock)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
-        self._unanswered = Unanswered(limits.unanswered, limits.unanswered_bytes)
+        self._unanswered = InFlight(limits.unanswered, limits.unanswered_bytes)
         self._id = new_connection_id()  # tells this node's own notices from those of others
-        self._roster = Roster()
-        self._orders = Orders(
+        self._registry = ConnectionRegistry()
+        self._control = Control(
             self._id,
             engine,
             self.revocations,
-            roster=self._roster,
+            registry=self._registry,
             ends=self._ends,
             end_all=self._end_all,
             clock=clock,
         )
         self._is_started = False
-        self._abroad = Abroad(
+        self._cluster = Cluster(
             self._id,
             engine,
-            self._orders,
-            roster=self._roster,
+            self._control,
+            registry=self._registry,
             end_all=self._end_all,
         )
         if is_shared:
             grace = limits.presence_grace
-            self._abroad.share(self._presence, places or Places(), grace, call_later)
+            self._cluster.share(self._presence, slots or ConnectionSlots(), grace, call_later)
 
     @property
     def channels(self) -> int:
@@ -128,14 +128,14 @@ class Node:
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
-        await self._engine.start(self._hub.fan_out, self._abroad.heed, self._lose)
+        await self._engine.start(self._hub.fan_out, self._cluster.receive, self._lose)
         self._is_started = True
-        self._abroad.start()
+        self._cluster.start()
 
     async def stop(self) -> None:
         """Take leave of the other nodes, and stop the engine."""
         self._is_started = False
-        await self._abroad.stop()
+        await self._cluster.stop()
         await self._engine.stop()
 
     def tick(self) -> None:
@@ -144,7 +144,7 @@ class Node:
         self._end_all(due.over)
         warn(due.near)
         self._presence.converge(self._clock())
-        self._abroad.tick()
+        self._cluster.tick()
         if self.rates is not None:
             self.rates.forget_idle()
 
@@ -156,8 +156,8 @@ class Node:
         """
         seconds = self.drain_seconds if seconds is None else seconds
         if self._draining is None:
-            logger.info("draining connections=%d seconds=%g", len(self._roster), seconds)
-            everybody = self._roster.everybody()
+            logger.info("draining connections=%d seconds=%g", len(self._registry), seconds)
+            everybody = self._registry.everybody()
             self._draining = Draining(everybody, self._end_all, self._call_later, self.random)
         return self._draining.spread(seconds, done)
 
@@ -171,15 +171,15 @@ class Node:
         With a margin, in seconds, sockets end when it is over, unless they are refreshed with a
         token that was not taken back. What was taken back opens none from now on.
         """
-        self._orders.revoke(revocation, margin, answer)
+        self._control.revoke(revocation, margin, answer)
 
     def disconnect(self, connection_id: str, answer: Answer[int]) -> None:
         """End a connection, on whichever node it is; answer how many ended here."""
-        self._orders.disconnect(connection_id, answer)
+        self._control.disconnect(connection_id, answer)
 
     def connections(self, limit: int, after: str = "") -> list[Connection]:
         """List so many connections of this node, by id, from the one after `after` on."""
-        return self._roster.page(limit, after)
+        return self._registry.page(limit, after)
 
     def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
         """Take in an accepted socket; one whose token was revoked since has ended already."""
@@ -193,8 +193,8 @@ class Node:
             session_ends_at=self._ends.of_session(),
         )
         self._ends.watch(connection)
-        self._roster.add(connection)
-        self.attendance.opened(connection)
+        self._registry.add(connection)
+        self.connection_log.opened(connection)
         if self.revocations.revokes(principal):  # since the handshake looked
             connection.end(TOKEN_REVOKED)
         if self.is_draining:  # since the door was passed
@@ -212,7 +212,7 @@ class Node:
         connection.principal = principal
         connection.revoked_at = None  # that was about the token of before
         self._ends.watch(connection)
-        self.tally.refreshes["accepted"] += 1
+        self.counters.refreshes["accepted"] += 1
         logger.info(
             "renewed connection=%s subject=%r expires_at=%d",
             connection.id,
@@ -249,7 +249,7 @@ class Node:
         if not subscription.connection.is_open:
             return
 
-        def arrive(arrival: Arrival | EngineError) -> None:
+        def arrive(arrival: JoinResult | EngineError) -> None:
             if isinstance(arrival, EngineError):
                 logger.error(
                     "join_failed connection=%s channel=%s problem=%s",
@@ -266,9 +266,9 @@ class Node:
             arrive(EngineError("this node hears as many channels, or this one is heard by as many"))
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
-        self.tally.subscriptions += 1
-        self._abroad.hear(subscription.channel)
-        Joining(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
+        self.counters.subscriptions += 1
+        self._cluster.hear(subscription.channel)
+        PendingJoin(self._engine, self.limits, subscription, start, arrive).begin(self._hub)
 
     def leave(self, subscription: Subscription) -> None:
         """Send a subscriber no more of its item, and tell the others that it left."""
@@ -281,7 +281,7 @@ class Node:
     ) -> None:
         """Publish to an item, in the name of a verified caller, who has keys of its own.
 
-        Answers `EngineBehind` at once while the engine has too much to answer.
+        Answers `TooManyInFlight` at once while the engine has too much to answer.
         """
         own_key = None if key is None else key_of(by, key)
         sent_at = int(self._clock() * 1000) / 1000
@@ -290,7 +290,7 @@ class Node:
         if self.may_fall_behind:
             counted = self._unanswered.count(payload_size(data), answer)
         if counted is None:
-            answer(EngineBehind("the engine has too many messages to store"))
+            answer(TooManyInFlight("the engine has too many messages to store"))
         else:
             self._engine.publish(channel_of(item_id), draft, counted)
 
@@ -308,9 +308,9 @@ class Node:
 
     def released(self, connection: Connection) -> None:
         """Take leave, in a connection's name, of every channel it is on."""
-        self.attendance.released(connection)
+        self.connection_log.released(connection)
         self._ends.forget(connection)
-        self._roster.discard(connection)
+        self._registry.discard(connection)
         if self.rates is not None:
             self.rates.end(connection)
         for subscription in connection.subscriptions.values():
@@ -331,7 +331,7 @@ class Node:
         logger.error("messages_lost channel=%s position=%s", channel, position)
         self._hub.lose(channel, item_of(channel), position)
 
-    def _admit(self, subscription: Subscription, arrival: Arrival, ref: Ref | UnsetType) -> None:
+    def _admit(self, subscription: Subscription, arrival: JoinResult, ref: Ref | UnsetType) -> None:
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
         subscription.member = self._presence.join(channel, caller, subscription.member)
@@ -347,18 +347,18 @@ class Node:
         connection.send(welcome_to(subscription, arrival, self.limits, page, ref))
         for publication in arrival.recovery.join(arrival.history):
             connection.replay(publication)
-            self.tally.replayed += 1
+            self.counters.replayed += 1
         if connection.is_open:
             self._hub.go_live(subscription, arrival.history.position)
 
     def _leave(self, subscription: Subscription) -> None:
         channel, member = subscription.channel, subscription.member
         connection = subscription.connection
-        self.tally.subscriptions -= 1
+        self.counters.subscriptions -= 1
         # Also where members are absent: what they miss meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
-            self._abroad.forget(channel)
+            self._cluster.forget(channel)
         if connection.may_return:
             caller = connection.principal.identity
             was_there = self._presence.cut_off(channel, caller, member, self._clock())

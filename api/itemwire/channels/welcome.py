@@ -5,7 +5,7 @@ from functools import lru_cache
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
-from itemwire.channels.join import Arrival
+from itemwire.channels.join import JoinResult
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.presence.presence import Page
 from itemwire.messages import Ref, Welcome
@@ -20,7 +20,7 @@ def in_order(can: frozenset[Action]) -> list[str]:
 
 def welcome_to(
     subscription: Subscription,
-    arrival: Arrival,
+    arrival: JoinResult,
     limits: Limits,
     page: Page,
     ref: Ref | UnsetType = UNSET,

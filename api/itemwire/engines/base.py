@@ -24,11 +24,11 @@ def undelivered(_channel: str, _publication: Publication) -> None:
     """Deliver to nobody: the engine is not started."""
 
 
-Heed = Callable[[bytes], None]
+Apply = Callable[[bytes], None]
 """Where an engine takes each notice; a notice is for every node."""
 
 
-def unheeded(_notice: bytes) -> None:
+def ignore_notice(_notice: bytes) -> None:
     """Take no notice."""
 
 
@@ -110,10 +110,12 @@ class Engine(Protocol):
         """Tell whether it can store and deliver just now; it comes back by itself."""
         ...
 
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
         """Be ready to serve; `deliver` gets the publications of subscribed channels.
 
-        `heed` gets the notices: those that are kept before this returns, then each that is posted.
+        `apply` gets the notices: those that are kept before this returns, then each that is posted.
         An engine that may miss messages on their way fills the hole from its history before it
         delivers what comes next. Where it cannot, as they are forgotten or the store was lost and
         a new epoch has begun, it calls `lose` with the position from which it goes on.

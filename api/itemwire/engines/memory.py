@@ -13,16 +13,16 @@ from typing_extensions import override
 from itemwire.engines.base import (
     KEY_SECONDS,
     Answer,
+    Apply,
     Bounds,
     Deliver,
     Engine,
     EngineError,
-    Heed,
     History,
     Lose,
     Span,
+    ignore_notice,
     undelivered,
-    unheeded,
     unmissed,
 )
 from itemwire.messages import Draft, Position, Publication, payload_size
@@ -67,7 +67,7 @@ class MemoryEngine(Engine):
         self._clock = clock
         self._deliver: Deliver = undelivered
         self._unix_clock = unix_clock
-        self._heed: Heed = unheeded
+        self._apply: Apply = ignore_notice
         self._notices: list[tuple[float, bytes]] = []  # a heap: the first to end comes first
         self._heard: dict[str, _Stream] = {}
         self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
@@ -80,17 +80,19 @@ class MemoryEngine(Engine):
         return True
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
         self._deliver = deliver
-        self._heed = heed
+        self._apply = apply
         self._forget_ended_notices()
         for _, notice in sorted(self._notices):
-            heed(notice)
+            apply(notice)
 
     @override
     async def stop(self) -> None:
         self._deliver = undelivered
-        self._heed = unheeded
+        self._apply = ignore_notice
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
@@ -142,7 +144,7 @@ class MemoryEngine(Engine):
                 answer(EngineError("there is no room for another notice"))
                 return
             heapq.heappush(self._notices, (until, notice))
-        self._heed(notice)
+        self._apply(notice)
         answer(None)
 
     def _forget_ended_notices(self) -> None:

@@ -8,17 +8,17 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from itemwire.counters import OperationTally
+from itemwire.counters import OperationCounters
 from itemwire.engines.base import (
     Answer,
+    Apply,
     Deliver,
     Engine,
     EngineError,
-    Heed,
     History,
     Lose,
     Span,
-    unheeded,
+    ignore_notice,
     unmissed,
 )
 from itemwire.messages import Draft, Position
@@ -32,12 +32,12 @@ class MeteredEngine(Engine):
     def __init__(
         self,
         inner: Engine,
-        tally: Mapping[str, OperationTally],
+        counters: Mapping[str, OperationCounters],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._inner = inner
         self.answers_at_once = inner.answers_at_once
-        self._tally = tally
+        self._counters = counters
         self._clock = clock
 
     @property
@@ -46,8 +46,10 @@ class MeteredEngine(Engine):
         return self._inner.is_available
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
-        await self._inner.start(deliver, heed, lose)
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
+        await self._inner.start(deliver, apply, lose)
 
     @override
     async def stop(self) -> None:
@@ -68,7 +70,7 @@ class MeteredEngine(Engine):
             return
         began = self._clock()  # with no closure for each message, as the answer is there by then
         self._inner.publish(channel, draft, answer)
-        self._tally["publish"].seconds.observe(self._clock() - began)
+        self._counters["publish"].seconds.observe(self._clock() - began)
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
@@ -87,15 +89,15 @@ class MeteredEngine(Engine):
         self._inner.take(key, self._timed("take", answer))
 
     def _timed(self, operation: str, answer: Answer[T]) -> Answer[T]:
-        tally = self._tally[operation]
-        tally.pending += 1
+        counters = self._counters[operation]
+        counters.pending += 1
         began = self._clock()
 
         def answered(result: T | EngineError) -> None:
-            tally.pending -= 1
-            tally.seconds.observe(self._clock() - began)
+            counters.pending -= 1
+            counters.seconds.observe(self._clock() - began)
             if isinstance(result, EngineError):
-                tally.errors += 1
+                counters.errors += 1
             answer(result)
 
         return answered

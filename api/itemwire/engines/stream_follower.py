@@ -17,7 +17,7 @@ T = TypeVar("T")
 MAX_HELD: Final = 256  # messages beyond a hole; past that they are read again with the rest
 
 
-class Following(Generic[T]):
+class StreamFollower(Generic[T]):
     """Where one node stands in one channel. It stands nowhere before it was filled once."""
 
     __slots__ = (

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from itemwire.engines.base import Answer, Deliver, EngineError, History, Lose, Span
 from itemwire.engines.callbacks import in_time
-from itemwire.engines.stream_follower import Following
+from itemwire.engines.stream_follower import StreamFollower
 from itemwire.messages import Position, Publication
 
 HOLE_SECONDS: Final = 0.05  # what is missing may only be late
@@ -26,7 +26,7 @@ class Source(Protocol):
     """Where the messages come from."""
 
     def hear(self, channel: str) -> None:
-        """Begin to listen; `Hearing.confirmed` is called whenever that holds, or holds again."""
+        """Begin to listen; `confirmed` is called each time that holds, or holds again."""
         ...
 
     def leave(self, channel: str) -> None:
@@ -38,14 +38,14 @@ class Source(Protocol):
         ...
 
 
-class Hearing:
+class Subscriptions:
     """Follows the channels that were subscribed to."""
 
     def __init__(self, source: Source, deliver: Deliver, lose: Lose) -> None:
         self._source = source
         self._deliver = deliver
         self._lose = lose
-        self._followed: dict[str, Following[Publication]] = {}
+        self._followed: dict[str, StreamFollower[Publication]] = {}
         self._subscribing: dict[str, list[Answer[None]]] = {}
         self._behind: OrderedDict[str, None] = OrderedDict()  # to be read ahead of all others
         self._to_compare: OrderedDict[str, None] = OrderedDict()
@@ -62,7 +62,7 @@ class Hearing:
             return
         self._subscribing.setdefault(channel, []).append(in_time(answer))
         if following is None:
-            self._followed[channel] = Following(channel, self._deliver, self._lose)
+            self._followed[channel] = StreamFollower(channel, self._deliver, self._lose)
             self._source.hear(channel)
 
     def unsubscribe(self, channel: str) -> None:
@@ -148,7 +148,7 @@ class Hearing:
                 span = Span(0) if position is None else Span(MAX_FILL, after=position.offset)
                 self._source.look_up(channel, span, self._filler(following, span))
 
-    def _filler(self, following: Following[Publication], span: Span) -> Answer[History]:
+    def _filler(self, following: StreamFollower[Publication], span: Span) -> Answer[History]:
         channel = following.channel
 
         def fill(history: History | EngineError) -> None:
@@ -166,7 +166,7 @@ class Hearing:
 
         return fill
 
-    def _fill(self, following: Following[Publication], span: Span, history: History) -> None:
+    def _fill(self, following: StreamFollower[Publication], span: Span, history: History) -> None:
         found = history.publications
         following.fill(
             history.position,

@@ -13,7 +13,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPERATORS: Final = "/admin/"  # they may still take tokens back, and hasten the drain
 
 
-class ClosedDoor:
+class RefuseWhileDraining:
     """ASGI middleware: refuses sockets, and requests that change something, with `draining`.
 
     Before anybody has looked at a credential: the answer is the same for all, and costs nothing.

@@ -11,7 +11,7 @@ CREDENTIALS: Final = frozenset({QUERY_NAME, TICKET_NAME})
 STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
-class Privacy:
+class NoStore:
     """ASGI middleware: an answer to a request with a credential in its query is for it alone.
 
     RFC 6750 section 2.3. By default a cache may keep a page under its URL, credential and all, and

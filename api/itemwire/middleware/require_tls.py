@@ -11,7 +11,7 @@ ENCRYPTED: Final = frozenset({"https", "wss"})
 HEALTH: Final = "/health/"  # whoever restarts and routes asks from beside, as a rule without TLS
 
 
-class Encryption:
+class RequireTLS:
     """ASGI middleware: refuses whatever did not come by TLS, before a credential is looked at.
 
     How it came the server knows, or a trusted proxy says (`X-Forwarded-Proto`).

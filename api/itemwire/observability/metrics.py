@@ -14,11 +14,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Kind as Request
 from itemwire.channels.node import Node
 from itemwire.close_reasons import CLOSE_REASONS
-from itemwire.counters import GONE, OTHER, Histogram, Tallies
+from itemwire.counters import GONE, OTHER, Counters, Histogram
 from itemwire.wire import CODECS
 from itemwire.wire.events_codec import EventsCodec
 from itemwire_auth.authenticator import Authenticator
@@ -44,10 +44,10 @@ class Parts:
     """What an application is made of, where numbers are kept."""
 
     node: Node
-    tallies: Tallies
+    counters: Counters
     authenticator: Authenticator
     policy: Policy
-    places: Places
+    slots: ConnectionSlots
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _by_word(counts: Mapping[str, int], *words: str) -> Values:
 def _ended(parts: Parts) -> Values:
     """Tell ends by reason and code; a reason of the registry has one code."""
     none = {(row.reason, row.code): 0 for row in CLOSE_REASONS.values()}
-    for (reason, code), count in {**none, **parts.tallies.channels.ended}.items():
+    for (reason, code), count in {**none, **parts.counters.channels.ended}.items():
         yield (reason, str(code or OTHER)), count
 
 
@@ -94,13 +94,14 @@ def _limited(parts: Parts) -> Values:
 
 
 def _crowded_out(parts: Parts) -> Values:
-    refused = {**parts.places.refused, **parts.places.arrivals.refused}
+    refused = {**parts.slots.refused, **parts.slots.handshake_rate.refused}
     return _by_word(refused, *refused)
 
 
 def _of_engine(parts: Parts, name: Literal["errors", "pending", "seconds"]) -> Values:
     return [
-        ((operation,), getattr(tally, name)) for operation, tally in parts.tallies.engine.items()
+        ((operation,), getattr(counters, name))
+        for operation, counters in parts.counters.engine.items()
     ]
 
 
@@ -119,14 +120,14 @@ ROWS: Final = (
         "connections",
         ("codec",),
         "Sockets that are open.",
-        lambda parts: _by_codec(parts.tallies.channels.open),
+        lambda parts: _by_codec(parts.counters.channels.open),
     ),
     Row(
         "counter",
         "connections_opened",
         ("codec",),
         "Sockets that were opened.",
-        lambda parts: _by_codec(parts.tallies.channels.opened),
+        lambda parts: _by_codec(parts.counters.channels.opened),
     ),
     Row(
         "counter",
@@ -140,20 +141,20 @@ ROWS: Final = (
         "counter",
         "handshakes_accepted",
         "Handshakes that were let in.",
-        lambda parts: parts.tallies.handshakes.accepted,
+        lambda parts: parts.counters.handshakes.accepted,
     ),
     Row(
         "counter",
         "handshakes_refused",
         ("reason",),
         f"Handshakes that were refused. `{OTHER}`: a reason of the application, or no such route.",
-        lambda parts: _by_word(parts.tallies.handshakes.refused, *CLOSE_REASONS, OTHER),
+        lambda parts: _by_word(parts.counters.handshakes.refused, *CLOSE_REASONS, OTHER),
     ),
     _one(
         "histogram",
         "handshake_seconds",
         "From a handshake's request to its answer, refusals that are held back included.",
-        lambda parts: parts.tallies.handshakes.seconds,
+        lambda parts: parts.counters.handshakes.seconds,
     ),
     _one(
         "gauge", "channels", "Channels that somebody hears here.", lambda parts: parts.node.channels
@@ -162,49 +163,49 @@ ROWS: Final = (
         "gauge",
         "subscriptions",
         "Subscriptions of all sockets.",
-        lambda parts: parts.tallies.channels.subscriptions,
+        lambda parts: parts.counters.channels.subscriptions,
     ),
     _one(
         "counter",
         "messages_published",
         "Messages that were stored for clients of this process; a repeated key counts again.",
-        lambda parts: parts.tallies.engine["publish"].done,
+        lambda parts: parts.counters.engine["publish"].done,
     ),
     _one(
         "counter",
         "messages_delivered",
         "Live messages times the subscribers they were sent to, at once or by way of an outbox.",
-        lambda parts: parts.tallies.channels.delivered,
+        lambda parts: parts.counters.channels.delivered,
     ),
     _one(
         "counter",
         "messages_replayed",
         "Messages of the past that subscribers got as they joined.",
-        lambda parts: parts.tallies.channels.replayed,
+        lambda parts: parts.counters.channels.replayed,
     ),
     _one(
         "counter",
         "messages_dropped",
         "Messages that subscribers who read slowly go without; a `gap` tells them.",
-        lambda parts: parts.node.attendance.dropped,
+        lambda parts: parts.node.connection_log.dropped,
     ),
     _one(
         "histogram",
         "fan_out_seconds",
         "Writing what one tick of the event loop sends, to all subscribers of all channels.",
-        lambda parts: parts.tallies.channels.fan_out,
+        lambda parts: parts.counters.channels.fan_out,
     ),
     _one(
         "gauge",
         "slow_connections",
         "Sockets with something in their outbox.",
-        lambda parts: parts.node.attendance.behind[0],
+        lambda parts: parts.node.connection_log.behind[0],
     ),
     _one(
         "gauge",
         "outbox_bytes",
         "Bytes in all outboxes, less replays.",
-        lambda parts: parts.node.attendance.behind[1],
+        lambda parts: parts.node.connection_log.behind[1],
     ),
     Row(
         "counter",
@@ -226,7 +227,7 @@ ROWS: Final = (
         "refreshes",
         ("outcome",),
         "Tokens that were offered on open sockets.",
-        lambda parts: _by_word(parts.tallies.channels.refreshes, "accepted", "refused"),
+        lambda parts: _by_word(parts.counters.channels.refreshes, "accepted", "refused"),
     ),
     Row(
         "histogram",
@@ -259,7 +260,7 @@ ROWS: Final = (
         "histogram",
         "event_loop_lag_seconds",
         "How late the event loop wakes up, looked at once a second.",
-        lambda parts: parts.tallies.channels.loop_lag,
+        lambda parts: parts.counters.channels.loop_lag,
     ),
     _one(
         "gauge",
@@ -293,7 +294,7 @@ ROWS: Final = (
     ),
     _one(
         "counter",
-        "refusals_unlooked",
+        "callers_blocked",
         "Callers that were refused with `rate_limited` before a token was looked at.",
         lambda parts: parts.authenticator.throttle.stopped,
     ),

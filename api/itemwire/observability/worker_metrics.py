@@ -33,7 +33,7 @@ class Family(msgspec.Struct, frozen=True, array_like=True):
 _decoder: Final = msgspec.msgpack.Decoder(list[Family])
 
 
-class Siblings:
+class WorkerMetrics:
     """One worker among its siblings: it answers them, and asks them.
 
     Each listens on a socket in a folder of their supervisor's, which nobody else may enter.

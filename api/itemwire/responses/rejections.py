@@ -32,7 +32,7 @@ from itemwire.close_reasons import (
     CloseReason,
     Retry,
 )
-from itemwire.counters import HandshakeTally, known_reason
+from itemwire.counters import HandshakeCounters, known_reason
 from itemwire.responses.problems import problem
 from itemwire.wire import choose_codec
 from itemwire_auth.dependencies import refusal
@@ -71,13 +71,15 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 }
 
 
-def install_rejections(app: FastAPI, refusal: Refusal, tally: HandshakeTally | None = None) -> None:
+def install_rejections(
+    app: FastAPI, refusal: Refusal, counters: HandshakeCounters | None = None
+) -> None:
     """Make everything raised on a WebSocket route reach its client as a code and a reason."""
     for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
     app.add_exception_handler(Exception, _tell_failure)
-    app.add_middleware(Refusals, refusal=refusal, tally=tally)
+    app.add_middleware(Refusals, refusal=refusal, counters=counters)
 
 
 def reason_of(error: Exception) -> CloseReason:
@@ -155,9 +157,11 @@ class Refusals:
     body. An exception that nothing else took is closed with `internal` and logged.
     """
 
-    def __init__(self, app: ASGIApp, refusal: Refusal, tally: HandshakeTally | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, refusal: Refusal, counters: HandshakeCounters | None = None
+    ) -> None:
         self._app = app
-        self._tally = tally or HandshakeTally()
+        self._counters = counters or HandshakeCounters()
         self._deny = _deny_by_http if refusal == "http" else _deny_by_close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,11 +194,11 @@ class Refusals:
 
     def _count(self, answer: Message, seconds: float) -> None:
         """Count a handshake by how it was answered."""
-        self._tally.seconds.observe(seconds)
+        self._counters.seconds.observe(seconds)
         if answer["type"] == "websocket.accept":
-            self._tally.accepted += 1
+            self._counters.accepted += 1
         else:
-            self._tally.refused[known_reason(answer.get("reason") or "")] += 1
+            self._counters.refused[known_reason(answer.get("reason") or "")] += 1
 
 
 async def _deny_by_close(scope: Scope, send: Send, row: CloseReason) -> None:

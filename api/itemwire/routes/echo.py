@@ -5,7 +5,7 @@ from fastapi import APIRouter, WebSocket
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.sessions.session import EchoSession
 from itemwire.dependencies import node_of
-from itemwire.middleware.admission import claim_place
+from itemwire.middleware.admission import claim_slot
 from itemwire.transports.asgi import drive
 from itemwire.wire.base import Codec
 from itemwire_auth.dependencies import CurrentPrincipal
@@ -16,7 +16,7 @@ router = APIRouter()
 @router.websocket("/ws/echo")
 async def echo(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     """Send every message back as it came."""
-    claim_place(websocket, principal)
+    claim_slot(websocket, principal)
     node = node_of(websocket)
 
     def open_echo(codec: Codec, transport: Transport) -> EchoSession:

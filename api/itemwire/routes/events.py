@@ -18,7 +18,7 @@ from itemwire.dependencies import (
     start_of,
     written_position,
 )
-from itemwire.middleware.admission import hand_over_place, take_place
+from itemwire.middleware.admission import acquire_slot, hand_over_slot
 from itemwire.routes.items import ITEM_PATH
 from itemwire.routes.messages import PROBLEMS
 from itemwire.transports.asgi import log_connected, release_dependencies
@@ -56,13 +56,13 @@ async def item_events(
         spend(request, grant.principal, Kind.HISTORY, 0)
     node = node_of(request)
     codecs: EventCodecs = request.app.state.event_codecs
-    take_place(request, grant.principal)
+    acquire_slot(request, grant.principal)
     await release_dependencies(request)
 
     def join(transport: Transport) -> EventsSession:
         connection = node.connect(grant.principal, codecs.of_item(grant.item_id), transport)
         session = EventsSession(node, connection, grant, start)
-        hand_over_place(request, session)
+        hand_over_slot(request, session)
         log_connected(request, session)
         return session
 

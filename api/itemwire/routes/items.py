@@ -11,7 +11,7 @@ from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import Kind
 from itemwire.channels.sessions.session import ItemSession
 from itemwire.dependencies import SubscribeGrant, node_of, spend, start_asked
-from itemwire.middleware.admission import claim_place
+from itemwire.middleware.admission import claim_slot
 from itemwire.transports.asgi import drive
 from itemwire.wire.base import Codec
 
@@ -39,7 +39,7 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     start = start_asked(websocket, grant)
     if start != LIVE:
         spend(websocket, grant.principal, Kind.HISTORY, 0)
-    claim_place(websocket, grant.principal)
+    claim_slot(websocket, grant.principal)
     node = node_of(websocket)
     reauthorization = reauthorization_of(websocket)
 

@@ -4,9 +4,9 @@ from fastapi import APIRouter, WebSocket
 
 from itemwire.authorization.reauthorization import rights_of
 from itemwire.channels.delivery.outbox import Transport
-from itemwire.channels.sessions.many_items import ItemsSession
+from itemwire.channels.sessions.many_items import ManyItemsSession
 from itemwire.dependencies import node_of
-from itemwire.middleware.admission import claim_place
+from itemwire.middleware.admission import claim_slot
 from itemwire.routes.items import item_channel
 from itemwire.transports.asgi import drive
 from itemwire.wire import choose_envelopes
@@ -19,11 +19,11 @@ router = APIRouter()
 @router.websocket("/ws")
 async def many_items(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     """Hear the items that the client joins, by the rules of the item's own route."""
-    claim_place(websocket, principal)
+    claim_slot(websocket, principal)
     node = node_of(websocket)
     rights = rights_of(websocket, item_channel)
 
-    def open_socket(codec: Codec, transport: Transport) -> ItemsSession:
-        return ItemsSession(node, node.connect(principal, codec, transport), rights)
+    def open_socket(codec: Codec, transport: Transport) -> ManyItemsSession:
+        return ManyItemsSession(node, node.connect(principal, codec, transport), rights)
 
     await drive(websocket, open_socket, choose_envelopes)

@@ -5,7 +5,7 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from itemwire.observability.worker_metrics import Siblings
+from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire_auth.dependencies import scraper
 
 router = APIRouter(
@@ -20,7 +20,7 @@ router = APIRouter(
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Tell all metrics, of every worker, as text or as OpenMetrics, whichever is asked for."""
-    siblings: Siblings | None = request.app.state.siblings
+    siblings: WorkerMetrics | None = request.app.state.siblings
     registry: CollectorRegistry = request.app.state.metrics
     if siblings is not None:
         registry = await siblings.gather()

@@ -22,7 +22,7 @@ from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 
 from itemwire.observability.logs import configure_logs
-from itemwire.observability.worker_metrics import Siblings
+from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.serving.server import Server, bind, calm_collector, server_of, url_of
 from itemwire.settings import Settings
 
@@ -48,7 +48,7 @@ class WorkerServer(Server):
     A terminal, or systemd, signals the workers as well as their supervisor, which tells them too.
     """
 
-    siblings: Siblings | None = None
+    siblings: WorkerMetrics | None = None
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -178,7 +178,7 @@ def _work(settings: Settings, listener: socket.socket, berth: Berth) -> None:
     if berth.folder is not None:
         state = cast("FastAPI", server.config.app).state
         number, count = berth.number, settings.workers
-        state.siblings = Siblings(berth.folder, number, count, state.metrics)
+        state.siblings = WorkerMetrics(berth.folder, number, count, state.metrics)
         server.siblings = state.siblings
     calm_collector()
     server.run(sockets=[listener])

@@ -19,7 +19,7 @@ from itemwire.channels.delivery.outbox import Framing, Transport
 from itemwire.channels.sessions.session import Session
 from itemwire.fastpath.extension import EXTENSION
 from itemwire.messages import Frame, frame_size
-from itemwire.middleware.admission import hand_over_place
+from itemwire.middleware.admission import hand_over_slot
 from itemwire.wire import choose_codec
 from itemwire.wire.base import Codec
 from itemwire_auth.audit import quoted
@@ -51,7 +51,7 @@ async def drive(
 
     def open_placed(transport: Transport) -> Session:
         session = open_session(codec, transport)
-        hand_over_place(websocket, session)
+        hand_over_slot(websocket, session)
         log_connected(websocket, session)
         return session
 

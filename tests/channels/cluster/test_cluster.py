@@ -8,8 +8,8 @@ import logging
 import pytest
 from typing_extensions import override
 
-from itemwire.channels.cluster import cluster as abroad
-from itemwire.channels.cluster.gossip import Farewell
+from itemwire.channels.cluster import cluster
+from itemwire.channels.cluster.gossip import NodeStopping
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.engines.base import Answer
 from tests.channels.nodes import Bus, Crowd, SharedEngine
@@ -38,9 +38,9 @@ def test_a_node_that_ends_waits_until_its_leave_is_on_its_way() -> None:
         stopping = asyncio.ensure_future(stage.node.stop())
         await asyncio.sleep(0)
         before = stopping.done()
-        last = read_notice(engine.bus.sent[-1]).tidings
+        last = read_notice(engine.bus.sent[-1]).gossip
         assert last is not None
-        assert last.lines == [Farewell()]
+        assert last.lines == [NodeStopping()]
         for answer in engine.answers:
             answer(None)
         await asyncio.wait_for(stopping, 5)
@@ -52,7 +52,7 @@ def test_a_node_that_ends_waits_until_its_leave_is_on_its_way() -> None:
 @pytest.mark.parametrize("is_away", [False, True])
 def test_no_node_waits_for_ever_to_end(monkeypatch: pytest.MonkeyPatch, is_away: bool) -> None:
     """An engine may be gone, or go just now."""
-    monkeypatch.setattr(abroad, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.01)
 
     async def run() -> None:
         engine = SlowEngine(Bus())
@@ -69,7 +69,7 @@ def test_a_notice_that_cannot_be_read_is_logged_and_does_no_harm(
     """A newer node may say what this one has no word for."""
     caplog.set_level(logging.ERROR)
     crowd = Crowd("a", "b")
-    crowd.bus.post(b'{"node": "c", "tidings": {"number": 1, "lines": [{"type": "new"}]}}')
+    crowd.bus.post(b'{"node": "c", "gossip": {"number": 1, "lines": [{"type": "new"}]}}')
     crowd.bus.post(Notice("c", connection="nobody").encoded())
     crowd.settle()
     alice, _ = crowd.join("a"), crowd.join("b")

@@ -9,11 +9,11 @@ from typing import Final
 import pytest
 
 from itemwire.channels.cluster import connection_counts as shares
-from itemwire.channels.cluster.connection_counts import Shares
-from itemwire.channels.cluster.gossip import NOTICE_BYTES, Held, Holds
+from itemwire.channels.cluster.connection_counts import ConnectionCounts
+from itemwire.channels.cluster.gossip import NOTICE_BYTES, SocketCount, SocketCounts
 from itemwire.channels.cluster.notices import read_notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
-from itemwire.channels.limits.connections import PlaceLimits, Places
+from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlots
 from tests.channels.nodes import Crowd
 
 QUIET_TICKS: Final = 2 * DEAD_TICKS
@@ -40,7 +40,7 @@ def test_sockets_of_all_nodes_count() -> None:
     crowd.settle()
 
     assert crowd.enter("b") is not None
-    assert crowd.places("b").refused["subject"] == 1
+    assert crowd.slots("b").refused["subject"] == 1
 
 
 def test_a_place_that_is_waited_for_is_told_of_at_once() -> None:
@@ -127,7 +127,7 @@ def test_a_node_that_starts_is_told_what_there_is(
     crowd.start("b")
     crowd.settle()
 
-    assert crowd.places("b").elsewhere == crowd.places("a").of_subject
+    assert crowd.slots("b").elsewhere == crowd.slots("a").of_subject
     assert max(map(len, crowd.bus.sent)) < 2 * NOTICE_BYTES
 
 
@@ -157,22 +157,24 @@ def test_without_a_limit_nothing_is_counted_or_told() -> None:
         crowd.enter("a")
     crowd.tick(2)
 
-    told = [notice.tidings for notice in map(read_notice, crowd.bus.sent) if notice.tidings]
-    assert not any(isinstance(line, Holds) for tidings in told for line in tidings.lines)
-    assert not crowd.places("b").elsewhere
+    told = [notice.gossip for notice in map(read_notice, crowd.bus.sent) if notice.gossip]
+    assert not any(isinstance(line, SocketCounts) for gossip in told for line in gossip.lines)
+    assert not crowd.slots("b").elsewhere
 
 
 def test_of_who_is_gone_nothing_is_kept() -> None:
     """Neither here nor on the other nodes (requirement 99)."""
-    places = Places(PlaceLimits(of_subject=1))
-    known = Shares("a", places)
-    known.heed("b", Holds([Held(None, "alice", 2), Held("issuer", "alice", 1)]))
-    known.heed("b", Holds([Held(None, "alice", 0)]))
-    assert places.elsewhere == {("issuer", "alice"): 1}
+    slots = ConnectionSlots(ConnectionLimits(of_subject=1))
+    known = ConnectionCounts("a", slots)
+    known.receive(
+        "b", SocketCounts([SocketCount(None, "alice", 2), SocketCount("issuer", "alice", 1)])
+    )
+    known.receive("b", SocketCounts([SocketCount(None, "alice", 0)]))
+    assert slots.elsewhere == {("issuer", "alice"): 1}
 
     known.forget("b")
 
-    assert (places.elsewhere, known._of_node, known._of_answer) == ({}, {}, {})
+    assert (slots.elsewhere, known._of_node, known._of_answer) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -192,8 +194,8 @@ def test_whatever_happens_all_count_the_same_in_the_end(seed: int) -> None:
     crowd.settle()
 
     for name in crowd.stages:
-        others = [crowd.places(one).of_subject for one in crowd.stages if one != name]
-        assert crowd.places(name).elsewhere == sum(others, Counter())
+        others = [crowd.slots(one).of_subject for one in crowd.stages if one != name]
+        assert crowd.slots(name).elsewhere == sum(others, Counter())
     assert all(inside.count(subject) <= 3 for subject in inside)
 
 

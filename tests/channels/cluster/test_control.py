@@ -135,15 +135,15 @@ def test_a_revocation_that_is_past_ends_and_bars_nobody(stage: Stage) -> None:
 
 
 def test_ends_one_connection_by_its_id(stage: Stage) -> None:
-    """And its neighbour of the same subject stays."""
-    peer, neighbour = stage.join("alice"), stage.join("alice")
+    """And the other one of the same subject stays."""
+    ended, other = stage.join("alice"), stage.join("alice")
     answers: list[int | EngineError] = []
-    stage.node.disconnect(peer.connection.id, answers.append)
-    stage.node.disconnect(peer.connection.id, answers.append)
+    stage.node.disconnect(ended.connection.id, answers.append)
+    stage.node.disconnect(ended.connection.id, answers.append)
 
     assert answers == [1, 0]
-    assert peer.transport.reasons == ["token_revoked"]
-    assert neighbour.transport.reasons == []
+    assert ended.transport.reasons == ["token_revoked"]
+    assert other.transport.reasons == []
 
 
 def test_sockets_end_at_once_and_the_answer_comes_when_the_engine_has_it(
@@ -192,7 +192,7 @@ def test_does_what_another_node_says(stage: Stage, caplog: pytest.LogCaptureFixt
     assert alice.transport.reasons == bob.transport.reasons == ["token_revoked"]
     assert carol.transport.reasons == []
     assert stage.join("alice").transport.reasons == ["token_revoked"]
-    heeded = [line for line in caplog.messages if line.startswith("notice_heeded")]
+    heeded = [line for line in caplog.messages if line.startswith("notice_applied")]
     assert len(heeded) == 2
     assert all("ended=1" in line for line in heeded)
 

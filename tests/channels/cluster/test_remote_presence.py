@@ -185,7 +185,7 @@ def test_every_notice_of_members_is_within_its_size() -> None:
     crowd.join("b", "i" * 100)
     crowd.settle()
 
-    assert all(read_notice(notice).tidings is not None for notice in crowd.bus.sent)
+    assert all(read_notice(notice).gossip is not None for notice in crowd.bus.sent)
     assert max(len(notice) for notice in crowd.bus.sent) <= 32 * 1024
 
 

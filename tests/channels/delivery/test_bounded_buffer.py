@@ -1,11 +1,11 @@
 """What is kept until somebody is ready: in order, within bounds."""
 
-from itemwire.channels.delivery.bounded_buffer import MAX_HELD, Holding
+from itemwire.channels.delivery.bounded_buffer import MAX_HELD, BoundedBuffer
 
 
 def test_gives_back_in_order_and_once() -> None:
     """Released is forgotten."""
-    held = Holding[str](10)
+    held = BoundedBuffer[str](10)
     for thing in ("a", "b", "c"):
         assert held.keep(thing, 1)
 
@@ -15,7 +15,7 @@ def test_gives_back_in_order_and_once() -> None:
 
 def test_refuses_what_is_past_its_bytes() -> None:
     """And takes as much again once it was emptied."""
-    held = Holding[str](10)
+    held = BoundedBuffer[str](10)
 
     assert held.keep("a", 10)
     assert not held.keep("b", 1)
@@ -25,7 +25,7 @@ def test_refuses_what_is_past_its_bytes() -> None:
 
 def test_refuses_a_flood_of_small_things() -> None:
     """A thing without bytes takes memory all the same."""
-    held = Holding[str](10)
+    held = BoundedBuffer[str](10)
     for _ in range(MAX_HELD):
         assert held.keep("", 0)
 

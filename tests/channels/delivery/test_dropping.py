@@ -11,7 +11,7 @@ import pytest
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.recovery import LIVE
-from itemwire.channels.limits.slow_consumers import read_slow_readers
+from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.messages import Position, Publication
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Grant
@@ -35,7 +35,7 @@ FILLER = "x" * 500
 
 def stage_with(rules: str) -> Stage:
     """Start a node with rules for slow readers; its outboxes hold some fifteen fillers."""
-    return Stage(limits=replace(LIMITS, slow_readers=read_slow_readers(rules)))
+    return Stage(limits=replace(LIMITS, slow_consumers=parse_slow_consumers(rules)))
 
 
 def publish(stage: Stage, count: int, item: str = ITEM) -> None:

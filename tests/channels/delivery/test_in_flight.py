@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from itemwire.channels.delivery.in_flight import SHARES, EngineBehind, Unanswered
+from itemwire.channels.delivery.in_flight import SHARES, InFlight, TooManyInFlight
 from itemwire.engines.base import EngineError
 from itemwire.messages import Position
 from tests.fakes import (
@@ -45,7 +45,7 @@ def says(peer: Peer, count: int, data: str = "x") -> list[str]:
 def test_counts_until_answered(limit: int, limit_bytes: int) -> None:
     """Both bounds hold, and an answer of either kind frees its place."""
     heard: list[object] = []
-    unanswered = Unanswered(limit, limit_bytes)
+    unanswered = InFlight(limit, limit_bytes)
     first = unanswered.count(10, heard.append)
     second = unanswered.count(10, heard.append)
     third = unanswered.count(10, heard.append)
@@ -62,7 +62,7 @@ def test_counts_until_answered(limit: int, limit_bytes: int) -> None:
 
 def test_lets_one_through_whatever_its_size() -> None:
     """A bound smaller than a message must slow its publisher and not silence it."""
-    unanswered = Unanswered(10, 5)
+    unanswered = InFlight(10, 5)
 
     assert unanswered.count(1000, lambda _: None) is not None
     assert unanswered.count(1, lambda _: None) is None
@@ -70,7 +70,7 @@ def test_lets_one_through_whatever_its_size() -> None:
 
 def test_says_once_in_the_log_that_the_engine_is_behind(caplog: pytest.LogCaptureFixture) -> None:
     """A flood must not become a flood of lines; the next time is news again."""
-    unanswered = Unanswered(1, 10)
+    unanswered = InFlight(1, 10)
     for _ in range(2):
         answered = unanswered.count(1, lambda _: None)
         assert answered is not None
@@ -148,7 +148,7 @@ def test_counts_what_others_publish_to_the_node(late_engine: LateEngine) -> None
         stage.node.publish(principal("backend"), ITEM, "x", None, heard.append)
 
     (refused,) = heard
-    assert isinstance(refused, EngineBehind)
+    assert isinstance(refused, TooManyInFlight)
 
 
 def test_gives_back_the_share_of_who_has_left(late_engine: LateEngine) -> None:

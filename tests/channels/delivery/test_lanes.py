@@ -255,7 +255,7 @@ def test_writes_a_burst_to_a_channel_once_per_subscriber(stage: Stage) -> None:
     assert kinds == ["message", "reply"] * 8
 
 
-def places(*offsets: int) -> list[Position]:
+def slots(*offsets: int) -> list[Position]:
     """Give the places of messages in one epoch."""
     return [Position("e", offset) for offset in offsets]
 
@@ -265,7 +265,7 @@ def test_lets_who_is_behind_choose_chunk_by_chunk() -> None:
     behind, listening = Listener(), Listener()
     behind.chosen = []
     lane = lane_of(behind, listening)
-    first, second = places(1, 2)
+    first, second = slots(1, 2)
     lane.send(b"1", first)
     lane.send(b"joined")
     lane.send(b"2", second)
@@ -288,16 +288,16 @@ def test_gives_who_falls_behind_in_a_walk_nothing_twice() -> None:
     falling.writer = take_and_fall_behind
     lane = lane_of(falling)
     for offset in (1, 2):
-        lane.send(b"%d" % offset, *places(offset))
+        lane.send(b"%d" % offset, *slots(offset))
         lane.flush()
     chosen = falling.chosen
     falling.chosen, falling.writer = None, falling.writes.append
     lane.reroute(falling)
-    lane.send(b"3", *places(3))
+    lane.send(b"3", *slots(3))
     lane.flush()
 
     assert falling.writes == [b"1", b"3"]
-    assert chosen == [(b"2", *places(2))]
+    assert chosen == [(b"2", *slots(2))]
 
 
 @pytest.mark.parametrize("behind_from", ["before", "between"])
@@ -306,14 +306,14 @@ def test_lets_who_is_behind_catch_up_once(behind_from: str) -> None:
     asking = Listener()
     asking.chosen = [] if behind_from == "before" else None
     lane = lane_of(asking)
-    lane.send(b"1", *places(1))
+    lane.send(b"1", *slots(1))
     lane.catch_up(asking)
     asking.chosen = asking.chosen or []
     lane.reroute(asking)
-    lane.send(b"2", *places(2))
+    lane.send(b"2", *slots(2))
     lane.flush()
     lane.remove(asking)
-    lane.send(b"3", *places(3))
+    lane.send(b"3", *slots(3))
     lane.flush()
 
     seen = [chunk for chunk, _ in asking.chosen]

@@ -231,7 +231,7 @@ def test_does_with_a_margin_what_another_node_says(stage: Stage) -> None:
 def test_tells_the_other_nodes_when(late_stage: Stage, late_engine: LateEngine) -> None:
     """The moment, not the seconds: a notice may take a while, or come twice."""
     posted: list[bytes] = []
-    late_engine.inner._heed = posted.append
+    late_engine.inner._apply = posted.append
     revoke(late_stage, margin=9.5)
     late_engine.settle()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from itemwire.channels.limits import requests as module
 from itemwire.channels.limits.bounds import RateLimits
-from itemwire.channels.limits.requests import NEVER, Budget, Kind, Rates, rates_of
+from itemwire.channels.limits.requests import NEVER, Kind, Rates, TokenBucket, rates_of
 from itemwire_auth.principal import Principal
 from tests.fakes import Clock, principal
 
@@ -23,7 +23,7 @@ class Caller:
 
     principal: Principal
     id: str = "c1"
-    budget: Budget | None = None
+    budget: TokenBucket | None = None
 
 
 def caller(subject: str = "alice") -> Caller:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowReader, read_slow_readers
+from itemwire.channels.limits.slow_consumers import (
+    DISCONNECT_ALL,
+    SlowConsumerPolicy,
+    parse_slow_consumers,
+)
 
 RULES = "telemetry:*=drop_oldest, telemetry:audit=drop_newest,chat:*:log=drop_newest"
 
@@ -12,26 +16,26 @@ RULES = "telemetry:*=drop_oldest, telemetry:audit=drop_newest,chat:*:log=drop_ne
 @pytest.mark.parametrize(
     ("item_id", "word"),
     [
-        ("telemetry:7", SlowReader.DROP_OLDEST),
-        ("telemetry:a:b", SlowReader.DROP_OLDEST),
-        ("telemetry:audit", SlowReader.DROP_OLDEST),  # the first that matches
-        ("telemetry", SlowReader.DISCONNECT),
-        ("chat:7:log", SlowReader.DROP_NEWEST),
-        ("chat:7:log:8", SlowReader.DISCONNECT),
-        ("other", SlowReader.DISCONNECT),
+        ("telemetry:7", SlowConsumerPolicy.DROP_OLDEST),
+        ("telemetry:a:b", SlowConsumerPolicy.DROP_OLDEST),
+        ("telemetry:audit", SlowConsumerPolicy.DROP_OLDEST),  # the first that matches
+        ("telemetry", SlowConsumerPolicy.DISCONNECT),
+        ("chat:7:log", SlowConsumerPolicy.DROP_NEWEST),
+        ("chat:7:log:8", SlowConsumerPolicy.DISCONNECT),
+        ("other", SlowConsumerPolicy.DISCONNECT),
     ],
 )
-def test_the_first_rule_that_matches_holds(item_id: str, word: SlowReader) -> None:
+def test_the_first_rule_that_matches_holds(item_id: str, word: SlowConsumerPolicy) -> None:
     """Patterns are those of rights, so there is one grammar to learn."""
-    assert read_slow_readers(RULES).of_item(item_id) is word
+    assert parse_slow_consumers(RULES).of_item(item_id) is word
 
 
-@pytest.mark.parametrize("word", list(SlowReader))
-def test_a_word_alone_is_for_every_item(word: SlowReader) -> None:
+@pytest.mark.parametrize("word", list(SlowConsumerPolicy))
+def test_a_word_alone_is_for_every_item(word: SlowConsumerPolicy) -> None:
     """The usual case has nothing to tell apart."""
-    assert read_slow_readers(word).of_item("any:item") is word
-    assert read_slow_readers(f"*={word}") == read_slow_readers(word)
-    assert DISCONNECT_ALL.of_item("any:item") is SlowReader.DISCONNECT
+    assert parse_slow_consumers(word).of_item("any:item") is word
+    assert parse_slow_consumers(f"*={word}") == parse_slow_consumers(word)
+    assert DISCONNECT_ALL.of_item("any:item") is SlowConsumerPolicy.DISCONNECT
 
 
 @pytest.mark.parametrize(
@@ -52,4 +56,4 @@ def test_a_word_alone_is_for_every_item(word: SlowReader) -> None:
 def test_refuses_a_rule_that_means_nothing(rules: str, says: str) -> None:
     """A slip that leaves the default in force would be found when a client is lost."""
     with pytest.raises(ValueError, match=says):
-        read_slow_readers(rules)
+        parse_slow_consumers(rules)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.presence import grace as absences
-from itemwire.channels.presence.grace import Absences
+from itemwire.channels.presence.grace import GracePeriods
 from itemwire.messages import Member
 
 ALICE = (None, "alice")
 FIRST, SECOND = Member("c1", "alice"), Member("c2", "alice")
 
 
-def two_absent() -> Absences:
+def two_absent() -> GracePeriods:
     """Wait for two members of one caller, cut off three seconds apart."""
-    waiting = Absences(5)
+    waiting = GracePeriods(5)
     waiting.add("item:1", ALICE, FIRST, 100)
     waiting.add("item:1", ALICE, SECOND, 103)
     return waiting
@@ -79,4 +79,4 @@ def test_waits_for_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_waits_for_nobody_without_a_grace_time() -> None:
     """0 is none."""
-    assert not Absences(0).takes_more
+    assert not GracePeriods(0).takes_more

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire.channels.sessions.ordered_gate import Turns
+from itemwire.channels.sessions.ordered_gate import OrderedGate
 
 
 class Watched:
     """Turns of which it is noted what has begun."""
 
     def __init__(self, width: int) -> None:
-        self.turns = Turns(width)
+        self.turns = OrderedGate(width)
         self.begun: list[str] = []
 
     def ask(self, name: str, *, alone: bool = False) -> None:
@@ -49,7 +49,7 @@ def test_begins_what_must_be_alone_when_nothing_runs_and_nothing_beside_it() -> 
 
 def test_takes_thousands_that_are_done_at_once() -> None:
     """What is answered within the call must not pile up on the stack."""
-    turns = Turns(1)
+    turns = OrderedGate(1)
     done: list[int] = []
 
     def begin(number: int) -> Callable[[], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.limits.bounds import Limits, RateLimits
-from itemwire.channels.limits.connections import Places
+from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.sessions.session import EchoSession
 from itemwire.close_reasons import RATE_LIMITED
 from itemwire.wire.base import Codec
@@ -161,16 +161,16 @@ def test_the_end_of_a_connection_ends_its_budget(limited: Stage) -> None:
 
 def test_a_socket_gives_its_place_back_when_it_is_gone(stage: Stage) -> None:
     """Once, and not while its close is still on the way: it has a descriptor until then."""
-    places, alice = Places(), stage.join()
-    place = places.take("192.0.2.1")
-    alice.session.place = place  # type: ignore[assignment] # no reason: there is no limit
+    slots, alice = ConnectionSlots(), stage.join()
+    slot = slots.take("192.0.2.1")
+    alice.session.slot = slot  # type: ignore[assignment] # no reason: there is no limit
     alice.connection.end(RATE_LIMITED)
-    assert places.taken == 1
+    assert slots.taken == 1
 
     alice.session.closed(1008)
     alice.session.closed(1006)
 
-    assert places.taken == 0
+    assert slots.taken == 0
 
 
 def limits(channels: int = 0, listeners: int = 0) -> Limits:

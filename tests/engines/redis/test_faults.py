@@ -327,7 +327,7 @@ def test_lets_no_more_wait_than_it_has_room_for(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A silent server must not fill this process: what is more is refused (requirement 117)."""
-    monkeypatch.setattr("itemwire.engines.redis.requests.MAX_UNANSWERED_BYTES", 100_000)
+    monkeypatch.setattr("itemwire.engines.redis.requests.MAX_IN_FLIGHT_BYTES", 100_000)
 
     async def scene(proxy: Proxy, url: str) -> None:
         async with node(url) as one:

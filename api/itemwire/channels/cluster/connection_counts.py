@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from itemwire.channels.cluster.gossip import Held, Holds, holds_of
-from itemwire.channels.limits.connections import Identity, Places
+from itemwire.channels.cluster.gossip import SocketCount, SocketCounts, holds_of
+from itemwire.channels.limits.connections import ConnectionSlots, Identity
 
 Counts = dict[Identity, int]
 
 CALLERS_AT_ONCE: Final = 10_000  # 20 ms: a node that starts is told of every caller there is
 
 
-class Shares:
+class ConnectionCounts:
     """Adds up what the nodes tell of the sockets of their callers.
 
     A handshake looks at a sum, and asks nobody. So sockets that are opened on several nodes within
@@ -20,10 +20,10 @@ class Shares:
     many each may keep: as many as those ahead of it leave.
     """
 
-    def __init__(self, node_id: str, places: Places) -> None:
+    def __init__(self, node_id: str, slots: ConnectionSlots) -> None:
         self._id: Final = node_id
-        self._places = places
-        self._limit = places.limits.of_subject
+        self._slots = slots
+        self._limit = slots.limits.of_subject
         self._of_node: dict[str, Counts] = {}
         self._of_answer: dict[str, Counts] = {}  # of nodes that are about to say all they have
         self._unsaid: dict[Identity, None] = {}
@@ -44,19 +44,19 @@ class Shares:
         """Tell whether there is more to be said than was said at once."""
         return bool(self._unsaid)
 
-    def lines(self) -> Iterator[Holds]:
+    def lines(self) -> Iterator[SocketCounts]:
         """Say what has changed here since it was said last, of so many callers."""
-        here = self._places.of_subject
+        here = self._slots.of_subject
         unsaid = list(islice(self._unsaid, CALLERS_AT_ONCE))
         for identity in unsaid:
             del self._unsaid[identity]
-        return holds_of(Held(*identity, here[identity]) for identity in unsaid)
+        return holds_of(SocketCount(*identity, here[identity]) for identity in unsaid)
 
     def say_all(self) -> None:
         """Say the number of every caller with the next lines."""
-        self._unsaid.update(dict.fromkeys(self._places.of_subject))
+        self._unsaid.update(dict.fromkeys(self._slots.of_subject))
 
-    def heed(self, node_id: str, line: Holds) -> None:
+    def receive(self, node_id: str, line: SocketCounts) -> None:
         """Take in what another node says."""
         answer = self._of_answer.get(node_id)
         for held in line.callers:
@@ -88,7 +88,7 @@ class Shares:
         over: Counts = {}
         for identity in self._crowded:
             share = self._share_of(identity)
-            if self._total(identity) > self._limit and self._places.of_subject[identity] > share:
+            if self._total(identity) > self._limit and self._slots.of_subject[identity] > share:
                 over[identity] = share
         self._crowded = set(over)  # until they are gone
         return over
@@ -102,11 +102,11 @@ class Shares:
         return max(self._limit - ahead, 0)
 
     def _total(self, identity: Identity) -> int:
-        return self._places.of_subject[identity] + self._places.elsewhere[identity]
+        return self._slots.of_subject[identity] + self._slots.elsewhere[identity]
 
     def _count(self, node_id: str, identity: Identity, sockets: int) -> None:
         counts = self._of_node.setdefault(node_id, {})
-        elsewhere = self._places.elsewhere
+        elsewhere = self._slots.elsewhere
         elsewhere[identity] += sockets - counts.pop(identity, 0)
         if sockets:
             counts[identity] = sockets
@@ -114,5 +114,5 @@ class Shares:
             del elsewhere[identity]
         if not counts:
             del self._of_node[node_id]
-        if self._places.of_subject[identity] and self._total(identity) > self._limit:
+        if self._slots.of_subject[identity] and self._total(identity) > self._limit:
             self._crowded.add(identity)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.connection import Connection
-from itemwire.channels.lifecycle.expiry import Ends
-from itemwire.channels.lifecycle.registry import Roster
+from itemwire.channels.lifecycle.expiry import Expiry
+from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.close_reasons import TOKEN_REVOKED, CloseReason
 from itemwire.engines.base import Answer, Engine, EngineError
 from itemwire.messages import Expiring
@@ -16,7 +16,7 @@ from itemwire_auth.revocation import Revocation, Revocations
 logger = logging.getLogger("itemwire.channels")
 
 
-class Orders:
+class Control:
     """Carries out orders on this node, and takes them to the others through the engine."""
 
     def __init__(
@@ -25,15 +25,15 @@ class Orders:
         engine: Engine,
         revocations: Revocations,
         *,
-        roster: Roster,
-        ends: Ends,
+        registry: ConnectionRegistry,
+        ends: Expiry,
         end_all: Callable[[Mapping[Connection, CloseReason]], int],
         clock: Callable[[], float],
     ) -> None:
         self._id = node_id
         self._engine = engine
         self._revocations = revocations
-        self._roster = roster
+        self._registry = registry
         self._ends = ends
         self._end_all = end_all
         self._clock = clock
@@ -54,7 +54,7 @@ class Orders:
         ended = self._end_by_id(connection_id)
         self._post(Notice(self._id, connection=connection_id), self._clock(), ended, answer)
 
-    def obey(self, notice: Notice) -> None:
+    def apply(self, notice: Notice) -> None:
         """Do what another node has done."""
         revocation, ended = notice.revocation, 0
         if revocation is not None:
@@ -63,18 +63,18 @@ class Orders:
             ended += self._end_covered(revocation, notice.ends_at)
         if notice.connection is not None:
             ended += self._end_by_id(notice.connection)
-        logger.info("notice_heeded notice=%r ended=%d", notice, ended)
+        logger.info("notice_applied notice=%r ended=%d", notice, ended)
 
     def _end_covered(self, revocation: Revocation, ends_at: int | None) -> int:
         """End the connections of tokens taken back, now or then; tell how many they are."""
-        covered = self._roster.covered_by(revocation)
+        covered = self._registry.covered_by(revocation)
         if ends_at is None or ends_at <= self._clock():
             return self._end_all(dict.fromkeys(covered, TOKEN_REVOKED))
         warn(one for one in covered if self._ends.revoke(one, ends_at))
         return len(covered)
 
     def _end_by_id(self, connection_id: str) -> int:
-        connection = self._roster.find(connection_id)
+        connection = self._registry.find(connection_id)
         return self._end_all({connection: TOKEN_REVOKED} if connection else {})
 
     def _post(self, notice: Notice, until: float, ended: int, answer: Answer[int]) -> None:

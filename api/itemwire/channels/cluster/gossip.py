@@ -17,21 +17,21 @@ SOCKETS: Final = ""
 """In place of a channel: what a node is asked for are the sockets of its callers."""
 
 
-class Came(msgspec.Struct, frozen=True, tag="came"):
+class MemberJoined(msgspec.Struct, frozen=True, tag="came"):
     """A member of the node that says so is on a channel."""
 
     channel: str
     member: Member
 
 
-class Gone(msgspec.Struct, frozen=True, tag="gone"):
+class MemberLeft(msgspec.Struct, frozen=True, tag="gone"):
     """It is there no longer."""
 
     channel: str
     connection: str
 
 
-class Part(msgspec.Struct, frozen=True, tag="part"):
+class MembersPage(msgspec.Struct, frozen=True, tag="part"):
     """All members it has on a channel, of the ids past `after` and up to `last` ("": no end)."""
 
     channel: str
@@ -40,7 +40,7 @@ class Part(msgspec.Struct, frozen=True, tag="part"):
     members: list[Member]
 
 
-class Ask(msgspec.Struct, frozen=True, tag="ask"):
+class StateRequest(msgspec.Struct, frozen=True, tag="ask"):
     """One node is to say all it has on these channels."""
 
     to: str
@@ -48,14 +48,14 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
     channels: list[str]
 
 
-class Answered(msgspec.Struct, frozen=True, tag="answered"):
+class StateSent(msgspec.Struct, frozen=True, tag="answered"):
     """All that was asked for was said."""
 
     to: str
     number: int
 
 
-class Away(msgspec.Struct, frozen=True, tag="away"):
+class MemberAway(msgspec.Struct, frozen=True, tag="away"):
     """A member was cut off: whoever its caller comes back to may take it over."""
 
     channel: str
@@ -63,7 +63,7 @@ class Away(msgspec.Struct, frozen=True, tag="away"):
     issuer: str | None = None
 
 
-class Held(msgspec.Struct, frozen=True, array_like=True):
+class SocketCount(msgspec.Struct, frozen=True, array_like=True):
     """How many sockets a caller has."""
 
     issuer: str | None
@@ -71,20 +71,29 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     sockets: int
 
 
-class Holds(msgspec.Struct, frozen=True, tag="holds"):
+class SocketCounts(msgspec.Struct, frozen=True, tag="holds"):
     """How many sockets each of some callers has now on the node that says so."""
 
-    callers: list[Held]
+    callers: list[SocketCount]
 
 
-class Farewell(msgspec.Struct, frozen=True, tag="farewell"):
+class NodeStopping(msgspec.Struct, frozen=True, tag="farewell"):
     """The node that says so is about to end, and has no socket any longer."""
 
 
-Line = Came | Gone | Part | Ask | Answered | Away | Holds | Farewell
+Line = (
+    MemberJoined
+    | MemberLeft
+    | MembersPage
+    | StateRequest
+    | StateSent
+    | MemberAway
+    | SocketCounts
+    | NodeStopping
+)
 
 
-class Tidings(msgspec.Struct, frozen=True, omit_defaults=True):
+class Gossip(msgspec.Struct, frozen=True, omit_defaults=True):
     """Some lines of a node, in order; each of its notices has the next number.
 
     Without a line it says that the node lives, and by its number what was missed.
@@ -109,19 +118,19 @@ def packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield pack
 
 
-def parts_of(channel: str, members: Iterable[Member]) -> Iterator[Part]:
+def parts_of(channel: str, members: Iterable[Member]) -> Iterator[MembersPage]:
     """Say all members of a channel, none left out between two parts."""
     ordered = sorted(members, key=lambda member: member.connection)
     after = ""
     while len(ordered) > MEMBERS_A_LINE:
         page, ordered = ordered[:MEMBERS_A_LINE], ordered[MEMBERS_A_LINE:]
-        yield Part(channel, after, page[-1].connection, page)
+        yield MembersPage(channel, after, page[-1].connection, page)
         after = page[-1].connection
-    yield Part(channel, after, "", ordered)
+    yield MembersPage(channel, after, "", ordered)
 
 
-def holds_of(held: Iterable[Held]) -> Iterator[Holds]:
+def holds_of(held: Iterable[SocketCount]) -> Iterator[SocketCounts]:
     """Say how many sockets callers have, in lines of a bounded size."""
     rest = iter(held)
     while line := list(islice(rest, CALLERS_A_LINE)):
-        yield Holds(line)
+        yield SocketCounts(line)

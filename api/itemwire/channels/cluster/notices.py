@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from itemwire.channels.cluster.gossip import Tidings
+from itemwire.channels.cluster.gossip import Gossip
 from itemwire_auth.revocation import Revocation
 
 
@@ -15,7 +15,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     revocation: Revocation | None = None
     connection: str | None = None  # the id of one that is to end
     ends_at: int | None = None  # when the revocation ends sockets (Unix time); None: at once
-    tidings: Tidings | None = None  # of its members
+    gossip: Gossip | None = None  # of its members
 
     def encoded(self) -> bytes:
         """Write it as engines carry it."""

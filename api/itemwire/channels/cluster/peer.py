@@ -6,13 +6,13 @@ from itertools import islice
 from typing import Final
 
 from itemwire.channels.cluster.gossip import CHANNELS_A_LINE
-from itemwire.channels.presence.grace import Absences
+from itemwire.channels.presence.grace import GracePeriods
 from itemwire.messages import Member
 
 DEAD_TICKS: Final = 7  # three beats of two ticks, and one tick for how they fall
 
 
-class Neighbour:
+class Peer:
     """Another node: its members on the channels heard here, who of them was cut off, its life."""
 
     __slots__ = (
@@ -36,7 +36,7 @@ class Neighbour:
         self.ask_number = 0
         self.silent = self.waited = 0
         self.patience = DEAD_TICKS
-        self.away = Absences(math.inf)  # of all channels; its node says when their time is over
+        self.away = GracePeriods(math.inf)  # of all channels; its node says when their time is over
         self._is_leaving = False
 
     def leave(self, ticks: int) -> None:

@@ -6,26 +6,26 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.channels.cluster.connection_counts import Shares
+from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.gossip import (
     SOCKETS,
-    Answered,
-    Ask,
-    Away,
-    Came,
-    Farewell,
-    Gone,
-    Holds,
+    Gossip,
     Line,
-    Part,
-    Tidings,
+    MemberAway,
+    MemberJoined,
+    MemberLeft,
+    MembersPage,
+    NodeStopping,
+    SocketCounts,
+    StateRequest,
+    StateSent,
     packed,
     parts_of,
 )
-from itemwire.channels.cluster.peer import Neighbour
+from itemwire.channels.cluster.peer import Peer
 from itemwire.channels.limits.connections import Identity
 from itemwire.channels.presence.grace import Caller
-from itemwire.channels.presence.presence import Elsewhere, Presence
+from itemwire.channels.presence.presence import OtherNodes, Presence
 from itemwire.messages import Member
 from itemwire.timers import CallLater, call_later
 
@@ -35,7 +35,7 @@ BEAT_TICKS: Final = 2
 ANSWER_TICKS: Final = 3  # then it is asked again
 
 
-class Neighbours(Elsewhere):
+class RemotePresence(OtherNodes):
     """What other nodes have on the channels heard here, and what they are told of this one.
 
     A notice that was missed shows in the number of the next; what the node has on every channel
@@ -51,8 +51,8 @@ class Neighbours(Elsewhere):
         self,
         node_id: str,
         presence: Presence,
-        shares: Shares,
-        send: Callable[[Tidings], None],
+        shares: ConnectionCounts,
+        send: Callable[[Gossip], None],
         yield_member: Callable[[str, Member], None],
         *,
         grace: float = 0,
@@ -67,9 +67,9 @@ class Neighbours(Elsewhere):
         self._call_later = call_later
         self._own: dict[str, dict[str, Member]] = {}
         self._heard: set[str] = set()
-        self._others: dict[str, Neighbour] = {}
+        self._others: dict[str, Peer] = {}
         self._lines: list[Line] = []
-        self._owed: list[Answered] = []  # until all that was asked for is said
+        self._owed: list[StateSent] = []  # until all that was asked for is said
         self._number = 0
         self._asked = 0
         self._ticks = 0
@@ -82,7 +82,7 @@ class Neighbours(Elsewhere):
 
     def stop(self) -> None:
         """Say what is left to be said, that this node ends, and no more."""
-        self._lines.append(Farewell())
+        self._lines.append(NodeStopping())
         self._flush()
         self._is_running = False
 
@@ -90,7 +90,7 @@ class Neighbours(Elsewhere):
     def came(self, channel: str, member: Member) -> None:
         self._own.setdefault(channel, {})[member.connection] = member
         self._forget_away(channel, member)
-        self._say(Came(channel, member))
+        self._say(MemberJoined(channel, member))
 
     @override
     def went(self, channel: str, member: Member) -> bool:
@@ -98,13 +98,13 @@ class Neighbours(Elsewhere):
         if own.pop(member.connection, None) is not None:
             if not own:
                 del self._own[channel]
-            self._say(Gone(channel, member.connection))
+            self._say(MemberLeft(channel, member.connection))
         return not self._is_known(channel, member.connection)
 
     @override
     def was_cut_off(self, channel: str, caller: Caller, member: Member) -> None:
         issuer, _ = caller
-        self._say(Away(channel, member, issuer))
+        self._say(MemberAway(channel, member, issuer))
         self._hurry()
 
     @override
@@ -136,24 +136,24 @@ class Neighbours(Elsewhere):
             other.unsure.pop(channel, None)
             if channel in other.asked:
                 other.doubt(())
-            self._replace(other, Part(channel, "", "", []))
+            self._replace(other, MembersPage(channel, "", "", []))
 
-    def heed(self, node_id: str, tidings: Tidings) -> None:
+    def receive(self, node_id: str, gossip: Gossip) -> None:
         """Take in what another node tells."""
         other = self._others.get(node_id)
         if other is None:
-            other = self._others[node_id] = Neighbour(tidings.number - 1)
+            other = self._others[node_id] = Peer(gossip.number - 1)
             self._doubt(other)
             self._owes_beat = True
             self._schedule()
-        if tidings.number <= other.number:
+        if gossip.number <= other.number:
             return
         other.silent = 0
-        if tidings.number > other.number + 1:
+        if gossip.number > other.number + 1:
             self._doubt(other)
             self._schedule()
-        other.number = tidings.number
-        for line in tidings.lines:
+        other.number = gossip.number
+        for line in gossip.lines:
             self._read(node_id, other, line)
 
     def tick(self) -> None:
@@ -170,7 +170,7 @@ class Neighbours(Elsewhere):
                     other.doubt(())
         self._flush()
 
-    def _doubt(self, other: Neighbour) -> None:
+    def _doubt(self, other: Peer) -> None:
         other.away.clear()  # one of them may have come back
         other.doubt([SOCKETS, *self._heard] if self._shares.is_limited else self._heard)
 
@@ -178,39 +178,39 @@ class Neighbours(Elsewhere):
         self._shares.forget(node_id)
         dead = self._others.pop(node_id)
         for channel in list(dead.members):
-            self._replace(dead, Part(channel, "", "", []))
+            self._replace(dead, MembersPage(channel, "", "", []))
 
-    def _read(self, node_id: str, other: Neighbour, line: Line) -> None:
+    def _read(self, node_id: str, other: Peer, line: Line) -> None:
         match line:
-            case Came() | Gone() | Away() | Part():
+            case MemberJoined() | MemberLeft() | MemberAway() | MembersPage():
                 self._read_of_member(node_id, other, line)
-            case Holds():
-                self._shares.heed(node_id, line)
-            case Farewell():
+            case SocketCounts():
+                self._shares.receive(node_id, line)
+            case NodeStopping():
                 self._part_from(node_id, other)
-            case Ask() | Answered() if line.to == self._id:
+            case StateRequest() | StateSent() if line.to == self._id:
                 self._converse(node_id, other, line)
 
     def _read_of_member(
-        self, node_id: str, other: Neighbour, line: Came | Gone | Away | Part
+        self, node_id: str, other: Peer, line: MemberJoined | MemberLeft | MemberAway | MembersPage
     ) -> None:
         match line:
-            case Came(channel, member):
+            case MemberJoined(channel, member):
                 self._add(other, channel, [member])
                 self._settle_owner(node_id, channel, member)
-            case Gone(channel, connection):
+            case MemberLeft(channel, connection):
                 other.away.drop(channel, connection)
                 self._remove(other, channel, [connection])
-            case Away(channel, member):
+            case MemberAway(channel, member):
                 is_there = self._is_known(channel, member.connection, but=other)
                 if other.away.takes_more and not is_there:
                     other.away.add(channel, (line.issuer, member.subject), member, 0)
-            case Part(channel):
+            case MembersPage(channel):
                 if channel in self._heard:
                     self._replace(other, line)
 
-    def _converse(self, node_id: str, other: Neighbour, line: Ask | Answered) -> None:
-        if isinstance(line, Ask):
+    def _converse(self, node_id: str, other: Peer, line: StateRequest | StateSent) -> None:
+        if isinstance(line, StateRequest):
             self._answer(node_id, line.number, line.channels)
         elif line.number == other.ask_number:
             if SOCKETS in other.asked:
@@ -218,7 +218,7 @@ class Neighbours(Elsewhere):
             other.settle()
             self._schedule()
 
-    def _part_from(self, node_id: str, other: Neighbour) -> None:
+    def _part_from(self, node_id: str, other: Peer) -> None:
         """Keep the members of a node that ends until they are back elsewhere, or it is too late."""
         self._shares.forget(node_id)
         other.leave(self._grace_ticks)
@@ -235,7 +235,7 @@ class Neighbours(Elsewhere):
         elif node_id < self._id:
             self._yield_member(channel, member)
 
-    def _is_known(self, channel: str, connection: str, but: Neighbour | None = None) -> bool:
+    def _is_known(self, channel: str, connection: str, but: Peer | None = None) -> bool:
         """Tell whether a member is on any node, or on any but one."""
         if connection in self._own.get(channel, ()):
             return True
@@ -252,10 +252,10 @@ class Neighbours(Elsewhere):
                 self._shares.say_all()
             else:
                 self._lines += parts_of(channel, self._own.get(channel, {}).values())
-        self._owed.append(Answered(to, number))
+        self._owed.append(StateSent(to, number))
         self._schedule()
 
-    def _replace(self, other: Neighbour, part: Part) -> None:
+    def _replace(self, other: Peer, part: MembersPage) -> None:
         known = other.members.get(part.channel, {})
         there = {member.connection for member in part.members}
         over = [
@@ -266,7 +266,7 @@ class Neighbours(Elsewhere):
         self._remove(other, part.channel, over)
         self._add(other, part.channel, part.members)
 
-    def _add(self, other: Neighbour, channel: str, members: Iterable[Member]) -> None:
+    def _add(self, other: Peer, channel: str, members: Iterable[Member]) -> None:
         if channel not in self._heard:
             return
         for member in members:
@@ -275,7 +275,7 @@ class Neighbours(Elsewhere):
             if not is_known:
                 self._presence.arrive(channel, member)
 
-    def _remove(self, other: Neighbour, channel: str, connections: Iterable[str]) -> None:
+    def _remove(self, other: Peer, channel: str, connections: Iterable[str]) -> None:
         known = other.members.get(channel, {})
         for connection in connections:
             member = known.pop(connection, None)
@@ -315,7 +315,7 @@ class Neighbours(Elsewhere):
                 other.ask(self._asked)
                 if SOCKETS in other.asked:
                     self._shares.ask(node_id)
-                self._lines.append(Ask(node_id, self._asked, list(other.asked)))
+                self._lines.append(StateRequest(node_id, self._asked, list(other.asked)))
         lines, self._lines = [*self._shares.lines(), *self._lines], []
         if self._shares.has_more:
             self._schedule()
@@ -325,4 +325,4 @@ class Neighbours(Elsewhere):
         owes_beat, self._owes_beat = self._owes_beat, False
         for pack in packed(lines) if lines else [[]] if owes_beat else []:
             self._number += 1
-            self._send(Tidings(self._number, pack))
+            self._send(Gossip(self._number, pack))

@@ -7,7 +7,7 @@ T = TypeVar("T")
 MAX_HELD: Final = 8192  # small things take memory that their bytes do not show
 
 
-class Holding(Generic[T]):
+class BoundedBuffer(Generic[T]):
     """A list that refuses what would take it past so many bytes, or past `MAX_HELD` things."""
 
     __slots__ = ("_held", "_limit", "_size")

@@ -14,11 +14,11 @@ logger = logging.getLogger("itemwire.channels")
 SHARES: Final = 10  # one connection's flood leaves nine tenths to the others
 
 
-class EngineBehind(EngineError):
+class TooManyInFlight(EngineError):
     """The engine was not asked: too much is on its way to it already."""
 
 
-class Unanswered:
+class InFlight:
     """Publishes that wait for an answer: at most so many, of so many bytes.
 
     One that finds no other waiting is let through whatever its size.
@@ -63,7 +63,7 @@ class Unanswered:
             )
 
 
-def share_of(limits: Limits, connection_id: str) -> Unanswered:
+def share_of(limits: Limits, connection_id: str) -> InFlight:
     """Make the bounds of one connection, so that none takes all there is."""
     count, size = max(limits.unanswered // SHARES, 1), limits.unanswered_bytes // SHARES
-    return Unanswered(count, size, connection_id)
+    return InFlight(count, size, connection_id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from itemwire.channels.delivery.bounded_buffer import Holding
+from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
 from itemwire.engines.base import History
 from itemwire.messages import Position, Publication, payload_size
 
@@ -42,7 +42,7 @@ class Recovery:
     __slots__ = ("_live", "is_broken")
 
     def __init__(self, limit: int) -> None:
-        self._live = Holding[Publication](limit)
+        self._live = BoundedBuffer[Publication](limit)
         self.is_broken = False  # something is missing: it can be no proof any longer
 
     def hold(self, publication: Publication) -> None:

@@ -18,7 +18,7 @@ class Due:
     near: list[Connection]
 
 
-class Ends:
+class Expiry:
     """Watches connections until their token, their session or a revocation ends them."""
 
     def __init__(self, lifetime: Lifetime, leeway: float, clock: Callable[[], float]) -> None:

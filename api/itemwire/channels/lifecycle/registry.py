@@ -10,7 +10,7 @@ from itemwire.messages import Member
 from itemwire_auth.revocation import Revocation
 
 
-class Roster:
+class ConnectionRegistry:
     """The connections of this node, by id.
 
     One dict costs a connection some 30 bytes. By token and by subject they are looked through:

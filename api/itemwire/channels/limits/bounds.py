@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowReaders
+from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowConsumerPolicies
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Limits:
     items: int = 100  # on one socket
     presence_limit: int = 1000  # members of an item that are listed and announced
     presence_grace: float = 0  # seconds in which who was cut off may come back unnoticed
-    slow_readers: SlowReaders = DISCONNECT_ALL
+    slow_consumers: SlowConsumerPolicies = DISCONNECT_ALL
     unanswered: int = 10_000  # publishes of the node that the engine has not answered
     unanswered_bytes: int = 67_108_864  # of their payloads
     channels: int = 0  # heard on this node; of this and the next, 0 sets no limit

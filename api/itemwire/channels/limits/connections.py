@@ -1,6 +1,6 @@
 """How many connections there may be: of one address, of one subject, in all.
 
-`arrivals.py` says how often they may come, and is asked here as well.
+`handshake_rate.py` says how often they may come, and is asked here as well.
 
 A place is taken before anything is awaited and given back once, when the socket is gone, however
 that came about. So the counts are exact, and many who come at once cannot get past a limit.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from itemwire.channels.limits.handshakes import Arrivals
+from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED, CloseReason
 from itemwire_auth.throttle import Network, site_of
 
@@ -33,7 +33,7 @@ def _untold(_identity: Identity) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceLimits:
+class ConnectionLimits:
     """How many connections may be open at the same time; 0 sets no limit."""
 
     in_all: int = 0
@@ -42,13 +42,13 @@ class PlaceLimits:
     exempt: tuple[Network, ...] = ()  # addresses that are nobody's, as the throttle's
 
 
-class Place:
+class ConnectionSlot:
     """One connection's part in the counts."""
 
-    __slots__ = ("_identity", "_is_given_back", "_places", "_site", "is_handed_over")
+    __slots__ = ("_identity", "_is_given_back", "_site", "_slots", "is_handed_over")
 
-    def __init__(self, places: "Places", site: str | None) -> None:
-        self._places = places
+    def __init__(self, slots: "ConnectionSlots", site: str | None) -> None:
+        self._slots = slots
         self._site = site
         self._identity: Identity | None = None
         self._is_given_back = False
@@ -56,40 +56,42 @@ class Place:
 
     def claim(self, identity: Identity) -> bool:
         """Count it as its subject's too, once that is known; False: that one has its share."""
-        places, limit = self._places, self._places.limits.of_subject
+        slots, limit = self._slots, self._slots.limits.of_subject
         if self._identity is not None or not limit:
             return True
-        if places.of_subject[identity] + places.elsewhere[identity] >= limit:
-            places.refused["subject"] += 1
+        if slots.of_subject[identity] + slots.elsewhere[identity] >= limit:
+            slots.refused["subject"] += 1
             return False
         self._identity = identity
-        places.of_subject[identity] += 1
-        places.changed(identity)
+        slots.of_subject[identity] += 1
+        slots.changed(identity)
         return True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let another have it. Giving it back twice is giving it back once."""
         if self._is_given_back:
             return
         self._is_given_back = True
-        self._places.taken -= 1
+        self._slots.taken -= 1
         if self._site is not None:
-            _forget_one(self._places.of_address, self._site)
+            _forget_one(self._slots.of_address, self._site)
         if self._identity is not None:
-            _forget_one(self._places.of_subject, self._identity)
-            self._places.changed(self._identity)
+            _forget_one(self._slots.of_subject, self._identity)
+            self._slots.changed(self._identity)
 
 
-class Places:
+class ConnectionSlots:
     """The places of this node. Only what has a limit is counted, but for their number.
 
     `elsewhere` is how many sockets each subject has on other nodes, as far as these have told;
     `changed` is called with each subject whose number here is another one.
     """
 
-    def __init__(self, limits: PlaceLimits | None = None, arrivals: Arrivals | None = None) -> None:
-        self.limits = limits or PlaceLimits()
-        self.arrivals = arrivals or Arrivals()  # which by default refuses nobody
+    def __init__(
+        self, limits: ConnectionLimits | None = None, handshake_rate: HandshakeRate | None = None
+    ) -> None:
+        self.limits = limits or ConnectionLimits()
+        self.handshake_rate = handshake_rate or HandshakeRate()  # which by default refuses nobody
         self.taken = 0
         self.of_address: Counter[str] = Counter()
         self.of_subject: Counter[Identity] = Counter()
@@ -97,9 +99,9 @@ class Places:
         self.changed: Callable[[Identity], None] = _untold
         self.refused = {"all": 0, "address": 0, "subject": 0}  # so far
 
-    def take(self, host: str | None) -> Place | CloseReason:
+    def take(self, host: str | None) -> ConnectionSlot | CloseReason:
         """Take a place for who comes from an address, or tell why there is none."""
-        too_often = self.arrivals.come(host)
+        too_often = self.handshake_rate.come(host)
         if too_often is not None:
             return too_often
         limits = self.limits
@@ -113,10 +115,10 @@ class Places:
                 return CONNECTION_LIMIT
             self.of_address[site] += 1
         self.taken += 1
-        return Place(self, site)
+        return ConnectionSlot(self, site)
 
 
-def most_sockets() -> int:
+def max_sockets() -> int:
     """Tell how many sockets this process has descriptors for, with some to spare; 0: any."""
     if sys.platform == "win32":
         return 0  # has no such limit

@@ -18,7 +18,7 @@ MAX_COUNTED: Final = 20_000  # addresses, some 4 MB; past it the one longest not
 
 
 @dataclass(frozen=True, slots=True)
-class ArrivalLimits:
+class HandshakeLimits:
     """How many handshakes a second are taken on, two seconds' worth at once; 0 sets no limit."""
 
     in_all: float = 0
@@ -26,13 +26,13 @@ class ArrivalLimits:
     exempt: tuple[Network, ...] = ()  # addresses that are nobody's, as the throttle's
 
 
-class Arrivals:
+class HandshakeRate:
     """Counts who comes. As in `rates`, a bucket is the moment at which it will be full again."""
 
     def __init__(
-        self, limits: ArrivalLimits | None = None, clock: Callable[[], float] = time.monotonic
+        self, limits: HandshakeLimits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        limits = limits or ArrivalLimits()
+        limits = limits or HandshakeLimits()
         self._cost = 1 / limits.in_all if limits.in_all else 0.0
         self._cost_of_address = 1 / limits.of_address if limits.of_address else 0.0
         self._exempt = limits.exempt

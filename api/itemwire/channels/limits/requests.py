@@ -49,7 +49,7 @@ class Shared:
         self.holders = 0
 
 
-class Budget:
+class TokenBucket:
     """What one connection has taken, what it asked in vain, and its subject's part in both.
 
     A bucket is the moment at which all that was taken has flowed in again.
@@ -73,7 +73,7 @@ class Spender(Protocol):
         ...
 
     principal: Principal
-    budget: Budget | None
+    budget: TokenBucket | None
 
 
 Identity = tuple[str | None, str]
@@ -145,14 +145,14 @@ class Rates:
                 return
             del self._idle[identity], self._subjects[identity]
 
-    def _begin(self, connection: Spender) -> Budget:
+    def _begin(self, connection: Spender) -> TokenBucket:
         identity = connection.principal.identity
         shared = self._subjects.get(identity)
         if shared is None:
             shared = self._subjects[identity] = Shared()
         shared.holders += 1
         self._idle.pop(identity, None)
-        budget = connection.budget = Budget(shared)
+        budget = connection.budget = TokenBucket(shared)
         return budget
 
     def _refuse(

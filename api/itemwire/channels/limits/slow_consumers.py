@@ -11,7 +11,7 @@ from itemwire_auth.scopes import ANY, matches
 PATTERN: Final = re.compile(r"(\*|[A-Za-z0-9._~-]+)(:(\*|[A-Za-z0-9._~-]+))*")
 
 
-class SlowReader(StrEnum):
+class SlowConsumerPolicy(StrEnum):
     """What happens past the bytes that may wait for a client."""
 
     DISCONNECT = "disconnect"
@@ -20,48 +20,48 @@ class SlowReader(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SlowReaders:
+class SlowConsumerPolicies:
     """Rules in their order, each a pattern of items and a word: the first that matches holds."""
 
-    rules: tuple[tuple[str, SlowReader], ...] = ()
+    rules: tuple[tuple[str, SlowConsumerPolicy], ...] = ()
 
     @property
     def drops(self) -> bool:
         """Tell whether there is any item of which messages are dropped."""
-        return any(word is not SlowReader.DISCONNECT for _, word in self.rules)
+        return any(word is not SlowConsumerPolicy.DISCONNECT for _, word in self.rules)
 
-    def of_item(self, item_id: str) -> SlowReader:
+    def of_item(self, item_id: str) -> SlowConsumerPolicy:
         """Tell what holds for an item."""
         return _find(self.rules, item_id)
 
 
-DISCONNECT_ALL: Final = SlowReaders()
+DISCONNECT_ALL: Final = SlowConsumerPolicies()
 
 
-def read_slow_readers(text: str) -> SlowReaders:
+def parse_slow_consumers(text: str) -> SlowConsumerPolicies:
     """Read rules such as `telemetry:*=drop_oldest,*=disconnect`, or raise ValueError.
 
     A word alone stands for every item.
     """
-    rules: list[tuple[str, SlowReader]] = []
+    rules: list[tuple[str, SlowConsumerPolicy]] = []
     for rule in text.split(","):
         if rules and rules[-1][0] == ANY:
             raise ValueError(f"{rule.strip()!r} comes after a rule for every item: put it first")
         rules.append(_read_rule(rule.strip()))
-    return SlowReaders(tuple(rules))
+    return SlowConsumerPolicies(tuple(rules))
 
 
-def _read_rule(rule: str) -> tuple[str, SlowReader]:
+def _read_rule(rule: str) -> tuple[str, SlowConsumerPolicy]:
     pattern, _, word = rule.rpartition("=")
     pattern = pattern if "=" in rule else ANY
     if not PATTERN.fullmatch(pattern):
         raise ValueError(f"{rule!r}: {pattern!r} matches no item; `*` stands for a whole segment")
-    if word not in set(SlowReader):
-        raise ValueError(f"{rule!r}: {word!r} is none of {', '.join(SlowReader)}")
-    return pattern, SlowReader(word)
+    if word not in set(SlowConsumerPolicy):
+        raise ValueError(f"{rule!r}: {word!r} is none of {', '.join(SlowConsumerPolicy)}")
+    return pattern, SlowConsumerPolicy(word)
 
 
 @lru_cache(maxsize=4096)
-def _find(rules: tuple[tuple[str, SlowReader], ...], item_id: str) -> SlowReader:
+def _find(rules: tuple[tuple[str, SlowConsumerPolicy], ...], item_id: str) -> SlowConsumerPolicy:
     found = (word for pattern, word in rules if matches(pattern, item_id))
-    return next(found, SlowReader.DISCONNECT)
+    return next(found, SlowConsumerPolicy.DISCONNECT)

@@ -19,7 +19,7 @@ class _Absence:
     since: float
 
 
-class Absences:
+class GracePeriods:
     """Members without a connection, each until it is taken over or its time is over.
 
     The time is the same for all, so they stand in the order in which it ends.

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from typing_extensions import override
 
 from itemwire.channels.names import item_of
-from itemwire.channels.presence.grace import Absences, Caller
+from itemwire.channels.presence.grace import Caller, GracePeriods
 from itemwire.messages import Joined, Left, Member
 
 MAX_PAGE: Final = 1000
@@ -18,7 +18,7 @@ MAX_PAGE: Final = 1000
 _id_of: Final = attrgetter("connection")
 
 
-class Elsewhere(Protocol):
+class OtherNodes(Protocol):
     """The other nodes: what they are told of the members of this one, and what they have."""
 
     def came(self, channel: str, member: Member) -> None:
@@ -38,7 +38,7 @@ class Elsewhere(Protocol):
         ...
 
 
-class Nowhere(Elsewhere):
+class NoOtherNodes(OtherNodes):
     """There is no other node."""
 
     @override
@@ -84,13 +84,13 @@ class Presence:
     ) -> None:
         self._announce = announce
         self._limit = limit
-        self._absences = Absences(grace)
-        self._elsewhere: Elsewhere = Nowhere()
+        self._absences = GracePeriods(grace)
+        self._elsewhere: OtherNodes = NoOtherNodes()
         self._listed: dict[str, list[Member]] = {}  # sorted: a dict each takes twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they came
         self._vacant: set[str] = set()  # channels that may have room for unlisted ones
 
-    def tell(self, elsewhere: Elsewhere) -> None:
+    def tell(self, elsewhere: OtherNodes) -> None:
         """Tell other nodes, from now on, of each member of this one."""
         self._elsewhere = elsewhere
 

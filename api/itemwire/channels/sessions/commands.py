@@ -19,7 +19,7 @@ from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
 
 if TYPE_CHECKING:
-    from itemwire.channels.sessions.many_items import ItemsSession
+    from itemwire.channels.sessions.many_items import ManyItemsSession
     from itemwire.channels.sessions.session import ChannelSession
 
 Offset = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
@@ -216,7 +216,7 @@ class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
     since: str | UnsetType = UNSET
     replay: Offset = 0
 
-    def run(self, session: "ItemsSession") -> None:
+    def run(self, session: "ManyItemsSession") -> None:
         """Answer `welcome`, once it is worked out what the client may do with the item."""
         try:
             since = None if self.since is UNSET else read_position(self.since)
@@ -258,7 +258,7 @@ COMMANDS: Final[dict[str, type[Command["ChannelSession"]]]] = {
 }
 """What may be asked on a socket of one item."""
 
-COMMANDS_OF_MANY: Final[dict[str, type[Command["ItemsSession"]]]] = {
+COMMANDS_OF_MANY: Final[dict[str, type[Command["ManyItemsSession"]]]] = {
     **COMMANDS,
     "join": Join,
     "leave": Leave,
@@ -297,7 +297,7 @@ DECODERS: Final[dict[Codec, Callable[[Frame], Command["ChannelSession"]]]] = {
     codec: codec.decoder(COMMANDS, Send) for codec in CODECS.values()
 }
 
-DECODERS_OF_MANY: Final[dict[Codec, Callable[[Frame], Command["ItemsSession"]]]] = {
+DECODERS_OF_MANY: Final[dict[Codec, Callable[[Frame], Command["ManyItemsSession"]]]] = {
     codec: codec.decoder(COMMANDS_OF_MANY, Send) for codec in CODECS.values() if codec.has_envelopes
 }
 

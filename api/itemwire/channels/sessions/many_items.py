@@ -9,13 +9,13 @@ from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.bounded_buffer import Holding
+from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
 from itemwire.channels.delivery.recovery import Start
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
 from itemwire.channels.sessions.commands import DECODERS_OF_MANY, Command
-from itemwire.channels.sessions.ordered_gate import Turns
+from itemwire.channels.sessions.ordered_gate import OrderedGate
 from itemwire.channels.sessions.session import ChannelSession
 from itemwire.channels.welcome import in_order
 from itemwire.close_reasons import (
@@ -39,10 +39,10 @@ class _Entry:
 
     start: Start
     ref: Ref | UnsetType
-    early: Holding[Command["ItemsSession"]]
+    early: BoundedBuffer[Command["ManyItemsSession"]]
 
 
-class ItemsSession(ChannelSession):
+class ManyItemsSession(ChannelSession):
     """Hears the items its client joins, each by the rights its caller has on that one."""
 
     __slots__ = ("_decode", "_entering", "_rights", "_turns")
@@ -52,7 +52,7 @@ class ItemsSession(ChannelSession):
         self._decode = DECODERS_OF_MANY[connection.codec]
         self._rights = rights
         self._entering: dict[str, _Entry] = {}
-        self._turns = Turns(JOINS_AT_ONCE)
+        self._turns = OrderedGate(JOINS_AT_ONCE)
 
     @override
     def opened(self) -> None:
@@ -83,7 +83,7 @@ class ItemsSession(ChannelSession):
             detail = f"A socket hears at most {self._node.limits.items} items; leave one first."
             self._deny(item_id, ref, "item_limit", detail)
         else:
-            entry = _Entry(start, ref, Holding(self._node.limits.outbox_bytes))
+            entry = _Entry(start, ref, BoundedBuffer(self._node.limits.outbox_bytes))
             self._entering[item_id] = entry
             self._turns.ask(partial(self._authorize, item_id, entry))
 

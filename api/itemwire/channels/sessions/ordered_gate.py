@@ -11,7 +11,7 @@ class _Turn:
     is_alone: bool
 
 
-class Turns:
+class OrderedGate:
     """Begins what it is asked, `width` at a time; what must be alone, while nothing else runs.
 
     Whatever has begun says `done` once it is through.

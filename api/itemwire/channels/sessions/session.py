@@ -10,10 +10,10 @@ from msgspec import UnsetType
 from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.bounded_buffer import Holding
-from itemwire.channels.delivery.in_flight import EngineBehind, Unanswered, share_of
+from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
+from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.delivery.recovery import LIVE, Start
-from itemwire.channels.limits.connections import Place
+from itemwire.channels.limits.connections import ConnectionSlot
 from itemwire.channels.limits.requests import NEVER, Kind
 from itemwire.channels.node import Node
 from itemwire.channels.presence.presence import Page
@@ -57,11 +57,11 @@ class Session(ABC):
     once, at the end. None of them waits.
     """
 
-    __slots__ = ("_node", "connection", "place")
+    __slots__ = ("_node", "connection", "slot")
 
     def __init__(self, node: Node, connection: Connection) -> None:
         self.connection = connection
-        self.place: Place | None = None  # which it gives back when its socket is gone
+        self.slot: ConnectionSlot | None = None  # which it gives back when its socket is gone
         self._node = node
 
     def opened(self) -> None:  # noqa: B027 - not every session has something to do
@@ -109,10 +109,10 @@ class Session(ABC):
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
         if self.connection.is_open:
-            self._node.attendance.gone(self.connection, code)
+            self._node.connection_log.gone(self.connection, code)
         self.connection.lost(code)
-        if self.place is not None:
-            self.place.give_back()
+        if self.slot is not None:
+            self.slot.release()
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @abstractmethod
@@ -145,7 +145,7 @@ class ChannelSession(Session):
     def __init__(self, node: Node, connection: Connection) -> None:
         super().__init__(node, connection)
         self.is_refreshing = False
-        self._unanswered: Unanswered | None = None  # most connections publish nothing
+        self._unanswered: InFlight | None = None  # most connections publish nothing
 
     @property
     @abstractmethod
@@ -178,7 +178,7 @@ class ChannelSession(Session):
         """Publish to an item in the client's name, with a fair share of what may be unanswered."""
         counted = self._bounded(data, answer) if self._node.may_fall_behind else answer
         if counted is None:
-            answer(EngineBehind("this connection has too many messages unanswered"))
+            answer(TooManyInFlight("this connection has too many messages unanswered"))
         else:
             publisher = self.connection.principal
             self._node.publish(publisher, subscription.item_id, data, key, counted)
@@ -203,7 +203,7 @@ class ChannelSession(Session):
 
     def failed(self, problem: EngineError) -> None:
         """Log that the engine could not do what this client asked."""
-        if isinstance(problem, EngineBehind):
+        if isinstance(problem, TooManyInFlight):
             return  # a line for each of a flood; that the engine is behind has its own
         logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
 
@@ -219,7 +219,7 @@ class ChannelSession(Session):
 
     def not_refreshed(self, denied: Denied) -> None:
         """Count and log a token that was not accepted; `auth` has logged which check failed."""
-        self._node.tally.refreshes["refused"] += 1
+        self._node.counters.refreshes["refused"] += 1
         reason = denied.reason.reason
         logger.warning("not_refreshed connection=%s reason=%s", self.connection.id, reason)
 
@@ -284,7 +284,7 @@ class ItemSession(ChannelSession):
         self._decode = DECODERS[connection.codec]
         self.subscription = Subscription(connection, grant)
         self._start = start
-        self._early: Holding[Frame] | None = Holding(node.limits.outbox_bytes)
+        self._early: BoundedBuffer[Frame] | None = BoundedBuffer(node.limits.outbox_bytes)
         # A codec without words for it cannot ask: nothing is kept for it.
         self._reauthorize = reauthorize if connection.codec.has_envelopes else None
 

@@ -16,16 +16,16 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     Answer,
+    Apply,
     Bounds,
     Deliver,
     Engine,
     EngineError,
-    Heed,
     History,
     Lose,
     Span,
+    ignore_notice,
     undelivered,
-    unheeded,
     unmissed,
 )
 from itemwire.engines.callbacks import answer_to, in_time
@@ -40,7 +40,7 @@ from itemwire.engines.nats.streams import IDLE_SECONDS, Streams
 from itemwire.engines.nats.target import Target
 from itemwire.engines.nats.trimming import Trimming
 from itemwire.engines.nats.values import Values
-from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.engines.subscriptions import Source, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Draft, Position, Publication
 
@@ -65,9 +65,9 @@ class NatsEngine(Engine, Source):
         self._bounds = bounds
         self._tasks: list[asyncio.Task[None]] = []
         self._heard: dict[str, float] = {}  # when something was last stored there
-        self._begin_anew(undelivered, unheeded, unmissed)
+        self._begin_anew(undelivered, ignore_notice, unmissed)
 
-    def _begin_anew(self, deliver: Deliver, heed: Heed, lose: Lose) -> None:
+    def _begin_anew(self, deliver: Deliver, apply: Apply, lose: Lose) -> None:
         target = self._target
         names = self._names = Names(target.world)
         streams = self._streams = Streams(
@@ -79,8 +79,8 @@ class NatsEngine(Engine, Source):
         self._reading = Reading(link, streams, self._bounds, self._make, self._saw)
         self._trimming = Trimming(link, names, self._bounds)
         self._values = Values(link, names)
-        self._notices = Notices(link, names, heed)
-        self._hearing = Hearing(self, deliver, lose)
+        self._notices = Notices(link, names, apply)
+        self._hearing = Subscriptions(self, deliver, lose)
         self._life = ""
         self._is_look_due = False
 
@@ -90,9 +90,11 @@ class NatsEngine(Engine, Source):
         return bool(self._tasks) and self._link.is_ready
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
         await self.stop()
-        self._begin_anew(deliver, heed, lose)
+        self._begin_anew(deliver, apply, lose)
         heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(START_SECONDS):

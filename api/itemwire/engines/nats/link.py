@@ -35,23 +35,23 @@ BURST: Final = 64  # written at once, before others have a turn
 
 PROBLEMS: Final = (NatsError, OSError, TimeoutError)
 
-Heed = Callable[[Msg], None]
+Apply = Callable[[Msg], None]
 
 
 class Heard:
     """A subject that this node hears."""
 
-    __slots__ = ("confirmed", "heed", "subscription")
+    __slots__ = ("apply", "confirmed", "subscription")
 
-    def __init__(self, heed: Heed, confirmed: Callable[[], None]) -> None:
-        self.heed = heed
+    def __init__(self, apply: Apply, confirmed: Callable[[], None]) -> None:
+        self.apply = apply
         self.confirmed = confirmed
         self.subscription: Subscription | None = None
 
     async def take(self, message: Msg) -> None:
         """Hand a message on; a fault of whoever takes it must not end the hearing."""
         try:
-            self.heed(message)
+            self.apply(message)
         except Exception:
             logger.exception("delivery_failed")
 
@@ -152,9 +152,9 @@ class Link:
         if self.is_ready:
             self._send(lambda client: client.publish(subject, data))
 
-    def hear(self, subject: str, heed: Heed, confirmed: Callable[[], None]) -> None:
+    def hear(self, subject: str, apply: Apply, confirmed: Callable[[], None]) -> None:
         """Hear a subject; `confirmed` is called whenever that holds, or holds again."""
-        heard = self._heard[subject] = Heard(heed, confirmed)
+        heard = self._heard[subject] = Heard(apply, confirmed)
         if self._client is not None:
             self._send(lambda client: self._subscribe(client, subject, heard))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from itemwire.engines.base import Answer, EngineError, Heed
+from itemwire.engines.base import Answer, Apply, EngineError
 from itemwire.engines.nats.jetstream import TTL, ack_of, from_on, refusal, ttl_of
 from itemwire.engines.nats.link import Link
 from itemwire.engines.nats.names import Names
@@ -24,10 +24,10 @@ SEPARATOR: Final = b" "
 class Notices:
     """Hands on each notice in the order in which they were stored."""
 
-    def __init__(self, link: Link, names: Names, heed: Heed) -> None:
+    def __init__(self, link: Link, names: Names, apply: Apply) -> None:
         self._link = link
         self._names = names
-        self._heed = heed
+        self._apply = apply
         self._last = 0
         self._is_first = True
         self._is_reading = False
@@ -79,7 +79,7 @@ class Notices:
         """Take a notice that has just been posted; one that is stored, if it is the next."""
         headers = message.headers or {}
         if SEQUENCE not in headers:  # it is kept for nobody
-            self._heed(message.data)
+            self._apply(message.data)
         elif int(headers[LAST]) > self._last or self._is_first:
             self.check()
         elif int(headers[SEQUENCE]) > self._last:
@@ -123,4 +123,4 @@ class Notices:
         until, _, notice = message.data.partition(SEPARATOR)
         # Kept a little longer than asked, for those who were cut off: not for who starts.
         if not self._is_first or float(until) > time.time():
-            self._heed(notice)
+            self._apply(notice)

@@ -15,16 +15,16 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     Answer,
+    Apply,
     Bounds,
     Deliver,
     Engine,
     EngineError,
-    Heed,
     History,
     Lose,
     Span,
+    ignore_notice,
     undelivered,
-    unheeded,
     unmissed,
 )
 from itemwire.engines.callbacks import answer_to, in_time, when_done
@@ -34,7 +34,7 @@ from itemwire.engines.postgres.reading import Reading
 from itemwire.engines.postgres.requests import LATEST, POST, PUT, TAKE, Notices, Requests
 from itemwire.engines.postgres.schema import VERSION, check_schema, init_schema
 from itemwire.engines.postgres.upkeep import Upkeep
-from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.engines.subscriptions import Source, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.engines.urls import hide_password
 from itemwire.messages import Draft, Position, Publication
@@ -85,8 +85,8 @@ class PostgresEngine(Engine, Source):
         self._publishing = Publishing(self._quick, self._patient, self._doubt)
         self._reading = Reading(self._reader, bounds, self._make)
         self._requests = Requests(self._other)
-        self._notices = Notices(self._requests, unheeded)
-        self._hearing = Hearing(self, undelivered, unmissed)
+        self._notices = Notices(self._requests, ignore_notice)
+        self._hearing = Subscriptions(self, undelivered, unmissed)
         self._heard: set[str] = set()
         self._upkeep = Upkeep(self._requests, bounds, self._heard)
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,10 +106,12 @@ class PostgresEngine(Engine, Source):
         return self._listening, self._quick, self._patient, self._reader, self._other
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
         await self.stop()
-        self._notices = Notices(self._requests, heed)
-        self._hearing = Hearing(self, deliver, lose)
+        self._notices = Notices(self._requests, apply)
+        self._hearing = Subscriptions(self, deliver, lose)
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._begin()

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError, Heed
+from itemwire.engines.base import Apply, EngineError
 from itemwire.engines.callbacks import tell
 from itemwire.engines.postgres.link import Link
 from itemwire.engines.postgres.queue import Queue
@@ -70,9 +70,9 @@ class Requests(Queue[Asked]):
 class Notices:
     """Hands on each notice in order, those first that were kept when this node started."""
 
-    def __init__(self, requests: Requests, heed: Heed) -> None:
+    def __init__(self, requests: Requests, apply: Apply) -> None:
         self._requests = requests
-        self._heed = heed
+        self._apply = apply
         self._store = ""  # no store has that name
         self._seen = 0
         self._is_asking = False
@@ -109,4 +109,4 @@ class Notices:
         self._store, self._seen = store, last
         for _, _, notice in rows:
             if notice is not None:
-                self._heed(notice)
+                self._apply(notice)

@@ -16,16 +16,16 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     Answer,
+    Apply,
     Bounds,
     Deliver,
     Engine,
     EngineError,
-    Heed,
     History,
     Lose,
     Span,
+    ignore_notice,
     undelivered,
-    unheeded,
     unmissed,
 )
 from itemwire.engines.callbacks import answer_to, when_done
@@ -35,7 +35,7 @@ from itemwire.engines.redis.requests import Call
 from itemwire.engines.redis.scripts import Scripts
 from itemwire.engines.redis.servers import Servers, Target
 from itemwire.engines.storage_format import pack, unpack
-from itemwire.engines.subscriptions import Hearing, Source
+from itemwire.engines.subscriptions import Source, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Draft, Position, Publication, payload_size
 
@@ -68,8 +68,8 @@ class RedisEngine(Engine, Source):
         self._publish_command = publish_command
         self._scripts = Scripts.of(bounds, publish_command)
         self._servers = Servers(target, self._received)
-        self._notices = self._make_notices(unheeded)
-        self._hearing = Hearing(self, undelivered, unmissed)
+        self._notices = self._make_notices(ignore_notice)
+        self._hearing = Subscriptions(self, undelivered, unmissed)
         self._by_name: dict[bytes, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._epochs = count()
@@ -81,12 +81,14 @@ class RedisEngine(Engine, Source):
         return self._task is not None and self._servers.is_available
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
         await self.stop()
         self._own = secrets.token_urlsafe(6)  # the names of epochs that begin here
         self._servers = Servers(self._target, self._received)
-        self._notices = self._make_notices(heed)
-        self._hearing = Hearing(self, deliver, lose)
+        self._notices = self._make_notices(apply)
+        self._hearing = Subscriptions(self, deliver, lose)
         heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
         try:
             await self._servers.start()
@@ -180,8 +182,8 @@ class RedisEngine(Engine, Source):
         prefix = f"{self._prefix}{{{tag}}}"
         return Names(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live")
 
-    def _make_notices(self, heed: Heed) -> Notices:
-        return Notices(self._servers, self._prefix, self._publish_command, heed, self._new_epoch)
+    def _make_notices(self, apply: Apply) -> Notices:
+        return Notices(self._servers, self._prefix, self._publish_command, apply, self._new_epoch)
 
     def _new_epoch(self) -> str:
         """Name an epoch that may begin; no two have the same name."""

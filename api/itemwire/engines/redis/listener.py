@@ -33,7 +33,7 @@ class Listening(Link):
     ) -> None:
         super().__init__(open_connection)
         self._hear_word, self._leave_word = commands
-        self._heed = received
+        self._apply = received
         self._refused = refused
         self._queue: list[tuple[str, ...]] = []
         self._heard_at = 0.0
@@ -78,7 +78,7 @@ class Listening(Link):
         elif isinstance(reply, list) and len(reply) > PONG_LENGTH:
             if reply[0].endswith(b"unsubscribe") and reply[1].decode() in self.names:
                 self._refused(reply)  # its slot has gone to another server
-            self._heed(reply)
+            self._apply(reply)
 
     @override
     def _take(self) -> list[Command]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from itemwire.engines.base import Answer, EngineError, Heed
+from itemwire.engines.base import Answer, Apply, EngineError
 from itemwire.engines.callbacks import when_done
 from itemwire.engines.redis.link import Reply
 from itemwire.engines.redis.requests import Call
@@ -26,14 +26,14 @@ class Notices:
         servers: Servers,
         prefix: str,
         publish_command: str,
-        heed: Heed,
+        apply: Apply,
         new_epoch: Callable[[], str],
     ) -> None:
         self.live: Final = f"{prefix}{{notices}}:live"
         self._keys = (f"{prefix}{{notices}}:kept", f"{prefix}{{notices}}:meta")
         self._servers = servers
         self._publish_command = publish_command
-        self._heed = heed
+        self._apply = apply
         self._new_epoch = new_epoch
         self._epoch = ""
         self._number = 0
@@ -76,12 +76,12 @@ class Notices:
         """Take a notice that has just been posted."""
         number, epoch, notice = data.split(b" ", 2)
         if data.startswith(PASSING):
-            self._heed(notice)
+            self._apply(notice)
         elif epoch.decode() != self._epoch or int(number) > self._number + 1:
             self.check()
         elif int(number) == self._number + 1:
             self._number += 1
-            self._heed(notice)
+            self._apply(notice)
 
     def check(self) -> None:
         """Read what may have been missed."""
@@ -116,7 +116,7 @@ class Notices:
             _, until, notice = one.split(b" ", 2)
             # Kept a little longer than asked, for those who were cut off: not for who starts.
             if not is_first or float(until) > float(now):
-                self._heed(notice)
+                self._apply(notice)
         for answer in started:
             answer(None)
         if self._is_doubtful:

@@ -28,7 +28,7 @@ logger = logging.getLogger("itemwire.engines")
 
 REQUEST_SECONDS: Final = 1.5  # and one look of the link, together less than ANSWER_SECONDS
 
-MAX_UNANSWERED_BYTES: Final = 64 * 1_048_576
+MAX_IN_FLIGHT_BYTES: Final = 64 * 1_048_576
 CALL_BYTES: Final = 1000  # what a request costs beside its message
 
 
@@ -89,7 +89,7 @@ class Requests(Link):
         """Send a request with the next tick; refused at once where it has no chance."""
         if self.is_away:
             call.answer(EngineError(f"the engine is away: {self.problem}"))
-        elif self._unanswered + call.size > MAX_UNANSWERED_BYTES:
+        elif self._unanswered + call.size > MAX_IN_FLIGHT_BYTES:
             call.answer(EngineError("the engine is too slow: too much waits for its answer"))
         else:
             if call.deadline == math.inf:

@@ -15,16 +15,16 @@ from typing_extensions import override
 from itemwire.engines.base import (
     ANSWER_SECONDS,
     Answer,
+    Apply,
     Bounds,
     Deliver,
     Engine,
     EngineError,
-    Heed,
     History,
     Lose,
     Span,
+    ignore_notice,
     undelivered,
-    unheeded,
     unmissed,
 )
 from itemwire.engines.callbacks import answer_to, tell
@@ -66,7 +66,7 @@ class SqliteEngine(Engine):
         self._bounds = bounds
         self._clock = clock
         self._deliver: Deliver = undelivered
-        self._heed: Heed = unheeded
+        self._apply: Apply = ignore_notice
         self._heard: set[str] = set()
         self._left: deque[str] = deque()  # emptied by the thread
         self._writer: Writer | None = None
@@ -83,15 +83,17 @@ class SqliteEngine(Engine):
         return self._writer is not None and self._writer.is_working and not self._is_late
 
     @override
-    async def start(self, deliver: Deliver, heed: Heed = unheeded, lose: Lose = unmissed) -> None:
+    async def start(
+        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
+    ) -> None:
         self._deliver = deliver
-        self._heed = heed
+        self._apply = apply
         if self._writer is None:
             self._loop = asyncio.get_running_loop()
             self._writer = await self._open()
         try:
             for notice in await self._notices():
-                heed(notice)
+                apply(notice)
         except EngineError:
             await self.stop()
             raise
@@ -136,7 +138,7 @@ class SqliteEngine(Engine):
                 logger.error("engine_stuck: it could not be closed in %g s", STOP_SECONDS)  # noqa: TRY400
             self._refuse_asked_until(math.inf)
         self._deliver = undelivered
-        self._heed = unheeded
+        self._apply = ignore_notice
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
@@ -175,7 +177,7 @@ class SqliteEngine(Engine):
             Call(
                 answer=answer,
                 run=lambda store: store.post(notice, until),
-                stored=lambda _: self._heed(notice),
+                stored=lambda _: self._apply(notice),
                 size=len(notice),
             )
         )
