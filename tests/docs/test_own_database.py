@@ -1,4 +1,4 @@
-"""The README's example: rights from the application's own database, on a real server."""
+"""The example of docs/embedding.md: rights from the application's database, on a real server."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LiveServer
 
 
 def path(subject: str, item: str = "order:42") -> str:
-    """An item's channel, with a token that carries no rights at all."""
+    """Return the path of an item's channel, with a token that carries no rights at all."""
     token = mint(signing_key_from_secret(SECRET), subject=subject, lifetime=60)
     return f"/items/{item}/ws?token={token}"
 
@@ -57,6 +57,6 @@ def test_a_customer_may_not_write(shop: LiveServer) -> None:
 
 
 @pytest.mark.parametrize(("subject", "item"), [("mallory", "order:42"), ("sam", "order:43")])
-def test_who_is_no_party_is_refused(shop: LiveServer, subject: str, item: str) -> None:
-    """And learns not whether the order exists."""
+def test_a_caller_that_is_no_party_is_refused(shop: LiveServer, subject: str, item: str) -> None:
+    """The caller does not learn whether the order exists."""
     assert shop.refusal(path(subject, item)) == Refusal(101, 1008, "forbidden")

@@ -1,28 +1,21 @@
-"""README.md does what it says: its commands are run, its tables and its example are the code's."""
+"""README.md does what it says: its commands are run, and its example is the tested one."""
 
-import asyncio
 import os
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
-import httpx
 import pytest
 
-from itemwire_auth.keys.static import signing_key_from_secret
-from itemwire_auth.tokens.minting import mint, new_secret
-from tests.docs.test_protocol import reasons_table
+from tests.docs.pages import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-EPOCH = re.compile(r"\b3fJr0T_x\b")
 
 
 def session() -> list[tuple[str, list[str]]]:
-    """The shell session of the README: each command and what it prints."""
+    """Return the shell session of the README: each command and what it prints."""
     steps: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
         for line in block.splitlines():
@@ -34,7 +27,7 @@ def session() -> list[tuple[str, list[str]]]:
 
 
 def free_port() -> int:
-    """A port that nobody has just now."""
+    """Return a port that is free at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -73,48 +66,16 @@ def test_the_shell_session_prints_what_it_says(tmp_path: Path) -> None:
     assert outputs == ["\n".join(expected) for _, expected in steps]
 
 
-def test_the_table_of_reasons_is_the_registry() -> None:
-    """If this fails, paste what `reasons_table` gives after the mark."""
-    shown = re.search(r"<!-- reasons -->\n\n(.*?)\n\n", README, re.DOTALL)
-
-    assert shown is not None
-    assert shown.group(1) == reasons_table()
-
-
-def test_the_example_is_the_tested_one() -> None:
-    """The README shows the file from its imports on."""
+def test_the_rule_it_shows_is_the_tested_one() -> None:
+    """A part of the file that `test_own_database` runs."""
     shown = re.search(
-        r"<!-- docs/examples/own_database.py -->\n\n```py\n(.*?)```", README, re.DOTALL
+        r"<!-- from (docs/examples/\w+\.py) -->\n\n```py\n(.*?)```", README, re.DOTALL
     )
-    source = (ROOT / "docs" / "examples" / "own_database.py").read_text()
 
     assert shown is not None
-    assert source.endswith(shown.group(1))
+    assert f"\n\n\n{shown[2]}\n\n" in (ROOT / shown[1]).read_text()
 
 
-def test_every_file_it_points_to_is_there() -> None:
-    """A dead link is the end of reading."""
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_the_routes_of_its_own_that_it_shows_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One rule serves sockets and HTTP: who may subscribe may read, and nobody else."""
-    secret = new_secret()
-    monkeypatch.setenv("ITEMWIRE_SECRET", secret)
-    (example,) = re.findall(r"```py\n(from typing[^`]*app = create_app[^`]*)```", README)
-    module = ModuleType("routes_of_its_own")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(example, vars(module))  # noqa: S102 - the README's own code
-    transport = httpx.ASGITransport(module.app)
-    token = mint(signing_key_from_secret(secret), subject="a", lifetime=9, scope="items:subscribe")
-
-    async def ask(token: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            headers = {"Authorization": f"Bearer {token}"}
-            return await client.get("/items/order:42/label", headers=headers)
-
-    assert asyncio.run(ask(token)).json() == "order:42 for a"
-    assert asyncio.run(ask("x")).status_code == 401
+def test_is_short() -> None:
+    """What does not fit has a page of its own under docs/."""
+    assert len(README.splitlines()) <= 200
