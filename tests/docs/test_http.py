@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_readme import ROOT, free_port
+from tests.docs.pages import page
+from tests.docs.test_readme import free_port
 
-TEXT = (ROOT / "docs" / "http.md").read_text()
+TEXT = page("http.md")
 
-# What differs from run to run, and what the document has in its place.
+# Values that differ from run to run, and what the page has in their place.
 SHOWN = {
     r'"sent_at":[0-9.]+': '"sent_at":1795391058.925',
     r'"expires_at":[0-9]+': '"expires_at":1795391358',
@@ -21,7 +22,7 @@ SHOWN = {
 
 
 def session() -> list[tuple[str, str]]:
-    """The shell session of the document: each command and what it prints."""
+    """Return the shell session of the page: each command and what it prints."""
     steps: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL):
         for line in block.splitlines():
@@ -34,14 +35,14 @@ def session() -> list[tuple[str, str]]:
 
 @pytest.mark.timeout(170)
 def test_the_commands_print_what_it_says(tmp_path: Path) -> None:
-    """In one shell, in order; the epoch is what the first message was answered with."""
+    """In one shell, in order; the epoch is that of the first answer."""
     mark, port = "-- next --", str(free_port())
     steps = session()
     script = f"echo '{mark}'\n".join(f"{command}\n" for command, _ in steps)
     script = script.replace("8000", port).replace(
         "itemwire serve &", "itemwire serve 2>log &\nuntil cat log | grep Listening; do :; done"
     )
-    # The position to go on from is the one that was answered, not the document's.
+    # Resume from the position that was answered, not from the page's.
     script = script.replace("3fJr0T_x", "'$EPOCH'").replace(
         """'{"status": "packed"}'\n""",
         """'{"status": "packed"}' | tee first\n"""

@@ -1,4 +1,4 @@
-"""docs/metrics.md against the code: its tables are made of the tables."""
+"""docs/metrics.md against the code: its tables are made from the code's tables."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ ENDINGS = ("_bucket", "_count", "_sum")  # what a histogram has on the page
 
 
 def metrics_table() -> str:
-    """The metrics as the document shows them."""
+    """Return the metrics as the page shows them."""
     head = "| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n"
     return head + "\n".join(
         f"| `{row.full_name}` | {row.kind} | {', '.join(f'`{one}`' for one in row.labels)} "
@@ -24,7 +24,7 @@ def metrics_table() -> str:
 
 
 def events() -> set[str]:
-    """The events of the source, by the templates that it logs."""
+    """Return the events of the source, by the templates that it logs."""
     calls = (
         node
         for package in ("api", "auth")
@@ -38,15 +38,15 @@ def events() -> set[str]:
 
 
 def test_shows_the_metrics_as_they_are() -> None:
-    """If this fails, paste what `metrics_table` gives between the two marks."""
+    """If this fails, paste what `metrics_table` returns between the two marks."""
     shown = re.search(r"<!-- metrics -->\n\n(.*?)\n\n<!-- /metrics -->", TEXT, re.DOTALL)
 
     assert shown is not None
     assert shown.group(1) == metrics_table()
 
 
-def test_asks_for_metrics_that_there_are() -> None:
-    """A query of a name that is none is empty, and an alert on it never comes."""
+def test_its_queries_name_metrics_that_exist() -> None:
+    """A query of an unknown name is empty, and an alert on it never fires."""
     names = {row.full_name for row in ROWS}
     names |= {f"{row.full_name}{end}" for row in ROWS if row.kind == "histogram" for end in ENDINGS}
     blocks = "".join(re.findall(r"```(?:promql|yaml)\n(.*?)```", TEXT, re.DOTALL))
@@ -57,7 +57,7 @@ def test_asks_for_metrics_that_there_are() -> None:
 
 
 def test_lists_every_event() -> None:
-    """Each can be searched for, so each has its line; `administered` has a template of its own."""
+    """Operators search for events; `administered` has a template of its own."""
     log = TEXT.partition("\n## The log\n")[2]
     listed = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", log, re.MULTILINE)
 
