@@ -29,14 +29,14 @@ def names_in(path: str) -> set[str]:
 
 
 def citations() -> Iterator[tuple[str, str]]:
-    """Give each number that a test cites, and the file."""
+    """Yield each number that a test cites, and the file."""
     for file in (ROOT / "tests").rglob("*.py"):
         for cited in CITED.findall(file.read_text()):
             yield from ((number, file.name) for number in re.findall(r"\d+", cited))
 
 
 def test_every_number_is_there_once_and_in_order() -> None:
-    """A number is for ever: what is cited must not come to mean something else."""
+    """A number keeps its meaning, because tests cite it."""
     assert [int(number) for number, _, _ in ROWS] == list(range(1, 119))
 
 

@@ -10,7 +10,7 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 
 def is_there(path: str, name: str) -> bool:
-    """Tell whether a file has a test of this name."""
+    """Return whether a file has a test of this name."""
     file = ROOT / path
     if not file.exists():
         return False
