@@ -65,13 +65,3 @@ def test_every_path_of_the_repository_that_it_names_is_there(page: Path) -> None
     named = PATH.findall(page.read_text())
 
     assert [path for path in named if "<" not in path and not (ROOT / path).exists()] == []
-
-
-def test_every_place_on_the_way_of_a_message_is_there() -> None:
-    """The list in docs/architecture.md is the first thing that a newcomer follows."""
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    way = text.partition("## The way of a message")[2].partition("\n## ")[0]
-    places = re.findall(r"\b(?:api|auth)/[\w/.]+", way)
-
-    assert len(places) > 15
-    assert [place for place in places if not (ROOT / place).exists()] == []
