@@ -15,8 +15,9 @@ from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Rates
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Reauthorize
+from itemwire.channels.sessions.item import ItemSession
 from itemwire.channels.sessions.many_items import ManyItemsSession
-from itemwire.channels.sessions.session import ChannelSession, ItemSession
+from itemwire.channels.sessions.session import ChannelSession
 from itemwire.engines.base import Engine
 from itemwire.engines.memory import MemoryEngine
 from itemwire.wire.base import Codec

@@ -17,6 +17,7 @@ from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import Start
 from itemwire.channels.hub import Hub
+from itemwire.channels.idempotency import key_of
 from itemwire.channels.join import JoinResult, PendingJoin
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry
@@ -24,15 +25,16 @@ from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Rates
-from itemwire.channels.names import channel_of, item_of, key_of
+from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
-from itemwire.channels.welcome import in_order, welcome_to
+from itemwire.channels.rights import rights_of
+from itemwire.channels.timers import CallLater, call_later, call_soon
+from itemwire.channels.welcome import welcome_to
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED, CloseReason
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, EngineError, History, Span
 from itemwire.messages import Draft, Payload, Position, Ref, payload_size
-from itemwire.timers import CallLater, call_later, call_soon
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Principal
 from itemwire_auth.revocation import Revocation, Revocations
@@ -230,7 +232,7 @@ class Node:
             "refreshed channel=%s connection=%s can=%s expires_at=%d",
             subscription.channel,
             subscription.connection.id,
-            ",".join(in_order(can)),
+            ",".join(rights_of(can)),
             subscription.connection.expires_at,
         )
 

@@ -1,21 +1,14 @@
 """What a client is told first: who it is here, what it may do, where it stands."""
 
-from functools import lru_cache
-
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
 from itemwire.channels.join import JoinResult
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.presence.presence import Page
+from itemwire.channels.rights import rights_of
 from itemwire.messages import Ref, Welcome
 from itemwire_auth.scopes import Action
-
-
-@lru_cache(maxsize=16)  # every set of actions there is
-def in_order(can: frozenset[Action]) -> list[str]:
-    """List what may be done, always in the same order."""
-    return [action for action in Action if action in can]
 
 
 def welcome_to(
@@ -32,7 +25,7 @@ def welcome_to(
         connection=subscription.member.connection,
         subject=connection.principal.subject,
         item=subscription.item_id,
-        can=in_order(subscription.can),
+        can=rights_of(subscription.can),
         epoch=position.epoch,
         offset=position.offset,
         was_recovering=arrival.was_recovering,

@@ -7,7 +7,7 @@ import pytest
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.channels.reauthorization import Denied
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.close_reasons import TOKEN_REVOKED
 from itemwire.engines.base import EngineError
 from itemwire_auth.principal import Grant, Principal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.limits.bounds import Lifetime
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire_auth.principal import Grant
 from tests.fakes import EVERYTHING, ITEM, NOW, LateEngine, Peer, Rules, Stage, principal
 

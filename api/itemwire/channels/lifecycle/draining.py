@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from itemwire.channels.connection import Connection
+from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import DRAINING, CloseReason
-from itemwire.timers import CallLater
 
 STEP_SECONDS: Final = 0.1
 LEAST_AT_ONCE: Final = 50  # 500/s: the few sockets of a small server need not take all the time

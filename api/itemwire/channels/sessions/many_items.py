@@ -14,10 +14,10 @@ from itemwire.channels.delivery.recovery import Start
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
+from itemwire.channels.rights import rights_of
 from itemwire.channels.sessions.commands import DECODERS_OF_MANY, Command
 from itemwire.channels.sessions.ordered_gate import OrderedGate
 from itemwire.channels.sessions.session import ChannelSession
-from itemwire.channels.welcome import in_order
 from itemwire.close_reasons import (
     CREDENTIALS_INVALID,
     FORBIDDEN,
@@ -100,7 +100,7 @@ class ManyItemsSession(ChannelSession):
     @override
     def renewed(self, ref: Ref | UnsetType) -> Reply:
         heard = self.connection.subscriptions.values()
-        items = {one.item_id: in_order(one.can) for one in heard}
+        items = {one.item_id: rights_of(one.can) for one in heard}
         return Reply(ref, expires_at=self.connection.expires_at, items=items)
 
     def _count(self) -> int:
