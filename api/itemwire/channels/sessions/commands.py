@@ -13,7 +13,19 @@ from itemwire.channels.limits.requests import Kind
 from itemwire.channels.reauthorization import Denied
 from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
 from itemwire.engines.base import EngineError, History, Span
-from itemwire.messages import Error, Frame, Pong, Position, Ref, Reply, payload_of, read_position
+from itemwire.messages import (
+    Error,
+    Frame,
+    HistoryReply,
+    MembersReply,
+    Pong,
+    Position,
+    PublishReply,
+    Ref,
+    Reply,
+    payload_of,
+    read_position,
+)
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
@@ -121,7 +133,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
             if isinstance(position, EngineError):
                 self.failed(session, position)
             else:
-                session.send(Reply(self.ref, epoch=position.epoch, offset=position.offset))
+                session.send(PublishReply(self.ref, epoch=position.epoch, offset=position.offset))
 
         session.publish(subscription, payload_of(self.data), self.key or None, answer)
 
@@ -151,7 +163,7 @@ class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
             if self.refused(session, subscription, Action.HISTORY):
                 return
             session.send(
-                Reply(
+                HistoryReply(
                     self.ref,
                     epoch=history.position.epoch,
                     offset=history.position.offset,
@@ -179,7 +191,7 @@ class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
             return
         page = session.members(subscription, self.limit, self.after)
         following = UNSET if page.next is None else page.next
-        reply = Reply(self.ref, members=page.members, count=page.count, next=following)
+        reply = MembersReply(self.ref, members=page.members, count=page.count, next=following)
         session.send(reply)
 
 

@@ -15,7 +15,7 @@ from itemwire.channels.sessions.commands import DECODERS
 from itemwire.channels.sessions.session import ChannelSession
 from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
 from itemwire.engines.base import EngineError
-from itemwire.messages import Frame, Ref, Reply
+from itemwire.messages import Frame, Ref, RefreshReply
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
 
@@ -86,9 +86,9 @@ class ItemSession(ChannelSession):
             self._reauthorize(token, worked_out)
 
     @override
-    def renewed(self, ref: Ref | UnsetType) -> Reply:
+    def renewed(self, ref: Ref | UnsetType) -> RefreshReply:
         can = rights_of(self.subscription.can)
-        return Reply(ref, expires_at=self.connection.expires_at, can=can)
+        return RefreshReply(ref, expires_at=self.connection.expires_at, can=can)
 
     def _apply(self, verdict: Verdict) -> Denied | None:
         # First: what somebody else may not do is no reason to end this connection.

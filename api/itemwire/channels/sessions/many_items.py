@@ -26,7 +26,7 @@ from itemwire.close_reasons import (
     CloseReason,
 )
 from itemwire.engines.base import EngineError
-from itemwire.messages import Ended, Error, Frame, Ref, Reply
+from itemwire.messages import Ended, Error, Frame, Ref, RefreshReply
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
 
@@ -98,10 +98,10 @@ class ManyItemsSession(ChannelSession):
         self._turns.ask(partial(self._renew, token, answer), alone=True)
 
     @override
-    def renewed(self, ref: Ref | UnsetType) -> Reply:
+    def renewed(self, ref: Ref | UnsetType) -> RefreshReply:
         heard = self.connection.subscriptions.values()
         items = {one.item_id: rights_of(one.can) for one in heard}
-        return Reply(ref, expires_at=self.connection.expires_at, items=items)
+        return RefreshReply(ref, expires_at=self.connection.expires_at, items=items)
 
     def _count(self) -> int:
         """Count the items that are heard, and those that are on the way."""

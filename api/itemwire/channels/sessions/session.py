@@ -29,7 +29,7 @@ from itemwire.messages import (
     Payload,
     Position,
     Ref,
-    Reply,
+    RefreshReply,
     frame_size,
     payload_size,
 )
@@ -139,7 +139,7 @@ class ChannelSession(Session):
         """
 
     @abstractmethod
-    def renewed(self, ref: Ref | UnsetType) -> Reply:
+    def renewed(self, ref: Ref | UnsetType) -> RefreshReply:
         """Say until when the connection may stay now, and what may be done on it."""
 
     def send(self, event: Event) -> None:
