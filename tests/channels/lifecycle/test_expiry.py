@@ -247,5 +247,5 @@ def test_forgets_who_left_in_the_margin(stage: Stage, rules: Rules) -> None:
     refreshed.session.closed(1000)
     at(stage, MARGIN)
 
-    assert stage.node._ends._deadlines._due == {}
+    assert stage.node._expiry._deadlines._due == {}
     assert left.transport.reasons == refreshed.transport.reasons == []

@@ -9,7 +9,7 @@ from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import RATE_LIMITED
 from itemwire.messages import Frame
 
-ECHO: Final = Kind.PUBLISH  # found once: an enumeration is slow to look in
+ECHO: Final = Kind.PUBLISH  # found once: looking in an enumeration is slow
 
 
 class EchoSession(Session):
@@ -19,8 +19,8 @@ class EchoSession(Session):
 
     @override
     def _act(self, frame: Frame, size: int) -> None:
-        rates = self._node.rates
+        rates = self.node.rates
         if rates is not None and rates.spend(self.connection, ECHO, size):
-            self.connection.end(RATE_LIMITED)  # it says nothing but what its client said
+            self.connection.end(RATE_LIMITED)  # an echo has no words of its own for an error
         else:
             self.connection.push(frame)
