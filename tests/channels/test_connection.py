@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from itemwire.channels.connection import WITHOUT_FLUSH, Connection, Subscription
+from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.lanes import Lane
+from itemwire.channels.endings import WITHOUT_FLUSH
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
 from itemwire.close_reasons import (

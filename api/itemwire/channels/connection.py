@@ -1,7 +1,7 @@
 """One accepted socket: whose it is, which channels it is on, how it ends."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -9,50 +9,27 @@ from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.delivery.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from itemwire.channels.endings import GOODBYES, MAY_RETURN, WITHOUT_FLUSH, retry_after_ms
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.limits.requests import TokenBucket
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.channels.names import channel_of
-from itemwire.close_reasons import (
-    CLOSE_REASONS,
-    DRAINING,
-    MESSAGES_LOST,
-    SLOW_CONSUMER,
-    TOKEN_EXPIRED,
-    TOKEN_REVOKED,
-    CloseReason,
-    Retry,
+from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
+from itemwire.messages import (
+    Closing,
+    Event,
+    Frame,
+    Gap,
+    Member,
+    Position,
+    Publication,
+    Welcome,
 )
-from itemwire.messages import Closing, Event, Frame, Gap, Member, Position
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.channels")
-
-# What waits is not sent any more: one client does not read it, the others may not have it.
-WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
-
-# After these ends the same client may be back at once, with the same token.
-MAY_RETURN: Final = frozenset({Retry.NOW, Retry.LATER})
-
-# A client says goodbye with a close frame of code 1000, or of none as a browser's `close()` sends
-# it. 1001 is no goodbye: a page that is reloaded sends it.
-GOODBYES: Final = frozenset({1000, 1005})
-
-# From, to: clients that are ended together come back at random moments in between, not all at once.
-RETRY_WINDOWS_MS: Final = {
-    **{row: (1000, 5000) for row in CLOSE_REASONS.values() if row.retry is Retry.LATER},
-    DRAINING: (0, 2000),
-    MESSAGES_LOST: (0, 2000),
-}
-AT_ONCE_MS: Final = (0, 0)
-
-
-def retry_after_ms(reason: CloseReason, random: Callable[[], float]) -> int:
-    """Return a random moment, within the window of a reason, for the client to come back at."""
-    start, end = RETRY_WINDOWS_MS.get(reason, AT_ONCE_MS)
-    return start + int(random() * (end - start))
 
 
 class Home(Protocol):
@@ -190,6 +167,19 @@ class Connection:
             frame = self.codec.encode(event)
             if frame is not None:
                 self.push(frame)
+
+    def welcome(self, welcome: Welcome, missed: Iterable[Publication]) -> int | None:
+        """Send the welcome to an item, then what its client missed; return how many that are.
+
+        Return None if the connection has ended, perhaps by this.
+        """
+        self.mark_welcomed()
+        self.send(welcome)
+        count = 0
+        for publication in missed:
+            self.send_replay(publication)
+            count += 1
+        return count if self.is_open else None
 
     def send_replay(self, event: Event) -> None:
         """Send a past message that the client asked for, or an event that goes with those.

@@ -1,4 +1,4 @@
-"""The world around a node, which a test holds still: the time, chance, ids and the event loop."""
+"""What a node takes from the world: the time, chance, ids and the event loop."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The way of a subscription onto its channel: held, its past read, welcomed, live."""
+"""The way of a subscription onto its channel and off it: held, welcomed, live, gone."""
 
 import logging
 from collections.abc import Callable
@@ -27,17 +27,64 @@ Joined = Callable[[EngineError | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class JoinParts:
-    """The parts of a node that every join on it uses."""
+class ChannelParts:
+    """The parts of a node that a subscription has to do with when it joins or leaves."""
 
     engine: Engine
     hub: Hub
     presence: Presence
     counters: ChannelCounters
+    clock: Callable[[], float]
     watch_members: Callable[[str], None]  # of a channel, on other nodes
+    forget_members: Callable[[str], None]
 
 
-class PendingJoin:
+def begin_join(
+    parts: ChannelParts,
+    limits: Limits,
+    subscription: Subscription,
+    start: Start,
+    joined: Joined,
+    *,
+    ref: Ref | UnsetType = UNSET,
+) -> None:
+    """Put a subscription on its channel: it gets `welcome`, what it missed, then the live.
+
+    `joined` is called once the client is welcomed, or with why it cannot be, perhaps before this
+    returns; it is not called at all if the client leaves meanwhile.
+    """
+    _Join(parts, limits, subscription, start, joined, ref=ref).begin()
+
+
+def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) -> None:
+    """Take a subscription off its channel, and tell the others that its member left.
+
+    With `may_return` they are told only if the member does not come back within its grace time.
+    """
+    channel, member = subscription.channel, subscription.member
+    connection = subscription.connection
+    parts.counters.subscriptions -= 1
+    # Even while a member is away that may return: what it misses meanwhile is in the history.
+    if parts.hub.remove(subscription):
+        parts.engine.unsubscribe(channel)
+        parts.forget_members(channel)
+    if may_return:
+        caller = connection.principal.identity
+        was_member = parts.presence.cut_off(channel, caller, member, parts.clock())
+    else:
+        was_member = parts.presence.leave(channel, member)
+    if was_member:
+        logger.debug(
+            "left channel=%s subject=%r connection=%s member=%s may_return=%s",
+            channel,
+            member.subject,
+            connection.id,
+            member.connection,
+            may_return,
+        )
+
+
+class _Join:
     """One subscription from the request to join until it is live.
 
     Hold, then read: the hub keeps what is published from the first step on, and only then is the
@@ -49,13 +96,13 @@ class PendingJoin:
 
     def __init__(
         self,
-        parts: JoinParts,
+        parts: ChannelParts,
         limits: Limits,
         subscription: Subscription,
         start: Start,
         joined: Joined,
         *,
-        ref: Ref | UnsetType = UNSET,
+        ref: Ref | UnsetType,
     ) -> None:
         self._parts = parts
         self._limits = limits
@@ -128,7 +175,6 @@ class PendingJoin:
             connection.id,
             subscription.member.connection,
         )
-        connection.mark_welcomed()
         welcome = welcome_to(
             subscription,
             history.position,
@@ -138,11 +184,9 @@ class PendingJoin:
             was_recovering=self._start.since is not None,
             recovered=recovered,
         )
-        connection.send(welcome)
-        for publication in self._recovery.merge(history):
-            connection.send_replay(publication)
-            parts.counters.replayed += 1
-        if connection.is_open:
+        replayed = connection.welcome(welcome, self._recovery.merge(history))
+        if replayed is not None:
+            parts.counters.replayed += replayed
             parts.hub.go_live(subscription, history.position)
         self._joined(None)
 

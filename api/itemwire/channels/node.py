@@ -1,4 +1,4 @@
-"""This process as one node: its connections, its subscriptions, and the engine behind them."""
+"""This process as a node: its connections and subscriptions, and the engine behind."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from itemwire.channels.cluster.cluster import Cluster
 from itemwire.channels.cluster.control import Control, warn
-from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.connection import ENDED, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.delivery.outbox import Transport
@@ -19,7 +19,7 @@ from itemwire.channels.delivery.recovery import Start
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import key_of
-from itemwire.channels.join import FIRST_PAGE, Joined, JoinParts, PendingJoin
+from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
@@ -114,8 +114,14 @@ class Node:
         if shared_slots is not None:
             grace = limits.presence_grace
             self._cluster.share(self._presence, shared_slots, grace, timers.call_later)
-        self._join_parts = JoinParts(
-            engine, self._hub, self._presence, self.counters, self._cluster.hear
+        self._parts = ChannelParts(
+            engine,
+            self._hub,
+            self._presence,
+            self.counters,
+            clock,
+            watch_members=self._cluster.hear,
+            forget_members=self._cluster.forget,
         )
 
     @property
@@ -264,14 +270,14 @@ class Node:
         `joined` is called once the client is welcomed, or with why it cannot be, perhaps before
         this returns; it is not called at all if the client leaves meanwhile.
         """
-        if subscription.connection.is_open:
-            PendingJoin(self._join_parts, self.limits, subscription, start, joined, ref=ref).begin()
+        if subscription.connection.phase is not ENDED:
+            begin_join(self._parts, self.limits, subscription, start, joined, ref=ref)
 
     def leave(self, subscription: Subscription) -> None:
         """Take a subscription off its channel for good, and tell the others that it left."""
         if subscription.is_current:
             del subscription.connection.subscriptions[subscription.channel]
-            self._leave(subscription, may_return=False)
+            leave(self._parts, subscription, may_return=False)
 
     def publish(
         self,
@@ -318,7 +324,7 @@ class Node:
         if self.rates is not None:
             self.rates.end(connection)
         for subscription in connection.subscriptions.values():
-            self._leave(subscription, may_return=may_return)
+            leave(self._parts, subscription, may_return=may_return)
         connection.subscriptions.clear()
 
     def _track(
@@ -344,27 +350,3 @@ class Node:
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)
         self._hub.report_loss(channel, item_of(channel), position)
-
-    def _leave(self, subscription: Subscription, *, may_return: bool) -> None:
-        channel, member = subscription.channel, subscription.member
-        connection = subscription.connection
-        self.counters.subscriptions -= 1
-        # Even while a member is away that may return: what it misses meanwhile is in the history.
-        if self._hub.remove(subscription):
-            self._engine.unsubscribe(channel)
-            self._cluster.forget(channel)
-        if may_return:
-            caller = connection.principal.identity
-            now = self.environment.clock()
-            was_member = self._presence.cut_off(channel, caller, member, now)
-        else:
-            was_member = self._presence.leave(channel, member)
-        if was_member:
-            logger.debug(
-                "left channel=%s subject=%r connection=%s member=%s may_return=%s",
-                channel,
-                member.subject,
-                connection.id,
-                member.connection,
-                may_return,
-            )

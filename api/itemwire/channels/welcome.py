@@ -1,4 +1,4 @@
-"""The first envelope of a subscription: who its client is, what it may do, where it stands."""
+"""The first envelope of a subscription: who its client is, what it may do, and where."""
 
 from msgspec import UNSET, UnsetType
 

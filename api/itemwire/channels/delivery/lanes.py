@@ -1,4 +1,4 @@
-"""The subscribers of a channel that get the same bytes, and what they get in one loop tick."""
+"""The subscribers of a channel that get the same bytes, joined once a loop tick."""
 
 import logging
 from collections.abc import Iterable, Sequence

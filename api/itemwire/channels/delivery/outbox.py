@@ -1,4 +1,4 @@
-"""The chunks that wait for a client that reads slowly, and the gaps where some were dropped."""
+"""What waits for a client that reads slowly, and gaps in place of what was dropped."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence, Sized
@@ -89,7 +89,7 @@ class Message(Waiting):
 
 
 class Outbox:
-    """What waits for a client whose transport is paused, at most `limit` bytes with the unsent.
+    """The chunks of a client whose transport is paused: with the unsent, `limit` bytes.
 
     A chunk that finds nothing else waiting is kept whatever its size: one chunk alone makes no
     slow reader. Messages that may be dropped fill three quarters at most and leave the rest to

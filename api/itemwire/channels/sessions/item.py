@@ -1,4 +1,4 @@
-"""What a connection with one item does: it joins the item, then runs its client's commands."""
+"""What a connection with one item does: it joins, then runs its client's commands."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,8 @@ from itemwire.channels.delivery.recovery import LIVE, Start
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied, Reauthorize, Verdict
 from itemwire.channels.rights import rights_of
-from itemwire.channels.sessions.commands import DECODERS, Command, Context
+from itemwire.channels.sessions.commands import DECODERS
+from itemwire.channels.sessions.context import Command, Context
 from itemwire.channels.sessions.session import ChannelSession
 from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
 from itemwire.engines.base import EngineError

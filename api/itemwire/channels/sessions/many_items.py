@@ -15,7 +15,8 @@ from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
 from itemwire.channels.rights import rights_of
-from itemwire.channels.sessions.commands import DECODERS_OF_MANY, Command, ManyItemsContext
+from itemwire.channels.sessions.commands import DECODERS_OF_MANY
+from itemwire.channels.sessions.context import Command, ManyItemsContext
 from itemwire.channels.sessions.ordered_gate import OrderedGate
 from itemwire.channels.sessions.session import ChannelSession
 from itemwire.close_reasons import (

@@ -14,7 +14,7 @@ from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
 from itemwire.channels.limits.connections import ConnectionSlot
 from itemwire.channels.limits.requests import NEVER, Kind, Rates
 from itemwire.channels.node import Node
-from itemwire.channels.sessions.commands import Command
+from itemwire.channels.sessions.context import Command
 from itemwire.close_reasons import (
     CLOSE_REASONS,
     INTERNAL,
