@@ -23,6 +23,7 @@ from tests.fakes import (
     JSON,
     LIMITS,
     PLAIN,
+    Clock,
     ManualTimers,
     Stage,
     draft,
@@ -56,7 +57,7 @@ class Counted:
 
 def test_encodes_once_per_codec_however_many_listen() -> None:
     """A fan-out costs what its codecs cost, not what its subscribers do (requirement 103)."""
-    stage, timers, codecs = Stage(), ManualTimers(), Counted()
+    stage, timers, codecs = Stage(), ManualTimers(Clock()), Counted()
     hub = Hub(timers)
     transports = []
     for number in range(20):
@@ -76,7 +77,7 @@ def test_encodes_once_per_codec_however_many_listen() -> None:
 
 def test_encodes_once_what_a_codec_has_no_word_for() -> None:
     """Having no word for an event is an answer too, and asked for once."""
-    stage, timers, codecs = Stage(), ManualTimers(), Counted()
+    stage, timers, codecs = Stage(), ManualTimers(Clock()), Counted()
     hub = Hub(timers)
     for _ in range(5):
         connection, _ = stage.connect(codec=codecs.plain)
@@ -92,7 +93,7 @@ def test_encodes_once_what_a_codec_has_no_word_for() -> None:
 
 def test_delivers_to_a_held_subscription_only_through_its_recovery() -> None:
     """Until the history is there a live message would be ahead of older ones."""
-    stage, timers, recovery = Stage(), ManualTimers(), Recovery(1000)
+    stage, timers, recovery = Stage(), ManualTimers(Clock()), Recovery(1000)
     hub = Hub(timers)
     connection, transport = stage.connect()
     subscription = Subscription(connection, Grant(principal(), ITEM, EVERYTHING))
@@ -112,7 +113,7 @@ def test_delivers_to_a_held_subscription_only_through_its_recovery() -> None:
 
 def test_breaks_a_recovery_that_would_hold_too_much() -> None:
     """The engine takes its time over the history while the channel is flooded."""
-    stage, timers = Stage(), ManualTimers()
+    stage, timers = Stage(), ManualTimers(Clock())
     hub, recovery = Hub(timers), Recovery(len("hello"))
     connection, _ = stage.connect()
     hub.add(Subscription(connection, Grant(principal(), ITEM, EVERYTHING)), recovery, LIMITS)
@@ -143,7 +144,7 @@ def test_ends_a_whole_audience_that_stalls_at_once(caplog: pytest.LogCaptureFixt
 
 def test_says_when_nobody_here_hears_a_channel_any_longer() -> None:
     """Then, and only then, the engine need not deliver it here."""
-    stage, timers = Stage(), ManualTimers()
+    stage, timers = Stage(), ManualTimers(Clock())
     hub = Hub(timers)
     held, live = (
         Subscription(stage.connect()[0], Grant(principal(), ITEM, EVERYTHING)) for _ in range(2)
@@ -159,7 +160,7 @@ def test_says_when_nobody_here_hears_a_channel_any_longer() -> None:
 
 def test_ignores_news_of_a_channel_that_nobody_hears() -> None:
     """An engine may still deliver what it had on the way when the last one left."""
-    hub = Hub(ManualTimers())
+    hub = Hub(ManualTimers(Clock()))
     hub.fan_out(CHANNEL, NEWS)
     hub.announce(CHANNEL, Joined(ITEM, Member("c9", "bob")))
 

@@ -90,9 +90,10 @@ class Stage:
         *,
         shared_as: str | None = None,
         slots: ConnectionSlots | None = None,
+        timers: ManualTimers | None = None,
     ) -> None:
-        self.clock = Clock()
-        self.timers = ManualTimers(self.clock)
+        self.timers = timers or ManualTimers(Clock())
+        self.clock = self.timers.clock
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
         self.revocations = Revocations(clock=self.clock)
         self.slots = slots

@@ -13,8 +13,8 @@ from tests.fakes.values import Clock
 class ManualTimers(Timers):
     """Makes the calls of this tick by `settle`, and later ones as time is made to pass."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or Clock()
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self._soon: list[Callable[[], None]] = []
         self._later: list[tuple[float, Callable[[], None]]] = []
 
@@ -28,7 +28,7 @@ class ManualTimers(Timers):
 
     @override
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._later.append((self._clock.now + seconds, callback))
+        self._later.append((self.clock.now + seconds, callback))
 
     @override
     def hand_over(self, callback: Callable[[], None]) -> None:
@@ -52,11 +52,11 @@ class ManualTimers(Timers):
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock, and make the calls that are due on the way, in their order."""
-        end = self._clock.now + seconds
+        end = self.clock.now + seconds
         while due := [one for one in self._later if one[0] <= end]:
             first = min(due, key=lambda one: one[0])
             self._later.remove(first)
-            self._clock.now = first[0]
+            self.clock.now = first[0]
             first[1]()
             self.settle()
-        self._clock.now = end
+        self.clock.now = end
