@@ -158,12 +158,11 @@ class _Join:
         elif self._recovery.is_broken:
             self._fail(EngineError("more was published during a join than can be held for it"))
         else:
-            if self._start == LIVE:
-                history = self._recovery.starting_with_first(history)
-            self._admit(history, recovered=recovered)
+            merged = self._recovery.merge(history, from_first=self._start == LIVE)
+            self._admit(merged, recovered=recovered)
 
     def _admit(self, history: History, *, recovered: bool) -> None:
-        """Make the client a member, send it the welcome and what it missed, and let it go live."""
+        """Make the client a member, send its welcome and what it missed, and let it go live."""
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
@@ -184,7 +183,7 @@ class _Join:
             was_recovering=self._start.since is not None,
             recovered=recovered,
         )
-        replayed = connection.welcome(welcome, self._recovery.merge(history))
+        replayed = connection.welcome(welcome, history.publications)
         if replayed is not None:
             parts.counters.replayed += replayed
             parts.hub.go_live(subscription, history.position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,10 @@ def test_gives_history_first_and_then_what_came_after_it() -> None:
         recovery.receive(publication(offset))
     history = History(Position("e", 3), [publication(2), publication(3)], complete=True)
 
-    assert [one.offset for one in recovery.merge(history)] == [2, 3, 4, 5]
+    merged = recovery.merge(history)
+
+    assert merged.position == Position("e", 3)
+    assert [one.offset for one in merged.publications] == [2, 3, 4, 5]
 
 
 def test_gives_nothing_old_to_a_client_that_asked_for_no_replay() -> None:
@@ -32,7 +36,9 @@ def test_gives_nothing_old_to_a_client_that_asked_for_no_replay() -> None:
     for offset in (2, 3, 4):
         recovery.receive(publication(offset))
 
-    assert [one.offset for one in recovery.merge(History(Position("e", 3), [], True))] == [4]
+    assert [
+        one.offset for one in recovery.merge(History(Position("e", 3), [], True)).publications
+    ] == [4]
 
 
 def test_begins_with_what_was_heard_first() -> None:
@@ -40,20 +46,23 @@ def test_begins_with_what_was_heard_first() -> None:
     recovery = Recovery(1000)
     for offset in (2, 3, 4):
         recovery.receive(publication(offset))
-    history = recovery.starting_with_first(History(Position("e", 3), [], complete=True))
+    merged = recovery.merge(History(Position("e", 3), [], complete=True), from_first=True)
 
-    assert history.position == Position("e", 1)
-    assert [one.offset for one in recovery.merge(history)] == [2, 3, 4]
+    assert merged.position == Position("e", 1)
+    assert [one.offset for one in merged.publications] == [2, 3, 4]
 
 
-def test_begins_where_the_stream_stands_when_nothing_was_heard() -> None:
-    """Or only what comes after that."""
+@pytest.mark.parametrize("published", [[], [4]])
+def test_begins_where_the_stream_stands_if_no_more_was_heard(published: list[int]) -> None:
+    """Nothing was heard at all, or only what comes after the history."""
     history = History(Position("e", 3), [], complete=True)
     recovery = Recovery(1000)
+    for offset in published:
+        recovery.receive(publication(offset))
+    merged = recovery.merge(history, from_first=True)
 
-    assert recovery.starting_with_first(history) is history
-    recovery.receive(publication(4))
-    assert recovery.starting_with_first(history) is history
+    assert merged.position == history.position
+    assert [one.offset for one in merged.publications] == published
 
 
 @given(published=st.lists(st.integers(0, 4), min_size=6, max_size=6), replay=st.integers(0, 20))

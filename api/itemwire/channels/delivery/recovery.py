@@ -1,7 +1,6 @@
 """Joins the history that a client missed to the live stream, without a gap or a repeat."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
@@ -51,21 +50,16 @@ class Recovery:
         if not self._live.offer(publication, payload_size(publication.data)):
             self.is_broken = True
 
-    def starting_with_first(self, history: History) -> History:
-        """Return the history as if it had been read just before the first live publication.
+    def merge(self, history: History, *, from_first: bool = False) -> History:
+        """Return what the client gets first: the history, then what was published after it.
 
-        For a client that asked for nothing of the past: a plain client knows only that its socket
-        is open, and what is published after that is not the past to it, however late the engine
-        read the history.
+        The position is where that begins to be live: later publications are in both. With
+        `from_first` it is just before the first one that was received here, however late the
+        engine read the history. That is for a client that asked for nothing of the past: a plain
+        client knows only that its socket is open, and what comes after that is no past to it.
         """
-        first, position = self._live.first, history.position
-        if first is None or first.offset > position.offset:
-            return history
-        return replace(history, position=Position(position.epoch, first.offset - 1))
-
-    def merge(self, history: History) -> Iterator[Publication]:
-        """Yield what the client gets first: the history, then what was published after it."""
-        yield from history.publications
-        for publication in self._live.take_all():
-            if publication.offset > history.position.offset:
-                yield publication
+        position, first = history.position, self._live.first
+        if from_first and first is not None and first.offset <= position.offset:
+            position = Position(position.epoch, first.offset - 1)
+        newer = [one for one in self._live.take_all() if one.offset > position.offset]
+        return History(position, [*history.publications, *newer], history.complete)
