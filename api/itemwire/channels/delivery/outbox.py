@@ -1,7 +1,7 @@
 """What waits for a client that reads slowly, and gaps in place of what was dropped."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence, Sized
+from collections.abc import Hashable, Sequence, Sized
 from typing import Any, Final, Protocol
 
 from itemwire.channels.delivery.bounded_buffer import MAX_HELD
@@ -13,8 +13,13 @@ GAP_BYTES: Final = 256  # what a gap counts as: it is encoded only when it goes 
 Chunk = Sized
 """One or more frames in the form that a kind of transport takes; its `len` is their bytes."""
 
-Writer = Callable[[Any], object]
-"""Takes a chunk in the form of its transport, and never waits."""
+
+class Writer(Protocol):
+    """Takes a chunk in the form of its transport, and never waits."""
+
+    def __call__(self, chunk: Any, /) -> object:
+        """Write a chunk."""
+        ...
 
 
 class Framing(Protocol):
@@ -37,7 +42,10 @@ class Transport(Protocol):
     """
 
     framing: Framing
-    write: Writer
+
+    def write(self, chunk: Any, /) -> object:
+        """Send a chunk in the form of `framing`, after all that was written before."""
+        ...
 
     def unsent(self) -> int:
         """Return the bytes that were written and not yet handed to the operating system."""

@@ -264,8 +264,8 @@ class Send:
     __slots__ = ("_frame",)
 
     kind: ClassVar[Kind] = Kind.PUBLISH
-    ref: ClassVar[UnsetType] = UNSET
-    item: ClassVar[UnsetType] = UNSET
+    ref: UnsetType = UNSET
+    item: UnsetType = UNSET
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame

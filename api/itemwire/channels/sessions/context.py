@@ -1,7 +1,7 @@
 """What a command is, and what it may use of the session that it runs on."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from msgspec import UnsetType
 
@@ -59,10 +59,8 @@ X_contra = TypeVar("X_contra", contravariant=True)
 class Command(Protocol[X_contra]):
     """A client's request, read and valid in form, that runs in a context."""
 
-    @property
-    def kind(self) -> Kind:
-        """Return the kind of rate that limits it."""
-        ...
+    kind: ClassVar[Kind]
+    """The kind of rate that limits it."""
 
     @property
     def ref(self) -> Ref | UnsetType:
