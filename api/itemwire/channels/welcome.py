@@ -1,4 +1,4 @@
-"""The first envelope of a subscription: who its client is, what it may do, and where."""
+"""The first envelope of a subscription: its client, its rights, its place in the stream."""
 
 from msgspec import UNSET, UnsetType
 

@@ -13,11 +13,14 @@ GAP_BYTES: Final = 256  # what a gap counts as: it is encoded only when it goes 
 Chunk = Sized
 """One or more frames in the form that a kind of transport takes; its `len` is their bytes."""
 
+OwnChunk = Any
+"""A chunk in the form of the transport in question; each has one of its own."""
+
 
 class Writer(Protocol):
     """Takes a chunk in the form of its transport, and never waits."""
 
-    def __call__(self, chunk: Any, /) -> object:
+    def __call__(self, chunk: OwnChunk, /) -> object:
         """Write a chunk."""
         ...
 
@@ -29,7 +32,7 @@ class Framing(Protocol):
         """Return one frame as a chunk."""
         ...
 
-    def join(self, chunks: Sequence[Any]) -> Chunk:
+    def join(self, chunks: Sequence[OwnChunk]) -> Chunk:
         """Return several chunks as one, in their order."""
         ...
 
@@ -43,7 +46,7 @@ class Transport(Protocol):
 
     framing: Framing
 
-    def write(self, chunk: Any, /) -> object:
+    def write(self, chunk: OwnChunk, /) -> object:
         """Send a chunk in the form of `framing`, after all that was written before."""
         ...
 
@@ -97,7 +100,7 @@ class Message(Waiting):
 
 
 class Outbox:
-    """The chunks of a client whose transport is paused: with the unsent, `limit` bytes.
+    """Chunks that wait for a paused transport: at most `limit` bytes with its unsent ones.
 
     A chunk that finds nothing else waiting is kept whatever its size: one chunk alone makes no
     slow reader. Messages that may be dropped fill three quarters at most and leave the rest to
