@@ -209,7 +209,7 @@ class Gap(Event, frozen=True, tag="gap", rename={"from_": "from"}):
     to: int
 
 
-class Ended(Event, frozen=True, tag="ended"):
+class ItemEnded(Event, frozen=True, tag="ended"):
     """The client was taken off an item; its socket with many items goes on without it."""
 
     item: str

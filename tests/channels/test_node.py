@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.environment import new_connection_id
 from itemwire.channels.node import Node
 from itemwire.close_reasons import SLOW_CONSUMER
@@ -117,7 +117,7 @@ def test_replays_the_newest_messages_after_the_welcome(
     """A replay is no amplifier: it has the limit of any reading of history (requirement 98)."""
     for _ in range(70):
         stage.engine.publish(CHANNEL, draft(), lambda _: None)
-    peer = stage.join(start=Start(replay=replay))
+    peer = stage.join(start=StartPoint(replay=replay))
 
     welcome, *messages = peer.sees
     assert welcome["offset"] == 70
@@ -129,7 +129,7 @@ def test_does_not_end_a_client_for_the_replay_it_asked_for(stage: Stage) -> None
     payload = "x" * 1000
     for _ in range(1 + LIMITS.outbox_bytes // len(payload)):
         stage.engine.publish(CHANNEL, draft(payload), lambda _: None)
-    peer = stage.join(start=Start(replay=50), room=1)
+    peer = stage.join(start=StartPoint(replay=50), room=1)
     peer.drains()
 
     assert peer.transport.reasons == []

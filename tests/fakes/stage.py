@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from itemwire.channels.connection import Connection
-from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
@@ -148,7 +148,7 @@ class Stage:
         can: frozenset[Action] = EVERYTHING,
         codec: Codec = JSON,
         room: int | None = None,
-        start: Start = LIVE,
+        start: StartPoint = LIVE,
         life: int = 3600,
         reauthorize: Reauthorize | None = None,
     ) -> Peer:

@@ -8,7 +8,14 @@ from typing import Final, Protocol
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight
 from itemwire.channels.delivery.lanes import Lane
-from itemwire.channels.delivery.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from itemwire.channels.delivery.outbox import (
+    Chunk,
+    ChunkWriter,
+    Framing,
+    Message,
+    Outbox,
+    Transport,
+)
 from itemwire.channels.endings import GOODBYES, MAY_RETURN, WITHOUT_FLUSH, retry_after_ms
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
@@ -114,7 +121,7 @@ class Connection:
         self.in_flight: InFlight | None = None  # its publishes; from the first one on
         self.subscriptions: dict[str, Subscription] = {}  # by channel
         self.budget: TokenBucket | None = None  # from its first request on, where rates are limited
-        self.writer: Writer = transport.write
+        self.writer: ChunkWriter = transport.write
         self.outbox: Outbox | None = None  # from the moment its transport pauses until all is sent
         self._transport = transport
         self._is_paused = False

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
-from itemwire.channels.delivery.recovery import LIVE, Recovery, Start, resumes
+from itemwire.channels.delivery.recovery import LIVE, Recovery, StartPoint, resumes
 from itemwire.channels.hub import Hub
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.presence.presence import Presence
@@ -43,7 +43,7 @@ def begin_join(
     parts: ChannelParts,
     limits: Limits,
     subscription: Subscription,
-    start: Start,
+    start: StartPoint,
     joined: Joined,
     *,
     ref: Ref | UnsetType = UNSET,
@@ -99,7 +99,7 @@ class _Join:
         parts: ChannelParts,
         limits: Limits,
         subscription: Subscription,
-        start: Start,
+        start: StartPoint,
         joined: Joined,
         *,
         ref: Ref | UnsetType,

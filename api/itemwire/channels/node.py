@@ -15,7 +15,7 @@ from itemwire.channels.connection import ENDED, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.delivery.outbox import Transport
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import key_of
@@ -140,7 +140,7 @@ class Node:
         return self._draining is not None
 
     async def start(self) -> None:
-        """Start the engine, and take the running event loop as the node's."""
+        """StartPoint the engine, and take the running event loop as the node's."""
         self.environment.timers.start()
         self._hub.start()
         await self._engine.start(self._hub.fan_out, self._cluster.receive, self._lose)
@@ -261,7 +261,7 @@ class Node:
     def join(
         self,
         subscription: Subscription,
-        start: Start,
+        start: StartPoint,
         joined: Joined,
         ref: Ref | UnsetType = UNSET,
     ) -> None:

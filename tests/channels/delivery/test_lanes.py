@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire.channels.delivery.lanes import MAX_PENDING_BYTES, Lane
-from itemwire.channels.delivery.outbox import Chunk, Writer
+from itemwire.channels.delivery.outbox import Chunk, ChunkWriter
 from itemwire.fastpath.frames import PLAIN_FRAMING
 from itemwire.messages import Position
 from itemwire_auth.scopes import Action
@@ -23,7 +23,7 @@ class Listener:
         self.writes: list[bytes] = []
         self.chosen: list[tuple[Chunk, Position | None]] | None = None  # None: it keeps up
         self.has_room = True
-        self.writer: Writer = self.writes.append
+        self.writer: ChunkWriter = self.writes.append
 
     @property
     def connection(self) -> Listener:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire.channels.delivery.recovery import Recovery, Start
+from itemwire.channels.delivery.recovery import Recovery, StartPoint
 from itemwire.engines.base import History
 from itemwire.messages import Position, Publication
 from tests.fakes import CHANNEL, LateEngine, Stage, draft
@@ -74,7 +74,7 @@ def test_misses_and_repeats_nothing_whenever_messages_arrive(
     stage = Stage(engine)
     before, *meanwhile, after = published
     publish(engine, before)
-    peer = stage.join(start=Start(replay=replay))
+    peer = stage.join(start=StartPoint(replay=replay))
     for count in meanwhile:  # subscribe arrives, is answered; read arrives, is answered
         publish(engine, count)
         engine.step()
@@ -92,7 +92,7 @@ def test_welcomes_a_late_joiner_with_the_position_its_history_ends_at() -> None:
     engine = LateEngine()
     stage = Stage(engine)
     publish(engine, 5)
-    peer = stage.join(start=Start(replay=2))
+    peer = stage.join(start=StartPoint(replay=2))
     engine.step(3)
     publish(engine, 1)
     engine.settle()

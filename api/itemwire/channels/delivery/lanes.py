@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-from itemwire.channels.delivery.outbox import Chunk, Framing, Writer
+from itemwire.channels.delivery.outbox import Chunk, ChunkWriter, Framing
 from itemwire.messages import Position
 from itemwire.wire.base import Codec
 
@@ -17,7 +17,7 @@ class LaneReceiver(Protocol):
     """A connection, as far as a lane knows it."""
 
     @property
-    def writer(self) -> Writer:
+    def writer(self) -> ChunkWriter:
         """Return what takes chunks for it while it keeps up."""
         ...
 
@@ -85,7 +85,7 @@ class Lane(Generic[S]):
         self.codec = codec
         self.framing = framing
         self.shows_presence = shows_presence
-        self.writers: dict[S, Writer] = {}
+        self.writers: dict[S, ChunkWriter] = {}
         self._aside: dict[S, int] = {}  # how many of the pending chunks each has had
         self._behind: dict[S, None] = {}
         self._failed: list[S] | None = None  # too slow, since the last flush
@@ -195,7 +195,7 @@ class Lane(Generic[S]):
             self._failed.append(subscriber)
 
 
-def _write_to_all(writers: Iterable[Writer], chunk: Chunk) -> None:
+def _write_to_all(writers: Iterable[ChunkWriter], chunk: Chunk) -> None:
     """Write one chunk to each. A transport that raises, which none should, fails alone."""
     left = iter(writers)
     while True:

@@ -17,7 +17,7 @@ OwnChunk = Any
 """A chunk in the form of the transport in question; each has one of its own."""
 
 
-class Writer(Protocol):
+class ChunkWriter(Protocol):
     """Takes a chunk in the form of its transport, and never waits."""
 
     def __call__(self, chunk: OwnChunk, /) -> object:

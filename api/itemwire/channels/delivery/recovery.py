@@ -9,14 +9,14 @@ from itemwire.messages import Position, Publication, payload_size
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartPoint:
     """Where a client wants to begin: after a position, else with the last `replay` messages."""
 
     since: Position | None = None
     replay: int = 0
 
 
-LIVE: Final = Start()  # begin with what is published from now on
+LIVE: Final = StartPoint()  # begin with what is published from now on
 
 
 def resumes(since: Position, history: History) -> bool:

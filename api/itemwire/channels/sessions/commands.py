@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.requests import Kind
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
@@ -218,7 +218,7 @@ class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
         if self.item is UNSET:
             self.deny(context, "payload_invalid", "Say which `item` to join.")
         else:
-            context.join(self.item, Start(since, self.replay), self.ref)
+            context.join(self.item, StartPoint(since, self.replay), self.ref)
 
 
 class Leave(_OfItem, frozen=True, tag="leave"):

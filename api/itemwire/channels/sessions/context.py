@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol, TypeVar
 from msgspec import UnsetType
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.requests import Kind
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied
@@ -48,7 +48,7 @@ class Context(Protocol):
 class ManyItemsContext(Context, Protocol):
     """A session that joins items as its client asks."""
 
-    def join(self, item_id: str, start: Start, ref: Ref | UnsetType) -> None:
+    def join(self, item_id: str, start: StartPoint, ref: Ref | UnsetType) -> None:
         """Join one more item, or answer why not."""
         ...
 

@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import OVERLOADED
@@ -18,7 +18,7 @@ class EventsSession(Session):
 
     __slots__ = ("_start", "_subscription")
 
-    def __init__(self, node: Node, connection: Connection, grant: Grant, start: Start) -> None:
+    def __init__(self, node: Node, connection: Connection, grant: Grant, start: StartPoint) -> None:
         super().__init__(node, connection)
         self._start = start
         self._subscription = Subscription(connection, grant)

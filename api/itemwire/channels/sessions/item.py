@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
-from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied, Reauthorize, Verdict
 from itemwire.channels.rights import rights_of
@@ -34,7 +34,7 @@ class ItemSession(ChannelSession[Command[Context]]):
         node: Node,
         connection: Connection,
         grant: Grant,
-        start: Start = LIVE,
+        start: StartPoint = LIVE,
         reauthorize: Reauthorize | None = None,
     ) -> None:
         super().__init__(node, connection, DECODERS[connection.codec])

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
@@ -27,7 +27,7 @@ from itemwire.close_reasons import (
     CloseReason,
 )
 from itemwire.engines.base import EngineError
-from itemwire.messages import Ended, Error, Ref, RefreshReply
+from itemwire.messages import Error, ItemEnded, Ref, RefreshReply
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
 
@@ -40,7 +40,7 @@ JOINS_AT_ONCE: Final = 8
 class _Joining:
     """An item that is being joined, and the commands about it that came meanwhile."""
 
-    start: Start
+    start: StartPoint
     ref: Ref | UnsetType
     early: BoundedBuffer[Command[ManyItemsContext]]
 
@@ -80,7 +80,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
     def _find(self, item_id: str) -> Subscription | None:
         return self.connection.subscriptions.get(channel_of(item_id))
 
-    def join(self, item_id: str, start: Start, ref: Ref | UnsetType) -> None:
+    def join(self, item_id: str, start: StartPoint, ref: Ref | UnsetType) -> None:
         """Join one more item, if its caller may; commands about it wait until that is known."""
         if self._find(item_id) is not None:
             self._deny(item_id, ref, "already_joined", "Leave the item before joining it again.")
@@ -228,4 +228,4 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         if subscription.item_id in self._joining:
             self._refuse(subscription.item_id, reason)
         else:
-            self.connection.send(Ended(subscription.item_id, reason.reason, reason.retry))
+            self.connection.send(ItemEnded(subscription.item_id, reason.reason, reason.retry))
