@@ -186,18 +186,20 @@ class Hub:
         With a position it is a message, which a client that is behind may have to do without.
         """
         chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
-        for lane in lanes:
-            kind = (lane.codec, lane.framing)
-            if kind not in chunks:
-                frame = lane.codec.encode(event)
-                chunks[kind] = None if frame is None else lane.framing.render(frame)
-            chunk = chunks[kind]
-            if chunk is not None and lane.send(chunk, position):
-                self.pending.append(lane)
-        # Whatever is left from before is written as well: a call for it may have been refused.
-        if not self._is_scheduled and (self.pending or self._failed):
-            self._timers.call_soon(self.flush)
-            self._is_scheduled = True  # and not before: a refused call must be asked for again
+        try:
+            for lane in lanes:
+                kind = (lane.codec, lane.framing)
+                if kind not in chunks:
+                    frame = lane.codec.encode(event)
+                    chunks[kind] = None if frame is None else lane.framing.render(frame)
+                chunk = chunks[kind]
+                if chunk is not None and lane.send(chunk, position):
+                    self.pending.append(lane)
+        finally:
+            # Also for what is left from before: an earlier call for it may have been refused.
+            if not self._is_scheduled and (self.pending or self._failed):
+                self._timers.call_soon(self.flush)
+                self._is_scheduled = True  # and not before: a refused call is to be asked for again
 
     def _stop_delivery(self, subscription: Subscription) -> None:
         """Send a subscription nothing more, not even that others left: its end is near."""
