@@ -1,11 +1,11 @@
-"""One accepted socket: open until it ends or is lost, and silent after."""
+"""A connection is open until it ends or is lost, and is sent nothing after that."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.connection import Connection, ConnectionPhase, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.endings import WITHOUT_FLUSH
@@ -215,3 +215,24 @@ def test_says_once_why_it_ends_or_that_it_is_gone() -> None:
 
     assert opened.counters.ended == {("internal", 1011): 1}
     assert lost.counters.ended == {("gone", 1001): 1}
+
+
+def test_goes_through_its_phases_in_one_direction() -> None:
+    """A welcome that comes late opens nothing again for a client that is on its way out."""
+    connection = Opened().connection
+    seen = [(connection.phase, connection.is_open, connection.is_welcomed)]
+    for step in (connection.mark_welcomed, connection.ignore_input, connection.mark_welcomed):
+        step()
+        seen.append((connection.phase, connection.is_open, connection.is_welcomed))
+    connection.end(INTERNAL)
+    connection.mark_welcomed()
+    connection.ignore_input()
+    seen.append((connection.phase, connection.is_open, connection.is_welcomed))
+
+    assert seen == [
+        (ConnectionPhase.OPENED, True, False),
+        (ConnectionPhase.WELCOMED, True, True),
+        (ConnectionPhase.LEAVING, True, False),
+        (ConnectionPhase.LEAVING, True, False),
+        (ConnectionPhase.ENDED, False, False),
+    ]

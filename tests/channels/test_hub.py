@@ -1,4 +1,4 @@
-"""Who hears a channel here: one order for all, one encoding a codec, and no harm from the slow."""
+"""The fan-out: one order for all, one encoding a codec, no harm from slow clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a subscription begins: after a position, with a replay, or with what is live."""
+"""A subscription begins after a position, with a replay, or with the live stream."""
 
 from __future__ import annotations
 

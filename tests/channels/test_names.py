@@ -1,4 +1,4 @@
-"""How channels are named."""
+"""The names of channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This process: joins, leaves, expiry, and nothing left behind."""
+"""A node: joins, leaves and expiry, and nothing left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A newer token in mid-connection: what it changes, what it must not, what goes on meanwhile."""
+"""A refresh: what a newer token changes, what it must not, and what goes on."""
 
 from __future__ import annotations
 

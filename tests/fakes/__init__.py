@@ -1,4 +1,4 @@
-"""Stand-ins at the core's two doors, the socket and the engine, and peers to talk through them."""
+"""Fakes for the socket, the engine and the event loop, and peers that talk."""
 
 from tests.fakes.engine import LateEngine
 from tests.fakes.rules import ItemRules, Rules

@@ -1,4 +1,4 @@
-"""A node without sockets around it, and peers that talk through it."""
+"""A node without sockets, and the peers that talk to each other through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for the event loop: calls are made when a test says so."""
+"""A fake event loop: its calls are made when a test says so."""
 
 from __future__ import annotations
 

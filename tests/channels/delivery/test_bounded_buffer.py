@@ -1,4 +1,4 @@
-"""What is kept until somebody is ready: in order, within bounds."""
+"""A bounded buffer keeps the order, and refuses what is past its bounds."""
 
 from itemwire.channels.delivery.bounded_buffer import MAX_HELD, BoundedBuffer
 

@@ -1,4 +1,4 @@
-"""What the engine has not answered is bounded, for the node and for each connection."""
+"""Publishes in flight are bounded, for the node and for each connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one tick sends to a channel: joined once, written once each, in one order for all."""
+"""A tick's chunks are joined once and written once each, in one order for all."""
 
 from __future__ import annotations
 

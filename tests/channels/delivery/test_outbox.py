@@ -1,4 +1,4 @@
-"""What waits for a client whose transport is paused: in order, and bounded."""
+"""An outbox keeps chunks for a paused transport, in order and within bounds."""
 
 from __future__ import annotations
 

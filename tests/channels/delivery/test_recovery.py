@@ -1,4 +1,4 @@
-"""Joins missed history to the live stream: the promise is no gap and no repeat."""
+"""History and live stream are joined without a gap and without a repeat."""
 
 from __future__ import annotations
 

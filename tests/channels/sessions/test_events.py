@@ -1,4 +1,4 @@
-"""A listener that only hears: from where on, and with what written for it."""
+"""A stream of events: where it begins, and what is written to it."""
 
 from __future__ import annotations
 

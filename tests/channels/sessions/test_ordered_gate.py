@@ -1,4 +1,4 @@
-"""What may run side by side, what must be alone, and in which order they begin."""
+"""Operations run side by side or exclusively, and begin in their order."""
 
 from __future__ import annotations
 
