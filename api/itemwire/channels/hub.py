@@ -84,7 +84,7 @@ class Hub:
         return True
 
     def change_lane(self, subscription: Subscription) -> None:
-        """Move a live subscription, between two messages, to the lane of what it may see now.
+        """Move a live subscription, between two messages, to the lane for what it may see now.
 
         One that is held gets its lane when it goes live.
         """
@@ -134,8 +134,8 @@ class Hub:
 
     def end_all(self, ends: Mapping[Connection, CloseReason]) -> int:
         """End connections together; return how many they are."""
-        # First of all: else each would be told that those before it have left, and nothing more
-        # may reach it.
+        # Delivery stops for all of them first: nothing more may reach them, not even the news that
+        # the ones before have left.
         for connection in ends:
             for subscription in connection.subscriptions.values():
                 self._stop_delivery(subscription)
