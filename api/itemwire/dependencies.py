@@ -11,7 +11,7 @@ from fastapi import HTTPException, Query, Security, WebSocket, WebSocketExceptio
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.limits.requests import Kind, TokenBucket
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
@@ -61,7 +61,9 @@ def node_of(connection: HTTPConnection) -> Node:
     return node
 
 
-def start_of(connection: HTTPConnection, grant: Grant, since: str | None, replay: int) -> Start:
+def start_of(
+    connection: HTTPConnection, grant: Grant, since: str | None, replay: int
+) -> StartPoint:
     """Say where a subscription begins, or refuse.
 
     A replay is no less than reading history. To go on from a position is to hear what a subscriber
@@ -69,10 +71,10 @@ def start_of(connection: HTTPConnection, grant: Grant, since: str | None, replay
     """
     if replay and not grant.allows(Action.HISTORY):
         raise refusal(connection, ScopeMissing("replay needs the right to history"))
-    return Start(read_position(since) if since is not None else None, replay)
+    return StartPoint(read_position(since) if since is not None else None, replay)
 
 
-def start_asked(websocket: WebSocket, grant: Grant) -> Start:
+def start_asked(websocket: WebSocket, grant: Grant) -> StartPoint:
     """Say where a subscription begins by the query of its handshake, or refuse.
 
     The route declares no parameters: FastAPI takes 30 µs over each, also where none is sent.

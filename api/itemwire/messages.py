@@ -1,7 +1,7 @@
-"""The nouns that travel: what is published, what is stored, and what a client is told.
+"""The values that travel: what is published and stored, and the envelopes for clients.
 
-The envelopes are msgspec structs, so a codec encodes them as they are. A field that is `UNSET`
-is absent on the wire.
+The envelopes are msgspec structs, which codecs encode as they are. A field that is `UNSET` is
+absent on the wire.
 """
 
 import re
@@ -15,24 +15,24 @@ Frame = str | bytes
 """One WebSocket message: `str` is a text frame, `bytes` a binary one."""
 
 Payload = str | bytes | msgspec.Raw
-"""What was published: text, binary, or any other JSON value as its JSON text."""
+"""The data of a message: text, binary, or any other JSON value as its JSON text."""
 
 Ref = Annotated[str, msgspec.Meta(max_length=64)] | Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-"""A client's own correlation id, returned as it came; integers as JavaScript can hold them."""
+"""A client's own correlation id, returned as it came; an integer is one JavaScript can hold."""
 
 
 def frame_size(frame: Frame) -> int:
-    """Count the bytes of a frame's payload as they travel."""
+    """Return the bytes of a frame's payload on the wire."""
     return len(frame.encode()) if isinstance(frame, str) and not frame.isascii() else len(frame)
 
 
 def payload_size(data: Payload) -> int:
-    """Count the bytes of a payload as they are stored."""
+    """Return the bytes of a payload as it is stored."""
     return len(data.encode()) if isinstance(data, str) and not data.isascii() else len(data)
 
 
 def payload_of(data: msgspec.Raw) -> Payload:
-    """Take a JSON string as the text it stands for, any other JSON as it is."""
+    """Return a JSON string as the text it stands for, any other JSON value as it is."""
     raw = bytes(data)
     return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else msgspec.Raw(raw)
 
@@ -55,7 +55,7 @@ _POSITION: Final = re.compile(r"([A-Za-z0-9_-]{1,64}):([0-9]{1,15})")  # JavaScr
 
 
 def read_position(written: str) -> Position:
-    """Read a written position, or raise ValueError."""
+    """Return the position that is written as `<epoch>:<offset>`, or raise ValueError."""
     parts = _POSITION.fullmatch(written)
     if parts is None:
         raise ValueError("a position is written <epoch>:<offset>")
@@ -63,7 +63,7 @@ def read_position(written: str) -> Position:
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message before the engine has given it its offset."""
+    """A message to which the engine has not given an offset yet."""
 
     item: str
     sender: str
@@ -73,18 +73,18 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """Somebody who hears a channel: the connection it was announced with, and whose it is."""
+    """A member of a channel: the id of the connection it first joined with, and its subject."""
 
     connection: str
     subject: str
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type"):
-    """Anything the server tells a client."""
+    """An envelope from the server to a client."""
 
 
 class Publication(Event, frozen=True, tag="message"):
-    """A message in its channel: the same bytes for every subscriber, the sender included."""
+    """A message with its place in the channel; all get the same bytes, its sender too."""
 
     item: str
     offset: int
@@ -95,7 +95,7 @@ class Publication(Event, frozen=True, tag="message"):
 
     @classmethod
     def of(cls, draft: Draft, offset: int) -> "Publication":
-        """Give a draft its place in the order."""
+        """Return a draft as the message with this offset."""
         encoding: Literal["base64"] | UnsetType = "base64" if type(draft.data) is bytes else UNSET
         return cls(draft.item, offset, draft.sender, draft.sent_at, draft.data, encoding)
 
@@ -103,9 +103,9 @@ class Publication(Event, frozen=True, tag="message"):
 class Welcome(Event, frozen=True, tag="welcome"):
     """The answer to a join: who the client is, and where the stream stands.
 
-    `members` (some of them) and `member_count` are absent without the right `presence`. `offset` is
-    the newest message's; replayed messages follow, up to it. `recovered` promises of a client that
-    asked to resume that it gets every message after its position.
+    `members` (one page of them) and `member_count` are absent without the right `presence`.
+    `offset` is that of the newest message; messages that are replayed follow, up to that one. With
+    `recovered` a client that asked to resume gets every message after its position.
     """
 
     connection: str
@@ -125,37 +125,68 @@ class Welcome(Event, frozen=True, tag="welcome"):
 
 
 class Joined(Event, frozen=True, tag="joined"):
-    """A member came."""
+    """A member joined."""
 
     item: str
     member: Member
 
 
 class Left(Event, frozen=True, tag="left"):
-    """A member went."""
+    """A member left."""
 
     item: str
     member: Member
 
 
 class Reply(Event, frozen=True, tag="reply", omit_defaults=True):
-    """The answer to a client's request; which fields it has depends on what was asked."""
+    """The answer to a request that was done; its subclasses tell more."""
 
     ref: Ref | UnsetType = UNSET
-    epoch: str | UnsetType = UNSET
-    offset: int | UnsetType = UNSET
-    messages: list[Publication] | UnsetType = UNSET
-    complete: bool | UnsetType = UNSET
-    members: list[Member] | UnsetType = UNSET
-    count: int | UnsetType = UNSET
+
+
+class PublishReply(Reply, frozen=True, kw_only=True):
+    """The answer to `publish`: where the message is stored."""
+
+    epoch: str
+    offset: int
+
+
+class HistoryReply(Reply, frozen=True, kw_only=True):
+    """The answer to `history`: messages, oldest first, and where the stream stood at the read.
+
+    `complete` says that nothing within the bounds that were asked for is missing.
+    """
+
+    epoch: str
+    offset: int
+    messages: list[Publication]
+    complete: bool
+
+
+class MembersReply(Reply, frozen=True, kw_only=True):
+    """The answer to `members`: one page of them, and how many members there are in all.
+
+    `next` is the `after` of the next page, absent on the last one.
+    """
+
+    members: list[Member]
+    count: int
     next: str | UnsetType = UNSET
-    expires_at: int | UnsetType = UNSET
+
+
+class RefreshReply(Reply, frozen=True, kw_only=True):
+    """The answer to `refresh`: until when the connection may stay now, and what it may do.
+
+    A socket of one item has `can`; a socket of many has `items`, the rights by item.
+    """
+
+    expires_at: int
     can: list[str] | UnsetType = UNSET
     items: dict[str, list[str]] | UnsetType = UNSET
 
 
 class Error(Event, frozen=True, tag="error"):
-    """A request that was not done, and whether asking again may help, and when."""
+    """The answer to a request that was not done: why, and whether asking again may help."""
 
     code: str
     temporary: bool
@@ -168,8 +199,8 @@ class Error(Event, frozen=True, tag="error"):
 class Gap(Event, frozen=True, tag="gap", rename={"from_": "from"}):
     """The messages of an item from one offset to another are lost to this client.
 
-    With a new `epoch` the count has begun anew, and all before it is lost; `to` is then where it
-    stands, 0 if nothing was published yet.
+    With a new `epoch` the offsets have begun anew and all messages before are lost. `to` is then
+    the newest offset of the new epoch, 0 if nothing was published yet.
     """
 
     item: str
@@ -178,8 +209,8 @@ class Gap(Event, frozen=True, tag="gap", rename={"from_": "from"}):
     to: int
 
 
-class Ended(Event, frozen=True, tag="ended"):
-    """An item is no longer heard on a socket of many, which goes on without it."""
+class ItemEnded(Event, frozen=True, tag="ended"):
+    """The client was taken off an item; its socket with many items goes on without it."""
 
     item: str
     reason: str
@@ -193,13 +224,13 @@ class Pong(Event, frozen=True, tag="pong"):
 
 
 class Expiring(Event, frozen=True, tag="expiring"):
-    """The connection ends then, unless it is refreshed."""
+    """A warning: the connection ends at this Unix time unless it is refreshed."""
 
     expires_at: int
 
 
 class Closing(Event, frozen=True, tag="closing"):
-    """The close frame's news, with the retry verdict that a close frame cannot carry."""
+    """What the close frame says, with the advice on retrying that it has no room for."""
 
     code: int
     reason: str

@@ -1,4 +1,4 @@
-"""Gives tests of the core a started node, on an engine that answers at once or late."""
+"""Fixtures: a started node on an engine that answers at once, or late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several nodes over a bus that loses, delays, reorders and repeats their notices."""
+"""Several nodes on a bus that loses, delays, reorders and repeats their notices."""
 
 from __future__ import annotations
 

@@ -1,13 +1,15 @@
-"""One accepted socket: open until it ends or is lost, and silent after."""
+"""A connection is open until it ends or is lost, and is sent nothing after that."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from itemwire.channels.connection import WITHOUT_FLUSH, Connection
+from itemwire.channels.connection import Connection, ConnectionPhase, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.lanes import Lane
+from itemwire.channels.endings import WITHOUT_FLUSH
+from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
 from itemwire.close_reasons import (
     CLOSE_REASONS,
@@ -32,8 +34,8 @@ class Opened:
         self.limits = Limits(
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
-        self.random = lambda: 0.5
-        self.pending: list[Lane] = []
+        self.environment = Environment(random=lambda: 0.5)
+        self.pending: list[Lane[Subscription]] = []
         self.transport = RecordingTransport(room)
         self.counters = ChannelCounters()
         self.connection_log = ConnectionLog(self.counters)
@@ -47,11 +49,7 @@ class Opened:
             transport=self.transport,
         )
 
-    def failed(self, connection: Connection, reason: CloseReason) -> None:
-        """End it, as a node does, though at once."""
-        connection.end(reason)
-
-    def released(self, connection: Connection) -> None:
+    def released(self, connection: Connection, *, may_return: bool) -> None:  # noqa: ARG002
         """Note it, and what it had been sent by then."""
         self.were_released.append(connection)
         self.frames_at_release.append(len(self.transport.frames))
@@ -205,12 +203,36 @@ def test_says_when_it_falls_behind_and_when_it_has_caught_up() -> None:
     assert opened.connection_log.behind == (0, 0)
 
 
-def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
-    """Who holds the socket says that it is gone."""
+def test_says_once_why_it_ends_or_that_it_is_gone() -> None:
+    """The first of both is what became of it."""
     opened, lost = Opened(), Opened()
     opened.connection.end(INTERNAL)
     opened.connection.end(OVERLOADED)
-    lost.connection.lost()
+    opened.connection.lost()
+    lost.connection.lost(1001)
+    lost.connection.lost(1006)
+    lost.connection.end(INTERNAL)
 
     assert opened.counters.ended == {("internal", 1011): 1}
-    assert lost.counters.ended == {}
+    assert lost.counters.ended == {("gone", 1001): 1}
+
+
+def test_goes_through_its_phases_in_one_direction() -> None:
+    """A welcome that comes late opens nothing again for a client that is on its way out."""
+    connection = Opened().connection
+    seen = [(connection.phase, connection.is_open, connection.is_welcomed)]
+    for step in (connection.mark_welcomed, connection.ignore_input, connection.mark_welcomed):
+        step()
+        seen.append((connection.phase, connection.is_open, connection.is_welcomed))
+    connection.end(INTERNAL)
+    connection.mark_welcomed()
+    connection.ignore_input()
+    seen.append((connection.phase, connection.is_open, connection.is_welcomed))
+
+    assert seen == [
+        (ConnectionPhase.OPENED, True, False),
+        (ConnectionPhase.WELCOMED, True, True),
+        (ConnectionPhase.LEAVING, True, False),
+        (ConnectionPhase.LEAVING, True, False),
+        (ConnectionPhase.ENDED, False, False),
+    ]

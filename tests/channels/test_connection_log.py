@@ -1,4 +1,4 @@
-"""What is noted of connections: it adds up whatever becomes of them."""
+"""The connection log counts every connection, however it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an item costs, and that it costs nothing once nobody is there."""
+"""The memory that an item takes, and that it takes none once all have left."""
 
 from __future__ import annotations
 

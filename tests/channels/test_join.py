@@ -1,4 +1,4 @@
-"""Where a subscription begins: after a position, with a replay, or with what is live."""
+"""A subscription begins after a position, with a replay, or with the live stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire.channels.delivery.recovery import Start, resumes
+from itemwire.channels.delivery.recovery import StartPoint, resumes
 from itemwire.engines.base import History, Span
 from itemwire.messages import Position
 from tests.fakes import CHANNEL, ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage, draft
@@ -45,7 +45,7 @@ def test_gives_all_that_was_missed_since_a_position(stage: Stage, missed: int) -
     """In order, without repeats, and it says so."""
     since = publish(stage, 4)
     publish(stage, missed)
-    peer = stage.join(start=Start(since))
+    peer = stage.join(start=StartPoint(since))
 
     assert verdict(peer) == (True, True)
     assert offsets(peer) == list(range(5, 5 + missed))
@@ -55,7 +55,7 @@ def test_gives_none_of_what_was_missed_when_it_is_more_than_can_be_read(stage: S
     """All or none: a part would look like all."""
     since = publish(stage, 1)
     publish(stage, LIMITS.history_limit + 1)
-    peer = stage.join(start=Start(since))
+    peer = stage.join(start=StartPoint(since))
 
     assert verdict(peer) == (True, False)
     assert offsets(peer) == []
@@ -65,7 +65,7 @@ def test_gives_none_of_what_was_missed_when_some_is_forgotten(stage: Stage) -> N
     """The stream keeps 100."""
     since = publish(stage, 1)
     publish(stage, 101)
-    peer = stage.join(start=Start(since))
+    peer = stage.join(start=StartPoint(since))
 
     assert verdict(peer) == (True, False)
     assert offsets(peer) == []
@@ -84,7 +84,7 @@ def test_does_not_resume_from_a_position_that_is_not_of_this_stream(
     """The store was lost, or the client is mistaken (requirement 113)."""
     here = publish(stage, 3)
     known, unknown = (
-        stage.join(start=Start(Position(**fields)))
+        stage.join(start=StartPoint(Position(**fields)))
         for fields in (
             {"epoch": here.epoch, "offset": 2},
             {"epoch": here.epoch, "offset": 2, **since},
@@ -98,7 +98,7 @@ def test_does_not_resume_from_a_position_that_is_not_of_this_stream(
 def test_replays_where_it_cannot_resume(stage: Stage) -> None:
     """Who asks for both wants the screen filled, and is told that there is a hole."""
     publish(stage, 5)
-    peer = stage.join(start=Start(Position("another", 2), replay=2))
+    peer = stage.join(start=StartPoint(Position("another", 2), replay=2))
 
     assert verdict(peer) == (True, False)
     assert offsets(peer) == [4, 5]
@@ -108,7 +108,7 @@ def test_does_not_replay_what_it_resumes(stage: Stage) -> None:
     """Nothing comes twice."""
     since = publish(stage, 5)
     publish(stage, 1)
-    peer = stage.join(start=Start(since, replay=4))
+    peer = stage.join(start=StartPoint(since, replay=4))
 
     assert verdict(peer) == (True, True)
     assert offsets(peer) == [6]
@@ -151,7 +151,7 @@ def test_resumes_without_gap_or_repeat_whenever_messages_arrive(
     stage = Stage(engine)
     publish_at_once(engine, missed)
     since = Position(epoch_of(engine), offset)
-    peer = stage.join(start=Start(since))
+    peer = stage.join(start=StartPoint(since))
     for count in published[:-1]:  # subscribe arrives, is answered; read arrives, is answered
         publish_at_once(engine, count)
         engine.step()
@@ -231,9 +231,9 @@ def test_resumes_with_no_history_at_all_from_where_it_stands() -> None:
     """A server that keeps nothing can still prove that nothing was missed."""
     stage = Stage(limits=replace(LIMITS, history_limit=0))
     since = publish(stage, 3)
-    nothing_missed = stage.join(start=Start(since))
+    nothing_missed = stage.join(start=StartPoint(since))
     publish(stage, 1)
-    something_missed = stage.join(start=Start(since))
+    something_missed = stage.join(start=StartPoint(since))
 
     assert verdict(nothing_missed) == (True, True)
     assert verdict(something_missed) == (True, False)

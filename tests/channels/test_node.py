@@ -1,4 +1,4 @@
-"""This process: joins, leaves, expiry, and nothing left behind."""
+"""A node: joins, leaves and expiry, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import weakref
 
 import pytest
 
-from itemwire.channels.delivery.recovery import Start
-from itemwire.channels.node import Node, new_connection_id
+from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.environment import new_connection_id
+from itemwire.channels.node import Node
 from itemwire.close_reasons import SLOW_CONSUMER
 from itemwire.engines.memory import MemoryEngine
 from itemwire_auth.scopes import Action
@@ -116,7 +117,7 @@ def test_replays_the_newest_messages_after_the_welcome(
     """A replay is no amplifier: it has the limit of any reading of history (requirement 98)."""
     for _ in range(70):
         stage.engine.publish(CHANNEL, draft(), lambda _: None)
-    peer = stage.join(start=Start(replay=replay))
+    peer = stage.join(start=StartPoint(replay=replay))
 
     welcome, *messages = peer.sees
     assert welcome["offset"] == 70
@@ -128,7 +129,7 @@ def test_does_not_end_a_client_for_the_replay_it_asked_for(stage: Stage) -> None
     payload = "x" * 1000
     for _ in range(1 + LIMITS.outbox_bytes // len(payload)):
         stage.engine.publish(CHANNEL, draft(payload), lambda _: None)
-    peer = stage.join(start=Start(replay=50), room=1)
+    peer = stage.join(start=StartPoint(replay=50), room=1)
     peer.drains()
 
     assert peer.transport.reasons == []
@@ -285,7 +286,7 @@ def assert_empty(stage: Stage) -> None:
     node = stage.node
     assert node._hub._audiences == {}
     assert (node._presence._listed, node._presence._unlisted) == ({}, {})
-    assert not any(node._ends._deadlines._due.values())
+    assert not any(node._expiry._deadlines._due.values())
 
 
 def test_tells_nobody_whose_own_time_is_up_of_the_others() -> None:

@@ -1,4 +1,4 @@
-"""A newer token in mid-connection: what it changes, what it must not, what goes on meanwhile."""
+"""A refresh: what a newer token changes, what it must not, and what goes on."""
 
 from __future__ import annotations
 
@@ -337,7 +337,7 @@ def test_finds_nobody_where_the_socket_ended_meanwhile(
     rules.say(verdict)
 
     assert len(peer.sees) == seen
-    assert stage.node._ends._deadlines._due == {}
+    assert stage.node._expiry._deadlines._due == {}
     assert stage.node._hub._audiences == {}
 
 

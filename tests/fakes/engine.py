@@ -1,4 +1,4 @@
-"""A stand-in for the engine, at the core's other door: one that takes its time."""
+"""A fake engine that answers late: at the step that a test chooses."""
 
 from __future__ import annotations
 

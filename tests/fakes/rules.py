@@ -1,4 +1,4 @@
-"""Stand-ins for the application: what its dependencies say, at once or when they are told to."""
+"""Fakes for an application's rules, which answer at once or when told to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for the socket, at the core's one door."""
+"""A fake socket that notes every frame it is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scenes of the core are about: one item, its names, and a clock that stands still."""
+"""The values that tests of the core share: one item, its names, a still clock."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.bounds import RateLimits
 from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlots
 from itemwire.channels.limits.requests import Rates
@@ -126,7 +126,7 @@ def test_a_code_of_the_clients_own_is_another(stage: Stage, code: int) -> None:
 
 def test_counts_replays(stage: Stage) -> None:
     """What a crowd that comes back costs is not in the live figures."""
-    stage.join(item=ITEM, start=Start(replay=3))
+    stage.join(item=ITEM, start=StartPoint(replay=3))
     seen = read(page_of(stage))
 
     assert seen["itemwire_messages_replayed_total", ()] == 3

@@ -10,6 +10,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 from typing_extensions import override
 
+from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
 from itemwire.main import create_app
@@ -147,7 +148,14 @@ class Halting(Node):
 
     @override
     def publish(
-        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self,
+        by: Principal,
+        item_id: str,
+        data: Payload,
+        key: str | None,
+        answer: Answer[Position],
+        *,
+        connection: Connection | None = None,
     ) -> None:
         if item_id == "a":
             answer(Position("e", 1))

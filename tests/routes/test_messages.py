@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 from typing_extensions import override
 
+from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError, History, Span
 from itemwire.main import create_app
@@ -191,7 +192,14 @@ class Away(Node):
 
     @override
     def publish(
-        self, by: Principal, item_id: str, data: Payload, key: str | None, answer: Answer[Position]
+        self,
+        by: Principal,
+        item_id: str,
+        data: Payload,
+        key: str | None,
+        answer: Answer[Position],
+        *,
+        connection: Connection | None = None,
     ) -> None:
         if not self.is_silent:
             answer(EngineError("the engine is at secret://"))

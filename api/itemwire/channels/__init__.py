@@ -1,5 +1,5 @@
-"""The core: who hears what, and what each connection does; no framework inside.
+"""The core: channels, their subscriptions, and what each connection does; no framework.
 
-Everything here is called on one event loop and returns at once. `Session` is what a server
-calls; `Transport` is what it is given to call back.
+Everything here is called on one event loop and returns at once; only a publish may come from
+another thread. A server calls a `Session`, and is called back by way of a `Transport`.
 """

@@ -1,4 +1,4 @@
-"""What a session knows of how rights are worked out: it asks, and is answered."""
+"""How a session asks for rights to be worked out again, and what it is answered."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,22 +10,23 @@ from itemwire_auth.principal import Grant, Principal
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """No rights here; `principal` is whose the token is, where that much is known."""
+    """The answer that there are no rights; `principal` is the token's caller, if known."""
 
     reason: CloseReason
     principal: Principal | None = None
 
     @property
     def is_final(self) -> bool:
-        """Tell whether the caller may not be here; else nothing is known that was not before.
+        """Return whether the caller may not be here, now and with this token.
 
-        `query_invalid`: a dependency wants what only a request has. That is no verdict.
+        If not, nothing is known that was not known before. `query_invalid` is not final: a
+        dependency wanted something that only a request has, and judged nobody.
         """
         return self.reason.retry is Retry.NEVER and self.reason is not QUERY_INVALID
 
     @property
     def is_temporary(self) -> bool:
-        """Tell whether the same token may do better later."""
+        """Return whether the same token may be accepted later."""
         return self.reason.retry in (Retry.LATER, Retry.NOW)
 
 
@@ -37,19 +38,22 @@ Reauthorize = Callable[[str, Callable[[Verdict], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Whom a new token names, and what it allows on each item that was asked about."""
+    """The caller of a new token, and the verdict on each item that was asked about."""
 
     principal: Principal
     verdicts: Mapping[str, Verdict]
 
 
 class Rights(Protocol):
-    """Works out what the caller of a socket with many items may do; answers as `Reauthorize`."""
+    """Works out what the caller of a socket with many items may do.
+
+    Each answer is given once, on the event loop, in bounded time.
+    """
 
     def of_item(
         self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
     ) -> None:
-        """Answer what a caller who is verified already may do with an item."""
+        """Answer what a verified caller may do with an item."""
         ...
 
     def renew(

@@ -1,4 +1,4 @@
-"""A client that is behind: what is dropped for it, how it is told, and what it still gets."""
+"""A client that is behind: which messages are dropped, and how it is told."""
 
 from __future__ import annotations
 

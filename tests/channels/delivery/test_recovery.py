@@ -1,11 +1,12 @@
-"""Joins missed history to the live stream: the promise is no gap and no repeat."""
+"""History and live stream are joined without a gap and without a repeat."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire.channels.delivery.recovery import Recovery, Start
+from itemwire.channels.delivery.recovery import Recovery, StartPoint
 from itemwire.engines.base import History
 from itemwire.messages import Position, Publication
 from tests.fakes import CHANNEL, LateEngine, Stage, draft
@@ -20,40 +21,48 @@ def test_gives_history_first_and_then_what_came_after_it() -> None:
     """What was held may be in the history too: the offset tells."""
     recovery = Recovery(1000)
     for offset in (2, 3, 4, 5):
-        recovery.hold(publication(offset))
+        recovery.receive(publication(offset))
     history = History(Position("e", 3), [publication(2), publication(3)], complete=True)
 
-    assert [one.offset for one in recovery.join(history)] == [2, 3, 4, 5]
+    merged = recovery.merge(history)
+
+    assert merged.position == Position("e", 3)
+    assert [one.offset for one in merged.publications] == [2, 3, 4, 5]
 
 
 def test_gives_nothing_old_to_a_client_that_asked_for_no_replay() -> None:
     """Its history is empty, but its position says what is past."""
     recovery = Recovery(1000)
     for offset in (2, 3, 4):
-        recovery.hold(publication(offset))
+        recovery.receive(publication(offset))
 
-    assert [one.offset for one in recovery.join(History(Position("e", 3), [], True))] == [4]
+    assert [
+        one.offset for one in recovery.merge(History(Position("e", 3), [], True)).publications
+    ] == [4]
 
 
 def test_begins_with_what_was_heard_first() -> None:
     """A history that is read late does not take away what a client may already rely on."""
     recovery = Recovery(1000)
     for offset in (2, 3, 4):
-        recovery.hold(publication(offset))
-    history = recovery.from_first(History(Position("e", 3), [], complete=True))
+        recovery.receive(publication(offset))
+    merged = recovery.merge(History(Position("e", 3), [], complete=True), from_first=True)
 
-    assert history.position == Position("e", 1)
-    assert [one.offset for one in recovery.join(history)] == [2, 3, 4]
+    assert merged.position == Position("e", 1)
+    assert [one.offset for one in merged.publications] == [2, 3, 4]
 
 
-def test_begins_where_the_stream_stands_when_nothing_was_heard() -> None:
-    """Or only what comes after that."""
+@pytest.mark.parametrize("published", [[], [4]])
+def test_begins_where_the_stream_stands_if_no_more_was_heard(published: list[int]) -> None:
+    """Nothing was heard at all, or only what comes after the history."""
     history = History(Position("e", 3), [], complete=True)
     recovery = Recovery(1000)
+    for offset in published:
+        recovery.receive(publication(offset))
+    merged = recovery.merge(history, from_first=True)
 
-    assert recovery.from_first(history) is history
-    recovery.hold(publication(4))
-    assert recovery.from_first(history) is history
+    assert merged.position == history.position
+    assert [one.offset for one in merged.publications] == published
 
 
 @given(published=st.lists(st.integers(0, 4), min_size=6, max_size=6), replay=st.integers(0, 20))
@@ -65,7 +74,7 @@ def test_misses_and_repeats_nothing_whenever_messages_arrive(
     stage = Stage(engine)
     before, *meanwhile, after = published
     publish(engine, before)
-    peer = stage.join(start=Start(replay=replay))
+    peer = stage.join(start=StartPoint(replay=replay))
     for count in meanwhile:  # subscribe arrives, is answered; read arrives, is answered
         publish(engine, count)
         engine.step()
@@ -83,7 +92,7 @@ def test_welcomes_a_late_joiner_with_the_position_its_history_ends_at() -> None:
     engine = LateEngine()
     stage = Stage(engine)
     publish(engine, 5)
-    peer = stage.join(start=Start(replay=2))
+    peer = stage.join(start=StartPoint(replay=2))
     engine.step(3)
     publish(engine, 1)
     engine.settle()

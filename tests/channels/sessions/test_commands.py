@@ -1,4 +1,4 @@
-"""Everything a client may ask: who may, and what is answered."""
+"""Every command: which right it needs, and what its answer is."""
 
 from __future__ import annotations
 

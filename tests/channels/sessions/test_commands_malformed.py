@@ -1,4 +1,4 @@
-"""Whatever a client writes: it is told what is wrong, and nothing it can say ends it."""
+"""Malformed requests are answered with an error and end no connection."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A listener that only hears: from where on, and with what written for it."""
+"""A stream of events: where it begins, and what is written to it."""
 
 from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.sessions.events import EventsSession
 from itemwire.close_reasons import OVERLOADED
 from itemwire.messages import Position
@@ -14,7 +14,7 @@ from tests.fakes import EVERYTHING, ITEM, LateEngine, RecordingTransport, Stage,
 
 
 def listen(
-    stage: Stage, codec: EventsCodec, start: Start = LIVE, room: int | None = None
+    stage: Stage, codec: EventsCodec, start: StartPoint = LIVE, room: int | None = None
 ) -> tuple[EventsSession, RecordingTransport]:
     """Join the item as `carol`."""
     connection, transport = stage.connect("carol", codec, room)
@@ -49,20 +49,20 @@ def publish(stage: Stage, count: int) -> str:
     ("start", "expected"),
     [
         pytest.param(LIVE, [5], id="live"),
-        pytest.param(Start(replay=2), [4, 5, 5], id="replay"),
-        pytest.param(Start(replay=0), [5], id="nothing"),
+        pytest.param(StartPoint(replay=2), [4, 5, 5], id="replay"),
+        pytest.param(StartPoint(replay=0), [5], id="nothing"),
         pytest.param("2", [3, 4, 5, 5], id="recovered"),
         pytest.param("9", [5], id="not-recovered"),
     ],
 )
 def test_ends_its_beginning_with_where_the_stream_stands(
-    start: Start | str, expected: list[int]
+    start: StartPoint | str, expected: list[int]
 ) -> None:
     """Not ahead of what was missed: a stream that breaks in between would go on behind it."""
     stage = Stage()
     epoch = publish(stage, 5)
     if isinstance(start, str):
-        start = Start(Position(epoch, int(start)))
+        start = StartPoint(Position(epoch, int(start)))
     _, transport = listen(stage, EventsCodec(), start)
 
     assert ids(transport) == [f"{epoch}:{offset}" for offset in expected]
@@ -83,7 +83,7 @@ def test_who_reads_late_is_sent_back_to_nothing() -> None:
     """Its beginning waits in order, and the position behind it."""
     stage = Stage()
     epoch = publish(stage, 3)
-    session, transport = listen(stage, EventsCodec(), Start(replay=3), room=1)
+    session, transport = listen(stage, EventsCodec(), StartPoint(replay=3), room=1)
     publish(stage, 1)
     transport.room = None
     session.writable()

@@ -1,4 +1,4 @@
-"""One connection with many items: what it joins, what it is refused, and what a refresh ends."""
+"""A connection with many items: joins, refusals, and what a refresh ends."""
 
 from __future__ import annotations
 

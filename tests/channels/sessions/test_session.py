@@ -1,4 +1,4 @@
-"""What a connection does with each frame: it never waits, never raises, never harms another."""
+"""A session acts on each frame; it never waits, raises or harms another one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 
 import pytest
 
-from itemwire.channels.sessions.session import EchoSession
 from itemwire.engines.base import EngineError
 from itemwire.messages import Frame
 from itemwire.wire.base import Codec
@@ -83,6 +82,18 @@ def test_reads_nothing_after_its_end(stage: Stage) -> None:
     assert peer.transport.reasons == ["message_too_big"]
 
 
+def test_ignores_input_of_a_connection_that_is_about_to_end(stage: Stage) -> None:
+    """A drain waits for answers: it must not be given more to wait for."""
+    watching, peer = stage.join("watching"), stage.join("alice")
+    peer.connection.ignore_input()
+    peer.session.received('{"type":"publish","data":"late"}')
+    watching.says("publish", data="still sent to it")
+
+    assert [one["data"] for one in watching.saw("message")] == ["still sent to it"]
+    assert [one["data"] for one in peer.saw("message")] == ["still sent to it"]
+    assert not peer.session.pinged(4)
+
+
 def test_leaves_when_its_socket_is_gone(stage: Stage) -> None:
     """Closing a tab shows as `left`."""
     watching, peer = stage.join("watching"), stage.join("alice")
@@ -148,83 +159,12 @@ def test_answers_a_publish_only_once_it_is_stored(
     assert [one["offset"] for one in peer.saw("reply")] == [1]
 
 
-def test_welcomes_before_it_answers_anything(late_stage: Stage, late_engine: LateEngine) -> None:
-    """`welcome` is the first envelope after a join, also for who talks before it is there."""
-    peer = late_stage.join()
-    peer.session.received('{"type":"ping"}')
-    late_engine.settle()
-
-    assert [one["type"] for one in peer.sees] == ["welcome", "pong"]
-
-
-def test_does_in_order_what_was_said_before_the_welcome(
-    late_stage: Stage, late_engine: LateEngine
-) -> None:
-    """A client need not wait for the answer to its handshake to talk."""
-    peer = late_stage.join()
-    for ref in range(3):
-        peer.session.received(f'{{"type":"publish","data":{ref},"ref":{ref}}}')
-    late_engine.settle()
-
-    assert peer.sees[0]["type"] == "welcome"
-    assert [one["data"] for one in peer.saw("message")] == [0, 1, 2]
-    assert [one["ref"] for one in peer.saw("reply")] == [0, 1, 2]
-
-
-@pytest.mark.parametrize(("count", "reasons"), [(10, []), (11, ["overloaded"])])
-def test_keeps_no_more_than_its_limit_before_the_welcome(
-    late_stage: Stage, late_engine: LateEngine, count: int, reasons: list[str]
-) -> None:
-    """The engine may take its time, and the memory must not grow with it."""
-    peer = late_stage.join(codec=PLAIN)
-    for _ in range(count):
-        peer.session.received("x" * (LIMITS.outbox_bytes // 10))
-    late_engine.settle()
-
-    assert peer.transport.reasons == reasons
-
-
-def test_ends_who_says_too_much_before_the_welcome(
-    late_stage: Stage, late_engine: LateEngine
-) -> None:
-    """What comes early is kept, within the bounds of what may wait."""
-    peer = late_stage.join(codec=PLAIN)
-    peer.session.received("x" * LIMIT)
-    open_before = peer.connection.is_open
-    peer.session.received("x" * LIMIT)
-    late_engine.settle()
-
-    assert open_before
-    assert peer.transport.reasons == ["overloaded"]
-
-
 def test_never_raises_whatever_a_server_hands_it(stage: Stage) -> None:
     """A lone surrogate is no text, and a server that lets it through must not lose a task."""
     peer = stage.join(codec=PLAIN)
     peer.session.received("\ud800")
 
     assert stage.join().connection.is_open
-
-
-def test_echoes_every_frame_as_it_came(stage: Stage) -> None:
-    """Text stays text and binary stays binary."""
-    connection, transport = stage.connect()
-    session = EchoSession(stage.node, connection)
-    frames: list[Frame] = ["text", b"\x00\xff", '{"a":1}', "", b""]
-    for frame in frames:
-        session.received(frame)
-
-    assert transport.frames == frames
-
-
-def test_ends_an_echo_that_is_not_read(stage: Stage) -> None:
-    """An echo is bounded as any other connection is."""
-    connection, transport = stage.connect(room=1)
-    session = EchoSession(stage.node, connection)
-    for _ in range(3):
-        session.received("x" * LIMIT)
-
-    assert transport.reasons == ["slow_consumer"]
 
 
 def test_logs_what_the_engine_said_and_not_what_the_client_did(

@@ -1,4 +1,4 @@
-"""What a client meets at its limits: an answer with words for it, else the end."""
+"""At a limit a client gets an error if its codec has one; else it is closed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 
 from itemwire.channels.limits.bounds import Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.sessions.session import EchoSession
 from itemwire.close_reasons import RATE_LIMITED
 from itemwire.wire.base import Codec
 from tests.fakes import JSON, LIMITS, PLAIN, Close, Stage
@@ -115,18 +114,6 @@ def test_pings_have_no_limit_where_nothing_has() -> None:
     alice = Stage().join()
 
     assert not any(alice.session.pinged(125) for _ in range(10_000))
-
-
-def test_an_echo_past_the_rate_is_closed(limited: Stage) -> None:
-    """What it says is what its client said and nothing else."""
-    connection, transport = limited.connect(codec=JSON)
-    echo = EchoSession(limited.node, connection)
-
-    for text in ("one", "two", "three"):
-        echo.received(text)
-
-    assert transport.frames[:2] == ["one", "two"]
-    assert transport.closes == [LIMITED]
 
 
 def test_a_flood_to_one_item_costs_others_nothing() -> None:

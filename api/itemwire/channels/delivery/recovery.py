@@ -1,7 +1,6 @@
-"""Joins missed history to the live stream without gap or repeat."""
+"""Joins the history that a client missed to the live stream, without a gap or a repeat."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
@@ -10,20 +9,21 @@ from itemwire.messages import Position, Publication, payload_size
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartPoint:
     """Where a client wants to begin: after a position, else with the last `replay` messages."""
 
     since: Position | None = None
     replay: int = 0
 
 
-LIVE: Final = Start()  # with what is published from now on
+LIVE: Final = StartPoint()  # begin with what is published from now on
 
 
 def resumes(since: Position, history: History) -> bool:
-    """Tell whether a history, read after a position, is all that was missed since then.
+    """Return whether a history that was read after a position has all that was missed since.
 
-    The rule is Centrifugo's: the same epoch, an offset that was reached, and nothing forgotten.
+    The rule is Centrifugo's: the epoch is the same, the offset was reached, and no message after
+    it is forgotten.
     """
     return (
         since.epoch == history.position.epoch
@@ -33,37 +33,33 @@ def resumes(since: Position, history: History) -> bool:
 
 
 class Recovery:
-    """The live publications that arrive while history is being read, at most `limit` bytes.
+    """The live publications that arrive while the history is read, at most `limit` bytes.
 
-    The subscription is held from before the read until after it, so whatever is published
-    meanwhile is in the history, here, or in both; offsets tell which (Centrifugo's way).
+    The subscription is held from before the read until after it. So a message that is published
+    meanwhile is in the history, in here, or in both, and its offset tells which (as in Centrifugo).
     """
 
     __slots__ = ("_live", "is_broken")
 
     def __init__(self, limit: int) -> None:
         self._live = BoundedBuffer[Publication](limit)
-        self.is_broken = False  # something is missing: it can be no proof any longer
+        self.is_broken = False  # a message is missing, so there is no unbroken stream to join to
 
-    def hold(self, publication: Publication) -> None:
-        """Keep a live publication until the history is there; too many of them break it."""
-        if not self._live.keep(publication, payload_size(publication.data)):
+    def receive(self, publication: Publication) -> None:
+        """Hold a live publication until the history is there; one too many breaks the recovery."""
+        if not self._live.offer(publication, payload_size(publication.data)):
             self.is_broken = True
 
-    def from_first(self, history: History) -> History:
-        """Begin with what was heard first, though the history was read later than that.
+    def merge(self, history: History, *, from_first: bool = False) -> History:
+        """Return what the client gets first: the history, then what was published after it.
 
-        For who asks for nothing that is past: a plain client knows only that its socket is open,
-        and what is published after that is not past to it.
+        The position is where that begins to be live: later publications are in both. With
+        `from_first` it is just before the first one that was received here, however late the
+        engine read the history. That is for a client that asked for nothing of the past: a plain
+        client knows only that its socket is open, and what comes after that is no past to it.
         """
-        first, position = self._live.first, history.position
-        if first is None or first.offset > position.offset:
-            return history
-        return replace(history, position=Position(position.epoch, first.offset - 1))
-
-    def join(self, history: History) -> Iterator[Publication]:
-        """Give what the client is to see first: the history, then what came after it."""
-        yield from history.publications
-        for publication in self._live.release():
-            if publication.offset > history.position.offset:
-                yield publication
+        position, first = history.position, self._live.first
+        if from_first and first is not None and first.offset <= position.offset:
+            position = Position(position.epoch, first.offset - 1)
+        newer = [one for one in self._live.take_all() if one.offset > position.offset]
+        return History(position, [*history.publications, *newer], history.complete)

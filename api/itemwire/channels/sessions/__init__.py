@@ -1,1 +1,1 @@
-"""What a connection does with each frame, one file for each kind of connection."""
+"""What connections do: one file for each kind of session, and one for their commands."""

@@ -1,9 +1,9 @@
-"""What a stream of server-sent events does: it hears one item, and asks nothing."""
+"""What a stream of server-sent events does: it is on one item's channel, and asks nothing."""
 
 from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.recovery import Start
+from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import OVERLOADED
@@ -14,26 +14,26 @@ from itemwire_auth.principal import Grant
 
 
 class EventsSession(Session):
-    """Hears one item's channel."""
+    """Sends what is published on one item's channel."""
 
     __slots__ = ("_start", "_subscription")
 
-    def __init__(self, node: Node, connection: Connection, grant: Grant, start: Start) -> None:
+    def __init__(self, node: Node, connection: Connection, grant: Grant, start: StartPoint) -> None:
         super().__init__(node, connection)
         self._start = start
         self._subscription = Subscription(connection, grant)
 
     @override
     def opened(self) -> None:
-        self._node.join(self._subscription, self._start, self._joined)
+        self.node.join(self._subscription, self._start, self._joined)
 
     def _joined(self, problem: EngineError | None) -> None:
-        """Tell where the stream stands, now that all up to there has been sent."""
+        """Send the stream's position, now that everything up to it has been sent."""
         if problem is not None:
             self.connection.end(OVERLOADED)
         else:
-            self.connection.replay(Cursor())
+            self.connection.send_replay(Cursor())
 
     @override
     def _act(self, frame: Frame, size: int) -> None:
-        """Nothing: a stream has no way to ask."""
+        """Do nothing: a stream has no way to ask."""
