@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from tests.stuck import Load, run
+
+pytestmark = pytest.mark.server
 
 LOAD = Load(stuck=5, healthy=5, seconds=1.5, rate=400, size=16_000)
 

@@ -21,6 +21,8 @@ from tests.fastpath.served import (
     upgrade,
 )
 
+pytestmark = pytest.mark.server
+
 PING_BYTES = 6
 
 

@@ -11,6 +11,8 @@ import pytest
 from itemwire.fastpath.handshake import MAX_HEAD_BYTES
 from tests.fastpath.served import Site, dial, head, read_all, read_until, serving
 
+pytestmark = pytest.mark.server
+
 SECRET = "s3cret"
 KEY = "Sec-WebSocket-Key"
 VERSION = "Sec-WebSocket-Version"
