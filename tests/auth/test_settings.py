@@ -202,7 +202,7 @@ def test_builds_an_authenticator_for_several_issuers(
 
     def token(key: SigningKey, issuer: str, audience: str | None, token_type: str) -> str:
         return mint(
-            key, subject="a", lifetime=9, issuer=issuer, audience=audience, token_type=token_type
+            key, subject="a", lifetime=60, issuer=issuer, audience=audience, token_type=token_type
         )
 
     verify = authenticator.verifier.verify
