@@ -9,7 +9,8 @@ from tests.stuck import Load, run
 
 pytestmark = pytest.mark.server
 
-LOAD = Load(stuck=5, healthy=5, seconds=1.5, rate=400, size=16_000)
+# At a rate that healthy readers keep up with on a busy machine: an outbox that is full ends them.
+LOAD = Load(stuck=5, healthy=5, seconds=4.5, rate=130, size=16_000)
 
 
 def test_stuck_readers_harm_nobody_and_what_they_miss_is_told() -> None:

@@ -203,7 +203,7 @@ def test_a_thousand_messages_do_not_freeze_the_page(chromium: Browser, console: 
         tab.sees("#log li", "message 999")
         tab.page.fill("#message", "still here")
 
-        assert time.monotonic() - asked < 10
+        assert time.monotonic() - asked < PATIENCE
         for _ in range(1000):  # its own: what a client has not read keeps it from closing
             bob.recv(timeout=PATIENCE)
     assert tab.page.locator("#log li").count() <= 500
