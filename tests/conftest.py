@@ -1,6 +1,7 @@
 """What every test may ask for: settings and a server of its own; and which tests are quick."""
 
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -75,6 +76,11 @@ def _forbid_servers(event: str, _arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_forbid_servers)
+
+# A shell lets what it runs in the background ignore interrupts, and the servers of the tests, which
+# have to obey them, would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
