@@ -1,8 +1,12 @@
-"""What every test may ask for: settings of its own, a server of its own, tokens for it."""
+"""What every test may ask for: settings and a server of its own; and which tests are quick."""
 
 import os
+import signal
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import hypothesis
 import pytest
@@ -14,6 +18,77 @@ hypothesis.settings.register_profile("itemwire", deadline=None)  # a busy machin
 hypothesis.settings.load_profile("itemwire")
 
 SECRET = "a secret that only the tests know, 48 bytes long"
+
+
+TESTS = Path(__file__).parent
+
+SERVED: Final = (
+    "bench",
+    "benchmarks",
+    "cli",
+    "conformance",
+    "docs",
+    "engines/nats",
+    "engines/postgres",
+    "engines/redis",
+    "engines/sqlite",
+    "packaging",
+    "scenarios",
+    "serving",
+    "stress",
+    "testing",
+)
+"""Folders of tests that need a server; elsewhere a test that needs one is marked `server`."""
+
+FORBIDDEN: Final = frozenset(
+    {"os.fork", "os.posix_spawn", "os.system", "socket.bind", "sqlite3.connect", "subprocess.Popen"}
+)
+"""Audit events that no quick test may cause: a server of any kind needs one of them."""
+
+_quick_tests: list[str] = []  # the one that runs just now, if it is quick
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test `server` or `quick`, so that `pytest -m quick` takes less than a minute."""
+    for item in items:
+        folder = item.path.parent.relative_to(TESTS).as_posix()
+        if any(f"{folder}/".startswith(f"{served}/") for served in SERVED):
+            item.add_marker("server")
+        elif item.get_closest_marker("server") is None:
+            item.add_marker("quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Guard a quick test, its fixtures included."""
+    _quick_tests[:] = [item.nodeid] if item.get_closest_marker("quick") else []
+    try:
+        return (yield)
+    finally:
+        _quick_tests.clear()
+
+
+def _forbid_servers(event: str, _arguments: tuple[object, ...]) -> None:
+    """Fail a quick test that starts a server, in the place where it does."""
+    if event in FORBIDDEN and _quick_tests:
+        test = _quick_tests.pop()  # reporting a failure may need what the test may not use
+        pytest.fail(f"{test} is quick and causes {event}: mark it `server`")
+
+
+sys.addaudithook(_forbid_servers)
+
+# A shell lets what it runs in the background ignore interrupts, and the servers of the tests, which
+# have to obey them, would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once for each reason how many tests were skipped for it, such as a missing browser."""
+    skipped = terminalreporter.getreports("skipped")
+    reasons = Counter(one.longrepr[2] for one in skipped if isinstance(one.longrepr, tuple))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} skipped: {reason.removeprefix('Skipped: ')}")
 
 
 def pytest_xdist_auto_num_workers() -> int:

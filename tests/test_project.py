@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from importlib.metadata import distribution, distributions
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+SOURCES = [*ROOT.glob("api/itemwire/**/*.py"), *ROOT.glob("auth/itemwire_auth/**/*.py")]
 PINS = (ROOT / "constraints.txt").read_text().splitlines()
 
 
@@ -52,7 +54,7 @@ def test_the_pins_are_what_is_installed() -> None:
 def test_every_public_name_says_shortly_what_it_is() -> None:
     """The first line of a docstring is what an editor shows, in one line."""
     missing, long = [], []
-    for path in [*ROOT.glob("api/itemwire/**/*.py"), *ROOT.glob("auth/itemwire_auth/**/*.py")]:
+    for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, DOCUMENTED):
                 continue
@@ -63,3 +65,15 @@ def test_every_public_name_says_shortly_what_it_is() -> None:
                 long.append(first)
 
     assert (missing, long) == ([], [])
+
+
+def test_a_public_class_name_stands_for_one_thing() -> None:
+    """Whoever searches for a name finds one class, and an error that shows it is clear."""
+    homes = defaultdict(list)
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(path.relative_to(ROOT)))
+
+    twice = [f"{name}: {', '.join(found)}" for name, found in homes.items() if len(found) > 1]
+    assert not twice, "\n".join(["more than one class has the name", *sorted(twice)])

@@ -73,6 +73,7 @@ def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
     audit_settings(settings, ["uvicorn", "--workers", "1"], {})
 
 
+@pytest.mark.server
 def test_serve_says_in_one_line_why_it_does_not_start() -> None:
     """On a platform this is all that its user sees."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ITEMWIRE_")}

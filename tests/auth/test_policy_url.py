@@ -17,6 +17,8 @@ from itemwire_auth.principal import Principal
 from itemwire_auth.scopes import Action, ScopeSet
 from tests.policy_server import PolicyServer, allow, policy_server
 
+pytestmark = pytest.mark.server
+
 PATIENCE = 10.0
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from itemwire.bench.results import Result
 from itemwire.bench.work import Load
 from tests.bench.servers import Copies, PassingOn, faithful, serving
 
-SMALL = Load(connections=3, seconds=0.1, stall_seconds=0.2)
+SMALL = Load(connections=3, seconds=0.1, stall_seconds=1.5)
 
 
 def measure(copies: Copies) -> Result:

@@ -24,7 +24,7 @@ def measure(copies: Copies, load: Load, rate: float | None = None) -> Result:
     return asyncio.run(run())
 
 
-SMALL = Load(connections=4, seconds=0.1, stall_seconds=0.3)
+SMALL = Load(connections=4, seconds=0.1, stall_seconds=1.5)
 
 
 def test_counts_what_a_faithful_server_delivers() -> None:

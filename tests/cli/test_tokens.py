@@ -162,7 +162,9 @@ def test_inspects_a_token_with_fetched_keys(
     """As the server would: a URL's keys are fetched first."""
     monkeypatch.delenv("ITEMWIRE_SECRET")
     key = signing_key("ES256", "a")
-    token = mint(key, subject="a", lifetime=9, issuer="https://issuer.example", audience="itemwire")
+    token = mint(
+        key, subject="a", lifetime=60, issuer="https://issuer.example", audience="itemwire"
+    )
     with key_server() as published:
         monkeypatch.setenv("ITEMWIRE_JWKS_URL", published.url())
         monkeypatch.setenv("ITEMWIRE_JWKS_ALLOW_HTTP", "true")

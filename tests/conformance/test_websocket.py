@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from itemwire.fastpath.protocol import WebSocketProtocol
 from tests.conformance.websocket_cases import CASES, Case
 from tests.conformance.websocket_frames import Answer, close, read_server_frames
 from tests.conformance.websocket_targets import TARGETS, Target
@@ -36,8 +37,8 @@ def in_pieces(sent: list[bytes]) -> list[bytes]:
 
 @pytest.fixture(scope="module", params=list(TARGETS))
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    """Run each server in turn."""
-    with TARGETS[request.param]() as target:
+    """Run each server in turn, with as much patience as a client really has."""
+    with TARGETS[request.param](patience=WebSocketProtocol.patience) as target:
         yield target
 
 

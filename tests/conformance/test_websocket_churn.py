@@ -22,7 +22,7 @@ VISITS = 30  # in each of the seven ways; `python -m tests.soak` makes ten thous
 @pytest.fixture(scope="module")
 def door() -> Iterator[Door]:
     """Run Itemwire with one item that everybody visits."""
-    path = item_path(ITEM, {"token": token()})
+    path = item_path(ITEM, {"token": token(lifetime=3600)})
     # Who is cut off is to be gone at once: the grace time has tests of its own.
     with live_server(Settings(secret=SECRET, presence_grace=0, _env_file=None)) as live:
         with live.connect(path):

@@ -106,7 +106,7 @@ def detached(
     server = server_of(Settings(secret=SECRET, _env_file=None))
     for name, value in {"ws": Observed, **settings}.items():
         setattr(server.config, name, value)
-    path = f"/ws/echo?token={token()}"
+    path = f"/ws/echo?token={token(lifetime=3600)}"  # for all tests of a module
     with live_server(Settings(secret=SECRET, _env_file=None), server) as running:
         with running.connect(path):
             pass  # it is up: this connected

@@ -32,7 +32,7 @@ def test_the_routes_of_its_own_that_it_shows_work(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(example, vars(module))  # noqa: S102 - the page's own code
     transport = httpx.ASGITransport(module.app)
-    token = mint(signing_key_from_secret(secret), subject="a", lifetime=9, scope="items:subscribe")
+    token = mint(signing_key_from_secret(secret), subject="a", lifetime=60, scope="items:subscribe")
 
     async def ask(token: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -22,19 +22,11 @@ def test_shows_examples() -> None:
 def test_an_example_works(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Pasted into a file, and nothing else done."""
+    """Each example runs as it is pasted, in a process of its own: it leaves nothing loaded here."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.path.joinpath(name).write_text(EXAMPLES[name])
-    result = pytester.runpytest_inprocess(
-        "-p",
-        "itemwire.testing.plugin",
-        "-p",
-        "anyio",
-        "-p",
-        "no:cacheprovider",
-        "-W",
-        "ignore:Module already imported",
-    )
+    plugins = ("-p", "itemwire.testing.plugin", "-p", "anyio", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*plugins)
     outcomes = result.parseoutcomes()
 
     assert outcomes.keys() == {"passed"}

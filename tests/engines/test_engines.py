@@ -26,6 +26,7 @@ def test_refuses_another_url_and_names_what_there_is(url: str) -> None:
     assert "ITEMWIRE_ENGINE_URL" in str(refused.value)
 
 
+@pytest.mark.server
 def test_loads_no_engine_before_it_is_named() -> None:
     """An engine's client library is not everybody's dependency."""
     code = "import sys, itemwire.engines; print(*sys.modules)"
@@ -37,6 +38,7 @@ def test_loads_no_engine_before_it_is_named() -> None:
     assert not set(loaded) & set(ENGINES.values())
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("scheme", "client"), [("postgresql", "asyncpg"), ("redis", "redis")])
 def test_says_in_one_line_which_extra_is_missing(scheme: str, client: str) -> None:
     """Who names an engine without having its client is told what to install."""

@@ -318,7 +318,7 @@ def test_who_leaves_lets_nobody_wait() -> None:
 
 def test_nobody_waits_longer_than_an_answer_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
     """A confirmation, or what was read, may never come."""
-    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.5)
 
     async def scene(it: Scene) -> None:
         with pytest.raises(EngineError, match="in time"):

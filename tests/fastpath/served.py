@@ -137,7 +137,7 @@ async def _fill(send: Send) -> None:
     """Send until the peer's buffers and ours are full."""
     while True:
         try:
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(0.5):
                 await send({"type": "websocket.send", "bytes": bytes(64 * 1024)})
         except TimeoutError:
             return

@@ -21,6 +21,8 @@ from tests.fastpath.served import (
     upgrade,
 )
 
+pytestmark = pytest.mark.server
+
 PING_BYTES = 6
 
 
@@ -66,21 +68,21 @@ def test_a_slow_peer_is_told_why_if_it_reads_again(loop: str) -> None:
 
 def test_a_peer_that_neither_reads_nor_answers_pings_is_cut_at_once(loop: str) -> None:
     """It would not read the close frame either, so there is nothing to be patient for."""
-    pings = _pings(0.5, 1.0)
+    pings = _pings(0.5, 3.0)  # it is stuck by then
     with serving(loop=loop, patience=60.0, **pings) as site, upgrade(site, "/hold"):
         assert site.events.get(timeout=5) == "full"
 
-        site.lost.get(timeout=5)
+        site.lost.get(timeout=15)
 
 
 def test_a_slow_peer_being_closed_is_not_cut_for_a_missing_pong(loop: str) -> None:
     """The close has a deadline of its own; until then the peer may still read the reason."""
-    pings = _pings(0.05, 1.0)
+    pings = _pings(0.05, 3.0)  # it is being closed by then
     with serving(loop=loop, patience=30.0, **pings) as site, upgrade(site, "/shed") as client:
         assert site.events.get(timeout=5) == "full"
         site.events.get(timeout=5)
         with pytest.raises(queue.Empty):
-            site.lost.get(timeout=1.5)  # longer than the pong had
+            site.lost.get(timeout=3.5)  # longer than the pong had
         client.sendall(frame(Opcode.CLOSE, b"\x03\xf0"))
         received = read_all(client)
 

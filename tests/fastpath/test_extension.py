@@ -13,6 +13,8 @@ from tests.fastpath import served
 from tests.fastpath.handing import Handing
 from tests.fastpath.served import Site, close_frame, frame, read_all, serving
 
+pytestmark = pytest.mark.server
+
 
 def test_is_offered_with_its_version(site: Site, application: Handing) -> None:
     """An application must know what it is dealing with."""

@@ -12,6 +12,8 @@ from tests.fastpath import served
 from tests.fastpath.handing import Application, Detach, Handing, Noting
 from tests.fastpath.served import Receive, Send, Site
 
+pytestmark = pytest.mark.server
+
 
 async def before_accepting(detach: Detach, receive: Receive, _send: Send) -> None:
     """Hand over what is not open yet."""

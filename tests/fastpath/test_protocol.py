@@ -26,6 +26,8 @@ from tests.fastpath.served import (
     upgrade,
 )
 
+pytestmark = pytest.mark.server
+
 LOOPS = ["asyncio", "uvloop"]
 RELIED_ON = [
     pytest.param(

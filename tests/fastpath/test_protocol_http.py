@@ -10,6 +10,9 @@ import pytest
 
 from itemwire.fastpath.handshake import MAX_HEAD_BYTES
 from tests.fastpath.served import Site, dial, head, read_all, read_until, serving
+from tests.timing import BUSY_SECONDS
+
+pytestmark = pytest.mark.server
 
 SECRET = "s3cret"
 KEY = "Sec-WebSocket-Key"
@@ -84,7 +87,7 @@ def test_refuses_a_bad_head_within_a_second(
 ) -> None:
     """Silence costs the client its timeout and us the socket; the answer repeats no secret."""
     with dial(site, request_head) as client:
-        client.settimeout(1)
+        client.settimeout(1 + BUSY_SECONDS)
         answer = read_all(client).decode()
 
     assert answer.startswith(f"HTTP/1.1 {status} ")
@@ -200,7 +203,7 @@ def test_the_websocket_class_answers_under_stock_http(
 ) -> None:
     """`uvicorn --ws` alone takes one of the two classes; it must not fall silent."""
     with dial(half_site, request_head) as client:
-        client.settimeout(1)
+        client.settimeout(1 + BUSY_SECONDS)
         answer = client.recv(1 << 16)
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())

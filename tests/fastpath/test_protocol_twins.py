@@ -15,6 +15,8 @@ from itemwire.fastpath.http import HttpProtocol
 from itemwire.fastpath.protocol import WebSocketProtocol
 from tests.fastpath.served import MAX_MESSAGE_BYTES, Site, frame, read_all, serving, upgrade
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(
     scope="module",

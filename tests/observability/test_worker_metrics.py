@@ -18,6 +18,8 @@ from prometheus_client.exposition import generate_latest
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.serving.workers import _make_folder
 
+pytestmark = pytest.mark.server
+
 P = ParamSpec("P")
 
 

@@ -9,6 +9,8 @@ import pytest
 from itemwire.routes.console import HEADERS, WEB
 from itemwire.testing import LiveServer
 
+pytestmark = pytest.mark.server
+
 FILES = [path.name for path in WEB.iterdir()]
 
 

@@ -3,13 +3,14 @@
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import pytest
 from fastapi import FastAPI
 
+from itemwire.main import create_app
 from itemwire.serving.server import FASTPATH, Protocols, server_of
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer, Refusal, live_server
@@ -17,6 +18,7 @@ from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import TokenFactory
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, item_path
+from tests.timing import AdvancedClock
 
 Mode = Literal["close", "http"]
 
@@ -113,6 +115,36 @@ def server(serve: Serve, settings: Settings) -> Iterator[LiveServer]:
     """One server a protocol for all tests that change no setting."""
     with serve(settings) as running:
         yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A server, and the clock by which its tokens expire."""
+
+    server: LiveServer
+    clock: AdvancedClock
+
+
+@contextmanager
+def serve_timed(serve: Serve, settings: Settings) -> Iterator[Timed]:
+    """Run a server by a clock that the test moves, so that no test races with a short life."""
+    clock = AdvancedClock()
+    with serve(settings, create_app(settings, clock=clock)) as running:
+        yield Timed(running, clock)
+
+
+@pytest.fixture(scope="session")
+def timed_server(serve: Serve, settings: Settings) -> Iterator[Timed]:
+    """Run one such server a protocol."""
+    with serve_timed(serve, settings) as running:
+        yield running
+
+
+@pytest.fixture
+def timed(timed_server: Timed) -> Iterator[Timed]:
+    """Give each test that server at the machine's time."""
+    yield timed_server
+    timed_server.clock.reset()
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from tests.scenarios.clients import (
     PATIENCE,
 )
 from tests.scenarios.processes import Started, started
+from tests.timing import BUSY_SECONDS
 
-FELT_SECONDS: Final = 2.0  # in which what one node is told is done by all
+FELT_SECONDS: Final = 2.0 + BUSY_SECONDS  # in which what one node is told is done by all
 METRICS_TOKEN: Final = "a-token-for-the-metrics-of-40-characters"
 MAX_SOCKETS: Final = 6  # of one subject
 

@@ -188,7 +188,7 @@ def test_a_rule_that_hangs_is_given_up(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, item_id: str
 ) -> None:
     """It fails closed, in bounded time, and holds up nobody else (requirement 66)."""
-    monkeypatch.setattr(deciding, "DECISION_SECONDS", 0.2)
+    monkeypatch.setattr(deciding, "DECISION_SECONDS", 2.0)  # enough for the one that is quick
     settings = Settings(secret=SECRET, _env_file=None)
     app = create_app(settings)
     given_up: list[str] = []

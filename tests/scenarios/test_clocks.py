@@ -1,4 +1,4 @@
-"""Two nodes whose clocks differ by five seconds: only tokens end sooner on one than elsewhere."""
+"""Two nodes whose clocks differ by a minute: only tokens end sooner on one than elsewhere."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.scenarios.clients import EVERYTHING, JSON, PATIENCE, JsonClient, clos
 from tests.scenarios.processes import Started, started
 from tests.stress.engines import ENGINE_SERVERS
 
-SHIFTS: Final = (-2.5, 2.5)  # of a node's clock from that of the engine's server
-SOON: Final = 1.0  # less than they differ by
+SHIFTS: Final = (-30.0, 30.0)  # of a node's clock from that of the engine's server
+SOON: Final = 2.0  # so much less than that, that a busy machine makes no difference
 
 Pair = tuple[LiveServer, LiveServer]
 
@@ -50,7 +50,7 @@ def nodes(
             engine_url=server.process.url,
             admin="true",
             history_seconds=str(SOON),
-            ticket_seconds="2",
+            ticket_seconds="15",  # less than either clock is wrong by
             graceful_timeout="3",
         )
 
@@ -68,9 +68,9 @@ def pair(request: pytest.FixtureRequest, nodes: Pair) -> Pair:
 
 def token(subject: str = "alice", scope: str = EVERYTHING, ends_in: float = 300) -> str:
     """Mint a token that was issued a while ago by all clocks."""
-    now = time.time() - 10
+    now = time.time() - 60
     key = signing_key_from_secret(SECRET)
-    return mint(key, subject=subject, scope=scope, lifetime=round(10 + ends_in), now=now)
+    return mint(key, subject=subject, scope=scope, lifetime=round(60 + ends_in), now=now)
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def test_messages_are_remembered_as_long(nodes: Pair, item_id: str) -> None:
         request(node, "POST", path, "for a while")
     at_once, took = found(), time.monotonic() - begun
     while any(found()):
-        assert time.monotonic() - begun < 2 * SOON, "they are remembered for too long"
+        assert time.monotonic() - begun < 10 * SOON, "they are remembered for too long"
 
     assert at_once == [1] * 4 or took > SOON
     assert time.monotonic() - begun > SOON * 0.99
@@ -172,7 +172,7 @@ def test_what_is_taken_back_ends_on_both(pair: Pair, item_id: str) -> None:
 def test_only_a_token_ends_by_the_clock_of_its_node(nodes: Pair, item_id: str) -> None:
     """That is the difference of the clocks, and it is seen (116)."""
     behind, ahead = nodes
-    path = item_path(item_id, {"token": token(ends_in=1)})
+    path = item_path(item_id, {"token": token(ends_in=10)})
     with behind.connect(path, subprotocols=(JSON,)) as connection:
         assert JsonClient(connection).welcome["type"] == "welcome"
 

@@ -25,6 +25,7 @@ from itemwire_auth.principal import Grant
 from tests.conftest import SECRET
 from tests.scenarios.clients import JSON, PATIENCE, item_path, json_client, plain_client, token
 from tests.scenarios.conftest import Serve
+from tests.timing import BUSY_SECONDS
 
 CONNECTION_LIMIT = Refusal(101, 1008, "connection_limit")
 OVERLOADED = Refusal(101, 1013, "overloaded")
@@ -39,7 +40,7 @@ def small(serve: Serve) -> Iterator[LiveServer]:
         max_address_connections=3,
         max_subject_connections=2,
         ping_interval=0.2,
-        ping_timeout=0.2,
+        ping_timeout=BUSY_SECONDS,
         _env_file=None,
     )
     with serve(settings) as running:

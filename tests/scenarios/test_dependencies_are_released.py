@@ -33,7 +33,7 @@ class Pool:
 
     async def connection(self) -> AsyncIterator[None]:
         """Lend the connection, as a `yield` dependency does."""
-        async with asyncio.timeout(3), self._free:
+        async with asyncio.timeout(10), self._free:
             yield
             if self.fails_at_return:
                 raise RuntimeError("the transaction could not be committed")

@@ -12,7 +12,7 @@ from itemwire.settings import Settings
 from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, PATIENCE, json_client, token
-from tests.scenarios.conftest import Door, Serve, fastpath_only
+from tests.scenarios.conftest import Door, Serve, Timed, fastpath_only
 from tests.scenarios.event_source import event_source
 
 CLOSING = {"type": "closing", "retry_after_ms": 0}
@@ -148,14 +148,16 @@ def test_a_foreign_page_cannot_listen_with_a_users_cookie(
         assert got.status_code == status
 
 
-def test_ends_when_the_token_does(server: LiveServer, item_id: str) -> None:
+def test_ends_when_the_token_does(timed: Timed, item_id: str) -> None:
     """And says so ahead of it: the page must get another token, or be refused when it is back."""
-    short = token("carol", lifetime=2)
-    with event_source(server, item_id, credential=short) as carol:
+    short = token("carol", lifetime=100)
+    with event_source(timed.server, item_id, credential=short) as carol:
+        carol.read()
+        timed.clock.advance(100)
         *_, last = carol.read_all()
 
     assert (last.name, last.envelope) == ("closing", EXPIRED)
-    answer = httpx.get(f"{server.url}/items/1/events", params={"token": short})
+    answer = httpx.get(f"{timed.server.url}/items/1/events", params={"token": short})
     assert (answer.status_code, answer.headers["cache-control"]) == (401, "no-store")
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer
 from tests.conftest import SECRET
+from tests.scenarios.browsers import running_browser
 from tests.scenarios.clients import EVERYTHING, json_client, token
 from tests.scenarios.conftest import Serve, fastpath_only
 
@@ -35,15 +35,9 @@ def admin_server(serve: Serve) -> Iterator[LiveServer]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; without one this fails, in CI and elsewhere."""
-    path = shutil.which("chromium")
-    assert path, "install chromium (Debian: apt-get install chromium)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
-        )
+    """Run one Chromium for all tests here."""
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @fastpath_only

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from websockets.exceptions import ConnectionClosed
 
 from itemwire.settings import Settings
-from itemwire.testing import LiveServer
 from tests.scenarios.clients import (
     EVERYTHING,
     JSON,
+    PATIENCE,
     PLAIN,
     Envelope,
     JsonClient,
@@ -19,38 +19,48 @@ from tests.scenarios.clients import (
     json_client,
     token,
 )
-from tests.scenarios.conftest import Serve
+from tests.scenarios.conftest import Serve, Timed
+from tests.timing import BUSY_SECONDS
 
 WITHIN_SECONDS = 2.0  # requirement 68
+LIFETIME = 100  # of a token that is to expire, in seconds; others live for three times that
 
 
-def test_a_socket_ends_with_its_token(server: LiveServer, item_id: str) -> None:
+def test_a_socket_ends_with_its_token(timed: Timed, item_id: str) -> None:
     """A token that is no longer good must not be good for as long as one stays connected."""
+    server, clock = timed.server, timed.clock
     with ExitStack() as stack:
         staying = stack.enter_context(json_client(server, item_id, scope=EVERYTHING))
-        brief = token("bob", lifetime=2)
-        expires_at = int(time.time()) + 2  # at the latest: the token was minted just before
+        sooner, brief = token("carol", lifetime=LIFETIME // 2), token("bob", lifetime=LIFETIME)
         path = item_path(item_id, {"token": brief})
+        first = stack.enter_context(server.connect(f"/ws/echo?token={sooner}"))
         sockets = [
             stack.enter_context(server.connect(path, subprotocols=(PLAIN,))),
             stack.enter_context(server.connect(path, subprotocols=(JSON,))),
             stack.enter_context(server.connect(f"/ws/echo?token={brief}")),
         ]
+        clock.advance(LIFETIME // 2)
+        first_end = closed(first)  # the server has looked, and the others are not due
+        are_open = [socket.ping().wait(PATIENCE) for socket in sockets]
+        clock.advance(LIFETIME // 2)
+        expired_at = time.monotonic()
         ends = [closed(socket) for socket in sockets]
-        ended_at = time.time()
+        took = time.monotonic() - expired_at
         told = [staying.read() for _ in range(4)]
 
+        assert (first_end, are_open) == ((1008, "token_expired"), [True] * 3)
         assert ends == [(1008, "token_expired")] * 3
-        assert expires_at - 1 <= ended_at <= expires_at + WITHIN_SECONDS
+        assert took <= WITHIN_SECONDS + BUSY_SECONDS
         assert [envelope["type"] for envelope in told] == ["joined", "joined", "left", "left"]
         assert staying.ask("publish", data="still here")["offset"] == 1
 
 
-def test_the_closing_envelope_tells_what_to_do(server: LiveServer, item_id: str) -> None:
+def test_the_closing_envelope_tells_what_to_do(timed: Timed, item_id: str) -> None:
     """A close frame has no room for a verdict: fetch a new token, then come back."""
-    path = item_path(item_id, {"token": token("bob", lifetime=1)})
-    with server.connect(path, subprotocols=(JSON,)) as connection:
+    path = item_path(item_id, {"token": token("bob", lifetime=LIFETIME)})
+    with timed.server.connect(path, subprotocols=(JSON,)) as connection:
         client = JsonClient(connection)
+        timed.clock.advance(LIFETIME)
         closing = client.read()
 
         assert closed(connection) == (1008, "token_expired")
@@ -63,14 +73,12 @@ def test_the_closing_envelope_tells_what_to_do(server: LiveServer, item_id: str)
     }
 
 
-def test_no_message_reaches_a_socket_after_its_token_expired(
-    server: LiveServer, item_id: str
-) -> None:
+def test_no_message_reaches_a_socket_after_its_token_expired(timed: Timed, item_id: str) -> None:
     """While others go on talking: what comes last is the end."""
-    path = item_path(item_id, {"token": token("bob", lifetime=1), "replay": 0})
+    path = item_path(item_id, {"token": token("bob", lifetime=LIFETIME), "replay": 0})
     with (
-        json_client(server, item_id) as alice,
-        server.connect(path, subprotocols=(JSON,)) as connection,
+        json_client(timed.server, item_id) as alice,
+        timed.server.connect(path, subprotocols=(JSON,)) as connection,
     ):
         bob = JsonClient(connection)
         heard: list[Envelope] = []
@@ -78,6 +86,8 @@ def test_no_message_reaches_a_socket_after_its_token_expired(
             while True:
                 alice.ask("publish", data="tick")
                 heard.append(bob.read())
+                if len(heard) == 10:
+                    timed.clock.advance(LIFETIME)
         alice.messages(alice.ask("publish", data="too late")["offset"])
 
         assert closed(connection) == (1008, "token_expired")
@@ -85,12 +95,13 @@ def test_no_message_reaches_a_socket_after_its_token_expired(
     assert {message.get("data") for message in heard} <= {"tick", None}
 
 
-def test_an_expired_token_does_not_come_back(server: LiveServer, item_id: str) -> None:
+def test_an_expired_token_does_not_come_back(timed: Timed, item_id: str) -> None:
     """At the door every fault of a token is the same."""
-    path = item_path(item_id, {"token": token("bob", lifetime=1)})
-    with server.connect(path) as connection:
+    path = item_path(item_id, {"token": token("bob", lifetime=LIFETIME)})
+    with timed.server.connect(path) as connection:
+        timed.clock.advance(LIFETIME)
         closed(connection)
-    refusal = server.refusal(path)
+    refusal = timed.server.refusal(path)
 
     assert (refusal.code, refusal.reason) == (1008, "credentials_invalid")
 

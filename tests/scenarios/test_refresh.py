@@ -26,7 +26,7 @@ from tests.scenarios.clients import (
     plain_client,
     token,
 )
-from tests.scenarios.conftest import Serve
+from tests.scenarios.conftest import Serve, Timed, serve_timed
 from tests.scenarios.test_dependencies_are_released import Pool
 
 READING = "items:subscribe items:history"
@@ -50,12 +50,16 @@ def refusal_of(client: JsonClient, offered: str) -> tuple[str, bool]:
     return error["code"], error["temporary"]
 
 
-def test_a_refreshed_socket_outlives_its_first_token(server: LiveServer, item_id: str) -> None:
+def test_a_refreshed_socket_outlives_its_first_token(timed: Timed, item_id: str) -> None:
     """Its twin, which says nothing, is closed at `exp` (requirement 68)."""
-    with short_lived(server, item_id, 2) as kept, short_lived(server, item_id, 2, "bob") as idle:
+    with (
+        short_lived(timed.server, item_id, 100) as kept,
+        short_lived(timed.server, item_id, 100, "bob") as idle,
+    ):
         reply = kept.ask("refresh", token=token(lifetime=300))
-        end = closed(idle.connection)
         time_left = reply["expires_at"] - time.time()
+        timed.clock.advance(100)
+        end = closed(idle.connection)
 
         assert end == (1008, "token_expired")
         assert 290 < time_left <= 300
@@ -63,9 +67,10 @@ def test_a_refreshed_socket_outlives_its_first_token(server: LiveServer, item_id
         assert kept.ask("publish", data="still here")["offset"] == 1
 
 
-def test_a_client_is_told_ahead_of_the_expiry(server: LiveServer, item_id: str) -> None:
+def test_a_client_is_told_ahead_of_the_expiry(timed: Timed, item_id: str) -> None:
     """At half of a short life, and the session goes on if it does as it is told."""
-    with short_lived(server, item_id, 4) as client:
+    with short_lived(timed.server, item_id, 50) as client:
+        timed.clock.advance(26)
         expiring = client.read()
         reply = client.ask("refresh", token=token(lifetime=300))
 
@@ -172,11 +177,12 @@ def test_who_may_no_longer_subscribe_is_sent_away(
 
 def test_a_socket_ends_at_its_limit_though_it_was_refreshed(serve: Serve, item_id: str) -> None:
     """Without the limit it would stay for 300 seconds (requirement 73)."""
-    settings = Settings(secret=SECRET, max_session_seconds=2, _env_file=None)
-    with serve(settings) as server, json_client(server, item_id) as client:
+    settings = Settings(secret=SECRET, max_session_seconds=100, _env_file=None)
+    with serve_timed(serve, settings) as timed, json_client(timed.server, item_id) as client:
         reply = client.ask("refresh", token=token(lifetime=300))
 
-        assert reply["expires_at"] == client.welcome["expires_at"] <= time.time() + 2
+        assert reply["expires_at"] == client.welcome["expires_at"] <= time.time() + 100
+        timed.clock.advance(100)
         assert closed(client.connection) == (1008, "token_expired")
 
 

@@ -53,8 +53,12 @@ def only_this_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """Run pytest with the kit's plugin."""
-    return pytester.runpytest_inprocess(
+    """Run pytest with the kit's plugin, in a process of its own.
+
+    A run inside this process unloads every module that it has loaded. The next test then loads
+    compiled modules such as httptools again, with new exception classes that nothing catches.
+    """
+    return pytester.runpytest_subprocess(
         "-p", "itemwire.testing.plugin", "-p", "no:cacheprovider", "--strict-markers", *arguments
     )
 

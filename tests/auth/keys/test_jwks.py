@@ -16,6 +16,8 @@ from itemwire_auth.keys.static import JWK
 from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.key_server import Answer, KeyServer, key_server
 
+pytestmark = pytest.mark.server
+
 A = signing_key("ES256", "a")
 B = signing_key("EdDSA", "b")
 GOOD = jwk_set(public_jwk(A)).encode()

@@ -60,6 +60,7 @@ def published(certificate: Path) -> Iterator[KeyServer]:
         yield server
 
 
+@pytest.mark.server
 def test_the_certificate_must_be_of_the_host_in_the_url(
     published: KeyServer, certificate: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_the_certificate_must_be_of_the_host_in_the_url(
     assert published.hosts == [f"localhost:{published.port}"]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "127.1"],

@@ -18,6 +18,7 @@ from tests.engines.watched import Watched, node, play, stand_still
 from tests.fakes import CHANNEL
 from tests.nats_server import NatsServer, running_nats
 from tests.proxy import Proxy
+from tests.timing import BUSY_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +88,20 @@ def test_one_who_publishes_all_the_time_keeps_nobody_out(world: str) -> None:
     async def scene() -> None:
         async with node(world) as one, node(world) as other:
             other.engine.unsubscribe(CHANNEL)  # else it would hear where the channel is
-            until = time.monotonic() + 0.7
+            is_in = False
 
             async def keep_publishing(number: int) -> None:
                 count = 0
-                while time.monotonic() < until:
+                while not is_in:
                     await one.publish(f"{number} {count}")
                     count += 1
 
             async with asyncio.TaskGroup() as group:
                 for number in range(8):
                     group.create_task(keep_publishing(number))
-                got_in = 0
-                while time.monotonic() < until:
+                for got_in in range(6):
                     await other.publish(f"other {got_in}")
-                    got_in += 1
-
-            assert got_in > 5
+                is_in = True
 
     play(scene)
 
@@ -240,7 +238,7 @@ def test_knows_that_a_cable_was_pulled(world: str) -> None:
                 asked = one.subscribe("item:x"), one.read(), one.take("k"), one.post(b"")
                 refused = await asyncio.gather(*asked, return_exceptions=True)
                 await one.until(lambda: not one.engine.is_available)
-                assert time.monotonic() - begun < 2.2
+                assert time.monotonic() - begun < 2.2 + BUSY_SECONDS
                 assert all(isinstance(error, EngineError) for error in refused)
             await one.publish_at_last("after")
             await one.until(lambda: one.texts == ["after"])
@@ -286,9 +284,9 @@ def test_lets_no_more_wait_than_it_has_room_for(
         async with node(url) as one:
             with proxy.silent():
                 publishing = [asyncio.create_task(one.publish("x" * 1000)) for _ in range(200)]
-                refused, unstored = await asyncio.wait(publishing, timeout=0.2)
+                refused, unstored = await asyncio.wait(publishing, timeout=0.5)
                 taking = [asyncio.create_task(one.take("k")) for _ in range(100)]
-                also_refused, untaken = await asyncio.wait(taking, timeout=0.2)
+                also_refused, untaken = await asyncio.wait(taking, timeout=0.5)
             await asyncio.gather(*unstored, *untaken)
 
             assert 80 < len(unstored) < 100

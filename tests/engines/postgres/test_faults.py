@@ -20,6 +20,7 @@ from tests.engines.watched import Watched, node, play, stand_still
 from tests.fakes import CHANNEL
 from tests.postgres_server import PostgresServer, execute, running_postgres
 from tests.proxy import Proxy
+from tests.timing import BUSY_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +221,7 @@ def test_counts_on_when_the_server_was_killed_and_started_again(
             for _ in range(100):
                 with pytest.raises(EngineError):
                     await one.publish("into nothing")
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 1 + BUSY_SECONDS  # one that waits takes two
             await asyncio.to_thread(server.start)
             after = await one.publish_at_last("after")
             await all_have(4, one, other)
@@ -319,7 +320,7 @@ def test_refuses_more_than_it_has_room_for_at_once(
                 answers = await asyncio.gather(
                     *(one.publish(str(number)) for number in range(50)), return_exceptions=True
                 )
-                assert time.monotonic() - begun < 2.2
+                assert time.monotonic() - begun < 2.2 + BUSY_SECONDS
             assert len([each for each in answers if "room" in str(each)]) == 40
             await one.publish_at_last("after")
             assert engine_of(one)._publishing._count == 0

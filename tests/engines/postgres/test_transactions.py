@@ -17,6 +17,8 @@ from tests.engines.watched import node, play
 from tests.fakes import CHANNEL
 from tests.postgres_server import PostgresServer, execute, running_postgres
 
+FREE = 1.5  # seconds: what has to wait for a transaction is refused after two
+
 ITEM = CHANNEL.removeprefix("item:")
 
 
@@ -150,8 +152,10 @@ def test_an_open_transaction_holds_up_its_own_item_only(url: str, is_new: bool) 
                 await sql_publish(connection, "open", "held")
                 waiting = asyncio.create_task(publish_to(one, held, "waits"))
                 for number in range(50):
-                    await asyncio.wait_for(publish_to(one, f"item:beside-{number}", "goes on"), 0.5)
-                await asyncio.wait_for(one.subscribe("item:new"), 0.5)
+                    await asyncio.wait_for(
+                        publish_to(one, f"item:beside-{number}", "goes on"), FREE
+                    )
+                await asyncio.wait_for(one.subscribe("item:new"), FREE)
                 await one.publish("heard")
                 with pytest.raises(EngineError):
                     await waiting

@@ -334,12 +334,12 @@ def test_lets_no_more_wait_than_it_has_room_for(
             with proxy.silent():
                 begun = time.monotonic()
                 publishing = [asyncio.create_task(one.publish("x" * 1000)) for _ in range(200)]
-                done, _ = await asyncio.wait(publishing, timeout=1, return_when="FIRST_COMPLETED")
+                done, _ = await asyncio.wait(publishing, timeout=1.9, return_when="FIRST_COMPLETED")
                 took = time.monotonic() - begun
                 errors = await asyncio.gather(*publishing, return_exceptions=True)
 
             assert 100 < len(done) < 200
-            assert took < 0.9
+            assert took < 1.4  # a request is given up after one and a half
             assert all(isinstance(error, EngineError) for error in errors)
 
     with proxied(server) as (proxy, url):

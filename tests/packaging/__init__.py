@@ -1,0 +1,1 @@
+"""What is installed and shipped, seen from outside of the checkout."""

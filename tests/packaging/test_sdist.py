@@ -1,0 +1,58 @@
+"""The source distribution: its tests run where it is unpacked."""
+
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.building import build, run
+
+pytestmark = pytest.mark.timeout(170)
+
+REPRESENTATIVE = (
+    "tests/test_project.py",
+    "tests/test_settings.py",
+    "tests/auth/keys/test_files.py",
+    "tests/benchmarks/test_peers.py",
+    "tests/channels/lifecycle",
+    "tests/docs/test_metrics.py",
+    "tests/docs/test_protocol.py",
+    "tests/docs/test_requirements.py",
+    "tests/docs/test_security.py",
+    "tests/scenarios/test_echo.py",
+)
+"""Tests that read every kind of file outside of the packages, and a few of each other kind."""
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the source distribution and unpack it."""
+    archive = build("sdist", tmp_path_factory.mktemp("sdist"))
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    (root,) = folder.iterdir()
+    return root
+
+
+def test_its_tests_run_where_it_is_unpacked(unpacked: Path) -> None:
+    """Whoever packages it for a distribution has nothing else."""
+    path = os.pathsep.join(str(unpacked / folder) for folder in ("api", "auth"))
+    options = ("-q", "-n0", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", *options, *REPRESENTATIVE]
+    where = "import itemwire, itemwire_auth; print(itemwire.__file__, itemwire_auth.__file__)"
+    imported = run([sys.executable, "-c", where], unpacked, PYTHONPATH=path)
+    printed = run(command, unpacked, PYTHONPATH=path)
+
+    assert all(Path(file).is_relative_to(unpacked) for file in imported.split())
+    assert "passed" in printed
+    assert "failed" not in printed
+
+
+def test_has_what_a_newcomer_needs(unpacked: Path) -> None:
+    """The checks, the pins, the example of the settings and the licence."""
+    needed = {".ci/run", ".env.example", "CHANGELOG.md", "LICENSE", "README.md", "constraints.txt"}
+
+    assert {name for name in needed if not (unpacked / name).is_file()} == set()
