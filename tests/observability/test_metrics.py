@@ -17,7 +17,12 @@ from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.reauthorization import Denied
 from itemwire.close_reasons import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
 from itemwire.counters import Counters
-from itemwire.observability.metrics import ROWS, Parts, registry_of
+from itemwire.main import create_app
+from itemwire.observability.metrics import ROWS, Parts, codec_labels, registry_of
+from itemwire.settings import Settings
+from itemwire.wire import CODECS
+from itemwire.wire.base import Codec
+from itemwire.wire.json_codec import JsonCodec
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.keys.static import signing_key_from_secret
@@ -33,6 +38,20 @@ from tests.fakes import EVERYTHING, LIMITS, PLAIN, Rules, Stage, principal
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
 VERIFIER = verifier_of(TokenFactory(signing_key_from_secret(SECRET)))
+
+
+class SecondJson(JsonCodec):
+    """A codec of another family, whose subprotocol ends like one of ours."""
+
+    subprotocol = "acme.v1.json"
+    metric_label = "acme_json"
+
+
+class Imitator(SecondJson):
+    """A codec that takes a label which is in use."""
+
+    metric_label = "json"
+
 
 SUBJECT, ITEM = "alice-who-is-no-label", "an-item-that-is-no-label"
 
@@ -252,3 +271,44 @@ def test_two_applications_have_figures_of_their_own(stage: Stage) -> None:
     """There is no state of the module: a test, or a mounted application, has its own."""
     assert read(page_of(Stage()))["itemwire_connections_opened_total", ("json",)] == 0
     assert read(page_of(stage))["itemwire_connections_opened_total", ("json",)] == 3
+
+
+def test_codecs_of_two_families_have_series_of_their_own(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels cut from the subprotocol were the same for both, and made the page invalid."""
+    second: Codec = SecondJson()
+    monkeypatch.setitem(CODECS, second.subprotocol, second)
+    stage.node.counters.open[second.subprotocol] += 7
+    page = page_of(stage)
+    series = [
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    ]
+
+    assert len(series) == len(set(series))
+    assert read(page)["itemwire_connections", ("acme_json",)] == 7
+    assert read(page)["itemwire_connections", ("json",)] == 1
+
+
+@pytest.mark.parametrize("taken", ["json", "events"])
+def test_refuses_to_start_with_one_label_for_two_codecs(
+    monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    """Prometheus drops a page that holds one series twice: better no server than no figures."""
+    imitator = Imitator()
+    imitator.metric_label = taken
+    monkeypatch.setitem(CODECS, imitator.subprotocol, imitator)
+
+    with pytest.raises(ValueError, match=f"acme.v1.json.* share the metric label '{taken}'"):
+        create_app(Settings(secret=SECRET, metrics_token="m" * 32, _env_file=None))
+
+
+def test_every_codec_has_a_label_of_its_own() -> None:
+    """Names in dashboards are for ever."""
+    assert codec_labels() == {
+        "itemwire.v1.json": "json",
+        "itemwire.v1.plain": "plain",
+        "text/event-stream": "events",
+    }

@@ -1,5 +1,6 @@
 """Everything that `/metrics` tells: one row a metric, read when somebody asks."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, cast
@@ -31,12 +32,6 @@ Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[str, ...]
 Value = float | Histogram
 Values = Iterable[tuple[Labels, Value]]
-
-# What tells the codecs apart: `json`, `plain`, and `events` for streams over HTTP.
-CODEC_LABELS: Final = {
-    **{subprotocol: subprotocol.rpartition(".")[2] for subprotocol in CODECS},
-    EventsCodec.subprotocol: "events",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +66,24 @@ def _one(kind: Kind, name: str, meaning: str, read: Callable[[Parts], Value]) ->
     return Row(kind, name, (), meaning, lambda parts: [((), read(parts))])
 
 
+def codec_labels() -> dict[str, str]:
+    """Return the metric label of every codec, by its subprotocol.
+
+    Raises `ValueError` where two codecs have the same label: a page that holds one series twice is
+    invalid, and Prometheus drops all of it.
+    """
+    labels = {codec.subprotocol: codec.metric_label for codec in CODECS.values()}
+    labels[EventsCodec.subprotocol] = EventsCodec.metric_label
+    for label, count in Counter(labels.values()).items():
+        if count > 1:
+            sharing = ", ".join(name for name, one in labels.items() if one == label)
+            raise ValueError(f"the codecs {sharing} share the metric label {label!r}: change one")
+    return labels
+
+
 def _by_codec(counts: Mapping[str, int]) -> Values:
-    """Give the counts by the end of the subprotocol's name, which is what tells it apart."""
-    return [((label,), counts.get(one, 0)) for one, label in CODEC_LABELS.items()]
+    """Return the counts of each subprotocol under the label of its codec."""
+    return [((label,), counts.get(one, 0)) for one, label in codec_labels().items()]
 
 
 def _by_word(counts: Mapping[str, int], *words: str) -> Values:
@@ -332,7 +342,11 @@ ROWS: Final = (
 
 
 def registry_of(parts: Parts) -> CollectorRegistry:
-    """Make what one application's page is written from."""
+    """Return the registry that one application's `/metrics` page is written from.
+
+    Raises `ValueError` where two codecs have the same metric label.
+    """
+    codec_labels()  # refuse at the start what would make every later page invalid
     registry = CollectorRegistry()
     registry.register(_Rows(parts))
     for collector in (ProcessCollector, PlatformCollector, GCCollector):

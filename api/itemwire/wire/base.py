@@ -23,6 +23,9 @@ class Codec(Protocol):
     """Turns events into frames and frames into requests."""
 
     subprotocol: str
+    metric_label: str
+    """The value of the `codec` label in metrics; no two codecs may have the same."""
+
     has_envelopes: bool
     """Whether it has words for more than messages: for answers, errors and items."""
 

@@ -27,6 +27,7 @@ class EventsCodec(Codec):
     """
 
     subprotocol = "text/event-stream"
+    metric_label = "events"
     has_envelopes = True
 
     def __init__(self) -> None:

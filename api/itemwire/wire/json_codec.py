@@ -17,6 +17,7 @@ class JsonCodec(Codec):
     """Carry every event and request as one JSON object."""
 
     subprotocol = "itemwire.v1.json"
+    metric_label = "json"
     has_envelopes = True
 
     @override

@@ -13,6 +13,7 @@ class PlainCodec(Codec):
     """Carry payloads and nothing else."""
 
     subprotocol = "itemwire.v1.plain"
+    metric_label = "plain"
     has_envelopes = False
 
     @override
