@@ -253,7 +253,7 @@ def test_a_message_of_many_fragments_arrives() -> None:
 def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
     """Each ping it sends would add to what waits for it: 180 MiB in six seconds, measured."""
     flood = frame(Opcode.PING, b"p" * 125) * 1_000
-    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/hold") as client:
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/hold") as client:
         assert site.events.get(timeout=5) == "full"
         (transport,) = site.transports
         before = transport.get_write_buffer_size()
@@ -265,7 +265,7 @@ def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
 
 def test_the_latest_ping_is_answered_when_the_peer_reads_again(loop: str) -> None:
     """RFC 6455 section 5.5.2: a slow client that hears no pong at all gives up a good socket."""
-    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/hold") as client:
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/hold") as client:
         assert site.events.get(timeout=5) == "full"
         client.sendall(frame(Opcode.PING, b"first") + frame(Opcode.PING, b"latest"))
 

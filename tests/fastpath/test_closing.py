@@ -54,7 +54,7 @@ def test_a_stuck_peer_that_ended_its_own_side_is_cut(loop: str) -> None:
 
 def test_a_slow_peer_is_told_why_if_it_reads_again(loop: str) -> None:
     """The close goes ahead while others wait to send, and those hear that the peer is gone."""
-    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/shed") as client:
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/shed") as client:
         assert site.events.get(timeout=5) == "full"
         waited = site.events.get(timeout=5)
         client.sendall(frame(Opcode.CLOSE, b"\x03\xf0"))
@@ -67,7 +67,7 @@ def test_a_slow_peer_is_told_why_if_it_reads_again(loop: str) -> None:
 def test_a_peer_that_neither_reads_nor_answers_pings_is_cut_at_once(loop: str) -> None:
     """It would not read the close frame either, so there is nothing to be patient for."""
     pings = _pings(0.5, 1.0)
-    with serving(loop=loop, patience=60.0, **pings) as site, upgrade(site, "/hold"):
+    with serving(loop=loop, close_seconds=60.0, **pings) as site, upgrade(site, "/hold"):
         assert site.events.get(timeout=5) == "full"
 
         site.lost.get(timeout=5)
@@ -76,7 +76,7 @@ def test_a_peer_that_neither_reads_nor_answers_pings_is_cut_at_once(loop: str) -
 def test_a_slow_peer_being_closed_is_not_cut_for_a_missing_pong(loop: str) -> None:
     """The close has a deadline of its own; until then the peer may still read the reason."""
     pings = _pings(0.05, 1.0)
-    with serving(loop=loop, patience=30.0, **pings) as site, upgrade(site, "/shed") as client:
+    with serving(loop=loop, close_seconds=30.0, **pings) as site, upgrade(site, "/shed") as client:
         assert site.events.get(timeout=5) == "full"
         site.events.get(timeout=5)
         with pytest.raises(queue.Empty):
@@ -120,7 +120,7 @@ def test_says_draining_at_shutdown(loop: str) -> None:
 
 def test_a_peer_that_closed_first_does_not_stop_the_drain(loop: str) -> None:
     """A stuck peer's own close made uvicorn raise InvalidState and forget all other sockets."""
-    with serving(loop=loop, patience=2.0) as site, upgrade(site, "/hold") as stuck:
+    with serving(loop=loop, close_seconds=2.0) as site, upgrade(site, "/hold") as stuck:
         assert site.events.get(timeout=5) == "full"
         stuck.sendall(frame(Opcode.CLOSE, b"\x03\xe8"))
         assert site.events.get(timeout=5) == "done"
@@ -157,7 +157,7 @@ def test_a_handshake_that_is_never_decided_on_is_denied_at_shutdown(loop: str) -
 
 def test_who_talks_while_being_closed_at_shutdown_gets_the_reason(loop: str) -> None:
     """To close with input unread would be a reset, which overtakes the close frame."""
-    with serving(loop=loop, patience=30.0) as site, upgrade(site) as client:
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site) as client:
         client.sendall(frame(Opcode.TEXT, b"close 4000 enough"))
         assert site.events.get(timeout=5) == (4000, "enough")
         site.server.should_exit = True
