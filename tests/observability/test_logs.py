@@ -17,8 +17,8 @@ from itemwire.observability.logs import (
     LINES_A_SECOND,
     SECRETS,
     JsonFormatter,
+    LogSampler,
     RedactingFormatter,
-    Sampler,
     redact,
     redact_logs,
 )
@@ -149,7 +149,7 @@ def test_installing_twice_is_installing_once(printed: io.StringIO) -> None:
 def test_holds_back_a_flood_and_says_so() -> None:
     """Refusals at 1000/s must not fill the disk, nor hide that they happened."""
     now = 100.0
-    sampler = Sampler(clock=lambda: now)
+    sampler = LogSampler(clock=lambda: now)
     formatter = RedactingFormatter(logging.Formatter())
 
     def log(message: str) -> str | None:

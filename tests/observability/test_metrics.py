@@ -18,7 +18,8 @@ from itemwire.channels.reauthorization import Denied
 from itemwire.close_reasons import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
 from itemwire.counters import Counters
 from itemwire.main import create_app
-from itemwire.observability.metrics import ROWS, Parts, codec_labels, registry_of
+from itemwire.observability.metrics import METRICS, MetricSources, codec_labels
+from itemwire.observability.metrics_registry import registry_of
 from itemwire.settings import Settings
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
@@ -65,7 +66,7 @@ def page_of(stage: Stage, **parts: object) -> str:
         "policy": TokenRights(),
         "slots": ConnectionSlots(ConnectionLimits(of_subject=1)),
     }
-    return generate_latest(registry_of(Parts(**{**of_stage, **parts}))).decode()  # type: ignore[arg-type] # by name
+    return generate_latest(registry_of(MetricSources(**{**of_stage, **parts}))).decode()  # type: ignore[arg-type] # by name
 
 
 def read(page: str) -> Samples:
@@ -237,7 +238,7 @@ def test_no_label_names_an_item_or_a_subject(stage: Stage) -> None:
 
     assert SUBJECT not in page
     assert ITEM not in page
-    labels = {label for row in ROWS for label in row.labels}
+    labels = {label for row in METRICS for label in row.labels}
     assert labels == {"codec", "reason", "code", "limit", "kind", "operation", "outcome"}
 
 
@@ -252,11 +253,11 @@ def test_every_reason_has_its_series_from_the_start() -> None:
 
 def test_names_say_what_they_count() -> None:
     """As Prometheus asks for: units in full, `_total` for counters, a sentence of help."""
-    for row in ROWS:
+    for row in METRICS:
         assert re.fullmatch(r"itemwire_[a-z_]+", row.full_name)
         assert (row.kind == "histogram") == row.name.endswith("_seconds")
         assert row.meaning.endswith(".")
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len({row.name for row in METRICS}) == len(METRICS)
 
 
 def test_tells_of_the_process() -> None:

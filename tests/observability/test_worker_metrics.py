@@ -43,23 +43,23 @@ def registry_of(number: int) -> CollectorRegistry:
 @asynccontextmanager
 async def worker(folder: Path, number: int, count: int = 2) -> AsyncIterator[WorkerMetrics]:
     """Run one of so many workers."""
-    siblings = WorkerMetrics(folder, number, count, registry_of(number))
-    await siblings.start()
+    worker = WorkerMetrics(folder, number, count, registry_of(number))
+    await worker.start()
     try:
-        yield siblings
+        yield worker
     finally:
-        siblings.stop()
+        worker.stop()
 
 
-async def page(siblings: WorkerMetrics) -> list[str]:
+async def page(worker: WorkerMetrics) -> list[str]:
     """Write what is gathered as Prometheus reads it."""
-    text = generate_latest(await siblings.gather()).decode()
+    text = generate_latest(await worker.gather()).decode()
     return [line for line in text.splitlines() if "_created" not in line]
 
 
-async def ups(siblings: WorkerMetrics) -> list[str]:
+async def ups(worker: WorkerMetrics) -> list[str]:
     """Tell which workers answered."""
-    return [line[-3:] for line in await page(siblings) if line.startswith("itemwire_worker_up{")]
+    return [line[-3:] for line in await page(worker) if line.startswith("itemwire_worker_up{")]
 
 
 @in_a_loop
