@@ -1,4 +1,4 @@
-"""A small real server that sends what it gets to all who watch an item, or should."""
+"""A small real server that sends each message to all subscribers, or fails to on purpose."""
 
 import asyncio
 import contextlib

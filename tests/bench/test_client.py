@@ -1,4 +1,4 @@
-"""The handshake: what is asked, what is answered, what is told of a refusal."""
+"""The handshake: the request, the answer, and the report of a refusal."""
 
 import asyncio
 import dataclasses

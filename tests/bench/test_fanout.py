@@ -1,4 +1,4 @@
-"""Fan-out against servers that do what they should, and servers that do not."""
+"""Fan-out against correct servers, and against servers with faults."""
 
 import asyncio
 

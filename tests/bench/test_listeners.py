@@ -1,4 +1,4 @@
-"""Counting: exact, however the bytes are cut."""
+"""Counting is exact for any split of the bytes into chunks."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The comparison of engines itself, tiny, on real servers: counts are looked at, not times."""
+"""A tiny comparison of engines on real servers; it checks counts, not times."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`bench` against a real server, with counts as small as they go."""
+"""`bench` against a real server, with the smallest load."""
 
 import json
 import os

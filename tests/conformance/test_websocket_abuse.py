@@ -1,4 +1,4 @@
-"""Clients that take more memory than they are owed: each is cut, attached or detached."""
+"""Clients that make the server use too much memory are dropped, attached or detached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sockets end: what is said last, and that nothing is left running meanwhile."""
+"""How sockets end: the last frames, and that no timer or task is left."""
 
 from __future__ import annotations
 

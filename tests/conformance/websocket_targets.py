@@ -1,4 +1,4 @@
-"""The servers that the WebSocket cases are run against: ours in both its ways, and uvicorn's."""
+"""The servers for the WebSocket cases: ours, attached and detached, and uvicorn's."""
 
 from __future__ import annotations
 

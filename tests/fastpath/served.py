@@ -1,4 +1,4 @@
-"""A real uvicorn around a small ASGI application, and a client that does not know its manners."""
+"""A real uvicorn with a small ASGI application, and a client that can break the rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compression that keeps nothing per connection: what is agreed on, and what travels."""
+"""Compression without state per connection: the negotiation, and the bytes on the wire."""
 
 from __future__ import annotations
 

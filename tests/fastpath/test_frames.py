@@ -1,4 +1,4 @@
-"""Frames read and rendered without I/O: the same whatever pieces they come in."""
+"""Frames parsed and rendered without I/O, in the same way for any split into chunks."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_refuses_what_breaks_the_protocol(data: bytes, code: int) -> None:
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
 def test_takes_every_length_in_its_shortest_form(length: int) -> None:
-    """The twin of the lengths that are too long for what they say (requirement 83)."""
+    """The twin of lengths in a longer form than needed (requirement 83)."""
     assert read_all(FrameReader(MAX_SIZE), masked(2, bytes(length))) == [(2, bytes(length))]
 
 
@@ -160,7 +160,7 @@ def test_bounds_small_fragments(part: bytes, count: int) -> None:
 
 
 def test_takes_a_large_message_in_small_fragments() -> None:
-    """The twin: 64 bytes a fragment are no crumbs, however many they are."""
+    """The twin: fragments of 64 bytes are not limited in number."""
     parts = [masked(2, b"x" * 64, fin=False), *[masked(0, b"x" * 64, fin=False)] * 1500]
     (message,) = read_all(FrameReader(MAX_SIZE), *parts, masked(0, b""))
 
@@ -168,7 +168,7 @@ def test_takes_a_large_message_in_small_fragments() -> None:
 
 
 def test_keeps_only_what_waits_for_its_end() -> None:
-    """What was read must not stay in memory behind a frame that is half there."""
+    """Bytes that were parsed must not stay in memory while a frame is incomplete."""
     reader = FrameReader(MAX_SIZE)
     read_all(reader, masked(2, bytes(60_000)) + masked(2, b"tail")[:-1])
 

@@ -1,4 +1,4 @@
-"""Opening handshakes judged without I/O: RFC 6455 section 4.2."""
+"""Opening handshakes checked without I/O: RFC 6455 section 4.2."""
 
 from __future__ import annotations
 

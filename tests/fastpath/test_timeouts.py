@@ -1,4 +1,4 @@
-"""One timer for all that wait equally long: each in its time, and nobody twice."""
+"""One timer for many things: each expires on time, and only once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TimerLoop(timeouts.TimerLoop):
         return timer
 
     def goes_to(self, when: float) -> None:
-        """Let it be later."""
+        """Move the time forward and run what is due."""
         self.now = when
         while due := [timer for timer in self.timers if timer[0] <= self.now]:
             self.timers.remove(due[0])
@@ -36,7 +36,7 @@ class TimerLoop(timeouts.TimerLoop):
 
 
 def test_calls_each_when_its_time_is_up_and_not_before() -> None:
-    """The first to come is the first to go."""
+    """They expire in the order in which they were started."""
     loop, up = TimerLoop(), list[str]()
     timeout = Timeout[str](loop, 10, up.append)
     timeout.start("early")
@@ -92,7 +92,7 @@ def test_does_not_give_more_time_to_who_asks_again() -> None:
 
 
 def test_lets_one_that_is_called_begin_again() -> None:
-    """As the ping that is answered and followed by the next."""
+    """As with a ping that is answered and followed by the next."""
     loop, up = TimerLoop(), list[str]()
 
     def again(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a handshake makes of an answer, in whatever form it comes."""
+"""How the answer to a raw handshake is read, in every form it may have."""
 
 import socket
 import threading

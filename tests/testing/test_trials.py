@@ -1,4 +1,4 @@
-"""What a report says: each verdict on an application that deserves it."""
+"""Reports: each verdict, shown by an application with that fault."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
