@@ -1,4 +1,4 @@
-"""Runs the WebSocket cases on our class, detached and under TLS as well, and on uvicorn's."""
+"""Runs the WebSocket cases on our class (attached, detached, with TLS) and on uvicorn's."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def in_pieces(sent: list[bytes]) -> list[bytes]:
 @pytest.fixture(scope="module", params=list(TARGETS))
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """Run each server in turn, with as much patience as a client really has."""
-    with TARGETS[request.param](patience=WebSocketProtocol.patience) as target:
+    with TARGETS[request.param](patience=WebSocketProtocol.close_seconds) as target:
         yield target
 
 

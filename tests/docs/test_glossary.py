@@ -3,7 +3,7 @@
 import re
 from importlib.util import find_spec
 
-from itemwire.observability.metrics import ROWS
+from itemwire.observability.metrics import METRICS
 from itemwire.settings import RENAMED
 from tests.docs.pages import page, table_under
 from tests.docs.test_metrics import events
@@ -38,7 +38,7 @@ def test_new_names_of_metrics_and_events_exist() -> None:
     """A dashboard that is changed by this table works again."""
     (_, metric), (_, event) = table_under(TEXT, "Renamed metrics and log events")
 
-    assert metric.strip("`") in {row.full_name for row in ROWS}
+    assert metric.strip("`") in {row.full_name for row in METRICS}
     assert event.strip("`") in events()
 
 
