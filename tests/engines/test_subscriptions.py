@@ -11,13 +11,13 @@ from typing_extensions import override
 from itemwire.engines import callbacks as answers
 from itemwire.engines import subscriptions as hearing
 from itemwire.engines.base import Answer, EngineError, History, Span
-from itemwire.engines.subscriptions import Source, Subscriptions
+from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.messages import Position, Publication
 from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL, draft
 
 
-class Written(Source):
+class Written(ChannelSource):
     """A history that answers each read when it is told to."""
 
     def __init__(self) -> None:

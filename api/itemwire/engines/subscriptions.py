@@ -22,7 +22,7 @@ MAX_CHECKS: Final = 256  # at once
 MAX_FILL: Final = 1000  # messages in one answer
 
 
-class Source(Protocol):
+class ChannelSource(Protocol):
     """Where the messages come from."""
 
     def hear(self, channel: str) -> None:
@@ -41,7 +41,7 @@ class Source(Protocol):
 class Subscriptions:
     """Follows the channels that were subscribed to."""
 
-    def __init__(self, source: Source, deliver: Deliver, lose: Lose) -> None:
+    def __init__(self, source: ChannelSource, deliver: Deliver, lose: Lose) -> None:
         self._source = source
         self._deliver = deliver
         self._lose = lose

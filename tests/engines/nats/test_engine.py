@@ -311,7 +311,7 @@ def test_a_channel_may_be_left_and_joined_in_one_tick(url: str) -> None:
     on(url, scene)
 
 
-@pytest.mark.parametrize("part", [requests.Requests, publishing.Publishing])
+@pytest.mark.parametrize("part", [requests.NatsRequests, publishing.NatsPublisher])
 def test_looks_for_what_is_late_no_more_often_the_more_was_asked(
     url: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -15,7 +15,7 @@ import pytest
 
 from itemwire.engines import open_engine
 from itemwire.engines.base import EngineError
-from itemwire.engines.nats.target import Target
+from itemwire.engines.nats.target import NatsTarget
 from tests.conformance.websocket_targets import localhost_certificate
 from tests.engines.redis.test_start import SECRET, refusal_of
 from tests.engines.watched import node, play
@@ -153,7 +153,7 @@ def test_all_nodes_must_say_the_same_of_the_disk(tmp_path: Path) -> None:
 def test_reads_a_url() -> None:
     """Several servers of a cluster, a world, and what may be said of it."""
     url = "nats://me:s%40cret@one,two:4223/staging?replicas=3&sync=always"
-    target = Target.of(url)
+    target = NatsTarget.of(url)
 
     assert target.servers == ["nats://one:4222", "nats://two:4223"]
     assert (target.world, target.replicas, target.is_synced) == ("staging", 3, True)

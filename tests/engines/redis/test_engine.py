@@ -224,7 +224,7 @@ def test_no_more_notices_are_kept_than_there_is_room_for(
     """Dropping one in silence would let a revoked token in after a restart."""
     monkeypatch.setattr(
         "itemwire.engines.redis.notices.POST",
-        scripts.Script.of(scripts.POST.source.replace(str(scripts.MAX_NOTICES), "2")),
+        scripts.LuaScript.of(scripts.POST.source.replace(str(scripts.MAX_NOTICES), "2")),
     )
 
     async def scene(watched: Watched) -> None:

@@ -311,7 +311,9 @@ def test_goes_on_after_a_fault_of_its_own(
     async def scene() -> None:
         async with node(server.url) as one:
             with monkeypatch.context() as broken:
-                broken.setattr("itemwire.engines.redis.requests.Requests._take", lambda _: 1 / 0)
+                broken.setattr(
+                    "itemwire.engines.redis.requests.RedisRequests._take", lambda _: 1 / 0
+                )
                 with pytest.raises(EngineError, match="in time"):
                     await one.publish("lost")
             await one.publish_at_last("after")

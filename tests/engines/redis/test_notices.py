@@ -9,24 +9,24 @@ from typing_extensions import override
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.redis import notices as redis_notices
-from itemwire.engines.redis.notices import Notices
-from itemwire.engines.redis.requests import Call
-from itemwire.engines.redis.servers import Servers, Target
+from itemwire.engines.redis.notices import RedisNotices
+from itemwire.engines.redis.requests import RedisCall
+from itemwire.engines.redis.servers import RedisServers, RedisTarget
 
 
-class Written(Servers):
+class Written(RedisServers):
     """Servers that answer when they are told to."""
 
     def __init__(self) -> None:
-        super().__init__(Target.of("redis://nowhere"), lambda _: None)
-        self.calls: list[Call] = []
+        super().__init__(RedisTarget.of("redis://nowhere"), lambda _: None)
+        self.calls: list[RedisCall] = []
 
     @override
     def hear(self, name: str) -> None:
         """Nothing comes of it here."""
 
     @override
-    def ask(self, key: str, call: Call) -> None:
+    def ask(self, key: str, call: RedisCall) -> None:
         self.calls.append(call)
 
     def answer(self, *notices: bytes, last: int, epoch: bytes = b"e", now: bytes = b"100") -> None:
@@ -41,7 +41,7 @@ class Heard:
         self.servers = Written()
         self.log: list[bytes] = []
         self.answers: list[EngineError | None] = []
-        self.notices = Notices(self.servers, "x:", "PUBLISH", self.log.append, lambda: "fresh")
+        self.notices = RedisNotices(self.servers, "x:", "PUBLISH", self.log.append, lambda: "fresh")
         self.notices.start(self.answers.append)
         self.notices.check()
 

@@ -12,7 +12,7 @@ from itemwire.engines.base import Bounds, EngineError, Span
 from itemwire.engines.sqlite import engine as sqlite_engine
 from itemwire.engines.sqlite import writer
 from itemwire.engines.sqlite.engine import SqliteEngine, open_engine
-from itemwire.engines.sqlite.file import Place
+from itemwire.engines.sqlite.file import SqliteFile
 from itemwire.messages import Position
 from tests.conformance.engine_contract import BOUNDS, Asked
 from tests.engines.sqlite.scenes import on, statements_of, stuck, until
@@ -232,7 +232,7 @@ def test_forgets_no_channel_that_is_heard_or_was_just_left(
     """Its count must not begin anew under its subscribers; an idle one's may."""
     monkeypatch.setattr(writer, "UPKEEP_SECONDS", 0.02)
     clock = Clock()
-    engine = SqliteEngine(Place(tmp_path / "itemwire.db"), BOUNDS, clock=clock)
+    engine = SqliteEngine(SqliteFile(tmp_path / "itemwire.db"), BOUNDS, clock=clock)
 
     async def scene(asked: Asked) -> list[bool]:
         names = ["heard", "left", "idle"]

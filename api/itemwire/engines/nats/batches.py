@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import LATE, tell
-from itemwire.engines.nats.records import Record, Tip
+from itemwire.engines.nats.records import LastRecord, Record
 from itemwire.messages import Draft, payload_size
 
 MAX_BATCH: Final = 500
@@ -24,7 +24,7 @@ class Went(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class NatsPublish:
     """A message that waits; without one, the channel is only to be there, and not to be old."""
 
     draft: Draft | None
@@ -53,19 +53,19 @@ class Asked:
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class ChannelQueue:
     """What waits for one channel, and the record that is on its way."""
 
     channel: str
-    waiting: deque[Asked] = field(default_factory=deque)
-    batch: list[Asked] = field(default_factory=list)
+    waiting: deque[NatsPublish] = field(default_factory=deque)
+    batch: list[NatsPublish] = field(default_factory=list)
     sent_at: float = 0.0
     called_at: float = 0.0  # for a turn, when others publish there all the time
     yields_until: float = 0.0
 
     def take_batch(self, most: int) -> None:
         """Take as many as one record holds; a key is in it once."""
-        batch: list[Asked] = []
+        batch: list[NatsPublish] = []
         keys: set[str] = set()
         size = RECORD_BYTES
         while self.waiting and len(batch) < MAX_BATCH:
@@ -92,7 +92,9 @@ class Lane:
             asked.tell(late)
 
 
-def record_of(batch: list[Asked], tip: Tip, life: str, node: str, epoch: str) -> Record | None:
+def record_of(
+    batch: list[NatsPublish], tip: LastRecord, life: str, node: str, epoch: str
+) -> Record | None:
     """Put what is asked together, behind the last record; None if that is as good as it is.
 
     An epoch of another life of the store is over: what comes next begins the one that is named.

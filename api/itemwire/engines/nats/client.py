@@ -9,7 +9,7 @@ from typing import Any, Final
 from nats.aio.client import Client, ServerVersion
 
 from itemwire.engines.base import EngineError
-from itemwire.engines.nats.target import Target
+from itemwire.engines.nats.target import NatsTarget
 
 CONNECT_SECONDS: Final = 1.0  # of one server
 OLDEST: Final = (2, 11)
@@ -17,7 +17,7 @@ OLDEST: Final = (2, 11)
 
 async def connect(
     client: Client,
-    target: Target,
+    target: NatsTarget,
     on_error: Callable[[Exception], Awaitable[None]],
     on_closed: Callable[[], Awaitable[None]],
 ) -> None:
@@ -28,7 +28,7 @@ async def connect(
     _check_version(client.connected_server_version)
 
 
-def _options(target: Target, tls: ssl.SSLContext | None) -> dict[str, Any]:
+def _options(target: NatsTarget, tls: ssl.SSLContext | None) -> dict[str, Any]:
     options: dict[str, Any] = {
         "servers": list(target.servers),
         "allow_reconnect": False,

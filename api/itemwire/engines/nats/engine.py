@@ -29,18 +29,18 @@ from itemwire.engines.base import (
     unmissed,
 )
 from itemwire.engines.callbacks import answer_to, in_time
-from itemwire.engines.nats.batches import Asked, Went
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.notices import Notices
-from itemwire.engines.nats.publishing import Publishing
-from itemwire.engines.nats.reading import SEQUENCE, Reading, time_of
-from itemwire.engines.nats.records import Record, Tip
-from itemwire.engines.nats.streams import IDLE_SECONDS, Streams
-from itemwire.engines.nats.target import Target
-from itemwire.engines.nats.trimming import Trimming
-from itemwire.engines.nats.values import Values
-from itemwire.engines.subscriptions import Source, Subscriptions
+from itemwire.engines.nats.batches import NatsPublish, Went
+from itemwire.engines.nats.link import NatsConnection
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.notices import NatsNotices
+from itemwire.engines.nats.publishing import NatsPublisher
+from itemwire.engines.nats.reading import SEQUENCE, NatsHistoryReader, time_of
+from itemwire.engines.nats.records import LastRecord, Record
+from itemwire.engines.nats.streams import IDLE_SECONDS, JetStreams
+from itemwire.engines.nats.target import NatsTarget
+from itemwire.engines.nats.trimming import HistoryTrimmer
+from itemwire.engines.nats.values import NatsValues
+from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Draft, Position, Publication
 
@@ -54,13 +54,13 @@ ROUTE_SECONDS: Final = 1.0  # until all servers of a cluster know what is heard 
 
 def open_engine(url: str, bounds: Bounds) -> NatsEngine:
     """Make an engine for nats:// or tls://; nothing connects yet."""
-    return NatsEngine(Target.of(url), bounds)
+    return NatsEngine(NatsTarget.of(url), bounds)
 
 
-class NatsEngine(Engine, Source):
+class NatsEngine(Engine, ChannelSource):
     """Keeps channels in JetStream, by one connection of a node."""
 
-    def __init__(self, target: Target, bounds: Bounds) -> None:
+    def __init__(self, target: NatsTarget, bounds: Bounds) -> None:
         self._target = target
         self._bounds = bounds
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,17 +69,17 @@ class NatsEngine(Engine, Source):
 
     def _begin_anew(self, deliver: Deliver, apply: Apply, lose: Lose) -> None:
         target = self._target
-        names = self._names = Names(target.world)
-        streams = self._streams = Streams(
+        names = self._names = NatsNames(target.world)
+        streams = self._streams = JetStreams(
             names, self._bounds, target.replicas, is_synced=target.is_synced
         )
-        link = self._link = Link(target, self._prepare, self._beat, self._ready)
+        link = self._link = NatsConnection(target, self._prepare, self._beat, self._ready)
         self._node = secrets.token_urlsafe(6)
-        self._publishing = Publishing(link, streams, self._node, self._took, self._doubt)
-        self._reading = Reading(link, streams, self._bounds, self._make, self._saw)
-        self._trimming = Trimming(link, names, self._bounds)
-        self._values = Values(link, names)
-        self._notices = Notices(link, names, apply)
+        self._publishing = NatsPublisher(link, streams, self._node, self._took, self._doubt)
+        self._reading = NatsHistoryReader(link, streams, self._bounds, self._make, self._saw)
+        self._trimming = HistoryTrimmer(link, names, self._bounds)
+        self._values = NatsValues(link, names)
+        self._notices = NatsNotices(link, names, apply)
         self._hearing = Subscriptions(self, deliver, lose)
         self._life = ""
         self._is_look_due = False
@@ -190,7 +190,7 @@ class NatsEngine(Engine, Source):
     def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self._reading.ask(channel, span, answer, is_live=True)
 
-    def _took(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
+    def _took(self, channel: str, tip: LastRecord, asked: list[NatsPublish]) -> None:
         """Deliver what was stored from here: no need to wait until it comes back."""
         self._note(channel, tip)
         self._trimming.stored(channel, tip)
@@ -206,7 +206,7 @@ class NatsEngine(Engine, Source):
             return
         sequence = int((message.headers or {})[SEQUENCE])
         self._streams.saw(sequence, record)
-        tip = Tip.of(record, sequence, time_of(message))
+        tip = LastRecord.of(record, sequence, time_of(message))
         self._saw(channel, tip)
         if record.node == self._node and self._publishing.awaits(channel):
             return  # its answer delivers it, or a look at the channel if that is lost
@@ -216,23 +216,23 @@ class NatsEngine(Engine, Source):
             for publication in record.publications():
                 self._hearing.offer(channel, record.epoch, publication)
 
-    def _offer_nothing(self, channel: str, tip: Tip) -> None:
+    def _offer_nothing(self, channel: str, tip: LastRecord) -> None:
         """Hear of a record without a message: an epoch may have begun."""
         if self._hearing.needs(channel, tip.epoch, tip.offset):
             self._hearing.confirmed(channel)
 
-    def _saw(self, channel: str, tip: Tip) -> None:
+    def _saw(self, channel: str, tip: LastRecord) -> None:
         self._note(channel, tip)
         self._publishing.tips.saw(channel, tip)
 
-    def _note(self, channel: str, tip: Tip) -> None:
+    def _note(self, channel: str, tip: LastRecord) -> None:
         if channel in self._heard:
             self._heard[channel] = tip.time
 
     def _doubt(self, channel: str) -> None:
         self._hearing.confirmed(channel)
 
-    def _make(self, channel: str, tip: Tip, made: Answer[Position]) -> None:
+    def _make(self, channel: str, tip: LastRecord, made: Answer[Position]) -> None:
         self._publishing.make(channel, tip, partial(_tell_position, made))
 
     async def _prepare(self) -> None:

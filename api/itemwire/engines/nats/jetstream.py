@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from itemwire.engines.base import EngineError
-from itemwire.engines.nats.records import Stored
+from itemwire.engines.nats.records import StoredMessage
 
 LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence"
 TTL: Final = "Nats-TTL"
@@ -19,18 +19,18 @@ NO_MESSAGE: Final = 10037
 MOVED_ON: Final = frozenset({10071, 10164})
 
 
-class Problem(msgspec.Struct, frozen=True):
+class JetStreamProblem(msgspec.Struct, frozen=True):
     """What JetStream says that it did not do."""
 
     err_code: int = 0
     description: str = ""
 
 
-class Ack(msgspec.Struct, frozen=True):
+class PublishAck(msgspec.Struct, frozen=True):
     """The answer to a message that was to be stored."""
 
     seq: int = 0
-    error: Problem | None = None
+    error: JetStreamProblem | None = None
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -41,27 +41,27 @@ class _Message(msgspec.Struct, frozen=True):
 
 class _Found(msgspec.Struct, frozen=True):
     message: _Message | None = None
-    error: Problem | None = None
+    error: JetStreamProblem | None = None
 
 
-class State(msgspec.Struct, frozen=True):
+class StreamState(msgspec.Struct, frozen=True):
     """How far a stream has come."""
 
     last_seq: int
 
 
-class Info(msgspec.Struct, frozen=True):
+class StreamInfo(msgspec.Struct, frozen=True):
     """What a stream is, how far it has come, and what time it is there; or why it is not."""
 
     config: dict[str, Any] = {}
-    state: State = State(0)
+    state: StreamState = StreamState(0)
     ts: datetime | None = None
-    error: Problem | None = None
+    error: JetStreamProblem | None = None
 
 
-_acks: Final = msgspec.json.Decoder(Ack)
+_acks: Final = msgspec.json.Decoder(PublishAck)
 _finds: Final = msgspec.json.Decoder(_Found)
-_infos: Final = msgspec.json.Decoder(Info)
+_infos: Final = msgspec.json.Decoder(StreamInfo)
 
 
 def last_of(stream: str, subject: str) -> tuple[str, bytes]:
@@ -75,7 +75,7 @@ def from_on(stream: str, subject: str, begin: int, most: int) -> tuple[str, byte
     return f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(question)
 
 
-def stored_of(reply: bytes) -> Stored | EngineError | None:
+def stored_of(reply: bytes) -> StoredMessage | EngineError | None:
     """Read the answer; None where there is no such message."""
     try:
         found = _finds.decode(reply)
@@ -86,18 +86,18 @@ def stored_of(reply: bytes) -> Stored | EngineError | None:
     if found.message is None:
         return EngineError("JetStream says neither a message nor why")
     message = found.message
-    return Stored(message.seq, message.time.timestamp(), message.data)
+    return StoredMessage(message.seq, message.time.timestamp(), message.data)
 
 
-def ack_of(reply: bytes) -> Ack:
+def ack_of(reply: bytes) -> PublishAck:
     """Read the answer to a message that was to be stored."""
     try:
         return _acks.decode(reply)
     except msgspec.MsgspecError as error:
-        return Ack(error=_unreadable(error))
+        return PublishAck(error=_unreadable(error))
 
 
-def refusal(problem: Problem) -> EngineError:
+def refusal(problem: JetStreamProblem) -> EngineError:
     """Say what JetStream did not do."""
     return EngineError(f"JetStream: {problem.description}")
 
@@ -107,13 +107,13 @@ def ttl_of(seconds: float) -> str:
     return str(min(max(int(-(-seconds // 1)), 1), MOST_TTL))
 
 
-def info_of(reply: bytes) -> Info:
+def info_of(reply: bytes) -> StreamInfo:
     """Read what a stream is, or why it is not."""
     try:
         return _infos.decode(reply)
     except msgspec.MsgspecError as error:
-        return Info(error=_unreadable(error))
+        return StreamInfo(error=_unreadable(error))
 
 
-def _unreadable(error: msgspec.MsgspecError) -> Problem:
-    return Problem(0, f"its answer cannot be read: {error}")
+def _unreadable(error: msgspec.MsgspecError) -> JetStreamProblem:
+    return JetStreamProblem(0, f"its answer cannot be read: {error}")

@@ -23,24 +23,24 @@ from itemwire.engines.nats.jetstream import (
     stored_of,
     ttl_of,
 )
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Tip
+from itemwire.engines.nats.link import NatsConnection
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import LastRecord
 from itemwire.messages import Position, read_position
 
 KEY_TTL: Final = ttl_of(KEY_SECONDS)
 
-Found = Callable[[dict[str, Position] | EngineError], None]
+FoundRecords = Callable[[dict[str, Position] | EngineError], None]
 
 
-class Keys:
+class IdempotencyKeys:
     """Makes entries, and looks them up."""
 
-    def __init__(self, link: Link, names: Names) -> None:
+    def __init__(self, link: NatsConnection, names: NatsNames) -> None:
         self._link = link
         self._names = names
 
-    def settle(self, channel: str, tip: Tip, keys: list[str], found: Found) -> None:
+    def settle(self, channel: str, tip: LastRecord, keys: list[str], found: FoundRecords) -> None:
         """Make the entries of a channel's last record, and look up others; answer those known."""
         known = {key: Position(tip.epoch, tip.keys[key]) for key in keys if key in tip.keys}
         wanted = [key for key in keys if key not in known]

@@ -22,8 +22,8 @@ from nats.errors import NoServersError, SlowConsumerError
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.nats.client import connect
-from itemwire.engines.nats.requests import Requests, Silent, Told
-from itemwire.engines.nats.target import Target
+from itemwire.engines.nats.requests import NatsRequests, NoAnswerInTime, Told
+from itemwire.engines.nats.target import NatsTarget
 from itemwire.engines.tasks import backoff, end
 
 logger = logging.getLogger("itemwire.engines")
@@ -38,7 +38,7 @@ PROBLEMS: Final = (NatsError, OSError, TimeoutError)
 Apply = Callable[[Msg], None]
 
 
-class Heard:
+class NatsSubscription:
     """A subject that this node hears."""
 
     __slots__ = ("apply", "confirmed", "subscription")
@@ -61,7 +61,7 @@ class Heard:
             await self.subscription.unsubscribe()
 
 
-class Link:
+class NatsConnection:
     """Asks and hears; while it is not ready, whoever asks is told at once.
 
     `prepare` makes the server ready on each new connection, and `beat` looks now and then whether
@@ -70,7 +70,7 @@ class Link:
 
     def __init__(
         self,
-        target: Target,
+        target: NatsTarget,
         prepare: Callable[[], Awaitable[None]],
         beat: Callable[[], Awaitable[None]],
         ready: Callable[[], None],
@@ -82,8 +82,8 @@ class Link:
         self._client: Client | None = None
         self._closed = asyncio.Event()
         self._inbox = ""
-        self._requests = Requests()
-        self._heard: dict[str, Heard] = {}
+        self._requests = NatsRequests()
+        self._heard: dict[str, NatsSubscription] = {}
         self._to_send: deque[Callable[[Client], Awaitable[object]]] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -154,7 +154,7 @@ class Link:
 
     def hear(self, subject: str, apply: Apply, confirmed: Callable[[], None]) -> None:
         """Hear a subject; `confirmed` is called whenever that holds, or holds again."""
-        heard = self._heard[subject] = Heard(apply, confirmed)
+        heard = self._heard[subject] = NatsSubscription(apply, confirmed)
         if self._client is not None:
             self._send(lambda client: self._subscribe(client, subject, heard))
 
@@ -211,7 +211,7 @@ class Link:
                 return self._requests.problem or "the connection broke"
             try:
                 await (self._beat() if self.is_ready else self._prepare())
-            except Silent as error:
+            except NoAnswerInTime as error:
                 return str(error)
             except EngineError as error:
                 if self.is_ready and not self._closed.is_set():
@@ -274,7 +274,7 @@ class Link:
         else:
             self._requests.problem = self._reason_of(error)
 
-    async def _subscribe(self, client: Client, subject: str, heard: Heard) -> None:
+    async def _subscribe(self, client: Client, subject: str, heard: NatsSubscription) -> None:
         if self._heard.get(subject) is heard:  # else it was left meanwhile
             heard.subscription = await client.subscribe(subject, cb=heard.take)
             heard.confirmed()

@@ -8,7 +8,7 @@ from typing import Final
 SAFE: Final = re.compile(r"[^A-Za-z0-9_:-]")
 
 
-class Names:
+class NatsNames:
     """What everything is called on the server; a world has names of its own."""
 
     def __init__(self, world: str) -> None:

@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 
 from itemwire.engines.base import Answer, Apply, EngineError
 from itemwire.engines.nats.jetstream import TTL, ack_of, from_on, refusal, ttl_of
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
+from itemwire.engines.nats.link import NatsConnection
+from itemwire.engines.nats.names import NatsNames
 from itemwire.engines.nats.reading import DONE, LAST, NOTHING, PENDING, SEQUENCE, STRANGE
 from itemwire.engines.nats.requests import STATUS
 
@@ -21,10 +21,10 @@ MAX_READ: Final = 1000  # in one answer
 SEPARATOR: Final = b" "
 
 
-class Notices:
+class NatsNotices:
     """Hands on each notice in the order in which they were stored."""
 
-    def __init__(self, link: Link, names: Names, apply: Apply) -> None:
+    def __init__(self, link: NatsConnection, names: NatsNames, apply: Apply) -> None:
         self._link = link
         self._names = names
         self._apply = apply

@@ -17,21 +17,21 @@ from nats.aio.msg import Msg
 
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.nats.batches import RECORD_BYTES, Asked, Lane, Went, record_of
+from itemwire.engines.nats.batches import RECORD_BYTES, ChannelQueue, NatsPublish, Went, record_of
 from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     MOVED_ON,
-    Problem,
+    JetStreamProblem,
     ack_of,
     last_of,
     refusal,
     stored_of,
 )
-from itemwire.engines.nats.keys import Keys
-from itemwire.engines.nats.last_records import Tips
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.records import Tip, encode_record, tip_of
-from itemwire.engines.nats.streams import Streams
+from itemwire.engines.nats.keys import IdempotencyKeys
+from itemwire.engines.nats.last_records import LastRecords
+from itemwire.engines.nats.link import NatsConnection
+from itemwire.engines.nats.records import LastRecord, encode_record, tip_of
+from itemwire.engines.nats.streams import JetStreams
 from itemwire.engines.storage_format import pack
 from itemwire.messages import Draft, Position
 
@@ -42,17 +42,17 @@ LONGEST_GAP: Final = 0.1
 LOOK_SECONDS: Final = 0.1
 WAIT_SECONDS: Final = ANSWER_SECONDS - 3 * LOOK_SECONDS
 
-Take = Callable[[str, Tip, list[Asked]], None]
+Take = Callable[[str, LastRecord, list[NatsPublish]], None]
 """Where it is said what was stored from here, and that nobody else has to read it."""
 
 
-class Publishing:
+class NatsPublisher:
     """Stores messages in the order they came in, channel by channel."""
 
     def __init__(
         self,
-        link: Link,
-        streams: Streams,
+        link: NatsConnection,
+        streams: JetStreams,
         node: str,
         took: Take,
         doubt: Callable[[str], None],
@@ -60,13 +60,13 @@ class Publishing:
         self._link = link
         self._names = streams.names
         self._streams = streams
-        self._keys = Keys(link, streams.names)
+        self._keys = IdempotencyKeys(link, streams.names)
         self._node = node
         self._took = took
         self._doubt = doubt
         self._epochs = count()
-        self._lanes: dict[str, Lane] = {}
-        self.tips: Final = Tips()
+        self._lanes: dict[str, ChannelQueue] = {}
+        self.tips: Final = LastRecords()
         self._count = 0
         self._bytes = 0
         self._is_looking = False
@@ -75,7 +75,7 @@ class Publishing:
     def ask(self, channel: str, draft: Draft, answer: Answer[Went]) -> None:
         """Store a message; answer once, in time."""
         packed = pack(draft)
-        asked = Asked(draft, packed, answer, self._deadline())
+        asked = NatsPublish(draft, packed, answer, self._deadline())
         if not self._link.is_ready:
             asked.tell(EngineError("the engine is away"))
         elif asked.cost + RECORD_BYTES > self._link.max_payload:
@@ -85,15 +85,15 @@ class Publishing:
         else:
             self._wait(channel, asked)
 
-    def make(self, channel: str, tip: Tip, answer: Answer[Went]) -> None:
+    def make(self, channel: str, tip: LastRecord, answer: Answer[Went]) -> None:
         """See that a channel has an epoch, behind the record that was found last."""
         self.tips.know(channel, tip)
-        self._wait(channel, Asked(None, b"", answer, self._deadline()))
+        self._wait(channel, NatsPublish(None, b"", answer, self._deadline()))
 
     def renew(self, channel: str, oldest: float, answer: Answer[Went]) -> None:
         """See that a channel's last record is not older; what is known of it is read again."""
         self.tips.forget(channel)
-        self._wait(channel, Asked(None, b"", answer, self._deadline(), oldest))
+        self._wait(channel, NatsPublish(None, b"", answer, self._deadline(), oldest))
 
     def awaits(self, channel: str) -> bool:
         """Tell whether a record of the channel is on its way."""
@@ -109,7 +109,7 @@ class Publishing:
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + WAIT_SECONDS
 
-    def _wait(self, channel: str, asked: Asked) -> None:
+    def _wait(self, channel: str, asked: NatsPublish) -> None:
         self._count += 1
         self._bytes += len(asked.packed)
         lane = self._lanes.get(channel)
@@ -120,7 +120,7 @@ class Publishing:
         if not self._is_looking:
             self._is_looking, self._looked_at = True, loop.time()
             loop.call_later(LOOK_SECONDS, self._look)
-        lane = self._lanes[channel] = Lane(channel)
+        lane = self._lanes[channel] = ChannelQueue(channel)
         lane.waiting.append(asked)
         loop.call_soon(self._go_on, lane)  # with what else is published in this tick of the loop
 
@@ -136,7 +136,7 @@ class Publishing:
         if self._is_looking:
             loop.call_later(LOOK_SECONDS, self._look)
 
-    def _go_on(self, lane: Lane) -> None:
+    def _go_on(self, lane: ChannelQueue) -> None:
         """Store what waits for a channel, if something does."""
         while lane.waiting and lane.waiting[0].is_answered:
             self._let_go(lane.waiting.popleft())
@@ -149,7 +149,7 @@ class Publishing:
             lane.take_batch(self._link.max_payload)
             self._find_keys(lane, tip)
 
-    def _read_tip(self, lane: Lane) -> None:
+    def _read_tip(self, lane: ChannelQueue) -> None:
         def have_read(reply: list[Msg] | EngineError) -> None:
             stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
             if isinstance(stored, EngineError):
@@ -163,7 +163,7 @@ class Publishing:
         subject = self._names.channel(lane.channel)
         self._link.ask(*last_of(self._names.channels, subject), have_read)
 
-    def _find_keys(self, lane: Lane, tip: Tip) -> None:
+    def _find_keys(self, lane: ChannelQueue, tip: LastRecord) -> None:
         """Answer what was stored before under its key; store the others."""
         keys = [asked.key for asked in lane.batch if asked.key is not None]
         if not keys and not tip.keys:
@@ -181,7 +181,7 @@ class Publishing:
 
         self._keys.settle(lane.channel, tip, keys, found)
 
-    def _answer_known(self, lane: Lane, known: dict[str, Position]) -> None:
+    def _answer_known(self, lane: ChannelQueue, known: dict[str, Position]) -> None:
         batch, lane.batch = lane.batch, []
         for asked in batch:
             at = None if asked.key is None else known.get(asked.key)
@@ -190,13 +190,13 @@ class Publishing:
             else:
                 self._answer(asked, Went(at.epoch, at.offset))
 
-    def _go_behind(self, lane: Lane, tip: Tip) -> None:
+    def _go_behind(self, lane: ChannelQueue, tip: LastRecord) -> None:
         if not tip.epoch.startswith(self._streams.life):
             self._check_life(lane, tip)
         else:
             self._store(lane, tip)
 
-    def _check_life(self, lane: Lane, tip: Tip) -> None:
+    def _check_life(self, lane: ChannelQueue, tip: LastRecord) -> None:
         """Ask again before an epoch begins: else two nodes might take turns at it."""
 
         def checked(reply: list[Msg] | EngineError) -> None:
@@ -209,7 +209,7 @@ class Publishing:
 
         self._link.ask(*last_of(self._names.life, self._names.life_subject), checked)
 
-    def _store(self, lane: Lane, tip: Tip) -> None:
+    def _store(self, lane: ChannelQueue, tip: LastRecord) -> None:
         life = self._streams.life
         epoch = f"{life}{self._node}{next(self._epochs):x}"
         record = record_of(lane.batch, tip, life, self._node, epoch)
@@ -224,7 +224,7 @@ class Publishing:
                 self.tips.forget(lane.channel, tip)
                 self._fail(lane, ack)
             elif ack.error is None:
-                stored = Tip.of(record, ack.seq, self._streams.now)
+                stored = LastRecord.of(record, ack.seq, self._streams.now)
                 self.tips.know(lane.channel, stored)
                 self._streams.saw(ack.seq, record)
                 self._have_stored(lane, stored, is_new=True)
@@ -237,7 +237,7 @@ class Publishing:
         follows = {LAST_SUBJECT: str(tip.sequence)}
         self._link.ask(subject, encode_record(record), answered, follows)
 
-    def _have_stored(self, lane: Lane, tip: Tip, *, is_new: bool) -> None:
+    def _have_stored(self, lane: ChannelQueue, tip: LastRecord, *, is_new: bool) -> None:
         batch, lane.batch = lane.batch, []
         messages = [asked for asked in batch if asked.draft is not None]
         tell(partial(self._took, lane.channel, tip), messages)
@@ -250,7 +250,7 @@ class Publishing:
         else:
             self._go_on(lane)
 
-    def _leave_gap(self, lane: Lane) -> None:
+    def _leave_gap(self, lane: ChannelQueue) -> None:
         """Go on, or let another node have its turn: the time to read this record and follow it."""
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -260,7 +260,7 @@ class Publishing:
         else:
             self._go_on(lane)
 
-    def _refused(self, lane: Lane, problem: Problem) -> None:
+    def _refused(self, lane: ChannelQueue, problem: JetStreamProblem) -> None:
         if problem.err_code in MOVED_ON:
             lane.put_back()
             self._call_for_turn(lane)
@@ -268,14 +268,14 @@ class Publishing:
         else:
             self._fail(lane, refusal(problem))
 
-    def _call_for_turn(self, lane: Lane) -> None:
+    def _call_for_turn(self, lane: ChannelQueue) -> None:
         """Ask whoever publishes to the channel all the time to leave a gap."""
         now = asyncio.get_running_loop().time()
         if now > lane.called_at + TURN_SECONDS / 2:
             lane.called_at = now
             self._link.tell(self._names.turns, lane.channel.encode())
 
-    def _fail(self, lane: Lane, error: EngineError) -> None:
+    def _fail(self, lane: ChannelQueue, error: EngineError) -> None:
         """Say that nobody knows; what was stored all the same is still to be delivered."""
         batch, lane.batch = lane.batch, []
         for asked in batch:
@@ -283,10 +283,10 @@ class Publishing:
         self._doubt(lane.channel)
         asyncio.get_running_loop().call_soon(self._go_on, lane)  # not deeper and deeper
 
-    def _answer(self, asked: Asked, result: Went | EngineError) -> None:
+    def _answer(self, asked: NatsPublish, result: Went | EngineError) -> None:
         self._let_go(asked)
         asked.tell(result)
 
-    def _let_go(self, asked: Asked) -> None:
+    def _let_go(self, asked: NatsPublish) -> None:
         self._count -= 1
         self._bytes -= len(asked.packed)

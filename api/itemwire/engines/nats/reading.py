@@ -13,10 +13,10 @@ from nats.aio.msg import Msg
 from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
 from itemwire.engines.nats.jetstream import from_on, last_of, stored_of
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.records import Record, Stored, Tip, kept_of, tip_of
+from itemwire.engines.nats.link import NatsConnection
+from itemwire.engines.nats.records import LastRecord, Record, StoredMessage, kept_of, tip_of
 from itemwire.engines.nats.requests import STATUS
-from itemwire.engines.nats.streams import Streams
+from itemwire.engines.nats.streams import JetStreams
 from itemwire.messages import Position, Publication
 
 MAX_WAITING: Final = 10_000
@@ -29,11 +29,11 @@ NOTHING: Final = "404"
 DONE: Final = "204"
 STRANGE: Final = "JetStream does not answer as it should"
 
-Make = Callable[[str, Tip, Answer[Position]], None]
+Make = Callable[[str, LastRecord, Answer[Position]], None]
 """Begins an epoch of a channel behind the record that was found last; answers where it stands."""
 
 
-class Asked(NamedTuple):
+class NatsRead(NamedTuple):
     """A history that somebody waits for."""
 
     span: Span
@@ -41,23 +41,23 @@ class Asked(NamedTuple):
     answer: Answer[History]
 
 
-class Found(NamedTuple):
+class FoundRecords(NamedTuple):
     """The records of a channel's epoch, each with when it was stored."""
 
-    tip: Tip
+    tip: LastRecord
     records: list[tuple[float, Record]]
 
 
-class Reading:
+class NatsHistoryReader:
     """Reads histories within the bounds, whatever is stored beyond them."""
 
     def __init__(
         self,
-        link: Link,
-        streams: Streams,
+        link: NatsConnection,
+        streams: JetStreams,
         bounds: Bounds,
         make: Make,
-        saw: Callable[[str, Tip], None],
+        saw: Callable[[str, LastRecord], None],
     ) -> None:
         self._link = link
         self._names = streams.names
@@ -65,7 +65,7 @@ class Reading:
         self._bounds = bounds
         self._make = make
         self._saw = saw
-        self._waiting: dict[str, list[Asked]] = {}
+        self._waiting: dict[str, list[NatsRead]] = {}
         self._to_read: deque[str] = deque()
         self._reading: set[str] = set()
         self._count = 0
@@ -80,7 +80,7 @@ class Reading:
         self._count += 1
         if channel not in self._waiting:
             self._to_read.append(channel)
-        self._waiting.setdefault(channel, []).append(Asked(span, is_live, answer))
+        self._waiting.setdefault(channel, []).append(NatsRead(span, is_live, answer))
         self._read_next()
 
     def _read_next(self) -> None:
@@ -94,8 +94,8 @@ class Reading:
             self._reading.add(channel)
             self._read(channel, self._waiting.pop(channel))
 
-    def _read(self, channel: str, asked: list[Asked]) -> None:
-        def done(found: Found | EngineError) -> None:
+    def _read(self, channel: str, asked: list[NatsRead]) -> None:
+        def done(found: FoundRecords | EngineError) -> None:
             self._reading.discard(channel)
             self._count -= len(asked)
             if isinstance(found, EngineError):
@@ -112,10 +112,10 @@ class Reading:
         else:
             self._read_all(channel, 1, [], done)
 
-    def _read_last(self, channel: str, done: Callable[[Found | EngineError], None]) -> None:
+    def _read_last(self, channel: str, done: Callable[[FoundRecords | EngineError], None]) -> None:
         def have_read(reply: list[Msg] | EngineError) -> None:
             stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
-            done(stored if isinstance(stored, EngineError) else Found(tip_of(stored), []))
+            done(stored if isinstance(stored, EngineError) else FoundRecords(tip_of(stored), []))
 
         subject = self._names.channel(channel)
         self._link.ask(*last_of(self._names.channels, subject), have_read)
@@ -125,7 +125,7 @@ class Reading:
         channel: str,
         begin: int,
         before: list[Msg],
-        done: Callable[[Found | EngineError], None],
+        done: Callable[[FoundRecords | EngineError], None],
     ) -> None:
         """Read record after record; what one answer has no room for is asked for again."""
 
@@ -148,7 +148,7 @@ class Reading:
         question = from_on(self._names.channels, subject, begin, self._streams.record_limit)
         self._link.ask(*question, have_read, is_many=True)
 
-    def _answer_all(self, found: Found, asked: list[Asked]) -> None:
+    def _answer_all(self, found: FoundRecords, asked: list[NatsRead]) -> None:
         for one in asked:
             try:
                 history: History | EngineError = self._history_of(found, one)
@@ -156,7 +156,7 @@ class Reading:
                 history = EngineError(str(error))
             tell(one.answer, history)
 
-    def _history_of(self, found: Found, asked: Asked) -> History:
+    def _history_of(self, found: FoundRecords, asked: NatsRead) -> History:
         tip, span = found.tip, asked.span
         after, before = span.within(tip.offset)
         there = self._publications_of(found, asked) if span.limit else []
@@ -164,7 +164,7 @@ class Reading:
         cut = within[-span.limit :] if span.after is None else within[: span.limit]
         return History.of(Position(tip.epoch, tip.offset), cut if span.limit else [], span)
 
-    def _publications_of(self, found: Found, asked: Asked) -> list[Publication]:
+    def _publications_of(self, found: FoundRecords, asked: NatsRead) -> list[Publication]:
         if asked.is_live:
             after = asked.span.after or 0
             return [one for _, record in found.records for one in record.publications(after)]
@@ -177,7 +177,7 @@ class Reading:
             for one in kept_of(record, found.tip, bounds.messages, bounds.bytes)
         ]
 
-    def _make_first(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
+    def _make_first(self, channel: str, tip: LastRecord, asked: list[NatsRead]) -> None:
         def made(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
                 _fail(asked, position)
@@ -191,7 +191,7 @@ class Reading:
         self._make(channel, tip, made)
 
 
-def _found_in(messages: list[Msg]) -> Found:
+def _found_in(messages: list[Msg]) -> FoundRecords:
     """Take the records of the last one's epoch."""
     records: list[tuple[float, Record]] = []
     for message in messages:
@@ -201,10 +201,10 @@ def _found_in(messages: list[Msg]) -> Found:
         if record is not None:
             records.append((time_of(message), record))
     if not messages:
-        return Found(tip_of(None), [])
+        return FoundRecords(tip_of(None), [])
     last = messages[-1]
     sequence = int((last.headers or {})[SEQUENCE])
-    return Found(tip_of(Stored(sequence, time_of(last), last.data)), records)
+    return FoundRecords(tip_of(StoredMessage(sequence, time_of(last), last.data)), records)
 
 
 def _are_whole(messages: list[Msg]) -> bool:
@@ -218,6 +218,6 @@ def time_of(message: Msg) -> float:
     return datetime.fromisoformat(written).timestamp()
 
 
-def _fail(asked: Iterable[Asked], error: EngineError) -> None:
+def _fail(asked: Iterable[NatsRead], error: EngineError) -> None:
     for one in asked:
         tell(one.answer, error)

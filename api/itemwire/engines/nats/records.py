@@ -56,7 +56,7 @@ _decoder: Final = msgspec.msgpack.Decoder(Record)
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
-class Stored(NamedTuple):
+class StoredMessage(NamedTuple):
     """A message of a stream: JetStream's own number, and when it was stored by its clock."""
 
     sequence: int
@@ -64,7 +64,7 @@ class Stored(NamedTuple):
     data: bytes
 
 
-class Tip(NamedTuple):
+class LastRecord(NamedTuple):
     """A channel's last record, without what it says; `sequence` is 0 where there is none."""
 
     sequence: int
@@ -83,7 +83,7 @@ class Tip(NamedTuple):
         return cls(sequence, time, record.epoch, record.last, total, record.keys)
 
 
-def kept_of(record: Record, tip: Tip, messages: int, size: int) -> list[Publication]:
+def kept_of(record: Record, tip: LastRecord, messages: int, size: int) -> list[Publication]:
     """Give the messages of a record that are within the bounds of a history."""
     before = record.size_before
     kept = []
@@ -94,8 +94,8 @@ def kept_of(record: Record, tip: Tip, messages: int, size: int) -> list[Publicat
     return kept
 
 
-def tip_of(stored: Stored | None) -> Tip:
+def tip_of(stored: StoredMessage | None) -> LastRecord:
     """Take what was found last as what to go on from."""
     if stored is None:
-        return Tip.of(None, 0, 0.0)
-    return Tip.of(Record.read(stored.data), stored.sequence, stored.time)
+        return LastRecord.of(None, 0, 0.0)
+    return LastRecord.of(Record.read(stored.data), stored.sequence, stored.time)

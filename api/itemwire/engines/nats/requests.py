@@ -24,11 +24,11 @@ Told = Callable[[list[Msg] | EngineError], None]
 """How an answer comes: one message, or several and one that ends them."""
 
 
-class Silent(EngineError):
+class NoAnswerInTime(EngineError):
     """The server did not answer in time."""
 
 
-class Request:
+class PendingRequest:
     """A question on its way."""
 
     __slots__ = ("answer", "deadline", "is_many", "is_patient", "messages", "size")
@@ -44,11 +44,11 @@ class Request:
         self.messages: list[Msg] = []
 
 
-class Requests:
+class NatsRequests:
     """Those that are on their way; each is answered once, in time."""
 
     def __init__(self) -> None:
-        self._pending: dict[int, Request] = {}
+        self._pending: dict[int, PendingRequest] = {}
         self._bytes = 0
         self._number = 0
         self._is_looking = False
@@ -70,7 +70,7 @@ class Requests:
             loop.call_later(LOOK_SECONDS, self._look)
         self._number += 1
         self._bytes += size
-        self._pending[self._number] = Request(
+        self._pending[self._number] = PendingRequest(
             answer, loop.time(), size, is_many=is_many, is_patient=is_patient
         )
         return self._number
@@ -108,7 +108,7 @@ class Requests:
         self._looked_at = now
         for number, request in list(self._pending.items()) if not was_held_up else ():
             if request.deadline <= now:
-                self._settle(number, Silent(self.problem or LATE))
+                self._settle(number, NoAnswerInTime(self.problem or LATE))
             elif not request.is_patient:
                 break
         self._is_looking = bool(self._pending)

@@ -14,14 +14,14 @@ from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError
 from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     NO_STREAM,
-    Info,
+    StreamInfo,
     info_of,
     last_of,
     refusal,
     stored_of,
 )
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Record, Stored
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import Record, StoredMessage
 
 IDLE_SECONDS: Final = 120.0  # a channel is kept so long beyond its history, and heard ones renewed
 LEAST_RECORDS: Final = 64  # for nodes that are a little behind, whatever the history
@@ -39,7 +39,7 @@ COMMON: Final[dict[str, Any]] = {
 }
 
 
-class Asking(Protocol):
+class ServerRequest(Protocol):
     """How the server is asked."""
 
     def __call__(
@@ -49,10 +49,10 @@ class Asking(Protocol):
         ...
 
 
-class Streams:
+class JetStreams:
     """Makes the streams, and knows which life of the store this is."""
 
-    def __init__(self, names: Names, bounds: Bounds, replicas: int, *, is_synced: bool) -> None:
+    def __init__(self, names: NatsNames, bounds: Bounds, replicas: int, *, is_synced: bool) -> None:
         self.names: Final = names
         self.record_limit: Final = max(bounds.messages, LEAST_RECORDS) + SPARE_RECORDS
         self.channel_seconds: Final = max(bounds.seconds, KEY_SECONDS) + IDLE_SECONDS
@@ -75,7 +75,7 @@ class Streams:
         if self._seen is None or sequence > self._seen[0]:
             self._seen = sequence, _identity_of(record)
 
-    async def prepare(self, ask: Asking) -> None:
+    async def prepare(self, ask: ServerRequest) -> None:
         """Make what is missing, and see that the store is the one that was known here."""
         known = self.life
         if not await self._is_there(ask, self._life):
@@ -88,7 +88,7 @@ class Streams:
             await self._change(ask, "CREATE", config)
         await self.check_seen(ask)
 
-    async def check_life(self, ask: Asking) -> None:
+    async def check_life(self, ask: ServerRequest) -> None:
         """Learn which life this is; the first who finds none begins one."""
         found = await self._last_life(ask)
         if found is None:
@@ -98,13 +98,13 @@ class Streams:
             raise EngineError("JetStream forgets what it has stored")
         self.learn(found)
 
-    def learn(self, stored: Stored) -> None:
+    def learn(self, stored: StoredMessage) -> None:
         """Take what was found where the life is told."""
         life = stored.data.decode()
         if life != self.life:
             self.life, self._seen = life, None
 
-    async def check_seen(self, ask: Asking) -> None:
+    async def check_seen(self, ask: ServerRequest) -> None:
         """Begin a new life if the store has gone back behind what was seen here."""
         seen = self._seen  # before it is asked: more may come meanwhile
         info = await self._info(ask, self.names.channels)
@@ -115,7 +115,7 @@ class Streams:
         if seen is not None and not await self._has_seen(ask, info, *seen):
             await self._renew_life(ask)
 
-    async def _renew_life(self, ask: Asking) -> None:
+    async def _renew_life(self, ask: ServerRequest) -> None:
         """Begin a new life in place of the one that is known here, unless another node has."""
         found = await self._last_life(ask)
         if found is not None and found.data.decode() == self.life:
@@ -123,7 +123,7 @@ class Streams:
         await self.check_life(ask)
 
     async def _has_seen(
-        self, ask: Asking, info: Info, sequence: int, identity: tuple[str, int, str]
+        self, ask: ServerRequest, info: StreamInfo, sequence: int, identity: tuple[str, int, str]
     ) -> bool:
         if info.state.last_seq < sequence:
             return False
@@ -137,14 +137,14 @@ class Streams:
         now = Record.read(stored.data)
         return now is not None and _identity_of(now) == identity
 
-    async def _last_life(self, ask: Asking) -> Stored | None:
+    async def _last_life(self, ask: ServerRequest) -> StoredMessage | None:
         reply = await ask(*last_of(self.names.life, self.names.life_subject))
         stored = stored_of(reply.data)
         if isinstance(stored, EngineError):
             raise stored
         return stored
 
-    async def _begin_life(self, ask: Asking, after: int) -> None:
+    async def _begin_life(self, ask: ServerRequest, after: int) -> None:
         life = secrets.token_urlsafe(6)
         await ask(self.names.life_subject, life.encode(), {LAST_SUBJECT: str(after)})
 
@@ -157,7 +157,7 @@ class Streams:
             "republish": {"src": f"{self.names.channels}.c.>", "dest": f"{self.names.live}.>"},
         }
 
-    async def _is_there(self, ask: Asking, config: dict[str, Any]) -> bool:
+    async def _is_there(self, ask: ServerRequest, config: dict[str, Any]) -> bool:
         """Tell whether there is a stream, and see that it is as it has to be."""
         info = await self._info(ask, config["name"])
         if info.error is not None:
@@ -175,13 +175,13 @@ class Streams:
             await self._change(ask, "UPDATE", wanted)
         return True
 
-    async def _change(self, ask: Asking, action: str, config: dict[str, Any]) -> None:
+    async def _change(self, ask: ServerRequest, action: str, config: dict[str, Any]) -> None:
         subject = f"$JS.API.STREAM.{action}.{config['name']}"
         info = info_of((await ask(subject, msgspec.json.encode(config))).data)
         if info.error is not None:
             raise EngineError(f"the stream {config['name']}: {info.error.description}")
 
-    async def _info(self, ask: Asking, stream: str) -> Info:
+    async def _info(self, ask: ServerRequest, stream: str) -> StreamInfo:
         return info_of((await ask(f"$JS.API.STREAM.INFO.{stream}", b"")).data)
 
 
@@ -189,7 +189,7 @@ def _identity_of(record: Record) -> tuple[str, int, str]:
     return record.epoch, record.first, record.node
 
 
-def _kept(names: Names) -> dict[str, Any]:
+def _kept(names: NatsNames) -> dict[str, Any]:
     return COMMON | {
         "name": names.kept,
         "subjects": [names.key_subjects, names.value_subjects],
@@ -198,7 +198,7 @@ def _kept(names: Names) -> dict[str, Any]:
     }
 
 
-def _notices(names: Names) -> dict[str, Any]:
+def _notices(names: NatsNames) -> dict[str, Any]:
     return COMMON | {
         "name": names.notices,
         "subjects": [names.notice],
@@ -208,7 +208,7 @@ def _notices(names: Names) -> dict[str, Any]:
     }
 
 
-def _life(names: Names, storage: str) -> dict[str, Any]:
+def _life(names: NatsNames, storage: str) -> dict[str, Any]:
     """In memory it ends with the servers: then they may have lost what they had answered."""
     return COMMON | {
         "name": names.life,

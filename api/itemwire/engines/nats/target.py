@@ -19,7 +19,7 @@ OPTIONS: Final = frozenset({"replicas", "sync", "tls_ca"})
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class NatsTarget:
     """What a URL names."""
 
     servers: list[str]
@@ -38,7 +38,7 @@ class Target:
         return len(self.servers) > 1
 
     @classmethod
-    def of(cls, url: str) -> Target:
+    def of(cls, url: str) -> NatsTarget:
         """Read a URL; ValueError says what is wrong with it, and nothing of what may be secret."""
         try:
             target = cls._of(url)
@@ -52,7 +52,7 @@ class Target:
         return target
 
     @classmethod
-    def _of(cls, url: str) -> Target:
+    def _of(cls, url: str) -> NatsTarget:
         try:
             parts = urlsplit(url)
         except ValueError:  # whose text may be a part of the password

@@ -12,26 +12,26 @@ import msgspec
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import Bounds, EngineError
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Tip
+from itemwire.engines.nats.link import NatsConnection
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import LastRecord
 
 MAX_CHANNELS: Final = 10_000
 SPARE_BYTES: Final = 1_048_576  # for nodes that are a little behind
 LEAST_STEP: Final = 65_536
 
 
-class Trimming:
+class HistoryTrimmer:
     """Marks now and then how far a channel has come, and forgets what is ahead of old marks."""
 
-    def __init__(self, link: Link, names: Names, bounds: Bounds) -> None:
+    def __init__(self, link: NatsConnection, names: NatsNames, bounds: Bounds) -> None:
         self._link = link
         self._names = names
         self._most = bounds.bytes + SPARE_BYTES
         self._step = max(bounds.bytes // 4, LEAST_STEP)
-        self._marks: OrderedDict[str, deque[Tip]] = OrderedDict()
+        self._marks: OrderedDict[str, deque[LastRecord]] = OrderedDict()
 
-    def stored(self, channel: str, tip: Tip) -> None:
+    def stored(self, channel: str, tip: LastRecord) -> None:
         """Hear of a record that was stored from here."""
         marks = self._marks.setdefault(channel, deque())
         self._marks.move_to_end(channel)

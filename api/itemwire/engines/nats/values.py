@@ -17,18 +17,18 @@ from itemwire.engines.nats.jetstream import (
     stored_of,
     ttl_of,
 )
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Stored
+from itemwire.engines.nats.link import NatsConnection
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import StoredMessage
 
 TAKEN: Final = b""
 KEPT: Final = b"="  # ahead of every value, which may be empty
 
 
-class Values:
+class NatsValues:
     """Keeps values, and gives each to one."""
 
-    def __init__(self, link: Link, names: Names) -> None:
+    def __init__(self, link: NatsConnection, names: NatsNames) -> None:
         self._link = link
         self._names = names
 
@@ -58,7 +58,7 @@ class Values:
 
         self._link.ask(*last_of(self._names.kept, self._names.value(key)), looked_up)
 
-    def _mark(self, key: str, stored: Stored, answer: Answer[bytes | None]) -> None:
+    def _mark(self, key: str, stored: StoredMessage, answer: Answer[bytes | None]) -> None:
         def marked(reply: list[Msg] | EngineError) -> None:
             if isinstance(reply, EngineError):
                 answer(reply)

@@ -28,13 +28,20 @@ from itemwire.engines.base import (
     unmissed,
 )
 from itemwire.engines.callbacks import answer_to, in_time, when_done
-from itemwire.engines.postgres.link import PROBLEMS, Link, check_url, reason_of
-from itemwire.engines.postgres.publishing import Publishing, Stored
-from itemwire.engines.postgres.reading import Reading
-from itemwire.engines.postgres.requests import LATEST, POST, PUT, TAKE, Notices, Requests
+from itemwire.engines.postgres.link import PROBLEMS, PostgresConnection, check_url, reason_of
+from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
+from itemwire.engines.postgres.reading import PostgresHistoryReader
+from itemwire.engines.postgres.requests import (
+    LATEST,
+    POST,
+    PUT,
+    TAKE,
+    PostgresNotices,
+    PostgresRequests,
+)
 from itemwire.engines.postgres.schema import VERSION, check_schema, init_schema
-from itemwire.engines.postgres.upkeep import Upkeep
-from itemwire.engines.subscriptions import Source, Subscriptions
+from itemwire.engines.postgres.upkeep import PostgresUpkeep
+from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.engines.urls import hide_password
 from itemwire.messages import Draft, Position, Publication
@@ -72,23 +79,23 @@ async def _init(url: str) -> str:
     return f"The schema has version {VERSION} now; it had {before or 'none'}."
 
 
-class PostgresEngine(Engine, Source):
+class PostgresEngine(Engine, ChannelSource):
     """Keeps channels in a PostgreSQL database, by five connections of a node."""
 
     def __init__(self, url: str, bounds: Bounds) -> None:
         self._url = url
-        self._listening = Link("listening", url, self._listen)
-        self._quick = Link("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
-        self._patient = Link("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
-        self._reader = Link("reading", url, check_schema)
-        self._other = Link("other", url, check_schema, most_ms=OTHER_MS)
-        self._publishing = Publishing(self._quick, self._patient, self._doubt)
-        self._reading = Reading(self._reader, bounds, self._make)
-        self._requests = Requests(self._other)
-        self._notices = Notices(self._requests, ignore_notice)
+        self._listening = PostgresConnection("listening", url, self._listen)
+        self._quick = PostgresConnection("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
+        self._patient = PostgresConnection("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
+        self._reader = PostgresConnection("reading", url, check_schema)
+        self._other = PostgresConnection("other", url, check_schema, most_ms=OTHER_MS)
+        self._publishing = PostgresPublisher(self._quick, self._patient, self._doubt)
+        self._reading = PostgresHistoryReader(self._reader, bounds, self._make)
+        self._requests = PostgresRequests(self._other)
+        self._notices = PostgresNotices(self._requests, ignore_notice)
         self._hearing = Subscriptions(self, undelivered, unmissed)
         self._heard: set[str] = set()
-        self._upkeep = Upkeep(self._requests, bounds, self._heard)
+        self._upkeep = PostgresUpkeep(self._requests, bounds, self._heard)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -102,7 +109,7 @@ class PostgresEngine(Engine, Source):
         )
 
     @property
-    def _links(self) -> tuple[Link, ...]:
+    def _links(self) -> tuple[PostgresConnection, ...]:
         return self._listening, self._quick, self._patient, self._reader, self._other
 
     @override
@@ -110,7 +117,7 @@ class PostgresEngine(Engine, Source):
         self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
     ) -> None:
         await self.stop()
-        self._notices = Notices(self._requests, apply)
+        self._notices = PostgresNotices(self._requests, apply)
         self._hearing = Subscriptions(self, deliver, lose)
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -161,7 +168,7 @@ class PostgresEngine(Engine, Source):
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         answer = in_time(answer)
 
-        def published(stored: Stored | EngineError) -> None:
+        def published(stored: StoredPosition | EngineError) -> None:
             if isinstance(stored, EngineError):
                 answer(stored)
                 return
@@ -219,7 +226,7 @@ class PostgresEngine(Engine, Source):
         self._reading.ask(channel, span, answer, is_live=True)
 
     def _make(self, channel: str, made: Answer[None]) -> None:
-        def published(stored: Stored | EngineError) -> None:
+        def published(stored: StoredPosition | EngineError) -> None:
             made(stored if isinstance(stored, EngineError) else None)
 
         self._publishing.ask(channel, None, published)

@@ -37,15 +37,15 @@ LAST_PORT: Final = 65_535
 Prepare = Callable[["asyncpg.Connection"], Awaitable[None]]
 
 
-class Refused(EngineError):
+class StatementRefused(EngineError):
     """The server said no to one statement; the connection is as good as before."""
 
 
-class Locked(Refused):
+class ChannelLocked(StatementRefused):
     """Another transaction holds what was asked for."""
 
 
-class Link:
+class PostgresConnection:
     """Does one thing at a time; while it is not connected, whoever asks is told at once.
 
     `prepare` makes each new connection ready; what it raises counts as not connected.
@@ -112,8 +112,8 @@ class Link:
             return EngineError("the engine's server takes no writes")
         problem = reason_of(error)
         if isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
-            return Locked(problem)
-        return Refused(problem)
+            return ChannelLocked(problem)
+        return StatementRefused(problem)
 
     async def _keep(self, closed: asyncio.Event) -> None:
         while True:

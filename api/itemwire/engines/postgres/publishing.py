@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from itemwire.engines.base import ANSWER_SECONDS, EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.postgres.link import Link, Locked, Refused
+from itemwire.engines.postgres.link import ChannelLocked, PostgresConnection, StatementRefused
 from itemwire.engines.storage_format import bytes_of
 from itemwire.engines.tasks import end
 from itemwire.messages import Draft
@@ -31,7 +31,7 @@ Row = tuple[str, str | None, str | None, float | None, int | None, bytes | None,
 """Channel, item, sender, time, kind, data, key; without data the channel is only made."""
 
 
-class Stored(NamedTuple):
+class StoredPosition(NamedTuple):
     """Where a message went."""
 
     epoch: str
@@ -40,11 +40,11 @@ class Stored(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class PostgresPublish:
     """A message that waits."""
 
     row: Row
-    answer: Callable[[Stored | EngineError], None]
+    answer: Callable[[StoredPosition | EngineError], None]
     until: float
 
     @property
@@ -64,15 +64,15 @@ class Asked:
         return None if key is None else (self.row[0], key)
 
 
-class Batch:
+class PublishBatch:
     """Messages that one statement stores."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[PostgresPublish] = []
         self._bytes = 0
         self._marks: set[tuple[str, str]] = set()
 
-    def takes(self, asked: Asked) -> bool:
+    def takes(self, asked: PostgresPublish) -> bool:
         """Take one more, if it fits."""
         mark, size = asked.mark, asked.size
         if self.asked and (
@@ -88,15 +88,20 @@ class Batch:
         return True
 
 
-class Publishing:
+class PostgresPublisher:
     """Stores messages in the order they came in, channel by channel."""
 
-    def __init__(self, quick: Link, patient: Link, doubt: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self,
+        quick: PostgresConnection,
+        patient: PostgresConnection,
+        doubt: Callable[[Iterable[str]], None],
+    ) -> None:
         self._quick = quick
         self._patient = patient
         self._doubt = doubt
-        self._waiting: deque[Asked] = deque()
-        self._busy: dict[str, deque[Asked]] = {}
+        self._waiting: deque[PostgresPublish] = deque()
+        self._busy: dict[str, deque[PostgresPublish]] = {}
         self._is_asked = asyncio.Event()
         self._is_busy = asyncio.Event()
         self._count = 0
@@ -125,12 +130,15 @@ class Publishing:
         self._answer_all(left, EngineError("the engine was stopped"))
 
     def ask(
-        self, channel: str, draft: Draft | None, answer: Callable[[Stored | EngineError], None]
+        self,
+        channel: str,
+        draft: Draft | None,
+        answer: Callable[[StoredPosition | EngineError], None],
     ) -> None:
         """Store a message, or make its channel; answer once, however late."""
         until = asyncio.get_running_loop().time() + ANSWER_SECONDS
         try:
-            asked = Asked(_row_of(channel, draft), answer, until)
+            asked = PostgresPublish(_row_of(channel, draft), answer, until)
         except ValueError as error:
             answer(EngineError(f"the message cannot be stored: {error}"))
             return
@@ -151,7 +159,7 @@ class Publishing:
             while batch := self._next_batch():
                 try:
                     rows = await self._quick.fetch(PUBLISH, *_columns(batch), False)
-                except Refused:  # perhaps for one of them: find out which
+                except StatementRefused:  # perhaps for one of them: find out which
                     self._put_by(batch)
                 except EngineError as error:
                     self._fail(batch, error)
@@ -161,9 +169,9 @@ class Publishing:
                 else:
                     self._put_by(self._answer_stored(batch, rows))
 
-    def _next_batch(self) -> list[Asked]:
+    def _next_batch(self) -> list[PostgresPublish]:
         """Take what is next, and leave for later what is of a channel that others wait for."""
-        batch = Batch()
+        batch = PublishBatch()
         while self._waiting:
             asked = self._waiting[0]
             if asked.channel in self._busy:
@@ -173,7 +181,7 @@ class Publishing:
             self._waiting.popleft()
         return batch.asked
 
-    def _put_by(self, batch: list[Asked]) -> None:
+    def _put_by(self, batch: list[PostgresPublish]) -> None:
         for asked in batch:
             self._busy.setdefault(asked.channel, deque()).append(asked)
             self._is_busy.set()
@@ -189,12 +197,12 @@ class Publishing:
                 if calls:
                     self._busy[channel] = calls  # behind the others
 
-    async def _serve_channel(self, calls: deque[Asked]) -> None:
+    async def _serve_channel(self, calls: deque[PostgresPublish]) -> None:
         """Store what waits for one channel, or wait a little for it."""
         now = asyncio.get_running_loop().time()
         late = [calls.popleft() for _ in range(len(calls)) if calls[0].until < now]
         self._fail(late, EngineError("another transaction holds the channel"))
-        taken = Batch()
+        taken = PublishBatch()
         while calls and taken.takes(calls[0]):
             calls.popleft()
         batch = taken.asked
@@ -202,7 +210,7 @@ class Publishing:
             return
         try:
             rows = await self._patient.fetch(PUBLISH, *_columns(batch), True)
-        except Locked:
+        except ChannelLocked:
             calls.extendleft(reversed(batch))
         except EngineError as error:
             self._fail(batch, error)
@@ -212,32 +220,34 @@ class Publishing:
         else:
             calls.extendleft(reversed(self._answer_stored(batch, rows)))
 
-    def _answer_stored(self, batch: list[Asked], rows: list[Any]) -> list[Asked]:
+    def _answer_stored(
+        self, batch: list[PostgresPublish], rows: list[Any]
+    ) -> list[PostgresPublish]:
         """Tell where each went; give those that went nowhere."""
         unstored = []
         for asked, (epoch, offset, is_new) in zip(batch, rows, strict=True):
             if epoch is None:
                 unstored.append(asked)
             else:
-                self._answer(asked, Stored(epoch, offset, is_new))
+                self._answer(asked, StoredPosition(epoch, offset, is_new))
         return unstored
 
-    def _fail(self, batch: list[Asked], error: EngineError) -> None:
+    def _fail(self, batch: list[PostgresPublish], error: EngineError) -> None:
         """Say that nobody knows; what was stored all the same is still to be delivered."""
         self._answer_all(batch, error)
         self._doubt({asked.channel for asked in batch})
 
-    def _answer_all(self, batch: Iterable[Asked], result: EngineError) -> None:
+    def _answer_all(self, batch: Iterable[PostgresPublish], result: EngineError) -> None:
         for asked in batch:
             self._answer(asked, result)
 
-    def _answer(self, asked: Asked, result: Stored | EngineError) -> None:
+    def _answer(self, asked: PostgresPublish, result: StoredPosition | EngineError) -> None:
         self._count -= 1
         self._bytes -= asked.size
         tell(asked.answer, result)
 
 
-def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:
+def _columns(batch: list[PostgresPublish]) -> tuple[list[Any], ...]:
     """Write a batch as the arrays that the server's function takes."""
     return tuple(list(column) for column in zip(*(one.row for one in batch), strict=True))
 

@@ -10,13 +10,13 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.postgres.link import Link
+from itemwire.engines.postgres.link import PostgresConnection
 from itemwire.engines.tasks import end
 
 MAX_WAITING: Final = 10_000
 
 
-class Asked(Protocol):
+class QueuedRequest(Protocol):
     """What somebody waits for."""
 
     @property
@@ -25,13 +25,13 @@ class Asked(Protocol):
         ...
 
 
-A = TypeVar("A", bound=Asked)
+A = TypeVar("A", bound=QueuedRequest)
 
 
-class Queue(ABC, Generic[A]):
+class RequestQueue(ABC, Generic[A]):
     """Has what waits done, up to `most` at once; whoever it cannot be done for is told."""
 
-    def __init__(self, link: Link, most: int) -> None:
+    def __init__(self, link: PostgresConnection, most: int) -> None:
         self._link = link
         self._most = most
         self._waiting: deque[A] = deque()
@@ -84,6 +84,6 @@ class Queue(ABC, Generic[A]):
                     raise
 
 
-def _refuse(asked: Iterable[Asked], error: EngineError) -> None:
+def _refuse(asked: Iterable[QueuedRequest], error: EngineError) -> None:
     for one in asked:
         tell(one.answer, error)

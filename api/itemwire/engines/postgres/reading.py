@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
-from itemwire.engines.postgres.link import Link
-from itemwire.engines.postgres.queue import Queue
+from itemwire.engines.postgres.link import PostgresConnection
+from itemwire.engines.postgres.queue import RequestQueue
 from itemwire.engines.storage_format import payload_of
 from itemwire.messages import Draft, Position, Publication
 
@@ -46,7 +46,7 @@ Make = Callable[[str, Callable[[EngineError | None], None]], None]
 """Makes a channel, so that it has a position to read; answers once it is there."""
 
 
-class Asked(NamedTuple):
+class PostgresRead(NamedTuple):
     """A history that somebody waits for."""
 
     channel: str
@@ -55,10 +55,10 @@ class Asked(NamedTuple):
     answer: Answer[History]
 
 
-class Reading(Queue[Asked]):
+class PostgresHistoryReader(RequestQueue[PostgresRead]):
     """Reads histories within the bounds, whatever is stored beyond them."""
 
-    def __init__(self, link: Link, bounds: Bounds, make: Make) -> None:
+    def __init__(self, link: PostgresConnection, bounds: Bounds, make: Make) -> None:
         super().__init__(link, MAX_BATCH)
         self._bounds = (bounds.messages, bounds.bytes, float(bounds.seconds))
         self._make = make
@@ -67,15 +67,15 @@ class Reading(Queue[Asked]):
         self, channel: str, span: Span, answer: Answer[History], *, is_live: bool = False
     ) -> None:
         """Read a part of a history; live, of all that is still there."""
-        self._put(Asked(channel, span, is_live, answer))
+        self._put(PostgresRead(channel, span, is_live, answer))
 
     @override
-    async def _do(self, batch: list[Asked]) -> None:
+    async def _do(self, batch: list[PostgresRead]) -> None:
         rows = await self._link.fetch(READ, *_columns(batch), *self._bounds)
         for place, group in groupby(rows, itemgetter(0)):
             self._answer(batch[place - 1], list(group))
 
-    def _answer(self, asked: Asked, rows: list[Any]) -> None:
+    def _answer(self, asked: PostgresRead, rows: list[Any]) -> None:
         _, epoch, last, first, *_ = rows[0]
         if epoch is None:
             self._make_first(asked)
@@ -83,7 +83,7 @@ class Reading(Queue[Asked]):
         found = [_publication_of(row) for row in rows] if first is not None else []
         tell(asked.answer, History.of(Position(epoch, last), found, asked.span))
 
-    def _make_first(self, asked: Asked) -> None:
+    def _make_first(self, asked: PostgresRead) -> None:
         def made(problem: EngineError | None) -> None:
             if problem is None:
                 self.ask(asked.channel, asked.span, asked.answer, is_live=asked.is_live)
@@ -93,7 +93,7 @@ class Reading(Queue[Asked]):
         self._make(asked.channel, made)
 
 
-def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:
+def _columns(batch: list[PostgresRead]) -> tuple[list[Any], ...]:
     return (
         [asked.channel for asked in batch],
         [asked.span.after for asked in batch],

@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from itemwire.engines.base import Apply, EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.postgres.link import Link
-from itemwire.engines.postgres.queue import Queue
+from itemwire.engines.postgres.link import PostgresConnection
+from itemwire.engines.postgres.queue import RequestQueue
 
 RETRY_SECONDS: Final = 0.5
 
@@ -43,7 +43,7 @@ LATEST: Final = 1e11  # a Unix time that PostgreSQL can write
 Answered = Callable[[list[Any] | EngineError], None]
 
 
-class Asked(NamedTuple):
+class PostgresStatement(NamedTuple):
     """A statement that somebody waits for."""
 
     answer: Answered
@@ -51,26 +51,26 @@ class Asked(NamedTuple):
     values: tuple[object, ...]
 
 
-class Requests(Queue[Asked]):
+class PostgresRequests(RequestQueue[PostgresStatement]):
     """Asks one thing after the other."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: PostgresConnection) -> None:
         super().__init__(link, 1)
 
     def ask(self, answer: Answered, query: str, *values: object) -> None:
         """Ask; answer once, however late."""
-        self._put(Asked(answer, query, values))
+        self._put(PostgresStatement(answer, query, values))
 
     @override
-    async def _do(self, batch: list[Asked]) -> None:
+    async def _do(self, batch: list[PostgresStatement]) -> None:
         for asked in batch:
             tell(asked.answer, await self._link.fetch(asked.query, *asked.values))
 
 
-class Notices:
+class PostgresNotices:
     """Hands on each notice in order, those first that were kept when this node started."""
 
-    def __init__(self, requests: Requests, apply: Apply) -> None:
+    def __init__(self, requests: PostgresRequests, apply: Apply) -> None:
         self._requests = requests
         self._apply = apply
         self._store = ""  # no store has that name

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError
 from itemwire.engines.callbacks import answer_to
-from itemwire.engines.postgres.link import Refused
-from itemwire.engines.postgres.requests import Requests
+from itemwire.engines.postgres.link import StatementRefused
+from itemwire.engines.postgres.requests import PostgresRequests
 from itemwire.engines.tasks import repeat
 
 logger = logging.getLogger("itemwire.engines")
@@ -30,10 +30,10 @@ UPDATE itemwire.channels SET used_at = clock_timestamp() WHERE id IN (
 TIDY: Final = "SELECT itemwire.tidy($1, $2, $3, $4, $5, $6, $7)"
 
 
-class Upkeep:
+class PostgresUpkeep:
     """One node's share of it; of all nodes, one at a time forgets."""
 
-    def __init__(self, requests: Requests, bounds: Bounds, heard: AbstractSet[str]) -> None:
+    def __init__(self, requests: PostgresRequests, bounds: Bounds, heard: AbstractSet[str]) -> None:
         self._requests = requests
         self._bounds = bounds
         self._heard = heard
@@ -79,7 +79,7 @@ class Upkeep:
         done: asyncio.Future[list[Any] | EngineError] = asyncio.get_running_loop().create_future()
         self._requests.ask(answer_to(done), query, *values)
         result = await done
-        if isinstance(result, Refused):
+        if isinstance(result, StatementRefused):
             logger.error("engine_upkeep_failed problem=%s", result)
         if isinstance(result, EngineError):  # it is away, and that is said elsewhere
             return []

@@ -30,12 +30,12 @@ from itemwire.engines.base import (
 )
 from itemwire.engines.callbacks import answer_to, when_done
 from itemwire.engines.redis.link import Reply
-from itemwire.engines.redis.notices import Notices
-from itemwire.engines.redis.requests import Call
-from itemwire.engines.redis.scripts import Scripts
-from itemwire.engines.redis.servers import Servers, Target
+from itemwire.engines.redis.notices import RedisNotices
+from itemwire.engines.redis.requests import RedisCall
+from itemwire.engines.redis.scripts import ChannelScripts
+from itemwire.engines.redis.servers import RedisServers, RedisTarget
 from itemwire.engines.storage_format import pack, unpack
-from itemwire.engines.subscriptions import Source, Subscriptions
+from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Draft, Position, Publication, payload_size
 
@@ -43,7 +43,7 @@ CHECK_SECONDS: Final = 10.0  # a lost message of a channel that is quiet since i
 START_SECONDS: Final = 5.0
 
 
-class Names(NamedTuple):
+class ChannelKeys(NamedTuple):
     """What Redis knows a channel by: two keys and a channel of its own, in one slot."""
 
     stream: str
@@ -53,21 +53,21 @@ class Names(NamedTuple):
 
 def open_engine(url: str, bounds: Bounds) -> RedisEngine:
     """Make an engine for redis://, rediss:// (TLS) or redis+cluster://; nothing connects yet."""
-    return RedisEngine(Target.of(url), bounds)
+    return RedisEngine(RedisTarget.of(url), bounds)
 
 
-class RedisEngine(Engine, Source):
+class RedisEngine(Engine, ChannelSource):
     """Keeps channels on a Redis or Valkey server, or on a cluster of them."""
 
-    def __init__(self, target: Target, bounds: Bounds) -> None:
+    def __init__(self, target: RedisTarget, bounds: Bounds) -> None:
         publish_command = "SPUBLISH" if target.is_cluster else "PUBLISH"
         self._target = target
         # Pub/sub knows no databases: the number is a part of every name.
         self._prefix = f"itemwire:{target.options.get('db', 0)}:"
         self._names = lru_cache(maxsize=10_000)(self._make_names)
         self._publish_command = publish_command
-        self._scripts = Scripts.of(bounds, publish_command)
-        self._servers = Servers(target, self._received)
+        self._scripts = ChannelScripts.of(bounds, publish_command)
+        self._servers = RedisServers(target, self._received)
         self._notices = self._make_notices(ignore_notice)
         self._hearing = Subscriptions(self, undelivered, unmissed)
         self._by_name: dict[bytes, str] = {}
@@ -86,7 +86,7 @@ class RedisEngine(Engine, Source):
     ) -> None:
         await self.stop()
         self._own = secrets.token_urlsafe(6)  # the names of epochs that begin here
-        self._servers = Servers(self._target, self._received)
+        self._servers = RedisServers(self._target, self._received)
         self._notices = self._make_notices(apply)
         self._hearing = Subscriptions(self, deliver, lose)
         heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
@@ -138,7 +138,7 @@ class RedisEngine(Engine, Source):
 
         self._servers.ask(
             names.stream,
-            Call(
+            RedisCall(
                 published,
                 self._new_epoch(),
                 message,
@@ -168,22 +168,24 @@ class RedisEngine(Engine, Source):
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         name = f"{self._prefix}value:{key}"
         milliseconds = max(int(seconds * 1000), 1)
-        call = Call(when_done(answer), "SET", name, value, "PX", milliseconds, size=len(value))
+        call = RedisCall(when_done(answer), "SET", name, value, "PX", milliseconds, size=len(value))
         self._servers.ask(name, call)
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         name = f"{self._prefix}value:{key}"
-        self._servers.ask(name, Call(answer, "GETDEL", name))
+        self._servers.ask(name, RedisCall(answer, "GETDEL", name))
 
-    def _make_names(self, channel: str) -> Names:
+    def _make_names(self, channel: str) -> ChannelKeys:
         # A hash tag ends at the first brace; and no two channels may become one.
         tag = channel.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
         prefix = f"{self._prefix}{{{tag}}}"
-        return Names(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live")
+        return ChannelKeys(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live")
 
-    def _make_notices(self, apply: Apply) -> Notices:
-        return Notices(self._servers, self._prefix, self._publish_command, apply, self._new_epoch)
+    def _make_notices(self, apply: Apply) -> RedisNotices:
+        return RedisNotices(
+            self._servers, self._prefix, self._publish_command, apply, self._new_epoch
+        )
 
     def _new_epoch(self) -> str:
         """Name an epoch that may begin; no two have the same name."""
@@ -234,7 +236,7 @@ class RedisEngine(Engine, Source):
 
         self._servers.ask(
             names.stream,
-            Call(
+            RedisCall(
                 have_read,
                 self._new_epoch(),
                 span.limit,

@@ -32,7 +32,7 @@ LOOK_SECONDS: Final = 0.25
 LATE_TURN: Final = 0.05  # for what has arrived while this process itself was held up
 
 
-class Link(ABC):
+class RedisConnection(ABC):
     """Keeps one connection open and sends what is queued, once a tick of the event loop."""
 
     def __init__(self, open_connection: Callable[[], AbstractConnection]) -> None:

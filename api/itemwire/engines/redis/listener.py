@@ -15,13 +15,13 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 from typing_extensions import override
 
-from itemwire.engines.redis.link import Command, Link, Reply
+from itemwire.engines.redis.link import Command, RedisConnection, Reply
 
 SILENT_SECONDS: Final = 2.0
 PONG_LENGTH: Final = 2  # all else that comes has a name and something about it
 
 
-class Listening(Link):
+class RedisListener(RedisConnection):
     """Hears the channels of Redis that it is told to."""
 
     def __init__(

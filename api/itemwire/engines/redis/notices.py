@@ -9,21 +9,21 @@ from typing import Final
 from itemwire.engines.base import Answer, Apply, EngineError
 from itemwire.engines.callbacks import when_done
 from itemwire.engines.redis.link import Reply
-from itemwire.engines.redis.requests import Call
+from itemwire.engines.redis.requests import RedisCall
 from itemwire.engines.redis.scripts import NOTICES, POST
-from itemwire.engines.redis.servers import Servers
+from itemwire.engines.redis.servers import RedisServers
 
 RETRY_SECONDS: Final = 0.5
 
 PASSING: Final = b"0 - "  # ahead of one that is not kept: a full server takes it too
 
 
-class Notices:
+class RedisNotices:
     """Hands on each notice in the order of the numbers; after a doubt, some once more."""
 
     def __init__(
         self,
-        servers: Servers,
+        servers: RedisServers,
         prefix: str,
         publish_command: str,
         apply: Apply,
@@ -55,11 +55,11 @@ class Notices:
         """Keep a notice under a number of its own, and send it to all; or only send it."""
         if until <= 0:
             words = (self._publish_command, self.live, PASSING + notice)
-            self._servers.ask(self.live, Call(when_done(answer), *words, size=len(notice)))
+            self._servers.ask(self.live, RedisCall(when_done(answer), *words, size=len(notice)))
             return
         self._servers.ask(
             self._keys[0],
-            Call(
+            RedisCall(
                 when_done(answer),
                 self._new_epoch(),
                 repr(until),
@@ -91,7 +91,7 @@ class Notices:
         self._is_doubtful, self._is_reading = False, True
         self._servers.ask(
             self._keys[0],
-            Call(
+            RedisCall(
                 self._read,
                 self._new_epoch(),
                 self._epoch,

@@ -21,8 +21,8 @@ from typing_extensions import override
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.redis.link import Command, Link, Reply, Word
-from itemwire.engines.redis.scripts import Script
+from itemwire.engines.redis.link import Command, RedisConnection, Reply, Word
+from itemwire.engines.redis.scripts import LuaScript
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -32,7 +32,7 @@ MAX_IN_FLIGHT_BYTES: Final = 64 * 1_048_576
 CALL_BYTES: Final = 1000  # what a request costs beside its message
 
 
-class Call:
+class RedisCall:
     """A request on its way, and who waits for the answer."""
 
     __slots__ = ("answer", "arguments", "deadline", "is_asking", "keys", "moves", "script", "size")
@@ -41,7 +41,7 @@ class Call:
         self,
         answer: Callable[[Reply | EngineError], None],
         *arguments: Word,
-        script: Script | None = None,
+        script: LuaScript | None = None,
         keys: tuple[str, ...] = (),
         size: int = 0,
     ) -> None:
@@ -65,27 +65,27 @@ class Call:
         return ("EVAL", script.source, len(self.keys), *self.keys, life, *self.arguments)
 
 
-class Requests(Link):
+class RedisRequests(RedisConnection):
     """Asks a server and hands out its answers, which come in the order of the questions."""
 
     def __init__(
         self,
         open_connection: Callable[[], AbstractConnection],
-        redirect: Callable[[Call, AskError], None],
+        redirect: Callable[[RedisCall, AskError], None],
         *,
         is_cluster: bool,
     ) -> None:
         super().__init__(open_connection)
         self._redirect = redirect
         self._is_cluster = is_cluster
-        self._queue: list[Call] = []
-        self._pending: deque[Call] = deque()
+        self._queue: list[RedisCall] = []
+        self._pending: deque[RedisCall] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._unanswered = 0
         self._life = ""
         self._known: set[str] = set()
 
-    def ask(self, call: Call) -> None:
+    def ask(self, call: RedisCall) -> None:
         """Send a request with the next tick; refused at once where it has no chance."""
         if self.is_away:
             call.answer(EngineError(f"the engine is away: {self.problem}"))
@@ -155,7 +155,7 @@ class Requests(Link):
         commands: list[Command] = []
         for call in queue:
             if call.is_asking:
-                self._pending.append(Call(lambda _: None, "ASKING"))
+                self._pending.append(RedisCall(lambda _: None, "ASKING"))
                 self._unanswered += CALL_BYTES
                 commands.append(("ASKING",))
                 call.is_asking = False
@@ -169,7 +169,7 @@ class Requests(Link):
         if oldest is None and self._queue:
             oldest = self._queue[0]
         if oldest is None:
-            self.ask(Call(lambda _: None, "PING"))
+            self.ask(RedisCall(lambda _: None, "PING"))
         return oldest is not None and oldest.deadline < now
 
     def _expire_in_time(self) -> None:
@@ -191,10 +191,10 @@ class Requests(Link):
                 self._queue.append(call)
         self._expire_in_time()
 
-    def _again(self, call: Call) -> None:
+    def _again(self, call: RedisCall) -> None:
         self._queue.append(call)
         self._wake.set()
 
-    def _settle(self, call: Call, answer: Reply | EngineError) -> None:
+    def _settle(self, call: RedisCall, answer: Reply | EngineError) -> None:
         self._unanswered -= call.size
         tell(call.answer, answer)

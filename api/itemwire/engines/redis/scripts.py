@@ -21,28 +21,28 @@ NOTICE_SECONDS: Final = 60  # a notice is kept so long at least, for a node that
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class LuaScript:
     """A script, and the name by which a server knows it once it has run it."""
 
     source: str
     sha: str
 
     @classmethod
-    def of(cls, *parts: str) -> Script:
+    def of(cls, *parts: str) -> LuaScript:
         """Put a script together."""
         source = "\n".join(parts)
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
-class Scripts:
+class ChannelScripts:
     """The scripts, with a channel's bounds written into them."""
 
-    publish: Script
-    read: Script
+    publish: LuaScript
+    read: LuaScript
 
     @classmethod
-    def of(cls, bounds: Bounds, publish_command: str) -> Scripts:
+    def of(cls, bounds: Bounds, publish_command: str) -> ChannelScripts:
         """Write them for these bounds; `publish_command` is PUBLISH, or SPUBLISH in a cluster."""
         idle = max(bounds.seconds, KEY_SECONDS)
         numbers = {
@@ -55,8 +55,8 @@ class Scripts:
         head = "\n".join(f"local {name} = {number}" for name, number in numbers.items())
         head += f"\nlocal publish = '{publish_command}'"
         return cls(
-            Script.of(head, CHANNEL, PUBLISH),
-            Script.of(head, CHANNEL, READ),
+            LuaScript.of(head, CHANNEL, PUBLISH),
+            LuaScript.of(head, CHANNEL, READ),
         )
 
 
@@ -128,7 +128,7 @@ return found
 """
 
 # KEYS: kept, meta. ARGV: life, an epoch, until, notice, publish command, live channel.
-POST: Final = Script.of(
+POST: Final = LuaScript.of(
     f"local most, least = {MAX_NOTICES}, {NOTICE_SECONDS}",
     """
 local kept, meta = KEYS[1], KEYS[2]
@@ -152,7 +152,7 @@ return number
 )
 
 # KEYS: kept, meta. ARGV: life, an epoch, the epoch and the number of what was heard last.
-NOTICES: Final = Script.of(
+NOTICES: Final = LuaScript.of(
     """
 local kept, meta = KEYS[1], KEYS[2]
 local time = redis.call('TIME')

@@ -17,8 +17,8 @@ from redis.exceptions import AskError, MovedError, ResponseError
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import answer_to
 from itemwire.engines.redis.link import CONNECT_SECONDS, Reply
-from itemwire.engines.redis.listener import Listening
-from itemwire.engines.redis.requests import Call, Requests
+from itemwire.engines.redis.listener import RedisListener
+from itemwire.engines.redis.requests import RedisCall, RedisRequests
 from itemwire.engines.tasks import end, repeat
 from itemwire.engines.urls import hide_password
 
@@ -35,7 +35,7 @@ Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RedisTarget:
     """What a URL names."""
 
     kind: type[AbstractConnection]
@@ -44,7 +44,7 @@ class Target:
     shown: str  # without the password
 
     @classmethod
-    def of(cls, url: str) -> Target:
+    def of(cls, url: str) -> RedisTarget:
         """Read a URL; ValueError says what is wrong with it."""
         scheme, _, rest = url.partition("://")
         is_cluster = scheme == CLUSTER
@@ -65,7 +65,7 @@ class Target:
         return target
 
     @classmethod
-    def _of_options(cls, options: dict[str, Any], shown: str, *, is_cluster: bool) -> Target:
+    def _of_options(cls, options: dict[str, Any], shown: str, *, is_cluster: bool) -> RedisTarget:
         kind = options.pop("connection_class", Connection)
         options.setdefault("host", "localhost")
         options.setdefault("port", 6379)
@@ -86,11 +86,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerConnections:
     """The two connections to one server."""
 
-    requests: Requests
-    listening: Listening
+    requests: RedisRequests
+    listening: RedisListener
 
     @property
     def is_connected(self) -> bool:
@@ -98,15 +98,15 @@ class Server:
         return self.requests.is_connected and self.listening.is_connected
 
 
-class Servers:
+class RedisServers:
     """Finds the server of a key, keeps connections to all, and moves with the slots."""
 
-    def __init__(self, target: Target, received: Callable[[list[Reply]], None]) -> None:
+    def __init__(self, target: RedisTarget, received: Callable[[list[Reply]], None]) -> None:
         self._target = target
         self._received = received
-        self._servers: dict[Address, Server] = {}
+        self._servers: dict[Address, ServerConnections] = {}
         self._slots: list[Address] = [target.address] * (SLOTS if target.is_cluster else 0)
-        self._only: Server | None = None
+        self._only: ServerConnections | None = None
         self._is_doubtful = False
         self.refusal = ""  # why a channel could not be heard
         self._task: asyncio.Task[None] | None = None
@@ -143,7 +143,7 @@ class Servers:
             await server.requests.stop()
         self._servers = {}
 
-    def ask(self, key: str, call: Call) -> None:
+    def ask(self, key: str, call: RedisCall) -> None:
         """Send a request to the server that has a key."""
         if self._servers:
             (self._only or self._server_of(key)).requests.ask(call)
@@ -160,31 +160,31 @@ class Servers:
         for server in self._servers.values():
             server.listening.leave(name)
 
-    def _server_of(self, key: str) -> Server:
+    def _server_of(self, key: str) -> ServerConnections:
         return self._servers[self._slots[key_slot(key.encode())]]
 
-    def _add(self, address: Address) -> Server:
+    def _add(self, address: Address) -> ServerConnections:
         server = self._make(address)
         server.requests.start()
         server.listening.start()
         return server
 
-    def _make(self, address: Address) -> Server:
+    def _make(self, address: Address) -> ServerConnections:
         opener, is_cluster = self._target.opener(address), self._target.is_cluster
         words = ("SSUBSCRIBE", "SUNSUBSCRIBE") if is_cluster else ("SUBSCRIBE", "UNSUBSCRIBE")
-        server = Server(
-            Requests(opener, self._redirect, is_cluster=is_cluster),
-            Listening(opener, self._received, self._refused, words),
+        server = ServerConnections(
+            RedisRequests(opener, self._redirect, is_cluster=is_cluster),
+            RedisListener(opener, self._received, self._refused, words),
         )
         self._servers[address] = server
         return server
 
-    async def _open(self, servers: Iterable[Server]) -> None:
+    async def _open(self, servers: Iterable[ServerConnections]) -> None:
         for server in servers:
             await server.requests.first_attempt()
             await server.listening.first_attempt()
 
-    def _redirect(self, call: Call, error: AskError) -> None:
+    def _redirect(self, call: RedisCall, error: AskError) -> None:
         """Send a request where the server says that it belongs now."""
         call.moves += 1
         if call.moves > MAX_MOVES:
@@ -239,7 +239,7 @@ class Servers:
             if not server.requests.is_connected:
                 continue
             answered: asyncio.Future[Reply | EngineError] = loop.create_future()
-            server.requests.ask(Call(answer_to(answered), "CLUSTER", "SLOTS"))
+            server.requests.ask(RedisCall(answer_to(answered), "CLUSTER", "SLOTS"))
             reply = await answered
             if isinstance(reply, list) and reply:
                 return _slots_by_address(reply, host)

@@ -28,11 +28,11 @@ from itemwire.engines.base import (
     unmissed,
 )
 from itemwire.engines.callbacks import answer_to, tell
-from itemwire.engines.sqlite.file import Place, check_file, open_file
+from itemwire.engines.sqlite.file import SqliteFile, check_file, open_file
 from itemwire.engines.sqlite.messages import encode_message
-from itemwire.engines.sqlite.store import Entry, Store
-from itemwire.engines.sqlite.upkeep import Upkeep
-from itemwire.engines.sqlite.writer import Call, Publish, Request, Writer
+from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
+from itemwire.engines.sqlite.upkeep import SqliteUpkeep
+from itemwire.engines.sqlite.writer import PublishRequest, SqliteWriter, StoreCall, WriterRequest
 from itemwire.messages import Draft, Position, Publication, payload_size
 
 logger = logging.getLogger("itemwire.engines")
@@ -46,7 +46,7 @@ STOP_SECONDS: Final = 10.0
 
 def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
     """Make an engine on the file that an URL names; ValueError if that cannot be used."""
-    place = Place.of(url)
+    place = SqliteFile.of(url)
     check_file(place)
     return SqliteEngine(place, bounds)
 
@@ -60,7 +60,7 @@ class SqliteEngine(Engine):
     """
 
     def __init__(
-        self, place: Place, bounds: Bounds, *, clock: Callable[[], float] = time.time
+        self, place: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._place = place
         self._bounds = bounds
@@ -69,9 +69,9 @@ class SqliteEngine(Engine):
         self._apply: Apply = ignore_notice
         self._heard: set[str] = set()
         self._left: deque[str] = deque()  # emptied by the thread
-        self._writer: Writer | None = None
-        self._fresh: list[Request[Any]] = []  # of this tick
-        self._unanswered: deque[Request[Any]] = deque()
+        self._writer: SqliteWriter | None = None
+        self._fresh: list[WriterRequest[Any]] = []  # of this tick
+        self._unanswered: deque[WriterRequest[Any]] = deque()
         self._bytes = 0
         self._patrol: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()  # of the thread
@@ -98,12 +98,12 @@ class SqliteEngine(Engine):
             await self.stop()
             raise
 
-    async def _open(self) -> Writer:
+    async def _open(self) -> SqliteWriter:
         connection = await asyncio.to_thread(open_file, self._place)
-        store = Store(connection, self._bounds, self._clock)
-        upkeep = Upkeep(connection, store, self._bounds, self._heard, self._left)
+        store = SqliteStore(connection, self._bounds, self._clock)
+        upkeep = SqliteUpkeep(connection, store, self._bounds, self._heard, self._left)
         self._ended = asyncio.Event()
-        return Writer(
+        return SqliteWriter(
             connection, store, upkeep, self._on_loop(self._settle), self._on_loop(self._ended.set)
         )
 
@@ -119,7 +119,7 @@ class SqliteEngine(Engine):
 
     async def _notices(self) -> list[bytes]:
         answered: asyncio.Future[list[bytes] | EngineError] = self._loop.create_future()
-        self._ask(Call(answer=answer_to(answered), run=Store.notices, only_reads=True))
+        self._ask(StoreCall(answer=answer_to(answered), run=SqliteStore.notices, only_reads=True))
         notices = await answered
         if isinstance(notices, EngineError):
             raise notices
@@ -159,22 +159,24 @@ class SqliteEngine(Engine):
         except UnicodeError as error:
             answer(EngineError(f"this cannot be stored as text: {error}"))
             return
-        entry = Entry(channel, draft.key, payload_size(draft.data), message)
+        entry = MessageEntry(channel, draft.key, payload_size(draft.data), message)
 
         def deliver(position: Position) -> None:
             if channel in self._heard:
                 self._deliver(channel, Publication.of(draft, position.offset))
 
-        self._ask(Publish(answer=answer, entry=entry, stored=deliver, size=size))
+        self._ask(PublishRequest(answer=answer, entry=entry, stored=deliver, size=size))
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        self._ask(Call(answer=answer, run=lambda store: store.read(channel, span), only_reads=True))
+        self._ask(
+            StoreCall(answer=answer, run=lambda store: store.read(channel, span), only_reads=True)
+        )
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._ask(
-            Call(
+            StoreCall(
                 answer=answer,
                 run=lambda store: store.post(notice, until),
                 stored=lambda _: self._apply(notice),
@@ -185,14 +187,16 @@ class SqliteEngine(Engine):
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         self._ask(
-            Call(answer=answer, run=lambda store: store.put(key, value, seconds), size=len(value))
+            StoreCall(
+                answer=answer, run=lambda store: store.put(key, value, seconds), size=len(value)
+            )
         )
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
-        self._ask(Call(answer=answer, run=lambda store: store.take(key)))
+        self._ask(StoreCall(answer=answer, run=lambda store: store.take(key)))
 
-    def _ask(self, request: Request[Any]) -> None:
+    def _ask(self, request: WriterRequest[Any]) -> None:
         if self._writer is None:
             request.reply(EngineError("the engine is not running"))
             return
@@ -208,13 +212,13 @@ class SqliteEngine(Engine):
         if self._patrol is None:
             self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
 
-    def _hand_in(self, writer: Writer) -> None:
+    def _hand_in(self, writer: SqliteWriter) -> None:
         """Hand in what was asked in this tick, as one."""
         if self._fresh:
             writer.hand_in(self._fresh)
             self._fresh = []
 
-    def _settle(self, batch: Sequence[Request[Any]]) -> None:
+    def _settle(self, batch: Sequence[WriterRequest[Any]]) -> None:
         """Deliver and answer, in the order in which it was asked."""
         self._is_late = False
         for request in batch:

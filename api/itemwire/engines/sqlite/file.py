@@ -59,14 +59,14 @@ class UnusableFile(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SqliteFile:
     """Where the file is, and whether each commit waits until the disk has it."""
 
     path: Path
     survives_power_loss: bool = True
 
     @classmethod
-    def of(cls, url: str) -> "Place":
+    def of(cls, url: str) -> "SqliteFile":
         """Read `sqlite:///relative.db` or `sqlite:////absolute.db`."""
         parts = urlsplit(url)
         path = unquote(parts.path.removeprefix("/"))
@@ -85,7 +85,7 @@ class Place:
         return cls(Path(path).absolute(), option != [("synchronous", "normal")])
 
 
-def check_file(place: Place) -> None:
+def check_file(place: SqliteFile) -> None:
     """Make the file if there is none; UnusableFile if it cannot be used as it is."""
     connection = open_file(place)
     try:
@@ -98,7 +98,7 @@ def check_file(place: Place) -> None:
         close_file(connection)
 
 
-def open_file(place: Place) -> sqlite3.Connection:
+def open_file(place: SqliteFile) -> sqlite3.Connection:
     """Open the file and keep every other process out until it is closed."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise _unusable(place, f"needs SQLite 3.32, this Python has {sqlite3.sqlite_version}")
@@ -148,7 +148,7 @@ def fault_of(error: Exception) -> str:
     return fault or f"cannot be used: {getattr(error, 'strerror', None) or error}"
 
 
-def _unusable(place: Place, fault: str) -> UnusableFile:
+def _unusable(place: SqliteFile, fault: str) -> UnusableFile:
     return UnusableFile(f"ITEMWIRE_ENGINE_URL: {place.path} {fault}")
 
 
@@ -165,7 +165,7 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
-def _prepare(connection: sqlite3.Connection, place: Place) -> None:
+def _prepare(connection: sqlite3.Connection, place: SqliteFile) -> None:
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # ahead of the first look
     is_new = _is_new(connection, place)
     if is_new:
@@ -185,7 +185,7 @@ def _prepare(connection: sqlite3.Connection, place: Place) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _is_new(connection: sqlite3.Connection, place: Place) -> bool:
+def _is_new(connection: sqlite3.Connection, place: SqliteFile) -> bool:
     """Tell whether nothing is in the file yet; what is in it must be ours."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -207,7 +207,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: Place) -> None:
+def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: SqliteFile) -> None:
     """Begin new epochs if answered publishes may be gone: their offsets are given out again.
 
     That is so where commits did not wait for the disk and the machine went down before the file

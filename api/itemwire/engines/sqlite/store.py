@@ -61,7 +61,7 @@ SUM_VALUES: Final = "SELECT coalesce(sum(length(value) + ?), 0) FROM kept_values
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MessageEntry:
     """A message to store, encoded, with the bytes that it counts."""
 
     channel: str
@@ -82,7 +82,7 @@ class _Head:
     used_at: float
 
 
-class Store:
+class SqliteStore:
     """Reads and writes the tables; each call is within a transaction of the caller's."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Store:
         """Count notices and values anew before the next is taken."""
         self._notices = self._value_bytes = None
 
-    def publish(self, entries: Sequence[Entry]) -> list[tuple[Position, bool]]:
+    def publish(self, entries: Sequence[MessageEntry]) -> list[tuple[Position, bool]]:
         """Give each entry its place; with it, whether it is new and not one of a known key."""
         now = self.clock()
         names = {entry.channel for entry in entries}
@@ -228,7 +228,7 @@ class Store:
         self._insert(SAVE_HEADS, rows)
 
     def _known_keys(
-        self, heads: dict[str, _Head], entries: Sequence[Entry], now: float
+        self, heads: dict[str, _Head], entries: Sequence[MessageEntry], now: float
     ) -> dict[tuple[int, str], int]:
         """Find the offsets of those keys that have been used of late."""
         asked = [(heads[e.channel], e.key) for e in entries if e.key is not None]

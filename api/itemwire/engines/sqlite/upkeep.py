@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import Final
 
 from itemwire.engines.base import KEY_SECONDS, Bounds
-from itemwire.engines.sqlite.store import MAX_KEYS, Store, in_parts
+from itemwire.engines.sqlite.store import MAX_KEYS, SqliteStore, in_parts
 
 SLICE_ROWS: Final = 2000  # about 5 ms, for which a publish may have to wait
 SLICE_CHANNELS: Final = 256
@@ -16,7 +16,7 @@ SPARE_PAGES: Final = 1024  # 4 MiB of free pages are left in the file, to be use
 SPARE_SHARE: Final = 4  # and a quarter of it
 
 
-class Upkeep:
+class SqliteUpkeep:
     """Prunes histories and keys, forgets what has ended and channels that are idle.
 
     A channel is not forgotten while somebody here hears it, nor before it has been idle for as
@@ -26,7 +26,7 @@ class Upkeep:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        store: Store,
+        store: SqliteStore,
         bounds: Bounds,
         heard: Container[str],
         left: deque[str],

@@ -13,8 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import tell
 from itemwire.engines.sqlite.file import close_file, fault_of
-from itemwire.engines.sqlite.store import Entry, Store
-from itemwire.engines.sqlite.upkeep import Upkeep
+from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
+from itemwire.engines.sqlite.upkeep import SqliteUpkeep
 from itemwire.messages import Position
 
 logger = logging.getLogger("itemwire.engines")
@@ -30,7 +30,7 @@ PROBE_BYTES: Final = 131_072  # where there is room for this there is room for t
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Request(Generic[T]):
+class WriterRequest(Generic[T]):
     """Something that is asked of the file, and what came of it."""
 
     answer: Answer[T]
@@ -54,32 +54,32 @@ class Request(Generic[T]):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Publish(Request[Position]):
+class PublishRequest(WriterRequest[Position]):
     """A message to store; those that follow each other are stored together."""
 
-    entry: Entry
+    entry: MessageEntry
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Call(Request[T]):
+class StoreCall(WriterRequest[T]):
     """Anything else: what is done with the store within the transaction."""
 
-    run: Callable[[Store], T | EngineError]
+    run: Callable[[SqliteStore], T | EngineError]
     only_reads: bool = False
 
 
-Settle = Callable[[Sequence[Request[Any]]], None]
+Settle = Callable[[Sequence[WriterRequest[Any]]], None]
 """What is called, in the thread, with requests that have their outcomes."""
 
 
-class Writer:
+class SqliteWriter:
     """Owns the connection. What was handed in first is done first."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        store: Store,
-        upkeep: Upkeep,
+        store: SqliteStore,
+        upkeep: SqliteUpkeep,
         settle: Settle,
         ended: Callable[[], None],
     ) -> None:
@@ -88,14 +88,14 @@ class Writer:
         self._upkeep = upkeep
         self._settle = settle
         self._ended = ended
-        self._queue: queue.SimpleQueue[list[Request[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[WriterRequest[Any]] | None] = queue.SimpleQueue()
         self._is_ending = False
         self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
         self._published = 0  # since the last upkeep
         self.is_working = True
         threading.Thread(target=self._work, name="itemwire-sqlite", daemon=True).start()
 
-    def hand_in(self, requests: list[Request[Any]]) -> None:
+    def hand_in(self, requests: list[WriterRequest[Any]]) -> None:
         """Have requests done, with whatever else waits."""
         self._queue.put(requests)
 
@@ -116,9 +116,9 @@ class Writer:
             logger.error("engine_close_failed problem=%s", error)  # noqa: TRY400 - the disk's fault
         self._ended()
 
-    def _next_batch(self) -> list[Request[Any]]:
+    def _next_batch(self) -> list[WriterRequest[Any]]:
         """Wait for requests, or until it is time for upkeep; take all there are."""
-        batch: list[Request[Any]] = []
+        batch: list[WriterRequest[Any]] = []
         try:
             handed_in = self._queue.get(timeout=max(self._upkeep_at - time.monotonic(), 0))
             while handed_in is not None:
@@ -129,7 +129,7 @@ class Writer:
             pass
         return batch
 
-    def _do(self, batch: Sequence[Request[Any]]) -> None:
+    def _do(self, batch: Sequence[WriterRequest[Any]]) -> None:
         try:
             with self._store.transaction():
                 for _, run in groupby(batch, type):
@@ -143,14 +143,14 @@ class Writer:
             self._do_without_writing(batch, error)
         self._settle(batch)
 
-    def _run(self, requests: Sequence[Request[Any]]) -> None:
+    def _run(self, requests: Sequence[WriterRequest[Any]]) -> None:
         """Do requests of one kind."""
-        self._publish([one for one in requests if isinstance(one, Publish)])
+        self._publish([one for one in requests if isinstance(one, PublishRequest)])
         for request in requests:
-            if isinstance(request, Call):
+            if isinstance(request, StoreCall):
                 request.outcome = request.run(self._store)
 
-    def _publish(self, requests: Sequence[Publish]) -> None:
+    def _publish(self, requests: Sequence[PublishRequest]) -> None:
         placed = self._store.publish([request.entry for request in requests])
         for request, (position, is_new) in zip(requests, placed, strict=True):
             request.outcome = position
@@ -158,11 +158,11 @@ class Writer:
                 request.stored = None  # it was, when it was published first
         self._published += len(requests)
 
-    def _do_without_writing(self, batch: Sequence[Request[Any]], error: Exception) -> None:
+    def _do_without_writing(self, batch: Sequence[WriterRequest[Any]], error: Exception) -> None:
         """Refuse what was to be written; what is read may be there all the same."""
         for request in batch:
             request.outcome = EngineError(str(error))
-            if isinstance(request, Call) and request.only_reads:
+            if isinstance(request, StoreCall) and request.only_reads:
                 try:
                     with self._store.transaction():
                         request.outcome = request.run(self._store)
