@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from itemwire.engines import callbacks as answers
 from itemwire.engines import subscriptions as hearing
-from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.engines.base import Answer, EngineError, History, Sink, Span
 from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.messages import Position, Publication
 from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
@@ -68,8 +68,10 @@ class Scene:
         self.log: list[int | str] = []
         self.hearing = Subscriptions(
             self.source,
-            lambda _, news: self.log.append(news.offset),
-            lambda _, position: self.log.append(f"lost until {position.offset}"),
+            Sink(
+                lambda _, news: self.log.append(news.offset),
+                lose=lambda _, position: self.log.append(f"lost until {position.offset}"),
+            ),
         )
 
     async def join(self) -> None:

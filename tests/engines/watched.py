@@ -12,7 +12,16 @@ from typing import Final, Protocol
 import pytest
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import ANSWER_SECONDS, Answer, Bounds, Engine, EngineError, History, Span
+from itemwire.engines.base import (
+    ANSWER_SECONDS,
+    Answer,
+    Bounds,
+    Engine,
+    EngineError,
+    History,
+    Sink,
+    Span,
+)
 from itemwire.messages import Draft, Position, Publication
 from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL
@@ -32,7 +41,7 @@ class Watched:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Watched]:
         """Keep the engine started, and hear the channel."""
-        await self.engine.start(self._deliver, self._apply, self._lose)
+        await self.engine.start(Sink(self._deliver, self._apply, self._lose))
         try:
             await self.subscribe()
             yield self

@@ -30,7 +30,7 @@ from itemwire.channels.reauthorization import Denied
 from itemwire.channels.welcome import in_order, welcome_to
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED, CloseReason
 from itemwire.counters import ChannelCounters
-from itemwire.engines.base import Answer, Engine, EngineError, History, Span
+from itemwire.engines.base import Answer, Engine, EngineError, History, Sink, Span
 from itemwire.messages import Draft, Payload, Position, Ref, payload_size
 from itemwire.timers import CallLater, call_later, call_soon
 from itemwire.wire.base import Codec
@@ -128,7 +128,7 @@ class Node:
 
     async def start(self) -> None:
         """Start the engine; until then nothing is served."""
-        await self._engine.start(self._hub.fan_out, self._cluster.receive, self._lose)
+        await self._engine.start(Sink(self._hub.fan_out, self._cluster.receive, self._lose))
         self._is_started = True
         self._cluster.start()
 

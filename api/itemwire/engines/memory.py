@@ -12,18 +12,14 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     KEY_SECONDS,
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
 from itemwire.messages import Draft, Position, Publication, payload_size
 
@@ -65,9 +61,8 @@ class MemoryEngine(Engine):
         self._bounds = bounds
         self._most_bytes = bounds.total_bytes or sys.maxsize
         self._clock = clock
-        self._deliver: Deliver = undelivered
+        self._deliver, self._apply, _ = NO_SINK
         self._unix_clock = unix_clock
-        self._apply: Apply = ignore_notice
         self._notices: list[tuple[float, bytes]] = []  # a heap: the first to end comes first
         self._heard: dict[str, _Stream] = {}
         self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
@@ -80,19 +75,15 @@ class MemoryEngine(Engine):
         return True
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        self._deliver = deliver
-        self._apply = apply
+    async def start(self, sink: Sink) -> None:
+        self._deliver, self._apply, _ = sink
         self._forget_ended_notices()
         for _, notice in sorted(self._notices):
-            apply(notice)
+            sink.apply(notice)
 
     @override
     async def stop(self) -> None:
-        self._deliver = undelivered
-        self._apply = ignore_notice
+        self._deliver, self._apply, _ = NO_SINK
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:

@@ -11,15 +11,11 @@ from typing_extensions import override
 from itemwire.counters import OperationCounters
 from itemwire.engines.base import (
     Answer,
-    Apply,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    unmissed,
 )
 from itemwire.messages import Draft, Position
 
@@ -46,10 +42,8 @@ class MeteredEngine(Engine):
         return self._inner.is_available
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        await self._inner.start(deliver, apply, lose)
+    async def start(self, sink: Sink) -> None:
+        await self._inner.start(sink)
 
     @override
     async def stop(self) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from itemwire.engines.base import Answer, Deliver, EngineError, History, Lose, Span
+from itemwire.engines.base import Answer, EngineError, History, Sink, Span
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.stream_follower import StreamFollower
 from itemwire.messages import Position, Publication
@@ -41,10 +41,9 @@ class ChannelSource(Protocol):
 class Subscriptions:
     """Follows the channels that were subscribed to."""
 
-    def __init__(self, source: ChannelSource, deliver: Deliver, lose: Lose) -> None:
+    def __init__(self, source: ChannelSource, sink: Sink) -> None:
         self._source = source
-        self._deliver = deliver
-        self._lose = lose
+        self._sink = sink
         self._followed: dict[str, StreamFollower[Publication]] = {}
         self._subscribing: dict[str, list[Answer[None]]] = {}
         self._behind: OrderedDict[str, None] = OrderedDict()  # to be read ahead of all others
@@ -62,7 +61,7 @@ class Subscriptions:
             return
         self._subscribing.setdefault(channel, []).append(in_time(answer))
         if following is None:
-            self._followed[channel] = StreamFollower(channel, self._deliver, self._lose)
+            self._followed[channel] = StreamFollower(channel, self._sink.deliver, self._sink.lose)
             self._source.hear(channel)
 
     def unsubscribe(self, channel: str) -> None:

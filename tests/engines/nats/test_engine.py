@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.base import Bounds, EngineError, Sink, Span
 from itemwire.engines.nats import engine as nats_engine
 from itemwire.engines.nats import publishing, requests, trimming
 from itemwire.engines.nats.jetstream import ack_of, info_of, stored_of
@@ -212,7 +212,7 @@ def test_goes_on_though_a_subscriber_throws(url: str, caplog: pytest.LogCaptureF
         raise ZeroDivisionError("a fault of theirs")
 
     async def scene(watched: Watched) -> None:
-        await watched.engine.start(throw)
+        await watched.engine.start(Sink(throw))
         await watched.subscribe()
         positions = [await watched.publish("a"), await watched.publish("b")]
         assert [one.offset for one in positions] == [1, 2]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, Sink
 from itemwire.engines.nats.target import NatsTarget
 from tests.conformance.websocket_targets import localhost_certificate
 from tests.engines.redis.test_start import SECRET, refusal_of
@@ -217,7 +217,7 @@ def test_starts_again_after_it_was_stopped(tmp_path: Path) -> None:
                 await watched.publish("x")
             with pytest.raises(EngineError, match="away"):
                 await watched.read()
-            await engine.start(lambda _channel, _news: None)
+            await engine.start(Sink())
             assert (await watched.publish("y")).offset == 1
 
     with running_nats(tmp_path) as server:

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio.connection import Connection
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import Answer, Bounds, EngineError, Span
+from itemwire.engines.base import Answer, Bounds, EngineError, Sink, Span
 from itemwire.engines.redis import engine as redis_engine
 from itemwire.engines.redis import link, scripts
 from itemwire.messages import Position
@@ -48,7 +48,7 @@ def test_is_available_from_start_to_stop(server: RedisServer) -> None:
 
     async def scene() -> list[bool]:
         seen = [engine.is_available]
-        await engine.start(lambda _channel, _news: None)
+        await engine.start(Sink())
         seen.append(engine.is_available)
         await engine.stop()
         seen.append(engine.is_available)
@@ -278,7 +278,7 @@ def test_begins_anew_with_nothing_of_an_older_life(server: RedisServer) -> None:
 
     async def scene() -> None:
         unheard = Watched(engine)
-        await engine.start(lambda _channel, _news: None)
+        await engine.start(Sink())
         for number in range(3):
             await unheard.publish(str(number))
         before = (await unheard.read()).position

@@ -15,18 +15,14 @@ from nats.aio.msg import Msg
 from typing_extensions import override
 
 from itemwire.engines.base import (
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
 from itemwire.engines.callbacks import answer_to, in_time
 from itemwire.engines.nats.batches import NatsPublish, Went
@@ -65,9 +61,9 @@ class NatsEngine(Engine, ChannelSource):
         self._bounds = bounds
         self._tasks: list[asyncio.Task[None]] = []
         self._heard: dict[str, float] = {}  # when something was last stored there
-        self._begin_anew(undelivered, ignore_notice, unmissed)
+        self._begin_anew(NO_SINK)
 
-    def _begin_anew(self, deliver: Deliver, apply: Apply, lose: Lose) -> None:
+    def _begin_anew(self, sink: Sink) -> None:
         target = self._target
         names = self._names = NatsNames(target.world)
         streams = self._streams = JetStreams(
@@ -79,8 +75,8 @@ class NatsEngine(Engine, ChannelSource):
         self._reading = NatsHistoryReader(link, streams, self._bounds, self._make, self._saw)
         self._trimming = HistoryTrimmer(link, names, self._bounds)
         self._values = NatsValues(link, names)
-        self._notices = NatsNotices(link, names, apply)
-        self._hearing = Subscriptions(self, deliver, lose)
+        self._notices = NatsNotices(link, names, sink.apply)
+        self._hearing = Subscriptions(self, sink)
         self._life = ""
         self._is_look_due = False
 
@@ -90,11 +86,9 @@ class NatsEngine(Engine, ChannelSource):
         return bool(self._tasks) and self._link.is_ready
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
+    async def start(self, sink: Sink) -> None:
         await self.stop()
-        self._begin_anew(deliver, apply, lose)
+        self._begin_anew(sink)
         heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -14,18 +14,14 @@ import asyncpg
 from typing_extensions import override
 
 from itemwire.engines.base import (
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
 from itemwire.engines.callbacks import answer_to, in_time, when_done
 from itemwire.engines.postgres.link import PROBLEMS, PostgresConnection, check_url, reason_of
@@ -92,8 +88,8 @@ class PostgresEngine(Engine, ChannelSource):
         self._publishing = PostgresPublisher(self._quick, self._patient, self._doubt)
         self._reading = PostgresHistoryReader(self._reader, bounds, self._make)
         self._requests = PostgresRequests(self._other)
-        self._notices = PostgresNotices(self._requests, ignore_notice)
-        self._hearing = Subscriptions(self, undelivered, unmissed)
+        self._notices = PostgresNotices(self._requests, NO_SINK.apply)
+        self._hearing = Subscriptions(self, NO_SINK)
         self._heard: set[str] = set()
         self._upkeep = PostgresUpkeep(self._requests, bounds, self._heard)
         self._tasks: list[asyncio.Task[None]] = []
@@ -113,12 +109,10 @@ class PostgresEngine(Engine, ChannelSource):
         return self._listening, self._quick, self._patient, self._reader, self._other
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
+    async def start(self, sink: Sink) -> None:
         await self.stop()
-        self._notices = PostgresNotices(self._requests, apply)
-        self._hearing = Subscriptions(self, deliver, lose)
+        self._notices = PostgresNotices(self._requests, sink.apply)
+        self._hearing = Subscriptions(self, sink)
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._begin()

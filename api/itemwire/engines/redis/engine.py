@@ -15,18 +15,15 @@ from typing import Final, NamedTuple
 from typing_extensions import override
 
 from itemwire.engines.base import (
+    NO_SINK,
     Answer,
     Apply,
     Bounds,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
 from itemwire.engines.callbacks import answer_to, when_done
 from itemwire.engines.redis.link import Reply
@@ -68,8 +65,8 @@ class RedisEngine(Engine, ChannelSource):
         self._publish_command = publish_command
         self._scripts = ChannelScripts.of(bounds, publish_command)
         self._servers = RedisServers(target, self._received)
-        self._notices = self._make_notices(ignore_notice)
-        self._hearing = Subscriptions(self, undelivered, unmissed)
+        self._notices = self._make_notices(NO_SINK.apply)
+        self._hearing = Subscriptions(self, NO_SINK)
         self._by_name: dict[bytes, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._epochs = count()
@@ -81,14 +78,12 @@ class RedisEngine(Engine, ChannelSource):
         return self._task is not None and self._servers.is_available
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
+    async def start(self, sink: Sink) -> None:
         await self.stop()
         self._own = secrets.token_urlsafe(6)  # the names of epochs that begin here
         self._servers = RedisServers(self._target, self._received)
-        self._notices = self._make_notices(apply)
-        self._hearing = Subscriptions(self, deliver, lose)
+        self._notices = self._make_notices(sink.apply)
+        self._hearing = Subscriptions(self, sink)
         heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
         try:
             await self._servers.start()

@@ -14,18 +14,14 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     ANSWER_SECONDS,
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
 from itemwire.engines.callbacks import answer_to, tell
 from itemwire.engines.sqlite.file import SqliteFile, check_file, open_file
@@ -65,8 +61,7 @@ class SqliteEngine(Engine):
         self._place = place
         self._bounds = bounds
         self._clock = clock
-        self._deliver: Deliver = undelivered
-        self._apply: Apply = ignore_notice
+        self._sink = NO_SINK
         self._heard: set[str] = set()
         self._left: deque[str] = deque()  # emptied by the thread
         self._writer: SqliteWriter | None = None
@@ -83,17 +78,14 @@ class SqliteEngine(Engine):
         return self._writer is not None and self._writer.is_working and not self._is_late
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        self._deliver = deliver
-        self._apply = apply
+    async def start(self, sink: Sink) -> None:
+        self._sink = sink
         if self._writer is None:
             self._loop = asyncio.get_running_loop()
             self._writer = await self._open()
         try:
             for notice in await self._notices():
-                apply(notice)
+                sink.apply(notice)
         except EngineError:
             await self.stop()
             raise
@@ -137,8 +129,7 @@ class SqliteEngine(Engine):
             except TimeoutError:
                 logger.error("engine_stuck: it could not be closed in %g s", STOP_SECONDS)  # noqa: TRY400
             self._refuse_asked_until(math.inf)
-        self._deliver = undelivered
-        self._apply = ignore_notice
+        self._sink = NO_SINK
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
@@ -163,7 +154,7 @@ class SqliteEngine(Engine):
 
         def deliver(position: Position) -> None:
             if channel in self._heard:
-                self._deliver(channel, Publication.of(draft, position.offset))
+                self._sink.deliver(channel, Publication.of(draft, position.offset))
 
         self._ask(PublishRequest(answer=answer, entry=entry, stored=deliver, size=size))
 
@@ -179,7 +170,7 @@ class SqliteEngine(Engine):
             StoreCall(
                 answer=answer,
                 run=lambda store: store.post(notice, until),
-                stored=lambda _: self._apply(notice),
+                stored=lambda _: self._sink.apply(notice),
                 size=len(notice),
             )
         )
