@@ -226,7 +226,7 @@ def test_never_forgets_a_channel_that_somebody_hears() -> None:
     assert engine.add() == Position(before.epoch, 2)
 
 
-def test_counts_idleness_from_the_last_who_heard() -> None:
+def test_counts_idleness_from_the_last_who_subscribed() -> None:
     """Who loses the connection after a quiet hour has the same time to come back as any other."""
     engine = Engine()
     engine.hear()
@@ -256,10 +256,10 @@ def test_holds_no_more_channels_than_were_used_of_late() -> None:
         engine.add(at=f"item:{number}")
         engine.clock.now += 10
 
-    assert len(engine._unheard) <= 31
+    assert len(engine._idle) <= 31
 
 
-def test_leaves_a_channel_that_it_never_heard_without_complaint() -> None:
+def test_leaves_a_channel_that_it_never_subscribed_without_complaint() -> None:
     """A join that failed half-way is taken back whole."""
     engine = Engine()
     engine.unsubscribe(CHANNEL)

@@ -201,7 +201,7 @@ def test_finds_the_last_message_if_it_was_lost(world: str, monkeypatch: pytest.M
             await one.publish("heard")
             engine = other.engine
             assert isinstance(engine, nats_engine.NatsEngine)
-            engine._link.leave(engine._names.live_of(CHANNEL))
+            engine._connection.unsubscribe(engine._names.live_of(CHANNEL))
             await one.publish("unheard")
             await other.until(lambda: other.texts == ["heard", "unheard"])
             other.check()
@@ -216,7 +216,7 @@ def test_reads_what_the_client_has_dropped(world: str, monkeypatch: pytest.Monke
         async with node(world) as one, node(world) as other:
             engine = other.engine
             assert isinstance(engine, nats_engine.NatsEngine)
-            heard = engine._link._heard[engine._names.live_of(CHANNEL)]
+            heard = engine._connection._subscriptions[engine._names.live_of(CHANNEL)]
             assert heard.subscription is not None
             heard.subscription._pending_bytes_limit = 1
             await one.publish("dropped")
@@ -258,7 +258,7 @@ def test_a_full_stream_fails_the_publish_and_nothing_else(world: str) -> None:
             await one.put("k", b"v")
             engine = one.engine
             assert isinstance(engine, nats_engine.NatsEngine)
-            ask = engine._link.request
+            ask = engine._connection.request
             config = (await engine._streams._info(ask, engine._names.channels)).config
             await engine._streams._change(ask, "UPDATE", config | {"max_bytes": 500})
             with pytest.raises(EngineError, match="maximum bytes"):

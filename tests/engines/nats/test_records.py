@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.engines.nats import last_records as nats_tips
+from itemwire.engines.nats import last_records as nats_last_records
 from itemwire.engines.nats.last_records import LastRecords
 from itemwire.engines.nats.names import token_of
 from itemwire.engines.nats.records import LastRecord, Record, encode_record, kept_of
@@ -74,15 +74,15 @@ def test_keeps_what_is_within_both_bounds() -> None:
 
 def test_remembers_the_newest_record_of_so_many_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were used least are read again."""
-    monkeypatch.setattr(nats_tips, "MAX_TIPS", 2)
+    monkeypatch.setattr(nats_last_records, "MAX_CHANNELS", 2)
     tips = LastRecords()
     for name in ("a", "b"):
-        tips.know(name, tip(1))
+        tips.put(name, tip(1))
     tips.get("a")
-    tips.know("c", tip(1))
-    tips.saw("a", tip(5))
-    tips.saw("a", tip(3))
-    tips.saw("unused", tip(1))
+    tips.put("c", tip(1))
+    tips.advance("a", tip(5))
+    tips.advance("a", tip(3))
+    tips.advance("unused", tip(1))
 
     assert [tips.get(name) for name in ("a", "b", "c", "unused")] == [tip(5), None, tip(1), None]
 
@@ -90,8 +90,8 @@ def test_remembers_the_newest_record_of_so_many_channels(monkeypatch: pytest.Mon
 def test_forgets_only_what_was_found_wrong() -> None:
     """A newer record that was heard of meanwhile is as good as one that is read."""
     tips, tried, heard = LastRecords(), tip(1), tip(2)
-    tips.know("a", tried)
-    tips.saw("a", heard)
+    tips.put("a", tried)
+    tips.advance("a", heard)
     tips.forget("a", tried)
     tips.replace("a", tried, tip(9))
     kept = tips.get("a")

@@ -195,13 +195,37 @@ def test_goes_on_after_whatever_its_client_library_throws(
                 with pytest.raises(EngineError):
                     await one.read()
                 await one.until(
-                    lambda: not any(link.is_connected for link in engine_of(one)._links)
+                    lambda: not any(link.is_connected for link in engine_of(one)._connections)
                 )
             await one.publish_at_last("after")
             await one.until(lambda: one.engine.is_available)
             one.check()
 
             assert one.texts == ["after"]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("name", ["listening", "publishing", "waiting", "reading", "other"])
+def test_makes_a_connection_anew_that_is_closed_without_a_word(url: str, name: str) -> None:
+    """Asyncpg calls no termination listener where an error arrives between two queries (117)."""
+
+    async def scene() -> None:
+        async with node(url) as one, node(url) as other:
+            (link,) = [each for each in engine_of(one)._connections if each._name == name]
+            dead = link._connection
+            assert isinstance(dead, asyncpg.Connection)
+            dead._termination_listeners.clear()
+            dead._transport.abort()
+            await one.until(dead.is_closed)
+            assert not one.engine.is_available
+            await one.until(lambda: link._connection not in {None, dead})
+            await one.until(lambda: one.engine.is_available)
+            await other.publish("heard")
+            await one.publish("published")
+            await all_have(2, one, other)
+            assert (await one.read()).position.offset == 2
+            await one.put("k", b"v")
 
     play(scene)
 
@@ -297,7 +321,7 @@ def test_finds_the_last_message_if_its_wake_up_was_lost(
 
     async def scene() -> None:
         async with node(url) as one, node(url) as other:
-            connection = engine_of(other)._listening._connection
+            connection = engine_of(other)._listener._connection
             assert connection is not None
             await connection.execute("UNLISTEN *")
             await one.publish("unheard")
@@ -322,7 +346,7 @@ def test_refuses_more_than_it_has_room_for_at_once(
                 assert time.monotonic() - begun < 2.2
             assert len([each for each in answers if "room" in str(each)]) == 40
             await one.publish_at_last("after")
-            assert engine_of(one)._publishing._count == 0
+            assert engine_of(one)._publisher._count == 0
 
     play(scene)
 

@@ -185,7 +185,7 @@ def test_finds_the_last_message_if_it_was_lost(
             await one.publish("heard")
             engine = other.engine
             assert isinstance(engine, redis_engine.RedisEngine)
-            engine._servers.leave(engine._names(CHANNEL).live)
+            engine._servers.leave(engine._keys(CHANNEL).live)
             await one.publish("unheard")
             await other.until(lambda: other.texts == ["heard", "unheard"])
             other.check()
@@ -312,7 +312,7 @@ def test_goes_on_after_a_fault_of_its_own(
         async with node(server.url) as one:
             with monkeypatch.context() as broken:
                 broken.setattr(
-                    "itemwire.engines.redis.requests.RedisRequests._take", lambda _: 1 / 0
+                    "itemwire.engines.redis.requests.RedisRequests._take_commands", lambda _: 1 / 0
                 )
                 with pytest.raises(EngineError, match="in time"):
                     await one.publish("lost")
