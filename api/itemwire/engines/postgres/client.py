@@ -30,7 +30,7 @@ IS_LOCKED: Final[tuple[type[Exception], ...]] = (
 )
 
 
-class RawConnection(Protocol):
+class AsyncpgConnection(Protocol):
     """What is used of asyncpg's connection."""
 
     async def execute(self, query: str, *values: object) -> str:
@@ -80,9 +80,9 @@ class RawConnection(Protocol):
         ...
 
 
-async def connect(url: str, seconds: float, **options: str) -> RawConnection:
+async def connect(url: str, seconds: float, **options: str) -> AsyncpgConnection:
     """Connect to one of the servers of a URL."""
     return await _connect(url, timeout=seconds, **options)
 
 
-_connect: Final = cast("Callable[..., Awaitable[RawConnection]]", asyncpg.connect)
+_connect: Final = cast("Callable[..., Awaitable[AsyncpgConnection]]", asyncpg.connect)

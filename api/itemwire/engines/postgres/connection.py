@@ -17,7 +17,7 @@ from itemwire.engines.postgres.client import (
     IS_LOCKED,
     PROBLEMS,
     TAKES_NO_WRITES,
-    RawConnection,
+    AsyncpgConnection,
     Row,
     connect,
 )
@@ -36,7 +36,7 @@ SESSION: Final = "SET default_transaction_isolation = 'read committed'"
 HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:(?P<port>[0-9]+))?")
 LAST_PORT: Final = 65_535
 
-Prepare = Callable[[RawConnection], Awaitable[None]]
+Prepare = Callable[[AsyncpgConnection], Awaitable[None]]
 
 
 class StatementRefused(EngineError):
@@ -60,7 +60,7 @@ class PostgresConnection(ReconnectingLink):
         self._url = url
         self._prepare = prepare
         self._limits = f"SET lock_timeout = {lock_ms}; SET statement_timeout = {most_ms}"
-        self._connection: RawConnection | None = None
+        self._connection: AsyncpgConnection | None = None
         self._closed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._is_used = False
@@ -90,7 +90,7 @@ class PostgresConnection(ReconnectingLink):
             finally:
                 watch.cancel()
 
-    def _judge(self, error: Exception, connection: RawConnection) -> EngineError:
+    def _judge(self, error: Exception, connection: AsyncpgConnection) -> EngineError:
         """Return what an error means, and end a connection that is of no use any more."""
         if connection.is_closed():
             # It may be closed without its termination listener having been called: an error of
@@ -109,7 +109,7 @@ class PostgresConnection(ReconnectingLink):
 
     @override
     async def _open(self) -> None:
-        connection: RawConnection | None = None
+        connection: AsyncpgConnection | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 connection = await connect(
@@ -125,7 +125,7 @@ class PostgresConnection(ReconnectingLink):
             raise
         self._use(connection)
 
-    def _use(self, connection: RawConnection) -> None:
+    def _use(self, connection: AsyncpgConnection) -> None:
         closed = self._closed = asyncio.Event()
         self._connection = connection
         self.pid = connection.get_server_pid()

@@ -25,7 +25,7 @@ from itemwire.engines.base import (
 )
 from itemwire.engines.callbacks import in_time, when_done
 from itemwire.engines.networked import NetworkedEngine, Routine
-from itemwire.engines.postgres.client import PROBLEMS, RawConnection, Row, connect
+from itemwire.engines.postgres.client import PROBLEMS, AsyncpgConnection, Row, connect
 from itemwire.engines.postgres.connection import PostgresConnection, check_url, reason_of
 from itemwire.engines.postgres.notices import PostgresNotices
 from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
@@ -187,7 +187,7 @@ class PostgresEngine(NetworkedEngine):
     def _mark_stale(self, channel: str) -> None:
         self._subscriptions.mark_stale(channel)
 
-    async def _prepare_listener(self, connection: RawConnection) -> None:
+    async def _prepare_listener(self, connection: AsyncpgConnection) -> None:
         await check_schema(connection)
         await connection.add_listener("itemwire", self._take_wake_up)
         # What was notified while nobody listened has to be read.

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Final
 
 from itemwire.engines.base import EngineError
-from itemwire.engines.postgres.client import RawConnection
+from itemwire.engines.postgres.client import AsyncpgConnection
 
 VERSION: Final = 1
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('itemwire.init'))"
@@ -23,7 +23,7 @@ WHERE schemaname = 'itemwire'
 """
 
 
-async def version_of(connection: RawConnection) -> int:
+async def version_of(connection: AsyncpgConnection) -> int:
     """Return the version of the schema; 0 if there is none."""
     if not await connection.fetchval(IS_THERE):
         return 0
@@ -31,7 +31,7 @@ async def version_of(connection: RawConnection) -> int:
     return version
 
 
-async def check_schema(connection: RawConnection) -> None:
+async def check_schema(connection: AsyncpgConnection) -> None:
     """Check that this release works with the schema; EngineError says what to do if not."""
     version = await version_of(connection)
     if version == 0:
@@ -54,7 +54,7 @@ async def check_schema(connection: RawConnection) -> None:
         )
 
 
-async def init_schema(connection: RawConnection) -> int:
+async def init_schema(connection: AsyncpgConnection) -> int:
     """Bring the schema up to date, all or nothing; return the version that was there before."""
     async with connection.transaction():
         await connection.execute(LOCK)  # several nodes may be deployed at once

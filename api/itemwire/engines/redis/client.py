@@ -29,9 +29,9 @@ __all__ = [
     "MakeConnection",
     "MovedError",
     "NoScriptError",
-    "RawConnection",
     "ReadOnlyError",
     "RedisError",
+    "RedisPyConnection",
     "Reply",
     "ResponseError",
     "Word",
@@ -48,7 +48,7 @@ Reply = Any
 """What redis-py makes of a reply: bytes, int, None, or a list of those."""
 
 
-class RawConnection(Protocol):
+class RedisPyConnection(Protocol):
     """What is used of redis-py's connection."""
 
     async def connect(self) -> None:
@@ -80,14 +80,14 @@ class RawConnection(Protocol):
 
 PONG_LENGTH: Final = 2
 
-MakeConnection = Callable[[], RawConnection]
+MakeConnection = Callable[[], RedisPyConnection]
 
 
-def options_of(url: str) -> tuple[Callable[..., RawConnection], dict[str, Any]]:
+def options_of(url: str) -> tuple[Callable[..., RedisPyConnection], dict[str, Any]]:
     """Return what makes connections for a URL, and its options; ValueError if it is not one."""
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.pop("connection_class", Connection)
-    return cast("Callable[..., RawConnection]", kind), options
+    return cast("Callable[..., RedisPyConnection]", kind), options
 
 
 def pack_commands(commands: Iterable[Command]) -> bytes:

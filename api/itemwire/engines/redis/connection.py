@@ -19,8 +19,8 @@ from itemwire.engines.networked import NO_ANSWER
 from itemwire.engines.redis.client import (
     Command,
     MakeConnection,
-    RawConnection,
     RedisError,
+    RedisPyConnection,
     Reply,
     ResponseError,
     pack_commands,
@@ -40,11 +40,11 @@ class RedisConnection(ReconnectingLink):
     def __init__(self, name: str, make_connection: MakeConnection) -> None:
         super().__init__(name)
         self._make_connection = make_connection
-        self._connection: RawConnection | None = None
+        self._connection: RedisPyConnection | None = None
         self._wake = asyncio.Event()
 
     @abstractmethod
-    async def _greet(self, connection: RawConnection) -> None:
+    async def _greet(self, connection: RedisPyConnection) -> None:
         """Ask what must be known before anything else."""
         ...
 
@@ -102,7 +102,7 @@ class RedisConnection(ReconnectingLink):
             with contextlib.suppress(RedisError):
                 await connection.disconnect(nowait=self._task is not None)
 
-    async def _read(self, connection: RawConnection) -> None:
+    async def _read(self, connection: RedisPyConnection) -> None:
         while True:
             reply: Reply | ResponseError
             try:
@@ -119,7 +119,7 @@ class RedisConnection(ReconnectingLink):
                 # What a subscriber's code throws must not cost all others their messages.
                 logger.exception("delivery_failed")
 
-    async def _write(self, connection: RawConnection) -> None:
+    async def _write(self, connection: RedisPyConnection) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -16,7 +16,7 @@ from typing_extensions import override
 from itemwire.engines.redis.client import (
     Command,
     MakeConnection,
-    RawConnection,
+    RedisPyConnection,
     Reply,
     ResponseError,
     is_push,
@@ -61,7 +61,7 @@ class RedisListener(RedisConnection):
             self._wake.set()
 
     @override
-    async def _greet(self, connection: RawConnection) -> None:
+    async def _greet(self, connection: RedisPyConnection) -> None:
         """Make sure that it answers PING, by which silence is noticed later."""
         await connection.send_command("PING", check_health=False)
         await connection.read_response(disable_decoding=True, timeout=math.inf)

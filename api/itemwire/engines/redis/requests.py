@@ -18,8 +18,8 @@ from itemwire.engines.redis.client import (
     Command,
     MakeConnection,
     NoScriptError,
-    RawConnection,
     ReadOnlyError,
+    RedisPyConnection,
     Reply,
     ResponseError,
     Word,
@@ -105,7 +105,7 @@ class RedisRequests(RedisConnection):
             self._expire_in_time()
 
     @override
-    async def _greet(self, connection: RawConnection) -> None:
+    async def _greet(self, connection: RedisPyConnection) -> None:
         """Make sure that this is a server that takes writes, and learn which life it is in."""
         await connection.send_command("INFO", "server", check_health=False)
         info: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)

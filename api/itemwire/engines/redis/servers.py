@@ -17,7 +17,7 @@ from itemwire.engines.redis.client import (
     AskError,
     MakeConnection,
     MovedError,
-    RawConnection,
+    RedisPyConnection,
     Reply,
     ResponseError,
     moved_to,
@@ -46,7 +46,7 @@ Address = tuple[str, int]
 class RedisTarget:
     """What a URL names: a server or a cluster, and how to connect to it."""
 
-    kind: Callable[..., RawConnection]
+    kind: Callable[..., RedisPyConnection]
     options: dict[str, Any]
     is_cluster: bool
     shown: str  # without the password

@@ -1,4 +1,4 @@
-"""The engine of one server with a file: what was answered survives its end."""
+"""The engine of one server with a file: what was acknowledged survives a restart."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ from itemwire.messages import Draft, Position, Publication, payload_size
 
 logger = logging.getLogger("itemwire.engines")
 
-MAX_REQUESTS: Final = 10_000  # that wait for the disk; who asks for more is refused at once
+MAX_REQUESTS: Final = 10_000  # waiting for the disk; more are refused at once
 MAX_BYTES: Final = 32 * 1_048_576
 
 PATROL_SECONDS: Final = 0.25
@@ -41,18 +41,18 @@ STOP_SECONDS: Final = 10.0
 
 
 def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
-    """Make an engine on the file that an URL names; ValueError if that cannot be used."""
+    """Return an engine on the file that a URL names; ValueError if it cannot be used."""
     place = SqliteFile.of(url)
     check_file(place)
     return SqliteEngine(place, bounds)
 
 
 class SqliteEngine(Engine):
-    """Keep each channel's recent messages in a file that no other process has open.
+    """Keeps each channel's recent messages in a file that no other process has open.
 
-    A thread writes: all that was asked while it wrote is the next transaction. Messages are
-    delivered and requests are answered once that is committed, in one call a transaction. A
-    channel is forgotten as in memory; if it comes back it has a new epoch.
+    A thread writes: the requests that arrive while it writes are the next transaction. Messages
+    are delivered and requests are answered once that is committed, in one callback per
+    transaction. A channel is forgotten as in memory; if it comes back it has a new epoch.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class SqliteEngine(Engine):
         self._bounds = bounds
         self._clock = clock
         self._sink = NO_SINK
-        self._heard: set[str] = set()
-        self._left: deque[str] = deque()  # emptied by the thread
+        self._subscribed: set[str] = set()
+        self._left: deque[str] = deque()  # by unsubscribing; the thread empties it
         self._writer: SqliteWriter | None = None
-        self._fresh: list[WriterRequest[Any]] = []  # of this tick
+        self._fresh: list[WriterRequest[Any]] = []  # of this tick of the loop
         self._unanswered: deque[WriterRequest[Any]] = deque()
         self._bytes = 0
         self._patrol: asyncio.TimerHandle | None = None
-        self._ended = asyncio.Event()  # of the thread
+        self._ended = asyncio.Event()  # set when the thread has ended
         self._is_late = False
 
     @property
@@ -93,14 +93,14 @@ class SqliteEngine(Engine):
     async def _open(self) -> SqliteWriter:
         connection = await asyncio.to_thread(open_file, self._place)
         store = SqliteStore(connection, self._bounds, self._clock)
-        upkeep = SqliteUpkeep(connection, store, self._bounds, self._heard, self._left)
+        upkeep = SqliteUpkeep(connection, store, self._bounds, self._subscribed, self._left)
         self._ended = asyncio.Event()
         return SqliteWriter(
             connection, store, upkeep, self._on_loop(self._settle), self._on_loop(self._ended.set)
         )
 
     def _on_loop(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Make a call that the thread may make; nothing, once the loop is closed."""
+        """Return a callback for the thread; it does nothing once the loop is closed."""
         loop = self._loop
 
         def call(*arguments: object) -> None:
@@ -133,14 +133,14 @@ class SqliteEngine(Engine):
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        self._heard.add(channel)
+        self._subscribed.add(channel)
         answer(None)
 
     @override
     def unsubscribe(self, channel: str) -> None:
-        if channel in self._heard:
-            self._left.append(channel)  # first: the thread must find it in one of the two
-            self._heard.discard(channel)
+        if channel in self._subscribed:
+            self._left.append(channel)  # first, so that the thread finds it in one of the two
+            self._subscribed.discard(channel)
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
@@ -153,7 +153,7 @@ class SqliteEngine(Engine):
         entry = MessageEntry(channel, draft.key, payload_size(draft.data), message)
 
         def deliver(position: Position) -> None:
-            if channel in self._heard:
+            if channel in self._subscribed:
                 self._sink.deliver(channel, Publication.of(draft, position.offset))
 
         self._ask(PublishRequest(answer=answer, entry=entry, stored=deliver, size=size))
@@ -204,13 +204,13 @@ class SqliteEngine(Engine):
             self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
 
     def _hand_in(self, writer: SqliteWriter) -> None:
-        """Hand in what was asked in this tick, as one."""
+        """Hand the requests of this tick to the thread, all at once."""
         if self._fresh:
             writer.hand_in(self._fresh)
             self._fresh = []
 
     def _settle(self, batch: Sequence[WriterRequest[Any]]) -> None:
-        """Deliver and answer, in the order in which it was asked."""
+        """Deliver and answer, in the order of the requests."""
         self._is_late = False
         for request in batch:
             self._unanswered.popleft()
@@ -218,7 +218,7 @@ class SqliteEngine(Engine):
             request.settle()
 
     def _refuse_late(self) -> None:
-        """Answer in time though the disk has not; what comes later is delivered all the same."""
+        """Answer in time though the disk has not; what is stored later is still delivered."""
         self._patrol = None
         self._is_late = self._refuse_asked_until(
             self._loop.time() + 2 * PATROL_SECONDS - ANSWER_SECONDS
@@ -227,7 +227,7 @@ class SqliteEngine(Engine):
             self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
 
     def _refuse_asked_until(self, when: float) -> bool:
-        """Refuse what has been waiting since then or longer; tell whether there is any."""
+        """Refuse the requests that were made by then; return whether there were any."""
         late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._unanswered))
         for request in late:
             tell(request.reply, EngineError("the disk has not answered in time"))

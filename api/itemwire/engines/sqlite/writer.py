@@ -1,4 +1,4 @@
-"""The thread of the SQLite engine: what waits is one transaction and one call back."""
+"""The thread of the SQLite engine: all that waits is one transaction and one callback."""
 
 import logging
 import queue
@@ -21,33 +21,33 @@ logger = logging.getLogger("itemwire.engines")
 
 T = TypeVar("T")
 
-MOST_REQUESTS: Final = 1000  # a transaction: more waiting would gain nothing by waiting longer
+MOST_REQUESTS: Final = 1000  # in a transaction: a larger one is no faster per request
 
 UPKEEP_SECONDS: Final = 1.0
-UPKEEP_PUBLISHES: Final = 5000  # after so many, histories are pruned at once
+UPKEEP_PUBLISHES: Final = 5000  # after so many, upkeep does not wait for its time
 
-PROBE_BYTES: Final = 131_072  # where there is room for this there is room for the next publish
+PROBE_BYTES: Final = 131_072  # if this fits on the disk, the next publish does too
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class WriterRequest(Generic[T]):
-    """Something that is asked of the file, and what came of it."""
+    """A request to the file, and its outcome."""
 
     answer: Answer[T]
-    stored: Callable[[T], None] | None = None  # called ahead of the answer if all went well
+    stored: Callable[[T], None] | None = None  # called before the answer if it succeeded
     size: int = 0
     asked_at: float = 0.0
     is_answered: bool = False
     outcome: T | EngineError = field(default_factory=lambda: EngineError("it was not done"))
 
     def settle(self) -> None:
-        """Say what came of it, on the event loop."""
+        """Deliver and answer, on the event loop."""
         if self.stored is not None and not isinstance(self.outcome, EngineError):
             tell(self.stored, self.outcome)
         tell(self.reply, self.outcome)
 
     def reply(self, outcome: T | EngineError) -> None:
-        """Answer who asked, unless that was done."""
+        """Answer, unless that was done before."""
         if not self.is_answered:
             self.is_answered = True
             self.answer(outcome)
@@ -55,25 +55,25 @@ class WriterRequest(Generic[T]):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PublishRequest(WriterRequest[Position]):
-    """A message to store; those that follow each other are stored together."""
+    """A message to store; consecutive ones are stored together."""
 
     entry: MessageEntry
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class StoreCall(WriterRequest[T]):
-    """Anything else: what is done with the store within the transaction."""
+    """Anything else: a function that is called with the store within the transaction."""
 
     run: Callable[[SqliteStore], T | EngineError]
     only_reads: bool = False
 
 
 Settle = Callable[[Sequence[WriterRequest[Any]]], None]
-"""What is called, in the thread, with requests that have their outcomes."""
+"""Receives, in the thread, requests that have their outcomes."""
 
 
 class SqliteWriter:
-    """Owns the connection. What was handed in first is done first."""
+    """Owns the connection, and serves requests in the order they were handed in."""
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class SqliteWriter:
         threading.Thread(target=self._work, name="itemwire-sqlite", daemon=True).start()
 
     def hand_in(self, requests: list[WriterRequest[Any]]) -> None:
-        """Have requests done, with whatever else waits."""
+        """Serve requests, together with whatever else waits."""
         self._queue.put(requests)
 
     def end(self) -> None:
-        """Do what waits, then close the file."""
+        """Serve what waits, then close the file."""
         self._queue.put(None)
 
     def _work(self) -> None:
@@ -117,7 +117,7 @@ class SqliteWriter:
         self._ended()
 
     def _next_batch(self) -> list[WriterRequest[Any]]:
-        """Wait for requests, or until it is time for upkeep; take all there are."""
+        """Wait for requests, or until upkeep is due; return all that wait."""
         batch: list[WriterRequest[Any]] = []
         try:
             handed_in = self._queue.get(timeout=max(self._upkeep_at - time.monotonic(), 0))
@@ -144,7 +144,7 @@ class SqliteWriter:
         self._settle(batch)
 
     def _run(self, requests: Sequence[WriterRequest[Any]]) -> None:
-        """Do requests of one kind."""
+        """Serve consecutive requests of one kind."""
         self._publish([one for one in requests if isinstance(one, PublishRequest)])
         for request in requests:
             if isinstance(request, StoreCall):
@@ -155,11 +155,11 @@ class SqliteWriter:
         for request, (position, is_new) in zip(requests, placed, strict=True):
             request.outcome = position
             if not is_new:
-                request.stored = None  # it was, when it was published first
+                request.stored = None  # it was delivered when it was published first
         self._published += len(requests)
 
     def _do_without_writing(self, batch: Sequence[WriterRequest[Any]], error: Exception) -> None:
-        """Refuse what was to be written; what is read may be there all the same."""
+        """Refuse what was to be written; reads may succeed all the same."""
         for request in batch:
             request.outcome = EngineError(str(error))
             if isinstance(request, StoreCall) and request.only_reads:
@@ -184,7 +184,7 @@ class SqliteWriter:
         self._upkeep_at = time.monotonic() + (0 if is_more else UPKEEP_SECONDS)
 
     def _probe(self) -> None:
-        """Write as much as a publish may need, and delete it."""
+        """Check whether the disk takes as much as a publish may need."""
         with self._store.transaction():
             self._connection.execute(
                 "INSERT OR REPLACE INTO state VALUES ('probe', zeroblob(?))", (PROBE_BYTES,)
