@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import Bounds, Engine, EngineError
+from itemwire.engines.base import Bounds, Engine, EngineError, Sink
 from itemwire.messages import Draft, Position
 
 IN_FLIGHT: Final = (1, 32, 1000)
@@ -92,7 +92,7 @@ async def measure(engine: Engine, in_flight: int, seconds: float = ROUND_SECONDS
 async def run(url: str) -> None:
     """Measure the engine at a URL and print the figures."""
     engine = open_engine(url, BOUNDS)
-    await engine.start(lambda _channel, _publication: None)
+    await engine.start(Sink())
     try:
         print(f"{'in flight':>10}{'messages/s':>12}{'p50 ms':>10}{'p99 ms':>10}")
         for in_flight in IN_FLIGHT:

@@ -24,7 +24,7 @@ from itemwire.bench.results import Result
 from itemwire.bench.target import BenchTarget, target_of
 from itemwire.bench.work import Load
 from itemwire.engines import open_engine
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, Sink
 from itemwire_auth.tokens.minting import new_secret
 
 PACE: Final = 10.0  # messages a second
@@ -177,7 +177,7 @@ async def _beside(target: BenchTarget, control: BenchTarget, load: Load) -> list
 async def _engine_alone(url: str, in_flight: Sequence[int], seconds: float) -> list[Result]:
     """Measure an engine in this process, without a server."""
     engine = open_engine(url, BOUNDS)
-    await engine.start(lambda _channel, _publication: None)
+    await engine.start(Sink())
     try:
         rounds = [await measure(engine, number, seconds) for number in in_flight]
     finally:

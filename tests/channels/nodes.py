@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlot, ConnectionSlots
-from itemwire.engines.base import Answer, Apply, Deliver, Lose, ignore_notice, unmissed
+from itemwire.engines.base import Answer, Apply, Sink
 from itemwire.engines.memory import MemoryEngine
 from tests.fakes import BOUNDS, LIMITS, Clock, Peer, Stage, complete
 
@@ -53,11 +53,9 @@ class SharedEngine(MemoryEngine):
         return not self.is_away
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        self.bus.applies[self] = apply
-        await super().start(deliver, ignore_notice, lose)
+    async def start(self, sink: Sink) -> None:
+        self.bus.applies[self] = sink.apply
+        await super().start(Sink(sink.deliver, lose=sink.lose))
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:

@@ -266,8 +266,8 @@ def test_leaves_nothing_behind_after_a_thousand_joins_and_leaves(stage: Stage) -
     assert_empty(stage)
     assert [one for one in transports if one() is not None] == []
     assert isinstance(stage.engine, MemoryEngine)
-    assert list(stage.engine._unheard) == [CHANNEL]
-    assert stage.engine._heard == {}
+    assert list(stage.engine._idle) == [CHANNEL]
+    assert stage.engine._subscribed == {}
 
 
 def test_leaves_nothing_behind_of_the_stuck(stage: Stage) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from itemwire.cli.configuration import EXIT_CONFIGURATION
 from itemwire.cli.serving import make_tokens, workers_of_platform
-from itemwire.engines.sqlite.file import Place, close_file, open_file
+from itemwire.engines.sqlite.file import SqliteFile, close_file, open_file
 from itemwire.settings import Settings
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.settings import build_authenticator
@@ -163,7 +163,7 @@ def test_a_file_that_another_server_has_is_one_clear_line(tmp_path: Path) -> Non
     """Two servers on one file would not hear each other; nothing is listened to before that."""
     path = tmp_path / "itemwire.db"
     url = f"sqlite:///{path}"
-    connection = open_file(Place(path))
+    connection = open_file(SqliteFile(path))
     variables = {"ITEMWIRE_SECRET": new_secret(), "ITEMWIRE_ENGINE_URL": url}
     with started("serve", "--port", "0", **variables) as process:
         _, log = process.communicate(timeout=15)

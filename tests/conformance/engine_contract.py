@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import msgspec
 import pytest
 
-from itemwire.engines.base import Answer, Bounds, Engine, EngineError, History, Span
+from itemwire.engines.base import Answer, Bounds, Engine, EngineError, History, Sink, Span
 from itemwire.messages import Draft, Payload, Position, Publication
 
 T = TypeVar("T")
@@ -40,8 +40,10 @@ class Asked:
     async def running(self) -> AsyncIterator[Asked]:
         """Keep the engine started."""
         await self.engine.start(
-            lambda channel, news: self.delivered.put_nowait((channel, news)),
-            self.noticed.put_nowait,
+            Sink(
+                lambda channel, news: self.delivered.put_nowait((channel, news)),
+                self.noticed.put_nowait,
+            )
         )
         try:
             yield self
@@ -360,7 +362,7 @@ class EngineContract(ABC):
             late.channel = asked.channel
             async with late.running():
                 waiting = [late.noticed.get_nowait() for _ in range(late.noticed.qsize())]
-                await asked.engine.start(lambda _channel, _news: None)  # what `on` stops
+                await asked.engine.start(Sink())  # what `on` stops
             return asked, [one for one in waiting if one.startswith(asked.channel.encode())]
 
         asked, heard = self.on(scene)

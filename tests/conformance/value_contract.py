@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-from itemwire.engines.base import Answer, Bounds, Engine
+from itemwire.engines.base import Answer, Bounds, Engine, Sink
 from tests.conformance.engine_contract import BOUNDS, WAIT_SECONDS, answer_of
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class ValueContract(ABC):
 
         async def play() -> T:
             engine = self.open_engine(BOUNDS)
-            await engine.start(lambda _channel, _news: None)
+            await engine.start(Sink())
             try:
                 return await scene(Values(engine))
             finally:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire.engines import memory
-from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, History, Span
+from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, History, Sink, Span
 from itemwire.engines.memory import MemoryEngine
 from itemwire.messages import Payload, Position, Publication
 from tests.fakes import CHANNEL, NOW, Clock, complete, draft
@@ -226,7 +226,7 @@ def test_never_forgets_a_channel_that_somebody_hears() -> None:
     assert engine.add() == Position(before.epoch, 2)
 
 
-def test_counts_idleness_from_the_last_who_heard() -> None:
+def test_counts_idleness_from_the_last_who_subscribed() -> None:
     """Who loses the connection after a quiet hour has the same time to come back as any other."""
     engine = Engine()
     engine.hear()
@@ -256,10 +256,10 @@ def test_holds_no_more_channels_than_were_used_of_late() -> None:
         engine.add(at=f"item:{number}")
         engine.clock.now += 10
 
-    assert len(engine._unheard) <= 31
+    assert len(engine._idle) <= 31
 
 
-def test_leaves_a_channel_that_it_never_heard_without_complaint() -> None:
+def test_leaves_a_channel_that_it_never_subscribed_without_complaint() -> None:
     """A join that failed half-way is taken back whole."""
     engine = Engine()
     engine.unsubscribe(CHANNEL)
@@ -277,7 +277,7 @@ def test_delivers_before_it_answers_and_only_between_start_and_stop() -> None:
 
     engine.hear()
     engine.add()
-    complete(engine.start(deliver))
+    complete(engine.start(Sink(deliver)))
     engine.publish(CHANNEL, draft(), lambda _: seen.append("answer"))
     complete(engine.stop())
     engine.add()
@@ -301,7 +301,7 @@ def test_keeps_a_notice_until_its_time_and_no_longer() -> None:
         engine.post(b"%d" % number, NOW + number, lambda _: None)
     engine.clock.now = NOW + 98
 
-    complete(engine.start(lambda _channel, _news: None, heard.append))
+    complete(engine.start(Sink(apply=heard.append)))
 
     assert heard == [b"99"]
     assert len(engine._notices) == 1

@@ -29,7 +29,7 @@ def test_forgets_what_nobody_hears_the_longest_idle_first() -> None:
     assert engine._total.bytes <= 3 * ONE
 
 
-def test_keeps_what_is_heard_and_all_below_the_bound() -> None:
+def test_keeps_what_is_subscribed_and_all_below_the_bound() -> None:
     """The accepted twin: those who are there lose nothing to those who only publish."""
     engine = Engine(total=3 * ONE)
     engine.hear("item:heard")
@@ -43,7 +43,7 @@ def test_keeps_what_is_heard_and_all_below_the_bound() -> None:
     assert engine._total.bytes <= 3 * ONE
 
 
-def test_a_heard_channel_that_grows_forgets_its_own_oldest_messages() -> None:
+def test_a_subscribed_channel_that_grows_forgets_its_own_oldest_messages() -> None:
     """With nothing idle left. Its order goes on, and `complete` says what is missing."""
     engine = Engine(total=3 * ONE)
     engine.hear("item:1")
@@ -125,7 +125,7 @@ def test_the_sum_is_that_of_its_parts(steps: list[tuple[str, int, int]]) -> None
             engine.get(at=channel)
         else:
             engine.clock.now += size / 5
-        streams = [*engine._heard.values(), *engine._unheard.values()]
+        streams = [*engine._subscribed.values(), *engine._idle.values()]
         assert engine._total.bytes == sum(stream._taken for stream in streams)
         assert all(
             stream._taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.counters import OPERATIONS, OperationCounters
-from itemwire.engines.base import Bounds, Engine, EngineError, Span
+from itemwire.engines.base import Bounds, Engine, EngineError, Sink, Span
 from itemwire.engines.memory import MemoryEngine
 from itemwire.engines.metered import MeteredEngine
 from itemwire.messages import Position
@@ -31,7 +31,7 @@ def engine(inner: LateEngine, counters: dict[str, OperationCounters]) -> Metered
     """The engine, counted, with a clock that goes on by a second each time it is looked at."""
     seconds = iter(range(1000))
     engine = MeteredEngine(inner, counters, clock=lambda: next(seconds))
-    complete(engine.start(lambda _channel, _publication: None))
+    complete(engine.start(Sink()))
     return engine
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire.engines import stream_follower as following
+from itemwire.engines import stream_follower
 from itemwire.engines.stream_follower import StreamFollower
 from itemwire.messages import Position
 from tests.fakes import CHANNEL
@@ -31,7 +31,7 @@ class Followed(StreamFollower[str]):
     def get(self, *offsets: int, epoch: str = "e") -> None:
         """Be offered live messages."""
         for offset in offsets:
-            self.offer(epoch, offset, f"{epoch}{offset}")
+            self.receive(epoch, offset, f"{epoch}{offset}")
 
     def read(self, last: int, *offsets: int, epoch: str = "e", is_cut: bool = False) -> None:
         """Be given what a read has found."""
@@ -151,7 +151,7 @@ def test_forgets_what_it_held_of_an_epoch_that_is_over() -> None:
 def test_is_behind_when_it_is_told_so_until_the_next_read() -> None:
     """A connection that was cut may have lost the last message of all."""
     one = followed_from(1)
-    one.doubt()
+    one.mark_stale()
     one.get(2)
     was_behind = one.is_behind
     one.read(3, 3)
@@ -163,7 +163,7 @@ def test_is_behind_when_it_is_told_so_until_the_next_read() -> None:
 
 def test_holds_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded: what did not fit is read again."""
-    monkeypatch.setattr(following, "MAX_HELD", 4)
+    monkeypatch.setattr(stream_follower, "MAX_HELD", 4)
     one = followed_from()
     one.get(*range(2, 7))  # one too many, with which all are let go
     was_behind = one.is_behind
@@ -181,7 +181,7 @@ def test_tells_when_a_position_is_reached() -> None:
     one = followed_from(1)
     reached: list[str] = []
     for name, offset in (("now", 1), ("soon", 3), ("later", 9)):
-        one.reach(Position("e", offset), lambda name=name: reached.append(name))  # type: ignore[misc] # a default is how a loop's lambda keeps its value
+        one.call_at(Position("e", offset), lambda name=name: reached.append(name))  # type: ignore[misc] # a default is how a loop's lambda keeps its value
     first, was_behind = list(reached), one.is_behind
     one.get(2, 3)
     second = list(reached)
@@ -196,7 +196,7 @@ def test_is_behind_as_long_as_somebody_waits() -> None:
     """What was read may be older than what is waited for."""
     one = followed_from(1)
     reached: list[None] = []
-    one.reach(Position("e", 5), lambda: reached.append(None))
+    one.call_at(Position("e", 5), lambda: reached.append(None))
     one.read(3, 2, 3)
     was_behind = one.is_behind
     one.read(5, 4, 5)
@@ -210,7 +210,7 @@ def test_tells_that_a_position_of_an_epoch_that_is_over_is_not_waited_for() -> N
     """It will never be reached, and what was read is still an answer."""
     one = followed_from(1)
     reached: list[None] = []
-    one.reach(Position("e", 5), lambda: reached.append(None))
+    one.call_at(Position("e", 5), lambda: reached.append(None))
     one.read(0, epoch="new")
 
     assert reached == [None]

@@ -8,34 +8,33 @@ from collections.abc import Callable, Coroutine
 import pytest
 from typing_extensions import override
 
-from itemwire.engines import callbacks as answers
-from itemwire.engines import subscriptions as hearing
-from itemwire.engines.base import Answer, EngineError, History, Span
-from itemwire.engines.subscriptions import Source, Subscriptions
+from itemwire.engines import callbacks, subscriptions
+from itemwire.engines.base import Answer, EngineError, History, Sink, Span
+from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.messages import Position, Publication
 from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL, draft
 
 
-class Written(Source):
+class Written(ChannelSource):
     """A history that answers each read when it is told to."""
 
     def __init__(self) -> None:
         self.offset = 0
-        self.heard: list[str] = []
+        self.channels: list[str] = []
         self.reads: list[tuple[str, Span, Answer[History]]] = []
         self.asked = asyncio.Event()
 
     @override
-    def hear(self, channel: str) -> None:
-        self.heard.append(channel)
+    def listen(self, channel: str) -> None:
+        self.channels.append(channel)
 
     @override
     def leave(self, channel: str) -> None:
-        self.heard.remove(channel)
+        self.channels.remove(channel)
 
     @override
-    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
+    def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self.reads.append((channel, span, answer))
         self.asked.set()
 
@@ -66,17 +65,19 @@ class Scene:
     def __init__(self) -> None:
         self.source = Written()
         self.log: list[int | str] = []
-        self.hearing = Subscriptions(
+        self.subscriptions = Subscriptions(
             self.source,
-            lambda _, news: self.log.append(news.offset),
-            lambda _, position: self.log.append(f"lost until {position.offset}"),
+            Sink(
+                lambda _, news: self.log.append(news.offset),
+                lose=lambda _, position: self.log.append(f"lost until {position.offset}"),
+            ),
         )
 
     async def join(self) -> None:
         """Hear the channel from where it stands."""
         joining = asyncio.create_task(self.subscribe())
         await asyncio.sleep(0)
-        self.hearing.confirmed(CHANNEL)
+        self.subscriptions.mark_stale(CHANNEL)
         self.source.answer()
         await joining
 
@@ -84,7 +85,7 @@ class Scene:
         """Hear a channel, once it is confirmed and read."""
 
         def ask(answer: Answer[None]) -> None:
-            self.hearing.subscribe(channel, answer)
+            self.subscriptions.subscribe(channel, answer)
 
         await answer_of(ask)
 
@@ -92,7 +93,7 @@ class Scene:
         """Wait until what was read may be answered."""
 
         def ask(answer: Answer[History]) -> None:
-            self.hearing.answer_after(CHANNEL, history, answer)
+            self.subscriptions.answer_after(CHANNEL, history, answer)
 
         await answer_of(ask)
 
@@ -123,18 +124,18 @@ def test_answers_a_subscription_once_it_is_known_where_it_begins() -> None:
     async def scene(it: Scene) -> None:
         answers: list[EngineError | None] = []
         it.source.publish()
-        it.hearing.subscribe(CHANNEL, answers.append)
-        it.hearing.subscribe(CHANNEL, answers.append)
-        it.hearing.confirmed(CHANNEL)
-        it.hearing.offer(CHANNEL, "e", it.source.publish())
+        it.subscriptions.subscribe(CHANNEL, answers.append)
+        it.subscriptions.subscribe(CHANNEL, answers.append)
+        it.subscriptions.mark_stale(CHANNEL)
+        it.subscriptions.receive(CHANNEL, "e", it.source.publish())
         assert answers == []
         it.source.answer()
-        it.hearing.offer(CHANNEL, "e", it.source.publish())
-        it.hearing.subscribe(CHANNEL, answers.append)
+        it.subscriptions.receive(CHANNEL, "e", it.source.publish())
+        it.subscriptions.subscribe(CHANNEL, answers.append)
 
         assert answers == [None, None, None]
         assert it.log == [3]
-        assert it.source.heard == [CHANNEL]
+        assert it.source.channels == [CHANNEL]
 
     play(scene)
 
@@ -145,11 +146,11 @@ def test_reads_what_does_not_come_by_itself() -> None:
     async def scene(it: Scene) -> None:
         await it.join()
         first, second = it.source.publish(), it.source.publish()
-        it.hearing.offer(CHANNEL, "e", second)
+        it.subscriptions.receive(CHANNEL, "e", second)
         assert it.source.reads == []
         await it.until_read()
         it.source.answer()
-        it.hearing.offer(CHANNEL, "e", first)
+        it.subscriptions.receive(CHANNEL, "e", first)
 
         assert it.log == [1, 2]
 
@@ -162,9 +163,9 @@ def test_reads_nothing_when_the_late_one_comes() -> None:
     async def scene(it: Scene) -> None:
         await it.join()
         first, second = it.source.publish(), it.source.publish()
-        it.hearing.offer(CHANNEL, "e", second)
-        it.hearing.offer(CHANNEL, "e", first)
-        await asyncio.sleep(hearing.HOLE_SECONDS * 2)  # nothing comes: there is nothing to wait for
+        it.subscriptions.receive(CHANNEL, "e", second)
+        it.subscriptions.receive(CHANNEL, "e", first)
+        await asyncio.sleep(subscriptions.HOLE_SECONDS * 2)  # nothing comes to wait for
 
         assert it.log == [1, 2]
         assert it.source.reads == []
@@ -177,10 +178,10 @@ def test_reads_again_what_was_asked_for_while_it_was_read() -> None:
 
     async def scene(it: Scene) -> None:
         await it.join()
-        it.hearing.confirmed(CHANNEL)
+        it.subscriptions.mark_stale(CHANNEL)
         older = it.source.history(Span(9, after=0))
         it.source.publish()
-        it.hearing.confirmed(CHANNEL)
+        it.subscriptions.mark_stale(CHANNEL)
         it.source.reads.pop()[2](older)
         await it.until_read()
         it.source.answer()
@@ -192,12 +193,12 @@ def test_reads_again_what_was_asked_for_while_it_was_read() -> None:
 
 def test_tries_again_when_a_read_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine may be away for long, and comes back by itself."""
-    monkeypatch.setattr(hearing, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(subscriptions, "RETRY_SECONDS", 0.01)
 
     async def scene(it: Scene) -> None:
         await it.join()
         it.source.publish()
-        it.hearing.confirmed(CHANNEL)
+        it.subscriptions.mark_stale(CHANNEL)
         for _ in range(3):
             it.source.fail()
             await it.until_read()
@@ -210,20 +211,20 @@ def test_tries_again_when_a_read_has_failed(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_reads_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of ten thousand channels at once would hold up every publish."""
-    monkeypatch.setattr(hearing, "MAX_CHECKS", 3)
+    monkeypatch.setattr(subscriptions, "MAX_CHECKS", 3)
 
     async def scene(it: Scene) -> None:
         for number in range(10):
-            it.hearing.subscribe(str(number), lambda _: None)
-            it.hearing.confirmed(str(number))
+            it.subscriptions.subscribe(str(number), lambda _: None)
+            it.subscriptions.mark_stale(str(number))
         seen = []
         for _ in range(10):
             await it.until_read()
             seen.append(len(it.source.reads))
             it.source.answer()
             await asyncio.sleep(0)
-        it.hearing.check_all()
-        it.hearing.check_all()
+        it.subscriptions.compare_all()
+        it.subscriptions.compare_all()
 
         assert max(seen) == 3
         assert len(it.source.reads) == 3
@@ -235,17 +236,17 @@ def test_reads_what_is_behind_ahead_of_what_is_only_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A live message must not wait until ten thousand quiet channels are read; nor read twice."""
-    monkeypatch.setattr(hearing, "MAX_CHECKS", 1)
+    monkeypatch.setattr(subscriptions, "MAX_CHECKS", 1)
 
     async def scene(it: Scene) -> None:
         for name in "abcd":
-            it.hearing.subscribe(name, lambda _: None)
-            it.hearing.confirmed(name)
+            it.subscriptions.subscribe(name, lambda _: None)
+            it.subscriptions.mark_stale(name)
             it.source.answer()
             await asyncio.sleep(0)
-        it.hearing.check_all()
+        it.subscriptions.compare_all()
         for _ in range(3):
-            it.hearing.confirmed("d")
+            it.subscriptions.mark_stale("d")
         seen = []
         for _ in range(3):
             seen.append(it.source.reads[0][0])
@@ -265,12 +266,12 @@ def test_answers_a_read_after_all_of_it_was_delivered() -> None:
         answers: list[object] = []
         news = it.source.publish()
         history = it.source.history(Span(9, after=0))
-        it.hearing.answer_after(CHANNEL, history, answers.append)
+        it.subscriptions.answer_after(CHANNEL, history, answers.append)
         assert answers == []
-        it.hearing.offer(CHANNEL, "e", news)
+        it.subscriptions.receive(CHANNEL, "e", news)
         assert answers == [history]
         it.source.publish()
-        it.hearing.answer_after(CHANNEL, it.source.history(Span(9)), answers.append)
+        it.subscriptions.answer_after(CHANNEL, it.source.history(Span(9)), answers.append)
         await it.until_read()
         it.source.answer()
 
@@ -286,9 +287,9 @@ def test_answers_a_read_at_once_where_nobody_hears() -> None:
     async def scene(it: Scene) -> None:
         answers: list[object] = []
         history = it.source.history(Span(9))
-        it.hearing.answer_after(CHANNEL, history, answers.append)
-        it.hearing.subscribe(CHANNEL, lambda _: None)
-        it.hearing.answer_after(CHANNEL, history, answers.append)
+        it.subscriptions.answer_after(CHANNEL, history, answers.append)
+        it.subscriptions.subscribe(CHANNEL, lambda _: None)
+        it.subscriptions.answer_after(CHANNEL, history, answers.append)
 
         assert answers == [history, history]
 
@@ -301,24 +302,24 @@ def test_who_leaves_lets_nobody_wait() -> None:
     async def scene(it: Scene) -> None:
         joined: list[object] = []
         read: list[object] = []
-        it.hearing.subscribe("item:other", joined.append)
+        it.subscriptions.subscribe("item:other", joined.append)
         await it.join()
         it.source.publish()
         history = it.source.history(Span(9, after=0))
-        it.hearing.answer_after(CHANNEL, history, read.append)
-        it.hearing.stop()
-        it.hearing.unsubscribe(CHANNEL)
+        it.subscriptions.answer_after(CHANNEL, history, read.append)
+        it.subscriptions.stop()
+        it.subscriptions.unsubscribe(CHANNEL)
 
         assert [type(one) for one in joined] == [EngineError]
         assert read == [history]
-        assert it.source.heard == []
+        assert it.source.channels == []
 
     play(scene)
 
 
 def test_nobody_waits_longer_than_an_answer_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
     """A confirmation, or what was read, may never come."""
-    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(callbacks, "ANSWER_SECONDS", 0.5)
 
     async def scene(it: Scene) -> None:
         with pytest.raises(EngineError, match="in time"):

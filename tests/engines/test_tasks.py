@@ -1,13 +1,24 @@
-"""What runs as long as an engine does."""
+"""What runs for as long as an engine does: repeated work, and links that are kept open."""
 
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import count, islice
 
 import pytest
+from typing_extensions import override
 
-from itemwire.engines.tasks import FIRST_PAUSE, LONGEST_PAUSE, backoff, end, repeat
+from itemwire.engines import tasks
+from itemwire.engines.base import EngineError
+from itemwire.engines.tasks import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    ReconnectingLink,
+    backoff,
+    end,
+    repeat,
+)
 
 
 def test_pauses_grow_up_to_a_bound_and_are_never_the_same() -> None:
@@ -53,11 +64,160 @@ def test_waits_until_all_have_ended() -> None:
             ended.append(name)
 
     async def scene() -> None:
-        tasks = [asyncio.create_task(run(name)) for name in ("a", "b")]
+        running = [asyncio.create_task(run(name)) for name in ("a", "b")]
         await asyncio.sleep(0)  # they have begun
         await end(None)
-        await end(*tasks, None)
+        await end(*running, None)
 
     asyncio.run(scene())
 
     assert sorted(ended) == ["a", "b"]
+
+
+class Link(ReconnectingLink):
+    """A link whose attempts and breaks are the test's."""
+
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.log: list[str] = []
+        self.refusal = ""
+        self.breaks: asyncio.Queue[str | Exception] = asyncio.Queue()
+        self.changed = asyncio.Event()
+
+    @override
+    async def _open(self) -> None:
+        self._note(f"refused {self.refusal}" if self.refusal else "opened")
+        if self.refusal:
+            raise EngineError(self.refusal)
+
+    @override
+    async def _serve(self) -> str:
+        end = await self.breaks.get()
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    @override
+    async def _close(self, problem: str) -> None:
+        self._note(f"closed {problem} {'away' if self.is_away else 'soon back'}")
+
+    def _note(self, entry: str) -> None:
+        self.log.append(entry)
+        self.changed.set()
+
+    async def until(self, entry: str) -> None:
+        """Wait until something has been noted last."""
+        await self.until_so(lambda: self.log[-1:] == [entry])
+
+    async def until_so(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        while not is_so():
+            self.changed.clear()
+            await asyncio.wait_for(self.changed.wait(), 5)
+
+
+def link_scene(scene: Callable[[Link], Awaitable[None]]) -> None:
+    """Play a scene on a link that has been started and is stopped at the end."""
+
+    async def play() -> None:
+        link = Link()
+        link.start()
+        try:
+            await scene(link)
+        finally:
+            await link.stop()
+
+    asyncio.run(play())
+
+
+def test_a_link_that_breaks_is_away_only_once_an_attempt_has_failed() -> None:
+    """A moment without a connection is no reason to refuse anybody."""
+
+    async def scene(link: Link) -> None:
+        await link.first_attempt()
+        assert link.is_connected
+        link.refusal = "no"
+        link.breaks.put_nowait("cut")
+        await link.until("closed cut soon back")
+        assert (link.is_connected, link.is_away) == (False, False)
+        await link.until("closed no away")
+        assert link.is_away
+        link.refusal = ""
+        await link.until("opened")
+        assert (link.is_connected, link.is_away) == (True, False)
+
+    link_scene(scene)
+
+
+def test_a_link_says_why_its_first_attempt_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """To its caller, who reports it: the log would say it a second time."""
+
+    async def scene(link: Link) -> None:
+        link.refusal = "no such server"
+        with pytest.raises(EngineError, match="no such server"):
+            await link.first_attempt()
+
+    link_scene(scene)
+
+    assert caplog.text == ""
+
+
+def test_a_link_is_opened_again_after_any_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception that nobody expected must not leave the engine away for ever."""
+
+    async def scene(link: Link) -> None:
+        await link.first_attempt()
+        link.breaks.put_nowait(ZeroDivisionError("unexpected"))
+        await link.until("closed see the log soon back")
+        await link.until("opened")
+
+    link_scene(scene)
+
+    assert "ZeroDivisionError: unexpected" in caplog.text
+
+
+def test_a_link_logs_each_problem_of_an_outage_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour without a server must not fill the log with one sentence."""
+    monkeypatch.setattr(tasks, "FIRST_PAUSE", 0.001)
+
+    async def scene(link: Link) -> None:
+        await link.first_attempt()
+        link.refusal = "refused"
+        link.breaks.put_nowait("cut")
+        await link.until_so(lambda: link.log.count("refused refused") >= 5)
+        link.refusal = ""
+        await link.until("opened")
+        link.breaks.put_nowait("cut")
+        await link.until("closed cut soon back")
+
+    link_scene(scene)
+
+    problems = [record.message for record in caplog.records if "engine_lost" in record.message]
+    assert problems == [
+        f"engine_lost link=test problem={each}" for each in ("cut", "refused", "cut")
+    ]
+
+
+def test_a_link_that_is_refused_again_at_once_is_not_tried_ever_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that accepts and hangs up would be asked twenty times a second by each node."""
+    pauses: list[float] = []
+
+    def counted() -> Iterator[float]:
+        for number in count():
+            pauses.append(number)
+            yield 0
+
+    monkeypatch.setattr(tasks, "backoff", counted)
+
+    async def scene(link: Link) -> None:
+        for number in range(1, 5):
+            link.breaks.put_nowait("hung up")
+            await link.until_so(lambda number=number: link.log.count("opened") > number)  # type: ignore[misc] # a default is how a loop's lambda keeps its value
+
+    link_scene(scene)
+
+    assert pauses[:3] == [0, 1, 2]

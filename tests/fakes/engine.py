@@ -9,16 +9,14 @@ from typing import TypeVar
 from typing_extensions import override
 
 from itemwire.engines.base import (
+    NO_SINK,
     Answer,
-    Apply,
-    Deliver,
     Engine,
     EngineError,
     History,
     Lose,
+    Sink,
     Span,
-    ignore_notice,
-    unmissed,
 )
 from itemwire.engines.memory import MemoryEngine
 from itemwire.messages import Draft, Position
@@ -34,7 +32,7 @@ class LateEngine(Engine):
         self.inner = MemoryEngine(BOUNDS, clock=Clock(), unix_clock=Clock())
         self.steps: deque[Callable[[], None]] = deque()
         self.heard: set[str] = set()
-        self.lose: Lose = unmissed
+        self.lose: Lose = NO_SINK.lose
         self.is_away = False
         self.broken: set[str] = set()
 
@@ -54,11 +52,9 @@ class LateEngine(Engine):
         return not self.is_away
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        self.lose = lose
-        await self.inner.start(deliver, apply)
+    async def start(self, sink: Sink) -> None:
+        self.lose = sink.lose
+        await self.inner.start(sink)
 
     @override
     async def stop(self) -> None:

@@ -32,7 +32,7 @@ from itemwire.channels.reauthorization import Denied
 from itemwire.channels.rights import rights_of
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
-from itemwire.engines.base import Answer, Engine, History, Span
+from itemwire.engines.base import Answer, Engine, History, Sink, Span
 from itemwire.messages import Draft, Payload, Position, Ref, payload_size
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Principal
@@ -140,10 +140,10 @@ class Node:
         return self._draining is not None
 
     async def start(self) -> None:
-        """StartPoint the engine, and take the running event loop as the node's."""
+        """Start the engine, and take the running event loop as the node's."""
         self.environment.timers.start()
         self._hub.start()
-        await self._engine.start(self._hub.fan_out, self._cluster.receive, self._lose)
+        await self._engine.start(Sink(self._hub.fan_out, self._cluster.receive, self._lose))
         self._is_started = True
         self._cluster.start()
 

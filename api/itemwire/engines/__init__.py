@@ -1,4 +1,4 @@
-"""Engines: what is between nodes. One package each behind one interface, loaded on demand."""
+"""The engines that carry messages between nodes: one interface, each loaded on demand."""
 
 from importlib import import_module
 from types import ModuleType
@@ -20,11 +20,11 @@ ENGINES: Final[dict[str, str]] = {
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
 
 UNSHARED: Final = frozenset({"memory", "sqlite"})
-"""Engines that live in one process: several workers would be several worlds."""
+"""Engines that live in one process: several workers would not share anything."""
 
 
 PREPARED: Final = frozenset({"postgres", "postgresql"})
-"""Engines whose store is made by `itemwire engine init`; their modules have `init_store(url)`."""
+"""Engines whose store `itemwire engine init` makes; their modules have `init_store(url)`."""
 
 
 EXTRAS: Final[dict[str, str]] = {
@@ -32,17 +32,17 @@ EXTRAS: Final[dict[str, str]] = {
     "itemwire.engines.postgres.engine": "postgres",
     "itemwire.engines.redis.engine": "redis",
 }
-"""The extra that brings the client of an engine's module, where it needs one."""
+"""The extra that installs the client library of an engine's module."""
 
 
 def open_engine(url: str, bounds: Bounds) -> Engine:
-    """Make the engine an URL names; ValueError says which there are, or what to install."""
+    """Return the engine that a URL names; ValueError says which exist, or what to install."""
     engine: Engine = _load(_scheme_of(url)).open_engine(url, bounds)
     return engine
 
 
 def init_store(url: str) -> str:
-    """Make or update an engine's store, and say what was done; EngineError says why it cannot."""
+    """Make or update an engine's store, and return what was done; EngineError says why not."""
     scheme = _scheme_of(url)
     if scheme not in PREPARED:
         return f"{scheme}:// needs no preparation."

@@ -1,8 +1,8 @@
-"""The engine: what is between nodes, and what every engine promises."""
+"""The engine: the store and the carrier between nodes, and what every engine promises."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from itemwire.messages import Draft, Position, Publication
 
@@ -10,41 +10,49 @@ T = TypeVar("T")
 
 
 class EngineError(Exception):
-    """The engine could not do what was asked, or cannot tell that it was done."""
+    """The engine could not do what was asked, or cannot tell whether it was done."""
 
 
 Answer = Callable[[T | EngineError], None]
-"""How an engine answers: called once, on the event loop, perhaps before the asking call returns."""
+"""A callback for one result: called once, on the event loop, perhaps before the call returns."""
 
 Deliver = Callable[[str, Publication], None]
-"""Where an engine takes each publication of a channel that this node hears."""
-
-
-def undelivered(_channel: str, _publication: Publication) -> None:
-    """Deliver to nobody: the engine is not started."""
-
+"""Receives each publication of a channel that this node subscribes to."""
 
 Apply = Callable[[bytes], None]
-"""Where an engine takes each notice; a notice is for every node."""
-
-
-def ignore_notice(_notice: bytes) -> None:
-    """Take no notice."""
-
+"""Receives each notice; a notice is meant for every node."""
 
 Lose = Callable[[str, Position], None]
-"""Where an engine says that a channel's messages up to a position are lost to this node."""
+"""Receives the position up to which a channel's messages are lost to this node."""
 
 
-def unmissed(_channel: str, _position: Position) -> None:
-    """Miss nothing."""
+def _discard_publication(_channel: str, _publication: Publication) -> None: ...
+
+
+def _discard_notice(_notice: bytes) -> None: ...
+
+
+def _discard_loss(_channel: str, _position: Position) -> None: ...
+
+
+class Sink(NamedTuple):
+    """Where an engine hands what arrives at this node; without arguments, nowhere."""
+
+    deliver: Deliver = _discard_publication
+    apply: Apply = _discard_notice
+    lose: Lose = _discard_loss
+
+
+NO_SINK: Final = Sink()
+"""The sink of an engine that is not started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much history a channel keeps: whichever bound is met first.
+    """How much history a channel keeps: whichever bound is reached first applies.
 
-    `total_bytes` is for all channels of an engine that keeps them in memory; 0 sets no limit.
+    `total_bytes` is the bound of all channels together, for an engine that keeps them in memory;
+    0 means no bound.
     """
 
     messages: int
@@ -55,7 +63,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a channel's history: offsets between two bounds, both exclusive.
+    """A part of a channel's history: the offsets between two bounds, both exclusive.
 
     With `after`, the oldest `limit` messages of it; without, the newest.
     """
@@ -65,20 +73,20 @@ class Span:
     before: int | None = None
 
     def within(self, last: int) -> tuple[int, int]:
-        """Give both bounds in a stream that ends with the offset `last`."""
+        """Return both bounds for a stream whose last offset is `last`."""
         return self.after or 0, last + 1 if self.before is None else min(self.before, last + 1)
 
     def at_most(self, limit: int) -> "Span":
-        """Ask for no more than so many; most who join ask for none."""
+        """Return the span with no larger limit than this one."""
         return self if self.limit <= limit else replace(self, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Publications in ascending order, and where the stream stood when they were read.
+    """Publications in ascending order, and the stream's position when they were read.
 
-    `complete` says that nothing within the asked bounds is missing: neither cut off by the
-    limit nor already forgotten.
+    `complete` means that nothing within the requested bounds is missing: the limit cut nothing
+    off, and nothing had been forgotten.
     """
 
     position: Position
@@ -87,93 +95,94 @@ class History:
 
     @classmethod
     def of(cls, position: Position, publications: list[Publication], span: Span) -> "History":
-        """Judge by what a span asks for whether all of it was found."""
+        """Return a history that is complete if it holds everything the span asks for."""
         after, before = span.within(position.offset)
-        asked = max(before - after - 1, 0)
-        return cls(position, publications, len(publications) == asked)
+        wanted = max(before - after - 1, 0)
+        return cls(position, publications, len(publications) == wanted)
 
 
 class Engine(Protocol):
-    """Stores each channel's order and carries it to every node that hears the channel.
+    """Stores each channel's messages in order and carries them to every subscribed node.
 
-    Per channel: offsets count 1, 2, 3… without holes within one epoch, and `deliver` is called
-    in that order. Answers come by callback so that asking costs neither a task nor a tick where
-    the engine is in this process; they come within `ANSWER_SECONDS`, an `EngineError` if nothing
-    else. What was refused so may have been stored all the same: a retry with its key tells.
+    Per channel, offsets count 1, 2, 3… without holes within one epoch, and `deliver` is called in
+    that order. Results come by callback, so that a call costs neither a task nor a turn of the
+    loop where the engine lives in this process. Every callback is called within
+    `ANSWER_SECONDS`, with an `EngineError` if nothing else. A publish that failed in that way may
+    have been stored all the same: repeating it with the same key is safe.
     """
 
     answers_at_once: bool = False
-    """Whether every answer comes before the asking call returns, so that nothing ever waits."""
+    """Whether every answer comes before the call returns, so that nothing is ever pending."""
 
     @property
     def is_available(self) -> bool:
-        """Tell whether it can store and deliver just now; it comes back by itself."""
+        """Return whether it can store and deliver now; an outage ends without help."""
         ...
 
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        """Be ready to serve; `deliver` gets the publications of subscribed channels.
+    async def start(self, sink: Sink) -> None:
+        """Connect, and hand over the notices that are kept; EngineError says why it cannot.
 
-        `apply` gets the notices: those that are kept before this returns, then each that is posted.
-        An engine that may miss messages on their way fills the hole from its history before it
-        delivers what comes next. Where it cannot, as they are forgotten or the store was lost and
-        a new epoch has begun, it calls `lose` with the position from which it goes on.
+        `sink.apply` receives the notices that are kept before this returns, then each one that is
+        posted. An engine whose live messages can be lost fills the hole from its history before
+        it delivers the next message. Where it cannot, because the messages were forgotten or the
+        store was lost and a new epoch has begun, it calls `sink.lose` with the position from
+        which it continues.
         """
         ...
 
     async def stop(self) -> None:
-        """Let go of everything; what was answered stays stored."""
+        """Release everything; what was acknowledged stays stored."""
         ...
 
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        """Deliver the channel's publications; answer once that holds. May be asked repeatedly."""
+        """Deliver the channel's publications; answer once that is so. Repeating it is allowed."""
         ...
 
     def unsubscribe(self, channel: str) -> None:
-        """Deliver no more of the channel."""
+        """Deliver the channel's publications no longer."""
         ...
 
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
-        """Store and deliver, as one step a channel; answer where it went once it is stored.
+        """Store and deliver, as one step per channel; answer the position once it is stored.
 
-        The same `key` on the same channel within `KEY_SECONDS` stores nothing and gives the
-        first answer again.
+        The same `key` on the same channel within `KEY_SECONDS` stores nothing and answers the
+        first position again.
         """
         ...
 
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of the history, and the position it was read at.
 
-        What is delivered after the answer is beyond that position.
+        Everything that is delivered after the answer lies beyond that position.
         """
         ...
 
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        """Take a notice to every node, this one too; answer once it cannot be lost any more.
+        """Carry a notice to every node, this one included; answer once it cannot be lost.
 
-        It is kept until that Unix time, for nodes that start later, and a little longer for those
-        that are cut off just now; until 0, for nobody. A node may get it twice.
+        It is kept until the Unix time `until` for nodes that start later, and a little longer for
+        nodes that are cut off at the moment; with `until` 0 it is not kept at all. A node may
+        receive it twice.
         """
         ...
 
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
-        """Keep a value under a key for so many seconds, in place of what was there.
+        """Keep a value under a key for so many seconds, replacing the one before.
 
-        Every node can take it once this is answered. Keys have nothing to do with channels.
+        Once this is answered every node can take it. Keys are independent of channels.
         """
         ...
 
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         """Answer the value of a key and forget it, as one step; None where there is none.
 
-        Of many who ask at once, on whatever nodes, one gets it.
+        Of several callers at once, on whatever nodes, exactly one gets it.
         """
         ...
 
 
-KEY_SECONDS = 300.0
+KEY_SECONDS: Final = 300.0
 """How long an idempotency key is remembered at least."""
 
 ANSWER_SECONDS = 2.0
-"""How long an engine may take over an answer: whoever asks is told in time, either way."""
+"""The longest time an engine may take to answer: a caller hears in time, either way."""

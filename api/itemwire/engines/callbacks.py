@@ -1,4 +1,4 @@
-"""How answers reach whoever asked: once, in time, and whatever is done with them there."""
+"""How results reach the callers: once, in time, and whatever the callers do with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LATE: Final = "the engine did not answer in time"
 
 
 def tell(answer: Callable[[T], None], result: T) -> None:
-    """Answer; a fault of whoever asked must not keep the others waiting."""
+    """Call a callback; an exception in it is logged and keeps no other caller waiting."""
     try:
         answer(result)
     except Exception:
@@ -25,7 +25,7 @@ def tell(answer: Callable[[T], None], result: T) -> None:
 
 
 def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
-    """Answer once, with an error when the time for answers is up."""
+    """Return a callback that passes on the first result, or an error when time is up."""
     is_answered = False
 
     def once(result: T | EngineError) -> None:
@@ -40,12 +40,12 @@ def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
 
 
 def when_done(answer: Answer[None]) -> Answer[object]:
-    """Answer that it was done, whatever came of it, or why it was not."""
+    """Return a callback that answers None for any result, and passes an error on."""
     return lambda result: answer(result if isinstance(result, EngineError) else None)
 
 
 def answer_to(future: asyncio.Future[T]) -> Callable[[T], None]:
-    """Make what gives a future its result, unless nobody waits for it any more."""
+    """Return a callback that gives a future its result, unless the future is done."""
 
     def answer(result: T) -> None:
         if not future.done():

@@ -1,4 +1,4 @@
-"""The engine of one process: everything in its memory, gone when it ends."""
+"""The engine of one process: everything is in its memory, and gone when it ends."""
 
 import heapq
 import secrets
@@ -12,45 +12,41 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     KEY_SECONDS,
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
 from itemwire.messages import Draft, Position, Publication, payload_size
 
-MAX_KEYS: Final = 10_000  # a channel; a flood of fresh keys must not fill the memory
+MAX_KEYS: Final = 10_000  # of a channel: a flood of new keys must not fill the memory
 MAX_NOTICES: Final = 100_000
 
-MAX_VALUES_BYTES: Final = 64 * 1_048_576  # of all values that were put, with what each costs beside
-VALUE_BYTES: Final = 600  # the key, its places in two collections, the objects in between
+MAX_VALUES_BYTES: Final = 64 * 1_048_576  # of all values, with what each of them costs
+VALUE_BYTES: Final = 600  # what a key and its entries in two collections cost
 
-# What a history takes beside payloads and keys, as `sys.getsizeof` finds it, rounded up.
+# What a history takes beside payloads and keys, as `sys.getsizeof` says, rounded up.
 STREAM_BYTES: Final = 1_500
 MESSAGE_BYTES: Final = 500
 KEY_BYTES: Final = 300
 
 
 def open_engine(_url: str, bounds: Bounds) -> "MemoryEngine":
-    """Make an engine; the URL has nothing to say beyond its scheme."""
+    """Return an engine; the URL says nothing beyond its scheme."""
     return MemoryEngine(bounds)
 
 
 class MemoryEngine(Engine):
-    """Keep each channel's recent messages in this process.
+    """Keeps each channel's recent messages in this process.
 
-    History is bounded by count, bytes and age. A channel that nobody hears and whose history
-    has aged away is forgotten; if it comes back it has a new epoch. So is, sooner, the one longest
-    idle when all histories together are past their bound. With none left to forget, the channel
-    that grows forgets its own oldest messages.
+    History is bounded by count, bytes and age. A channel without subscribers whose history has
+    aged away is forgotten; if it comes back it has a new epoch. When all histories together
+    exceed their bound, the channels that have been idle longest are forgotten sooner. If none of
+    these is left, the channel that grows forgets its own oldest messages.
     """
 
     answers_at_once = True
@@ -65,12 +61,11 @@ class MemoryEngine(Engine):
         self._bounds = bounds
         self._most_bytes = bounds.total_bytes or sys.maxsize
         self._clock = clock
-        self._deliver: Deliver = undelivered
+        self._deliver, self._apply, _ = NO_SINK
         self._unix_clock = unix_clock
-        self._apply: Apply = ignore_notice
-        self._notices: list[tuple[float, bytes]] = []  # a heap: the first to end comes first
-        self._heard: dict[str, _Stream] = {}
-        self._unheard: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
+        self._notices: list[tuple[float, bytes]] = []  # a heap, by their end
+        self._subscribed: dict[str, _Stream] = {}
+        self._idle: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
         self._values = _Values()
         self._total = _Total()
 
@@ -80,41 +75,37 @@ class MemoryEngine(Engine):
         return True
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        self._deliver = deliver
-        self._apply = apply
+    async def start(self, sink: Sink) -> None:
+        self._deliver, self._apply, _ = sink
         self._forget_ended_notices()
         for _, notice in sorted(self._notices):
-            apply(notice)
+            sink.apply(notice)
 
     @override
     async def stop(self) -> None:
-        self._deliver = undelivered
-        self._apply = ignore_notice
+        self._deliver, self._apply, _ = NO_SINK
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        if channel not in self._heard:
-            self._heard[channel] = self._unheard_or_new(channel)
+        if channel not in self._subscribed:
+            self._subscribed[channel] = self._idle_or_new(channel)
         self._forget_idle()
         answer(None)
 
     @override
     def unsubscribe(self, channel: str) -> None:
-        stream = self._heard.pop(channel, None)
+        stream = self._subscribed.pop(channel, None)
         if stream is not None:
-            self._unheard[channel] = stream
+            self._idle[channel] = stream
             stream.used_at = self._clock()
         self._forget_idle()
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         now = self._clock()
-        if self._unheard:
+        if self._idle:
             self._forget_idle()
-        stream = self._heard.get(channel) or self._touch(channel, now)
+        stream = self._subscribed.get(channel) or self._touch(channel, now)
         first = stream.first_answer(draft.key, now)
         if first is not None:
             answer(first)
@@ -124,14 +115,14 @@ class MemoryEngine(Engine):
         if self._total.bytes > self._most_bytes:
             self._make_room(stream)
             stream.forget(self._excess)
-        if channel in self._heard:
+        if channel in self._subscribed:
             self._deliver(channel, publication)
         answer(Position(stream.epoch, publication.offset))
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         now = self._clock()
-        stream = self._heard.get(channel) or self._touch(channel, now)
+        stream = self._subscribed.get(channel) or self._touch(channel, now)
         stream.trim(self._bounds, now)
         self._make_room(stream)
         answer(stream.read(span))
@@ -162,43 +153,43 @@ class MemoryEngine(Engine):
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         answer(self._values.take(key, self._clock()))
 
-    def _unheard_or_new(self, channel: str) -> "_Stream":
-        if channel in self._unheard:
-            return self._unheard.pop(channel)
+    def _idle_or_new(self, channel: str) -> "_Stream":
+        if channel in self._idle:
+            return self._idle.pop(channel)
         return _Stream(self._total)
 
     def _touch(self, channel: str, now: float) -> "_Stream":
-        stream = self._unheard_or_new(channel)
+        stream = self._idle_or_new(channel)
         stream.used_at = now
-        self._unheard[channel] = stream
+        self._idle[channel] = stream
         return stream
 
     def _forget_idle(self) -> None:
-        """Drop streams that nobody can miss: unheard, and idle for longer than they remember."""
+        """Drop streams that nobody can miss: idle for longer than their history and keys last."""
         idle_since = self._clock() - max(self._bounds.seconds, KEY_SECONDS)
-        while self._unheard:
-            oldest = next(iter(self._unheard))
-            if self._unheard[oldest].used_at > idle_since:
+        while self._idle:
+            oldest = next(iter(self._idle))
+            if self._idle[oldest].used_at > idle_since:
                 return
-            self._unheard.pop(oldest).drop()
+            self._idle.pop(oldest).drop()
 
     @property
     def _excess(self) -> int:
-        """Tell how far all histories together are past their bound."""
+        """Return by how many bytes all histories together exceed their bound."""
         return max(self._total.bytes - self._most_bytes, 0)
 
     def _make_room(self, used: "_Stream") -> None:
-        """Drop streams that nobody hears until the bound is kept, the longest idle first."""
+        """Drop idle streams until the bound is kept, beginning with the longest idle one."""
         while self._excess:
-            oldest = next(iter(self._unheard.values()), used)
-            if oldest is used:  # just touched, it is the last of them
+            oldest = next(iter(self._idle.values()), used)
+            if oldest is used:  # it was used just now, so it is the last of them
                 return
-            self._unheard.popitem(last=False)
+            self._idle.popitem(last=False)
             oldest.drop()
 
 
 class _Total:
-    """What all streams of an engine take."""
+    """The bytes that all streams of an engine take."""
 
     __slots__ = ("bytes",)
 
@@ -207,7 +198,7 @@ class _Total:
 
 
 class _Stream:
-    """One channel's order: its recent messages, and the keys they were published with."""
+    """One channel: its recent messages, and the keys they were published with."""
 
     __slots__ = (
         "_bytes",
@@ -248,7 +239,7 @@ class _Stream:
         return Position(self.epoch, self._keys[key][1])
 
     def append(self, draft: Draft, now: float) -> Publication:
-        """Take a message; `trim` has the last word on what is kept."""
+        """Append a message, whatever the bounds; `trim` applies them."""
         self._offset += 1
         publication = Publication.of(draft, self._offset)
         size = payload_size(draft.data)
@@ -277,7 +268,7 @@ class _Stream:
         self._settle()
 
     def forget(self, excess: int) -> None:
-        """Give so many bytes back, as far as it has them: messages first, then keys."""
+        """Free so many bytes, or as many as there are: messages first, then keys."""
         goal = self._taken - excess
         while self._taken > goal and (self._kept or self._keys):
             if self._kept:
@@ -287,7 +278,7 @@ class _Stream:
             self._settle()
 
     def drop(self) -> None:
-        """Give everything back: it is used no more."""
+        """Free everything: the stream is no longer used."""
         self._total.bytes -= self._taken
 
     def read(self, span: Span) -> History:
@@ -300,7 +291,7 @@ class _Stream:
         return History.of(Position(self.epoch, self._offset), found, span)
 
     def _settle(self) -> None:
-        """Count what it takes by now to what all streams take."""
+        """Update the total by what has been added or freed."""
         taken = STREAM_BYTES + self._bytes + MESSAGE_BYTES * len(self._kept) + self._key_bytes
         self._total.bytes += taken - self._taken
         self._taken = taken
@@ -312,17 +303,17 @@ class _Stream:
 
 
 class _Values:
-    """Values that wait to be taken, each until its time is up."""
+    """Values that wait to be taken, each until its time is over."""
 
     __slots__ = ("_bytes", "_ends", "_kept")
 
     def __init__(self) -> None:
         self._bytes = 0
         self._kept: dict[str, tuple[float, bytes]] = {}
-        self._ends: list[tuple[float, str]] = []  # a heap; what was taken stays until its time
+        self._ends: list[tuple[float, str]] = []  # a heap, also of what was taken
 
     def put(self, key: str, value: bytes, seconds: float, now: float) -> bool:
-        """Keep a value; False if there is no room."""
+        """Keep a value; return False if there is no room."""
         self._forget_until(now)
         if self._bytes + len(value) + VALUE_BYTES > MAX_VALUES_BYTES:
             return False
@@ -334,7 +325,7 @@ class _Values:
         return True
 
     def take(self, key: str, now: float) -> bytes | None:
-        """Give a value and forget it."""
+        """Return a value and forget it."""
         self._forget_until(now)
         return self._discard(key)
 

@@ -1,6 +1,6 @@
 """Any engine, with its answers counted and timed."""
 
-from __future__ import annotations  # else the types of `answered` are put together at each call
+from __future__ import annotations  # else the types of `answered` are built at each call
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,15 +11,11 @@ from typing_extensions import override
 from itemwire.counters import OperationCounters
 from itemwire.engines.base import (
     Answer,
-    Apply,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    unmissed,
 )
 from itemwire.messages import Draft, Position
 
@@ -27,7 +23,7 @@ T = TypeVar("T")
 
 
 class MeteredEngine(Engine):
-    """Passes everything on, and counts what it takes until the answer."""
+    """Passes everything on, and measures the time until each answer."""
 
     def __init__(
         self,
@@ -46,10 +42,8 @@ class MeteredEngine(Engine):
         return self._inner.is_available
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        await self._inner.start(deliver, apply, lose)
+    async def start(self, sink: Sink) -> None:
+        await self._inner.start(sink)
 
     @override
     async def stop(self) -> None:
@@ -68,7 +62,7 @@ class MeteredEngine(Engine):
         if not self.answers_at_once:
             self._inner.publish(channel, draft, self._timed("publish", answer))
             return
-        began = self._clock()  # with no closure for each message, as the answer is there by then
+        began = self._clock()  # no closure per message: the answer has come by then
         self._inner.publish(channel, draft, answer)
         self._counters["publish"].seconds.observe(self._clock() - began)
 

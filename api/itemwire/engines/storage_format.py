@@ -1,4 +1,4 @@
-"""How an engine writes a message: without its offset, which comes after."""
+"""How engines store a message: as bytes, without its offset."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ JSON: Final = 2
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
-    """A message as it is stored; fields that a newer node may add at the end are left out."""
+    """A message as it is stored; fields that a newer node may append are ignored."""
 
     item: str
     sender: str
@@ -26,13 +26,13 @@ _decoder: Final = msgspec.msgpack.Decoder(_Packed)
 
 
 def pack(draft: Draft) -> bytes:
-    """Write a draft as bytes."""
+    """Return a draft as bytes."""
     kind, data = bytes_of(draft.data)
     return _encoder.encode(_Packed(draft.item, draft.sender, draft.sent_at, kind, data))
 
 
 def unpack(packed: bytes, offset: int) -> Publication:
-    """Read a message and give it its offset; ValueError where it cannot be read."""
+    """Return a stored message with its offset; ValueError if it cannot be read."""
     try:
         stored = _decoder.decode(packed)
         data = payload_of(stored.kind, stored.data)
@@ -43,16 +43,16 @@ def unpack(packed: bytes, offset: int) -> Publication:
 
 
 def bytes_of(data: Payload) -> tuple[int, bytes]:
-    """Write a payload as bytes, and of which kind they are."""
+    """Return the kind of a payload, and its bytes."""
     if isinstance(data, str):
         return TEXT, data.encode()
-    if isinstance(data, bytes):
-        return BINARY, data
-    return JSON, bytes(data)
+    if isinstance(data, msgspec.Raw):
+        return JSON, bytes(data)
+    return BINARY, data
 
 
 def payload_of(kind: int, data: bytes, errors: str = "strict") -> Payload:
-    """Read a payload; UnicodeDecodeError for what is no text, unless `errors` says otherwise."""
+    """Return a payload from its kind and bytes; `errors` is for bytes that are no UTF-8."""
     if kind == TEXT:
         return data.decode(errors=errors)
     return msgspec.Raw(data) if kind == JSON else data

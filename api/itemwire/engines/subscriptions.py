@@ -1,8 +1,8 @@
-"""The channels that a node hears through an engine whose live messages may get lost.
+"""The channels that a node subscribes to on an engine whose live messages can be lost.
 
-Each is followed; whenever something may be missing its history is read, and what was missing is
-delivered before what comes next. Knows no client: an engine gives it a `Source` and tells it what
-arrives.
+Each channel is followed. Whenever something may be missing, its history is read, and what was
+missing is delivered before what comes next. Nothing here knows a client library: an engine is a
+`ChannelSource`, and reports what arrives.
 """
 
 from __future__ import annotations
@@ -11,183 +11,200 @@ import asyncio
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from itemwire.engines.base import Answer, Deliver, EngineError, History, Lose, Span
+from itemwire.engines.base import Answer, EngineError, History, Sink, Span
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.stream_follower import StreamFollower
 from itemwire.messages import Position, Publication
 
-HOLE_SECONDS: Final = 0.05  # what is missing may only be late
+HOLE_SECONDS: Final = 0.05  # a missing message may only be late
 RETRY_SECONDS: Final = 0.5
-MAX_CHECKS: Final = 256  # at once
-MAX_FILL: Final = 1000  # messages in one answer
+MAX_CHECKS: Final = 256  # reads in flight
+MAX_FILL: Final = 1000  # messages in one read
 
 
-class Source(Protocol):
-    """Where the messages come from."""
+class ChannelSource(Protocol):
+    """Where the messages of channels come from."""
 
-    def hear(self, channel: str) -> None:
-        """Begin to listen; `confirmed` is called each time that holds, or holds again."""
+    def listen(self, channel: str) -> None:
+        """Begin to listen; call `Subscriptions.mark_stale` each time listening has begun."""
         ...
 
     def leave(self, channel: str) -> None:
-        """Listen no more."""
+        """Listen no longer."""
         ...
 
-    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        """Read a part of the history."""
+    def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        """Read everything of a span that is still stored, even beyond the history's bounds."""
         ...
 
 
 class Subscriptions:
-    """Follows the channels that were subscribed to."""
+    """Follows the channels that were subscribed to, and fills their holes.
 
-    def __init__(self, source: Source, deliver: Deliver, lose: Lose) -> None:
+    A channel is read when it is stale: after listening has begun, or begun anew; when a hole has
+    not closed by itself; and when its turn comes in a comparison of all channels. Reads are
+    limited to `MAX_CHECKS` at once. Stale channels are read first, since subscribers wait for
+    them; those that are only compared come after.
+    """
+
+    def __init__(self, source: ChannelSource, sink: Sink) -> None:
         self._source = source
-        self._deliver = deliver
-        self._lose = lose
+        self._sink = sink
         self._followed: dict[str, StreamFollower[Publication]] = {}
         self._subscribing: dict[str, list[Answer[None]]] = {}
-        self._behind: OrderedDict[str, None] = OrderedDict()  # to be read ahead of all others
+        self._stale: OrderedDict[str, None] = OrderedDict()
         self._to_compare: OrderedDict[str, None] = OrderedDict()
-        self._checking: set[str] = set()
-        self._again: set[str] = set()  # asked for while it was being read
+        self._reading: set[str] = set()
+        self._read_again: set[str] = set()  # became stale while being read
         self._failed: set[str] = set()
-        self._late: set[str] = set()
+        self._with_hole: set[str] = set()  # their timer runs
+
+    def follows(self, channel: str) -> bool:
+        """Return whether a channel was subscribed to, though perhaps not answered yet."""
+        return channel in self._followed
 
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        """Follow a channel; answer once it is known from where on."""
-        following = self._followed.get(channel)
-        if following is not None and following.position is not None:
+        """Follow a channel; answer once the position it is followed from is known."""
+        follower = self._followed.get(channel)
+        if follower is not None and follower.position is not None:
             answer(None)
             return
         self._subscribing.setdefault(channel, []).append(in_time(answer))
-        if following is None:
-            self._followed[channel] = StreamFollower(channel, self._deliver, self._lose)
-            self._source.hear(channel)
+        if follower is None:
+            self._followed[channel] = StreamFollower(channel, self._sink.deliver, self._sink.lose)
+            self._source.listen(channel)
 
     def unsubscribe(self, channel: str) -> None:
-        """Follow it no more."""
-        following = self._followed.pop(channel, None)
-        if following is None:
+        """Stop following a channel."""
+        follower = self._followed.pop(channel, None)
+        if follower is None:
             return
         self._source.leave(channel)
         self._answer_subscribers(channel, EngineError("the channel was left meanwhile"))
-        following.leave()
+        follower.leave()
 
     def stop(self) -> None:
-        """Follow nothing any more."""
+        """Stop following every channel."""
         for channel in list(self._followed):
             self.unsubscribe(channel)
 
-    def confirmed(self, channel: str) -> None:
-        """Hear that the source listens from now on: what was sent until now may be missing."""
-        following = self._followed.get(channel)
-        if following is not None:
-            following.doubt()
+    def mark_stale(self, channel: str) -> None:
+        """Read a channel: messages up to now may have been missed."""
+        follower = self._followed.get(channel)
+        if follower is not None:
+            follower.mark_stale()
             self._check(channel)
 
     def needs(self, channel: str, epoch: str, offset: int) -> bool:
-        """Tell whether a message is new here, so that the others need not even be read."""
-        following = self._followed.get(channel)
-        return following is not None and not following.knows(epoch, offset)
+        """Return whether a message is new here, so that others need not even be decoded."""
+        follower = self._followed.get(channel)
+        return follower is not None and not follower.has_passed(epoch, offset)
 
     def position_of(self, channel: str) -> Position | None:
-        """Tell how far a channel was delivered here; None if it is not followed yet."""
-        following = self._followed.get(channel)
-        return None if following is None else following.position
+        """Return the position up to which a channel was delivered; None before it is known."""
+        follower = self._followed.get(channel)
+        return None if follower is None else follower.position
 
-    def offer(self, channel: str, epoch: str, message: Publication) -> None:
-        """Take a message that was stored, by whatever way it came."""
-        following = self._followed.get(channel)
-        if following is None:
+    def receive(self, channel: str, epoch: str, message: Publication) -> None:
+        """Take a stored message, on whichever way it came."""
+        follower = self._followed.get(channel)
+        if follower is None:
             return
-        following.offer(epoch, message.offset, message)
-        if following.is_behind:
-            self._look_soon(channel)
+        follower.receive(epoch, message.offset, message)
+        if follower.is_behind:
+            self._check_soon(channel)
 
     def answer_after(self, channel: str, history: History, answer: Answer[History]) -> None:
-        """Answer what was read, not before all of it was delivered here that is going to be."""
-        following, at = self._followed.get(channel), history.position
-        if following is None or following.position is None or following.knows(at.epoch, at.offset):
+        """Answer a read once all that it contains has been delivered here.
+
+        Otherwise a message of the history would reach the reader a second time, live.
+        """
+        follower, at = self._followed.get(channel), history.position
+        if follower is None or follower.position is None:
+            answer(history)
+            return
+        if follower.has_passed(at.epoch, at.offset):
             answer(history)
             return
         answer = in_time(answer)
-        following.reach(at, lambda: answer(history))
-        self._look_soon(channel)
+        follower.call_at(at, lambda: answer(history))
+        self._check_soon(channel)
 
-    def check_all(self) -> None:
-        """Compare every position with the source's: the last message may be the lost one."""
+    def compare_all(self) -> None:
+        """Compare every position with the source's: a lost last message shows no hole."""
         self._to_compare.update(dict.fromkeys(self._followed))
-        self._check_next()
+        self._read_next()
 
-    def _look_soon(self, channel: str) -> None:
-        """Read what is missing, unless it comes by itself."""
-        if channel not in self._late:
-            self._late.add(channel)
-            asyncio.get_running_loop().call_later(HOLE_SECONDS, self._look, channel)
+    def _check_soon(self, channel: str) -> None:
+        """Read what is missing, unless it arrives by itself within `HOLE_SECONDS`."""
+        if channel not in self._with_hole:
+            self._with_hole.add(channel)
+            asyncio.get_running_loop().call_later(HOLE_SECONDS, self._check_hole, channel)
 
-    def _look(self, channel: str) -> None:
-        self._late.discard(channel)
-        following = self._followed.get(channel)
-        if following is not None and following.is_behind:
+    def _check_hole(self, channel: str) -> None:
+        self._with_hole.discard(channel)
+        follower = self._followed.get(channel)
+        if follower is not None and follower.is_behind:
             self._check(channel)
 
     def _check(self, channel: str) -> None:
-        self._behind[channel] = None
-        self._check_next()
+        self._stale[channel] = None
+        self._read_next()
 
-    def _check_next(self) -> None:
-        while (next_ := self._behind or self._to_compare) and len(self._checking) < MAX_CHECKS:
-            channel, _ = next_.popitem(last=False)
-            following = self._followed.get(channel)
-            if channel in self._checking:
-                self._again.add(channel)
-            elif following is not None:
-                self._checking.add(channel)
-                position = following.position
+    def _read_next(self) -> None:
+        while (due := self._stale or self._to_compare) and len(self._reading) < MAX_CHECKS:
+            channel, _ = due.popitem(last=False)
+            follower = self._followed.get(channel)
+            if channel in self._reading:
+                # The read under way may be older than what made the channel stale.
+                self._read_again.add(channel)
+            elif follower is not None:
+                self._reading.add(channel)
+                position = follower.position
+                # Before the first read only the position matters: history is for those who ask.
                 span = Span(0) if position is None else Span(MAX_FILL, after=position.offset)
-                self._source.look_up(channel, span, self._filler(following, span))
+                self._source.fetch(channel, span, self._filler(follower, span))
 
-    def _filler(self, following: StreamFollower[Publication], span: Span) -> Answer[History]:
-        channel = following.channel
+    def _filler(self, follower: StreamFollower[Publication], span: Span) -> Answer[History]:
+        channel = follower.channel
 
         def fill(history: History | EngineError) -> None:
-            self._checking.discard(channel)
-            is_asked_again = channel in self._again
-            self._again.discard(channel)
+            self._reading.discard(channel)
+            must_read_again = channel in self._read_again
+            self._read_again.discard(channel)
             if isinstance(history, EngineError):
                 self._retry(channel)
                 return
-            if self._followed.get(channel) is following:
-                self._fill(following, span, history)
-            if is_asked_again:
-                self._behind[channel] = None
-            asyncio.get_running_loop().call_soon(self._check_next)
+            if self._followed.get(channel) is follower:
+                self._fill(follower, span, history)
+            if must_read_again:
+                self._stale[channel] = None
+            asyncio.get_running_loop().call_soon(self._read_next)
 
         return fill
 
-    def _fill(self, following: StreamFollower[Publication], span: Span, history: History) -> None:
+    def _fill(self, follower: StreamFollower[Publication], span: Span, history: History) -> None:
         found = history.publications
-        following.fill(
+        follower.fill(
             history.position,
             ((one.offset, one) for one in found),
             is_cut=len(found) == span.limit > 0,
         )
-        self._answer_subscribers(following.channel, None)
-        if following.is_behind:
-            self._look_soon(following.channel)
+        self._answer_subscribers(follower.channel, None)
+        if follower.is_behind:
+            self._check_soon(follower.channel)
 
     def _answer_subscribers(self, channel: str, result: EngineError | None) -> None:
         for answer in self._subscribing.pop(channel, ()):
             answer(result)
 
     def _retry(self, channel: str) -> None:
-        """Read it again later, together with all others that could not be read."""
+        """Read a channel again later, together with all others whose read has failed."""
         if not self._failed:
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry_failed)
         self._failed.add(channel)
 
     def _retry_failed(self) -> None:
         failed, self._failed = self._failed, set()
-        self._behind.update(dict.fromkeys(failed))
-        self._check_next()
+        self._stale.update(dict.fromkeys(failed))
+        self._read_next()

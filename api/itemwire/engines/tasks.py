@@ -1,21 +1,27 @@
-"""What runs as long as an engine does: its pause before it tries again, and its end."""
+"""What runs for as long as an engine does: repeated work, and a connection that is kept open."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
+
+from itemwire.engines.base import EngineError
 
 logger = logging.getLogger("itemwire.engines")
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
+STOPPED: Final = "the engine was stopped"
+SEE_LOG: Final = "see the log"
 
 
 def backoff() -> Iterator[float]:
-    """Give pauses that grow up to a bound, and differ between the nodes that lost one server."""
+    """Yield pauses that grow up to a bound, with jitter so that nodes do not return in step."""
     pause = FIRST_PAUSE
     while True:
         yield pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
@@ -23,20 +29,112 @@ def backoff() -> Iterator[float]:
 
 
 async def repeat(seconds: float, do: Callable[[], Awaitable[object]]) -> None:
-    """Do something every so many seconds, whatever came of it the last time."""
+    """Do something every so many seconds, whether or not it failed the last time."""
     while True:
         await asyncio.sleep(seconds)
         try:
             await do()
         except Exception:
-            # Without the next time nobody would ever look again, and nobody would be told.
+            # Ending here would end the work for good, and nobody would notice.
             logger.exception("engine_failed")
 
 
 async def end(*tasks: asyncio.Task[None] | None) -> None:
-    """Cancel tasks, those that there are, and wait until they have ended."""
+    """Cancel the tasks that are not None, and wait until they have ended."""
     running = [task for task in tasks if task is not None]
     for task in running:
         task.cancel()
     if running:
         await asyncio.wait(running)
+
+
+class ReconnectingLink(ABC):
+    """Keeps one connection to a server open, and opens it anew whenever it breaks.
+
+    A subclass opens the connection, serves it until it breaks, and closes it. When to try again,
+    what is logged and what counts as an outage is decided here, once for all engines.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self._was_open = False
+        self._logged_problem = ""
+        # A break is no outage yet. Only when an attempt to reconnect has failed as well is the
+        # server away, and then nothing waits for it any longer.
+        self.is_connected = False
+        self.is_away = False
+        self.problem = "there was no answer yet"
+
+    def start(self) -> None:
+        """Begin to connect, and go on until `stop`."""
+        self._tried.clear()
+        self._task = asyncio.create_task(self._keep_open())
+
+    async def first_attempt(self) -> None:
+        """Wait until the first attempt to connect has ended; EngineError if it failed."""
+        await self._tried.wait()
+        if not self.is_connected:
+            raise EngineError(self.problem)
+
+    async def stop(self) -> None:
+        """Disconnect and stay disconnected; pending callers get an error."""
+        task, self._task = self._task, None
+        await end(task)
+        self.is_connected, self.is_away = False, True
+        await self._close(STOPPED)
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Connect in limited time and make the connection ready; EngineError says why not."""
+        ...
+
+    @abstractmethod
+    async def _serve(self) -> str:
+        """Look after the open connection until it breaks; return, or raise, the reason."""
+        ...
+
+    @abstractmethod
+    async def _close(self, problem: str) -> None:
+        """Release the connection, and fail everything that waits for an answer on it."""
+        ...
+
+    async def _keep_open(self) -> None:
+        loop = asyncio.get_running_loop()
+        pauses = backoff()
+        while True:
+            opened_at = math.inf
+            try:
+                await self._open()
+                opened_at = loop.time()
+                self._mark_open()
+                problem = await self._serve()
+            except EngineError as error:
+                problem = str(error)
+            except Exception:
+                # Without another attempt the engine would be away for ever.
+                logger.exception("engine_failed")
+                problem = SEE_LOG
+            await self._mark_broken(problem, was_open=opened_at < math.inf)
+            # A server that accepts and hangs up at once must not be asked ever faster.
+            if loop.time() - opened_at > LONGEST_PAUSE:
+                pauses = backoff()
+            await asyncio.sleep(next(pauses))
+
+    def _mark_open(self) -> None:
+        self.is_connected, self.is_away = True, False
+        self._was_open, self._logged_problem = True, ""
+        logger.info("engine_connected link=%s", self._name)
+        self._tried.set()
+
+    async def _mark_broken(self, problem: str, *, was_open: bool) -> None:
+        self.is_connected, self.is_away = False, not was_open
+        self.problem = problem
+        # At the start the caller gets the reason. Later each reason is logged once: the attempts
+        # of a long outage would fill the log.
+        if self._was_open and problem != self._logged_problem:
+            self._logged_problem = problem
+            logger.warning("engine_lost link=%s problem=%s", self._name, problem)
+        await self._close(problem)
+        self._tried.set()

@@ -1,13 +1,13 @@
-"""How the URL of an engine may be shown."""
+"""How an engine's URL is shown in logs and errors."""
 
 import re
 from typing import Final
 
-MISPLACED: Final = re.compile(r"[@/?#]")  # in what is ahead of the host: who knows where that began
+MISPLACED: Final = re.compile(r"[@/?#]")  # before the host: it cannot be told where that begins
 
 
 def hide_password(url: str) -> str:
-    """Give a URL that may be shown: no user, no password, no options."""
+    """Return a URL that may be shown: without user, password and options."""
     scheme, _, rest = url.partition("://")
     who, at, where = rest.rpartition("@")
     if MISPLACED.search(who):

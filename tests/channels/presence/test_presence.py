@@ -293,7 +293,7 @@ def test_a_channel_of_the_absent_is_freed() -> None:
         stage.join(f"user-{number}").session.closed(1006)
     engine, presence = stage.engine, stage.node._presence
     assert isinstance(engine, MemoryEngine)
-    heard, waited_for = dict(engine._heard), stage.node.members(ITEM).count
+    heard, waited_for = dict(engine._subscribed), stage.node.members(ITEM).count
     passes(stage, GRACE)
 
     assert (heard, stage.node._hub._audiences, waited_for) == ({}, {}, 10)
@@ -376,7 +376,7 @@ def test_what_a_watcher_was_told_adds_up_to_the_list(
     for peer in live:
         peer.session.closed(1000)
     assert stage.node._presence._listed == stage.node._presence._unlisted == {}
-    assert stage.engine._heard.get(CHANNEL) is None  # type: ignore[attr-defined] # the memory one's
+    assert stage.engine._subscribed.get(CHANNEL) is None  # type: ignore[attr-defined] # the memory one's
 
 
 def _take(stage: Stage, live: list[Peer], kind: str, number: int) -> None:

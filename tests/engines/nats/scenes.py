@@ -35,7 +35,9 @@ async def asked(watched: Watched, action: str, body: object = None) -> dict[str,
     engine = engine_of(watched)
     subject = f"$JS.API.STREAM.{action}"
     data = b"" if body is None else msgspec.json.encode(body)
-    answer: dict[str, Any] = msgspec.json.decode((await engine._link.request(subject, data)).data)
+    answer: dict[str, Any] = msgspec.json.decode(
+        (await engine._connection.request(subject, data)).data
+    )
     return answer
 
 

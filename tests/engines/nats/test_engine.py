@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.base import Bounds, EngineError, Sink, Span
 from itemwire.engines.nats import engine as nats_engine
 from itemwire.engines.nats import publishing, requests, trimming
-from itemwire.engines.nats.jetstream import ack_of, info_of, stored_of
+from itemwire.engines.nats.jetstream import ack_of, info_of, read_stored
 from itemwire.engines.nats.streams import MAX_NOTICES
 from tests.engines.nats.scenes import asked, engine_of, on, records
 from tests.engines.watched import Watched, node
@@ -115,7 +115,7 @@ def test_renews_a_channel_by_a_record_without_a_message(url: str) -> None:
             await watched.publish("hello")
             for each, oldest in ((watched, 1e12), (other, 0.0)):
                 done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-                engine_of(each)._publishing.renew(CHANNEL, oldest, done.set_result)
+                engine_of(each)._publisher.renew(CHANNEL, oldest, done.set_result)
                 await done
             assert await records(watched) == 3
             history = await other.read(Span(10))
@@ -172,9 +172,9 @@ def test_takes_no_message_that_somebody_else_publishes(url: str, junk: bytes) ->
     async def scene(watched: Watched) -> None:
         engine = engine_of(watched)
         await watched.publish("before")
-        engine._link.tell(engine._names.live_of(CHANNEL), junk)
+        engine._connection.send(engine._names.live_of(CHANNEL), junk)
         await watched.publish("between")
-        await engine._link.request(engine._names.channel(CHANNEL), junk)
+        await engine._connection.request(engine._names.channel(CHANNEL), junk)
         await watched.until(lambda: watched.texts == ["before", "between"])
         after = await watched.publish("after")
         await watched.until(lambda: after in watched.losses or watched.texts[-1:] == ["after"])
@@ -212,7 +212,7 @@ def test_goes_on_though_a_subscriber_throws(url: str, caplog: pytest.LogCaptureF
         raise ZeroDivisionError("a fault of theirs")
 
     async def scene(watched: Watched) -> None:
-        await watched.engine.start(throw)
+        await watched.engine.start(Sink(throw))
         await watched.subscribe()
         positions = [await watched.publish("a"), await watched.publish("b")]
         assert [one.offset for one in positions] == [1, 2]
@@ -242,7 +242,7 @@ def test_goes_on_after_a_fault_of_its_own(
 
 def test_takes_an_answer_that_cannot_be_read_as_none() -> None:
     """Whoever asked is told, and what waits behind it goes on."""
-    assert isinstance(stored_of(b"nonsense"), EngineError)
+    assert isinstance(read_stored(b"nonsense"), EngineError)
     assert ack_of(b"[]").error is not None
     assert info_of(b"").error is not None
 
@@ -311,7 +311,7 @@ def test_a_channel_may_be_left_and_joined_in_one_tick(url: str) -> None:
     on(url, scene)
 
 
-@pytest.mark.parametrize("part", [requests.Requests, publishing.Publishing])
+@pytest.mark.parametrize("part", [requests.NatsRequests, publishing.NatsPublisher])
 def test_looks_for_what_is_late_no_more_often_the_more_was_asked(
     url: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from itemwire.engines.base import Bounds, EngineError
 from itemwire.engines.nats import engine as nats_engine
 from itemwire.engines.nats import publishing as nats_publishing
 from itemwire.engines.nats import requests
-from tests.engines.watched import Watched, node, play, stand_still
+from tests.conformance.network_faults_contract import NetworkFaultsContract
+from tests.engines.watched import Watched, node, play
 from tests.fakes import CHANNEL
 from tests.nats_server import NatsServer, running_nats
 from tests.proxy import Proxy
-from tests.timing import BUSY_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -63,23 +63,35 @@ async def all_have(nodes: list[Watched], count: int) -> None:
         each.check()
 
 
-def test_nodes_hear_one_order_whoever_publishes(world: str) -> None:
-    """Who was not first stores behind who was, and nobody is kept waiting."""
+class TestNetworkFaults(NetworkFaultsContract):
+    """A server that answers before the disk has it: each of its lives begins new epochs."""
 
-    async def scene() -> None:
-        async with node(world) as one, node(world) as other:
-            await asyncio.gather(
-                *(each.publish(f"{id(each)} {i}") for each in (one, other) for i in range(200))
-            )
-            for number in range(20):  # each has to read what the other has just stored
-                await one.publish(f"a{number}")
-                await other.publish(f"b{number}")
-            await all_have([one, other], 440)
+    module = nats_engine
+    epochs_go_on = False
 
-            assert one.log == other.log
-            assert one.losses == []
+    @pytest.fixture(autouse=True)
+    def _take_server(self, server: NatsServer) -> None:
+        self.server, self.url = server, server.url
 
-    play(scene)
+    @override
+    async def deafen(self, watched: Watched) -> None:
+        engine = watched.engine
+        assert isinstance(engine, nats_engine.NatsEngine)
+        engine._connection.unsubscribe(engine._names.live_of(CHANNEL))
+
+
+class TestNetworkFaultsOfASyncedServer(TestNetworkFaults):
+    """A server that answers when the disk has it: its epochs go on."""
+
+    epochs_go_on = True
+
+    @pytest.fixture(autouse=True)
+    @override
+    def _take_server(self, server: NatsServer) -> None:
+        server.kill()
+        server.configure("", jetstream="sync_interval: always")
+        server.start()
+        self.server, self.url = server, f"{server.url}?sync=always"
 
 
 def test_one_who_publishes_all_the_time_keeps_nobody_out(world: str) -> None:
@@ -144,23 +156,6 @@ def test_a_retry_on_another_node_finds_what_was_stored_without_an_answer(world: 
         play(lambda: scene(proxy, url))
 
 
-def test_heals_a_connection_that_is_cut_in_mid_stream(world: str) -> None:
-    """What was lost is read, and delivered in its place (requirement 112)."""
-
-    async def scene(proxy: Proxy, url: str) -> None:
-        async with node(world) as one, node(url) as other:
-            for number in range(300):
-                if number % 75 == 50:
-                    await asyncio.to_thread(proxy.cut)
-                await one.publish(str(number))
-            await all_have([one, other], 300)
-
-            assert other.losses == []
-
-    with proxied(world) as (proxy, url):
-        play(lambda: scene(proxy, url))
-
-
 def test_says_what_was_forgotten_while_it_was_away(world: str) -> None:
     """Longer than the stream reaches back: a flagged loss, and then on without a hole."""
     bounds = Bounds(messages=5, bytes=1_000_000, seconds=300)
@@ -183,30 +178,6 @@ def test_says_what_was_forgotten_while_it_was_away(world: str) -> None:
         play(lambda: scene(proxy, url))
 
 
-def test_goes_on_after_a_server_that_stood_still_for_three_seconds(
-    server: NatsServer,
-) -> None:
-    """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
-    play(lambda: stand_still(server, server.url))
-
-
-def test_finds_the_last_message_if_it_was_lost(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No later one shows the hole: the position is compared now and then."""
-    monkeypatch.setattr(nats_engine, "CHECK_SECONDS", 0.1)
-
-    async def scene() -> None:
-        async with node(world) as one, node(world) as other:
-            await one.publish("heard")
-            engine = other.engine
-            assert isinstance(engine, nats_engine.NatsEngine)
-            engine._link.leave(engine._names.live_of(CHANNEL))
-            await one.publish("unheard")
-            await other.until(lambda: other.texts == ["heard", "unheard"])
-            other.check()
-
-    play(scene)
-
-
 def test_reads_what_the_client_has_dropped(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """nats-py throws away what is past its limits; here it is missed, and read."""
 
@@ -214,7 +185,7 @@ def test_reads_what_the_client_has_dropped(world: str, monkeypatch: pytest.Monke
         async with node(world) as one, node(world) as other:
             engine = other.engine
             assert isinstance(engine, nats_engine.NatsEngine)
-            heard = engine._link._heard[engine._names.live_of(CHANNEL)]
+            heard = engine._connection._subscriptions[engine._names.live_of(CHANNEL)]
             assert heard.subscription is not None
             heard.subscription._pending_bytes_limit = 1
             await one.publish("dropped")
@@ -228,25 +199,6 @@ def test_reads_what_the_client_has_dropped(world: str, monkeypatch: pytest.Monke
     play(scene)
 
 
-def test_knows_that_a_cable_was_pulled(world: str) -> None:
-    """Nothing breaks, and nothing comes: silence ends the connection (requirement 117)."""
-
-    async def scene(proxy: Proxy, url: str) -> None:
-        async with node(url) as one:
-            with proxy.silent():
-                begun = time.monotonic()
-                asked = one.subscribe("item:x"), one.read(), one.take("k"), one.post(b"")
-                refused = await asyncio.gather(*asked, return_exceptions=True)
-                await one.until(lambda: not one.engine.is_available)
-                assert time.monotonic() - begun < 2.2 + BUSY_SECONDS
-                assert all(isinstance(error, EngineError) for error in refused)
-            await one.publish_at_last("after")
-            await one.until(lambda: one.texts == ["after"])
-
-    with proxied(world) as (proxy, url):
-        play(lambda: scene(proxy, url))
-
-
 def test_a_full_stream_fails_the_publish_and_nothing_else(world: str) -> None:
     """Reads and what waits to be taken go on (requirement 118)."""
 
@@ -256,7 +208,7 @@ def test_a_full_stream_fails_the_publish_and_nothing_else(world: str) -> None:
             await one.put("k", b"v")
             engine = one.engine
             assert isinstance(engine, nats_engine.NatsEngine)
-            ask = engine._link.request
+            ask = engine._connection.request
             config = (await engine._streams._info(ask, engine._names.channels)).config
             await engine._streams._change(ask, "UPDATE", config | {"max_bytes": 500})
             with pytest.raises(EngineError, match="maximum bytes"):
@@ -292,42 +244,6 @@ def test_lets_no_more_wait_than_it_has_room_for(
             assert 80 < len(unstored) < 100
             assert 40 < len(untaken) < 51
             assert all("room" in str(task.exception()) for task in refused | also_refused)
-
-    with proxied(world) as (proxy, url):
-        play(lambda: scene(proxy, url))
-
-
-def test_a_slow_network_delays_and_breaks_nothing(world: str) -> None:
-    """Half a second there and back is no fault."""
-
-    async def scene(proxy: Proxy, url: str) -> None:
-        async with node(url) as one:
-            with proxy.delayed(0.25):
-                await asyncio.gather(*(one.publish(str(number)) for number in range(50)))
-                await one.until(lambda: len(one.texts) == 50)
-            one.check()
-
-            assert one.losses == []
-
-    with proxied(world) as (proxy, url):
-        play(lambda: scene(proxy, url))
-
-
-def test_a_node_that_was_away_gets_the_notices_that_it_missed(world: str) -> None:
-    """A token that was revoked meanwhile is revoked there too; even what is not kept for long."""
-
-    async def scene(proxy: Proxy, url: str) -> None:
-        async with node(world) as one, node(url) as other:
-            await one.post(b"before")
-            await other.until(lambda: other.noticed == [b"before"])
-            with proxy.away():
-                await other.until(lambda: not other.engine.is_available)
-                await one.post(b"revoked")
-                await one.post(b"end of a connection", seconds=0)
-            await other.until(lambda: len(other.noticed) == 3)
-
-            assert other.noticed[1:] == [b"revoked", b"end of a connection"]
-            assert one.noticed == other.noticed
 
     with proxied(world) as (proxy, url):
         play(lambda: scene(proxy, url))

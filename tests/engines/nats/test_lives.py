@@ -137,7 +137,7 @@ def test_makes_its_streams_again_when_somebody_has_deleted_them(
             assert isinstance(engine, nats_engine.NatsEngine)
             life = engine._streams.life
             for stream in streams:
-                await engine._link.request(f"$JS.API.STREAM.DELETE.{stream}", b"")
+                await engine._connection.request(f"$JS.API.STREAM.DELETE.{stream}", b"")
             engine._is_look_due = True
             await one.until(lambda: engine._streams.life != life)
             after = await one.publish_at_last("after")
@@ -161,7 +161,7 @@ def test_a_refused_publish_is_reason_enough_to_look(server: NatsServer) -> None:
             before = await one.publish("before")
             engine = one.engine
             assert isinstance(engine, nats_engine.NatsEngine)
-            await engine._link.request("$JS.API.STREAM.DELETE.itemwire", b"")
+            await engine._connection.request("$JS.API.STREAM.DELETE.itemwire", b"")
             with pytest.raises(EngineError, match="JetStream is away"):
                 await one.publish("refused")
             after = await one.publish_at_last("after")

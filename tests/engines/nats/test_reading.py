@@ -113,7 +113,7 @@ def test_reads_once_for_all_who_ask_meanwhile(url: str, monkeypatch: pytest.Monk
 
     async def scene(watched: Watched) -> None:
         await watched.publish("hello")
-        reading, reads = engine_of(watched)._reading, 0
+        reading, reads = engine_of(watched)._history_reader, 0
         read_all = reading._read_all
 
         def counted(*arguments: Any) -> None:  # noqa: ANN401 - they are passed on
@@ -138,7 +138,7 @@ def test_answers_when_a_message_cannot_be_read(url: str) -> None:
         at = await watched.publish("hello")
         record = [at.epoch, 2, 5, 3, "another", [b"bad"], {}]
         data = msgspec.msgpack.encode(record)
-        await engine._link.request(engine._names.channel(CHANNEL), data)
+        await engine._connection.request(engine._names.channel(CHANNEL), data)
         with pytest.raises(EngineError, match="message 2"):
             await watched.read()
 
@@ -151,7 +151,7 @@ def test_asks_again_where_a_replica_answers_that_is_behind(
     """Whoever joins would miss what was delivered here before, and would not be told."""
 
     async def scene(watched: Watched) -> None:
-        reading = engine_of(watched)._reading
+        reading = engine_of(watched)._history_reader
         at = [await watched.publish(text) for text in ("a", "b", "c")]
         ask, answers = reading.ask, [History(at[1], [], complete=True)]
 
@@ -185,7 +185,7 @@ def test_hears_all_on_a_server_of_several(
         async with node(url) as other:
             watched.engine.unsubscribe(CHANNEL)
             await watched.subscribe()
-            engine._link.leave(engine._names.live_of(CHANNEL))  # as a route that is not there yet
+            engine._connection.unsubscribe(engine._names.live_of(CHANNEL))  # no route yet
             await other.publish("between two servers")
             await watched.until(lambda: watched.texts == ["between two servers"])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.engines.nats import last_records as nats_tips
-from itemwire.engines.nats.last_records import Tips
+from itemwire.engines.nats import last_records as nats_last_records
+from itemwire.engines.nats.last_records import LastRecords
 from itemwire.engines.nats.names import token_of
-from itemwire.engines.nats.records import Record, Tip, encode_record, kept_of
+from itemwire.engines.nats.records import LastRecord, Record, encode_record, kept_of
 from itemwire.engines.storage_format import pack
 from itemwire.messages import Draft
 
@@ -18,9 +18,9 @@ def record(first: int, *texts: str, size_before: int = 0) -> Record:
     return Record("e", first, size_before, sum(map(len, texts)), "node", packed, {})
 
 
-def tip(sequence: int) -> Tip:
+def tip(sequence: int) -> LastRecord:
     """Stand somewhere."""
-    return Tip.of(record(1, "a"), sequence, 0.0)
+    return LastRecord.of(record(1, "a"), sequence, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert read is not None
     assert [(one.offset, one.data) for one in read.publications()] == [(5, "a"), (6, "bc")]
     assert [one.offset for one in read.publications(after=5)] == [6]
-    assert Tip.of(read, 9, 2.5) == Tip(9, 2.5, "e", 6, 3, {})
+    assert LastRecord.of(read, 9, 2.5) == LastRecord(9, 2.5, "e", 6, 3, {})
     assert Record.read(b"nonsense") is None
 
 
@@ -65,7 +65,7 @@ def test_a_record_of_a_newer_node_can_be_read() -> None:
 def test_keeps_what_is_within_both_bounds() -> None:
     """Messages and bytes are counted from the end of the channel, not of the record."""
     written = record(1, "aa", "bb", "cc")
-    last = Tip(1, 0.0, "e", 4, 8, {})
+    last = LastRecord(1, 0.0, "e", 4, 8, {})
 
     assert [one.offset for one in kept_of(written, last, 100, 100)] == [1, 2, 3]
     assert [one.offset for one in kept_of(written, last, 2, 100)] == [3]
@@ -74,24 +74,24 @@ def test_keeps_what_is_within_both_bounds() -> None:
 
 def test_remembers_the_newest_record_of_so_many_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were used least are read again."""
-    monkeypatch.setattr(nats_tips, "MAX_TIPS", 2)
-    tips = Tips()
+    monkeypatch.setattr(nats_last_records, "MAX_CHANNELS", 2)
+    tips = LastRecords()
     for name in ("a", "b"):
-        tips.know(name, tip(1))
+        tips.put(name, tip(1))
     tips.get("a")
-    tips.know("c", tip(1))
-    tips.saw("a", tip(5))
-    tips.saw("a", tip(3))
-    tips.saw("unused", tip(1))
+    tips.put("c", tip(1))
+    tips.advance("a", tip(5))
+    tips.advance("a", tip(3))
+    tips.advance("unused", tip(1))
 
     assert [tips.get(name) for name in ("a", "b", "c", "unused")] == [tip(5), None, tip(1), None]
 
 
 def test_forgets_only_what_was_found_wrong() -> None:
     """A newer record that was heard of meanwhile is as good as one that is read."""
-    tips, tried, heard = Tips(), tip(1), tip(2)
-    tips.know("a", tried)
-    tips.saw("a", heard)
+    tips, tried, heard = LastRecords(), tip(1), tip(2)
+    tips.put("a", tried)
+    tips.advance("a", heard)
     tips.forget("a", tried)
     tips.replace("a", tried, tip(9))
     kept = tips.get("a")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import EngineError
-from itemwire.engines.nats.target import Target
+from itemwire.engines.base import EngineError, Sink
+from itemwire.engines.nats.target import NatsTarget
 from tests.conformance.websocket_targets import localhost_certificate
 from tests.engines.redis.test_start import SECRET, refusal_of
 from tests.engines.watched import node, play
@@ -154,7 +154,7 @@ def test_all_nodes_must_say_the_same_of_the_disk(tmp_path: Path) -> None:
 def test_reads_a_url() -> None:
     """Several servers of a cluster, a world, and what may be said of it."""
     url = "nats://me:s%40cret@one,two:4223/staging?replicas=3&sync=always"
-    target = Target.of(url)
+    target = NatsTarget.of(url)
 
     assert target.servers == ["nats://one:4222", "nats://two:4223"]
     assert (target.world, target.replicas, target.is_synced) == ("staging", 3, True)
@@ -218,7 +218,7 @@ def test_starts_again_after_it_was_stopped(tmp_path: Path) -> None:
                 await watched.publish("x")
             with pytest.raises(EngineError, match="away"):
                 await watched.read()
-            await engine.start(lambda _channel, _news: None)
+            await engine.start(Sink())
             assert (await watched.publish("y")).offset == 1
 
     with running_nats(tmp_path) as server:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from itemwire.engines import init_store, open_engine
-from itemwire.engines.base import Bounds, Engine, EngineError, Span
+from itemwire.engines.base import Bounds, Engine, EngineError, Sink, Span
 from itemwire.engines.postgres import engine as postgres_engine
 from itemwire.engines.postgres import upkeep
 from itemwire.engines.postgres.schema import VERSION
@@ -43,7 +43,7 @@ def refusal_of(engine: Engine) -> str:
 
     async def start() -> None:
         try:
-            await engine.start(lambda _channel, _news: None)
+            await engine.start(Sink())
         finally:
             await engine.stop()
 

@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio.connection import Connection
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import Answer, Bounds, EngineError, Span
+from itemwire.engines.base import Answer, Bounds, EngineError, Sink, Span
+from itemwire.engines.redis import client, scripts
 from itemwire.engines.redis import engine as redis_engine
-from itemwire.engines.redis import link, scripts
 from itemwire.messages import Position
 from tests.conformance.engine_contract import answer_of
 from tests.engines.watched import Watched
@@ -49,7 +49,7 @@ def test_is_available_from_start_to_stop(server: RedisServer) -> None:
 
     async def scene() -> list[bool]:
         seen = [engine.is_available]
-        await engine.start(lambda _channel, _news: None)
+        await engine.start(Sink())
         seen.append(engine.is_available)
         await engine.stop()
         seen.append(engine.is_available)
@@ -95,9 +95,9 @@ def test_a_channel_that_somebody_hears_does_not_end(
     async def scene(watched: Watched) -> None:
         engine = watched.engine
         assert isinstance(engine, redis_engine.RedisEngine)
-        server.ask("PEXPIRE", engine._names(CHANNEL).meta, 5000)
+        server.ask("PEXPIRE", engine._keys(CHANNEL).meta, 5000)
         await watched.until(
-            lambda: int(server.ask("TTL", engine._names(CHANNEL).meta).strip()[1:]) > 200
+            lambda: int(server.ask("TTL", engine._keys(CHANNEL).meta).strip()[1:]) > 200
         )
 
     on(server.url, scene)
@@ -178,7 +178,7 @@ def test_takes_no_message_that_somebody_else_publishes(server: RedisServer) -> N
         engine = watched.engine
         assert isinstance(engine, redis_engine.RedisEngine)
         for message in ("nonsense", "1-x-y"):
-            server.ask("PUBLISH", engine._names(CHANNEL).live, message)
+            server.ask("PUBLISH", engine._keys(CHANNEL).live, message)
         async with Watched(open_engine(server.url, BOUNDS)).running() as other:
             await other.publish("hello")
         await watched.until(lambda: watched.texts == ["hello"])
@@ -212,7 +212,7 @@ def test_answers_when_the_history_cannot_be_read(server: RedisServer) -> None:
         engine = watched.engine
         assert isinstance(engine, redis_engine.RedisEngine)
         await watched.publish("hello")
-        server.ask("XADD", engine._names(CHANNEL).stream, "2-0", "b", 0, "t", "9e15", "m", "bad")
+        server.ask("XADD", engine._keys(CHANNEL).stream, "2-0", "b", 0, "t", "9e15", "m", "bad")
         with pytest.raises(EngineError, match="message 2"):
             await watched.read()
 
@@ -225,7 +225,7 @@ def test_no_more_notices_are_kept_than_there_is_room_for(
     """Dropping one in silence would let a revoked token in after a restart."""
     monkeypatch.setattr(
         "itemwire.engines.redis.notices.POST",
-        scripts.Script.of(scripts.POST.source.replace(str(scripts.MAX_NOTICES), "2")),
+        scripts.LuaScript.of(scripts.POST.source.replace(str(scripts.MAX_NOTICES), "2")),
     )
 
     async def scene(watched: Watched) -> None:
@@ -279,11 +279,11 @@ def test_begins_anew_with_nothing_of_an_older_life(server: RedisServer) -> None:
 
     async def scene() -> None:
         unheard = Watched(engine)
-        await engine.start(lambda _channel, _news: None)
+        await engine.start(Sink())
         for number in range(3):
             await unheard.publish(str(number))
         before = (await unheard.read()).position
-        server.ask("HSET", engine._names(CHANNEL).meta, "life", "another")
+        server.ask("HSET", engine._keys(CHANNEL).meta, "life", "another")
         after = await unheard.publish("new")
         history = await unheard.read()
         await engine.stop()
@@ -347,8 +347,8 @@ def test_does_not_wait_for_a_subscription_for_ever(server: RedisServer) -> None:
     [("PING",), ("SET", "name", b"\x00\xff\r\n", "PX", 10), ("EVAL", "é€", -1, 1732312312.125, "")],
     ids=lambda command: command[0],
 )
-def test_writes_commands_as_the_client_library_does(command: link.Command) -> None:
+def test_writes_commands_as_the_client_library_does(command: client.Command) -> None:
     """Its own way is six times slower, and was a third of what a publish costs a node."""
     theirs = Connection().pack_command(*command)
 
-    assert link._packed([command, command]) == b"".join(theirs) * 2
+    assert client.pack_commands([command, command]) == b"".join(theirs) * 2

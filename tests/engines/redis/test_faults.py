@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from itemwire.engines.base import Bounds, EngineError, Span
 from itemwire.engines.redis import engine as redis_engine
 from itemwire.messages import Position
-from tests.engines.watched import node, play, stand_still
+from tests.conformance.network_faults_contract import NetworkFaultsContract
+from tests.engines.watched import Watched, node, play
 from tests.fakes import CHANNEL
 from tests.proxy import Proxy
 from tests.redis_server import RedisServer, running_redis
@@ -39,41 +41,21 @@ def proxied(server: RedisServer) -> Iterator[tuple[Proxy, str]]:
         yield proxy, f"redis://127.0.0.1:{proxy.port}/0"
 
 
-def test_nodes_hear_one_order_whoever_publishes(server: RedisServer) -> None:
-    """What is published on one is seen on all, in the order of the offsets."""
+class TestNetworkFaults(NetworkFaultsContract):
+    """A server that keeps nothing: each of its lives begins new epochs."""
 
-    async def scene() -> None:
-        async with node(server.url) as one, node(server.url) as other:
-            await asyncio.gather(
-                *(one.publish(f"a{number}") for number in range(200)),
-                *(other.publish(f"b{number}") for number in range(200)),
-            )
-            for each in (one, other):
-                await each.until(lambda each=each: len(each.log) == 400)  # type: ignore[misc] # a default is how a loop's lambda keeps its value
-                each.check()
+    module = redis_engine
+    epochs_go_on = False
 
-            assert one.log == other.log
-            assert one.losses == []
+    @pytest.fixture(autouse=True)
+    def _take_server(self, server: RedisServer) -> None:
+        self.server, self.url = server, server.url
 
-    play(scene)
-
-
-def test_heals_a_connection_that_is_cut_in_mid_stream(server: RedisServer) -> None:
-    """What was lost is read, and delivered in its place (requirement 112)."""
-
-    async def scene(proxy: Proxy, url: str) -> None:
-        async with node(server.url) as one, node(url) as other:
-            for number in range(300):
-                if number % 75 == 50:
-                    await asyncio.to_thread(proxy.cut)
-                await one.publish(str(number))
-            await other.until(lambda: len(other.texts) == 300)
-            other.check()
-
-            assert other.losses == []
-
-    with proxied(server) as (proxy, url):
-        play(lambda: scene(proxy, url))
+    @override
+    async def deafen(self, watched: Watched) -> None:
+        engine = watched.engine
+        assert isinstance(engine, redis_engine.RedisEngine)
+        engine._servers.leave(engine._keys(CHANNEL).live)
 
 
 def test_a_connection_that_breaks_is_made_anew_before_anything_is_refused(
@@ -120,37 +102,6 @@ def test_says_what_was_forgotten_while_it_was_away(server: RedisServer) -> None:
         play(lambda: scene(proxy, url))
 
 
-def test_goes_on_after_a_server_that_stood_still_for_three_seconds(
-    server: RedisServer,
-) -> None:
-    """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
-    play(lambda: stand_still(server, server.url))
-
-
-def test_begins_a_new_epoch_when_the_server_was_restarted_empty(server: RedisServer) -> None:
-    """Nobody takes the new count for the old one (requirement 113)."""
-
-    async def scene() -> None:
-        async with node(server.url) as one, node(server.url) as other:
-            before = [await one.publish(str(number)) for number in range(3)]
-            await other.until(lambda: len(other.log) == 3)
-            server.kill()
-            with pytest.raises(EngineError):
-                await one.publish("into nothing")
-            await other.until(lambda: not other.engine.is_available)
-            await asyncio.to_thread(server.start)
-            after = await one.publish_at_last("after")
-            for each in (one, other):
-                await each.until_at(after)
-                each.check()
-                assert len(each.losses) == 1
-                assert each.losses[0].epoch == after.epoch != before[0].epoch
-
-            assert [after.offset, (await one.publish("more")).offset] == [1, 2]
-
-    play(scene)
-
-
 def test_begins_a_new_epoch_with_each_life_of_the_server(tmp_path: Path) -> None:
     """One that comes back with an older state would give the same offsets to other messages."""
 
@@ -172,25 +123,6 @@ def test_begins_a_new_epoch_with_each_life_of_the_server(tmp_path: Path) -> None
 
     with running_redis(tmp_path) as server:
         play(lambda: scene(server))
-
-
-def test_finds_the_last_message_if_it_was_lost(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No later one shows the hole: the position is compared now and then."""
-    monkeypatch.setattr(redis_engine, "CHECK_SECONDS", 0.1)
-
-    async def scene() -> None:
-        async with node(server.url) as one, node(server.url) as other:
-            await one.publish("heard")
-            engine = other.engine
-            assert isinstance(engine, redis_engine.RedisEngine)
-            engine._servers.leave(engine._names(CHANNEL).live)
-            await one.publish("unheard")
-            await other.until(lambda: other.texts == ["heard", "unheard"])
-            other.check()
-
-    play(scene)
 
 
 def test_finds_what_only_its_pub_sub_connection_missed(server: RedisServer) -> None:
@@ -311,7 +243,9 @@ def test_goes_on_after_a_fault_of_its_own(
     async def scene() -> None:
         async with node(server.url) as one:
             with monkeypatch.context() as broken:
-                broken.setattr("itemwire.engines.redis.requests.Requests._take", lambda _: 1 / 0)
+                broken.setattr(
+                    "itemwire.engines.redis.requests.RedisRequests._take_commands", lambda _: 1 / 0
+                )
                 with pytest.raises(EngineError, match="in time"):
                     await one.publish("lost")
             await one.publish_at_last("after")
@@ -341,42 +275,6 @@ def test_lets_no_more_wait_than_it_has_room_for(
             assert 100 < len(done) < 200
             assert took < 1.4  # a request is given up after one and a half
             assert all(isinstance(error, EngineError) for error in errors)
-
-    with proxied(server) as (proxy, url):
-        play(lambda: scene(proxy, url))
-
-
-def test_a_slow_network_delays_and_breaks_nothing(server: RedisServer) -> None:
-    """Half a second there and back is no fault."""
-
-    async def scene(proxy: Proxy, url: str) -> None:
-        async with node(url) as one:
-            with proxy.delayed(0.25):
-                await asyncio.gather(*(one.publish(str(number)) for number in range(50)))
-                await one.until(lambda: len(one.texts) == 50)
-            one.check()
-
-            assert one.losses == []
-
-    with proxied(server) as (proxy, url):
-        play(lambda: scene(proxy, url))
-
-
-def test_a_node_that_was_away_gets_the_notices_that_it_missed(server: RedisServer) -> None:
-    """A token that was revoked meanwhile is revoked there too; even what is not kept for long."""
-
-    async def scene(proxy: Proxy, url: str) -> None:
-        async with node(server.url) as one, node(url) as other:
-            await one.post(b"before")
-            await other.until(lambda: other.noticed == [b"before"])
-            with proxy.away():
-                await other.until(lambda: not other.engine.is_available)
-                await one.post(b"revoked")
-                await one.post(b"end of a connection", seconds=0)
-            await other.until(lambda: len(other.noticed) == 3)
-
-            assert other.noticed[1:] == [b"revoked", b"end of a connection"]
-            assert one.noticed == other.noticed
 
     with proxied(server) as (proxy, url):
         play(lambda: scene(proxy, url))

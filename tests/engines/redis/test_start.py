@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import Engine, EngineError
+from itemwire.engines.base import Engine, EngineError, Sink
 from itemwire.engines.redis import engine as redis_engine
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS
@@ -25,7 +25,7 @@ def refusal_of(engine: Engine) -> str:
 
     async def start() -> None:
         try:
-            await engine.start(lambda _channel, _news: None)
+            await engine.start(Sink())
         finally:
             await engine.stop()
 

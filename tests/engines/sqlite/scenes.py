@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import TypeVar
 
 from itemwire.engines.sqlite.engine import SqliteEngine
-from itemwire.engines.sqlite.writer import Call
+from itemwire.engines.sqlite.writer import StoreCall
 from tests.conformance.engine_contract import WAIT_SECONDS, Asked
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def stuck(engine: SqliteEngine) -> Iterator[None]:
     def wait(_store: object) -> None:
         go_on.wait(WAIT_SECONDS)
 
-    engine._ask(Call(answer=lambda _: None, run=wait))
+    engine._ask(StoreCall(answer=lambda _: None, run=wait))
     try:
         yield
     finally:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.base import Bounds, EngineError, Sink, Span
 from itemwire.engines.sqlite import engine as sqlite_engine
 from itemwire.engines.sqlite import writer
 from itemwire.engines.sqlite.engine import SqliteEngine, open_engine
-from itemwire.engines.sqlite.file import Place
+from itemwire.engines.sqlite.file import SqliteFile
 from itemwire.messages import Position
 from tests.conformance.engine_contract import BOUNDS, Asked
 from tests.engines.sqlite.scenes import on, statements_of, stuck, until
@@ -62,7 +62,7 @@ def test_answers_in_the_order_in_which_it_was_asked(engine: SqliteEngine) -> Non
 
     async def scene(asked: Asked) -> list[object]:
         seen: list[object] = []
-        await engine.start(lambda _channel, news: seen.append(news.data))
+        await engine.start(Sink(lambda _channel, news: seen.append(news.data)))
         await asked.subscribe()
         for number in range(3):
             engine.publish(asked.channel, draft(f"m{number}"), lambda _: seen.append("stored"))
@@ -100,7 +100,7 @@ def test_the_failure_of_one_asker_is_not_the_end_of_the_others(
         raise RuntimeError("a mistake")
 
     async def scene(asked: Asked) -> Position:
-        await engine.start(fail)
+        await engine.start(Sink(fail))
         await asked.subscribe()
         engine.publish(asked.channel, draft("x"), fail)
         return await asked.publish()
@@ -178,7 +178,7 @@ def test_answers_what_was_asked_before_it_stops_and_refuses_after(engine: Sqlite
         await engine.stop()
         engine.publish(asked.channel, draft("x"), answers.append)
         assert not engine.is_available
-        await engine.start(lambda _channel, _news: None)
+        await engine.start(Sink())
         engine.publish(asked.channel, draft("x"), answers.append)
         await until(lambda: len(answers) == 3)
         return answers
@@ -232,7 +232,7 @@ def test_forgets_no_channel_that_is_heard_or_was_just_left(
     """Its count must not begin anew under its subscribers; an idle one's may."""
     monkeypatch.setattr(writer, "UPKEEP_SECONDS", 0.02)
     clock = Clock()
-    engine = SqliteEngine(Place(tmp_path / "itemwire.db"), BOUNDS, clock=clock)
+    engine = SqliteEngine(SqliteFile(tmp_path / "itemwire.db"), BOUNDS, clock=clock)
 
     async def scene(asked: Asked) -> list[bool]:
         names = ["heard", "left", "idle"]

@@ -15,17 +15,17 @@ import pytest
 
 from itemwire.engines.sqlite import file
 from itemwire.engines.sqlite.engine import open_engine
-from itemwire.engines.sqlite.file import Place, UnusableFile, check_file, close_file, open_file
-from itemwire.engines.sqlite.store import Entry, Store
+from itemwire.engines.sqlite.file import SqliteFile, UnusableFile, check_file, close_file, open_file
+from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
 from tests.fakes import BOUNDS, Clock
 
 NOBODY = 65_534
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> SqliteFile:
     """A place where nothing is yet."""
-    return Place(tmp_path / "itemwire.db")
+    return SqliteFile(tmp_path / "itemwire.db")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def place(tmp_path: Path) -> Place:
 )
 def test_reads_a_place_from_a_url(url: str, path: Path, survives: bool) -> None:
     """Three slashes and four, as others write it."""
-    assert Place.of(url) == Place(path.absolute(), survives)
+    assert SqliteFile.of(url) == SqliteFile(path.absolute(), survives)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_reads_a_place_from_a_url(url: str, path: Path, survives: bool) -> None:
 def test_refuses_a_url_that_is_none_and_says_what_to_write(url: str, hint: str) -> None:
     """An option that is not known is a mistake, not a wish."""
     with pytest.raises(ValueError, match="ITEMWIRE_ENGINE_URL") as refused:
-        Place.of(url)
+        SqliteFile.of(url)
 
     assert hint in str(refused.value)
 
 
-def test_makes_a_file_that_others_cannot_read(place: Place) -> None:
+def test_makes_a_file_that_others_cannot_read(place: SqliteFile) -> None:
     """Messages are in it, and its log is as private."""
     connection = open_file(place)
     modes = [stat.S_IMODE(path.stat().st_mode) for path in place.path.parent.iterdir()]
@@ -78,7 +78,7 @@ def test_makes_a_file_that_others_cannot_read(place: Place) -> None:
     assert list(place.path.parent.iterdir()) == [place.path]  # the log is gone in the end
 
 
-def test_takes_a_file_again_that_it_has_made(place: Place) -> None:
+def test_takes_a_file_again_that_it_has_made(place: SqliteFile) -> None:
     """The twin of all that is refused."""
     check_file(place)
     check_file(place)
@@ -91,14 +91,14 @@ def not_a_database(path: Path) -> None:
 
 def damaged(path: Path) -> None:
     """Make a file of ours and overwrite its middle."""
-    check_file(Place(path))
+    check_file(SqliteFile(path))
     data = path.read_bytes()
     path.write_bytes(data[:8192] + b"\xff" * 8192 + data[16384:])
 
 
 def cut_short(path: Path) -> None:
     """Make a file of ours and lose its end."""
-    check_file(Place(path))
+    check_file(SqliteFile(path))
     path.write_bytes(path.read_bytes()[:20_000])
 
 
@@ -111,7 +111,7 @@ def of_another_application(path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     """Make a file of ours, of the time to come."""
-    check_file(Place(path))
+    check_file(SqliteFile(path))
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version=2")
     connection.close()
@@ -133,7 +133,7 @@ def a_folder(path: Path) -> None:
         (a_folder, "is a folder"),
     ],
 )
-def test_refuses_a_file_that_it_cannot_use(place: Place, make: object, fault: str) -> None:
+def test_refuses_a_file_that_it_cannot_use(place: SqliteFile, make: object, fault: str) -> None:
     """One line at start-up, with the file's name; what is in it is left as it is."""
     make(place.path)  # type: ignore[operator]
     before = place.path.read_bytes() if place.path.is_file() else b""
@@ -148,7 +148,7 @@ def test_refuses_a_file_that_it_cannot_use(place: Place, make: object, fault: st
 def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """It is not made: the name is more likely wrong than new."""
     with pytest.raises(UnusableFile, match="its folder does not exist"):
-        check_file(Place(tmp_path / "none" / "itemwire.db"))
+        check_file(SqliteFile(tmp_path / "none" / "itemwire.db"))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -158,7 +158,7 @@ def folder_of_others() -> Iterator[Path]:
     """A folder that this process may read and not write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        check_file(Place(folder / "itemwire.db"))
+        check_file(SqliteFile(folder / "itemwire.db"))
         (folder / "itemwire.db").chmod(0o444)
         folder.chmod(0o555)
         is_root = os.geteuid() == 0
@@ -176,11 +176,11 @@ def folder_of_others() -> Iterator[Path]:
 def test_refuses_what_it_may_not_write(folder_of_others: Path, name: str) -> None:
     """A file that is there, and one that is to be made."""
     with pytest.raises(UnusableFile, match="this process may not write to it or its folder"):
-        check_file(Place(folder_of_others / name))
+        check_file(SqliteFile(folder_of_others / name))
 
 
 def test_keeps_other_processes_out_for_as_long_as_it_is_open(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: SqliteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two servers on one file would be two worlds of subscribers (and two orders)."""
     monkeypatch.setattr(file, "LOCK_SECONDS", 0.05)
@@ -189,7 +189,7 @@ import pathlib
 from itemwire.engines.sqlite import file
 file.LOCK_SECONDS = 0.05
 try:
-    file.check_file(file.Place(pathlib.Path({str(place.path)!r})))
+    file.check_file(file.SqliteFile(pathlib.Path({str(place.path)!r})))
 except file.UnusableFile as refused:
     print(refused)
 """
@@ -209,7 +209,9 @@ except file.UnusableFile as refused:
     assert other_process() == ""
 
 
-def test_refuses_a_sqlite_that_is_too_old(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_a_sqlite_that_is_too_old(
+    place: SqliteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Said at start-up, not by a statement that fails at night."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
     with pytest.raises(UnusableFile, match=r"needs SQLite 3\.32"):
@@ -217,13 +219,13 @@ def test_refuses_a_sqlite_that_is_too_old(place: Place, monkeypatch: pytest.Monk
 
 
 def epoch_after(
-    place: Place, *, ends_well: bool, boot: str, monkeypatch: pytest.MonkeyPatch
+    place: SqliteFile, *, ends_well: bool, boot: str, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """Publish, end, and tell the epoch that the next one finds, in this boot."""
     connection = open_file(place)
-    store = Store(connection, BOUNDS, Clock())
+    store = SqliteStore(connection, BOUNDS, Clock())
     with store.transaction():
-        ((position, _),) = store.publish([Entry("item:1", None, 1, '{"x":1}')])
+        ((position, _),) = store.publish([MessageEntry("item:1", None, 1, '{"x":1}')])
     if ends_well:
         close_file(connection)
     else:
@@ -242,7 +244,7 @@ def epoch_after(
     ],
 )
 def test_begins_new_epochs_where_answered_publishes_may_be_gone(
-    place: Place,
+    place: SqliteFile,
     monkeypatch: pytest.MonkeyPatch,
     *,
     survives: bool,
@@ -252,7 +254,7 @@ def test_begins_new_epochs_where_answered_publishes_may_be_gone(
 ) -> None:
     """Offsets would be given out again: a client must not take other messages for its own."""
     monkeypatch.setattr(file, "_boot", lambda: "this")
-    place = Place(place.path, survives)
+    place = SqliteFile(place.path, survives)
     before = epoch_after(place, ends_well=ends_well, boot=boot, monkeypatch=monkeypatch)
     after = epoch_after(place, ends_well=True, boot=boot, monkeypatch=monkeypatch)
 
@@ -273,9 +275,9 @@ def test_takes_each_start_for_another_boot_where_it_cannot_tell(
 
 
 @pytest.mark.parametrize(("survives", "level"), [(True, 2), (False, 1)], ids=["full", "normal"])
-def test_waits_for_the_disk_as_it_is_told(place: Place, survives: bool, level: int) -> None:
+def test_waits_for_the_disk_as_it_is_told(place: SqliteFile, survives: bool, level: int) -> None:
     """What survives a loss of power is the default."""
-    connection = open_file(Place(place.path, survives))
+    connection = open_file(SqliteFile(place.path, survives))
     found = connection.execute("PRAGMA synchronous").fetchone()
     connection.close()
 

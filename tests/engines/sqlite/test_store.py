@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, Span
 from itemwire.engines.sqlite import store
-from itemwire.engines.sqlite.file import Place, open_file
-from itemwire.engines.sqlite.store import Entry, Store, in_parts
+from itemwire.engines.sqlite.file import SqliteFile, open_file
+from itemwire.engines.sqlite.store import MessageEntry, SqliteStore, in_parts
 from itemwire.messages import Position
 from tests.engines.test_memory import naively_kept
 from tests.fakes import CHANNEL, NOW, Clock
@@ -21,7 +21,7 @@ from tests.fakes import CHANNEL, NOW, Clock
 MESSAGE = '{"item":"42","sender":"alice","sent_at":1.5,"data":"x"}'
 
 
-class Shelf(Store):
+class Shelf(SqliteStore):
     """A store in a transaction that never ends, with a clock that the tests hold."""
 
     def __init__(self, connection: sqlite3.Connection, bounds: Bounds) -> None:
@@ -30,7 +30,7 @@ class Shelf(Store):
 
     def add(self, key: str | None = None, size: int = 1, at: str = CHANNEL) -> Position:
         """Publish one message."""
-        ((position, _),) = self.publish([Entry(at, key, size, MESSAGE)])
+        ((position, _),) = self.publish([MessageEntry(at, key, size, MESSAGE)])
         return position
 
     def offsets(self, at: str = CHANNEL) -> list[int]:
@@ -41,7 +41,7 @@ class Shelf(Store):
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """A file, open."""
-    connection = open_file(Place(tmp_path / "itemwire.db"))
+    connection = open_file(SqliteFile(tmp_path / "itemwire.db"))
     yield connection
     connection.close()
 
@@ -97,9 +97,9 @@ def test_reads_what_a_naive_model_reads(
 
 def test_stores_more_at_once_than_one_statement_takes(shelf: Shelf) -> None:
     """A thousand of one channel, and one each of a thousand."""
-    same = shelf.publish([Entry(CHANNEL, str(n), 1, MESSAGE) for n in range(1300)])
-    each = shelf.publish([Entry(f"each:{n}", "k", 1, MESSAGE) for n in range(1300)])
-    again = shelf.publish([Entry(f"each:{n}", "k", 1, MESSAGE) for n in range(1300)])
+    same = shelf.publish([MessageEntry(CHANNEL, str(n), 1, MESSAGE) for n in range(1300)])
+    each = shelf.publish([MessageEntry(f"each:{n}", "k", 1, MESSAGE) for n in range(1300)])
+    again = shelf.publish([MessageEntry(f"each:{n}", "k", 1, MESSAGE) for n in range(1300)])
 
     assert [position.offset for position, _ in same] == list(range(1, 1301))
     assert [(position.offset, is_new) for position, is_new in each] == [(1, True)] * 1300
@@ -109,7 +109,9 @@ def test_stores_more_at_once_than_one_statement_takes(shelf: Shelf) -> None:
 
 def test_knows_a_key_that_comes_twice_at_once(shelf: Shelf) -> None:
     """A client that retries is quick."""
-    placed = shelf.publish([Entry(CHANNEL, key, 1, MESSAGE) for key in ("a", "b", "a", None, "b")])
+    placed = shelf.publish(
+        [MessageEntry(CHANNEL, key, 1, MESSAGE) for key in ("a", "b", "a", None, "b")]
+    )
 
     assert [(position.offset, is_new) for position, is_new in placed] == [
         (1, True),

@@ -11,9 +11,9 @@ import pytest
 
 from itemwire.engines.base import Bounds, Span
 from itemwire.engines.sqlite import upkeep
-from itemwire.engines.sqlite.file import Place, open_file
-from itemwire.engines.sqlite.store import Entry
-from itemwire.engines.sqlite.upkeep import Upkeep
+from itemwire.engines.sqlite.file import SqliteFile, open_file
+from itemwire.engines.sqlite.store import MessageEntry
+from itemwire.engines.sqlite.upkeep import SqliteUpkeep
 from tests.engines.sqlite.test_store import Shelf
 from tests.fakes import CHANNEL
 
@@ -28,7 +28,7 @@ class Kept:
         self.shelf = Shelf(connection, bounds)
         self.heard: set[str] = set()
         self.left: deque[str] = deque()
-        self.upkeep = Upkeep(connection, self.shelf, bounds, self.heard, self.left)
+        self.upkeep = SqliteUpkeep(connection, self.shelf, bounds, self.heard, self.left)
 
     def tidy(self) -> int:
         """Tidy until nothing is left to do; tell how many slices that took."""
@@ -46,7 +46,7 @@ class Kept:
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """A file, open."""
-    connection = open_file(Place(tmp_path / "itemwire.db"))
+    connection = open_file(SqliteFile(tmp_path / "itemwire.db"))
     yield connection
     connection.close()
 
@@ -179,7 +179,7 @@ def test_forgets_nothing_soon_after_a_start(kept: Kept) -> None:
     """Whoever was there when the last server died is coming back."""
     before = kept.shelf.add()
     kept.shelf.hands.now += 1000
-    late = Upkeep(kept.connection, kept.shelf, Bounds(10, 100, 60), set(), deque())
+    late = SqliteUpkeep(kept.connection, kept.shelf, Bounds(10, 100, 60), set(), deque())
     late.tidy()
     kept.shelf.hands.now += 299
     late.tidy()
@@ -206,7 +206,7 @@ def test_gives_pages_back_to_the_disk(kept: Kept, tmp_path: Path) -> None:
     """After a burst; what is left is used again."""
     for _ in range(20):
         with kept.shelf.transaction():
-            kept.shelf.publish([Entry(CHANNEL, None, 1, PADDED)] * 512)
+            kept.shelf.publish([MessageEntry(CHANNEL, None, 1, PADDED)] * 512)
     kept.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = (tmp_path / "itemwire.db").stat().st_size
     kept.tidy()

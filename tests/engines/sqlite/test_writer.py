@@ -14,8 +14,8 @@ from itemwire.engines.base import EngineError, Span
 from itemwire.engines.sqlite import engine as sqlite_engine
 from itemwire.engines.sqlite import writer
 from itemwire.engines.sqlite.engine import SqliteEngine, open_engine
-from itemwire.engines.sqlite.upkeep import Upkeep
-from itemwire.engines.sqlite.writer import Call
+from itemwire.engines.sqlite.upkeep import SqliteUpkeep
+from itemwire.engines.sqlite.writer import StoreCall
 from itemwire.messages import Position, Publication
 from tests.conformance.engine_contract import BOUNDS, Asked
 from tests.engines.sqlite.scenes import on, stuck, until
@@ -115,15 +115,15 @@ def test_upkeep_that_fails_is_tried_again(
     """It writes too: a disk that fails is first seen there when nobody publishes."""
     monkeypatch.setattr(writer, "UPKEEP_SECONDS", 0.02)
     failures: list[Exception] = [sqlite3.OperationalError("no disk"), RuntimeError("a mistake")]
-    tidy = Upkeep.tidy
+    tidy = SqliteUpkeep.tidy
 
-    def fail(upkeep: Upkeep) -> bool:
+    def fail(upkeep: SqliteUpkeep) -> bool:
         if failures:
             raise failures.pop()
         return tidy(upkeep)
 
     async def scene(asked: Asked) -> Position:
-        monkeypatch.setattr(Upkeep, "tidy", fail)
+        monkeypatch.setattr(SqliteUpkeep, "tidy", fail)
         await until(lambda: not engine.is_available)
         await until(lambda: engine.is_available)
         return await asked.publish()
@@ -162,7 +162,7 @@ def test_survives_what_nobody_thought_of(
 
     async def scene(asked: Asked) -> tuple[EngineError | None, Position]:
         answers: list[EngineError | None] = []
-        engine._ask(Call(answer=answers.append, run=fail))
+        engine._ask(StoreCall(answer=answers.append, run=fail))
         await until(lambda: bool(answers))
         return answers[0], await asked.publish()
 

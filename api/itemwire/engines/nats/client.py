@@ -1,4 +1,7 @@
-"""How a connection to a NATS server is opened, and what is seen to first."""
+"""How a connection to a NATS server is opened, and what is checked before it is used."""
+
+# pyright: reportUnknownMemberType=false
+# nats-py annotates its callbacks in part only.
 
 from __future__ import annotations
 
@@ -7,28 +10,43 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from nats.aio.client import Client, ServerVersion
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from itemwire.engines.base import EngineError
-from itemwire.engines.nats.target import Target
+from itemwire.engines.nats.target import NatsTarget
 
 CONNECT_SECONDS: Final = 1.0  # of one server
 OLDEST: Final = (2, 11)
 
 
+async def subscribe(
+    client: Client,
+    subject: str,
+    receive: Callable[[Msg], Awaitable[None]],
+    *,
+    is_bounded: bool = True,
+) -> Subscription:
+    """Subscribe to a subject; unless it is bounded, nats-py drops no message."""
+    if is_bounded:
+        return await client.subscribe(subject, cb=receive)
+    return await client.subscribe(subject, cb=receive, pending_msgs_limit=0, pending_bytes_limit=0)
+
+
 async def connect(
     client: Client,
-    target: Target,
+    target: NatsTarget,
     on_error: Callable[[Exception], Awaitable[None]],
     on_closed: Callable[[], Awaitable[None]],
 ) -> None:
-    """Connect to one of the servers; EngineError, or one of nats-py's, says why not."""
+    """Connect to one of the servers; EngineError, or an error of nats-py, says why not."""
     tls = target.tls()
     await client.connect(**_options(target, tls), error_cb=on_error, closed_cb=on_closed)
     _check_encrypted(tls)
     _check_version(client.connected_server_version)
 
 
-def _options(target: Target, tls: ssl.SSLContext | None) -> dict[str, Any]:
+def _options(target: NatsTarget, tls: ssl.SSLContext | None) -> dict[str, Any]:
     options: dict[str, Any] = {
         "servers": list(target.servers),
         "allow_reconnect": False,
@@ -48,17 +66,17 @@ def _options(target: Target, tls: ssl.SSLContext | None) -> dict[str, Any]:
 
 
 def _guarded(secret: str, tls: ssl.SSLContext | None) -> Callable[[], str]:
-    """Say a secret only once the connection is encrypted, where it has to be."""
+    """Return a callback that gives the secret away only once the connection is encrypted."""
 
-    def say() -> str:
+    def give() -> str:
         _check_encrypted(tls)
         return secret
 
-    return say
+    return give
 
 
 def _check_encrypted(tls: ssl.SSLContext | None) -> None:
-    """See that the connection is, where it has to be; nats-py leaves that to the server."""
+    """Check that TLS is on if it has to be; nats-py leaves that to the server."""
     if tls is not None and not tls.session_stats()["connect_good"]:
         raise EngineError("the server does not encrypt")
 

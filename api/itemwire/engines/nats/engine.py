@@ -1,162 +1,122 @@
 """The engine on NATS JetStream: a channel is a subject, and what is stored is published.
 
-JetStream republishes a record once it is stored, and that is what other nodes hear. It may be lost
-on the way: offsets tell, and what is missing is read from the stream.
+JetStream republishes a record once it is stored, and that is what the other nodes receive. It may
+be lost on the way: the offsets show it, and what is missing is read from the stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from functools import partial
+from collections.abc import Iterable
 from typing import Final
 
 from nats.aio.msg import Msg
 from typing_extensions import override
 
-from itemwire.engines.base import (
-    Answer,
-    Apply,
-    Bounds,
-    Deliver,
-    Engine,
-    EngineError,
-    History,
-    Lose,
-    Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
-)
-from itemwire.engines.callbacks import answer_to, in_time
-from itemwire.engines.nats.batches import Asked, Went
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.notices import Notices
-from itemwire.engines.nats.publishing import Publishing
-from itemwire.engines.nats.reading import SEQUENCE, Reading, time_of
-from itemwire.engines.nats.records import Record, Tip
-from itemwire.engines.nats.streams import IDLE_SECONDS, Streams
-from itemwire.engines.nats.target import Target
-from itemwire.engines.nats.trimming import Trimming
-from itemwire.engines.nats.values import Values
-from itemwire.engines.subscriptions import Source, Subscriptions
-from itemwire.engines.tasks import end, repeat
+from itemwire.engines.base import NO_SINK, Answer, Bounds, EngineError, History, Sink, Span
+from itemwire.engines.callbacks import in_time
+from itemwire.engines.nats.batches import NatsPublish
+from itemwire.engines.nats.connection import NatsConnection
+from itemwire.engines.nats.jetstream import sequence_of, time_of
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.notices import NatsNotices
+from itemwire.engines.nats.publishing import NatsPublisher
+from itemwire.engines.nats.reading import NatsHistoryReader
+from itemwire.engines.nats.records import LastRecord, Record
+from itemwire.engines.nats.streams import IDLE_SECONDS, JetStreams
+from itemwire.engines.nats.target import NatsTarget
+from itemwire.engines.nats.trimming import HistoryTrimmer
+from itemwire.engines.nats.values import NatsValues
+from itemwire.engines.networked import NetworkedEngine, Routine
 from itemwire.messages import Draft, Position, Publication
 
 START_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 10.0
-CHECK_SECONDS: Final = 60.0  # a lost message of a channel that is quiet since is missed so long
+CHECK_SECONDS: Final = 60.0  # the last message of a channel, if lost, is missed for so long
 RENEW_SECONDS: Final = IDLE_SECONDS / 4
-STALE_SECONDS: Final = 0.05
-ROUTE_SECONDS: Final = 1.0  # until all servers of a cluster know what is heard on one
+ROUTE_SECONDS: Final = 1.0  # until all servers of a cluster know a subscription on one of them
 
 
 def open_engine(url: str, bounds: Bounds) -> NatsEngine:
-    """Make an engine for nats:// or tls://; nothing connects yet."""
-    return NatsEngine(Target.of(url), bounds)
+    """Return an engine for nats:// or tls://, not yet connected."""
+    return NatsEngine(NatsTarget.of(url), bounds)
 
 
-class NatsEngine(Engine, Source):
-    """Keeps channels in JetStream, by one connection of a node."""
+class NatsEngine(NetworkedEngine):
+    """Keeps channels in JetStream, over one connection per node."""
 
-    def __init__(self, target: Target, bounds: Bounds) -> None:
+    def __init__(self, target: NatsTarget, bounds: Bounds) -> None:
+        super().__init__(target.shown)
         self._target = target
         self._bounds = bounds
-        self._tasks: list[asyncio.Task[None]] = []
-        self._heard: dict[str, float] = {}  # when something was last stored there
-        self._begin_anew(undelivered, ignore_notice, unmissed)
-
-    def _begin_anew(self, deliver: Deliver, apply: Apply, lose: Lose) -> None:
-        target = self._target
-        names = self._names = Names(target.world)
-        streams = self._streams = Streams(
-            names, self._bounds, target.replicas, is_synced=target.is_synced
-        )
-        link = self._link = Link(target, self._prepare, self._beat, self._ready)
-        self._node = secrets.token_urlsafe(6)
-        self._publishing = Publishing(link, streams, self._node, self._took, self._doubt)
-        self._reading = Reading(link, streams, self._bounds, self._make, self._saw)
-        self._trimming = Trimming(link, names, self._bounds)
-        self._values = Values(link, names)
-        self._notices = Notices(link, names, apply)
-        self._hearing = Subscriptions(self, deliver, lose)
-        self._life = ""
-        self._is_look_due = False
+        self._stored_at: dict[str, float] = {}  # the last record of each subscribed channel
+        self._begin(NO_SINK)
 
     @property
     @override
-    def is_available(self) -> bool:
-        return bool(self._tasks) and self._link.is_ready
+    def _notice_reader(self) -> NatsNotices:
+        return self._notices
+
+    @property
+    @override
+    def _is_connected(self) -> bool:
+        return self._connection.is_ready
+
+    @property
+    @override
+    def _is_away(self) -> bool:
+        return not self._connection.is_ready
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        await self.stop()
-        self._begin_anew(deliver, apply, lose)
-        heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._link.start()
-                self._link.hear(self._names.turns, self._publishing.yield_turn, _no_matter)
-                self._notices.start(answer_to(heard))
-                problem = await heard
-            if problem is not None:
-                raise problem
-        except (EngineError, TimeoutError) as error:
-            await self.stop()
-            reason = str(error) or "no answer in time"
-            raise EngineError(f"cannot use {self._target.shown}: {reason}") from None
-        self._tasks = [
-            asyncio.create_task(repeat(LOOK_SECONDS, self._look)),
-            asyncio.create_task(repeat(CHECK_SECONDS, self._compare)),
-            asyncio.create_task(repeat(RENEW_SECONDS, self._renew)),
+    def _begin(self, sink: Sink) -> None:
+        target = self._target
+        names = self._names = NatsNames(target.world)
+        streams = self._streams = JetStreams(
+            names, self._bounds, target.replicas, is_synced=target.is_synced
+        )
+        connection = self._connection = NatsConnection(
+            target, self._prepare, self._beat, self._take_ready
+        )
+        self._node = secrets.token_urlsafe(6)
+        self._publisher = NatsPublisher(
+            connection, streams, self._node, self._take_stored, self._mark_stale
+        )
+        self._history_reader = NatsHistoryReader(
+            connection, streams, self._bounds, self._publisher.make, self._remember
+        )
+        self._trimmer = HistoryTrimmer(connection, names, self._bounds)
+        self._values = NatsValues(connection, names)
+        self._notices = NatsNotices(connection, streams, sink.apply)
+        self._life = ""
+        self._is_look_due = False
+
+    @override
+    async def _connect(self) -> None:
+        self._connection.start()
+        await self._connection.first_attempt()
+        self._connection.subscribe(self._names.turns, self._publisher.yield_turn, _ignore)
+        self._notices.listen()
+
+    @override
+    async def _disconnect(self) -> None:
+        await self._connection.stop()
+
+    @override
+    def _start_limit(self) -> float:
+        return START_SECONDS
+
+    @override
+    def _routines(self) -> Iterable[Routine]:
+        return [
+            (LOOK_SECONDS, self._look),
+            (CHECK_SECONDS, self._compare),
+            (RENEW_SECONDS, self._renew),
         ]
 
     @override
-    async def stop(self) -> None:
-        tasks, self._tasks = self._tasks, []
-        await end(*tasks)
-        self._notices.stop()
-        self._hearing.stop()
-        await self._link.stop()
-
-    @override
-    def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        if channel in self._heard or self._link.is_ready:
-            self._hearing.subscribe(channel, answer)
-        else:
-            answer(EngineError("the engine is away"))
-
-    @override
-    def unsubscribe(self, channel: str) -> None:
-        self._hearing.unsubscribe(channel)
-
-    @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
-        self._publishing.ask(channel, draft, partial(_tell_position, answer))
-
-    @override
-    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        answer = in_time(answer)
-        least = self._hearing.position_of(channel)
-
-        def have_read(history: History | EngineError) -> None:
-            if isinstance(history, EngineError):
-                answer(history)
-            elif least is not None and _is_behind(history.position, least):
-                # A replica has answered that has less than was delivered here.
-                loop = asyncio.get_running_loop()
-                loop.call_later(STALE_SECONDS, self._reading.ask, channel, span, have_read)
-            else:
-                self._hearing.answer_after(channel, history, answer)
-
-        self._reading.ask(channel, span, have_read)
-
-    @override
-    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self._notices.post(notice, until, answer)
+        self._publisher.ask(channel, draft, answer)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
@@ -167,123 +127,109 @@ class NatsEngine(Engine, Source):
         self._values.take(key, in_time(answer))
 
     @override
-    def hear(self, channel: str) -> None:
-        self._heard[channel] = self._streams.now
+    def listen(self, channel: str) -> None:
+        self._stored_at[channel] = self._streams.now
 
-        def received(message: Msg) -> None:
-            self._received(channel, message)
+        def take_live(message: Msg) -> None:
+            self._take_live(channel, message)
 
-        def confirmed() -> None:
-            self._hearing.confirmed(channel)
+        def confirm() -> None:
+            self._mark_stale(channel)
             if self._target.is_cluster:
-                loop = asyncio.get_running_loop()
-                loop.call_later(ROUTE_SECONDS, self._hearing.confirmed, channel)
+                # Until the other servers know of it, they pass nothing on.
+                asyncio.get_running_loop().call_later(ROUTE_SECONDS, self._mark_stale, channel)
 
-        self._link.hear(self._names.live_of(channel), received, confirmed)
+        self._connection.subscribe(self._names.live_of(channel), take_live, confirm)
 
     @override
     def leave(self, channel: str) -> None:
-        del self._heard[channel]
-        self._link.leave(self._names.live_of(channel))
+        del self._stored_at[channel]
+        self._connection.unsubscribe(self._names.live_of(channel))
 
     @override
-    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        self._reading.ask(channel, span, answer, is_live=True)
+    def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._history_reader.ask(channel, span, answer, is_live=True)
 
-    def _took(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
-        """Deliver what was stored from here: no need to wait until it comes back."""
-        self._note(channel, tip)
-        self._trimming.stored(channel, tip)
-        first = tip.offset - len(asked) + 1
-        for offset, one in enumerate(asked, first):
-            if one.draft is not None and self._hearing.needs(channel, tip.epoch, offset):
-                self._hearing.offer(channel, tip.epoch, Publication.of(one.draft, offset))
+    @override
+    def _read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._history_reader.ask(channel, span, answer)
 
-    def _received(self, channel: str, message: Msg) -> None:
-        """Take a record that has just been stored, by whatever node."""
+    def _mark_stale(self, channel: str) -> None:
+        self._subscriptions.mark_stale(channel)
+
+    def _take_stored(self, channel: str, last: LastRecord, batch: list[NatsPublish]) -> None:
+        """Deliver what this node has stored: no need to wait until it comes back."""
+        self._note_time(channel, last)
+        self._trimmer.trim(channel, last)
+        first = last.offset - len(batch) + 1
+        for offset, one in enumerate(batch, first):
+            if one.draft is not None and self._subscriptions.needs(channel, last.epoch, offset):
+                publication = Publication.of(one.draft, offset)
+                self._subscriptions.receive(channel, last.epoch, publication)
+
+    def _take_live(self, channel: str, message: Msg) -> None:
+        """Take a record that some node has just stored."""
         record = Record.read(message.data)
         if record is None:
             return
-        sequence = int((message.headers or {})[SEQUENCE])
-        self._streams.saw(sequence, record)
-        tip = Tip.of(record, sequence, time_of(message))
-        self._saw(channel, tip)
-        if record.node == self._node and self._publishing.awaits(channel):
-            return  # its answer delivers it, or a look at the channel if that is lost
-        if not record.messages:
-            self._offer_nothing(channel, tip)
-        elif self._hearing.needs(channel, record.epoch, record.last):
+        sequence = sequence_of(message)
+        self._streams.remember(sequence, record)
+        last = LastRecord.of(record, sequence, time_of(message))
+        self._remember(channel, last)
+        if record.node == self._node and self._publisher.is_storing(channel):
+            return  # its answer delivers it; if that is lost, the channel is marked stale
+        if record.messages:
+            self._deliver(channel, record)
+        elif self._subscriptions.needs(channel, last.epoch, last.offset):
+            self._mark_stale(channel)  # an epoch may have begun
+
+    def _deliver(self, channel: str, record: Record) -> None:
+        if self._subscriptions.needs(channel, record.epoch, record.last):
             for publication in record.publications():
-                self._hearing.offer(channel, record.epoch, publication)
+                self._subscriptions.receive(channel, record.epoch, publication)
 
-    def _offer_nothing(self, channel: str, tip: Tip) -> None:
-        """Hear of a record without a message: an epoch may have begun."""
-        if self._hearing.needs(channel, tip.epoch, tip.offset):
-            self._hearing.confirmed(channel)
+    def _remember(self, channel: str, last: LastRecord) -> None:
+        self._note_time(channel, last)
+        self._publisher.last_records.advance(channel, last)
 
-    def _saw(self, channel: str, tip: Tip) -> None:
-        self._note(channel, tip)
-        self._publishing.tips.saw(channel, tip)
-
-    def _note(self, channel: str, tip: Tip) -> None:
-        if channel in self._heard:
-            self._heard[channel] = tip.time
-
-    def _doubt(self, channel: str) -> None:
-        self._hearing.confirmed(channel)
-
-    def _make(self, channel: str, tip: Tip, made: Answer[Position]) -> None:
-        self._publishing.make(channel, tip, partial(_tell_position, made))
+    def _note_time(self, channel: str, last: LastRecord) -> None:
+        if channel in self._stored_at:
+            self._stored_at[channel] = last.time
 
     async def _prepare(self) -> None:
-        await self._streams.prepare(self._link.request)
-        self._publishing.tips.clear()
+        await self._streams.prepare(self._connection.request)
+        self._publisher.last_records.clear()
 
     async def _beat(self) -> None:
-        if self._is_look_due or self._link.take_absence():
+        if self._is_look_due or self._connection.pop_found_nothing():
             self._is_look_due = False
-            await self._streams.prepare(self._link.request)
+            await self._streams.prepare(self._connection.request)
         else:
-            await self._streams.check_life(self._link.request)
+            await self._streams.check_life(self._connection.request)
         if self._streams.life != self._life:
-            self._ready()
+            self._take_ready()
 
-    def _ready(self) -> None:
+    def _take_ready(self) -> None:
         """Compare everything: the server was away, or has lost what it had."""
-        life, self._life = self._life, self._streams.life
-        if life in {"", self._life}:
-            self._notices.check()
-        else:
-            self._notices.begin_anew()
-        self._hearing.check_all()
+        self._life = self._streams.life
+        self._compare_now()
 
     async def _look(self) -> None:
-        """See that all is there still, and that no notice was missed."""
+        """Check that the streams still exist, and that no notice was missed."""
         self._is_look_due = True
         self._notices.check()
 
-    async def _compare(self) -> None:
-        self._hearing.check_all()
-
     async def _renew(self) -> None:
-        """Keep channels that are heard from being forgotten, by a record without a message."""
+        """Keep subscribed channels from being forgotten, by a record without a message."""
         oldest = self._streams.now - self._streams.channel_seconds / 2
-        for channel in [name for name, time in self._heard.items() if time < oldest]:
-            self._heard[channel] = self._streams.now
-            self._publishing.renew(channel, oldest, _no_answer)
+        for channel in [name for name, time in self._stored_at.items() if time < oldest]:
+            self._stored_at[channel] = self._streams.now
+            self._publisher.renew(channel, oldest, _ignore_result)
 
 
-def _tell_position(answer: Answer[Position], went: Went | EngineError) -> None:
-    answer(went if isinstance(went, EngineError) else Position(went.epoch, went.offset))
+def _ignore() -> None:
+    """Need no confirmation: a node whose call for a turn was lost calls again."""
 
 
-def _is_behind(position: Position, least: Position) -> bool:
-    return position.epoch == least.epoch and position.offset < least.offset
-
-
-def _no_matter() -> None:
-    """Need no confirmation: who is not heard calls again."""
-
-
-def _no_answer(_went: Went | EngineError) -> None:
-    """Wait for nothing: it is looked at again."""
+def _ignore_result(_result: Position | EngineError) -> None:
+    """Leave it: a channel that could not be renewed is tried again the next time."""

@@ -1,8 +1,8 @@
-"""What messages that were published with a key have become, for as long as keys are known.
+"""The positions of messages that were published with a key, for as long as keys are known.
 
-A record names the keys of its messages. Before anything is stored behind it, whoever stores it sees
-that each of those has an entry of its own. So a key is known if it is in the channel's last record
-or has an entry, whichever node died in between.
+A record names the keys of its messages. Before anything is stored behind it, the node that stores
+it makes sure that each of these keys has an entry of its own. So a key is known if it is in the
+channel's last record or has an entry, whichever node died in between.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import KEY_SECONDS, EngineError
+from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     MOVED_ON,
@@ -23,28 +24,27 @@ from itemwire.engines.nats.jetstream import (
     stored_of,
     ttl_of,
 )
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Tip
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import LastRecord
 from itemwire.messages import Position, read_position
 
 KEY_TTL: Final = ttl_of(KEY_SECONDS)
 
-Found = Callable[[dict[str, Position] | EngineError], None]
+TakeKnown = Callable[[dict[str, Position] | EngineError], None]
 
 
-class Keys:
-    """Makes entries, and looks them up."""
+class IdempotencyKeys:
+    """Makes the entries of keys, and looks them up."""
 
-    def __init__(self, link: Link, names: Names) -> None:
-        self._link = link
+    def __init__(self, connection: NatsConnection, names: NatsNames) -> None:
+        self._connection = connection
         self._names = names
 
-    def settle(self, channel: str, tip: Tip, keys: list[str], found: Found) -> None:
-        """Make the entries of a channel's last record, and look up others; answer those known."""
-        known = {key: Position(tip.epoch, tip.keys[key]) for key in keys if key in tip.keys}
+    def settle(self, channel: str, last: LastRecord, keys: list[str], found: TakeKnown) -> None:
+        """Make the entries of a channel's last record, and answer which of `keys` are known."""
+        known = {key: Position(last.epoch, last.keys[key]) for key in keys if key in last.keys}
         wanted = [key for key in keys if key not in known]
-        left = len(tip.keys) + len(wanted)
+        left = len(last.keys) + len(wanted)
         if not left:
             found(known)
             return
@@ -60,8 +60,8 @@ class Keys:
             if not left:
                 found(problem or known)
 
-        for key, offset in tip.keys.items():
-            self._enter(channel, key, Position(tip.epoch, offset), done)
+        for key, offset in last.keys.items():
+            self._enter(channel, key, Position(last.epoch, offset), done)
         for key in wanted:
             self._look_up(channel, key, done)
 
@@ -80,14 +80,15 @@ class Keys:
             is_there = error is None or error.err_code in MOVED_ON  # another node was first
             done(None if is_there or error is None else refusal(error), key)
 
+        subject = self._names.key(channel, key)
         headers = {LAST_SUBJECT: "0", TTL: KEY_TTL}
-        self._link.ask(self._names.key(channel, key), str(position).encode(), entered, headers)
+        self._connection.ask(subject, str(position).encode(), entered, headers)
 
     def _look_up(
         self, channel: str, key: str, done: Callable[[Position | EngineError | None, str], None]
     ) -> None:
         def looked_up(reply: list[Msg] | EngineError) -> None:
-            stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
+            stored = stored_of(reply)
             if stored is None or isinstance(stored, EngineError):
                 done(stored, key)
                 return
@@ -97,4 +98,4 @@ class Keys:
                 done(None, key)  # somebody else has put something there
 
         subject = self._names.key(channel, key)
-        self._link.ask(*last_of(self._names.kept, subject), looked_up)
+        self._connection.ask(*last_of(self._names.kept, subject), looked_up)

@@ -1,51 +1,51 @@
-"""The last records of channels, as far as they are known to this node."""
+"""The last records of channels, as far as this node knows them."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Final
 
-from itemwire.engines.nats.records import Tip
+from itemwire.engines.nats.records import LastRecord
 
-MAX_TIPS: Final = 10_000
+MAX_CHANNELS: Final = 10_000
 
 
-class Tips:
-    """Remembers where to go on; what is not known, or no longer right, is read again."""
+class LastRecords:
+    """Remembers which record to follow; one that is unknown, or outdated, is read again."""
 
     def __init__(self) -> None:
-        self._tips: OrderedDict[str, Tip] = OrderedDict()
+        self._records: OrderedDict[str, LastRecord] = OrderedDict()
 
-    def get(self, channel: str) -> Tip | None:
-        """Give a channel's last record, if it is known."""
-        tip = self._tips.get(channel)
-        if tip is not None:
-            self._tips.move_to_end(channel)
-        return tip
+    def get(self, channel: str) -> LastRecord | None:
+        """Return a channel's last record, if it is known."""
+        last = self._records.get(channel)
+        if last is not None:
+            self._records.move_to_end(channel)
+        return last
 
-    def know(self, channel: str, tip: Tip) -> None:
-        """Take a record as a channel's last."""
-        self._tips[channel] = tip
-        self._tips.move_to_end(channel)
-        if len(self._tips) > MAX_TIPS:
-            self._tips.popitem(last=False)
+    def put(self, channel: str, last: LastRecord) -> None:
+        """Remember a record as its channel's last."""
+        self._records[channel] = last
+        self._records.move_to_end(channel)
+        if len(self._records) > MAX_CHANNELS:
+            self._records.popitem(last=False)
 
-    def saw(self, channel: str, tip: Tip) -> None:
-        """Hear of a record that another node has stored, where this one has stored too."""
-        known = self._tips.get(channel)
-        if known is not None and known.sequence < tip.sequence:
-            self._tips[channel] = tip
+    def advance(self, channel: str, last: LastRecord) -> None:
+        """Remember another node's record, if this node publishes to the channel too."""
+        known = self._records.get(channel)
+        if known is not None and known.sequence < last.sequence:
+            self._records[channel] = last
 
-    def replace(self, channel: str, tip: Tip, now: Tip) -> None:
-        """Know more of a record, if it is still the last."""
-        if self._tips.get(channel) is tip:
-            self._tips[channel] = now
+    def replace(self, channel: str, last: LastRecord, now: LastRecord) -> None:
+        """Remember more of a record, if it is still the last."""
+        if self._records.get(channel) is last:
+            self._records[channel] = now
 
-    def forget(self, channel: str, tip: Tip | None = None) -> None:
-        """Read the last record again, but not if a newer one was heard of meanwhile."""
-        if tip is None or self._tips.get(channel) is tip:
-            self._tips.pop(channel, None)
+    def forget(self, channel: str, last: LastRecord | None = None) -> None:
+        """Have the last record read again, unless a newer one than `last` is known by now."""
+        if last is None or self._records.get(channel) is last:
+            self._records.pop(channel, None)
 
     def clear(self) -> None:
-        """Forget all: the store may be another one."""
-        self._tips.clear()
+        """Forget everything: the store may be another one."""
+        self._records.clear()

@@ -1,4 +1,4 @@
-"""What everything of the NATS engine is called: streams, and subjects."""
+"""The names of the streams and subjects of the NATS engine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 SAFE: Final = re.compile(r"[^A-Za-z0-9_:-]")
 
 
-class Names:
-    """What everything is called on the server; a world has names of its own."""
+class NatsNames:
+    """The names of one world; worlds on the same server share none."""
 
     def __init__(self, world: str) -> None:
         self.channels: Final = world
@@ -27,24 +27,24 @@ class Names:
         self._world = world
 
     def channel(self, channel: str) -> str:
-        """Name where a channel's records are stored."""
+        """Return the subject that a channel's records are stored under."""
         return f"{self._world}.c.{token_of(channel)}"
 
     def live_of(self, channel: str) -> str:
-        """Name where a channel's records are heard, once they are stored."""
+        """Return the subject that a channel's records are republished under."""
         return f"{self.live}.{token_of(channel)}"
 
     def key(self, channel: str, key: str) -> str:
-        """Name where it is kept what a message with a key has become."""
+        """Return the subject of the position of a message that was published with a key."""
         return f"{self._world}.key.{token_of(channel)}.{token_of(key)}"
 
     def value(self, key: str) -> str:
-        """Name where a value is kept."""
+        """Return the subject that a value is stored under."""
         return f"{self._world}.value.{token_of(key)}"
 
 
 def token_of(name: str) -> str:
-    """Write any name as one token of a subject; no two become one."""
+    """Return any name as one token of a subject; two names never become the same."""
     return SAFE.sub(_written, name)
 
 

@@ -1,7 +1,7 @@
-"""Stores messages in JetStream: all that came in a round trip, as one record a channel.
+"""Stores messages in JetStream: all that came in during a round trip, as one record per channel.
 
-Each record is stored only if it follows the last one of its channel. Where another node was first,
-the last record is read again and what waits goes behind it. Channels do not wait for each other.
+Each record is stored only if it follows the last one of its channel. If another node was first, the
+last record is read again, and what waits goes behind it. Channels do not wait for each other.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from nats.aio.msg import Msg
 
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.nats.batches import RECORD_BYTES, Asked, Lane, Went, record_of
+from itemwire.engines.nats.batches import RECORD_BYTES, ChannelQueue, NatsPublish, record_of
+from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     MOVED_ON,
-    Problem,
+    JetStreamProblem,
     ack_of,
     last_of,
     refusal,
     stored_of,
 )
-from itemwire.engines.nats.keys import Keys
-from itemwire.engines.nats.last_records import Tips
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.records import Tip, encode_record, tip_of
-from itemwire.engines.nats.streams import Streams
+from itemwire.engines.nats.keys import IdempotencyKeys
+from itemwire.engines.nats.last_records import LastRecords
+from itemwire.engines.nats.records import LastRecord, encode_record
+from itemwire.engines.nats.streams import JetStreams
+from itemwire.engines.networked import AWAY, NO_ROOM
 from itemwire.engines.storage_format import pack
 from itemwire.messages import Draft, Position
 
@@ -42,251 +43,262 @@ LONGEST_GAP: Final = 0.1
 LOOK_SECONDS: Final = 0.1
 WAIT_SECONDS: Final = ANSWER_SECONDS - 3 * LOOK_SECONDS
 
-Take = Callable[[str, Tip, list[Asked]], None]
-"""Where it is said what was stored from here, and that nobody else has to read it."""
+TakeStored = Callable[[str, LastRecord, list[NatsPublish]], None]
+"""Receives what this node has stored, so that it need not be read back."""
 
 
-class Publishing:
-    """Stores messages in the order they came in, channel by channel."""
+class NatsPublisher:
+    """Stores messages in the order they came in, channel by channel.
+
+    A channel that something waits for has a queue, which goes through these steps, one after the
+    other, until nothing waits any more (`_go_on`):
+
+    1. Read the channel's last record, if it is not known.
+    2. Take a batch, and make sure of the keys: those of the last record get entries of their own,
+       and those of the batch are looked up. Messages whose key is known are answered.
+    3. If the last record is of another life of the store, learn which life it is now.
+    4. Store the batch as a record, on the condition that the last record is still the last. If it
+       is not, forget it, put the batch back, and begin with step 1.
+    """
 
     def __init__(
         self,
-        link: Link,
-        streams: Streams,
+        connection: NatsConnection,
+        streams: JetStreams,
         node: str,
-        took: Take,
-        doubt: Callable[[str], None],
+        take_stored: TakeStored,
+        mark_stale: Callable[[str], None],
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._names = streams.names
         self._streams = streams
-        self._keys = Keys(link, streams.names)
+        self._keys = IdempotencyKeys(connection, streams.names)
         self._node = node
-        self._took = took
-        self._doubt = doubt
+        self._take_stored = take_stored
+        self._mark_stale = mark_stale
         self._epochs = count()
-        self._lanes: dict[str, Lane] = {}
-        self.tips: Final = Tips()
+        self._queues: dict[str, ChannelQueue] = {}
+        self.last_records: Final = LastRecords()
         self._count = 0
         self._bytes = 0
         self._is_looking = False
         self._looked_at = 0.0
 
-    def ask(self, channel: str, draft: Draft, answer: Answer[Went]) -> None:
-        """Store a message; answer once, in time."""
+    def ask(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        """Store a message; answer its position once, in time."""
         packed = pack(draft)
-        asked = Asked(draft, packed, answer, self._deadline())
-        if not self._link.is_ready:
-            asked.tell(EngineError("the engine is away"))
-        elif asked.cost + RECORD_BYTES > self._link.max_payload:
-            asked.tell(EngineError("the message is larger than the server's max_payload"))
+        publish = NatsPublish(draft, packed, answer, self._deadline())
+        if not self._connection.is_ready:
+            publish.settle(EngineError(AWAY))
+        elif publish.cost + RECORD_BYTES > self._connection.max_payload:
+            publish.settle(EngineError("the message is larger than the server's max_payload"))
         elif self._count >= MAX_WAITING or self._bytes + len(packed) > MAX_WAITING_BYTES:
-            asked.tell(EngineError("more waits for the engine than there is room for"))
+            publish.settle(EngineError(NO_ROOM))
         else:
-            self._wait(channel, asked)
+            self._wait(channel, publish)
 
-    def make(self, channel: str, tip: Tip, answer: Answer[Went]) -> None:
-        """See that a channel has an epoch, behind the record that was found last."""
-        self.tips.know(channel, tip)
-        self._wait(channel, Asked(None, b"", answer, self._deadline()))
+    def make(self, channel: str, last: LastRecord, answer: Answer[Position]) -> None:
+        """Give a channel an epoch, behind the record that was found last."""
+        self.last_records.put(channel, last)
+        self._wait(channel, NatsPublish(None, b"", answer, self._deadline()))
 
-    def renew(self, channel: str, oldest: float, answer: Answer[Went]) -> None:
-        """See that a channel's last record is not older; what is known of it is read again."""
-        self.tips.forget(channel)
-        self._wait(channel, Asked(None, b"", answer, self._deadline(), oldest))
+    def renew(self, channel: str, oldest: float, answer: Answer[Position]) -> None:
+        """Store a record without a message if the channel's last one is older than `oldest`."""
+        self.last_records.forget(channel)
+        self._wait(channel, NatsPublish(None, b"", answer, self._deadline(), oldest))
 
-    def awaits(self, channel: str) -> bool:
-        """Tell whether a record of the channel is on its way."""
-        lane = self._lanes.get(channel)
-        return lane is not None and bool(lane.batch)
+    def is_storing(self, channel: str) -> bool:
+        """Return whether a record of the channel is on its way from this node."""
+        queue = self._queues.get(channel)
+        return queue is not None and bool(queue.batch)
 
     def yield_turn(self, message: Msg) -> None:
-        """Hear that another node cannot get in; leave it the time to."""
-        lane = self._lanes.get(message.data.decode())
-        if lane is not None:
-            lane.yields_until = asyncio.get_running_loop().time() + TURN_SECONDS
+        """Leave another node the time to store, which was refused again and again."""
+        queue = self._queues.get(message.data.decode())
+        if queue is not None:
+            queue.yields_until = asyncio.get_running_loop().time() + TURN_SECONDS
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + WAIT_SECONDS
 
-    def _wait(self, channel: str, asked: Asked) -> None:
+    def _wait(self, channel: str, publish: NatsPublish) -> None:
         self._count += 1
-        self._bytes += len(asked.packed)
-        lane = self._lanes.get(channel)
-        if lane is not None:
-            lane.waiting.append(asked)
+        self._bytes += len(publish.packed)
+        queue = self._queues.get(channel)
+        if queue is not None:
+            queue.waiting.append(publish)
             return
         loop = asyncio.get_running_loop()
         if not self._is_looking:
             self._is_looking, self._looked_at = True, loop.time()
             loop.call_later(LOOK_SECONDS, self._look)
-        lane = self._lanes[channel] = Lane(channel)
-        lane.waiting.append(asked)
-        loop.call_soon(self._go_on, lane)  # with what else is published in this tick of the loop
+        queue = self._queues[channel] = ChannelQueue(channel)
+        queue.waiting.append(publish)
+        loop.call_soon(self._go_on, queue)  # with what else is published in this tick of the loop
 
     def _look(self) -> None:
-        """Answer what has waited too long, but not before what came while nothing ran here."""
+        """Refuse what has waited too long, but not before answers that came meanwhile are read."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if now - self._looked_at < 2 * LOOK_SECONDS:
-            for lane in list(self._lanes.values()):
-                lane.expire(now)
+        if now - self._looked_at < 2 * LOOK_SECONDS:  # else this process itself was held up
+            for queue in list(self._queues.values()):
+                queue.expire(now)
         self._looked_at = now
-        self._is_looking = bool(self._lanes)
+        self._is_looking = bool(self._queues)
         if self._is_looking:
             loop.call_later(LOOK_SECONDS, self._look)
 
-    def _go_on(self, lane: Lane) -> None:
-        """Store what waits for a channel, if something does."""
-        while lane.waiting and lane.waiting[0].is_answered:
-            self._let_go(lane.waiting.popleft())
-        tip = self.tips.get(lane.channel)
-        if not lane.waiting:
-            del self._lanes[lane.channel]
-        elif tip is None:
-            self._read_tip(lane)
+    def _go_on(self, queue: ChannelQueue) -> None:
+        """Store what waits for a channel, or drop its queue if nothing does."""
+        while queue.waiting and queue.waiting[0].is_answered:
+            self._release(queue.waiting.popleft())
+        last = self.last_records.get(queue.channel)
+        if not queue.waiting:
+            del self._queues[queue.channel]
+        elif last is None:
+            self._read_last(queue)
         else:
-            lane.take_batch(self._link.max_payload)
-            self._find_keys(lane, tip)
+            queue.take_batch(self._connection.max_payload)
+            self._settle_keys(queue, last)
 
-    def _read_tip(self, lane: Lane) -> None:
+    def _read_last(self, queue: ChannelQueue) -> None:
         def have_read(reply: list[Msg] | EngineError) -> None:
-            stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
+            stored = stored_of(reply)
             if isinstance(stored, EngineError):
-                lane.batch = list(lane.waiting)
-                lane.waiting.clear()
-                self._fail(lane, stored)
+                queue.batch = list(queue.waiting)
+                queue.waiting.clear()
+                self._fail(queue, stored)
                 return
-            self.tips.know(lane.channel, tip_of(stored))
-            self._go_on(lane)
+            self.last_records.put(queue.channel, LastRecord.found(stored))
+            self._go_on(queue)
 
-        subject = self._names.channel(lane.channel)
-        self._link.ask(*last_of(self._names.channels, subject), have_read)
+        subject = self._names.channel(queue.channel)
+        self._connection.ask(*last_of(self._names.channels, subject), have_read)
 
-    def _find_keys(self, lane: Lane, tip: Tip) -> None:
-        """Answer what was stored before under its key; store the others."""
-        keys = [asked.key for asked in lane.batch if asked.key is not None]
-        if not keys and not tip.keys:
-            self._go_behind(lane, tip)
+    def _settle_keys(self, queue: ChannelQueue, last: LastRecord) -> None:
+        """Answer the messages that were stored before under their key; store the others."""
+        keys = [publish.key for publish in queue.batch if publish.key is not None]
+        if not keys and not last.keys:
+            self._store_behind(queue, last)
             return
 
         def found(known: dict[str, Position] | EngineError) -> None:
             if isinstance(known, EngineError):
-                self._fail(lane, known)
+                self._fail(queue, known)
                 return
-            settled = tip._replace(keys={})
-            self.tips.replace(lane.channel, tip, settled)
-            self._answer_known(lane, known)
-            self._go_behind(lane, settled)
+            settled = last._replace(keys={})
+            self.last_records.replace(queue.channel, last, settled)
+            self._answer_known(queue, known)
+            self._store_behind(queue, settled)
 
-        self._keys.settle(lane.channel, tip, keys, found)
+        self._keys.settle(queue.channel, last, keys, found)
 
-    def _answer_known(self, lane: Lane, known: dict[str, Position]) -> None:
-        batch, lane.batch = lane.batch, []
-        for asked in batch:
-            at = None if asked.key is None else known.get(asked.key)
+    def _answer_known(self, queue: ChannelQueue, known: dict[str, Position]) -> None:
+        batch, queue.batch = queue.batch, []
+        for publish in batch:
+            at = None if publish.key is None else known.get(publish.key)
             if at is None:
-                lane.batch.append(asked)
+                queue.batch.append(publish)
             else:
-                self._answer(asked, Went(at.epoch, at.offset))
+                self._answer(publish, at)
 
-    def _go_behind(self, lane: Lane, tip: Tip) -> None:
-        if not tip.epoch.startswith(self._streams.life):
-            self._check_life(lane, tip)
+    def _store_behind(self, queue: ChannelQueue, last: LastRecord) -> None:
+        if last.epoch.startswith(self._streams.life):
+            self._store(queue, last)
         else:
-            self._store(lane, tip)
+            self._learn_life(queue, last)
 
-    def _check_life(self, lane: Lane, tip: Tip) -> None:
-        """Ask again before an epoch begins: else two nodes might take turns at it."""
+    def _learn_life(self, queue: ChannelQueue, last: LastRecord) -> None:
+        """Ask which life it is before an epoch begins: else two nodes might take turns at it."""
 
-        def checked(reply: list[Msg] | EngineError) -> None:
-            stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
+        def learned(reply: list[Msg] | EngineError) -> None:
+            stored = stored_of(reply)
             if stored is None or isinstance(stored, EngineError):
-                self._fail(lane, stored or EngineError("the engine is away"))
+                self._fail(queue, stored or EngineError(AWAY))
             else:
                 self._streams.learn(stored)
-                self._store(lane, tip)
+                self._store(queue, last)
 
-        self._link.ask(*last_of(self._names.life, self._names.life_subject), checked)
+        self._connection.ask(*last_of(self._names.life, self._names.life_subject), learned)
 
-    def _store(self, lane: Lane, tip: Tip) -> None:
+    def _store(self, queue: ChannelQueue, last: LastRecord) -> None:
         life = self._streams.life
         epoch = f"{life}{self._node}{next(self._epochs):x}"
-        record = record_of(lane.batch, tip, life, self._node, epoch)
+        record = record_of(queue.batch, last, life, self._node, epoch)
         if record is None:
-            have_stored = partial(self._have_stored, lane, tip, is_new=False)
-            asyncio.get_running_loop().call_soon(have_stored)  # not deeper and deeper
+            have_stored = partial(self._have_stored, queue, last, is_new=False)
+            asyncio.get_running_loop().call_soon(have_stored)  # no recursion
             return
 
         def answered(reply: list[Msg] | EngineError) -> None:
             ack = reply if isinstance(reply, EngineError) else ack_of(reply[0].data)
             if isinstance(ack, EngineError):
-                self.tips.forget(lane.channel, tip)
-                self._fail(lane, ack)
+                self.last_records.forget(queue.channel, last)
+                self._fail(queue, ack)
             elif ack.error is None:
-                stored = Tip.of(record, ack.seq, self._streams.now)
-                self.tips.know(lane.channel, stored)
-                self._streams.saw(ack.seq, record)
-                self._have_stored(lane, stored, is_new=True)
+                stored = LastRecord.of(record, ack.seq, self._streams.now)
+                self.last_records.put(queue.channel, stored)
+                self._streams.remember(ack.seq, record)
+                self._have_stored(queue, stored, is_new=True)
             else:
-                self.tips.forget(lane.channel, tip)
-                self._refused(lane, ack.error)
+                self.last_records.forget(queue.channel, last)
+                self._take_refusal(queue, ack.error)
 
-        lane.sent_at = asyncio.get_running_loop().time()
-        subject = self._names.channel(lane.channel)
-        follows = {LAST_SUBJECT: str(tip.sequence)}
-        self._link.ask(subject, encode_record(record), answered, follows)
+        queue.sent_at = asyncio.get_running_loop().time()
+        subject = self._names.channel(queue.channel)
+        follows = {LAST_SUBJECT: str(last.sequence)}
+        self._connection.ask(subject, encode_record(record), answered, follows)
 
-    def _have_stored(self, lane: Lane, tip: Tip, *, is_new: bool) -> None:
-        batch, lane.batch = lane.batch, []
-        messages = [asked for asked in batch if asked.draft is not None]
-        tell(partial(self._took, lane.channel, tip), messages)
-        offset = tip.offset - len(messages)
-        for asked in batch:
-            offset += asked.draft is not None
-            self._answer(asked, Went(tip.epoch, offset))
+    def _have_stored(self, queue: ChannelQueue, last: LastRecord, *, is_new: bool) -> None:
+        batch, queue.batch = queue.batch, []
+        messages = [publish for publish in batch if publish.draft is not None]
+        tell(partial(self._take_stored, queue.channel, last), messages)
+        offset = last.offset - len(messages)
+        for publish in batch:
+            offset += publish.draft is not None
+            self._answer(publish, Position(last.epoch, offset))
         if is_new:
-            self._leave_gap(lane)
+            self._leave_gap(queue)
         else:
-            self._go_on(lane)
+            self._go_on(queue)
 
-    def _leave_gap(self, lane: Lane) -> None:
-        """Go on, or let another node have its turn: the time to read this record and follow it."""
+    def _leave_gap(self, queue: ChannelQueue) -> None:
+        """Go on, or leave another node the time to read this record and store behind it."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if lane.yields_until > now:
-            pause = (now - lane.sent_at) * random.uniform(2, 4)  # noqa: S311 - no secret
-            loop.call_later(min(pause, LONGEST_GAP), self._go_on, lane)
+        if queue.yields_until > now:
+            pause = (now - queue.sent_at) * random.uniform(2, 4)  # noqa: S311 - no secret
+            loop.call_later(min(pause, LONGEST_GAP), self._go_on, queue)
         else:
-            self._go_on(lane)
+            self._go_on(queue)
 
-    def _refused(self, lane: Lane, problem: Problem) -> None:
+    def _take_refusal(self, queue: ChannelQueue, problem: JetStreamProblem) -> None:
         if problem.err_code in MOVED_ON:
-            lane.put_back()
-            self._call_for_turn(lane)
-            self._go_on(lane)
+            queue.put_back()
+            self._ask_for_turn(queue)
+            self._go_on(queue)
         else:
-            self._fail(lane, refusal(problem))
+            self._fail(queue, refusal(problem))
 
-    def _call_for_turn(self, lane: Lane) -> None:
-        """Ask whoever publishes to the channel all the time to leave a gap."""
+    def _ask_for_turn(self, queue: ChannelQueue) -> None:
+        """Ask the nodes that publish to the channel all the time to leave a gap."""
         now = asyncio.get_running_loop().time()
-        if now > lane.called_at + TURN_SECONDS / 2:
-            lane.called_at = now
-            self._link.tell(self._names.turns, lane.channel.encode())
+        if now > queue.asked_for_turn_at + TURN_SECONDS / 2:
+            queue.asked_for_turn_at = now
+            self._connection.send(self._names.turns, queue.channel.encode())
 
-    def _fail(self, lane: Lane, error: EngineError) -> None:
-        """Say that nobody knows; what was stored all the same is still to be delivered."""
-        batch, lane.batch = lane.batch, []
-        for asked in batch:
-            self._answer(asked, error)
-        self._doubt(lane.channel)
-        asyncio.get_running_loop().call_soon(self._go_on, lane)  # not deeper and deeper
+    def _fail(self, queue: ChannelQueue, error: EngineError) -> None:
+        """Refuse a batch; if it was stored all the same, it is still to be delivered."""
+        batch, queue.batch = queue.batch, []
+        for publish in batch:
+            self._answer(publish, error)
+        self._mark_stale(queue.channel)
+        asyncio.get_running_loop().call_soon(self._go_on, queue)  # no recursion
 
-    def _answer(self, asked: Asked, result: Went | EngineError) -> None:
-        self._let_go(asked)
-        asked.tell(result)
+    def _answer(self, publish: NatsPublish, result: Position | EngineError) -> None:
+        self._release(publish)
+        publish.settle(result)
 
-    def _let_go(self, asked: Asked) -> None:
+    def _release(self, publish: NatsPublish) -> None:
         self._count -= 1
-        self._bytes -= len(asked.packed)
+        self._bytes -= len(publish.packed)

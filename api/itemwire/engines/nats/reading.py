@@ -1,71 +1,73 @@
-"""What is read from JetStream: a channel's records, once for all who ask meanwhile."""
+"""Reads histories from JetStream: a channel's records, once for all who ask meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
-from itemwire.engines.nats.jetstream import from_on, last_of, stored_of
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.records import Record, Stored, Tip, kept_of, tip_of
-from itemwire.engines.nats.requests import STATUS
-from itemwire.engines.nats.streams import Streams
+from itemwire.engines.nats.connection import NatsConnection
+from itemwire.engines.nats.jetstream import (
+    from_on,
+    last_of,
+    page_of,
+    sequence_of,
+    stored_of,
+    time_of,
+)
+from itemwire.engines.nats.records import LastRecord, Record, StoredMessage, kept_of
+from itemwire.engines.nats.streams import JetStreams
+from itemwire.engines.networked import NO_ROOM
 from itemwire.messages import Position, Publication
 
 MAX_WAITING: Final = 10_000
 MAX_READING: Final = 32  # channels at once: a history is up to twice its bound
-SEQUENCE: Final = "Nats-Sequence"
-TIME: Final = "Nats-Time-Stamp"
-PENDING: Final = "Nats-Num-Pending"
-LAST: Final = "Nats-Last-Sequence"
-NOTHING: Final = "404"
-DONE: Final = "204"
-STRANGE: Final = "JetStream does not answer as it should"
 
-Make = Callable[[str, Tip, Answer[Position]], None]
-"""Begins an epoch of a channel behind the record that was found last; answers where it stands."""
+MakeEpoch = Callable[[str, LastRecord, Answer[Position]], None]
+"""Begins an epoch of a channel behind the record that was found last; answers its position."""
 
 
-class Asked(NamedTuple):
-    """A history that somebody waits for."""
+class NatsRead(NamedTuple):
+    """A history to read, and the callback for it."""
 
     span: Span
     is_live: bool
     answer: Answer[History]
 
 
-class Found(NamedTuple):
-    """The records of a channel's epoch, each with when it was stored."""
+class FoundRecords(NamedTuple):
+    """The records of a channel's epoch, each with the time when it was stored."""
 
-    tip: Tip
+    last: LastRecord
     records: list[tuple[float, Record]]
 
 
-class Reading:
-    """Reads histories within the bounds, whatever is stored beyond them."""
+TakeFound = Callable[[FoundRecords | EngineError], None]
+
+
+class NatsHistoryReader:
+    """Reads histories within their bounds, though more than that may be stored."""
 
     def __init__(
         self,
-        link: Link,
-        streams: Streams,
+        connection: NatsConnection,
+        streams: JetStreams,
         bounds: Bounds,
-        make: Make,
-        saw: Callable[[str, Tip], None],
+        make_epoch: MakeEpoch,
+        remember: Callable[[str, LastRecord], None],
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._names = streams.names
         self._streams = streams
         self._bounds = bounds
-        self._make = make
-        self._saw = saw
-        self._waiting: dict[str, list[Asked]] = {}
+        self._make_epoch = make_epoch
+        self._remember = remember
+        self._waiting: dict[str, list[NatsRead]] = {}
         self._to_read: deque[str] = deque()
         self._reading: set[str] = set()
         self._count = 0
@@ -73,14 +75,14 @@ class Reading:
     def ask(
         self, channel: str, span: Span, answer: Answer[History], *, is_live: bool = False
     ) -> None:
-        """Read a part of a history; live, of all that is still there."""
+        """Read a part of a history; with `is_live`, of everything that is still stored."""
         if self._count >= MAX_WAITING:
-            answer(EngineError("more waits for the engine than there is room for"))
+            answer(EngineError(NO_ROOM))
             return
         self._count += 1
         if channel not in self._waiting:
             self._to_read.append(channel)
-        self._waiting.setdefault(channel, []).append(Asked(span, is_live, answer))
+        self._waiting.setdefault(channel, []).append(NatsRead(span, is_live, answer))
         self._read_next()
 
     def _read_next(self) -> None:
@@ -89,84 +91,78 @@ class Reading:
                 return
             channel = self._to_read.popleft()
             if channel in self._reading:
+                # Its read may be older than the request: those who wait share the next one.
                 self._to_read.append(channel)
                 continue
             self._reading.add(channel)
             self._read(channel, self._waiting.pop(channel))
 
-    def _read(self, channel: str, asked: list[Asked]) -> None:
-        def done(found: Found | EngineError) -> None:
+    def _read(self, channel: str, reads: list[NatsRead]) -> None:
+        def done(found: FoundRecords | EngineError) -> None:
             self._reading.discard(channel)
-            self._count -= len(asked)
+            self._count -= len(reads)
             if isinstance(found, EngineError):
-                _fail(asked, found)
-            elif found.tip.epoch.startswith(self._streams.life):
-                self._saw(channel, found.tip)
-                self._answer_all(found, asked)
+                _fail(reads, found)
+            elif found.last.epoch.startswith(self._streams.life):
+                self._remember(channel, found.last)
+                self._answer_all(found, reads)
             else:
-                self._make_first(channel, found.tip, asked)
-            asyncio.get_running_loop().call_soon(self._read_next)  # not deeper and deeper
+                self._begin_epoch(channel, found.last, reads)
+            asyncio.get_running_loop().call_soon(self._read_next)  # no recursion
 
-        if all(one.span.limit == 0 for one in asked):
+        if all(one.span.limit == 0 for one in reads):
             self._read_last(channel, done)
         else:
             self._read_all(channel, 1, [], done)
 
-    def _read_last(self, channel: str, done: Callable[[Found | EngineError], None]) -> None:
+    def _read_last(self, channel: str, done: TakeFound) -> None:
         def have_read(reply: list[Msg] | EngineError) -> None:
-            stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
-            done(stored if isinstance(stored, EngineError) else Found(tip_of(stored), []))
+            stored = stored_of(reply)
+            if isinstance(stored, EngineError):
+                done(stored)
+            else:
+                done(FoundRecords(LastRecord.found(stored), []))
 
         subject = self._names.channel(channel)
-        self._link.ask(*last_of(self._names.channels, subject), have_read)
+        self._connection.ask(*last_of(self._names.channels, subject), have_read)
 
-    def _read_all(
-        self,
-        channel: str,
-        begin: int,
-        before: list[Msg],
-        done: Callable[[Found | EngineError], None],
-    ) -> None:
-        """Read record after record; what one answer has no room for is asked for again."""
+    def _read_all(self, channel: str, begin: int, before: list[Msg], done: TakeFound) -> None:
+        """Read all records of a channel, in as many answers as they need."""
 
         def have_read(reply: list[Msg] | EngineError) -> None:
-            if isinstance(reply, EngineError):
-                done(reply)
+            page = reply if isinstance(reply, EngineError) else page_of(reply)
+            if isinstance(page, EngineError):
+                done(page)
                 return
-            *messages, end = reply
-            headers = end.headers or {}
-            if headers.get(STATUS) not in {NOTHING, DONE}:
-                done(EngineError(STRANGE))
-                return
-            messages = before + messages
-            if headers.get(STATUS) == DONE and int(headers.get(PENDING, 0)):
-                self._read_all(channel, int(headers[LAST]) + 1, messages, done)
+            messages, read_on_at = page
+            if read_on_at:
+                self._read_all(channel, read_on_at, before + messages, done)
             else:
-                done(_found_in(messages) if _are_whole(messages) else EngineError(STRANGE))
+                done(_found_in(before + messages))
 
         subject = self._names.channel(channel)
         question = from_on(self._names.channels, subject, begin, self._streams.record_limit)
-        self._link.ask(*question, have_read, is_many=True)
+        self._connection.ask(*question, have_read, is_many=True)
 
-    def _answer_all(self, found: Found, asked: list[Asked]) -> None:
-        for one in asked:
+    def _answer_all(self, found: FoundRecords, reads: list[NatsRead]) -> None:
+        for read in reads:
             try:
-                history: History | EngineError = self._history_of(found, one)
+                history: History | EngineError = self._history_of(found, read)
             except ValueError as error:
                 history = EngineError(str(error))
-            tell(one.answer, history)
+            tell(read.answer, history)
 
-    def _history_of(self, found: Found, asked: Asked) -> History:
-        tip, span = found.tip, asked.span
-        after, before = span.within(tip.offset)
-        there = self._publications_of(found, asked) if span.limit else []
+    def _history_of(self, found: FoundRecords, read: NatsRead) -> History:
+        last, span = found.last, read.span
+        after, before = span.within(last.offset)
+        there = self._publications_of(found, read) if span.limit else []
         within = [one for one in there if after < one.offset < before]
         cut = within[-span.limit :] if span.after is None else within[: span.limit]
-        return History.of(Position(tip.epoch, tip.offset), cut if span.limit else [], span)
+        return History.of(Position(last.epoch, last.offset), cut if span.limit else [], span)
 
-    def _publications_of(self, found: Found, asked: Asked) -> list[Publication]:
-        if asked.is_live:
-            after = asked.span.after or 0
+    def _publications_of(self, found: FoundRecords, read: NatsRead) -> list[Publication]:
+        if read.is_live:
+            after = read.span.after or 0
             return [one for _, record in found.records for one in record.publications(after)]
         bounds = self._bounds
         oldest = self._streams.now - bounds.seconds
@@ -174,25 +170,25 @@ class Reading:
             one
             for time, record in found.records
             if time >= oldest
-            for one in kept_of(record, found.tip, bounds.messages, bounds.bytes)
+            for one in kept_of(record, found.last, bounds.messages, bounds.bytes)
         ]
 
-    def _make_first(self, channel: str, tip: Tip, asked: list[Asked]) -> None:
-        def made(position: Position | EngineError) -> None:
+    def _begin_epoch(self, channel: str, last: LastRecord, reads: list[NatsRead]) -> None:
+        def begun(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
-                _fail(asked, position)
+                _fail(reads, position)
             elif position.offset == 0:  # there is nothing to read
-                for one in asked:
-                    tell(one.answer, History(position, [], complete=True))
+                for read in reads:
+                    tell(read.answer, History(position, [], complete=True))
             else:
-                for one in asked:
-                    self.ask(channel, one.span, one.answer, is_live=one.is_live)
+                for read in reads:
+                    self.ask(channel, read.span, read.answer, is_live=read.is_live)
 
-        self._make(channel, tip, made)
+        self._make_epoch(channel, last, begun)
 
 
-def _found_in(messages: list[Msg]) -> Found:
-    """Take the records of the last one's epoch."""
+def _found_in(messages: list[Msg]) -> FoundRecords:
+    """Return the records of the epoch of the last one."""
     records: list[tuple[float, Record]] = []
     for message in messages:
         record = Record.read(message.data)
@@ -201,23 +197,12 @@ def _found_in(messages: list[Msg]) -> Found:
         if record is not None:
             records.append((time_of(message), record))
     if not messages:
-        return Found(tip_of(None), [])
+        return FoundRecords(LastRecord.found(None), [])
     last = messages[-1]
-    sequence = int((last.headers or {})[SEQUENCE])
-    return Found(tip_of(Stored(sequence, time_of(last), last.data)), records)
+    stored = StoredMessage(sequence_of(last), time_of(last), last.data)
+    return FoundRecords(LastRecord.found(stored), records)
 
 
-def _are_whole(messages: list[Msg]) -> bool:
-    """Tell whether each says what and when it is."""
-    return all({SEQUENCE, TIME} <= (message.headers or {}).keys() for message in messages)
-
-
-def time_of(message: Msg) -> float:
-    """Tell when a message was stored, by the server's clock."""
-    written = (message.headers or {}).get(TIME, "")
-    return datetime.fromisoformat(written).timestamp()
-
-
-def _fail(asked: Iterable[Asked], error: EngineError) -> None:
-    for one in asked:
-        tell(one.answer, error)
+def _fail(reads: Iterable[NatsRead], error: EngineError) -> None:
+    for read in reads:
+        tell(read.answer, error)

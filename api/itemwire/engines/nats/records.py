@@ -1,8 +1,8 @@
 """What the NATS engine stores: records of messages, under the subject of a channel.
 
-JetStream counts the messages of a stream, not those of a channel. So each record says where its
-messages stand in their channel, and is stored only if nothing came after the record it goes on
-from. That is one step, whoever else publishes.
+JetStream counts the messages of a stream, not those of a channel. So each record says which offsets
+its messages have in their channel, and is stored only on the condition that nothing has come after
+the record it follows. That is one atomic step, whoever else publishes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from itemwire.messages import Publication, payload_size
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
-    """Messages that were stored at once, or none: that begins an epoch, or keeps one alive.
+    """Messages that were stored at once; without any, it begins an epoch or keeps one alive.
 
-    Fields that a newer node may add at the end are left out.
+    Fields that a newer node may append are ignored.
     """
 
     epoch: str
     first: int
     """The offset of its first message."""
     size_before: int
-    """How much was published in the epoch before it."""
+    """The bytes of all payloads that were published in the epoch before it."""
     size: int
     node: str
     messages: list[bytes]
@@ -35,19 +35,19 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def last(self) -> int:
-        """Tell the offset of the channel's last message."""
+        """Return the channel's last offset, once this record is stored."""
         return self.first + len(self.messages) - 1
 
     @classmethod
     def read(cls, data: bytes) -> Record | None:
-        """Read what was stored; None where somebody else has put something else there."""
+        """Return the record in a message; None if somebody else has put something else there."""
         try:
             return _decoder.decode(data)
         except msgspec.MsgspecError:
             return None
 
     def publications(self, after: int = 0) -> Iterator[Publication]:
-        """Read the messages beyond an offset; ValueError where one cannot be read."""
+        """Yield the messages beyond an offset; ValueError if one of them cannot be read."""
         for place in range(max(after + 1 - self.first, 0), len(self.messages)):
             yield unpack(self.messages[place], self.first + place)
 
@@ -56,46 +56,50 @@ _decoder: Final = msgspec.msgpack.Decoder(Record)
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
-class Stored(NamedTuple):
-    """A message of a stream: JetStream's own number, and when it was stored by its clock."""
+class StoredMessage(NamedTuple):
+    """A message of a stream, with its sequence and the time it was stored, by JetStream's clock."""
 
     sequence: int
     time: float
     data: bytes
 
 
-class Tip(NamedTuple):
-    """A channel's last record, without what it says; `sequence` is 0 where there is none."""
+_NO_KEYS: Final[Mapping[str, int]] = {}
+
+
+class LastRecord(NamedTuple):
+    """A channel's last record, without its messages; `sequence` is 0 if there is none."""
 
     sequence: int
     time: float
     epoch: str
     offset: int
     size: int
+    """The bytes of all payloads of the epoch so far."""
     keys: Mapping[str, int]
 
     @classmethod
     def of(cls, record: Record | None, sequence: int, time: float) -> Self:
-        """Take what has to be known to go on from a record."""
+        """Return what must be known of a record to store the next one behind it."""
         if record is None:
-            return cls(sequence, time, "", 0, 0, {})
+            return cls(sequence, time, "", 0, 0, _NO_KEYS)
         total = record.size_before + record.size
         return cls(sequence, time, record.epoch, record.last, total, record.keys)
 
+    @classmethod
+    def found(cls, stored: StoredMessage | None) -> Self:
+        """Return it for the message that was found last under a channel's subject."""
+        if stored is None:
+            return cls.of(None, 0, 0.0)
+        return cls.of(Record.read(stored.data), stored.sequence, stored.time)
 
-def kept_of(record: Record, tip: Tip, messages: int, size: int) -> list[Publication]:
-    """Give the messages of a record that are within the bounds of a history."""
+
+def kept_of(record: Record, last: LastRecord, messages: int, size: int) -> list[Publication]:
+    """Return the messages of a record that are within the bounds of a history."""
     before = record.size_before
-    kept = []
+    kept: list[Publication] = []
     for publication in record.publications():
-        if publication.offset > tip.offset - messages and tip.size - before <= size:
+        if publication.offset > last.offset - messages and last.size - before <= size:
             kept.append(publication)
         before += payload_size(publication.data)
     return kept
-
-
-def tip_of(stored: Stored | None) -> Tip:
-    """Take what was found last as what to go on from."""
-    if stored is None:
-        return Tip.of(None, 0, 0.0)
-    return Tip.of(Record.read(stored.data), stored.sequence, stored.time)

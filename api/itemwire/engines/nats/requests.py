@@ -1,4 +1,4 @@
-"""Questions to a NATS server that wait for answers: one inbox, a number for each."""
+"""Requests to a NATS server that wait for answers: one inbox, and a number for each request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from nats.aio.msg import Msg
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import LATE, tell
 
-REQUEST_SECONDS: Final = 1.3  # and what a request waits before it, together less than an answer may
-PATIENT_SECONDS: Final = 3.0  # for what makes the server ready, when nobody else may ask
+REQUEST_SECONDS: Final = 1.3  # with the wait before it is sent still less than ANSWER_SECONDS
+PATIENT_SECONDS: Final = 3.0  # for what makes the server ready, while nobody else may ask
 LOOK_SECONDS: Final = 0.1
 MAX_PENDING: Final = 20_000
 MAX_PENDING_BYTES: Final = 64 * 1_048_576
@@ -20,21 +20,21 @@ MAX_PENDING_BYTES: Final = 64 * 1_048_576
 STATUS: Final = "Status"
 NO_ANSWER: Final = "503"
 
-Told = Callable[[list[Msg] | EngineError], None]
-"""How an answer comes: one message, or several and one that ends them."""
+TakeReply = Callable[[list[Msg] | EngineError], None]
+"""The callback for an answer: one message, or several of which the last says that it is the end."""
 
 
-class Silent(EngineError):
+class NoAnswerInTime(EngineError):
     """The server did not answer in time."""
 
 
-class Request:
-    """A question on its way."""
+class PendingRequest:
+    """A request on its way, and the messages of its answer that have arrived."""
 
     __slots__ = ("answer", "deadline", "is_many", "is_patient", "messages", "size")
 
     def __init__(
-        self, answer: Told, now: float, size: int, *, is_many: bool, is_patient: bool
+        self, answer: TakeReply, now: float, size: int, *, is_many: bool, is_patient: bool
     ) -> None:
         self.answer = answer
         self.deadline = now + (PATIENT_SECONDS if is_patient else REQUEST_SECONDS)
@@ -44,46 +44,46 @@ class Request:
         self.messages: list[Msg] = []
 
 
-class Requests:
-    """Those that are on their way; each is answered once, in time."""
+class NatsRequests:
+    """The requests that are on their way; each of them is answered once, in time."""
 
     def __init__(self) -> None:
-        self._pending: dict[int, Request] = {}
+        self._pending: dict[int, PendingRequest] = {}
         self._bytes = 0
         self._number = 0
         self._is_looking = False
         self._looked_at = 0.0
-        self.problem = ""  # that the server told without saying with what
-        self.is_absent = False  # what was asked for
+        self.problem = ""  # which the server reported, of no request in particular
+        self.found_nothing = False  # there was nobody to answer a request
 
     def has_room_for(self, size: int) -> bool:
-        """Tell whether one more may wait."""
+        """Return whether one more request may wait."""
         return len(self._pending) < MAX_PENDING and self._bytes + size <= MAX_PENDING_BYTES
 
     def add(
-        self, answer: Told, size: int, *, is_many: bool = False, is_patient: bool = False
+        self, answer: TakeReply, size: int, *, is_many: bool = False, is_patient: bool = False
     ) -> int:
-        """Give a question its number."""
+        """Return the number of a new request."""
         loop = asyncio.get_running_loop()
         if not self._is_looking:
             self._is_looking, self._looked_at = True, loop.time()
             loop.call_later(LOOK_SECONDS, self._look)
         self._number += 1
         self._bytes += size
-        self._pending[self._number] = Request(
+        self._pending[self._number] = PendingRequest(
             answer, loop.time(), size, is_many=is_many, is_patient=is_patient
         )
         return self._number
 
     async def take(self, message: Msg) -> None:
-        """Take an answer from the inbox; those that are many end with one that says so."""
+        """Take a message of an answer from the inbox."""
         number = int(message.subject.rpartition(".")[2])
         request = self._pending.get(number)
         if request is None:
             return  # it came too late
         status = message.headers.get(STATUS) if message.headers else None
         if status == NO_ANSWER:
-            self.is_absent = True
+            self.found_nothing = True
             self._settle(number, EngineError("JetStream is away, or is not enabled"))
             return
         request.messages.append(message)
@@ -91,7 +91,7 @@ class Requests:
             self._settle(number, request.messages)
 
     def fail(self, problem: str) -> None:
-        """Answer all that no answer can come for any more."""
+        """Fail all requests: no answer can come any more."""
         for number in list(self._pending):
             self._settle(number, EngineError(f"the answer was lost: {problem}"))
 
@@ -101,14 +101,17 @@ class Requests:
         tell(request.answer, result)
 
     def _look(self) -> None:
-        """Answer what has waited too long, but not before what came while nothing ran here."""
+        """Fail what has waited too long, but not before answers that came meanwhile are read.
+
+        If this process itself was held up, they may be waiting to be read: one more look is given.
+        """
         loop = asyncio.get_running_loop()
         now = loop.time()
         was_held_up = now - self._looked_at > 2 * LOOK_SECONDS
         self._looked_at = now
         for number, request in list(self._pending.items()) if not was_held_up else ():
             if request.deadline <= now:
-                self._settle(number, Silent(self.problem or LATE))
+                self._settle(number, NoAnswerInTime(self.problem or LATE))
             elif not request.is_patient:
                 break
         self._is_looking = bool(self._pending)

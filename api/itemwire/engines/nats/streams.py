@@ -1,4 +1,12 @@
-"""The streams that the NATS engine keeps its things in, made by every node."""
+"""The streams that the NATS engine stores everything in, made by whichever node comes first.
+
+A *life* is a time in which the store has lost nothing. Its name is the beginning of every epoch's
+name, so that a new life ends all epochs at once. The name is stored in a stream of its own. Unless
+the servers wait for the disk (`sync=always`) that stream is in memory: it ends with the servers,
+which may then have lost what they had acknowledged, and the first node that comes back begins a new
+life. A node also begins one where a stream is missing, or the store has gone back behind what the
+node has seen, as an older copy does.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +22,18 @@ from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError
 from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     NO_STREAM,
-    Info,
+    StreamInfo,
     info_of,
     last_of,
+    read_stored,
     refusal,
-    stored_of,
 )
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Record, Stored
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import Record, StoredMessage
 
-IDLE_SECONDS: Final = 120.0  # a channel is kept so long beyond its history, and heard ones renewed
+IDLE_SECONDS: Final = 120.0  # how long an unused channel outlives its history
 LEAST_RECORDS: Final = 64  # for nodes that are a little behind, whatever the history
-SPARE_RECORDS: Final = 8  # empty ones, which keep a channel
+SPARE_RECORDS: Final = 8  # for records without a message, which keep a channel alive
 MAX_NOTICES: Final = 100_000
 NANO: Final = 1_000_000_000
 
@@ -33,26 +41,26 @@ NANO: Final = 1_000_000_000
 COMMON: Final[dict[str, Any]] = {
     "storage": "file",
     "retention": "limits",
-    "discard": "new",  # a stream that is full refuses, and forgets nothing before its time
+    "discard": "new",  # a full stream refuses, and drops nothing before its time
     "allow_direct": True,
     "duplicate_window": NANO // 10,  # JetStream's own memory of ids is not needed
 }
 
 
-class Asking(Protocol):
-    """How the server is asked."""
+class ServerRequest(Protocol):
+    """A request to the server."""
 
     def __call__(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None
     ) -> Awaitable[Msg]:
-        """Give the answer; EngineError if there is none."""
+        """Return the answer; EngineError if there is none."""
         ...
 
 
-class Streams:
-    """Makes the streams, and knows which life of the store this is."""
+class JetStreams:
+    """Makes the streams, and knows which life of the store it is."""
 
-    def __init__(self, names: Names, bounds: Bounds, replicas: int, *, is_synced: bool) -> None:
+    def __init__(self, names: NatsNames, bounds: Bounds, replicas: int, *, is_synced: bool) -> None:
         self.names: Final = names
         self.record_limit: Final = max(bounds.messages, LEAST_RECORDS) + SPARE_RECORDS
         self.channel_seconds: Final = max(bounds.seconds, KEY_SECONDS) + IDLE_SECONDS
@@ -67,29 +75,29 @@ class Streams:
 
     @property
     def now(self) -> float:
-        """Tell the server's time, by which records are old or not."""
+        """Return the server's time, by which the age of records is judged."""
         return asyncio.get_running_loop().time() + self._clock_offset
 
-    def saw(self, sequence: int, record: Record) -> None:
-        """Remember the newest record that was stored, to know it again."""
+    def remember(self, sequence: int, record: Record) -> None:
+        """Remember the newest record, to notice that the store has gone back behind it."""
         if self._seen is None or sequence > self._seen[0]:
             self._seen = sequence, _identity_of(record)
 
-    async def prepare(self, ask: Asking) -> None:
-        """Make what is missing, and see that the store is the one that was known here."""
+    async def prepare(self, ask: ServerRequest) -> None:
+        """Make what is missing, and check that the store is still the one that this node knew."""
         known = self.life
         if not await self._is_there(ask, self._life):
             await self._change(ask, "CREATE", self._life)
         await self.check_life(ask)
         missing = [one for one in self._configs if not await self._is_there(ask, one)]
-        if missing and known == self.life:  # before anybody can store something there
+        if missing and known == self.life:  # before any node stores in the old one
             await self._renew_life(ask)
         for config in missing:
             await self._change(ask, "CREATE", config)
         await self.check_seen(ask)
 
-    async def check_life(self, ask: Asking) -> None:
-        """Learn which life this is; the first who finds none begins one."""
+    async def check_life(self, ask: ServerRequest) -> None:
+        """Learn which life it is; the first node that finds none begins one."""
         found = await self._last_life(ask)
         if found is None:
             await self._begin_life(ask, 0)
@@ -98,15 +106,15 @@ class Streams:
             raise EngineError("JetStream forgets what it has stored")
         self.learn(found)
 
-    def learn(self, stored: Stored) -> None:
-        """Take what was found where the life is told."""
+    def learn(self, stored: StoredMessage) -> None:
+        """Take the life that was found in its stream."""
         life = stored.data.decode()
         if life != self.life:
             self.life, self._seen = life, None
 
-    async def check_seen(self, ask: Asking) -> None:
-        """Begin a new life if the store has gone back behind what was seen here."""
-        seen = self._seen  # before it is asked: more may come meanwhile
+    async def check_seen(self, ask: ServerRequest) -> None:
+        """Begin a new life if the store has gone back behind what this node has seen."""
+        seen = self._seen  # read before the server is asked, as more may arrive meanwhile
         info = await self._info(ask, self.names.channels)
         if info.error is not None:
             raise refusal(info.error)
@@ -115,36 +123,36 @@ class Streams:
         if seen is not None and not await self._has_seen(ask, info, *seen):
             await self._renew_life(ask)
 
-    async def _renew_life(self, ask: Asking) -> None:
-        """Begin a new life in place of the one that is known here, unless another node has."""
+    async def _renew_life(self, ask: ServerRequest) -> None:
+        """Begin a new life in place of the one known here, unless another node has done so."""
         found = await self._last_life(ask)
         if found is not None and found.data.decode() == self.life:
             await self._begin_life(ask, found.sequence)
         await self.check_life(ask)
 
     async def _has_seen(
-        self, ask: Asking, info: Info, sequence: int, identity: tuple[str, int, str]
+        self, ask: ServerRequest, info: StreamInfo, sequence: int, identity: tuple[str, int, str]
     ) -> bool:
         if info.state.last_seq < sequence:
             return False
         subject = f"$JS.API.STREAM.MSG.GET.{self.names.channels}"
         reply = await ask(subject, b'{"seq":%d}' % sequence)
-        stored = stored_of(reply.data)
+        stored = read_stored(reply.data)
         if isinstance(stored, EngineError):
             raise stored
         if stored is None:
-            return True  # it was forgotten in time
+            return True  # it was deleted in time
         now = Record.read(stored.data)
         return now is not None and _identity_of(now) == identity
 
-    async def _last_life(self, ask: Asking) -> Stored | None:
+    async def _last_life(self, ask: ServerRequest) -> StoredMessage | None:
         reply = await ask(*last_of(self.names.life, self.names.life_subject))
-        stored = stored_of(reply.data)
+        stored = read_stored(reply.data)
         if isinstance(stored, EngineError):
             raise stored
         return stored
 
-    async def _begin_life(self, ask: Asking, after: int) -> None:
+    async def _begin_life(self, ask: ServerRequest, after: int) -> None:
         life = secrets.token_urlsafe(6)
         await ask(self.names.life_subject, life.encode(), {LAST_SUBJECT: str(after)})
 
@@ -157,8 +165,8 @@ class Streams:
             "republish": {"src": f"{self.names.channels}.c.>", "dest": f"{self.names.live}.>"},
         }
 
-    async def _is_there(self, ask: Asking, config: dict[str, Any]) -> bool:
-        """Tell whether there is a stream, and see that it is as it has to be."""
+    async def _is_there(self, ask: ServerRequest, config: dict[str, Any]) -> bool:
+        """Return whether a stream exists, and update it if it is not as it has to be."""
         info = await self._info(ask, config["name"])
         if info.error is not None:
             if info.error.err_code != NO_STREAM:
@@ -175,13 +183,13 @@ class Streams:
             await self._change(ask, "UPDATE", wanted)
         return True
 
-    async def _change(self, ask: Asking, action: str, config: dict[str, Any]) -> None:
+    async def _change(self, ask: ServerRequest, action: str, config: dict[str, Any]) -> None:
         subject = f"$JS.API.STREAM.{action}.{config['name']}"
         info = info_of((await ask(subject, msgspec.json.encode(config))).data)
         if info.error is not None:
             raise EngineError(f"the stream {config['name']}: {info.error.description}")
 
-    async def _info(self, ask: Asking, stream: str) -> Info:
+    async def _info(self, ask: ServerRequest, stream: str) -> StreamInfo:
         return info_of((await ask(f"$JS.API.STREAM.INFO.{stream}", b"")).data)
 
 
@@ -189,7 +197,7 @@ def _identity_of(record: Record) -> tuple[str, int, str]:
     return record.epoch, record.first, record.node
 
 
-def _kept(names: Names) -> dict[str, Any]:
+def _kept(names: NatsNames) -> dict[str, Any]:
     return COMMON | {
         "name": names.kept,
         "subjects": [names.key_subjects, names.value_subjects],
@@ -198,7 +206,7 @@ def _kept(names: Names) -> dict[str, Any]:
     }
 
 
-def _notices(names: Names) -> dict[str, Any]:
+def _notices(names: NatsNames) -> dict[str, Any]:
     return COMMON | {
         "name": names.notices,
         "subjects": [names.notice],
@@ -208,8 +216,8 @@ def _notices(names: Names) -> dict[str, Any]:
     }
 
 
-def _life(names: Names, storage: str) -> dict[str, Any]:
-    """In memory it ends with the servers: then they may have lost what they had answered."""
+def _life(names: NatsNames, storage: str) -> dict[str, Any]:
+    """Return the stream of the life; in memory, it ends when the servers do."""
     return COMMON | {
         "name": names.life,
         "subjects": [names.life_subject],
@@ -219,7 +227,7 @@ def _life(names: Names, storage: str) -> dict[str, Any]:
 
 
 def _merged(there: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """Take what must be so from us, the larger bounds, and all else as its operator made it."""
+    """Return what must be so from us, the larger bounds, and all else as the operator set it."""
     ours = config | {name: there[name] for name in ("num_replicas", "max_msgs") if name in there}
     for bound in ("max_age", "max_msgs_per_subject"):
         if bound in config:

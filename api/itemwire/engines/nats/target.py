@@ -1,4 +1,4 @@
-"""What a URL of the NATS engine names: servers, a world on them, and how to get in."""
+"""What a URL of the NATS engine names: servers, a world on them, and credentials."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ OPTIONS: Final = frozenset({"replicas", "sync", "tls_ca"})
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What a URL names."""
+class NatsTarget:
+    """The servers, the world and the credentials of a URL."""
 
     servers: list[str]
     world: str
     shown: str  # without the password
     user: str | None = None
-    secret: str | None = field(default=None, repr=False)  # of the user, or a token if there is none
+    secret: str | None = field(default=None, repr=False)  # a password, or a token
     replicas: int = 1
     is_synced: bool = False
     tls_ca: str | None = None
@@ -34,15 +34,15 @@ class Target:
 
     @property
     def is_cluster(self) -> bool:
-        """Tell whether several servers are named, which are one."""
+        """Return whether several servers of a cluster are named."""
         return len(self.servers) > 1
 
     @classmethod
-    def of(cls, url: str) -> Target:
-        """Read a URL; ValueError says what is wrong with it, and nothing of what may be secret."""
+    def of(cls, url: str) -> NatsTarget:
+        """Read a URL; ValueError says what is wrong with it, without showing a password."""
         try:
             target = cls._of(url)
-            target.tls()  # its authority can be read
+            target.tls()  # the file of its authority can be read
         except ValueError as error:
             scheme = url.partition("://")[0]
             raise ValueError(
@@ -52,7 +52,7 @@ class Target:
         return target
 
     @classmethod
-    def _of(cls, url: str) -> Target:
+    def _of(cls, url: str) -> NatsTarget:
         try:
             parts = urlsplit(url)
         except ValueError:  # whose text may be a part of the password
@@ -78,7 +78,7 @@ class Target:
         )
 
     def tls(self) -> ssl.SSLContext | None:
-        """Make what a connection encrypts with; ValueError where the authority is no file."""
+        """Return the TLS context for tls://, else None; ValueError if the authority is no file."""
         if not self.is_secure:
             return None
         try:

@@ -1,6 +1,6 @@
-"""Forgets records of JetStream that are past the bytes of a history.
+"""Deletes records from JetStream that are beyond the bytes of a history.
 
-Age and number JetStream sees to by itself; of a channel's bytes it knows nothing.
+JetStream itself limits their age and their number per subject, but not their bytes.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ import msgspec
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import Bounds, EngineError
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Tip
+from itemwire.engines.nats.connection import NatsConnection
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import LastRecord
 
 MAX_CHANNELS: Final = 10_000
 SPARE_BYTES: Final = 1_048_576  # for nodes that are a little behind
 LEAST_STEP: Final = 65_536
 
 
-class Trimming:
-    """Marks now and then how far a channel has come, and forgets what is ahead of old marks."""
+class HistoryTrimmer:
+    """Marks now and then how far a channel has come, and deletes what lies before old marks."""
 
-    def __init__(self, link: Link, names: Names, bounds: Bounds) -> None:
-        self._link = link
+    def __init__(self, connection: NatsConnection, names: NatsNames, bounds: Bounds) -> None:
+        self._connection = connection
         self._names = names
         self._most = bounds.bytes + SPARE_BYTES
         self._step = max(bounds.bytes // 4, LEAST_STEP)
-        self._marks: OrderedDict[str, deque[Tip]] = OrderedDict()
+        self._marks: OrderedDict[str, deque[LastRecord]] = OrderedDict()
 
-    def stored(self, channel: str, tip: Tip) -> None:
-        """Hear of a record that was stored from here."""
+    def trim(self, channel: str, last: LastRecord) -> None:
+        """Delete what a record that this node has just stored makes superfluous."""
         marks = self._marks.setdefault(channel, deque())
         self._marks.move_to_end(channel)
         if len(self._marks) > MAX_CHANNELS:
             self._marks.popitem(last=False)
-        if marks and marks[-1].epoch != tip.epoch:
+        if marks and marks[-1].epoch != last.epoch:
             marks.clear()
-        if not marks or tip.size - marks[-1].size >= self._step:
-            marks.append(tip._replace(keys={}))
-        last = None
-        while tip.size - marks[0].size >= self._most:
-            last = marks.popleft()
-        if last is not None:
-            self._forget(channel, last.sequence)
+        if not marks or last.size - marks[-1].size >= self._step:
+            marks.append(last._replace(keys={}))
+        superfluous: LastRecord | None = None
+        while last.size - marks[0].size >= self._most:
+            superfluous = marks.popleft()
+        if superfluous is not None:
+            self._delete_until(channel, superfluous.sequence)
 
-    def _forget(self, channel: str, last: int) -> None:
+    def _delete_until(self, channel: str, last: int) -> None:
         subject = f"$JS.API.STREAM.PURGE.{self._names.channels}"
         what = {"filter": self._names.channel(channel), "seq": last + 1}
-        self._link.ask(subject, msgspec.json.encode(what), _done)
+        self._connection.ask(subject, msgspec.json.encode(what), _ignore_result)
 
 
-def _done(_reply: list[Msg] | EngineError) -> None:
-    """Leave it: what was not forgotten is with the next mark."""
+def _ignore_result(_reply: list[Msg] | EngineError) -> None:
+    """Leave it: what was not deleted now goes with the next mark."""

@@ -1,4 +1,4 @@
-"""Values in JetStream: whoever stores the mark behind a value has taken it."""
+"""Values in JetStream: the node that stores the mark behind a value has taken it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
     MOVED_ON,
@@ -16,49 +17,42 @@ from itemwire.engines.nats.jetstream import (
     refusal,
     stored_of,
     ttl_of,
+    when_stored,
 )
-from itemwire.engines.nats.link import Link
-from itemwire.engines.nats.names import Names
-from itemwire.engines.nats.records import Stored
+from itemwire.engines.nats.names import NatsNames
+from itemwire.engines.nats.records import StoredMessage
 
 TAKEN: Final = b""
-KEPT: Final = b"="  # ahead of every value, which may be empty
+KEPT: Final = b"="  # before every value, which may be empty
 
 
-class Values:
-    """Keeps values, and gives each to one."""
+class NatsValues:
+    """Keeps values, and gives each of them to one caller."""
 
-    def __init__(self, link: Link, names: Names) -> None:
-        self._link = link
+    def __init__(self, connection: NatsConnection, names: NatsNames) -> None:
+        self._connection = connection
         self._names = names
 
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
-        """Keep a value, in place of what was there."""
-
-        def put(reply: list[Msg] | EngineError) -> None:
-            if isinstance(reply, EngineError):
-                answer(reply)
-                return
-            error = ack_of(reply[0].data).error
-            answer(None if error is None else refusal(error))
-
-        self._link.ask(self._names.value(key), KEPT + value, put, {TTL: ttl_of(seconds)})
+        """Keep a value, replacing the one before."""
+        headers = {TTL: ttl_of(seconds)}
+        self._connection.ask(self._names.value(key), KEPT + value, when_stored(answer), headers)
 
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
-        """Answer a value and forget it."""
+        """Answer a value and forget it; None if there is none."""
 
         def looked_up(reply: list[Msg] | EngineError) -> None:
-            stored = reply if isinstance(reply, EngineError) else stored_of(reply[0].data)
+            stored = stored_of(reply)
             if isinstance(stored, EngineError):
                 answer(stored)
             elif stored is None or stored.data == TAKEN:
                 answer(None)
             else:
-                self._mark(key, stored, answer)
+                self._mark_taken(key, stored, answer)
 
-        self._link.ask(*last_of(self._names.kept, self._names.value(key)), looked_up)
+        self._connection.ask(*last_of(self._names.kept, self._names.value(key)), looked_up)
 
-    def _mark(self, key: str, stored: Stored, answer: Answer[bytes | None]) -> None:
+    def _mark_taken(self, key: str, stored: StoredMessage, answer: Answer[bytes | None]) -> None:
         def marked(reply: list[Msg] | EngineError) -> None:
             if isinstance(reply, EngineError):
                 answer(reply)
@@ -66,10 +60,10 @@ class Values:
             error = ack_of(reply[0].data).error
             if error is None:
                 answer(stored.data.removeprefix(KEPT))
-            elif error.err_code in MOVED_ON:  # taken, or put anew
+            elif error.err_code in MOVED_ON:  # another node took it, or it was put anew
                 self.take(key, answer)
             else:
                 answer(refusal(error))
 
         headers = {LAST_SUBJECT: str(stored.sequence), TTL: ttl_of(1)}
-        self._link.ask(self._names.value(key), TAKEN, marked, headers)
+        self._connection.ask(self._names.value(key), TAKEN, marked, headers)

@@ -1,66 +1,63 @@
 """The engine on PostgreSQL: channels are rows, and a commit is what publishes.
 
 Messages are stored by one function of the server, which the application's own transactions call
-too. NOTIFY only says that there is something new; what it is, and its order, come from the table.
+too. NOTIFY only says that there is something new: what it is, and in which order, is read from the
+table.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-import asyncpg
 from typing_extensions import override
 
 from itemwire.engines.base import (
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
-    Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
-from itemwire.engines.callbacks import answer_to, in_time, when_done
-from itemwire.engines.postgres.link import PROBLEMS, Link, check_url, reason_of
-from itemwire.engines.postgres.publishing import Publishing, Stored
-from itemwire.engines.postgres.reading import Reading
-from itemwire.engines.postgres.requests import LATEST, POST, PUT, TAKE, Notices, Requests
+from itemwire.engines.callbacks import in_time, when_done
+from itemwire.engines.networked import NetworkedEngine, Routine
+from itemwire.engines.postgres.client import PROBLEMS, AsyncpgConnection, Row, connect
+from itemwire.engines.postgres.connection import PostgresConnection, check_url, reason_of
+from itemwire.engines.postgres.notices import PostgresNotices
+from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
+from itemwire.engines.postgres.reading import PostgresHistoryReader
+from itemwire.engines.postgres.requests import PUT, TAKE, PostgresRequests
 from itemwire.engines.postgres.schema import VERSION, check_schema, init_schema
-from itemwire.engines.postgres.upkeep import Upkeep
-from itemwire.engines.subscriptions import Source, Subscriptions
-from itemwire.engines.tasks import end, repeat
+from itemwire.engines.postgres.upkeep import PostgresUpkeep
 from itemwire.engines.urls import hide_password
 from itemwire.messages import Draft, Position, Publication
 
 START_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 10.0
-OTHER_MS: Final = 1000  # less than CALL_SECONDS: tidying that takes long is no lost connection
+OTHER_MS: Final = 1000  # less than CALL_SECONDS: upkeep that takes long must not cost a connection
 QUICK_LOCK_MS: Final = 50  # all channels wait for it
-PATIENT_LOCK_MS: Final = 100  # the other channels that are held wait for it
+PATIENT_LOCK_MS: Final = 100  # the other locked channels wait for it
 
 
 def open_engine(url: str, bounds: Bounds) -> PostgresEngine:
-    """Make an engine for postgresql:// or postgres://; nothing connects yet."""
+    """Return an engine for postgresql:// or postgres://, not yet connected."""
     check_url(url)
     return PostgresEngine(url, bounds)
 
 
 def init_store(url: str) -> str:
-    """Make or update the schema in a database; EngineError says why it cannot be."""
+    """Make or update the schema in a database; EngineError says why it cannot be done."""
     check_url(url)
     return asyncio.run(_init(url))
 
 
 async def _init(url: str) -> str:
     try:
-        connection = await asyncpg.connect(url, timeout=START_SECONDS)
+        connection = await connect(url, START_SECONDS)
         try:
             before = await init_schema(connection)
         finally:
@@ -72,121 +69,90 @@ async def _init(url: str) -> str:
     return f"The schema has version {VERSION} now; it had {before or 'none'}."
 
 
-class PostgresEngine(Engine, Source):
-    """Keeps channels in a PostgreSQL database, by five connections of a node."""
+class PostgresEngine(NetworkedEngine):
+    """Keeps channels in a PostgreSQL database, over five connections per node."""
 
     def __init__(self, url: str, bounds: Bounds) -> None:
-        self._url = url
-        self._listening = Link("listening", url, self._listen)
-        self._quick = Link("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
-        self._patient = Link("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
-        self._reader = Link("reading", url, check_schema)
-        self._other = Link("other", url, check_schema, most_ms=OTHER_MS)
-        self._publishing = Publishing(self._quick, self._patient, self._doubt)
-        self._reading = Reading(self._reader, bounds, self._make)
-        self._requests = Requests(self._other)
-        self._notices = Notices(self._requests, ignore_notice)
-        self._hearing = Subscriptions(self, undelivered, unmissed)
-        self._heard: set[str] = set()
-        self._upkeep = Upkeep(self._requests, bounds, self._heard)
-        self._tasks: list[asyncio.Task[None]] = []
+        super().__init__(hide_password(url))
+        self._listener = PostgresConnection("listening", url, self._prepare_listener)
+        self._quick = PostgresConnection("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
+        self._patient = PostgresConnection("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
+        self._reader = PostgresConnection("reading", url, check_schema)
+        self._other = PostgresConnection("other", url, check_schema, most_ms=OTHER_MS)
+        self._publisher = PostgresPublisher(self._quick, self._patient, self._mark_stale)
+        self._history_reader = PostgresHistoryReader(self._reader, bounds, self._make_channel)
+        self._requests = PostgresRequests(self._other)
+        self._subscribed: set[str] = set()
+        self._upkeep = PostgresUpkeep(self._requests, bounds, self._subscribed)
+        self._begin(NO_SINK)
+
+    @property
+    def _connections(self) -> tuple[PostgresConnection, ...]:
+        return self._listener, self._quick, self._patient, self._reader, self._other
+
+    @property
+    def _queues(self) -> tuple[PostgresPublisher | PostgresHistoryReader | PostgresRequests, ...]:
+        return self._publisher, self._history_reader, self._requests
 
     @property
     @override
-    def is_available(self) -> bool:
-        parts = (self._publishing, self._reading, self._requests)
-        return (
-            bool(self._tasks)
-            and all(link.is_connected for link in self._links)
-            and all(part.is_running for part in parts)
+    def _notice_reader(self) -> PostgresNotices:
+        return self._notices
+
+    @property
+    @override
+    def _is_connected(self) -> bool:
+        return all(one.is_alive for one in self._connections) and all(
+            one.is_running for one in self._queues
         )
 
     @property
-    def _links(self) -> tuple[Link, ...]:
-        return self._listening, self._quick, self._patient, self._reader, self._other
+    @override
+    def _is_away(self) -> bool:
+        return not self.is_available
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        await self.stop()
-        self._notices = Notices(self._requests, apply)
-        self._hearing = Subscriptions(self, deliver, lose)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._begin()
-        except (EngineError, TimeoutError) as error:
-            await self.stop()
-            shown = hide_password(self._url)
-            raise EngineError(f"cannot use {shown}: {reason_of(error)}") from None
-        self._tasks = [
-            asyncio.create_task(repeat(CHECK_SECONDS, self._check_again)),
-            *self._upkeep.tasks(),
-        ]
-
-    async def _begin(self) -> None:
-        await self._listening.start()  # alone first: whatever is wrong is said once
-        for link in self._links[1:]:
-            await link.start()
-        for part in (self._publishing, self._reading, self._requests):
-            part.start()
-        checked: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
-        self._notices.check(answer_to(checked))
-        problem = await checked
-        if problem is not None:
-            raise problem
+    def _begin(self, sink: Sink) -> None:
+        self._notices = PostgresNotices(self._requests, sink.apply)
 
     @override
-    async def stop(self) -> None:
-        tasks, self._tasks = self._tasks, []
-        await end(*tasks)
-        self._hearing.stop()
-        for part in (self._publishing, self._reading, self._requests):
-            await part.stop()
-        for link in self._links:
-            await link.stop()
+    async def _connect(self) -> None:
+        for connection in self._connections:  # one by one: whatever is wrong is logged once
+            connection.start()
+            await connection.first_attempt()
+        for queue in self._queues:
+            queue.start()
+        self._notices.check()
 
     @override
-    def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        if channel in self._heard or self.is_available:
-            self._hearing.subscribe(channel, answer)
-        else:
-            answer(EngineError("the engine is away"))
+    async def _disconnect(self) -> None:
+        for queue in self._queues:
+            await queue.stop()
+        for connection in self._connections:
+            await connection.stop()
 
     @override
-    def unsubscribe(self, channel: str) -> None:
-        self._hearing.unsubscribe(channel)
+    def _start_limit(self) -> float:
+        return START_SECONDS
+
+    @override
+    def _routines(self) -> Iterable[Routine]:
+        return [(CHECK_SECONDS, self._compare), *self._upkeep.routines()]
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         answer = in_time(answer)
 
-        def published(stored: Stored | EngineError) -> None:
+        def published(stored: StoredPosition | EngineError) -> None:
             if isinstance(stored, EngineError):
                 answer(stored)
                 return
             epoch, offset, is_new = stored
-            if is_new:  # it is here already: no need to read it
-                self._hearing.offer(channel, epoch, Publication.of(draft, offset))
+            if is_new:  # it is known here: no need to read it
+                self._subscriptions.receive(channel, epoch, Publication.of(draft, offset))
             answer(Position(epoch, offset))
 
-        self._publishing.ask(channel, draft, published)
-
-    @override
-    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        answer = in_time(answer)
-
-        def have_read(history: History | EngineError) -> None:
-            if isinstance(history, EngineError):
-                answer(history)
-            else:
-                self._hearing.answer_after(channel, history, answer)
-
-        self._reading.ask(channel, span, have_read)
-
-    @override
-    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self._requests.ask(when_done(in_time(answer)), POST, notice, min(until, LATEST))
+        self._publisher.ask(channel, draft, published)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
@@ -194,59 +160,51 @@ class PostgresEngine(Engine, Source):
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
-        answer = in_time(answer)
-
-        def taken(rows: list[Any] | EngineError) -> None:
-            if isinstance(rows, EngineError):
-                answer(rows)
-            else:
-                answer(rows[0][0] if rows else None)
-
-        self._requests.ask(taken, TAKE, key)
+        self._requests.ask(partial(_answer_value, in_time(answer)), TAKE, key)
 
     @override
-    def hear(self, channel: str) -> None:
-        self._heard.add(channel)
-        # All channels have one wake-up, which is heard already, or will be and then all is read.
-        self._hearing.confirmed(channel)
+    def listen(self, channel: str) -> None:
+        self._subscribed.add(channel)
+        # All channels share one wake-up. Either it is listened to already, or it will be soon,
+        # and then everything is read.
+        self._subscriptions.mark_stale(channel)
 
     @override
     def leave(self, channel: str) -> None:
-        self._heard.discard(channel)
+        self._subscribed.discard(channel)
 
     @override
-    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        self._reading.ask(channel, span, answer, is_live=True)
+    def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._history_reader.ask(channel, span, answer, is_live=True)
 
-    def _make(self, channel: str, made: Answer[None]) -> None:
-        def published(stored: Stored | EngineError) -> None:
-            made(stored if isinstance(stored, EngineError) else None)
+    @override
+    def _read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._history_reader.ask(channel, span, answer)
 
-        self._publishing.ask(channel, None, published)
+    def _make_channel(self, channel: str, made: Answer[None]) -> None:
+        self._publisher.ask(channel, None, when_done(made))
 
-    def _doubt(self, channels: Iterable[str]) -> None:
-        for channel in channels:
-            self._hearing.confirmed(channel)
+    def _mark_stale(self, channel: str) -> None:
+        self._subscriptions.mark_stale(channel)
 
-    async def _listen(self, connection: asyncpg.Connection) -> None:
+    async def _prepare_listener(self, connection: AsyncpgConnection) -> None:
         await check_schema(connection)
-        await connection.add_listener("itemwire", self._woken)
-        # What was said while nobody listened is read.
-        asyncio.get_running_loop().call_soon(self._check)
+        await connection.add_listener("itemwire", self._take_wake_up)
+        # What was notified while nobody listened has to be read.
+        asyncio.get_running_loop().call_soon(self._compare_now)
 
-    def _woken(self, _connection: object, pid: int, _name: str, wake_up: str) -> None:
-        """Hear that something was committed, by whomever."""
+    def _take_wake_up(self, _connection: object, pid: int, _name: str, wake_up: str) -> None:
+        """Read what a transaction has committed, on whatever node or by the application."""
         if not wake_up:
             self._notices.check()
-        elif pid not in {self._quick.pid, self._patient.pid}:  # whose answers say it all
+        elif pid not in {self._quick.pid, self._patient.pid}:  # their answers say it all
             epoch, offset, channel = wake_up.split(" ", 2)
-            if self._hearing.needs(channel, epoch, int(offset)):
-                self._hearing.confirmed(channel)
+            if self._subscriptions.needs(channel, epoch, int(offset)):
+                self._subscriptions.mark_stale(channel)
 
-    def _check(self) -> None:
-        if self._requests.is_running:
-            self._notices.check()
-            self._hearing.check_all()
 
-    async def _check_again(self) -> None:
-        self._check()
+def _answer_value(answer: Answer[bytes | None], rows: list[Row] | EngineError) -> None:
+    if isinstance(rows, EngineError):
+        answer(rows)
+    else:
+        answer(rows[0][0] if rows else None)

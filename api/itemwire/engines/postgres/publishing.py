@@ -1,7 +1,7 @@
-"""What waits to be stored in PostgreSQL: all of a loop tick in one commit.
+"""Messages on their way into PostgreSQL: all of a loop tick in one commit.
 
-A channel that another transaction holds does not keep the others waiting: what is published to it
-goes to a second connection, one such channel after the other.
+A channel whose row another transaction holds does not keep the other channels waiting: what is
+published to it goes to a second connection, one such channel after the other.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ from typing import Any, Final, NamedTuple
 
 from itemwire.engines.base import ANSWER_SECONDS, EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.postgres.link import Link, Locked, Refused
+from itemwire.engines.networked import AWAY, NO_ROOM
+from itemwire.engines.postgres.client import Row
+from itemwire.engines.postgres.connection import (
+    ChannelLocked,
+    PostgresConnection,
+    StatementRefused,
+)
 from itemwire.engines.storage_format import bytes_of
-from itemwire.engines.tasks import end
+from itemwire.engines.tasks import STOPPED, end
 from itemwire.messages import Draft
 
 PUBLISH: Final = 'SELECT epoch, "offset", is_new FROM itemwire.publish_all($1,$2,$3,$4,$5,$6,$7,$8)'
@@ -27,12 +33,12 @@ MAX_BATCH: Final = 500
 MAX_BATCH_BYTES: Final = 4 * 1_048_576
 
 
-Row = tuple[str, str | None, str | None, float | None, int | None, bytes | None, str | None]
+MessageRow = tuple[str, str | None, str | None, float | None, int | None, bytes | None, str | None]
 """Channel, item, sender, time, kind, data, key; without data the channel is only made."""
 
 
-class Stored(NamedTuple):
-    """Where a message went."""
+class StoredPosition(NamedTuple):
+    """Where a message was stored; `is_new` is false if its key had been stored before."""
 
     epoch: str
     offset: int
@@ -40,210 +46,229 @@ class Stored(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
-    """A message that waits."""
+class PostgresPublish:
+    """A message that waits to be stored, and the callback for its position."""
 
-    row: Row
-    answer: Callable[[Stored | EngineError], None]
-    until: float
+    row: MessageRow
+    answer: Callable[[StoredPosition | EngineError], None]
+    deadline: float
 
     @property
     def channel(self) -> str:
-        """Name the channel it goes to."""
+        """Return the channel it goes to."""
         return self.row[0]
 
     @property
     def size(self) -> int:
-        """Count the bytes that wait."""
+        """Return the bytes of its payload."""
         return len(self.row[5] or b"")
 
     @property
-    def mark(self) -> tuple[str, str] | None:
-        """Give what must not be twice in one batch."""
+    def unique_key(self) -> tuple[str, str] | None:
+        """Return what may be in a batch once only: the channel and the idempotency key."""
         key = self.row[6]
         return None if key is None else (self.row[0], key)
 
 
-class Batch:
+class PublishBatch:
     """Messages that one statement stores."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.publishes: list[PostgresPublish] = []
         self._bytes = 0
-        self._marks: set[tuple[str, str]] = set()
+        self._keys: set[tuple[str, str]] = set()
 
-    def takes(self, asked: Asked) -> bool:
-        """Take one more, if it fits."""
-        mark, size = asked.mark, asked.size
-        if self.asked and (
-            len(self.asked) >= MAX_BATCH
+    def add(self, publish: PostgresPublish) -> bool:
+        """Add a message if it fits, and return whether it did; the first one always fits."""
+        key, size = publish.unique_key, publish.size
+        if self.publishes and (
+            len(self.publishes) >= MAX_BATCH
             or self._bytes + size > MAX_BATCH_BYTES
-            or mark in self._marks
+            or key in self._keys
         ):
             return False
-        self.asked.append(asked)
+        self.publishes.append(publish)
         self._bytes += size
-        if mark is not None:
-            self._marks.add(mark)
+        if key is not None:
+            self._keys.add(key)
         return True
 
 
-class Publishing:
-    """Stores messages in the order they came in, channel by channel."""
+class PostgresPublisher:
+    """Stores messages in the order they came in, channel by channel.
 
-    def __init__(self, quick: Link, patient: Link, doubt: Callable[[Iterable[str]], None]) -> None:
+    A message waits in one of two places. Most are in `_waiting`, and the quick connection stores
+    them, many channels in one statement, which skips rows that are locked. A message that was
+    skipped, or refused together with others, goes to `_locked` under its channel, and so does
+    everything that is published to that channel after it, to keep the order. The patient
+    connection serves these channels in turn: it waits a little for the lock, and if it does not
+    get it, the channel goes behind the others until its messages are too old.
+    """
+
+    def __init__(
+        self,
+        quick: PostgresConnection,
+        patient: PostgresConnection,
+        mark_stale: Callable[[str], None],
+    ) -> None:
         self._quick = quick
         self._patient = patient
-        self._doubt = doubt
-        self._waiting: deque[Asked] = deque()
-        self._busy: dict[str, deque[Asked]] = {}
-        self._is_asked = asyncio.Event()
-        self._is_busy = asyncio.Event()
+        self._mark_stale = mark_stale
+        self._waiting: deque[PostgresPublish] = deque()
+        self._locked: dict[str, deque[PostgresPublish]] = {}
+        self._has_waiting = asyncio.Event()
+        self._has_locked = asyncio.Event()
         self._count = 0
         self._bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_running(self) -> bool:
-        """Tell whether it stores what is asked."""
+        """Return whether messages are being stored."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     def start(self) -> None:
         """Begin to store."""
         self._tasks = [
             asyncio.create_task(self._serve_waiting()),
-            asyncio.create_task(self._serve_busy()),
+            asyncio.create_task(self._serve_locked()),
         ]
 
     async def stop(self) -> None:
-        """Store no more; whoever waits is told."""
+        """Store no more; what waits is refused."""
         tasks, self._tasks = self._tasks, []
         await end(*tasks)
-        left = [*self._waiting, *(one for calls in self._busy.values() for one in calls)]
+        left = [*self._waiting, *(one for queue in self._locked.values() for one in queue)]
         self._waiting.clear()
-        self._busy.clear()
-        self._answer_all(left, EngineError("the engine was stopped"))
+        self._locked.clear()
+        self._answer_all(left, EngineError(STOPPED))
 
     def ask(
-        self, channel: str, draft: Draft | None, answer: Callable[[Stored | EngineError], None]
+        self,
+        channel: str,
+        draft: Draft | None,
+        answer: Callable[[StoredPosition | EngineError], None],
     ) -> None:
-        """Store a message, or make its channel; answer once, however late."""
-        until = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        """Store a message, or without one make its channel; answer once, however late."""
+        deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
         try:
-            asked = Asked(_row_of(channel, draft), answer, until)
+            publish = PostgresPublish(_row_of(channel, draft), answer, deadline)
         except ValueError as error:
             answer(EngineError(f"the message cannot be stored: {error}"))
             return
         if not self._tasks or not self._quick.is_connected:
-            answer(EngineError("the engine is away"))
-        elif self._count >= MAX_WAITING or self._bytes + asked.size > MAX_WAITING_BYTES:
-            answer(EngineError("more waits for the engine than there is room for"))
+            answer(EngineError(AWAY))
+        elif self._count >= MAX_WAITING or self._bytes + publish.size > MAX_WAITING_BYTES:
+            answer(EngineError(NO_ROOM))
         else:
             self._count += 1
-            self._bytes += asked.size
-            self._waiting.append(asked)
-            self._is_asked.set()
+            self._bytes += publish.size
+            self._waiting.append(publish)
+            self._has_waiting.set()
 
     async def _serve_waiting(self) -> None:
         while True:
-            await self._is_asked.wait()
-            self._is_asked.clear()
+            await self._has_waiting.wait()
+            self._has_waiting.clear()
             while batch := self._next_batch():
                 try:
                     rows = await self._quick.fetch(PUBLISH, *_columns(batch), False)
-                except Refused:  # perhaps for one of them: find out which
-                    self._put_by(batch)
+                except StatementRefused:  # perhaps because of one message: find out which
+                    self._put_aside(batch)
                 except EngineError as error:
                     self._fail(batch, error)
                 except asyncio.CancelledError:
-                    self._answer_all(batch, EngineError("the engine was stopped"))
+                    self._answer_all(batch, EngineError(STOPPED))
                     raise
                 else:
-                    self._put_by(self._answer_stored(batch, rows))
+                    self._put_aside(self._answer_stored(batch, rows))
 
-    def _next_batch(self) -> list[Asked]:
-        """Take what is next, and leave for later what is of a channel that others wait for."""
-        batch = Batch()
+    def _next_batch(self) -> list[PostgresPublish]:
+        """Take what is next, and put aside what must stay behind others of its channel."""
+        batch = PublishBatch()
         while self._waiting:
-            asked = self._waiting[0]
-            if asked.channel in self._busy:
-                self._busy[asked.channel].append(asked)
-            elif not batch.takes(asked):
+            publish = self._waiting[0]
+            if publish.channel in self._locked:
+                self._locked[publish.channel].append(publish)
+            elif not batch.add(publish):
                 break
             self._waiting.popleft()
-        return batch.asked
+        return batch.publishes
 
-    def _put_by(self, batch: list[Asked]) -> None:
-        for asked in batch:
-            self._busy.setdefault(asked.channel, deque()).append(asked)
-            self._is_busy.set()
+    def _put_aside(self, batch: list[PostgresPublish]) -> None:
+        for publish in batch:
+            self._locked.setdefault(publish.channel, deque()).append(publish)
+            self._has_locked.set()
 
-    async def _serve_busy(self) -> None:
+    async def _serve_locked(self) -> None:
         while True:
-            await self._is_busy.wait()
-            self._is_busy.clear()
-            while self._busy:
-                channel, calls = next(iter(self._busy.items()))
-                await self._serve_channel(calls)
-                del self._busy[channel]
-                if calls:
-                    self._busy[channel] = calls  # behind the others
+            await self._has_locked.wait()
+            self._has_locked.clear()
+            while self._locked:
+                channel, queue = next(iter(self._locked.items()))
+                await self._serve_channel(queue)
+                del self._locked[channel]
+                if queue:
+                    self._locked[channel] = queue  # behind the other channels
 
-    async def _serve_channel(self, calls: deque[Asked]) -> None:
-        """Store what waits for one channel, or wait a little for it."""
+    async def _serve_channel(self, queue: deque[PostgresPublish]) -> None:
+        """Store what waits for one channel, or wait a little for its lock."""
         now = asyncio.get_running_loop().time()
-        late = [calls.popleft() for _ in range(len(calls)) if calls[0].until < now]
+        late = [queue.popleft() for _ in range(len(queue)) if queue[0].deadline < now]
         self._fail(late, EngineError("another transaction holds the channel"))
-        taken = Batch()
-        while calls and taken.takes(calls[0]):
-            calls.popleft()
-        batch = taken.asked
+        taken = PublishBatch()
+        while queue and taken.add(queue[0]):
+            queue.popleft()
+        batch = taken.publishes
         if not batch:
             return
         try:
             rows = await self._patient.fetch(PUBLISH, *_columns(batch), True)
-        except Locked:
-            calls.extendleft(reversed(batch))
+        except ChannelLocked:
+            queue.extendleft(reversed(batch))
         except EngineError as error:
             self._fail(batch, error)
         except asyncio.CancelledError:
-            self._answer_all(batch, EngineError("the engine was stopped"))
+            self._answer_all(batch, EngineError(STOPPED))
             raise
         else:
-            calls.extendleft(reversed(self._answer_stored(batch, rows)))
+            queue.extendleft(reversed(self._answer_stored(batch, rows)))
 
-    def _answer_stored(self, batch: list[Asked], rows: list[Any]) -> list[Asked]:
-        """Tell where each went; give those that went nowhere."""
-        unstored = []
-        for asked, (epoch, offset, is_new) in zip(batch, rows, strict=True):
+    def _answer_stored(
+        self, batch: list[PostgresPublish], rows: list[Row]
+    ) -> list[PostgresPublish]:
+        """Answer the messages that were stored, and return those that were not."""
+        unstored: list[PostgresPublish] = []
+        for publish, (epoch, offset, is_new) in zip(batch, rows, strict=True):
             if epoch is None:
-                unstored.append(asked)
+                unstored.append(publish)
             else:
-                self._answer(asked, Stored(epoch, offset, is_new))
+                self._answer(publish, StoredPosition(epoch, offset, is_new))
         return unstored
 
-    def _fail(self, batch: list[Asked], error: EngineError) -> None:
-        """Say that nobody knows; what was stored all the same is still to be delivered."""
+    def _fail(self, batch: list[PostgresPublish], error: EngineError) -> None:
+        """Refuse messages; those that were stored all the same are still to be delivered."""
         self._answer_all(batch, error)
-        self._doubt({asked.channel for asked in batch})
+        for channel in {publish.channel for publish in batch}:
+            self._mark_stale(channel)
 
-    def _answer_all(self, batch: Iterable[Asked], result: EngineError) -> None:
-        for asked in batch:
-            self._answer(asked, result)
+    def _answer_all(self, batch: Iterable[PostgresPublish], result: EngineError) -> None:
+        for publish in batch:
+            self._answer(publish, result)
 
-    def _answer(self, asked: Asked, result: Stored | EngineError) -> None:
+    def _answer(self, publish: PostgresPublish, result: StoredPosition | EngineError) -> None:
         self._count -= 1
-        self._bytes -= asked.size
-        tell(asked.answer, result)
+        self._bytes -= publish.size
+        tell(publish.answer, result)
 
 
-def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:
-    """Write a batch as the arrays that the server's function takes."""
+def _columns(batch: list[PostgresPublish]) -> tuple[list[Any], ...]:
+    """Return a batch as the arrays that the server's function takes."""
     return tuple(list(column) for column in zip(*(one.row for one in batch), strict=True))
 
 
-def _row_of(channel: str, draft: Draft | None) -> Row:
-    """Write a message as it is stored; ValueError if no server could take it."""
+def _row_of(channel: str, draft: Draft | None) -> MessageRow:
+    """Return a message as it is stored; ValueError if no server could take it."""
     if draft is None:
         return channel, None, None, None, None, None, None
     kind, data = bytes_of(draft.data)

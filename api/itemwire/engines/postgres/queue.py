@@ -1,4 +1,4 @@
-"""What waits for one connection to PostgreSQL, and is asked in its order."""
+"""Requests that wait for one connection to PostgreSQL, and are served in their order."""
 
 from __future__ import annotations
 
@@ -10,80 +10,81 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.postgres.link import Link
-from itemwire.engines.tasks import end
+from itemwire.engines.networked import AWAY, NO_ROOM
+from itemwire.engines.postgres.connection import PostgresConnection
+from itemwire.engines.tasks import STOPPED, end
 
 MAX_WAITING: Final = 10_000
 
 
-class Asked(Protocol):
-    """What somebody waits for."""
+class QueuedRequest(Protocol):
+    """A request with a callback."""
 
     @property
     def answer(self) -> Callable[[Any], None]:
-        """Give what takes the result, or an EngineError."""
+        """Return the callback for the result, or for an EngineError."""
         ...
 
 
-A = TypeVar("A", bound=Asked)
+R = TypeVar("R", bound=QueuedRequest)
 
 
-class Queue(ABC, Generic[A]):
-    """Has what waits done, up to `most` at once; whoever it cannot be done for is told."""
+class RequestQueue(ABC, Generic[R]):
+    """Serves requests, up to `most` at once; every one of them is answered."""
 
-    def __init__(self, link: Link, most: int) -> None:
-        self._link = link
+    def __init__(self, connection: PostgresConnection, most: int) -> None:
+        self._connection = connection
         self._most = most
-        self._waiting: deque[A] = deque()
-        self._is_asked = asyncio.Event()
+        self._waiting: deque[R] = deque()
+        self._has_waiting = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @abstractmethod
-    async def _do(self, batch: list[A]) -> None:
-        """Do and answer it; EngineError if that failed, and then nothing of it was answered."""
+    async def _serve_batch(self, batch: list[R]) -> None:
+        """Serve and answer requests; EngineError if that failed before any was answered."""
         ...
 
     @property
     def is_running(self) -> bool:
-        """Tell whether it does what it is asked."""
+        """Return whether requests are being served."""
         return self._task is not None and not self._task.done()
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Begin to serve."""
         self._task = asyncio.create_task(self._serve())
 
     async def stop(self) -> None:
-        """Ask no more; whoever waits is told."""
+        """Serve no more; what waits is refused."""
         task, self._task = self._task, None
         await end(task)
         waiting, self._waiting = self._waiting, deque()
-        _refuse(waiting, EngineError("the engine was stopped"))
+        _refuse(waiting, EngineError(STOPPED))
 
-    def _put(self, asked: A) -> None:
-        if self._task is None or not self._link.is_connected:
-            asked.answer(EngineError("the engine is away"))
+    def _put(self, request: R) -> None:
+        if self._task is None or not self._connection.is_connected:
+            request.answer(EngineError(AWAY))
         elif len(self._waiting) >= MAX_WAITING:
-            asked.answer(EngineError("more waits for the engine than there is room for"))
+            request.answer(EngineError(NO_ROOM))
         else:
-            self._waiting.append(asked)
-            self._is_asked.set()
+            self._waiting.append(request)
+            self._has_waiting.set()
 
     async def _serve(self) -> None:
         while True:
-            await self._is_asked.wait()
-            self._is_asked.clear()
+            await self._has_waiting.wait()
+            self._has_waiting.clear()
             while self._waiting:
                 count = min(len(self._waiting), self._most)
                 batch = [self._waiting.popleft() for _ in range(count)]
                 try:
-                    await self._do(batch)
+                    await self._serve_batch(batch)
                 except EngineError as error:
                     _refuse(batch, error)
                 except asyncio.CancelledError:
-                    _refuse(batch, EngineError("the engine was stopped"))
+                    _refuse(batch, EngineError(STOPPED))
                     raise
 
 
-def _refuse(asked: Iterable[Asked], error: EngineError) -> None:
-    for one in asked:
-        tell(one.answer, error)
+def _refuse(requests: Iterable[QueuedRequest], error: EngineError) -> None:
+    for request in requests:
+        tell(request.answer, error)

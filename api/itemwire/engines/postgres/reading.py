@@ -1,26 +1,28 @@
-"""What is read from PostgreSQL: all that is asked for in a loop tick in one statement."""
+"""Reads histories from PostgreSQL: all that is asked for in a loop tick in one statement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, cast
 
 from typing_extensions import override
 
 from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
-from itemwire.engines.postgres.link import Link
-from itemwire.engines.postgres.queue import Queue
+from itemwire.engines.postgres.client import Row
+from itemwire.engines.postgres.connection import PostgresConnection
+from itemwire.engines.postgres.queue import RequestQueue
 from itemwire.engines.storage_format import payload_of
 from itemwire.messages import Draft, Position, Publication
 
 MAX_BATCH: Final = 32  # histories in one answer
 NO_END: Final = 2**62
 
-# One statement sees one moment: the position and what is read are of the same. The bounds are not
-# for nodes that deliver live: they may be a little behind.
+# One statement sees one moment, so a position and what is read with it belong together. Nodes that
+# deliver live messages may be a little behind: for them the history's bounds do not apply.
 KEPT: Final = """
         o.channel = c.id AND o."offset" < a.before AND (a.is_live OR (
             o."offset" > c.last_offset - $6 AND c.bytes - o.bytes_before <= $7
@@ -42,12 +44,13 @@ LEFT JOIN LATERAL (
 ORDER BY a.place, m."offset"
 """  # noqa: S608 - nothing in it comes from elsewhere
 
-Make = Callable[[str, Callable[[EngineError | None], None]], None]
-"""Makes a channel, so that it has a position to read; answers once it is there."""
+MakeChannel = Callable[[str, Callable[[EngineError | None], None]], None]
+"""Makes a channel, so that it has a position to read; answers once it exists."""
 
 
-class Asked(NamedTuple):
-    """A history that somebody waits for."""
+@dataclass(slots=True, eq=False)
+class PostgresRead:
+    """A history to read, and the callback for it."""
 
     channel: str
     span: Span
@@ -55,56 +58,59 @@ class Asked(NamedTuple):
     answer: Answer[History]
 
 
-class Reading(Queue[Asked]):
-    """Reads histories within the bounds, whatever is stored beyond them."""
+class PostgresHistoryReader(RequestQueue[PostgresRead]):
+    """Reads histories within their bounds, though more than that may be stored."""
 
-    def __init__(self, link: Link, bounds: Bounds, make: Make) -> None:
-        super().__init__(link, MAX_BATCH)
+    def __init__(
+        self, connection: PostgresConnection, bounds: Bounds, make_channel: MakeChannel
+    ) -> None:
+        super().__init__(connection, MAX_BATCH)
         self._bounds = (bounds.messages, bounds.bytes, float(bounds.seconds))
-        self._make = make
+        self._make_channel = make_channel
 
     def ask(
         self, channel: str, span: Span, answer: Answer[History], *, is_live: bool = False
     ) -> None:
-        """Read a part of a history; live, of all that is still there."""
-        self._put(Asked(channel, span, is_live, answer))
+        """Read a part of a history; with `is_live`, of everything that is still stored."""
+        self._put(PostgresRead(channel, span, is_live, answer))
 
     @override
-    async def _do(self, batch: list[Asked]) -> None:
-        rows = await self._link.fetch(READ, *_columns(batch), *self._bounds)
-        for place, group in groupby(rows, itemgetter(0)):
+    async def _serve_batch(self, batch: list[PostgresRead]) -> None:
+        rows = await self._connection.fetch(READ, *_columns(batch), *self._bounds)
+        groups = cast("Iterable[tuple[int, Iterable[Row]]]", groupby(rows, itemgetter(0)))
+        for place, group in groups:
             self._answer(batch[place - 1], list(group))
 
-    def _answer(self, asked: Asked, rows: list[Any]) -> None:
+    def _answer(self, read: PostgresRead, rows: list[Row]) -> None:
         _, epoch, last, first, *_ = rows[0]
         if epoch is None:
-            self._make_first(asked)
+            self._make_first(read)
             return
         found = [_publication_of(row) for row in rows] if first is not None else []
-        tell(asked.answer, History.of(Position(epoch, last), found, asked.span))
+        tell(read.answer, History.of(Position(epoch, last), found, read.span))
 
-    def _make_first(self, asked: Asked) -> None:
+    def _make_first(self, read: PostgresRead) -> None:
         def made(problem: EngineError | None) -> None:
             if problem is None:
-                self.ask(asked.channel, asked.span, asked.answer, is_live=asked.is_live)
+                self.ask(read.channel, read.span, read.answer, is_live=read.is_live)
             else:
-                tell(asked.answer, problem)
+                tell(read.answer, problem)
 
-        self._make(asked.channel, made)
+        self._make_channel(read.channel, made)
 
 
-def _columns(batch: list[Asked]) -> tuple[list[Any], ...]:
+def _columns(batch: list[PostgresRead]) -> tuple[list[Any], ...]:
     return (
-        [asked.channel for asked in batch],
-        [asked.span.after for asked in batch],
-        [NO_END if asked.span.before is None else asked.span.before for asked in batch],
-        [asked.span.limit for asked in batch],
-        [asked.is_live for asked in batch],
+        [one.channel for one in batch],
+        [one.span.after for one in batch],
+        [NO_END if one.span.before is None else one.span.before for one in batch],
+        [one.span.limit for one in batch],
+        [one.is_live for one in batch],
     )
 
 
-def _publication_of(row: Any) -> Publication:  # noqa: ANN401 - the client is untyped
+def _publication_of(row: Row) -> Publication:
     _, _, _, offset, item, sender, sent_at, kind, data = row
-    # What nobody can have written must not stop the reading of all the rest.
+    # Text that no node can have written must not keep everything else from being read.
     payload = payload_of(kind, data, "replace")
     return Publication.of(Draft(item, sender, sent_at, payload), offset)

@@ -1,21 +1,20 @@
-"""What the engine needs in a PostgreSQL database, made and updated by one command."""
+"""The schema that the engine needs in a PostgreSQL database, made by one command."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from typing import Final
 
-import asyncpg
-
 from itemwire.engines.base import EngineError
+from itemwire.engines.postgres.client import AsyncpgConnection
 
 VERSION: Final = 1
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('itemwire.init'))"
 IS_THERE: Final = "SELECT to_regclass('itemwire.store') IS NOT NULL"
 FIND_VERSION: Final = "SELECT version FROM itemwire.store"
 
-# What a node needs of every table: it is said at the start that it is not there, and not by the
-# first publish that fails.
+# The rights that a node needs on every table. Asking for them here makes the start fail, with
+# advice, rather than the first publish.
 FIND_MISSING: Final = """
 SELECT quote_ident(current_user), string_agg(DISTINCT needed, ', ')
 FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) needed
@@ -24,16 +23,16 @@ WHERE schemaname = 'itemwire'
 """
 
 
-async def version_of(connection: asyncpg.Connection) -> int:
-    """Tell the version of the schema; 0 where there is none."""
+async def version_of(connection: AsyncpgConnection) -> int:
+    """Return the version of the schema; 0 if there is none."""
     if not await connection.fetchval(IS_THERE):
         return 0
     version: int = await connection.fetchval(FIND_VERSION)
     return version
 
 
-async def check_schema(connection: asyncpg.Connection) -> None:
-    """See that the schema is the one this release works with; EngineError says what to do."""
+async def check_schema(connection: AsyncpgConnection) -> None:
+    """Check that this release works with the schema; EngineError says what to do if not."""
     version = await version_of(connection)
     if version == 0:
         raise EngineError("the database has no Itemwire schema: run `itemwire engine init` once")
@@ -55,10 +54,10 @@ async def check_schema(connection: asyncpg.Connection) -> None:
         )
 
 
-async def init_schema(connection: asyncpg.Connection) -> int:
-    """Bring the schema up to date, all or nothing; give the version that was there before."""
+async def init_schema(connection: AsyncpgConnection) -> int:
+    """Bring the schema up to date, all or nothing; return the version that was there before."""
     async with connection.transaction():
-        await connection.execute(LOCK)  # two that start at once
+        await connection.execute(LOCK)  # several nodes may be deployed at once
         before = await version_of(connection)
         if before > VERSION:
             await check_schema(connection)

@@ -5,7 +5,7 @@ CREATE SCHEMA itemwire;
 CREATE TABLE itemwire.store (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     version integer NOT NULL,
-    name text NOT NULL DEFAULT gen_random_uuid()::text,  -- another one is another store
+    name text NOT NULL DEFAULT gen_random_uuid()::text,  -- another name means another store
     last_notice bigint NOT NULL DEFAULT 0
 );
 INSERT INTO itemwire.store (version) VALUES (0);
@@ -16,14 +16,14 @@ CREATE TABLE itemwire.channels (
     name text COLLATE "C" NOT NULL UNIQUE,
     epoch text NOT NULL DEFAULT left(replace(gen_random_uuid()::text, '-', ''), 12),
     last_offset bigint NOT NULL DEFAULT 0,
-    bytes bigint NOT NULL DEFAULT 0,  -- of all payloads there ever were
+    bytes bigint NOT NULL DEFAULT 0,  -- of all payloads that were ever published
     used_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
 CREATE TABLE itemwire.messages (
     channel bigint NOT NULL,
     "offset" bigint NOT NULL,
-    bytes_before bigint NOT NULL,  -- of all payloads before it: bounds need no sums
+    bytes_before bigint NOT NULL,  -- of all payloads before it, so that bounds need no sums
     stored_at timestamptz NOT NULL,
     sent_at double precision NOT NULL,
     kind smallint NOT NULL,  -- 0 text, 1 binary, 2 any other JSON value
@@ -53,7 +53,7 @@ CREATE INDEX kept_values_by_end ON itemwire.kept_values (ends_at);
 CREATE TABLE itemwire.notices (
     id bigint PRIMARY KEY,
     notice bytea NOT NULL,
-    ends_at timestamptz NOT NULL,  -- who starts later is not told
+    ends_at timestamptz NOT NULL,  -- nodes that start later do not get it
     posted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -63,9 +63,9 @@ CREATE FUNCTION itemwire.life() RETURNS text LANGUAGE sql STABLE AS $$
     SELECT '-' || ltrim(left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), '0')
 $$;
 
--- Store messages as one step; a row for each, in their order. A row without an epoch is of a
--- channel that another transaction holds: nothing was stored of it. One without data stores
--- nothing and makes the channel. No (channel, key) may come twice in one call.
+-- Store messages in one step, and return a row for each, in their order. A row without an epoch
+-- belongs to a channel that another transaction holds: nothing of it was stored. A message without
+-- data stores nothing and makes the channel. No (channel, key) may occur twice in one call.
 CREATE FUNCTION itemwire.publish_all(
     names text[], items text[], senders text[], times double precision[], kinds smallint[],
     payloads bytea[], keys text[], is_patient boolean
@@ -77,7 +77,7 @@ DECLARE
     life text := itemwire.life();
 BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
-        -- A crash would give offsets that were seen to other messages.
+        -- After a crash, offsets that were seen would be given to other messages.
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     INSERT INTO itemwire.channels (name)
@@ -85,7 +85,7 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM itemwire.channels c WHERE c.name = one)
         ORDER BY one
         ON CONFLICT DO NOTHING;
-    -- All in one order, so that no two wait for each other.
+    -- Always in the same order, so that no two calls wait for each other.
     IF is_patient THEN
         SELECT array_agg(l.id) INTO held FROM (
             SELECT c.id FROM itemwire.channels c WHERE c.name = ANY (names)
@@ -97,7 +97,7 @@ BEGIN
             ORDER BY c.name FOR UPDATE SKIP LOCKED
         ) l;
     END IF;
-    -- A statement of its own, which sees what was stored before the rows were locked.
+    -- A separate statement, which sees what was stored before the rows were locked.
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT a.place, a.item, a.sender, a.sent_at, a.kind, a.data, a.key,
@@ -139,8 +139,8 @@ BEGIN
 END
 $$;
 
--- For the application's own transactions: seen by nobody before they commit. Until then the item's
--- row is locked, and whoever publishes to it waits or is refused.
+-- For the application's own transactions. Nobody sees the message before they commit. Until then
+-- the item's row is locked, and other publishes to it wait or are refused.
 CREATE FUNCTION public.itemwire_publish(
     item text, payload jsonb, sender text DEFAULT session_user, key text DEFAULT NULL
 ) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -161,15 +161,15 @@ BEGIN
             ARRAY[CASE WHEN is_text THEN 0 ELSE 2 END::smallint],
             ARRAY[convert_to(CASE WHEN is_text THEN payload #>> '{}' ELSE payload::text END, 'UTF8')],
             ARRAY[key], true);
-        EXIT WHEN stored.epoch IS NOT NULL;  -- the channel was forgotten just now: once more
+        EXIT WHEN stored.epoch IS NOT NULL;  -- the channel was deleted just now: once more
     END LOOP;
     RETURN stored.epoch || ':' || stored."offset";
 END
 $$;
 REVOKE ALL ON FUNCTION public.itemwire_publish FROM PUBLIC;
 
--- Forget what is out of bounds, a slice at a time and on one node at a time; true if there is more.
--- What is younger than live_seconds stays: other nodes may not have read it yet.
+-- Delete what is beyond its bounds, a slice at a time and on one node at a time; true if there is
+-- more. What is younger than live_seconds stays: other nodes may not have read it yet.
 CREATE FUNCTION itemwire.tidy(
     most_messages bigint, most_bytes bigint, most_seconds double precision,
     live_seconds double precision, key_seconds double precision, idle_seconds double precision,
@@ -191,7 +191,7 @@ BEGIN
     ) old WHERE m.channel = old.channel AND m."offset" = old."offset";
     GET DIAGNOSTICS gone = ROW_COUNT;
     is_more := is_more OR gone = slice;
-    -- Only a channel whose messages have just got old enough may hold too much.
+    -- Only a channel whose messages have just become old enough can hold too many.
     DELETE FROM itemwire.messages m USING (
         SELECT o.channel, o."offset" FROM (
             SELECT DISTINCT r.channel FROM itemwire.messages r
@@ -219,7 +219,7 @@ BEGIN
     GET DIAGNOSTICS gone = ROW_COUNT;
     is_more := is_more OR gone = slice;
     DELETE FROM itemwire.notices WHERE ends_at < now AND posted_at < now - interval '5 minutes';
-    IF idle_seconds IS NOT NULL THEN  -- reads the whole table: now and then
+    IF idle_seconds IS NOT NULL THEN  -- reads the whole table, so it is done now and then only
         DELETE FROM itemwire.channels WHERE id IN (
             SELECT o.id FROM itemwire.channels o
             WHERE o.used_at < now - make_interval(secs => idle_seconds)

@@ -1,13 +1,14 @@
-"""The engine on Redis or Valkey: what one node publishes, every node hears.
+"""The engine on Redis or Valkey: what one node publishes reaches every node.
 
-Publishing is one atomic script a message, sent with all others of the same loop tick. Live messages
-come by pub/sub, which may lose them: offsets tell, and what is missing is read from the stream.
+Publishing is one atomic script per message, sent with all others of the same loop tick. Live
+messages come by pub/sub, which may lose them: the offsets show it, and what is missing is read from
+the stream.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import count
 from typing import Final, NamedTuple
@@ -15,36 +16,30 @@ from typing import Final, NamedTuple
 from typing_extensions import override
 
 from itemwire.engines.base import (
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
-    Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
-from itemwire.engines.callbacks import answer_to, when_done
-from itemwire.engines.redis.link import Reply
-from itemwire.engines.redis.notices import Notices
-from itemwire.engines.redis.requests import Call
-from itemwire.engines.redis.scripts import Scripts
-from itemwire.engines.redis.servers import Servers, Target
+from itemwire.engines.callbacks import when_done
+from itemwire.engines.networked import NetworkedEngine, Routine
+from itemwire.engines.redis.client import Reply
+from itemwire.engines.redis.notices import RedisNotices
+from itemwire.engines.redis.requests import RedisCall
+from itemwire.engines.redis.scripts import ChannelScripts
+from itemwire.engines.redis.servers import RedisServers, RedisTarget
 from itemwire.engines.storage_format import pack, unpack
-from itemwire.engines.subscriptions import Source, Subscriptions
-from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Draft, Position, Publication, payload_size
 
-CHECK_SECONDS: Final = 10.0  # a lost message of a channel that is quiet since is missed so long
+CHECK_SECONDS: Final = 10.0  # the last message of a channel, if lost, is missed for so long
 START_SECONDS: Final = 5.0
 
 
-class Names(NamedTuple):
-    """What Redis knows a channel by: two keys and a channel of its own, in one slot."""
+class ChannelKeys(NamedTuple):
+    """What Redis knows a channel by: two keys and a pub/sub channel, all in one slot."""
 
     stream: str
     meta: str
@@ -52,75 +47,72 @@ class Names(NamedTuple):
 
 
 def open_engine(url: str, bounds: Bounds) -> RedisEngine:
-    """Make an engine for redis://, rediss:// (TLS) or redis+cluster://; nothing connects yet."""
-    return RedisEngine(Target.of(url), bounds)
+    """Return an engine for redis://, rediss:// (TLS) or redis+cluster://, not yet connected."""
+    return RedisEngine(RedisTarget.of(url), bounds)
 
 
-class RedisEngine(Engine, Source):
+class RedisEngine(NetworkedEngine):
     """Keeps channels on a Redis or Valkey server, or on a cluster of them."""
 
-    def __init__(self, target: Target, bounds: Bounds) -> None:
-        publish_command = "SPUBLISH" if target.is_cluster else "PUBLISH"
+    def __init__(self, target: RedisTarget, bounds: Bounds) -> None:
+        super().__init__(target.shown)
         self._target = target
-        # Pub/sub knows no databases: the number is a part of every name.
+        self._publish_command = "SPUBLISH" if target.is_cluster else "PUBLISH"
+        # Pub/sub knows no databases, so the number of the database is a part of every name.
         self._prefix = f"itemwire:{target.options.get('db', 0)}:"
-        self._names = lru_cache(maxsize=10_000)(self._make_names)
-        self._publish_command = publish_command
-        self._scripts = Scripts.of(bounds, publish_command)
-        self._servers = Servers(target, self._received)
-        self._notices = self._make_notices(ignore_notice)
-        self._hearing = Subscriptions(self, undelivered, unmissed)
-        self._by_name: dict[bytes, str] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._keys = lru_cache(maxsize=10_000)(self._make_keys)
+        self._scripts = ChannelScripts.of(bounds, self._publish_command)
+        self._channels: dict[bytes, str] = {}  # by their pub/sub channel
         self._epochs = count()
-        self._own = secrets.token_urlsafe(6)
+        self._begin(NO_SINK)
 
     @property
     @override
-    def is_available(self) -> bool:
-        return self._task is not None and self._servers.is_available
+    def _notice_reader(self) -> RedisNotices:
+        return self._notices
+
+    @property
+    @override
+    def _is_connected(self) -> bool:
+        return self._servers.is_connected
+
+    @property
+    @override
+    def _is_away(self) -> bool:
+        return self._servers.is_away
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        await self.stop()
-        self._own = secrets.token_urlsafe(6)  # the names of epochs that begin here
-        self._servers = Servers(self._target, self._received)
-        self._notices = self._make_notices(apply)
-        self._hearing = Subscriptions(self, deliver, lose)
-        heard: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
-        try:
-            await self._servers.start()
-            self._notices.start(answer_to(heard))
-            problem = await asyncio.wait_for(heard, START_SECONDS)
-            if problem is not None:
-                raise problem
-        except (EngineError, TimeoutError) as error:
-            await self.stop()
-            reason = str(error) or self._servers.refusal or "no answer in time"
-            raise EngineError(f"cannot use {self._target.shown}: {reason}") from None
-        self._task = asyncio.create_task(repeat(CHECK_SECONDS, self._check))
+    def _begin(self, sink: Sink) -> None:
+        self._node = secrets.token_urlsafe(6)  # in the names of the epochs that begin here
+        self._servers = RedisServers(self._target, self._take_push)
+        self._notices = RedisNotices(
+            self._servers, self._prefix, self._publish_command, sink.apply, self._new_epoch
+        )
 
     @override
-    async def stop(self) -> None:
-        task, self._task = self._task, None
-        await end(task)
-        self._notices.stop()
+    async def _connect(self) -> None:
+        await self._servers.start()
+        self._servers.listen(self._notices.live)  # once it is confirmed, the notices are read
+
+    @override
+    async def _disconnect(self) -> None:
         await self._servers.stop()
-        self._hearing.stop()
 
     @override
-    def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        self._hearing.subscribe(channel, answer)
+    def _start_limit(self) -> float:
+        return START_SECONDS
 
     @override
-    def unsubscribe(self, channel: str) -> None:
-        self._hearing.unsubscribe(channel)
+    def _start_problem(self) -> str:
+        return self._servers.refusal or super()._start_problem()
+
+    @override
+    def _routines(self) -> Iterable[Routine]:
+        return [(CHECK_SECONDS, self._compare)]
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
-        names = self._names(channel)
+        names = self._keys(channel)
         keys: tuple[str, ...] = (names.stream, names.meta)
         if draft.key is not None:
             keys = (*keys, f"{names.stream}:{draft.key}")
@@ -132,13 +124,13 @@ class RedisEngine(Engine, Source):
                 return
             epoch, offset, is_new = reply[0].decode(), reply[1], reply[2]
             if is_new:
-                # It is here already: no need to wait until it comes back by pub/sub.
-                self._hearing.offer(channel, epoch, Publication.of(draft, offset))
+                # It is known here: no need to wait until it comes back by pub/sub.
+                self._subscriptions.receive(channel, epoch, Publication.of(draft, offset))
             answer(Position(epoch, offset))
 
         self._servers.ask(
             names.stream,
-            Call(
+            RedisCall(
                 published,
                 self._new_epoch(),
                 message,
@@ -151,90 +143,77 @@ class RedisEngine(Engine, Source):
         )
 
     @override
-    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        def have_read(history: History | EngineError) -> None:
-            if isinstance(history, EngineError):
-                answer(history)
-            else:
-                self._hearing.answer_after(channel, history, answer)
-
-        self.look_up(channel, span, have_read)
-
-    @override
-    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self._notices.post(notice, until, answer)
-
-    @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         name = f"{self._prefix}value:{key}"
         milliseconds = max(int(seconds * 1000), 1)
-        call = Call(when_done(answer), "SET", name, value, "PX", milliseconds, size=len(value))
-        self._servers.ask(name, call)
+        words = ("SET", name, value, "PX", milliseconds)
+        self._servers.ask(name, RedisCall(when_done(answer), *words, size=len(value)))
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         name = f"{self._prefix}value:{key}"
-        self._servers.ask(name, Call(answer, "GETDEL", name))
+        self._servers.ask(name, RedisCall(answer, "GETDEL", name))
 
-    def _make_names(self, channel: str) -> Names:
-        # A hash tag ends at the first brace; and no two channels may become one.
+    def _make_keys(self, channel: str) -> ChannelKeys:
+        # A hash tag ends at the first brace; and no two channels may get the same tag.
         tag = channel.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
         prefix = f"{self._prefix}{{{tag}}}"
-        return Names(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live")
-
-    def _make_notices(self, apply: Apply) -> Notices:
-        return Notices(self._servers, self._prefix, self._publish_command, apply, self._new_epoch)
+        return ChannelKeys(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live")
 
     def _new_epoch(self) -> str:
-        """Name an epoch that may begin; no two have the same name."""
-        return f"{self._own}{next(self._epochs):x}"
+        """Return a name for an epoch that may begin; no two are the same."""
+        return f"{self._node}{next(self._epochs):x}"
 
-    def _received(self, reply: list[Reply]) -> None:
-        """Take what has come by pub/sub: a message, or that a channel is heard now."""
-        kind, name, data = reply
-        channel = self._by_name.get(name)
+    def _take_push(self, push: list[Reply]) -> None:
+        """Take what came by pub/sub: a message, or the confirmation that listening has begun."""
+        kind, name, data = push
+        channel = self._channels.get(name)
         if kind in {b"message", b"smessage"}:
             if channel is not None:
                 self._take_live(channel, data)
             elif name == self._notices.live.encode():
-                self._notices.received(data)
+                self._notices.receive_live(data)
         elif kind in {b"subscribe", b"ssubscribe"}:
             if channel is not None:
-                self._hearing.confirmed(channel)
+                self._subscriptions.mark_stale(channel)
             elif name == self._notices.live.encode():
                 self._notices.check()
 
     def _take_live(self, channel: str, data: bytes) -> None:
         offset_text, epoch_text, packed = data.split(b" ", 2)
         offset, epoch = int(offset_text), epoch_text.decode()
-        if self._hearing.needs(channel, epoch, offset):
-            self._hearing.offer(channel, epoch, unpack(packed, offset))
+        if self._subscriptions.needs(channel, epoch, offset):
+            self._subscriptions.receive(channel, epoch, unpack(packed, offset))
 
     @override
-    def hear(self, channel: str) -> None:
-        name = self._names(channel).live
-        self._by_name[name.encode()] = channel
-        self._servers.hear(name)
+    def listen(self, channel: str) -> None:
+        name = self._keys(channel).live
+        self._channels[name.encode()] = channel
+        self._servers.listen(name)
 
     @override
     def leave(self, channel: str) -> None:
-        name = self._names(channel).live
-        del self._by_name[name.encode()]
+        name = self._keys(channel).live
+        del self._channels[name.encode()]
         self._servers.leave(name)
 
     @override
-    def look_up(self, channel: str, span: Span, answer: Answer[History]) -> None:
+    def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        self._read(channel, span, answer)  # the stream is trimmed to the history's bounds
+
+    @override
+    def _read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         low = "-" if span.after is None else f"{span.after + 1}-0"
         high = "+" if span.before is None else f"{max(span.before - 1, 0)}-0"
         is_newest = span.after is None
-        names = self._names(channel)
+        names = self._keys(channel)
 
         def have_read(reply: Reply | EngineError) -> None:
             answer(reply if isinstance(reply, EngineError) else _history_of(reply, span))
 
         self._servers.ask(
             names.stream,
-            Call(
+            RedisCall(
                 have_read,
                 self._new_epoch(),
                 span.limit,
@@ -244,13 +223,9 @@ class RedisEngine(Engine, Source):
             ),
         )
 
-    async def _check(self) -> None:
-        self._notices.check()
-        self._hearing.check_all()
-
 
 def _history_of(reply: list[Reply], span: Span) -> History | EngineError:
-    """Read a part of a stream, in ascending order."""
+    """Return the part of a stream that was read, in ascending order."""
     epoch, last, *found = reply
     pairs = list(zip(found[::2], found[1::2], strict=True))
     if span.after is None:

@@ -1,7 +1,7 @@
-"""What is published on a Redis server, heard on a connection of its own.
+"""What is published on a Redis server, received on a connection of its own.
 
-What holds up a request must not hold up live messages, and Redis takes no requests on a connection
-that listens.
+Whatever holds up a request must not hold up live messages, and Redis takes no requests on a
+connection that subscribes.
 """
 
 from __future__ import annotations
@@ -11,44 +11,49 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ResponseError
 from typing_extensions import override
 
-from itemwire.engines.redis.link import Command, Link, Reply
+from itemwire.engines.redis.client import (
+    Command,
+    MakeConnection,
+    RedisPyConnection,
+    Reply,
+    ResponseError,
+    is_push,
+)
+from itemwire.engines.redis.connection import RedisConnection
 
 SILENT_SECONDS: Final = 2.0
-PONG_LENGTH: Final = 2  # all else that comes has a name and something about it
 
 
-class Listening(Link):
-    """Hears the channels of Redis that it is told to."""
+class RedisListener(RedisConnection):
+    """Receives the pub/sub channels that it is told to listen to."""
 
     def __init__(
         self,
-        open_connection: Callable[[], AbstractConnection],
-        received: Callable[[list[Reply]], None],
-        refused: Callable[[ResponseError | list[Reply]], None],
+        make_connection: MakeConnection,
+        receive: Callable[[list[Reply]], None],
+        refuse: Callable[[ResponseError | list[Reply]], None],
         commands: tuple[str, str],
     ) -> None:
-        super().__init__(open_connection)
-        self._hear_word, self._leave_word = commands
-        self._apply = received
-        self._refused = refused
+        super().__init__("listener", make_connection)
+        self._listen_command, self._leave_command = commands
+        self._on_push = receive
+        self._on_refusal = refuse
         self._queue: list[tuple[str, ...]] = []
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self.names: dict[str, None] = {}
 
-    def hear(self, name: str) -> None:
-        """Hear a channel of Redis; again if it is heard already, to have it confirmed."""
+    def listen(self, name: str) -> None:
+        """Listen to a pub/sub channel; if that is so already, have it confirmed again."""
         self.names[name] = None
-        self._send(self._hear_word, name)
+        self._send(self._listen_command, name)
 
     def leave(self, name: str) -> None:
-        """Hear it no more."""
+        """Listen to it no longer."""
         if name in self.names:
             del self.names[name]
-            self._send(self._leave_word, name)
+            self._send(self._leave_command, name)
 
     def _send(self, word: str, name: str = "") -> None:
         if self.is_connected:
@@ -56,36 +61,37 @@ class Listening(Link):
             self._wake.set()
 
     @override
-    async def _greet(self, connection: AbstractConnection) -> None:
-        """Know it by its answers to PING."""
+    async def _greet(self, connection: RedisPyConnection) -> None:
+        """Make sure that it answers PING, by which silence is noticed later."""
         await connection.send_command("PING", check_health=False)
-        await connection.read_response(timeout=math.inf)
+        await connection.read_response(disable_decoding=True, timeout=math.inf)
 
     @override
-    def _connected(self) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
-        self._queue = [(self._hear_word, name) for name in self.names]
+    async def _serve(self) -> str:
+        self._received_at = asyncio.get_running_loop().time()
+        self._queue = [(self._listen_command, name) for name in self.names]
+        return await super()._serve()
 
     @override
-    def _lost(self, problem: str) -> None:
+    def _fail(self, problem: str) -> None:
         self._queue = []
 
     @override
-    def _received(self, reply: Reply | ResponseError) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
+    def _receive(self, reply: Reply | ResponseError) -> None:
+        self._received_at = asyncio.get_running_loop().time()
         if isinstance(reply, ResponseError):
-            self._refused(reply)
-        elif isinstance(reply, list) and len(reply) > PONG_LENGTH:
+            self._on_refusal(reply)
+        elif is_push(reply):
             if reply[0].endswith(b"unsubscribe") and reply[1].decode() in self.names:
-                self._refused(reply)  # its slot has gone to another server
-            self._apply(reply)
+                self._on_refusal(reply)  # its slot has gone to another server
+            self._on_push(reply)
 
     @override
-    def _take(self) -> list[Command]:
+    def _take_commands(self) -> list[Command]:
         queue, self._queue = self._queue, []
         return list(queue)
 
     @override
     def _is_silent(self, now: float) -> bool:
         self._send("PING")
-        return now - self._heard_at > SILENT_SECONDS
+        return now - self._received_at > SILENT_SECONDS

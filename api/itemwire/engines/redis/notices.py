@@ -1,65 +1,50 @@
-"""Notices through Redis: numbered, kept until their time, and read again after any hole."""
+"""Notices through Redis: a sorted set by their end, and pub/sub for those that listen."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from typing_extensions import override
+
 from itemwire.engines.base import Answer, Apply, EngineError
 from itemwire.engines.callbacks import when_done
-from itemwire.engines.redis.link import Reply
-from itemwire.engines.redis.requests import Call
+from itemwire.engines.notices import NoticePage, NoticeReader, StoredNotice
+from itemwire.engines.redis.client import Reply
+from itemwire.engines.redis.requests import RedisCall
 from itemwire.engines.redis.scripts import NOTICES, POST
-from itemwire.engines.redis.servers import Servers
+from itemwire.engines.redis.servers import RedisServers
 
-RETRY_SECONDS: Final = 0.5
-
-PASSING: Final = b"0 - "  # ahead of one that is not kept: a full server takes it too
+PASSING: Final = b"0 - "  # before one that is not kept: even a full server passes it on
 
 
-class Notices:
-    """Hands on each notice in the order of the numbers; after a doubt, some once more."""
+class RedisNotices(NoticeReader):
+    """The notices on one server, or on one slot of a cluster."""
 
     def __init__(
         self,
-        servers: Servers,
+        servers: RedisServers,
         prefix: str,
         publish_command: str,
         apply: Apply,
         new_epoch: Callable[[], str],
     ) -> None:
+        super().__init__(apply)
         self.live: Final = f"{prefix}{{notices}}:live"
         self._keys = (f"{prefix}{{notices}}:kept", f"{prefix}{{notices}}:meta")
         self._servers = servers
         self._publish_command = publish_command
-        self._apply = apply
         self._new_epoch = new_epoch
-        self._epoch = ""
-        self._number = 0
-        self._is_reading = False
-        self._is_doubtful = True
-        self._started: list[Answer[None]] = []
-        self._is_over = False
 
-    def start(self, answer: Answer[None]) -> None:
-        """Answer once the notices that are kept were handed on."""
-        self._started.append(answer)
-        self._servers.hear(self.live)
-
-    def stop(self) -> None:
-        """Read no more."""
-        self._is_over = True
-
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        """Keep a notice under a number of its own, and send it to all; or only send it."""
         if until <= 0:
             words = (self._publish_command, self.live, PASSING + notice)
-            self._servers.ask(self.live, Call(when_done(answer), *words, size=len(notice)))
+            self._servers.ask(self.live, RedisCall(when_done(answer), *words, size=len(notice)))
             return
         self._servers.ask(
             self._keys[0],
-            Call(
+            RedisCall(
                 when_done(answer),
                 self._new_epoch(),
                 repr(until),
@@ -72,56 +57,31 @@ class Notices:
             ),
         )
 
-    def received(self, data: bytes) -> None:
-        """Take a notice that has just been posted."""
+    def receive_live(self, data: bytes) -> None:
+        """Take a notice that was published a moment ago."""
         number, epoch, notice = data.split(b" ", 2)
         if data.startswith(PASSING):
-            self._apply(notice)
-        elif epoch.decode() != self._epoch or int(number) > self._number + 1:
-            self.check()
-        elif int(number) == self._number + 1:
-            self._number += 1
-            self._apply(notice)
+            self._hand_on(notice)
+        else:
+            self.receive(epoch.decode(), int(number) - 1, int(number), notice)
 
-    def check(self) -> None:
-        """Read what may have been missed."""
-        self._is_doubtful = True
-        if self._is_reading or self._is_over:
-            return
-        self._is_doubtful, self._is_reading = False, True
+    @override
+    def _read_page(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:
+        def have_read(reply: Reply | EngineError) -> None:
+            answer(reply if isinstance(reply, EngineError) else _page_of(reply))
+
         self._servers.ask(
             self._keys[0],
-            Call(
-                self._read,
-                self._new_epoch(),
-                self._epoch,
-                self._number,
-                script=NOTICES,
-                keys=self._keys,
-            ),
+            RedisCall(have_read, self._new_epoch(), epoch, after, script=NOTICES, keys=self._keys),
         )
 
-    def _read(self, reply: Reply | EngineError) -> None:
-        self._is_reading = False
-        started, self._started = self._started, []
-        if isinstance(reply, EngineError):
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self.check)
-            for answer in started:
-                answer(reply)
-            return
-        epoch, number, now, *kept = reply
-        is_first = not self._epoch
-        self._epoch, self._number = epoch.decode(), max(number, self._known(epoch.decode()))
-        for one in sorted(kept, key=lambda text: int(text.partition(b" ")[0])):
-            _, until, notice = one.split(b" ", 2)
-            # Kept a little longer than asked, for those who were cut off: not for who starts.
-            if not is_first or float(until) > float(now):
-                self._apply(notice)
-        for answer in started:
-            answer(None)
-        if self._is_doubtful:
-            self.check()
 
-    def _known(self, epoch: str) -> int:
-        """Tell the number that has been heard meanwhile, if the epoch is the same."""
-        return self._number if epoch == self._epoch else 0
+def _page_of(reply: list[Reply]) -> NoticePage:
+    epoch, last, now, *kept = reply
+    notices = [_notice_of(one, float(now)) for one in kept]
+    return NoticePage(epoch.decode(), last, sorted(notices))
+
+
+def _notice_of(kept: bytes, now: float) -> StoredNotice:
+    number, until, notice = kept.split(b" ", 2)
+    return StoredNotice(int(number), notice, is_over=float(until) <= now)

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    NoScriptError,
-    ReadOnlyError,
-    ResponseError,
-)
 from typing_extensions import override
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.redis.link import Command, Link, Reply, Word
-from itemwire.engines.redis.scripts import Script
+from itemwire.engines.redis.client import (
+    AskError,
+    ClusterDownError,
+    Command,
+    MakeConnection,
+    NoScriptError,
+    ReadOnlyError,
+    RedisPyConnection,
+    Reply,
+    ResponseError,
+    Word,
+)
+from itemwire.engines.redis.connection import RedisConnection
+from itemwire.engines.redis.scripts import LuaScript
 
-logger = logging.getLogger("itemwire.engines")
-
-REQUEST_SECONDS: Final = 1.5  # and one look of the link, together less than ANSWER_SECONDS
+REQUEST_SECONDS: Final = 1.5  # with one look of the connection still less than ANSWER_SECONDS
 
 MAX_IN_FLIGHT_BYTES: Final = 64 * 1_048_576
 CALL_BYTES: Final = 1000  # what a request costs beside its message
 
 
-class Call:
-    """A request on its way, and who waits for the answer."""
+class RedisCall:
+    """A command or script on its way to the server, and the callback for its reply."""
 
     __slots__ = ("answer", "arguments", "deadline", "is_asking", "keys", "moves", "script", "size")
 
@@ -41,7 +42,7 @@ class Call:
         self,
         answer: Callable[[Reply | EngineError], None],
         *arguments: Word,
-        script: Script | None = None,
+        script: LuaScript | None = None,
         keys: tuple[str, ...] = (),
         size: int = 0,
     ) -> None:
@@ -52,10 +53,10 @@ class Call:
         self.size = size + CALL_BYTES
         self.deadline = math.inf
         self.moves = 0
-        self.is_asking = False  # where a slot is just going: this once only
+        self.is_asking = False  # sent with ASKING, once, while its slot is moving
 
     def command(self, life: str, known: set[str]) -> Command:
-        """Write it for a server of this life, which knows these scripts."""
+        """Return the command for a server of this life, which knows these scripts."""
         script = self.script
         if script is None:
             return self.arguments
@@ -65,65 +66,69 @@ class Call:
         return ("EVAL", script.source, len(self.keys), *self.keys, life, *self.arguments)
 
 
-class Requests(Link):
-    """Asks a server and hands out its answers, which come in the order of the questions."""
+class RedisRequests(RedisConnection):
+    """Sends requests to one server and hands out its replies, which come in the same order."""
 
     def __init__(
         self,
-        open_connection: Callable[[], AbstractConnection],
-        redirect: Callable[[Call, AskError], None],
+        make_connection: MakeConnection,
+        redirect: Callable[[RedisCall, AskError], None],
         *,
         is_cluster: bool,
     ) -> None:
-        super().__init__(open_connection)
+        super().__init__("requests", make_connection)
         self._redirect = redirect
         self._is_cluster = is_cluster
-        self._queue: list[Call] = []
-        self._pending: deque[Call] = deque()
+        self._queue: list[RedisCall] = []
+        self._pending: deque[RedisCall] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._unanswered = 0
+        self._in_flight_bytes = 0
         self._life = ""
         self._known: set[str] = set()
 
-    def ask(self, call: Call) -> None:
-        """Send a request with the next tick; refused at once where it has no chance."""
+    def ask(self, call: RedisCall) -> None:
+        """Send a request with the next tick; refuse it at once if it has no chance.
+
+        While a broken connection is made anew, requests wait for it: only when that has failed
+        is the engine away.
+        """
         if self.is_away:
             call.answer(EngineError(f"the engine is away: {self.problem}"))
-        elif self._unanswered + call.size > MAX_IN_FLIGHT_BYTES:
+        elif self._in_flight_bytes + call.size > MAX_IN_FLIGHT_BYTES:
             call.answer(EngineError("the engine is too slow: too much waits for its answer"))
         else:
             if call.deadline == math.inf:
                 call.deadline = asyncio.get_running_loop().time() + REQUEST_SECONDS
-            self._unanswered += call.size
+            self._in_flight_bytes += call.size
             self._queue.append(call)
             self._wake.set()
             self._expire_in_time()
 
     @override
-    async def _greet(self, connection: AbstractConnection) -> None:
+    async def _greet(self, connection: RedisPyConnection) -> None:
+        """Make sure that this is a server that takes writes, and learn which life it is in."""
         await connection.send_command("INFO", "server", check_health=False)
-        told = (await connection.read_response(disable_decoding=True, timeout=math.inf)).decode()
-        says = dict(line.partition(":")[::2] for line in told.splitlines())
-        mode = says.get("server_mode", says.get("redis_mode"))  # Valkey's word, and Redis'
+        info: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        fields = {
+            name: value
+            for name, _, value in (line.partition(":") for line in info.decode().splitlines())
+        }
+        mode = fields.get("server_mode", fields.get("redis_mode"))  # Valkey's word, and Redis'
         if (mode == "cluster") != self._is_cluster:
             is_one = "no part" if self._is_cluster else "a part"
             scheme = "redis" if self._is_cluster else "redis+cluster"
             raise EngineError(f"the server is {is_one} of a cluster: use {scheme}://")
         await connection.send_command("ROLE", check_health=False)
-        role = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        role: list[Any] = await connection.read_response(disable_decoding=True, timeout=math.inf)
         if role[0] != b"master":
             raise EngineError("the server is a replica, and takes nothing")
-        if "run_id" not in says:
+        if "run_id" not in fields:
             raise EngineError("the server does not tell its run_id")
-        self._life = says["run_id"]
+        self._life = fields["run_id"]
         self._known = set()
 
     @override
-    def _connected(self) -> None:
-        logger.info("engine_connected")
-
-    @override
-    def _lost(self, problem: str) -> None:
+    def _fail(self, problem: str) -> None:
         sent, self._pending = self._pending, deque()
         for call in sent:
             self._settle(call, EngineError(f"the answer was lost: {problem}"))
@@ -134,15 +139,15 @@ class Requests(Link):
         self._expire_in_time()
 
     @override
-    def _received(self, reply: Reply | ResponseError) -> None:
+    def _receive(self, reply: Reply | ResponseError) -> None:
         call = self._pending.popleft()
         if not isinstance(reply, ResponseError):
             self._settle(call, reply)
         elif isinstance(reply, NoScriptError):
             self._known.clear()  # somebody has flushed them
-            self._again(call)
+            self._send_again(call)
         elif isinstance(reply, AskError):
-            self._unanswered -= call.size
+            self._in_flight_bytes -= call.size
             self._redirect(call, reply)
         else:
             self._settle(call, EngineError(str(reply)))
@@ -150,13 +155,13 @@ class Requests(Link):
                 raise EngineError(f"the server takes nothing: {reply}")
 
     @override
-    def _take(self) -> list[Command]:
+    def _take_commands(self) -> list[Command]:
         queue, self._queue = self._queue, []
         commands: list[Command] = []
         for call in queue:
             if call.is_asking:
-                self._pending.append(Call(lambda _: None, "ASKING"))
-                self._unanswered += CALL_BYTES
+                self._pending.append(RedisCall(lambda _: None, "ASKING"))
+                self._in_flight_bytes += CALL_BYTES
                 commands.append(("ASKING",))
                 call.is_asking = False
             self._pending.append(call)
@@ -169,11 +174,11 @@ class Requests(Link):
         if oldest is None and self._queue:
             oldest = self._queue[0]
         if oldest is None:
-            self.ask(Call(lambda _: None, "PING"))
+            self.ask(RedisCall(lambda _: None, "PING"))
         return oldest is not None and oldest.deadline < now
 
     def _expire_in_time(self) -> None:
-        """See to it that nothing waits too long for a connection; on one, it is watched."""
+        """Let nothing wait too long for a connection; once there is one, `_watch` sees to it."""
         if self._queue and not self.is_connected and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(self._queue[0].deadline, self._expire)
@@ -191,10 +196,10 @@ class Requests(Link):
                 self._queue.append(call)
         self._expire_in_time()
 
-    def _again(self, call: Call) -> None:
+    def _send_again(self, call: RedisCall) -> None:
         self._queue.append(call)
         self._wake.set()
 
-    def _settle(self, call: Call, answer: Reply | EngineError) -> None:
-        self._unanswered -= call.size
+    def _settle(self, call: RedisCall, answer: Reply | EngineError) -> None:
+        self._in_flight_bytes -= call.size
         tell(call.answer, answer)

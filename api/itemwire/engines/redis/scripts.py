@@ -1,11 +1,12 @@
-"""What Redis is asked to do in one step: Lua scripts, and what their answers mean.
+"""The Lua scripts, each of which Redis runs as one atomic step.
 
-A channel has three keys under one hash tag: `m`, a hash with epoch, offset and the bytes that were
-ever published; `s`, a stream whose ids are the offsets; and one `k` for each idempotency key.
+A channel has three kinds of keys under one hash tag: `m`, a hash with the epoch, the offset and
+the bytes of everything that was ever published; `s`, a stream whose ids are the offsets; and one
+key for each idempotency key.
 
-An epoch ends with the process of the server that it began on (`life`, its run id). One that was
-restarted from a dump, or a replica that took over, may lack messages that were answered already,
-and would give their offsets again.
+An epoch ends with the server process that it began on (`life`, its run id). A server that was
+restarted from a dump, or a replica that took over, may lack messages that were acknowledged
+already, and would give their offsets to other messages.
 """
 
 from __future__ import annotations
@@ -15,35 +16,35 @@ from dataclasses import dataclass
 from typing import Final
 
 from itemwire.engines.base import KEY_SECONDS, Bounds
+from itemwire.engines.notices import LEAST_SECONDS
 
 MAX_NOTICES: Final = 100_000
-NOTICE_SECONDS: Final = 60  # a notice is kept so long at least, for a node that is cut off just now
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """A script, and the name by which a server knows it once it has run it."""
+class LuaScript:
+    """A script, and the digest by which a server knows it once it has run it."""
 
     source: str
     sha: str
 
     @classmethod
-    def of(cls, *parts: str) -> Script:
-        """Put a script together."""
+    def of(cls, *parts: str) -> LuaScript:
+        """Return the script that these parts make up."""
         source = "\n".join(parts)
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
-class Scripts:
-    """The scripts, with a channel's bounds written into them."""
+class ChannelScripts:
+    """The scripts of channels, with the bounds of their history written into them."""
 
-    publish: Script
-    read: Script
+    publish: LuaScript
+    read: LuaScript
 
     @classmethod
-    def of(cls, bounds: Bounds, publish_command: str) -> Scripts:
-        """Write them for these bounds; `publish_command` is PUBLISH, or SPUBLISH in a cluster."""
+    def of(cls, bounds: Bounds, publish_command: str) -> ChannelScripts:
+        """Return them for these bounds; `publish_command` is PUBLISH, or SPUBLISH in a cluster."""
         idle = max(bounds.seconds, KEY_SECONDS)
         numbers = {
             "idle": int(idle * 1000),
@@ -55,8 +56,8 @@ class Scripts:
         head = "\n".join(f"local {name} = {number}" for name, number in numbers.items())
         head += f"\nlocal publish = '{publish_command}'"
         return cls(
-            Script.of(head, CHANNEL, PUBLISH),
-            Script.of(head, CHANNEL, READ),
+            LuaScript.of(head, CHANNEL, PUBLISH),
+            LuaScript.of(head, CHANNEL, READ),
         )
 
 
@@ -84,7 +85,7 @@ local function trim()
 end
 """
 
-# A write that a full server refuses must come first: nothing may have been done by then.
+# The write that a full server refuses must come first, before anything else has been done.
 PUBLISH: Final = """
 local message, size, live, key = ARGV[3], tonumber(ARGV[4]), ARGV[5], KEYS[3]
 local first = key and redis.call('GET', key)
@@ -106,8 +107,8 @@ redis.call(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
 return {epoch, offset, 1}
 """
 
-# On a full server a channel that is not there yet cannot be made: until then it has one epoch of
-# this name everywhere, with nothing in it.
+# A full server cannot make a channel that does not exist yet. Until there is room the channel is
+# read as empty, in an epoch that is called `none` on every node.
 READ: Final = """
 local limit, low, high, command = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 if is_new then
@@ -127,9 +128,9 @@ end
 return found
 """
 
-# KEYS: kept, meta. ARGV: life, an epoch, until, notice, publish command, live channel.
-POST: Final = Script.of(
-    f"local most, least = {MAX_NOTICES}, {NOTICE_SECONDS}",
+# KEYS: kept, meta. ARGV: life, a new epoch, until, notice, publish command, live channel.
+POST: Final = LuaScript.of(
+    f"local most, least = {MAX_NOTICES}, {LEAST_SECONDS}",
     """
 local kept, meta = KEYS[1], KEYS[2]
 local now = tonumber(redis.call('TIME')[1])
@@ -151,8 +152,9 @@ return number
 """,
 )
 
-# KEYS: kept, meta. ARGV: life, an epoch, the epoch and the number of what was heard last.
-NOTICES: Final = Script.of(
+# KEYS: kept, meta. ARGV: life, a new epoch, the epoch and the number that were read last.
+# Returns: epoch, last number, the server's time, then each notice as `number until notice`.
+NOTICES: Final = LuaScript.of(
     """
 local kept, meta = KEYS[1], KEYS[2]
 local time = redis.call('TIME')

@@ -1,4 +1,4 @@
-"""The engine of one server with a file: what was answered survives its end."""
+"""The engine of one server with a file: what was acknowledged survives a restart."""
 
 import asyncio
 import contextlib
@@ -14,30 +14,26 @@ from typing_extensions import override
 
 from itemwire.engines.base import (
     ANSWER_SECONDS,
+    NO_SINK,
     Answer,
-    Apply,
     Bounds,
-    Deliver,
     Engine,
     EngineError,
     History,
-    Lose,
+    Sink,
     Span,
-    ignore_notice,
-    undelivered,
-    unmissed,
 )
 from itemwire.engines.callbacks import answer_to, tell
-from itemwire.engines.sqlite.file import Place, check_file, open_file
+from itemwire.engines.sqlite.file import SqliteFile, check_file, open_file
 from itemwire.engines.sqlite.messages import encode_message
-from itemwire.engines.sqlite.store import Entry, Store
-from itemwire.engines.sqlite.upkeep import Upkeep
-from itemwire.engines.sqlite.writer import Call, Publish, Request, Writer
+from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
+from itemwire.engines.sqlite.upkeep import SqliteUpkeep
+from itemwire.engines.sqlite.writer import PublishRequest, SqliteWriter, StoreCall, WriterRequest
 from itemwire.messages import Draft, Position, Publication, payload_size
 
 logger = logging.getLogger("itemwire.engines")
 
-MAX_REQUESTS: Final = 10_000  # that wait for the disk; who asks for more is refused at once
+MAX_REQUESTS: Final = 10_000  # waiting for the disk; more are refused at once
 MAX_BYTES: Final = 32 * 1_048_576
 
 PATROL_SECONDS: Final = 0.25
@@ -45,36 +41,35 @@ STOP_SECONDS: Final = 10.0
 
 
 def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
-    """Make an engine on the file that an URL names; ValueError if that cannot be used."""
-    place = Place.of(url)
+    """Return an engine on the file that a URL names; ValueError if it cannot be used."""
+    place = SqliteFile.of(url)
     check_file(place)
     return SqliteEngine(place, bounds)
 
 
 class SqliteEngine(Engine):
-    """Keep each channel's recent messages in a file that no other process has open.
+    """Keeps each channel's recent messages in a file that no other process has open.
 
-    A thread writes: all that was asked while it wrote is the next transaction. Messages are
-    delivered and requests are answered once that is committed, in one call a transaction. A
-    channel is forgotten as in memory; if it comes back it has a new epoch.
+    A thread writes: the requests that arrive while it writes are the next transaction. Messages
+    are delivered and requests are answered once that is committed, in one callback per
+    transaction. A channel is forgotten as in memory; if it comes back it has a new epoch.
     """
 
     def __init__(
-        self, place: Place, bounds: Bounds, *, clock: Callable[[], float] = time.time
+        self, place: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._place = place
         self._bounds = bounds
         self._clock = clock
-        self._deliver: Deliver = undelivered
-        self._apply: Apply = ignore_notice
-        self._heard: set[str] = set()
-        self._left: deque[str] = deque()  # emptied by the thread
-        self._writer: Writer | None = None
-        self._fresh: list[Request[Any]] = []  # of this tick
-        self._unanswered: deque[Request[Any]] = deque()
+        self._sink = NO_SINK
+        self._subscribed: set[str] = set()
+        self._left: deque[str] = deque()  # by unsubscribing; the thread empties it
+        self._writer: SqliteWriter | None = None
+        self._fresh: list[WriterRequest[Any]] = []  # of this tick of the loop
+        self._unanswered: deque[WriterRequest[Any]] = deque()
         self._bytes = 0
         self._patrol: asyncio.TimerHandle | None = None
-        self._ended = asyncio.Event()  # of the thread
+        self._ended = asyncio.Event()  # set when the thread has ended
         self._is_late = False
 
     @property
@@ -83,32 +78,29 @@ class SqliteEngine(Engine):
         return self._writer is not None and self._writer.is_working and not self._is_late
 
     @override
-    async def start(
-        self, deliver: Deliver, apply: Apply = ignore_notice, lose: Lose = unmissed
-    ) -> None:
-        self._deliver = deliver
-        self._apply = apply
+    async def start(self, sink: Sink) -> None:
+        self._sink = sink
         if self._writer is None:
             self._loop = asyncio.get_running_loop()
             self._writer = await self._open()
         try:
             for notice in await self._notices():
-                apply(notice)
+                sink.apply(notice)
         except EngineError:
             await self.stop()
             raise
 
-    async def _open(self) -> Writer:
+    async def _open(self) -> SqliteWriter:
         connection = await asyncio.to_thread(open_file, self._place)
-        store = Store(connection, self._bounds, self._clock)
-        upkeep = Upkeep(connection, store, self._bounds, self._heard, self._left)
+        store = SqliteStore(connection, self._bounds, self._clock)
+        upkeep = SqliteUpkeep(connection, store, self._bounds, self._subscribed, self._left)
         self._ended = asyncio.Event()
-        return Writer(
+        return SqliteWriter(
             connection, store, upkeep, self._on_loop(self._settle), self._on_loop(self._ended.set)
         )
 
     def _on_loop(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Make a call that the thread may make; nothing, once the loop is closed."""
+        """Return a callback for the thread; it does nothing once the loop is closed."""
         loop = self._loop
 
         def call(*arguments: object) -> None:
@@ -119,7 +111,7 @@ class SqliteEngine(Engine):
 
     async def _notices(self) -> list[bytes]:
         answered: asyncio.Future[list[bytes] | EngineError] = self._loop.create_future()
-        self._ask(Call(answer=answer_to(answered), run=Store.notices, only_reads=True))
+        self._ask(StoreCall(answer=answer_to(answered), run=SqliteStore.notices, only_reads=True))
         notices = await answered
         if isinstance(notices, EngineError):
             raise notices
@@ -137,19 +129,18 @@ class SqliteEngine(Engine):
             except TimeoutError:
                 logger.error("engine_stuck: it could not be closed in %g s", STOP_SECONDS)  # noqa: TRY400
             self._refuse_asked_until(math.inf)
-        self._deliver = undelivered
-        self._apply = ignore_notice
+        self._sink = NO_SINK
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        self._heard.add(channel)
+        self._subscribed.add(channel)
         answer(None)
 
     @override
     def unsubscribe(self, channel: str) -> None:
-        if channel in self._heard:
-            self._left.append(channel)  # first: the thread must find it in one of the two
-            self._heard.discard(channel)
+        if channel in self._subscribed:
+            self._left.append(channel)  # first, so that the thread finds it in one of the two
+            self._subscribed.discard(channel)
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
@@ -159,25 +150,27 @@ class SqliteEngine(Engine):
         except UnicodeError as error:
             answer(EngineError(f"this cannot be stored as text: {error}"))
             return
-        entry = Entry(channel, draft.key, payload_size(draft.data), message)
+        entry = MessageEntry(channel, draft.key, payload_size(draft.data), message)
 
         def deliver(position: Position) -> None:
-            if channel in self._heard:
-                self._deliver(channel, Publication.of(draft, position.offset))
+            if channel in self._subscribed:
+                self._sink.deliver(channel, Publication.of(draft, position.offset))
 
-        self._ask(Publish(answer=answer, entry=entry, stored=deliver, size=size))
+        self._ask(PublishRequest(answer=answer, entry=entry, stored=deliver, size=size))
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        self._ask(Call(answer=answer, run=lambda store: store.read(channel, span), only_reads=True))
+        self._ask(
+            StoreCall(answer=answer, run=lambda store: store.read(channel, span), only_reads=True)
+        )
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._ask(
-            Call(
+            StoreCall(
                 answer=answer,
                 run=lambda store: store.post(notice, until),
-                stored=lambda _: self._apply(notice),
+                stored=lambda _: self._sink.apply(notice),
                 size=len(notice),
             )
         )
@@ -185,14 +178,16 @@ class SqliteEngine(Engine):
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         self._ask(
-            Call(answer=answer, run=lambda store: store.put(key, value, seconds), size=len(value))
+            StoreCall(
+                answer=answer, run=lambda store: store.put(key, value, seconds), size=len(value)
+            )
         )
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
-        self._ask(Call(answer=answer, run=lambda store: store.take(key)))
+        self._ask(StoreCall(answer=answer, run=lambda store: store.take(key)))
 
-    def _ask(self, request: Request[Any]) -> None:
+    def _ask(self, request: WriterRequest[Any]) -> None:
         if self._writer is None:
             request.reply(EngineError("the engine is not running"))
             return
@@ -208,14 +203,14 @@ class SqliteEngine(Engine):
         if self._patrol is None:
             self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
 
-    def _hand_in(self, writer: Writer) -> None:
-        """Hand in what was asked in this tick, as one."""
+    def _hand_in(self, writer: SqliteWriter) -> None:
+        """Hand the requests of this tick to the thread, all at once."""
         if self._fresh:
             writer.hand_in(self._fresh)
             self._fresh = []
 
-    def _settle(self, batch: Sequence[Request[Any]]) -> None:
-        """Deliver and answer, in the order in which it was asked."""
+    def _settle(self, batch: Sequence[WriterRequest[Any]]) -> None:
+        """Deliver and answer, in the order of the requests."""
         self._is_late = False
         for request in batch:
             self._unanswered.popleft()
@@ -223,7 +218,7 @@ class SqliteEngine(Engine):
             request.settle()
 
     def _refuse_late(self) -> None:
-        """Answer in time though the disk has not; what comes later is delivered all the same."""
+        """Answer in time though the disk has not; what is stored later is still delivered."""
         self._patrol = None
         self._is_late = self._refuse_asked_until(
             self._loop.time() + 2 * PATROL_SECONDS - ANSWER_SECONDS
@@ -232,7 +227,7 @@ class SqliteEngine(Engine):
             self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
 
     def _refuse_asked_until(self, when: float) -> bool:
-        """Refuse what has been waiting since then or longer; tell whether there is any."""
+        """Refuse the requests that were made by then; return whether there were any."""
         late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._unanswered))
         for request in late:
             tell(request.reply, EngineError("the disk has not answered in time"))

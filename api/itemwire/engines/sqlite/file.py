@@ -1,4 +1,4 @@
-"""The SQLite engine's file: opened for this server alone, or a sentence that says why not."""
+"""The SQLite engine's file: opened for this server alone, or refused with a reason."""
 
 import os
 import secrets
@@ -9,11 +9,11 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 SCHEMA_VERSION: Final = 1
-APPLICATION_ID: Final = 0x49574952  # tells our files from those of other applications
-OLDEST_SQLITE: Final = (3, 32, 0)  # the first that takes as many values a statement as are used
+APPLICATION_ID: Final = 0x49574952  # marks our files among those of other applications
+OLDEST_SQLITE: Final = (3, 32, 0)  # the first that takes as many values per statement as are used
 
-LOCK_SECONDS: Final = 1.0  # a server that is just being stopped lets go within them
-WAL_LIMIT: Final = 16 * 1_048_576  # what the log shrinks to after a burst
+LOCK_SECONDS: Final = 1.0  # a server that is being stopped releases the file within them
+WAL_LIMIT: Final = 16 * 1_048_576  # the size that the log shrinks to after a burst
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -40,9 +40,9 @@ CREATE TABLE kept_values (key TEXT PRIMARY KEY, until REAL NOT NULL, value BLOB 
 CREATE INDEX kept_values_by_end ON kept_values (until);
 CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
-"""A channel counts its messages (`offset`), the bytes of all that were ever sent (`bytes`) and
-the keys (`keys`). A message knows how many bytes were before it (`start`), so that both bounds
-of a history are comparisons."""
+"""A channel counts its messages (`offset`), the bytes of all payloads (`bytes`) and its keys
+(`keys`). A message knows how many bytes came before it (`start`), so that both bounds of a history
+are comparisons."""
 
 FAULTS: Final[dict[int, str]] = {
     sqlite3.SQLITE_BUSY: "is in use: a file belongs to one server at a time",
@@ -55,18 +55,18 @@ FAULTS: Final[dict[int, str]] = {
 
 
 class UnusableFile(ValueError):
-    """The engine's file cannot be used; the message says what to do."""
+    """The engine's file cannot be used; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the file is, and whether each commit waits until the disk has it."""
+class SqliteFile:
+    """The path of the file, and whether each commit waits until the disk has it."""
 
     path: Path
     survives_power_loss: bool = True
 
     @classmethod
-    def of(cls, url: str) -> "Place":
+    def of(cls, url: str) -> "SqliteFile":
         """Read `sqlite:///relative.db` or `sqlite:////absolute.db`."""
         parts = urlsplit(url)
         path = unquote(parts.path.removeprefix("/"))
@@ -85,8 +85,8 @@ class Place:
         return cls(Path(path).absolute(), option != [("synchronous", "normal")])
 
 
-def check_file(place: Place) -> None:
-    """Make the file if there is none; UnusableFile if it cannot be used as it is."""
+def check_file(place: SqliteFile) -> None:
+    """Make the file if it does not exist; UnusableFile if it cannot be used as it is."""
     connection = open_file(place)
     try:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -98,8 +98,8 @@ def check_file(place: Place) -> None:
         close_file(connection)
 
 
-def open_file(place: Place) -> sqlite3.Connection:
-    """Open the file and keep every other process out until it is closed."""
+def open_file(place: SqliteFile) -> sqlite3.Connection:
+    """Return a connection to the file, which keeps every other process out."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise _unusable(place, f"needs SQLite 3.32, this Python has {sqlite3.sqlite_version}")
     if not place.path.parent.is_dir():
@@ -131,7 +131,7 @@ def open_file(place: Place) -> sqlite3.Connection:
 
 
 def close_file(connection: sqlite3.Connection) -> None:
-    """Let go of the file, with all in it that was committed, and note that it ended well."""
+    """Close the file, with everything committed in it, and note that it was closed in order."""
     try:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("DELETE FROM state WHERE name = 'boot'")
@@ -140,7 +140,7 @@ def close_file(connection: sqlite3.Connection) -> None:
 
 
 def fault_of(error: Exception) -> str:
-    """Say what is wrong with a file, and what to do where that can be told."""
+    """Return what is wrong with a file, and what to do if that is known."""
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, PermissionError):
         code = sqlite3.SQLITE_CANTOPEN
@@ -148,7 +148,7 @@ def fault_of(error: Exception) -> str:
     return fault or f"cannot be used: {getattr(error, 'strerror', None) or error}"
 
 
-def _unusable(place: Place, fault: str) -> UnusableFile:
+def _unusable(place: SqliteFile, fault: str) -> UnusableFile:
     return UnusableFile(f"ITEMWIRE_ENGINE_URL: {place.path} {fault}")
 
 
@@ -165,8 +165,8 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
-def _prepare(connection: sqlite3.Connection, place: Place) -> None:
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # ahead of the first look
+def _prepare(connection: sqlite3.Connection, place: SqliteFile) -> None:
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # before anything is read
     is_new = _is_new(connection, place)
     if is_new:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -185,8 +185,8 @@ def _prepare(connection: sqlite3.Connection, place: Place) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _is_new(connection: sqlite3.Connection, place: Place) -> bool:
-    """Tell whether nothing is in the file yet; what is in it must be ours."""
+def _is_new(connection: sqlite3.Connection, place: SqliteFile) -> bool:
+    """Return whether the file is empty; UnusableFile if its content is not ours."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -207,11 +207,11 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: Place) -> None:
-    """Begin new epochs if answered publishes may be gone: their offsets are given out again.
+def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: SqliteFile) -> None:
+    """Begin new epochs if acknowledged publishes may be lost, whose offsets would be reused.
 
-    That is so where commits did not wait for the disk and the machine went down before the file
-    was closed. After the process alone has died the kernel still has all that was written.
+    That is so if commits did not wait for the disk and the machine went down before the file was
+    closed. If only the process has died, the kernel still has everything that was written.
     """
     row = connection.execute("SELECT value FROM state WHERE name = 'boot'").fetchone()
     boot = _boot()
@@ -223,7 +223,7 @@ def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: Place) -
 
 
 def _boot() -> str:
-    """Name the time since the machine was started; where it has no name, never the same twice."""
+    """Return an id of the machine's current boot; where there is none, a new one each time."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Messages as the SQLite engine keeps them: JSON, so that a history is read as one text."""
+"""Messages as the SQLite engine stores them: as JSON, so that a history is read as one text."""
 
 import base64
 from typing import Any, Final, Literal
@@ -25,14 +25,14 @@ _decode_rows: Final = msgspec.json.Decoder(list[tuple[int, _Read]]).decode
 
 
 def encode_message(draft: Draft) -> str:
-    """Write a message as it is stored; UnicodeError if it is no text that can be."""
+    """Return a message as it is stored; UnicodeError if its text cannot be encoded."""
     encoding: Literal["base64"] | UnsetType = "base64" if type(draft.data) is bytes else UNSET
     message = _Message(draft.item, draft.sender, draft.sent_at, draft.data, encoding)
     return msgspec.json.encode(message).decode()
 
 
 def decode_history(rows: bytes) -> list[Publication]:
-    """Read a JSON array of `[offset, message]`, in whatever order, as a history."""
+    """Return the history in a JSON array of `[offset, message]`, which may be in any order."""
     return [
         Publication(one.item, offset, one.sender, one.sent_at, _payload(one), one.encoding)
         for offset, one in sorted(_decode_rows(rows), key=lambda row: row[0])

@@ -1,14 +1,14 @@
-"""What the SQLite engine stores, and how: few statements for many rows.
+"""The tables of the SQLite engine, read and written with few statements for many rows.
 
-Each step of a statement gives the interpreter to the event loop, and may wait milliseconds to get
-it back. So rows are written and read hundreds at a time, each time by one step: beside a thread
-that never rests that is 195,000 rows/s instead of 10,000.
+Each step of a statement hands the interpreter to the event loop, and may wait milliseconds to get
+it back. So rows are written and read hundreds at a time, in one step: beside a thread that never
+rests that is 195,000 rows/s instead of 10,000.
 """
 
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -25,7 +25,7 @@ MAX_KEYS: Final = 100_000  # a channel
 MAX_NOTICES: Final = 100_000
 MAX_VALUES_BYTES: Final = 256 * 1_048_576  # of all values that were put, with what each costs
 
-VALUE_BYTES: Final = 200  # a row, its key and its places in two indexes
+VALUE_BYTES: Final = 200  # what a row, its key and its entries in two indexes cost
 MOST_ROWS: Final = 512  # a statement
 
 
@@ -61,8 +61,8 @@ SUM_VALUES: Final = "SELECT coalesce(sum(length(value) + ?), 0) FROM kept_values
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A message to store, encoded, with the bytes that it counts."""
+class MessageEntry:
+    """A message to store, encoded, and the bytes that its payload counts."""
 
     channel: str
     key: str | None
@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _Head:
-    """Where a channel stands."""
+    """The row of a channel: its epoch, its last offset, and its counters."""
 
     id: int
     epoch: str
@@ -82,8 +82,8 @@ class _Head:
     used_at: float
 
 
-class Store:
-    """Reads and writes the tables; each call is within a transaction of the caller's."""
+class SqliteStore:
+    """Reads and writes the tables; the caller holds the transaction."""
 
     def __init__(
         self, connection: sqlite3.Connection, bounds: Bounds, clock: Callable[[], float]
@@ -91,14 +91,14 @@ class Store:
         self._connection = connection
         self._bounds = bounds
         self.clock = clock
-        self._notices: int | None = None  # how many there are, once they were counted
+        self._notices: int | None = None  # None until they have been counted
         self._value_bytes: int | None = None
-        self.changed: set[int] = set()  # channels whose history may be past its bounds
-        self.used: set[int] = set()  # channels that were read, and not of late
+        self.changed: set[int] = set()  # channels whose history may exceed its bounds
+        self.used: set[int] = set()  # channels that were read after a long time
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Do all within, durably, or nothing of it."""
+    def transaction(self) -> Generator[None]:
+        """Commit everything within, or roll all of it back on an error."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -110,17 +110,19 @@ class Store:
             raise
 
     def recount(self) -> None:
-        """Count notices and values anew before the next is taken."""
+        """Have notices and values counted anew before the next one is stored."""
         self._notices = self._value_bytes = None
 
-    def publish(self, entries: Sequence[Entry]) -> list[tuple[Position, bool]]:
-        """Give each entry its place; with it, whether it is new and not one of a known key."""
+    def publish(self, entries: Sequence[MessageEntry]) -> list[tuple[Position, bool]]:
+        """Store messages; return each position, and whether the message is new."""
         now = self.clock()
         names = {entry.channel for entry in entries}
         heads = self._heads(names)
         self._add_missing(heads, names, now)
         known = self._known_keys(heads, entries, now)
-        messages, keys, placed = [], [], []
+        messages: list[Row] = []
+        keys: list[Row] = []
+        placed: list[tuple[Position, bool]] = []
         for entry in entries:
             head = heads[entry.channel]
             first = None if entry.key is None else known.get((head.id, entry.key))
@@ -139,13 +141,13 @@ class Store:
         return placed
 
     def read(self, channel: str, span: Span) -> History:
-        """Read a part of a channel's history; a channel that never was begins with it."""
+        """Return a part of a channel's history; a channel that does not exist is made."""
         now = self.clock()
         heads = self._heads({channel})
         is_new = self._add_missing(heads, {channel}, now)
         head = heads[channel]
         if is_new:
-            self._save(heads, now)  # the epoch that is told is the one that is kept
+            self._save(heads, now)  # the epoch that the caller learns must be kept
         elif head.used_at < now - KEY_SECONDS / 2:
             self.used.add(head.id)
         after, before = span.within(head.offset)
@@ -154,34 +156,35 @@ class Store:
         return History.of(Position(head.epoch, head.offset), found, span)
 
     def post(self, notice: bytes, until: float) -> EngineError | None:
-        """Keep a notice until its time."""
+        """Keep a notice until its time is over; an error if there is no room."""
         if until <= self.clock():
             return None
-        if self._notices is None:
-            self._notices = self._one(COUNT_NOTICES)
-        if self._notices >= MAX_NOTICES:
+        count: int = self._one(COUNT_NOTICES) if self._notices is None else self._notices
+        if count >= MAX_NOTICES:
+            self._notices = count
             return EngineError("there is no room for another notice")
-        self._notices += 1
+        self._notices = count + 1
         self._connection.execute(
             "INSERT INTO notices (until, notice) VALUES (?, ?)", (until, notice)
         )
         return None
 
     def notices(self) -> list[bytes]:
-        """List the notices that are kept, the first to end first."""
+        """Return the notices that are kept, in the order in which they end."""
         rows = self._connection.execute(
             "SELECT notice FROM notices WHERE until > ? ORDER BY until", (self.clock(),)
         )
         return [notice for (notice,) in rows]
 
     def put(self, key: str, value: bytes, seconds: float) -> EngineError | None:
-        """Keep a value in place of what was under its key."""
+        """Keep a value, replacing the one under its key; an error if there is no room."""
+        size = len(value) + VALUE_BYTES
         if self._value_bytes is None:
-            self._value_bytes = self._one(SUM_VALUES, (VALUE_BYTES,))
-        if self._value_bytes + len(value) + VALUE_BYTES > MAX_VALUES_BYTES:
+            self._value_bytes = int(self._one(SUM_VALUES, (VALUE_BYTES,)))
+        if self._value_bytes + size > MAX_VALUES_BYTES:
             return EngineError("more values are kept than there is room for")
         self.take(key)
-        self._value_bytes += len(value) + VALUE_BYTES
+        self._value_bytes += size
         self._connection.execute(
             "INSERT INTO kept_values (key, until, value) VALUES (?, ?, ?)",
             (key, self.clock() + seconds, value),
@@ -189,7 +192,7 @@ class Store:
         return None
 
     def take(self, key: str) -> bytes | None:
-        """Give a value and forget it."""
+        """Return a value and delete it; None if there is none, or its time is over."""
         row: tuple[bytes, float] | None = self._connection.execute(
             "SELECT value, until FROM kept_values WHERE key = ?", (key,)
         ).fetchone()
@@ -202,16 +205,16 @@ class Store:
         return value if until > self.clock() else None
 
     def _heads(self, names: set[str]) -> dict[str, _Head]:
-        heads = {}
+        heads: dict[str, _Head] = {}
         for part in in_parts(list(names)):
             asked = ",".join(f"({place},?)" for place in range(len(part)))
             rows = self._one(FIND_HEADS.format(asked), part)
             for place, *head in msgspec.json.decode(rows):
-                heads[part[place]] = _Head(*head)
+                heads[part[int(place)]] = _Head(*head)
         return heads
 
     def _add_missing(self, heads: dict[str, _Head], names: set[str], now: float) -> bool:
-        """Begin the channels that are not there yet; tell whether there are any."""
+        """Add a head for each channel that does not exist yet; return whether there are any."""
         missing = names - heads.keys()
         if missing:
             newest = self._one("SELECT coalesce(max(id), 0) FROM channels")
@@ -228,10 +231,12 @@ class Store:
         self._insert(SAVE_HEADS, rows)
 
     def _known_keys(
-        self, heads: dict[str, _Head], entries: Sequence[Entry], now: float
+        self, heads: dict[str, _Head], entries: Sequence[MessageEntry], now: float
     ) -> dict[tuple[int, str], int]:
-        """Find the offsets of those keys that have been used of late."""
-        asked = [(heads[e.channel], e.key) for e in entries if e.key is not None]
+        """Return the offsets of those keys that are still remembered."""
+        asked: list[tuple[_Head, str]] = [
+            (heads[entry.channel], entry.key) for entry in entries if entry.key is not None
+        ]
         known: dict[tuple[int, str], int] = {}
         for part in in_parts(asked):
             values = ",".join(f"({place},?,?,?)" for place in range(len(part)))
@@ -239,7 +244,7 @@ class Store:
             flat = [value for row in forgotten for value in row]
             rows = self._one(FIND_KEYS.format(values), [*flat, now - KEY_SECONDS])
             for place, offset in msgspec.json.decode(rows):
-                head, key = part[place]
+                head, key = part[int(place)]
                 known[head.id, key] = offset
         return known
 
@@ -262,7 +267,7 @@ class Store:
         return [] if rows is None else decode_history(rows)
 
     def _one(self, statement: str, values: Sequence[object] = ()) -> Any:  # noqa: ANN401
-        """Give the only value of the only row."""
+        """Return the only value of the only row."""
         return self._connection.execute(statement, values).fetchone()[0]
 
     def _insert(self, statement: str, rows: Sequence[Row]) -> None:
@@ -273,7 +278,7 @@ class Store:
 
 
 def in_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut rows into parts of 2^n: so few statements are ever prepared, whatever their number."""
+    """Yield rows in parts of 2^n, so that few different statements are ever prepared."""
     start = 0
     while start < len(rows):
         size = min(MOST_ROWS, 1 << (len(rows) - start).bit_length() - 1)

@@ -1,4 +1,4 @@
-"""Lets go, a slice at a time, of what the SQLite engine need not keep any longer."""
+"""Deletes, a slice at a time, what the SQLite engine need not keep any longer."""
 
 import sqlite3
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import Final
 
 from itemwire.engines.base import KEY_SECONDS, Bounds
-from itemwire.engines.sqlite.store import MAX_KEYS, Store, in_parts
+from itemwire.engines.sqlite.store import MAX_KEYS, SqliteStore, in_parts
 
 SLICE_ROWS: Final = 2000  # about 5 ms, for which a publish may have to wait
 SLICE_CHANNELS: Final = 256
@@ -16,44 +16,45 @@ SPARE_PAGES: Final = 1024  # 4 MiB of free pages are left in the file, to be use
 SPARE_SHARE: Final = 4  # and a quarter of it
 
 
-class Upkeep:
-    """Prunes histories and keys, forgets what has ended and channels that are idle.
+class SqliteUpkeep:
+    """Prunes histories and keys, and deletes what has ended and channels that are idle.
 
-    A channel is not forgotten while somebody here hears it, nor before it has been idle for as
-    long as it remembers. Nor in that time after a start: whoever was on it is coming back.
+    A channel is kept while it has subscribers here, and until it has been idle for as long as its
+    history and keys last. After a start all channels are kept for that long as well, since their
+    subscribers are coming back.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        store: Store,
+        store: SqliteStore,
         bounds: Bounds,
-        heard: Container[str],
+        subscribed: Container[str],
         left: deque[str],
     ) -> None:
         self._connection = connection
         self._store = store
         self._bounds = bounds
-        self._heard = heard
+        self._subscribed = subscribed
         self._left = left
         self._idle_seconds = max(bounds.seconds, KEY_SECONDS)
         self._started_at = store.clock()
 
     def tidy(self) -> bool:
-        """Do a slice of all that is due; tell whether more is."""
+        """Do a slice of everything that is due; return whether there is more."""
         now = self._store.clock()
         self._touch(now)
         steps = (self._prune(), self._forget_old(now), self._forget_idle(now), self._shrink())
         return any(steps)
 
     def _touch(self, now: float) -> None:
-        """Count idleness from the last who was there."""
+        """Note the channels that were left or read: their idleness begins now."""
         self._use("name", self._take_left(), now)
         self._use("id", sorted(self._store.used), now)
         self._store.used.clear()
 
     def _take_left(self) -> list[str]:
-        """Give the channels that were left since; the event loop may be adding to them."""
+        """Return the channels that were left since; the event loop may be adding to them."""
         return sorted({self._left.popleft() for _ in range(len(self._left))})
 
     def _use(self, column: str, channels: list[str] | list[int], now: float) -> None:
@@ -63,7 +64,7 @@ class Upkeep:
             self._connection.execute(statement, (now, *part))
 
     def _prune(self) -> bool:
-        """Delete what is past the bounds of those channels that have changed."""
+        """Delete what is beyond the bounds of the channels that have changed."""
         changed = self._store.changed
         channels = [changed.pop() for _ in range(min(len(changed), SLICE_CHANNELS))]
         for part in in_parts(channels):
@@ -80,7 +81,7 @@ class Upkeep:
         return bool(changed)
 
     def _forget_old(self, now: float) -> bool:
-        """Delete messages and keys that have aged, notices and values that have ended."""
+        """Delete messages and keys that are too old, and notices and values that have ended."""
         is_more = False
         for table, seconds in (("messages", self._bounds.seconds), ("keys", KEY_SECONDS)):
             first = f"SELECT stored_at FROM {table} ORDER BY id LIMIT 1"  # noqa: S608 - our own
@@ -94,7 +95,7 @@ class Upkeep:
         return is_more
 
     def _forget_idle(self, now: float) -> bool:
-        """Forget channels that nobody can miss."""
+        """Delete channels that nobody can miss."""
         since = now - self._idle_seconds
         if self._started_at > since:
             return False
@@ -102,11 +103,11 @@ class Upkeep:
             "SELECT id, name FROM channels WHERE used_at < ? ORDER BY used_at LIMIT ?",
             (since, SLICE_CHANNELS),
         ).fetchall()
-        unheard = [(number, name) for number, name in idle if name not in self._heard]
-        self._use("id", [number for number, name in idle if name in self._heard], now)
-        left = self._take_left()  # here: a channel is among them before it is heard no longer
+        unused = [(number, name) for number, name in idle if name not in self._subscribed]
+        self._use("id", [number for number, name in idle if name in self._subscribed], now)
+        left = self._take_left()  # now: a channel is among them before it has no subscriber
         self._use("name", left, now)
-        forgotten = [number for number, name in unheard if name not in set(left)]
+        forgotten = [number for number, name in unused if name not in set(left)]
         for part in in_parts(forgotten):
             marks = ",".join("?" * len(part))
             for statement in FORGET_CHANNELS:
@@ -114,7 +115,7 @@ class Upkeep:
         return len(idle) == SLICE_CHANNELS
 
     def _shrink(self) -> bool:
-        """Give pages back to the disk when many are free."""
+        """Give pages back to the disk if many are free."""
         (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         if free <= max(SPARE_PAGES, pages // SPARE_SHARE):

@@ -1,4 +1,4 @@
-"""The thread of the SQLite engine: what waits is one transaction and one call back."""
+"""The thread of the SQLite engine: all that waits is one transaction and one callback."""
 
 import logging
 import queue
@@ -13,73 +13,73 @@ from typing import Any, Final, Generic, TypeVar
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import tell
 from itemwire.engines.sqlite.file import close_file, fault_of
-from itemwire.engines.sqlite.store import Entry, Store
-from itemwire.engines.sqlite.upkeep import Upkeep
+from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
+from itemwire.engines.sqlite.upkeep import SqliteUpkeep
 from itemwire.messages import Position
 
 logger = logging.getLogger("itemwire.engines")
 
 T = TypeVar("T")
 
-MOST_REQUESTS: Final = 1000  # a transaction: more waiting would gain nothing by waiting longer
+MOST_REQUESTS: Final = 1000  # in a transaction: a larger one is no faster per request
 
 UPKEEP_SECONDS: Final = 1.0
-UPKEEP_PUBLISHES: Final = 5000  # after so many, histories are pruned at once
+UPKEEP_PUBLISHES: Final = 5000  # after so many, upkeep does not wait for its time
 
-PROBE_BYTES: Final = 131_072  # where there is room for this there is room for the next publish
+PROBE_BYTES: Final = 131_072  # if this fits on the disk, the next publish does too
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Request(Generic[T]):
-    """Something that is asked of the file, and what came of it."""
+class WriterRequest(Generic[T]):
+    """A request to the file, and its outcome."""
 
     answer: Answer[T]
-    stored: Callable[[T], None] | None = None  # called ahead of the answer if all went well
+    stored: Callable[[T], None] | None = None  # called before the answer if it succeeded
     size: int = 0
     asked_at: float = 0.0
     is_answered: bool = False
     outcome: T | EngineError = field(default_factory=lambda: EngineError("it was not done"))
 
     def settle(self) -> None:
-        """Say what came of it, on the event loop."""
+        """Deliver and answer, on the event loop."""
         if self.stored is not None and not isinstance(self.outcome, EngineError):
             tell(self.stored, self.outcome)
         tell(self.reply, self.outcome)
 
     def reply(self, outcome: T | EngineError) -> None:
-        """Answer who asked, unless that was done."""
+        """Answer, unless that was done before."""
         if not self.is_answered:
             self.is_answered = True
             self.answer(outcome)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Publish(Request[Position]):
-    """A message to store; those that follow each other are stored together."""
+class PublishRequest(WriterRequest[Position]):
+    """A message to store; consecutive ones are stored together."""
 
-    entry: Entry
+    entry: MessageEntry
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Call(Request[T]):
-    """Anything else: what is done with the store within the transaction."""
+class StoreCall(WriterRequest[T]):
+    """Anything else: a function that is called with the store within the transaction."""
 
-    run: Callable[[Store], T | EngineError]
+    run: Callable[[SqliteStore], T | EngineError]
     only_reads: bool = False
 
 
-Settle = Callable[[Sequence[Request[Any]]], None]
-"""What is called, in the thread, with requests that have their outcomes."""
+Settle = Callable[[Sequence[WriterRequest[Any]]], None]
+"""Receives, in the thread, requests that have their outcomes."""
 
 
-class Writer:
-    """Owns the connection. What was handed in first is done first."""
+class SqliteWriter:
+    """Owns the connection, and serves requests in the order they were handed in."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        store: Store,
-        upkeep: Upkeep,
+        store: SqliteStore,
+        upkeep: SqliteUpkeep,
         settle: Settle,
         ended: Callable[[], None],
     ) -> None:
@@ -88,19 +88,19 @@ class Writer:
         self._upkeep = upkeep
         self._settle = settle
         self._ended = ended
-        self._queue: queue.SimpleQueue[list[Request[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[WriterRequest[Any]] | None] = queue.SimpleQueue()
         self._is_ending = False
         self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
         self._published = 0  # since the last upkeep
         self.is_working = True
         threading.Thread(target=self._work, name="itemwire-sqlite", daemon=True).start()
 
-    def hand_in(self, requests: list[Request[Any]]) -> None:
-        """Have requests done, with whatever else waits."""
+    def hand_in(self, requests: list[WriterRequest[Any]]) -> None:
+        """Serve requests, together with whatever else waits."""
         self._queue.put(requests)
 
     def end(self) -> None:
-        """Do what waits, then close the file."""
+        """Serve what waits, then close the file."""
         self._queue.put(None)
 
     def _work(self) -> None:
@@ -116,9 +116,9 @@ class Writer:
             logger.error("engine_close_failed problem=%s", error)  # noqa: TRY400 - the disk's fault
         self._ended()
 
-    def _next_batch(self) -> list[Request[Any]]:
-        """Wait for requests, or until it is time for upkeep; take all there are."""
-        batch: list[Request[Any]] = []
+    def _next_batch(self) -> list[WriterRequest[Any]]:
+        """Wait for requests, or until upkeep is due; return all that wait."""
+        batch: list[WriterRequest[Any]] = []
         try:
             handed_in = self._queue.get(timeout=max(self._upkeep_at - time.monotonic(), 0))
             while handed_in is not None:
@@ -129,7 +129,7 @@ class Writer:
             pass
         return batch
 
-    def _do(self, batch: Sequence[Request[Any]]) -> None:
+    def _do(self, batch: Sequence[WriterRequest[Any]]) -> None:
         try:
             with self._store.transaction():
                 for _, run in groupby(batch, type):
@@ -143,26 +143,26 @@ class Writer:
             self._do_without_writing(batch, error)
         self._settle(batch)
 
-    def _run(self, requests: Sequence[Request[Any]]) -> None:
-        """Do requests of one kind."""
-        self._publish([one for one in requests if isinstance(one, Publish)])
+    def _run(self, requests: Sequence[WriterRequest[Any]]) -> None:
+        """Serve consecutive requests of one kind."""
+        self._publish([one for one in requests if isinstance(one, PublishRequest)])
         for request in requests:
-            if isinstance(request, Call):
+            if isinstance(request, StoreCall):
                 request.outcome = request.run(self._store)
 
-    def _publish(self, requests: Sequence[Publish]) -> None:
+    def _publish(self, requests: Sequence[PublishRequest]) -> None:
         placed = self._store.publish([request.entry for request in requests])
         for request, (position, is_new) in zip(requests, placed, strict=True):
             request.outcome = position
             if not is_new:
-                request.stored = None  # it was, when it was published first
+                request.stored = None  # it was delivered when it was published first
         self._published += len(requests)
 
-    def _do_without_writing(self, batch: Sequence[Request[Any]], error: Exception) -> None:
-        """Refuse what was to be written; what is read may be there all the same."""
+    def _do_without_writing(self, batch: Sequence[WriterRequest[Any]], error: Exception) -> None:
+        """Refuse what was to be written; reads may succeed all the same."""
         for request in batch:
             request.outcome = EngineError(str(error))
-            if isinstance(request, Call) and request.only_reads:
+            if isinstance(request, StoreCall) and request.only_reads:
                 try:
                     with self._store.transaction():
                         request.outcome = request.run(self._store)
@@ -184,7 +184,7 @@ class Writer:
         self._upkeep_at = time.monotonic() + (0 if is_more else UPKEEP_SECONDS)
 
     def _probe(self) -> None:
-        """Write as much as a publish may need, and delete it."""
+        """Check whether the disk takes as much as a publish may need."""
         with self._store.transaction():
             self._connection.execute(
                 "INSERT OR REPLACE INTO state VALUES ('probe', zeroblob(?))", (PROBE_BYTES,)

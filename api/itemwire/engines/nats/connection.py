@@ -1,0 +1,282 @@
+"""One connection to a NATS server, made anew whenever it breaks.
+
+nats-py's own reconnecting is switched off: it waits for fixed times, keeps requests whose callers
+have long been refused, and does not say what was missed meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.errors import NoServersError, SlowConsumerError
+from typing_extensions import override
+
+from itemwire.engines.base import EngineError
+from itemwire.engines.nats.client import connect, subscribe
+from itemwire.engines.nats.requests import NatsRequests, NoAnswerInTime, TakeReply
+from itemwire.engines.nats.target import NatsTarget
+from itemwire.engines.networked import AWAY, NO_ANSWER, NO_ROOM
+from itemwire.engines.tasks import ReconnectingLink, end
+
+logger = logging.getLogger("itemwire.engines")
+
+OPEN_SECONDS: Final = 8.0
+CLOSE_SECONDS: Final = 0.3
+BEAT_SECONDS: Final = 0.5
+BURST: Final = 64  # written at once, before other tasks have a turn
+
+PROBLEMS: Final = (NatsError, OSError, TimeoutError)
+
+TakeMessage = Callable[[Msg], None]
+Send = Callable[[Client], Awaitable[object]]
+
+
+class NatsSubscription:
+    """A subject that this node subscribes to, on one connection after the other."""
+
+    __slots__ = ("confirm", "subscription", "take")
+
+    def __init__(self, take: TakeMessage, confirm: Callable[[], None]) -> None:
+        self.take = take
+        self.confirm = confirm
+        self.subscription: Subscription | None = None
+
+    async def receive(self, message: Msg) -> None:
+        """Hand a message on; an exception of the receiver must not end the subscription."""
+        try:
+            self.take(message)
+        except Exception:
+            logger.exception("delivery_failed")
+
+    async def end(self) -> None:
+        """Unsubscribe."""
+        if self.subscription is not None:
+            await self.subscription.unsubscribe()
+
+
+class NatsConnection(ReconnectingLink):
+    """Asks and subscribes; while it is not ready, callers are refused at once.
+
+    A connection alone is of no use: the streams must be there as well. `prepare` makes the server
+    ready on each new connection, and again after it was found not to be; `beat` checks now and
+    then whether it still is; `ready` is called each time it has become so.
+    """
+
+    def __init__(
+        self,
+        target: NatsTarget,
+        prepare: Callable[[], Awaitable[None]],
+        beat: Callable[[], Awaitable[None]],
+        ready: Callable[[], None],
+    ) -> None:
+        super().__init__("nats")
+        self._target = target
+        self._prepare = prepare
+        self._beat = beat
+        self._on_ready = ready
+        self._client: Client | None = None
+        self._closed = asyncio.Event()
+        self._inbox = ""
+        self._requests = NatsRequests()
+        self._subscriptions: dict[str, NatsSubscription] = {}
+        self._to_send: deque[Send] = deque()
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self.is_ready = False
+
+    @property
+    def max_payload(self) -> int:
+        """Return how many bytes the server takes in one message."""
+        return self._client.max_payload if self._client is not None else 0
+
+    def pop_found_nothing(self) -> bool:
+        """Return whether a request found nobody to answer it, since this was last asked."""
+        found_nothing = self._requests.found_nothing
+        self._requests.found_nothing = False
+        return found_nothing
+
+    def ask(
+        self,
+        subject: str,
+        data: bytes,
+        answer: TakeReply,
+        headers: dict[str, str] | None = None,
+        *,
+        is_many: bool = False,
+    ) -> None:
+        """Send a request; answer once, in time."""
+        if not self.is_ready:
+            answer(EngineError(AWAY))
+        elif not self._requests.has_room_for(len(data)):
+            answer(EngineError(NO_ROOM))
+        else:
+            self._ask(subject, data, answer, headers, is_many=is_many)
+
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None
+    ) -> Msg:
+        """Return the answer to a request, which may be made before the server is ready too."""
+        answered: asyncio.Future[list[Msg] | EngineError]
+        answered = asyncio.get_running_loop().create_future()
+
+        def answer(result: list[Msg] | EngineError) -> None:
+            if not answered.done():
+                answered.set_result(result)
+
+        self._ask(subject, data, answer, headers, is_patient=not self.is_ready)
+        result = await answered
+        if isinstance(result, EngineError):
+            raise result
+        return result[0]
+
+    def send(self, subject: str, data: bytes) -> None:
+        """Send something that nobody answers."""
+        if self.is_ready:
+            self._send(lambda client: client.publish(subject, data))
+
+    def subscribe(self, subject: str, take: TakeMessage, confirm: Callable[[], None]) -> None:
+        """Subscribe to a subject; `confirm` is called each time that has been done."""
+        subscription = self._subscriptions[subject] = NatsSubscription(take, confirm)
+        if self._client is not None:
+            self._send(partial(self._subscribe, subject=subject, subscription=subscription))
+
+    def unsubscribe(self, subject: str) -> None:
+        """Unsubscribe from a subject."""
+        subscription = self._subscriptions.pop(subject, None)
+        if subscription is not None and self._client is not None:
+            self._send(lambda _client: subscription.end())
+
+    def _ask(
+        self,
+        subject: str,
+        data: bytes,
+        answer: TakeReply,
+        headers: dict[str, str] | None,
+        *,
+        is_many: bool = False,
+        is_patient: bool = False,
+    ) -> None:
+        if self._client is None:
+            answer(EngineError(AWAY))
+            return
+        size = len(data)
+        number = self._requests.add(answer, size, is_many=is_many, is_patient=is_patient)
+        reply = f"{self._inbox}.{number}"
+        self._send(lambda client: client.publish(subject, data, reply, headers))
+
+    def _send(self, send: Send) -> None:
+        self._to_send.append(send)
+        self._wake.set()
+
+    @override
+    async def _open(self) -> None:
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._open_client()
+                await self._prepare()
+        except (EngineError, ValueError, *PROBLEMS) as error:
+            raise EngineError(self._reason_of(error)) from None
+
+    @override
+    async def _serve(self) -> str:
+        self._become_ready()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), BEAT_SECONDS)
+            if self._closed.is_set():
+                return self._requests.problem or "the connection broke"
+            try:
+                await (self._beat() if self.is_ready else self._prepare())
+            except NoAnswerInTime as error:
+                return str(error)
+            except EngineError as error:
+                # The connection is good, and JetStream is not: it may be choosing a leader.
+                if self.is_ready and not self._closed.is_set():
+                    logger.warning("engine_lost link=jetstream problem=%s", error)
+                self.is_ready = False
+            else:
+                if not self.is_ready:
+                    logger.info("engine_connected link=jetstream")
+                    self._become_ready()
+
+    def _become_ready(self) -> None:
+        self.is_ready = True
+        self._on_ready()
+
+    @override
+    async def _close(self, problem: str) -> None:
+        self.is_ready = False
+        client, self._client = self._client, None
+        writer, self._writer = self._writer, None
+        await end(writer)
+        self._to_send.clear()
+        self._requests.fail(problem)
+        if client is not None:
+            with contextlib.suppress(*PROBLEMS):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await client.close()
+
+    async def _open_client(self) -> None:
+        closed = self._closed = asyncio.Event()
+        self._requests.problem = ""
+
+        async def on_closed() -> None:
+            closed.set()
+
+        client = self._client = Client()
+        await connect(client, self._target, self._on_error, on_closed)
+        self._inbox = client.new_inbox()
+        await subscribe(client, f"{self._inbox}.*", self._requests.take, is_bounded=False)
+        self._to_send.clear()
+        for subject, subscription in self._subscriptions.items():
+            self._send(partial(self._subscribe, subject=subject, subscription=subscription))
+        self._writer = asyncio.create_task(self._write(client))
+
+    async def _on_error(self, error: Exception) -> None:
+        """Take an error of nats-py; messages that a full queue threw away are read again."""
+        if isinstance(error, SlowConsumerError):
+            subscription = self._subscriptions.get(error.sub.subject)
+            if subscription is not None:
+                subscription.confirm()
+        else:
+            self._requests.problem = self._reason_of(error)
+
+    async def _subscribe(
+        self, client: Client, subject: str, subscription: NatsSubscription
+    ) -> None:
+        if self._subscriptions.get(subject) is subscription:  # else it was left meanwhile
+            subscription.subscription = await subscribe(client, subject, subscription.receive)
+            subscription.confirm()
+
+    async def _write(self, client: Client) -> None:
+        """Send what is to be sent, in its order."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            count = 0
+            while self._to_send:
+                send = self._to_send.popleft()
+                with contextlib.suppress(*PROBLEMS):  # its deadline tells the caller
+                    await send(client)
+                count += 1
+                if count % BURST == 0:
+                    await asyncio.sleep(0)
+
+    def _reason_of(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return self._requests.problem or NO_ANSWER
+        if isinstance(error, NoServersError):
+            return self._requests.problem or "cannot connect"
+        if isinstance(error, OSError):
+            return error.strerror or "cannot connect"
+        return str(error).removeprefix("nats: ").partition("\n")[0] or type(error).__name__

@@ -1,0 +1,165 @@
+"""What all engines do alike whose store is a server that several nodes share.
+
+Connections to the server break, and live messages get lost. The rules that follow from this are
+written here once: what a start waits for, when the engine is available, what is refused during an
+outage, and what is compared afterwards. An engine adds how its server is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from typing_extensions import override
+
+from itemwire.engines.base import NO_SINK, Answer, Engine, EngineError, History, Sink, Span
+from itemwire.engines.callbacks import in_time
+from itemwire.engines.notices import NoticeReader
+from itemwire.engines.subscriptions import ChannelSource, Subscriptions
+from itemwire.engines.tasks import end, repeat
+from itemwire.messages import Position
+
+AWAY: Final = "the engine is away"
+NO_ROOM: Final = "more waits for the engine than there is room for"
+NO_ANSWER: Final = "no answer in time"
+STALE_SECONDS: Final = 0.05  # before a replica that was behind is asked again
+
+Routine = tuple[float, Callable[[], Awaitable[object]]]
+"""Work that is repeated every so many seconds."""
+
+
+class NetworkedEngine(Engine, ChannelSource, ABC):
+    """An engine on a server: reached, lost and reached again while the node serves."""
+
+    def __init__(self, shown_url: str) -> None:
+        self._shown_url = shown_url
+        self._tasks: list[asyncio.Task[None]] = []
+        self._subscriptions = Subscriptions(self, NO_SINK)
+
+    @property
+    @abstractmethod
+    def _notice_reader(self) -> NoticeReader:
+        """Return the notices of this start."""
+        ...
+
+    @property
+    @abstractmethod
+    def _is_connected(self) -> bool:
+        """Return whether every connection is there and everything that serves it runs."""
+        ...
+
+    @property
+    @abstractmethod
+    def _is_away(self) -> bool:
+        """Return whether a request would have no chance just now."""
+        ...
+
+    @abstractmethod
+    def _begin(self, sink: Sink) -> None:
+        """Make the parts that live from this start to the next stop."""
+        ...
+
+    @abstractmethod
+    async def _connect(self) -> None:
+        """Connect, listen for notices and have them checked; EngineError says why not."""
+        ...
+
+    @abstractmethod
+    async def _disconnect(self) -> None:
+        """Close every connection; pending callers get an error."""
+        ...
+
+    @abstractmethod
+    def _start_limit(self) -> float:
+        """Return how many seconds a start may take."""
+        ...
+
+    @abstractmethod
+    def _routines(self) -> Iterable[Routine]:
+        """Return what is repeated from the start to the stop."""
+        ...
+
+    @abstractmethod
+    def _read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        """Read a part of a channel's history, within its bounds."""
+        ...
+
+    @property
+    @override
+    def is_available(self) -> bool:
+        return bool(self._tasks) and self._is_connected
+
+    @override
+    async def start(self, sink: Sink) -> None:
+        await self.stop()
+        self._begin(sink)
+        self._subscriptions = Subscriptions(self, sink)
+        try:
+            async with asyncio.timeout(self._start_limit()):
+                await self._connect()
+                # A node that does not know who was revoked must not serve.
+                await self._notice_reader.synced()
+        except (EngineError, TimeoutError) as error:
+            reason = str(error) or self._start_problem()
+            await self.stop()
+            raise EngineError(f"cannot use {self._shown_url}: {reason}") from None
+        self._tasks = [asyncio.create_task(repeat(*routine)) for routine in self._routines()]
+
+    def _start_problem(self) -> str:
+        """Return why a start got no answer, as far as that is known."""
+        return NO_ANSWER
+
+    @override
+    async def stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        await end(*tasks)
+        self._notice_reader.stop()
+        self._subscriptions.stop()
+        await self._disconnect()
+
+    @override
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        if self._is_away and not self._subscriptions.follows(channel):
+            answer(EngineError(AWAY))
+        else:
+            self._subscriptions.subscribe(channel, answer)
+
+    @override
+    def unsubscribe(self, channel: str) -> None:
+        self._subscriptions.unsubscribe(channel)
+
+    @override
+    def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+        answer = in_time(answer)
+        least = self._subscriptions.position_of(channel)
+
+        def have_read(history: History | EngineError) -> None:
+            if isinstance(history, EngineError):
+                answer(history)
+            elif least is not None and _is_behind(history.position, least):
+                # A replica has answered that lacks what was already delivered here.
+                loop = asyncio.get_running_loop()
+                loop.call_later(STALE_SECONDS, self._read, channel, span, have_read)
+            else:
+                self._subscriptions.answer_after(channel, history, answer)
+
+        self._read(channel, span, have_read)
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self._notice_reader.post(notice, until, answer)
+
+    async def _compare(self) -> None:
+        """Compare everything with the store, as something may have been missed unnoticed."""
+        self._compare_now()
+
+    def _compare_now(self) -> None:
+        if self._tasks:
+            self._notice_reader.check()
+            self._subscriptions.compare_all()
+
+
+def _is_behind(position: Position, least: Position) -> bool:
+    return position.epoch == least.epoch and position.offset < least.offset

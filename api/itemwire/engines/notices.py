@@ -1,0 +1,154 @@
+"""Notices between nodes: applied in the order of their numbers, and read again after a doubt.
+
+A notice must not be missed: one of them may say that a token was revoked. Live notices may be
+lost on their way, so a store numbers them and keeps them for a while, and a node that sees a hole,
+or was cut off, reads on from the last number it has applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from itemwire.engines.base import Answer, Apply, EngineError
+from itemwire.engines.callbacks import answer_to
+
+logger = logging.getLogger("itemwire.engines")
+
+RETRY_SECONDS: Final = 0.5
+LEAST_SECONDS: Final = 60  # every notice is kept this long, for nodes that are cut off just now
+
+
+class StoredNotice(NamedTuple):
+    """A notice as a store keeps it.
+
+    `is_over` says that its time has passed: it is only kept for nodes that were cut off.
+    """
+
+    number: int
+    notice: bytes
+    is_over: bool
+
+
+class NoticePage(NamedTuple):
+    """Notices in ascending order, and the number up to which the store has been read.
+
+    Numbers count within an epoch: one that the reader does not know means that the store was lost
+    or replaced. `is_cut` says that there is more to read.
+    """
+
+    epoch: str
+    last: int
+    notices: Sequence[StoredNotice]
+    is_cut: bool = False
+
+
+class NoticeReader(ABC):
+    """Applies each notice in order; after a doubt some may be applied twice, none is missed.
+
+    A subclass knows one store: how to post, and how to read what comes after a number.
+    """
+
+    def __init__(self, apply: Apply) -> None:
+        self._apply = apply
+        self._epoch = ""  # no store has an epoch of this name
+        self._number = 0  # everything up to it was applied
+        self._is_reading = False
+        self._is_stale = False  # something was missed since the read that is under way was begun
+        self._is_synced = False
+        self._is_stopped = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._waiting: list[Answer[None]] = []
+
+    @abstractmethod
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        """Store a notice and send it to all nodes; with `until` 0, only send it."""
+        ...
+
+    @abstractmethod
+    def _read_page(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:
+        """Read what comes after a number of an epoch; everything, if the epoch is another now."""
+        ...
+
+    async def synced(self) -> None:
+        """Wait until the notices that are kept have been applied; EngineError if that failed."""
+        if self._is_synced:
+            return
+        answered: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer_to(answered))
+        problem = await answered
+        if problem is not None:
+            raise problem
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._is_stopped = True
+        if self._retry is not None:
+            self._retry.cancel()
+
+    def receive(self, epoch: str, previous: int, number: int, notice: bytes) -> None:
+        """Take a live notice, which follows the one numbered `previous`."""
+        if epoch != self._epoch or previous > self._number:
+            self.check()
+        elif number > self._number:
+            self._number = number
+            self._hand_on(notice)
+
+    def check(self) -> None:
+        """Read what may have been missed."""
+        self._is_stale = True
+        # A read that is under way may have looked before the notice in question was stored.
+        if not self._is_reading and not self._is_stopped:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        self._is_stale, self._is_reading = False, True
+        self._read_page(self._epoch, self._number, self._take_page)
+
+    def _take_page(self, page: NoticePage | EngineError) -> None:
+        self._is_reading = False
+        if isinstance(page, EngineError):
+            self._retry_later()
+            self._answer_waiting(page)
+            return
+        self._apply_page(page)
+        if page.is_cut:
+            self._read_on()
+            return
+        self._is_synced = True
+        self._answer_waiting(None)
+        if self._is_stale:
+            self.check()
+
+    def _apply_page(self, page: NoticePage) -> None:
+        if page.epoch != self._epoch:
+            # The count has begun anew: the same numbers may stand for other notices.
+            self._epoch, self._number = page.epoch, 0
+        for one in page.notices:
+            # A node that has just started has nothing that an ended notice could take away.
+            if one.number > self._number and (self._is_synced or not one.is_over):
+                self._hand_on(one.notice)
+        self._number = max(self._number, page.last)
+
+    def _hand_on(self, notice: bytes) -> None:
+        try:
+            self._apply(notice)
+        except Exception:
+            # A fault of the receiver must not keep the next notices from being applied.
+            logger.exception("delivery_failed")
+
+    def _answer_waiting(self, problem: EngineError | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            answer(problem)
+
+    def _retry_later(self) -> None:
+        if self._retry is None and not self._is_stopped:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.check()

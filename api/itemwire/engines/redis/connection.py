@@ -1,0 +1,144 @@
+"""One connection to a Redis server, kept open.
+
+Nothing here waits longer than it says: redis-py's own time limits and retries are switched off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from abc import abstractmethod
+from typing import Final, cast
+
+from typing_extensions import override
+
+from itemwire.engines.base import EngineError
+from itemwire.engines.networked import NO_ANSWER
+from itemwire.engines.redis.client import (
+    Command,
+    MakeConnection,
+    RedisError,
+    RedisPyConnection,
+    Reply,
+    ResponseError,
+    pack_commands,
+)
+from itemwire.engines.tasks import ReconnectingLink
+
+logger = logging.getLogger("itemwire.engines")
+
+CONNECT_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.25
+LATE_TURN: Final = 0.05  # for replies that arrived while this process itself was held up
+
+
+class RedisConnection(ReconnectingLink):
+    """Keeps one connection open and sends what is queued, once per tick of the event loop."""
+
+    def __init__(self, name: str, make_connection: MakeConnection) -> None:
+        super().__init__(name)
+        self._make_connection = make_connection
+        self._connection: RedisPyConnection | None = None
+        self._wake = asyncio.Event()
+
+    @abstractmethod
+    async def _greet(self, connection: RedisPyConnection) -> None:
+        """Ask what must be known before anything else."""
+        ...
+
+    @abstractmethod
+    def _fail(self, problem: str) -> None:
+        """Fail what can no longer be answered; the connection, or an attempt, has failed."""
+        ...
+
+    @abstractmethod
+    def _receive(self, reply: Reply | ResponseError) -> None:
+        """Take a reply that has arrived."""
+        ...
+
+    @abstractmethod
+    def _take_commands(self) -> list[Command]:
+        """Return the commands that are to be sent now."""
+        ...
+
+    @abstractmethod
+    def _is_silent(self, now: float) -> bool:
+        """Return whether a reply is overdue; ask an idle server for one."""
+        ...
+
+    @override
+    async def _open(self) -> None:
+        connection = self._connection = self._make_connection()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect()
+                await self._greet(connection)
+        except (RedisError, OSError) as error:
+            raise EngineError(str(error) or NO_ANSWER) from error
+
+    @override
+    async def _serve(self) -> str:
+        if (connection := self._connection) is None:
+            return self.problem
+        self._wake.set()
+        problem = NO_ANSWER
+        try:
+            async with asyncio.TaskGroup() as group:  # its tasks end with an error only
+                group.create_task(self._read(connection))
+                group.create_task(self._write(connection))
+                group.create_task(self._watch())
+        except* (RedisError, OSError, EngineError) as errors:
+            problem = str(_first_of(errors)) or NO_ANSWER
+        return problem
+
+    @override
+    async def _close(self, problem: str) -> None:
+        self._fail(problem)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # At the end it is closed in order, TLS included; one that broke is not waited for.
+            with contextlib.suppress(RedisError):
+                await connection.disconnect(nowait=self._task is not None)
+
+    async def _read(self, connection: RedisPyConnection) -> None:
+        while True:
+            reply: Reply | ResponseError
+            try:
+                reply = await connection.read_response(
+                    disable_decoding=True, timeout=math.inf, disconnect_on_error=False
+                )
+            except ResponseError as error:
+                reply = error
+            try:
+                self._receive(reply)
+            except EngineError:
+                raise
+            except Exception:
+                # What a subscriber's code throws must not cost all others their messages.
+                logger.exception("delivery_failed")
+
+    async def _write(self, connection: RedisPyConnection) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            commands = self._take_commands()
+            if commands:
+                await connection.send_packed_command(pack_commands(commands), check_health=False)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._is_silent(loop.time()):
+                await asyncio.sleep(LATE_TURN)
+                if self._is_silent(loop.time()):
+                    raise EngineError("the server does not answer")
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """Return the first error in a group, which may contain groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

@@ -1,0 +1,237 @@
+"""What an engine on a server promises when the server or the network fails, as tests.
+
+Subclass `NetworkFaultsContract` in the engine's own `test_faults.py`, and set `server` and `url`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Protocol
+
+import pytest
+
+from itemwire.engines.base import EngineError
+from itemwire.messages import Position
+from tests.engines.watched import Watched, node, play, stand_still
+from tests.proxy import Proxy
+from tests.timing import BUSY_SECONDS
+
+
+class FaultyServer(Protocol):
+    """A server's process: it always comes back on the same port."""
+
+    port: int
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        ...
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Let it do nothing for as long as this is entered."""
+        ...
+
+
+async def all_have(count: int, *nodes: Watched) -> None:
+    """Wait until each node has delivered so many messages, and check its log."""
+    for each in nodes:
+        await each.until(lambda each=each: len(each.texts) >= count)  # type: ignore[misc] # a default is how a loop's lambda keeps its value
+        each.check()
+        assert len(each.texts) == count
+
+
+class NetworkFaultsContract(ABC):
+    """The promises during and after an outage, one test each."""
+
+    module: ModuleType
+    """The engine's module, whose CHECK_SECONDS says how often positions are compared."""
+
+    epochs_go_on: bool
+    """Whether the server still has what it had acknowledged when it was killed."""
+
+    server: FaultyServer
+    url: str
+
+    @abstractmethod
+    async def deafen(self, watched: Watched) -> None:
+        """Let the server send this node no live messages, without the node noticing."""
+        ...
+
+    @contextlib.contextmanager
+    def proxied(self) -> Iterator[tuple[Proxy, str]]:
+        """Put a proxy in front of the server."""
+        with Proxy(self.server.port).running() as proxy:
+            yield proxy, self.url.replace(f":{self.server.port}", f":{proxy.port}")
+
+    def test_nodes_deliver_one_order_whoever_publishes(self) -> None:
+        """What is published on one node is delivered on all, in the order of the offsets."""
+
+        async def scene() -> None:
+            async with node(self.url) as one, node(self.url) as other:
+                await asyncio.gather(
+                    *(one.publish(f"a{number}") for number in range(300)),
+                    *(other.publish(f"b{number}") for number in range(300)),
+                )
+                for number in range(20):  # each follows what the other has just stored
+                    await one.publish(f"c{number}")
+                    await other.publish(f"d{number}")
+                await all_have(640, one, other)
+
+                assert one.log == other.log
+                assert one.losses == []
+
+        play(scene)
+
+    def test_heals_a_connection_that_is_cut_in_mid_stream(self) -> None:
+        """What was lost is read, and delivered in its place (requirement 112)."""
+
+        async def scene(proxy: Proxy, url: str) -> None:
+            async with node(self.url) as one, node(url) as other:
+                for number in range(300):
+                    if number % 75 == 50:
+                        await asyncio.to_thread(proxy.cut)
+                    await one.publish(str(number))
+                await all_have(300, one, other)
+
+                assert one.log == other.log
+                assert other.losses == []
+
+        with self.proxied() as (proxy, url):
+            play(lambda: scene(proxy, url))
+
+    def test_goes_on_after_a_server_that_stood_still_for_three_seconds(self) -> None:
+        """An answer comes in time; a retry with its key stores nothing twice (requirement 117)."""
+        play(lambda: stand_still(self.server, self.url))
+
+    def test_refuses_at_once_while_the_server_is_down_and_goes_on_after(self) -> None:
+        """Nobody takes a new count for the old one (requirements 110, 113, 117)."""
+
+        async def scene() -> None:
+            async with node(self.url) as one, node(self.url) as other:
+                before = [await one.publish(str(number)) for number in range(3)]
+                await all_have(3, one, other)
+                await asyncio.to_thread(self.server.kill)
+                with pytest.raises(EngineError):
+                    await one.publish("into nothing")
+                for each in (one, other):
+                    await each.until(lambda each=each: not each.engine.is_available)  # type: ignore[misc] # as above
+                # Nobody is kept waiting for a server that is known to be away.
+                begun = time.monotonic()
+                for _ in range(100):
+                    with pytest.raises(EngineError):
+                        await one.publish("into nothing")
+                assert time.monotonic() - begun < 1 + BUSY_SECONDS
+                await asyncio.to_thread(self.server.start)
+                after = await one.publish_at_last("after")
+                self._check_after(before, after, one, other)
+                for each in (one, other):
+                    if self.epochs_go_on:
+                        await all_have(4, each)
+                    else:
+                        await each.until_at(after)
+                    await each.until(lambda each=each: each.engine.is_available)  # type: ignore[misc] # as above
+                    each.check()
+                    self._check_losses(after, each)
+
+                assert (await one.publish("more")).offset == after.offset + 1
+
+        try:
+            play(scene)
+        finally:
+            self.server.kill()
+            self.server.start()
+
+    def _check_after(
+        self, before: list[Position], after: Position, one: Watched, other: Watched
+    ) -> None:
+        if self.epochs_go_on:
+            assert after == Position(before[0].epoch, 4)
+            assert one.losses == other.losses == []
+        else:
+            assert after.offset == 1
+            assert after.epoch != before[0].epoch
+
+    def _check_losses(self, after: Position, each: Watched) -> None:
+        assert [loss.epoch for loss in each.losses] == ([] if self.epochs_go_on else [after.epoch])
+        if self.epochs_go_on:
+            assert each.texts == ["0", "1", "2", "after"]
+
+    def test_finds_the_last_message_if_it_was_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No later one shows the hole: the position is compared now and then."""
+        monkeypatch.setattr(self.module, "CHECK_SECONDS", 0.1)
+
+        async def scene() -> None:
+            async with node(self.url) as one, node(self.url) as other:
+                await one.publish("live")
+                await all_have(1, other)
+                await self.deafen(other)
+                await one.publish("lost")
+                await other.until(lambda: other.texts == ["live", "lost"])
+                other.check()
+
+                assert other.losses == []
+
+        play(scene)
+
+    def test_knows_that_a_cable_was_pulled(self) -> None:
+        """Nothing breaks, and nothing comes: silence ends the connection (requirement 117)."""
+
+        async def scene(proxy: Proxy, url: str) -> None:
+            async with node(url) as one:
+                with proxy.silent():
+                    begun = time.monotonic()
+                    asked = one.subscribe("item:x"), one.read(), one.take("k"), one.post(b"")
+                    refused = await asyncio.gather(*asked, return_exceptions=True)
+                    assert time.monotonic() - begun < 2.2 + BUSY_SECONDS
+                    assert all(isinstance(error, EngineError) for error in refused)
+                    await one.until(lambda: not one.engine.is_available)
+                await one.publish_at_last("after")
+                await one.until(lambda: one.texts == ["after"])
+                await one.until(lambda: one.engine.is_available)
+
+        with self.proxied() as (proxy, url):
+            play(lambda: scene(proxy, url))
+
+    def test_a_slow_network_delays_and_breaks_nothing(self) -> None:
+        """Half a second there and back is no fault."""
+
+        async def scene(proxy: Proxy, url: str) -> None:
+            async with node(url) as one:
+                with proxy.delayed(0.25):
+                    await asyncio.gather(*(one.publish(str(number)) for number in range(50)))
+                    await one.until(lambda: len(one.texts) == 50)
+                one.check()
+
+                assert one.losses == []
+
+        with self.proxied() as (proxy, url):
+            play(lambda: scene(proxy, url))
+
+    def test_a_node_that_was_away_gets_the_notices_that_it_missed(self) -> None:
+        """A token that was revoked meanwhile is revoked there too, even if kept for a moment."""
+
+        async def scene(proxy: Proxy, url: str) -> None:
+            async with node(self.url) as one, node(url) as other:
+                await one.post(b"before")
+                await other.until(lambda: other.noticed == [b"before"])
+                with proxy.away():
+                    await other.until(lambda: not other.engine.is_available)
+                    await one.post(b"revoked")
+                    await one.post(b"end of a connection", seconds=0)
+                await other.until(lambda: len(other.noticed) == 3)
+                await one.until(lambda: len(one.noticed) == 3)
+
+                assert other.noticed[1:] == [b"revoked", b"end of a connection"]
+                assert one.noticed == other.noticed
+
+        with self.proxied() as (proxy, url):
+            play(lambda: scene(proxy, url))
