@@ -12,23 +12,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import Mount, Router, WebSocketRoute
 
+from itemwire.authorization.solving import Dependant, Overrides, calls_of
 from itemwire.engines import UNSHARED
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import DOORS
 from itemwire_auth.origins import NULL
 
 logger = logging.getLogger("itemwire.startup")
-
-Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 
 ANY_ORIGIN: Final = "*"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -187,31 +184,27 @@ def warn_of_open_routes(app: FastAPI) -> None:
 
 
 def open_routes(app: Starlette | Router) -> Iterator[str]:
-    """List the paths of sockets, and of publishing over HTTP, that ask nobody who it is."""
-    overrides: Overrides = getattr(app, "dependency_overrides", {})  # FastAPI's have some
+    """List the paths of sockets, and of publishing over HTTP, that ask nobody who is calling."""
+    overrides: Overrides = getattr(app, "dependency_overrides", {})  # only FastAPI has them
     for route in iter_route_contexts(app.routes):
         mounted = getattr(route.original_route, "app", None)
         if isinstance(route.original_route, Mount) and isinstance(mounted, Starlette | Router):
             yield from (f"{route.path}{below}" for below in open_routes(mounted))
-        elif _needs_a_door(route):
-            dependant: Dependant | None = getattr(route, "dependant", None)
-            if dependant is None or DOORS.isdisjoint(_calls(dependant, overrides)):
-                yield str(route.path)
+        elif _needs_a_door(route) and not _asks_who_is_calling(route, overrides):
+            yield str(route.path)
 
 
 def _needs_a_door(route: RouteContext) -> bool:
-    """Tell a socket, and a request that may change an item, from all other routes."""
+    """Return whether a route is a socket, or may change an item."""
     if isinstance(route.original_route, WebSocketRoute):
         return True
     return bool(set(route.methods or ()) - SAFE_METHODS) and "{item_id" in (route.path or "")
 
 
-def _calls(dependant: Dependant, overrides: Overrides) -> Iterator[Any]:
-    """List what is called for a route, in any depth, and what is called in its place."""
-    call = dependant.call
-    yield call
-    if call is not None and call in overrides and call not in DOORS:
-        # The application's own: what the original asked for is no longer asked.
-        dependant = get_dependant(path="", call=overrides[call])
-    for below in dependant.dependencies:
-        yield from _calls(below, overrides)
+def _asks_who_is_calling(route: RouteContext, overrides: Overrides) -> bool:
+    dependant: Dependant | None = getattr(route, "dependant", None)
+    if dependant is None:
+        return False
+    # An override of a door is the application's own door, whatever it asks for.
+    inside = {call: instead for call, instead in overrides.items() if call not in DOORS}
+    return not DOORS.isdisjoint(calls_of(dependant, inside))

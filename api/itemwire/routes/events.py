@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Request
 from pydantic import AfterValidator
 
+from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import Kind
@@ -21,7 +22,7 @@ from itemwire.dependencies import (
 from itemwire.middleware.admission import acquire_slot, hand_over_slot
 from itemwire.routes.items import ITEM_PATH
 from itemwire.routes.messages import PROBLEMS
-from itemwire.transports.asgi import log_connected, release_dependencies
+from itemwire.transports.asgi import log_connected
 from itemwire.transports.sse import EventStream
 from itemwire.wire.events_codec import EventCodecs
 
@@ -57,7 +58,7 @@ async def item_events(
     node = node_of(request)
     codecs: EventCodecs = request.app.state.event_codecs
     acquire_slot(request, grant.principal)
-    await release_dependencies(request)
+    await release(request)
 
     def join(transport: Transport) -> EventsSession:
         connection = node.connect(grant.principal, codecs.of_item(grant.item_id), transport)

@@ -41,7 +41,7 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
         spend(websocket, grant.principal, Kind.HISTORY, 0)
     claim_slot(websocket, grant.principal)
     node = node_of(websocket)
-    reauthorization = reauthorization_of(websocket)
+    reauthorization = reauthorization_of(websocket, websocket.app.state.reauthorizer)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         connection = node.connect(grant.principal, codec, transport)

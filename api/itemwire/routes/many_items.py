@@ -21,7 +21,7 @@ async def many_items(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     """Hear the items that the client joins, by the rules of the item's own route."""
     claim_slot(websocket, principal)
     node = node_of(websocket)
-    rights = rights_of(websocket, item_channel)
+    rights = rights_of(websocket, websocket.app.state.reauthorizer, item_channel)
 
     def open_socket(codec: Codec, transport: Transport) -> ManyItemsSession:
         return ManyItemsSession(node, node.connect(principal, codec, transport), rights)

@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
 from itertools import chain
 from typing import ClassVar, Final
 
@@ -15,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
 from itemwire.authorization.deadline import decided
+from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Framing, Transport
 from itemwire.channels.sessions.session import Session
 from itemwire.fastpath.extension import EXTENSION
@@ -46,7 +46,7 @@ async def drive(
     """
     decided(websocket)
     codec, subprotocol = choose(websocket.scope["subprotocols"])
-    await release_dependencies(websocket)  # first: if it fails, the client is refused
+    await release(websocket)  # first: if it fails, the client is refused
     await websocket.accept(subprotocol)
 
     def open_placed(transport: Transport) -> Session:
@@ -71,17 +71,6 @@ def log_connected(connection: HTTPConnection, session: Session) -> None:
         quoted(session.connection.principal.subject),
         f"{client.host}:{client.port}" if client else "-",
     )
-
-
-async def release_dependencies(connection: HTTPConnection) -> None:
-    """Close what the route's `yield` dependencies hold, now that they have decided.
-
-    FastAPI keeps them open until the route returns, so an open socket would pin a database
-    session each. The stacks are FastAPI's own names; closing them early leaves it nothing to do.
-    """
-    for name in ("fastapi_function_astack", "fastapi_inner_astack"):
-        stack: AsyncExitStack = connection.scope[name]
-        await stack.aclose()
 
 
 class Frames:
