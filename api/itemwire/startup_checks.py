@@ -19,6 +19,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import Mount, Router, WebSocketRoute
 
+from itemwire.authorization.routes import SocketRoute
 from itemwire.authorization.solving import Dependant, Overrides, calls_of
 from itemwire.engines import UNSHARED
 from itemwire.settings import Settings
@@ -202,9 +203,20 @@ def _needs_a_door(route: RouteContext) -> bool:
 
 
 def _asks_who_is_calling(route: RouteContext, overrides: Overrides) -> bool:
-    dependant: Dependant | None = getattr(route, "dependant", None)
+    dependant = _declared_by(route)
     if dependant is None:
         return False
     # An override of a door is the application's own door, whatever it asks for.
     inside = {call: instead for call, instead in overrides.items() if call not in DOORS}
     return not DOORS.isdisjoint(calls_of(dependant, inside))
+
+
+def _declared_by(route: RouteContext) -> Dependant | None:
+    """Return what a route depends on, before any override; None for a route of Starlette's.
+
+    Once it has served a handshake, a socket's `dependant` has the overrides in it, and the doors
+    they replace are no longer found there.
+    """
+    if isinstance(route.original_route, SocketRoute):
+        return route.original_route.declared
+    return getattr(route, "dependant", None)
