@@ -17,11 +17,19 @@ from starlette.requests import ClientDisconnect
 
 from itemwire.close_reasons import MESSAGE_TIMEOUT, MESSAGE_TOO_BIG, PAYLOAD_INVALID
 from itemwire.messages import Payload, payload_of
+from itemwire.responses.problems import Problem
 
 JSON_TYPE: Final = "application/json"
 BINARY_TYPE: Final = "application/octet-stream"
 BODY_SECONDS: Final = 60.0  # for a whole body to arrive, as for a message on a socket
 UNICODE: Final = frozenset({"utf-8", "us-ascii"})
+
+BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    408: {"model": Problem, "description": "A body that was not complete in 60 s."},
+    413: {"model": Problem, "description": "A body over the limit."},
+    422: {"model": Problem, "description": "A body that is not what it says it is."},
+}
+"""How OpenAPI describes the refusals of a body."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -45,12 +53,23 @@ async def read_json(request: Request, limit: int) -> bytes:
     return await read_body(request, limit)
 
 
-async def read_model(request: Request, kind: type[M], limit: int, *, empty: bytes = b"") -> M:
+async def read_model(
+    request: Request,
+    kind: type[M],
+    limit: int,
+    *,
+    empty: bytes = b"",
+    must_say_json: bool = False,
+) -> M:
     """Read a JSON body into a model; an empty body stands for `empty`.
 
-    Its media type is not looked at. A fault is refused without repeating what was sent.
+    `must_say_json` refuses a body of another media type: a page of any site may send text or a
+    form, cookies and all, without asking the server first. Without it the type is not looked at.
+    A refusal repeats nothing of what was sent.
     """
     body = await read_body(request, limit)
+    if body and must_say_json and not _says_json(request):
+        raise unreadable()
     try:
         return kind.model_validate_json(body or empty)
     except ValidationError as error:
@@ -113,6 +132,14 @@ def _reader_for(request: Request) -> Callable[[bytes], Payload]:
     if media_type.get_content_type() == BINARY_TYPE:
         return bytes
     raise _unsupported()
+
+
+def _says_json(request: Request) -> bool:
+    media_type = _media_type(request)
+    subtype = media_type.get_content_subtype()
+    return media_type.get_content_maintype() == "application" and (
+        subtype == "json" or subtype.endswith("+json")
+    )
 
 
 def _media_type(request: Request) -> Message:

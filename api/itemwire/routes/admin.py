@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, status
-from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from itemwire.channels.connection import Connection
-from itemwire.close_reasons import MESSAGE_TOO_BIG, OVERLOADED
+from itemwire.close_reasons import OVERLOADED
 from itemwire.dependencies import asked, node_of
 from itemwire.engines.base import Answer, EngineError
 from itemwire.responses.problems import Problem
+from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire_auth.audit import log_administered
 from itemwire_auth.dependencies import Administrator, explain_to
 from itemwire_auth.principal import Principal
@@ -25,8 +25,6 @@ ENGINE_SECONDS: Final = 5.0  # in which the engine must have taken what nodes te
 MAX_BODY_BYTES: Final = 16_384
 LONGEST_DRAIN: Final = 3600  # seconds
 LONGEST_MARGIN: Final = 300  # seconds: what is taken back must not be good for long
-
-B = TypeVar("B", bound=BaseModel)
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_SUBJECT_LENGTH)]
 TokenId = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -149,37 +147,17 @@ class Explained(BaseModel):
 
 async def wanted_revocation(request: Request, _admin: Administrator) -> WantedRevocation:
     """Read a revocation from the body, for administrators only."""
-    return await _read(request, WantedRevocation)
+    return await read_model(request, WantedRevocation, MAX_BODY_BYTES)
 
 
 async def wanted_drain(request: Request, _admin: Administrator) -> WantedDrain:
     """Read how to drain from the body, which may be empty; for administrators only."""
-    return await _read(request, WantedDrain, empty=b"{}")
+    return await read_model(request, WantedDrain, MAX_BODY_BYTES, empty=b"{}")
 
 
 async def question(request: Request, _admin: Administrator) -> Question:
     """Read what is to be explained from the body, for administrators only."""
-    return await _read(request, Question)
-
-
-async def _read(request: Request, kind: type[B], empty: bytes = b"") -> B:
-    """Read a body, and no more than it may take.
-
-    FastAPI would read and parse all that a stranger sends before it asks who that is.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(
-                status.HTTP_413_CONTENT_TOO_LARGE,
-                MESSAGE_TOO_BIG.reason,
-            )
-    try:
-        return kind.model_validate_json(bytes(body) or empty)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError(faults) from error
+    return await read_model(request, Question, MAX_BODY_BYTES)
 
 
 router = APIRouter(
@@ -199,13 +177,8 @@ UNDELIVERED: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.post(
     "/revocations",
-    responses={413: {"model": Problem, "description": "A body over 16 KiB."}, **UNDELIVERED},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": WantedRevocation.model_json_schema()}},
-        }
-    },
+    responses={**BODY_PROBLEMS, **UNDELIVERED},
+    openapi_extra=described_model(WantedRevocation),
 )
 async def revoke(
     request: Request,
@@ -310,13 +283,8 @@ async def answer_of(ask: Callable[[Answer[int]], None]) -> int | EngineError:
 
 @router.post(
     "/explain",
-    responses={413: {"model": Problem, "description": "A body over 16 KiB."}},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": Question.model_json_schema()}},
-        }
-    },
+    responses=BODY_PROBLEMS,
+    openapi_extra=described_model(Question),
 )
 async def explain(
     request: Request, admin: Administrator, asked: Annotated[Question, Depends(question)]
@@ -333,12 +301,8 @@ async def explain(
 @router.post(
     "/drain",
     status_code=status.HTTP_202_ACCEPTED,
-    responses={413: {"model": Problem, "description": "A body over 16 KiB."}},
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": WantedDrain.model_json_schema()}}
-        }
-    },
+    responses=BODY_PROBLEMS,
+    openapi_extra=described_model(WantedDrain, is_required=False),
 )
 async def drain(
     request: Request, admin: Administrator, wanted: Annotated[WantedDrain, Depends(wanted_drain)]

@@ -26,7 +26,7 @@ from itemwire.close_reasons import (
 from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_of
 from itemwire.engines.base import EngineError
 from itemwire.messages import Payload, Position, payload_of, payload_size
-from itemwire.responses.request_bodies import read_json, unreadable
+from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
 from itemwire_auth.dependencies import CurrentPrincipal
@@ -105,7 +105,7 @@ SCHEMA: Final = {
 @router.post(
     "/messages",
     responses=messages.BODY_PROBLEMS,
-    openapi_extra=messages.body_of("application/json", schema=SCHEMA),
+    openapi_extra=described("application/json", schema=SCHEMA),
 )
 async def publish_many(request: Request, principal: CurrentPrincipal) -> Response:
     """Publish to many items; what is refused holds up nothing else."""

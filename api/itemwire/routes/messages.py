@@ -12,8 +12,9 @@ from itemwire.channels.node import FIRST_PAGE
 from itemwire.dependencies import answer_of, node_of, spend
 from itemwire.engines.base import Span
 from itemwire.messages import Member, Publication, payload_size
+from itemwire.responses import request_bodies
 from itemwire.responses.problems import Problem
-from itemwire.responses.request_bodies import read_payload
+from itemwire.responses.request_bodies import described, read_payload
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
 from itemwire_auth.dependencies import permitted
@@ -36,9 +37,8 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Problem, "description": "Not now: ask again after `Retry-After`."},
 }
 BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    413: {"model": Problem, "description": "A body over the limit."},
+    **request_bodies.BODY_PROBLEMS,
     415: {"model": Problem, "description": "A media type that is none of these."},
-    422: {"model": Problem, "description": "A body that is not what it says it is."},
 }
 
 router = APIRouter(tags=["messages"], dependencies=[Depends(keep_nowhere)], responses=PROBLEMS)
@@ -68,17 +68,13 @@ class Present(msgspec.Struct, omit_defaults=True):
     next: str | None = None
 
 
-def body_of(*media_types: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Describe a body that is read here and not by FastAPI."""
-    content = {media_type: {"schema": schema} for media_type in media_types}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @router.post(
     ITEM_PATH + "/messages",
     status_code=status.HTTP_201_CREATED,
     responses=BODY_PROBLEMS,
-    openapi_extra=body_of("application/json", "text/plain", "application/octet-stream", schema={}),
+    openapi_extra=described(
+        "application/json", "text/plain", "application/octet-stream", schema={}
+    ),
 )
 async def publish(
     request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
