@@ -116,20 +116,28 @@ def spend(connection: HTTPConnection, principal: Principal, kind: Kind, size: in
 
 
 async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    """Ask the engine and give its answer, or refuse for now."""
-    try:
-        async with asyncio.timeout(ENGINE_SECONDS):
-            answer = await asked(ask)
-    except TimeoutError:
-        answer = EngineError(f"no answer in {ENGINE_SECONDS:g} s")
+    """Ask the engine and return its answer, or refuse the request with 503 `overloaded`."""
+    answer = await answer_or_error(ask)
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
     return answer
 
 
+async def answer_or_error(ask: Callable[[Answer[T]], None]) -> T | EngineError:
+    """Ask the engine and return its answer, which is an error if none comes in time."""
+    try:
+        async with asyncio.timeout(ENGINE_SECONDS):
+            return await asked(ask)
+    except TimeoutError:
+        return EngineError(f"no answer in {ENGINE_SECONDS:g} s")
+
+
 def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
-    """Ask the engine; its answer comes later, perhaps when nobody waits for it any more."""
+    """Ask the engine and return a future of its answer.
+
+    The answer may come when nobody waits for the future any more; then it is ignored.
+    """
     answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
 
     def take(answer: T | EngineError) -> None:

@@ -65,7 +65,8 @@ def answer_to(app: FastAPI, scope: Scope, *incoming: Message) -> tuple[int, str]
     async def receive() -> Message:
         for message in coming:
             return message
-        return await asyncio.get_running_loop().create_future()  # the rest never comes
+        await asyncio.Event().wait()  # the rest never comes
+        raise AssertionError
 
     async def send(message: Message) -> None:
         sent.append(message)

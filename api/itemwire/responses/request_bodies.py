@@ -22,6 +22,7 @@ from itemwire.responses.problems import Problem
 JSON_TYPE: Final = "application/json"
 BINARY_TYPE: Final = "application/octet-stream"
 BODY_SECONDS: Final = 60.0  # for a whole body to arrive, as for a message on a socket
+MAX_MODEL_BYTES: Final = 16_384
 UNICODE: Final = frozenset({"utf-8", "us-ascii"})
 
 BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -56,8 +57,8 @@ async def read_json(request: Request, limit: int) -> bytes:
 async def read_model(
     request: Request,
     kind: type[M],
-    limit: int,
     *,
+    limit: int = MAX_MODEL_BYTES,
     empty: bytes = b"",
     must_say_json: bool = False,
 ) -> M:

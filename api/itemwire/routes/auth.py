@@ -67,7 +67,9 @@ class NewSession(BaseModel):
 
 async def wanted_ticket(request: Request, _caller: CurrentPrincipal) -> TicketRequest:
     """Read where a ticket is to be accepted, from a caller who is known."""
-    return await read_model(request, TicketRequest, MAX_BODY_BYTES, empty=b"{}", must_say_json=True)
+    return await read_model(
+        request, TicketRequest, limit=MAX_BODY_BYTES, empty=b"{}", must_say_json=True
+    )
 
 
 @router.post(
