@@ -10,6 +10,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 from typing_extensions import override
 
+from itemwire.assembly import Assembly
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
 from itemwire.main import create_app
@@ -158,7 +159,7 @@ class Halting(Node):
 def test_only_what_is_stored_is_answered_so(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may be asked again, best with their keys (requirement 110)."""
     monkeypatch.setattr("itemwire.routes.batches.ENGINE_SECONDS", 0.02)
-    monkeypatch.setattr(app.state.node, "__class__", Halting)
+    monkeypatch.setattr(Assembly.of(app).node, "__class__", Halting)
     body = {"messages": [{"item": one, "data": 1} for one in "abc"]}
     answer = post(app, body)
     late = {"code": "overloaded", "temporary": True}

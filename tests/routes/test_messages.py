@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 from typing_extensions import override
 
+from itemwire.assembly import Assembly
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError, History, Span
 from itemwire.main import create_app
@@ -209,7 +210,7 @@ def test_an_engine_that_is_away_is_no_success(
 ) -> None:
     """Only what is stored is answered with 201 (requirement 110)."""
     monkeypatch.setattr("itemwire.dependencies.ENGINE_SECONDS", 0.01)
-    monkeypatch.setattr(app.state.node, "__class__", Away)
+    monkeypatch.setattr(Assembly.of(app).node, "__class__", Away)
     monkeypatch.setattr(Away, "is_silent", is_silent)
     answer = call(app, method, "/items/1/messages", content=b"1", headers={"Content-Type": JSON})
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from itemwire.assembly import Assembly
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.main import create_app
 from itemwire.settings import Settings
@@ -49,8 +50,7 @@ def small(serve: Serve) -> Iterator[LiveServer]:
 def places_of(server: LiveServer) -> ConnectionSlots:
     """Find what counts the sockets of a server in this process."""
     app = server.server.config.app
-    slots: ConnectionSlots = app.state.slots  # type: ignore[union-attr] # FastAPI's
-    return slots
+    return Assembly.of(app).slots  # type: ignore[arg-type] # FastAPI's
 
 
 def came_from(address: str) -> dict[str, str]:
@@ -214,7 +214,7 @@ def test_a_place_comes_back_from_a_rule_that_fails_and_a_client_that_did_not_wai
     app.dependency_overrides[authorize_item] = rule
     path = item_path(item_id, {"token": token()})
     with serve(settings, app) as server:
-        slots: ConnectionSlots = app.state.slots
+        slots = Assembly.of(app).slots
         _vanish(server, path, after_answer=False, half=False, until=rule.begun)
         assert slots.taken == 1
         rule.told.set()

@@ -52,7 +52,7 @@ AT_ONCE: Final = 8  # items of one socket whose rights are worked out concurrent
 
 
 class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
-    """Owns the tasks that ask dependencies again: one for each refresh, none for an idle socket.
+    """Owns the tasks that ask dependencies again: one a refresh, none an idle socket.
 
     Leaving it cancels the tasks that still run, and waits until they have released everything.
     """
@@ -243,7 +243,7 @@ def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 async def verdict_of(route: SocketRoute, websocket: WebSocket, kind: type[T]) -> T | Denied:
-    """Return the one argument of this kind that a route's endpoint would get, or why it is denied.
+    """Return the argument of this kind that an endpoint would get, or why it is denied.
 
     A denial names the caller if the dependencies found out who it is.
     """

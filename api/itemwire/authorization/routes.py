@@ -46,7 +46,7 @@ def socket_route_of(app: FastAPI, endpoint: Callable[..., Any]) -> "SocketRoute"
 
 
 class SocketRoute(APIWebSocketRoute):
-    """A route that follows `app.dependency_overrides`: it is put together anew when they change.
+    """A route that is put together anew when `app.dependency_overrides` change.
 
     It has three dependants: `declared` by the endpoint's signature, `whole` with the overrides in
     place, and `dependant`, which a handshake uses and which may take shortcuts.

@@ -1,4 +1,4 @@
-"""Asks a route's dependencies outside of FastAPI's own handling; its internals are named only here.
+"""Asks a route's dependencies at any time; only here are FastAPI's internals named.
 
 FastAPI solves a route's dependencies right before it calls the endpoint, and has no public way to
 do so at another time. Itemwire needs one: for a refreshed token, for one more item on an open

@@ -60,9 +60,9 @@ class Admission:
                 slot.release()
 
 
-def acquire_slot(request: Request, principal: Principal) -> None:
+def acquire_slot(request: Request, slots: ConnectionSlots, principal: Principal) -> None:
     """Count a stream over HTTP as sockets are, once its caller is known, or refuse."""
-    reason = _acquire_slot(request.app.state.slots, request.scope)
+    reason = _acquire_slot(slots, request.scope)
     if reason is not None:
         raise HTTPException(reason.status, reason.reason)
     claim_slot(request, principal)

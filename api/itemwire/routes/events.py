@@ -14,7 +14,7 @@ from itemwire.dependencies import (
     Replay,
     Since,
     SubscribeGrant,
-    node_of,
+    assembly_of,
     spend,
     start_of,
     written_position,
@@ -24,7 +24,6 @@ from itemwire.routes.items import ITEM_PATH
 from itemwire.routes.messages import PROBLEMS
 from itemwire.transports.asgi import log_connected
 from itemwire.transports.sse import EventStream
-from itemwire.wire.events_codec import EventCodecs
 
 LastEventId = Annotated[
     str | None,
@@ -55,16 +54,18 @@ async def item_events(
     start = start_of(request, grant, last_event_id or since, replay)
     if start != LIVE:
         spend(request, grant.principal, Kind.HISTORY, 0)
-    node = node_of(request)
-    codecs: EventCodecs = request.app.state.event_codecs
-    acquire_slot(request, grant.principal)
+    assembly = assembly_of(request)
+    node = assembly.node
+    acquire_slot(request, assembly.slots, grant.principal)
     await release(request)
 
+    codec = assembly.event_codecs.of_item(grant.item_id)
+
     def join(transport: Transport) -> EventsSession:
-        connection = node.connect(grant.principal, codecs.of_item(grant.item_id), transport)
+        connection = node.connect(grant.principal, codec, transport)
         session = EventsSession(node, connection, grant, start)
         hand_over_slot(request, session)
         log_connected(request, session)
         return session
 
-    return EventStream(join, node.limits.ping_interval, request.app.state.streams)
+    return EventStream(join, node.limits.ping_interval, assembly.streams)

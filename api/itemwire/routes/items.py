@@ -10,7 +10,7 @@ from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import Kind
 from itemwire.channels.sessions.session import ItemSession
-from itemwire.dependencies import SubscribeGrant, node_of, spend, start_asked
+from itemwire.dependencies import SubscribeGrant, assembly_of, spend, start_asked
 from itemwire.middleware.admission import claim_slot
 from itemwire.transports.asgi import drive
 from itemwire.wire.base import Codec
@@ -40,8 +40,9 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     if start != LIVE:
         spend(websocket, grant.principal, Kind.HISTORY, 0)
     claim_slot(websocket, grant.principal)
-    node = node_of(websocket)
-    reauthorization = reauthorization_of(websocket, websocket.app.state.reauthorizer)
+    assembly = assembly_of(websocket)
+    node = assembly.node
+    reauthorization = reauthorization_of(websocket, assembly.reauthorizer)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         connection = node.connect(grant.principal, codec, transport)

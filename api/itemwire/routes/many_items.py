@@ -5,7 +5,7 @@ from fastapi import APIRouter, WebSocket
 from itemwire.authorization.reauthorization import rights_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.sessions.many_items import ManyItemsSession
-from itemwire.dependencies import node_of
+from itemwire.dependencies import assembly_of
 from itemwire.middleware.admission import claim_slot
 from itemwire.routes.items import item_channel
 from itemwire.transports.asgi import drive
@@ -20,8 +20,9 @@ router = APIRouter()
 async def many_items(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     """Hear the items that the client joins, by the rules of the item's own route."""
     claim_slot(websocket, principal)
-    node = node_of(websocket)
-    rights = rights_of(websocket, websocket.app.state.reauthorizer, item_channel)
+    assembly = assembly_of(websocket)
+    node = assembly.node
+    rights = rights_of(websocket, assembly.reauthorizer, item_channel)
 
     def open_socket(codec: Codec, transport: Transport) -> ManyItemsSession:
         return ManyItemsSession(node, node.connect(principal, codec, transport), rights)

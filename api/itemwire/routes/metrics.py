@@ -2,10 +2,9 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.dependencies import assembly_of
 from itemwire_auth.dependencies import scraper
 
 router = APIRouter(
@@ -20,10 +19,7 @@ router = APIRouter(
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Tell all metrics, of every worker, as text or as OpenMetrics, whichever is asked for."""
-    siblings: WorkerMetrics | None = request.app.state.siblings
-    registry: CollectorRegistry = request.app.state.metrics
-    if siblings is not None:
-        registry = await siblings.gather()
+    registry = await assembly_of(request).scrape.gather()
     try:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
     except (ValueError, TypeError):  # of a version that is none

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 
+from itemwire.assembly import Assembly
 from itemwire.observability.logs import configure_logs
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.serving.server import Server, bind, calm_collector, server_of, url_of
@@ -176,10 +177,10 @@ def _work(settings: Settings, listener: socket.socket, berth: Berth) -> None:
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     server = cast("WorkerServer", server_of(settings, kind=WorkerServer))
     if berth.folder is not None:
-        state = cast("FastAPI", server.config.app).state
+        scrape = Assembly.of(cast("FastAPI", server.config.app)).scrape
         number, count = berth.number, settings.workers
-        state.siblings = WorkerMetrics(berth.folder, number, count, state.metrics)
-        server.siblings = state.siblings
+        scrape.workers = WorkerMetrics(berth.folder, number, count, scrape.registry)
+        server.siblings = scrape.workers
     calm_collector()
     server.run(sockets=[listener])
     if berth.folder is not None and not _has_supervisor():
