@@ -11,6 +11,7 @@ from itemwire.lifespan import StartupErrors
 from itemwire.middleware.admission import Admission
 from itemwire.middleware.draining import RefuseWhileDraining
 from itemwire.middleware.no_store import NoStore
+from itemwire.middleware.require_start import RequireStart
 from itemwire.middleware.require_tls import RequireTLS
 from itemwire.observability.logs import redact_logs
 from itemwire.responses.rejections import install_rejections
@@ -58,6 +59,7 @@ def _add_middlewares(app: FastAPI, assembly: Assembly) -> None:
     if settings.require_tls:
         app.add_middleware(RequireTLS)
     app.add_middleware(RefuseWhileDraining, node=assembly.node)
+    app.add_middleware(RequireStart, node=assembly.node)
     # Gives the refusals of all those above, and of the routes, the form that was configured.
     install_rejections(app, settings.refusal, assembly.counters.handshakes)
     # Outside of the refusals, which answer a credential in a query as well.

@@ -36,7 +36,8 @@ def post(app: FastAPI, body: object, scope: str | None = EVERYTHING) -> httpx.Re
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {token('alice', scope)}"} if scope else {}
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with app.router.lifespan_context(app), client:
             return await client.post("/messages", json=body, headers=headers)
 
     return asyncio.run(request())
@@ -137,7 +138,8 @@ def test_takes_nothing_but_json(app: FastAPI) -> None:
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {token()}", "Content-Type": "text/plain"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with app.router.lifespan_context(app), client:
             return await client.post("/messages", content=b'{"messages":[]}', headers=headers)
 
     assert asyncio.run(request()).status_code == 415

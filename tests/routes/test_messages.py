@@ -45,7 +45,8 @@ def call(
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         sent = {"Authorization": f"Bearer {bearer or token('alice', EVERYTHING)}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with app.router.lifespan_context(app), client:
             return await client.request(
                 method, path, content=content, headers={**sent, **(headers or {})}
             )
@@ -169,7 +170,8 @@ def test_a_client_that_goes_amid_its_body_publishes_nothing(
             "query_string": b"",
             "headers": headers,
         }
-        await app(scope, receive, send)
+        async with app.router.lifespan_context(app):
+            await app(scope, receive, send)
         return sent
 
     sent = asyncio.run(scene())
@@ -244,7 +246,8 @@ def test_a_users_cookie_publishes_only_from_an_allowed_page() -> None:
 
         async def request(headers: dict[str, str] = headers) -> httpx.Response:
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            client = httpx.AsyncClient(transport=transport, base_url="http://test")
+            async with app.router.lifespan_context(app), client:
                 return await client.post("/items/1/messages", content=b"x", headers=headers)
 
         told.append(asyncio.run(request()).status_code)

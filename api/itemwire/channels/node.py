@@ -122,6 +122,11 @@ class Node:
         return self._is_started and not self.is_draining and self._engine.is_available
 
     @property
+    def is_started(self) -> bool:
+        """Return whether it runs: its engine was started, and is not stopped yet."""
+        return self._is_started
+
+    @property
     def is_draining(self) -> bool:
         """Tell whether it goes out of service: nobody is taken in any more."""
         return self._draining is not None
