@@ -31,7 +31,7 @@ from itemwire.observability.metrics import Parts, registry_of
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
-from itemwire.transports.sse_shutdown import Streams
+from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventCodecs
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.cookies import SessionCookie
@@ -66,7 +66,7 @@ class Assembly:
     node: Node
     reauthorizer: Reauthorizer
     event_codecs: EventCodecs
-    streams: Streams
+    streams: OpenStreams
     scrape: Scrape
 
     @classmethod
@@ -137,7 +137,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> A
         node=node,
         reauthorizer=Reauthorizer(),
         event_codecs=EventCodecs(),
-        streams=Streams(),
+        streams=OpenStreams(),
         scrape=Scrape(registry_of(measured)),
     )
 

@@ -1,4 +1,4 @@
-"""What routes declare beside the caller, and what they ask of the application."""
+"""Parameters that routes share, and what endpoints ask of their application."""
 
 import asyncio
 import logging
@@ -27,8 +27,8 @@ logger = logging.getLogger("itemwire.channels")
 
 T = TypeVar("T")
 
-MOST_WAIT: Final = 60.0  # seconds, to who asks in vain all the time
-ENGINE_SECONDS: Final = 5.0  # engines answer sooner, if only that they cannot
+MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
+ENGINE_SECONDS: Final = 5.0  # engines answer sooner than that, if only with an error
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
@@ -36,7 +36,7 @@ Replay = Annotated[int, Query(ge=0, description="How many recent messages come f
 
 
 def written_position(written: str | None) -> str | None:
-    """Give a position as it is written, if it is written as one."""
+    """Return a position as it was written; ValueError if it is not written as one."""
     if written is not None:
         read_position(written)
     return written
@@ -67,10 +67,10 @@ def node_of(connection: HTTPConnection) -> Node:
 
 
 def start_of(connection: HTTPConnection, grant: Grant, since: str | None, replay: int) -> Start:
-    """Say where a subscription begins, or refuse.
+    """Return where a subscription begins, or refuse.
 
-    A replay is no less than reading history. To go on from a position is to hear what a subscriber
-    that had stayed would have heard, so it needs no other right than that.
+    A replay is reading history, and needs that right. Going on from a position gives no more than
+    a subscriber that had stayed would have received, so it needs no further right.
     """
     if replay and not grant.allows(Action.HISTORY):
         raise refusal(connection, ScopeMissing("replay needs the right to history"))
@@ -78,9 +78,9 @@ def start_of(connection: HTTPConnection, grant: Grant, since: str | None, replay
 
 
 def start_asked(websocket: WebSocket, grant: Grant) -> Start:
-    """Say where a subscription begins by the query of its handshake, or refuse.
+    """Return where a subscription begins by the query of its handshake, or refuse.
 
-    The route declares no parameters: FastAPI takes 30 µs over each, also where none is sent.
+    The route declares no parameters for this: FastAPI takes 30 µs for each, sent or not.
     """
     query = websocket.query_params
     if "since" not in query and "replay" not in query:
@@ -95,7 +95,7 @@ def start_asked(websocket: WebSocket, grant: Grant) -> Start:
 
 @dataclass(slots=True)
 class _Caller:
-    """Who asks over HTTP, as rates know it: without a connection that lasts."""
+    """The caller of an HTTP request, in place of a connection for the rate limits."""
 
     principal: Principal
     id: str = "http"
@@ -103,17 +103,17 @@ class _Caller:
 
 
 def wait_of(node: Node, principal: Principal, kind: Kind, size: int) -> float:
-    """Take for one request from what its subject may ask; else tell the seconds to wait."""
+    """Charge a request to its subject's rate limit; return the seconds to wait, 0 if it passed."""
     if node.rates is None:
         return 0.0
     caller = _Caller(principal)
     wait = node.rates.spend(caller, kind, size)
     node.rates.end(caller)
-    return min(wait, MOST_WAIT)
+    return min(wait, MAX_WAIT)
 
 
 def spend(connection: HTTPConnection, principal: Principal, kind: Kind, size: int) -> None:
-    """Take for one request from what its subject may ask, or refuse."""
+    """Charge a request to its subject's rate limit, or refuse it with 429 and Retry-After."""
     wait = wait_of(node_of(connection), principal, kind, size)
     if wait:
         headers = {"Retry-After": str(math.ceil(wait))}

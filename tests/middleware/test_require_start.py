@@ -34,7 +34,10 @@ def knock(gate: RequireStart, kind: str, path: str, root_path: str = "") -> list
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(gate({"type": kind, "path": path, "root_path": root_path}, nothing, send))
+    async def come() -> None:
+        await gate({"type": kind, "path": path, "root_path": root_path}, nothing, send)
+
+    asyncio.run(come())
     return sent
 
 

@@ -47,7 +47,7 @@ def small(serve: Serve) -> Iterator[LiveServer]:
         yield running
 
 
-def places_of(server: LiveServer) -> ConnectionSlots:
+def slots_of(server: LiveServer) -> ConnectionSlots:
     """Find what counts the sockets of a server in this process."""
     app = server.server.config.app
     return Assembly.of(app).slots  # type: ignore[arg-type] # FastAPI's
@@ -60,7 +60,7 @@ def came_from(address: str) -> dict[str, str]:
 
 def emptied(server: LiveServer) -> bool:
     """Wait until every place is given back; False if that takes too long."""
-    slots, patience = places_of(server), time.monotonic() + PATIENCE
+    slots, patience = slots_of(server), time.monotonic() + PATIENCE
     while slots.taken and time.monotonic() < patience:
         server.refusal("/items/7/ws")  # a round trip, in which the server gets on
     return (slots.taken, slots.of_address, slots.of_subject) == (0, {}, {})
@@ -272,7 +272,7 @@ def test_a_stream_takes_a_place_as_a_socket_does(small: LiveServer, item_id: str
     ):
         refused = httpx.get(url, headers=headers, timeout=PATIENCE)
         assert stream.status_code == 200
-        assert places_of(small).taken == 2
+        assert slots_of(small).taken == 2
 
     assert (refused.status_code, refused.json()["code"]) == (429, "connection_limit")
     assert emptied(small)

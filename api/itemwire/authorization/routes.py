@@ -14,7 +14,7 @@ from fastapi.routing import APIWebSocketRoute
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from itemwire.authorization.deadline import Decisions
+from itemwire.authorization.deadline import DecisionDeadlines
 from itemwire.authorization.solving import (
     Dependant,
     Overrides,
@@ -62,14 +62,14 @@ class SocketRoute(APIWebSocketRoute):
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
         self._application = app
         self._shortcuts = shortcuts
-        self._decisions = Decisions()
+        self._deadlines = DecisionDeadlines()
         self._declared = self.dependant
         self._apply({})
 
     @override
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._follow_overrides()
-        await self._decisions.in_time(scope, super().handle(scope, receive, send))
+        await self._deadlines.enforce(scope, super().handle(scope, receive, send))
 
     @property
     def application(self) -> FastAPI:

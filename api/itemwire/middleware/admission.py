@@ -3,7 +3,7 @@
     Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at;
                                              then waits for its turn, if many come at once
     claim_slot (a route, once it knows)     counts it as its subject's too, or refuses
-    drive                                    hands it over to the session
+    serve_socket                             hands it over to the session
     Session.closed                           gives it back: the socket is gone
 
 A stream of server-sent events takes its place in its route (`acquire_slot`): what else comes over

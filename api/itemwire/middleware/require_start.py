@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,7 +27,7 @@ REMEDY: Final = (
 
 
 class RequireStart:
-    """ASGI middleware: refuses sockets and requests with `overloaded` until the node is started.
+    """ASGI middleware: refuses with `overloaded` until the node is started.
 
     Starlette does not run the lifespan of an application that is mounted in another one. Without
     it no token would ever expire on a socket, no revocation would arrive, and no message either.
@@ -37,11 +38,15 @@ class RequireStart:
         self._node = node
         self._has_logged = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass everything on once the node is started; until then what does not need it."""
+        # No coroutine of its own: over plain ASGI it would live as long as the socket does.
         if self._node.is_started:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return self._app(scope, receive, send)
+        return self._without_node(scope, receive, send)
+
+    async def _without_node(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
             self._log_once()
             await send(
                 {"type": "websocket.close", "code": OVERLOADED.code, "reason": OVERLOADED.reason}

@@ -1,4 +1,4 @@
-"""Credentials for browsers: one-time tickets for the URL, and the session cookie."""
+"""Issues credentials for browsers: one-time tickets for a URL, and the session cookie."""
 
 from typing import Annotated, Any, Final
 
@@ -24,7 +24,7 @@ MAX_BODY_BYTES: Final = 4096
 
 
 def keep_nowhere(response: Response) -> None:
-    """Keep what is answered here out of every cache."""
+    """Keep the answers of a router out of every cache."""
     response.headers["Cache-Control"] = "no-store"
 
 
@@ -36,8 +36,8 @@ class TicketRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    item: str | None = Field(None, description="The one item whose routes it opens.")
-    origin: str | None = Field(None, description="The web origin of the one page that may use it.")
+    item: str | None = Field(None, description="The only item it is accepted for.")
+    origin: str | None = Field(None, description="The only web origin whose pages may use it.")
 
     @model_validator(mode="before")
     @classmethod
@@ -53,14 +53,14 @@ class TicketRequest(BaseModel):
 
 
 class NewTicket(BaseModel):
-    """A ticket, and the Unix time at which it is worth nothing."""
+    """A ticket, and the Unix time at which it expires."""
 
     ticket: str
     expires_at: int
 
 
 class NewSession(BaseModel):
-    """The Unix time at which the session ends, which a script cannot see from the cookie."""
+    """The Unix time at which the session ends; a script cannot read that from the cookie."""
 
     expires_at: int
 
@@ -83,9 +83,9 @@ async def make_ticket(
     principal: CurrentPrincipal,
     wanted: Annotated[TicketRequest, Depends(wanted_ticket)],
 ) -> NewTicket:
-    """Make a ticket that lets the caller in once, soon, with the rights of the caller's token."""
+    """Make a ticket that is accepted once, soon, and has the rights of the caller's token."""
     if wanted.item is not None and not is_item_id(wanted.item):
-        raise ItemInvalid("a ticket was asked for what can be no item")
+        raise ItemInvalid("a ticket was asked for an id that no item can have")
     ticket = await tickets_of(request).make(principal, item_id=wanted.item, origin=wanted.origin)
     return NewTicket(ticket=ticket.value, expires_at=ticket.expires_at)
 
@@ -111,5 +111,5 @@ async def begin_session(
     status_code=status.HTTP_204_NO_CONTENT,
 )
 async def end_session(request: Request, response: Response) -> None:
-    """Clear the session cookie; who has none, or one that is no longer good, may do so too."""
+    """Clear the session cookie; this needs no session, so an expired one can be cleared."""
     response.headers["Set-Cookie"] = session_cookie_of(request).cleared()

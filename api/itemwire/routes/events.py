@@ -1,4 +1,4 @@
-"""One item's channel as server-sent events, for who only listens."""
+"""Serves one item's channel as server-sent events, for clients that only listen."""
 
 from typing import Annotated, Any, Final
 
@@ -27,7 +27,7 @@ from itemwire.transports.sse import EventStream
 
 LastEventId = Annotated[
     str | None,
-    Header(description="The id of the last event that was heard; it counts, and not `since`."),
+    Header(description="The id of the last event received; it takes precedence over `since`."),
     AfterValidator(lambda written: written_position(written or None)),
 ]
 
@@ -50,7 +50,7 @@ async def item_events(
     since: Since = None,
     replay: Replay = 0,
 ) -> EventStream:
-    """Hear the item until the token ends, from the last event on that was heard before."""
+    """Stream the item's messages until the token ends, from the last received event on."""
     start = start_of(request, grant, last_event_id or since, replay)
     if start != LIVE:
         spend(request, grant.principal, Kind.HISTORY, 0)

@@ -1,4 +1,4 @@
-"""What backends do over HTTP: publish to items, read their history, see who is there."""
+"""Serves backends over HTTP: publish to items, read their history, list their members."""
 
 from functools import partial
 from typing import Annotated, Any, Final
@@ -44,15 +44,15 @@ BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 router = APIRouter(tags=["messages"], dependencies=[Depends(keep_nowhere)], responses=PROBLEMS)
 
 
-class Stored(BaseModel):
-    """Where a message has its place in the order of its item."""
+class StoredMessage(BaseModel):
+    """The position of a message that was stored: its stream's epoch and its offset there."""
 
     epoch: str
     offset: int
 
 
 class HistoryPage(msgspec.Struct):
-    """Messages, oldest first, and where the stream stood when they were read."""
+    """Messages, oldest first, and the position of the stream when they were read."""
 
     epoch: str
     offset: int
@@ -61,7 +61,7 @@ class HistoryPage(msgspec.Struct):
 
 
 class Present(msgspec.Struct, omit_defaults=True):
-    """Who is on an item, page by page; `next` is the `after` of the next one."""
+    """A page of an item's members, and how many there are; `next` is the next `after`."""
 
     members: list[Member]
     count: int
@@ -78,14 +78,14 @@ class Present(msgspec.Struct, omit_defaults=True):
 )
 async def publish(
     request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
-) -> Stored:
-    """Publish a message: any JSON value, a text or bytes; answered once it is stored."""
+) -> StoredMessage:
+    """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     data = await read_payload(request, node.limits.max_message_bytes)
     spend(request, grant.principal, Kind.PUBLISH, payload_size(data))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)
-    return Stored(epoch=position.epoch, offset=position.offset)
+    return StoredMessage(epoch=position.epoch, offset=position.offset)
 
 
 @router.get(ITEM_PATH + "/messages", response_model=None)
@@ -96,7 +96,7 @@ async def read_history(
     before: Offset = None,
     limit: Annotated[int, Query(ge=1, lt=2**53)] = 100,
 ) -> Response:
-    """Read back: the newest `limit` messages, or the oldest after `after`."""
+    """Read the newest `limit` messages, or the oldest ones after `after`."""
     spend(request, grant.principal, Kind.HISTORY, 0)
     span = Span(limit, after, before)
     history = await answer_of(partial(node_of(request).history, grant.item_id, span))
@@ -111,12 +111,12 @@ async def list_members(
     limit: Annotated[int, Query(ge=0, lt=2**53)] = FIRST_PAGE,
     after: str = "",
 ) -> Response:
-    """List who is on the item, by connection id; with `limit=0` only how many."""
+    """List the members of the item, by connection id; with `limit=0` only their number."""
     page = node_of(request).members(grant.item_id, limit, after)
     return as_json(Present(page.members, page.count, page.next))
 
 
 def as_json(answer: msgspec.Struct) -> Response:
-    """Answer what a codec's own encoder writes: FastAPI's knows no raw JSON."""
+    """Encode an answer as codecs do: payloads are raw JSON, which FastAPI cannot encode."""
     headers = {"Cache-Control": "no-store"}
     return Response(msgspec.json.encode(answer), media_type="application/json", headers=headers)

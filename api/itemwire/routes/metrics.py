@@ -1,4 +1,4 @@
-"""What Prometheus reads: numbers about this server, for who has the token for it."""
+"""Serves the metrics that Prometheus reads, to callers with the metrics token."""
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
@@ -18,10 +18,10 @@ router = APIRouter(
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Tell all metrics, of every worker, as text or as OpenMetrics, whichever is asked for."""
+    """Return the metrics of all workers, as text or OpenMetrics by the Accept header."""
     registry = await assembly_of(request).scrape.gather()
     try:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    except (ValueError, TypeError):  # of a version that is none
+    except (ValueError, TypeError):  # the header names a version that cannot be parsed
         encode, content_type = choose_encoder("")
     return Response(encode(registry), headers={"content-type": content_type})
