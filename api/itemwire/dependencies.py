@@ -103,7 +103,7 @@ class _Caller:
 
 
 def wait_of(node: Node, principal: Principal, kind: Kind, size: int) -> float:
-    """Charge a request to its subject's rate limit; return the seconds to wait, 0 if it passed."""
+    """Charge a request to its subject's rate limit; return the seconds to wait, or 0."""
     if node.rates is None:
         return 0.0
     caller = _Caller(principal)
