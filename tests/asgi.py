@@ -15,7 +15,7 @@ from typing_extensions import override
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.sessions.echo import EchoSession
 from itemwire.messages import Frame
-from itemwire.transports.asgi import drive
+from itemwire.transports.asgi import serve_socket
 from itemwire.wire.base import Codec
 from tests.fakes import JSON, Stage, principal
 
@@ -126,7 +126,7 @@ class Served:
         stacks = {f"fastapi_{name}_astack": AsyncExitStack() for name in ("inner", "function")}
         scope = {"type": "websocket", "subprotocols": [], **stacks}
         websocket = WebSocket(scope, self.server.receive, self.server.send)
-        self.driving = asyncio.create_task(drive(websocket, self.open_session))
+        self.driving = asyncio.create_task(serve_socket(websocket, self.open_session))
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from itemwire.assembly import Assembly
 from itemwire.settings import Settings
 from itemwire.testing import live_server
 from tests.conformance.websocket_churn import WAYS, Door, footprint
@@ -57,7 +58,7 @@ def main(visits: int) -> None:
         wait_until(lambda: footprint(live.server) == before, 30)
         grown = resident_bytes() - memory
         app = live.server.config.app
-        node = app.state.node  # type: ignore[union-attr] # FastAPI's
+        node = Assembly.of(app).node  # type: ignore[arg-type] # FastAPI's
         wait_until(lambda: node.members("soak").count == 0, 30)  # the absent are waited for
         members = node.members("soak").count
     click.echo(f"{visits} visits in {time.monotonic() - began:.0f} s; before and after: {before}")

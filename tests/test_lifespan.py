@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from itemwire import lifespan
+from itemwire.assembly import Assembly
 from itemwire.engines.base import EngineError
 from itemwire.lifespan import lifespan_of
 from itemwire.main import create_app
@@ -124,7 +125,7 @@ def test_an_engine_that_cannot_be_used_is_one_line(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    monkeypatch.setattr(app.state.node, "start", fail)
+    monkeypatch.setattr(Assembly.of(app).node, "start", fail)
     with pytest.raises(type(problem)):
         asyncio.run(app({"type": "lifespan", "state": {}}, receive, send))
 

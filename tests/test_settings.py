@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from itemwire.assembly import Assembly
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.main import create_app
 from itemwire.settings import PREFIX, RENAMED, Settings, source_of, unknown_variables
@@ -104,7 +105,7 @@ def test_a_socket_lasts_as_long_as_is_configured() -> None:
     )
     app = create_app(settings)
 
-    assert app.state.node._expiry._lifetime == Lifetime(grace=1.5, warning=20, session=300)
+    assert Assembly.of(app).node._expiry._lifetime == Lifetime(grace=1.5, warning=20, session=300)
 
 
 @pytest.mark.parametrize("name", ["expiry_grace", "expiry_warning_seconds", "max_session_seconds"])

@@ -12,15 +12,19 @@ from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
+from starlette.types import Message, Scope
 
 from itemwire.main import create_app
 from itemwire.settings import Settings
 from itemwire.startup_checks import CHECKS, audit_settings, open_routes, workers_asked
 from itemwire_auth import CurrentPrincipal, Grant, authorize_item, open_to_strangers, permitted
-from itemwire_auth.dependencies import administrator, sent_bearer
+from itemwire_auth.dependencies import administrator, current_principal, sent_bearer
+from itemwire_auth.principal import Principal
+from itemwire_auth.scopes import Action
 from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE
 from tests.conftest import SECRET
+from tests.fakes import principal
 
 
 def settings_of(**given: object) -> Settings:
@@ -258,3 +262,67 @@ def test_warns_of_an_open_route_when_it_starts(caplog: pytest.LogCaptureFixture)
     (line,) = caplog.messages
     assert "'/mine'" in line
     assert "itemwire_auth.permitted" in line
+
+
+def starts_of(app: FastAPI, times: int) -> list[list[str]]:
+    """Start an application so many times, each time with one handshake; list its open routes."""
+    found: list[list[str]] = []
+    scope: Scope = {
+        "type": "websocket",
+        "path": "/items/42/ws",
+        "query_string": b"",
+        "headers": [],
+        "subprotocols": [],
+    }
+    gone: Message = {"type": "websocket.disconnect", "code": 1001}
+
+    async def start() -> None:
+        incoming = iter([{"type": "websocket.connect"}, gone])
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return next(incoming)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async with app.router.lifespan_context(app):
+            found.append(list(open_routes(app)))
+            await app(dict(scope), receive, send)
+        assert [message.get("reason") for message in sent[:1]] == [None]  # it was let in
+
+    for _ in range(times):
+        asyncio.run(start())
+    return found
+
+
+async def anybody() -> Principal:
+    """Let in whoever comes."""
+    return principal("anybody")
+
+
+async def own_rule(item_id: str) -> Grant:
+    """Ask nobody: the application knows whom it serves."""
+    return Grant(principal("anybody"), item_id, frozenset(Action))
+
+
+def test_a_second_start_finds_the_doors_of_the_first() -> None:
+    """A handshake puts the overrides into a socket's dependencies, where they hide its doors."""
+    app = create_app(settings_of())
+    app.dependency_overrides |= {current_principal: anybody, authorize_item: own_rule}
+
+    assert starts_of(app, 2) == [[], []]
+
+
+def test_a_door_that_an_override_takes_away_is_missed_at_every_start() -> None:
+    """The refused twin: the first start looks behind the shortcut that the route would take."""
+
+    async def no_door() -> Grant:
+        return await own_rule("42")
+
+    app = create_app(settings_of())
+    app.dependency_overrides[permitted] = no_door
+    first, second = starts_of(app, 2)
+
+    assert "/items/{item_id:any_text}/ws" in first
+    assert first == second

@@ -1,4 +1,4 @@
-"""What routes declare beside the caller, and what they ask of the application."""
+"""Parameters that routes share, and what endpoints ask of their application."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from fastapi import HTTPException, Query, Security, WebSocket, WebSocketExceptio
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
+from itemwire.assembly import Assembly
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.limits.requests import Kind, TokenBucket
 from itemwire.channels.node import Node
@@ -26,8 +27,8 @@ logger = logging.getLogger("itemwire.channels")
 
 T = TypeVar("T")
 
-MOST_WAIT: Final = 60.0  # seconds, to who asks in vain all the time
-ENGINE_SECONDS: Final = 5.0  # engines answer sooner, if only that they cannot
+MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
+ENGINE_SECONDS: Final = 5.0  # engines answer sooner than that, if only with an error
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
@@ -35,7 +36,7 @@ Replay = Annotated[int, Query(ge=0, description="How many recent messages come f
 
 
 def written_position(written: str | None) -> str | None:
-    """Give a position as it is written, if it is written as one."""
+    """Return a position as it was written; ValueError if it is not written as one."""
     if written is not None:
         read_position(written)
     return written
@@ -52,22 +53,26 @@ _SINCE: Final = TypeAdapter[str | None](Since)
 _REPLAY: Final = TypeAdapter[int](Replay)
 
 
-def node_of(connection: HTTPConnection) -> Node:
-    """Find the node of this application.
+def assembly_of(connection: HTTPConnection) -> Assembly:
+    """Return the parts of this connection's application.
 
-    No dependency: each costs a handshake 8 µs, and this one decides nothing.
+    Called by the endpoints, and not a dependency: each of those costs a handshake 8 µs.
     """
-    node: Node = connection.app.state.node
-    return node
+    return Assembly.of(connection.app)
+
+
+def node_of(connection: HTTPConnection) -> Node:
+    """Return the node of this connection's application."""
+    return assembly_of(connection).node
 
 
 def start_of(
     connection: HTTPConnection, grant: Grant, since: str | None, replay: int
 ) -> StartPoint:
-    """Say where a subscription begins, or refuse.
+    """Return where a subscription begins, or refuse.
 
-    A replay is no less than reading history. To go on from a position is to hear what a subscriber
-    that had stayed would have heard, so it needs no other right than that.
+    A replay is reading history, and needs that right. Going on from a position gives no more than
+    a subscriber that had stayed would have received, so it needs no further right.
     """
     if replay and not grant.allows(Action.HISTORY):
         raise refusal(connection, ScopeMissing("replay needs the right to history"))
@@ -75,9 +80,9 @@ def start_of(
 
 
 def start_asked(websocket: WebSocket, grant: Grant) -> StartPoint:
-    """Say where a subscription begins by the query of its handshake, or refuse.
+    """Return where a subscription begins by the query of its handshake, or refuse.
 
-    The route declares no parameters: FastAPI takes 30 µs over each, also where none is sent.
+    The route declares no parameters for this: FastAPI takes 30 µs for each, sent or not.
     """
     query = websocket.query_params
     if "since" not in query and "replay" not in query:
@@ -92,7 +97,7 @@ def start_asked(websocket: WebSocket, grant: Grant) -> StartPoint:
 
 @dataclass(slots=True)
 class _Caller:
-    """Who asks over HTTP, as rates know it: without a connection that lasts."""
+    """The caller of an HTTP request, in place of a connection for the rate limits."""
 
     principal: Principal
     id: str = "http"
@@ -100,17 +105,17 @@ class _Caller:
 
 
 def wait_of(node: Node, principal: Principal, kind: Kind, size: int) -> float:
-    """Take for one request from what its subject may ask; else tell the seconds to wait."""
+    """Charge a request to its subject's rate limit; return the seconds to wait, or 0."""
     if node.rates is None:
         return 0.0
     caller = _Caller(principal)
     wait = node.rates.spend(caller, kind, size)
     node.rates.end(caller)
-    return min(wait, MOST_WAIT)
+    return min(wait, MAX_WAIT)
 
 
 def spend(connection: HTTPConnection, principal: Principal, kind: Kind, size: int) -> None:
-    """Take for one request from what its subject may ask, or refuse."""
+    """Charge a request to its subject's rate limit, or refuse it with 429 and Retry-After."""
     wait = wait_of(node_of(connection), principal, kind, size)
     if wait:
         headers = {"Retry-After": str(math.ceil(wait))}
@@ -118,20 +123,28 @@ def spend(connection: HTTPConnection, principal: Principal, kind: Kind, size: in
 
 
 async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    """Ask the engine and give its answer, or refuse for now."""
-    try:
-        async with asyncio.timeout(ENGINE_SECONDS):
-            answer = await asked(ask)
-    except TimeoutError:
-        answer = EngineError(f"no answer in {ENGINE_SECONDS:g} s")
+    """Ask the engine and return its answer, or refuse the request with 503 `overloaded`."""
+    answer = await answer_or_error(ask)
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
     return answer
 
 
+async def answer_or_error(ask: Callable[[Answer[T]], None]) -> T | EngineError:
+    """Ask the engine and return its answer, which is an error if none comes in time."""
+    try:
+        async with asyncio.timeout(ENGINE_SECONDS):
+            return await asked(ask)
+    except TimeoutError:
+        return EngineError(f"no answer in {ENGINE_SECONDS:g} s")
+
+
 def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
-    """Ask the engine; its answer comes later, perhaps when nobody waits for it any more."""
+    """Ask the engine and return a future of its answer.
+
+    The answer may come when nobody waits for the future any more; then it is ignored.
+    """
     answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
 
     def take(answer: T | EngineError) -> None:

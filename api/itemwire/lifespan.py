@@ -1,11 +1,11 @@
-"""What runs beside the sockets from start to stop: engine, keys, one tick a second."""
+"""Runs what an application needs from start to stop: keys, engine, one tick a second."""
 
 import asyncio
 import contextlib
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -22,17 +22,17 @@ TICK_SECONDS: Final = 1.0
 
 
 Beside = Callable[[], AbstractAsyncContextManager[object]]
-"""What is opened ahead of the node and closed after it, anew for each lifespan."""
+"""Makes a part that is opened before the node and closed after it; a new one per start."""
 
 
 def lifespan_of(
     node: Node, *beside: Beside
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make the ASGI lifespan that runs a node, and opens and closes what is beside it."""
+    """Make the lifespan of an application: it runs the node and the parts beside it."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        warn_of_open_routes(app)  # here, for by now the application has added its own
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        warn_of_open_routes(app)  # not earlier: by now the application has added its own routes
         async with contextlib.AsyncExitStack() as stack:
             for part in beside:
                 await stack.enter_async_context(part())
@@ -47,7 +47,7 @@ def lifespan_of(
 
 
 @contextlib.asynccontextmanager
-async def _ticking(node: Node) -> AsyncIterator[None]:
+async def _ticking(node: Node) -> AsyncGenerator[None]:
     task = asyncio.create_task(_tick(node))
     try:
         yield
@@ -64,7 +64,7 @@ async def _tick(node: Node) -> None:
         try:
             node.tick()
         except Exception:
-            # Without the next one no token would ever expire again.
+            # The loop must survive: without further ticks no token would ever expire.
             logger.exception("tick_failed")
 
 

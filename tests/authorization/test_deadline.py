@@ -9,15 +9,15 @@ from fastapi import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from itemwire.authorization import deadline as deciding
-from itemwire.authorization.deadline import Decisions, decided
+from itemwire.authorization import deadline
+from itemwire.authorization.deadline import DecisionDeadlines, end_deadline
 
 
 @pytest.fixture
-def decisions(monkeypatch: pytest.MonkeyPatch) -> Decisions:
+def deadlines(monkeypatch: pytest.MonkeyPatch) -> DecisionDeadlines:
     """Those of a route, whose dependencies have hardly any time."""
-    monkeypatch.setattr(deciding, "DECISION_SECONDS", 0.01)
-    return Decisions()
+    monkeypatch.setattr(deadline, "DECISION_SECONDS", 0.01)
+    return DecisionDeadlines()
 
 
 def handshake() -> Scope:
@@ -30,20 +30,22 @@ async def hang() -> None:
     await asyncio.Event().wait()
 
 
-def test_gives_up_only_what_hangs(decisions: Decisions, caplog: pytest.LogCaptureFixture) -> None:
+def test_gives_up_only_what_hangs(
+    deadlines: DecisionDeadlines, caplog: pytest.LogCaptureFixture
+) -> None:
     """Who was let in stays, though it was asked about by the same timer (requirement 66)."""
     scope = handshake()
     served: list[str] = []
 
     async def stay() -> None:
-        decided(HTTPConnection(scope))
+        end_deadline(HTTPConnection(scope))
         await asyncio.sleep(0.05)
         served.append("to the end")
 
     async def play() -> tuple[BaseException | None, BaseException | None]:
         return await asyncio.gather(
-            decisions.in_time(handshake(), hang()),
-            decisions.in_time(scope, stay()),
+            deadlines.enforce(handshake(), hang()),
+            deadlines.enforce(scope, stay()),
             return_exceptions=True,
         )
 
@@ -57,7 +59,7 @@ def test_gives_up_only_what_hangs(decisions: Decisions, caplog: pytest.LogCaptur
     ]
 
 
-def test_refuses_what_goes_on_when_it_is_given_up(decisions: Decisions) -> None:
+def test_refuses_what_goes_on_when_it_is_given_up(deadlines: DecisionDeadlines) -> None:
     """A dependency that takes no end for an answer must not let anybody in."""
     scope = handshake()
 
@@ -65,17 +67,17 @@ def test_refuses_what_goes_on_when_it_is_given_up(decisions: Decisions) -> None:
         try:
             await hang()
         except asyncio.CancelledError:
-            decided(HTTPConnection(scope))
+            end_deadline(HTTPConnection(scope))
 
     with pytest.raises(WebSocketException):
-        asyncio.run(decisions.in_time(scope, hold_out()))
+        asyncio.run(deadlines.enforce(scope, hold_out()))
 
 
-def test_is_given_up_by_others_as_ever(decisions: Decisions) -> None:
+def test_is_given_up_by_others_as_ever(deadlines: DecisionDeadlines) -> None:
     """A server that stops cancels; that is no decision that came late."""
 
     async def play() -> None:
-        task = asyncio.create_task(decisions.in_time(handshake(), hang()))
+        task = asyncio.create_task(deadlines.enforce(handshake(), hang()))
         await asyncio.sleep(0)
         task.cancel()
         await task
@@ -84,8 +86,8 @@ def test_is_given_up_by_others_as_ever(decisions: Decisions) -> None:
         asyncio.run(play())
 
 
-def test_serves_one_event_loop_after_the_other(decisions: Decisions) -> None:
+def test_serves_one_event_loop_after_the_other(deadlines: DecisionDeadlines) -> None:
     """An application may be started anew, as tests do."""
     for _ in range(2):
         with pytest.raises(WebSocketException):
-            asyncio.run(decisions.in_time(handshake(), hang()))
+            asyncio.run(deadlines.enforce(handshake(), hang()))

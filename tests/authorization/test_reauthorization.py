@@ -44,7 +44,7 @@ class Application:
 
     def __init__(self) -> None:
         self.app = FastAPI()
-        self.app.state.reauthorizer = self.reauthorizer = Reauthorizer()
+        self.reauthorizer = Reauthorizer()
         install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)
 
@@ -54,7 +54,7 @@ class Application:
         for route in self.app.routes:
             if isinstance(route, SocketRoute):
                 scope.update(route.matches(scope)[1])
-        kept = reauthorization_of(WebSocket(scope, receive=_never, send=_never))
+        kept = reauthorization_of(WebSocket(scope, receive=_never, send=_never), self.reauthorizer)
         assert kept is not None
         return kept
 
@@ -324,7 +324,9 @@ def test_keeps_nothing_of_the_request(application: Application) -> None:
     scope = Held(type="websocket", path="/items/42/ws", app=application.app, headers=headers)
     route = next(one for one in application.app.routes if isinstance(one, SocketRoute))
     scope |= route.matches(scope)[1]
-    kept = reauthorization_of(WebSocket(scope, receive=_never, send=_never))
+    socket = WebSocket(scope, receive=_never, send=_never)
+    kept = reauthorization_of(socket, application.reauthorizer)
+    del socket
     gone = weakref.ref(scope)
     del scope
     gc.collect()
@@ -335,13 +337,8 @@ def test_keeps_nothing_of_the_request(application: Application) -> None:
 
 
 def test_keeps_nothing_where_rights_cannot_be_asked_again(application: Application) -> None:
-    """On a route that was not added with `add_sockets`, or without an owner of the task."""
-    scope: Scope = {"type": "websocket", "app": application.app, "headers": []}
-    foreign = WebSocket({**scope, "route": None}, receive=_never, send=_never)
-    kept_of_foreign = reauthorization_of(foreign)
-    del application.app.state.reauthorizer
-    route = application.app.routes[-1]
-    ownerless = WebSocket({**scope, "route": route, "path": "/"}, receive=_never, send=_never)
+    """On a route that was not added with `add_sockets`."""
+    scope: Scope = {"type": "websocket", "app": application.app, "headers": [], "route": None}
+    foreign = WebSocket(scope, receive=_never, send=_never)
 
-    assert kept_of_foreign is None
-    assert reauthorization_of(ownerless) is None
+    assert reauthorization_of(foreign, application.reauthorizer) is None

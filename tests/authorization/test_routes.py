@@ -53,7 +53,6 @@ async def item(websocket: WebSocket, grant: SubscribeGrant, replay: Replay = 0) 
 def create() -> FastAPI:
     """Make an application without a route."""
     app = FastAPI()
-    app.state.node = None
     install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
     install_rejections(app, "close")
     return app

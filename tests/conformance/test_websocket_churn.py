@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from itemwire.assembly import Assembly
 from itemwire.settings import Settings
 from itemwire.testing import live_server
 from tests.conformance.websocket_churn import WAYS, Door, footprint, reset
@@ -31,8 +32,8 @@ def door() -> Iterator[Door]:
 
 
 def _members(door: Door) -> int:
-    count: int = door.server.config.app.state.node.members(ITEM).count  # type: ignore[union-attr] # FastAPI's
-    return count
+    app = door.server.config.app
+    return Assembly.of(app).node.members(ITEM).count  # type: ignore[arg-type] # FastAPI's
 
 
 @pytest.mark.parametrize("way", WAYS)

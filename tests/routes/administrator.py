@@ -33,7 +33,9 @@ def call(
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        lifespan = app.router.lifespan_context(app)
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with lifespan, client:
             return await client.request(
                 method,
                 path,

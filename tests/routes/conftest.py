@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi import FastAPI
 
+from itemwire.assembly import Assembly
 from itemwire.channels.node import Node
 from itemwire.main import create_app
 from itemwire.settings import Settings
@@ -20,5 +21,4 @@ def app() -> FastAPI:
 @pytest.fixture
 def node(app: FastAPI) -> Node:
     """Give its node."""
-    found: Node = app.state.node
-    return found
+    return Assembly.of(app).node

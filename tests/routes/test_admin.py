@@ -8,10 +8,10 @@ import time
 import pytest
 from fastapi import FastAPI
 
+from itemwire import dependencies
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
 from itemwire.main import create_app
-from itemwire.routes import admin
 from itemwire.settings import Settings
 from itemwire_auth.revocation import Revocation
 from tests.conftest import SECRET
@@ -198,7 +198,7 @@ def test_an_engine_that_never_answers_is_not_waited_for(
 ) -> None:
     """And an answer that comes too late harms nobody."""
     answers: list[Answer[None]] = []
-    monkeypatch.setattr(admin, "ENGINE_SECONDS", 0.01)
+    monkeypatch.setattr(dependencies, "ENGINE_SECONDS", 0.01)
     monkeypatch.setattr(node._engine, "post", lambda _n, _u, answer: answers.append(answer))
     answer = call(app, "DELETE", "/admin/connections/c1")
     answers[0](None)
@@ -215,7 +215,7 @@ def test_openapi_has_it_only_when_it_is_there(app: FastAPI) -> None:
     revocations = paths["/admin/revocations"]["post"]
     schema = revocations["requestBody"]["content"]["application/json"]["schema"]
     assert "issued_before" in schema["properties"]
-    assert sorted(revocations["responses"]) == ["200", "401", "403", "413", "503"]
+    assert sorted(revocations["responses"]) == ["200", "401", "403", "408", "413", "422", "503"]
     assert revocations["security"] == [{"HTTPBearer": []}]
 
 

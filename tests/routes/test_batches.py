@@ -10,6 +10,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 from typing_extensions import override
 
+from itemwire.assembly import Assembly
 from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
@@ -36,7 +37,8 @@ def post(app: FastAPI, body: object, scope: str | None = EVERYTHING) -> httpx.Re
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {token('alice', scope)}"} if scope else {}
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with app.router.lifespan_context(app), client:
             return await client.post("/messages", json=body, headers=headers)
 
     return asyncio.run(request())
@@ -137,7 +139,8 @@ def test_takes_nothing_but_json(app: FastAPI) -> None:
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {token()}", "Content-Type": "text/plain"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with app.router.lifespan_context(app), client:
             return await client.post("/messages", content=b'{"messages":[]}', headers=headers)
 
     assert asyncio.run(request()).status_code == 415
@@ -166,7 +169,7 @@ class Halting(Node):
 def test_only_what_is_stored_is_answered_so(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may be asked again, best with their keys (requirement 110)."""
     monkeypatch.setattr("itemwire.routes.batches.ENGINE_SECONDS", 0.02)
-    monkeypatch.setattr(app.state.node, "__class__", Halting)
+    monkeypatch.setattr(Assembly.of(app).node, "__class__", Halting)
     body = {"messages": [{"item": one, "data": 1} for one in "abc"]}
     answer = post(app, body)
     late = {"code": "overloaded", "temporary": True}

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 from typing_extensions import override
 
+from itemwire.assembly import Assembly
 from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError, History, Span
@@ -45,7 +46,8 @@ def call(
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         sent = {"Authorization": f"Bearer {bearer or token('alice', EVERYTHING)}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with app.router.lifespan_context(app), client:
             return await client.request(
                 method, path, content=content, headers={**sent, **(headers or {})}
             )
@@ -169,7 +171,8 @@ def test_a_client_that_goes_amid_its_body_publishes_nothing(
             "query_string": b"",
             "headers": headers,
         }
-        await app(scope, receive, send)
+        async with app.router.lifespan_context(app):
+            await app(scope, receive, send)
         return sent
 
     sent = asyncio.run(scene())
@@ -217,7 +220,7 @@ def test_an_engine_that_is_away_is_no_success(
 ) -> None:
     """Only what is stored is answered with 201 (requirement 110)."""
     monkeypatch.setattr("itemwire.dependencies.ENGINE_SECONDS", 0.01)
-    monkeypatch.setattr(app.state.node, "__class__", Away)
+    monkeypatch.setattr(Assembly.of(app).node, "__class__", Away)
     monkeypatch.setattr(Away, "is_silent", is_silent)
     answer = call(app, method, "/items/1/messages", content=b"1", headers={"Content-Type": JSON})
 
@@ -251,7 +254,8 @@ def test_a_users_cookie_publishes_only_from_an_allowed_page() -> None:
 
         async def request(headers: dict[str, str] = headers) -> httpx.Response:
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            client = httpx.AsyncClient(transport=transport, base_url="http://test")
+            async with app.router.lifespan_context(app), client:
                 return await client.post("/items/1/messages", content=b"x", headers=headers)
 
         told.append(asyncio.run(request()).status_code)

@@ -33,7 +33,8 @@ def get(app: FastAPI, path: str = "/metrics", **headers: str) -> httpx.Response:
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        async with app.router.lifespan_context(app), client:
             return await client.get(path, headers=latin)
 
     return asyncio.run(request())

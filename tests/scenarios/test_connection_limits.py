@@ -16,6 +16,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from itemwire.assembly import Assembly
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.main import create_app
 from itemwire.settings import Settings
@@ -47,11 +48,10 @@ def small(serve: Serve) -> Iterator[LiveServer]:
         yield running
 
 
-def places_of(server: LiveServer) -> ConnectionSlots:
+def slots_of(server: LiveServer) -> ConnectionSlots:
     """Find what counts the sockets of a server in this process."""
     app = server.server.config.app
-    slots: ConnectionSlots = app.state.slots  # type: ignore[union-attr] # FastAPI's
-    return slots
+    return Assembly.of(app).slots  # type: ignore[arg-type] # FastAPI's
 
 
 def came_from(address: str) -> dict[str, str]:
@@ -61,7 +61,7 @@ def came_from(address: str) -> dict[str, str]:
 
 def emptied(server: LiveServer) -> bool:
     """Wait until every place is given back; False if that takes too long."""
-    slots, patience = places_of(server), time.monotonic() + PATIENCE
+    slots, patience = slots_of(server), time.monotonic() + PATIENCE
     while slots.taken and time.monotonic() < patience:
         server.refusal("/items/7/ws")  # a round trip, in which the server gets on
     return (slots.taken, slots.of_address, slots.of_subject) == (0, {}, {})
@@ -215,7 +215,7 @@ def test_a_place_comes_back_from_a_rule_that_fails_and_a_client_that_did_not_wai
     app.dependency_overrides[authorize_item] = rule
     path = item_path(item_id, {"token": token()})
     with serve(settings, app) as server:
-        slots: ConnectionSlots = app.state.slots
+        slots = Assembly.of(app).slots
         _vanish(server, path, after_answer=False, half=False, until=rule.begun)
         assert slots.taken == 1
         rule.told.set()
@@ -273,7 +273,7 @@ def test_a_stream_takes_a_place_as_a_socket_does(small: LiveServer, item_id: str
     ):
         refused = httpx.get(url, headers=headers, timeout=PATIENCE)
         assert stream.status_code == 200
-        assert places_of(small).taken == 2
+        assert slots_of(small).taken == 2
 
     assert (refused.status_code, refused.json()["code"]) == (429, "connection_limit")
     assert emptied(small)

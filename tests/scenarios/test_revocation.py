@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from itemwire.channels.node import Node
+from itemwire.assembly import Assembly
 from itemwire.main import create_app
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer
@@ -145,7 +145,7 @@ def test_a_revocation_during_the_handshake_gives_no_open_socket(
 ) -> None:
     """A token is checked, taken back while its rights are looked up, accepted (requirement 71)."""
     app = create_app(settings)
-    node: Node = app.state.node
+    node = Assembly.of(app).node
     answers: list[object] = []
 
     async def slow_grant(item_id: str, principal: CurrentPrincipal) -> Grant:

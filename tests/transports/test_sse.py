@@ -19,7 +19,7 @@ from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.transports import asgi as driver
 from itemwire.transports.asgi import Frames
 from itemwire.transports.sse import EVENTS, EventStream
-from itemwire.transports.sse_shutdown import Streams
+from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventsCodec
 from itemwire_auth.principal import Grant
 from tests.fakes import EVERYTHING, ITEM, Stage, principal
@@ -98,7 +98,7 @@ class Streamed:
         self.stage = stage
         self.codec = EventsCodec()
         self.session: EventsSession
-        stream = EventStream(self._open, heartbeat, Streams())
+        stream = EventStream(self._open, heartbeat, OpenStreams())
         self.task = asyncio.create_task(stream(client.scope, client.receive, client.send))
 
     def _open(self, transport: Transport) -> EventsSession:

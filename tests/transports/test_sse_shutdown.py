@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from itemwire.transports import sse_shutdown as streams
-from itemwire.transports.sse_shutdown import Streams, find_server
+from itemwire.transports.sse_shutdown import OpenStreams, find_server
 
 
 class Server:
@@ -41,7 +41,7 @@ def test_ends_those_that_are_under_way_and_no_others(monkeypatch: pytest.MonkeyP
     ended: list[str] = []
 
     async def scene() -> None:
-        server, running = Server(), Streams(lambda: server)
+        server, running = Server(), OpenStreams(lambda: server)
         late = asyncio.Event()
 
         def over() -> None:
@@ -66,7 +66,7 @@ def test_has_nothing_to_look_at_elsewhere() -> None:
     """The lifespan goes on and ends as ever."""
 
     async def scene() -> None:
-        async with Streams(lambda: None).running():
+        async with OpenStreams(lambda: None).running():
             await asyncio.sleep(0)
 
     asyncio.run(scene())

@@ -1,1 +1,1 @@
-"""Asks the application's dependencies: at the handshake, and again in mid-connection."""
+"""Asks the application's dependencies: at the handshake, and again on an open socket."""

@@ -1,4 +1,4 @@
-"""How long the dependencies of a handshake may take to decide."""
+"""Limits how long the dependencies of a handshake may take to decide."""
 
 import asyncio
 import logging
@@ -15,69 +15,73 @@ from itemwire.fastpath.timeouts import Timeout
 logger = logging.getLogger("itemwire.refusals")
 
 DECISION_SECONDS: Final = 10.0  # for all dependencies of a route together
-DECISION: Final = "itemwire.decision"
+DEADLINE: Final = "itemwire.deadline"  # where a handshake's scope has its own
 
 
-class Decisions:
-    """The handshakes of a route that are being decided on: one timer for all.
+class DecisionDeadlines:
+    """The deadlines of a route's undecided handshakes, all on one timer.
 
-    A timeout of asyncio each, with its timer and its context, takes a handshake 6 µs.
+    `asyncio.timeout`, with a timer and a context for each handshake, would take 6 µs.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timeout: Timeout[_Decision]
+        self._timeout: Timeout[_Deadline]
 
-    async def in_time(self, scope: Scope, decision: Awaitable[None]) -> None:
-        """Refuse a handshake for now if its dependencies have not decided in time."""
+    async def enforce(self, scope: Scope, handling: Awaitable[None]) -> None:
+        """Handle a handshake; refuse it as `overloaded` if nothing ends its deadline in time."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        one = scope[DECISION] = _Decision(task, self._of_loop())
+        deadline = scope[DEADLINE] = _Deadline(task, self._of_loop())
         try:
-            await decision
+            await handling
         except asyncio.CancelledError as error:
-            if not one.is_late or task.uncancel() > one.cancelling:
+            # Others may have cancelled the task, too; then it ends as they want it to.
+            if not deadline.is_past or task.uncancel() > deadline.cancelling:
                 raise
             path = scope["path"]
-            logger.error("decision_late path=%r", path)  # noqa: TRY400 - nothing of it is ours
+            logger.error("decision_late path=%r", path)  # noqa: TRY400 - the traceback shows asyncio
             raise WebSocketException(OVERLOADED.code, OVERLOADED.reason) from error
         finally:
-            one.end()
+            deadline.end()
 
-    def _of_loop(self) -> "Timeout[_Decision]":
+    def _of_loop(self) -> "Timeout[_Deadline]":
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # the application's first, or it was started anew
+        if loop is not self._loop:  # the first one, or the application was started again
             self._loop = loop
-            self._timeout = Timeout(loop, DECISION_SECONDS, _Decision.give_up)
+            self._timeout = Timeout(loop, DECISION_SECONDS, _Deadline.expire)
         return self._timeout
 
 
-class _Decision:
-    """One handshake, by the task that decides on it."""
+class _Deadline:
+    """The deadline of one handshake, which the task that handles it has to meet."""
 
-    __slots__ = ("_task", "_timeout", "cancelling", "is_late")
+    __slots__ = ("_task", "_timeout", "cancelling", "is_past")
 
-    def __init__(self, task: asyncio.Task[None], timeout: "Timeout[_Decision]") -> None:
+    def __init__(self, task: asyncio.Task[None], timeout: "Timeout[_Deadline]") -> None:
         self._task = task
         self._timeout = timeout
-        self.cancelling = task.cancelling()  # by others
-        self.is_late = False
+        self.cancelling = task.cancelling()  # how often others have cancelled it already
+        self.is_past = False
         timeout.start(self)
 
-    def give_up(self) -> None:
-        """Cancel it: its time is up."""
-        self.is_late = True
+    def expire(self) -> None:
+        """Cancel the task: its time is up."""
+        self.is_past = True
         self._task.cancel()
 
     def end(self) -> None:
-        """Let what follows take its time."""
+        """Stop the time."""
         self._timeout.stop(self)
 
 
-def decided(connection: HTTPConnection) -> None:
-    """Let what follows take its time: the dependencies have decided."""
-    decision: _Decision | None = connection.scope.get(DECISION)
-    if decision is None:
+def end_deadline(connection: HTTPConnection) -> None:
+    """Stop the time of a handshake: its dependencies have decided, and serving may last.
+
+    Raises CancelledError if the deadline is past and a dependency went on all the same.
+    """
+    deadline: _Deadline | None = connection.scope.get(DEADLINE)
+    if deadline is None:
         return
-    if decision.is_late:  # one of them went on all the same
+    if deadline.is_past:
         raise asyncio.CancelledError
-    decision.end()
+    deadline.end()

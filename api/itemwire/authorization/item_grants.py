@@ -1,18 +1,16 @@
-"""Asks an HTTP route's dependencies what a known caller may do with other items."""
+"""Works out what a known caller may do with many items, by the rules of an HTTP route."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from typing import Final
 
 from fastapi import Request
-from fastapi.dependencies.utils import solve_dependencies
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.solving import Dependant, solve, with_overrides
 from itemwire.close_reasons import CLOSE_REASONS, INTERNAL, OVERLOADED, CloseReason
 from itemwire.responses.rejections import reason_of
 from itemwire_auth.authenticator import IDENTITY
@@ -22,7 +20,7 @@ from itemwire_auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.refusals")
 
-AT_ONCE: Final = 8  # items of one request, whose rights are worked out side by side
+AT_ONCE: Final = 8  # items of one request whose rights are worked out concurrently
 
 Verdict = Grant | CloseReason
 
@@ -30,16 +28,19 @@ Verdict = Grant | CloseReason
 async def grants_of(
     request: Request, route: APIRoute, principal: Principal, items: Sequence[str]
 ) -> dict[str, Verdict]:
-    """Work out for each item what its route would have said to this caller, or why not.
+    """Return for each item the grant its route would have given this caller, or why not.
 
-    An application's own dependencies are asked, with the request that came and the item's path.
+    The application's own dependencies are asked, with the request that came and the item's path.
+    Items whose dependencies have not decided in `DECISION_SECONDS` are refused as `overloaded`.
     """
+    dependant = with_overrides(route.dependant, request.app.dependency_overrides)
     verdicts: dict[str, Verdict] = dict.fromkeys(items, OVERLOADED)
     waiting = iter(verdicts)
 
     async def ask_in_turn() -> None:
         for item_id in waiting:
-            verdicts[item_id] = await _ask(request, route, principal, item_id)
+            asked = _request_for(request, route, principal, item_id)
+            verdicts[item_id] = await _ask(asked, dependant)
 
     try:
         async with asyncio.timeout(DECISION_SECONDS), asyncio.TaskGroup() as asking:
@@ -50,12 +51,11 @@ async def grants_of(
     return verdicts
 
 
-async def _ask(request: Request, route: APIRoute, principal: Principal, item_id: str) -> Verdict:
-    asked = _request_for(request, route, principal, item_id)
+async def _ask(request: Request, dependant: Dependant) -> Verdict:
     try:
-        return await _solved(asked, route)
+        return await solve(request, dependant, Grant, {})
     except AuthError as error:
-        refusal(asked, error)  # which logs and counts it
+        refusal(request, error)  # which logs and counts it
         return CLOSE_REASONS[error.code]
     except Exception as error:  # whatever a dependency raises, it denies
         cause = error.__cause__
@@ -63,12 +63,12 @@ async def _ask(request: Request, route: APIRoute, principal: Principal, item_id:
             return CLOSE_REASONS[cause.code]
         reason = reason_of(error)
         if reason is INTERNAL:
-            logger.exception("grant_failed path=%r", asked.scope["path"])
+            logger.exception("grant_failed path=%r", request.scope["path"])
         return reason
 
 
 def _request_for(request: Request, route: APIRoute, principal: Principal, item_id: str) -> Request:
-    """Make the request that the item's own route would have had, of a caller who is known."""
+    """Make the request that the item's own route would have had, from a caller who is known."""
     scope = {
         **request.scope,
         "path": f"/items/{item_id}/messages",
@@ -81,24 +81,5 @@ def _request_for(request: Request, route: APIRoute, principal: Principal, item_i
     return Request(scope, _no_body)
 
 
-async def _solved(request: Request, route: APIRoute) -> Grant:
-    """Do what FastAPI does ahead of a route's function; let go at once of what that holds."""
-    async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
-        request.scope["fastapi_inner_astack"] = request_stack
-        request.scope["fastapi_function_astack"] = function_stack
-        outcome = await solve_dependencies(
-            request=request,
-            dependant=route.dependant,
-            dependency_overrides_provider=request.app,
-            async_exit_stack=request_stack,
-            embed_body_fields=False,
-        )
-        if outcome.errors:
-            raise RequestValidationError(outcome.errors)
-        grants = [value for value in outcome.values.values() if isinstance(value, Grant)]
-    (grant,) = grants
-    return grant
-
-
 async def _no_body() -> Message:
-    raise RuntimeError("the body is that of many items: dependencies only decide")
+    raise RuntimeError("the body holds a batch of messages: a dependency cannot read it")

@@ -1,24 +1,20 @@
-"""Asks dependencies in mid-connection: about a newer token, or about one item more.
+"""Asks a socket's dependencies again: about a newer token, or about one more item.
 
-The request is gone by then, and of it no more is kept than fits a few words of memory. What a
-dependency finds when it is asked again:
+The handshake's request is gone by then, and of it no more is kept than fits a few words of memory.
+A dependency that is asked again finds:
 
     path, root_path, path_params     as at the handshake
-    client                           the address of the handshake, proxies heeded
+    client                           the address of the handshake, as trusted proxies reported it
     state                            what the server's lifespan and middlewares had put into it
     app, route, endpoint             those of the route
-    query                            `token`, the new one, and nothing else; what `auth` finds is
-                                     of the source `refresh`, so where no token is taken from
-                                     URLs it is taken here
-    headers, cookies, subprotocols   none: no credential of before speaks for the new one
+    query                            `token`, the new one, and nothing else. Its source is called
+                                     `refresh`, so it is also taken where tokens in URLs are not
+    headers, cookies, subprotocols   none: no earlier credential speaks for the new token
 
-For an item that is joined at `/ws`, what its handshake presented is there too, until a refresh.
-A dependency that wants another header or query parameter gets none, as from a client that sends
-none. `receive` and `send` raise: only a verdict is asked for. An exception handler of the
-application is not asked; what is raised is read by the table of `responses/rejections.py`.
-
-The names imported from `fastapi.dependencies` are FastAPI's own; its version is bounded in
-`pyproject.toml`.
+For an item that is joined at `/ws`, what the handshake presented is there too, until a refresh.
+A dependency that wants another header or query parameter finds none, as from a client that sends
+none. `receive` and `send` raise: a dependency may only decide. The application's exception handlers
+are not called; an exception becomes a close reason by the table of `responses/rejections.py`.
 """
 
 from __future__ import annotations
@@ -26,19 +22,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import WebSocket
-from fastapi.dependencies.utils import solve_dependencies
-from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.types import Message, Scope
 from typing_extensions import override
 
 from itemwire.authorization.deadline import DECISION_SECONDS
 from itemwire.authorization.routes import SocketRoute, socket_route_of
+from itemwire.authorization.solving import Solved, solve
 from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
 from itemwire.close_reasons import INTERNAL, OVERLOADED, CloseReason
 from itemwire.responses.rejections import reason_of
@@ -53,20 +48,20 @@ logger = logging.getLogger("itemwire.refusals")
 
 T = TypeVar("T")
 
-AT_ONCE: Final = 8  # items of one socket, whose rights are worked out side by side
+AT_ONCE: Final = 8  # items of one socket whose rights are worked out concurrently
 
 
 class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
-    """Owns what is being worked out just now: one task for each refresh, none for a socket.
+    """Owns the tasks that ask dependencies again: one a refresh, none an idle socket.
 
-    Leaving it gives up what is not worked out yet, and waits until all is let go.
+    Leaving it cancels the tasks that still run, and waits until they have released everything.
     """
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something to its end, and tell the log if it fails."""
+        """Start a task that is kept until it ends; a failure is logged."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
@@ -85,8 +80,8 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is kept of a handshake to ask dependencies again."""
+class KeptHandshake:
+    """What is kept of a handshake to ask its route's dependencies again."""
 
     path: str
     root_path: str
@@ -96,18 +91,24 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, scope: Scope) -> Request:
-        """Keep where a handshake went and whence it came, and nothing that it presented."""
+    def of(cls, scope: Scope) -> KeptHandshake:
+        """Keep where a handshake came from and went to, and nothing that it presented."""
         state = scope.get("state") or None
         return cls(scope["path"], scope.get("root_path", ""), scope.get("client"), state)
 
-    def with_token(self, token: str) -> Request:
-        """Present a token, and nothing of before beside it."""
+    @classmethod
+    def with_credentials_of(cls, scope: Scope) -> KeptHandshake:
+        """Keep what a handshake presented, too."""
+        headers = tuple(scope["headers"])
+        return replace(cls.of(scope), query=scope["query_string"], headers=headers)
+
+    def with_token(self, token: str) -> KeptHandshake:
+        """Present a token, and nothing that was presented before it."""
         query = urlencode({QUERY_NAME: token}, errors="surrogatepass").encode()
         return replace(self, query=query, headers=())
 
     def to(self, route: SocketRoute, **more: object) -> WebSocket:
-        """Make the socket that a route's dependencies are asked about."""
+        """Make a socket to ask a route's dependencies about; `more` is added to its scope."""
         scope: Scope = {
             "type": "websocket",
             "scheme": "ws",
@@ -127,32 +128,33 @@ class Request:
 
 
 class Reauthorization:
-    """One socket's way to have its rights worked out again, and all that is kept for it."""
+    """Works out the rights of one socket again; holds all that is kept of its handshake."""
 
-    __slots__ = ("_owner", "_request", "_route")
+    __slots__ = ("_handshake", "_owner", "_route")
 
     def __init__(self, owner: Reauthorizer, route: SocketRoute, scope: Scope) -> None:
         self._owner = owner
         self._route = route
-        self._request = Request.of(scope)
+        self._handshake = KeptHandshake.of(scope)
 
     def __call__(self, token: str, answer: Callable[[Verdict], None]) -> None:
-        """Work out what a token allows here; at once it is only begun."""
+        """Begin to work out what a token allows on this socket's route; `answer` comes later."""
         self._owner.run(self._work_out(token, answer))
 
     async def _work_out(self, token: str, answer: Callable[[Verdict], None]) -> None:
-        websocket = self._request.with_token(token).to(self._route, **{REFRESH: token})
+        websocket = self._handshake.with_token(token).to(self._route, **{REFRESH: token})
         answer(await verdict_of(self._route, websocket, Grant))
 
 
 class SocketRights(Rights):
-    """One socket of many items: what its caller may do with each, by the item's own route.
+    """What the caller of a socket of many items may do with each, by the item's own route.
 
-    The dependencies of that route are asked as if the client had connected to it, with what it
-    presented at its handshake or the token it was refreshed with; who is calling is known.
+    That route's dependencies are asked as if the client had connected to it, with what it
+    presented at its handshake, or with the token it was last refreshed with. They do not verify
+    the caller again.
     """
 
-    __slots__ = ("_item_route", "_owner", "_request", "_route")
+    __slots__ = ("_handshake", "_item_route", "_owner", "_route")
 
     def __init__(
         self, owner: Reauthorizer, route: SocketRoute, item_route: SocketRoute, scope: Scope
@@ -160,9 +162,7 @@ class SocketRights(Rights):
         self._owner = owner
         self._route = route
         self._item_route = item_route
-        self._request = replace(
-            Request.of(scope), query=scope["query_string"], headers=tuple(scope["headers"])
-        )
+        self._handshake = KeptHandshake.with_credentials_of(scope)
 
     @override
     def of_item(
@@ -179,68 +179,79 @@ class SocketRights(Rights):
     async def _ask(
         self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
     ) -> None:
-        answer(await self._verdict(self._request, principal, item_id))
+        answer(await self._verdict(self._handshake, principal, item_id))
 
     async def _renew(
         self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
     ) -> None:
-        request = self._request.with_token(token)
-        websocket = request.to(self._route, **{REFRESH: token})
+        handshake = self._handshake.with_token(token)
+        websocket = handshake.to(self._route, **{REFRESH: token})
         principal = await verdict_of(self._route, websocket, Principal)
         if isinstance(principal, Denied):
             answer(principal)
             return
-        verdicts: dict[str, Verdict] = {}
         try:
             async with asyncio.timeout(DECISION_SECONDS):
-                for some in batched(items, AT_ONCE):
-                    asked = (self._verdict(request, principal, item_id) for item_id in some)
-                    verdicts.update(zip(some, await asyncio.gather(*asked), strict=True))
+                verdicts = await self._verdicts(handshake, principal, items)
         except TimeoutError:
             answer(Denied(OVERLOADED, principal))
             return
-        self._request = request  # what was presented before speaks for nobody any longer
+        self._handshake = handshake  # from now on the new token alone speaks for the caller
         answer(Renewal(principal, verdicts))
 
-    async def _verdict(self, request: Request, principal: Principal, item_id: str) -> Verdict:
-        path = f"{request.path.removesuffix('/ws')}/items/{item_id}/ws"
+    async def _verdicts(
+        self, handshake: KeptHandshake, principal: Principal, items: Sequence[str]
+    ) -> dict[str, Verdict]:
+        verdicts: dict[str, Verdict] = {}
+        for batch in batched(items, AT_ONCE):
+            asked = (self._verdict(handshake, principal, item_id) for item_id in batch)
+            verdicts.update(zip(batch, await asyncio.gather(*asked), strict=True))
+        return verdicts
+
+    async def _verdict(
+        self, handshake: KeptHandshake, principal: Principal, item_id: str
+    ) -> Verdict:
+        path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
         known = {VERIFIED: principal, IDENTITY: principal.identity}
-        websocket = replace(request, path=path).to(self._item_route, **known)
+        websocket = replace(handshake, path=path).to(self._item_route, **known)
         return await verdict_of(self._item_route, websocket, Grant)
 
 
-def reauthorization_of(websocket: WebSocket) -> Reauthorization | None:
-    """Keep what is needed to ask this route's dependencies again; None where that cannot be."""
+def reauthorization_of(websocket: WebSocket, owner: Reauthorizer) -> Reauthorization | None:
+    """Keep what is needed to ask this socket's dependencies again.
+
+    Return None on a route that `add_sockets` has not made: its rights are those of the handshake.
+    """
     route = websocket.scope.get("route")
-    owner = getattr(websocket.app.state, "reauthorizer", None)
-    if owner is None or not isinstance(route, SocketRoute):
+    if not isinstance(route, SocketRoute):
         return None
     return Reauthorization(owner, route, websocket.scope)
 
 
-def rights_of(websocket: WebSocket, item_endpoint: Callable[..., Any]) -> SocketRights:
-    """Keep what is needed to ask the dependencies of an item's route about this caller."""
-    app = websocket.app
-    route, item_route = websocket.scope["route"], socket_route_of(app, item_endpoint)
-    return SocketRights(app.state.reauthorizer, route, item_route, websocket.scope)
+def rights_of(
+    websocket: WebSocket, owner: Reauthorizer, item_endpoint: Callable[..., Any]
+) -> SocketRights:
+    """Keep what is needed to ask an item route's dependencies about this socket's caller."""
+    item_route = socket_route_of(websocket.app, item_endpoint)
+    return SocketRights(owner, websocket.scope["route"], item_route, websocket.scope)
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Give the items so many at a time."""
+    """Split a sequence into runs of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 async def verdict_of(route: SocketRoute, websocket: WebSocket, kind: type[T]) -> T | Denied:
-    """Ask a route's dependencies about a socket, and let go at once of what they hold.
+    """Return the argument of this kind that an endpoint would get, or why it is denied.
 
-    The verdict is the argument of the route's function that is of this kind.
+    A denial names the caller if the dependencies found out who it is.
     """
-    solved: dict[Any, Any] = {}  # who asks is in it, also where that one may not be here
+    solved: Solved = {}
     deadline = asyncio.timeout(DECISION_SECONDS)
     try:
         async with deadline:
-            return await _solved(route, websocket, solved, kind)
+            return await solve(websocket, route.whole, kind, solved)
     except Exception as error:  # noqa: BLE001 - whatever a dependency raises, it denies
         told = refusal(websocket, error) if isinstance(error, AuthError) else error
         reason = OVERLOADED if deadline.expired() else reason_of(told)
@@ -249,32 +260,8 @@ async def verdict_of(route: SocketRoute, websocket: WebSocket, kind: type[T]) ->
     return Denied(reason, next(callers, None))
 
 
-async def _solved(
-    route: SocketRoute, websocket: WebSocket, solved: dict[Any, Any], kind: type[T]
-) -> T:
-    """Do what FastAPI does ahead of a route's function; find the verdict in its arguments."""
-    found: list[T] = []
-    async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
-        websocket.scope["fastapi_inner_astack"] = request_stack
-        websocket.scope["fastapi_function_astack"] = function_stack
-        outcome = await solve_dependencies(
-            request=websocket,
-            dependant=route.whole_dependant,
-            dependency_cache=solved,
-            async_exit_stack=request_stack,
-            embed_body_fields=False,
-        )
-        if outcome.errors:
-            raise WebSocketRequestValidationError(outcome.errors)
-        found += [value for value in outcome.values.values() if isinstance(value, kind)]
-    if len(found) != 1:
-        kinds = f"{len(found)} of {kind.__name__}"
-        raise RuntimeError(f"{route.path} gives {kinds}: one is needed to work out rights")
-    return found[0]
-
-
 def _log(websocket: WebSocket, reason: CloseReason, error: Exception) -> None:
-    """Log why there are no rights; a refusal of `auth` has been logged where it was raised."""
+    """Log why rights were denied; `itemwire_auth` has logged its own refusals already."""
     if isinstance(error.__cause__, AuthError):
         return
     path = str(websocket.scope["path"])[:LOGGED_LENGTH]
@@ -285,8 +272,8 @@ def _log(websocket: WebSocket, reason: CloseReason, error: Exception) -> None:
 
 
 async def _no_request() -> Message:
-    raise RuntimeError("a refresh has no request to read from: dependencies only decide")
+    raise RuntimeError("the handshake is over: a dependency that is asked again cannot read")
 
 
 async def _no_answer(_message: Message) -> None:
-    raise RuntimeError("a refresh has nobody to send to: dependencies only decide")
+    raise RuntimeError("the handshake is over: a dependency that is asked again cannot send")

@@ -1,4 +1,4 @@
-"""Keeps tickets in the engine, so that every node takes them and only one of them does."""
+"""Keeps tickets in the engine, so that any node accepts a ticket, and only one does."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from itemwire_auth.tickets import TicketStore
 
 T = TypeVar("T")
 
-ENGINE_SECONDS: Final = 2.0  # an engine that is away must not hold up those who knock
+ENGINE_SECONDS: Final = 2.0  # an engine that is away must not hold up handshakes
 
 
 class EngineTickets(TicketStore):
-    """Waits for the engine's answers, not for long; with none, nobody is let in."""
+    """Stores tickets in the engine; raises Unavailable if that fails or takes too long."""
 
     def __init__(self, engine: Engine, seconds: float = ENGINE_SECONDS) -> None:
         self._engine = engine
@@ -40,7 +40,7 @@ class EngineTickets(TicketStore):
         answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
 
         def answer(result: T | EngineError) -> None:
-            if not answered.done():  # else it comes too late, or who asked has gone
+            if not answered.done():  # else it is too late, or the caller was cancelled
                 answered.set_result(result)
 
         ask(answer)

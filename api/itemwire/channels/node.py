@@ -135,6 +135,11 @@ class Node:
         return self._is_started and not self.is_draining and self._engine.is_available
 
     @property
+    def is_started(self) -> bool:
+        """Return whether it runs: its engine was started, and is not stopped yet."""
+        return self._is_started
+
+    @property
     def is_draining(self) -> bool:
         """Return whether the node goes out of service and accepts no connection any more."""
         return self._draining is not None

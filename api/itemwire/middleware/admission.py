@@ -3,7 +3,7 @@
     Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at;
                                              then waits for its turn, if many come at once
     claim_slot (a route, once it knows)     counts it as its subject's too, or refuses
-    drive                                    hands it over to the session
+    serve_socket                             hands it over to the session
     Session.closed                           gives it back: the socket is gone
 
 A stream of server-sent events takes its place in its route (`acquire_slot`): what else comes over
@@ -60,9 +60,9 @@ class Admission:
                 slot.release()
 
 
-def acquire_slot(request: Request, principal: Principal) -> None:
+def acquire_slot(request: Request, slots: ConnectionSlots, principal: Principal) -> None:
     """Count a stream over HTTP as sockets are, once its caller is known, or refuse."""
-    reason = _acquire_slot(request.app.state.slots, request.scope)
+    reason = _acquire_slot(slots, request.scope)
     if reason is not None:
         raise HTTPException(reason.status, reason.reason)
     claim_slot(request, principal)

@@ -1,1 +1,1 @@
-"""What requests bring and what answers look like: bodies, problems, refusals."""
+"""Reads request bodies, and writes problems and refusals."""

@@ -1,4 +1,4 @@
-"""What an HTTP error looks like: Problem Details (RFC 9457), with the reason as its code."""
+"""Writes HTTP errors as Problem Details (RFC 9457), with the reason as `code`."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -11,13 +11,13 @@ from itemwire.close_reasons import CLOSE_REASONS
 
 
 class ProblemResponse(JSONResponse):
-    """A JSON answer that says of itself that it is a problem."""
+    """A JSON response with the media type of a problem."""
 
     media_type = "application/problem+json"
 
 
 class Problem(BaseModel):
-    """Why something was not done; `code` is for programs: a reason, else the status in words."""
+    """Why a request failed; `code`, for programs, is a close reason or the status in words."""
 
     type: str = "about:blank"
     title: str
@@ -33,10 +33,10 @@ def problem(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
-    """Answer with a problem, which no cache keeps."""
+    """Make a response of a problem; no cache may store it."""
     title, name = _names(status)
     body = {
-        "type": "about:blank",  # RFC 9457 section 4.2.1: the status says it all, `code` the rest
+        "type": "about:blank",  # RFC 9457 section 4.2.1: it means what its status means
         "title": title,
         "status": status,
         "detail": detail,
@@ -50,9 +50,9 @@ def _is_reason(detail: object) -> bool:
 
 
 def _names(status: int) -> tuple[str, str]:
-    """Give a status as people read it, and as a code."""
+    """Return the title of a status, and the same as a code."""
     try:
         known = HTTPStatus(status)
-    except ValueError:  # an application's own
+    except ValueError:  # a status of the application's own
         return "Error", "error"
     return known.phrase, known.name.lower()

@@ -1,8 +1,8 @@
-"""What a refusal looks like on the wire: one table from exception to close reason.
+"""Turns exceptions into refusals: one table from exception to close reason.
 
-Whatever is raised becomes one ASGI `websocket.close` with a code and a reason; `Refusals` then
+Whatever is raised becomes one ASGI `websocket.close` with a code and a reason. `Refusals` then
 gives a close before the handshake its form. RFC 6455 lets a server refuse with an HTTP status,
-but a browser shows its script nothing of that: `CloseEvent` says 1006 and an empty reason. So by
+but a browser shows its script nothing of it: `CloseEvent` says 1006 and an empty reason. So by
 default a refused handshake is accepted and closed, with nothing read and no channel joined.
 """
 
@@ -47,14 +47,14 @@ SERVER_ERROR: Final = 500  # and above
 
 FAULT_MEMBERS: Final = ("type", "loc", "msg")  # of a validation error
 
-# RFC 9110 section 10.2.3: what may pass says when to come again, as `retry_after_ms` does.
+# RFC 9110 section 10.2.3: a temporary refusal says when to try again.
 PASSING_STATUSES: Final = frozenset({RATE_LIMITED.status, OVERLOADED.status})
 RETRY_AFTER: Final = "1"  # second
 
 # RFC 6455 section 7.4 and its registry; 1004 to 1006 and 1015 are never sent.
 SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
-NO_ROUTE: Final = 1000  # what Starlette's router closes with
+NO_ROUTE: Final = 1000  # the code with which Starlette's router closes
 
 OPEN_AFTER: Final = frozenset({"", "websocket.accept", "websocket.send"})
 
@@ -64,7 +64,7 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
     400: QUERY_INVALID,
     401: CREDENTIALS_INVALID,
     403: FORBIDDEN,
-    404: FORBIDDEN,  # what is denied and what does not exist look the same
+    404: FORBIDDEN,  # an item that is denied and one that does not exist look the same
     422: QUERY_INVALID,
     429: RATE_LIMITED,
     503: OVERLOADED,
@@ -74,7 +74,7 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 def install_rejections(
     app: FastAPI, refusal: Refusal, counters: HandshakeCounters | None = None
 ) -> None:
-    """Make everything raised on a WebSocket route reach its client as a code and a reason."""
+    """Make every exception on a WebSocket route reach its client as a code and a reason."""
     for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
@@ -83,7 +83,7 @@ def install_rejections(
 
 
 def reason_of(error: Exception) -> CloseReason:
-    """Look up how an exception is told to a client; what is not known is `internal`."""
+    """Return the close reason of an exception; an unknown exception is `internal`."""
     if isinstance(error, WebSocketException):
         return _as_raised(error.code, error.reason)
     if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
@@ -96,7 +96,7 @@ def reason_of(error: Exception) -> CloseReason:
 
 
 def _as_raised(code: int, reason: str) -> CloseReason:
-    """Take a close as raised; one that is not in the registry is the application's own."""
+    """Return the reason of a close as raised; one that is not ours is the application's own."""
     row = CLOSE_REASONS.get(reason)
     if row is not None and row.code == code:
         return row
@@ -107,7 +107,7 @@ def _as_raised(code: int, reason: str) -> CloseReason:
 
 
 async def _reject(connection: Request | WebSocket, error: Exception) -> Response | None:
-    """Answer an exception: on a WebSocket by closing it, elsewhere by a problem."""
+    """Answer an exception: on a WebSocket with a close, over HTTP with a problem."""
     if isinstance(error, AuthError):
         error = refusal(connection, error)
     elif isinstance(connection, WebSocket) and not isinstance(error.__cause__, AuthError):
@@ -131,9 +131,9 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:
-    """Say what is wrong with a request as FastAPI does, less what was sent.
+    """Say what is wrong with a request as FastAPI does, without repeating what was sent.
 
-    That may be a secret; or NaN or half a surrogate pair, with which FastAPI's own answer fails.
+    That may be a secret; or it may be NaN or half a surrogate pair, which JSON cannot hold.
     """
     faults = [{it: fault[it] for it in FAULT_MEMBERS if it in fault} for fault in error.errors()]
     in_query = all(fault["loc"][:1] == ("query",) for fault in error.errors())
@@ -142,9 +142,9 @@ async def _tell_faults(_request: Request, error: RequestValidationError) -> Resp
 
 
 async def _tell_failure(_request: Request, _error: Exception) -> Response:
-    """Answer for a route that crashed; who serves it is told why.
+    """Answer for a route that crashed; the exception itself goes to the server, which logs it.
 
-    This is outside of every middleware, so the credential that the query may hold is thought of.
+    This answer passes no middleware, so it protects a credential in the query itself.
     """
     private = {"Referrer-Policy": "no-referrer"}
     return problem(INTERNAL.status, INTERNAL.reason, headers=private)

@@ -1,1 +1,1 @@
-"""Routes declare what a caller needs and leave the rest to the core; one file a group."""
+"""Routes declare what a caller needs and leave the rest to the core; one file per group."""

@@ -1,10 +1,11 @@
-"""Credentials for browsers: one-time tickets for the URL, and the session cookie."""
+"""Issues credentials for browsers: one-time tickets for a URL, and the session cookie."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire_auth.dependencies import (
     Bearer,
     CurrentPrincipal,
@@ -19,11 +20,11 @@ from itemwire_auth.errors import ItemInvalid
 from itemwire_auth.origins import normal_origin
 from itemwire_auth.scopes import is_item_id
 
-MAX_BODY_BYTES: Final = 4096  # it is read before anybody has looked at the caller
+MAX_BODY_BYTES: Final = 4096
 
 
 def keep_nowhere(response: Response) -> None:
-    """Keep what is answered here out of every cache."""
+    """Keep the answers of a router out of every cache."""
     response.headers["Cache-Control"] = "no-store"
 
 
@@ -31,12 +32,17 @@ router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[Depends(keep_now
 
 
 class TicketRequest(BaseModel):
-    """Where a ticket is to be good; anywhere, if nothing is said."""
+    """Where a ticket is to be accepted; without a body, or with `null`, it is anywhere."""
 
     model_config = ConfigDict(extra="forbid")
 
-    item: str | None = Field(None, description="The one item whose routes it opens.")
-    origin: str | None = Field(None, description="The web origin of the one page that may use it.")
+    item: str | None = Field(None, description="The only item it is accepted for.")
+    origin: str | None = Field(None, description="The only web origin whose pages may use it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_binds_to_nothing(cls, body: Any) -> Any:  # noqa: ANN401 - whatever was sent
+        return {} if body is None else body
 
     @field_validator("origin")
     @classmethod
@@ -47,26 +53,39 @@ class TicketRequest(BaseModel):
 
 
 class NewTicket(BaseModel):
-    """A ticket, and the Unix time at which it is worth nothing."""
+    """A ticket, and the Unix time at which it expires."""
 
     ticket: str
     expires_at: int
 
 
 class NewSession(BaseModel):
-    """The Unix time at which the session ends, which a script cannot see from the cookie."""
+    """The Unix time at which the session ends; a script cannot read that from the cookie."""
 
     expires_at: int
 
 
-@router.post("/tickets", dependencies=[Depends(without_ticket)], max_body_size=MAX_BODY_BYTES)
+async def wanted_ticket(request: Request, _caller: CurrentPrincipal) -> TicketRequest:
+    """Read where a ticket is to be accepted, from a caller who is known."""
+    return await read_model(
+        request, TicketRequest, limit=MAX_BODY_BYTES, empty=b"{}", must_say_json=True
+    )
+
+
+@router.post(
+    "/tickets",
+    dependencies=[Depends(without_ticket)],
+    responses=BODY_PROBLEMS,
+    openapi_extra=described_model(TicketRequest, is_required=False),
+)
 async def make_ticket(
-    request: Request, principal: CurrentPrincipal, wanted: TicketRequest | None = None
+    request: Request,
+    principal: CurrentPrincipal,
+    wanted: Annotated[TicketRequest, Depends(wanted_ticket)],
 ) -> NewTicket:
-    """Make a ticket that lets the caller in once, soon, with what the caller's token may do."""
-    wanted = wanted or TicketRequest()
+    """Make a ticket that is accepted once, soon, and has the rights of the caller's token."""
     if wanted.item is not None and not is_item_id(wanted.item):
-        raise ItemInvalid("a ticket was asked for what can be no item")
+        raise ItemInvalid("a ticket was asked for an id that no item can have")
     ticket = await tickets_of(request).make(principal, item_id=wanted.item, origin=wanted.origin)
     return NewTicket(ticket=ticket.value, expires_at=ticket.expires_at)
 
@@ -92,5 +111,5 @@ async def begin_session(
     status_code=status.HTTP_204_NO_CONTENT,
 )
 async def end_session(request: Request, response: Response) -> None:
-    """Clear the session cookie; who has none, or one that is no longer good, may do so too."""
+    """Clear the session cookie; this needs no session, so an expired one can be cleared."""
     response.headers["Set-Cookie"] = session_cookie_of(request).cleared()

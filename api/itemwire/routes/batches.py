@@ -1,4 +1,4 @@
-"""Publishing to many items by one request, each message stored or refused on its own."""
+"""Publishes to many items by one request; each message is stored or refused on its own."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ from itemwire.close_reasons import (
 from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_of
 from itemwire.engines.base import EngineError
 from itemwire.messages import Payload, Position, payload_of, payload_size
-from itemwire.responses.request_bodies import read_json, unreadable
+from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
 from itemwire_auth.dependencies import CurrentPrincipal
@@ -42,44 +42,46 @@ router = APIRouter(
 )
 
 
-class Batch(msgspec.Struct, forbid_unknown_fields=True):
-    """Messages to publish, each of which is read on its own."""
+class MessageBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Messages to publish; each is parsed on its own."""
 
     messages: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_MESSAGES)]
 
 
-class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """One message of a batch, as it is written."""
+class WantedMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """One message of a batch, as the client wrote it."""
 
     item: str
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
 
 
-class Ready(msgspec.Struct):
-    """One message of a batch that can be published, if its sender may."""
+class ReadyMessage(msgspec.Struct):
+    """One message of a batch that is well formed; its sender's rights are not checked yet."""
 
     item: str
     data: Payload
     key: str | None
 
 
-class Refused(msgspec.Struct):
-    """Why a message is not stored, and whether asking again may help."""
+class RefusedMessage(msgspec.Struct):
+    """Why a message was not stored, and whether publishing it again may help."""
 
     code: str
     temporary: bool
     detail: str
 
 
-class Results(msgspec.Struct):
-    """What became of each message, in the order of the batch."""
+class BatchResults(msgspec.Struct):
+    """The outcome of each message, in the order of the batch."""
 
-    results: Sequence[Position | Refused]
+    results: Sequence[Position | RefusedMessage]
 
 
-_read_batch: Final[Callable[[bytes], Batch]] = msgspec.json.Decoder(Batch).decode
-_read_wanted: Final[Callable[[msgspec.Raw], Wanted]] = msgspec.json.Decoder(Wanted).decode
+_read_batch: Final[Callable[[bytes], MessageBatch]] = msgspec.json.Decoder(MessageBatch).decode
+_read_message: Final[Callable[[msgspec.Raw], WantedMessage]] = msgspec.json.Decoder(
+    WantedMessage
+).decode
 
 SCHEMA: Final = {
     "type": "object",
@@ -105,36 +107,56 @@ SCHEMA: Final = {
 @router.post(
     "/messages",
     responses=messages.BODY_PROBLEMS,
-    openapi_extra=messages.body_of("application/json", schema=SCHEMA),
+    openapi_extra=described("application/json", schema=SCHEMA),
 )
 async def publish_many(request: Request, principal: CurrentPrincipal) -> Response:
-    """Publish to many items; what is refused holds up nothing else."""
+    """Publish to many items; a message that is refused does not hold up the others."""
     node = node_of(request)
     limit = node.limits.max_message_bytes
     body = await read_json(request, MAX_BODY * limit)
-    read = [_ready(one, limit) for one in _batch(body)]
-    items = [one.item for one in read if isinstance(one, Ready)]
+    parsed = [_parsed(raw, limit) for raw in _messages_of(body)]
+    items = [message.item for message in parsed if isinstance(message, ReadyMessage)]
     verdicts = await grants_of(request, _item_route(), principal, items)
-    return messages.as_json(Results(await _publish(node, principal, read, verdicts)))
+    return messages.as_json(BatchResults(await _publish(node, principal, parsed, verdicts)))
+
+
+def _messages_of(body: bytes) -> list[msgspec.Raw]:
+    try:
+        body.decode()  # msgspec does not check the UTF-8 of what it leaves raw
+        return _read_batch(body).messages
+    except (ValueError, RecursionError) as error:
+        raise unreadable() from error
+
+
+def _parsed(raw: msgspec.Raw, limit: int) -> ReadyMessage | CloseReason:
+    """Parse one message; if it is malformed, the others are published all the same."""
+    try:
+        wanted = _read_message(raw)
+        data = payload_of(wanted.data)
+    except (ValueError, RecursionError):
+        return PAYLOAD_INVALID
+    if len(bytes(wanted.data)) > limit:
+        return MESSAGE_TOO_BIG
+    return ReadyMessage(wanted.item, data, wanted.key or None)
 
 
 async def _publish(
     node: Node,
     principal: Principal,
-    read: Sequence[Ready | CloseReason],
+    parsed: Sequence[ReadyMessage | CloseReason],
     verdicts: Mapping[str, Verdict],
-) -> list[Position | Refused]:
-    """Publish in order without waiting in between, then wait for all answers."""
+) -> list[Position | RefusedMessage]:
+    """Publish in order, without waiting between two messages; then wait for all answers."""
     begun: list[asyncio.Future[Position | EngineError] | CloseReason] = []
-    for one in read:
-        if isinstance(one, CloseReason):
-            begun.append(one)
-        elif isinstance(verdict := verdicts[one.item], CloseReason):
+    for message in parsed:
+        if isinstance(message, CloseReason):
+            begun.append(message)
+        elif isinstance(verdict := verdicts[message.item], CloseReason):
             begun.append(verdict)
-        elif wait_of(node, principal, Kind.PUBLISH, payload_size(one.data)):
+        elif wait_of(node, principal, Kind.PUBLISH, payload_size(message.data)):
             begun.append(RATE_LIMITED)
         else:
-            ask = partial(node.publish, principal, one.item, one.data, one.key)
+            ask = partial(node.publish, principal, message.item, message.data, message.key)
             begun.append(asked(ask))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
@@ -142,7 +164,9 @@ async def _publish(
     return [_result(one) for one in begun]
 
 
-def _result(begun: "asyncio.Future[Position | EngineError] | CloseReason") -> Position | Refused:
+def _result(
+    begun: "asyncio.Future[Position | EngineError] | CloseReason",
+) -> Position | RefusedMessage:
     if isinstance(begun, CloseReason):
         return _refused(begun)
     answer = begun.result() if begun.done() else EngineError("no answer in time")
@@ -152,32 +176,12 @@ def _result(begun: "asyncio.Future[Position | EngineError] | CloseReason") -> Po
     return answer
 
 
-def _refused(reason: CloseReason) -> Refused:
+def _refused(reason: CloseReason) -> RefusedMessage:
     temporary = reason.retry in {Retry.LATER, Retry.NOW}
-    return Refused(reason.reason, temporary, reason.meaning)
-
-
-def _batch(body: bytes) -> list[msgspec.Raw]:
-    try:
-        body.decode()
-        return _read_batch(body).messages
-    except (ValueError, RecursionError) as error:
-        raise unreadable() from error
-
-
-def _ready(raw: msgspec.Raw, limit: int) -> Ready | CloseReason:
-    """Read one message; a fault of it is no fault of the others."""
-    try:
-        wanted = _read_wanted(raw)
-        data = payload_of(wanted.data)
-    except (ValueError, RecursionError):
-        return PAYLOAD_INVALID
-    if len(bytes(wanted.data)) > limit:
-        return MESSAGE_TOO_BIG
-    return Ready(wanted.item, data, wanted.key or None)
+    return RefusedMessage(reason.reason, temporary, reason.meaning)
 
 
 def _item_route() -> APIRoute:
-    """Find the route whose dependencies say who may publish to one item."""
-    routes = (one for one in messages.router.routes if isinstance(one, APIRoute))
-    return next(one for one in routes if one.endpoint is messages.publish)
+    """Return the route whose dependencies decide who may publish to one item."""
+    routes = (route for route in messages.router.routes if isinstance(route, APIRoute))
+    return next(route for route in routes if route.endpoint is messages.publish)

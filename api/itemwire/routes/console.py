@@ -1,4 +1,4 @@
-"""The console: one page to try a channel by hand."""
+"""Serves the console, a page to try a channel by hand."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing_extensions import override
 WEB: Final = Path(__file__).parent.parent / "web"
 
 HEADERS: Final = {
-    # Nothing inline and nothing from elsewhere: what a message carries can never run.
+    # Nothing inline and nothing from other sites: no part of a message can run as a script.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -26,7 +26,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class ConsoleFiles(StaticFiles):
-    """The page's files, each with the page's headers."""
+    """The files of the page, each with the headers above."""
 
     @override
     def file_response(

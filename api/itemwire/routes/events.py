@@ -1,10 +1,11 @@
-"""One item's channel as server-sent events, for who only listens."""
+"""Serves one item's channel as server-sent events, for clients that only listen."""
 
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request
 from pydantic import AfterValidator
 
+from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import Kind
@@ -13,7 +14,7 @@ from itemwire.dependencies import (
     Replay,
     Since,
     SubscribeGrant,
-    node_of,
+    assembly_of,
     spend,
     start_of,
     written_position,
@@ -21,13 +22,12 @@ from itemwire.dependencies import (
 from itemwire.middleware.admission import acquire_slot, hand_over_slot
 from itemwire.routes.items import ITEM_PATH
 from itemwire.routes.messages import PROBLEMS
-from itemwire.transports.asgi import log_connected, release_dependencies
+from itemwire.transports.asgi import log_connected
 from itemwire.transports.sse import EventStream
-from itemwire.wire.events_codec import EventCodecs
 
 LastEventId = Annotated[
     str | None,
-    Header(description="The id of the last event that was heard; it counts, and not `since`."),
+    Header(description="The id of the last event received; it takes precedence over `since`."),
     AfterValidator(lambda written: written_position(written or None)),
 ]
 
@@ -50,20 +50,22 @@ async def item_events(
     since: Since = None,
     replay: Replay = 0,
 ) -> EventStream:
-    """Hear the item until the token ends, from the last event on that was heard before."""
+    """Stream the item's messages until the token ends, from the last received event on."""
     start = start_of(request, grant, last_event_id or since, replay)
     if start != LIVE:
         spend(request, grant.principal, Kind.HISTORY, 0)
-    node = node_of(request)
-    codecs: EventCodecs = request.app.state.event_codecs
-    acquire_slot(request, grant.principal)
-    await release_dependencies(request)
+    assembly = assembly_of(request)
+    node = assembly.node
+    acquire_slot(request, assembly.slots, grant.principal)
+    await release(request)
+
+    codec = assembly.event_codecs.of_item(grant.item_id)
 
     def join(transport: Transport) -> EventsSession:
-        connection = node.connect(grant.principal, codecs.of_item(grant.item_id), transport)
+        connection = node.connect(grant.principal, codec, transport)
         session = EventsSession(node, connection, grant, start)
         hand_over_slot(request, session)
         log_connected(request, session)
         return session
 
-    return EventStream(join, node.limits.ping_interval, request.app.state.streams)
+    return EventStream(join, node.limits.ping_interval, assembly.streams)

@@ -1,4 +1,4 @@
-"""What load balancers and orchestrators ask: whether the process lives, and can serve."""
+"""Tells load balancers and orchestrators whether the process is alive and can serve."""
 
 from typing import Literal
 
@@ -17,20 +17,20 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """Whether sockets can be served."""
+    """Whether sockets can be served, or why not."""
 
     status: Literal["ready", "not_ready", "draining"]
 
 
 @router.get("/live")
 async def live() -> Live:
-    """Tell that the process answers."""
+    """Answer, which shows that the process is alive."""
     return Live()
 
 
 @router.get("/ready", responses={503: {"model": Ready, "description": "Not ready to serve."}})
 async def ready(request: Request, response: Response) -> Ready:
-    """Tell whether the engine is there and sockets can be served."""
+    """Return whether the node is started, its engine is available, and it does not drain."""
     node = node_of(request)
     if node.is_ready:
         return Ready(status="ready")

@@ -1,4 +1,4 @@
-"""The channel of one item on one socket."""
+"""Serves the channel of one item on one socket."""
 
 from typing import Final
 
@@ -10,19 +10,19 @@ from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import Kind
 from itemwire.channels.sessions.item import ItemSession
-from itemwire.dependencies import SubscribeGrant, node_of, spend, start_asked
+from itemwire.dependencies import SubscribeGrant, assembly_of, spend, start_asked
 from itemwire.middleware.admission import claim_slot
-from itemwire.transports.asgi import drive
+from itemwire.transports.asgi import serve_socket
 from itemwire.wire.base import Codec
 
 router = APIRouter()
 
 
 class AnyText(PathConvertor):
-    """What may stand where an item id should: all of it, so that it is refused as such.
+    """A path parameter that matches any text, so that a wrong item id is refused as one.
 
-    Starlette's own convertors leave out slashes or line breaks, and what no route matches is an
-    HTTP 403 that a browser shows as 1006 without a reason.
+    Starlette's own convertors do not match slashes or line breaks, and a path that no route
+    matches gets HTTP 403, which a browser shows as 1006 without a reason.
     """
 
     regex = "(?s:.*)"
@@ -35,16 +35,17 @@ ITEM_PATH: Final = "/items/{item_id:any_text}"
 
 @router.websocket(ITEM_PATH + "/ws")
 async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
-    """Join the item's channel; the socket stays there until the client leaves."""
+    """Join the item's channel, and stay until the client leaves or the token ends."""
     start = start_asked(websocket, grant)
     if start != LIVE:
         spend(websocket, grant.principal, Kind.HISTORY, 0)
     claim_slot(websocket, grant.principal)
-    node = node_of(websocket)
-    reauthorization = reauthorization_of(websocket)
+    assembly = assembly_of(websocket)
+    node = assembly.node
+    reauthorization = reauthorization_of(websocket, assembly.reauthorizer)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         connection = node.connect(grant.principal, codec, transport)
         return ItemSession(node, connection, grant, start, reauthorization)
 
-    await drive(websocket, join)
+    await serve_socket(websocket, join)

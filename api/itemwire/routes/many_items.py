@@ -1,14 +1,14 @@
-"""Many items on one socket, each joined on its own."""
+"""Serves many items on one socket; the client joins each on its own."""
 
 from fastapi import APIRouter, WebSocket
 
 from itemwire.authorization.reauthorization import rights_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.sessions.many_items import ManyItemsSession
-from itemwire.dependencies import node_of
+from itemwire.dependencies import assembly_of
 from itemwire.middleware.admission import claim_slot
 from itemwire.routes.items import item_channel
-from itemwire.transports.asgi import drive
+from itemwire.transports.asgi import serve_socket
 from itemwire.wire import choose_envelopes
 from itemwire.wire.base import Codec
 from itemwire_auth.dependencies import CurrentPrincipal
@@ -18,12 +18,13 @@ router = APIRouter()
 
 @router.websocket("/ws")
 async def many_items(websocket: WebSocket, principal: CurrentPrincipal) -> None:
-    """Hear the items that the client joins, by the rules of the item's own route."""
+    """Serve the items that the client joins, each by the rules of the item's own route."""
     claim_slot(websocket, principal)
-    node = node_of(websocket)
-    rights = rights_of(websocket, item_channel)
+    assembly = assembly_of(websocket)
+    node = assembly.node
+    rights = rights_of(websocket, assembly.reauthorizer, item_channel)
 
     def open_socket(codec: Codec, transport: Transport) -> ManyItemsSession:
         return ManyItemsSession(node, node.connect(principal, codec, transport), rights)
 
-    await drive(websocket, open_socket, choose_envelopes)
+    await serve_socket(websocket, open_socket, choose_envelopes)

@@ -1,4 +1,4 @@
-"""What backends do over HTTP: publish to items, read their history, see who is there."""
+"""Serves backends over HTTP: publish to items, read their history, list their members."""
 
 from functools import partial
 from typing import Annotated, Any, Final
@@ -12,8 +12,9 @@ from itemwire.channels.limits.requests import Kind
 from itemwire.dependencies import answer_of, node_of, spend
 from itemwire.engines.base import Span
 from itemwire.messages import Member, Publication, payload_size
+from itemwire.responses import request_bodies
 from itemwire.responses.problems import Problem
-from itemwire.responses.request_bodies import read_payload
+from itemwire.responses.request_bodies import described, read_payload
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
 from itemwire_auth.dependencies import permitted
@@ -36,23 +37,22 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Problem, "description": "Not now: ask again after `Retry-After`."},
 }
 BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    413: {"model": Problem, "description": "A body over the limit."},
+    **request_bodies.BODY_PROBLEMS,
     415: {"model": Problem, "description": "A media type that is none of these."},
-    422: {"model": Problem, "description": "A body that is not what it says it is."},
 }
 
 router = APIRouter(tags=["messages"], dependencies=[Depends(keep_nowhere)], responses=PROBLEMS)
 
 
-class Stored(BaseModel):
-    """Where a message has its place in the order of its item."""
+class StoredMessage(BaseModel):
+    """The position of a message that was stored: its stream's epoch and its offset there."""
 
     epoch: str
     offset: int
 
 
 class HistoryPage(msgspec.Struct):
-    """Messages, oldest first, and where the stream stood when they were read."""
+    """Messages, oldest first, and the position of the stream when they were read."""
 
     epoch: str
     offset: int
@@ -61,35 +61,31 @@ class HistoryPage(msgspec.Struct):
 
 
 class Present(msgspec.Struct, omit_defaults=True):
-    """Who is on an item, page by page; `next` is the `after` of the next one."""
+    """A page of an item's members, and how many there are; `next` is the next `after`."""
 
     members: list[Member]
     count: int
     next: str | None = None
 
 
-def body_of(*media_types: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Describe a body that is read here and not by FastAPI."""
-    content = {media_type: {"schema": schema} for media_type in media_types}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @router.post(
     ITEM_PATH + "/messages",
     status_code=status.HTTP_201_CREATED,
     responses=BODY_PROBLEMS,
-    openapi_extra=body_of("application/json", "text/plain", "application/octet-stream", schema={}),
+    openapi_extra=described(
+        "application/json", "text/plain", "application/octet-stream", schema={}
+    ),
 )
 async def publish(
     request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
-) -> Stored:
-    """Publish a message: any JSON value, a text or bytes; answered once it is stored."""
+) -> StoredMessage:
+    """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     data = await read_payload(request, node.limits.max_message_bytes)
     spend(request, grant.principal, Kind.PUBLISH, payload_size(data))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)
-    return Stored(epoch=position.epoch, offset=position.offset)
+    return StoredMessage(epoch=position.epoch, offset=position.offset)
 
 
 @router.get(ITEM_PATH + "/messages", response_model=None)
@@ -100,7 +96,7 @@ async def read_history(
     before: Offset = None,
     limit: Annotated[int, Query(ge=1, lt=2**53)] = 100,
 ) -> Response:
-    """Read back: the newest `limit` messages, or the oldest after `after`."""
+    """Read the newest `limit` messages, or the oldest ones after `after`."""
     spend(request, grant.principal, Kind.HISTORY, 0)
     span = Span(limit, after, before)
     history = await answer_of(partial(node_of(request).history, grant.item_id, span))
@@ -115,12 +111,12 @@ async def list_members(
     limit: Annotated[int, Query(ge=0, lt=2**53)] = FIRST_PAGE,
     after: str = "",
 ) -> Response:
-    """List who is on the item, by connection id; with `limit=0` only how many."""
+    """List the members of the item, by connection id; with `limit=0` only their number."""
     page = node_of(request).members(grant.item_id, limit, after)
     return as_json(Present(page.members, page.count, page.next))
 
 
 def as_json(answer: msgspec.Struct) -> Response:
-    """Answer what a codec's own encoder writes: FastAPI's knows no raw JSON."""
+    """Encode an answer as codecs do: payloads are raw JSON, which FastAPI cannot encode."""
     headers = {"Cache-Control": "no-store"}
     return Response(msgspec.json.encode(answer), media_type="application/json", headers=headers)

@@ -1,11 +1,10 @@
-"""What Prometheus reads: numbers about this server, for who has the token for it."""
+"""Serves the metrics that Prometheus reads, to callers with the metrics token."""
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.dependencies import assembly_of
 from itemwire_auth.dependencies import scraper
 
 router = APIRouter(
@@ -19,13 +18,10 @@ router = APIRouter(
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Tell all metrics, of every worker, as text or as OpenMetrics, whichever is asked for."""
-    workers: WorkerMetrics | None = request.app.state.worker_metrics
-    registry: CollectorRegistry = request.app.state.metrics
-    if workers is not None:
-        registry = await workers.gather()
+    """Return the metrics of all workers, as text or OpenMetrics by the Accept header."""
+    registry = await assembly_of(request).scrape.gather()
     try:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    except (ValueError, TypeError):  # of a version that is none
+    except (ValueError, TypeError):  # the header names a version that cannot be parsed
         encode, content_type = choose_encoder("")
     return Response(encode(registry), headers={"content-type": content_type})

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
 
+from itemwire.assembly import Assembly
 from itemwire.channels.node import Node
 from itemwire.main import create_app
 from itemwire.observability.logs import configure_logs
@@ -59,7 +60,7 @@ class DrainingServer(uvicorn.Server):
         clock = asyncio.get_running_loop()
         limit = self.config.timeout_graceful_shutdown or 0
         deadline = clock.time() + limit
-        node: Node = cast("FastAPI", self.config.app).state.node
+        node = Assembly.of(cast("FastAPI", self.config.app)).node
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 await self._drained(node, limit)

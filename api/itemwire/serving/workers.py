@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 
+from itemwire.assembly import Assembly
 from itemwire.observability.logs import configure_logs
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.serving.server import DrainingServer, bind, calm_collector, server_of, url_of
@@ -180,10 +181,10 @@ def _work(settings: Settings, listener: socket.socket, slot: WorkerSlot) -> None
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     server = cast("WorkerServer", server_of(settings, kind=WorkerServer))
     if slot.folder is not None:
-        state = cast("FastAPI", server.config.app).state
+        scrape = Assembly.of(cast("FastAPI", server.config.app)).scrape
         number, count = slot.number, settings.workers
-        state.worker_metrics = WorkerMetrics(slot.folder, number, count, state.metrics)
-        server.worker_metrics = state.worker_metrics
+        scrape.workers = WorkerMetrics(slot.folder, number, count, scrape.registry)
+        server.worker_metrics = scrape.workers
     calm_collector()
     server.run(sockets=[listener])
     if slot.folder is not None and not _has_supervisor():

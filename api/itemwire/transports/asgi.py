@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
 from itertools import chain
 from typing import ClassVar, Final
 
@@ -14,7 +13,8 @@ from starlette.types import Message, Receive, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
-from itemwire.authorization.deadline import decided
+from itemwire.authorization.deadline import end_deadline
+from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Framing, Transport
 from itemwire.channels.sessions.session import Session
 from itemwire.fastpath.extension import EXTENSION
@@ -26,30 +26,30 @@ from itemwire_auth.audit import quoted
 
 logger = logging.getLogger("itemwire.channels")
 
-CLOSE_SECONDS: Final = 10.0  # for the frames that wait, the close frame and the peer's answer
-HIGH_WATER: Final = 64 * 1024  # bytes that wait here before the session is told: as in asyncio
-MAX_QUEUED: Final = 256  # small chunks take memory that their bytes do not show
+CLOSE_SECONDS: Final = 10.0  # for the frames in the queue, the close frame and the peer's answer
+HIGH_WATER: Final = 64 * 1024  # bytes in the queue at which the session is paused: as in asyncio
+MAX_QUEUED: Final = 256  # chunks: the memory that small ones take does not show in their bytes
 
 
 ChooseCodec = Callable[[Sequence[str]], tuple[Codec, str | None]]
 
 
-async def drive(
+async def serve_socket(
     websocket: WebSocket,
     open_session: Callable[[Codec, Transport], Session],
     choose: ChooseCodec = choose_codec,
 ) -> None:
     """Accept a socket whose dependencies have decided, and see that it is served.
 
-    A server with the extension takes the socket over and this returns at once; on any other it is
-    served here, over `receive` and `send`, until it is gone.
+    A server with the extension takes the socket over, and this returns at once. On any other
+    server it is served here, over `receive` and `send`, until it is gone.
     """
-    decided(websocket)
+    end_deadline(websocket)
     codec, subprotocol = choose(websocket.scope["subprotocols"])
-    await release_dependencies(websocket)  # first: if it fails, the client is refused
+    await release(websocket)  # before it is accepted: if this fails, the client is refused
     await websocket.accept(subprotocol)
 
-    def open_placed(transport: Transport) -> Session:
+    def open_with_slot(transport: Transport) -> Session:
         session = open_session(codec, transport)
         hand_over_slot(websocket, session)
         log_connected(websocket, session)
@@ -57,13 +57,13 @@ async def drive(
 
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
     if extension is not None:
-        extension["detach"](open_placed)
+        extension["detach"](open_with_slot)
     else:
-        await Driver(websocket.receive, websocket.send).run(open_placed)
+        await AsgiTransport(websocket.receive, websocket.send).run(open_with_slot)
 
 
 def log_connected(connection: HTTPConnection, session: Session) -> None:
-    """Log what ties a connection to the lines of its handshake."""
+    """Log the line that ties a connection's id to its handshake: the subject and the address."""
     client = connection.client
     logger.info(
         "connected connection=%s subject=%s client=%s",
@@ -73,19 +73,8 @@ def log_connected(connection: HTTPConnection, session: Session) -> None:
     )
 
 
-async def release_dependencies(connection: HTTPConnection) -> None:
-    """Close what the route's `yield` dependencies hold, now that they have decided.
-
-    FastAPI keeps them open until the route returns, so an open socket would pin a database
-    session each. The stacks are FastAPI's own names; closing them early leaves it nothing to do.
-    """
-    for name in ("fastapi_function_astack", "fastapi_inner_astack"):
-        stack: AsyncExitStack = connection.scope[name]
-        await stack.aclose()
-
-
 class Frames:
-    """Frames that go out one by one; `len` tells their bytes."""
+    """Frames that are sent one by one; `len` is the sum of their bytes."""
 
     __slots__ = ("_size", "frames")
 
@@ -98,7 +87,7 @@ class Frames:
 
 
 class FrameByFrame(Framing):
-    """ASGI takes each frame as a message of its own."""
+    """Framing of ASGI's `send`, which takes each frame as a message of its own."""
 
     @override
     def render(self, frame: Frame) -> Frames:
@@ -115,16 +104,25 @@ class FrameByFrame(Framing):
 FRAME_BY_FRAME: Final = FrameByFrame()
 
 
-class Driver(Transport):
+class AsgiTransport(Transport):
     """An accepted ASGI WebSocket as a session's transport.
 
-    ASGI's `send` waits for a slow peer and the core never does; so a task of its own sends one
-    frame after the other.
+    ASGI's `send` waits for a slow peer, and the core never waits. So the core puts chunks into a
+    queue, and a task, the writer, sends their frames one after the other.
+
+    It ends in one of four ways:
+
+    - The peer leaves: `receive` says so, and the writer is cancelled.
+    - The session closes: the writer sends what is queued and returns, which ends the reading; then
+      the close frame is sent. All of that has `CLOSE_SECONDS`.
+    - The session discards what is queued and closes, as for a slow consumer: a writer that is in
+      the middle of a `send` is cancelled, or it might wait for ever for a peer that does not read.
+    - `send` fails: the deadline is set to now, which ends the reading.
     """
 
     framing: Framing = FRAME_BY_FRAME
     gone: ClassVar[type[Exception]] = WebSocketDisconnect
-    """What `send` raises once the peer is gone; `receive` tells as well."""
+    """What `send` raises once the peer is gone; `receive` reports that as well."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -135,16 +133,17 @@ class Driver(Transport):
         self._is_paused = False
         self._close: Message | None = None
         self._is_sending = False
-        self._is_cut_short = False
+        self._is_cut_short = False  # the chunk that is being sent was discarded
         self._woken = asyncio.Event()
-        self._deadline = asyncio.timeout(None)
-        self._listening = asyncio.timeout(None)
+        self._deadline = asyncio.timeout(None)  # for the end of everything
+        self._listening = asyncio.timeout(None)  # for the end of reading alone
         self._writer: asyncio.Task[None] | None = None
 
     async def run(self, open_session: Callable[[Transport], Session]) -> None:
-        """Serve until the socket is gone; whatever `send` failed of is raised here."""
+        """Serve until the socket is gone; raise what `send` raised, unless the peer was gone."""
         code = 1006
-        # A peer that neither reads nor answers the close: returning makes the server end it.
+        writer: asyncio.Task[None] | None = None
+        # A peer may neither read nor answer the close; then returning makes the server end it.
         with contextlib.suppress(TimeoutError):
             async with self._deadline:
                 self._session = session = open_session(self)
@@ -155,12 +154,12 @@ class Driver(Transport):
                     code = await self._converse(session, writer)
                 finally:
                     session.closed(code)
-                    self._is_cut_short = False
+                    self._is_cut_short = False  # from here on a cancelled writer is no failure
                     writer.cancel()
                     await asyncio.wait([writer])
-                    self._session = self._writer = None  # each holds this driver: a cycle
+                    self._session = self._writer = None  # each holds this transport: a cycle
 
-        if not writer.cancelled():
+        if writer is not None and not writer.cancelled():
             writer.result()
 
     def _stop_at_failure(self, writer: asyncio.Task[None]) -> None:
@@ -169,7 +168,7 @@ class Driver(Transport):
             self._end_within(0.0)
 
     def _end_within(self, seconds: float) -> None:
-        """Give the socket so long to end; a deadline only ever comes nearer."""
+        """Set the deadline, or bring it nearer; it is never put off."""
         when = asyncio.get_running_loop().time() + seconds
         set_for = self._deadline.when()
         # One that has fired can no longer be moved: asyncio raises.
@@ -202,10 +201,10 @@ class Driver(Transport):
         self._end_within(CLOSE_SECONDS)
         self._woken.set()
         if self._is_cut_short and self._writer is not None:
-            self._writer.cancel()  # it may wait for ever for a peer that does not read
+            self._writer.cancel()
 
     async def _converse(self, session: Session, writer: asyncio.Task[None]) -> int:
-        """Read until the peer goes, or until all is written and we go; tell with which code."""
+        """Read until the peer leaves, or until the session has closed; return the close code."""
         with contextlib.suppress(TimeoutError):
             async with self._listening:
                 return await self._read(session)
@@ -220,14 +219,15 @@ class Driver(Transport):
         await self._send(message)
 
     async def _read(self, session: Session) -> int:
+        """Pass on what the peer sends; return the code it leaves with."""
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return int(message.get("code") or 1005)
             text = message.get("text")
             session.received(text if text is not None else message["bytes"])
-            # A server may have many messages at hand: let the writers go between two of them,
-            # or a burst would fill the outboxes of peers that read well.
+            # A server may have many messages at hand. The writers get a turn between two of them,
+            # or a burst would fill the outboxes of peers that do read.
             await asyncio.sleep(0)
 
     async def _write(self) -> None:
@@ -237,10 +237,11 @@ class Driver(Transport):
             except asyncio.CancelledError:
                 if not self._is_cut_short:
                     raise
-            # Granian holds a close back for as long as a `receive` is pending.
+            # The reading ends first: Granian holds a close back while a `receive` is pending.
             self._listening.reschedule(asyncio.get_running_loop().time())
 
     async def _write_frames(self) -> None:
+        """Send what is queued, until the session has closed and the queue is empty."""
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -268,5 +269,5 @@ class Driver(Transport):
         return {"type": "websocket.send", "bytes": frame}
 
     def _end_message(self, code: int, reason: str) -> Message:
-        """Make the ASGI message that ends it all."""
+        """Make the ASGI message that closes the socket."""
         return {"type": "websocket.close", "code": code, "reason": reason}

@@ -1,8 +1,8 @@
 """A stream of server-sent events as a session's transport, over ASGI's `send`.
 
-FastAPI makes such a stream of a generator. That encodes each event anew for each who hears it,
-keeps the route's dependencies open, runs two more tasks, and has no end that the server chooses.
-So this is an `EventSourceResponse` with a body of its own: see docs/adr/0016-events-and-http.md.
+FastAPI makes such a stream from a generator. That encodes each event once for every listener,
+keeps the route's dependencies open, runs two more tasks, and cannot be ended by the server. So
+this is an `EventSourceResponse` with a body of its own: see docs/adr/0016-events-and-http.md.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import DRAINING
 from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.messages import Frame, frame_size
-from itemwire.transports.asgi import Driver, Frames
-from itemwire.transports.sse_shutdown import Streams
+from itemwire.transports.asgi import AsgiTransport, Frames
+from itemwire.transports.sse_shutdown import OpenStreams
 
-HEARTBEAT: Final = Frames((b":\n\n",), 3)  # a comment, of which no page hears
+HEARTBEAT: Final = Frames((b":\n\n",), 3)  # a comment, which browsers do not show to pages
 
 NO_EXTENSION: Final[Mapping[str, Any]] = {}
 
 
 class EventFraming(Framing):
-    """A chunk is one piece of the body, of however many events."""
+    """Framing of a response body: a chunk is one piece of it, of one event or several."""
 
     @override
     def render(self, frame: Frame) -> Frames:
@@ -46,8 +46,8 @@ class EventFraming(Framing):
 EVENTS: Final = EventFraming()
 
 
-class EventDriver(Driver):
-    """Sends one stream's events, and a heartbeat every so many seconds while there are none."""
+class EventTransport(AsgiTransport):
+    """Sends the events of one stream, and a heartbeat at intervals in which there was none."""
 
     framing = EVENTS
     gone: ClassVar[type[Exception]] = OSError
@@ -70,9 +70,9 @@ class EventDriver(Driver):
     @override
     async def _read(self, session: Session) -> int:
         while (await self._receive())["type"] != "http.disconnect":
-            pass  # the body of a GET, which is nothing to us
+            pass  # pieces of the body of a GET, which mean nothing
         self.is_complete = True
-        return 1006  # it may be a break as well as a goodbye: HTTP tells nothing of it
+        return 1006  # HTTP does not tell a client that left from a connection that broke
 
     @override
     async def _finish(self, message: Message) -> None:
@@ -84,7 +84,7 @@ class EventDriver(Driver):
         self._timer = loop.call_later(self._heartbeat, self._beat)
 
     def _beat(self) -> None:
-        if not self.unsent():  # else the client has something to hear already
+        if not self.unsent():  # else the client gets something anyway
             self.write(HEARTBEAT)
         self._beat_later()
 
@@ -98,12 +98,12 @@ class EventDriver(Driver):
 
 
 class EventStream(EventSourceResponse):
-    """Answers with the events of a session, until that ends or the client goes."""
+    """The response that sends a session's events until the session ends or the client leaves."""
 
     def __init__(
-        self, open_session: Callable[[Transport], Session], heartbeat: float, streams: Streams
+        self, open_session: Callable[[Transport], Session], heartbeat: float, streams: OpenStreams
     ) -> None:
-        # A proxy that collects events before it passes them on makes them late (nginx).
+        # The last header is for nginx, which would collect events before it passes them on.
         super().__init__((), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._open_session = open_session
         self._heartbeat = heartbeat
@@ -112,27 +112,27 @@ class EventStream(EventSourceResponse):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the head, then events until the end."""
+        """Send the headers, then events until the end."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         stream = scope.get("extensions", {}).get(STREAM_EXTENSION, NO_EXTENSION)
-        on_shutdown = stream.get("on_shutdown", _heed_nothing)
-        driver = EventDriver(receive, send, self._heartbeat)
+        on_shutdown = stream.get("on_shutdown", _ignore)
+        transport = EventTransport(receive, send, self._heartbeat)
 
-        def open_session(transport: Transport) -> Session:
-            session = self._open_session(transport)
+        def open_session(opened: Transport) -> Session:
+            session = self._open_session(opened)
             self._end = partial(session.connection.end, DRAINING)
             self._streams.add(self._end)
             on_shutdown(self._end)
             return session
 
         try:
-            await driver.run(open_session)
+            await transport.run(open_session)
         finally:
             if self._end is not None:
                 self._streams.discard(self._end)
             on_shutdown(None)
-            if not driver.is_complete and "abort" in stream:
-                stream["abort"]()  # it did not even read the end
+            if not transport.is_complete and "abort" in stream:
+                stream["abort"]()  # the client did not read the last bytes in time
                 await asyncio.sleep(0)
 
 
@@ -140,5 +140,5 @@ def _bytes(frame: Frame) -> bytes:
     return frame.encode() if isinstance(frame, str) else frame
 
 
-def _heed_nothing(_end: Callable[[], None] | None) -> None:
-    """Rely on `Streams`: this server does not say when it stops."""
+def _ignore(_end: Callable[[], None] | None) -> None:
+    """Do nothing: this server does not call back when it stops, and `OpenStreams` sees to it."""

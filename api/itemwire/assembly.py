@@ -1,0 +1,176 @@
+"""Assembles the parts of one application from its settings.
+
+`create_app` serves them as an application of its own. Nothing here needs one: the same parts could
+serve inside a host application, with `install`, `lifespan` and the routers.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Self
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from itemwire.authorization.reauthorization import Reauthorizer
+from itemwire.authorization.ticket_store import EngineTickets
+from itemwire.channels.environment import Environment
+from itemwire.channels.limits.bounds import Lifetime, Limits
+from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.handshakes import HandshakeRate
+from itemwire.channels.limits.requests import rates_of
+from itemwire.channels.limits.slow_consumers import parse_slow_consumers
+from itemwire.channels.node import Node, NodeOptions
+from itemwire.counters import Counters
+from itemwire.engines import UNSHARED, open_engine
+from itemwire.engines.base import Bounds
+from itemwire.engines.metered import MeteredEngine
+from itemwire.lifespan import Beside, lifespan_of
+from itemwire.observability.metrics import MetricSources
+from itemwire.observability.metrics_registry import registry_of
+from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.settings import Settings
+from itemwire.startup_checks import audit_settings
+from itemwire.transports.sse_shutdown import OpenStreams
+from itemwire.wire.events_codec import EventCodecs
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.cookies import SessionCookie
+from itemwire_auth.dependencies import install_auth
+from itemwire_auth.policies import Policy
+from itemwire_auth.policy_url import PolicyURL
+from itemwire_auth.settings import build_authenticator, build_policy, session_cookie
+
+
+@dataclass(slots=True)
+class Scrape:
+    """The metrics that one scrape reads: those of this process, or of all workers."""
+
+    registry: CollectorRegistry
+    workers: WorkerMetrics | None = None  # set where a supervisor runs several
+
+    async def gather(self) -> CollectorRegistry:
+        """Return the metrics of every worker that answers soon."""
+        return self.registry if self.workers is None else await self.workers.gather()
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The parts of one application; routes find them at `app.state.itemwire`."""
+
+    settings: Settings
+    counters: Counters
+    authenticator: Authenticator
+    policy: Policy
+    cookie: SessionCookie
+    slots: ConnectionSlots
+    node: Node
+    reauthorizer: Reauthorizer
+    event_codecs: EventCodecs
+    streams: OpenStreams
+    scrape: Scrape
+
+    @classmethod
+    def of(cls, app: Starlette) -> Self:
+        """Return the parts that `install` put into an application."""
+        found: Self = app.state.itemwire
+        return found
+
+    def install(self, app: FastAPI) -> None:
+        """Make the routes and dependencies of an application use these parts."""
+        app.state.itemwire = self
+        token = self.settings.metrics_token
+        install_auth(
+            app,
+            self.authenticator,
+            self.policy,
+            cookie=self.cookie,
+            metrics_token=token.get_secret_value() if token else None,
+        )
+
+    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
+        """Run the parts for as long as the application runs."""
+        return lifespan_of(self.node, *self._beside())(app)
+
+    def _beside(self) -> list[Beside]:
+        """List what is opened before the node, in order; it is closed after it, in reverse."""
+        beside: list[Beside] = [self.authenticator.running]
+        policy = self.policy
+        if isinstance(policy, PolicyURL):
+            beside.append(lambda: policy)
+        beside.append(self.streams.running)
+        beside.append(lambda: self.reauthorizer)  # closed first: what it runs asks the others
+        return beside
+
+
+def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> Assembly:
+    """Make the parts of one application; nothing runs yet.
+
+    Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
+    """
+    audit_settings(settings)
+    counters = Counters()
+    engine = MeteredEngine(open_engine(settings.engine_url, _history(settings)), counters.engine)
+    authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
+    policy = build_policy(settings)
+    slots = ConnectionSlots(settings.connection_limits, HandshakeRate(settings.handshake_limits))
+    is_shared = settings.engine_url.partition("://")[0] not in UNSHARED
+    node = Node(
+        engine,
+        _limits(settings),
+        NodeOptions(_lifetime(settings), settings.leeway, settings.drain_seconds),
+        environment=Environment(clock),
+        revocations=authenticator.revocations,
+        counters=counters.channels,
+        rates=rates_of(settings.rate_limits),
+        shared_slots=slots if is_shared else None,
+    )
+    measured = MetricSources(node, counters, authenticator, policy, slots)
+    return Assembly(
+        settings=settings,
+        counters=counters,
+        authenticator=authenticator,
+        policy=policy,
+        cookie=session_cookie(settings, clock=clock),
+        slots=slots,
+        node=node,
+        reauthorizer=Reauthorizer(),
+        event_codecs=EventCodecs(),
+        streams=OpenStreams(),
+        scrape=Scrape(registry_of(measured)),
+    )
+
+
+def _history(settings: Settings) -> Bounds:
+    return Bounds(
+        settings.history_size,
+        settings.history_bytes,
+        settings.history_seconds,
+        settings.history_total_bytes,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_message_bytes=settings.max_message_bytes,
+        outbox_bytes=settings.outbox_bytes,
+        history_limit=settings.history_size,
+        ping_interval=settings.ping_interval,
+        items=settings.max_items,
+        presence_limit=settings.presence_limit,
+        presence_grace=settings.presence_grace,
+        slow_consumers=parse_slow_consumers(settings.slow_consumers),
+        unanswered=settings.max_in_flight,
+        unanswered_bytes=settings.max_in_flight_bytes,
+        channels=settings.max_channels,
+        listeners=settings.max_item_connections,
+    )
+
+
+def _lifetime(settings: Settings) -> Lifetime:
+    return Lifetime(
+        grace=settings.expiry_grace,
+        warning=settings.expiry_warning_seconds,
+        session=settings.max_session_seconds,
+    )

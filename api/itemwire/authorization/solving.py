@@ -1,0 +1,133 @@
+"""Asks a route's dependencies at any time; only here are FastAPI's internals named.
+
+FastAPI solves a route's dependencies right before it calls the endpoint, and has no public way to
+do so at another time. Itemwire needs one: for a refreshed token, for one more item on an open
+socket, and for each item of a batch. FastAPI documents none of the names imported here, so its
+version is bounded in `pyproject.toml`, and tests fail when one of them changes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from fastapi import Request, WebSocket
+from fastapi.dependencies import models
+from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.routing import get_websocket_app, websocket_session
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp
+
+T = TypeVar("T")
+
+Dependant = models.Dependant
+"""What a route, or a dependency, depends on: FastAPI's tree of calls and parameters."""
+
+Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
+"""An application's `dependency_overrides`: what is called in place of what."""
+
+Solved = dict[Any, Any]
+"""What the dependencies have returned so far, by FastAPI's own keys."""
+
+NO_OVERRIDES: Final[Overrides] = {}
+
+FUNCTION_STACK: Final = "fastapi_function_astack"  # closed as soon as the endpoint returns
+REQUEST_STACK: Final = "fastapi_inner_astack"  # closed once the response is sent
+
+
+async def solve(
+    connection: Request | WebSocket, dependant: Dependant, kind: type[T], solved: Solved
+) -> T:
+    """Return the one value of this kind that the dependencies give the endpoint.
+
+    `solved` holds what each dependency returned, also when a later one raises. Whatever they
+    opened with `yield` is closed before this returns.
+
+    Raises what a dependency raises; FastAPI's validation error for parameters that are not valid;
+    and RuntimeError if the endpoint has no argument of this kind, or several.
+    """
+    found: list[T] = []  # a dependency may swallow the exception of another one
+    async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
+        connection.scope[REQUEST_STACK] = request_stack
+        connection.scope[FUNCTION_STACK] = function_stack
+        outcome = await solve_dependencies(
+            request=connection,
+            dependant=dependant,
+            dependency_cache=solved,
+            async_exit_stack=request_stack,
+            embed_body_fields=False,
+        )
+        if outcome.errors:
+            raise _invalid(connection, outcome.errors)
+        found += [value for value in outcome.values.values() if isinstance(value, kind)]
+    if len(found) != 1:
+        raise RuntimeError(
+            f"{dependant.path} has {len(found)} arguments of {kind.__name__}: "
+            "exactly one is needed to work out rights"
+        )
+    return found[0]
+
+
+def _invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
+    if connection.scope["type"] == "websocket":
+        return WebSocketRequestValidationError(errors)
+    return RequestValidationError(errors)
+
+
+async def release(connection: HTTPConnection) -> None:
+    """Close what a route's `yield` dependencies hold, now that they have decided.
+
+    FastAPI keeps them open until the endpoint returns, so an open socket would pin a database
+    session. Closing the stacks early leaves FastAPI nothing to close.
+    """
+    for name in (FUNCTION_STACK, REQUEST_STACK):
+        stack: AsyncExitStack = connection.scope[name]
+        await stack.aclose()
+
+
+def socket_app_of(dependant: Dependant) -> ASGIApp:
+    """Return the ASGI application that FastAPI makes of a WebSocket route."""
+    return websocket_session(get_websocket_app(dependant))
+
+
+def calls_of(dependant: Dependant, overrides: Overrides = NO_OVERRIDES) -> Iterator[Any]:
+    """List what is called for a dependant, at any depth: first a call, then those below it.
+
+    Below an override stand its own dependencies: those of the original are no longer asked.
+    """
+    yield dependant.call
+    override = overrides.get(dependant.call) if dependant.call else None
+    if override is not None:
+        yield override
+        dependant = get_dependant(path="", call=override)
+    for below in dependant.dependencies:
+        yield from calls_of(below, overrides)
+
+
+def with_overrides(dependant: Dependant, overrides: Overrides) -> Dependant:
+    """Copy a dependant, with overrides in place of what is called below it."""
+    return replace(
+        dependant,
+        dependencies=[
+            with_overrides(_overridden(below, overrides), overrides)
+            for below in dependant.dependencies
+        ],
+    )
+
+
+def _overridden(dependant: Dependant, overrides: Overrides) -> Dependant:
+    """Return the dependant of the override, if there is one, as `solve_dependencies` makes it."""
+    override = overrides.get(dependant.call) if dependant.call else None
+    if override is None:
+        return dependant
+    required = [*(dependant.parent_oauth_scopes or ()), *(dependant.own_oauth_scopes or ())]
+    instead = get_dependant(
+        path=dependant.path or "",
+        call=override,
+        name=dependant.name,
+        parent_oauth_scopes=list(dict.fromkeys(required)),
+        scope=dependant.scope,
+        concurrency=dependant.concurrency,
+    )
+    return replace(instead, use_cache=dependant.use_cache)

@@ -1,0 +1,20 @@
+"""The admin API: take tokens back, list and end connections, drain, explain a refusal."""
+
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPBearer
+
+from itemwire.responses.problems import Problem
+from itemwire.routes.admin import connections, drain, explain, revocations
+
+router = APIRouter(
+    prefix="/admin",
+    tags=["admin"],
+    # For OpenAPI alone; each route asks for an administrator itself.
+    dependencies=[Depends(HTTPBearer(auto_error=False, description="With the scope `admin`."))],
+    responses={
+        401: {"model": Problem, "description": "No bearer token, or none that is accepted."},
+        403: {"model": Problem, "description": "A token without the right `admin`."},
+    },
+)
+for group in (revocations, connections, explain, drain):
+    router.include_router(group.router)

@@ -1,0 +1,54 @@
+"""Explains which check accepts or refuses a token."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from itemwire.responses.request_bodies import (
+    BODY_PROBLEMS,
+    MAX_MODEL_BYTES,
+    described_model,
+    read_model,
+)
+from itemwire_auth.audit import log_administered
+from itemwire_auth.dependencies import Administrator, explain_to
+from itemwire_auth.scopes import Action
+
+router = APIRouter()
+
+
+class Question(BaseModel):
+    """A token, and what its bearer wants to do; without an item the token alone is checked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Annotated[str, Field(max_length=MAX_MODEL_BYTES)]
+    item: str | None = None
+    action: Action | None = None
+
+
+class Explained(BaseModel):
+    """Whether the token is accepted, the reason a client would get, and how each check ended."""
+
+    accepted: bool
+    reason: str | None
+    checks: list[dict[str, Any]]
+
+
+async def question(request: Request, _admin: Administrator) -> Question:
+    """Read what is to be explained from the body, for administrators only."""
+    return await read_model(request, Question)
+
+
+@router.post("/explain", responses=BODY_PROBLEMS, openapi_extra=described_model(Question))
+async def explain(
+    request: Request, admin: Administrator, asked: Annotated[Question, Depends(question)]
+) -> Explained:
+    """Say what would be decided of a token here, by which check, in the order of the checks.
+
+    An application's own `authorize_item` is not asked, for there is no request of the caller's.
+    """
+    decision = await explain_to(request, asked.token, asked.item, asked.action)
+    log_administered(request, admin, "explain", {"reason": decision.reason})
+    return Explained(**decision.report())
