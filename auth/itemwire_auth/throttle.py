@@ -22,6 +22,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Final
 
 from itemwire_auth.errors import AuthError, NotNow, RateLimited
+from itemwire_auth.principal import Identity
 
 MINUTE: Final = 60.0
 MAX_COUNTED: Final = 20_000  # about 5 MB; past it the one longest not refused is forgotten
@@ -34,7 +35,6 @@ BLOCK_PREFIX: Final = 48  # what one site may be given (RFC 6177): 65,536 of the
 BLOCK_SHARE: Final = 16  # times as much as one of them: a carrier gives each phone its own
 
 Network = IPv4Network | IPv6Network
-Identity = tuple[str | None, str]
 Caller = str | Identity
 
 
