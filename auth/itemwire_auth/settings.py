@@ -9,6 +9,7 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from itemwire_auth.addresses import parse_networks
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.errors import KeyProblem
@@ -19,7 +20,7 @@ from itemwire_auth.origins import SELF, OriginPolicy
 from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.policy_url import PolicyRules, PolicyURL, check_policy_url
 from itemwire_auth.revocation import Revocations
-from itemwire_auth.throttle import Throttle, ThrottleRules, parse_networks
+from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tickets import MAX_SECONDS, Tickets, TicketStore
 from itemwire_auth.tokens.checks import MAX_LEEWAY, KeySource
 from itemwire_auth.tokens.issuers import IssuersVerifier

@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 
 from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED, CloseReason
+from itemwire_auth.addresses import Network, site_of
 from itemwire_auth.principal import Identity
-from itemwire_auth.throttle import Network, site_of
 
 if sys.platform != "win32":
     import resource
