@@ -23,7 +23,7 @@ from starlette.routing import Mount, Router, WebSocketRoute
 
 from itemwire.engines import UNSHARED
 from itemwire.settings import Settings
-from itemwire_auth.dependencies import DOORS
+from itemwire_auth.dependencies import GUARDS
 from itemwire_auth.origins import NULL
 
 logger = logging.getLogger("itemwire.startup")
@@ -195,7 +195,7 @@ def open_routes(app: Starlette | Router) -> Iterator[str]:
             yield from (f"{route.path}{below}" for below in open_routes(mounted))
         elif _needs_a_door(route):
             dependant: Dependant | None = getattr(route, "dependant", None)
-            if dependant is None or DOORS.isdisjoint(_calls(dependant, overrides)):
+            if dependant is None or GUARDS.isdisjoint(_calls(dependant, overrides)):
                 yield str(route.path)
 
 
@@ -210,7 +210,7 @@ def _calls(dependant: Dependant, overrides: Overrides) -> Iterator[Any]:
     """List what is called for a route, in any depth, and what is called in its place."""
     call = dependant.call
     yield call
-    if call is not None and call in overrides and call not in DOORS:
+    if call is not None and call in overrides and call not in GUARDS:
         # The application's own: what the original asked for is no longer asked.
         dependant = get_dependant(path="", call=overrides[call])
     for below in dependant.dependencies:

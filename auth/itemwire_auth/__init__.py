@@ -7,10 +7,8 @@ from itemwire_auth.dependencies import (
     CurrentPrincipal,
     authorize_item,
     current_principal,
-    install_auth,
     open_to_strangers,
     permitted,
-    refusal,
 )
 from itemwire_auth.errors import (
     AuthError,
@@ -26,8 +24,10 @@ from itemwire_auth.explaining import Decision, explain
 from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.refusals import refusal
 from itemwire_auth.scopes import Action, ScopeSet
 from itemwire_auth.settings import AuthSettings
+from itemwire_auth.state import install_auth
 from itemwire_auth.tickets import Tickets, TicketStore
 
 __all__ = [

@@ -10,7 +10,7 @@ from itemwire_auth.errors import AuthError, InvalidToken, ItemInvalid, RevokedTo
 from itemwire_auth.policies import Policy, shortfall
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocations
-from itemwire_auth.scopes import Action, is_item_id
+from itemwire_auth.scopes import ITEM_ID_RULE, Action, is_item_id
 from itemwire_auth.tokens.verifier import CheckResult, Verifier
 
 INTERNAL = "internal"
@@ -93,8 +93,8 @@ async def _decide(
     if item_id is None:
         return found, None
     if not is_item_id(item_id):
-        detail = "not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"
-        return [*found, CheckResult("item", passed=False, detail=detail)], ItemInvalid.code
+        failed = CheckResult("item", passed=False, detail=ITEM_ID_RULE)
+        return [*found, failed], ItemInvalid.code
     found.append(CheckResult("item", passed=True))
     further, reason = await _decide_rights(policy, principal, item_id, action)
     return found + further, reason

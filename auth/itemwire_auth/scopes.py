@@ -33,8 +33,11 @@ ITEM_ID: Final = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 DOT_SEGMENTS: Final = frozenset({".", ".."})
 
 
+ITEM_ID_RULE: Final = "an item id is 1 to 128 of A-Z a-z 0-9 . _ ~ : - but not . or .."
+
+
 def is_item_id(text: str) -> bool:
-    """Tell whether a text may name an item: what may not never reaches a channel or a store."""
+    """Return whether a text may name an item; no other text reaches a channel or a store."""
     return ITEM_ID.fullmatch(text) is not None and text not in DOT_SEGMENTS
 
 

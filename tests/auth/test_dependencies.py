@@ -14,18 +14,14 @@ from starlette.types import Message
 from typing_extensions import override
 
 from itemwire_auth.authenticator import Authenticator
-from itemwire_auth.dependencies import (
-    CurrentPrincipal,
-    authorize_item,
-    install_auth,
-    permitted,
-    refusal,
-)
+from itemwire_auth.dependencies import CurrentPrincipal, authorize_item, permitted
 from itemwire_auth.errors import Forbidden, MissingCredential
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.policies import Policy
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.refusals import refusal
 from itemwire_auth.scopes import Action
+from itemwire_auth.state import install_auth
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import handshake

@@ -16,7 +16,6 @@ from itemwire_auth.dependencies import (
     CurrentPrincipal,
     administrator,
     from_own_page,
-    install_auth,
     permitted,
     sent_bearer,
     without_ticket,
@@ -24,6 +23,7 @@ from itemwire_auth.dependencies import (
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.state import install_auth
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
 from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tokens.verifier import TokenVerifier

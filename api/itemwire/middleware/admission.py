@@ -24,9 +24,9 @@ from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import CloseReason
 from itemwire.middleware.pacing import Pacing
 from itemwire_auth.audit import quoted
-from itemwire_auth.dependencies import refusal
 from itemwire_auth.errors import TooManyConnections
 from itemwire_auth.principal import Principal
+from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 

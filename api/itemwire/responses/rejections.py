@@ -35,8 +35,8 @@ from itemwire.close_reasons import (
 from itemwire.counters import HandshakeCounters, known_reason
 from itemwire.responses.problems import problem
 from itemwire.wire import choose_codec
-from itemwire_auth.dependencies import refusal
 from itemwire_auth.errors import AuthError
+from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 

@@ -15,10 +15,11 @@ from itemwire.dependencies import asked, node_of
 from itemwire.engines.base import Answer, EngineError
 from itemwire.responses.problems import Problem
 from itemwire_auth.audit import log_administered
-from itemwire_auth.dependencies import Administrator, explain_to
+from itemwire_auth.dependencies import Administrator
 from itemwire_auth.principal import Principal
 from itemwire_auth.revocation import Revocation
 from itemwire_auth.scopes import Action
+from itemwire_auth.state import explain_to
 from itemwire_auth.tokens.checks import LAST_DATE, MAX_LEEWAY, MAX_SUBJECT_LENGTH
 
 ENGINE_SECONDS: Final = 5.0  # in which the engine must have taken what nodes tell each other
