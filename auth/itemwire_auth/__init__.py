@@ -25,7 +25,8 @@ from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import refusal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 from itemwire_auth.settings import AuthSettings
 from itemwire_auth.state import install_auth
 from itemwire_auth.tickets import Tickets, TicketStore

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias, cast
 
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 
 Identity: TypeAlias = tuple[str | None, str]
 """Issuer and subject: RFC 7519 section 4.1.2 makes a subject unique within its issuer only."""

@@ -23,7 +23,8 @@ from typing import Final, Protocol, cast
 from itemwire_auth.errors import InvalidTicket, InvalidToken
 from itemwire_auth.origins import normal_origin
 from itemwire_auth.principal import Principal, frozen
-from itemwire_auth.scopes import ADMIN, Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import ADMIN
 
 MAX_SECONDS: Final = 60
 
@@ -153,19 +154,13 @@ class _Kept:
         principal = self.principal
         content = {
             "caller": {name: getattr(principal, name) for name in _CALLER},
-            "items": _patterns(principal.rights),
+            "items": principal.rights.as_items_claim(),
             "admin": principal.rights.admin,
             "claims": principal.claims,
             "item": self.item_id,
             "origin": self.origin,
         }
         return json.dumps(content, default=_thawed, separators=(",", ":")).encode()
-
-
-def _patterns(rights: ScopeSet) -> dict[str, list[Action]]:
-    """Give rights as an `items` claim."""
-    wild = {":".join(segments): actions for segments, actions in rights.wild}
-    return {pattern: sorted(actions) for pattern, actions in {**rights.exact, **wild}.items()}
 
 
 def _thawed(value: object) -> object:

@@ -15,7 +15,7 @@ from itemwire_auth.audit import (
 )
 from itemwire_auth.errors import DuplicateCredential, InvalidToken, OriginDenied
 from itemwire_auth.principal import Principal
-from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.rights import ScopeSet
 from tests.auth.handshakes import handshake
 
 

@@ -14,7 +14,8 @@ from itemwire_auth import policy_url
 from itemwire_auth.errors import AuthError, Forbidden, PolicyUnavailable
 from itemwire_auth.policy_url import MAX_ANSWER_BYTES, PolicyRules, PolicyURL
 from itemwire_auth.principal import Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 from tests.policy_server import PolicyServer, allow, policy_server
 
 PATIENCE = 10.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from itemwire_auth.principal import Grant, Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 
 
 def test_two_issuers_make_two_identities() -> None:

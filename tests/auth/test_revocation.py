@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from itemwire_auth.principal import Principal
 from itemwire_auth.revocation import Revocation, Revocations
-from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.rights import ScopeSet
 from tests.fakes import NOW, Clock
 
 ISSUER = "https://issuer.test"

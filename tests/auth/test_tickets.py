@@ -14,7 +14,8 @@ from typing_extensions import override
 
 from itemwire_auth.errors import AuthError, InvalidTicket, InvalidToken, Unavailable
 from itemwire_auth.principal import Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 from itemwire_auth.testing import TokenFactory
 from itemwire_auth.tickets import Ticket, Tickets, TicketStore
 from itemwire_auth.tokens.verifier import TokenVerifier

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from itemwire_auth.keys.static import VerificationKey
-from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.rights import ScopeSet
 from itemwire_auth.strict_json import parse_object
 
 MAX_LEEWAY: Final = 60
