@@ -9,6 +9,7 @@ from itemwire_auth.addresses import parse_networks
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.files import FileKeys
 from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.keys.static import keys_from_secret
@@ -19,7 +20,7 @@ from itemwire_auth.revocation import Revocations
 from itemwire_auth.settings import KEY_SETTINGS, AuthSettings, list_variables
 from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tickets import Tickets, TicketStore
-from itemwire_auth.tokens.checks import KeySource, TokenRules
+from itemwire_auth.tokens.checks import TokenRules
 from itemwire_auth.tokens.issuers import IssuersVerifier
 from itemwire_auth.tokens.issuers_file import issuers_from_file
 from itemwire_auth.tokens.verifier import TokenVerifier, Verifier

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from itemwire_auth.addresses import parse_networks
-from itemwire_auth.keys.jwks import DEFAULTS, Fetching
+from itemwire_auth.keys.fetching import DEFAULTS, Fetching
 from itemwire_auth.origins import SELF
 from itemwire_auth.policy_url import check_policy_url
 from itemwire_auth.tickets import MAX_SECONDS

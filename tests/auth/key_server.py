@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from typing_extensions import override
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing import jwk_set, public_jwk
 
 PATIENCE = 10.0

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from itemwire_auth.building import build_authenticator, build_policy
 from itemwire_auth.errors import InvalidToken, KeyProblem
-from itemwire_auth.keys.static import SigningKey, signing_key_from_secret
+from itemwire_auth.keys.algorithms import SigningKey
+from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.policies import TokenRights
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.settings import AuthSettings

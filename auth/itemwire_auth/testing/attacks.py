@@ -10,7 +10,7 @@ import string
 from collections.abc import Callable
 from typing import Final
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing.factory import ABSENT, TokenFactory, encode
 from itemwire_auth.testing.keys import public_jwk, public_pem, signing_key
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing.keys import base64url
 from itemwire_auth.tokens.checks import TokenRules
 

@@ -12,7 +12,8 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from itemwire_auth.keys.static import ALGORITHMS, JWK, PrivateKey, SigningKey
+from itemwire_auth.keys.algorithms import ALGORITHMS, PrivateKey, SigningKey
+from itemwire_auth.keys.jwk import JWK
 
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi"})
 

@@ -10,9 +10,10 @@ import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
-from itemwire_auth.keys.static import VerificationKey
+from itemwire_auth.keys.algorithms import VerificationKey
+from itemwire_auth.keys.base import KeySource
 from itemwire_auth.rights import ScopeSet
 from itemwire_auth.strict_json import parse_object
 
@@ -29,18 +30,6 @@ _FORM: Final = re.compile(rf"{_PART}\.{_PART}\.{_PART}", re.ASCII)
 _DEFAULT_TYPES: Final = frozenset({None, "jwt", "at+jwt"})
 _UNSUPPORTED_HEADERS: Final = ("crit", "b64", "zip", "cty")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-class KeySource(Protocol):
-    """Where verification keys come from."""
-
-    def find(self, kid: str | None) -> VerificationKey | None:
-        """Find the key with exactly this `kid`, or none."""
-        ...
-
-    async def refresh_for(self, _kid: str | None, /) -> bool:
-        """Look anew for a key that was not found; tell whether it is worth asking `find` again."""
-        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from typing import Final
 from typing_extensions import override
 
 from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.principal import Principal
 from itemwire_auth.tokens.checks import (
     CHECKS,
-    KeySource,
     Reading,
     TokenRules,
     check_claims,

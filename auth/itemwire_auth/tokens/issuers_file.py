@@ -18,10 +18,12 @@ from pydantic import (
 )
 
 from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.algorithms import ALGORITHMS, PUBLIC_ALGORITHMS
+from itemwire_auth.keys.base import KeySource
+from itemwire_auth.keys.fetching import Fetching
 from itemwire_auth.keys.files import FileKeys
-from itemwire_auth.keys.jwks import PUBLIC, Fetching, JWKSKeys
-from itemwire_auth.keys.static import ALGORITHMS, keys_from_secret
-from itemwire_auth.tokens.checks import KeySource
+from itemwire_auth.keys.jwks import JWKSKeys
+from itemwire_auth.keys.static import keys_from_secret
 from itemwire_auth.tokens.issuers import Issuer
 
 HMAC: Final = "HS256"
@@ -63,7 +65,7 @@ class IssuerEntry(BaseModel):
         """Load the keys, or raise KeyProblem; a file's name counts from the folder."""
         algorithms = self.algorithms or tuple(ALGORITHMS)
         if self.jwks_url is not None:
-            return JWKSKeys(self.jwks_url, fetching, self.algorithms or PUBLIC)
+            return JWKSKeys(self.jwks_url, fetching, self.algorithms or PUBLIC_ALGORITHMS)
         if self.keys_file is not None:
             return FileKeys(folder / self.keys_file, algorithms)
         if HMAC not in algorithms:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import jwt
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 
 
 def new_secret() -> str:

@@ -16,9 +16,10 @@ from typing import Final, Protocol
 from typing_extensions import override
 
 from itemwire_auth.errors import InvalidToken, UnknownKey
-from itemwire_auth.keys.static import VerificationKey
+from itemwire_auth.keys.algorithms import VerificationKey
+from itemwire_auth.keys.base import KeySource
 from itemwire_auth.principal import Principal, frozen
-from itemwire_auth.tokens.checks import CHECKS, KeySource, Reading, TokenRules, check_key
+from itemwire_auth.tokens.checks import CHECKS, Reading, TokenRules, check_key
 
 __all__ = ["CHECKS", "CheckResult", "TokenRules", "TokenVerifier", "Verifier"]
 

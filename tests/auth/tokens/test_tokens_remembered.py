@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from itemwire_auth.errors import InvalidToken
-from itemwire_auth.keys.static import VerificationKey
+from itemwire_auth.keys.algorithms import VerificationKey
+from itemwire_auth.keys.base import KeySource
 from itemwire_auth.principal import Principal
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory, signing_key
-from itemwire_auth.tokens.checks import KeySource, TokenRules
+from itemwire_auth.tokens.checks import TokenRules
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
