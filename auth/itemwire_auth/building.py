@@ -20,9 +20,9 @@ from itemwire_auth.revocation import Revocations
 from itemwire_auth.settings import KEY_SETTINGS, AuthSettings, list_variables
 from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tickets import Tickets, TicketStore
-from itemwire_auth.tokens.checks import TokenRules
 from itemwire_auth.tokens.issuers import IssuersVerifier
 from itemwire_auth.tokens.issuers_file import issuers_from_file
+from itemwire_auth.tokens.parsed_token import TokenRules
 from itemwire_auth.tokens.verifier import TokenVerifier, Verifier
 
 

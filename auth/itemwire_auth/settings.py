@@ -13,7 +13,7 @@ from itemwire_auth.keys.fetching import DEFAULTS, Fetching
 from itemwire_auth.origins import SELF
 from itemwire_auth.policy_url import check_policy_url
 from itemwire_auth.tickets import MAX_SECONDS
-from itemwire_auth.tokens.checks import MAX_LEEWAY
+from itemwire_auth.tokens.parsed_token import MAX_LEEWAY
 
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
 

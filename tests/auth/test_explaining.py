@@ -15,7 +15,8 @@ from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.principal import Principal
 from itemwire_auth.scopes import Action
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
-from itemwire_auth.tokens.verifier import CHECKS, TokenVerifier
+from itemwire_auth.tokens.checks import CHECKS
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import verifier_of
 
 

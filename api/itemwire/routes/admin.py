@@ -20,7 +20,8 @@ from itemwire_auth.principal import Principal
 from itemwire_auth.revocation import Revocation
 from itemwire_auth.scopes import Action
 from itemwire_auth.state import explain_to
-from itemwire_auth.tokens.checks import LAST_DATE, MAX_LEEWAY, MAX_SUBJECT_LENGTH
+from itemwire_auth.tokens.claims import LAST_DATE, MAX_SUBJECT_LENGTH
+from itemwire_auth.tokens.parsed_token import MAX_LEEWAY
 
 ENGINE_SECONDS: Final = 5.0  # in which the engine must have taken what nodes tell each other
 MAX_BODY_BYTES: Final = 16_384

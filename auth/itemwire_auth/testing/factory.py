@@ -17,7 +17,7 @@ from typing import Final
 
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing.keys import base64url
-from itemwire_auth.tokens.checks import TokenRules
+from itemwire_auth.tokens.parsed_token import TokenRules
 
 ABSENT: Final = object()  # as the value of a claim or header member: leave it out
 

@@ -11,8 +11,9 @@ from typing_extensions import override
 from itemwire_auth.errors import InvalidToken
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.testing import ABSENT, BAD_TOKENS, TokenFactory, encode, signing_key
+from itemwire_auth.tokens.checks import CHECKS
 from itemwire_auth.tokens.issuers import Issuer, IssuersVerifier
-from itemwire_auth.tokens.verifier import CHECKS, CheckResult
+from itemwire_auth.tokens.verifier import CheckResult
 from tests.auth.conftest import NOW
 
 # Both name their key "k": a key that was found by `kid` alone could be the other issuer's.

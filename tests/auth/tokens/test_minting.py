@@ -10,7 +10,8 @@ from itemwire_auth.keys.static import StaticKeys, keys_from_secret, signing_key_
 from itemwire_auth.scopes import Action
 from itemwire_auth.testing import signing_key
 from itemwire_auth.tokens.minting import mint, new_secret
-from itemwire_auth.tokens.verifier import TokenRules, TokenVerifier
+from itemwire_auth.tokens.parsed_token import TokenRules
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
 

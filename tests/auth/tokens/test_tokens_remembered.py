@@ -16,7 +16,7 @@ from itemwire_auth.keys.algorithms import VerificationKey
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.principal import Principal
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory, signing_key
-from itemwire_auth.tokens.checks import TokenRules
+from itemwire_auth.tokens.parsed_token import TokenRules
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
