@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from ipaddress import IPv6Address
+from typing import Any, Final
 
 from starlette.requests import HTTPConnection
 
+from itemwire_auth.addresses import client_address
 from itemwire_auth.errors import AuthError
 from itemwire_auth.principal import Principal
 
@@ -70,11 +72,24 @@ def quoted(value: object) -> Quoted:
     return shown
 
 
+def client_label(scope: Mapping[str, Any]) -> str:
+    """Return the client's address and port for a log line: `192.0.2.7:50000`, `[::1]:50000`.
+
+    A name that is not an address is quoted, for it may be a stranger's; `-` is no name at all.
+    """
+    client = client_address(scope)
+    if client is None:
+        return "-"
+    if client.ip is None:
+        return quoted(client.name)
+    host = f"[{client.host}]" if isinstance(client.ip, IPv6Address) else client.host
+    return host if client.port is None else f"{host}:{client.port}"
+
+
 def _whereabouts(connection: HTTPConnection) -> tuple[str, str, str]:
     """Describe the caller's address, origin and item; not the query string, it holds tokens."""
-    client = connection.client
     return (
-        f"{client.host}:{client.port}" if client else "-",
+        client_label(connection.scope),
         quoted(connection.headers.get("origin")),
         quoted(connection.path_params.get("item_id")),
     )

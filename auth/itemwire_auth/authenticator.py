@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from itemwire_auth.addresses import Caller
+from itemwire_auth.addresses import Caller, client_host
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
 from itemwire_auth.errors import (
@@ -149,8 +149,8 @@ class Authenticator:
 
     def _caller(self, connection: HTTPConnection) -> Caller | None:
         """Return what this caller's refusals are counted by."""
-        client = connection.client
-        return self.throttle.caller(client.host if client else None, connection.scope.get(IDENTITY))
+        scope = connection.scope
+        return self.throttle.caller(client_host(scope), scope.get(IDENTITY))
 
     def _may_use_cookie(self, connection: HTTPConnection) -> bool:
         """Return whether a cookie counts; a request that changes something needs an Origin (CSRF).

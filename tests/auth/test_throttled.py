@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, Security
 from typing_extensions import override
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import (
@@ -177,3 +178,22 @@ def test_what_is_refused_by_the_applications_own_exceptions_is_told_without_wait
 
     assert site.pauses == []
     assert site.get(site.factory.good()) == (200, "alice")
+
+
+def test_a_forged_address_is_quoted_in_the_log_and_makes_no_stranger(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """X-Forwarded-For of a trusted proxy may be what the client wrote."""
+    behind_proxy = ProxyHeadersMiddleware(site.app, "192.0.2.7")  # type: ignore[arg-type] # uvicorn's own types
+
+    async def ask(forged: str) -> int:
+        transport = httpx.ASGITransport(behind_proxy, client=("192.0.2.7", 50000))  # type: ignore[arg-type] # as above
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"Authorization": "Bearer garbage", "X-Forwarded-For": forged}
+            return (await client.get("/me", headers=headers)).status_code
+
+    statuses = [asyncio.run(ask(f"{number} reason=none subject=root")) for number in range(6)]
+
+    assert statuses == [401] * 5 + [429]
+    assert "client='0 reason=none subject=root' origin=" in caplog.messages[0]
+    assert asyncio.run(ask("198.51.100.1")) == 401
