@@ -1,4 +1,4 @@
-"""Refuses keys that are too short, public, published, or easy to compute."""
+"""Refuses keys that are too short, public, published, easy to guess or easy to compute."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jwt import PyJWTError
 
 from itemwire_auth.errors import KeyProblem
 from itemwire_auth.keys.algorithms import SCHEMES, PublicKey
+from itemwire_auth.keys.guessing import is_guessable
 from itemwire_auth.keys.published import is_published
 
 ADVICE: Final = "make a random one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
@@ -25,7 +26,7 @@ _ROCA_PRIMES: Final = tuple(
 
 
 def refuse_weak_secret(label: str, secret: bytes, algorithm: str) -> None:
-    """Raise KeyProblem for a secret that is short, public or published."""
+    """Raise KeyProblem for a secret that is short, public, published or easy to guess."""
     if not secret:
         raise KeyProblem(f"{label} is empty; {ADVICE}")
     if _is_public_key(secret):
@@ -37,6 +38,8 @@ def refuse_weak_secret(label: str, secret: bytes, algorithm: str) -> None:
         raise KeyProblem(f"{label} is too short: {problem} {ADVICE[0].upper()}{ADVICE[1:]}")
     if is_published(secret):
         raise KeyProblem(f"{label} is a published example that attackers try first; {ADVICE}")
+    if is_guessable(secret):
+        raise KeyProblem(f"{label} is easy to guess: it is a repeat or a sequence; {ADVICE}")
 
 
 def refuse_weak_pair(label: str, key: bytes | PublicKey, algorithm: str) -> None:
