@@ -93,7 +93,7 @@ def _parse(text: str) -> Address | None:
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Return the networks that addresses and networks are; ValueError says which text is none."""
+    """Parse addresses and networks; ValueError says which text is neither."""
     try:
         return tuple(_unmapped(ip_network(text)) for text in texts)
     except ValueError as error:
@@ -137,9 +137,12 @@ def site_of(host: str, exempt: Sequence[Network]) -> str | None:
         return UNKNOWN
     if any(address in network for network in exempt):
         return None
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, SITE_PREFIX), strict=False))
-    return str(address)
+    return str(address) if isinstance(address, IPv4Address) else _network_of(address, SITE_PREFIX)
+
+
+@lru_cache(maxsize=4096)
+def _network_of(address: IPv6Address, prefix: int) -> str:
+    return str(ip_network((address, prefix), strict=False))
 
 
 def shares_of(caller: Caller | None) -> Iterator[tuple[Caller, int]]:
@@ -151,5 +154,4 @@ def shares_of(caller: Caller | None) -> Iterator[tuple[Caller, int]]:
         return
     yield caller, 1
     if isinstance(caller, str) and caller.endswith(f"/{SITE_PREFIX}"):
-        block = ip_network((caller.partition("/")[0], BLOCK_PREFIX), strict=False)
-        yield str(block), BLOCK_SHARE
+        yield _network_of(IPv6Address(caller.partition("/")[0]), BLOCK_PREFIX), BLOCK_SHARE

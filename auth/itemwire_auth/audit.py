@@ -1,4 +1,4 @@
-"""Logs each decision once, with everything an operator needs and no credential."""
+"""Logs each decision once, with all that an operator needs and no credential."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log: Final = logging.getLogger("itemwire.auth")
 
 
 def log_authenticated(connection: HTTPConnection, principal: Principal, source: str) -> None:
-    """Record who came in, and by which credential source."""
+    """Log an accepted caller, and which source held the credential."""
     _log.info(
         "authenticated issuer=%s subject=%s source=%s client=%s origin=%s item=%s",
         quoted(principal.issuer),
@@ -30,7 +30,7 @@ def log_authenticated(connection: HTTPConnection, principal: Principal, source: 
 
 
 def log_refused(connection: HTTPConnection, error: AuthError) -> None:
-    """Record why a caller was refused; only this line, never the client, learns the cause."""
+    """Log why a caller was refused; only this line, never the client, learns the cause."""
     _log.warning(
         "refused reason=%s check=%s source=%s client=%s origin=%s item=%s detail=%s",
         error.code,
@@ -44,7 +44,7 @@ def log_refused(connection: HTTPConnection, error: AuthError) -> None:
 def log_administered(
     connection: HTTPConnection, principal: Principal, action: str, facts: Mapping[str, object]
 ) -> None:
-    """Record what an administrator did, and to whom."""
+    """Log what an administrator did, and to whom."""
     _log.warning(
         f"administered action=%s {' '.join(f'{name}=%s' for name in facts)} "
         "by=%s by_issuer=%s client=%s",
@@ -57,14 +57,14 @@ def log_administered(
 
 
 class Quoted(str):
-    """A value as text shows it; `value` is for formats with quotes of their own."""
+    """A value as a text log shows it; `value` is for formats that quote by themselves."""
 
     __slots__ = ("value",)
     value: str | None
 
 
 def quoted(value: object) -> Quoted:
-    """Show a value cut and on one line, with line breaks and escapes made visible."""
+    """Return a value cut short and on one line, with line breaks and escapes made visible."""
     short = value[:LOGGED_LENGTH] if isinstance(value, str) else value
     text = repr(short)
     shown = Quoted(text if len(text) <= LOGGED_LENGTH else f"{text[:LOGGED_LENGTH]}…")
@@ -87,7 +87,7 @@ def client_label(scope: Mapping[str, Any]) -> str:
 
 
 def _whereabouts(connection: HTTPConnection) -> tuple[str, str, str]:
-    """Describe the caller's address, origin and item; not the query string, it holds tokens."""
+    """Return the client's address, origin and item; not the query string, which holds tokens."""
     return (
         client_label(connection.scope),
         quoted(connection.headers.get("origin")),

@@ -153,10 +153,11 @@ class Authenticator:
         return self.throttle.caller(client_host(scope), scope.get(IDENTITY))
 
     def _may_use_cookie(self, connection: HTTPConnection) -> bool:
-        """Return whether a cookie counts; a request that changes something needs an Origin (CSRF).
+        """Return whether a cookie counts, against cross-site request forgery (CSRF).
 
-        A browser leaves Origin out of a page's other requests, of an image or a script too, and
-        says in Sec-Fetch-Site where they come from. A client that sends neither is no browser.
+        A request that changes something needs an allowed Origin. A browser leaves Origin out of a
+        page's other requests, of an image or a script too, and says in Sec-Fetch-Site where they
+        come from. A client that sends neither is no browser.
         """
         if "origin" in connection.headers:
             return self.allows_origin(connection)

@@ -1,4 +1,4 @@
-"""The dependencies that a FastAPI route declares, and the one that an application overrides.
+"""The dependencies that routes declare, and the one that an application overrides.
 
     Subscriber = Annotated[Grant, Security(permitted, scopes=["subscribe"])]
 
@@ -88,7 +88,7 @@ async def permitted(
 
 
 async def permitted_unaltered(connection: HTTPConnection, required: SecurityScopes) -> Grant:
-    """Return what `permitted` returns in an application that overrides none of its dependencies.
+    """Return what `permitted` returns where an application overrides nothing below it.
 
     The same calls in the same order, for a route with `item_id` in its path. FastAPI visits a
     dependency once for each dependency that names it, which costs a handshake 70 µs.
@@ -115,7 +115,7 @@ Administrator = Annotated[Principal, Depends(administrator)]
 
 
 async def scraper(connection: HTTPConnection) -> None:
-    """Refuse a caller that does not send the metrics token; with none configured, every caller."""
+    """Refuse a caller without the metrics token; if none is configured, every caller."""
     state = auth_of(connection)
     try:
         state.authenticator.check_bearer_secret(connection, state.metrics_token)

@@ -11,7 +11,7 @@ from itemwire_auth.rights import ScopeSet
 from itemwire_auth.scopes import Action
 
 Identity: TypeAlias = tuple[str | None, str]
-"""Issuer and subject: RFC 7519 section 4.1.2 makes a subject unique within its issuer only."""
+"""Issuer and subject: a subject is unique within its issuer only (RFC 7519 4.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _compile(scope: str, items: Mapping[str, Sequence[str]]) -> ScopeSet:
 
 @lru_cache(maxsize=256)
 def _compile_words(scope: str) -> ScopeSet:
-    """Compile a `scope` claim once for all tokens with the same one: most applications have few."""
+    """Compile a `scope` claim once for all tokens that have it: most servers see few."""
     return _compile(scope, {})
 
 

@@ -84,7 +84,7 @@ def matches(pattern: str, item_id: str) -> bool:
 
 
 def segments_match(pattern: Sequence[str], segments: Sequence[str]) -> bool:
-    """Return whether a split pattern names a split item id, in time linear in the shorter one."""
+    """Return whether a split pattern names a split item id, in linear time."""
     if pattern[-1] == ANY:
         pattern = pattern[:-1]
         if len(segments) <= len(pattern):

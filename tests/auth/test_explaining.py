@@ -1,4 +1,4 @@
-"""Tests of explaining.py: what an operator is told of a token, an item and an action."""
+"""Tests of explaining.py: how a decision on a token, an item and an action is explained."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def decide(
 
 
 def beyond_the_token(decision: Decision) -> list[tuple[str, bool | None, str]]:
-    """Give the rows that follow the token's checks."""
+    """Return the rows that follow the token's checks."""
     return [(row.name, row.passed, row.detail) for row in decision.checks[len(CHECKS) :]]
 
 

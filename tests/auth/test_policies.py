@@ -1,4 +1,4 @@
-"""Tests of policies.py."""
+"""Tests of policies.py: what the token alone grants, and why a grant is not enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of principal.py."""
+"""Tests of principal.py: what identifies a caller, and what a grant allows."""
 
 from __future__ import annotations
 

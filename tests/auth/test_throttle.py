@@ -1,4 +1,4 @@
-"""Tests of throttle.py: who is slowed down, who is stopped, and what it costs us."""
+"""Tests of throttle.py: which callers are delayed or stopped, and what it costs the server."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Scene:
             await self.changed.wait_for(lambda: len(self.pauses) >= count)
 
     def refuse(self, times: int = 1, caller: Caller | None = STRANGER) -> None:
-        """Let a caller be refused."""
+        """Count refusals of a caller."""
         for _ in range(times):
             self.throttle.count(caller, BAD)
 
     def is_stopped(self, caller: Caller | None = STRANGER) -> bool:
-        """Tell whether a caller is refused before its credentials are read."""
+        """Return whether a caller is refused before its credentials are read."""
         try:
             self.throttle.check(caller)
         except RateLimited:
@@ -61,7 +61,7 @@ class Scene:
         return False
 
     def is_slowed(self, caller: Caller | None = STRANGER) -> bool:
-        """Tell whether a refusal of this caller waits."""
+        """Return whether a refusal of this caller is delayed."""
 
         async def wait() -> bool:
             self.may_go_on.set()

@@ -1,4 +1,4 @@
-"""Tests of the throttle in its places: ahead of all checks, and behind every refusal."""
+"""Tests of the throttle in its two places: before all checks, and after every refusal."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Site:
 
 @pytest.fixture
 def site(factory: TokenFactory) -> Site:
-    """Give an application with a throttle."""
+    """Return an application with a throttle."""
     return Site(factory)
 
 

@@ -1,4 +1,4 @@
-"""Tests of tickets.py: good once, soon, where it was made for, and for the same caller."""
+"""Tests of tickets.py: valid once, for a short time, in one place and for one caller."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Away(TicketStore):
 
 @pytest.fixture
 def store() -> Store:
-    """Give an empty store."""
+    """Return an empty store."""
     return Store()
 
 
 @pytest.fixture
 def tickets(store: Store) -> Tickets:
-    """Give tickets whose clock stands still."""
+    """Return tickets whose clock stands still."""
     return Tickets(store, clock=lambda: NOW)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import Algorithm, get_default_algorithms
+from jwt.algorithms import get_default_algorithms
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -33,10 +33,7 @@ ALGORITHMS: Final[dict[str, tuple[str, str | None]]] = {
 # The algorithms whose keys may be published: a published secret would be everybody's.
 PUBLIC_ALGORITHMS: Final = tuple(name for name, (kind, _) in ALGORITHMS.items() if kind != "oct")
 
-# PyJWT leaves the type of an algorithm's keys open.
-SCHEMES: Final = cast(
-    "dict[str, Algorithm]", {name: get_default_algorithms()[name] for name in ALGORITHMS}
-)
+SCHEMES: Final = {name: get_default_algorithms()[name] for name in ALGORITHMS}
 
 
 @dataclass(frozen=True, slots=True)

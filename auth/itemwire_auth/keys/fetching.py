@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 import httpx
@@ -99,7 +100,7 @@ class KeySetURL:
             extensions={"sni_hostname": self._url.raw_host.decode("ascii")},
             follow_redirects=False,
         ) as response:
-            if response.status_code != httpx.codes.OK:
+            if response.status_code != HTTPStatus.OK:
                 raise KeyProblem(f"it answered {response.status_code} instead of 200")
             body = bytearray()
             async for chunk in response.aiter_raw():

@@ -25,7 +25,7 @@ _SEQUENCES: Final = ROWS + tuple(row[::-1] for row in ROWS)
 
 
 def is_guessable(secret: bytes) -> bool:
-    """Return whether a secret has fewer bits to guess than MIN_BITS, by an optimistic estimate.
+    """Return whether a secret has fewer bits to guess than MIN_BITS, generously estimated.
 
     The secret is cut into pieces, as in LZ77: a piece is one byte, a repeat of what came before,
     or part of a sequence. Each piece counts as one byte of the alphabet that the secret uses.

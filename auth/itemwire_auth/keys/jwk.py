@@ -96,7 +96,7 @@ def _parse(
 
 
 def _algorithm_of(jwk: JWK, label: str, algorithms: Collection[str]) -> str:
-    """Return the one algorithm of a key: its `alg`, or the first allowed one that fits its type."""
+    """Return the one algorithm of a key: its `alg`, or the first allowed one that fits."""
     shape = (jwk.get("kty"), jwk.get("crv"))
     fitting = [name for name, needed in ALGORITHMS.items() if needed == shape]
     if not fitting:

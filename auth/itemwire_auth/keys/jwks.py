@@ -11,7 +11,7 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import httpx
@@ -169,7 +169,7 @@ async def fetch_all(sources: Sequence[JWKSKeys]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def kept_fresh(sources: Sequence[JWKSKeys]) -> AsyncIterator[None]:
+async def kept_fresh(sources: Sequence[JWKSKeys]) -> AsyncGenerator[None]:
     """Fetch the keys of all sources once, then regularly while the context lasts.
 
     A source that does not answer does not keep the server from starting.

@@ -41,9 +41,11 @@ class StaticKeys(KeySource):
 
         A verified token is remembered for as long as `find` returns the object that verified it.
         """
-        return StaticKeys(
-            known if (known := self._by_kid.get(key.kid)) == key else key for key in keys
-        )
+        return StaticKeys(map(self._same_object, keys))
+
+    def _same_object(self, key: VerificationKey) -> VerificationKey:
+        known = self._by_kid.get(key.kid)
+        return known if known is not None and known == key else key
 
     def __len__(self) -> int:
         return len(self._by_kid)

@@ -43,7 +43,7 @@ def refuse_weak_secret(label: str, secret: bytes, algorithm: str) -> None:
 
 
 def refuse_weak_pair(label: str, key: bytes | PublicKey, algorithm: str) -> None:
-    """Raise KeyProblem for an RSA key that can be factored or misused; curves have no weak keys."""
+    """Raise KeyProblem for an RSA key that can be factored; curves have no weak keys."""
     if not isinstance(key, rsa.RSAPublicKey):
         return
     numbers = key.public_numbers()

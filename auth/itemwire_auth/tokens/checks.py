@@ -77,7 +77,7 @@ def check_type(token: ParsedToken) -> str | None:
 
 
 def check_key(token: ParsedToken) -> str | None:
-    """Find the key by its exact name, in memory: a `kid` reaches no file, database or network."""
+    """Find the key by its exact name in memory: `kid` reaches no file, database or network."""
     kid = token.header.get("kid")
     if "kid" in token.header and not isinstance(kid, str):
         return "kid is not a string"
@@ -90,7 +90,7 @@ def check_key(token: ParsedToken) -> str | None:
 
 
 def check_algorithm(token: ParsedToken) -> str | None:
-    """Compare only: the algorithm is the key's (RFC 8725 section 3.1), so `none` is no choice."""
+    """Compare only: the key decides the algorithm (RFC 8725 section 3.1), never the token."""
     named, own = token.header.get("alg"), token.key.algorithm
     return f"alg is {named!r}, the key is for {own}" if named != own else None
 

@@ -80,7 +80,7 @@ def check_audience(token: ParsedToken) -> str | None:
     if "aud" not in token.claims:
         return "aud is missing" if wanted else None
     audience = token.claims["aud"]
-    members = audience if isinstance(audience, list) else [audience]
+    members = cast("list[object]", audience) if isinstance(audience, list) else [audience]
     if not _are_strings(members):
         return "aud is neither a string nor a list of strings"
     if not wanted:

@@ -158,7 +158,7 @@ class _Verified:
 
 
 class _VerifiedTokens:
-    """Tokens that have passed, by digest, in two generations: the present and the previous one.
+    """Tokens that have passed, by digest, in two generations.
 
     A full generation becomes the previous one, and the one before it is forgotten with all tokens
     that nobody presented since. Unlike an order of use this needs no lock, because each step is one

@@ -22,17 +22,17 @@ class Clock:
     now = 0.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
     def go_on(self) -> None:
-        """Let so much time pass that a lookup looks at the file."""
+        """Advance the clock so far that the next lookup checks the file."""
         self.now += CHECK_SECONDS
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock that stands still."""
+    """Return a clock that stands still."""
     return Clock()
 
 

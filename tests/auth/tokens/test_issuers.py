@@ -44,7 +44,7 @@ def verifier_of(*factories: TokenFactory) -> IssuersVerifier:
 
 
 def refused(verifier: IssuersVerifier, token: str) -> str:
-    """Tell which check refuses a token, both ways of asking being one."""
+    """Return the check that refuses a token; both ways of verifying must agree."""
     with pytest.raises(InvalidToken) as now:
         verifier.verify(token)
     with pytest.raises(InvalidToken) as later:

@@ -21,7 +21,7 @@ SECRET = new_secret()
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Give the entries something to point at."""
+    """Provide the files and variables that the entries refer to."""
     monkeypatch.setenv("OWN_SECRET", SECRET)
     monkeypatch.setenv("WEAK_SECRET", "short")
     folder = tmp_path / "folder"

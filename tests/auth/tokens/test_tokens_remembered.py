@@ -1,4 +1,4 @@
-"""Tests of tokens/verifier.py: a token known again is judged as if it came for the first time."""
+"""Tests of tokens/verifier.py: a remembered token is judged as if it came for the first time."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Server(KeySource):
 
     @override
     def find(self, kid: str | None) -> VerificationKey | None:
-        """Find a key by the exact text of its name."""
+        """Return a key by the exact text of its name."""
         return self.keys.get(kid)
 
     def outcome(self, token: str) -> Principal | str:
-        """Tell whom the token names, or which check it failed."""
+        """Return the principal that the token names, or the check that it failed."""
         try:
             return self.verifier.verify(token)
         except InvalidToken as error:
@@ -54,7 +54,7 @@ class Server(KeySource):
 
 @pytest.fixture
 def server() -> Server:
-    """Give a server that accepts what the factory makes well."""
+    """Return a server that accepts the good tokens of the factory."""
     return Server(ONLY_KEY, FACTORY.rules)
 
 
