@@ -24,7 +24,7 @@ from typing_extensions import override
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing import TokenFactory
 from itemwire_auth.testing.keys import jwk_set, public_jwk, signing_key
 from tests.fastpath.served import head

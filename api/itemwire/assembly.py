@@ -36,11 +36,11 @@ from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventCodecs
 from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.cookies import SessionCookie
-from itemwire_auth.dependencies import install_auth
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
-from itemwire_auth.settings import build_authenticator, build_policy, session_cookie
+from itemwire_auth.state import install_auth
 
 
 @dataclass(slots=True)

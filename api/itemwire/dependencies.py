@@ -18,9 +18,10 @@ from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
 from itemwire.messages import read_position
-from itemwire_auth.dependencies import permitted, refusal
+from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import ScopeMissing
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.refusals import refusal
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")

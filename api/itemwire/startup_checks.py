@@ -23,7 +23,6 @@ from itemwire.authorization.routes import SocketRoute
 from itemwire.authorization.solving import Dependant, Overrides, calls_of
 from itemwire.engines import UNSHARED
 from itemwire.settings import Settings
-from itemwire_auth.dependencies import DOORS
 from itemwire_auth.origins import NULL
 
 logger = logging.getLogger("itemwire.startup")
@@ -193,11 +192,11 @@ def open_routes(app: Starlette | Router) -> Iterator[str]:
         mounted = getattr(route.original_route, "app", None)
         if isinstance(route.original_route, Mount) and isinstance(mounted, Starlette | Router):
             yield from (f"{route.path}{below}" for below in open_routes(mounted))
-        elif _needs_a_door(route) and not _asks_who_is_calling(route, overrides):
+        elif _needs_guard(route) and not _asks_who_is_calling(route, overrides):
             yield str(route.path)
 
 
-def _needs_a_door(route: RouteContext) -> bool:
+def _needs_guard(route: RouteContext) -> bool:
     """Return whether a route is a socket, or may change an item."""
     if isinstance(route.original_route, WebSocketRoute):
         return True
@@ -208,15 +207,15 @@ def _asks_who_is_calling(route: RouteContext, overrides: Overrides) -> bool:
     dependant = _declared_by(route)
     if dependant is None:
         return False
-    # An override of a door is the application's own door, whatever it asks for.
-    inside = {call: instead for call, instead in overrides.items() if call not in DOORS}
-    return not DOORS.isdisjoint(calls_of(dependant, inside))
+    # An override of a guard is the application's own guard, whatever it asks for.
+    inside = {call: instead for call, instead in overrides.items() if call not in GUARDS}
+    return not GUARDS.isdisjoint(calls_of(dependant, inside))
 
 
 def _declared_by(route: RouteContext) -> Dependant | None:
     """Return what a route depends on, before any override; None for a route of Starlette's.
 
-    Once it has served a handshake, a socket's `dependant` has the overrides in it, and the doors
+    Once it has served a handshake, a socket's `dependant` has the overrides in it, and the guards
     they replace are no longer found there.
     """
     if isinstance(route.original_route, SocketRoute):

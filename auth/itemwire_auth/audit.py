@@ -1,13 +1,15 @@
-"""Logs each decision once, with everything an operator needs and no credential."""
+"""Logs each decision once, with all that an operator needs and no credential."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from ipaddress import IPv6Address
+from typing import Any, Final
 
 from starlette.requests import HTTPConnection
 
+from itemwire_auth.addresses import client_address
 from itemwire_auth.errors import AuthError
 from itemwire_auth.principal import Principal
 
@@ -17,7 +19,7 @@ _log: Final = logging.getLogger("itemwire.auth")
 
 
 def log_authenticated(connection: HTTPConnection, principal: Principal, source: str) -> None:
-    """Record who came in, and by which credential source."""
+    """Log an accepted caller, and which source held the credential."""
     _log.info(
         "authenticated issuer=%s subject=%s source=%s client=%s origin=%s item=%s",
         quoted(principal.issuer),
@@ -28,7 +30,7 @@ def log_authenticated(connection: HTTPConnection, principal: Principal, source: 
 
 
 def log_refused(connection: HTTPConnection, error: AuthError) -> None:
-    """Record why a caller was refused; only this line, never the client, learns the cause."""
+    """Log why a caller was refused; only this line, never the client, learns the cause."""
     _log.warning(
         "refused reason=%s check=%s source=%s client=%s origin=%s item=%s detail=%s",
         error.code,
@@ -42,7 +44,7 @@ def log_refused(connection: HTTPConnection, error: AuthError) -> None:
 def log_administered(
     connection: HTTPConnection, principal: Principal, action: str, facts: Mapping[str, object]
 ) -> None:
-    """Record what an administrator did, and to whom."""
+    """Log what an administrator did, and to whom."""
     _log.warning(
         f"administered action=%s {' '.join(f'{name}=%s' for name in facts)} "
         "by=%s by_issuer=%s client=%s",
@@ -55,14 +57,14 @@ def log_administered(
 
 
 class Quoted(str):
-    """A value as text shows it; `value` is for formats with quotes of their own."""
+    """A value as a text log shows it; `value` is for formats that quote by themselves."""
 
     __slots__ = ("value",)
     value: str | None
 
 
 def quoted(value: object) -> Quoted:
-    """Show a value cut and on one line, with line breaks and escapes made visible."""
+    """Return a value cut short and on one line, with line breaks and escapes made visible."""
     short = value[:LOGGED_LENGTH] if isinstance(value, str) else value
     text = repr(short)
     shown = Quoted(text if len(text) <= LOGGED_LENGTH else f"{text[:LOGGED_LENGTH]}…")
@@ -70,11 +72,24 @@ def quoted(value: object) -> Quoted:
     return shown
 
 
+def client_label(scope: Mapping[str, Any]) -> str:
+    """Return the client's address and port for a log line: `192.0.2.7:50000`, `[::1]:50000`.
+
+    A name that is not an address is quoted, for it may be a stranger's; `-` is no name at all.
+    """
+    client = client_address(scope)
+    if client is None:
+        return "-"
+    if client.ip is None:
+        return quoted(client.name)
+    host = f"[{client.host}]" if isinstance(client.ip, IPv6Address) else client.host
+    return host if client.port is None else f"{host}:{client.port}"
+
+
 def _whereabouts(connection: HTTPConnection) -> tuple[str, str, str]:
-    """Describe the caller's address, origin and item; not the query string, it holds tokens."""
-    client = connection.client
+    """Return the client's address, origin and item; not the query string, which holds tokens."""
     return (
-        f"{client.host}:{client.port}" if client else "-",
+        client_label(connection.scope),
         quoted(connection.headers.get("origin")),
         quoted(connection.path_params.get("item_id")),
     )

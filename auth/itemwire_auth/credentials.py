@@ -8,10 +8,10 @@ In order of precedence:
     query            ?token=<token>
     cookie           Cookie: session=<token>
 
-An open socket that offers a newer token has no request any more: that token alone is found then.
+A refresh on an open socket has no request: only the token that it offers is found then.
 
-Values are handed on as they came. White space, quotes or a `+` that became a space are not
-repaired: the token's form check refuses them.
+Values are returned as they came. White space, quotes or a `+` that became a space are not
+repaired: the check of the token's form refuses them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from itemwire_auth.errors import DuplicateCredential
 SUBPROTOCOL_PREFIX: Final = "itemwire.token."
 QUERY_NAME: Final = "token"
 TICKET_NAME: Final = "ticket"
-REFRESH: Final = "itemwire.refresh"  # a name in the ASGI scope, which no client can write
+REFRESH: Final = "itemwire.refresh"  # a key of the ASGI scope, which no client can set
 
-# RFC 9110 section 11.1: the scheme's name has no case, and ends where token characters do.
+# RFC 9110 section 11.1: the scheme's name has no case and ends before the first character that
+# cannot be in a token.
 _BEARER: Final = re.compile(r"bearer(?![!#$%&'*+.^_`|~0-9A-Za-z-]) ?", re.IGNORECASE)
 
 
@@ -43,13 +44,13 @@ class Credential:
 
 
 def from_authorization(connection: HTTPConnection, _cookie_name: str) -> list[str]:
-    """Find bearer tokens (RFC 6750 section 2.1); other schemes are not ours and not looked at."""
+    """Return bearer tokens (RFC 6750 section 2.1); other schemes are not for this server."""
     headers = connection.headers.getlist("authorization")
     return [header[found.end() :] for header in headers if (found := _BEARER.match(header))]
 
 
 def from_subprotocol(connection: HTTPConnection, _cookie_name: str) -> list[str]:
-    """Find tokens among the offered subprotocols: the one header a browser lets a page set."""
+    """Return tokens among the offered subprotocols: the one header that a page can set."""
     offered: list[str] = connection.scope.get("subprotocols", [])
     return [
         protocol.removeprefix(SUBPROTOCOL_PREFIX)
@@ -59,17 +60,17 @@ def from_subprotocol(connection: HTTPConnection, _cookie_name: str) -> list[str]
 
 
 def from_ticket(connection: HTTPConnection, _cookie_name: str) -> list[str]:
-    """Find one-time tickets in the query."""
+    """Return one-time tickets in the query."""
     return connection.query_params.getlist(TICKET_NAME)
 
 
 def from_query(connection: HTTPConnection, _cookie_name: str) -> list[str]:
-    """Find tokens in the query (RFC 6750 section 2.3), all of them: FastAPI takes the last."""
+    """Return all tokens in the query (RFC 6750 section 2.3); FastAPI would take the last."""
     return connection.query_params.getlist(QUERY_NAME)
 
 
 def from_cookie(connection: HTTPConnection, cookie_name: str) -> list[str]:
-    """Find session cookies in the raw header: parsed cookies keep the last of a name only."""
+    """Return session cookies from the raw header: parsing keeps only the last one of a name."""
     pairs = [
         pair.partition("=")
         for header in connection.headers.getlist("cookie")
@@ -94,18 +95,19 @@ CREDENTIAL_SOURCES: Final[dict[str, Callable[[HTTPConnection, str], list[str]]]]
 def find_credentials(
     connection: HTTPConnection, cookie_name: str, sources: Collection[str] = CREDENTIAL_SOURCES
 ) -> tuple[Credential, ...]:
-    """Collect what was presented, one credential a source at most, in order of precedence.
+    """Return the presented credentials in order of precedence, at most one a source.
 
-    Sources that are not among `sources` are not looked at.
+    Sources that are not among `sources` are not read. Two credentials in one source raise
+    DuplicateCredential.
     """
     renewed: str | None = connection.scope.get(REFRESH)
     if renewed is not None:
         return (Credential(renewed, "refresh"),)
-    found = []
+    found: list[Credential] = []
     for source, find in CREDENTIAL_SOURCES.items():
         values = find(connection, cookie_name) if source in sources else []
         if len(values) > 1:
-            # Two readers may pick different ones (parameter pollution): equal values count too.
+            # Two readers may pick different ones (parameter pollution): equal values are refused.
             raise DuplicateCredential(source)
         found += [Credential(value, source) for value in values]
     return tuple(found)

@@ -1,6 +1,6 @@
-"""Says why a caller may not come in, with a stable public code for each reason.
+"""The reasons for refusing a caller, each with a stable public code.
 
-AuthError                        what is raised, what the client learns
+AuthError                        the class, and the status and code that the client is told
 ├── Unauthenticated              401
 │   ├── MissingCredential            credentials_missing
 │   ├── RevokedToken                 token_revoked
@@ -15,7 +15,7 @@ AuthError                        what is raised, what the client learns
 │   ├── ItemInvalid                  item_invalid
 │   ├── ScopeMissing                 scope_missing
 │   └── Forbidden                    forbidden
-└── NotNow                       503: it says nothing of the caller, who may come again
+└── NotNow                       503: no verdict on the caller, who may try again
     ├── RateLimited              429 rate_limited
     ├── TooManyConnections       429 connection_limit
     ├── PolicyUnavailable            overloaded
@@ -23,9 +23,9 @@ AuthError                        what is raised, what the client learns
 
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
 
-Every fault of a credential has the one public code, so that a stranger learns nothing from trying;
-so has every fault of a ticket, whose holder must fetch another one, whatever it is. A revoked token
-has its own: it passed every check, so its bearer is no stranger.
+Every fault of a credential has the same public code, so that a stranger learns nothing from trying.
+So has every fault of a ticket: whatever it is, the client must fetch a new one. A revoked token has
+a code of its own: it passed every check, so its bearer is no stranger.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import ClassVar
 
 
 class AuthError(Exception):
-    """Refuse a caller; `code` is public, the message is for operators and holds no credential."""
+    """A refusal; `code` is public, the message is for operators and holds no credential."""
 
     code: ClassVar[str] = "forbidden"
     status: ClassVar[int] = 403
@@ -42,20 +42,20 @@ class AuthError(Exception):
 
 
 class Unauthenticated(AuthError):
-    """Refuse because nobody can say who the caller is."""
+    """The caller cannot be identified."""
 
     code = "credentials_invalid"
     status = 401
 
 
 class MissingCredential(Unauthenticated):
-    """Refuse because no source held a credential."""
+    """No source held a credential."""
 
     code = "credentials_missing"
 
 
 class RevokedToken(Unauthenticated):
-    """Refuse because the token, good in itself, was taken back."""
+    """The token holds, but was revoked."""
 
     code = "token_revoked"
 
@@ -65,13 +65,13 @@ class RevokedToken(Unauthenticated):
 
 
 class InvalidCredential(Unauthenticated):
-    """Refuse because a credential was presented and does not hold."""
+    """A credential was presented and does not hold."""
 
     source: str | None = None
 
 
 class DuplicateCredential(InvalidCredential):
-    """Refuse because one source held two credentials: which one was meant is a guess."""
+    """One source held two credentials: which of them was meant would be a guess."""
 
     def __init__(self, source: str) -> None:
         super().__init__(f"the source {source} holds more than one credential")
@@ -79,11 +79,11 @@ class DuplicateCredential(InvalidCredential):
 
 
 class DisagreeingCredentials(InvalidCredential):
-    """Refuse because two sources name two callers."""
+    """Two sources name two different callers."""
 
 
 class InvalidToken(InvalidCredential):
-    """Refuse a token, naming the check it failed."""
+    """A token failed a check, which `check` names."""
 
     def __init__(self, check: str, message: str) -> None:
         super().__init__(message)
@@ -91,14 +91,14 @@ class InvalidToken(InvalidCredential):
 
 
 class InvalidTicket(InvalidCredential):
-    """Refuse a ticket: unknown, used, expired, or made for another item or origin."""
+    """A ticket is unknown, used, expired, or made for another item or origin."""
 
     code = "ticket_invalid"
     source = "ticket"
 
 
 class UnknownKey(InvalidToken):
-    """Refuse a token whose key is not here; where keys are fetched it may be there."""
+    """The key that a token names by `kid` is not here; it may be published by now."""
 
     def __init__(self, check: str, message: str, kid: str | None) -> None:
         super().__init__(check, message)
@@ -106,35 +106,35 @@ class UnknownKey(InvalidToken):
 
 
 class NotAllowed(AuthError):
-    """Refuse a known caller."""
+    """The caller is identified, or a browser, and may not do this."""
 
 
 class OriginDenied(NotAllowed):
-    """Refuse a cookie that a page of a foreign origin made the browser send."""
+    """A page of a foreign origin made the browser send a cookie."""
 
     code = "origin_denied"
 
 
 class ItemInvalid(NotAllowed):
-    """Refuse because what stands for an item's id can be none."""
+    """The text in place of an item's id cannot be one."""
 
     code = "item_invalid"
 
 
 class ScopeMissing(NotAllowed):
-    """Refuse because the caller may do this nowhere: a token with more rights would help."""
+    """The caller may do this on no item: a token with more rights would help."""
 
     code = "scope_missing"
 
 
 class Forbidden(NotAllowed):
-    """Refuse because the caller may not do this here."""
+    """The caller may not do this with this item."""
 
     code = "forbidden"
 
 
 class NotNow(AuthError):
-    """Refuse for now, for a reason that may pass by itself."""
+    """A refusal for now, for a reason that may pass by itself."""
 
     code = "overloaded"
     status = 503
@@ -142,11 +142,11 @@ class NotNow(AuthError):
 
 
 class Unavailable(NotNow):
-    """Refuse because what must be asked cannot be reached: nobody is let in unasked."""
+    """A service that must be asked cannot be reached: no caller is accepted without it."""
 
 
 class RateLimited(NotNow):
-    """Refuse a caller that has been refused too often."""
+    """The caller has been refused too often."""
 
     code = "rate_limited"
     status = 429
@@ -154,7 +154,7 @@ class RateLimited(NotNow):
 
 
 class TooManyConnections(NotNow):
-    """Refuse a caller that has as many connections as it may."""
+    """The caller has as many connections as it is allowed."""
 
     code = "connection_limit"
     status = 429
@@ -162,8 +162,8 @@ class TooManyConnections(NotNow):
 
 
 class PolicyUnavailable(NotNow):
-    """Refuse because whoever decides could not be asked."""
+    """The policy that decides rights could not be asked."""
 
 
 class KeyProblem(ValueError):
-    """Refuse to start with a key; the message says what is wrong and what to do."""
+    """The server must not start with this key; the message says what is wrong and what to do."""

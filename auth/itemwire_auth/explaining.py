@@ -1,4 +1,4 @@
-"""Says what was decided of a token, an item and an action, by which check, in their order."""
+"""Explains a decision about a token, an item and an action, check by check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itemwire_auth.errors import AuthError, InvalidToken, ItemInvalid, RevokedTo
 from itemwire_auth.policies import Policy, shortfall
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocations
-from itemwire_auth.scopes import Action, is_item_id
+from itemwire_auth.scopes import ITEM_ID_RULE, Action, is_item_id
 from itemwire_auth.tokens.verifier import CheckResult, Verifier
 
 INTERNAL = "internal"
@@ -18,18 +18,18 @@ INTERNAL = "internal"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How each check ended, and the reason a client would be given; None if it is let in."""
+    """How each check ended, and the code a client would be told; None if it is accepted."""
 
     checks: tuple[CheckResult, ...]
     reason: str | None
 
     @property
     def accepted(self) -> bool:
-        """Tell whether nothing stands in the way."""
+        """Return whether the caller is accepted."""
         return self.reason is None
 
     def report(self) -> dict[str, Any]:
-        """Write it as JSON objects, for programs."""
+        """Return the decision as JSON objects: `accepted`, `reason` and `checks`."""
         checks = [{"check": o.name, "passed": o.passed, "detail": o.detail} for o in self.checks]
         return {"accepted": self.accepted, "reason": self.reason, "checks": checks}
 
@@ -43,12 +43,13 @@ async def explain(
     *,
     revocations: Revocations | None = None,
 ) -> Decision:
-    """Decide as at a handshake, for an operator's eyes: the token first, then the rest.
+    """Return what a handshake would decide, for an operator's eyes only.
 
-    Without an item only the token is judged; without an action, any that is granted will do. What
-    was taken back only a server knows: without `revocations` it is not asked.
+    The token is judged first, then its rights: without an item only the token, without an
+    action any granted action will do. Only a server knows what was revoked: without `revocations`
+    that is not checked.
     """
-    with contextlib.suppress(AuthError):  # it is told below; a key that is new is fetched here
+    with contextlib.suppress(AuthError):  # explained below; this fetches a key that is new
         await verifier.verify_or_fetch(token)
     checks = verifier.explain(token)
     names = _rows(item_id, action, revocations)
@@ -59,7 +60,7 @@ async def explain(
         return Decision(tuple(checks), None)
     try:
         principal = verifier.verify(token)
-    except InvalidToken:  # its time came, or its key went, since the line above
+    except InvalidToken:  # it expired, or its key was removed, since the line above
         return await explain(verifier, policy, token, item_id, action, revocations=revocations)
     further, reason = await _decide(policy, principal, item_id, action, revocations)
     further += [CheckResult(name, passed=None) for name in names[len(further) :]]
@@ -69,7 +70,7 @@ async def explain(
 def _rows(
     item_id: str | None, action: Action | None, revocations: Revocations | None
 ) -> tuple[str, ...]:
-    """Name what is asked beyond the token."""
+    """Return the names of the checks after those of the token."""
     rows = () if revocations is None else ("revoked",)
     if item_id is None:
         return rows
@@ -83,18 +84,18 @@ async def _decide(
     action: Action | None,
     revocations: Revocations | None,
 ) -> tuple[list[CheckResult], str | None]:
-    """Go on from a good token until something is refused."""
+    """Run the checks after those of the token, up to the first that refuses."""
     found: list[CheckResult] = []
     if revocations is not None:
         if revocations.revokes(principal):
-            detail = f"the token of {principal.subject!r} was taken back"
+            detail = f"the token of {principal.subject!r} was revoked"
             return [CheckResult("revoked", passed=False, detail=detail)], RevokedToken.code
         found.append(CheckResult("revoked", passed=True))
     if item_id is None:
         return found, None
     if not is_item_id(item_id):
-        detail = "not 1 to 128 of A-Z a-z 0-9 . _ ~ : -"
-        return [*found, CheckResult("item", passed=False, detail=detail)], ItemInvalid.code
+        failed = CheckResult("item", passed=False, detail=ITEM_ID_RULE)
+        return [*found, failed], ItemInvalid.code
     found.append(CheckResult("item", passed=True))
     further, reason = await _decide_rights(policy, principal, item_id, action)
     return found + further, reason
@@ -103,7 +104,7 @@ async def _decide(
 async def _decide_rights(
     policy: Policy, principal: Principal, item_id: str, action: Action | None
 ) -> tuple[list[CheckResult], str | None]:
-    """Ask the policy, and whether what it grants is enough."""
+    """Ask the policy, and compare its grant with the action."""
     found: list[CheckResult] = []
     try:
         grant = Grant(principal, item_id, await policy.authorize(principal, item_id))
@@ -117,7 +118,7 @@ async def _decide_rights(
     if action is None:
         found.append(CheckResult("policy", refused is None, granted))
     else:
-        # Whether the rights suffice is the last row's affair.
+        # The policy passed; whether it grants the action is the next row.
         found.append(CheckResult("policy", passed=True, detail=granted))
         found.append(CheckResult("action", refused is None, str(refused or "")))
     return found, None if refused is None else refused.code

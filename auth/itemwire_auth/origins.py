@@ -31,12 +31,12 @@ class Origin:
 
 
 class OriginPolicy:
-    """A list of origins, of which the empty one refuses every page.
+    """A list of allowed origins; the empty list refuses every page.
 
     An entry is `https://app.example.com`, with a port where it is not the scheme's own;
     `https://*.example.com` for every name below example.com but not that name itself; `null` for
-    pages without an origin; or `self` for the server's own, as far as the Host header names one of
-    `hosts`: else a page could rebind its own name to this server's address (DNS rebinding).
+    pages without an origin; or `self` for the server's own origin if the Host header names one of
+    `hosts`. Otherwise a page could rebind its own name to this server's address (DNS rebinding).
     """
 
     def __init__(self, allowed: Sequence[str], hosts: Sequence[str] = ()) -> None:
@@ -48,9 +48,9 @@ class OriginPolicy:
         self._hosts = frozenset(map(_parse_host_entry, hosts))
 
     def allows(self, origins: Sequence[str], *, scheme: str, host: str) -> bool:
-        """Tell whether a request may use a cookie, given its Origin and Host headers."""
+        """Return whether a request may use a cookie, given its Origin and Host headers."""
         if not origins:
-            return True  # every browser sends Origin with a WebSocket handshake: this is none
+            return True  # every browser sends Origin with a WebSocket handshake: this is no browser
         if len(origins) > 1:
             return False
         if origins[0] == NULL:
@@ -61,7 +61,7 @@ class OriginPolicy:
         )
 
     def _is_below(self, origin: Origin) -> bool:
-        """Tell whether a wildcard entry covers the origin, by whole labels."""
+        """Return whether a wildcard entry covers the origin, by whole labels."""
         return any(
             (origin.scheme, origin.port) == (base.scheme, base.port)
             and origin.host.endswith(f".{base.host}")
@@ -70,13 +70,13 @@ class OriginPolicy:
         )
 
     def _is_own(self, origin: Origin, scheme: str, host: str) -> bool:
-        """Tell whether the origin is this server, under a name it is known to have."""
+        """Return whether the origin is this server, under one of its known names."""
         own = _parse_origin(f"{_PAGE_SCHEMES.get(scheme, '')}://{host}")
         return self._self and own == origin and origin.host in self._hosts
 
 
 def normal_origin(text: str) -> str | None:
-    """Write an origin in the one way that all its spellings share; None if it is none."""
+    """Return the normal spelling of an origin; None if the text is no origin."""
     origin = _parse_origin(text)
     if origin is None or origin.scheme not in _DEFAULT_PORTS:
         return None
@@ -85,34 +85,36 @@ def normal_origin(text: str) -> str | None:
 
 
 def _parse_origin(text: str) -> Origin | None:
-    """Read an Origin header; a comma, a path or anything that is not ASCII is no origin."""
+    """Parse an Origin header; a comma, a path or a character beyond ASCII is no origin."""
     match = _ORIGIN.fullmatch(text)
     return _origin(match) if match and not match["wild"] and text.isascii() else None
 
 
 def _parse_entry(entry: str) -> tuple[bool, Origin]:
-    """Read a configured origin, with whether it is a wildcard."""
+    """Parse a configured origin; the first value is whether it is a wildcard."""
     match = _ORIGIN.fullmatch(entry)
     origin = match and _origin(match)
     if match is None or origin is None or origin.scheme in ("ws", "wss"):
         raise ValueError(
-            f"allowed origin {entry!r} is none: write the scheme://host[:port] of a page, such as "
-            "https://app.example.com, or https://*.example.com, null or self"
+            f"allowed origin {entry!r} is not one: write the scheme://host[:port] of a page, such "
+            "as https://app.example.com, or https://*.example.com, null or self"
         )
     return bool(match["wild"]), origin
 
 
 def _parse_host_entry(entry: str) -> str:
-    """Read a configured host name."""
+    """Parse a configured host name."""
     match = _HOST.fullmatch(entry)
     host = match and not match["port"] and _host(match["host"])
     if not host:
-        raise ValueError(f"allowed host {entry!r} is none: write a name or [IPv6 address], no port")
+        raise ValueError(
+            f"allowed host {entry!r} is not one: write a name or [IPv6 address], without a port"
+        )
     return host
 
 
 def _origin(match: re.Match[str]) -> Origin | None:
-    """Normalise an origin: names in lower-case ASCII, a scheme's own port left out."""
+    """Normalise an origin: names in lower-case ASCII, the default port of a scheme left out."""
     scheme, host = match["scheme"].lower(), _host(match["host"])
     port = int(match["port"]) if match["port"] else None
     if host is None or (port is not None and port > _LAST_PORT):

@@ -1,4 +1,4 @@
-"""Decides what a principal may do with one item."""
+"""Policies: what a principal may do with one item."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from itemwire_auth.scopes import Action
 
 
 class Policy(Protocol):
-    """Work out rights; an exception denies, as does the empty set."""
+    """Decides rights; an exception denies, and so does the empty set."""
 
     async def authorize(self, principal: Principal, item_id: str) -> frozenset[Action]:
-        """Tell the actions this principal may take on this item."""
+        """Return the actions that this principal may take on this item."""
         ...
 
 
 class TokenRights(Policy):
-    """Trust the token: what its `scope` and `items` claims grant, and nothing else."""
+    """Grants what the token's `scope` and `items` claims grant, and nothing else."""
 
     @override
     async def authorize(self, principal: Principal, item_id: str) -> frozenset[Action]:
@@ -29,10 +29,11 @@ class TokenRights(Policy):
 
 
 def shortfall(grant: Grant, required: Sequence[Action]) -> AuthError | None:
-    """Tell what a grant lacks of the actions required, or None; with none, any will do.
+    """Return why a grant does not have all required actions, or None if it has.
 
-    Who may do this elsewhere is told another reason than who may do it nowhere; and where somebody
-    else than the token has decided, another token would not help.
+    If no action is required, any action in the grant will do. The reason is ScopeMissing only if
+    a token with more rights would help: the caller may do this on no item at all, and the token
+    decides, not an application's own rule.
     """
     missing = [action for action in required if action not in grant.can]
     if grant.can and not missing:

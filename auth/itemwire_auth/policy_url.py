@@ -6,8 +6,8 @@
 
     200 {"allow": ["subscribe", "history"]}
 
-What it answers replaces the token's rights, and holds for a few seconds. Whatever else happens
-lets nobody in: what may pass by itself is told as such, so that clients come back.
+The answer replaces the token's rights and is reused for a few seconds. Anything else refuses the
+caller; a failure that may pass by itself is reported as such, so that clients try again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Final, Self
+from typing import Final, Self, TypeGuard, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -36,16 +37,16 @@ from itemwire_auth.strict_json import parse_object
 
 MAX_ANSWER_BYTES: Final = 16_384  # four words fit into fewer than a hundred
 MAX_CONNECTIONS: Final = 64
-MAX_ASKED: Final = 4096  # questions under way; a crowd past it is told to come back
+MAX_ASKED: Final = 4096  # questions in flight; further callers are told to try again
 MAX_REMEMBERED: Final = 10_000
 
 _FROM_SERVER_ERROR: Final = 500
-_TOKEN: Final = re.compile(r"[!-~]+")  # what a header can hold and an environment may not spoil
+_TOKEN: Final = re.compile(r"[!-~]+")  # printable ASCII: what a header can hold unchanged
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRules:
-    """How an endpoint is asked; times in seconds."""
+    """How the endpoint is asked; times in seconds."""
 
     timeout: float = 2
     cache_seconds: float = 5
@@ -53,18 +54,18 @@ class PolicyRules:
     allow_http: bool = False
 
     def __post_init__(self) -> None:
-        # A line break, say from the file it was read of, fails each question by an error that
-        # shows the whole header: the log would have it.
+        # A line break, such as one from the end of a file, makes each question fail with an error
+        # that shows the whole header: the token would be in the log.
         if self.token is not None and _TOKEN.fullmatch(self.token) is None:
             raise ValueError(
-                "ITEMWIRE_POLICY_TOKEN is empty or holds white space, a line break at its end "
-                "perhaps, or what is not ASCII: write what stands behind `Bearer `"
+                "ITEMWIRE_POLICY_TOKEN is empty or holds white space, perhaps a line break at the "
+                "end, or characters beyond ASCII: write what follows `Bearer `"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of a question: actions, or what went wrong and whether it may pass."""
+    """The outcome of a question: actions, or a problem and whether it may pass by itself."""
 
     allow: frozenset[Action] = frozenset()
     problem: str = ""
@@ -72,10 +73,10 @@ class _Answer:
 
 
 class PolicyURL(Policy):
-    """A policy behind an URL; open while inside `async with`, and lets nobody in when not.
+    """A policy behind a URL; it works inside `async with` and refuses everybody outside.
 
-    Callers of whom the same would be asked at the same time share one question. Questions are
-    the same if every byte of them is, claims included.
+    Callers with the same question at the same time share one request. Two questions are the same
+    if every byte is, claims included.
     """
 
     def __init__(
@@ -97,24 +98,24 @@ class PolicyURL(Policy):
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections."""
-        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)  # of the loop that runs now
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)  # of the running loop
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if self._rules.token is not None:
             headers["authorization"] = f"Bearer {self._rules.token}"
         self._client = httpx.AsyncClient(
             headers=headers,
-            timeout=httpx.Timeout(None),  # one clock runs over the whole exchange, in `_ask`
+            timeout=httpx.Timeout(None),  # `_answer_of` limits the whole exchange
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             follow_redirects=False,
-            # A proxy of the environment is no place for claims; the system's own certificates
-            # (and SSL_CERT_FILE) hold for an application of one's own.
+            # Claims must not go through a proxy that the environment names. The system's
+            # certificates (and SSL_CERT_FILE) are for an endpoint with a private authority.
             trust_env=False,
             verify=ssl.create_default_context(),
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End what is under way and close the pool."""
+        """Cancel the questions in flight and close the pool."""
         client, self._client = self._client, None
         asked = list(self._asked.values())
         for task in asked:
@@ -127,9 +128,9 @@ class PolicyURL(Policy):
 
     @override
     async def authorize(self, principal: Principal, item_id: str) -> frozenset[Action]:
-        """Give what the endpoint allows; Forbidden, or PolicyUnavailable if that may pass."""
+        """Return what the endpoint allows, or raise Forbidden or PolicyUnavailable."""
         question = _question(principal, item_id)
-        # The digest stands for the question, so that a dump of this memory holds no claims.
+        # A digest stands for the question, so that a dump of this memory holds no claims.
         key = sha256(question).digest()
         answer = self._recall(key) or await self._ask_once(key, question)
         if answer.passing:
@@ -139,7 +140,7 @@ class PolicyURL(Policy):
         return answer.allow
 
     def _recall(self, key: bytes) -> _Answer | None:
-        """Give an answer that still holds."""
+        """Return a remembered answer that is not too old."""
         until, answer = self._remembered.get(key, (0.0, None))
         if answer is None or self._clock() >= until:
             return None
@@ -147,24 +148,26 @@ class PolicyURL(Policy):
         return answer
 
     async def _ask_once(self, key: bytes, question: bytes) -> _Answer:
-        """Ask, or wait with those who asked already."""
+        """Ask, or wait for the answer to the same question of another caller."""
         task = self._asked.get(key)
         if task is None:
             if self._client is None:
-                return _Answer(problem="the policy is not open: no lifespan ran", passing=True)
+                return _Answer(
+                    problem="the policy is not open: the lifespan has not run", passing=True
+                )
             if len(self._asked) >= MAX_ASKED:
-                return _Answer(problem=f"{MAX_ASKED} questions are under way", passing=True)
+                return _Answer(problem=f"{MAX_ASKED} questions are in flight", passing=True)
             task = asyncio.create_task(self._ask(key, question, self._client))
             self._asked[key] = task
             task.add_done_callback(lambda _: self._asked.pop(key, None))
-        # One caller that gives up must not take the answer from the others.
+        # A caller that is cancelled must not end the question for the others.
         await asyncio.wait([task])
         if task.cancelled():
             return _Answer(problem="the policy was closed", passing=True)
         return task.result()
 
     async def _ask(self, key: bytes, question: bytes, client: httpx.AsyncClient) -> _Answer:
-        """Ask and remember; what failed is asked anew by the next caller, and counted."""
+        """Ask and remember the answer; a failure is counted, and the next caller asks again."""
         self.asked += 1
         answer = await self._answer_of(question, client)
         if answer.problem:
@@ -174,7 +177,7 @@ class PolicyURL(Policy):
         return answer
 
     async def _answer_of(self, question: bytes, client: httpx.AsyncClient) -> _Answer:
-        """Ask within the time there is."""
+        """Ask, and give up after the timeout."""
         try:
             async with asyncio.timeout(self._rules.timeout), self._slots:
                 return await self._exchange(client, question)
@@ -184,11 +187,11 @@ class PolicyURL(Policy):
             return _Answer(problem=f"not reached: {type(error).__name__}: {error}", passing=True)
 
     async def _exchange(self, client: httpx.AsyncClient, question: bytes) -> _Answer:
-        """Post the question and read an answer of bounded size."""
+        """Send the question and read an answer of bounded size."""
         async with client.stream("POST", self._url, content=question) as response:
             status = response.status_code
-            if status != httpx.codes.OK:
-                passing = status >= _FROM_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS
+            if status != HTTPStatus.OK:
+                passing = status >= _FROM_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
                 return _Answer(problem=f"the policy answered {status}", passing=passing)
             body = bytearray()
             async for chunk in response.aiter_raw():
@@ -198,7 +201,7 @@ class PolicyURL(Policy):
         return _read(bytes(body))
 
     def _remember(self, key: bytes, answer: _Answer) -> None:
-        """Keep an answer; the one that was longest not asked for makes place."""
+        """Remember an answer; of too many, the least recently used is forgotten."""
         self._remembered[key] = self._clock() + self._rules.cache_seconds, answer
         self._remembered.move_to_end(key)
         if len(self._remembered) > MAX_REMEMBERED:
@@ -206,26 +209,26 @@ class PolicyURL(Policy):
 
 
 def check_policy_url(url: str, *, allow_http: bool) -> None:
-    """Refuse an URL that claims must not be sent to; ValueError says what to write instead."""
+    """Raise ValueError for a URL that claims must not be sent to, saying what to write."""
     try:
         parts = urlsplit(url)
         httpx.URL(url)
-        _ = parts.port  # which is read, and refused, only now
+        _ = parts.port  # parsed only now: this raises for a bad port
     except (ValueError, httpx.InvalidURL) as error:
-        raise ValueError(f"ITEMWIRE_POLICY_URL is no URL: {error}") from error
+        raise ValueError(f"ITEMWIRE_POLICY_URL is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("ITEMWIRE_POLICY_URL is no URL: write https://host/path")
+        raise ValueError("ITEMWIRE_POLICY_URL is not a URL: write https://host/path")
     if "@" in parts.netloc:
         raise ValueError("ITEMWIRE_POLICY_URL holds a password: use ITEMWIRE_POLICY_TOKEN")
     if parts.scheme == "http" and not (allow_http or is_this_machine(parts.hostname)):
         raise ValueError(
-            "ITEMWIRE_POLICY_URL would send claims in the clear: use https, or set "
+            "ITEMWIRE_POLICY_URL would send claims unencrypted: use https, or set "
             "ITEMWIRE_POLICY_ALLOW_HTTP=true if the network between is your own"
         )
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host name can only be this machine."""
+    """Return whether a host name can only be this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -233,7 +236,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def _question(principal: Principal, item_id: str) -> bytes:
-    """Write what is asked; the same for the same caller, claims and item."""
+    """Return the body of a question; equal for equal caller, claims and item."""
     question = {
         "subject": principal.subject,
         "issuer": principal.issuer,
@@ -241,19 +244,26 @@ def _question(principal: Principal, item_id: str) -> bytes:
         "actions": list(Action),
         "claims": principal.claims,
     }
-    # Claims are mappings that cannot be changed, which JSON knows only as `dict`.
+    # Claims are read-only mappings, which the JSON encoder accepts only as `dict`.
     return json.dumps(question, default=dict, separators=(",", ":")).encode()
 
 
+def _are_strings(value: object) -> TypeGuard[list[str]]:
+    """Return whether a value is a list of strings."""
+    return isinstance(value, list) and all(
+        isinstance(word, str) for word in cast("list[object]", value)
+    )
+
+
 def _read(body: bytes) -> _Answer:
-    """Read `{"allow": [...]}`; a word that is no action may be a typing error, so it refuses."""
+    """Parse `{"allow": [...]}`; an unknown word may be a typing error, so it is a problem."""
     try:
         allow = parse_object(body).get("allow")
     except ValueError as error:
         return _Answer(problem=f"its answer is refused: {error}")
-    if not isinstance(allow, list) or not all(isinstance(word, str) for word in allow):
+    if not _are_strings(allow):
         return _Answer(problem="its answer has no list of strings in `allow`")
     unknown = [word for word in allow if word not in ACTIONS]
     if unknown:
-        return _Answer(problem=f"it allows {unknown[0]!r}, which is no action")
+        return _Answer(problem=f"it allows {unknown[0]!r}, which is not an action")
     return _Answer(ACTION_SETS[frozenset(ACTIONS[word] for word in allow)])

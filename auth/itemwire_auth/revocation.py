@@ -1,4 +1,4 @@
-"""Remembers which tokens were taken back, until they would have expired anyway."""
+"""Remembers revoked tokens until they would have expired anyway."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 
 from itemwire_auth.principal import Principal
 
-MAX_REVOCATIONS: Final = 100_000  # about 40 MB; a full table refuses, it never forgets one early
+MAX_REVOCATIONS: Final = 100_000  # about 40 MB; a full table accepts no more and forgets none
 LONGEST_LIFE: Final = timedelta(days=30).total_seconds()
-SWEEP_AT: Final = 1024  # ended revocations are swept out each time that the table has doubled
+SWEEP_AT: Final = 1024  # expired revocations are removed each time the table has doubled
 
 # issuer, token_id, subject, session
 _Key = tuple[str | None, str | None, str | None, str | None]
@@ -20,11 +20,11 @@ _Key = tuple[str | None, str | None, str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Tokens taken back: the one with an id, those of a subject, or those of one login.
+    """Revoked tokens: the one with an id, those of a subject, or those of one login.
 
-    Without an issuer it is whoever issued them, for to take back too much is the safe mistake.
-    `issued_before` keeps a subject's newer tokens; one without `iat` counts as issued at 0.
-    From `until` (Unix time) on it bars nobody any longer.
+    Without an issuer it covers those of every issuer: revoking too much is the safe mistake.
+    `issued_before` spares a subject's newer tokens; one without `iat` counts as issued at 0.
+    From `until` (Unix time) on it no longer applies.
     """
 
     until: float
@@ -35,7 +35,7 @@ class Revocation:
     session: str | None = None
 
     def __post_init__(self) -> None:
-        # With none it would end every socket there is.
+        # With none of them it would end every socket.
         names = [name for name in (self.token_id, self.subject, self.session) if name is not None]
         if len(names) != 1:
             raise ValueError("a revocation names a token, a subject or a session: one of these")
@@ -44,11 +44,11 @@ class Revocation:
 
     @property
     def key(self) -> _Key:
-        """Give what it is found by."""
+        """Return the key that it is found by."""
         return self.issuer, self.token_id, self.subject, self.session
 
     def covers(self, principal: Principal) -> bool:
-        """Tell whether this principal's token is among those taken back, then or now."""
+        """Return whether this principal's token is revoked by it, whatever the time."""
         return (
             self.subject in (None, principal.subject)
             and self.token_id in (None, principal.token_id)
@@ -58,7 +58,7 @@ class Revocation:
         )
 
     def includes(self, other: Revocation) -> bool:
-        """Tell whether another one of the same key adds nothing to this one."""
+        """Return whether another revocation with the same key adds nothing to this one."""
         return self.until >= other.until and (
             self.issued_before is None
             or (other.issued_before is not None and other.issued_before <= self.issued_before)
@@ -66,7 +66,7 @@ class Revocation:
 
 
 class Revocations:
-    """The revocations in force, found by what a token says of itself."""
+    """The revocations in force, found by a token's issuer, id, subject and session."""
 
     def __init__(
         self,
@@ -84,19 +84,19 @@ class Revocations:
 
     @property
     def count(self) -> int:
-        """Tell how many are kept; a table that has none is no less a table, so it has no `len`."""
+        """Return how many are kept; no `len`, because an empty table must not be false."""
         return self._count
 
     def now(self) -> float:
-        """Tell the Unix time by which revocations end."""
+        """Return the current Unix time, by which revocations end."""
         return self._clock()
 
     def end_of_life(self) -> float:
-        """Tell when every token that is accepted now has expired."""
+        """Return the Unix time at which every token that is accepted now will have expired."""
         return self._clock() + self._longest_life
 
     def add(self, revocation: Revocation) -> bool:
-        """Bar the tokens from now on; False: there is no room for another revocation."""
+        """Refuse the tokens from now on; return False if the table is full."""
         now = self._clock()
         if self._count >= self._sweep_at:
             self._sweep(now)
@@ -111,7 +111,7 @@ class Revocations:
         return True
 
     def revokes(self, principal: Principal) -> bool:
-        """Tell whether a verified token was taken back."""
+        """Return whether a verified token is revoked."""
         if not self._entries:
             return False
         now = self._clock()
@@ -122,7 +122,7 @@ class Revocations:
         )
 
     def _sweep(self, now: float) -> None:
-        """Forget those whose tokens have expired."""
+        """Forget the revocations whose tokens have expired."""
         left = {
             key: tuple(one for one in entries if one.until > now)
             for key, entries in self._entries.items()
@@ -133,7 +133,7 @@ class Revocations:
 
 
 def _keys_of(principal: Principal) -> Iterator[_Key]:
-    """Give every key under which a revocation of this token may stand."""
+    """Yield every key under which a revocation of this token may be found."""
     for issuer in {principal.issuer, None}:
         yield issuer, None, principal.subject, None
         yield issuer, principal.token_id, None, None

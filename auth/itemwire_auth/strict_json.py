@@ -1,21 +1,21 @@
-"""Parses a stranger's JSON: what two parsers could read differently is refused."""
+"""Parses JSON of strangers; what two parsers could read differently is refused."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from typing import Final
+from typing import Final, cast
 
 MAX_DEPTH: Final = 16  # a claims set nests three or four deep
-MAX_DIGITS: Final = 20  # holds every 64-bit integer; int() is quadratic (CVE-2020-10735)
+MAX_DIGITS: Final = 20  # enough for 64-bit integers; int() is quadratic (CVE-2020-10735)
 
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(data: bytes) -> dict[str, object]:
-    """Parse one JSON object, or raise ValueError without showing any of the data."""
+    """Return one JSON object, or raise ValueError with a message that shows none of the data."""
     try:
         text = data.decode("utf-8")  # RFC 8259 section 8.1: UTF-8 only, so no UTF-16 and no UTF-32
     except UnicodeDecodeError:
@@ -23,19 +23,20 @@ def parse_object(data: bytes) -> dict[str, object]:
     if _depth(text) > MAX_DEPTH:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
-        value = _DECODER.decode(text)
+        value: object = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        # The error object holds the text: it must not travel on as a cause.
+        # The error object holds the whole text: it must not travel on as a cause.
         raise ValueError(f"it is not JSON: {error.msg} at character {error.pos}") from None
     if not isinstance(value, dict):
         raise ValueError("it is JSON, but not an object")  # noqa: TRY004 - one fault among others
+    members = cast("dict[str, object]", value)
     if _SURROGATE_ESCAPE.search(text):
-        _refuse_lone_surrogates(value)
-    return value
+        _refuse_lone_surrogates(members)
+    return members
 
 
 def _depth(text: str) -> int:
-    """Measure how deep a text nests, so that the recursive parser never sees a deep one."""
+    """Return how deep a text nests, so that the recursive parser never gets a deep one."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return 0
     depth = deepest = 0
@@ -48,7 +49,7 @@ def _depth(text: str) -> int:
 
 
 def _refuse_lone_surrogates(value: dict[str, object]) -> None:
-    """Refuse halves of surrogate pairs: such a text cannot be sent, logged or stored as UTF-8."""
+    """Refuse halves of surrogate pairs: no such text can be sent, logged or stored as UTF-8."""
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
@@ -56,7 +57,7 @@ def _refuse_lone_surrogates(value: dict[str, object]) -> None:
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse an object with a name twice (RFC 7519 section 4): which one counts is a guess."""
+    """Refuse a repeated name in an object (RFC 7519 section 4): which counts is a guess."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("it holds an object with a name twice")
@@ -64,7 +65,7 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _integer(digits: str) -> int:
-    """Refuse integers that cost more to read than they can mean."""
+    """Refuse integers that are long: parsing them costs more than they can mean."""
     if len(digits) > MAX_DIGITS:
         raise ValueError(f"it holds an integer of more than {MAX_DIGITS} digits")
     return int(digits)

@@ -1,12 +1,12 @@
-"""Slows strangers down: counts refusals, answers late past a number, and then not at all.
+"""Slows down callers that are refused often, and then refuses them unheard.
 
-Two thresholds, in refusals a minute. Past the first, refusals are answered late; past the second,
-nobody of that address is let in and no token is looked at until the count has fallen. So a guess
-costs a stranger a second, and a flood of them costs the server next to nothing, while good
-credentials from the same address get in as long as the second is not reached.
+There are two thresholds, in refusals a minute. Above the first, refusals are delayed. Above the
+second, every caller at that address is refused before its token is read, until the count has
+fallen. So a guess costs a stranger a second, and a flood of guesses costs the server next to
+nothing; good credentials from the same address are accepted until the second threshold.
 
-Who is known is counted by name and not by address: an office shares one. Counts decay, so there is
-no moment at which a stranger may begin anew.
+A verified caller is counted by identity and not by address, because an office shares one address.
+Counts decay steadily, so there is no moment at which a stranger starts again from zero.
 """
 
 from __future__ import annotations
@@ -16,26 +16,19 @@ import math
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from itemwire_auth.addresses import Caller, Network, shares_of, site_of
 from itemwire_auth.errors import AuthError, NotNow, RateLimited
+from itemwire_auth.principal import Identity
 
 MINUTE: Final = 60.0
-MAX_COUNTED: Final = 20_000  # about 5 MB; past it the one longest not refused is forgotten
-MAX_WAITING: Final = 256  # refusals that wait; one more is answered at once, and is counted too
+MAX_COUNTED: Final = 20_000  # about 5 MB; beyond it the caller refused longest ago is forgotten
+MAX_WAITING: Final = 256  # delayed refusals; one more is answered at once, and counted as well
 SHORTEST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 1.0
-LONGEST_NAME: Final = 64  # characters of a caller that has no address
-SITE_PREFIX: Final = 64  # bits of an IPv6 address: the rest is its owner's (RFC 4291 2.5.1)
-BLOCK_PREFIX: Final = 48  # what one site may be given (RFC 6177): 65,536 of these
-BLOCK_SHARE: Final = 16  # times as much as one of them: a carrier gives each phone its own
-
-Network = IPv4Network | IPv6Network
-Identity = tuple[str | None, str]
-Caller = str | Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +42,20 @@ class ThrottleRules:
 
 @dataclass(slots=True)
 class _Count:
-    """Refusals a minute, as they were at a moment."""
+    """Refusals a minute at some moment; the value decays exponentially from then on."""
 
     value: float
     at: float
 
     def now(self, now: float) -> float:
-        """Let the count decay; refused steadily n times a minute, it comes to n."""
+        """Return the decayed count: for a caller refused steadily n times a minute it nears n."""
         return self.value * math.exp((self.at - now) / MINUTE)
 
 
 class Throttle:
-    """Counts refusals by address, and by identity of those who are known, in bounded memory.
+    """Counts refusals by address, or by identity of verified callers, in bounded memory.
 
-    `counted`, `held_back` and `stopped` tell how many there were since it was made.
+    `counted`, `held_back` and `stopped` are totals since it was made.
     """
 
     def __init__(
@@ -84,26 +77,26 @@ class Throttle:
 
     @property
     def is_calm(self) -> bool:
-        """Tell that nobody was refused yet, so that nothing needs to be computed."""
+        """Return whether nobody was refused yet: then no caller needs to be looked up."""
         return not self._counts
 
     def caller(self, host: str | None, identity: Identity | None = None) -> Caller | None:
-        """Give what a caller is counted by; None if this one never is."""
+        """Return what a caller is counted by; None if it is exempt or has no address."""
         if identity is not None:
             return identity
         return site_of(host, self._rules.exempt) if host else None
 
     def check(self, caller: Caller | None) -> None:
-        """Refuse a caller that has been refused too often."""
+        """Raise RateLimited for a caller that has been refused too often."""
         limit = self._rules.stop_after
         if self._reaches(limit, caller):
             self.stopped += 1
             raise RateLimited(f"{caller!r} was refused {limit} times a minute")
 
     def count(self, caller: Caller | None, error: AuthError) -> None:
-        """Count a refusal, unless it was for a reason of ours."""
-        # Nor for having come too often: who goes on trying would be shut out for ever, and with
-        # it all who share its address.
+        """Count a refusal, unless its reason is not the caller's fault."""
+        # Being stopped here is not counted either: a caller that goes on trying would be shut out
+        # for ever, and with it everybody at its address.
         is_off = not (self._rules.slow_after or self._rules.stop_after)
         if caller is None or is_off or isinstance(error, NotNow):
             return
@@ -115,13 +108,13 @@ class Throttle:
             self._counts.popitem(last=False)
 
     async def hold_back(self, caller: Caller | None) -> None:
-        """Let a refusal wait, if its caller has had many."""
+        """Wait up to a second before a refusal is told, if its caller has had many."""
         if self._waiting >= MAX_WAITING or not self._reaches(self._rules.slow_after, caller):
             return
         self._waiting += 1
         self.held_back += 1
         try:
-            # At random, so that the wait tells nothing of what was found wrong.
+            # A random time, so that the delay does not reveal what was found wrong.
             spread = LONGEST_WAIT - SHORTEST_WAIT
             await self._pause(SHORTEST_WAIT + spread * self._jitter())
         finally:
@@ -132,47 +125,7 @@ class Throttle:
         return known.now(self._clock()) if known else 0
 
     def _reaches(self, limit: int, caller: Caller | None) -> bool:
-        # Less one: of 60 at once, a little has decayed when the last one is counted.
+        # Less one: of 60 refusals at once, a little has decayed before the last is counted.
         return limit > 0 and any(
             self._count(one) > limit * share - 1 for one, share in shares_of(caller)
         )
-
-
-def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Read addresses and networks; ValueError says which is none."""
-    try:
-        return tuple(ip_network(text) for text in texts)
-    except ValueError as error:
-        raise ValueError(f"ITEMWIRE_THROTTLE_EXEMPT: {error}; write 192.0.2.0/24 or ::1") from None
-
-
-def site_of(host: str, exempt: tuple[Network, ...]) -> str | None:
-    """Give the address to count by: of IPv6, the part that a stranger cannot choose."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        # A server that names its peers in a way of its own, or a proxy that lets clients do so.
-        return host[:LONGEST_NAME]
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if any(address in network for network in exempt):
-        return None
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, SITE_PREFIX), strict=False))
-    return str(address)
-
-
-def shares_of(caller: Caller | None) -> Iterator[tuple[Caller, int]]:
-    """Give all that a caller is counted by, each with how many times the limit is its own.
-
-    An address of IPv6 is also its block's: who has that has as many addresses as anybody counts.
-    """
-    if caller is None:
-        return
-    yield caller, 1
-    if isinstance(caller, str) and caller.endswith(f"/{SITE_PREFIX}"):
-        try:
-            block = ip_network((caller.partition("/")[0], BLOCK_PREFIX), strict=False)
-        except ValueError:  # a name that only looks like one
-            return
-        yield str(block), BLOCK_SHARE

@@ -1,10 +1,11 @@
-"""One-time tickets: credentials for a URL, worth nothing once they have been seen there.
+"""One-time tickets: credentials for a URL, worthless once they have been used there.
 
-A ticket is 32 random bytes. What it stands for waits in a store under its digest, so a dump of the
-store holds no ticket and no token, and is taken out as it is used: of two who present one ticket
-at the same time, on whatever node, one gets in (RFC 9700 section 4.3.2 is what this is for).
+A ticket is 32 random bytes. The caller it stands for waits in a store under the ticket's digest, so
+a dump of the store holds no ticket and no token. Using a ticket takes the entry out: of two clients
+that present one ticket at the same time, on any nodes, one gets in (RFC 9700 section 4.3.2 says
+why credentials in a URL must be worthless afterwards).
 
-Whoever can write into the store can name callers: it is trusted as the keys are.
+Whoever can write into the store can name callers: it is trusted like the keys.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from typing import Final, Protocol, cast
 from itemwire_auth.errors import InvalidTicket, InvalidToken
 from itemwire_auth.origins import normal_origin
 from itemwire_auth.principal import Principal, frozen
-from itemwire_auth.scopes import ADMIN, Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import ADMIN
 
 MAX_SECONDS: Final = 60
 
-# All that a principal is but its rights and claims: a field that is added cannot be forgotten.
+# Every field of a principal except rights and claims: a new field cannot be forgotten here.
 _CALLER: Final = tuple(
     one.name for one in fields(Principal) if one.name not in {"rights", "claims"}
 )
@@ -36,20 +38,20 @@ _TICKET: Final = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes in base64url
 
 
 class TicketStore(Protocol):
-    """Keeps values for a short time, each for one taker; all nodes share it."""
+    """Keeps values for a short time, each to be taken once; all nodes share it."""
 
     async def put(self, key: str, value: bytes, seconds: float) -> None:
-        """Keep a value for so many seconds; raise Unavailable if it may not have been kept."""
+        """Keep a value for some seconds; raise Unavailable if it may not have been kept."""
         ...
 
     async def take(self, key: str) -> bytes | None:
-        """Give a value and forget it, as one step; raise Unavailable if that was not possible."""
+        """Return a value and forget it in one atomic step; raise Unavailable if that failed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A ticket as its owner gets it, and the Unix time at which it is worth nothing."""
+    """A ticket as its owner gets it, and the Unix time at which it expires."""
 
     value: str = field(repr=False)
     expires_at: int
@@ -57,24 +59,24 @@ class Ticket:
 
 @dataclass(slots=True)
 class TicketCounts:
-    """How many tickets were made, and used, on this node."""
+    """How many tickets were issued, and used, on this node."""
 
     made: int = 0
     used: int = 0
 
 
 def new_value() -> str:
-    """Make a ticket's value: 32 random bytes, which nobody guesses in its time or any other."""
+    """Return a new value for a ticket: 32 random bytes, which cannot be guessed."""
     return secrets.token_urlsafe(32)
 
 
 @dataclass(frozen=True, slots=True)
 class Tickets:
-    """Makes tickets for callers who are known, and knows them again by their tickets."""
+    """Issues tickets to verified callers, and identifies callers by their tickets."""
 
     store: TicketStore
     seconds: float = 30
-    leeway: float = 0  # by which the token may outlive its `exp`, here as elsewhere
+    leeway: float = 0  # seconds by which a token outlives its `exp`, as in its checks
     clock: Callable[[], float] = time.time
     new_value: Callable[[], str] = new_value
     counts: TicketCounts = field(default_factory=TicketCounts)
@@ -86,9 +88,9 @@ class Tickets:
     async def make(
         self, principal: Principal, *, item_id: str | None = None, origin: str | None = None
     ) -> Ticket:
-        """Make a ticket; where an item or an origin is given it is good there and nowhere else.
+        """Return a new ticket; with an item or an origin it is valid only there.
 
-        It ends no later than the caller's token.
+        It expires no later than the caller's token: InvalidToken if that has expired.
         """
         if origin is not None and normal_origin(origin) is None:
             raise ValueError("the origin is not a scheme://host[:port]")
@@ -103,11 +105,11 @@ class Tickets:
         return Ticket(value, math.floor(now + seconds))
 
     async def use(self, value: str, *, item_id: str | None, origins: Sequence[str]) -> Principal:
-        """Tell whom a ticket was made for, once; InvalidTicket if it is not good, or not here.
+        """Return the caller a ticket was issued to, once; InvalidTicket if it is not valid here.
 
-        `item_id` is the item it is presented at, `origins` are the Origin headers it came with. A
-        ticket at the wrong place is spent all the same: it has been seen by who should not have
-        it, or is about to be tried elsewhere.
+        `item_id` is the item it is presented for, `origins` are the Origin headers it came with. A
+        ticket in the wrong place is spent all the same: somebody who should not have it has seen
+        it, or it is about to be tried elsewhere.
         """
         if _TICKET.fullmatch(value) is None:
             raise InvalidTicket("it is not 43 characters of base64url")  # spares the store
@@ -127,7 +129,7 @@ class Tickets:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a ticket stands for: a caller, and where it is good."""
+    """What a ticket stands for: a caller, and where the ticket is valid."""
 
     principal: Principal
     item_id: str | None
@@ -135,7 +137,7 @@ class _Kept:
 
     @classmethod
     def read(cls, content: bytes) -> _Kept:
-        """Read what `written` wrote; another version's is refused, not guessed at."""
+        """Parse what `written` wrote; an entry of another version is refused, not guessed at."""
         try:
             kept = json.loads(content)
             caller = kept["caller"]
@@ -149,11 +151,11 @@ class _Kept:
             raise InvalidTicket("the store holds something else for it") from error
 
     def written(self) -> bytes:
-        """Write it down, rights and all: they need not be what the claims say."""
+        """Return it as bytes, with the rights: they need not be what the claims say."""
         principal = self.principal
         content = {
             "caller": {name: getattr(principal, name) for name in _CALLER},
-            "items": _patterns(principal.rights),
+            "items": principal.rights.as_items_claim(),
             "admin": principal.rights.admin,
             "claims": principal.claims,
             "item": self.item_id,
@@ -162,19 +164,13 @@ class _Kept:
         return json.dumps(content, default=_thawed, separators=(",", ":")).encode()
 
 
-def _patterns(rights: ScopeSet) -> dict[str, list[Action]]:
-    """Give rights as an `items` claim."""
-    wild = {":".join(segments): actions for segments, actions in rights.wild}
-    return {pattern: sorted(actions) for pattern, actions in {**rights.exact, **wild}.items()}
-
-
 def _thawed(value: object) -> object:
-    """Give JSON's encoder what it takes in place of what it does not."""
+    """Return a dict for a read-only mapping, which the JSON encoder does not accept."""
     if isinstance(value, MappingProxyType):
-        return dict(value)
+        return dict(cast("Mapping[str, object]", value))
     raise TypeError(f"a claim holds a {type(value).__name__}, which is no JSON")
 
 
 def _key(value: str) -> str:
-    """Name a ticket by its digest, so that whoever reads the store cannot use what is there."""
+    """Return the digest that stands for a ticket: a reader of the store cannot use it."""
     return f"ticket:{sha256(value.encode()).hexdigest()}"

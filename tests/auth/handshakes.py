@@ -18,7 +18,7 @@ def handshake(
     scheme: str = "ws",
     method: str | None = None,
 ) -> HTTPConnection:
-    """Give a WebSocket handshake, or with a method a request; header names may repeat."""
+    """Return a WebSocket handshake, or with a method a request; header names may repeat."""
     return HTTPConnection(
         {
             "type": "http" if method else "websocket",

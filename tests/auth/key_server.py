@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from typing_extensions import override
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing import jwk_set, public_jwk
 
 PATIENCE = 10.0
@@ -41,7 +41,7 @@ class KeyServer:
         self._asked = threading.Condition()
 
     def url(self, host: str = "127.0.0.1") -> str:
-        """Give the URL of the keys, with another name for this machine if it must be."""
+        """Return the URL of the keys, with another name for this machine where given."""
         return f"{self.scheme}://{host}:{self.port}/keys"
 
     def publish(self, *keys: SigningKey) -> None:

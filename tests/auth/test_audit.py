@@ -8,6 +8,7 @@ import pytest
 
 from itemwire_auth.audit import (
     LOGGED_LENGTH,
+    client_label,
     log_administered,
     log_authenticated,
     log_refused,
@@ -15,7 +16,7 @@ from itemwire_auth.audit import (
 )
 from itemwire_auth.errors import DuplicateCredential, InvalidToken, OriginDenied
 from itemwire_auth.principal import Principal
-from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.rights import ScopeSet
 from tests.auth.handshakes import handshake
 
 
@@ -90,6 +91,34 @@ def test_a_connection_without_an_address_is_logged_too(caplog: pytest.LogCapture
     log_refused(connection, OriginDenied("foreign"))
 
     assert "client=- " in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("client", "shown"),
+    [
+        pytest.param(("192.0.2.7", 50000), "192.0.2.7:50000", id="ipv4"),
+        pytest.param(("::ffff:192.0.2.7", 50000), "192.0.2.7:50000", id="mapped"),
+        pytest.param(("2001:db8::1", 50000), "[2001:db8::1]:50000", id="ipv6"),
+        pytest.param(("192.0.2.7", None), "192.0.2.7", id="no-port"),
+        pytest.param(("testclient", 50000), "'testclient'", id="no-address"),
+        pytest.param(
+            ("a subject=root\nrefused", 0), "'a subject=root\\nrefused'", id="forged-fields"
+        ),
+        pytest.param(("x" * 60_000, 0), f"'{'x' * (LOGGED_LENGTH - 1)}…", id="long"),
+        pytest.param(None, "-", id="none"),
+    ],
+)
+def test_shows_a_client_on_one_line_and_as_one_field(
+    client: tuple[str, int | None] | None, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """X-Forwarded-For of a trusted proxy may be a stranger's words: they make no field."""
+    connection = handshake()
+    connection.scope["client"] = client
+
+    log_refused(connection, OriginDenied("foreign"))
+
+    assert f" client={shown} origin=" in caplog.messages[0]
+    assert client_label(connection.scope) == shown
 
 
 def test_says_what_an_administrator_did(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""Tests of authenticator.py: the order of all checks, and who wins."""
+"""Tests of authenticator.py: the order of all checks, and which credential decides."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LATER = time.time() + 3600  # what is revoked is so by the clock of the table, n
 
 @pytest.fixture
 def authenticator(verifier: TokenVerifier) -> Authenticator:
-    """Give an authenticator that trusts the pages of one origin and its own."""
+    """Return an authenticator that trusts the pages of one origin and its own."""
     return Authenticator(verifier, OriginPolicy([APP, "self"], ["localhost"]))
 
 
@@ -43,7 +43,7 @@ def authenticate(
 
 
 def cookie(token: str, *origins: str) -> list[tuple[str, str]]:
-    """Give the headers of a browser."""
+    """Return the headers of a browser."""
     return [("Cookie", f"session={token}"), *(("Origin", origin) for origin in origins)]
 
 

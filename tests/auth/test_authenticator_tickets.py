@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from itemwire_auth.addresses import Caller
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.errors import (
     AuthError,
@@ -22,7 +23,7 @@ from itemwire_auth.errors import (
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.revocation import Revocation
 from itemwire_auth.testing import TokenFactory
-from itemwire_auth.throttle import Caller, Throttle, ThrottleRules
+from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tickets import Tickets
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
@@ -33,19 +34,19 @@ from tests.auth.test_tickets import Away, Store
 
 @pytest.fixture
 def authenticator(verifier: TokenVerifier) -> Authenticator:
-    """Give an authenticator that trusts the pages of one origin, and makes no tickets."""
+    """Return an authenticator that trusts the pages of one origin, and makes no tickets."""
     return Authenticator(verifier, OriginPolicy([APP]))
 
 
 @pytest.fixture
 def tickets() -> Tickets:
-    """Give tickets in a store of their own."""
+    """Return tickets in a store of their own."""
     return Tickets(Store(), clock=lambda: NOW)
 
 
 @pytest.fixture
 def at_the_door(authenticator: Authenticator, tickets: Tickets) -> Authenticator:
-    """Give the authenticator that takes these tickets."""
+    """Return the authenticator that takes these tickets."""
     return replace(authenticator, tickets=tickets)
 
 
@@ -176,7 +177,7 @@ def test_tokens_in_the_query_can_be_turned_off(
 
 
 def test_a_ticket_goes_with_its_token(at_the_door: Authenticator, factory: TokenFactory) -> None:
-    """A token that is taken back leaves no ticket behind that still lets in (requirement 70)."""
+    """A revoked token leaves no ticket behind that still works (requirement 70)."""
     ticket = ticket_for(at_the_door, factory.good(jti="t1"))
     other = ticket_for(at_the_door, factory.good(jti="t2"))
     at_the_door.revocations.add(Revocation(time.time() + 3600, token_id="t1"))

@@ -1,4 +1,4 @@
-"""Tests of cookies.py: what a browser is told of the session cookie."""
+"""Tests of cookies.py: the headers that set and clear the session cookie."""
 
 from __future__ import annotations
 

@@ -14,18 +14,14 @@ from starlette.types import Message
 from typing_extensions import override
 
 from itemwire_auth.authenticator import Authenticator
-from itemwire_auth.dependencies import (
-    CurrentPrincipal,
-    authorize_item,
-    install_auth,
-    permitted,
-    refusal,
-)
+from itemwire_auth.dependencies import CurrentPrincipal, authorize_item, permitted
 from itemwire_auth.errors import Forbidden, MissingCredential
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.policies import Policy
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.refusals import refusal
 from itemwire_auth.scopes import Action
+from itemwire_auth.state import install_auth
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import handshake
@@ -37,7 +33,7 @@ Anyone = Annotated[Grant, Depends(permitted)]
 
 @pytest.fixture
 def app(verifier: TokenVerifier) -> FastAPI:
-    """Give an application with one route of each kind."""
+    """Return an application with one route of each kind."""
     app = FastAPI()
     install_auth(app, Authenticator(verifier, OriginPolicy([])))
 
@@ -96,13 +92,13 @@ def call(app: FastAPI, path: str, token: str | None = None, kind: str = "http") 
 
 
 def get(app: FastAPI, path: str, token: str | None = None) -> tuple[int, Any, dict[bytes, bytes]]:
-    """Give the status, the body and the headers of a response."""
+    """Return the status, the body and the headers of a response."""
     start, body = call(app, path, token)
     return start["status"], json.loads(body["body"]), dict(start["headers"])
 
 
 def connect(app: FastAPI, token: str | None = None) -> list[tuple[str, object]]:
-    """Give what a WebSocket client would see of a handshake."""
+    """Return what a WebSocket client would see of a handshake."""
     messages = call(app, "/items/42/ws", token, "websocket")
     return [(message["type"], message.get("reason") or message.get("text")) for message in messages]
 

@@ -1,4 +1,4 @@
-"""Tests of explaining.py: what an operator is told of a token, an item and an action."""
+"""Tests of explaining.py: how a decision on a token, an item and an action is explained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.principal import Principal
 from itemwire_auth.scopes import Action
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
-from itemwire_auth.tokens.verifier import CHECKS, TokenVerifier
+from itemwire_auth.tokens.checks import CHECKS
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import verifier_of
 
 
@@ -42,7 +43,7 @@ def decide(
 
 
 def beyond_the_token(decision: Decision) -> list[tuple[str, bool | None, str]]:
-    """Give the rows that follow the token's checks."""
+    """Return the rows that follow the token's checks."""
     return [(row.name, row.passed, row.detail) for row in decision.checks[len(CHECKS) :]]
 
 

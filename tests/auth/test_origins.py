@@ -168,14 +168,14 @@ def test_self_is_this_server_under_a_known_name(
 )
 def test_refuses_to_start_with_a_bad_entry(entry: str) -> None:
     """A typing error must not open the server, nor close it in silence."""
-    with pytest.raises(ValueError, match=r"allowed origin .* is none: write"):
+    with pytest.raises(ValueError, match=r"allowed origin .* is not one: write"):
         OriginPolicy([entry])
 
 
 @pytest.mark.parametrize("entry", ["*", "localhost:8000", "http://localhost", "::1", "", "a b"])
 def test_refuses_to_start_with_a_bad_host(entry: str) -> None:
     """A host is a name without scheme and port: anything else would never match."""
-    with pytest.raises(ValueError, match=r"allowed host .* is none: write"):
+    with pytest.raises(ValueError, match=r"allowed host .* is not one: write"):
         OriginPolicy([SELF], [entry])
 
 
@@ -197,5 +197,5 @@ def test_refuses_to_start_with_a_bad_host(entry: str) -> None:
     ],
 )
 def test_writes_an_origin_in_one_way(text: str, normal: str | None) -> None:
-    """Two spellings of one origin compare equal, and what is none equals nothing."""
+    """Two spellings of one origin compare equal, and a text that is no origin equals nothing."""
     assert normal_origin(text) == normal

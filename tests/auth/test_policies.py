@@ -1,4 +1,4 @@
-"""Tests of policies.py."""
+"""Tests of policies.py: what the token alone grants, and why a grant is not enough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from itemwire_auth.errors import AuthError, Forbidden, ScopeMissing
 from itemwire_auth.policies import TokenRights, shortfall
 from itemwire_auth.principal import Grant, Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 
 
 @pytest.mark.parametrize(

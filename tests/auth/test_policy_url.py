@@ -1,4 +1,4 @@
-"""Tests of policy_url.py against a real HTTP server: what is asked, and who gets in."""
+"""Tests of policy_url.py against a real HTTP server: the questions and the answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from itemwire_auth import policy_url
 from itemwire_auth.errors import AuthError, Forbidden, PolicyUnavailable
 from itemwire_auth.policy_url import MAX_ANSWER_BYTES, PolicyRules, PolicyURL
 from itemwire_auth.principal import Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 from tests.policy_server import PolicyServer, allow, policy_server
 
 pytestmark = pytest.mark.server
@@ -26,13 +27,13 @@ T = TypeVar("T")
 
 @pytest.fixture
 def application() -> Iterator[PolicyServer]:
-    """Give an application that is asked, and lets everybody subscribe until told otherwise."""
+    """Return an application that answers questions: everybody may subscribe, by default."""
     with policy_server() as server:
         yield server
 
 
 def caller(subject: str = "alice", scope: str = "", **claims: object) -> Principal:
-    """Give a verified caller."""
+    """Return a verified caller."""
     rights = ScopeSet.of_claims(scope)
     return Principal("https://issuer.test", subject, rights, 0, claims=MappingProxyType(claims))
 
@@ -295,7 +296,7 @@ def test_a_crowd_past_the_bound_is_told_to_come_back(
     async def scene(policy: PolicyURL) -> frozenset[Action]:
         first = asyncio.create_task(policy.authorize(caller(), "1"))
         assert await asyncio.to_thread(application.was_asked.wait, PATIENCE)
-        with pytest.raises(PolicyUnavailable, match="under way"):
+        with pytest.raises(PolicyUnavailable, match="in flight"):
             await policy.authorize(caller(), "2")
         application.may_answer.set()
         return await first
@@ -304,7 +305,7 @@ def test_a_crowd_past_the_bound_is_told_to_come_back(
 
 
 def test_lets_nobody_in_when_it_is_not_open(application: PolicyServer) -> None:
-    """Before its lifespan and after it; and closing ends what is under way."""
+    """Before its lifespan and after it; and closing ends what is in flight."""
     policy = PolicyURL(application.url)
     application.may_answer.clear()
 
@@ -324,15 +325,15 @@ def test_lets_nobody_in_when_it_is_not_open(application: PolicyServer) -> None:
 @pytest.mark.parametrize(
     ("url", "cause"),
     [
-        pytest.param("http://app.example.com/rights", "in the clear", id="plain"),
-        pytest.param("http://127.0.0.1.example.com/", "in the clear", id="looks-local"),
-        pytest.param("http://10.0.0.1/", "in the clear", id="private"),
+        pytest.param("http://app.example.com/rights", "unencrypted", id="plain"),
+        pytest.param("http://127.0.0.1.example.com/", "unencrypted", id="looks-local"),
+        pytest.param("http://10.0.0.1/", "unencrypted", id="private"),
         pytest.param("https://user:pass@app.example.com/", "POLICY_TOKEN", id="password"),
-        pytest.param("app.example.com/rights", "no URL", id="no-scheme"),
-        pytest.param("file:///etc/passwd", "no URL", id="file"),
-        pytest.param("https://", "no URL", id="no-host"),
-        pytest.param("https://[::1/", "no URL", id="half-an-address"),
-        pytest.param("https://app.example.com:70000/", "no URL", id="port"),
+        pytest.param("app.example.com/rights", "not a URL", id="no-scheme"),
+        pytest.param("file:///etc/passwd", "not a URL", id="file"),
+        pytest.param("https://", "not a URL", id="no-host"),
+        pytest.param("https://[::1/", "not a URL", id="half-an-address"),
+        pytest.param("https://app.example.com:70000/", "not a URL", id="port"),
     ],
 )
 def test_refuses_an_url_that_claims_must_not_go_to(url: str, cause: str) -> None:

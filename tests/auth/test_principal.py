@@ -1,11 +1,12 @@
-"""Tests of principal.py."""
+"""Tests of principal.py: what identifies a caller, and what a grant allows."""
 
 from __future__ import annotations
 
 import pytest
 
 from itemwire_auth.principal import Grant, Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 
 
 def test_two_issuers_make_two_identities() -> None:

@@ -1,4 +1,4 @@
-"""Tests of revocation.py: what was taken back stays so until it is worth nothing."""
+"""Tests of revocation.py: a revoked token is refused until it would have expired anyway."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from itemwire_auth.principal import Principal
 from itemwire_auth.revocation import Revocation, Revocations
-from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.rights import ScopeSet
 from tests.fakes import NOW, Clock
 
 ISSUER = "https://issuer.test"
@@ -23,7 +23,7 @@ def holder(
     issued_at: int = int(NOW),
     session: object = "s1",
 ) -> Principal:
-    """Give whom a good token names."""
+    """Return the principal of a good token."""
     return Principal(
         issuer,
         subject,
@@ -37,13 +37,13 @@ def holder(
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock that stands still."""
+    """Return a clock that stands still."""
     return Clock()
 
 
 @pytest.fixture
 def revocations(clock: Clock) -> Revocations:
-    """Give a table with nothing in it."""
+    """Return a table with nothing in it."""
     return Revocations(clock=clock)
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire_auth.scopes import Action, Scope, ScopeSet, is_item_id, parse_scope
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action, Scope, is_item_id, parse_scope
 
 SUBSCRIBE, PUBLISH = Action.SUBSCRIBE, Action.PUBLISH
 
@@ -77,65 +78,6 @@ def test_matches_whole_segments(pattern: str, item_id: str, allowed: bool) -> No
     assert not by_word.allows(SUBSCRIBE, item_id)
 
 
-def test_adds_up_the_rights_of_both_claims() -> None:
-    """An item may be reached by several words; each brings its own action."""
-    rights = ScopeSet.of_claims(
-        "items:subscribe items:a:*:history", {"a:1": ["publish"], "a:2": ["presence", "fly"]}
-    )
-
-    assert rights.actions_on("a:1") == {SUBSCRIBE, Action.HISTORY, PUBLISH}
-    assert rights.actions_on("a:2") == {SUBSCRIBE, Action.HISTORY, Action.PRESENCE}
-    assert rights.actions_on("b") == {SUBSCRIBE}
-
-
-@pytest.mark.parametrize("nothing", ["", "openid profile", "items:fly", "items::publish"])
-def test_grants_nothing_by_default(nothing: str) -> None:
-    """A token without rights has none: absence is never taken as no restriction."""
-    rights = ScopeSet.of_claims(nothing, {"": ["publish"], "a": [], "b": ["fly"]})
-
-    assert not any(rights.has(action) for action in Action)
-    assert not rights.actions_on("a")
-    assert not rights.admin
-
-
-@pytest.mark.parametrize("blank", ["\t", "\n", "\u00a0", ","])
-def test_separates_words_by_spaces_alone(blank: str) -> None:
-    """What other readers take as one word must not be two here (RFC 6749 section 3.3)."""
-    rights = ScopeSet.of_claims(f"openid{blank}admin{blank}items:publish")
-
-    assert not rights.admin
-    assert not rights.has(PUBLISH)
-
-
-@pytest.mark.parametrize(
-    ("scope", "admin"),
-    [
-        pytest.param("admin", True, id="alone"),
-        pytest.param("items:publish admin", True, id="beside"),
-        pytest.param("notadmin admin2 Admin items:admin", False, id="within"),
-    ],
-)
-def test_compares_admin_as_a_whole_word(scope: str, admin: bool) -> None:
-    """`admin` is not in `notadmin` (requirement 60), and it grants no item by itself."""
-    rights = ScopeSet.of_claims(scope)
-
-    assert rights.admin is admin
-
-
-def test_admin_grants_no_item() -> None:
-    """The admin API and the channels are two doors."""
-    assert not any(ScopeSet.of_claims("admin").has(action) for action in Action)
-
-
-def test_knows_rights_on_other_items() -> None:
-    """A caller with the right elsewhere is told `forbidden`, not `scope_missing`."""
-    rights = ScopeSet.of_claims("items:a:publish items:b:*:history")
-
-    assert rights.has(PUBLISH)
-    assert rights.has(Action.HISTORY)
-    assert not rights.has(SUBSCRIBE)
-
-
 segments = st.sampled_from(["", "a", "b", "ab", "*", "a*", "**"])
 patterns = st.lists(segments, min_size=1, max_size=5).map(":".join).filter(bool)
 item_ids = st.lists(st.sampled_from(["", "a", "b", "ab"]), min_size=1, max_size=6).map(":".join)
@@ -186,13 +128,3 @@ def test_agrees_with_the_grammar(pattern: str, item_id: str) -> None:
 def test_an_item_id_is_one_of_a_small_alphabet(text: str, *, may_be: bool) -> None:
     """No store, log, pattern or URL gives any of its characters a meaning of its own."""
     assert is_item_id(text) is may_be
-
-
-def test_equal_rights_are_one_object() -> None:
-    """Idle sockets by the ten thousand hold one set of actions and one compiled scope."""
-    scope = "items:publish items:subscribe"
-
-    assert ScopeSet.of_claims(scope) is ScopeSet.of_claims("".join(scope))
-    assert ScopeSet.of_claims(scope).actions_on("a") is ScopeSet.of_claims(
-        items={"a": ["subscribe", "publish"]}
-    ).actions_on("a")

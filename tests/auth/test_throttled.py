@@ -1,4 +1,4 @@
-"""Tests of the throttle in its places: ahead of all checks, and behind every refusal."""
+"""Tests of the throttle in its two places: before all checks, and after every refusal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, Security
 from typing_extensions import override
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import (
     CurrentPrincipal,
     administrator,
     from_own_page,
-    install_auth,
     permitted,
     sent_bearer,
     without_ticket,
@@ -24,6 +24,7 @@ from itemwire_auth.dependencies import (
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.state import install_auth
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
 from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tokens.verifier import TokenVerifier
@@ -89,7 +90,7 @@ class Site:
 
 @pytest.fixture
 def site(factory: TokenFactory) -> Site:
-    """Give an application with a throttle."""
+    """Return an application with a throttle."""
     return Site(factory)
 
 
@@ -177,3 +178,22 @@ def test_what_is_refused_by_the_applications_own_exceptions_is_told_without_wait
 
     assert site.pauses == []
     assert site.get(site.factory.good()) == (200, "alice")
+
+
+def test_a_forged_address_is_quoted_in_the_log_and_makes_no_stranger(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """X-Forwarded-For of a trusted proxy may be what the client wrote."""
+    behind_proxy = ProxyHeadersMiddleware(site.app, "192.0.2.7")  # type: ignore[arg-type] # uvicorn's own types
+
+    async def ask(forged: str) -> int:
+        transport = httpx.ASGITransport(behind_proxy, client=("192.0.2.7", 50000))  # type: ignore[arg-type] # as above
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"Authorization": "Bearer garbage", "X-Forwarded-For": forged}
+            return (await client.get("/me", headers=headers)).status_code
+
+    statuses = [asyncio.run(ask(f"{number} reason=none subject=root")) for number in range(6)]
+
+    assert statuses == [401] * 5 + [429]
+    assert "client='0 reason=none subject=root' origin=" in caplog.messages[0]
+    assert asyncio.run(ask("198.51.100.1")) == 401

@@ -1,4 +1,4 @@
-"""Tests of tickets.py: good once, soon, where it was made for, and for the same caller."""
+"""Tests of tickets.py: valid once, for a short time, in one place and for one caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing_extensions import override
 
 from itemwire_auth.errors import AuthError, InvalidTicket, InvalidToken, Unavailable
 from itemwire_auth.principal import Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 from itemwire_auth.testing import TokenFactory
 from itemwire_auth.tickets import Ticket, Tickets, TicketStore
 from itemwire_auth.tokens.verifier import TokenVerifier
@@ -58,13 +59,13 @@ class Away(TicketStore):
 
 @pytest.fixture
 def store() -> Store:
-    """Give an empty store."""
+    """Return an empty store."""
     return Store()
 
 
 @pytest.fixture
 def tickets(store: Store) -> Tickets:
-    """Give tickets whose clock stands still."""
+    """Return tickets whose clock stands still."""
     return Tickets(store, clock=lambda: NOW)
 
 

@@ -16,11 +16,12 @@ from itemwire.authorization.routes import SocketRoute, add_sockets
 from itemwire.channels.reauthorization import Denied, Verdict
 from itemwire.dependencies import SubscribeGrant
 from itemwire_auth.authenticator import Authenticator
-from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item, install_auth
+from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item
 from itemwire_auth.errors import Forbidden
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
+from itemwire_auth.state import install_auth
 from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 

@@ -20,12 +20,13 @@ from itemwire_auth.dependencies import (
     CurrentPrincipal,
     authorize_item,
     current_principal,
-    install_auth,
     permitted,
 )
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant, Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
+from itemwire_auth.state import install_auth
 from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 

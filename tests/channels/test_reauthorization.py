@@ -21,7 +21,8 @@ from itemwire.close_reasons import (
 )
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocation
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 from tests.fakes import (
     EVERYTHING,
     ITEM,

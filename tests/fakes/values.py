@@ -9,7 +9,8 @@ from itemwire.engines.base import Bounds
 from itemwire.messages import Draft, Payload
 from itemwire.wire import CODECS
 from itemwire_auth.principal import Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 
 NOW: Final = 1_800_000_000.0
 ITEM: Final = "42"

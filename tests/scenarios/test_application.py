@@ -24,7 +24,7 @@ from itemwire_auth import (
     authorize_item,
     current_principal,
 )
-from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.rights import ScopeSet
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     JSON,

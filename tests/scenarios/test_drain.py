@@ -29,7 +29,8 @@ from itemwire.settings import Settings
 from itemwire.testing import LiveServer, Refusal
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.principal import Grant, Principal
-from itemwire_auth.scopes import Action, ScopeSet
+from itemwire_auth.rights import ScopeSet
+from itemwire_auth.scopes import Action
 from tests.conftest import SECRET
 from tests.scenarios.clients import (
     JSON,

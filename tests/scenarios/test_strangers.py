@@ -62,6 +62,15 @@ def test_a_stranger_cannot_choose_its_address(strict: LiveServer) -> None:
     assert seen == [INVALID] * 6 + [LIMITED]
 
 
+def test_names_that_are_no_addresses_are_one_stranger(strict: LiveServer) -> None:
+    """A proxy that passes on what a client wrote gives it no new name for each guess."""
+    bad = item_path("8", {"token": "garbage"})
+    seen = [strict.refusal(bad, headers=came_from(f"made-up-{number}")) for number in range(7)]
+
+    assert seen == [INVALID] * 6 + [LIMITED]
+    assert strict.refusal(bad, headers=came_from("198.51.100.77")) == INVALID
+
+
 def test_nobody_but_a_trusted_proxy_tells_an_address(serve: Serve) -> None:
     """Each refusal would be another stranger's (requirement 11); here nobody is exempt."""
     settings = Settings(

@@ -14,9 +14,10 @@ from itemwire.authorization.solving import Dependant, solve, with_overrides
 from itemwire.close_reasons import CLOSE_REASONS, INTERNAL, OVERLOADED, CloseReason
 from itemwire.responses.rejections import reason_of
 from itemwire_auth.authenticator import IDENTITY
-from itemwire_auth.dependencies import VERIFIED, refusal
+from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import AuthError
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 

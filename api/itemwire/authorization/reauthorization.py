@@ -40,9 +40,10 @@ from itemwire.responses.rejections import reason_of
 from itemwire_auth.audit import LOGGED_LENGTH
 from itemwire_auth.authenticator import IDENTITY
 from itemwire_auth.credentials import QUERY_NAME, REFRESH
-from itemwire_auth.dependencies import VERIFIED, refusal
+from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import AuthError
 from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 

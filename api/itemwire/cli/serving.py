@@ -15,7 +15,8 @@ from itemwire.engines import UNSHARED
 from itemwire.serving.server import serve as run_server
 from itemwire.serving.workers import serve_by_workers
 from itemwire.settings import MAX_WORKERS, Settings
-from itemwire_auth.keys.static import SigningKey, signing_key_from_secret
+from itemwire_auth.keys.algorithms import SigningKey
+from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint, new_secret
 
 logger = logging.getLogger("itemwire.server")

@@ -23,10 +23,11 @@ from itemwire.channels.limits.connections import ConnectionSlot, ConnectionSlots
 from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import CloseReason
 from itemwire.middleware.pacing import Pacing
-from itemwire_auth.audit import quoted
-from itemwire_auth.dependencies import refusal
+from itemwire_auth.addresses import client_host
+from itemwire_auth.audit import client_label
 from itemwire_auth.errors import TooManyConnections
 from itemwire_auth.principal import Principal
+from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 
@@ -70,13 +71,11 @@ def acquire_slot(request: Request, slots: ConnectionSlots, principal: Principal)
 
 def _acquire_slot(slots: ConnectionSlots, scope: Scope) -> CloseReason | None:
     """Take a place for a connection, or say why there is none."""
-    client = scope.get("client")
-    host = client[0] if client else None
-    slot = slots.take(host)
+    slot = slots.take(client_host(scope))
     if isinstance(slot, ConnectionSlot):
         scope[SLOT] = slot
         return None
-    logger.warning("refused reason=%s client=%s: no place", slot.reason, quoted(host))
+    logger.warning("refused reason=%s client=%s: no place", slot.reason, client_label(scope))
     return slot
 
 

@@ -35,8 +35,9 @@ from itemwire.close_reasons import (
 from itemwire.counters import HandshakeCounters, known_reason
 from itemwire.responses.problems import problem
 from itemwire.wire import choose_codec
-from itemwire_auth.dependencies import refusal
+from itemwire_auth.audit import client_label
 from itemwire_auth.errors import AuthError
+from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 
@@ -112,7 +113,7 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         error = refusal(connection, error)
     elif isinstance(connection, WebSocket) and not isinstance(error.__cause__, AuthError):
         reason = reason_of(error).reason
-        client = f"{connection.client.host}:{connection.client.port}" if connection.client else "-"
+        client = client_label(connection.scope)
         path = _path(connection.scope)
         logger.warning("refused reason=%r path=%r client=%s", reason, path, client)
     if isinstance(connection, WebSocket):

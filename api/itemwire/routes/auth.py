@@ -12,13 +12,12 @@ from itemwire_auth.dependencies import (
     from_own_page,
     open_to_strangers,
     sent_bearer,
-    session_cookie_of,
-    tickets_of,
     without_ticket,
 )
 from itemwire_auth.errors import ItemInvalid
 from itemwire_auth.origins import normal_origin
 from itemwire_auth.scopes import is_item_id
+from itemwire_auth.state import session_cookie_of, tickets_of
 
 MAX_BODY_BYTES: Final = 4096
 

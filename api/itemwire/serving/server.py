@@ -19,6 +19,7 @@ from itemwire.channels.node import Node
 from itemwire.main import create_app
 from itemwire.observability.logs import configure_logs
 from itemwire.settings import Settings
+from itemwire_auth.addresses import with_mapped_forms
 
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
 
@@ -134,7 +135,7 @@ def server_of(
             ws_per_message_deflate=settings.compression,
             timeout_graceful_shutdown=settings.graceful_timeout,
             backlog=BACKLOG,
-            forwarded_allow_ips=list(settings.trusted_proxies),
+            forwarded_allow_ips=with_mapped_forms(settings.trusted_proxies),
             server_header=False,
             access_log=False,
             log_config=None,

@@ -22,7 +22,7 @@ from itemwire.messages import Frame, frame_size
 from itemwire.middleware.admission import hand_over_slot
 from itemwire.wire import choose_codec
 from itemwire.wire.base import Codec
-from itemwire_auth.audit import quoted
+from itemwire_auth.audit import client_label, quoted
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -69,7 +69,7 @@ def log_connected(connection: HTTPConnection, session: Session) -> None:
         "connected connection=%s subject=%s client=%s",
         session.connection.id,
         quoted(session.connection.principal.subject),
-        f"{client.host}:{client.port}" if client else "-",
+        client_label(connection.scope),
     )
 
 

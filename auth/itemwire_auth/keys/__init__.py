@@ -1,1 +1,1 @@
-"""The keys that verify and sign tokens: where they come from, and which are too weak."""
+"""Keys that verify and sign tokens: where they come from, and which are too weak."""

@@ -8,50 +8,53 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from itemwire_auth.errors import KeyProblem
-from itemwire_auth.keys.static import ALGORITHMS, VerificationKey, keys_from_file
+from typing_extensions import override
 
-LOOK_SECONDS: Final = 1.0  # a lookup within this time of the last look takes no system call
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.algorithms import ALGORITHMS, VerificationKey
+from itemwire_auth.keys.base import KeySource
+from itemwire_auth.keys.static import keys_from_file
+
+CHECK_SECONDS: Final = 1.0  # a lookup within this time of the last check takes no system call
 
 _log: Final = logging.getLogger("itemwire.auth")
 
-# A file is written in place or put in place of the old one: time, size or identity tell.
-Stamp: TypeAlias = tuple[int, int, int]
+# Time, size and inode: a file that is written in place changes the first two, one that replaces
+# the old file changes the third.
+FileStamp: TypeAlias = tuple[int, int, int]
 
 
-class FileKeys:
-    """The keys of a JWK Set file, read again when it has changed; raises KeyProblem at first.
+class FileKeys(KeySource):
+    """The keys of a JWK Set file, read again when it has changed.
 
-    Later, a file that is damaged, half written or gone is logged and changes nothing, but a key
-    that is no longer in a good one is gone a second after it was taken out.
+    A file that cannot be used raises KeyProblem at first. Later, one that is damaged, half written
+    or missing is logged and changes nothing. A key that is removed from a good file stops working
+    within a second.
     """
 
     def __init__(
         self,
         path: Path,
-        algorithms: Collection[str] = ALGORITHMS,
+        algorithms: Collection[str] = tuple(ALGORITHMS),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._algorithms = algorithms
         self._clock = clock
-        self._looked_at = clock()
-        self._loaded = _stamp(path)  # before it is read: what is written meanwhile is a change
-        self._faulty: Stamp | None = self._loaded
+        self._checked_at = clock()
+        self._loaded = _stamp(path)  # before reading: a write during it then counts as a change
+        self._faulty: FileStamp | None = self._loaded
         self._keys = keys_from_file(path, algorithms)
         self.failures = 0
 
+    @override
     def find(self, kid: str | None) -> VerificationKey | None:
-        """Find the key a token names; looks at most once a second whether the file has changed."""
+        """Return the key with this `kid`; check for changes at most once a second."""
         now = self._clock()
-        if now - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = now
+        if now - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = now
             self._reload()
         return self._keys.find(kid)
-
-    async def refresh_for(self, _kid: str | None, /) -> bool:
-        """Tell that there is nowhere else to look for a key."""
-        return False
 
     def _reload(self) -> None:
         """Read the file if it is not the one that was loaded."""
@@ -62,7 +65,8 @@ class FileKeys:
         try:
             keys = keys_from_file(self._path, self._algorithms)
         except KeyProblem as problem:
-            # A half-written file may keep its stamp, so it is tried again; one line is enough.
+            # A half-written file may keep its stamp once complete, so each check tries it again;
+            # one line in the log is enough.
             if stamp != self._faulty:
                 self._faulty = stamp
                 self.failures += 1
@@ -73,8 +77,8 @@ class FileKeys:
         _log.info("keys_file_changed path=%s keys=%d", self._path, len(self._keys))
 
 
-def _stamp(path: Path) -> Stamp | None:
-    """Tell one state of a file from another."""
+def _stamp(path: Path) -> FileStamp | None:
+    """Return what tells one state of a file from another, or None if it cannot be read."""
     try:
         status = path.stat()
     except OSError:

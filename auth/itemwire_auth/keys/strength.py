@@ -1,80 +1,93 @@
-"""Recognises keys that anybody could guess or compute."""
+"""Refuses keys that are too short, public, published, easy to guess or easy to compute."""
 
 from __future__ import annotations
 
 import base64
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt import PyJWTError
+
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.algorithms import SCHEMES, PublicKey
+from itemwire_auth.keys.guessing import is_guessable
+from itemwire_auth.keys.published import is_published
+
+ADVICE: Final = "make a random one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+
 MIN_RSA_EXPONENT: Final = 65537  # NIST SP 800-56B section 6.4.1.1: 2**16 < e
 
-# Long enough to pass every length check, and printed in documents that people paste from.
-WELL_KNOWN_SECRETS: Final = frozenset(
-    {
-        # The examples of RFC 7515 appendix A.1 and of RFC 7520 section 3.5, as JWK members.
-        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
-        "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg",
-        # The FastAPI tutorial on OAuth2 with JWT.
-        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-        # The defaults of the jwt.io debugger.
-        "a-string-secret-at-least-256-bits-long",
-        "a-valid-string-secret-that-is-at-least-384-bits-long",
-        "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
-        # A Spring Security tutorial that many projects began as.
-        "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
-        # What a keyboard says when asked for 32 or 64 characters.
-        "01234567890123456789012345678901",
-        "0123456789abcdef0123456789abcdef",
-        "0123456789ABCDEF0123456789ABCDEF",
-        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-        "12345678901234567890123456789012",
-        "abcdefghijklmnopqrstuvwxyz123456",
-        "abcdefghijklmnopqrstuvwxyz012345",
-        "abcdefghijklmnopqrstuvwxyz0123456789",
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
-        # Placeholders.
-        "change-me-change-me-change-me-change-me",
-        "changeme-changeme-changeme-changeme",
-        "change-this-secret-in-production",
-        "change_this_to_a_long_random_string",
-        "changethissecretkeyinproduction!",
-        "replace-this-with-a-long-random-secret",
-        "super-secret-jwt-token-with-at-least-32-characters-long",
-        "supersecretkeythatshouldbechanged",
-        "this-is-a-very-long-secret-key-for-jwt",
-        "this_is_a_secret_key_of_32_bytes",
-        "thisisaverylongsecretkeyforjwtsigning",
-        "your-256-bit-secret-your-256-bit-secret",
-        "your-secret-key-change-in-production",
-        "your-super-secret-key-change-this-in-production",
-        "your-super-secret-jwt-key-change-this-in-production",
-        "your_super_secret_key_change_this_in_production",
-    }
-)
-
-# The odd primes up to 167. Infineon's RSALib made every prime as k·M + (65537**a mod M), M being a
-# product that holds all of these (Nemec et al., The Return of Coppersmith's Attack, CCS 2017,
+# The odd primes up to 167. Infineon's RSALib made every prime as k·M + (65537**a mod M), where M is
+# a product that contains all of these (Nemec et al., The Return of Coppersmith's Attack, CCS 2017,
 # section 3; CVE-2017-15361). A modulus of two such primes is a power of 65537 modulo each of them.
 _ROCA_PRIMES: Final = tuple(
     p for p in range(3, 168, 2) if all(p % divisor for divisor in range(3, p, 2))
 )
 
 
-def is_well_known(secret: bytes) -> bool:
-    """Tell whether a secret has been published as an example, as text or as the `k` of a JWK."""
-    encoded = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
-    return encoded in WELL_KNOWN_SECRETS or secret.decode("latin-1") in WELL_KNOWN_SECRETS
+def refuse_weak_secret(label: str, secret: bytes, algorithm: str) -> None:
+    """Raise KeyProblem for a secret that is short, public, published or easy to guess."""
+    if not secret:
+        raise KeyProblem(f"{label} is empty; {ADVICE}")
+    if _is_public_key(secret):
+        raise KeyProblem(
+            f"{label} is a public key or certificate, which everybody may know (algorithm "
+            "confusion, RFC 8725 section 2.1): put asymmetric keys into a keys file as JWK"
+        )
+    if problem := SCHEMES[algorithm].check_key_length(secret):  # RFC 7518 section 3.2
+        raise KeyProblem(f"{label} is too short: {problem} {ADVICE[0].upper()}{ADVICE[1:]}")
+    if is_published(secret):
+        raise KeyProblem(f"{label} is a published example that attackers try first; {ADVICE}")
+    if is_guessable(secret):
+        raise KeyProblem(f"{label} is easy to guess: it is a repeat or a sequence; {ADVICE}")
+
+
+def refuse_weak_pair(label: str, key: bytes | PublicKey, algorithm: str) -> None:
+    """Raise KeyProblem for an RSA key that can be factored; curves have no weak keys."""
+    if not isinstance(key, rsa.RSAPublicKey):
+        return
+    numbers = key.public_numbers()
+    advice = "make a new one of 2048 bits or more with exponent 65537"
+    if problem := SCHEMES[algorithm].check_key_length(key):
+        raise KeyProblem(f"{label} is too short: {problem} Instead, {advice}")
+    if numbers.e < MIN_RSA_EXPONENT:
+        raise KeyProblem(f"{label} has an exponent below 65537; {advice}")
+    if is_roca(numbers.n):
+        raise KeyProblem(f"{label} can be factored (ROCA, CVE-2017-15361); {advice}")
 
 
 def is_roca(modulus: int) -> bool:
-    """Tell whether an RSA modulus can be factored because of how its primes were made."""
+    """Return whether an RSA modulus can be factored because of how its primes were made."""
     return all(modulus % prime in _powers(MIN_RSA_EXPONENT, prime) for prime in _ROCA_PRIMES)
 
 
 def _powers(base: int, prime: int) -> set[int]:
-    """List base**0, base**1, … modulo a prime."""
+    """Return base**0, base**1, … modulo a prime."""
     powers = {1}
     power = base % prime
     while power not in powers:
         powers.add(power)
         power = power * base % prime
     return powers
+
+
+def _is_public_key(secret: bytes) -> bool:
+    """Return whether a secret is a public key in any usual form, or in base64 around one."""
+    unwrapped = b"".join(secret.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        decoded = base64.b64decode(unwrapped + b"=" * (-len(unwrapped) % 4), validate=True)
+    except ValueError:
+        decoded = secret
+    # An environment file may have kept only the first line of a PEM.
+    return any(
+        b"-----BEGIN" in form or _is_asymmetric(form) for form in (secret.strip(), decoded.strip())
+    )
+
+
+def _is_asymmetric(secret: bytes) -> bool:
+    """Return whether a secret is PEM, DER, SSH or JWK: PyJWT refuses those as HMAC keys."""
+    try:
+        SCHEMES["HS256"].prepare_key(secret)
+    except PyJWTError:
+        return bool(secret)
+    return False

@@ -1,4 +1,4 @@
-"""Makes tokens for tests, good ones and every kind of bad one, and keys to sign them with.
+"""Makes tokens for tests, good ones and every kind of bad one, and their keys.
 
 factory = TokenFactory(signing_key_from_secret(new_secret()))
 verifier = TokenVerifier(StaticKeys([factory.key.verification_key()]), factory.rules)

@@ -1,4 +1,4 @@
-"""Lists the ways to attack a token server: BAD_TOKENS, every row of which must be refused."""
+"""Lists attacks on a server that takes tokens: it must refuse every row of BAD_TOKENS."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import hmac
 import json
 import string
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing.factory import ABSENT, TokenFactory, encode
 from itemwire_auth.testing.keys import public_jwk, public_pem, signing_key
 
-# In these tables a row is one change to a good token, which is then signed as it should be.
+BadToken: TypeAlias = Callable[[TokenFactory], str]
+"""Makes one bad token with the key and the rules of a factory."""
+
+# In these tables a row is one change to a good token, which is then signed correctly.
 CLAIM_FAULTS: Final[dict[str, Callable[[int], dict[str, object]]]] = {
     "expired": lambda now: {"iat": now - 600, "exp": now - 300},
     "expires_now": lambda now: {"exp": now},
@@ -100,7 +103,7 @@ HEADER_FAULTS: Final[dict[str, dict[str, object]]] = {
     "kid_long": {"kid": "a" * 5000},
 }
 
-# What is not one JSON object in UTF-8 with each name once, made from one that is.
+# Ways to spoil the text of a JSON object: the result is not one object in UTF-8 with unique names.
 JSON_FAULTS: Final[dict[str, Callable[[str], bytes]]] = {
     "utf_16": lambda good: good.encode("utf-16"),
     "utf_32": lambda good: good.encode("utf-32-be"),
@@ -125,7 +128,7 @@ JSON_FAULTS: Final[dict[str, Callable[[str], bytes]]] = {
 }
 
 # What is no signed token in its one canonical spelling.
-FORM_FAULTS: Final[dict[str, Callable[[TokenFactory], str]]] = {
+FORM_FAULTS: Final[dict[str, BadToken]] = {
     "empty": lambda _: "",
     "garbage": lambda _: "garbage",
     "garbage_in_three_parts": lambda _: "aaaa.bbbb.cccc",
@@ -168,62 +171,66 @@ FORM_FAULTS: Final[dict[str, Callable[[TokenFactory], str]]] = {
 }
 
 
-BAD_TOKENS: Final[dict[str, Callable[[TokenFactory], str]]] = (
+def _claims_fault(change: Callable[[int], dict[str, object]]) -> BadToken:
+    return lambda factory: factory.good(**change(factory.now))
+
+
+def _header_fault(change: dict[str, object]) -> BadToken:
+    return lambda factory: factory.sign(factory.header(**change), factory.claims())
+
+
+def _spoilt_header(spoil: Callable[[str], bytes]) -> BadToken:
+    return lambda factory: factory.sign(spoil(json.dumps(factory.header())), factory.claims())
+
+
+def _spoilt_payload(spoil: Callable[[str], bytes]) -> BadToken:
+    return lambda factory: factory.sign(factory.header(), spoil(json.dumps(factory.claims())))
+
+
+BAD_TOKENS: Final[dict[str, BadToken]] = (
     FORM_FAULTS
-    | {
-        name: lambda f, change=change: f.good(**change(f.now))
-        for name, change in CLAIM_FAULTS.items()
-    }
-    | {
-        name: lambda f, change=change: f.sign(f.header(**change), f.claims())
-        for name, change in HEADER_FAULTS.items()
-    }
-    | {
-        f"header_{name}": lambda f, spoil=spoil: f.sign(spoil(json.dumps(f.header())), f.claims())
-        for name, spoil in JSON_FAULTS.items()
-    }
-    | {
-        f"payload_{name}": lambda f, spoil=spoil: f.sign(f.header(), spoil(json.dumps(f.claims())))
-        for name, spoil in JSON_FAULTS.items()
-    }
+    | {name: _claims_fault(change) for name, change in CLAIM_FAULTS.items()}
+    | {name: _header_fault(change) for name, change in HEADER_FAULTS.items()}
+    | {f"header_{name}": _spoilt_header(spoil) for name, spoil in JSON_FAULTS.items()}
+    | {f"payload_{name}": _spoilt_payload(spoil) for name, spoil in JSON_FAULTS.items()}
 )
 
 
 def confused(factory: TokenFactory, secret: bytes) -> str:
-    """Make a token signed by HS256 with a public key (CVE-2016-10555): algorithm confusion."""
+    """Return a token signed by HS256 with a public key (CVE-2016-10555): algorithm confusion."""
     message = f"{encode(factory.header(alg='HS256'))}.{encode(factory.claims())}"
     return f"{message}.{encode(hmac.digest(secret, message.encode(), hashlib.sha256))}"
 
 
 def _more(text: str, members: bytes) -> bytes:
-    """Add members to a JSON object."""
+    """Return a JSON object with members added."""
     return text[:-1].encode() + b", " + members + b"}"
 
 
 def _respelt(token: str) -> str:
-    """Spell the last character otherwise: a lenient decoder sees no change."""
+    """Return another spelling of the last character: a lenient decoder sees no change."""
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     return token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
 
 
 def _resigned(factory: TokenFactory, change: Callable[[bytes], bytes]) -> str:
-    """Change the bytes of the signature."""
+    """Return a good token with the bytes of its signature changed."""
     message = f"{encode(factory.header())}.{encode(factory.claims())}"
     return f"{message}.{encode(change(factory.key.sign(message.encode())))}"
 
 
 def _swapped(good: str, wanted: str) -> str:
-    """Put other claims under a signature."""
+    """Return a token with the signature of one and the claims of another."""
     header, _, signature = good.split(".")
     return f"{header}.{wanted.split('.')[1]}.{signature}"
 
 
 def _attacker(factory: TokenFactory) -> SigningKey:
-    """Give a key of the same kind that is not the server's."""
+    """Return a key of the same kind that is not the server's."""
     return signing_key(factory.key.algorithm, "attacker")
 
 
 def _forged(factory: TokenFactory, **header: object) -> str:
-    """Sign with the attacker's key, and offer it in the header."""
+    """Return a token signed with the attacker's key, which its header offers."""
     forger = dataclasses.replace(factory, key=_attacker(factory))
     return forger.sign(factory.header(**header), factory.claims())

@@ -1,4 +1,4 @@
-"""Makes tokens for tests, good ones and every kind of bad one, and keys to sign them with.
+"""Makes tokens for tests, good ones and every kind of bad one, and their keys.
 
 factory = TokenFactory(signing_key_from_secret(new_secret()))
 verifier = TokenVerifier(StaticKeys([factory.key.verification_key()]), factory.rules)
@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing.keys import base64url
-from itemwire_auth.tokens.checks import TokenRules
+from itemwire_auth.tokens.parsed_token import TokenRules
 
-ABSENT: Final = object()  # as the value of a claim or header member: leave it out
+ABSENT: Final = object()  # as the value of a claim or a header member: it is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,26 @@ class TokenFactory:
 
     @property
     def rules(self) -> TokenRules:
-        """Give the rules under which every row of BAD_TOKENS is bad."""
+        """Return the rules under which every row of BAD_TOKENS is bad."""
         return TokenRules(issuer=self.issuer, audience=(self.audience,), types=(self.token_type,))
 
     @property
     def now(self) -> int:
-        """Give the current time in whole seconds."""
+        """Return the current time in whole seconds."""
         return int(self.clock())
 
     def good(self, **claims: object) -> str:
-        """Make a good token, or one whose only fault is in these claims."""
+        """Return a good token, or one whose only fault is in these claims."""
         return self.sign(self.header(), self.claims(**claims))
 
     def header(self, **changes: object) -> dict[str, object]:
-        """Give the header of a good token, with these changes."""
+        """Return the header of a good token with these changes."""
         kid = ABSENT if self.key.kid is None else self.key.kid
         good = {"alg": self.key.algorithm, "typ": self.token_type, "kid": kid}
         return _present(good | changes)
 
     def claims(self, **changes: object) -> dict[str, object]:
-        """Give the claims of a good token, with these changes."""
+        """Return the claims of a good token with these changes."""
         good = {
             "iss": self.issuer,
             "aud": self.audience,
@@ -65,13 +65,13 @@ class TokenFactory:
         return _present(good | changes)
 
     def sign(self, header: object, claims: object) -> str:
-        """Sign anything; bytes go in as they are, all else as JSON."""
+        """Return a signed token of anything: bytes as they are, all else as JSON."""
         message = f"{encode(header)}.{encode(claims)}"
         return f"{message}.{encode(self.key.sign(message.encode()))}"
 
 
 def encode(part: object) -> str:
-    """Write one part of a token: bytes as they are, all else as JSON."""
+    """Return one part of a token: bytes as they are, all else as JSON."""
     data = part if isinstance(part, bytes) else json.dumps(part).encode()
     return base64url(data)
 

@@ -12,38 +12,39 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from itemwire_auth.keys.static import ALGORITHMS, JWK, PrivateKey, SigningKey
+from itemwire_auth.keys.algorithms import ALGORITHMS, PrivateKey, SigningKey
+from itemwire_auth.keys.jwk import JWK
 
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi"})
 
 
 @cache
 def signing_key(algorithm: str, kid: str | None = None) -> SigningKey:
-    """Make a key; the same arguments give the same one, for making an RSA key is slow."""
+    """Return a key; equal arguments give the same one, because making an RSA key is slow."""
     kind, curve = ALGORITHMS[algorithm]
     return SigningKey(kid, algorithm, _GENERATE[kind, curve]())
 
 
 def private_jwk(key: SigningKey) -> JWK:
-    """Write a key as a JWK (RFC 7518 section 6), its private members included."""
+    """Return a key as a JWK (RFC 7518 section 6) with its private members."""
     kind, curve = ALGORITHMS[key.algorithm]
     members = {"kty": kind, "crv": curve, "alg": key.algorithm, "kid": key.kid}
     return {name: value for name, value in members.items() if value} | _material(key.key)
 
 
 def public_jwk(key: SigningKey) -> JWK:
-    """Write the public half of a key as a JWK."""
+    """Return the public half of a key as a JWK."""
     private = private_jwk(key)
     return {name: value for name, value in private.items() if name not in _PRIVATE_MEMBERS}
 
 
 def jwk_set(*jwks: JWK) -> str:
-    """Write the text of a keys file."""
+    """Return the text of a keys file."""
     return json.dumps({"keys": jwks})
 
 
 def public_pem(key: SigningKey) -> bytes:
-    """Write the public half of a pair as PEM: what an attacker may know."""
+    """Return the public half of a pair as PEM: what an attacker may know."""
     public = key.verification_key().key
     if isinstance(public, bytes):
         raise TypeError("a secret has no public half")
@@ -61,7 +62,7 @@ _GENERATE: Final[dict[tuple[str, str | None], Callable[[], bytes | PrivateKey]]]
 
 
 def _material(key: bytes | PrivateKey) -> JWK:
-    """Write what a key is made of."""
+    """Return the JWK members that the key itself consists of."""
     if isinstance(key, bytes):
         return {"k": base64url(key)}
     if isinstance(key, rsa.RSAPrivateKey):
@@ -83,10 +84,10 @@ def _material(key: bytes | PrivateKey) -> JWK:
 
 
 def _integer(number: int, size: int = 0) -> str:
-    """Write an integer in base64url, big end first; a coordinate has a fixed size."""
+    """Return an integer in base64url, big-endian; a coordinate has a fixed size."""
     return base64url(number.to_bytes(size or (number.bit_length() + 7) // 8, "big"))
 
 
 def base64url(data: bytes) -> str:
-    """Write bytes as base64url without padding (RFC 7515 section 2)."""
+    """Return bytes as base64url without padding (RFC 7515 section 2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

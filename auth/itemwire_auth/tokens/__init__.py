@@ -1,1 +1,1 @@
-"""Turns a token into a verified caller, one check at a time, and mints tokens."""
+"""Turns tokens into verified callers, one check at a time, and mints tokens."""

@@ -1,7 +1,7 @@
 """Verifies the tokens of several issuers, each with its own keys and by its own rules.
 
-Which issuer a token claims is read before its signature is verified, and only chooses the one
-verifier that is asked; that one has the keys of this issuer and no other, and refuses a token
+The issuer that a token claims is read before its signature is verified, and only selects the one
+verifier that is asked. That verifier has the keys of this issuer and no other, and refuses a token
 whose verified `iss` is not exactly its own.
 """
 
@@ -15,23 +15,18 @@ from typing import Final
 from typing_extensions import override
 
 from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.principal import Principal
-from itemwire_auth.tokens.checks import (
-    CHECKS,
-    KeySource,
-    Reading,
-    TokenRules,
-    check_claims,
-    check_form,
-    check_size,
-)
+from itemwire_auth.tokens.checks import CHECKS, check_form, check_size
+from itemwire_auth.tokens.claims import check_claims
+from itemwire_auth.tokens.parsed_token import ParsedToken, TokenRules
 from itemwire_auth.tokens.verifier import MAX_REMEMBERED, CheckResult, TokenVerifier, Verifier
 
 NO_KEYS: Final[KeySource] = StaticKeys([])
 
-# What must hold before `iss` can be read, as in the table of checks.
-PEEK: Final[dict[str, Callable[[Reading], str | None]]] = {
+# What must hold before `iss` can be read: rows of the table of checks.
+CHECKS_BEFORE_ISSUER: Final[dict[str, Callable[[ParsedToken], str | None]]] = {
     "size": check_size,
     "form": check_form,
     "claims": check_claims,
@@ -40,14 +35,14 @@ PEEK: Final[dict[str, Callable[[Reading], str | None]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Whose signature counts for one `iss`, and whom its tokens must be for."""
+    """The keys that sign for one `iss`, and the audience its tokens must name."""
 
     keys: KeySource
     audience: tuple[str, ...] = ()
 
 
 class IssuersVerifier(Verifier):
-    """Verifies each token as its issuer's; issuers are told apart by the exact text of `iss`."""
+    """Verifies each token as one of its issuer, selected by the exact text of `iss`."""
 
     def __init__(
         self,
@@ -66,17 +61,17 @@ class IssuersVerifier(Verifier):
 
     @override
     def verify(self, token: str) -> Principal:
-        """Tell whom the token names, or raise InvalidToken with the check that failed."""
+        """Return whom the token names, or raise InvalidToken with the check that failed."""
         return self._verifier_for(token).verify(token)
 
     @override
     async def verify_or_fetch(self, token: str) -> Principal:
-        """Verify; if only the key is missing, ask the token's issuer for it, and again."""
+        """Verify; if only the key is unknown, refresh the issuer's keys and verify again."""
         return await self._verifier_for(token).verify_or_fetch(token)
 
     @override
     def explain(self, token: str) -> list[CheckResult]:
-        """Tell how each check ends, for the operator's eyes only."""
+        """Return how each check ends, for an operator's eyes only."""
         try:
             verifier = self._verifier_for(token)
         except InvalidToken as error:
@@ -84,12 +79,12 @@ class IssuersVerifier(Verifier):
         return verifier.explain(token)
 
     def _verifier_for(self, token: str) -> TokenVerifier:
-        """Choose by what the token claims; nothing of it is believed yet."""
-        reading = Reading(token, 0, self._rules, NO_KEYS)
-        for name, check in PEEK.items():
-            if problem := check(reading):
+        """Return the verifier of the issuer that the token claims; nothing is trusted yet."""
+        parsed = ParsedToken(token, 0, self._rules, NO_KEYS)
+        for name, check in CHECKS_BEFORE_ISSUER.items():
+            if problem := check(parsed):
                 raise InvalidToken(name, problem)
-        issuer = reading.claims.get("iss")
+        issuer = parsed.claims.get("iss")
         verifier = self._verifiers.get(issuer) if isinstance(issuer, str) else None
         if verifier is None:
             raise InvalidToken("issuer", f"iss is {issuer!r}, and no issuer has that name")
@@ -97,8 +92,9 @@ class IssuersVerifier(Verifier):
 
 
 def _explained(error: InvalidToken) -> list[CheckResult]:
-    """Write a refusal that came before the table of checks as rows of that table."""
-    passed = list(PEEK)[: list(PEEK).index(error.check)] if error.check in PEEK else list(PEEK)
+    """Return a refusal from before the table of checks as rows of that table."""
+    names = list(CHECKS_BEFORE_ISSUER)
+    passed = names[: names.index(error.check)] if error.check in names else names
     return [
         CheckResult(name, passed=False, detail=str(error))
         if name == error.check

@@ -1,4 +1,4 @@
-"""Reads the file that says which issuers there are, and where the keys of each come from."""
+"""Reads the file that lists several issuers, and where the keys of each come from."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from pydantic import (
 )
 
 from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.algorithms import ALGORITHMS, PUBLIC_ALGORITHMS
+from itemwire_auth.keys.base import KeySource
+from itemwire_auth.keys.fetching import Fetching
 from itemwire_auth.keys.files import FileKeys
-from itemwire_auth.keys.jwks import PUBLIC, Fetching, JWKSKeys
-from itemwire_auth.keys.static import ALGORITHMS, keys_from_secret
-from itemwire_auth.tokens.checks import KeySource
+from itemwire_auth.keys.jwks import JWKSKeys
+from itemwire_auth.keys.static import keys_from_secret
 from itemwire_auth.tokens.issuers import Issuer
 
 HMAC: Final = "HS256"
@@ -33,15 +35,17 @@ def _known(algorithm: str) -> str:
     return algorithm
 
 
-Algorithm = Annotated[str, AfterValidator(_known)]
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+AlgorithmName = Annotated[str, AfterValidator(_known)]
 Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[
-    tuple[Text, ...], BeforeValidator(lambda it: (it,) if isinstance(it, str) else it)
-]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 
 
 class IssuerEntry(BaseModel):
-    """One issuer; its keys come from exactly one of three places."""
+    """One issuer of the file; its keys come from exactly one of three places."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -50,24 +54,24 @@ class IssuerEntry(BaseModel):
     keys_file: Text | None = None
     jwks_url: Text | None = None
     secret_env: Text | None = None
-    algorithms: tuple[Algorithm, ...] = ()
+    algorithms: tuple[AlgorithmName, ...] = ()
 
     @model_validator(mode="after")
     def _has_one_source_of_keys(self) -> Self:
-        """Refuse an issuer without keys, and one with two kinds."""
+        """Refuse an issuer without keys, and one with two sources of them."""
         if sum(map(bool, (self.keys_file, self.jwks_url, self.secret_env))) != 1:
             raise ValueError("give exactly one of keys_file, jwks_url and secret_env")
         return self
 
     def keys(self, folder: Path, fetching: Fetching) -> KeySource:
-        """Load the keys, or raise KeyProblem; a file's name counts from the folder."""
+        """Return the keys, or raise KeyProblem; `keys_file` is relative to the folder."""
         algorithms = self.algorithms or tuple(ALGORITHMS)
         if self.jwks_url is not None:
-            return JWKSKeys(self.jwks_url, fetching, self.algorithms or PUBLIC)
+            return JWKSKeys(self.jwks_url, fetching, self.algorithms or PUBLIC_ALGORITHMS)
         if self.keys_file is not None:
             return FileKeys(folder / self.keys_file, algorithms)
         if HMAC not in algorithms:
-            raise KeyProblem(f"secret_env gives an {HMAC} key; use keys_file for more")
+            raise KeyProblem(f"secret_env makes an {HMAC} key; use keys_file for the others")
         secret = os.environ.get(self.secret_env or "")
         if secret is None:
             raise KeyProblem(f"the environment has no variable {self.secret_env}")
@@ -80,7 +84,10 @@ _ENTRIES: Final = TypeAdapter(list[IssuerEntry])
 def issuers_from_file(
     path: Path, fetching: Fetching, audience: tuple[str, ...]
 ) -> dict[str, Issuer]:
-    """Load all issuers and their keys, or raise KeyProblem; `audience` is for those without."""
+    """Return every issuer by its `iss`, or raise KeyProblem.
+
+    `audience` is for the issuers that the file gives none.
+    """
     issuers: dict[str, Issuer] = {}
     for number, entry in enumerate(_read(path), 1):
         label = f"issuer {number} of {path}"
@@ -96,22 +103,22 @@ def issuers_from_file(
 
 
 def _read(path: Path) -> list[IssuerEntry]:
-    """Read the file, or raise KeyProblem saying which entry will not do and why."""
+    """Return the entries of the file, or raise KeyProblem naming each one that is refused."""
     try:
         entries = _ENTRIES.validate_json(path.read_bytes())
     except OSError as error:
         raise KeyProblem(f"cannot read the issuers file {path}: {error.strerror}") from error
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        told = "; ".join(f"{_place(fault['loc'])}{fault['msg']}" for fault in faults)
-        raise KeyProblem(f"the issuers file {path} will not do: {told}") from None
+        listed = "; ".join(f"{_place(fault['loc'])}{fault['msg']}" for fault in faults)
+        raise KeyProblem(f"the issuers file {path} is refused: {listed}") from None
     if not entries:
         raise KeyProblem(f"the issuers file {path} names no issuer")
     return entries
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Say where in the file a fault is, counting from 1."""
+    """Return where in the file a fault is, counting from 1."""
     number, *names = location or (None,)
     if not isinstance(number, int):
         return ""

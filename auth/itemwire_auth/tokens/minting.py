@@ -9,11 +9,11 @@ from types import MappingProxyType
 
 import jwt
 
-from itemwire_auth.keys.static import SigningKey
+from itemwire_auth.keys.algorithms import SigningKey
 
 
 def new_secret() -> str:
-    """Make a secret for HS256: 48 random bytes, as text."""
+    """Return a new secret for HS256: 48 random bytes, as text."""
     return secrets.token_urlsafe(48)
 
 
@@ -31,7 +31,7 @@ def mint(
     now: float | None = None,
     claims: Mapping[str, object] = MappingProxyType({}),
 ) -> str:
-    """Sign a token that lives for `lifetime` seconds; the named arguments win over `claims`."""
+    """Return a signed token for `lifetime` seconds; the named arguments win over `claims`."""
     issued_at = int(time.time() if now is None else now)
     registered = {
         "sub": subject,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from itemwire_auth.errors import KeyProblem
-from itemwire_auth.keys.files import LOOK_SECONDS, FileKeys
+from itemwire_auth.keys.files import CHECK_SECONDS, FileKeys
 from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.conftest import KeysFile
 
@@ -22,17 +22,17 @@ class Clock:
     now = 0.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
     def go_on(self) -> None:
-        """Let so much time pass that a lookup looks at the file."""
-        self.now += LOOK_SECONDS
+        """Advance the clock so far that the next lookup checks the file."""
+        self.now += CHECK_SECONDS
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock that stands still."""
+    """Return a clock that stands still."""
     return Clock()
 
 
@@ -157,7 +157,7 @@ def test_takes_keys_of_the_allowed_algorithms_only(keys_file: KeysFile) -> None:
     path = keys_file(A, B)
 
     assert FileKeys(path, ["EdDSA", "ES256"]).find("a") is not None
-    with pytest.raises(KeyProblem, match="none of the algorithms"):
+    with pytest.raises(KeyProblem, match="none of the allowed algorithms"):
         FileKeys(path, ["EdDSA"])
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from itemwire_auth.keys.jwks import MAX_BYTES, MAX_KEYS, Fetching, JWKSKeys, kept_fresh
-from itemwire_auth.keys.static import JWK
+from itemwire_auth.keys.fetching import MAX_BYTES, Fetching
+from itemwire_auth.keys.jwk import JWK
+from itemwire_auth.keys.jwks import MAX_KEYS, JWKSKeys, kept_fresh
 from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.key_server import Answer, KeyServer, key_server
 
@@ -37,7 +38,7 @@ class Clock:
     now = 0.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 

@@ -9,12 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.published import PUBLISHED_SECRETS
 from itemwire_auth.keys.static import (
     keys_from_secret,
     signing_key_from_file,
     signing_key_from_secret,
 )
-from itemwire_auth.keys.strength import WELL_KNOWN_SECRETS
 from itemwire_auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
 from itemwire_auth.tokens.minting import new_secret
 from tests.auth.conftest import KeysFile
@@ -49,7 +49,10 @@ SSH = PUBLIC.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         pytest.param(base64.b64encode(PEM.encode()).decode(), "public key", id="pem-base64"),
         pytest.param(json.dumps(public_jwk(PAIR)), "public key", id="jwk"),
         pytest.param(json.dumps({"keys": [public_jwk(PAIR)]}), "public key", id="jwks"),
-        *(pytest.param(known, "published", id=known[:20]) for known in sorted(WELL_KNOWN_SECRETS)),
+        pytest.param("a" * 36, "easy to guess", id="one-letter"),
+        pytest.param("password" * 4, "easy to guess", id="repeat"),
+        pytest.param("qwertyuiopASDFGHJKLzxcvbnm123456", "easy to guess", id="sequence"),
+        *(pytest.param(known, "published", id=known[:20]) for known in sorted(PUBLISHED_SECRETS)),
     ],
 )
 def test_refuses_a_secret(secret: str, why: str) -> None:
@@ -65,8 +68,8 @@ def test_refuses_a_secret(secret: str, why: str) -> None:
     [
         pytest.param(new_secret(), id="made-here"),
         pytest.param("kH3-vR8sT1wY5zA9bD2fG6jL0nQ4uX7c", id="32-bytes"),
-        pytest.param("é" * 16, id="bytes-count-not-characters"),
-        pytest.param("b1c4f0a9" * 8, id="hex"),
+        pytest.param("éàüößçñåøæþðîêûô", id="bytes-count-not-characters"),
+        pytest.param("5b1c4f0a9e27d38860f2b7c41ad95e03", id="hex"),
         pytest.param("correct horse battery staple, and some more", id="words"),
     ],
 )

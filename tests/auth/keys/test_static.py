@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from itemwire_auth.errors import KeyProblem
-from itemwire_auth.keys.static import (
-    ALGORITHMS,
-    JWK,
-    keys_from_file,
-)
+from itemwire_auth.keys.algorithms import ALGORITHMS
+from itemwire_auth.keys.jwk import JWK
+from itemwire_auth.keys.static import keys_from_file
 from itemwire_auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
 from tests.auth.conftest import KeysFile
 from tests.auth.keys.test_strength import roca_prime_shape

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import secrets
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from itemwire_auth.keys.strength import WELL_KNOWN_SECRETS, is_roca, is_well_known
+from itemwire_auth.keys.strength import is_roca
 from itemwire_auth.testing import signing_key
 
 # M of the paper for keys of 2048 bits: the product of the first 126 primes, 2 to 701.
@@ -49,19 +48,3 @@ def test_fingerprint_is_rare_by_chance() -> None:
     chance = math.prod(len({pow(65537, a, p) for a in range(p)}) / (p - 1) for p in odd)
 
     assert chance < 2**-25
-
-
-@pytest.mark.parametrize("secret", sorted(WELL_KNOWN_SECRETS))
-def test_lists_only_secrets_that_pass_the_length_check(secret: str) -> None:
-    """A shorter one is refused anyway: a row that never matters is clutter."""
-    assert len(secret) >= 32
-    assert is_well_known(secret.encode())
-
-
-def test_recognises_a_secret_written_as_jwk() -> None:
-    """The RFC's own example key is public in either spelling."""
-    example = "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg"
-    decoded = base64.urlsafe_b64decode(example + "=")
-
-    assert is_well_known(decoded)
-    assert not is_well_known(decoded[::-1])

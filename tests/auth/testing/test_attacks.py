@@ -7,10 +7,12 @@ import dataclasses
 import pytest
 
 from itemwire_auth.errors import InvalidToken
-from itemwire_auth.keys.static import ALGORITHMS, StaticKeys
+from itemwire_auth.keys.algorithms import ALGORITHMS
+from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory, signing_key
 from itemwire_auth.testing.attacks import CLAIM_FAULTS, FORM_FAULTS, HEADER_FAULTS, JSON_FAULTS
-from itemwire_auth.tokens.verifier import CHECKS, TokenVerifier
+from itemwire_auth.tokens.checks import CHECKS
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import verifier_of
 
 # The check that stops each row; so a row cannot pass its test because of another fault.

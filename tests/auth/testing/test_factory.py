@@ -1,4 +1,4 @@
-"""Tests of testing/factory.py."""
+"""Tests of testing/factory.py: its tokens are as good or bad as they are said to be."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import json
 import jwt
 import pytest
 
-from itemwire_auth.keys.static import ALGORITHMS
+from itemwire_auth.keys.algorithms import ALGORITHMS
 from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, public_pem, signing_key
 
 ASYMMETRIC = [name for name, (kty, _) in ALGORITHMS.items() if kty != "oct"]

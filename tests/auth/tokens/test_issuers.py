@@ -11,8 +11,9 @@ from typing_extensions import override
 from itemwire_auth.errors import InvalidToken
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.testing import ABSENT, BAD_TOKENS, TokenFactory, encode, signing_key
+from itemwire_auth.tokens.checks import CHECKS
 from itemwire_auth.tokens.issuers import Issuer, IssuersVerifier
-from itemwire_auth.tokens.verifier import CHECKS, CheckResult
+from itemwire_auth.tokens.verifier import CheckResult
 from tests.auth.conftest import NOW
 
 # Both name their key "k": a key that was found by `kid` alone could be the other issuer's.
@@ -43,7 +44,7 @@ def verifier_of(*factories: TokenFactory) -> IssuersVerifier:
 
 
 def refused(verifier: IssuersVerifier, token: str) -> str:
-    """Tell which check refuses a token, both ways of asking being one."""
+    """Return the check that refuses a token; both ways of verifying must agree."""
     with pytest.raises(InvalidToken) as now:
         verifier.verify(token)
     with pytest.raises(InvalidToken) as later:

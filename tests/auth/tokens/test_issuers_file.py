@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.fetching import DEFAULTS
 from itemwire_auth.keys.files import FileKeys
-from itemwire_auth.keys.jwks import DEFAULTS, JWKSKeys
+from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.testing import jwk_set, public_jwk, signing_key
 from itemwire_auth.tokens.issuers import Issuer
 from itemwire_auth.tokens.issuers_file import issuers_from_file
@@ -20,7 +21,7 @@ SECRET = new_secret()
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Give the entries something to point at."""
+    """Provide the files and variables that the entries refer to."""
     monkeypatch.setenv("OWN_SECRET", SECRET)
     monkeypatch.setenv("WEAK_SECRET", "short")
     folder = tmp_path / "folder"
@@ -81,7 +82,7 @@ OWN = {"issuer": "a", "secret_env": "OWN_SECRET"}
         pytest.param([{"issuer": "a", "keys_file": "x"}], "issuer 1 .*cannot read", id="no-file"),
         pytest.param(
             [{"issuer": "a", "keys_file": "keys.json", "algorithms": ["EdDSA"]}],
-            "none of the algorithms",
+            "none of the allowed algorithms",
             id="alg-of-key",
         ),
         pytest.param(["a"], "issuer 1", id="text"),

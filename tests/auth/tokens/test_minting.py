@@ -5,16 +5,13 @@ from __future__ import annotations
 import jwt
 import pytest
 
-from itemwire_auth.keys.static import (
-    ALGORITHMS,
-    StaticKeys,
-    keys_from_secret,
-    signing_key_from_secret,
-)
+from itemwire_auth.keys.algorithms import ALGORITHMS
+from itemwire_auth.keys.static import StaticKeys, keys_from_secret, signing_key_from_secret
 from itemwire_auth.scopes import Action
 from itemwire_auth.testing import signing_key
 from itemwire_auth.tokens.minting import mint, new_secret
-from itemwire_auth.tokens.verifier import TokenRules, TokenVerifier
+from itemwire_auth.tokens.parsed_token import TokenRules
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
 

@@ -1,4 +1,4 @@
-"""Tests of tokens/verifier.py: a token known again is judged as if it came for the first time."""
+"""Tests of tokens/verifier.py: a remembered token is judged as if it came for the first time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from itemwire_auth.errors import InvalidToken
-from itemwire_auth.keys.static import VerificationKey
+from itemwire_auth.keys.algorithms import VerificationKey
+from itemwire_auth.keys.base import KeySource
 from itemwire_auth.principal import Principal
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory, signing_key
-from itemwire_auth.tokens.checks import KeySource, TokenRules
+from itemwire_auth.tokens.parsed_token import TokenRules
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW
 
@@ -40,11 +41,11 @@ class Server(KeySource):
 
     @override
     def find(self, kid: str | None) -> VerificationKey | None:
-        """Find a key by the exact text of its name."""
+        """Return a key by the exact text of its name."""
         return self.keys.get(kid)
 
     def outcome(self, token: str) -> Principal | str:
-        """Tell whom the token names, or which check it failed."""
+        """Return the principal that the token names, or the check that it failed."""
         try:
             return self.verifier.verify(token)
         except InvalidToken as error:
@@ -53,7 +54,7 @@ class Server(KeySource):
 
 @pytest.fixture
 def server() -> Server:
-    """Give a server that accepts what the factory makes well."""
+    """Return a server that accepts the good tokens of the factory."""
     return Server(ONLY_KEY, FACTORY.rules)
 
 

@@ -14,18 +14,16 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from itemwire_auth.errors import InvalidToken, UnknownKey
-from itemwire_auth.keys.static import (
-    StaticKeys,
-    VerificationKey,
-    keys_from_secret,
-    signing_key_from_secret,
-)
+from itemwire_auth.keys.algorithms import VerificationKey
+from itemwire_auth.keys.base import KeySource
+from itemwire_auth.keys.static import StaticKeys, keys_from_secret, signing_key_from_secret
 from itemwire_auth.principal import Principal
 from itemwire_auth.scopes import Action
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory, encode, signing_key
-from itemwire_auth.tokens.checks import KeySource
+from itemwire_auth.tokens.checks import CHECKS
 from itemwire_auth.tokens.minting import mint, new_secret
-from itemwire_auth.tokens.verifier import CHECKS, CheckResult, TokenRules, TokenVerifier
+from itemwire_auth.tokens.parsed_token import TokenRules
+from itemwire_auth.tokens.verifier import CheckResult, TokenVerifier
 from tests.auth.conftest import NOW
 
 fixtures_are_values = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,7 +12,7 @@ from itemwire.close_reasons import TOKEN_REVOKED
 from itemwire.engines.base import EngineError
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocation
-from itemwire_auth.scopes import ScopeSet
+from itemwire_auth.rights import ScopeSet
 from tests.fakes import (
     EVERYTHING,
     ITEM,

@@ -15,7 +15,7 @@ from itemwire.channels.limits.connections import (
     max_sockets,
 )
 from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED
-from itemwire_auth.throttle import parse_networks
+from itemwire_auth.addresses import parse_networks
 
 ALICE = (None, "alice")
 BOB = (None, "bob")
@@ -44,7 +44,7 @@ def test_there_are_so_many_in_all() -> None:
     [
         pytest.param("192.0.2.1", "192.0.2.2", id="IPv4"),
         pytest.param("::ffff:192.0.2.1", "::ffff:192.0.2.2", id="mapped"),
-        pytest.param("unix", "elsewhere", id="no address"),
+        pytest.param("unix", "192.0.2.2", id="no address"),
     ],
 )
 def test_there_are_so_many_for_an_address(same: str, other: str) -> None:

@@ -10,7 +10,7 @@ from itemwire.dependencies import node_of
 from itemwire.routes.admin.ending import UNDELIVERED, EndedConnections, end_connections
 from itemwire_auth.dependencies import Administrator
 from itemwire_auth.revocation import Revocation
-from itemwire_auth.tokens.checks import MAX_SUBJECT_LENGTH
+from itemwire_auth.tokens.claims import MAX_SUBJECT_LENGTH
 
 WantedIssuer = Annotated[
     Annotated[str, Field(min_length=1, max_length=2048)] | None,

@@ -12,8 +12,9 @@ from itemwire.responses.request_bodies import (
     read_model,
 )
 from itemwire_auth.audit import log_administered
-from itemwire_auth.dependencies import Administrator, explain_to
+from itemwire_auth.dependencies import Administrator
 from itemwire_auth.scopes import Action
+from itemwire_auth.state import explain_to
 
 router = APIRouter()
 

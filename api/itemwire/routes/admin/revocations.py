@@ -10,7 +10,8 @@ from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, re
 from itemwire.routes.admin.ending import UNDELIVERED, EndedConnections, end_connections
 from itemwire_auth.dependencies import Administrator
 from itemwire_auth.revocation import Revocation
-from itemwire_auth.tokens.checks import LAST_DATE, MAX_LEEWAY, MAX_SUBJECT_LENGTH
+from itemwire_auth.tokens.claims import LAST_DATE, MAX_SUBJECT_LENGTH
+from itemwire_auth.tokens.parsed_token import MAX_LEEWAY
 
 LONGEST_MARGIN: Final = 300  # seconds: a revoked token must not be good for long
 

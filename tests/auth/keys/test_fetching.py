@@ -1,4 +1,4 @@
-"""Tests of keys/jwks.py: whom it connects to."""
+"""Tests of keys/fetching.py: which servers it connects to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from itemwire_auth.errors import KeyProblem
-from itemwire_auth.keys.jwks import Fetching, JWKSKeys
+from itemwire_auth.keys.fetching import Fetching, KeySetURL
+from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.testing import signing_key
 from tests.auth.key_server import KeyServer, key_server
 
@@ -128,13 +129,13 @@ def test_connects_to_the_address_that_was_checked(
     async def look_up(*_args: object, **_options: object) -> list[tuple[object, ...]]:
         return [(None, None, None, "", (address, 443))]
 
-    async def get(_client: object, address: str) -> bytes:
+    async def get(_url: KeySetURL, _client: object, address: str) -> bytes:
         connected.append(str(ipaddress.ip_address(address)))
         return b""
 
     async def scene() -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-        monkeypatch.setattr(keys, "_get", get)
+        monkeypatch.setattr(KeySetURL, "_get", get)
         await keys.refresh()
 
     asyncio.run(scene())
@@ -150,7 +151,7 @@ def test_connects_to_the_address_that_was_checked(
         pytest.param("https:///set", "host", id="no-host"),
         pytest.param("keys.test/set", "host", id="no-scheme"),
         pytest.param("https://me:secret@keys.test/", "password", id="user"),
-        pytest.param("https://keys.test:port/", "none", id="port"),
+        pytest.param("https://keys.test:port/", "not valid", id="port"),
     ],
 )
 def test_refuses_to_start_with_a_url(url: str, why: str) -> None:

@@ -1,0 +1,157 @@
+"""Reads client addresses, in one normal form, and what a client is counted by.
+
+A server names its client in the ASGI scope; behind a trusted proxy that name is what stood in
+X-Forwarded-For, so a stranger may have written it. A name that is not an IP address is therefore
+no address: it is shown in quotes, and all such clients count as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any, Final, TypeAlias
+
+from itemwire_auth.principal import Identity
+
+UNKNOWN: Final = "unknown"  # stands for every client whose name is not an address
+MAX_ADDRESS_LENGTH: Final = 100  # the longest has 45 characters, a zone, brackets and a port
+SITE_PREFIX: Final = 64  # bits of an IPv6 address: the rest is its owner's (RFC 4291 2.5.1)
+BLOCK_PREFIX: Final = 48  # what one site may be given (RFC 6177): 65,536 prefixes of 64 bits
+BLOCK_SHARE: Final = 16  # times the limit of one of them: a carrier gives each phone its own
+MAPPED_PREFIX: Final = 96  # bits of ::ffff:0:0, which IPv4 addresses follow (RFC 4291 2.5.5.2)
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+Caller: TypeAlias = str | Identity
+
+_WITH_PORT: Final = re.compile(
+    r"\[(?P<ipv6>[^\[\]]*:[^\[\]]*)\](?::[0-9]{1,5})?|(?P<ipv4>[0-9.]+):[0-9]{1,5}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAddress:
+    """The client of a connection: its name as the server has it, its port, its IP address."""
+
+    name: str
+    port: int | None
+    ip: Address | None  # None if the name is not an address
+
+    @property
+    def host(self) -> str:
+        """Return the normal form of the address; UNKNOWN if the name is not an address."""
+        return UNKNOWN if self.ip is None else str(self.ip)
+
+
+def client_address(scope: Mapping[str, Any]) -> ClientAddress | None:
+    """Return the client that an ASGI scope names, or None: a Unix socket has no addresses.
+
+    Nothing else reads `client` of a scope.
+    """
+    client: Sequence[Any] | None = scope.get("client")
+    if not client or not client[0]:
+        return None
+    name, port = client
+    return ClientAddress(name, port, parse_address(name))
+
+
+def client_host(scope: Mapping[str, Any]) -> str | None:
+    """Return the client's address in its normal form; UNKNOWN, or None as `client_address`."""
+    client = client_address(scope)
+    return None if client is None else client.host
+
+
+def parse_address(text: str) -> Address | None:
+    """Return the IP address that a text is, or None if it is none.
+
+    IPv4 in IPv6 (`::ffff:192.0.2.7`) is the IPv4 address. A zone (`fe80::1%eth0`), brackets and a
+    port are left out.
+    """
+    return None if len(text) > MAX_ADDRESS_LENGTH else _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Address | None:
+    match = _WITH_PORT.fullmatch(text)
+    try:
+        address = ip_address(text if match is None else match["ipv6"] or match["ipv4"])
+    except ValueError:
+        return None
+    if isinstance(address, IPv4Address):
+        return address
+    return address.ipv4_mapped or IPv6Address(int(address))  # which leaves out the zone
+
+
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Parse addresses and networks; ValueError says which text is neither."""
+    try:
+        return tuple(_unmapped(ip_network(text)) for text in texts)
+    except ValueError as error:
+        raise ValueError(f"ITEMWIRE_THROTTLE_EXEMPT: {error}; write 192.0.2.0/24 or ::1") from None
+
+
+def _unmapped(network: Network) -> Network:
+    """Return a network of IPv4 addresses written as IPv6 as the IPv4 network it is."""
+    if isinstance(network, IPv4Network) or network.prefixlen < MAPPED_PREFIX:
+        return network
+    mapped = network.network_address.ipv4_mapped
+    return network if mapped is None else IPv4Network((mapped, network.prefixlen - MAPPED_PREFIX))
+
+
+def with_mapped_forms(texts: Iterable[str]) -> list[str]:
+    """Return addresses and networks, and after each of IPv4 its form on a dual-stack socket.
+
+    A server that listens on `::` names an IPv4 peer `::ffff:192.0.2.7`; a list of trusted proxies
+    that is compared with that must have both forms.
+    """
+    return [form for text in texts for form in _forms(text)]
+
+
+def _forms(text: str) -> Iterator[str]:
+    yield text
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:  # `*`, or the path of a Unix socket
+        return
+    if isinstance(network, IPv4Network):
+        yield f"::ffff:{network.network_address}/{network.prefixlen + MAPPED_PREFIX}"
+
+
+def site_of(host: str, exempt: Sequence[Network]) -> str | None:
+    """Return what an address is counted by; None if it is exempt.
+
+    Of IPv6 that is the prefix which a stranger cannot choose.
+    """
+    address = parse_address(host)
+    if address is None:
+        return UNKNOWN
+    if any(address in network for network in exempt):
+        return None
+    return str(address) if isinstance(address, IPv4Address) else _network_of(address, SITE_PREFIX)
+
+
+@lru_cache(maxsize=4096)
+def _network_of(address: IPv6Address, prefix: int) -> str:
+    return str(ip_network((address, prefix), strict=False))
+
+
+def shares_of(caller: Caller | None) -> Iterator[tuple[Caller, int]]:
+    """Yield all that a caller is counted by, each with the multiple of the limit that it has.
+
+    An IPv6 site also counts for its block: the owner of a block has 65,536 sites.
+    """
+    if caller is None:
+        return
+    yield caller, 1
+    if isinstance(caller, str) and caller.endswith(f"/{SITE_PREFIX}"):
+        yield _network_of(IPv6Address(caller.partition("/")[0]), BLOCK_PREFIX), BLOCK_SHARE

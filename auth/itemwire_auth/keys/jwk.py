@@ -1,0 +1,129 @@
+"""Parses keys and sets of keys as JSON (JWK, RFC 7517), and refuses weak ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final, TypeAlias, cast
+
+from jwt import PyJWK, PyJWTError
+
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.algorithms import (
+    ALGORITHMS,
+    PrivateKey,
+    PublicKey,
+    SigningKey,
+    VerificationKey,
+    public_half,
+)
+from itemwire_auth.keys.strength import refuse_weak_pair, refuse_weak_secret
+from itemwire_auth.strict_json import parse_object
+
+JWK: TypeAlias = dict[str, object]
+
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
+_KEY_MEMBERS: Final = ("k", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y")
+
+
+def read_set_file(path: Path) -> list[tuple[str, JWK]]:
+    """Return each key of a JWK Set file with a label for error messages, or raise KeyProblem."""
+    source = f"the keys file {path}"
+    try:
+        return read_set(path.read_bytes(), source)
+    except OSError as error:
+        raise KeyProblem(f"cannot read {source}: {error.strerror}") from error
+
+
+def read_set(data: bytes, source: str) -> list[tuple[str, JWK]]:
+    """Return each key of a JWK Set (RFC 7517 section 5) with a label for error messages."""
+    try:
+        keys = parse_object(data).get("keys")
+    except ValueError as error:
+        raise KeyProblem(f"{source} must be a JWK Set, but {error}") from None
+    if not isinstance(keys, list) or not keys:
+        raise KeyProblem(f'{source} must be a JWK Set with at least one key: {{"keys": [{{…}}]}}')
+    listed: list[tuple[str, JWK]] = []
+    for number, key in enumerate(cast("list[object]", keys), 1):
+        if not isinstance(key, dict):
+            raise KeyProblem(f"key {number} of {source} is not a JSON object")
+        jwk = cast("JWK", key)
+        listed.append((f"key {number} of {source} (kid {jwk.get('kid')!r})", jwk))
+    return listed
+
+
+def parse_verification_key(
+    label: str, jwk: JWK, algorithms: Collection[str] = tuple(ALGORITHMS)
+) -> VerificationKey:
+    """Return the key that verifies tokens with one of the algorithms, or raise KeyProblem."""
+    if not is_for("verify", jwk):
+        raise KeyProblem(
+            f'{label} is not for verifying tokens: set use to "sig" and let key_ops contain '
+            '"verify", or leave both out; or remove the key'
+        )
+    kid, algorithm, key = _parse(jwk, label, algorithms)
+    return VerificationKey(kid, algorithm, public_half(key))
+
+
+def parse_signing_key(label: str, jwk: JWK) -> SigningKey | None:
+    """Return the key that signs tokens; None if it has no private part; or raise KeyProblem."""
+    kid, algorithm, key = _parse(jwk, label, tuple(ALGORITHMS))
+    return SigningKey(kid, algorithm, key) if isinstance(key, bytes | PrivateKey) else None
+
+
+def is_for(operation: str, jwk: JWK) -> bool:
+    """Return whether a key allows the operation (RFC 7517 sections 4.2 and 4.3)."""
+    operations = jwk.get("key_ops", [operation])
+    allows = isinstance(operations, list) and operation in operations
+    return allows and jwk.get("use", "sig") == "sig"
+
+
+def _parse(
+    jwk: JWK, label: str, algorithms: Collection[str]
+) -> tuple[str | None, str, bytes | PrivateKey | PublicKey]:
+    """Check and parse one key: its name, its algorithm and the key itself."""
+    kid = jwk.get("kid")
+    if "kid" in jwk and not (isinstance(kid, str) and kid):
+        raise KeyProblem(f"{label} has a kid that is not a non-empty string")
+    algorithm = _algorithm_of(jwk, label, algorithms)
+    key = _parse_members(jwk, label, algorithm)
+    if isinstance(key, bytes):
+        refuse_weak_secret(label, key, algorithm)
+    else:
+        refuse_weak_pair(label, public_half(key), algorithm)
+    return kid if isinstance(kid, str) else None, algorithm, key
+
+
+def _algorithm_of(jwk: JWK, label: str, algorithms: Collection[str]) -> str:
+    """Return the one algorithm of a key: its `alg`, or the first allowed one that fits."""
+    shape = (jwk.get("kty"), jwk.get("crv"))
+    fitting = [name for name, needed in ALGORITHMS.items() if needed == shape]
+    if not fitting:
+        raise KeyProblem(
+            f"{label} has an unsupported type: use RSA, oct, EC (P-256, P-384, P-521) or Ed25519"
+        )
+    allowed = [name for name in algorithms if name in fitting]
+    algorithm = jwk.get("alg", next(iter(allowed), None))
+    if "alg" in jwk and algorithm not in fitting:
+        raise KeyProblem(f"{label} has an alg that does not fit its type: {', '.join(fitting)} do")
+    if algorithm not in allowed:
+        raise KeyProblem(f"{label} is for none of the allowed algorithms: {', '.join(algorithms)}")
+    return str(algorithm)
+
+
+def _parse_members(jwk: JWK, label: str, algorithm: str) -> bytes | PrivateKey | PublicKey:
+    """Parse the numbers or the secret of a key."""
+    for name in _KEY_MEMBERS:
+        value = jwk.get(name, "A")
+        # A lenient decoder skips unknown characters: a long text would become a short key.
+        if not (isinstance(value, str) and _BASE64URL.fullmatch(value)):
+            raise KeyProblem(f"{label} has a member {name} that is not base64url")
+    try:
+        key: bytes | PrivateKey | PublicKey = PyJWK(jwk, algorithm).key
+    except (PyJWTError, KeyError, TypeError, ValueError):
+        # Some messages of PyJWT show the whole key: neither they nor the cause may travel on.
+        raise KeyProblem(
+            f"{label} is damaged: its members do not form a key; export it again"
+        ) from None
+    return key

@@ -1,0 +1,92 @@
+"""Compiles the rights that a token carries, and answers whether they reach an item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+
+from itemwire_auth.scopes import (
+    ACTION_SETS,
+    ADMIN,
+    ANY,
+    Action,
+    Scope,
+    make_scope,
+    parse_scope,
+    segments_match,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeSet:
+    """All rights of a token, compiled once and asked often.
+
+    `exact` holds actions by item id, `wild` holds them by the segments of a pattern.
+    """
+
+    exact: Mapping[str, frozenset[Action]] = field(default_factory=dict[str, frozenset[Action]])
+    wild: tuple[tuple[tuple[str, ...], frozenset[Action]], ...] = ()
+    admin: bool = False
+
+    @classmethod
+    def of_claims(
+        cls, scope: str | None = None, items: Mapping[str, Sequence[str]] | None = None
+    ) -> ScopeSet:
+        """Compile the claims `scope` (words) and `items` (pattern to actions) into one set."""
+        return _compile(scope or "", items) if items else _compile_words(scope or "")
+
+    def actions_on(self, item_id: str) -> frozenset[Action]:
+        """Return every action granted on this item."""
+        granted: frozenset[Action] = self.exact.get(item_id, frozenset())
+        segments = item_id.split(":")
+        for pattern, actions in self.wild:
+            if segments_match(pattern, segments):
+                granted |= actions
+        return ACTION_SETS[granted]
+
+    def allows(self, action: Action, item_id: str) -> bool:
+        """Return whether the action is granted on this item."""
+        return action in self.actions_on(item_id)
+
+    def has(self, action: Action) -> bool:
+        """Return whether the action is granted on any item at all."""
+        return any(action in actions for actions in self.exact.values()) or any(
+            action in actions for _, actions in self.wild
+        )
+
+    def as_items_claim(self) -> dict[str, list[Action]]:
+        """Return these rights, all but `admin`, as the `items` claim that grants them."""
+        wild = {":".join(segments): actions for segments, actions in self.wild}
+        return {pattern: sorted(actions) for pattern, actions in {**self.exact, **wild}.items()}
+
+
+def _compile(scope: str, items: Mapping[str, Sequence[str]]) -> ScopeSet:
+    # RFC 6749 section 3.3: only the space separates words; a tab or U+00A0 is part of a word.
+    words = scope.split(" ")
+    granted: dict[str, frozenset[Action]] = {}
+    for one in _scopes(words, items):
+        granted[one.pattern] = granted.get(one.pattern, frozenset()) | {one.action}
+    exact: dict[str, frozenset[Action]] = {}
+    wild: list[tuple[tuple[str, ...], frozenset[Action]]] = []
+    for pattern, actions in granted.items():
+        segments = tuple(pattern.split(":"))
+        if ANY in segments:
+            wild.append((segments, ACTION_SETS[actions]))
+        else:
+            exact[pattern] = ACTION_SETS[actions]
+    return ScopeSet(MappingProxyType(exact), tuple(wild), ADMIN in words)
+
+
+@lru_cache(maxsize=256)
+def _compile_words(scope: str) -> ScopeSet:
+    """Compile a `scope` claim once for all tokens that have it: most servers see few."""
+    return _compile(scope, {})
+
+
+def _scopes(words: Sequence[str], items: Mapping[str, Sequence[str]]) -> Iterator[Scope]:
+    """Yield the rights of both claims; what grants nothing is left out."""
+    yield from filter(None, map(parse_scope, words))
+    for pattern, actions in items.items():
+        yield from filter(None, (make_scope(pattern, action) for action in actions))
