@@ -18,11 +18,13 @@ from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
 from itemwire.engines.base import Bounds
 from itemwire.engines.metered import MeteredEngine
-from itemwire.lifespan import Beside, StartupErrors, lifespan_of
+from itemwire.lifespan import Beside, lifespan_of
 from itemwire.middleware.admission import Admission
 from itemwire.middleware.draining import RefuseWhileDraining
 from itemwire.middleware.no_store import NoStore
+from itemwire.middleware.refusals import Refusals
 from itemwire.middleware.require_tls import RequireTLS
+from itemwire.middleware.startup_errors import StartupErrors
 from itemwire.observability.logs import redact_logs
 from itemwire.observability.metrics import Parts, registry_of
 from itemwire.responses.rejections import install_rejections
@@ -133,7 +135,8 @@ def create_app(
     app.add_middleware(
         RefuseWhileDraining, node=node
     )  # inside of the next, which gives refusals a form
-    install_rejections(app, settings.refusal, counters.handshakes)
+    install_rejections(app)
+    app.add_middleware(Refusals, form=settings.refusal, counters=counters.handshakes)
     app.add_middleware(NoStore)
     app.add_middleware(StartupErrors)
     for group in (items, many_items, echo):
