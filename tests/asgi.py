@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from typing_extensions import override
 
 from itemwire.channels.delivery.outbox import Transport
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.messages import Frame
 from itemwire.transports.asgi import drive
 from itemwire.wire.base import Codec

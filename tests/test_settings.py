@@ -104,7 +104,7 @@ def test_a_socket_lasts_as_long_as_is_configured() -> None:
     )
     app = create_app(settings)
 
-    assert app.state.node._ends._lifetime == Lifetime(grace=1.5, warning=20, session=300)
+    assert app.state.node._expiry._lifetime == Lifetime(grace=1.5, warning=20, session=300)
 
 
 @pytest.mark.parametrize("name", ["expiry_grace", "expiry_warning_seconds", "max_session_seconds"])

@@ -8,12 +8,13 @@ from fastapi import FastAPI
 from itemwire.authorization.reauthorization import Reauthorizer
 from itemwire.authorization.routes import add_sockets
 from itemwire.authorization.ticket_store import EngineTickets
+from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.channels.limits.requests import rates_of
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
-from itemwire.channels.node import Node
+from itemwire.channels.node import Node, NodeOptions
 from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
 from itemwire.engines.base import Bounds
@@ -91,18 +92,16 @@ def create_app(
     engine = MeteredEngine(open_engine(settings.engine_url, bounds), counters.engine)
     authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
     slots = ConnectionSlots(settings.connection_limits, HandshakeRate(settings.handshake_limits))
+    is_shared = settings.engine_url.partition("://")[0] not in UNSHARED
     node = Node(
         engine,
         limits,
-        leeway=settings.leeway,
-        lifetime=lifetime,
+        NodeOptions(lifetime, settings.leeway, settings.drain_seconds),
+        environment=Environment(clock),
         revocations=authenticator.revocations,
         counters=counters.channels,
-        clock=clock,
-        drain_seconds=settings.drain_seconds,
         rates=rates_of(settings.rate_limits),
-        is_shared=settings.engine_url.partition("://")[0] not in UNSHARED,
-        slots=slots,
+        shared_slots=slots if is_shared else None,
     )
     reauthorizer = Reauthorizer()
     beside: list[Beside] = [authenticator.running]

@@ -139,17 +139,48 @@ class Left(Event, frozen=True, tag="left"):
 
 
 class Reply(Event, frozen=True, tag="reply", omit_defaults=True):
-    """The answer to a client's request; which fields it has depends on what was asked."""
+    """The answer to a request that was done; with no more to tell, it is this one itself."""
 
     ref: Ref | UnsetType = UNSET
-    epoch: str | UnsetType = UNSET
-    offset: int | UnsetType = UNSET
-    messages: list[Publication] | UnsetType = UNSET
-    complete: bool | UnsetType = UNSET
-    members: list[Member] | UnsetType = UNSET
-    count: int | UnsetType = UNSET
+
+
+class PublishReply(Reply, frozen=True, kw_only=True):
+    """The answer to `publish`: where the message is stored."""
+
+    epoch: str
+    offset: int
+
+
+class HistoryReply(Reply, frozen=True, kw_only=True):
+    """The answer to `history`: messages, oldest first, and where the stream stood at the read.
+
+    `complete` says that nothing within the bounds that were asked for is missing.
+    """
+
+    epoch: str
+    offset: int
+    messages: list[Publication]
+    complete: bool
+
+
+class MembersReply(Reply, frozen=True, kw_only=True):
+    """The answer to `members`: one page of them, and how many members there are in all.
+
+    `next` is the `after` of the next page, absent on the last one.
+    """
+
+    members: list[Member]
+    count: int
     next: str | UnsetType = UNSET
-    expires_at: int | UnsetType = UNSET
+
+
+class RefreshReply(Reply, frozen=True, kw_only=True):
+    """The answer to `refresh`: until when the connection may stay now, and what it may do.
+
+    A socket of one item has `can`; a socket of many has `items`, the rights by item.
+    """
+
+    expires_at: int
     can: list[str] | UnsetType = UNSET
     items: dict[str, list[str]] | UnsetType = UNSET
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from itemwire.channels.connection import WITHOUT_FLUSH, Connection
+from itemwire.channels.connection import WITHOUT_FLUSH, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.lanes import Lane
+from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
 from itemwire.close_reasons import (
     CLOSE_REASONS,
@@ -32,8 +33,8 @@ class Opened:
         self.limits = Limits(
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
-        self.random = lambda: 0.5
-        self.pending: list[Lane] = []
+        self.environment = Environment(random=lambda: 0.5)
+        self.pending: list[Lane[Subscription]] = []
         self.transport = RecordingTransport(room)
         self.counters = ChannelCounters()
         self.connection_log = ConnectionLog(self.counters)
@@ -47,11 +48,7 @@ class Opened:
             transport=self.transport,
         )
 
-    def failed(self, connection: Connection, reason: CloseReason) -> None:
-        """End it, as a node does, though at once."""
-        connection.end(reason)
-
-    def released(self, connection: Connection) -> None:
+    def released(self, connection: Connection, *, may_return: bool) -> None:  # noqa: ARG002
         """Note it, and what it had been sent by then."""
         self.were_released.append(connection)
         self.frames_at_release.append(len(self.transport.frames))
@@ -205,12 +202,15 @@ def test_says_when_it_falls_behind_and_when_it_has_caught_up() -> None:
     assert opened.connection_log.behind == (0, 0)
 
 
-def test_says_why_it_ends_once_and_nothing_of_a_loss() -> None:
-    """Who holds the socket says that it is gone."""
+def test_says_once_why_it_ends_or_that_it_is_gone() -> None:
+    """The first of both is what became of it."""
     opened, lost = Opened(), Opened()
     opened.connection.end(INTERNAL)
     opened.connection.end(OVERLOADED)
-    lost.connection.lost()
+    opened.connection.lost()
+    lost.connection.lost(1001)
+    lost.connection.lost(1006)
+    lost.connection.end(INTERNAL)
 
     assert opened.counters.ended == {("internal", 1011): 1}
-    assert lost.counters.ended == {}
+    assert lost.counters.ended == {("gone", 1001): 1}

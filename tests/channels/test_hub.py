@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from typing_extensions import override
@@ -17,18 +16,20 @@ from itemwire.wire.json_codec import JsonCodec
 from itemwire.wire.plain_codec import PlainCodec
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
-from tests.fakes import CHANNEL, EVERYTHING, ITEM, JSON, PLAIN, Stage, draft, principal
+from tests.fakes import (
+    CHANNEL,
+    EVERYTHING,
+    ITEM,
+    JSON,
+    LIMITS,
+    PLAIN,
+    ManualTimers,
+    Stage,
+    draft,
+    principal,
+)
 
 NEWS = Publication.of(draft(), 1)
-
-
-class Soon(list[Callable[[], None]]):
-    """What is to be done when the loop tick ends."""
-
-    def settle(self) -> None:
-        """Let it end."""
-        while self:
-            self.pop(0)()
 
 
 class Counted:
@@ -55,18 +56,18 @@ class Counted:
 
 def test_encodes_once_per_codec_however_many_listen() -> None:
     """A fan-out costs what its codecs cost, not what its subscribers do (requirement 103)."""
-    stage, soon, codecs = Stage(), Soon(), Counted()
-    hub = Hub(soon.append)
+    stage, timers, codecs = Stage(), ManualTimers(), Counted()
+    hub = Hub(timers)
     transports = []
     for number in range(20):
         connection, transport = stage.connect(codec=codecs.plain if number % 2 else codecs.json)
         subscription = Subscription(connection, Grant(principal(), ITEM, EVERYTHING))
-        hub.hold(subscription, Recovery(1000))
+        hub.add(subscription, Recovery(1000), LIMITS)
         hub.go_live(subscription, Position("e", 0))
         transports.append(transport)
 
     hub.fan_out(CHANNEL, NEWS)
-    soon.settle()
+    timers.settle()
 
     assert codecs.counts == {"json": 1, "plain": 1}
     assert all(transport.frames[0] is transports[0].frames[0] for transport in transports[::2])
@@ -75,46 +76,46 @@ def test_encodes_once_per_codec_however_many_listen() -> None:
 
 def test_encodes_once_what_a_codec_has_no_word_for() -> None:
     """Having no word for an event is an answer too, and asked for once."""
-    stage, soon, codecs = Stage(), Soon(), Counted()
-    hub = Hub(soon.append)
+    stage, timers, codecs = Stage(), ManualTimers(), Counted()
+    hub = Hub(timers)
     for _ in range(5):
         connection, _ = stage.connect(codec=codecs.plain)
         subscription = Subscription(connection, Grant(principal(), ITEM, EVERYTHING))
-        hub.hold(subscription, Recovery(1000))
+        hub.add(subscription, Recovery(1000), LIMITS)
         hub.go_live(subscription, Position("e", 0))
 
     hub.announce(CHANNEL, Joined(ITEM, Member("c9", "bob")))
-    soon.settle()
+    timers.settle()
 
     assert codecs.counts == {"plain": 1}
 
 
 def test_delivers_to_a_held_subscription_only_through_its_recovery() -> None:
     """Until the history is there a live message would be ahead of older ones."""
-    stage, soon, recovery = Stage(), Soon(), Recovery(1000)
-    hub = Hub(soon.append)
+    stage, timers, recovery = Stage(), ManualTimers(), Recovery(1000)
+    hub = Hub(timers)
     connection, transport = stage.connect()
     subscription = Subscription(connection, Grant(principal(), ITEM, EVERYTHING))
-    hub.hold(subscription, recovery)
+    hub.add(subscription, recovery, LIMITS)
     hub.fan_out(CHANNEL, NEWS)
-    soon.settle()
+    timers.settle()
     frames_while_held = list(transport.frames)
 
     hub.go_live(subscription, Position("e", 0))
     hub.fan_out(CHANNEL, NEWS)
-    soon.settle()
+    timers.settle()
 
     assert frames_while_held == []
-    assert list(recovery.join(History(Position("e", 0), [], complete=True))) == [NEWS]
+    assert list(recovery.merge(History(Position("e", 0), [], complete=True))) == [NEWS]
     assert len(transport.frames) == 1
 
 
 def test_breaks_a_recovery_that_would_hold_too_much() -> None:
     """The engine takes its time over the history while the channel is flooded."""
-    stage, soon = Stage(), Soon()
-    hub, recovery = Hub(soon.append), Recovery(len("hello"))
+    stage, timers = Stage(), ManualTimers()
+    hub, recovery = Hub(timers), Recovery(len("hello"))
     connection, _ = stage.connect()
-    hub.hold(Subscription(connection, Grant(principal(), ITEM, EVERYTHING)), recovery)
+    hub.add(Subscription(connection, Grant(principal(), ITEM, EVERYTHING)), recovery, LIMITS)
     hub.fan_out(CHANNEL, NEWS)
     broken_before = recovery.is_broken
     hub.fan_out(CHANNEL, NEWS)
@@ -142,13 +143,13 @@ def test_ends_a_whole_audience_that_stalls_at_once(caplog: pytest.LogCaptureFixt
 
 def test_says_when_nobody_here_hears_a_channel_any_longer() -> None:
     """Then, and only then, the engine need not deliver it here."""
-    stage, soon = Stage(), Soon()
-    hub = Hub(soon.append)
+    stage, timers = Stage(), ManualTimers()
+    hub = Hub(timers)
     held, live = (
         Subscription(stage.connect()[0], Grant(principal(), ITEM, EVERYTHING)) for _ in range(2)
     )
-    hub.hold(held, Recovery(1000))
-    hub.hold(live, Recovery(1000))
+    hub.add(held, Recovery(1000), LIMITS)
+    hub.add(live, Recovery(1000), LIMITS)
     hub.go_live(live, Position("e", 0))
 
     assert not hub.remove(live)
@@ -158,7 +159,7 @@ def test_says_when_nobody_here_hears_a_channel_any_longer() -> None:
 
 def test_ignores_news_of_a_channel_that_nobody_hears() -> None:
     """An engine may still deliver what it had on the way when the last one left."""
-    hub = Hub(Soon().append)
+    hub = Hub(ManualTimers())
     hub.fan_out(CHANNEL, NEWS)
     hub.announce(CHANNEL, Joined(ITEM, Member("c9", "bob")))
 

@@ -9,7 +9,8 @@ import weakref
 import pytest
 
 from itemwire.channels.delivery.recovery import Start
-from itemwire.channels.node import Node, new_connection_id
+from itemwire.channels.environment import new_connection_id
+from itemwire.channels.node import Node
 from itemwire.close_reasons import SLOW_CONSUMER
 from itemwire.engines.memory import MemoryEngine
 from itemwire_auth.scopes import Action
@@ -285,7 +286,7 @@ def assert_empty(stage: Stage) -> None:
     node = stage.node
     assert node._hub._audiences == {}
     assert (node._presence._listed, node._presence._unlisted) == ({}, {})
-    assert not any(node._ends._deadlines._due.values())
+    assert not any(node._expiry._deadlines._due.values())
 
 
 def test_tells_nobody_whose_own_time_is_up_of_the_others() -> None:

@@ -337,7 +337,7 @@ def test_finds_nobody_where_the_socket_ended_meanwhile(
     rules.say(verdict)
 
     assert len(peer.sees) == seen
-    assert stage.node._ends._deadlines._due == {}
+    assert stage.node._expiry._deadlines._due == {}
     assert stage.node._hub._audiences == {}
 
 

@@ -3,6 +3,7 @@
 from tests.fakes.engine import LateEngine
 from tests.fakes.rules import ItemRules, Rules
 from tests.fakes.stage import ManyPeer, Peer, Stage, Talker, complete
+from tests.fakes.timers import ManualTimers
 from tests.fakes.transport import Close, RecordingTransport
 from tests.fakes.values import (
     BOUNDS,
@@ -31,6 +32,7 @@ __all__ = [
     "Close",
     "ItemRules",
     "LateEngine",
+    "ManualTimers",
     "ManyPeer",
     "Peer",
     "RecordingTransport",

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from itemwire.channels.connection import Connection
 from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Rates
-from itemwire.channels.node import Node
+from itemwire.channels.node import Node, NodeOptions
 from itemwire.channels.reauthorization import Reauthorize
+from itemwire.channels.sessions.item import ItemSession
 from itemwire.channels.sessions.many_items import ManyItemsSession
-from itemwire.channels.sessions.session import ChannelSession, ItemSession
+from itemwire.channels.sessions.session import ChannelSession
 from itemwire.engines.base import Engine
 from itemwire.engines.memory import MemoryEngine
 from itemwire.wire.base import Codec
@@ -24,10 +26,11 @@ from itemwire_auth.principal import Grant
 from itemwire_auth.revocation import Revocations
 from itemwire_auth.scopes import Action
 from tests.fakes.rules import ItemRules
+from tests.fakes.timers import ManualTimers
 from tests.fakes.transport import RecordingTransport
 from tests.fakes.values import BOUNDS, EVERYTHING, ITEM, JSON, LIMITS, Clock, principal
 
-C = TypeVar("C", bound=ChannelSession)
+C = TypeVar("C", bound=ChannelSession[Any])
 
 
 class Talker(Generic[C]):
@@ -89,58 +92,43 @@ class Stage:
         slots: ConnectionSlots | None = None,
     ) -> None:
         self.clock = Clock()
-        self._soon: list[Callable[[], None]] = []
-        self._later: list[tuple[float, Callable[[], None]]] = []
+        self.timers = ManualTimers(self.clock)
         self.engine = engine or MemoryEngine(BOUNDS, clock=self.clock, unix_clock=self.clock)
-        self._ids = iter(range(1, 1_000_000))
         self.revocations = Revocations(clock=self.clock)
         self.slots = slots
+        ids = iter(range(1, 1_000_000))
         self.node = Node(
             self.engine,
             limits,
-            leeway=leeway,
-            lifetime=lifetime,
+            NodeOptions(lifetime, leeway),
+            environment=Environment(
+                clock=self.clock,
+                random=lambda: 0.5,
+                new_id=lambda: f"{shared_as or 'c'}{next(ids)}",
+                timers=self.timers,
+            ),
             revocations=self.revocations,
-            clock=self.clock,
-            new_id=lambda: f"{shared_as or 'c'}{next(self._ids)}",
-            call_soon=self._soon.append,
-            call_later=self._call_later,
-            random=lambda: 0.5,
             rates=Rates(rate_limits, self.clock) if rate_limits else None,
-            is_shared=shared_as is not None,
-            slots=slots,
+            shared_slots=None if shared_as is None else slots or ConnectionSlots(),
         )
         complete(self.node.start())
 
     @property
     def waits(self) -> bool:
         """Tell whether something is to be done later."""
-        return bool(self._later)
+        return self.timers.waits
 
     def do_what_waits(self) -> None:
         """Do what is to be done later, all of it, without a look at the time."""
-        later, self._later = self._later, []
-        for _, callback in later:
-            callback()
+        self.timers.make_later_calls()
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock, and call what is due on the way, in its order."""
-        end = self.clock.now + seconds
-        while due := [one for one in self._later if one[0] <= end]:
-            first = min(due, key=lambda one: one[0])
-            self._later.remove(first)
-            self.clock.now = first[0]
-            first[1]()
-            self.settle()
-        self.clock.now = end
-
-    def _call_later(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._later.append((self.clock.now + seconds, callback))
+        self.timers.pass_time(seconds)
 
     def settle(self) -> None:
         """Let the loop tick end."""
-        while self._soon:
-            self._soon.pop(0)()
+        self.timers.settle()
 
     def connect(
         self, subject: str = "alice", codec: Codec = JSON, room: int | None = None, life: int = 3600

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlots
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.middleware.admission import Admission, claim_slot, hand_over_slot
 from tests.fakes import Stage, principal
 

@@ -14,12 +14,16 @@ from itemwire.messages import (
     Error,
     Event,
     Frame,
+    HistoryReply,
     Joined,
     Left,
     Member,
+    MembersReply,
     Payload,
     Pong,
     Publication,
+    PublishReply,
+    RefreshReply,
     Reply,
     Welcome,
 )
@@ -67,12 +71,36 @@ decode: Callable[[Frame], Greet | Wave] = CODEC.decoder(REQUESTS, lambda _: Wave
         ),
         pytest.param(Reply(), '{"type":"reply"}', id="reply-to-no-ref"),
         pytest.param(
-            Reply(0, epoch="e", offset=0, messages=[], complete=False),
+            HistoryReply(0, epoch="e", offset=0, messages=[], complete=False),
             '{"type":"reply","ref":0,"epoch":"e","offset":0,"messages":[],"complete":false}',
             id="reply-with-what-is-empty",
         ),
         pytest.param(
-            Reply("r", members=[]), '{"type":"reply","ref":"r","members":[]}', id="nobody"
+            MembersReply("r", members=[], count=0),
+            '{"type":"reply","ref":"r","members":[],"count":0}',
+            id="nobody",
+        ),
+        pytest.param(
+            MembersReply(members=[ALICE], count=2, next="c1"),
+            '{"type":"reply","members":[{"connection":"c1","subject":"alice"}],"count":2,'
+            '"next":"c1"}',
+            id="members-and-more",
+        ),
+        pytest.param(Reply(7), '{"type":"reply","ref":7}', id="reply"),
+        pytest.param(
+            PublishReply(epoch="e", offset=0),
+            '{"type":"reply","epoch":"e","offset":0}',
+            id="published",
+        ),
+        pytest.param(
+            RefreshReply(1, expires_at=9, can=["publish"]),
+            '{"type":"reply","ref":1,"expires_at":9,"can":["publish"]}',
+            id="refreshed",
+        ),
+        pytest.param(
+            RefreshReply(1, expires_at=9, items={"42": []}),
+            '{"type":"reply","ref":1,"expires_at":9,"items":{"42":[]}}',
+            id="refreshed-of-many",
         ),
         pytest.param(
             Error("internal", temporary=True, detail="Why.", ref=1),

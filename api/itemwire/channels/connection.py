@@ -1,12 +1,15 @@
-"""One accepted socket: whose it is, what it hears, how it ends."""
+"""One accepted socket: whose it is, which channels it is on, how it ends."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence, Sized
+from collections.abc import Callable, Collection, Sequence
+from enum import IntEnum
 from typing import Final, Protocol
 
 from itemwire.channels.connection_log import ConnectionLog
+from itemwire.channels.delivery.in_flight import InFlight
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.delivery.outbox import Chunk, Framing, Message, Outbox, Transport, Writer
+from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.limits.requests import TokenBucket
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
@@ -27,17 +30,17 @@ from itemwire_auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.channels")
 
-# Nothing more may reach these: one does not read, the others no longer may.
+# What waits is not sent any more: one client does not read it, the others may not have it.
 WITHOUT_FLUSH: Final = frozenset({SLOW_CONSUMER, TOKEN_EXPIRED, TOKEN_REVOKED})
 
 # After these ends the same client may be back at once, with the same token.
 MAY_RETURN: Final = frozenset({Retry.NOW, Retry.LATER})
 
-# A client's own goodbye: a close frame that says so, or one without a code, as a browser's
-# `close()` sends it. 1001 is none: a page that is loaded again sends it.
+# A client says goodbye with a close frame of code 1000, or of none as a browser's `close()` sends
+# it. 1001 is no goodbye: a page that is reloaded sends it.
 GOODBYES: Final = frozenset({1000, 1005})
 
-# From, to: clients that are ended together come back at random moments within, not all at once.
+# From, to: clients that are ended together come back at random moments in between, not all at once.
 RETRY_WINDOWS_MS: Final = {
     **{row: (1000, 5000) for row in CLOSE_REASONS.values() if row.retry is Retry.LATER},
     DRAINING: (0, 2000),
@@ -47,58 +50,68 @@ AT_ONCE_MS: Final = (0, 0)
 
 
 def retry_after_ms(reason: CloseReason, random: Callable[[], float]) -> int:
-    """Choose when a client that may come back should do so."""
+    """Return a random moment, within the window of a reason, for the client to come back at."""
     start, end = RETRY_WINDOWS_MS.get(reason, AT_ONCE_MS)
     return start + int(random() * (end - start))
 
 
 class Home(Protocol):
-    """What a connection tells the node it is connected to."""
+    """The node of a connection, as far as the connection knows it."""
 
     limits: Limits
-    random: Callable[[], float]  # from 0 on, below 1
+    environment: Environment
     connection_log: ConnectionLog
 
     @property
-    def pending(self) -> Collection[Lane]:
-        """Give the lanes that have something to write at the end of this loop tick."""
+    def pending(self) -> Collection["Lane[Subscription]"]:
+        """Return the lanes that have something to write at the end of this loop tick."""
         ...
 
-    def failed(self, connection: "Connection", reason: CloseReason) -> None:
-        """Hear that it must end, though not this instant: others are being sent to."""
+    def released(self, connection: "Connection", *, may_return: bool) -> None:
+        """Take the connection, which has just ended, off all of its channels; called once.
+
+        With `may_return` the same client may be back in a moment: its members are not gone yet.
+        """
         ...
 
-    def released(self, connection: "Connection") -> None:
-        """Hear, once, that it has ended and is on no channel any longer."""
-        ...
+
+class ConnectionPhase(IntEnum):
+    """How far a connection is in its life, which goes in this direction only."""
+
+    OPENED = 0
+    WELCOMED = 1  # its client can be told that it expires, and can refresh its token
+    LEAVING = 2  # it is about to end: nothing more that its client sends is acted on
+    ENDED = 3
+
+
+# Found once: this is looked at for every frame, and looking in an enumeration is slow.
+LEAVING: Final = ConnectionPhase.LEAVING
+ENDED: Final = ConnectionPhase.ENDED
 
 
 class Connection:
     """A verified caller's socket. It is open until `end` or `lost`, whichever comes first.
 
-    `writer` takes what it is to be sent: the transport itself, or the outbox while that is paused.
+    While its client keeps up, `writer` takes what it is sent. While the client is behind, all of
+    it waits in `outbox` instead.
     """
 
     __slots__ = (
         "_home",
         "_is_paused",
-        "_outbox",
         "_transport",
         "budget",
         "codec",
         "due_at",
         "id",
-        "is_dropping",
-        "is_heard",
-        "is_open",
-        "is_welcomed",
-        "may_return",
+        "in_flight",
+        "outbox",
+        "phase",
         "principal",
         "revoked_at",
         "session_ends_at",
         "since",
         "subscriptions",
-        "unanswered",
         "writer",
     )
 
@@ -116,27 +129,33 @@ class Connection:
         self.id = connection_id
         self.principal = principal
         self.session_ends_at = session_ends_at
-        self.revoked_at: int | None = None  # when a revocation ends it that gave it a margin
+        self.revoked_at: int | None = None  # when a revocation with a margin ends it
         self.due_at: float = principal.expires_at  # when its node looks at it next
         self.codec = codec
         self.since = since  # Unix time
-        self.is_open = True
-        self.is_heard = True  # what the client says is acted on
-        self.is_dropping = False  # it is behind, and of some items it can do without messages
-        self.is_welcomed = False  # from then on it can be told things, and be refreshed
-        self.may_return = False  # it was cut off: its members are not gone yet
-        self.unanswered: Sized = ()  # of what it has published
-        self.subscriptions: dict[str, Subscription] = {}
+        self.phase = ConnectionPhase.OPENED
+        self.in_flight: InFlight | None = None  # its publishes; from the first one on
+        self.subscriptions: dict[str, Subscription] = {}  # by channel
         self.budget: TokenBucket | None = None  # from its first request on, where rates are limited
         self.writer: Writer = transport.write
+        self.outbox: Outbox | None = None  # from the moment its transport pauses until all is sent
         self._transport = transport
-        self._outbox: Outbox | None = None
         self._is_paused = False
         self._home = home
 
     @property
+    def is_open(self) -> bool:
+        """Return whether it can still be sent anything."""
+        return self.phase is not ENDED
+
+    @property
+    def is_welcomed(self) -> bool:
+        """Return whether its client can be told that it expires, and may refresh its token."""
+        return self.phase is ConnectionPhase.WELCOMED
+
+    @property
     def expires_at(self) -> int:
-        """Tell when it ends at the latest, unless it is refreshed."""
+        """Return the Unix time at which it ends at the latest, unless it is refreshed."""
         end = self.principal.expires_at
         if self.session_ends_at is not None:
             end = min(end, self.session_ends_at)
@@ -144,174 +163,172 @@ class Connection:
 
     @property
     def framing(self) -> Framing:
-        """Tell what its writer takes frames as."""
+        """Return the form in which its writer takes frames."""
         return self._transport.framing
 
-    @property
-    def waiting(self) -> int:
-        """Count the bytes in its outbox."""
-        return 0 if self._outbox is None else self._outbox.size
+    def mark_welcomed(self) -> None:
+        """Note that its client has been told who it is and what it may do."""
+        self.phase = max(self.phase, ConnectionPhase.WELCOMED)
 
-    @property
-    def dropped(self) -> int:
-        """Count the messages that it goes without, since it fell behind."""
-        return 0 if self._outbox is None else self._outbox.dropped
+    def ignore_input(self) -> None:
+        """Act on nothing more that the client sends: its end is near."""
+        self.phase = max(self.phase, ConnectionPhase.LEAVING)
 
     def push(self, frame: Frame) -> None:
-        """Send a frame to this client alone, after whatever its channels have sent it so far."""
+        """Send a frame to this client alone, after all that its channels have sent it so far."""
         if self.subscriptions:
             self._catch_up()
-        self.writer(self._transport.framing.render(frame))
+        chunk = self._transport.framing.render(frame)
+        if self.outbox is None:
+            self.writer(chunk)
+        elif not self.outbox.keep(chunk, self._transport.unsent()):
+            self.end(SLOW_CONSUMER)
 
     def send(self, event: Event) -> None:
-        """Tell the client of one event, if its codec has a word for it."""
-        if self.is_open:
+        """Tell the client of an event, if it is open and its codec has a word for the event."""
+        if self.phase is not ENDED:
             frame = self.codec.encode(event)
             if frame is not None:
                 self.push(frame)
 
-    def replay(self, event: Event) -> None:
-        """Send a message of the past, which the client asked for, or what belongs to these."""
+    def send_replay(self, event: Event) -> None:
+        """Send a past message that the client asked for, or an event that goes with those.
+
+        It counts towards no limit: the client had no chance to read yet.
+        """
         frame = self.codec.encode(event)
         if frame is not None and self.is_open:
-            self._push_uncounted(self._transport.framing.render(frame))
+            chunk = self._transport.framing.render(frame)
+            if self.outbox is None:
+                self.writer(chunk)
+            else:
+                self.outbox.keep_uncounted(chunk)
+
+    def keep(
+        self,
+        subscription: "Subscription",
+        joined: Chunk,
+        chunks: Sequence[Chunk],
+        positions: Sequence[Position | None],
+    ) -> bool:
+        """Have chunks of a subscription wait until the transport takes more.
+
+        Past the limit messages are dropped, where the policy of the item says so. Return False if
+        something is past the limit that may not be dropped. `joined` is all of the chunks in one.
+        """
+        if self.outbox is None:  # it has ended
+            return True
+        unsent, policy = self._transport.unsent(), self._policy_for(subscription)
+        if policy is SlowConsumerPolicy.DISCONNECT:
+            return self.outbox.keep(joined, unsent)
+        is_kept = True
+        for chunk, position in zip(chunks, positions, strict=True):
+            if position is not None:
+                message = Message(chunk, subscription, subscription.item_id, position, policy)
+                self.outbox.keep_or_drop(message, unsent)
+            elif not self.outbox.keep(chunk, unsent):
+                is_kept = False
+        return is_kept
 
     def paused(self) -> None:
-        """Keep what is sent from here on: the transport has enough."""
+        """Let everything wait that is sent from here on: the transport has enough."""
         self._is_paused = True
-        if self._outbox is None and self.is_open:
-            self._outbox = Outbox(self._home.limits.outbox_bytes)
-            self._home.connection_log.fell_behind(self)
-            # Without a word for a gap it would have a hole that its client does not see.
-            self.is_dropping = self._home.limits.slow_consumers.drops and self.codec.has_envelopes
-            self._write_by(self._keep)
+        if self.outbox is None and self.is_open:
+            self.outbox = Outbox(self._home.limits.outbox_bytes)
+            self._home.connection_log.fell_behind(self, self.outbox)
+            self._reroute()
 
     def writable(self) -> None:
-        """Send what was kept, until the transport has enough again."""
+        """Send what waits, until the transport has enough again."""
         self._is_paused = False
-        while self._outbox is not None and not self._is_paused:
-            chunk = self._take(self._outbox)
+        while self.outbox is not None and not self._is_paused:
+            chunk = self._take(self.outbox)
             if chunk is None:
-                self._let_go(self._outbox)
+                self._close_outbox(self.outbox)
             else:
                 self._transport.write(chunk)
 
     def end(self, reason: CloseReason) -> None:
         """Leave every channel, tell the client why, close. Ending twice is ending once."""
-        if not self.is_open:
+        if self.phase is ENDED:
             return
         self._home.connection_log.ended(self, reason)
         if reason in WITHOUT_FLUSH:
-            self._outbox = None
+            self.outbox = None
             self._transport.discard()
         else:
             self._catch_up()
         self._release(may_return=reason.retry in MAY_RETURN)
-        while self._outbox is not None and (chunk := self._take(self._outbox)) is not None:
+        while self.outbox is not None and (chunk := self._take(self.outbox)) is not None:
             self._transport.write(chunk)
         closing = self.codec.encode(
             Closing(
                 code=reason.code,
                 reason=reason.reason,
                 retry=reason.retry,
-                retry_after_ms=retry_after_ms(reason, self._home.random),
+                retry_after_ms=retry_after_ms(reason, self._home.environment.random),
             )
         )
         if closing is not None:
             self._transport.write(self._transport.framing.render(closing))
         self._transport.close(reason.code, reason.reason)
 
-    def hush(self) -> None:
-        """Act on nothing more that the client says: its end is near."""
-        self.is_heard = False
-
-    def keep(
-        self,
-        stream: "Subscription",
-        chunks: Sequence[Chunk],
-        positions: Sequence[Position | None],
-        *,
-        is_newest_dropped: bool,
-    ) -> None:
-        """Keep chunks until the transport takes them, and drop messages past the limit."""
-        unsent = self._transport.unsent()
-        for chunk, position in zip(chunks, positions, strict=True):
-            if position is None or self._outbox is None:
-                self._keep(chunk)
-            else:
-                message = Message(
-                    chunk, stream, stream.item_id, position, is_newest_dropped=is_newest_dropped
-                )
-                self._outbox.keep_or_drop(message, unsent)
-
-    def policy_on(self, item_id: str) -> SlowConsumerPolicy:
-        """Tell what becomes of it when it is too slow for an item."""
-        return self._home.limits.slow_consumers.of_item(item_id)
-
-    def fail(self, reason: CloseReason) -> None:
-        """End soon: once all that is being sent has gone out to the others."""
-        self._home.failed(self, reason)
-
     def lost(self, code: int = 1006) -> None:
         """Leave every channel: the socket is gone, closed with this code."""
-        self._release(may_return=code not in GOODBYES)
+        if self.phase is not ENDED:
+            self._home.connection_log.gone(self, code)
+            self._release(may_return=code not in GOODBYES)
 
     def _release(self, *, may_return: bool) -> None:
-        if self.is_open:
-            self.is_open = self.is_heard = False
-            self.may_return = may_return
-            self._home.released(self)
+        # Ended first: nothing that its leaving sends to others may reach it.
+        self.phase = ConnectionPhase.ENDED
+        self._home.released(self, may_return=may_return)
 
-    def _keep(self, chunk: Chunk) -> None:
-        if self._outbox is not None and not self._outbox.keep(chunk, self._transport.unsent()):
-            self.fail(SLOW_CONSUMER)
+    def _policy_for(self, subscription: "Subscription") -> SlowConsumerPolicy:
+        # A codec without a word for a gap would hide from its client that messages are missing.
+        if not self.codec.has_envelopes:
+            return SlowConsumerPolicy.DISCONNECT
+        return self._home.limits.slow_consumers.of_item(subscription.item_id)
 
     def _take(self, outbox: Outbox) -> Chunk | None:
-        """Give what has waited longest, a gap as its client reads it."""
-        what = outbox.take()
-        if not isinstance(what, Gap):
-            return what
-        frame = self.codec.encode(what)
+        """Return what has waited longest, a gap as its client reads it; None if nothing waits."""
+        first = outbox.take()
+        if not isinstance(first, Gap):
+            return first
+        frame = self.codec.encode(first)
         return None if frame is None else self._transport.framing.render(frame)
 
-    def _let_go(self, outbox: Outbox) -> None:
+    def _close_outbox(self, outbox: Outbox) -> None:
         if outbox.dropped:
             logger.info("caught_up connection=%s dropped=%d", self.id, outbox.dropped)
         self._home.connection_log.caught_up(self)
-        self._outbox = None
-        self.is_dropping = False
-        self._write_by(self._transport.write)
-
-    def _push_uncounted(self, chunk: Chunk) -> None:
-        if self._outbox is None:
-            self._transport.write(chunk)
-        else:
-            self._outbox.keep_uncounted(chunk)
+        self.outbox = None
+        self._reroute()
 
     def _catch_up(self) -> None:
-        pending, heard = self._home.pending, self.subscriptions
-        if len(pending) < len(heard):  # a hundred items, of which one or two have news
+        """Have the lanes of its subscriptions write what is pending for it."""
+        pending, subscriptions = self._home.pending, self.subscriptions
+        if len(pending) < len(subscriptions):  # of a hundred items, one or two have news
             for lane in pending:
-                subscription = heard.get(lane.channel)
+                subscription = subscriptions.get(lane.channel)
                 if subscription is not None and subscription.lane is lane:
                     lane.catch_up(subscription)
             return
-        for subscription in heard.values():
+        for subscription in subscriptions.values():
             if subscription.lane is not None:
                 subscription.lane.catch_up(subscription)
 
-    def _write_by(self, writer: Writer) -> None:
-        self.writer = writer
+    def _reroute(self) -> None:
         for subscription in self.subscriptions.values():
             if subscription.lane is not None:
                 subscription.lane.reroute(subscription)
 
 
 class Subscription:
-    """A connection hearing a channel, and what it may do there.
+    """A connection on a channel, and what its client may do there.
 
-    `lane` is where its messages come by, once it is live. `member` is who it is to others: from
-    its join on perhaps one of an earlier connection of the same caller.
+    `lane` delivers its messages, once it is live. `member` is who it is to others: its own member
+    until it has joined, then perhaps that of an earlier connection of the same caller.
     """
 
     __slots__ = ("can", "channel", "connection", "item_id", "lane", "member")
@@ -322,37 +339,20 @@ class Subscription:
         self.item_id = grant.item_id
         self.can = grant.can
         self.member = self.own_member
-        self.lane: Lane | None = None
+        self.lane: Lane[Subscription] | None = None
 
     @property
     def own_member(self) -> Member:
-        """Give who it is to others unless it goes on as somebody who was there."""
+        """Return who it is to others unless it continues as an earlier member."""
         return Member(self.connection.id, self.connection.principal.subject)
 
     @property
-    def writer(self) -> Writer:
-        """Give what takes chunks for its connection just now."""
-        return self.connection.writer
-
-    @property
-    def chooses(self) -> bool:
-        """Tell whether messages are to be dropped for it, as it is behind."""
-        connection = self.connection
-        return connection.is_dropping and (
-            connection.policy_on(self.item_id) is not SlowConsumerPolicy.DISCONNECT
-        )
-
-    def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
-        """Keep what is sent to it, and drop messages past the limit."""
-        connection = self.connection
-        newest = connection.policy_on(self.item_id) is SlowConsumerPolicy.DROP_NEWEST
-        connection.keep(self, chunks, positions, is_newest_dropped=newest)
-
-    def fail(self, reason: CloseReason) -> None:
-        """End its connection soon."""
-        self.connection.fail(reason)
-
-    @property
     def is_current(self) -> bool:
-        """Tell whether it is what its connection hears of the channel: it was not left."""
+        """Return whether its connection is still on the channel by this subscription."""
         return self.connection.subscriptions.get(self.channel) is self
+
+    def keep(
+        self, joined: Chunk, chunks: Sequence[Chunk], positions: Sequence[Position | None]
+    ) -> bool:
+        """Have chunks wait for its connection, as `Connection.keep` says."""
+        return self.connection.keep(self, joined, chunks, positions)

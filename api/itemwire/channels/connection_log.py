@@ -1,4 +1,4 @@
-"""Which connections come, fall behind and end: counted, and each end logged once."""
+"""What becomes of each connection: counted, and its end logged once."""
 
 import logging
 from typing import Protocol
@@ -12,69 +12,67 @@ logger = logging.getLogger("itemwire.channels")
 
 
 class LoggedConnection(Protocol):
-    """What is noted of a connection."""
+    """What the log needs to know of a connection."""
 
     id: str
     principal: Principal
     codec: Codec
 
-    @property
-    def waiting(self) -> int:
-        """Count the bytes that wait for it."""
-        ...
+
+class Backlog(Protocol):
+    """What waits for a connection that is behind."""
+
+    dropped: int
 
     @property
-    def dropped(self) -> int:
-        """Count the messages that it goes without, since it fell behind."""
+    def size(self) -> int:
+        """Return the bytes that wait."""
         ...
 
 
 class ConnectionLog:
-    """Notes what becomes of each connection, in plain numbers."""
+    """Counts the connections that are open, that are behind, and that ended, by reason."""
 
     def __init__(self, counters: ChannelCounters) -> None:
         self._counters = counters
-        self._behind: set[LoggedConnection] = set()
+        self._behind: dict[LoggedConnection, Backlog] = {}
 
     @property
     def behind(self) -> tuple[int, int]:
-        """Count the connections that read slowly, and the bytes that wait for them."""
-        return len(self._behind), sum(one.waiting for one in self._behind)
+        """Return how many connections are behind just now, and the bytes that wait for them."""
+        return len(self._behind), sum(backlog.size for backlog in self._behind.values())
 
     @property
     def dropped(self) -> int:
-        """Count the messages that were dropped, of those who are behind just now too."""
-        return self._counters.dropped + sum(one.dropped for one in self._behind)
+        """Return how many messages were dropped so far, of those that are behind now too."""
+        return self._counters.dropped + sum(one.dropped for one in self._behind.values())
 
     def opened(self, connection: LoggedConnection) -> None:
-        """Note that it is open."""
+        """Note that a connection is open."""
         self._counters.opened[connection.codec.subprotocol] += 1
         self._counters.open[connection.codec.subprotocol] += 1
 
     def ended(self, connection: LoggedConnection, reason: CloseReason) -> None:
-        """Note that this end closes it, and why."""
-        self._note(connection, reason.reason, reason.code)
+        """Note that this server ends an open connection, and why."""
+        self._end(connection, reason.reason, reason.code)
 
     def gone(self, connection: LoggedConnection, code: int) -> None:
-        """Note that it was open and is gone, by its client or its server."""
-        self._note(connection, GONE, code)
+        """Note that an open connection is gone, closed with this code by its client or server."""
+        self._end(connection, GONE, code)
 
-    def released(self, connection: LoggedConnection) -> None:
-        """Note that it is open no longer."""
-        self._counters.open[connection.codec.subprotocol] -= 1
-
-    def fell_behind(self, connection: LoggedConnection) -> None:
-        """Note that it has an outbox."""
-        self._behind.add(connection)
+    def fell_behind(self, connection: LoggedConnection, backlog: Backlog) -> None:
+        """Note that a connection reads too slowly, and what waits for it from now on."""
+        self._behind[connection] = backlog
 
     def caught_up(self, connection: LoggedConnection) -> None:
-        """Note that it is about to have none any longer."""
-        if connection in self._behind:
-            self._behind.remove(connection)
-            self._counters.dropped += connection.dropped
+        """Note that a connection has read all that waited for it."""
+        backlog = self._behind.pop(connection, None)
+        if backlog is not None:
+            self._counters.dropped += backlog.dropped
 
-    def _note(self, connection: LoggedConnection, reason: str, code: int) -> None:
+    def _end(self, connection: LoggedConnection, reason: str, code: int) -> None:
         self.caught_up(connection)  # nothing more is dropped for it
+        self._counters.open[connection.codec.subprotocol] -= 1
         self._counters.ended[reason, code if code in CLOSE_CODES else 0] += 1
         logger.info(
             "ended connection=%s subject=%r reason=%s code=%d",

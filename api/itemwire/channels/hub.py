@@ -1,14 +1,17 @@
-"""Which connections of this process hear which channel, and the synchronous fan-out."""
+"""The subscriptions of this process by channel, and the synchronous fan-out to them."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
+from threading import get_ident
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.delivery.outbox import Chunk, Framing
 from itemwire.channels.delivery.recovery import Recovery
 from itemwire.channels.limits.bounds import Limits
-from itemwire.close_reasons import MESSAGES_LOST, CloseReason
+from itemwire.channels.timers import Timers
+from itemwire.close_reasons import MESSAGES_LOST, SLOW_CONSUMER, CloseReason
 from itemwire.counters import ChannelCounters
 from itemwire.messages import Event, Gap, Position, Publication
 from itemwire.wire.base import Codec
@@ -16,143 +19,169 @@ from itemwire_auth.scopes import Action
 
 
 class Hub:
-    """The subscriptions of this process, by channel.
+    """Delivers what is published on a channel to its subscriptions in this process.
 
-    A subscription is first held (what is published meanwhile is kept for it) and then live. What
-    is sent to the live ones waits for `flush`, which `call_soon` is asked to call in this tick.
+    A subscription is first held: what is published meanwhile is kept for it. Then it is live. What
+    is sent to live ones waits in their lanes until `flush`, which is called at the end of the tick.
+
+    It belongs to one thread, the one that starts it. A publication that comes in on another thread
+    is handed over to that one.
     """
 
-    def __init__(
-        self,
-        call_soon: Callable[[Callable[[], None]], object],
-        counters: ChannelCounters | None = None,
-    ) -> None:
-        self._call_soon = call_soon
+    def __init__(self, timers: Timers, counters: ChannelCounters | None = None) -> None:
+        self._timers = timers
         self._counters = counters or ChannelCounters()
         self._audiences: dict[str, _Audience] = {}
-        self.pending: list[Lane] = []  # that wait for the flush; always the same list
-        self._failed: dict[Connection, CloseReason] = {}
+        self.pending: list[Lane[Subscription]] = []  # lanes with something to write; never replaced
+        self._failed: dict[Connection, CloseReason] = {}  # to be ended by the flush
         self._is_scheduled = False
+        self.thread = get_ident()
 
     def __len__(self) -> int:
+        """Return the number of channels that have a subscription here."""
         return len(self._audiences)
 
-    def has_room(self, channel: str, limits: Limits) -> bool:
-        """Tell whether one subscription more to a channel is within the limits."""
-        audience = self._audiences.get(channel)
-        if audience is None:
-            return not limits.channels or len(self._audiences) < limits.channels
-        return not limits.listeners or audience.size < limits.listeners
+    def start(self) -> None:
+        """Belong to the thread that calls this, and to the event loop that runs on it now."""
+        self.thread = get_ident()
+        self._is_scheduled = False  # an earlier loop may have been closed with a call left to make
 
-    def hold(self, subscription: Subscription, recovery: Recovery) -> None:
-        """Keep the channel's publications for a subscription that is not live yet."""
+    def add(self, subscription: Subscription, recovery: Recovery, limits: Limits) -> bool:
+        """Hold a subscription: have a recovery receive what is published on its channel.
+
+        Return False where the limits leave no room for one more.
+        """
         audience = self._audiences.get(subscription.channel)
         if audience is None:
+            if limits.channels and len(self._audiences) >= limits.channels:
+                return False
             audience = self._audiences[subscription.channel] = _Audience(subscription.channel)
+        elif limits.listeners and audience.size >= limits.listeners:
+            return False
         audience.held[subscription] = recovery
+        return True
 
     def go_live(self, subscription: Subscription, position: Position) -> None:
-        """Deliver to a held subscription from now on; it has seen what is up to a position."""
+        """Deliver to a held subscription from now on; it has everything up to a position."""
         audience = self._audiences[subscription.channel]
         del audience.held[subscription]
         if not audience.held:
-            audience.held = {}  # a dict that had something in it keeps its room
-        audience.reach(position)
+            audience.held = {}  # a dict keeps the room of what it once held
+        audience.advance_to(position)
         subscription.lane = audience.lane_for(subscription)
         subscription.lane.add(subscription)
 
     def remove(self, subscription: Subscription) -> bool:
-        """Deliver no more; True: nobody here hears the channel any longer."""
+        """Deliver no more; return whether this was the last subscription of its channel here."""
         audience = self._audiences.get(subscription.channel)
         if audience is None:
             return False
         audience.held.pop(subscription, None)
-        self.mute(subscription)
+        self._stop_delivery(subscription)
         if audience.lanes or audience.held:
             return False
         del self._audiences[subscription.channel]
         return True
 
-    def mute(self, subscription: Subscription) -> None:
-        """Send it nothing more, not even that others left: its end is near."""
-        lane, subscription.lane = subscription.lane, None
-        if lane is not None:
-            lane.remove(subscription)
-            if not lane.writers:
-                self._audiences[subscription.channel].lanes.remove(lane)
-
     def change_lane(self, subscription: Subscription) -> None:
-        """Move a live subscription to the lane of what it may see now, between two messages.
+        """Move a live subscription, between two messages, to the lane of what it may see now.
 
-        One that is not live yet gets its lane when it goes live.
+        One that is held gets its lane when it goes live.
         """
         if subscription.lane is None:
             return
         subscription.lane.catch_up(subscription)
-        self.mute(subscription)
+        self._stop_delivery(subscription)
         subscription.lane = self._audiences[subscription.channel].lane_for(subscription)
         subscription.lane.add(subscription)
 
-    def fail(self, connection: Connection, reason: CloseReason) -> None:
-        """End a connection with the next flush; the first reason counts."""
-        self._failed.setdefault(connection, reason)
-        if not self._is_scheduled:
-            self._schedule()
-
     def fan_out(self, channel: str, publication: Publication) -> None:
-        """Send a publication to everyone who hears the channel."""
+        """Send a publication to every subscription of its channel."""
+        if get_ident() != self.thread:
+            self._timers.hand_over(partial(self.fan_out, channel, publication))
+            return
         audience = self._audiences.get(channel)
         if audience is None:
             return
         audience.offset = publication.offset
         for recovery in audience.held.values():
-            recovery.hold(publication)
-        self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
+            recovery.receive(publication)
         for lane in audience.lanes:
             self._counters.delivered += len(lane.writers)
+        self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
 
-    def lose(self, channel: str, item_id: str, position: Position) -> None:
-        """Tell everyone who hears the channel that all up to a position is lost to them."""
+    def report_loss(self, channel: str, item_id: str, position: Position) -> None:
+        """Tell every subscription of a channel that all up to a position is lost to it."""
         audience = self._audiences.get(channel)
         if audience is None:
             return
         for recovery in audience.held.values():
             recovery.is_broken = True
-        goes_on = audience.epoch == position.epoch
-        first = audience.offset + 1 if goes_on else 1
-        audience.reach(position)
+        first = audience.offset + 1 if audience.epoch == position.epoch else 1
+        audience.advance_to(position)
         gap = Gap(item_id, position.epoch, first, position.offset)
-        self._send(gap, audience.lanes)
+        # A client whose codec has no word for a gap would not see it, so its connection ends.
         for lane in audience.lanes:
-            if lane.codec.encode(gap) is None:  # it has no word for it, and must not be silent
-                lane.fail(MESSAGES_LOST)
+            if lane.codec.encode(gap) is None:
+                self._fail(lane.writers, MESSAGES_LOST)
+        self._send(gap, audience.lanes)
 
     def announce(self, channel: str, event: Event) -> None:
-        """Send a presence event to those on the channel who may see it."""
+        """Send a presence event to the subscriptions of a channel that may see it."""
         audience = self._audiences.get(channel)
         if audience is not None:
             self._send(event, [lane for lane in audience.lanes if lane.shows_presence])
 
-    def flush(self) -> None:
-        """Write what this tick has sent, and end who could not keep up.
+    def end_all(self, ends: Mapping[Connection, CloseReason]) -> int:
+        """End connections together; return how many they are."""
+        # First of all: else each would be told that those before it have left, and nothing more
+        # may reach it.
+        for connection in ends:
+            for subscription in connection.subscriptions.values():
+                self._stop_delivery(subscription)
+        for connection, reason in ends.items():
+            connection.end(reason)
+        return len(ends)
 
-        Their end is announced, and may find others too slow: a stalled proxy makes a whole
-        audience too slow at once, so this is a loop and not a recursion.
+    def flush(self) -> None:
+        """Write what this tick has sent, then end the connections that could not keep up.
+
+        An end is news for the others of its channels, and that news may be more than another slow
+        client has room for. A stalled proxy makes a whole audience too slow at once, so this is a
+        loop and not a recursion.
         """
-        self._is_scheduled = False
+        self._is_scheduled = True  # what an end sends to others is written by the loop below
         began = time.perf_counter()
-        while self.pending or self._failed:
-            pending = self.pending.copy()
-            self.pending.clear()
-            for lane in pending:
-                lane.flush()
-            while self._failed:
-                connection, reason = self._failed.popitem()
-                connection.end(reason)
+        try:
+            while self.pending or self._failed:
+                self._flush_lanes()
+                while self._failed:
+                    connection, reason = self._failed.popitem()
+                    connection.end(reason)
+        finally:
+            self._is_scheduled = False
         self._counters.fan_out.observe(time.perf_counter() - began)
 
-    def _send(self, event: Event, lanes: Iterable[Lane], position: Position | None = None) -> None:
-        """Hand one event to each lane, encoded once per codec and framing.
+    def _flush_lanes(self) -> None:
+        flushed = 0
+        try:
+            for lane in self.pending:
+                flushed += 1
+                failed = lane.flush()
+                if failed:
+                    self._fail(failed, SLOW_CONSUMER)
+        finally:  # a lane that raises must not keep the others from being flushed another time
+            del self.pending[:flushed]
+
+    def _fail(self, subscriptions: Iterable[Subscription], reason: CloseReason) -> None:
+        """Have connections ended by the next flush, each for the first reason that there is."""
+        for subscription in subscriptions:
+            self._failed.setdefault(subscription.connection, reason)
+
+    def _send(
+        self, event: Event, lanes: Iterable[Lane[Subscription]], position: Position | None = None
+    ) -> None:
+        """Hand an event to each lane, encoded once per codec and framing.
 
         With a position it is a message, which a client that is behind may have to do without.
         """
@@ -163,48 +192,54 @@ class Hub:
                 frame = lane.codec.encode(event)
                 chunks[kind] = None if frame is None else lane.framing.render(frame)
             chunk = chunks[kind]
-            if chunk is None:
-                continue
-            if lane.send(chunk, position):
+            if chunk is not None and lane.send(chunk, position):
                 self.pending.append(lane)
-                if not self._is_scheduled:
-                    self._schedule()
+        # Whatever is left from before is written as well: a call for it may have been refused.
+        if not self._is_scheduled and (self.pending or self._failed):
+            self._timers.call_soon(self.flush)
+            self._is_scheduled = True  # and not before: a refused call must be asked for again
 
-    def _schedule(self) -> None:
-        self._is_scheduled = True
-        self._call_soon(self.flush)
+    def _stop_delivery(self, subscription: Subscription) -> None:
+        """Send a subscription nothing more, not even that others left: its end is near."""
+        lane, subscription.lane = subscription.lane, None
+        if lane is not None:
+            lane.remove(subscription)
+            if not lane.writers:
+                self._audiences[subscription.channel].lanes.remove(lane)
 
 
 class _Audience:
-    """Who hears one channel."""
+    """The subscriptions of one channel."""
 
     __slots__ = ("_channel", "epoch", "held", "lanes", "offset")
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
         self.held: dict[Subscription, Recovery] = {}
-        self.lanes: list[Lane] = []
+        self.lanes: list[Lane[Subscription]] = []
         self.epoch = ""
         self.offset = 0  # of the newest message that was sent to its lanes
 
     @property
     def size(self) -> int:
-        """Count those who hear it, and those who soon will."""
+        """Return the number of subscriptions, live and held."""
         return len(self.held) + sum(len(lane.writers) for lane in self.lanes)
 
-    def reach(self, position: Position) -> None:
-        """Note that all who are live have what is up to a position, or were told."""
+    def advance_to(self, position: Position) -> None:
+        """Note that live subscriptions have all up to a position, or were told it is lost."""
         self.epoch = self.epoch or position.epoch
         if self.epoch != position.epoch or self.offset < position.offset:
             self.epoch, self.offset = position.epoch, position.offset
 
-    def lane_for(self, subscription: Subscription) -> Lane:
-        """Find the lane of its kind, or open one."""
+    def lane_for(self, subscription: Subscription) -> Lane[Subscription]:
+        """Find the lane of a subscription's kind, or open one."""
         codec, framing = subscription.connection.codec, subscription.connection.framing
         shows_presence = Action.PRESENCE in subscription.can
-        for lane in self.lanes:
-            if (lane.codec, lane.framing, lane.shows_presence) == (codec, framing, shows_presence):
-                return lane
-        lane = Lane(codec, framing, shows_presence=shows_presence, channel=self._channel)
+        for one in self.lanes:
+            if (one.codec, one.framing, one.shows_presence) == (codec, framing, shows_presence):
+                return one
+        lane: Lane[Subscription] = Lane(
+            codec, framing, shows_presence=shows_presence, channel=self._channel
+        )
         self.lanes.append(lane)
         return lane

@@ -1,93 +1,156 @@
-"""A subscription's way in: held, its past read, admitted."""
+"""The way of a subscription onto its channel: held, its past read, welcomed, live."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
+
+from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
 from itemwire.channels.delivery.recovery import LIVE, Recovery, Start, resumes
 from itemwire.channels.hub import Hub
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.presence.presence import Presence
+from itemwire.channels.welcome import welcome_to
+from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
-from itemwire.messages import Position
+from itemwire.messages import Position, Ref
+
+logger = logging.getLogger("itemwire.channels")
+
+FIRST_PAGE: Final = 100  # members in a welcome, and in a list that is not asked for another size
+
+Joined = Callable[[EngineError | None], None]
+"""Called once the client is welcomed, or with why it cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
-class JoinResult:
-    """What a subscription is admitted with."""
+class JoinParts:
+    """The parts of a node that every join on it uses."""
 
-    history: History
-    recovery: Recovery
-    was_recovering: bool
-    recovered: bool
-
-
-Arrive = Callable[[JoinResult | EngineError], None]
-"""Admits a subscription or says why not: called once, unless it was left meanwhile."""
+    engine: Engine
+    hub: Hub
+    presence: Presence
+    counters: ChannelCounters
+    watch_members: Callable[[str], None]  # of a channel, on other nodes
 
 
 class PendingJoin:
-    """Brings one subscription to the point where it can go live.
+    """One subscription from the request to join until it is live.
 
-    It is held in the hub before its past is read, so nothing falls in between.
+    Hold, then read: the hub keeps what is published from the first step on, and only then is the
+    history read. So every message is in the history or was kept, and none falls in between. If the
+    client leaves meanwhile, the next answer of the engine finds the subscription gone, and stops.
     """
 
-    __slots__ = ("_arrive", "_engine", "_limits", "_recovery", "_start", "_subscription")
+    __slots__ = ("_joined", "_limits", "_parts", "_recovery", "_ref", "_start", "_subscription")
 
     def __init__(
         self,
-        engine: Engine,
+        parts: JoinParts,
         limits: Limits,
         subscription: Subscription,
         start: Start,
-        arrive: Arrive,
+        joined: Joined,
+        *,
+        ref: Ref | UnsetType = UNSET,
     ) -> None:
-        self._engine = engine
+        self._parts = parts
         self._limits = limits
         self._subscription = subscription
         self._start = start
-        self._arrive = arrive
+        self._joined = joined
+        self._ref = ref
         self._recovery = Recovery(limits.outbox_bytes)
 
-    def begin(self, hub: Hub) -> None:
-        """Hold the subscription, and read what it is to see first."""
-        hub.hold(self._subscription, self._recovery)
-        self._engine.subscribe(self._subscription.channel, self._subscribed)
+    def begin(self) -> None:
+        """Hold the subscription, and have the engine deliver its channel to this node."""
+        parts, subscription = self._parts, self._subscription
+        if not parts.hub.add(subscription, self._recovery, self._limits):
+            self._fail(
+                EngineError("this node, or this channel on it, is at its limit of listeners")
+            )
+            return
+        subscription.connection.subscriptions[subscription.channel] = subscription
+        parts.counters.subscriptions += 1
+        parts.watch_members(subscription.channel)
+        parts.engine.subscribe(subscription.channel, self._subscribed)
 
     def _subscribed(self, problem: EngineError | None) -> None:
+        """Read the history, now that nothing that comes after it can be missed."""
         since = self._start.since
         if problem is not None:
-            self._finish(problem)
+            self._have_read(problem)
         elif since is None:
-            self._read(Span(self._start.replay), self._finish)
+            self._read(Span(self._start.replay), self._have_read)
         else:
             span = Span(self._limits.history_limit, since.offset)
             self._read(span, partial(self._resume, since))
 
     def _resume(self, since: Position, history: History | EngineError) -> None:
         if isinstance(history, EngineError):
-            self._finish(history)
+            self._have_read(history)
         elif resumes(since, history):
-            self._finish(history, recovered=True)
+            self._have_read(history, recovered=True)
         elif self._start.replay:
-            self._read(Span(self._start.replay), self._finish)
-        else:  # never a part of what was missed: it would look like all
-            self._finish(replace(history, publications=[]))
+            self._read(Span(self._start.replay), self._have_read)
+        else:  # a part of what was missed would look like all of it
+            self._have_read(replace(history, publications=[]))
 
-    def _finish(self, history: History | EngineError, *, recovered: bool = False) -> None:
+    def _read(self, span: Span, answer: Callable[[History | EngineError], None]) -> None:
+        span = span.at_most(self._limits.history_limit)
+        self._parts.engine.read(self._subscription.channel, span, answer)
+
+    def _have_read(self, history: History | EngineError, *, recovered: bool = False) -> None:
         if not self._subscription.is_current:
             return
         if isinstance(history, EngineError):
-            self._arrive(history)
+            self._fail(history)
         elif self._recovery.is_broken:
-            self._arrive(EngineError("more was published during a join than can be held for it"))
+            self._fail(EngineError("more was published during a join than can be held for it"))
         else:
-            was_recovering = self._start.since is not None
             if self._start == LIVE:
-                history = self._recovery.from_first(history)
-            self._arrive(JoinResult(history, self._recovery, was_recovering, recovered))
+                history = self._recovery.starting_with_first(history)
+            self._admit(history, recovered=recovered)
 
-    def _read(self, span: Span, read: Callable[[History | EngineError], None]) -> None:
-        self._engine.read(
-            self._subscription.channel, span.at_most(self._limits.history_limit), read
+    def _admit(self, history: History, *, recovered: bool) -> None:
+        """Make the client a member, send it the welcome and what it missed, and let it go live."""
+        parts, subscription = self._parts, self._subscription
+        connection, channel = subscription.connection, subscription.channel
+        caller = connection.principal.identity
+        subscription.member = parts.presence.join(channel, caller, subscription.member)
+        logger.debug(
+            "joined channel=%s subject=%r connection=%s member=%s",
+            channel,
+            connection.principal.subject,
+            connection.id,
+            subscription.member.connection,
         )
+        connection.mark_welcomed()
+        welcome = welcome_to(
+            subscription,
+            history.position,
+            self._limits,
+            parts.presence.page(channel, FIRST_PAGE),
+            self._ref,
+            was_recovering=self._start.since is not None,
+            recovered=recovered,
+        )
+        connection.send(welcome)
+        for publication in self._recovery.merge(history):
+            connection.send_replay(publication)
+            parts.counters.replayed += 1
+        if connection.is_open:
+            parts.hub.go_live(subscription, history.position)
+        self._joined(None)
+
+    def _fail(self, problem: EngineError) -> None:
+        logger.error(
+            "join_failed connection=%s channel=%s problem=%s",
+            self._subscription.connection.id,
+            self._subscription.channel,
+            problem,
+        )
+        self._joined(problem)

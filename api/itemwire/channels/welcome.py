@@ -1,42 +1,37 @@
-"""What a client is told first: who it is here, what it may do, where it stands."""
-
-from functools import lru_cache
+"""The first envelope of a subscription: who its client is, what it may do, where it stands."""
 
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
-from itemwire.channels.join import JoinResult
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.presence.presence import Page
-from itemwire.messages import Ref, Welcome
+from itemwire.channels.rights import rights_of
+from itemwire.messages import Position, Ref, Welcome
 from itemwire_auth.scopes import Action
-
-
-@lru_cache(maxsize=16)  # every set of actions there is
-def in_order(can: frozenset[Action]) -> list[str]:
-    """List what may be done, always in the same order."""
-    return [action for action in Action if action in can]
 
 
 def welcome_to(
     subscription: Subscription,
-    arrival: JoinResult,
+    position: Position,
     limits: Limits,
     page: Page,
     ref: Ref | UnsetType = UNSET,
+    *,
+    was_recovering: bool,
+    recovered: bool,
 ) -> Welcome:
-    """Write the welcome of a subscription; the members are for those who may see them."""
-    connection, position = subscription.connection, arrival.history.position
+    """Return the welcome of a subscription; it has members only if its client may see them."""
+    connection = subscription.connection
     may_see = Action.PRESENCE in subscription.can
     return Welcome(
         connection=subscription.member.connection,
         subject=connection.principal.subject,
         item=subscription.item_id,
-        can=in_order(subscription.can),
+        can=rights_of(subscription.can),
         epoch=position.epoch,
         offset=position.offset,
-        was_recovering=arrival.was_recovering,
-        recovered=arrival.recovered,
+        was_recovering=was_recovering,
+        recovered=recovered,
         expires_at=connection.expires_at,
         ping_interval=limits.ping_interval,
         max_message_bytes=limits.max_message_bytes,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, WebSocket
 
 from itemwire.channels.delivery.outbox import Transport
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.dependencies import node_of
 from itemwire.middleware.admission import claim_slot
 from itemwire.transports.asgi import drive

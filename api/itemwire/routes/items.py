@@ -9,7 +9,7 @@ from itemwire.authorization.reauthorization import reauthorization_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import Kind
-from itemwire.channels.sessions.session import ItemSession
+from itemwire.channels.sessions.item import ItemSession
 from itemwire.dependencies import SubscribeGrant, node_of, spend, start_asked
 from itemwire.middleware.admission import claim_slot
 from itemwire.transports.asgi import drive

@@ -7,8 +7,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
 from pydantic import BaseModel
 
+from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import Kind
-from itemwire.channels.node import FIRST_PAGE
 from itemwire.dependencies import answer_of, node_of, spend
 from itemwire.engines.base import Span
 from itemwire.messages import Member, Publication, payload_size

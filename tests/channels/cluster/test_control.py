@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.environment import Environment
 from itemwire.channels.node import Node
 from itemwire.engines.base import EngineError
 from itemwire_auth.revocation import Revocation
@@ -233,7 +234,7 @@ def test_a_node_that_starts_later_knows_what_was_taken_back(stage: Stage) -> Non
     """A restart lets nobody back in (requirement 70)."""
     revoke(stage)
     complete(stage.node.stop())
-    node = Node(stage.engine, LIMITS, clock=stage.clock)
+    node = Node(stage.engine, LIMITS, environment=Environment(stage.clock, timers=stage.timers))
     complete(node.start())
     transports = {name: RecordingTransport() for name in ("alice", "bob")}
     for name, transport in transports.items():

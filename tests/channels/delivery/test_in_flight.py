@@ -46,9 +46,9 @@ def test_counts_until_answered(limit: int, limit_bytes: int) -> None:
     """Both bounds hold, and an answer of either kind frees its place."""
     heard: list[object] = []
     unanswered = InFlight(limit, limit_bytes)
-    first = unanswered.count(10, heard.append)
-    second = unanswered.count(10, heard.append)
-    third = unanswered.count(10, heard.append)
+    first = unanswered.track(10, heard.append)
+    second = unanswered.track(10, heard.append)
+    third = unanswered.track(10, heard.append)
     assert first is not None
     assert second is not None
     first(NOWHERE)
@@ -57,25 +57,25 @@ def test_counts_until_answered(limit: int, limit_bytes: int) -> None:
     assert third is None
     assert heard[0] is NOWHERE
     assert len(heard) == 2
-    assert unanswered.count(10, heard.append) is not None
+    assert unanswered.track(10, heard.append) is not None
 
 
 def test_lets_one_through_whatever_its_size() -> None:
     """A bound smaller than a message must slow its publisher and not silence it."""
     unanswered = InFlight(10, 5)
 
-    assert unanswered.count(1000, lambda _: None) is not None
-    assert unanswered.count(1, lambda _: None) is None
+    assert unanswered.track(1000, lambda _: None) is not None
+    assert unanswered.track(1, lambda _: None) is None
 
 
 def test_says_once_in_the_log_that_the_engine_is_behind(caplog: pytest.LogCaptureFixture) -> None:
     """A flood must not become a flood of lines; the next time is news again."""
     unanswered = InFlight(1, 10)
     for _ in range(2):
-        answered = unanswered.count(1, lambda _: None)
+        answered = unanswered.track(1, lambda _: None)
         assert answered is not None
         for _ in range(100):
-            unanswered.count(1, lambda _: None)
+            unanswered.track(1, lambda _: None)
         answered(NOWHERE)
 
     assert [record.getMessage() for record in caplog.records] == [

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from itemwire.channels.delivery.lanes import MAX_PENDING_BYTES, Lane
 from itemwire.channels.delivery.outbox import Chunk, Writer
-from itemwire.close_reasons import CloseReason
 from itemwire.fastpath.frames import PLAIN_FRAMING
 from itemwire.messages import Position
 from itemwire_auth.scopes import Action
@@ -18,27 +17,32 @@ from tests.fakes import EVERYTHING, JSON, Stage
 
 
 class Listener:
-    """A subscriber that notes each write, and can be made to write elsewhere."""
+    """A subscriber and its connection: it notes each write, and can be made to fall behind."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
-        self.failed: list[str] = []
         self.chosen: list[tuple[Chunk, Position | None]] | None = None  # None: it keeps up
+        self.has_room = True
         self.writer: Writer = self.writes.append
 
     @property
-    def chooses(self) -> bool:
-        """It takes everything."""
-        return self.chosen is not None
+    def connection(self) -> Listener:
+        """It is both in one."""
+        return self
 
-    def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
-        """Note what it might drop, chunk by chunk."""
+    @property
+    def outbox(self) -> object | None:
+        """It has one while it is behind."""
+        return self.chosen
+
+    def keep(
+        self, joined: Chunk, chunks: Sequence[Chunk], positions: Sequence[Position | None]
+    ) -> bool:
+        """Note what waits for it, chunk by chunk."""
         assert self.chosen is not None
+        assert len(joined) == sum(map(len, chunks))
         self.chosen.extend(zip(chunks, positions, strict=True))
-
-    def fail(self, reason: CloseReason) -> None:
-        """Note why it is to end."""
-        self.failed.append(reason.reason)
+        return self.has_room
 
     @property
     def heard(self) -> bytes:
@@ -46,9 +50,9 @@ class Listener:
         return b"".join(self.writes)
 
 
-def lane_of(*listeners: Listener) -> Lane:
+def lane_of(*listeners: Listener) -> Lane[Listener]:
     """Make a lane that delivers to these."""
-    lane = Lane(JSON, PLAIN_FRAMING, shows_presence=True)
+    lane: Lane[Listener] = Lane(JSON, PLAIN_FRAMING, shows_presence=True)
     for listener in listeners:
         lane.add(listener)
     return lane
@@ -320,3 +324,30 @@ def test_lets_who_is_behind_catch_up_once(behind_from: str) -> None:
     assert (asking.writes, seen) == (
         ([], [b"1", b"2"]) if behind_from == "before" else ([b"1"], [b"2"])
     )
+
+
+def test_reports_once_who_was_too_slow_and_after_all_were_written_to() -> None:
+    """The hub ends it when the fan-out has gone round: nobody may see the end before the cause."""
+    slow, listening, slower = Listener(), Listener(), Listener()
+    slow.chosen, slower.chosen = [], []
+    slow.has_room = slower.has_room = False
+    lane = lane_of(slow, listening, slower)
+    lane.send(b"1")
+    failed = lane.flush()
+
+    assert failed == [slow, slower]
+    assert listening.writes == [b"1"]
+    assert lane.flush() == ()
+
+
+@pytest.mark.parametrize("how", ["catches up", "past the bound"])
+def test_reports_with_the_flush_who_was_too_slow_before_it(how: str) -> None:
+    """A write ahead of the end of the tick finds slow ones as well, and may not end them yet."""
+    slow = Listener()
+    slow.chosen, slow.has_room = [], False
+    lane = lane_of(slow)
+    lane.send(b"1" if how == "catches up" else bytes(MAX_PENDING_BYTES))
+    if how == "catches up":
+        lane.catch_up(slow)
+
+    assert lane.flush() == [slow]

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire.channels.delivery.outbox import GAP_BYTES, Message, Outbox
+from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.messages import Gap, Position
+
+
+def policy_of(newest: bool) -> SlowConsumerPolicy:
+    """Return the policy that drops the newest message, or the oldest."""
+    return SlowConsumerPolicy.DROP_NEWEST if newest else SlowConsumerPolicy.DROP_OLDEST
 
 
 def drained(outbox: Outbox) -> list[object]:
@@ -111,7 +117,7 @@ def message(
     """Make a message that may be dropped."""
     chunk = b"%d" % offset + bytes(size)
     place = Position(epoch, offset)
-    return Message(chunk[:size], stream, f"item {stream}", place, is_newest_dropped=newest)
+    return Message(chunk[:size], stream, f"item {stream}", place, policy_of(newest))
 
 
 def told(outbox: Outbox) -> list[str]:
@@ -222,7 +228,7 @@ def numbered(stream: int, offset: int, size: int, *, newest: bool) -> Message:
     """Make a message that shows its place."""
     chunk = b"%d %d " % (stream, offset) + bytes(size)
     place = Position("e", offset)
-    return Message(chunk, stream, str(stream), place, is_newest_dropped=newest)
+    return Message(chunk, stream, str(stream), place, policy_of(newest))
 
 
 @given(

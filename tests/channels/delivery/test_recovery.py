@@ -20,30 +20,30 @@ def test_gives_history_first_and_then_what_came_after_it() -> None:
     """What was held may be in the history too: the offset tells."""
     recovery = Recovery(1000)
     for offset in (2, 3, 4, 5):
-        recovery.hold(publication(offset))
+        recovery.receive(publication(offset))
     history = History(Position("e", 3), [publication(2), publication(3)], complete=True)
 
-    assert [one.offset for one in recovery.join(history)] == [2, 3, 4, 5]
+    assert [one.offset for one in recovery.merge(history)] == [2, 3, 4, 5]
 
 
 def test_gives_nothing_old_to_a_client_that_asked_for_no_replay() -> None:
     """Its history is empty, but its position says what is past."""
     recovery = Recovery(1000)
     for offset in (2, 3, 4):
-        recovery.hold(publication(offset))
+        recovery.receive(publication(offset))
 
-    assert [one.offset for one in recovery.join(History(Position("e", 3), [], True))] == [4]
+    assert [one.offset for one in recovery.merge(History(Position("e", 3), [], True))] == [4]
 
 
 def test_begins_with_what_was_heard_first() -> None:
     """A history that is read late does not take away what a client may already rely on."""
     recovery = Recovery(1000)
     for offset in (2, 3, 4):
-        recovery.hold(publication(offset))
-    history = recovery.from_first(History(Position("e", 3), [], complete=True))
+        recovery.receive(publication(offset))
+    history = recovery.starting_with_first(History(Position("e", 3), [], complete=True))
 
     assert history.position == Position("e", 1)
-    assert [one.offset for one in recovery.join(history)] == [2, 3, 4]
+    assert [one.offset for one in recovery.merge(history)] == [2, 3, 4]
 
 
 def test_begins_where_the_stream_stands_when_nothing_was_heard() -> None:
@@ -51,9 +51,9 @@ def test_begins_where_the_stream_stands_when_nothing_was_heard() -> None:
     history = History(Position("e", 3), [], complete=True)
     recovery = Recovery(1000)
 
-    assert recovery.from_first(history) is history
-    recovery.hold(publication(4))
-    assert recovery.from_first(history) is history
+    assert recovery.starting_with_first(history) is history
+    recovery.receive(publication(4))
+    assert recovery.starting_with_first(history) is history
 
 
 @given(published=st.lists(st.integers(0, 4), min_size=6, max_size=6), replay=st.integers(0, 20))

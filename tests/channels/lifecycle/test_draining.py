@@ -10,7 +10,7 @@ import pytest
 
 from itemwire.channels.connection import Connection, retry_after_ms
 from itemwire.channels.lifecycle.draining import ANSWER_STEPS, LEAST_AT_ONCE, STEP_SECONDS, Draining
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.close_reasons import CLOSE_REASONS, DRAINING, MESSAGES_LOST, CloseReason, Retry
 from tests.fakes import ITEM, PLAIN, Close, LateEngine, Peer, RecordingTransport, Stage
 

@@ -7,7 +7,7 @@ import pytest
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.channels.reauthorization import Denied
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.close_reasons import TOKEN_REVOKED
 from itemwire.engines.base import EngineError
 from itemwire_auth.principal import Grant, Principal
@@ -247,5 +247,5 @@ def test_forgets_who_left_in_the_margin(stage: Stage, rules: Rules) -> None:
     refreshed.session.closed(1000)
     at(stage, MARGIN)
 
-    assert stage.node._ends._deadlines._due == {}
+    assert stage.node._expiry._deadlines._due == {}
     assert left.transport.reasons == refreshed.transport.reasons == []

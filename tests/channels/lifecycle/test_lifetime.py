@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.limits.bounds import Lifetime
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire_auth.principal import Grant
 from tests.fakes import EVERYTHING, ITEM, NOW, LateEngine, Peer, Rules, Stage, principal
 
@@ -80,7 +80,7 @@ def test_warns_nobody_who_left_and_forgets_no_one_who_was_warned() -> None:
 
     assert left.saw("expiring") == []
     assert ended.transport.reasons == ["token_expired"]
-    assert stage.node._ends._deadlines._due == {}
+    assert stage.node._expiry._deadlines._due == {}
 
 
 def test_warns_only_who_could_refresh() -> None:

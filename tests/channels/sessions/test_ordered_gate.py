@@ -19,7 +19,7 @@ class Watched:
 
     def ask(self, name: str, *, alone: bool = False) -> None:
         """Ask for something that goes on until it is told to be done."""
-        self.turns.ask(lambda: self.begun.append(name), alone=alone)
+        self.turns.submit(lambda: self.begun.append(name), exclusive=alone)
 
 
 def test_begins_so_many_at_a_time() -> None:
@@ -61,9 +61,9 @@ def test_takes_thousands_that_are_done_at_once() -> None:
 
     def ask_for_all() -> None:
         for number in range(5000):
-            turns.ask(begin(number))
+            turns.submit(begin(number))
 
-    turns.ask(ask_for_all)
+    turns.submit(ask_for_all)
     turns.done()
 
     assert done == list(range(5000))

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.engines.base import EngineError
 from itemwire.messages import Frame
 from itemwire.wire.base import Codec

@@ -6,7 +6,7 @@ import pytest
 
 from itemwire.channels.limits.bounds import Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.sessions.session import EchoSession
+from itemwire.channels.sessions.echo import EchoSession
 from itemwire.close_reasons import RATE_LIMITED
 from itemwire.wire.base import Codec
 from tests.fakes import JSON, LIMITS, PLAIN, Close, Stage

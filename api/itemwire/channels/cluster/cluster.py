@@ -14,10 +14,10 @@ from itemwire.channels.connection import Connection
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.presence.presence import Presence
+from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import CONNECTION_LIMIT, CloseReason
 from itemwire.engines.base import ANSWER_SECONDS, Engine
 from itemwire.messages import Member
-from itemwire.timers import CallLater
 
 logger = logging.getLogger("itemwire.channels")
 

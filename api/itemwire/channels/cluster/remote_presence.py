@@ -26,8 +26,8 @@ from itemwire.channels.cluster.peer import Peer
 from itemwire.channels.limits.connections import Identity
 from itemwire.channels.presence.grace import Caller
 from itemwire.channels.presence.presence import OtherNodes, Presence
+from itemwire.channels.timers import CallLater, call_later
 from itemwire.messages import Member
-from itemwire.timers import CallLater, call_later
 
 BATCH_SECONDS: Final = 0.05
 HURRY_SECONDS: Final = 0.01  # a page that is loaded again goes to another node, and may not come in

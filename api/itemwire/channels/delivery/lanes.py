@@ -1,53 +1,73 @@
-"""The subscribers of a channel who get the same bytes, and what they get in one loop tick."""
+"""The subscribers of a channel that get the same bytes, and what they get in one loop tick."""
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from itemwire.channels.delivery.outbox import Chunk, Framing, Writer
-from itemwire.close_reasons import CloseReason
 from itemwire.messages import Position
 from itemwire.wire.base import Codec
 
 logger = logging.getLogger("itemwire.channels")
 
-MAX_PENDING_BYTES: Final = 64 * 1024  # joined further, a tick could fill a good reader's outbox
+MAX_PENDING_BYTES: Final = 64 * 1024  # joined further, one tick could fill a good reader's outbox
 
 
-class Subscriber(Protocol):
-    """Whom a lane delivers to."""
+class LaneReceiver(Protocol):
+    """A connection, as far as a lane knows it."""
 
     @property
     def writer(self) -> Writer:
-        """Give what takes chunks for it just now."""
+        """Return what takes chunks for it while it keeps up."""
         ...
 
     @property
-    def chooses(self) -> bool:
-        """Tell whether it takes chunks one by one just now, as it may drop messages of them."""
-        ...
-
-    def choose(self, chunks: Sequence[Chunk], positions: Sequence[Position | None]) -> None:
-        """Take some chunks; those with a position are messages."""
-        ...
-
-    def fail(self, reason: CloseReason) -> None:
-        """End its connection, though not this instant."""
+    def outbox(self) -> object | None:
+        """Return where chunks wait for it while it is behind; None while it keeps up."""
         ...
 
 
-class Lane:
-    """Subscribers of one codec and framing, and of one right to see who comes and goes.
+class Subscriber(Protocol):
+    """A subscription, as far as a lane knows it."""
 
-    What one loop tick sends to them is joined once and written once to each: the largest gain of
-    the whole fan-out. Who must have something else in between catches up first, alone, and is
-    left out of the joint write, and so is who may drop some of it, being behind. `writers` keeps
-    its keys while it is walked.
+    @property
+    def connection(self) -> LaneReceiver:
+        """Return the connection that its chunks go to."""
+        ...
+
+    def keep(
+        self, joined: Chunk, chunks: Sequence[Chunk], positions: Sequence[Position | None]
+    ) -> bool:
+        """Have chunks wait for a connection that is behind; return False if it is too slow.
+
+        `joined` is all of the chunks in one. A chunk with a position is a message, which may be
+        dropped.
+        """
+        ...
+
+
+S = TypeVar("S", bound=Subscriber)
+
+
+class Lane(Generic[S]):
+    """Subscribers with one codec, one framing, and the same right to see who joins and leaves.
+
+    What is sent in one loop tick is joined once and written once to each: the largest gain of the
+    whole fan-out. A subscriber is in one of three states:
+
+    - it keeps up: the joint write of `flush` reaches it through its entry in `writers`;
+    - it is behind: its chunks wait in its outbox, which may drop some of them, one by one;
+    - it is aside: something for it alone came in between, so it was written the first part of
+      what is pending, and gets the rest after the joint write.
+
+    The entry in `writers` of a subscriber that is behind or aside does nothing. So the keys of
+    `writers` stay as they are while it is walked, though a write may change a state.
     """
 
     __slots__ = (
         "_aside",
-        "_choosing",
+        "_behind",
+        "_failed",
         "_pending",
         "_positions",
         "_size",
@@ -65,96 +85,118 @@ class Lane:
         self.codec = codec
         self.framing = framing
         self.shows_presence = shows_presence
-        self.writers: dict[Subscriber, Writer] = {}
-        self._aside: dict[Subscriber, int] = {}  # who has had the first so many of what is pending
-        self._choosing: dict[Subscriber, None] = {}
+        self.writers: dict[S, Writer] = {}
+        self._aside: dict[S, int] = {}  # how many of the pending chunks each has had
+        self._behind: dict[S, None] = {}
+        self._failed: list[S] | None = None  # too slow, since the last flush
         self._pending: list[Chunk] = []
-        self._positions: list[Position | None] = []  # of those that are messages
+        self._positions: list[Position | None] = []  # of those pending chunks that are messages
         self._size = 0
 
-    def add(self, subscriber: Subscriber) -> None:
+    def add(self, subscriber: S) -> None:
         """Deliver to a subscriber what is sent from here on."""
         self._route(subscriber)
         if self._pending:
             self._set_aside(subscriber)
 
-    def remove(self, subscriber: Subscriber) -> None:
+    def remove(self, subscriber: S) -> None:
         """Deliver nothing more to a subscriber, not even what is pending."""
         self.writers.pop(subscriber, None)
         self._aside.pop(subscriber, None)
-        self._choosing.pop(subscriber, None)
+        self._behind.pop(subscriber, None)
 
-    def reroute(self, subscriber: Subscriber) -> None:
-        """Take notice that a subscriber's writer is another one."""
+    def reroute(self, subscriber: S) -> None:
+        """Note that the connection of a subscriber has fallen behind or caught up."""
         if subscriber in self.writers and subscriber not in self._aside:
             self._route(subscriber)
 
     def send(self, chunk: Chunk, position: Position | None = None) -> bool:
-        """Send a chunk to all with the next flush; True: it is the first that waits for one.
+        """Send a chunk to all with the next flush; return whether it is the first to wait for it.
 
-        What has become too much to wait for the end of the tick is flushed at once.
+        Once more is pending than should wait for the end of the tick, it is written at once.
         """
         self._pending.append(chunk)
         self._positions.append(position)
         self._size += len(chunk)
         is_first = len(self._pending) == 1
         if self._size >= MAX_PENDING_BYTES:
-            self.flush()
+            self._write_pending()
         return is_first
 
-    def catch_up(self, subscriber: Subscriber) -> None:
-        """Send a subscriber now what is pending: something for it alone comes next."""
+    def catch_up(self, subscriber: S) -> None:
+        """Write what is pending to one subscriber: something for it alone comes next."""
         if self._pending and subscriber in self.writers:
             had = self._aside.get(subscriber, 0)
             self._write_rest(subscriber, self._pending[had:], self._positions[had:])
             self._set_aside(subscriber)
 
-    def fail(self, reason: CloseReason) -> None:
-        """End the connections of all subscribers with the next flush."""
-        for subscriber in self.writers:
-            subscriber.fail(reason)
+    def flush(self) -> Sequence[S]:
+        """Write what is pending to each; return the subscribers that were too slow.
 
-    def flush(self) -> None:
-        """Write what is pending to each subscriber."""
+        Those are of any write since the last flush. They are still subscribers: it is for the
+        caller to end their connections, once it has flushed all lanes.
+        """
+        self._write_pending()
+        if self._failed is None:
+            return ()
+        failed, self._failed = self._failed, None
+        return failed
+
+    def _write_pending(self) -> None:
         pending, self._pending, self._size = self._pending, [], 0
         positions, self._positions = self._positions, []
         aside, self._aside = self._aside, {}
-        # Those of now: whom the walk finds behind has got this by the joint write.
-        choosing = [one for one in self._choosing if one not in aside] if self._choosing else ()
+        # Snapshot first: a subscriber that falls behind during the joint write has received it.
+        behind = [one for one in self._behind if one not in aside] if self._behind else ()
         if pending:
-            _write_to_all(self.writers.values(), self.framing.join(pending))
-        for subscriber in choosing:
-            subscriber.choose(pending, positions)
+            joined = self.framing.join(pending)
+            _write_to_all(self.writers.values(), joined)
+            for subscriber in behind:
+                self._keep(subscriber, joined, pending, positions)
         for subscriber, had in aside.items():
             self._route(subscriber)
             self._write_rest(subscriber, pending[had:], positions[had:])
 
-    def _set_aside(self, subscriber: Subscriber) -> None:
+    def _set_aside(self, subscriber: S) -> None:
         self._aside[subscriber] = len(self._pending)
         self.writers[subscriber] = _skip
 
-    def _route(self, subscriber: Subscriber) -> None:
-        if subscriber.chooses:
-            self._choosing[subscriber] = None
+    def _route(self, subscriber: S) -> None:
+        """Note whether a subscriber keeps up or is behind."""
+        connection = subscriber.connection
+        if connection.outbox is not None:
+            self._behind[subscriber] = None
             self.writers[subscriber] = _skip
         else:
-            self.writers[subscriber] = subscriber.writer
-            if self._choosing:
-                self._choosing.pop(subscriber, None)
+            self.writers[subscriber] = connection.writer
+            if self._behind:
+                self._behind.pop(subscriber, None)
 
     def _write_rest(
-        self, subscriber: Subscriber, chunks: list[Chunk], positions: list[Position | None]
+        self, subscriber: S, chunks: list[Chunk], positions: list[Position | None]
     ) -> None:
         if not chunks:
             return
-        if subscriber.chooses:
-            subscriber.choose(chunks, positions)
+        connection, joined = subscriber.connection, self.framing.join(chunks)
+        if connection.outbox is not None:
+            self._keep(subscriber, joined, chunks, positions)
         else:
-            _write_to_all([subscriber.writer], self.framing.join(chunks))
+            _write_to_all([connection.writer], joined)
+
+    def _keep(
+        self,
+        subscriber: S,
+        joined: Chunk,
+        chunks: list[Chunk],
+        positions: list[Position | None],
+    ) -> None:
+        if not subscriber.keep(joined, chunks, positions):
+            self._failed = self._failed or []
+            self._failed.append(subscriber)
 
 
 def _write_to_all(writers: Iterable[Writer], chunk: Chunk) -> None:
-    """Write one chunk to each. A transport that fails, which none should, fails alone."""
+    """Write one chunk to each. A transport that raises, which none should, fails alone."""
     left = iter(writers)
     while True:
         try:
@@ -167,4 +209,4 @@ def _write_to_all(writers: Iterable[Writer], chunk: Chunk) -> None:
 
 
 def _skip(_chunk: Chunk) -> None:
-    """Leave a subscriber out of the joint write."""
+    """Do nothing: this subscriber has no part in the joint write."""

@@ -1,49 +1,50 @@
-"""What goes out to one client, and what happens when it is too slow."""
+"""The chunks that wait for a client that reads slowly, and the gaps where some were dropped."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence, Sized
 from typing import Any, Final, Protocol
 
 from itemwire.channels.delivery.bounded_buffer import MAX_HELD
+from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.messages import Frame, Gap, Position
 
-GAP_BYTES: Final = 256  # what a gap is counted as: it is written when it goes out
+GAP_BYTES: Final = 256  # what a gap counts as: it is encoded only when it goes out
 
 Chunk = Sized
-"""One or more frames as a kind of transport takes them; its `len` is their bytes."""
+"""One or more frames in the form that a kind of transport takes; its `len` is their bytes."""
 
 Writer = Callable[[Any], object]
-"""Takes a chunk of its transport's own kind, and never waits."""
+"""Takes a chunk in the form of its transport, and never waits."""
 
 
 class Framing(Protocol):
-    """What frames become on the way to a kind of transport: made once for all its sockets."""
+    """The form that frames have for a kind of transport: made once for all of its sockets."""
 
     def render(self, frame: Frame) -> Chunk:
-        """Make one frame ready to be written."""
+        """Return one frame as a chunk."""
         ...
 
     def join(self, chunks: Sequence[Any]) -> Chunk:
-        """Make one chunk of several, in their order."""
+        """Return several chunks as one, in their order."""
         ...
 
 
 class Transport(Protocol):
     """The sending half of an accepted socket, as the core sees it.
 
-    No method waits or raises. While it has more unsent than it likes it says so by the session's
-    `paused()`, perhaps in the middle of a `write`, and `writable()` later, never in one.
+    No method waits or raises. When it has more unsent than it likes, it calls the session's
+    `paused()`, perhaps in the middle of a `write`; later, never within a `write`, `writable()`.
     """
 
     framing: Framing
     write: Writer
 
     def unsent(self) -> int:
-        """Count the bytes that were written and not yet handed to the operating system."""
+        """Return the bytes that were written and not yet handed to the operating system."""
         ...
 
     def discard(self) -> None:
-        """Forget what is unsent, as far as it can still be held back."""
+        """Discard what is unsent, as far as it can still be held back."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -52,7 +53,7 @@ class Transport(Protocol):
 
 
 class Waiting:
-    """A place in an outbox, and the chunk in it."""
+    """One place in an outbox, with the chunk in it."""
 
     __slots__ = ("chunk", "size")
 
@@ -62,12 +63,13 @@ class Waiting:
 
 
 class Message(Waiting):
-    """A message that may be dropped while it waits, or the gap where some were.
+    """A message that may be dropped while it waits, or the gap that stands for dropped ones.
 
-    `stream` is whose order it is in, `first` and `last` are offsets there.
+    `stream` is the subscription that it came by. `first` and `last` are offsets of that stream:
+    both its own for a message, the range that was dropped for a gap.
     """
 
-    __slots__ = ("epoch", "first", "is_gap", "is_newest_dropped", "item_id", "last", "stream")
+    __slots__ = ("epoch", "first", "is_gap", "item_id", "last", "policy", "stream")
 
     def __init__(
         self,
@@ -75,44 +77,48 @@ class Message(Waiting):
         stream: Hashable,
         item_id: str,
         position: Position,
-        *,
-        is_newest_dropped: bool,
+        policy: SlowConsumerPolicy,
     ) -> None:
         super().__init__(chunk, len(chunk))
         self.stream = stream
         self.item_id = item_id
         self.epoch = position.epoch
         self.first = self.last = position.offset
-        self.is_newest_dropped = is_newest_dropped
+        self.policy = policy
         self.is_gap = False
 
 
 class Outbox:
-    """What waits for a client whose transport is paused: at most `limit` bytes, both together.
+    """What waits for a client whose transport is paused, at most `limit` bytes with the unsent.
 
-    What finds nothing else waiting is kept whatever its size: it alone makes no slow reader.
-    Messages that may be dropped take three quarters, and leave the rest to what may not be.
+    A chunk that finds nothing else waiting is kept whatever its size: one chunk alone makes no
+    slow reader. Messages that may be dropped fill three quarters at most and leave the rest to
+    chunks that may not be dropped.
+
+    Dropping leaves a gap in the place of the message, and the next message of the same stream that
+    is dropped only widens that gap. So a client that stays behind costs one gap a stream, and reads
+    at the right place between the messages it does get which ones it is missing.
     """
 
     __slots__ = ("_gaps", "_limit", "_messages", "_oldest", "_room", "_size", "_waiting", "dropped")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._room = limit * 3 // 4  # for what may be dropped
+        self._room = limit * 3 // 4  # for messages that may be dropped
         self._waiting: OrderedDict[Waiting, None] = OrderedDict()
         self._size = 0
-        self._messages = 0  # that wait and may be dropped, of either kind
-        self._oldest: deque[Message] = deque()  # those of them that go for newer ones, in order
-        self._gaps: dict[Hashable, Message] = {}  # the latest of each stream, while it waits
+        self._messages = 0  # waiting, of either policy that drops
+        self._oldest: deque[Message] = deque()  # the waiting ones that give way to newer ones
+        self._gaps: dict[Hashable, Message] = {}  # the latest gap of each stream, while it waits
         self.dropped = 0
 
     @property
     def size(self) -> int:
-        """Count the bytes that wait and are counted."""
+        """Return the bytes that wait and count towards the limit."""
         return self._size
 
     def keep(self, chunk: Chunk, unsent: int) -> bool:
-        """Keep a chunk beside what the transport has unsent; False: it is past the limit."""
+        """Keep a chunk; return False if it is past the limit with the transport's unsent bytes."""
         size = len(chunk)
         if self._waiting and (
             unsent + self._size + size > self._limit or len(self._waiting) >= MAX_HELD
@@ -122,33 +128,34 @@ class Outbox:
         return True
 
     def keep_uncounted(self, chunk: Chunk) -> None:
-        """Keep a chunk that is bounded otherwise, whatever else waits.
+        """Keep a chunk whatever else waits, because it has other bounds.
 
-        So the replay that a client asked for when it joined, having had no chance to read yet;
-        the history has bounds of its own.
+        So the replay that a client asked for when it joined: the client had no chance to read yet,
+        and the history is bounded itself.
         """
         self._add(Waiting(chunk, 0))
 
     def keep_or_drop(self, message: Message, unsent: int) -> None:
-        """Keep a message if there is room or can be made, or a gap in its place.
+        """Keep a message if there is room or room can be made, else a gap in its place.
 
         One message is kept whatever its size: a client that reads again finds more than a gap.
         """
+        gives_way = message.policy is SlowConsumerPolicy.DROP_OLDEST
         has_room = self._has_room(message.size, unsent)
-        while not has_room and self._oldest and not message.is_newest_dropped:
+        while not has_room and self._oldest and gives_way:
             self._drop_oldest()
             has_room = self._has_room(message.size, unsent)
         if has_room or not self._messages:
             self._add(message)
             self._messages += 1
-            if not message.is_newest_dropped:
+            if gives_way:
                 self._oldest.append(message)
         elif not self._widen_gap(message):
             self._make_gap(message)
             self._add(message)
 
     def take(self) -> Chunk | Gap | None:
-        """Give what has waited longest, None when nothing does."""
+        """Return what has waited longest, and remove it; None if nothing waits."""
         if not self._waiting:
             return None
         first, _ = self._waiting.popitem(last=False)
@@ -182,7 +189,7 @@ class Outbox:
             self._size += message.size
 
     def _widen_gap(self, message: Message) -> bool:
-        """Count a message to the gap that ends just before it; False: there is none."""
+        """Add a message to the gap that ends just before it; return False if there is none."""
         gap = self._gaps.get(message.stream)
         if gap is None or gap.last + 1 != message.first or gap.epoch != message.epoch:
             return False
@@ -191,7 +198,7 @@ class Outbox:
         return True
 
     def _make_gap(self, message: Message) -> None:
-        """Make a message the gap in its own place."""
+        """Turn a message into a gap, in its own place."""
         message.is_gap = True
         message.chunk = b""
         message.size = GAP_BYTES

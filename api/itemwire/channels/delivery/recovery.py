@@ -1,4 +1,4 @@
-"""Joins missed history to the live stream without gap or repeat."""
+"""Joins the history that a client missed to the live stream, without a gap or a repeat."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,13 +17,14 @@ class Start:
     replay: int = 0
 
 
-LIVE: Final = Start()  # with what is published from now on
+LIVE: Final = Start()  # begin with what is published from now on
 
 
 def resumes(since: Position, history: History) -> bool:
-    """Tell whether a history, read after a position, is all that was missed since then.
+    """Return whether a history that was read after a position has all that was missed since.
 
-    The rule is Centrifugo's: the same epoch, an offset that was reached, and nothing forgotten.
+    The rule is Centrifugo's: the epoch is the same, the offset was reached, and no message after
+    it is forgotten.
     """
     return (
         since.epoch == history.position.epoch
@@ -33,37 +34,38 @@ def resumes(since: Position, history: History) -> bool:
 
 
 class Recovery:
-    """The live publications that arrive while history is being read, at most `limit` bytes.
+    """The live publications that arrive while the history is read, at most `limit` bytes.
 
-    The subscription is held from before the read until after it, so whatever is published
-    meanwhile is in the history, here, or in both; offsets tell which (Centrifugo's way).
+    The subscription is held from before the read until after it. So a message that is published
+    meanwhile is in the history, in here, or in both, and its offset tells which (as in Centrifugo).
     """
 
     __slots__ = ("_live", "is_broken")
 
     def __init__(self, limit: int) -> None:
         self._live = BoundedBuffer[Publication](limit)
-        self.is_broken = False  # something is missing: it can be no proof any longer
+        self.is_broken = False  # a message is missing, so there is no unbroken stream to join to
 
-    def hold(self, publication: Publication) -> None:
-        """Keep a live publication until the history is there; too many of them break it."""
-        if not self._live.keep(publication, payload_size(publication.data)):
+    def receive(self, publication: Publication) -> None:
+        """Hold a live publication until the history is there; one too many breaks the recovery."""
+        if not self._live.offer(publication, payload_size(publication.data)):
             self.is_broken = True
 
-    def from_first(self, history: History) -> History:
-        """Begin with what was heard first, though the history was read later than that.
+    def starting_with_first(self, history: History) -> History:
+        """Return the history as if it had been read just before the first live publication.
 
-        For who asks for nothing that is past: a plain client knows only that its socket is open,
-        and what is published after that is not past to it.
+        For a client that asked for nothing of the past: a plain client knows only that its socket
+        is open, and what is published after that is not the past to it, however late the engine
+        read the history.
         """
         first, position = self._live.first, history.position
         if first is None or first.offset > position.offset:
             return history
         return replace(history, position=Position(position.epoch, first.offset - 1))
 
-    def join(self, history: History) -> Iterator[Publication]:
-        """Give what the client is to see first: the history, then what came after it."""
+    def merge(self, history: History) -> Iterator[Publication]:
+        """Yield what the client gets first: the history, then what was published after it."""
         yield from history.publications
-        for publication in self._live.release():
+        for publication in self._live.take_all():
             if publication.offset > history.position.offset:
                 yield publication

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from itemwire.channels.connection import Connection
+from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import DRAINING, CloseReason
-from itemwire.timers import CallLater
 
 STEP_SECONDS: Final = 0.1
 LEAST_AT_ONCE: Final = 50  # 500/s: the few sockets of a small server need not take all the time
@@ -50,7 +50,7 @@ class Draining:
 
     def _step(self) -> None:
         for connection in self._waiting[-self._at_once :]:
-            connection.hush()
+            connection.ignore_input()
             self._leaving[connection] = ANSWER_STEPS
         del self._waiting[-self._at_once :]
         over = self._pop_over()
@@ -65,7 +65,7 @@ class Draining:
         """Give those for whom nothing is to be waited for any longer."""
         over: list[Connection] = []
         for connection, steps in list(self._leaving.items()):
-            if steps and connection.is_open and connection.unanswered:
+            if steps and connection.is_open and connection.in_flight:
                 self._leaving[connection] = steps - 1
             else:
                 del self._leaving[connection]

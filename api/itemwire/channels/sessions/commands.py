@@ -1,104 +1,161 @@
-"""Everything a client may ask: one class each, one table."""
+"""Everything that a client may ask: one class for each type of request, in one table."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Protocol, TypeVar
+from typing import Annotated, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from itemwire.channels.connection import Subscription
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import Start
 from itemwire.channels.limits.requests import Kind
+from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied
 from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
 from itemwire.engines.base import EngineError, History, Span
-from itemwire.messages import Error, Frame, Pong, Position, Ref, Reply, payload_of, read_position
+from itemwire.messages import (
+    Error,
+    Frame,
+    HistoryReply,
+    MembersReply,
+    Pong,
+    Position,
+    PublishReply,
+    Ref,
+    RefreshReply,
+    Reply,
+    payload_of,
+    read_position,
+)
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
 
-if TYPE_CHECKING:
-    from itemwire.channels.sessions.many_items import ManyItemsSession
-    from itemwire.channels.sessions.session import ChannelSession
+logger = logging.getLogger("itemwire.channels")
 
 Offset = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
-S_contra = TypeVar("S_contra", contravariant=True)
+class Context(Protocol):
+    """A session, as far as the commands that run on it know it."""
+
+    @property
+    def node(self) -> Node:
+        """Return the node, which does what commands ask for."""
+        ...
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connection of the client that asks, which answers go to."""
+        ...
+
+    @property
+    def can_refresh(self) -> bool:
+        """Return whether the rights can be worked out again here."""
+        ...
+
+    @property
+    def is_refreshing(self) -> bool:
+        """Return whether a refresh is under way."""
+        ...
+
+    def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
+        """Continue with another token of the same caller; answer why not, or None."""
+        ...
+
+    def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
+        """Return the reply to a refresh: the new expiry and rights."""
+        ...
 
 
-class Command(Protocol[S_contra]):
-    """A request of a client, read and valid in form."""
+class ManyItemsContext(Context, Protocol):
+    """A session that joins items as its client asks."""
+
+    def join(self, item_id: str, start: Start, ref: Ref | UnsetType) -> None:
+        """Join one more item, or answer why not."""
+        ...
+
+
+X_contra = TypeVar("X_contra", contravariant=True)
+
+
+class Command(Protocol[X_contra]):
+    """A client's request, read and valid in form, that runs in a context."""
 
     @property
     def kind(self) -> Kind:
-        """Tell by which rate it is limited."""
+        """Return the kind of rate that limits it."""
         ...
 
     @property
     def ref(self) -> Ref | UnsetType:
-        """Give what comes back in the answer."""
+        """Return the reference that its answer carries."""
         ...
 
     @property
     def item(self) -> str | UnsetType:
-        """Tell the item it names."""
+        """Return the id of the item that it names."""
         ...
 
-    def run(self, session: S_contra) -> None:
-        """Do it if the client may, and answer."""
+    def run(self, context: X_contra, subscription: Subscription | None, /) -> None:
+        """Do what is asked if the client may, and answer.
+
+        `subscription` is that of the item it is about, if its client is on that item's channel.
+        """
         ...
 
 
 class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
-    """What every request envelope may have: a `ref` that comes back in the answer."""
+    """What every request may have: a `ref` that comes back in the answer."""
 
     kind: ClassVar[Kind] = Kind.OTHER
 
     ref: Ref | UnsetType = UNSET
     item: str | UnsetType = UNSET  # for sockets with many items; a socket of one ignores it
 
-    def deny(
-        self, session: "ChannelSession", code: str, detail: str, *, temporary: bool = False
-    ) -> None:
+    def deny(self, context: Context, code: str, detail: str, *, temporary: bool = False) -> None:
         """Tell the client that this is not done."""
-        session.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
+        context.connection.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
 
 
 class _OfItem(_Envelope, frozen=True):
-    """A request about an item that the client hears."""
+    """A request about an item whose channel the client is on."""
 
-    def on_item(
-        self,
-        session: "ChannelSession",
-        act: Callable[["ChannelSession", Subscription], None],
-    ) -> None:
-        """Do something with the item this is about, or say why not."""
-        subscription = session.find(self.item)
-        if subscription is not None:
-            act(session, subscription)
-        elif self.item is UNSET:
-            self.deny(session, "payload_invalid", "Say which `item` this is about.")
+    def not_joined(self, context: Context) -> None:
+        """Tell the client that it is not on the channel of the item."""
+        if self.item is UNSET:
+            self.deny(context, "payload_invalid", "Say which `item` this is about.")
         else:
-            self.deny(session, "not_joined", "Join the item first.")
+            self.deny(context, "not_joined", "Join the item first.")
 
-    def refused(
-        self, session: "ChannelSession", subscription: Subscription, action: Action
-    ) -> bool:
-        """Tell the client if it may not do this; True: it was told."""
+    def permitted(
+        self, context: Context, subscription: Subscription | None, action: Action
+    ) -> Subscription | None:
+        """Return the subscription if its client may do this; else None, and the client is told."""
+        if subscription is None:
+            self.not_joined(context)
+            return None
         if action in subscription.can:
-            return False
-        session.lacks(subscription, action)
-        self.deny(session, SCOPE_MISSING.reason, f"This needs the right to {action} on this item.")
-        return True
+            return subscription
+        logger.warning(
+            "denied connection=%s channel=%s action=%s reason=%s",
+            context.connection.id,
+            subscription.channel,
+            action,
+            SCOPE_MISSING.reason,
+        )
+        self.deny(context, SCOPE_MISSING.reason, f"This needs the right to {action} on this item.")
+        return None
 
-    def failed(self, session: "ChannelSession", problem: EngineError) -> None:
-        """Tell the client that the engine could not; the operator reads why in the log."""
-        session.failed(problem)
+    def failed(self, context: Context, problem: EngineError) -> None:
+        """Tell the client that the engine could not do this; the log has the reason."""
+        _log_failure(context.connection, problem)
         detail = "The engine could not take this now; ask again."
-        self.deny(session, OVERLOADED.reason, detail, temporary=True)
+        self.deny(context, OVERLOADED.reason, detail, temporary=True)
 
 
 class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
@@ -109,21 +166,30 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
 
-    def run(self, session: "ChannelSession") -> None:
+    def run(self, context: Context, subscription: Subscription | None) -> None:
         """Answer the message's `offset` in its `epoch`."""
-        self.on_item(session, self._act)
-
-    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
-        if self.refused(session, subscription, Action.PUBLISH):
+        target, connection = (
+            self.permitted(context, subscription, Action.PUBLISH),
+            context.connection,
+        )
+        if target is None:
             return
 
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
-                self.failed(session, position)
+                self.failed(context, position)
             else:
-                session.send(Reply(self.ref, epoch=position.epoch, offset=position.offset))
+                reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
+                connection.send(reply)
 
-        session.publish(subscription, payload_of(self.data), self.key or None, answer)
+        context.node.publish(
+            connection.principal,
+            target.item_id,
+            payload_of(self.data),
+            self.key or None,
+            answer,
+            connection=connection,
+        )
 
 
 class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
@@ -135,52 +201,45 @@ class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
     before: Offset | UnsetType = UNSET
     limit: Annotated[int, msgspec.Meta(ge=1, lt=2**53)] = 100
 
-    def run(self, session: "ChannelSession") -> None:
+    def run(self, context: Context, subscription: Subscription | None) -> None:
         """Answer `messages`, oldest first, and whether they are `complete`."""
-        self.on_item(session, self._act)
-
-    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
-        if self.refused(session, subscription, Action.HISTORY):
+        target = self.permitted(context, subscription, Action.HISTORY)
+        if target is None:
             return
 
         def answer(history: History | EngineError) -> None:
             if isinstance(history, EngineError):
-                self.failed(session, history)
-                return
-            # A refresh may have taken the right meanwhile.
-            if self.refused(session, subscription, Action.HISTORY):
-                return
-            session.send(
-                Reply(
+                self.failed(context, history)
+            # A refresh may have taken the right away meanwhile.
+            elif self.permitted(context, target, Action.HISTORY) is not None:
+                reply = HistoryReply(
                     self.ref,
                     epoch=history.position.epoch,
                     offset=history.position.offset,
                     messages=history.publications,
                     complete=history.complete,
                 )
-            )
+                context.connection.send(reply)
 
         span = Span(self.limit, _or_none(self.after), _or_none(self.before))
-        session.history(subscription, span, answer)
+        context.node.history(target.item_id, span, answer)
 
 
 class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
-    """Ask who is there: so many, from the one after `after` on; none, to have them counted."""
+    """Ask for so many members, from the one after `after` on; for none, to have them counted."""
 
     limit: Offset = 100
     after: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
-    def run(self, session: "ChannelSession") -> None:
+    def run(self, context: Context, subscription: Subscription | None) -> None:
         """Answer `members` and their `count`, and the `next` to ask for if there are more."""
-        self.on_item(session, self._act)
-
-    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
-        if self.refused(session, subscription, Action.PRESENCE):
+        target = self.permitted(context, subscription, Action.PRESENCE)
+        if target is None:
             return
-        page = session.members(subscription, self.limit, self.after)
+        page = context.node.members(target.item_id, self.limit, self.after)
         following = UNSET if page.next is None else page.next
-        reply = Reply(self.ref, members=page.members, count=page.count, next=following)
-        session.send(reply)
+        reply = MembersReply(self.ref, members=page.members, count=page.count, next=following)
+        context.connection.send(reply)
 
 
 class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
@@ -188,68 +247,71 @@ class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
 
     token: str
 
-    def run(self, session: "ChannelSession") -> None:
+    def run(self, context: Context, _subscription: Subscription | None) -> None:
         """Answer `expires_at` and what may be done, which hold from then on."""
-        if not session.can_refresh:
-            self.deny(session, "not_supported", "Connect again with the new token.")
-        elif session.is_refreshing:
+        if not context.can_refresh:
+            self.deny(context, "not_supported", "Connect again with the new token.")
+        elif context.is_refreshing:
             detail = "Another refresh is under way; ask again when it is answered."
-            self.deny(session, RATE_LIMITED.reason, detail, temporary=True)
+            self.deny(context, RATE_LIMITED.reason, detail, temporary=True)
         else:
-            session.refresh(self.token, partial(self._answer, session))
+            context.refresh(self.token, partial(self._answer, context))
 
-    def _answer(self, session: "ChannelSession", denied: Denied | None) -> None:
+    def _answer(self, context: Context, denied: Denied | None) -> None:
         if denied is None:
-            session.send(session.renewed(self.ref))
+            context.connection.send(context.refreshed(self.ref))
             return
-        session.not_refreshed(denied)
-        # One sentence for every fault: the log has the rest.
+        context.node.counters.refreshes["refused"] += 1
+        reason = denied.reason.reason
+        # The audit log has said which check of the token failed; its client is told one sentence
+        # for every fault.
+        logger.warning("not_refreshed connection=%s reason=%s", context.connection.id, reason)
         detail = "The token was not accepted; the connection is as it was."
-        self.deny(session, denied.reason.reason, detail, temporary=denied.is_temporary)
+        self.deny(context, reason, detail, temporary=denied.is_temporary)
 
 
 class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
-    """Hear one item more."""
+    """Join one more item."""
 
     kind: ClassVar[Kind] = Kind.JOIN
 
     since: str | UnsetType = UNSET
     replay: Offset = 0
 
-    def run(self, session: "ManyItemsSession") -> None:
-        """Answer `welcome`, once it is worked out what the client may do with the item."""
+    def run(self, context: ManyItemsContext, _subscription: Subscription | None) -> None:
+        """Answer `welcome`, once the client's rights on the item are worked out."""
         try:
             since = None if self.since is UNSET else read_position(self.since)
         except ValueError as error:
-            self.deny(session, "payload_invalid", f"since: {error}")
+            self.deny(context, "payload_invalid", f"since: {error}")
             return
         if self.item is UNSET:
-            self.deny(session, "payload_invalid", "Say which `item` to join.")
+            self.deny(context, "payload_invalid", "Say which `item` to join.")
         else:
-            session.join(self.item, Start(since, self.replay), self.ref)
+            context.join(self.item, Start(since, self.replay), self.ref)
 
 
 class Leave(_OfItem, frozen=True, tag="leave"):
-    """Hear an item no longer."""
+    """Leave an item."""
 
-    def run(self, session: "ChannelSession") -> None:
-        """Answer `reply`, after which nothing of the item comes any more."""
-        self.on_item(session, self._act)
-
-    def _act(self, session: "ChannelSession", subscription: Subscription) -> None:
-        session.leave(subscription)
-        session.send(Reply(self.ref))
+    def run(self, context: Context, subscription: Subscription | None) -> None:
+        """Answer `reply`, after which nothing more of the item comes."""
+        if subscription is None:
+            self.not_joined(context)
+            return
+        context.node.leave(subscription)
+        context.connection.send(Reply(self.ref))
 
 
 class Ping(_Envelope, frozen=True, tag="ping"):
     """Ask for a sign of life that a browser's script can see."""
 
-    def run(self, session: "ChannelSession") -> None:
+    def run(self, context: Context, _subscription: Subscription | None) -> None:
         """Answer `pong`."""
-        session.send(Pong(self.ref))
+        context.connection.send(Pong(self.ref))
 
 
-COMMANDS: Final[dict[str, type[Command["ChannelSession"]]]] = {
+COMMANDS: Final[dict[str, type[Command[Context]]]] = {
     "publish": Publish,
     "history": ReadHistory,
     "members": ListMembers,
@@ -258,7 +320,7 @@ COMMANDS: Final[dict[str, type[Command["ChannelSession"]]]] = {
 }
 """What may be asked on a socket of one item."""
 
-COMMANDS_OF_MANY: Final[dict[str, type[Command["ManyItemsSession"]]]] = {
+COMMANDS_OF_MANY: Final[dict[str, type[Command[ManyItemsContext]]]] = {
     **COMMANDS,
     "join": Join,
     "leave": Leave,
@@ -267,7 +329,7 @@ COMMANDS_OF_MANY: Final[dict[str, type[Command["ManyItemsSession"]]]] = {
 
 
 class Send:
-    """What a plain client's frame asks: publish me. It has no words for an answer."""
+    """The request that a plain client's frame is: publish it. There is no word for an answer."""
 
     __slots__ = ("_frame",)
 
@@ -278,28 +340,36 @@ class Send:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
 
-    def run(self, session: "ChannelSession") -> None:
-        """Publish; what cannot be done ends the connection, the only way to say so."""
-        subscription = session.find(UNSET)
+    def run(self, context: Context, subscription: Subscription | None) -> None:
+        """Publish; if that cannot be done the connection ends, the only way to say so."""
+        connection = context.connection
         if subscription is None or Action.PUBLISH not in subscription.can:
-            session.connection.end(SCOPE_MISSING)
+            connection.end(SCOPE_MISSING)
             return
 
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
-                session.failed(position)
-                session.connection.end(OVERLOADED)
+                _log_failure(connection, position)
+                connection.end(OVERLOADED)
 
-        session.publish(subscription, self._frame, None, answer)
+        by, item_id = connection.principal, subscription.item_id
+        context.node.publish(by, item_id, self._frame, None, answer, connection=connection)
 
 
-DECODERS: Final[dict[Codec, Callable[[Frame], Command["ChannelSession"]]]] = {
+DECODERS: Final[dict[Codec, Callable[[Frame], Command[Context]]]] = {
     codec: codec.decoder(COMMANDS, Send) for codec in CODECS.values()
 }
 
-DECODERS_OF_MANY: Final[dict[Codec, Callable[[Frame], Command["ManyItemsSession"]]]] = {
+DECODERS_OF_MANY: Final[dict[Codec, Callable[[Frame], Command[ManyItemsContext]]]] = {
     codec: codec.decoder(COMMANDS_OF_MANY, Send) for codec in CODECS.values() if codec.has_envelopes
 }
+
+
+def _log_failure(connection: Connection, problem: EngineError) -> None:
+    """Log that the engine could not do what a client asked."""
+    # Not for each of a flood; that the engine is behind has a line of its own.
+    if not isinstance(problem, TooManyInFlight):
+        logger.error("engine_failed connection=%s problem=%s", connection.id, problem)
 
 
 def _or_none(offset: int | UnsetType) -> int | None:

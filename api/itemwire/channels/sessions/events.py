@@ -1,4 +1,4 @@
-"""What a stream of server-sent events does: it hears one item, and asks nothing."""
+"""What a stream of server-sent events does: it is on one item's channel, and asks nothing."""
 
 from typing_extensions import override
 
@@ -14,7 +14,7 @@ from itemwire_auth.principal import Grant
 
 
 class EventsSession(Session):
-    """Hears one item's channel."""
+    """Sends what is published on one item's channel."""
 
     __slots__ = ("_start", "_subscription")
 
@@ -25,15 +25,15 @@ class EventsSession(Session):
 
     @override
     def opened(self) -> None:
-        self._node.join(self._subscription, self._start, self._joined)
+        self.node.join(self._subscription, self._start, self._joined)
 
     def _joined(self, problem: EngineError | None) -> None:
-        """Tell where the stream stands, now that all up to there has been sent."""
+        """Send the stream's position, now that everything up to it has been sent."""
         if problem is not None:
             self.connection.end(OVERLOADED)
         else:
-            self.connection.replay(Cursor())
+            self.connection.send_replay(Cursor())
 
     @override
     def _act(self, frame: Frame, size: int) -> None:
-        """Nothing: a stream has no way to ask."""
+        """Do nothing: a stream has no way to ask."""

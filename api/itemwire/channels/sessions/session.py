@@ -1,91 +1,76 @@
-"""What one connection does with each frame, from join to leave."""
+"""What every connection does with what its socket tells it, and each that is on channels."""
 
 import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Generic, TypeVar
 
 from msgspec import UnsetType
 from typing_extensions import override
 
-from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.connection import LEAVING, Connection
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
-from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
-from itemwire.channels.delivery.recovery import LIVE, Start
 from itemwire.channels.limits.connections import ConnectionSlot
-from itemwire.channels.limits.requests import NEVER, Kind
+from itemwire.channels.limits.requests import NEVER, Kind, Rates
 from itemwire.channels.node import Node
-from itemwire.channels.presence.presence import Page
-from itemwire.channels.reauthorization import Denied, Reauthorize, Verdict
-from itemwire.channels.sessions.commands import DECODERS
-from itemwire.channels.welcome import in_order
+from itemwire.channels.sessions.commands import Command
 from itemwire.close_reasons import (
     CLOSE_REASONS,
-    CREDENTIALS_INVALID,
-    FORBIDDEN,
     INTERNAL,
     MESSAGE_TOO_BIG,
     OVERLOADED,
     RATE_LIMITED,
-    SCOPE_MISSING,
 )
-from itemwire.engines.base import Answer, EngineError, History, Span
-from itemwire.messages import (
-    Error,
-    Event,
-    Frame,
-    Payload,
-    Position,
-    Ref,
-    Reply,
-    frame_size,
-    payload_size,
-)
-from itemwire.wire.base import C, MalformedFrame
-from itemwire_auth.principal import Grant, Principal
-from itemwire_auth.scopes import Action
+from itemwire.messages import Error, Frame, Ref, frame_size
+from itemwire.wire.base import MalformedFrame
+from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.channels")
 
+C = TypeVar("C", bound=Command[Any])  # each kind of session has commands that run on it alone
+
 
 class Session(ABC):
-    """A connection's conduct, driven by whatever holds its socket.
+    """What one connection does, as the transport that holds its socket calls it.
 
-    The holder calls `opened` once, `received` for each message, `pinged` for each ping if it hears
-    of them, `paused` and `writable` as its transport has enough and takes more again, and `closed`
+    The transport calls `opened` once, `received` for each message, `pinged` for each ping that it
+    sees, `paused` when it has enough to send and `writable` when it takes more again, and `closed`
     once, at the end. None of them waits.
     """
 
-    __slots__ = ("_node", "connection", "slot")
+    __slots__ = ("connection", "node", "slot")
 
     def __init__(self, node: Node, connection: Connection) -> None:
         self.connection = connection
-        self.slot: ConnectionSlot | None = None  # which it gives back when its socket is gone
-        self._node = node
+        self.node = node
+        self.slot: ConnectionSlot | None = None  # released once the socket is gone
 
     def opened(self) -> None:  # noqa: B027 - not every session has something to do
         """Begin; the transport takes frames from here on."""
 
     def received(self, frame: Frame) -> None:
         """Act on one message of the client."""
-        if not self.connection.is_heard:
+        if self.connection.phase >= LEAVING:
             return
         try:
             size = frame_size(frame)
-            if size > self._node.limits.max_message_bytes:
+            if size > self.node.limits.max_message_bytes:
                 self.connection.end(MESSAGE_TOO_BIG)
             else:
                 self._act(frame, size)
         except Exception:
-            # One client's message must not take down its neighbours.
+            # A fault that one client's message finds must not end the connections of others.
             logger.exception("session_failed connection=%s", self.connection.id)
             self.connection.end(INTERNAL)
 
     def pinged(self, size: int) -> bool:
-        """Tell whether a ping of the protocol comes too often; one that goes on is sent away."""
-        rates = self._node.rates
-        if rates is None or not self.connection.is_heard:
+        """Return whether a protocol ping is past its rate and so is not to be answered.
+
+        A client that goes on regardless is closed.
+        """
+        rates = self.node.rates
+        if rates is None or self.connection.phase >= LEAVING:
             return False
         wait = rates.spend(self.connection, Kind.OTHER, size)
         if wait == NEVER:
@@ -108,8 +93,6 @@ class Session(ABC):
 
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
-        if self.connection.is_open:
-            self._node.connection_log.gone(self.connection, code)
         self.connection.lost(code)
         if self.slot is not None:
             self.slot.release()
@@ -117,142 +100,61 @@ class Session(ABC):
 
     @abstractmethod
     def _act(self, frame: Frame, size: int) -> None:
-        """Do what the frame asks, which is of so many bytes."""
+        """Do what a frame of so many bytes asks for."""
 
 
-ECHO: Final = Kind.PUBLISH  # found once: an enumeration is slow to look in
+class ChannelSession(Session, Generic[C]):
+    """A connection that is on channels, and runs the commands that its client sends."""
 
+    __slots__ = ("_decode", "_early", "is_refreshing")
 
-class EchoSession(Session):
-    """Sends back every message as it came."""
+    def __init__(self, node: Node, connection: Connection, decode: Callable[[Frame], C]) -> None:
+        super().__init__(node, connection)
+        self.is_refreshing = False
+        self._decode = decode
+        self._early: BoundedBuffer[Frame] | None = None  # frames that came before it can act
 
-    __slots__ = ()
+    @abstractmethod
+    def _run(self, command: C, size: int) -> None:
+        """Run a command that came in a frame of so many bytes."""
 
     @override
     def _act(self, frame: Frame, size: int) -> None:
-        rates = self._node.rates
-        if rates is not None and rates.spend(self.connection, ECHO, size):
-            self.connection.end(RATE_LIMITED)  # it says nothing but what its client said
-        else:
-            self.connection.push(frame)
-
-
-class ChannelSession(Session):
-    """Hears channels, and does what its client asks."""
-
-    __slots__ = ("_unanswered", "is_refreshing")
-
-    def __init__(self, node: Node, connection: Connection) -> None:
-        super().__init__(node, connection)
-        self.is_refreshing = False
-        self._unanswered: InFlight | None = None  # most connections publish nothing
-
-    @property
-    @abstractmethod
-    def can_refresh(self) -> bool:
-        """Tell whether rights can be worked out again here."""
-
-    @abstractmethod
-    def find(self, item: str | UnsetType) -> Subscription | None:
-        """Find what a request is about, by the item it names."""
-
-    @abstractmethod
-    def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
-        """Go on with another token of the same caller; answer why not, or None.
-
-        Until the answer, everything goes on with the token there is. A caller who may no longer
-        be here is sent away; any other fault of the token changes nothing.
-        """
-
-    @abstractmethod
-    def renewed(self, ref: Ref | UnsetType) -> Reply:
-        """Say until when the connection may stay now, and what may be done on it."""
-
-    def send(self, event: Event) -> None:
-        """Answer the client."""
-        self.connection.send(event)
-
-    def publish(
-        self, subscription: Subscription, data: Payload, key: str | None, answer: Answer[Position]
-    ) -> None:
-        """Publish to an item in the client's name, with a fair share of what may be unanswered."""
-        counted = self._bounded(data, answer) if self._node.may_fall_behind else answer
-        if counted is None:
-            answer(TooManyInFlight("this connection has too many messages unanswered"))
-        else:
-            publisher = self.connection.principal
-            self._node.publish(publisher, subscription.item_id, data, key, counted)
-
-    def _bounded(self, data: Payload, answer: Answer[Position]) -> Answer[Position] | None:
-        if self._unanswered is None:
-            share = share_of(self._node.limits, self.connection.id)
-            self._unanswered = self.connection.unanswered = share
-        return self._unanswered.count(payload_size(data), answer)
-
-    def history(self, subscription: Subscription, span: Span, answer: Answer[History]) -> None:
-        """Read a part of an item's history."""
-        self._node.history(subscription.item_id, span, answer)
-
-    def members(self, subscription: Subscription, limit: int, after: str) -> Page:
-        """List so many of those who are on an item."""
-        return self._node.members(subscription.item_id, limit, after)
-
-    def leave(self, subscription: Subscription) -> None:
-        """Hear an item no longer."""
-        self._node.leave(subscription)
-
-    def failed(self, problem: EngineError) -> None:
-        """Log that the engine could not do what this client asked."""
-        if isinstance(problem, TooManyInFlight):
-            return  # a line for each of a flood; that the engine is behind has its own
-        logger.error("engine_failed connection=%s problem=%s", self.connection.id, problem)
-
-    def lacks(self, subscription: Subscription, action: Action) -> None:
-        """Log that this client asked for what it may not do."""
-        logger.warning(
-            "denied connection=%s channel=%s action=%s reason=%s",
-            self.connection.id,
-            subscription.channel,
-            action,
-            SCOPE_MISSING.reason,
-        )
-
-    def not_refreshed(self, denied: Denied) -> None:
-        """Count and log a token that was not accepted; `auth` has logged which check failed."""
-        self._node.counters.refreshes["refused"] += 1
-        reason = denied.reason.reason
-        logger.warning("not_refreshed connection=%s reason=%s", self.connection.id, reason)
-
-    def _read(self, decode: Callable[[Frame], C], frame: Frame, size: int) -> C | None:
-        """Read a frame; the client is told if it is no request."""
+        if self._early is not None:
+            if not self._early.offer(frame, size):
+                self.connection.end(OVERLOADED)
+            return
+        rates = self.node.rates
         try:
-            return decode(frame)
+            command = self._decode(frame)
         except MalformedFrame as fault:
-            if not self._is_too_fast(Kind.OTHER, fault.ref, size):
-                self.send(Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref))
-            return None
+            if rates is None or not self._is_past_rate(rates, Kind.OTHER, fault.ref, size):
+                error = Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref)
+                self.connection.send(error)
+            return
+        if rates is None or not self._is_past_rate(rates, command.kind, command.ref, size):
+            self._run(command, size)
 
-    def _is_too_fast(self, kind: Kind, ref: Ref | UnsetType, size: int) -> bool:
-        """Tell whether a request is past its rate; the client is told then, or sent away."""
-        rates = self._node.rates
-        if rates is None:
-            return False
+    def _is_past_rate(self, rates: Rates, kind: Kind, ref: Ref | UnsetType, size: int) -> bool:
+        """Return whether a request is past its rate; its client is then told, or closed."""
         wait = rates.spend(self.connection, kind, size)
         if not wait:
             return False
         if wait == NEVER or not self.connection.codec.has_envelopes:
             self.connection.end(RATE_LIMITED)
         else:
-            detail = "This is more than the server takes in this time; slow down."
-            after = math.ceil(wait * 1000)
-            told = Error(
-                RATE_LIMITED.reason, temporary=True, detail=detail, ref=ref, retry_after_ms=after
+            error = Error(
+                RATE_LIMITED.reason,
+                temporary=True,
+                detail="This is more than the server takes in this time; slow down.",
+                ref=ref,
+                retry_after_ms=math.ceil(wait * 1000),
             )
-            self.send(told)
+            self.connection.send(error)
         return True
 
     def _names_another(self, principal: Principal | None) -> bool:
-        """Tell whether a new token is somebody else's, and log it if so."""
+        """Return whether a new token is of another caller, and log it if so."""
         ours = self.connection.principal
         if principal is None or principal.identity == ours.identity:
             return False
@@ -262,89 +164,3 @@ class ChannelSession(Session):
             ours.subject,
         )
         return True
-
-
-class ItemSession(ChannelSession):
-    """Hears one item's channel and publishes to it.
-
-    With `reauthorize` its client may offer a newer token in mid-connection.
-    """
-
-    __slots__ = ("_decode", "_early", "_reauthorize", "_start", "subscription")
-
-    def __init__(
-        self,
-        node: Node,
-        connection: Connection,
-        grant: Grant,
-        start: Start = LIVE,
-        reauthorize: Reauthorize | None = None,
-    ) -> None:
-        super().__init__(node, connection)
-        self._decode = DECODERS[connection.codec]
-        self.subscription = Subscription(connection, grant)
-        self._start = start
-        self._early: BoundedBuffer[Frame] | None = BoundedBuffer(node.limits.outbox_bytes)
-        # A codec without words for it cannot ask: nothing is kept for it.
-        self._reauthorize = reauthorize if connection.codec.has_envelopes else None
-
-    @override
-    def opened(self) -> None:
-        self._node.join(self.subscription, self._start, self._joined)
-
-    def _joined(self, problem: EngineError | None) -> None:
-        """Act on what came before the welcome: the engine may take its time over a join."""
-        if problem is not None:
-            self.connection.end(OVERLOADED)
-        early, self._early = self._early, None
-        for frame in early.release() if early else ():
-            self.received(frame)
-
-    @override
-    def _act(self, frame: Frame, size: int) -> None:
-        if self._early is None:
-            command = self._read(self._decode, frame, size)
-            if command is not None and not self._is_too_fast(command.kind, command.ref, size):
-                command.run(self)
-        elif not self._early.keep(frame, size):
-            self.connection.end(OVERLOADED)
-
-    @override
-    def find(self, item: str | UnsetType) -> Subscription:
-        return self.subscription
-
-    @property
-    @override
-    def can_refresh(self) -> bool:
-        return self._reauthorize is not None
-
-    @override
-    def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
-        def worked_out(verdict: Verdict) -> None:
-            self.is_refreshing = False
-            if self.connection.is_open:
-                answer(self._apply(verdict))
-
-        if self._reauthorize is not None:
-            self.is_refreshing = True
-            self._reauthorize(token, worked_out)
-
-    @override
-    def renewed(self, ref: Ref | UnsetType) -> Reply:
-        can = in_order(self.subscription.can)
-        return Reply(ref, expires_at=self.connection.expires_at, can=can)
-
-    def _apply(self, verdict: Verdict) -> Denied | None:
-        # First: what somebody else may not do is no reason to end this connection.
-        if self._names_another(verdict.principal):
-            return Denied(CREDENTIALS_INVALID, verdict.principal)
-        if isinstance(verdict, Grant):
-            if verdict.allows(Action.SUBSCRIBE) and verdict.item_id == self.subscription.item_id:
-                denied = self._node.renew(self.connection, verdict.principal)
-                if denied is None:
-                    self._node.change_rights(self.subscription, verdict.can)
-                return denied
-            verdict = Denied(FORBIDDEN, verdict.principal)
-        if verdict.is_final:
-            self.connection.end(verdict.reason)
-        return verdict

@@ -1,0 +1,101 @@
+"""What a connection with one item does: it joins the item, then runs its client's commands."""
+
+from collections.abc import Callable
+
+from msgspec import UnsetType
+from typing_extensions import override
+
+from itemwire.channels.connection import Connection, Subscription
+from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
+from itemwire.channels.delivery.recovery import LIVE, Start
+from itemwire.channels.node import Node
+from itemwire.channels.reauthorization import Denied, Reauthorize, Verdict
+from itemwire.channels.rights import rights_of
+from itemwire.channels.sessions.commands import DECODERS, Command, Context
+from itemwire.channels.sessions.session import ChannelSession
+from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
+from itemwire.engines.base import EngineError
+from itemwire.messages import Ref, RefreshReply
+from itemwire_auth.principal import Grant
+from itemwire_auth.scopes import Action
+
+
+class ItemSession(ChannelSession[Command[Context]]):
+    """A connection on one item's channel.
+
+    With `reauthorize` its client may offer a newer token while the connection lasts.
+    """
+
+    __slots__ = ("_reauthorize", "_start", "subscription")
+
+    def __init__(
+        self,
+        node: Node,
+        connection: Connection,
+        grant: Grant,
+        start: Start = LIVE,
+        reauthorize: Reauthorize | None = None,
+    ) -> None:
+        super().__init__(node, connection, DECODERS[connection.codec])
+        self.subscription = Subscription(connection, grant)
+        self._start = start
+        # The engine may take its time over a join; frames that come before the welcome wait.
+        self._early = BoundedBuffer(node.limits.outbox_bytes)
+        # A codec without envelopes has no word to ask for a refresh with.
+        self._reauthorize = reauthorize if connection.codec.has_envelopes else None
+
+    @override
+    def opened(self) -> None:
+        self.node.join(self.subscription, self._start, self._joined)
+
+    def _joined(self, problem: EngineError | None) -> None:
+        if problem is not None:
+            self.connection.end(OVERLOADED)
+        early, self._early = self._early, None
+        for frame in early.take_all() if early else ():
+            self.received(frame)
+
+    @override
+    def _run(self, command: Command[Context], size: int) -> None:
+        command.run(self, self.subscription)
+
+    @property
+    def can_refresh(self) -> bool:
+        """Return whether the rights can be worked out again here."""
+        return self._reauthorize is not None
+
+    def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
+        """Continue with another token of the same caller; answer why not, or None.
+
+        Until the answer everything goes on with the old token. If the caller may no longer be
+        here, the connection ends; any other fault of the new token changes nothing.
+        """
+
+        def worked_out(verdict: Verdict) -> None:
+            self.is_refreshing = False
+            if self.connection.is_open:
+                answer(self._apply(verdict))
+
+        if self._reauthorize is not None:
+            self.is_refreshing = True
+            self._reauthorize(token, worked_out)
+
+    def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
+        """Return the reply to a refresh: the new expiry and rights."""
+        can = rights_of(self.subscription.can)
+        return RefreshReply(ref, expires_at=self.connection.expires_at, can=can)
+
+    def _apply(self, verdict: Verdict) -> Denied | None:
+        # First: what another caller may not do is no reason to end this connection.
+        if self._names_another(verdict.principal):
+            return Denied(CREDENTIALS_INVALID, verdict.principal)
+        if isinstance(verdict, Grant):
+            if verdict.allows(Action.SUBSCRIBE) and verdict.item_id == self.subscription.item_id:
+                denied = self.node.renew(self.connection, verdict.principal)
+                if denied is None:
+                    self.node.change_rights(self.subscription, verdict.can)
+                return denied
+            verdict = Denied(FORBIDDEN, verdict.principal)
+        if verdict.is_final:
+            self.connection.end(verdict.reason)
+        return verdict
