@@ -46,9 +46,9 @@ from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import Streams
 from itemwire.wire.events_codec import EventCodecs
+from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.dependencies import SHORT_CUTS, install_auth
 from itemwire_auth.policy_url import PolicyURL
-from itemwire_auth.settings import build_authenticator, build_policy, session_cookie
 
 
 def create_app(

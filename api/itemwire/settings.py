@@ -14,8 +14,8 @@ from itemwire.channels.limits.bounds import RateLimits
 from itemwire.channels.limits.connections import ConnectionLimits, max_sockets
 from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
+from itemwire_auth.addresses import parse_networks
 from itemwire_auth.settings import AuthSettings, CommaSeparated
-from itemwire_auth.throttle import parse_networks
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"

@@ -1,6 +1,7 @@
 """Decides who may come in, and where; usable alone in any FastAPI application."""
 
 from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.building import build_authenticator, build_policy
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.dependencies import (
     CurrentPrincipal,
@@ -26,7 +27,7 @@ from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action, ScopeSet
-from itemwire_auth.settings import AuthSettings, build_authenticator, build_policy
+from itemwire_auth.settings import AuthSettings
 from itemwire_auth.tickets import Tickets, TicketStore
 
 __all__ = [

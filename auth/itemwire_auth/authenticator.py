@@ -10,6 +10,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
+from itemwire_auth.addresses import Caller
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.credentials import CREDENTIAL_SOURCES, Credential, find_credentials
 from itemwire_auth.errors import (
@@ -26,7 +27,7 @@ from itemwire_auth.keys.jwks import JWKSKeys, fetch_all, kept_fresh
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Principal
 from itemwire_auth.revocation import Revocations
-from itemwire_auth.throttle import Caller, Throttle
+from itemwire_auth.throttle import Throttle
 from itemwire_auth.tickets import Tickets
 from itemwire_auth.tokens.verifier import Verifier
 

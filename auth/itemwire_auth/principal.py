@@ -1,35 +1,39 @@
-"""Describes who is on the other end, once trusted, and what they may do with one item."""
+"""Describes a verified caller, and what that caller may do with one item."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias, cast
 
 from itemwire_auth.scopes import Action, ScopeSet
+
+Identity: TypeAlias = tuple[str | None, str]
+"""Issuer and subject: RFC 7519 section 4.1.2 makes a subject unique within its issuer only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller."""
+    """A verified caller; `expires_at` and `issued_at` are Unix times in seconds."""
 
     issuer: str | None
     subject: str
     rights: ScopeSet
     expires_at: int
     token_id: str | None = None
-    claims: Mapping[str, object] = field(default_factory=dict, repr=False)
-    issued_at: int = 0  # of a token that does not say: as old as any
+    claims: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    issued_at: int = 0  # without `iat` a token counts as older than every revocation
 
     @property
-    def identity(self) -> tuple[str | None, str]:
-        """Tell callers apart: a subject is unique within its issuer only (RFC 7519 4.1.2)."""
+    def identity(self) -> Identity:
+        """Return what tells this caller from every other one."""
         return self.issuer, self.subject
 
     @property
     def session(self) -> str | None:
-        """Name the login that the token comes from, if its issuer does (OpenID Connect `sid`)."""
-        sid = self.claims.get("sid")  # looked at when something is revoked, not at a handshake
+        """Return the login this token belongs to (OpenID Connect `sid`), if the issuer names it."""
+        sid = self.claims.get("sid")  # read when something is revoked, not at a handshake
         return sid if isinstance(sid, str) else None
 
 
@@ -42,12 +46,13 @@ class Grant:
     can: frozenset[Action]
 
     def allows(self, action: Action) -> bool:
-        """Tell whether the action is granted."""
+        """Return whether the action is granted."""
         return action in self.can
 
 
 def frozen(value: object) -> object:
-    """Give a claim's value with lists and objects that cannot be changed."""
+    """Return a claim's value with every object and list in it made read-only."""
     if isinstance(value, dict):
-        return MappingProxyType({name: frozen(member) for name, member in value.items()})
-    return tuple(map(frozen, value)) if isinstance(value, list) else value
+        members = cast("dict[str, object]", value)
+        return MappingProxyType({name: frozen(member) for name, member in members.items()})
+    return tuple(map(frozen, cast("list[object]", value))) if isinstance(value, list) else value

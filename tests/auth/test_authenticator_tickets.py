@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from itemwire_auth.addresses import Caller
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.errors import (
     AuthError,
@@ -22,7 +23,7 @@ from itemwire_auth.errors import (
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.revocation import Revocation
 from itemwire_auth.testing import TokenFactory
-from itemwire_auth.throttle import Caller, Throttle, ThrottleRules
+from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tickets import Tickets
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW

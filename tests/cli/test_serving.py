@@ -14,8 +14,8 @@ from itemwire.cli.configuration import EXIT_CONFIGURATION
 from itemwire.cli.serving import make_tokens, workers_of_platform
 from itemwire.engines.sqlite.file import Place, close_file, open_file
 from itemwire.settings import Settings
+from itemwire_auth.building import build_authenticator
 from itemwire_auth.keys.static import signing_key_from_secret
-from itemwire_auth.settings import build_authenticator
 from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE, Started
 

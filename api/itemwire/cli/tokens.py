@@ -10,11 +10,11 @@ import click
 
 from itemwire.cli.configuration import ConfigurationProblem, load_settings, stamp_of
 from itemwire.settings import Settings
+from itemwire_auth.building import build_authenticator, build_policy
 from itemwire_auth.explaining import Decision, explain
 from itemwire_auth.keys.static import SigningKey, signing_key_from_file, signing_key_from_secret
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.scopes import Action
-from itemwire_auth.settings import build_authenticator, build_policy
 from itemwire_auth.tokens.minting import mint as mint_token
 
 MARKS = {True: "ok", False: "FAILED", None: "-"}

@@ -15,7 +15,7 @@ from itemwire.channels.limits.connections import (
     max_sockets,
 )
 from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED
-from itemwire_auth.throttle import parse_networks
+from itemwire_auth.addresses import parse_networks
 
 ALICE = (None, "alice")
 BOB = (None, "bob")

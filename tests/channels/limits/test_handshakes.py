@@ -7,7 +7,7 @@ import pytest
 from itemwire.channels.limits import handshakes as module
 from itemwire.channels.limits.handshakes import HandshakeLimits, HandshakeRate
 from itemwire.close_reasons import OVERLOADED, RATE_LIMITED
-from itemwire_auth.throttle import parse_networks
+from itemwire_auth.addresses import parse_networks
 from tests.fakes import Clock
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"

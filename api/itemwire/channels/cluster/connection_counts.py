@@ -5,7 +5,8 @@ from itertools import islice
 from typing import Final
 
 from itemwire.channels.cluster.gossip import SocketCount, SocketCounts, holds_of
-from itemwire.channels.limits.connections import ConnectionSlots, Identity
+from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire_auth.principal import Identity
 
 Counts = dict[Identity, int]
 

@@ -23,11 +23,10 @@ from itemwire.channels.cluster.gossip import (
     parts_of,
 )
 from itemwire.channels.cluster.peer import Peer
-from itemwire.channels.limits.connections import Identity
-from itemwire.channels.presence.grace import Caller
 from itemwire.channels.presence.presence import OtherNodes, Presence
 from itemwire.channels.timers import CallLater, call_later
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity
 
 BATCH_SECONDS: Final = 0.05
 HURRY_SECONDS: Final = 0.01  # a page that is loaded again goes to another node, and may not come in
@@ -102,13 +101,13 @@ class RemotePresence(OtherNodes):
         return not self._is_known(channel, member.connection)
 
     @override
-    def was_cut_off(self, channel: str, caller: Caller, member: Member) -> None:
+    def was_cut_off(self, channel: str, caller: Identity, member: Member) -> None:
         issuer, _ = caller
         self._say(MemberAway(channel, member, issuer))
         self._hurry()
 
     @override
-    def take_over(self, channel: str, caller: Caller) -> Member | None:
+    def take_over(self, channel: str, caller: Identity) -> Member | None:
         taken = (other.away.take(channel, caller) for other in self._others.values())
         return next(filter(None, taken), None)
 

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.limits.connections import Identity
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity
 from itemwire_auth.revocation import Revocation
 
 

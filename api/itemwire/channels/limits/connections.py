@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 
 from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED, CloseReason
-from itemwire_auth.throttle import Network, site_of
+from itemwire_auth.addresses import Network, site_of
+from itemwire_auth.principal import Identity
 
 if sys.platform != "win32":
     import resource
@@ -23,9 +24,6 @@ K = TypeVar("K", bound=Hashable)
 
 FEWEST_SPARE: Final = 32  # listeners, the engine, files, requests that are no sockets
 MOST_SPARE: Final = 1024  # and sockets that were refused and are not gone yet
-
-Identity = tuple[str | None, str]
-"""Whose a socket is: a subject is unique within its issuer only."""
 
 
 def _untold(_identity: Identity) -> None:

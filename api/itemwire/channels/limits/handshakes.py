@@ -12,7 +12,7 @@ from typing import Final
 
 from itemwire.channels.limits.requests import BURST_SECONDS
 from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, CloseReason
-from itemwire_auth.throttle import Caller, Network, shares_of, site_of
+from itemwire_auth.addresses import Caller, Network, shares_of, site_of
 
 MAX_COUNTED: Final = 20_000  # addresses, some 4 MB; past it the one longest not seen is forgotten
 

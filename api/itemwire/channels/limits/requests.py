@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Final, Protocol
 
 from itemwire.channels.limits.bounds import RateLimits
-from itemwire_auth.principal import Principal
+from itemwire_auth.principal import Identity, Principal
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -74,9 +74,6 @@ class Spender(Protocol):
 
     principal: Principal
     budget: TokenBucket | None
-
-
-Identity = tuple[str | None, str]
 
 
 class Rates:

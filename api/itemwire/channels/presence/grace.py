@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity as Caller
 
 MAX_ABSENT: Final = 100_000  # on this node, 0.7 KB each; who is cut off past them has left
-
-Caller = tuple[str | None, str]
-"""Whose a connection is: a subject is unique within its issuer only."""
 
 
 @dataclass(frozen=True, slots=True)

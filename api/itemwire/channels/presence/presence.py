@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from typing_extensions import override
 
 from itemwire.channels.names import item_of
-from itemwire.channels.presence.grace import Caller, GracePeriods
+from itemwire.channels.presence.grace import GracePeriods
 from itemwire.messages import Joined, Left, Member
+from itemwire_auth.principal import Identity as Caller
 
 MAX_PAGE: Final = 1000
 
