@@ -29,7 +29,7 @@ def known_reason(reason: str) -> str:
     return reason if reason in CLOSE_REASONS else OTHER
 
 
-class Histogram:
+class MetricHistogram:
     """Counts values up to each of a few bounds."""
 
     __slots__ = ("_bounds", "_counts", "total")
@@ -49,7 +49,7 @@ class Histogram:
         """Tell how many values there were."""
         return sum(self._counts)
 
-    def up_to(self) -> list[tuple[float, int]]:
+    def cumulative(self) -> list[tuple[float, int]]:
         """Tell for each bound, and for none, how many values were not above it."""
         return list(zip((*self._bounds, float("inf")), accumulate(self._counts), strict=True))
 
@@ -66,8 +66,8 @@ class ChannelCounters:
     replayed: int = 0
     dropped: int = 0  # for those who are not behind any longer
     refreshes: Counter[str] = field(default_factory=Counter)  # accepted or refused
-    fan_out: Histogram = field(default_factory=Histogram)  # seconds a flush
-    loop_lag: Histogram = field(default_factory=Histogram)  # seconds, once a tick
+    fan_out: MetricHistogram = field(default_factory=MetricHistogram)  # seconds a flush
+    loop_lag: MetricHistogram = field(default_factory=MetricHistogram)  # seconds, once a tick
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class OperationCounters:
 
     pending: int = 0
     errors: int = 0
-    seconds: Histogram = field(default_factory=Histogram)
+    seconds: MetricHistogram = field(default_factory=MetricHistogram)
 
     @property
     def done(self) -> int:
@@ -90,7 +90,7 @@ class HandshakeCounters:
 
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)  # by reason
-    seconds: Histogram = field(default_factory=Histogram)
+    seconds: MetricHistogram = field(default_factory=MetricHistogram)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from itemwire.channels.delivery.recovery import LIVE, Start
-from itemwire.channels.limits.requests import Kind, TokenBucket
+from itemwire.channels.limits.requests import RequestKind, TokenBuckets
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
@@ -94,20 +94,20 @@ class _Caller:
 
     principal: Principal
     id: str = "http"
-    budget: TokenBucket | None = None
+    buckets: TokenBuckets | None = None
 
 
-def wait_of(node: Node, principal: Principal, kind: Kind, size: int) -> float:
+def wait_of(node: Node, principal: Principal, kind: RequestKind, size: int) -> float:
     """Take for one request from what its subject may ask; else tell the seconds to wait."""
     if node.rates is None:
         return 0.0
     caller = _Caller(principal)
     wait = node.rates.spend(caller, kind, size)
-    node.rates.end(caller)
+    node.rates.release(caller)
     return min(wait, MOST_WAIT)
 
 
-def spend(connection: HTTPConnection, principal: Principal, kind: Kind, size: int) -> None:
+def spend(connection: HTTPConnection, principal: Principal, kind: RequestKind, size: int) -> None:
     """Take for one request from what its subject may ask, or refuse."""
     wait = wait_of(node_of(connection), principal, kind, size)
     if wait:

@@ -25,7 +25,7 @@ from itemwire.channels.lifecycle.expiry import Expiry
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.limits.requests import Rates
+from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
@@ -74,7 +74,7 @@ class Node:
         environment: Environment | None = None,
         revocations: Revocations | None = None,
         counters: ChannelCounters | None = None,
-        rates: Rates | None = None,
+        rates: RequestRates | None = None,
         shared_slots: ConnectionSlots | None = None,
     ) -> None:
         self.environment = environment = environment or Environment()
@@ -90,7 +90,7 @@ class Node:
         self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
-        self._in_flight = InFlight(limits.unanswered, limits.unanswered_bytes)
+        self._in_flight = InFlight(limits.max_in_flight, limits.max_in_flight_bytes)
         self._registry = ConnectionRegistry()
         self._draining: Draining | None = None
         self._is_started = False
@@ -115,7 +115,7 @@ class Node:
             grace = limits.presence_grace
             self._cluster.share(self._presence, shared_slots, grace, timers.call_later)
         self._join_parts = JoinParts(
-            engine, self._hub, self._presence, self.counters, self._cluster.hear
+            engine, self._hub, self._presence, self.counters, self._cluster.follow
         )
 
     @property
@@ -152,7 +152,7 @@ class Node:
         due = self._expiry.pop_due()
         self._hub.end_all(due.over)
         warn(due.near)
-        self._presence.converge(self.environment.clock())
+        self._presence.tick(self.environment.clock())
         self._cluster.tick()
         if self.rates is not None:
             self.rates.forget_idle()
@@ -168,12 +168,12 @@ class Node:
             logger.info("draining connections=%d seconds=%g", len(self._registry), seconds)
             environment = self.environment
             self._draining = Draining(
-                self._registry.everybody(),
+                self._registry.all(),
                 self._hub.end_all,
                 environment.timers.call_later,
                 environment.random,
             )
-        return self._draining.spread(seconds, done)
+        return self._draining.end_within(seconds, done)
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Revoke tokens, here at once and then on every node; answer how many end here.
@@ -316,7 +316,7 @@ class Node:
         self._expiry.forget(connection)
         self._registry.discard(connection)
         if self.rates is not None:
-            self.rates.end(connection)
+            self.rates.release(connection)
         for subscription in connection.subscriptions.values():
             self._leave(subscription, may_return=may_return)
         connection.subscriptions.clear()
@@ -352,11 +352,11 @@ class Node:
         # Even while a member is away that may return: what it misses meanwhile is in the history.
         if self._hub.remove(subscription):
             self._engine.unsubscribe(channel)
-            self._cluster.forget(channel)
+            self._cluster.unfollow(channel)
         if may_return:
             caller = connection.principal.identity
             now = self.environment.clock()
-            was_member = self._presence.cut_off(channel, caller, member, now)
+            was_member = self._presence.mark_away(channel, caller, member, now)
         else:
             was_member = self._presence.leave(channel, member)
         if was_member:

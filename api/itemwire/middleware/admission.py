@@ -72,7 +72,7 @@ def _acquire_slot(slots: ConnectionSlots, scope: Scope) -> CloseReason | None:
     """Take a place for a connection, or say why there is none."""
     client = scope.get("client")
     host = client[0] if client else None
-    slot = slots.take(host)
+    slot = slots.acquire(host)
     if isinstance(slot, ConnectionSlot):
         scope[SLOT] = slot
         return None
@@ -83,7 +83,7 @@ def _acquire_slot(slots: ConnectionSlots, scope: Scope) -> CloseReason | None:
 def claim_slot(connection: HTTPConnection, principal: Principal) -> None:
     """Count a socket as its caller's, or refuse: it has as many as it may."""
     slot: ConnectionSlot | None = connection.scope.get(SLOT)
-    if slot is not None and not slot.claim(principal.identity):
+    if slot is not None and not slot.claim_for(principal.identity):
         problem = TooManyConnections(f"{principal.subject!r} has as many sockets as it may")
         raise refusal(connection, problem)
 

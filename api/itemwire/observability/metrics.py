@@ -15,10 +15,10 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.limits.requests import Kind as Request
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.close_reasons import CLOSE_REASONS
-from itemwire.counters import GONE, OTHER, Counters, Histogram
+from itemwire.counters import GONE, OTHER, Counters, MetricHistogram
 from itemwire.wire import CODECS
 from itemwire.wire.events_codec import EventsCodec
 from itemwire_auth.authenticator import Authenticator
@@ -29,7 +29,7 @@ PREFIX: Final = "itemwire_"
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[str, ...]
-Value = float | Histogram
+Value = float | MetricHistogram
 Values = Iterable[tuple[Labels, Value]]
 
 # What tells the codecs apart: `json`, `plain`, and `events` for streams over HTTP.
@@ -90,7 +90,7 @@ def _ended(parts: Parts) -> Values:
 
 def _limited(parts: Parts) -> Values:
     rates = parts.node.rates
-    return [((kind.name.lower(),), rates.refused[kind] if rates else 0) for kind in Request]
+    return [((kind.name.lower(),), rates.refused[kind] if rates else 0) for kind in RequestKind]
 
 
 def _crowded_out(parts: Parts) -> Values:
@@ -371,8 +371,10 @@ FAMILIES: Final[dict[Kind, Callable[..., Metric]]] = {
 
 
 def _add(family: Metric, labels: Labels, value: Value) -> None:
-    if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
-        buckets = [(str(bound).replace("inf", "+Inf"), count) for bound, count in value.up_to()]
+    if isinstance(family, HistogramMetricFamily) and isinstance(value, MetricHistogram):
+        buckets = [
+            (str(bound).replace("inf", "+Inf"), count) for bound, count in value.cumulative()
+        ]
         family.add_metric(labels, buckets, value.total)
     elif isinstance(family, CounterMetricFamily | GaugeMetricFamily):
         family.add_metric(labels, cast("float", value))

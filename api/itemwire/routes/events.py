@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.sessions.events import EventsSession
 from itemwire.dependencies import (
     Replay,
@@ -53,7 +53,7 @@ async def item_events(
     """Hear the item until the token ends, from the last event on that was heard before."""
     start = start_of(request, grant, last_event_id or since, replay)
     if start != LIVE:
-        spend(request, grant.principal, Kind.HISTORY, 0)
+        spend(request, grant.principal, RequestKind.HISTORY, 0)
     node = node_of(request)
     codecs: EventCodecs = request.app.state.event_codecs
     acquire_slot(request, grant.principal)

@@ -104,7 +104,7 @@ def test_nobody_is_favoured_by_the_order_of_coming(stage: Stage) -> None:
     sockets = [stage.connect()[0] for _ in range(LEAST_AT_ONCE + 1)]
     lots = itertools.cycle([0.3, 0.1, 0.2])
     draining = Draining(sockets, ended.append, lambda *_: None, lambda: next(lots))
-    draining.spread(1, lambda: None)
+    draining.end_within(1, lambda: None)
 
     assert set(sockets).difference(*ended) == {sockets[1]}
 

@@ -164,7 +164,7 @@ def test_lists_those_past_the_limit_once_there_is_room() -> None:
     watched.joins(ALICE, BOB, CAROL)
     watched.presence.leave("item:1", ALICE)
     seen_before = watched.lists()
-    watched.presence.converge(0)
+    watched.presence.tick(0)
 
     assert (seen_before, watched.lists()) == ([], [BOB])
     assert watched.told == ["joined c0 1", "left c0 1", "joined c1 1"]
@@ -177,7 +177,7 @@ def test_announces_no_crowd_on_its_way_out() -> None:
     watched.joins(*crowd)
     for member in crowd:
         watched.presence.leave("item:1", member)
-    watched.presence.converge(0)
+    watched.presence.tick(0)
 
     assert watched.told == ["joined m0 1", "joined m1 1", "left m0 1", "left m1 1"]
     presence = watched.presence

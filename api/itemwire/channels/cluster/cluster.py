@@ -73,7 +73,7 @@ class Cluster:
         )
         presence.tell(self._remote_presence)
         if self._shares.is_limited:
-            slots.changed = self._remote_presence.count
+            slots.on_change = self._remote_presence.count
 
     def start(self) -> None:
         """Tell the others that this node is there."""
@@ -101,15 +101,15 @@ class Cluster:
         if over:
             self._end_all(dict.fromkeys(self._registry.beyond(over), CONNECTION_LIMIT))
 
-    def hear(self, channel: str) -> None:
+    def follow(self, channel: str) -> None:
         """Keep the members of a channel from now on."""
         if self._remote_presence is not None:
-            self._remote_presence.hear(channel)
+            self._remote_presence.follow(channel)
 
-    def forget(self, channel: str) -> None:
+    def unfollow(self, channel: str) -> None:
         """Keep them no longer."""
         if self._remote_presence is not None:
-            self._remote_presence.forget(channel)
+            self._remote_presence.unfollow(channel)
 
     def receive(self, data: bytes) -> None:
         """Do what another node says; what this one said it has done."""

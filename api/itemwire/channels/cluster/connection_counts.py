@@ -24,7 +24,7 @@ class ConnectionCounts:
     def __init__(self, node_id: str, slots: ConnectionSlots) -> None:
         self._id: Final = node_id
         self._slots = slots
-        self._limit = slots.limits.of_subject
+        self._limit = slots.limits.per_subject
         self._of_node: dict[str, Counts] = {}
         self._of_answer: dict[str, Counts] = {}  # of nodes that are about to say all they have
         self._unsaid: dict[Identity, None] = {}
@@ -47,7 +47,7 @@ class ConnectionCounts:
 
     def lines(self) -> Iterator[SocketCounts]:
         """Say what has changed here since it was said last, of so many callers."""
-        here = self._slots.of_subject
+        here = self._slots.by_subject
         unsaid = list(islice(self._unsaid, CALLERS_AT_ONCE))
         for identity in unsaid:
             del self._unsaid[identity]
@@ -55,7 +55,7 @@ class ConnectionCounts:
 
     def say_all(self) -> None:
         """Say the number of every caller with the next lines."""
-        self._unsaid.update(dict.fromkeys(self._slots.of_subject))
+        self._unsaid.update(dict.fromkeys(self._slots.by_subject))
 
     def receive(self, node_id: str, line: SocketCounts) -> None:
         """Take in what another node says."""
@@ -89,7 +89,7 @@ class ConnectionCounts:
         over: Counts = {}
         for identity in self._crowded:
             share = self._share_of(identity)
-            if self._total(identity) > self._limit and self._slots.of_subject[identity] > share:
+            if self._total(identity) > self._limit and self._slots.by_subject[identity] > share:
                 over[identity] = share
         self._crowded = set(over)  # until they are gone
         return over
@@ -103,11 +103,11 @@ class ConnectionCounts:
         return max(self._limit - ahead, 0)
 
     def _total(self, identity: Identity) -> int:
-        return self._slots.of_subject[identity] + self._slots.elsewhere[identity]
+        return self._slots.by_subject[identity] + self._slots.on_other_nodes[identity]
 
     def _count(self, node_id: str, identity: Identity, sockets: int) -> None:
         counts = self._of_node.setdefault(node_id, {})
-        elsewhere = self._slots.elsewhere
+        elsewhere = self._slots.on_other_nodes
         elsewhere[identity] += sockets - counts.pop(identity, 0)
         if sockets:
             counts[identity] = sockets
@@ -115,5 +115,5 @@ class ConnectionCounts:
             del elsewhere[identity]
         if not counts:
             del self._of_node[node_id]
-        if self._slots.of_subject[identity] and self._total(identity) > self._limit:
+        if self._slots.by_subject[identity] and self._total(identity) > self._limit:
             self._crowded.add(identity)

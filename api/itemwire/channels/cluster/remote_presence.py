@@ -118,7 +118,7 @@ class RemotePresence(OtherNodes):
         else:
             self._schedule()
 
-    def hear(self, channel: str) -> None:
+    def follow(self, channel: str) -> None:
         """Keep the members of a channel from now on, and ask who is there."""
         if channel in self._heard:
             return
@@ -128,7 +128,7 @@ class RemotePresence(OtherNodes):
         if self._others:
             self._schedule()
 
-    def forget(self, channel: str) -> None:
+    def unfollow(self, channel: str) -> None:
         """Keep the members of a channel no longer: nobody here hears it."""
         self._heard.discard(channel)
         for other in self._others.values():

@@ -34,7 +34,7 @@ class Draining:
         self._is_under_way = False
         self._done: list[Callable[[], None]] = []
 
-    def spread(self, seconds: float, done: Callable[[], None]) -> int:
+    def end_within(self, seconds: float, done: Callable[[], None]) -> int:
         """End who is left within so many seconds from now, then call `done`; tell how many.
 
         Who has published and is not answered yet may take an engine's time longer. The latest

@@ -35,7 +35,7 @@ class ConnectionRegistry:
         """Find a connection by its id."""
         return self._connections.get(connection_id)
 
-    def everybody(self) -> list[Connection]:
+    def all(self) -> list[Connection]:
         """List all connections, in no order."""
         return list(self._connections.values())
 

@@ -14,14 +14,14 @@ class Limits:
     outbox_bytes: int
     history_limit: int  # messages in one answer, or replayed at a join
     ping_interval: float  # what the server in front does; told to clients, not done here
-    items: int = 100  # on one socket
+    max_items: int = 100  # on one socket
     presence_limit: int = 1000  # members of an item that are listed and announced
     presence_grace: float = 0  # seconds in which who was cut off may come back unnoticed
     slow_consumers: SlowConsumerPolicies = DISCONNECT_ALL
-    unanswered: int = 10_000  # publishes of the node that the engine has not answered
-    unanswered_bytes: int = 67_108_864  # of their payloads
-    channels: int = 0  # heard on this node; of this and the next, 0 sets no limit
-    listeners: int = 0  # of one channel on this node, and so its entries in the presence
+    max_in_flight: int = 10_000  # publishes of the node that the engine has not answered
+    max_in_flight_bytes: int = 67_108_864  # of their payloads
+    max_channels: int = 0  # heard on this node; of this and the next, 0 sets no limit
+    max_subscribers: int = 0  # of one channel on this node, and so its entries in the presence
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ def _untold(_identity: Identity) -> None:
 class ConnectionLimits:
     """How many connections may be open at the same time; 0 sets no limit."""
 
-    in_all: int = 0
-    of_address: int = 0
-    of_subject: int = 0
+    total: int = 0
+    per_address: int = 0
+    per_subject: int = 0
     exempt: tuple[Network, ...] = ()  # addresses that are nobody's, as the throttle's
 
 
@@ -52,17 +52,17 @@ class ConnectionSlot:
         self._is_given_back = False
         self.is_handed_over = False  # to the session, which lasts longer than the handshake
 
-    def claim(self, identity: Identity) -> bool:
+    def claim_for(self, identity: Identity) -> bool:
         """Count it as its subject's too, once that is known; False: that one has its share."""
-        slots, limit = self._slots, self._slots.limits.of_subject
+        slots, limit = self._slots, self._slots.limits.per_subject
         if self._identity is not None or not limit:
             return True
-        if slots.of_subject[identity] + slots.elsewhere[identity] >= limit:
+        if slots.by_subject[identity] + slots.on_other_nodes[identity] >= limit:
             slots.refused["subject"] += 1
             return False
         self._identity = identity
-        slots.of_subject[identity] += 1
-        slots.changed(identity)
+        slots.by_subject[identity] += 1
+        slots.on_change(identity)
         return True
 
     def release(self) -> None:
@@ -70,12 +70,12 @@ class ConnectionSlot:
         if self._is_given_back:
             return
         self._is_given_back = True
-        self._slots.taken -= 1
+        self._slots.in_use -= 1
         if self._site is not None:
-            _forget_one(self._slots.of_address, self._site)
+            _forget_one(self._slots.by_address, self._site)
         if self._identity is not None:
-            _forget_one(self._slots.of_subject, self._identity)
-            self._slots.changed(self._identity)
+            _forget_one(self._slots.by_subject, self._identity)
+            self._slots.on_change(self._identity)
 
 
 class ConnectionSlots:
@@ -90,29 +90,29 @@ class ConnectionSlots:
     ) -> None:
         self.limits = limits or ConnectionLimits()
         self.handshake_rate = handshake_rate or HandshakeRate()  # which by default refuses nobody
-        self.taken = 0
-        self.of_address: Counter[str] = Counter()
-        self.of_subject: Counter[Identity] = Counter()
-        self.elsewhere: Counter[Identity] = Counter()
-        self.changed: Callable[[Identity], None] = _untold
+        self.in_use = 0
+        self.by_address: Counter[str] = Counter()
+        self.by_subject: Counter[Identity] = Counter()
+        self.on_other_nodes: Counter[Identity] = Counter()
+        self.on_change: Callable[[Identity], None] = _untold
         self.refused = {"all": 0, "address": 0, "subject": 0}  # so far
 
-    def take(self, host: str | None) -> ConnectionSlot | CloseReason:
+    def acquire(self, host: str | None) -> ConnectionSlot | CloseReason:
         """Take a place for who comes from an address, or tell why there is none."""
-        too_often = self.handshake_rate.come(host)
+        too_often = self.handshake_rate.admit(host)
         if too_often is not None:
             return too_often
         limits = self.limits
-        if limits.in_all and self.taken >= limits.in_all:
+        if limits.total and self.in_use >= limits.total:
             self.refused["all"] += 1
             return OVERLOADED
-        site = site_of(host, limits.exempt) if host and limits.of_address else None
+        site = site_of(host, limits.exempt) if host and limits.per_address else None
         if site is not None:
-            if self.of_address[site] >= limits.of_address:
+            if self.by_address[site] >= limits.per_address:
                 self.refused["address"] += 1
                 return CONNECTION_LIMIT
-            self.of_address[site] += 1
-        self.taken += 1
+            self.by_address[site] += 1
+        self.in_use += 1
         return ConnectionSlot(self, site)
 
 

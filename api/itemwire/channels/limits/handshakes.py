@@ -21,8 +21,8 @@ MAX_COUNTED: Final = 20_000  # addresses, some 4 MB; past it the one longest not
 class HandshakeLimits:
     """How many handshakes a second are taken on, two seconds' worth at once; 0 sets no limit."""
 
-    in_all: float = 0
-    of_address: float = 0
+    total: float = 0
+    per_address: float = 0
     exempt: tuple[Network, ...] = ()  # addresses that are nobody's, as the throttle's
 
 
@@ -33,8 +33,8 @@ class HandshakeRate:
         self, limits: HandshakeLimits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         limits = limits or HandshakeLimits()
-        self._cost = 1 / limits.in_all if limits.in_all else 0.0
-        self._cost_of_address = 1 / limits.of_address if limits.of_address else 0.0
+        self._cost = 1 / limits.total if limits.total else 0.0
+        self._cost_of_address = 1 / limits.per_address if limits.per_address else 0.0
         self._exempt = limits.exempt
         self._clock = clock
         self._full_at = 0.0
@@ -42,11 +42,11 @@ class HandshakeRate:
         self.refused = {"rate": 0, "address_rate": 0}  # so far
 
     @property
-    def remembered(self) -> int:
+    def tracked(self) -> int:
         """Count the addresses that are remembered."""
         return len(self._of_address)
 
-    def come(self, host: str | None) -> CloseReason | None:
+    def admit(self, host: str | None) -> CloseReason | None:
         """Take on who comes from an address, or tell why not; who is refused takes nothing."""
         now = self._clock()
         site = site_of(host, self._exempt) if host and self._cost_of_address else None

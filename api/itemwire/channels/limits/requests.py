@@ -27,7 +27,7 @@ NEVER: Final = math.inf
 ROUNDING: Final = 1e-5  # seconds by which a sum of times may be off
 
 
-class Kind(IntEnum):
+class RequestKind(IntEnum):
     """What is counted apart; the values are places in lists."""
 
     PUBLISH = 0
@@ -39,7 +39,7 @@ class Kind(IntEnum):
 BYTES: Final = 4  # the place of what is counted beside each of the kinds
 
 
-class Shared:
+class SharedTokenBuckets:
     """What the connections of one subject have taken together."""
 
     __slots__ = ("full_at", "holders")
@@ -49,7 +49,7 @@ class Shared:
         self.holders = 0
 
 
-class TokenBucket:
+class TokenBuckets:
     """What one connection has taken, what it asked in vain, and its subject's part in both.
 
     A bucket is the moment at which all that was taken has flowed in again.
@@ -57,14 +57,14 @@ class TokenBucket:
 
     __slots__ = ("full_at", "in_vain", "is_noted", "shared")
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: SharedTokenBuckets) -> None:
         self.full_at = [0.0] * (BYTES + 1)
         self.in_vain = 0.0
         self.is_noted = False
         self.shared = shared
 
 
-class Spender(Protocol):
+class Requester(Protocol):
     """A connection, as its rates know it."""
 
     @property
@@ -73,10 +73,10 @@ class Spender(Protocol):
         ...
 
     principal: Principal
-    budget: TokenBucket | None
+    buckets: TokenBuckets | None
 
 
-class Rates:
+class RequestRates:
     """The budgets of this node's connections.
 
     A connection has one from its first request on. A subject has one as long as a connection of
@@ -89,17 +89,19 @@ class Rates:
         self._costs = [1 / rate if rate else 0.0 for rate in rates]
         self._shared_costs = [cost / factor if factor else 0.0 for cost in self._costs]
         self._rooms = [BURST_SECONDS] * len(rates)
-        self._rooms[Kind.JOIN] = max(BURST_SECONDS, limits.join_burst * self._costs[Kind.JOIN])
+        self._rooms[RequestKind.JOIN] = max(
+            BURST_SECONDS, limits.join_burst * self._costs[RequestKind.JOIN]
+        )
         self._clock = clock
-        self._subjects: dict[Identity, Shared] = {}
+        self._subjects: dict[Identity, SharedTokenBuckets] = {}
         self._idle: OrderedDict[Identity, float] = OrderedDict()  # until when: none is connected
-        self.refused = [0] * len(Kind)  # so far, by kind
+        self.refused = [0] * len(RequestKind)  # so far, by kind
 
-    def spend(self, connection: Spender, kind: Kind, size: int) -> float:
+    def spend(self, connection: Requester, kind: RequestKind, size: int) -> float:
         """Take for one request; else tell in how many seconds to ask again: `NEVER`, to go."""
         now = self._clock()
-        budget = connection.budget or self._begin(connection)
-        own, shared = budget.full_at, budget.shared.full_at
+        buckets = connection.buckets or self._begin(connection)
+        own, shared = buckets.full_at, buckets.shared.full_at
         asked, asked_shared, room = self._costs[kind], self._shared_costs[kind], self._rooms[kind]
         sent, sent_shared = self._costs[BYTES] * size, self._shared_costs[BYTES] * size
         # Without a call each, for this is done for every message.
@@ -123,14 +125,14 @@ class Rates:
         shared[BYTES] = (shared[BYTES] if shared[BYTES] > now else now) + sent_shared
         return 0.0
 
-    def end(self, connection: Spender) -> None:
+    def release(self, connection: Requester) -> None:
         """Forget a connection, which has ended; its subject a little later."""
-        budget, connection.budget = connection.budget, None
-        if budget is None:
+        buckets, connection.buckets = connection.buckets, None
+        if buckets is None:
             return
-        budget.shared.holders -= 1
-        if not budget.shared.holders:
-            self._idle[connection.principal.identity] = max(budget.shared.full_at)
+        buckets.shared.holders -= 1
+        if not buckets.shared.holders:
+            self._idle[connection.principal.identity] = max(buckets.shared.full_at)
             self.forget_idle()
 
     def forget_idle(self) -> None:
@@ -142,33 +144,33 @@ class Rates:
                 return
             del self._idle[identity], self._subjects[identity]
 
-    def _begin(self, connection: Spender) -> TokenBucket:
+    def _begin(self, connection: Requester) -> TokenBuckets:
         identity = connection.principal.identity
         shared = self._subjects.get(identity)
         if shared is None:
-            shared = self._subjects[identity] = Shared()
+            shared = self._subjects[identity] = SharedTokenBuckets()
         shared.holders += 1
         self._idle.pop(identity, None)
-        budget = connection.budget = TokenBucket(shared)
-        return budget
+        buckets = connection.buckets = TokenBuckets(shared)
+        return buckets
 
     def _refuse(
-        self, connection: Spender, kind: Kind, now: float, seconds: float, wait: float
+        self, connection: Requester, kind: RequestKind, now: float, seconds: float, wait: float
     ) -> float:
         """Count a request that is refused, and log the first of its connection."""
         self.refused[kind] += 1
-        budget = connection.budget or self._begin(connection)
-        if not budget.is_noted:
-            budget.is_noted = True
+        buckets = connection.buckets or self._begin(connection)
+        if not buckets.is_noted:
+            buckets.is_noted = True
             logger.warning(
                 "rate_limited connection=%s subject=%r kind=%s",
                 connection.id,
                 connection.principal.subject,
                 kind.name.lower(),
             )
-        if _wait(budget.in_vain, now, seconds / PATIENCE, BURST_SECONDS):
+        if _wait(buckets.in_vain, now, seconds / PATIENCE, BURST_SECONDS):
             return NEVER
-        budget.in_vain = max(budget.in_vain, now) + seconds / PATIENCE
+        buckets.in_vain = max(buckets.in_vain, now) + seconds / PATIENCE
         return wait
 
 
@@ -178,7 +180,7 @@ def _wait(full_at: float, now: float, seconds: float, room: float) -> float:
     return wait if full_at > now and wait > ROUNDING else 0.0
 
 
-def rates_of(limits: RateLimits) -> Rates | None:
+def build_request_rates(limits: RateLimits) -> RequestRates | None:
     """Make what counts; None where nothing is limited, so that nothing is counted."""
     asked = (limits.publish, limits.join, limits.history, limits.request, limits.bytes)
-    return Rates(limits) if any(asked) else None
+    return RequestRates(limits) if any(asked) else None

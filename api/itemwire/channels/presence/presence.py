@@ -139,7 +139,7 @@ class Presence:
         self._announce(channel, Left(item_of(channel), member))
         return True
 
-    def cut_off(self, channel: str, caller: Caller, member: Member, now: float) -> bool:
+    def mark_away(self, channel: str, caller: Caller, member: Member, now: float) -> bool:
         """Note that a member's connection broke; False: it was not there.
 
         Nobody is told of one that comes back within the grace time. Of one that is not listed
@@ -151,7 +151,7 @@ class Presence:
             return True
         return self.leave(channel, member)
 
-    def converge(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Tell of those who did not come back, and list others in the room that was made.
 
         Once in a while and not with each who leaves: a crowd that goes away would else be
