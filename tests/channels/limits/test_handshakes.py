@@ -117,7 +117,7 @@ def test_no_more_addresses_are_remembered_than_there_is_room_for(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A botnet cannot fill the memory; who was seen last is still known."""
-    monkeypatch.setattr(module, "MAX_COUNTED", 50)
+    monkeypatch.setattr(module, "MAX_ADDRESSES", 50)
     handshake_rate = HandshakeRate(HandshakeLimits(per_address=1), clock)
     for number in range(500):
         came(handshake_rate, 2, f"10.0.{number // 250}.{number % 250}")
