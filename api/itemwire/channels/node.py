@@ -10,7 +10,8 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.cluster.cluster import Cluster
-from itemwire.channels.cluster.control import Control, warn
+from itemwire.channels.cluster.control import Control
+from itemwire.channels.cluster.exchange import Exchange, NoExchange, SharedExchange
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
@@ -21,7 +22,7 @@ from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import key_of
 from itemwire.channels.join import FIRST_PAGE, Joined, JoinParts, PendingJoin
 from itemwire.channels.lifecycle.draining import Draining
-from itemwire.channels.lifecycle.expiry import Expiry
+from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
@@ -100,20 +101,23 @@ class Node:
             engine,
             self.revocations,
             registry=self._registry,
-            ends=self._expiry,
+            expiry=self._expiry,
             end_all=self._hub.end_all,
             clock=clock,
         )
-        self._cluster = Cluster(
-            self._id,
-            engine,
-            self._control,
-            registry=self._registry,
-            end_all=self._hub.end_all,
-        )
+        exchange: Exchange = NoExchange()
         if shared_slots is not None:
-            grace = limits.presence_grace
-            self._cluster.share(self._presence, shared_slots, grace, timers.call_later)
+            exchange = SharedExchange(
+                self._id,
+                engine,
+                presence=self._presence,
+                registry=self._registry,
+                slots=shared_slots,
+                grace=limits.presence_grace,
+                call_later=timers.call_later,
+                end_all=self._hub.end_all,
+            )
+        self._cluster = Cluster(self._id, self._control, exchange, self.counters)
         self._join_parts = JoinParts(
             engine, self._hub, self._presence, self.counters, self._cluster.follow
         )
@@ -150,8 +154,8 @@ class Node:
     def tick(self) -> None:
         """Do what is due for connections and their members; called about once a second."""
         due = self._expiry.pop_due()
-        self._hub.end_all(due.over)
-        warn(due.near)
+        self._hub.end_all(due.ended)
+        send_expiring(due.warned)
         self._presence.tick(self.environment.clock())
         self._cluster.tick()
         if self.rates is not None:
@@ -208,7 +212,7 @@ class Node:
             codec=codec,
             transport=transport,
             since=int(self.environment.clock()),
-            session_ends_at=self._expiry.of_session(),
+            session_ends_at=self._expiry.session_end(),
         )
         self._expiry.watch(connection)
         self._registry.add(connection)

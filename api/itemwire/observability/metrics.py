@@ -270,6 +270,12 @@ ROWS: Final = (
     ),
     _one(
         "counter",
+        "notices_dropped",
+        "Notices of other nodes that were dropped: unreadable, or no room for all they say.",
+        lambda parts: parts.counters.channels.notices_dropped,
+    ),
+    _one(
+        "counter",
         "tickets_made",
         "One-time tickets that were made here.",
         lambda parts: _of_tickets(parts, "made"),

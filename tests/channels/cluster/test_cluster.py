@@ -8,7 +8,7 @@ import logging
 import pytest
 from typing_extensions import override
 
-from itemwire.channels.cluster import cluster
+from itemwire.channels.cluster import exchange
 from itemwire.channels.cluster.gossip import NodeStopping
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.engines.base import Answer
@@ -52,7 +52,7 @@ def test_a_node_that_ends_waits_until_its_leave_is_on_its_way() -> None:
 @pytest.mark.parametrize("is_away", [False, True])
 def test_no_node_waits_for_ever_to_end(monkeypatch: pytest.MonkeyPatch, is_away: bool) -> None:
     """An engine may be gone, or go just now."""
-    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(exchange, "ANSWER_SECONDS", 0.01)
 
     async def run() -> None:
         engine = SlowEngine(Bus())

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from itemwire.channels.cluster import connection_counts as shares
+from itemwire.channels.cluster import connection_counts as module
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.gossip import NOTICE_BYTES, SocketCount, SocketCounts
 from itemwire.channels.cluster.notices import read_notice
@@ -119,7 +119,7 @@ def test_a_node_that_starts_is_told_what_there_is(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Of more callers than one notice holds, each within its size; in parts, if they are many."""
-    monkeypatch.setattr(shares, "CALLERS_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "CALLERS_A_BATCH", at_once)
     crowd = limited("a")
     for number in range(300):
         crowd.enter("a", f"{number}-{'s' * 240}")
@@ -172,9 +172,9 @@ def test_of_who_is_gone_nothing_is_kept() -> None:
     known.receive("b", SocketCounts([SocketCount(None, "alice", 0)]))
     assert slots.on_other_nodes == {("issuer", "alice"): 1}
 
-    known.forget("b")
+    known.remove_node("b")
 
-    assert (slots.on_other_nodes, known._of_node, known._of_answer) == ({}, {}, {})
+    assert (slots.on_other_nodes, known._by_node, known._snapshots) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("seed", range(30))
