@@ -69,7 +69,7 @@ def dropped(crowd: Crowd, name: str = "a") -> int:
 
 
 CHANNELS: Final = st.sampled_from([CHANNEL, "item:7", "item:nobody-is-there", "no-item", SOCKETS])
-CONNECTIONS: Final = st.sampled_from(["a1", "b1", "x1", "x2", "", "\x00", "~" * 300])
+CONNECTIONS: Final = st.sampled_from(["a1", "b1", "x1", "x2", "\x00", "~" * 300])
 SUBJECTS: Final = st.sampled_from(["a-0", "b-0", "alice", "", "s" * 256])
 MEMBERS: Final = st.builds(Member, CONNECTIONS, SUBJECTS)
 COUNTS: Final = st.builds(
@@ -280,6 +280,20 @@ def test_a_node_without_a_name_is_nobody() -> None:
     crowd.bus.carry()
 
     assert dropped(crowd) == 2
+
+
+@pytest.mark.parametrize("tag", ["came", "away", "part"])
+def test_a_member_without_an_id_is_dropped(tag: str) -> None:
+    """It would be announced and stand on no page: ids are greater than the empty one."""
+    crowd = crowd_of_two()
+    member = {"connection": "", "subject": "eve"}
+    line = {"type": tag, "channel": CHANNEL, "after": "", "last": ""}
+    line |= {"members": [member]} if tag == "part" else {"member": member}
+    crowd.bus.post(msgspec.json.encode({"node": "x", "gossip": {"number": 1, "lines": [line]}}))
+    crowd.bus.carry()
+
+    assert dropped(crowd) == 1
+    assert crowd.listed("a") == ["a1", "b1"]
 
 
 def test_a_question_that_is_asked_again_and_again_is_answered_once_a_batch() -> None:

@@ -31,6 +31,10 @@ class MemberJoined(msgspec.Struct, frozen=True, tag="came"):
     channel: str
     member: Member
 
+    def __post_init__(self) -> None:
+        """Refuse a member without an id."""
+        _check_ids((self.member,))
+
 
 class MemberLeft(msgspec.Struct, frozen=True, tag="gone"):
     """A member is no longer on a channel of this node."""
@@ -46,6 +50,10 @@ class MembersRange(msgspec.Struct, frozen=True, tag="part"):
     after: str
     last: str
     members: list[Member]
+
+    def __post_init__(self) -> None:
+        """Refuse a member without an id."""
+        _check_ids(self.members)
 
 
 class StateRequest(msgspec.Struct, frozen=True, tag="ask"):
@@ -69,6 +77,10 @@ class MemberAway(msgspec.Struct, frozen=True, tag="away"):
     channel: str
     member: Member
     issuer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a member without an id."""
+        _check_ids((self.member,))
 
 
 class SocketCount(msgspec.Struct, frozen=True, array_like=True):
@@ -136,3 +148,9 @@ def count_lines(counts: Iterable[SocketCount]) -> Iterator[SocketCounts]:
     rest = iter(counts)
     while line := list(islice(rest, CALLERS_A_LINE)):
         yield SocketCounts(line)
+
+
+def _check_ids(members: Iterable[Member]) -> None:
+    """Raise ValueError for an empty id: no page of members begins before it, so it has none."""
+    if not all(member.connection for member in members):
+        raise ValueError("a member has no connection id")
