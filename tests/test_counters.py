@@ -5,28 +5,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire.close_reasons import CLOSE_REASONS
-from itemwire.counters import SECONDS, Histogram, OperationCounters, known_reason
+from itemwire.counters import SECONDS, MetricHistogram, OperationCounters, known_reason
 
 
 def test_a_value_on_a_bound_is_not_above_it() -> None:
     """Prometheus calls the bound `le`: less or equal."""
-    histogram = Histogram((1.0, 2.0))
+    histogram = MetricHistogram((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 2.0, 2.5):
         histogram.observe(value)
 
-    assert histogram.up_to() == [(1.0, 2), (2.0, 4), (float("inf"), 5)]
+    assert histogram.cumulative() == [(1.0, 2), (2.0, 4), (float("inf"), 5)]
     assert (histogram.count, histogram.total) == (5, 7.5)
 
 
 @given(values=st.lists(st.floats(min_value=0, max_value=100)))
 def test_counts_every_value_up_to_every_bound(values: list[float]) -> None:
     """As a slow and plain count says."""
-    histogram = Histogram()
+    histogram = MetricHistogram()
     for value in values:
         histogram.observe(value)
 
     bounds = (*SECONDS, float("inf"))
-    assert histogram.up_to() == [(le, sum(value <= le for value in values)) for le in bounds]
+    assert histogram.cumulative() == [(le, sum(value <= le for value in values)) for le in bounds]
 
 
 @pytest.mark.parametrize("reason", ["", "a reason of the application", "Forbidden", "other"])

@@ -20,7 +20,7 @@ from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.handshakes import HandshakeRate
-from itemwire.channels.limits.requests import rates_of
+from itemwire.channels.limits.requests import build_request_rates
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.node import Node, NodeOptions
 from itemwire.counters import Counters
@@ -123,7 +123,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> A
         environment=Environment(clock),
         revocations=authenticator.revocations,
         counters=counters.channels,
-        rates=rates_of(settings.rate_limits),
+        rates=build_request_rates(settings.rate_limits),
         shared_slots=slots if is_shared else None,
     )
     measured = MetricSources(node, counters, authenticator, policy, slots)
@@ -157,14 +157,14 @@ def _limits(settings: Settings) -> Limits:
         outbox_bytes=settings.outbox_bytes,
         history_limit=settings.history_size,
         ping_interval=settings.ping_interval,
-        items=settings.max_items,
+        max_items=settings.max_items,
         presence_limit=settings.presence_limit,
         presence_grace=settings.presence_grace,
         slow_consumers=parse_slow_consumers(settings.slow_consumers),
-        unanswered=settings.max_in_flight,
-        unanswered_bytes=settings.max_in_flight_bytes,
-        channels=settings.max_channels,
-        listeners=settings.max_item_connections,
+        max_in_flight=settings.max_in_flight,
+        max_in_flight_bytes=settings.max_in_flight_bytes,
+        max_channels=settings.max_channels,
+        max_subscribers=settings.max_item_connections,
     )
 
 

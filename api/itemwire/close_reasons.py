@@ -1,4 +1,4 @@
-"""Every way the server ends a connection: one row a reason, read by all that tell of it."""
+"""Every reason for which the server ends a connection: the one table of them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,10 +16,10 @@ class Retry(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CloseReason:
-    """A stable word for why a connection ended, and what follows from it.
+    """A stable word for why a connection ended, and what its client should do next.
 
-    `code` is the WebSocket close code (RFC 6455 section 7.4), `status` the HTTP status of the
-    same refusal where handshakes are denied instead of closed.
+    `code` is the WebSocket close code (RFC 6455 section 7.4). `status` is the HTTP status of the
+    same refusal where handshakes are denied rather than accepted and closed.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""What this process has done, in plain numbers, read when somebody asks."""
+"""What this process has done, in plain numbers that metrics read when they are scraped."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -8,12 +8,12 @@ from typing import Final
 
 from itemwire.close_reasons import CLOSE_REASONS
 
-# What a number is told apart by comes from a closed set, whatever clients and applications say.
+# Labels come from closed sets, whatever clients and applications send.
 OTHER: Final = "other"
-GONE: Final = "gone"  # it went, and was not sent away: the code says how
+GONE: Final = "gone"  # the client closed or was lost, which the code tells apart
 
-# RFC 6455 section 7.4.1, and what the registry adds; 1005 and 1006 are told and never sent.
-CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1005, 1016)})  # any other is 0
+# RFC 6455 section 7.4.1 and the IANA registry; 1005 and 1006 are reported but never sent.
+CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1005, 1016)})  # others count as 0
 
 SECONDS: Final = (
     *(0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -21,16 +21,16 @@ SECONDS: Final = (
 )
 
 OPERATIONS: Final = ("subscribe", "publish", "read", "post", "put", "take")
-"""What engines answer."""
+"""The operations of an engine that have an answer."""
 
 
 def known_reason(reason: str) -> str:
-    """Give a reason of the registry as it is; an application may make up any number of others."""
+    """Return a reason of the registry as it is, and `other` for an application's own."""
     return reason if reason in CLOSE_REASONS else OTHER
 
 
-class Histogram:
-    """Counts values up to each of a few bounds."""
+class MetricHistogram:
+    """Counts values by upper bound, as a Prometheus histogram does."""
 
     __slots__ = ("_bounds", "_counts", "total")
 
@@ -46,56 +46,57 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """Tell how many values there were."""
+        """Return how many values were counted."""
         return sum(self._counts)
 
-    def up_to(self) -> list[tuple[float, int]]:
-        """Tell for each bound, and for none, how many values were not above it."""
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Return each bound, and infinity, with the number of values up to it."""
         return list(zip((*self._bounds, float("inf")), accumulate(self._counts), strict=True))
 
 
 @dataclass(slots=True)
 class ChannelCounters:
-    """What a node's connections and channels have seen."""
+    """What happened to a node's connections and channels."""
 
     opened: Counter[str] = field(default_factory=Counter)  # by subprotocol, as `open`
     open: Counter[str] = field(default_factory=Counter)
     ended: Counter[tuple[str, int]] = field(default_factory=Counter)  # by reason and code
-    subscriptions: int = 0  # those there are
-    delivered: int = 0  # a message counts once for each connection that it was sent to
+    subscriptions: int = 0  # at present
+    delivered: int = 0  # a message counts once for each connection it is sent to
     replayed: int = 0
-    dropped: int = 0  # for those who are not behind any longer
+    dropped: int = 0  # of clients that have caught up or ended since
     refreshes: Counter[str] = field(default_factory=Counter)  # accepted or refused
-    fan_out: Histogram = field(default_factory=Histogram)  # seconds a flush
-    loop_lag: Histogram = field(default_factory=Histogram)  # seconds, once a tick
+    notices_dropped: int = 0  # of other nodes: unreadable, or with no room for all of it
+    fan_out: MetricHistogram = field(default_factory=MetricHistogram)  # seconds per flush
+    loop_lag: MetricHistogram = field(default_factory=MetricHistogram)  # seconds, once per tick
 
 
 @dataclass(slots=True)
 class OperationCounters:
-    """What came of one operation of the engine."""
+    """The outcomes of one operation of the engine."""
 
     pending: int = 0
     errors: int = 0
-    seconds: Histogram = field(default_factory=Histogram)
+    seconds: MetricHistogram = field(default_factory=MetricHistogram)
 
     @property
     def done(self) -> int:
-        """Tell how many were answered, and not by an error."""
+        """Return how many were answered without an error."""
         return self.seconds.count - self.errors
 
 
 @dataclass(slots=True)
 class HandshakeCounters:
-    """How handshakes went, from their request to the answer."""
+    """The outcomes of handshakes; `seconds` is the time from request to answer."""
 
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)  # by reason
-    seconds: Histogram = field(default_factory=Histogram)
+    seconds: MetricHistogram = field(default_factory=MetricHistogram)
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Every tally of one application."""
+    """All counters of one application."""
 
     channels: ChannelCounters = field(default_factory=ChannelCounters)
     handshakes: HandshakeCounters = field(default_factory=HandshakeCounters)

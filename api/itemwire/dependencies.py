@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from itemwire.assembly import Assembly
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
-from itemwire.channels.limits.requests import Kind, TokenBucket
+from itemwire.channels.limits.requests import RequestKind, TokenBuckets
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
@@ -102,20 +102,20 @@ class _Caller:
 
     principal: Principal
     id: str = "http"
-    budget: TokenBucket | None = None
+    buckets: TokenBuckets | None = None
 
 
-def wait_of(node: Node, principal: Principal, kind: Kind, size: int) -> float:
+def wait_of(node: Node, principal: Principal, kind: RequestKind, size: int) -> float:
     """Charge a request to its subject's rate limit; return the seconds to wait, or 0."""
     if node.rates is None:
         return 0.0
     caller = _Caller(principal)
     wait = node.rates.spend(caller, kind, size)
-    node.rates.end(caller)
+    node.rates.release(caller)
     return min(wait, MAX_WAIT)
 
 
-def spend(connection: HTTPConnection, principal: Principal, kind: Kind, size: int) -> None:
+def spend(connection: HTTPConnection, principal: Principal, kind: RequestKind, size: int) -> None:
     """Charge a request to its subject's rate limit, or refuse it with 429 and Retry-After."""
     wait = wait_of(node_of(connection), principal, kind, size)
     if wait:

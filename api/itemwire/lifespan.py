@@ -3,17 +3,14 @@
 import asyncio
 import contextlib
 import logging
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from itemwire.channels.node import Node
-from itemwire.engines.base import EngineError
 from itemwire.startup_checks import warn_of_open_routes
 
 logger = logging.getLogger("itemwire.channels")
@@ -66,21 +63,3 @@ async def _tick(node: Node) -> None:
         except Exception:
             # The loop must survive: without further ticks no token would ever expire.
             logger.exception("tick_failed")
-
-
-class StartupErrors:
-    """ASGI middleware: an engine that cannot be used is one line in the log, and no traceback."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Put the engine's own words in place of the traceback that Starlette tells the server."""
-
-        async def send_brief(message: Message) -> None:
-            problem = sys.exception()  # Starlette sends this while it handles it
-            if message["type"] == "lifespan.startup.failed" and isinstance(problem, EngineError):
-                message["message"] = str(problem)
-            await send(message)
-
-        await self._app(scope, receive, send_brief if scope["type"] == "lifespan" else send)

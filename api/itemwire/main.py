@@ -7,12 +7,13 @@ from fastapi import FastAPI
 
 from itemwire.assembly import Assembly, assemble
 from itemwire.authorization.routes import add_sockets
-from itemwire.lifespan import StartupErrors
 from itemwire.middleware.admission import Admission
 from itemwire.middleware.draining import RefuseWhileDraining
 from itemwire.middleware.no_store import NoStore
+from itemwire.middleware.refusals import Refusals
 from itemwire.middleware.require_start import RequireStart
 from itemwire.middleware.require_tls import RequireTLS
+from itemwire.middleware.startup_errors import StartupErrors
 from itemwire.observability.logs import redact_logs
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
@@ -60,8 +61,9 @@ def _add_middlewares(app: FastAPI, assembly: Assembly) -> None:
         app.add_middleware(RequireTLS)
     app.add_middleware(RefuseWhileDraining, node=assembly.node)
     app.add_middleware(RequireStart, node=assembly.node)
+    install_rejections(app)
     # Gives the refusals of all those above, and of the routes, the form that was configured.
-    install_rejections(app, settings.refusal, assembly.counters.handshakes)
+    app.add_middleware(Refusals, form=settings.refusal, counters=assembly.counters.handshakes)
     # Outside of the refusals, which answer a credential in a query as well.
     app.add_middleware(NoStore)
     # Has to do with the lifespan alone.

@@ -273,8 +273,8 @@ class Settings(AuthSettings):
     def handshake_limits(self) -> HandshakeLimits:
         """The limits of handshakes a second."""
         return HandshakeLimits(
-            in_all=self.handshake_rate,
-            of_address=self.address_handshake_rate,
+            total=self.handshake_rate,
+            per_address=self.address_handshake_rate,
             exempt=parse_networks(self.throttle_exempt),
         )
 
@@ -282,9 +282,9 @@ class Settings(AuthSettings):
     def connection_limits(self) -> ConnectionLimits:
         """The limits of open sockets."""
         return ConnectionLimits(
-            in_all=max_sockets() if self.max_connections is None else self.max_connections,
-            of_address=self.max_address_connections,
-            of_subject=self.max_subject_connections,
+            total=max_sockets() if self.max_connections is None else self.max_connections,
+            per_address=self.max_address_connections,
+            per_subject=self.max_subject_connections,
             exempt=parse_networks(self.throttle_exempt),
         )
 

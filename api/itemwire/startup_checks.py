@@ -23,6 +23,7 @@ from itemwire.authorization.routes import SocketRoute
 from itemwire.authorization.solving import Dependant, Overrides, calls_of
 from itemwire.engines import UNSHARED
 from itemwire.settings import Settings
+from itemwire_auth.dependencies import GUARDS
 from itemwire_auth.origins import NULL
 
 logger = logging.getLogger("itemwire.startup")

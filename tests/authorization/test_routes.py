@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from itemwire.authorization.routes import add_sockets
 from itemwire.dependencies import Replay, SubscribeGrant, start_of
+from itemwire.middleware.refusals import Refusals
 from itemwire.responses.rejections import install_rejections
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import (
@@ -55,7 +56,8 @@ def create() -> FastAPI:
     """Make an application without a route."""
     app = FastAPI()
     install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
-    install_rejections(app, "close")
+    install_rejections(app)
+    app.add_middleware(Refusals, form="close")
     return app
 
 

@@ -66,10 +66,10 @@ class SharedEngine(MemoryEngine):
 class Crowd:
     """Some nodes on one bus, and the peers of each."""
 
-    def __init__(self, *names: str, limits: Limits = LIMITS, of_subject: int = 0) -> None:
+    def __init__(self, *names: str, limits: Limits = LIMITS, per_subject: int = 0) -> None:
         self.bus = Bus()
         self.limits = limits
-        self.of_subject = of_subject
+        self.per_subject = per_subject
         self.stages: dict[str, Stage] = {}
         self.peers: dict[str, list[Peer]] = {}
         for name in names:
@@ -78,7 +78,7 @@ class Crowd:
 
     def start(self, name: str) -> None:
         """Start a node."""
-        slots = ConnectionSlots(ConnectionLimits(of_subject=self.of_subject))
+        slots = ConnectionSlots(ConnectionLimits(per_subject=self.per_subject))
         engine = SharedEngine(self.bus)
         self.stages[name] = Stage(engine, self.limits, shared_as=name, slots=slots)
         self.peers[name] = []
@@ -105,9 +105,9 @@ class Crowd:
 
     def enter(self, name: str, subject: str = "alice") -> Peer | None:
         """Let somebody join who needs a slot, or tell that there is none."""
-        slot = self.slots(name).take(None)
+        slot = self.slots(name).acquire(None)
         assert isinstance(slot, ConnectionSlot)
-        if not slot.claim((None, subject)):
+        if not slot.claim_for((None, subject)):
             slot.release()
             return None
         peer = self.join(name, subject=subject)

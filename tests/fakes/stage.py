@@ -13,7 +13,7 @@ from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.limits.requests import Rates
+from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.node import Node, NodeOptions
 from itemwire.channels.reauthorization import Reauthorize
 from itemwire.channels.sessions.item import ItemSession
@@ -109,7 +109,7 @@ class Stage:
                 timers=self.timers,
             ),
             revocations=self.revocations,
-            rates=Rates(rate_limits, self.clock) if rate_limits else None,
+            rates=RequestRates(rate_limits, self.clock) if rate_limits else None,
             shared_slots=None if shared_as is None else slots or ConnectionSlots(),
         )
         complete(self.node.start())

@@ -52,13 +52,13 @@ async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 def test_a_handshake_past_the_limit_is_refused_before_anything_is_done() -> None:
     """The application, and with it the token, is not even looked at (requirement 96)."""
-    slots, calls = ConnectionSlots(ConnectionLimits(in_all=1)), list[str]()
+    slots, calls = ConnectionSlots(ConnectionLimits(total=1)), list[str]()
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         calls.append("called")
 
     admission = Admission(app, slots)
-    slot = slots.take(None)
+    slot = slots.acquire(None)
 
     told = knock(admission, scope_of())
 
@@ -71,9 +71,9 @@ def test_a_handshake_past_the_limit_is_refused_before_anything_is_done() -> None
 
 def test_an_address_is_told_that_it_has_too_many() -> None:
     """With a reason of its own: others may come in at the same moment."""
-    slots = ConnectionSlots(ConnectionLimits(of_address=1))
+    slots = ConnectionSlots(ConnectionLimits(per_address=1))
     admission = Admission(served, slots)
-    slots.take("192.0.2.1")
+    slots.acquire("192.0.2.1")
 
     (told,) = knock(admission, scope_of())
 
@@ -83,8 +83,8 @@ def test_an_address_is_told_that_it_has_too_many() -> None:
 
 def test_requests_that_are_no_sockets_take_no_place() -> None:
     """They come and go; health must answer when the sockets are full."""
-    slots = ConnectionSlots(ConnectionLimits(in_all=1))
-    slots.take(None)
+    slots = ConnectionSlots(ConnectionLimits(total=1))
+    slots.acquire(None)
 
     assert knock(Admission(served, slots), scope_of(kind="http"))
     assert slots.refused["all"] == 0
@@ -93,11 +93,11 @@ def test_requests_that_are_no_sockets_take_no_place() -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1", None])
 def test_a_route_that_returns_without_a_session_gives_the_place_back(host: str | None) -> None:
     """So do refused handshakes, and routes of an application's own."""
-    slots = ConnectionSlots(ConnectionLimits(of_address=5))
+    slots = ConnectionSlots(ConnectionLimits(per_address=5))
 
     knock(Admission(served, slots), scope_of(host))
 
-    assert (slots.taken, slots.of_address) == (0, {})
+    assert (slots.in_use, slots.by_address) == (0, {})
 
 
 def test_a_route_that_fails_gives_the_place_back() -> None:
@@ -107,7 +107,7 @@ def test_a_route_that_fails_gives_the_place_back() -> None:
     with pytest.raises(LookupError):
         knock(Admission(failing, slots), scope_of())
 
-    assert slots.taken == 0
+    assert slots.in_use == 0
 
 
 def test_a_route_that_is_cancelled_gives_the_place_back() -> None:
@@ -123,18 +123,18 @@ def test_a_route_that_is_cancelled_gives_the_place_back() -> None:
             Admission(waiting, slots)(scope_of(), nothing, lambda _: asyncio.sleep(0))
         )
         await begun.wait()
-        assert slots.taken == 1
+        assert slots.in_use == 1
         task.cancel()
         await asyncio.wait([task])
 
     asyncio.run(cancelled())
 
-    assert slots.taken == 0
+    assert slots.in_use == 0
 
 
 def test_a_session_keeps_the_place_when_its_route_has_returned() -> None:
     """On the fast path a route returns at once, and the socket lasts."""
-    stage, slots = Stage(), ConnectionSlots(ConnectionLimits(of_subject=1))
+    stage, slots = Stage(), ConnectionSlots(ConnectionLimits(per_subject=1))
     sessions: list[EchoSession] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -145,16 +145,16 @@ def test_a_session_keeps_the_place_when_its_route_has_returned() -> None:
 
     admission = Admission(app, slots)
     knock(admission, scope_of())
-    assert slots.taken == 1
+    assert slots.in_use == 1
     with pytest.raises(WebSocketException, match="connection_limit"):
         knock(admission, scope_of())
-    assert slots.taken == 1
+    assert slots.in_use == 1
 
     sessions[0].closed(1000)
 
-    assert (slots.taken, slots.of_subject) == (0, {})
+    assert (slots.in_use, slots.by_subject) == (0, {})
     knock(admission, scope_of())
-    assert slots.taken == 1
+    assert slots.in_use == 1
 
 
 def test_routes_work_where_nobody_counts() -> None:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.bounds import RateLimits
 from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlots
-from itemwire.channels.limits.requests import Rates
+from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.reauthorization import Denied
 from itemwire.close_reasons import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
@@ -64,7 +64,7 @@ def page_of(stage: Stage, **parts: object) -> str:
         "counters": Counters(channels=stage.node.counters),
         "authenticator": Authenticator(VERIFIER, OriginPolicy([])),
         "policy": TokenRights(),
-        "slots": ConnectionSlots(ConnectionLimits(of_subject=1)),
+        "slots": ConnectionSlots(ConnectionLimits(per_subject=1)),
     }
     return generate_latest(registry_of(MetricSources(**{**of_stage, **parts}))).decode()  # type: ignore[arg-type] # by name
 
@@ -189,11 +189,11 @@ def test_counts_what_slow_readers_go_without() -> None:
 
 def test_counts_what_is_refused_for_its_rate_or_number(stage: Stage) -> None:
     """By kind and by limit, each from the start."""
-    stage.node.rates = Rates(RateLimits(publish=1))
+    stage.node.rates = RequestRates(RateLimits(publish=1))
     peer = stage.join("carol")
     for _ in range(5):
         peer.says("publish", data=1)
-    slots = ConnectionSlots(ConnectionLimits(of_subject=1))
+    slots = ConnectionSlots(ConnectionLimits(per_subject=1))
     slots.refused["subject"] += 2
     seen = read(page_of(stage, slots=slots))
 

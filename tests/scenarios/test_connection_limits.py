@@ -62,9 +62,9 @@ def came_from(address: str) -> dict[str, str]:
 def emptied(server: LiveServer) -> bool:
     """Wait until every place is given back; False if that takes too long."""
     slots, patience = slots_of(server), time.monotonic() + PATIENCE
-    while slots.taken and time.monotonic() < patience:
+    while slots.in_use and time.monotonic() < patience:
         server.refusal("/items/7/ws")  # a round trip, in which the server gets on
-    return (slots.taken, slots.of_address, slots.of_subject) == (0, {}, {})
+    return (slots.in_use, slots.by_address, slots.by_subject) == (0, {}, {})
 
 
 def test_a_subject_has_so_many_sockets(small: LiveServer, item_id: str) -> None:
@@ -217,14 +217,14 @@ def test_a_place_comes_back_from_a_rule_that_fails_and_a_client_that_did_not_wai
     with serve(settings, app) as server:
         slots = Assembly.of(app).slots
         _vanish(server, path, after_answer=False, half=False, until=rule.begun)
-        assert slots.taken == 1
+        assert slots.in_use == 1
         rule.told.set()
 
         assert server.refusal(path) == Refusal(101, 1011, "internal")
         patience = time.monotonic() + PATIENCE
-        while slots.taken and time.monotonic() < patience:
+        while slots.in_use and time.monotonic() < patience:
             server.refusal(path)
-        assert slots.taken == 0
+        assert slots.in_use == 0
 
 
 def _come_and_go(server: LiveServer, item_id: str, number: int) -> None:
@@ -273,7 +273,7 @@ def test_a_stream_takes_a_place_as_a_socket_does(small: LiveServer, item_id: str
     ):
         refused = httpx.get(url, headers=headers, timeout=PATIENCE)
         assert stream.status_code == 200
-        assert slots_of(small).taken == 2
+        assert slots_of(small).in_use == 2
 
     assert (refused.status_code, refused.json()["code"]) == (429, "connection_limit")
     assert emptied(small)

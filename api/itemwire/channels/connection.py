@@ -19,7 +19,7 @@ from itemwire.channels.delivery.outbox import (
 from itemwire.channels.endings import GOODBYES, MAY_RETURN, WITHOUT_FLUSH, retry_after_ms
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
-from itemwire.channels.limits.requests import TokenBucket
+from itemwire.channels.limits.requests import TokenBuckets
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.channels.names import channel_of
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
@@ -84,7 +84,7 @@ class Connection:
         "_home",
         "_is_paused",
         "_transport",
-        "budget",
+        "buckets",
         "codec",
         "due_at",
         "id",
@@ -120,7 +120,7 @@ class Connection:
         self.phase = ConnectionPhase.OPENED
         self.in_flight: InFlight | None = None  # its publishes; from the first one on
         self.subscriptions: dict[str, Subscription] = {}  # by channel
-        self.budget: TokenBucket | None = None  # from its first request on, where rates are limited
+        self.buckets: TokenBuckets | None = None  # from its first rate-limited request on
         self.writer: ChunkWriter = transport.write
         self.outbox: Outbox | None = None  # from the moment its transport pauses until all is sent
         self._transport = transport

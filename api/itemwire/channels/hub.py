@@ -53,10 +53,10 @@ class Hub:
         """
         audience = self._audiences.get(subscription.channel)
         if audience is None:
-            if limits.channels and len(self._audiences) >= limits.channels:
+            if limits.max_channels and len(self._audiences) >= limits.max_channels:
                 return False
             audience = self._audiences[subscription.channel] = _Audience(subscription.channel)
-        elif limits.listeners and audience.size >= limits.listeners:
+        elif limits.max_subscribers and audience.size >= limits.max_subscribers:
             return False
         audience.held[subscription] = recovery
         return True

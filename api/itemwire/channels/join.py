@@ -70,7 +70,7 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
         parts.forget_members(channel)
     if may_return:
         caller = connection.principal.identity
-        was_member = parts.presence.cut_off(channel, caller, member, parts.clock())
+        was_member = parts.presence.mark_away(channel, caller, member, parts.clock())
     else:
         was_member = parts.presence.leave(channel, member)
     if was_member:

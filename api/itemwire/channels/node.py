@@ -10,7 +10,8 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.cluster.cluster import Cluster
-from itemwire.channels.cluster.control import Control, warn
+from itemwire.channels.cluster.control import Control
+from itemwire.channels.cluster.exchange import Exchange, NoExchange, SharedExchange
 from itemwire.channels.connection import ENDED, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
@@ -21,11 +22,11 @@ from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import key_of
 from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
-from itemwire.channels.lifecycle.expiry import Expiry
+from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.limits.requests import Rates
+from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
@@ -74,7 +75,7 @@ class Node:
         environment: Environment | None = None,
         revocations: Revocations | None = None,
         counters: ChannelCounters | None = None,
-        rates: Rates | None = None,
+        rates: RequestRates | None = None,
         shared_slots: ConnectionSlots | None = None,
     ) -> None:
         self.environment = environment = environment or Environment()
@@ -90,7 +91,7 @@ class Node:
         self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
-        self._in_flight = InFlight(limits.unanswered, limits.unanswered_bytes)
+        self._in_flight = InFlight(limits.max_in_flight, limits.max_in_flight_bytes)
         self._registry = ConnectionRegistry()
         self._draining: Draining | None = None
         self._is_started = False
@@ -100,28 +101,31 @@ class Node:
             engine,
             self.revocations,
             registry=self._registry,
-            ends=self._expiry,
+            expiry=self._expiry,
             end_all=self._hub.end_all,
             clock=clock,
         )
-        self._cluster = Cluster(
-            self._id,
-            engine,
-            self._control,
-            registry=self._registry,
-            end_all=self._hub.end_all,
-        )
+        exchange: Exchange = NoExchange()
         if shared_slots is not None:
-            grace = limits.presence_grace
-            self._cluster.share(self._presence, shared_slots, grace, timers.call_later)
+            exchange = SharedExchange(
+                self._id,
+                engine,
+                presence=self._presence,
+                registry=self._registry,
+                slots=shared_slots,
+                grace=limits.presence_grace,
+                call_later=timers.call_later,
+                end_all=self._hub.end_all,
+            )
+        self._cluster = Cluster(self._id, self._control, exchange, self.counters)
         self._parts = ChannelParts(
             engine,
             self._hub,
             self._presence,
             self.counters,
             clock,
-            watch_members=self._cluster.hear,
-            forget_members=self._cluster.forget,
+            watch_members=self._cluster.follow,
+            forget_members=self._cluster.unfollow,
         )
 
     @property
@@ -161,9 +165,9 @@ class Node:
     def tick(self) -> None:
         """Do what is due for connections and their members; called about once a second."""
         due = self._expiry.pop_due()
-        self._hub.end_all(due.over)
-        warn(due.near)
-        self._presence.converge(self.environment.clock())
+        self._hub.end_all(due.ended)
+        send_expiring(due.warned)
+        self._presence.tick(self.environment.clock())
         self._cluster.tick()
         if self.rates is not None:
             self.rates.forget_idle()
@@ -179,12 +183,12 @@ class Node:
             logger.info("draining connections=%d seconds=%g", len(self._registry), seconds)
             environment = self.environment
             self._draining = Draining(
-                self._registry.everybody(),
+                self._registry.all(),
                 self._hub.end_all,
                 environment.timers.call_later,
                 environment.random,
             )
-        return self._draining.spread(seconds, done)
+        return self._draining.end_within(seconds, done)
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
         """Revoke tokens, here at once and then on every node; answer how many end here.
@@ -219,7 +223,7 @@ class Node:
             codec=codec,
             transport=transport,
             since=int(self.environment.clock()),
-            session_ends_at=self._expiry.of_session(),
+            session_ends_at=self._expiry.session_end(),
         )
         self._expiry.watch(connection)
         self._registry.add(connection)
@@ -327,7 +331,7 @@ class Node:
         self._expiry.forget(connection)
         self._registry.discard(connection)
         if self.rates is not None:
-            self.rates.end(connection)
+            self.rates.release(connection)
         for subscription in connection.subscriptions.values():
             leave(self._parts, subscription, may_return=may_return)
         connection.subscriptions.clear()

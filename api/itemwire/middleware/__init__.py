@@ -1,1 +1,1 @@
-"""What every request passes on its way in, one file each."""
+"""The ASGI middleware that every request passes on its way in, one file each."""

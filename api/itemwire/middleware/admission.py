@@ -1,15 +1,15 @@
-"""Counts sockets in and out: a place is taken ahead of any wait, and given back once.
+"""Gives each socket a connection slot before anything is awaited, and takes it back once.
 
-    Admission (here, ahead of every route)   takes a place, or refuses: no token is looked at;
-                                             then waits for its turn, if many come at once
-    claim_slot (a route, once it knows)     counts it as its subject's too, or refuses
-    serve_socket                             hands it over to the session
-    Session.closed                           gives it back: the socket is gone
+    Admission (here, before every route)   acquires a slot, or refuses without a look at the token;
+                                           then waits for its turn if many handshakes come at once
+    claim_slot (a route that knows)        counts the slot for its caller as well, or refuses
+    hand_over_slot                         passes it on to the session
+    Session.closed                         releases it: the socket is gone
 
-A stream of server-sent events takes its place in its route (`acquire_slot`): what else comes over
-HTTP does not last.
+A handshake that fails before it is handed over releases its slot here, whichever way it ends.
 
-A handshake that comes to nothing gives it back here, whichever way it ends.
+A stream of server-sent events acquires its slot in its route (`acquire_slot`); no other request
+over HTTP lasts.
 """
 
 import logging
@@ -31,11 +31,11 @@ from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 
-SLOT: Final = "itemwire.place"
+SLOT: Final = "itemwire.slot"
 
 
 class Admission:
-    """ASGI middleware: no more sockets than there are places."""
+    """ASGI middleware: refuses a handshake for which there is no connection slot."""
 
     def __init__(self, app: ASGIApp, slots: ConnectionSlots) -> None:
         self._app = app
@@ -43,7 +43,7 @@ class Admission:
         self._pacing = Pacing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a handshake go on with a place of its own, or refuse it."""
+        """Pass a handshake on with a slot of its own, or refuse it."""
         if scope["type"] == "websocket":
             reason = _acquire_slot(self._slots, scope)
             if reason is not None:
@@ -62,7 +62,7 @@ class Admission:
 
 
 def acquire_slot(request: Request, slots: ConnectionSlots, principal: Principal) -> None:
-    """Count a stream over HTTP as sockets are, once its caller is known, or refuse."""
+    """Count a stream over HTTP as a socket of its caller; raise if it is past a limit."""
     reason = _acquire_slot(slots, request.scope)
     if reason is not None:
         raise HTTPException(reason.status, reason.reason)
@@ -70,25 +70,25 @@ def acquire_slot(request: Request, slots: ConnectionSlots, principal: Principal)
 
 
 def _acquire_slot(slots: ConnectionSlots, scope: Scope) -> CloseReason | None:
-    """Take a place for a connection, or say why there is none."""
-    slot = slots.take(client_host(scope))
+    """Acquire a slot and put it into the scope, or return the reason to refuse."""
+    slot = slots.acquire(client_host(scope))
     if isinstance(slot, ConnectionSlot):
         scope[SLOT] = slot
         return None
-    logger.warning("refused reason=%s client=%s: no place", slot.reason, client_label(scope))
+    logger.warning("refused reason=%s client=%s: no slot", slot.reason, client_label(scope))
     return slot
 
 
 def claim_slot(connection: HTTPConnection, principal: Principal) -> None:
-    """Count a socket as its caller's, or refuse: it has as many as it may."""
+    """Count a connection's slot for its caller; raise if that one has as many as it may."""
     slot: ConnectionSlot | None = connection.scope.get(SLOT)
-    if slot is not None and not slot.claim(principal.identity):
+    if slot is not None and not slot.claim_for(principal.identity):
         problem = TooManyConnections(f"{principal.subject!r} has as many sockets as it may")
         raise refusal(connection, problem)
 
 
 def hand_over_slot(connection: HTTPConnection, session: Session) -> None:
-    """Let a session give the place back, which may last longer than the call of the route."""
+    """Make a session release the slot: it may outlive the call of its route."""
     slot: ConnectionSlot | None = connection.scope.get(SLOT)
     if slot is not None:
         session.slot = slot

@@ -1,4 +1,4 @@
-"""Lets nobody in any more while the node goes out of service."""
+"""Refuses new sockets and changes while the node goes out of service."""
 
 from typing import Final
 
@@ -10,13 +10,13 @@ from itemwire.responses.problems import problem
 from itemwire.responses.rejections import RETRY_AFTER
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-OPERATORS: Final = "/admin/"  # they may still take tokens back, and hasten the drain
+OPERATORS: Final = "/admin/"  # operators may still revoke tokens, and hasten the drain
 
 
 class RefuseWhileDraining:
     """ASGI middleware: refuses sockets, and requests that change something, with `draining`.
 
-    Before anybody has looked at a credential: the answer is the same for all, and costs nothing.
+    It comes before any credential is checked: the answer is the same for every caller.
     """
 
     def __init__(self, app: ASGIApp, node: Node) -> None:
@@ -24,7 +24,7 @@ class RefuseWhileDraining:
         self._node = node
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on until the node drains."""
+        """Pass everything on unless the node drains."""
         if not self._node.is_draining:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":

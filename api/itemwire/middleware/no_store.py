@@ -1,4 +1,4 @@
-"""Keeps what a credential in a query opened out of caches, and its URL out of other sites."""
+"""Keeps answers to URLs with a credential out of caches, and the URLs out of `Referer`."""
 
 from typing import Final
 
@@ -12,17 +12,17 @@ STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start
 
 
 class NoStore:
-    """ASGI middleware: an answer to a request with a credential in its query is for it alone.
+    """ASGI middleware: an answer to a query with a credential is stored nowhere.
 
-    RFC 6750 section 2.3. By default a cache may keep a page under its URL, credential and all, and
-    a browser tells the URL to where the page's links lead.
+    RFC 6750 section 2.3. By default a cache may store a page under its URL, credential included,
+    and a browser sends that URL to the sites that the page links to.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Put two headers on the answer, in place of the route's own if it has them."""
+        """Set two headers of the answer, whatever the route set them to."""
         if scope["type"] == "lifespan" or CREDENTIALS.isdisjoint(
             QueryParams(scope["query_string"])
         ):
@@ -46,7 +46,7 @@ class NoStore:
 
 
 async def _deny(send: Send) -> None:
-    """Say what a server makes of a close ahead of the handshake, for it knows no such headers."""
+    """Deny a handshake as the server would, which puts no headers of ours on its own 403."""
     headers = [(b"content-length", b"0")]
     await send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b""})

@@ -1,27 +1,31 @@
-"""Lets handshakes go on a few at a time, so that who is served already gets its turns."""
+"""Lets handshakes proceed a few at a time, so that open sockets are served in between."""
 
 import asyncio
 from collections import deque
 from typing import Final
 
-AT_ONCE: Final = 8  # a turn of the event loop: 2 ms, where a thousand at once would be 250
+AT_ONCE: Final = 8  # per turn of the event loop: 2 ms, where a thousand would take 250 ms
 
 
 class Pacing:
-    """Gives so many a turn of the event loop, in the order in which they came.
+    """Lets so many handshakes start per turn of the event loop, first come first served.
 
-    When everybody comes back at once, the loop would begin all their handshakes before it looks at
-    an open socket again. Nobody is refused here, and nobody waits while there are few.
+    When all clients reconnect at once, the loop would otherwise start all of their handshakes
+    before it looks at an open socket again. No handshake is refused here, and while there are few,
+    none of them waits.
+
+    `_is_counting` is True from the first handshake of a turn until a turn passes without any: while
+    it is False, nothing is scheduled.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._left = at_once
-        self._is_counting = False  # until the turn is over
+        self._is_counting = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def turn(self) -> None:
-        """Go on, at once if few do in this turn."""
+        """Return when the handshake may start: at once if few did in this turn."""
         loop = asyncio.get_running_loop()
         if not self._is_counting:
             self._is_counting = True
@@ -34,12 +38,12 @@ class Pacing:
         await waiting
 
     def _go_on(self) -> None:
-        """Begin the next turn, with those who wait."""
+        """Begin the next turn with the handshakes that wait."""
         self._left = self._at_once
         while self._waiting and self._left:
-            one = self._waiting.popleft()
-            if not one.done():  # its connection may be gone
-                one.set_result(None)
+            waiting = self._waiting.popleft()
+            if not waiting.done():  # a handshake whose client is gone was cancelled
+                waiting.set_result(None)
                 self._left -= 1
         self._is_counting = self._left < self._at_once
         if self._is_counting:

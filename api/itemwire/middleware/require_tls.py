@@ -1,4 +1,4 @@
-"""Lets nobody in who comes unencrypted, where that is wanted."""
+"""Refuses whatever comes without TLS, where the operator requires that."""
 
 from typing import Final
 
@@ -8,20 +8,20 @@ from itemwire.close_reasons import TLS_REQUIRED
 from itemwire.responses.problems import problem
 
 ENCRYPTED: Final = frozenset({"https", "wss"})
-HEALTH: Final = "/health/"  # whoever restarts and routes asks from beside, as a rule without TLS
+HEALTH: Final = "/health/"  # orchestrators probe from the same network, mostly without TLS
 
 
 class RequireTLS:
-    """ASGI middleware: refuses whatever did not come by TLS, before a credential is looked at.
+    """ASGI middleware: refuses requests without TLS, before any credential is checked.
 
-    How it came the server knows, or a trusted proxy says (`X-Forwarded-Proto`).
+    The scheme is what the server saw, or what a trusted proxy says (`X-Forwarded-Proto`).
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what came encrypted."""
+        """Pass on what came over TLS."""
         if _may_pass(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":

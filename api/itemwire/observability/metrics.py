@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.limits.requests import Kind as Request
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.close_reasons import CLOSE_REASONS
-from itemwire.counters import GONE, OTHER, Counters, Histogram
+from itemwire.counters import GONE, OTHER, Counters, MetricHistogram
 from itemwire.wire import CODECS
 from itemwire.wire.events_codec import EventsCodec
 from itemwire_auth.authenticator import Authenticator
@@ -20,7 +20,7 @@ PREFIX: Final = "itemwire_"
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[str, ...]
-Value = float | Histogram
+Value = float | MetricHistogram
 Values = Iterable[tuple[Labels, Value]]
 
 
@@ -93,7 +93,7 @@ def _ended(sources: MetricSources) -> Values:
 
 def _limited(sources: MetricSources) -> Values:
     rates = sources.node.rates
-    return [((kind.name.lower(),), rates.refused[kind] if rates else 0) for kind in Request]
+    return [((kind.name.lower(),), rates.refused[kind] if rates else 0) for kind in RequestKind]
 
 
 def _over_the_limit(sources: MetricSources) -> Values:
@@ -273,6 +273,12 @@ METRICS: Final = (
         "revocations",
         "Revocations in memory.",
         lambda sources: sources.authenticator.revocations.count,
+    ),
+    _one(
+        "counter",
+        "notices_dropped",
+        "Notices of other nodes that were dropped: unreadable, or no room for all they say.",
+        lambda parts: parts.counters.channels.notices_dropped,
     ),
     _one(
         "counter",

@@ -13,7 +13,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from itemwire.counters import Histogram
+from itemwire.counters import MetricHistogram
 from itemwire.observability.metrics import (
     METRICS,
     PREFIX,
@@ -70,8 +70,10 @@ FAMILIES: Final[dict[Kind, Callable[..., Metric]]] = {
 
 
 def _add(family: Metric, labels: Labels, value: Value) -> None:
-    if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
-        buckets = [(str(bound).replace("inf", "+Inf"), count) for bound, count in value.up_to()]
+    if isinstance(family, HistogramMetricFamily) and isinstance(value, MetricHistogram):
+        buckets = [
+            (str(bound).replace("inf", "+Inf"), count) for bound, count in value.cumulative()
+        ]
         family.add_metric(labels, buckets, value.total)
     elif isinstance(family, CounterMetricFamily | GaugeMetricFamily):
         family.add_metric(labels, cast("float", value))

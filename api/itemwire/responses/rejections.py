@@ -1,22 +1,18 @@
 """Turns exceptions into refusals: one table from exception to close reason.
 
-Whatever is raised becomes one ASGI `websocket.close` with a code and a reason. `Refusals` then
-gives a close before the handshake its form. RFC 6455 lets a server refuse with an HTTP status,
-but a browser shows its script nothing of it: `CloseEvent` says 1006 and an empty reason. So by
-default a refused handshake is accepted and closed, with nothing read and no channel joined.
+Whatever a route raises becomes one ASGI `websocket.close` with a code and a reason;
+`middleware/refusals.py` then puts a close that comes before the handshake into its final form.
 """
 
 import logging
-import time
-from typing import Final, Literal, cast
+from typing import Final, cast
 
-import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException, WebSocketException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from itemwire.close_reasons import (
@@ -32,16 +28,12 @@ from itemwire.close_reasons import (
     CloseReason,
     Retry,
 )
-from itemwire.counters import HandshakeCounters, known_reason
 from itemwire.responses.problems import problem
-from itemwire.wire import choose_codec
 from itemwire_auth.audit import client_label
 from itemwire_auth.errors import AuthError
 from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
-
-Refusal = Literal["close", "http"]
 
 UNPROCESSABLE: Final = 422
 SERVER_ERROR: Final = 500  # and above
@@ -54,10 +46,6 @@ RETRY_AFTER: Final = "1"  # second
 
 # RFC 6455 section 7.4 and its registry; 1004 to 1006 and 1015 are never sent.
 SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
-
-NO_ROUTE: Final = 1000  # the code with which Starlette's router closes
-
-OPEN_AFTER: Final = frozenset({"", "websocket.accept", "websocket.send"})
 
 MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
 
@@ -72,21 +60,18 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 }
 
 
-def install_rejections(
-    app: FastAPI, refusal: Refusal, counters: HandshakeCounters | None = None
-) -> None:
-    """Make every exception on a WebSocket route reach its client as a code and a reason."""
+def install_rejections(app: FastAPI) -> None:
+    """Install the exception handlers: what a route raises reaches its client as a reason."""
     for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
     app.add_exception_handler(Exception, _tell_failure)
-    app.add_middleware(Refusals, refusal=refusal, counters=counters)
 
 
 def reason_of(error: Exception) -> CloseReason:
     """Return the close reason of an exception; an unknown exception is `internal`."""
     if isinstance(error, WebSocketException):
-        return _as_raised(error.code, error.reason)
+        return reason_of_close(error.code, error.reason)
     if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
         in_path = any(fault["loc"][0] == "path" for fault in error.errors())
         return ITEM_INVALID if in_path else QUERY_INVALID
@@ -96,8 +81,8 @@ def reason_of(error: Exception) -> CloseReason:
     return INTERNAL
 
 
-def _as_raised(code: int, reason: str) -> CloseReason:
-    """Return the reason of a close as raised; one that is not ours is the application's own."""
+def reason_of_close(code: int, reason: str) -> CloseReason:
+    """Return the reason that a raw close stands for; one not in the registry is the app's own."""
     row = CLOSE_REASONS.get(reason)
     if row is not None and row.code == code:
         return row
@@ -149,86 +134,6 @@ async def _tell_failure(_request: Request, _error: Exception) -> Response:
     """
     private = {"Referrer-Policy": "no-referrer"}
     return problem(INTERNAL.status, INTERNAL.reason, headers=private)
-
-
-class Refusals:
-    """ASGI middleware: gives a refused handshake the form that was chosen.
-
-    `close` accepts and closes, which browsers can read; `http` denies with a status and a JSON
-    body. An exception that nothing else took is closed with `internal` and logged.
-    """
-
-    def __init__(
-        self, app: ASGIApp, refusal: Refusal, counters: HandshakeCounters | None = None
-    ) -> None:
-        self._app = app
-        self._counters = counters or HandshakeCounters()
-        self._deny = _deny_by_http if refusal == "http" else _deny_by_close
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; only the first answer to a handshake may change its form."""
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
-        last = ""
-        began = time.perf_counter()
-
-        async def watch(message: Message) -> None:
-            nonlocal last
-            first, last = not last, message["type"]
-            if first:
-                self._count(message, time.perf_counter() - began)
-            refused = first and last == "websocket.close"
-            # With code 1000 it is the router's "no such route", which stays a plain HTTP 403.
-            if refused and message.get("code", NO_ROUTE) != NO_ROUTE:
-                reason = message.get("reason") or ""
-                await self._deny(scope, send, _as_raised(message["code"], reason))
-            else:
-                await send(message)
-
-        try:
-            await self._app(scope, receive, watch)
-        except Exception:
-            logger.exception("route_failed path=%r", _path(scope))
-            if last in OPEN_AFTER:
-                await watch(_close(INTERNAL))
-
-    def _count(self, answer: Message, seconds: float) -> None:
-        """Count a handshake by how it was answered."""
-        self._counters.seconds.observe(seconds)
-        if answer["type"] == "websocket.accept":
-            self._counters.accepted += 1
-        else:
-            self._counters.refused[known_reason(answer.get("reason") or "")] += 1
-
-
-async def _deny_by_close(scope: Scope, send: Send, row: CloseReason) -> None:
-    _, subprotocol = choose_codec(scope.get("subprotocols", ()))
-    await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
-    await send(_close(row))
-
-
-async def _deny_by_http(scope: Scope, send: Send, row: CloseReason) -> None:
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send(_close(row))  # which the server makes a bare 403
-        return
-    body = msgspec.json.encode({"code": row.code, "reason": row.reason, "retry": row.retry})
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        (b"referrer-policy", b"no-referrer"),
-    ]
-    if row.status == CREDENTIALS_INVALID.status:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if row.status in PASSING_STATUSES:
-        headers.append((b"retry-after", RETRY_AFTER.encode()))
-    await send({"type": "websocket.http.response.start", "status": row.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
-
-
-def _close(row: CloseReason) -> Message:
-    return {"type": "websocket.close", "code": row.code, "reason": row.reason}
 
 
 def _path(scope: Scope) -> str:

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from msgspec import UNSET, UnsetType
 
 from itemwire.authorization.item_grants import Verdict, grants_of
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
@@ -153,7 +153,7 @@ async def _publish(
             begun.append(message)
         elif isinstance(verdict := verdicts[message.item], CloseReason):
             begun.append(verdict)
-        elif wait_of(node, principal, Kind.PUBLISH, payload_size(message.data)):
+        elif wait_of(node, principal, RequestKind.PUBLISH, payload_size(message.data)):
             begun.append(RATE_LIMITED)
         else:
             ask = partial(node.publish, principal, message.item, message.data, message.key)

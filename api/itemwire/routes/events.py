@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.sessions.events import EventsSession
 from itemwire.dependencies import (
     Replay,
@@ -53,7 +53,7 @@ async def item_events(
     """Stream the item's messages until the token ends, from the last received event on."""
     start = start_of(request, grant, last_event_id or since, replay)
     if start != LIVE:
-        spend(request, grant.principal, Kind.HISTORY, 0)
+        spend(request, grant.principal, RequestKind.HISTORY, 0)
     assembly = assembly_of(request)
     node = assembly.node
     acquire_slot(request, assembly.slots, grant.principal)

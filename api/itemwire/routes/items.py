@@ -8,7 +8,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from itemwire.authorization.reauthorization import reauthorization_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.sessions.item import ItemSession
 from itemwire.dependencies import SubscribeGrant, assembly_of, spend, start_asked
 from itemwire.middleware.admission import claim_slot
@@ -38,7 +38,7 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     """Join the item's channel, and stay until the client leaves or the token ends."""
     start = start_asked(websocket, grant)
     if start != LIVE:
-        spend(websocket, grant.principal, Kind.HISTORY, 0)
+        spend(websocket, grant.principal, RequestKind.HISTORY, 0)
     claim_slot(websocket, grant.principal)
     assembly = assembly_of(websocket)
     node = assembly.node

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response, Securi
 from pydantic import BaseModel
 
 from itemwire.channels.join import FIRST_PAGE
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, node_of, spend
 from itemwire.engines.base import Span
 from itemwire.messages import Member, Publication, payload_size
@@ -82,7 +82,7 @@ async def publish(
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     data = await read_payload(request, node.limits.max_message_bytes)
-    spend(request, grant.principal, Kind.PUBLISH, payload_size(data))
+    spend(request, grant.principal, RequestKind.PUBLISH, payload_size(data))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)
     return StoredMessage(epoch=position.epoch, offset=position.offset)
@@ -97,7 +97,7 @@ async def read_history(
     limit: Annotated[int, Query(ge=1, lt=2**53)] = 100,
 ) -> Response:
     """Read the newest `limit` messages, or the oldest ones after `after`."""
-    spend(request, grant.principal, Kind.HISTORY, 0)
+    spend(request, grant.principal, RequestKind.HISTORY, 0)
     span = Span(limit, after, before)
     history = await answer_of(partial(node_of(request).history, grant.item_id, span))
     epoch, offset = history.position.epoch, history.position.offset

@@ -64,7 +64,6 @@ async def serve_socket(
 
 def log_connected(connection: HTTPConnection, session: Session) -> None:
     """Log the line that ties a connection's id to its handshake: the subject and the address."""
-    client = connection.client
     logger.info(
         "connected connection=%s subject=%s client=%s",
         session.connection.id,

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from itemwire.channels.cluster import connection_counts as shares
+from itemwire.channels.cluster import connection_counts as module
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.gossip import NOTICE_BYTES, SocketCount, SocketCounts
 from itemwire.channels.cluster.notices import read_notice
@@ -20,9 +20,9 @@ QUIET_TICKS: Final = 2 * DEAD_TICKS
 CONNECTION_LIMIT: Final = (1008, "connection_limit")
 
 
-def limited(*names: str, of_subject: int = 2) -> Crowd:
+def limited(*names: str, per_subject: int = 2) -> Crowd:
     """Start nodes where a subject may have so many sockets."""
-    return Crowd(*names, of_subject=of_subject)
+    return Crowd(*names, per_subject=per_subject)
 
 
 def test_sockets_of_all_nodes_count() -> None:
@@ -45,7 +45,7 @@ def test_sockets_of_all_nodes_count() -> None:
 
 def test_a_place_that_is_waited_for_is_told_of_at_once() -> None:
     """A page that is loaded again goes to another node within less than a batch takes."""
-    crowd = limited("a", "b", of_subject=1)
+    crowd = limited("a", "b", per_subject=1)
     page = crowd.enter("a")
     crowd.settle()
     assert page is not None
@@ -60,7 +60,7 @@ def test_a_place_that_is_waited_for_is_told_of_at_once() -> None:
 @pytest.mark.parametrize("each", [1, 2, 3])
 def test_a_burst_on_several_nodes_ends_at_the_limit(each: int) -> None:
     """None knows of the others then; afterwards all agree on who stays (requirement 96)."""
-    crowd = limited("a", "b", "c", of_subject=3)
+    crowd = limited("a", "b", "c", per_subject=3)
     for name in ("a", "b", "c"):
         for _ in range(each):
             assert crowd.enter(name) is not None
@@ -76,7 +76,7 @@ def test_a_burst_on_several_nodes_ends_at_the_limit(each: int) -> None:
 
 def test_the_latest_sockets_of_a_node_are_those_that_go() -> None:
     """Whoever was there before the burst, on the node that has to yield, stays."""
-    crowd = limited("a", "b", of_subject=3)
+    crowd = limited("a", "b", per_subject=3)
     last = max(crowd.stages, key=lambda name: crowd.stages[name].node._id)
     first = min(crowd.stages, key=lambda name: crowd.stages[name].node._id)
     old = [crowd.enter(last), crowd.enter(last)]
@@ -119,7 +119,7 @@ def test_a_node_that_starts_is_told_what_there_is(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Of more callers than one notice holds, each within its size; in parts, if they are many."""
-    monkeypatch.setattr(shares, "CALLERS_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "CALLERS_A_BATCH", at_once)
     crowd = limited("a")
     for number in range(300):
         crowd.enter("a", f"{number}-{'s' * 240}")
@@ -127,7 +127,7 @@ def test_a_node_that_starts_is_told_what_there_is(
     crowd.start("b")
     crowd.settle()
 
-    assert crowd.slots("b").elsewhere == crowd.slots("a").of_subject
+    assert crowd.slots("b").on_other_nodes == crowd.slots("a").by_subject
     assert max(map(len, crowd.bus.sent)) < 2 * NOTICE_BYTES
 
 
@@ -152,36 +152,36 @@ def test_nobody_is_sent_away_while_the_engine_is_away() -> None:
 
 def test_without_a_limit_nothing_is_counted_or_told() -> None:
     """Nobody pays for what nobody asked for."""
-    crowd = limited("a", "b", of_subject=0)
+    crowd = limited("a", "b", per_subject=0)
     for _ in range(3):
         crowd.enter("a")
     crowd.tick(2)
 
     told = [notice.gossip for notice in map(read_notice, crowd.bus.sent) if notice.gossip]
     assert not any(isinstance(line, SocketCounts) for gossip in told for line in gossip.lines)
-    assert not crowd.slots("b").elsewhere
+    assert not crowd.slots("b").on_other_nodes
 
 
 def test_of_who_is_gone_nothing_is_kept() -> None:
     """Neither here nor on the other nodes (requirement 99)."""
-    slots = ConnectionSlots(ConnectionLimits(of_subject=1))
+    slots = ConnectionSlots(ConnectionLimits(per_subject=1))
     known = ConnectionCounts("a", slots)
     known.receive(
         "b", SocketCounts([SocketCount(None, "alice", 2), SocketCount("issuer", "alice", 1)])
     )
     known.receive("b", SocketCounts([SocketCount(None, "alice", 0)]))
-    assert slots.elsewhere == {("issuer", "alice"): 1}
+    assert slots.on_other_nodes == {("issuer", "alice"): 1}
 
-    known.forget("b")
+    known.remove_node("b")
 
-    assert (slots.elsewhere, known._of_node, known._of_answer) == ({}, {}, {})
+    assert (slots.on_other_nodes, known._by_node, known._snapshots) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_happens_all_count_the_same_in_the_end(seed: int) -> None:
     """After lost and mixed notices, deaths and starts: each what the others have, none too many."""
     chance = random.Random(seed)  # noqa: S311 - it decides what happens, and keeps no secret
-    crowd = limited("a", "b", "c", of_subject=3)
+    crowd = limited("a", "b", "c", per_subject=3)
     loss = chance.choice([0.0, 0.1, 0.5, 1.0])
     crowd.bus.lose = lambda: chance.random() < loss
     for number in range(100):
@@ -194,8 +194,8 @@ def test_whatever_happens_all_count_the_same_in_the_end(seed: int) -> None:
     crowd.settle()
 
     for name in crowd.stages:
-        others = [crowd.slots(one).of_subject for one in crowd.stages if one != name]
-        assert crowd.slots(name).elsewhere == sum(others, Counter())
+        others = [crowd.slots(one).by_subject for one in crowd.stages if one != name]
+        assert crowd.slots(name).on_other_nodes == sum(others, Counter())
     assert all(inside.count(subject) <= 3 for subject in inside)
 
 

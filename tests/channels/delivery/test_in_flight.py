@@ -23,7 +23,7 @@ from tests.fakes import (
 
 NOWHERE = Position("e", 1)
 OTHER = "43"
-FEW = replace(LIMITS, unanswered=20, unanswered_bytes=100_000)
+FEW = replace(LIMITS, max_in_flight=20, max_in_flight_bytes=100_000)
 
 
 def entered(stage: Stage, engine: LateEngine, *subjects: str) -> list[Peer]:
@@ -92,7 +92,7 @@ def test_refuses_at_once_what_is_past_the_bound(late_engine: LateEngine) -> None
     late_engine.settle()
 
     assert refused == ["overloaded"] * 3
-    assert waiting == FEW.unanswered // SHARES
+    assert waiting == FEW.max_in_flight // SHARES
     assert all(error["temporary"] for error in peer.saw("error"))
     assert [reply["offset"] for reply in peer.saw("reply")] == [1, 2]
     assert says(peer, 1) == ["overloaded"] * 3  # those of before: there is room again
@@ -112,7 +112,7 @@ def test_one_connection_cannot_take_all_there_is(late_engine: LateEngine) -> Non
     flooding, other = entered(stage, late_engine, "mallory", "bob")
     refused = says(flooding, 1000)
 
-    assert len(refused) == 1000 - FEW.unanswered // SHARES
+    assert len(refused) == 1000 - FEW.max_in_flight // SHARES
     assert says(other, 1) == []
 
 
@@ -137,14 +137,14 @@ def test_all_connections_together_cannot_take_more(late_engine: LateEngine) -> N
     refused = [says(peer, 2) for peer in peers]
 
     assert refused == [[]] * SHARES + [["overloaded"] * 2]
-    assert len(late_engine.steps) == FEW.unanswered
+    assert len(late_engine.steps) == FEW.max_in_flight
 
 
 def test_counts_what_others_publish_to_the_node(late_engine: LateEngine) -> None:
     """A backend's messages over HTTP wait for the same engine."""
     stage = Stage(late_engine, FEW)
     heard: list[object] = []
-    for _ in range(FEW.unanswered + 1):
+    for _ in range(FEW.max_in_flight + 1):
         stage.node.publish(principal("backend"), ITEM, "x", None, heard.append)
 
     (refused,) = heard
@@ -181,4 +181,4 @@ def test_the_memory_engine_is_never_behind() -> None:
     """What is answered at once takes no room: nobody is refused for being fast."""
     peer = Stage(limits=FEW).join()
 
-    assert says(peer, FEW.unanswered) == []
+    assert says(peer, FEW.max_in_flight) == []

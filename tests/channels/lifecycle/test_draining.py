@@ -10,7 +10,7 @@ import pytest
 
 from itemwire.channels.connection import Connection
 from itemwire.channels.endings import retry_after_ms
-from itemwire.channels.lifecycle.draining import ANSWER_STEPS, LEAST_AT_ONCE, STEP_SECONDS, Draining
+from itemwire.channels.lifecycle.draining import ANSWER_STEPS, MIN_BATCH, STEP_SECONDS, Draining
 from itemwire.channels.sessions.echo import EchoSession
 from itemwire.close_reasons import CLOSE_REASONS, DRAINING, MESSAGES_LOST, CloseReason, Retry
 from tests.fakes import ITEM, PLAIN, Close, LateEngine, Peer, RecordingTransport, Stage
@@ -42,9 +42,9 @@ def open_ones(transports: list[RecordingTransport]) -> int:
 def test_few_sockets_end_at_once(stage: Stage) -> None:
     """A developer's Ctrl-C, or a small server's restart, need not wait for a crowd's time."""
     waited = Waited()
-    sockets = crowd(stage, LEAST_AT_ONCE)
+    sockets = crowd(stage, MIN_BATCH)
 
-    assert stage.node.drain(5, waited) == LEAST_AT_ONCE
+    assert stage.node.drain(5, waited) == MIN_BATCH
 
     assert open_ones(sockets) == 0
     assert waited.times == 1
@@ -53,7 +53,7 @@ def test_few_sockets_end_at_once(stage: Stage) -> None:
 def test_many_sockets_end_over_the_time_and_all_within_it(stage: Stage) -> None:
     """The servers they go to have some other time for each of them (requirement 107)."""
     waited = Waited()
-    sockets = crowd(stage, 40 * LEAST_AT_ONCE)
+    sockets = crowd(stage, 40 * MIN_BATCH)
     stage.node.drain(2, waited)
     left = [open_ones(sockets)]
     for _ in range(3):
@@ -70,7 +70,7 @@ def test_many_sockets_end_over_the_time_and_all_within_it(stage: Stage) -> None:
 
 def test_no_seconds_at_all_end_everybody_now(stage: Stage) -> None:
     """For an operator in a hurry."""
-    sockets = crowd(stage, 3 * LEAST_AT_ONCE)
+    sockets = crowd(stage, 3 * MIN_BATCH)
     stage.node.drain(0)
 
     assert open_ones(sockets) == 0
@@ -79,13 +79,13 @@ def test_no_seconds_at_all_end_everybody_now(stage: Stage) -> None:
 def test_the_latest_order_counts(stage: Stage) -> None:
     """A signal that comes while an hour's drain is under way stops the process in time."""
     both = Waited()
-    sockets = crowd(stage, 10 * LEAST_AT_ONCE)
+    sockets = crowd(stage, 10 * MIN_BATCH)
     stage.node.drain(3600, both)
     stage.pass_time(A_STEP)
     left = stage.node.drain(2 * STEP_SECONDS, both)
     stage.pass_time(2 * A_STEP)
 
-    assert left == 8 * LEAST_AT_ONCE
+    assert left == 8 * MIN_BATCH
     assert (open_ones(sockets), both.times) == (0, 2)
 
 
@@ -102,10 +102,10 @@ def test_a_drain_after_the_drain_is_over_at_once(stage: Stage) -> None:
 def test_nobody_is_favoured_by_the_order_of_coming(stage: Stage) -> None:
     """Else those who came first today would be thrown out first at each restart."""
     ended: list[Mapping[Connection, CloseReason]] = []
-    sockets = [stage.connect()[0] for _ in range(LEAST_AT_ONCE + 1)]
+    sockets = [stage.connect()[0] for _ in range(MIN_BATCH + 1)]
     lots = itertools.cycle([0.3, 0.1, 0.2])
     draining = Draining(sockets, ended.append, lambda *_: None, lambda: next(lots))
-    draining.spread(1, lambda: None)
+    draining.end_within(1, lambda: None)
 
     assert set(sockets).difference(*ended) == {sockets[1]}
 
@@ -138,7 +138,7 @@ def test_ends_plain_and_echo_sockets_with_the_close_frame(stage: Stage) -> None:
 
 def test_who_ends_later_goes_on_until_then(stage: Stage) -> None:
     """Traffic does not stop because somebody else has been sent away."""
-    peers = [stage.join(f"user{n}") for n in range(LEAST_AT_ONCE + 1)]
+    peers = [stage.join(f"user{n}") for n in range(MIN_BATCH + 1)]
     stage.node.drain(1)
     (staying,) = (peer for peer in peers if not peer.transport.closes)
 

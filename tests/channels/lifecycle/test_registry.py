@@ -1,4 +1,4 @@
-"""Who is connected to a node, and how they are found."""
+"""Which connections are on a node, and how they are found."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import time
 
 from itemwire.channels.connection import Connection
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
+from itemwire.messages import Member
 from itemwire_auth.revocation import Revocation
-from tests.fakes import JSON, NOW, RecordingTransport, Stage, principal
+from tests.fakes import CHANNEL, JSON, NOW, RecordingTransport, Stage, principal
 
 
 def filled(ids: list[str], subject: str = "alice") -> ConnectionRegistry:
-    """Make a roster of connections with these ids."""
+    """Make a registry of connections with these ids."""
     registry, node = ConnectionRegistry(), Stage().node
     for id_ in ids:
         registry.add(
@@ -74,3 +75,27 @@ def test_looks_through_ten_thousand_in_a_moment() -> None:
         taken.append(time.perf_counter() - begun)
 
     assert min(taken) < 0.1
+
+
+def test_finds_the_newest_connections_past_what_is_allowed() -> None:
+    """Those that were there first stay; callers that are not named are not concerned."""
+    registry = filled(["d", "a", "c", "b"])
+
+    assert ids_of(registry.newest_above({(None, "alice"): 2})) == ["c", "b"]
+    assert registry.newest_above({(None, "alice"): 4}) == []
+    assert registry.newest_above({(None, "bob"): 0, ("issuer", "alice"): 0}) == []
+
+
+def test_finds_the_subscription_of_a_member_by_its_id() -> None:
+    """Also of one that continues as the member of an earlier connection, whatever its subject."""
+    stage = Stage()
+    own, taken_over = stage.join("alice"), stage.join("bob")
+    taken_over.session.subscription.member = Member("earlier", "bob")
+    registry = stage.node._registry
+
+    found = [
+        registry.find_member(CHANNEL, Member(id_, "another")) for id_ in ("c1", "earlier", "c2")
+    ]
+
+    assert found == [own.session.subscription, taken_over.session.subscription, None]
+    assert registry.find_member("item:other", own.session.subscription.member) is None

@@ -23,17 +23,17 @@ BOB = (None, "bob")
 
 def taken(slots: ConnectionSlots, host: str | None = "192.0.2.1") -> ConnectionSlot:
     """Take a place that there is."""
-    slot = slots.take(host)
+    slot = slots.acquire(host)
     assert isinstance(slot, ConnectionSlot)
     return slot
 
 
 def test_there_are_so_many_in_all() -> None:
     """Past them `overloaded`, until one is given back (requirement 96)."""
-    slots = ConnectionSlots(ConnectionLimits(in_all=2))
+    slots = ConnectionSlots(ConnectionLimits(total=2))
     first, _ = taken(slots), taken(slots, "192.0.2.2")
 
-    assert slots.take("192.0.2.3") is OVERLOADED
+    assert slots.acquire("192.0.2.3") is OVERLOADED
     first.release()
     taken(slots, "192.0.2.3")
     assert slots.refused == {"all": 1, "address": 0, "subject": 0}
@@ -49,10 +49,10 @@ def test_there_are_so_many_in_all() -> None:
 )
 def test_there_are_so_many_for_an_address(same: str, other: str) -> None:
     """Another address is not concerned (requirement 96)."""
-    slots = ConnectionSlots(ConnectionLimits(of_address=1))
+    slots = ConnectionSlots(ConnectionLimits(per_address=1))
     first = taken(slots, same)
 
-    assert slots.take(same) is CONNECTION_LIMIT
+    assert slots.acquire(same) is CONNECTION_LIMIT
     taken(slots, other)
     first.release()
     taken(slots, same)
@@ -60,10 +60,10 @@ def test_there_are_so_many_for_an_address(same: str, other: str) -> None:
 
 def test_the_part_of_an_address_that_its_owner_chooses_counts_for_nothing() -> None:
     """Of IPv6 the first 64 bits: the rest is as many addresses as one likes."""
-    slots = ConnectionSlots(ConnectionLimits(of_address=1))
+    slots = ConnectionSlots(ConnectionLimits(per_address=1))
     taken(slots, "2001:db8::1")
 
-    assert slots.take("2001:db8::2") is CONNECTION_LIMIT
+    assert slots.acquire("2001:db8::2") is CONNECTION_LIMIT
     taken(slots, "2001:db8:0:1::1")
 
 
@@ -71,38 +71,38 @@ def test_the_part_of_an_address_that_its_owner_chooses_counts_for_nothing() -> N
 def test_this_machine_has_as_many_as_it_likes(host: str | None) -> None:
     """A proxy that tells no address speaks for everybody; they count in all, though."""
     exempt = parse_networks(["127.0.0.0/8", "::1"])
-    slots = ConnectionSlots(ConnectionLimits(of_address=1, in_all=3, exempt=exempt))
+    slots = ConnectionSlots(ConnectionLimits(per_address=1, total=3, exempt=exempt))
 
     assert [taken(slots, host) for _ in range(3)]
-    assert slots.take(host) is OVERLOADED
-    assert not slots.of_address
+    assert slots.acquire(host) is OVERLOADED
+    assert not slots.by_address
 
 
 def test_there_are_so_many_for_a_subject() -> None:
     """From whatever address; another issuer's `alice` is another (requirement 96)."""
-    slots = ConnectionSlots(ConnectionLimits(of_subject=1))
+    slots = ConnectionSlots(ConnectionLimits(per_subject=1))
     first, second, third = taken(slots), taken(slots, "192.0.2.2"), taken(slots)
 
-    assert first.claim(ALICE)
-    assert not second.claim(ALICE)
-    assert second.claim(("issuer", "alice"))
+    assert first.claim_for(ALICE)
+    assert not second.claim_for(ALICE)
+    assert second.claim_for(("issuer", "alice"))
     first.release()
-    assert third.claim(ALICE)
+    assert third.claim_for(ALICE)
     assert slots.refused == {"all": 0, "address": 0, "subject": 1}
 
 
 def test_who_was_refused_as_a_subject_still_has_its_place_to_give_back() -> None:
     """It has a socket until it has been told."""
-    slots = ConnectionSlots(ConnectionLimits(in_all=2, of_subject=1))
+    slots = ConnectionSlots(ConnectionLimits(total=2, per_subject=1))
     first, second = taken(slots), taken(slots)
-    first.claim(ALICE)
-    assert not second.claim(ALICE)
-    assert slots.taken == 2
+    first.claim_for(ALICE)
+    assert not second.claim_for(ALICE)
+    assert slots.in_use == 2
 
     second.release()
 
-    assert slots.taken == 1
-    assert slots.of_subject == {ALICE: 1}
+    assert slots.in_use == 1
+    assert slots.by_subject == {ALICE: 1}
 
 
 @given(
@@ -119,7 +119,7 @@ def test_counts_exactly_what_is_there(
     steps: list[tuple[str, int, tuple[str | None, str]]],
 ) -> None:
     """Against a plain list of who is there, after every step; and nothing is left at the end."""
-    limits = ConnectionLimits(in_all=6, of_address=3, of_subject=2)
+    limits = ConnectionLimits(total=6, per_address=3, per_subject=2)
     slots, there, gone = (
         ConnectionSlots(limits),
         dict[ConnectionSlot, tuple[str, object]](),
@@ -129,7 +129,7 @@ def test_counts_exactly_what_is_there(
         host = f"192.0.2.{number % 3}"
         if step == "come":
             full = len(there) >= 6 or [at for at, _ in there.values()].count(host) >= 3
-            slot = slots.take(host)
+            slot = slots.acquire(host)
             assert isinstance(slot, ConnectionSlot) != full
             if isinstance(slot, ConnectionSlot):
                 there[slot] = (host, None)
@@ -143,15 +143,15 @@ def test_counts_exactly_what_is_there(
             slot = list(there)[number % len(there)]
             at, before = there[slot]
             full = [one for _, one in there.values()].count(identity) >= 2
-            assert slot.claim(identity) == (before is not None or not full)
+            assert slot.claim_for(identity) == (before is not None or not full)
             there[slot] = (at, before if before or full else identity)
-        assert slots.taken == len(there)
-        assert slots.of_address.total() == len(there)
-        assert slots.of_subject.total() == sum(one is not None for _, one in there.values())
+        assert slots.in_use == len(there)
+        assert slots.by_address.total() == len(there)
+        assert slots.by_subject.total() == sum(one is not None for _, one in there.values())
 
     for slot in there:
         slot.release()
-    assert (slots.taken, slots.of_address, slots.of_subject) == (0, {}, {})
+    assert (slots.in_use, slots.by_address, slots.by_subject) == (0, {}, {})
 
 
 @pytest.mark.parametrize(

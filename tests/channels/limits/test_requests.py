@@ -1,4 +1,4 @@
-"""Rates: who keeps within them never notices, who does not is told, and then sent away."""
+"""Rate limits: honest clients never notice; others are told, and at last disconnected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from itemwire.channels.limits import requests as module
 from itemwire.channels.limits.bounds import RateLimits
-from itemwire.channels.limits.requests import NEVER, Kind, Rates, TokenBucket, rates_of
+from itemwire.channels.limits.requests import (
+    NEVER,
+    RequestKind,
+    RequestRates,
+    TokenBuckets,
+    build_request_rates,
+)
 from itemwire_auth.principal import Principal
 from tests.fakes import Clock, principal
 
@@ -23,7 +29,7 @@ class Caller:
 
     principal: Principal
     id: str = "c1"
-    budget: TokenBucket | None = None
+    buckets: TokenBuckets | None = None
 
 
 def caller(subject: str = "alice") -> Caller:
@@ -37,15 +43,23 @@ def clock() -> Clock:
     return Clock()
 
 
-def asked(rates: Rates, who: Caller, times: int, kind: Kind = Kind.PUBLISH, size: int = 0) -> int:
+def asked(
+    rates: RequestRates,
+    who: Caller,
+    times: int,
+    kind: RequestKind = RequestKind.PUBLISH,
+    size: int = 0,
+) -> int:
     """Ask so often, and tell how often it was granted."""
     return sum(rates.spend(who, kind, size) == 0 for _ in range(times))
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_grants_two_seconds_worth_at_once_and_then_the_rate(clock: Clock, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(RequestKind))
+def test_grants_two_seconds_worth_at_once_and_then_the_rate(
+    clock: Clock, kind: RequestKind
+) -> None:
     """A burst is how real clients behave; what flows in afterwards is the rate."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
     assert asked(rates, alice, 25, kind) == 20
     clock.now += 1
@@ -54,38 +68,38 @@ def test_grants_two_seconds_worth_at_once_and_then_the_rate(clock: Clock, kind: 
 
 def test_who_keeps_to_the_rate_is_never_refused(clock: Clock) -> None:
     """The accepted twin of requirement 91: for as long as it likes."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
     for _ in range(1000):
         clock.now += 0.1001
-        assert rates.spend(alice, Kind.PUBLISH, 10) == 0
+        assert rates.spend(alice, RequestKind.PUBLISH, 10) == 0
 
 
 def test_tells_when_to_ask_again_and_keeps_its_word(clock: Clock) -> None:
     """A hint that does not hold would teach clients to ignore it."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
     asked(rates, alice, 20)
 
-    wait = rates.spend(alice, Kind.PUBLISH, 0)
+    wait = rates.spend(alice, RequestKind.PUBLISH, 0)
 
     assert wait == pytest.approx(0.1, abs=1e-3)
     clock.now += wait * 0.9
-    assert rates.spend(alice, Kind.PUBLISH, 0) > 0
+    assert rates.spend(alice, RequestKind.PUBLISH, 0) > 0
     clock.now += wait * 0.2
-    assert rates.spend(alice, Kind.PUBLISH, 0) == 0
+    assert rates.spend(alice, RequestKind.PUBLISH, 0) == 0
 
 
 def test_each_kind_has_a_rate_of_its_own(clock: Clock) -> None:
     """Who reads history too often may still publish."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
-    assert asked(rates, alice, 25, Kind.HISTORY) == 20
-    assert asked(rates, alice, 25, Kind.PUBLISH) == 20
+    assert asked(rates, alice, 25, RequestKind.HISTORY) == 20
+    assert asked(rates, alice, 25, RequestKind.PUBLISH) == 20
 
 
 def test_bytes_are_limited_beside_the_number(clock: Clock) -> None:
     """Few messages can be a flood too (requirement 91)."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
     assert asked(rates, alice, 10, size=400) == 5
     clock.now += 0.4
@@ -94,26 +108,26 @@ def test_bytes_are_limited_beside_the_number(clock: Clock) -> None:
 
 def test_a_full_bucket_gives_any_amount(clock: Clock) -> None:
     """A message over two seconds' worth of bytes would never get through otherwise."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
-    assert rates.spend(alice, Kind.PUBLISH, 50_000) == 0
+    assert rates.spend(alice, RequestKind.PUBLISH, 50_000) == 0
     clock.now += 10
-    assert rates.spend(alice, Kind.PUBLISH, 1) > 0
+    assert rates.spend(alice, RequestKind.PUBLISH, 1) > 0
     clock.now += 40
-    assert rates.spend(alice, Kind.PUBLISH, 1) == 0
+    assert rates.spend(alice, RequestKind.PUBLISH, 1) == 0
 
 
 def test_as_many_items_may_be_joined_at_once_as_a_socket_may_hear(clock: Clock) -> None:
     """Who comes back after a restart joins again whatever it heard."""
-    rates, alice = Rates(RateLimits(join=10, join_burst=100), clock), caller()
+    rates, alice = RequestRates(RateLimits(join=10, join_burst=100), clock), caller()
 
-    assert asked(rates, alice, 150, Kind.JOIN) == 100
+    assert asked(rates, alice, 150, RequestKind.JOIN) == 100
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_who_goes_on_at_ten_times_the_rate_never_listens(clock: Clock, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(RequestKind))
+def test_who_goes_on_at_ten_times_the_rate_never_listens(clock: Clock, kind: RequestKind) -> None:
     """To refuse costs as well: such a client is sent away, and not before."""
-    rates, alice, told = Rates(TEN, clock), caller(), list[float]()
+    rates, alice, told = RequestRates(TEN, clock), caller(), list[float]()
 
     for _ in range(1000):
         clock.now += 0.005  # twenty times the rate
@@ -125,17 +139,17 @@ def test_who_goes_on_at_ten_times_the_rate_never_listens(clock: Clock, kind: Kin
 
 def test_who_goes_on_at_five_times_the_rate_is_only_refused(clock: Clock) -> None:
     """Most such clients have a loop that a user can stop."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
     for _ in range(2000):
         clock.now += 0.02
-        assert rates.spend(alice, Kind.PUBLISH, 0) != NEVER
+        assert rates.spend(alice, RequestKind.PUBLISH, 0) != NEVER
 
 
 def test_a_flood_of_bytes_is_sent_away_too(clock: Clock) -> None:
     """However few messages it is in."""
-    rates, alice = Rates(TEN, clock), caller()
-    waits = [rates.spend(alice, Kind.PUBLISH, 1000) for _ in range(30)]
+    rates, alice = RequestRates(TEN, clock), caller()
+    waits = [rates.spend(alice, RequestKind.PUBLISH, 1000) for _ in range(30)]
 
     assert waits[0] == 0
     assert waits[-1] == NEVER
@@ -148,7 +162,7 @@ def test_the_connections_of_a_subject_share_a_rate(
     clock: Clock, factor: float, granted: int
 ) -> None:
     """Else a second tab would be a second allowance; other subjects have their own."""
-    rates = Rates(RateLimits(publish=10, subject_factor=factor), clock)
+    rates = RequestRates(RateLimits(publish=10, subject_factor=factor), clock)
     tabs = [caller() for _ in range(5)]
 
     assert sum(asked(rates, tab, 25) for tab in tabs) == granted
@@ -157,10 +171,10 @@ def test_the_connections_of_a_subject_share_a_rate(
 
 def test_connecting_anew_gives_nothing_that_one_had_not(clock: Clock) -> None:
     """A subject's bucket outlives its last connection until it is full again."""
-    rates = Rates(RateLimits(publish=10, subject_factor=1), clock)
+    rates = RequestRates(RateLimits(publish=10, subject_factor=1), clock)
     first, second = caller(), caller()
     asked(rates, first, 20)
-    rates.end(first)
+    rates.release(first)
 
     assert asked(rates, second, 20) == 0
     clock.now += 2
@@ -170,15 +184,15 @@ def test_connecting_anew_gives_nothing_that_one_had_not(clock: Clock) -> None:
 
 def test_forgets_a_subject_once_its_buckets_are_full(clock: Clock) -> None:
     """Memory follows those who are there."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
     asked(rates, alice, 20)
     clock.now += 60
     rates.forget_idle()
     assert len(rates._subjects) == 1
 
-    rates.end(alice)
+    rates.release(alice)
 
-    assert alice.budget is None
+    assert alice.buckets is None
     assert not rates._subjects
     assert not rates._idle
 
@@ -188,21 +202,21 @@ def test_keeps_no_more_idle_subjects_than_it_has_room_for(
 ) -> None:
     """Names are free to whoever may mint tokens."""
     monkeypatch.setattr(module, "MAX_IDLE_SUBJECTS", 10)
-    rates = Rates(RateLimits(publish=10, subject_factor=1), clock)
+    rates = RequestRates(RateLimits(publish=10, subject_factor=1), clock)
 
     for number in range(50):
         one = caller(f"s{number}")
         asked(rates, one, 20)
-        rates.end(one)
+        rates.release(one)
 
     assert len(rates._subjects) == len(rates._idle) == 10
 
 
 def test_a_connection_that_asked_nothing_has_no_budget(clock: Clock) -> None:
     """Most sockets only listen: they pay nothing for this."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
-    rates.end(alice)
+    rates.release(alice)
 
     assert not rates._subjects
 
@@ -211,9 +225,9 @@ def test_notes_one_line_a_connection_and_counts_the_rest(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A limit that is hit is logged once, and not once a message (requirement 104)."""
-    rates, alice = Rates(TEN, clock), caller()
+    rates, alice = RequestRates(TEN, clock), caller()
 
-    asked(rates, alice, 25, Kind.HISTORY)
+    asked(rates, alice, 25, RequestKind.HISTORY)
 
     (line,) = caplog.messages
     assert line == "rate_limited connection=c1 subject='alice' kind=history"
@@ -229,25 +243,25 @@ def test_notes_one_line_a_connection_and_counts_the_rest(
 )
 def test_without_a_limit_nothing_is_counted(limits: RateLimits, counts: bool) -> None:
     """A message then costs one look at None."""
-    assert (rates_of(limits) is not None) == counts
+    assert (build_request_rates(limits) is not None) == counts
 
 
 def test_a_kind_without_a_limit_is_never_refused(clock: Clock) -> None:
     """Nought is no limit, whatever else is limited."""
-    rates, alice = Rates(RateLimits(publish=10), clock), caller()
+    rates, alice = RequestRates(RateLimits(publish=10), clock), caller()
 
-    assert asked(rates, alice, 1000, Kind.HISTORY, size=10_000) == 1000
+    assert asked(rates, alice, 1000, RequestKind.HISTORY, size=10_000) == 1000
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 300)), max_size=60))
 def test_never_gives_more_than_the_rate_and_a_burst(steps: list[tuple[float, int]]) -> None:
     """Over every stretch of time, bar the one message that a full bucket always gives."""
     clock = Clock()
-    rates, alice = Rates(RateLimits(bytes=100), clock), caller()
+    rates, alice = RequestRates(RateLimits(bytes=100), clock), caller()
     taken: list[tuple[float, int]] = []
     for pause, size in steps:
         clock.now += pause
-        if not rates.spend(alice, Kind.PUBLISH, size):
+        if not rates.spend(alice, RequestKind.PUBLISH, size):
             taken.append((clock.now, size))
 
     for place, (began, _) in enumerate(taken):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.presence import grace as absences
-from itemwire.channels.presence.grace import GracePeriods
+from itemwire.channels.presence import grace as module
+from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
 
 ALICE = (None, "alice")
 FIRST, SECOND = Member("c1", "alice"), Member("c2", "alice")
 
 
-def two_absent() -> GracePeriods:
+def two_absent() -> AwayMembers:
     """Wait for two members of one caller, cut off three seconds apart."""
-    waiting = GracePeriods(5)
+    waiting = AwayMembers(5)
     waiting.add("item:1", ALICE, FIRST, 100)
     waiting.add("item:1", ALICE, SECOND, 103)
     return waiting
@@ -24,7 +24,7 @@ def test_gives_the_one_that_was_cut_off_first() -> None:
     """Its time would be over first: it is the one to be saved."""
     waiting = two_absent()
 
-    assert [waiting.take("item:1", ALICE) for _ in range(3)] == [FIRST, SECOND, None]
+    assert [waiting.take_over("item:1", ALICE) for _ in range(3)] == [FIRST, SECOND, None]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_gives_the_one_that_was_cut_off_first() -> None:
 )
 def test_gives_it_to_nobody_else(channel: str, caller: tuple[str | None, str]) -> None:
     """A subject is unique within its issuer only; to be taken for another is never right."""
-    assert two_absent().take(channel, caller) is None
+    assert two_absent().take_over(channel, caller) is None
 
 
 @pytest.mark.parametrize(
@@ -54,29 +54,29 @@ def test_waits_for_the_grace_time_and_no_longer(now: float, over: list[Member]) 
     """Also where the clock is set back meanwhile."""
     waiting = two_absent()
 
-    assert [member for _, member in waiting.pop_over(now)] == over
-    assert waiting.pop_over(now) == []
+    assert [member for _, member in waiting.pop_expired(now)] == over
+    assert waiting.pop_expired(now) == []
 
 
 def test_forgets_everything_of_who_came_back_or_did_not() -> None:
     """Nothing is left of either (requirement 99)."""
     waiting = two_absent()
-    waiting.take("item:1", ALICE)
-    waiting.pop_over(200)
+    waiting.take_over("item:1", ALICE)
+    waiting.pop_expired(200)
 
-    assert (waiting._absent, waiting._of_caller) == ({}, {})
+    assert (waiting._absences, waiting._by_caller) == ({}, {})
 
 
 def test_waits_for_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever cuts off many connections must not fill the memory with them."""
-    monkeypatch.setattr(absences, "MAX_ABSENT", 2)
+    monkeypatch.setattr(module, "MAX_AWAY", 2)
     waiting = two_absent()
-    took_more = waiting.takes_more
-    waiting.take("item:1", ALICE)
+    had_room = waiting.has_room
+    waiting.take_over("item:1", ALICE)
 
-    assert (took_more, waiting.takes_more) == (False, True)
+    assert (had_room, waiting.has_room) == (False, True)
 
 
 def test_waits_for_nobody_without_a_grace_time() -> None:
     """0 is none."""
-    assert not GracePeriods(0).takes_more
+    assert not AwayMembers(0).has_room

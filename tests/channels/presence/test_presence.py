@@ -164,7 +164,7 @@ def test_lists_those_past_the_limit_once_there_is_room() -> None:
     watched.joins(ALICE, BOB, CAROL)
     watched.presence.leave("item:1", ALICE)
     seen_before = watched.lists()
-    watched.presence.converge(0)
+    watched.presence.tick(0)
 
     assert (seen_before, watched.lists()) == ([], [BOB])
     assert watched.told == ["joined c0 1", "left c0 1", "joined c1 1"]
@@ -177,11 +177,11 @@ def test_announces_no_crowd_on_its_way_out() -> None:
     watched.joins(*crowd)
     for member in crowd:
         watched.presence.leave("item:1", member)
-    watched.presence.converge(0)
+    watched.presence.tick(0)
 
     assert watched.told == ["joined m0 1", "joined m1 1", "left m0 1", "left m1 1"]
     presence = watched.presence
-    assert (presence._listed, presence._unlisted, presence._vacant) == ({}, {}, set())
+    assert (presence._listed, presence._unlisted, presence._with_room) == ({}, {}, set())
 
 
 def test_who_comes_back_in_time_neither_left_nor_joined() -> None:
@@ -283,7 +283,7 @@ def test_a_join_that_never_was_leaves_no_trace(late_engine: LateEngine) -> None:
     late_engine.settle()
 
     assert stage.node.members(ITEM).count == 0
-    assert stage.node._presence._absences._absent == {}
+    assert stage.node._presence._away._absences == {}
 
 
 def test_a_channel_of_the_absent_is_freed() -> None:
@@ -297,8 +297,8 @@ def test_a_channel_of_the_absent_is_freed() -> None:
     passes(stage, GRACE)
 
     assert (heard, stage.node._hub._audiences, waited_for) == ({}, {}, 10)
-    assert (presence._listed, presence._absences._absent) == ({}, {})
-    assert presence._absences._of_caller == {}
+    assert (presence._listed, presence._away._absences) == ({}, {})
+    assert presence._away._by_caller == {}
 
 
 def test_a_socket_of_many_items_may_return_to_each_of_them() -> None:

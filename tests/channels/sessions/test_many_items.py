@@ -109,7 +109,7 @@ def test_joins_no_more_items_than_a_socket_may_hear(rules: ItemRules) -> None:
     """Also when they are asked for all at once; leaving one makes room (requirement 96)."""
     rules.can = dict.fromkeys("abcde", EVERYTHING)
     rules.is_slow = True
-    stage = Stage(limits=replace(LIMITS, items=2))
+    stage = Stage(limits=replace(LIMITS, max_items=2))
     many = stage.open(rules)
     for item in "abc":
         many.session.received(join(item, ref=item))

@@ -106,7 +106,7 @@ def test_pings_of_the_protocol_are_limited_with_the_rest(codec: Codec) -> None:
         alice.session.pinged(4)
     assert alice.transport.closes == [LIMITED]
     assert not alice.session.pinged(4)
-    assert alice.connection.budget is None
+    assert alice.connection.buckets is None
 
 
 def test_pings_have_no_limit_where_nothing_has() -> None:
@@ -136,45 +136,45 @@ def test_the_end_of_a_connection_ends_its_budget(limited: Stage) -> None:
     alice.says("publish", data=1)
     rates = limited.node.rates
     assert rates is not None
-    assert alice.connection.budget is not None
+    assert alice.connection.buckets is not None
 
     alice.session.closed(1000)
     limited.clock.now += 60
     limited.node.tick()
 
-    assert alice.connection.budget is None
+    assert alice.connection.buckets is None
     assert not rates._subjects
 
 
 def test_a_socket_gives_its_place_back_when_it_is_gone(stage: Stage) -> None:
     """Once, and not while its close is still on the way: it has a descriptor until then."""
     slots, alice = ConnectionSlots(), stage.join()
-    slot = slots.take("192.0.2.1")
+    slot = slots.acquire("192.0.2.1")
     alice.session.slot = slot  # type: ignore[assignment] # no reason: there is no limit
     alice.connection.end(RATE_LIMITED)
-    assert slots.taken == 1
+    assert slots.in_use == 1
 
     alice.session.closed(1008)
     alice.session.closed(1006)
 
-    assert slots.taken == 0
+    assert slots.in_use == 0
 
 
-def limits(channels: int = 0, listeners: int = 0) -> Limits:
-    """Give the tests' limits, with these."""
+def limits(max_channels: int = 0, max_subscribers: int = 0) -> Limits:
+    """Return the tests' limits with these two."""
     return Limits(
         max_message_bytes=LIMITS.max_message_bytes,
         outbox_bytes=LIMITS.outbox_bytes,
         history_limit=LIMITS.history_limit,
         ping_interval=LIMITS.ping_interval,
-        channels=channels,
-        listeners=listeners,
+        max_channels=max_channels,
+        max_subscribers=max_subscribers,
     )
 
 
 def test_a_node_hears_so_many_channels_and_no_more() -> None:
     """Past it `overloaded`; those that are heard take on, and room comes back (requirement 96)."""
-    stage = Stage(limits=limits(channels=2))
+    stage = Stage(limits=limits(max_channels=2))
     first, _ = stage.join(item="1"), stage.join(item="2")
 
     refused = stage.join(item="3")
@@ -187,7 +187,7 @@ def test_a_node_hears_so_many_channels_and_no_more() -> None:
 
 def test_an_item_is_heard_by_so_many_and_no_more() -> None:
     """The entries of its presence; another item is not concerned (requirement 96)."""
-    stage = Stage(limits=limits(listeners=2))
+    stage = Stage(limits=limits(max_subscribers=2))
     first, _ = stage.join(), stage.join("bob")
 
     refused = stage.join("carol")
@@ -201,7 +201,7 @@ def test_an_item_is_heard_by_so_many_and_no_more() -> None:
 
 def test_those_who_are_on_their_way_are_counted(late_stage: Stage) -> None:
     """Else many who come at once would get past the limit while the engine thinks."""
-    late_stage.node.limits = limits(listeners=2)
+    late_stage.node.limits = limits(max_subscribers=2)
     peers = [late_stage.join(f"s{number}") for number in range(3)]
 
     assert [peer.transport.reasons for peer in peers] == [[], [], ["overloaded"]]

@@ -1,1 +1,1 @@
-"""What nodes tell each other: members, sockets, revocations."""
+"""What nodes tell each other: members, connection counts, revocations."""

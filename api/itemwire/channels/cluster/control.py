@@ -1,23 +1,22 @@
-"""What is ordered from outside, here and everywhere: tokens taken back, connections ended."""
+"""What operators order: revocations and disconnects, applied on this and every node."""
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.connection import Connection
-from itemwire.channels.lifecycle.expiry import Expiry
+from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.close_reasons import TOKEN_REVOKED, CloseReason
 from itemwire.engines.base import Answer, Engine, EngineError
-from itemwire.messages import Expiring
 from itemwire_auth.revocation import Revocation, Revocations
 
 logger = logging.getLogger("itemwire.channels")
 
 
 class Control:
-    """Carries out orders on this node, and takes them to the others through the engine."""
+    """Applies revocations and disconnects to this node, and passes them on to others."""
 
     def __init__(
         self,
@@ -26,7 +25,7 @@ class Control:
         revocations: Revocations,
         *,
         registry: ConnectionRegistry,
-        ends: Expiry,
+        expiry: Expiry,
         end_all: Callable[[Mapping[Connection, CloseReason]], int],
         clock: Callable[[], float],
     ) -> None:
@@ -34,16 +33,19 @@ class Control:
         self._engine = engine
         self._revocations = revocations
         self._registry = registry
-        self._ends = ends
+        self._expiry = expiry
         self._end_all = end_all
         self._clock = clock
 
     def revoke(self, revocation: Revocation, margin: float, answer: Answer[int]) -> None:
-        """Take tokens back: here at once, then on every node; answer how many it ends here."""
-        is_kept = self._revocations.add(revocation)
+        """Revoke tokens, here at once and then on every node; answer how many end here.
+
+        With a margin, in seconds, connections end when it is over unless they are refreshed.
+        """
+        is_stored = self._revocations.add(revocation)
         ends_at = math.ceil(self._clock() + margin) if margin else None
         ended = self._end_covered(revocation, ends_at)
-        if is_kept:
+        if is_stored:
             notice = Notice(self._id, revocation=revocation, ends_at=ends_at)
             self._post(notice, revocation.until, ended, answer)
         else:
@@ -55,7 +57,7 @@ class Control:
         self._post(Notice(self._id, connection=connection_id), self._clock(), ended, answer)
 
     def apply(self, notice: Notice) -> None:
-        """Do what another node has done."""
+        """Apply what another node has applied to itself."""
         revocation, ended = notice.revocation, 0
         if revocation is not None:
             if not self._revocations.add(revocation):
@@ -66,11 +68,11 @@ class Control:
         logger.info("notice_applied notice=%r ended=%d", notice, ended)
 
     def _end_covered(self, revocation: Revocation, ends_at: int | None) -> int:
-        """End the connections of tokens taken back, now or then; tell how many they are."""
+        """End the connections of revoked tokens, now or at a time; return how many they are."""
         covered = self._registry.covered_by(revocation)
         if ends_at is None or ends_at <= self._clock():
             return self._end_all(dict.fromkeys(covered, TOKEN_REVOKED))
-        warn(one for one in covered if self._ends.revoke(one, ends_at))
+        send_expiring(one for one in covered if self._expiry.revoke(one, ends_at))
         return len(covered)
 
     def _end_by_id(self, connection_id: str) -> int:
@@ -78,17 +80,9 @@ class Control:
         return self._end_all({connection: TOKEN_REVOKED} if connection else {})
 
     def _post(self, notice: Notice, until: float, ended: int, answer: Answer[int]) -> None:
-        """Tell the other nodes what has been done here."""
+        """Tell the other nodes what was applied here, and answer once the engine has it."""
 
         def posted(problem: EngineError | None) -> None:
             answer(ended if problem is None else problem)
 
         self._engine.post(notice.encoded(), until, posted)
-
-
-def warn(connections: Iterable[Connection]) -> None:
-    """Tell clients when their connections end, those who can do something about it."""
-    for connection in connections:
-        # Who is not welcome yet reads it in `welcome`; an echo has no way to be refreshed.
-        if connection.is_welcomed:
-            connection.send(Expiring(connection.expires_at))

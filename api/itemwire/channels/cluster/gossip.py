@@ -1,47 +1,63 @@
-"""What nodes tell each other of their members and sockets, in notices of a bounded size."""
+"""The lines in which nodes tell each other their members and connection counts.
+
+What is read here came over a bus that others may write to, so the types carry bounds: a notice
+with a line outside of them is refused whole.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from itemwire.messages import Member
 
-NOTICE_BYTES: Final = 24 * 1024  # a notice is full then; one line alone is at most about as much
+NOTICE_BYTES: Final = 24 * 1024  # a notice is full at this size; a single line is smaller than it
 MEMBERS_A_LINE: Final = 40
 CHANNELS_A_LINE: Final = 80
 CALLERS_A_LINE: Final = 40
 
+MAX_SOCKETS: Final = 1_048_576  # of one caller on one node: more descriptors than a process has
+MAX_NUMBER: Final = 2**53
+
 SOCKETS: Final = ""
-"""In place of a channel: what a node is asked for are the sockets of its callers."""
+"""Stands for a channel in a `StateRequest` that asks for the connection counts."""
 
 
 class MemberJoined(msgspec.Struct, frozen=True, tag="came"):
-    """A member of the node that says so is on a channel."""
+    """A member is on a channel of this node now."""
 
     channel: str
     member: Member
 
+    def __post_init__(self) -> None:
+        """Refuse a member without an id."""
+        _check_ids((self.member,))
+
 
 class MemberLeft(msgspec.Struct, frozen=True, tag="gone"):
-    """It is there no longer."""
+    """A member is no longer on a channel of this node."""
 
     channel: str
     connection: str
 
 
-class MembersPage(msgspec.Struct, frozen=True, tag="part"):
-    """All members it has on a channel, of the ids past `after` and up to `last` ("": no end)."""
+class MembersRange(msgspec.Struct, frozen=True, tag="part"):
+    """All members this node has on a channel with `after` < id <= `last` (`last` "": no end)."""
 
     channel: str
     after: str
     last: str
     members: list[Member]
 
+    def __post_init__(self) -> None:
+        """Refuse a member without an id."""
+        _check_ids(self.members)
+
 
 class StateRequest(msgspec.Struct, frozen=True, tag="ask"):
-    """One node is to say all it has on these channels."""
+    """Asks the node `to` for all it has on these channels."""
 
     to: str
     number: int
@@ -49,62 +65,60 @@ class StateRequest(msgspec.Struct, frozen=True, tag="ask"):
 
 
 class StateSent(msgspec.Struct, frozen=True, tag="answered"):
-    """All that was asked for was said."""
+    """Everything that the request with this number asked for has been sent."""
 
     to: str
     number: int
 
 
 class MemberAway(msgspec.Struct, frozen=True, tag="away"):
-    """A member was cut off: whoever its caller comes back to may take it over."""
+    """A member lost its connection; any node that its caller returns to may take it over."""
 
     channel: str
     member: Member
     issuer: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a member without an id."""
+        _check_ids((self.member,))
+
 
 class SocketCount(msgspec.Struct, frozen=True, array_like=True):
-    """How many sockets a caller has."""
+    """How many sockets a caller has on this node."""
 
     issuer: str | None
     subject: str
-    sockets: int
+    sockets: Annotated[int, Meta(ge=0, le=MAX_SOCKETS)]
 
 
 class SocketCounts(msgspec.Struct, frozen=True, tag="holds"):
-    """How many sockets each of some callers has now on the node that says so."""
+    """How many sockets each of some callers has now on this node."""
 
     callers: list[SocketCount]
 
 
 class NodeStopping(msgspec.Struct, frozen=True, tag="farewell"):
-    """The node that says so is about to end, and has no socket any longer."""
+    """This node stops: it has no sockets any more, and this is its last line."""
 
 
-Line = (
-    MemberJoined
-    | MemberLeft
-    | MembersPage
-    | StateRequest
-    | StateSent
-    | MemberAway
-    | SocketCounts
-    | NodeStopping
-)
+MemberLine = MemberJoined | MemberLeft | MemberAway | MembersRange
+
+Line = MemberLine | StateRequest | StateSent | SocketCounts | NodeStopping
 
 
 class Gossip(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Some lines of a node, in order; each of its notices has the next number.
+    """Some lines of a node, in their order; `number` counts the node's notices up by one.
 
-    Without a line it says that the node lives, and by its number what was missed.
+    A gap between two numbers tells the reader that it missed something. A gossip without lines
+    only says that the node is alive.
     """
 
-    number: int
+    number: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
     lines: list[Line] = []
 
 
-def packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Divide lines, in their order, among notices."""
+def pack_lines(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Divide lines, in their order, among notices of a bounded size."""
     pack: list[Line] = []
     size = 0
     for line in lines:
@@ -118,19 +132,25 @@ def packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield pack
 
 
-def parts_of(channel: str, members: Iterable[Member]) -> Iterator[MembersPage]:
-    """Say all members of a channel, none left out between two parts."""
+def member_ranges(channel: str, members: Iterable[Member]) -> Iterator[MembersRange]:
+    """Write all members of a channel as adjoining ranges, so that no id lies between two."""
     ordered = sorted(members, key=lambda member: member.connection)
     after = ""
     while len(ordered) > MEMBERS_A_LINE:
         page, ordered = ordered[:MEMBERS_A_LINE], ordered[MEMBERS_A_LINE:]
-        yield MembersPage(channel, after, page[-1].connection, page)
+        yield MembersRange(channel, after, page[-1].connection, page)
         after = page[-1].connection
-    yield MembersPage(channel, after, "", ordered)
+    yield MembersRange(channel, after, "", ordered)
 
 
-def holds_of(held: Iterable[SocketCount]) -> Iterator[SocketCounts]:
-    """Say how many sockets callers have, in lines of a bounded size."""
-    rest = iter(held)
+def count_lines(counts: Iterable[SocketCount]) -> Iterator[SocketCounts]:
+    """Write the counts of callers as lines of a bounded size."""
+    rest = iter(counts)
     while line := list(islice(rest, CALLERS_A_LINE)):
         yield SocketCounts(line)
+
+
+def _check_ids(members: Iterable[Member]) -> None:
+    """Raise ValueError for an empty id: no page of members begins before it, so it has none."""
+    if not all(member.connection for member in members):
+        raise ValueError("a member has no connection id")

@@ -1,24 +1,28 @@
-"""What nodes tell each other beside messages."""
+"""The envelope of everything that nodes tell each other beside messages."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from itemwire.channels.cluster.gossip import Gossip
 from itemwire_auth.revocation import Revocation
 
+MAX_NOTICE_BYTES: Final = 256 * 1024  # a node writes 25 KB, or 75 KB with the longest names
+MAX_NODE_ID: Final = 128  # characters
+
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What every node is to do, and which node says so; that one has done it already."""
+    """What every other node is to do, and the node that says so, which has already done it."""
 
-    node: str
+    node: Annotated[str, Meta(min_length=1, max_length=MAX_NODE_ID)]
     revocation: Revocation | None = None
-    connection: str | None = None  # the id of one that is to end
-    ends_at: int | None = None  # when the revocation ends sockets (Unix time); None: at once
-    gossip: Gossip | None = None  # of its members
+    connection: str | None = None  # the id of a connection to end
+    ends_at: int | None = None  # Unix time at which the revocation ends sockets; None: at once
+    gossip: Gossip | None = None
 
     def encoded(self) -> bytes:
-        """Write it as engines carry it."""
+        """Return the notice as the bytes that engines carry."""
         return msgspec.json.encode(self)
 
 
@@ -26,7 +30,12 @@ _decoder: Final = msgspec.json.Decoder(Notice)
 
 
 def read_notice(data: bytes) -> Notice:
-    """Read a notice, or raise ValueError; members that a newer node may add are left out."""
+    """Read a notice; raise ValueError if it is malformed or past a bound.
+
+    Fields that only a newer version knows are ignored, so nodes can be upgraded one by one.
+    """
+    if len(data) > MAX_NOTICE_BYTES:
+        raise ValueError(f"a notice of {len(data)} bytes is larger than {MAX_NOTICE_BYTES}")
     try:
         return _decoder.decode(data)
     except msgspec.MsgspecError as error:

@@ -1,4 +1,4 @@
-"""What is known of another node, and on which channels that may be wrong."""
+"""What this node knows of another node, and on which channels that may be wrong."""
 
 import math
 from collections.abc import Iterable
@@ -6,63 +6,123 @@ from itertools import islice
 from typing import Final
 
 from itemwire.channels.cluster.gossip import CHANNELS_A_LINE
-from itemwire.channels.presence.grace import GracePeriods
+from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
 
-DEAD_TICKS: Final = 7  # three beats of two ticks, and one tick for how they fall
+DEAD_TICKS: Final = 7  # three heartbeats of two ticks, and one tick because ticks do not align
+ANSWER_TICKS: Final = 3  # without an answer after so many ticks, a request is sent again
+MAX_MEMBERS: Final = 1_000_000  # of one peer, 0.2 KB each: more sockets than one node can hold
 
 
 class Peer:
-    """Another node: its members on the channels heard here, who of them was cut off, its life."""
+    """Another node: its members on the channels followed here, and its signs of life.
+
+    Each followed channel is current, or stale, or requested:
+
+        current    what is stored here is what the peer has
+        stale      a notice was missed, or the channel is new here: some of it may be wrong
+        requested  the peer was asked for its state on it; `StateSent` makes it current
+
+    A second miss while a request is open makes the channel stale again, since the answer may have
+    been begun before the miss. Few channels are requested at a time: an answer stays small.
+    """
 
     __slots__ = (
-        "_is_leaving",
-        "ask_number",
-        "asked",
+        "_member_count",
+        "_waited_ticks",
         "away",
+        "is_stopping",
+        "last_number",
+        "max_silent_ticks",
         "members",
-        "number",
-        "patience",
-        "silent",
-        "unsure",
-        "waited",
+        "request_number",
+        "requested",
+        "silent_ticks",
+        "stale",
     )
 
-    def __init__(self, number: int) -> None:
-        self.number = number  # of its notice that was read last
-        self.members: dict[str, dict[str, Member]] = {}
-        self.unsure: dict[str, None] = {}
-        self.asked: tuple[str, ...] = ()  # of the unsure ones, what it has been asked for
-        self.ask_number = 0
-        self.silent = self.waited = 0
-        self.patience = DEAD_TICKS
-        self.away = GracePeriods(math.inf)  # of all channels; its node says when their time is over
-        self._is_leaving = False
+    def __init__(self, last_number: int) -> None:
+        self.last_number = last_number  # of its notices, the one that was read last
+        self.members: dict[str, dict[str, Member]] = {}  # by channel, then by connection id
+        self.away = AwayMembers(math.inf)  # no grace time here: its own node says when it is over
+        self.stale: dict[str, None] = {}  # channels, in the order in which they became so
+        self.requested: tuple[str, ...] = ()  # those stale channels that it has been asked for
+        self.request_number = 0
+        self.silent_ticks = 0
+        self.max_silent_ticks = DEAD_TICKS
+        self.is_stopping = False  # it said so: nobody is left to answer a request
+        self._waited_ticks = 0
+        self._member_count = 0
 
-    def leave(self, ticks: int) -> None:
+    def add_member(self, channel: str, member: Member) -> bool:
+        """Store a member; return False if there is no room for another one."""
+        members = self.members.setdefault(channel, {})
+        if member.connection not in members:
+            if self._member_count >= MAX_MEMBERS:
+                return False
+            self._member_count += 1
+        members[member.connection] = member
+        return True
+
+    def remove_member(self, channel: str, connection_id: str) -> Member | None:
+        """Remove a member and return it; None if the peer does not have it."""
+        members = self.members.get(channel, {})
+        member = members.pop(connection_id, None)
+        if member is not None:
+            self._member_count -= 1
+            if not members:
+                del self.members[channel]
+        return member
+
+    def tick(self) -> bool:
+        """Count a second without a sign of life; return whether the peer is given up."""
+        self.silent_ticks += 1
+        if self.requested:
+            self._waited_ticks += 1
+            if self._waited_ticks >= ANSWER_TICKS:
+                self._cancel_request()
+        return self.silent_ticks >= self.max_silent_ticks
+
+    def mark_stopping(self, ticks: int) -> None:
         """Expect nothing more of it, and keep its members for so many ticks."""
-        self._is_leaving = True
-        self.unsure.clear()
-        self.asked, self.ask_number = (), 0
-        self.patience = ticks
+        self.is_stopping = True
+        self.max_silent_ticks = ticks
+        self.stale.clear()
+        self._cancel_request()
 
-    def distrust(self, channels: Iterable[str]) -> None:
-        """Be unsure of channels too, unless nobody is left to be asked."""
-        if not self._is_leaving:
-            self.unsure.update(dict.fromkeys(channels))
+    def mark_running(self) -> None:
+        """Take back that it is stopping: it was heard again, so somebody else had said so."""
+        self.is_stopping = False
+        self.max_silent_ticks = DEAD_TICKS
 
-    def doubt(self, channels: Iterable[str]) -> None:
-        """Be unsure of channels too, and wait for no answer that was begun before."""
-        self.distrust(channels)
-        self.asked, self.ask_number = (), 0
+    def mark_stale(self, channels: Iterable[str], *, is_missed: bool) -> None:
+        """Ask for these channels at the next opportunity.
 
-    def ask(self, number: int) -> None:
-        """Note that it is asked for some of what is unsure."""
-        self.asked = tuple(islice(self.unsure, CHANNELS_A_LINE))
-        self.ask_number, self.waited = number, 0
+        With `is_missed`, an answer that is on its way may lack what was missed: ask again.
+        """
+        if not self.is_stopping:
+            self.stale.update(dict.fromkeys(channels))
+            if is_missed:
+                self._cancel_request()
 
-    def settle(self) -> None:
-        """Note that what it was asked for was said, every part of it."""
-        for channel in self.asked:
-            self.unsure.pop(channel, None)
-        self.asked, self.ask_number = (), 0
+    def forget(self, channel: str) -> None:
+        """Ask for a channel no longer: it is not followed any more."""
+        self.stale.pop(channel, None)
+        if channel in self.requested:
+            self._cancel_request()
+
+    def request(self, number: int) -> tuple[str, ...]:
+        """Note that it is asked, with this number, for the channels that are returned."""
+        self.requested = tuple(islice(self.stale, CHANNELS_A_LINE))
+        self.request_number, self._waited_ticks = number, 0
+        return self.requested
+
+    def mark_current(self) -> None:
+        """Note that it has sent everything that it was asked for."""
+        for channel in self.requested:
+            self.stale.pop(channel, None)
+        self._cancel_request()
+
+    def _cancel_request(self) -> None:
+        """Ignore the answer to the open request, if there is one."""
+        self.requested, self.request_number = (), 0

@@ -1,4 +1,4 @@
-"""The members of other nodes: told as they come and go, asked for where missed."""
+"""The members of the other nodes: reported as they come and go, asked for where missed."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,43 +14,45 @@ from itemwire.channels.cluster.gossip import (
     MemberAway,
     MemberJoined,
     MemberLeft,
-    MembersPage,
+    MemberLine,
+    MembersRange,
     NodeStopping,
     SocketCounts,
     StateRequest,
     StateSent,
-    packed,
-    parts_of,
+    member_ranges,
 )
+from itemwire.channels.cluster.gossip_sender import GossipSender
 from itemwire.channels.cluster.peer import Peer
 from itemwire.channels.presence.presence import OtherNodes, Presence
 from itemwire.channels.timers import CallLater, call_later
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
 
-BATCH_SECONDS: Final = 0.05
-HURRY_SECONDS: Final = 0.01  # a page that is loaded again goes to another node, and may not come in
-BEAT_TICKS: Final = 2
-ANSWER_TICKS: Final = 3  # then it is asked again
+HEARTBEAT_TICKS: Final = 2
+MAX_PEERS: Final = 1000  # nodes that are heard at the same time; whoever forges ids makes no more
 
 
 class RemotePresence(OtherNodes):
-    """What other nodes have on the channels heard here, and what they are told of this one.
+    """The members of other nodes on followed channels, and the reports of this node's own.
 
-    A notice that was missed shows in the number of the next; what the node has on every channel
-    heard here is then asked for anew. Silence is counted in ticks of this node, which stand still
-    with it: no clock is compared with another, and none can be set.
+    Members are reported as they join and leave. A missed notice shows as a gap in the numbers of
+    its node, which is then asked for its state on every channel followed here. Silence is counted
+    in ticks of this node, which stop when it is suspended: no clock is compared with another.
 
-    A member is there for as long as any node has it. One that was cut off is taken over by
-    whichever node its caller comes back to, and then its own node lets go of it. Where two nodes
-    take over the same one, the one with the greater id gives its client another (`yield_member`).
+    A member is there as long as any node has it. One that is away is taken over by the node that
+    its caller returns to, and its former node gives it up. If two nodes take over the same
+    member, the one with the greater id gives its client another one (`yield_member`).
+
+    Notices may be forged: whatever they say, no call raises, and what is stored stays bounded.
+    What a forged node has said is forgotten once that node has been silent for `DEAD_TICKS`.
     """
 
     def __init__(
         self,
         node_id: str,
         presence: Presence,
-        shares: ConnectionCounts,
+        counts: ConnectionCounts,
         send: Callable[[Gossip], None],
         yield_member: Callable[[str, Member], None],
         *,
@@ -59,269 +61,273 @@ class RemotePresence(OtherNodes):
     ) -> None:
         self._id = node_id
         self._presence = presence
-        self._shares = shares
-        self._send = send
+        self._counts = counts
         self._yield_member = yield_member
-        self._grace_ticks = math.ceil(grace) + 1 if grace else 0  # the first one comes at any time
-        self._call_later = call_later
-        self._own: dict[str, dict[str, Member]] = {}
-        self._heard: set[str] = set()
-        self._others: dict[str, Peer] = {}
-        self._lines: list[Line] = []
-        self._owed: list[StateSent] = []  # until all that was asked for is said
-        self._number = 0
-        self._asked = 0
+        self._sender = GossipSender(self._collect, send, call_later)
+        # One tick more than the grace time: the first may come at once.
+        self._grace_ticks = math.ceil(grace) + 1 if grace else 0
+        self._own: dict[str, dict[str, Member]] = {}  # by channel, then by connection id
+        self._followed: set[str] = set()
+        self._peers: dict[str, Peer] = {}  # by node id
+        self._lines: list[Line] = []  # for the next batch
+        self._wanted: dict[str, None] = {}  # channels whose members here were asked for
+        self._answers: dict[str, int] = {}  # node and number of its latest request
+        self._last_request = 0
         self._ticks = 0
-        self._is_scheduled = self._is_hurried = self._is_running = self._owes_beat = False
 
     def start(self) -> None:
-        """Tell the others that this node is there; each tells the same of itself."""
-        self._is_running = self._owes_beat = True
-        self._schedule()
+        """Tell the other nodes that this one is there; each replies with a sign of its own."""
+        self._sender.start()
 
     def stop(self) -> None:
-        """Say what is left to be said, that this node ends, and no more."""
-        self._lines.append(NodeStopping())
-        self._flush()
-        self._is_running = False
+        """Send what is left, say that this node stops, and send nothing more."""
+        self._sender.stop()
 
     @override
-    def came(self, channel: str, member: Member) -> None:
+    def report_joined(self, channel: str, member: Member) -> None:
         self._own.setdefault(channel, {})[member.connection] = member
-        self._forget_away(channel, member)
-        self._say(MemberJoined(channel, member))
+        self._discard_away(channel, member)
+        self._queue(MemberJoined(channel, member))
 
     @override
-    def went(self, channel: str, member: Member) -> bool:
+    def report_left(self, channel: str, member: Member) -> bool:
         own = self._own.get(channel, {})
         if own.pop(member.connection, None) is not None:
             if not own:
                 del self._own[channel]
-            self._say(MemberLeft(channel, member.connection))
+            self._queue(MemberLeft(channel, member.connection))
         return not self._is_known(channel, member.connection)
 
     @override
-    def was_cut_off(self, channel: str, caller: Identity, member: Member) -> None:
-        issuer, _ = caller
-        self._say(MemberAway(channel, member, issuer))
-        self._hurry()
+    def report_away(self, channel: str, identity: Identity, member: Member) -> None:
+        issuer, _ = identity
+        self._queue(MemberAway(channel, member, issuer))
+        self._sender.schedule_urgent()  # its caller may be back on another node in a moment
 
     @override
-    def take_over(self, channel: str, caller: Identity) -> Member | None:
-        taken = (other.away.take(channel, caller) for other in self._others.values())
+    def take_over(self, channel: str, identity: Identity) -> Member | None:
+        taken = (peer.away.take_over(channel, identity) for peer in self._peers.values())
         return next(filter(None, taken), None)
 
-    def count(self, identity: Identity) -> None:
-        """Tell how many sockets a caller has here now."""
-        if self._shares.note(identity):
-            self._hurry()
+    def report_count(self, identity: Identity) -> None:
+        """Report that a caller has another number of sockets here now."""
+        if self._counts.report(identity):
+            self._sender.schedule_urgent()
         else:
-            self._schedule()
+            self._sender.schedule()
 
-    def hear(self, channel: str) -> None:
-        """Keep the members of a channel from now on, and ask who is there."""
-        if channel in self._heard:
+    def follow(self, channel: str) -> None:
+        """Keep the members of a channel up to date from now on, and ask who is there."""
+        if channel in self._followed:
             return
-        self._heard.add(channel)
-        for other in self._others.values():
-            other.distrust((channel,))
-        if self._others:
-            self._schedule()
+        self._followed.add(channel)
+        for peer in self._peers.values():
+            peer.mark_stale((channel,), is_missed=False)
+        if self._peers:
+            self._sender.schedule()
 
-    def forget(self, channel: str) -> None:
-        """Keep the members of a channel no longer: nobody here hears it."""
-        self._heard.discard(channel)
-        for other in self._others.values():
-            other.unsure.pop(channel, None)
-            if channel in other.asked:
-                other.doubt(())
-            self._replace(other, MembersPage(channel, "", "", []))
+    def unfollow(self, channel: str) -> None:
+        """Forget the members of a channel: it has no subscriber here any more."""
+        self._followed.discard(channel)
+        for peer in self._peers.values():
+            peer.forget(channel)
+            self._remove_all(peer, channel)
 
-    def receive(self, node_id: str, gossip: Gossip) -> None:
-        """Take in what another node tells."""
-        other = self._others.get(node_id)
-        if other is None:
-            other = self._others[node_id] = Peer(gossip.number - 1)
-            self._doubt(other)
-            self._owes_beat = True
-            self._schedule()
-        if gossip.number <= other.number:
-            return
-        other.silent = 0
-        if gossip.number > other.number + 1:
-            self._doubt(other)
-            self._schedule()
-        other.number = gossip.number
+    def receive(self, node_id: str, gossip: Gossip) -> bool:
+        """Apply what another node says; return False if there was no room for all of it."""
+        peer = self._peers.get(node_id)
+        if peer is None:
+            if len(self._peers) >= MAX_PEERS:
+                return False
+            peer = self._add_peer(node_id, gossip.number)
+        if gossip.number <= peer.last_number:
+            return True  # a duplicate, or late: what it said was asked for since
+        if peer.is_stopping:
+            peer.mark_running()
+            self._mark_stale(peer)
+        peer.silent_ticks = 0
+        if gossip.number > peer.last_number + 1:
+            self._mark_stale(peer)
+        peer.last_number = gossip.number
+        is_stored = True
         for line in gossip.lines:
-            self._read(node_id, other, line)
+            if isinstance(line, NodeStopping):
+                self._peer_stops(node_id, peer)
+                break  # its last line: what follows is forged, and the peer may be removed
+            is_stored &= self._apply(node_id, peer, line)
+        return is_stored
 
     def tick(self) -> None:
-        """Give a sign of life, and give up who has given none; called about once a second."""
+        """Send a sign of life, and remove peers that gave none; called about once a second."""
         self._ticks += 1
-        self._owes_beat = self._owes_beat or self._ticks % BEAT_TICKS == 0
-        for node_id, other in list(self._others.items()):
-            other.silent += 1
-            if other.silent >= other.patience:
-                self._bury(node_id)
-            elif other.asked:
-                other.waited += 1
-                if other.waited >= ANSWER_TICKS:
-                    other.doubt(())
-        self._flush()
+        if self._ticks % HEARTBEAT_TICKS == 0:
+            self._sender.require_heartbeat()
+        for node_id, peer in list(self._peers.items()):
+            if peer.tick():
+                self._remove_peer(node_id)
+        self._sender.flush()
 
-    def _doubt(self, other: Peer) -> None:
-        other.away.clear()  # one of them may have come back
-        other.doubt([SOCKETS, *self._heard] if self._shares.is_limited else self._heard)
+    def _add_peer(self, node_id: str, number: int) -> Peer:
+        peer = self._peers[node_id] = Peer(number - 1)
+        self._mark_stale(peer)
+        self._sender.require_heartbeat()  # it does not know this node yet
+        return peer
 
-    def _bury(self, node_id: str) -> None:
-        self._shares.forget(node_id)
-        dead = self._others.pop(node_id)
-        for channel in list(dead.members):
-            self._replace(dead, MembersPage(channel, "", "", []))
+    def _remove_peer(self, node_id: str) -> None:
+        peer = self._peers.pop(node_id)
+        self._counts.remove_node(node_id)
+        self._answers.pop(node_id, None)
+        for channel in list(peer.members):
+            self._remove_all(peer, channel)
 
-    def _read(self, node_id: str, other: Peer, line: Line) -> None:
+    def _peer_stops(self, node_id: str, peer: Peer) -> None:
+        """Keep the members of a stopping node for the grace time: they may return elsewhere."""
+        self._counts.remove_node(node_id)
+        peer.mark_stopping(self._grace_ticks)
+        if not self._grace_ticks:
+            self._remove_peer(node_id)
+
+    def _mark_stale(self, peer: Peer) -> None:
+        """Ask a peer for everything: it is new here, or a notice of it was missed."""
+        peer.away.clear()  # the missed notice may have said that one of them returned
+        channels = [SOCKETS, *self._followed] if self._counts.is_limited else self._followed
+        peer.mark_stale(channels, is_missed=True)
+        self._sender.schedule()
+
+    def _apply(self, node_id: str, peer: Peer, line: Line) -> bool:
+        """Apply one line; return False if there was no room for it."""
         match line:
-            case MemberJoined() | MemberLeft() | MemberAway() | MembersPage():
-                self._read_of_member(node_id, other, line)
             case SocketCounts():
-                self._shares.receive(node_id, line)
-            case NodeStopping():
-                self._part_from(node_id, other)
-            case StateRequest() | StateSent() if line.to == self._id:
-                self._converse(node_id, other, line)
+                return self._counts.receive(node_id, line)
+            case StateRequest(to, number, channels) if to == self._id:
+                self._answer(node_id, number, channels)
+            case StateSent(to, number) if to == self._id and number == peer.request_number:
+                self._state_received(node_id, peer)
+            case MemberJoined() | MemberLeft() | MemberAway() | MembersRange():
+                return self._apply_member_line(node_id, peer, line)
+            case _:
+                pass  # between two other nodes, or about a request that was cancelled
+        return True
 
-    def _read_of_member(
-        self, node_id: str, other: Peer, line: MemberJoined | MemberLeft | MemberAway | MembersPage
-    ) -> None:
+    def _apply_member_line(self, node_id: str, peer: Peer, line: MemberLine) -> bool:
         match line:
             case MemberJoined(channel, member):
-                self._add(other, channel, [member])
-                self._settle_owner(node_id, channel, member)
+                is_stored = self._add(peer, channel, [member])
+                self._resolve_owner(node_id, channel, member)
+                return is_stored
             case MemberLeft(channel, connection):
-                other.away.drop(channel, connection)
-                self._remove(other, channel, [connection])
+                peer.away.discard(channel, connection)
+                self._remove(peer, channel, [connection])
             case MemberAway(channel, member):
-                is_there = self._is_known(channel, member.connection, but=other)
-                if other.away.takes_more and not is_there:
-                    other.away.add(channel, (line.issuer, member.subject), member, 0)
-            case MembersPage(channel):
-                if channel in self._heard:
-                    self._replace(other, line)
+                is_elsewhere = self._is_known(channel, member.connection, except_on=peer)
+                if peer.away.has_room and not is_elsewhere:
+                    peer.away.add(channel, (line.issuer, member.subject), member, 0)
+            case MembersRange(channel):
+                return channel not in self._followed or self._replace(peer, line)
+        return True
 
-    def _converse(self, node_id: str, other: Peer, line: StateRequest | StateSent) -> None:
-        if isinstance(line, StateRequest):
-            self._answer(node_id, line.number, line.channels)
-        elif line.number == other.ask_number:
-            if SOCKETS in other.asked:
-                self._shares.settle(node_id)
-            other.settle()
-            self._schedule()
+    def _answer(self, node_id: str, number: int, channels: Iterable[str]) -> None:
+        """Send the state of these channels with the next batch.
 
-    def _part_from(self, node_id: str, other: Peer) -> None:
-        """Keep the members of a node that ends until they are back elsewhere, or it is too late."""
-        self._shares.forget(node_id)
-        other.leave(self._grace_ticks)
-        if not other.patience:
-            self._bury(node_id)
+        However often a channel is asked for, and by however many nodes, a batch has it once: so a
+        request cannot be made to cost much more than it is long.
+        """
+        for channel in channels:
+            if channel == SOCKETS:
+                self._counts.report_all()
+            else:
+                self._wanted[channel] = None
+        self._answers[node_id] = number  # an earlier request of this node is cancelled by it
+        self._sender.schedule()
 
-    def _settle_owner(self, node_id: str, channel: str, member: Member) -> None:
-        """See to it that one node has a member, which is on another one now."""
-        self._forget_away(channel, member)
+    def _state_received(self, node_id: str, peer: Peer) -> None:
+        if SOCKETS in peer.requested:
+            self._counts.end_snapshot(node_id)
+        peer.mark_current()
+        self._sender.schedule()  # for the channels that are still stale
+
+    def _resolve_owner(self, node_id: str, channel: str, member: Member) -> None:
+        """Make sure that only one node has a member that another node has just reported."""
+        self._discard_away(channel, member)
         if member.connection not in self._own.get(channel, {}):
             return
-        if self._presence.let_go(channel, member):
-            self._presence.leave(channel, member)
+        if self._presence.discard_away(channel, member):
+            self._presence.leave(channel, member)  # its caller returned there
         elif node_id < self._id:
             self._yield_member(channel, member)
 
-    def _is_known(self, channel: str, connection: str, but: Peer | None = None) -> bool:
-        """Tell whether a member is on any node, or on any but one."""
+    def _is_known(self, channel: str, connection: str, except_on: Peer | None = None) -> bool:
+        """Return whether any node has a member, leaving one of them out."""
         if connection in self._own.get(channel, ()):
             return True
-        others = (one for one in self._others.values() if one is not but)
+        others = (one for one in self._peers.values() if one is not except_on)
         return any(connection in one.members.get(channel, ()) for one in others)
 
-    def _forget_away(self, channel: str, member: Member) -> None:
-        for other in self._others.values():
-            other.away.drop(channel, member.connection)
+    def _discard_away(self, channel: str, member: Member) -> None:
+        # One look into a dict for each peer: 4 µs with 50 of them, so there is no index.
+        for peer in self._peers.values():
+            peer.away.discard(channel, member.connection)
 
-    def _answer(self, to: str, number: int, channels: Iterable[str]) -> None:
-        for channel in channels:
-            if channel == SOCKETS:
-                self._shares.say_all()
-            else:
-                self._lines += parts_of(channel, self._own.get(channel, {}).values())
-        self._owed.append(StateSent(to, number))
-        self._schedule()
-
-    def _replace(self, other: Peer, part: MembersPage) -> None:
-        known = other.members.get(part.channel, {})
+    def _replace(self, peer: Peer, part: MembersRange) -> bool:
+        """Replace the peer's members in a range of ids; return False without room for all."""
         there = {member.connection for member in part.members}
-        over = [
+        gone = [
             one
-            for one in known
+            for one in peer.members.get(part.channel, ())
             if one not in there and part.after < one and (not part.last or one <= part.last)
         ]
-        self._remove(other, part.channel, over)
-        self._add(other, part.channel, part.members)
+        self._remove(peer, part.channel, gone)
+        return self._add(peer, part.channel, part.members)
 
-    def _add(self, other: Peer, channel: str, members: Iterable[Member]) -> None:
-        if channel not in self._heard:
-            return
+    def _add(self, peer: Peer, channel: str, members: Iterable[Member]) -> bool:
+        if channel not in self._followed:
+            return True
+        is_stored = True
         for member in members:
             is_known = self._is_known(channel, member.connection)
-            other.members.setdefault(channel, {})[member.connection] = member
-            if not is_known:
-                self._presence.arrive(channel, member)
+            if not peer.add_member(channel, member):
+                is_stored = False
+            elif not is_known:
+                self._presence.add(channel, member)
+        return is_stored
 
-    def _remove(self, other: Peer, channel: str, connections: Iterable[str]) -> None:
-        known = other.members.get(channel, {})
+    def _remove(self, peer: Peer, channel: str, connections: Iterable[str]) -> None:
         for connection in connections:
-            member = known.pop(connection, None)
+            member = peer.remove_member(channel, connection)
             if member is not None and not self._is_known(channel, connection):
-                self._presence.depart(channel, member)
-        if not known:
-            other.members.pop(channel, None)
+                self._presence.remove(channel, member)
 
-    def _say(self, line: Line) -> None:
+    def _remove_all(self, peer: Peer, channel: str) -> None:
+        self._remove(peer, channel, list(peer.members.get(channel, ())))
+
+    def _queue(self, line: Line) -> None:
         self._lines.append(line)
-        self._schedule()
+        self._sender.schedule()
 
-    def _schedule(self) -> None:
-        if self._is_running and not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_later(BATCH_SECONDS, self._flush_batch)
+    def _collect(self) -> list[Line]:
+        """Return everything that is to be sent now, and forget it.
 
-    def _hurry(self) -> None:
-        if self._is_running and not self._is_hurried:
-            self._is_hurried = True
-            self._call_later(HURRY_SECONDS, self._flush_soon)
+        An answer comes after all it promises: while counts are left for the next batch, so is it.
+        """
+        self._request_stale()
+        lines: list[Line] = [*self._counts.pop_lines(), *self._lines]
+        self._lines = []
+        if self._counts.has_unreported:
+            self._sender.schedule()
+            return lines
+        for channel in self._wanted:
+            lines += member_ranges(channel, self._own.get(channel, {}).values())
+        lines += [StateSent(node_id, number) for node_id, number in self._answers.items()]
+        self._wanted.clear()
+        self._answers.clear()
+        return lines
 
-    def _flush_soon(self) -> None:
-        self._is_hurried = False
-        self._flush()
-
-    def _flush_batch(self) -> None:
-        self._is_scheduled = False
-        self._flush()
-
-    def _flush(self) -> None:
-        if not self._is_running:
-            return
-        for node_id, other in self._others.items():
-            if other.unsure and not other.asked:
-                self._asked += 1
-                other.ask(self._asked)
-                if SOCKETS in other.asked:
-                    self._shares.ask(node_id)
-                self._lines.append(StateRequest(node_id, self._asked, list(other.asked)))
-        lines, self._lines = [*self._shares.lines(), *self._lines], []
-        if self._shares.has_more:
-            self._schedule()
-        else:
-            lines += self._owed
-            self._owed = []
-        owes_beat, self._owes_beat = self._owes_beat, False
-        for pack in packed(lines) if lines else [[]] if owes_beat else []:
-            self._number += 1
-            self._send(Gossip(self._number, pack))
+    def _request_stale(self) -> None:
+        """Ask each peer for some stale channels, unless it is asked already."""
+        for node_id, peer in self._peers.items():
+            if peer.stale and not peer.requested:
+                self._last_request += 1
+                channels = peer.request(self._last_request)
+                if SOCKETS in channels:
+                    self._counts.begin_snapshot(node_id)
+                self._lines.append(StateRequest(node_id, self._last_request, list(channels)))

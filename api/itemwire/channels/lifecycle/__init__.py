@@ -1,1 +1,1 @@
-"""When connections end: by expiry, by deadline, by drain."""
+"""Which connections are open on this node, and what ends them."""

@@ -1,42 +1,42 @@
-"""When each connection's time is up: one structure for all, no timer a connection."""
+"""The deadlines of connections: one structure for all of them, no timer each."""
 
 import heapq
 from typing import Final
 
 from itemwire.channels.connection import Connection
 
-SPARE_SECONDS: Final = 64  # seconds with nobody left in them, before they are swept out
+MAX_EMPTY: Final = 64  # deadlines without connections that stay in the heap before it is rebuilt
 
 
 class Deadlines:
-    """Connections by the moment at which something is due for them (Unix time): one each."""
+    """Connections by their deadline, a Unix time; each connection has one."""
 
     def __init__(self) -> None:
         self._due: dict[float, set[Connection]] = {}
-        self._seconds: list[float] = []  # a heap of the keys of _due
+        self._heap: list[float] = []  # the keys of `_due`, and some that have no connections left
 
     def add(self, connection: Connection) -> None:
-        """Watch a connection until its `due_at`, which stays as it is meanwhile."""
-        second = connection.due_at
-        if second not in self._due:
-            self._due[second] = set()
-            heapq.heappush(self._seconds, second)
-        self._due[second].add(connection)
+        """Add a connection with its `due_at`, which must not change until it is removed."""
+        deadline = connection.due_at
+        if deadline not in self._due:
+            self._due[deadline] = set()
+            heapq.heappush(self._heap, deadline)
+        self._due[deadline].add(connection)
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection that ended before its time."""
-        second = connection.due_at
-        if second not in self._due:
+        """Remove a connection before its deadline; do nothing if it is not there."""
+        deadline = connection.due_at
+        if deadline not in self._due:
             return
-        self._due[second].discard(connection)
-        if not self._due[second]:
-            del self._due[second]
-        if len(self._seconds) > 2 * len(self._due) + SPARE_SECONDS:
-            self._seconds = sorted(self._due)  # a sorted list is a heap
+        self._due[deadline].discard(connection)
+        if not self._due[deadline]:
+            del self._due[deadline]
+        if len(self._heap) > 2 * len(self._due) + MAX_EMPTY:
+            self._heap = sorted(self._due)  # a sorted list is a heap
 
     def pop_due(self, now: float) -> list[Connection]:
-        """Give and forget the connections whose time is up."""
+        """Remove and return the connections whose deadline has passed."""
         due: list[Connection] = []
-        while self._seconds and self._seconds[0] <= now:
-            due.extend(self._due.pop(heapq.heappop(self._seconds), ()))
+        while self._heap and self._heap[0] <= now:
+            due.extend(self._due.pop(heapq.heappop(self._heap), ()))
         return due

@@ -1,4 +1,4 @@
-"""How a node goes out of service: in batches, so that others can take its sockets in."""
+"""How a node goes out of service: in batches, which other nodes can take in."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -9,14 +9,21 @@ from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import DRAINING, CloseReason
 
 STEP_SECONDS: Final = 0.1
-LEAST_AT_ONCE: Final = 50  # 500/s: the few sockets of a small server need not take all the time
+MIN_BATCH: Final = 50  # 500/s: a small server does not use all of its time for a few sockets
 ANSWER_STEPS: Final = 25  # longer than an engine may take over an answer
 
 
 class Draining:
-    """Ends connections in a random order, each once what it has published is answered.
+    """Ends connections in a random order, each once its publishes in flight are answered.
 
-    It is called back by a timer: there is no task, neither of its own nor of a connection.
+    A connection goes through three states:
+
+        waiting  served as before
+        leaving  what its client sends is ignored, so nothing new comes in flight; for a publish
+                 that is in flight there are `ANSWER_STEPS` steps
+        ended    with the close reason `draining`
+
+    A timer calls back for each step: there is no task, neither here nor for a connection.
     """
 
     def __init__(
@@ -27,50 +34,50 @@ class Draining:
         random: Callable[[], float],
     ) -> None:
         self._waiting = sorted(connections, key=lambda _: random())
-        self._leaving: dict[Connection, int] = {}  # not heard any more; for so many steps
+        self._leaving: dict[Connection, int] = {}  # and the steps that are left to each
         self._end = end
         self._call_later = call_later
-        self._at_once = LEAST_AT_ONCE
-        self._is_under_way = False
+        self._batch = MIN_BATCH
+        self._is_running = False
         self._done: list[Callable[[], None]] = []
 
-    def spread(self, seconds: float, done: Callable[[], None]) -> int:
-        """End who is left within so many seconds from now, then call `done`; tell how many.
+    def end_within(self, seconds: float, done: Callable[[], None]) -> int:
+        """End the remaining connections within so many seconds; return how many they are.
 
-        Who has published and is not answered yet may take an engine's time longer. The latest
-        order counts.
+        `done` is called after the last one. Connections with publishes in flight may take an
+        engine's answer time longer. A later call sets a new pace for those that remain.
         """
         steps = max(1, math.ceil(seconds / STEP_SECONDS))
-        self._at_once = max(LEAST_AT_ONCE, math.ceil(len(self._waiting) / steps))
+        self._batch = max(MIN_BATCH, math.ceil(len(self._waiting) / steps))
         self._done.append(done)
-        left = len(self._waiting) + len(self._leaving)
-        if not self._is_under_way:
+        remaining = len(self._waiting) + len(self._leaving)
+        if not self._is_running:
             self._step()
-        return left
+        return remaining
 
     def _step(self) -> None:
-        for connection in self._waiting[-self._at_once :]:
+        for connection in self._waiting[-self._batch :]:
             connection.ignore_input()
             self._leaving[connection] = ANSWER_STEPS
-        del self._waiting[-self._at_once :]
-        over = self._pop_over()
-        self._is_under_way = bool(self._waiting or self._leaving)
-        if self._is_under_way:
+        del self._waiting[-self._batch :]
+        ready = self._pop_ready()
+        self._is_running = bool(self._waiting or self._leaving)
+        if self._is_running:
             self._call_later(STEP_SECONDS, self._step)
-        self._end(dict.fromkeys(over, DRAINING))
-        if not self._is_under_way:
+        self._end(dict.fromkeys(ready, DRAINING))
+        if not self._is_running:
             self._finish()
 
-    def _pop_over(self) -> list[Connection]:
-        """Give those for whom nothing is to be waited for any longer."""
-        over: list[Connection] = []
+    def _pop_ready(self) -> list[Connection]:
+        """Return the leaving connections with nothing in flight, or with no steps left."""
+        ready: list[Connection] = []
         for connection, steps in list(self._leaving.items()):
             if steps and connection.is_open and connection.in_flight:
                 self._leaving[connection] = steps - 1
             else:
                 del self._leaving[connection]
-                over.append(connection)
-        return over
+                ready.append(connection)
+        return ready
 
     def _finish(self) -> None:
         done, self._done = self._done, []

@@ -1,4 +1,4 @@
-"""Who is connected to this node."""
+"""Which connections are on this node."""
 
 import heapq
 from collections import Counter
@@ -11,10 +11,10 @@ from itemwire_auth.revocation import Revocation
 
 
 class ConnectionRegistry:
-    """The connections of this node, by id.
+    """The connections of this node, by id, in the order in which they were opened.
 
-    One dict costs a connection some 30 bytes. By token and by subject they are looked through:
-    that takes 1 ms for 10,000, and a revocation is a rare thing.
+    One dict costs some 30 bytes a connection. A search by token or by subject looks at each of
+    them: 1 ms for 10,000, and revocations are rare.
     """
 
     def __init__(self) -> None:
@@ -24,49 +24,57 @@ class ConnectionRegistry:
         return len(self._connections)
 
     def add(self, connection: Connection) -> None:
-        """Note that a connection came."""
+        """Add a connection that was opened."""
         self._connections[connection.id] = connection
 
     def discard(self, connection: Connection) -> None:
-        """Note that a connection went."""
+        """Remove a connection that ended; do nothing if it is not there."""
         self._connections.pop(connection.id, None)
 
     def find(self, connection_id: str) -> Connection | None:
-        """Find a connection by its id."""
+        """Return the connection with this id, if it is here."""
         return self._connections.get(connection_id)
 
-    def everybody(self) -> list[Connection]:
-        """List all connections, in no order."""
+    def all(self) -> list[Connection]:
+        """Return all connections."""
         return list(self._connections.values())
 
     def covered_by(self, revocation: Revocation) -> list[Connection]:
-        """Find the connections whose token a revocation takes back."""
+        """Return the connections whose token a revocation covers."""
         return [one for one in self._connections.values() if revocation.covers(one.principal)]
 
-    def beyond(self, shares: Mapping[Identity, int]) -> list[Connection]:
-        """Find those that are more than their callers may have here, the latest of each."""
+    def newest_above(self, allowed: Mapping[Identity, int]) -> list[Connection]:
+        """Return each given caller's connections past its allowed number: the newest of them."""
         seen: Counter[Identity] = Counter()
-        over = []
+        excess: list[Connection] = []
         for connection in self._connections.values():
             identity = connection.principal.identity
-            if identity in shares:
+            if identity in allowed:
                 seen[identity] += 1
-                if seen[identity] > shares[identity]:
-                    over.append(connection)
-        return over
+                if seen[identity] > allowed[identity]:
+                    excess.append(connection)
+        return excess
 
     def find_member(self, channel: str, member: Member) -> Subscription | None:
-        """Find the subscription that is a member of a channel; it may have taken it over."""
+        """Return the subscription that is on a channel as this member."""
+        # Unless it was taken over, a member has the id of its own connection: no need to search.
+        own = self._connections.get(member.connection)
+        if own is not None and _is_member(own, channel, member):
+            return own.subscriptions[channel]
         for connection in self._connections.values():
-            subscription = connection.subscriptions.get(channel)
-            if subscription is not None and subscription.member == member:
-                return subscription
+            if _is_member(connection, channel, member):
+                return connection.subscriptions[channel]
         return None
 
     def page(self, limit: int, after: str = "") -> list[Connection]:
-        """List so many connections in the order of their ids, those with a greater one.
+        """Return up to `limit` connections with ids greater than `after`, in the order of ids.
 
-        Whatever comes and goes meanwhile, who stays is on exactly one page.
+        A connection that stays is on exactly one page, whichever are opened and ended meanwhile.
         """
         ids = heapq.nsmallest(limit, (id_ for id_ in self._connections if id_ > after))
         return [self._connections[id_] for id_ in ids]
+
+
+def _is_member(connection: Connection, channel: str, member: Member) -> bool:
+    subscription = connection.subscriptions.get(channel)
+    return subscription is not None and subscription.member.connection == member.connection

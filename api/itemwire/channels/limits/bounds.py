@@ -1,4 +1,4 @@
-"""How much one connection may cost, and how long it may last."""
+"""How much a connection may cost, how often it may ask, and how long it may last."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,47 +8,47 @@ from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowConsumer
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds a connection lives within; what a client should know of them is in `welcome`."""
+    """Bounds of connections and channels on a node; `welcome` tells clients those they need."""
 
     max_message_bytes: int
     outbox_bytes: int
     history_limit: int  # messages in one answer, or replayed at a join
-    ping_interval: float  # what the server in front does; told to clients, not done here
-    items: int = 100  # on one socket
-    presence_limit: int = 1000  # members of an item that are listed and announced
-    presence_grace: float = 0  # seconds in which who was cut off may come back unnoticed
+    ping_interval: float  # seconds; the server in front sends pings, clients are only told
+    max_items: int = 100  # joined on one connection
+    presence_limit: int = 1000  # members of a channel that are listed and announced
+    presence_grace: float = 0  # seconds within which a lost client may return unnoticed
     slow_consumers: SlowConsumerPolicies = DISCONNECT_ALL
-    unanswered: int = 10_000  # publishes of the node that the engine has not answered
-    unanswered_bytes: int = 67_108_864  # of their payloads
-    channels: int = 0  # heard on this node; of this and the next, 0 sets no limit
-    listeners: int = 0  # of one channel on this node, and so its entries in the presence
+    max_in_flight: int = 10_000  # publishes of this node that the engine has not answered
+    max_in_flight_bytes: int = 67_108_864  # their payloads
+    max_channels: int = 0  # with a subscriber on this node; 0: no limit
+    max_subscribers: int = 0  # of one channel on this node, who are its members; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How long a connection may last, in seconds of the wall's clock, as for tokens."""
+    """How long a connection may last, in seconds of Unix time, as tokens count it."""
 
-    grace: float = 0  # after its token has expired
-    warning: int = 0  # ahead of that; 0: none is given
-    session: int = 0  # from its start, however often it is refreshed; 0: as long as it likes
+    grace: float = 0  # after its token expired
+    warning: int = 0  # before that; 0: no warning
+    session: int = 0  # from its start, however often it is refreshed; 0: no limit
 
 
-BY_TOKEN: Final = Lifetime()  # as long as its token, and not a word about it
+BY_TOKEN: Final = Lifetime()  # as long as its token, without a warning
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """What one connection may ask a second; 0 sets no limit.
+    """Requests per second of one connection; 0 sets no limit.
 
-    `subject_factor` times as much is for all connections of one subject on this node together.
-    `join_burst` is what may be joined at once, if that is more than two seconds' worth: who comes
-    back joins again whatever it heard.
+    All connections of one subject on this node share `subject_factor` times as much. `join_burst`
+    joins may come at once, if that is more than two seconds' worth: a client that reconnects
+    joins all of its items again.
     """
 
     publish: float = 0
     join: float = 0
     history: float = 0
-    request: float = 0  # all that is none of these
-    bytes: float = 0  # of all frames
+    request: float = 0  # any other request
+    bytes: float = 0  # of all frames together
     subject_factor: float = 0
     join_burst: int = 0

@@ -1,9 +1,9 @@
-"""How many connections there may be: of one address, of one subject, in all.
+"""How many connections there may be: per address, per subject, in total.
 
-`handshake_rate.py` says how often they may come, and is asked here as well.
+`handshakes.py` limits how often they are opened, and is asked here as well.
 
-A place is taken before anything is awaited and given back once, when the socket is gone, however
-that came about. So the counts are exact, and many who come at once cannot get past a limit.
+A slot is acquired before anything is awaited, and released once, when the socket is gone, however
+it ended. So the counts are exact, and many handshakes at once cannot get past a limit.
 """
 
 import sys
@@ -17,117 +17,120 @@ from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED, CloseReason
 from itemwire_auth.addresses import Network, site_of
 from itemwire_auth.principal import Identity
 
-if sys.platform != "win32":
-    import resource
-
 K = TypeVar("K", bound=Hashable)
 
-FEWEST_SPARE: Final = 32  # listeners, the engine, files, requests that are no sockets
-MOST_SPARE: Final = 1024  # and sockets that were refused and are not gone yet
+MIN_SPARE: Final = 32  # descriptors for listeners, the engine, files, and requests over HTTP
+MAX_SPARE: Final = 1024  # and for sockets that were refused and are not closed yet
 
 
-def _untold(_identity: Identity) -> None:
-    """Tell nobody: there is no other node."""
+def _report_to_nobody(_identity: Identity) -> None:
+    """Do nothing: there is no other node."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """How many connections may be open at the same time; 0 sets no limit."""
 
-    in_all: int = 0
-    of_address: int = 0
-    of_subject: int = 0
-    exempt: tuple[Network, ...] = ()  # addresses that are nobody's, as the throttle's
+    total: int = 0
+    per_address: int = 0
+    per_subject: int = 0
+    exempt: tuple[Network, ...] = ()  # shared addresses, such as a proxy's, have no limit
 
 
 class ConnectionSlot:
-    """One connection's part in the counts."""
+    """What one connection counts for, from before its handshake until its socket is gone."""
 
-    __slots__ = ("_identity", "_is_given_back", "_site", "_slots", "is_handed_over")
+    __slots__ = ("_identity", "_is_released", "_site", "_slots", "is_handed_over")
 
     def __init__(self, slots: "ConnectionSlots", site: str | None) -> None:
         self._slots = slots
         self._site = site
         self._identity: Identity | None = None
-        self._is_given_back = False
-        self.is_handed_over = False  # to the session, which lasts longer than the handshake
+        self._is_released = False
+        self.is_handed_over = False  # to the session, which outlives the call of the route
 
-    def claim(self, identity: Identity) -> bool:
-        """Count it as its subject's too, once that is known; False: that one has its share."""
-        slots, limit = self._slots, self._slots.limits.of_subject
+    def claim_for(self, identity: Identity) -> bool:
+        """Count it for its caller too, once that is known; return False if that is at its limit.
+
+        The sockets that the caller has on other nodes count as well.
+        """
+        slots, limit = self._slots, self._slots.limits.per_subject
         if self._identity is not None or not limit:
             return True
-        if slots.of_subject[identity] + slots.elsewhere[identity] >= limit:
+        if slots.by_subject[identity] + slots.on_other_nodes[identity] >= limit:
             slots.refused["subject"] += 1
             return False
         self._identity = identity
-        slots.of_subject[identity] += 1
-        slots.changed(identity)
+        slots.by_subject[identity] += 1
+        slots.on_change(identity)
         return True
 
     def release(self) -> None:
-        """Let another have it. Giving it back twice is giving it back once."""
-        if self._is_given_back:
+        """Give the slot back; releasing it again does nothing."""
+        if self._is_released:
             return
-        self._is_given_back = True
-        self._slots.taken -= 1
+        self._is_released = True
+        self._slots.in_use -= 1
         if self._site is not None:
-            _forget_one(self._slots.of_address, self._site)
+            _decrement(self._slots.by_address, self._site)
         if self._identity is not None:
-            _forget_one(self._slots.of_subject, self._identity)
-            self._slots.changed(self._identity)
+            _decrement(self._slots.by_subject, self._identity)
+            self._slots.on_change(self._identity)
 
 
 class ConnectionSlots:
-    """The places of this node. Only what has a limit is counted, but for their number.
+    """The connection slots of this node.
 
-    `elsewhere` is how many sockets each subject has on other nodes, as far as these have told;
-    `changed` is called with each subject whose number here is another one.
+    `in_use` is always counted; addresses and subjects only if they have a limit. `on_other_nodes`
+    is how many sockets each subject has there, as far as is known; `on_change` is called with each
+    subject whose count on this node changes.
     """
 
     def __init__(
         self, limits: ConnectionLimits | None = None, handshake_rate: HandshakeRate | None = None
     ) -> None:
         self.limits = limits or ConnectionLimits()
-        self.handshake_rate = handshake_rate or HandshakeRate()  # which by default refuses nobody
-        self.taken = 0
-        self.of_address: Counter[str] = Counter()
-        self.of_subject: Counter[Identity] = Counter()
-        self.elsewhere: Counter[Identity] = Counter()
-        self.changed: Callable[[Identity], None] = _untold
-        self.refused = {"all": 0, "address": 0, "subject": 0}  # so far
+        self.handshake_rate = handshake_rate or HandshakeRate()  # which by default admits all
+        self.in_use = 0
+        self.by_address: Counter[str] = Counter()
+        self.by_subject: Counter[Identity] = Counter()
+        self.on_other_nodes: Counter[Identity] = Counter()
+        self.on_change: Callable[[Identity], None] = _report_to_nobody
+        self.refused = {"all": 0, "address": 0, "subject": 0}  # so far, by limit
 
-    def take(self, host: str | None) -> ConnectionSlot | CloseReason:
-        """Take a place for who comes from an address, or tell why there is none."""
-        too_often = self.handshake_rate.come(host)
+    def acquire(self, host: str | None) -> ConnectionSlot | CloseReason:
+        """Return a slot for a connection from an address, or the reason to refuse it."""
+        too_often = self.handshake_rate.admit(host)
         if too_often is not None:
             return too_often
         limits = self.limits
-        if limits.in_all and self.taken >= limits.in_all:
+        if limits.total and self.in_use >= limits.total:
             self.refused["all"] += 1
             return OVERLOADED
-        site = site_of(host, limits.exempt) if host and limits.of_address else None
+        site = site_of(host, limits.exempt) if host and limits.per_address else None
         if site is not None:
-            if self.of_address[site] >= limits.of_address:
+            if self.by_address[site] >= limits.per_address:
                 self.refused["address"] += 1
                 return CONNECTION_LIMIT
-            self.of_address[site] += 1
-        self.taken += 1
+            self.by_address[site] += 1
+        self.in_use += 1
         return ConnectionSlot(self, site)
 
 
 def max_sockets() -> int:
-    """Tell how many sockets this process has descriptors for, with some to spare; 0: any."""
+    """Return how many sockets this process has descriptors for, less some to spare; 0: any."""
     if sys.platform == "win32":
         return 0  # has no such limit
+    import resource  # noqa: PLC0415 - there is none on Windows
+
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return 0
-    return max(files - min(max(files // 8, FEWEST_SPARE), MOST_SPARE), 1)
+    return max(files - min(max(files // 8, MIN_SPARE), MAX_SPARE), 1)
 
 
-def _forget_one(counts: Counter[K], key: K) -> None:
-    """Count one less; nobody's count is kept once it is nought."""
+def _decrement(counts: Counter[K], key: K) -> None:
+    """Count one less; nothing is kept of a count of 0."""
     counts[key] -= 1
     if not counts[key]:
         del counts[key]

@@ -1,8 +1,9 @@
-"""How often a connection may ask, and how much it may send: arithmetic, no timers.
+"""How often a connection may ask, and how much it may send: token buckets, no timers.
 
-Of each kind of request, and of bytes, a connection and its subject have a bucket. A bucket holds
-two seconds' worth and fills steadily. What it costs to take from it is counted in seconds, the
-time in which as much flows in, so that all kinds are alike and a bucket is one number.
+A connection has a bucket for each kind of request and one for bytes; its subject has the same for
+all of its connections together. A bucket holds two seconds' worth of tokens and fills steadily.
+Costs are counted in seconds, the time in which as many tokens flow in, so that all kinds are alike
+and a bucket is one number: the moment at which it will be full again.
 """
 
 import logging
@@ -19,16 +20,17 @@ from itemwire_auth.principal import Identity, Principal
 logger = logging.getLogger("itemwire.channels")
 
 BURST_SECONDS: Final = 2.0
-PATIENCE: Final = 9  # who sends this many times the rate in vain, ten times in all, never listens
+MAX_REFUSED: Final = 9  # times the rate: a client that is refused so much more does not listen
 MAX_IDLE_SUBJECTS: Final = 10_000  # some 4 MB
 
 NEVER: Final = math.inf
+"""The wait of a client that is to be disconnected: it goes on far past its rate."""
 
-ROUNDING: Final = 1e-5  # seconds by which a sum of times may be off
+ROUNDING: Final = 1e-5  # seconds by which a sum of floating-point times may be off
 
 
-class Kind(IntEnum):
-    """What is counted apart; the values are places in lists."""
+class RequestKind(IntEnum):
+    """The kinds of requests that have rates of their own; the values are indices of lists."""
 
     PUBLISH = 0
     JOIN = 1
@@ -36,51 +38,52 @@ class Kind(IntEnum):
     OTHER = 3
 
 
-BYTES: Final = 4  # the place of what is counted beside each of the kinds
+BYTES: Final = 4  # the index of the bucket for bytes, which each kind of request takes from too
 
 
-class Shared:
-    """What the connections of one subject have taken together."""
+class SharedTokenBuckets:
+    """The buckets that all connections of one subject share."""
 
-    __slots__ = ("full_at", "holders")
+    __slots__ = ("connections", "full_at")
 
     def __init__(self) -> None:
         self.full_at = [0.0] * (BYTES + 1)
-        self.holders = 0
+        self.connections = 0
 
 
-class TokenBucket:
-    """What one connection has taken, what it asked in vain, and its subject's part in both.
+class TokenBuckets:
+    """The buckets of one connection, and those that it shares with others of its subject.
 
-    A bucket is the moment at which all that was taken has flowed in again.
+    Refused requests have a bucket as well: a client that empties it does not listen.
     """
 
-    __slots__ = ("full_at", "in_vain", "is_noted", "shared")
+    __slots__ = ("full_at", "is_logged", "refusals_full_at", "shared")
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: SharedTokenBuckets) -> None:
         self.full_at = [0.0] * (BYTES + 1)
-        self.in_vain = 0.0
-        self.is_noted = False
+        self.refusals_full_at = 0.0
+        self.is_logged = False
         self.shared = shared
 
 
-class Spender(Protocol):
-    """A connection, as its rates know it."""
+class Requester(Protocol):
+    """What the rates need to know of a connection, or of a caller over HTTP."""
 
     @property
     def id(self) -> str:
-        """Tell which."""
+        """Return what it is called in the log."""
         ...
 
     principal: Principal
-    budget: TokenBucket | None
+    buckets: TokenBuckets | None
 
 
-class Rates:
-    """The budgets of this node's connections.
+class RequestRates:
+    """The token buckets of this node's connections.
 
-    A connection has one from its first request on. A subject has one as long as a connection of
-    its has, and until its buckets are full again: to connect anew is no way to have more.
+    A connection has buckets from its first request on, so one that only listens pays nothing. Its
+    subject's buckets stay until they are full again, even if its last connection ends before:
+    to reconnect is no way to get more.
     """
 
     def __init__(self, limits: RateLimits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -88,53 +91,57 @@ class Rates:
         factor = limits.subject_factor
         self._costs = [1 / rate if rate else 0.0 for rate in rates]
         self._shared_costs = [cost / factor if factor else 0.0 for cost in self._costs]
-        self._rooms = [BURST_SECONDS] * len(rates)
-        self._rooms[Kind.JOIN] = max(BURST_SECONDS, limits.join_burst * self._costs[Kind.JOIN])
+        self._capacities = [BURST_SECONDS] * len(rates)
+        self._capacities[RequestKind.JOIN] = max(
+            BURST_SECONDS, limits.join_burst * self._costs[RequestKind.JOIN]
+        )
         self._clock = clock
-        self._subjects: dict[Identity, Shared] = {}
-        self._idle: OrderedDict[Identity, float] = OrderedDict()  # until when: none is connected
-        self.refused = [0] * len(Kind)  # so far, by kind
+        self._subjects: dict[Identity, SharedTokenBuckets] = {}
+        # Subjects without a connection, and until when their buckets are kept.
+        self._idle: OrderedDict[Identity, float] = OrderedDict()
+        self.refused = [0] * len(RequestKind)  # so far, by kind
 
-    def spend(self, connection: Spender, kind: Kind, size: int) -> float:
-        """Take for one request; else tell in how many seconds to ask again: `NEVER`, to go."""
+    def spend(self, connection: Requester, kind: RequestKind, size: int) -> float:
+        """Take the tokens of a request and return 0, or else the seconds to wait or `NEVER`."""
         now = self._clock()
-        budget = connection.budget or self._begin(connection)
-        own, shared = budget.full_at, budget.shared.full_at
-        asked, asked_shared, room = self._costs[kind], self._shared_costs[kind], self._rooms[kind]
-        sent, sent_shared = self._costs[BYTES] * size, self._shared_costs[BYTES] * size
-        # Without a call each, for this is done for every message.
+        buckets = connection.buckets or self._open_buckets(connection)
+        own, shared = buckets.full_at, buckets.shared.full_at
+        cost, shared_cost = self._costs[kind], self._shared_costs[kind]
+        room = self._capacities[kind]
+        bytes_cost, shared_bytes_cost = self._costs[BYTES] * size, self._shared_costs[BYTES] * size
+        # Written out, without a call for each bucket: this runs for every message.
         if (
-            own[kind] + asked > now + room
-            or shared[kind] + asked_shared > now + room
-            or own[BYTES] + sent > now + BURST_SECONDS
-            or shared[BYTES] + sent_shared > now + BURST_SECONDS
+            own[kind] + cost > now + room
+            or shared[kind] + shared_cost > now + room
+            or own[BYTES] + bytes_cost > now + BURST_SECONDS
+            or shared[BYTES] + shared_bytes_cost > now + BURST_SECONDS
         ):
             wait = max(
-                _wait(own[kind], now, asked, room),
-                _wait(shared[kind], now, asked_shared, room),
-                _wait(own[BYTES], now, sent, BURST_SECONDS),
-                _wait(shared[BYTES], now, sent_shared, BURST_SECONDS),
+                _wait(own[kind], now, cost, room),
+                _wait(shared[kind], now, shared_cost, room),
+                _wait(own[BYTES], now, bytes_cost, BURST_SECONDS),
+                _wait(shared[BYTES], now, shared_bytes_cost, BURST_SECONDS),
             )
             if wait:
-                return self._refuse(connection, kind, now, max(asked, sent), wait)
-        own[kind] = (own[kind] if own[kind] > now else now) + asked
-        own[BYTES] = (own[BYTES] if own[BYTES] > now else now) + sent
-        shared[kind] = (shared[kind] if shared[kind] > now else now) + asked_shared
-        shared[BYTES] = (shared[BYTES] if shared[BYTES] > now else now) + sent_shared
+                return self._refuse(connection, kind, now, max(cost, bytes_cost), wait)
+        own[kind] = (own[kind] if own[kind] > now else now) + cost
+        own[BYTES] = (own[BYTES] if own[BYTES] > now else now) + bytes_cost
+        shared[kind] = (shared[kind] if shared[kind] > now else now) + shared_cost
+        shared[BYTES] = (shared[BYTES] if shared[BYTES] > now else now) + shared_bytes_cost
         return 0.0
 
-    def end(self, connection: Spender) -> None:
-        """Forget a connection, which has ended; its subject a little later."""
-        budget, connection.budget = connection.budget, None
-        if budget is None:
+    def release(self, connection: Requester) -> None:
+        """Forget a connection that ended; its subject's buckets stay until they are full."""
+        buckets, connection.buckets = connection.buckets, None
+        if buckets is None:
             return
-        budget.shared.holders -= 1
-        if not budget.shared.holders:
-            self._idle[connection.principal.identity] = max(budget.shared.full_at)
+        buckets.shared.connections -= 1
+        if not buckets.shared.connections:
+            self._idle[connection.principal.identity] = max(buckets.shared.full_at)
             self.forget_idle()
 
     def forget_idle(self) -> None:
-        """Forget subjects that are gone, once that gives them nothing that they had not."""
+        """Forget subjects that have no connection and full buckets, or are too many."""
         now = self._clock()
         while self._idle:
             identity, until = next(iter(self._idle.items()))
@@ -142,43 +149,46 @@ class Rates:
                 return
             del self._idle[identity], self._subjects[identity]
 
-    def _begin(self, connection: Spender) -> TokenBucket:
+    def _open_buckets(self, connection: Requester) -> TokenBuckets:
         identity = connection.principal.identity
         shared = self._subjects.get(identity)
         if shared is None:
-            shared = self._subjects[identity] = Shared()
-        shared.holders += 1
+            shared = self._subjects[identity] = SharedTokenBuckets()
+        shared.connections += 1
         self._idle.pop(identity, None)
-        budget = connection.budget = TokenBucket(shared)
-        return budget
+        buckets = connection.buckets = TokenBuckets(shared)
+        return buckets
 
     def _refuse(
-        self, connection: Spender, kind: Kind, now: float, seconds: float, wait: float
+        self, connection: Requester, kind: RequestKind, now: float, seconds: float, wait: float
     ) -> float:
-        """Count a request that is refused, and log the first of its connection."""
+        """Count a refused request, log the first one of its connection, and return the wait."""
         self.refused[kind] += 1
-        budget = connection.budget or self._begin(connection)
-        if not budget.is_noted:
-            budget.is_noted = True
+        buckets = connection.buckets or self._open_buckets(connection)
+        if not buckets.is_logged:
+            buckets.is_logged = True
             logger.warning(
                 "rate_limited connection=%s subject=%r kind=%s",
                 connection.id,
                 connection.principal.subject,
                 kind.name.lower(),
             )
-        if _wait(budget.in_vain, now, seconds / PATIENCE, BURST_SECONDS):
+        if _wait(buckets.refusals_full_at, now, seconds / MAX_REFUSED, BURST_SECONDS):
             return NEVER
-        budget.in_vain = max(budget.in_vain, now) + seconds / PATIENCE
+        buckets.refusals_full_at = max(buckets.refusals_full_at, now) + seconds / MAX_REFUSED
         return wait
 
 
 def _wait(full_at: float, now: float, seconds: float, room: float) -> float:
-    """Tell how long it takes until so much can be taken; a full bucket gives any amount."""
+    """Return the seconds until a bucket has so many tokens; a full one gives any amount.
+
+    Otherwise a message that costs more than a full bucket would never get through.
+    """
     wait = full_at + seconds - now - room
     return wait if full_at > now and wait > ROUNDING else 0.0
 
 
-def rates_of(limits: RateLimits) -> Rates | None:
-    """Make what counts; None where nothing is limited, so that nothing is counted."""
-    asked = (limits.publish, limits.join, limits.history, limits.request, limits.bytes)
-    return Rates(limits) if any(asked) else None
+def build_request_rates(limits: RateLimits) -> RequestRates | None:
+    """Return the rates of these limits; None if nothing is limited or to be counted."""
+    rates = (limits.publish, limits.join, limits.history, limits.request, limits.bytes)
+    return RequestRates(limits) if any(rates) else None

@@ -1,4 +1,4 @@
-"""What becomes of a client that reads too slowly: the word for it, by item."""
+"""What happens to a client that reads too slowly: a policy for each pattern of items."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PATTERN: Final = re.compile(r"(\*|[A-Za-z0-9._~-]+)(:(\*|[A-Za-z0-9._~-]+))*")
 
 
 class SlowConsumerPolicy(StrEnum):
-    """What happens past the bytes that may wait for a client."""
+    """What happens once too many bytes wait for a client."""
 
     DISCONNECT = "disconnect"
     DROP_OLDEST = "drop_oldest"
@@ -21,17 +21,17 @@ class SlowConsumerPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SlowConsumerPolicies:
-    """Rules in their order, each a pattern of items and a word: the first that matches holds."""
+    """Rules in their order, each an item pattern and a policy: the first match applies."""
 
     rules: tuple[tuple[str, SlowConsumerPolicy], ...] = ()
 
     @property
     def drops(self) -> bool:
-        """Tell whether there is any item of which messages are dropped."""
-        return any(word is not SlowConsumerPolicy.DISCONNECT for _, word in self.rules)
+        """Return whether messages of any item may be dropped."""
+        return any(policy is not SlowConsumerPolicy.DISCONNECT for _, policy in self.rules)
 
     def of_item(self, item_id: str) -> SlowConsumerPolicy:
-        """Tell what holds for an item."""
+        """Return the policy for an item."""
         return _find(self.rules, item_id)
 
 
@@ -39,9 +39,9 @@ DISCONNECT_ALL: Final = SlowConsumerPolicies()
 
 
 def parse_slow_consumers(text: str) -> SlowConsumerPolicies:
-    """Read rules such as `telemetry:*=drop_oldest,*=disconnect`, or raise ValueError.
+    """Parse rules such as `telemetry:*=drop_oldest,*=disconnect`, or raise ValueError.
 
-    A word alone stands for every item.
+    A policy without a pattern applies to every item.
     """
     rules: list[tuple[str, SlowConsumerPolicy]] = []
     for rule in text.split(","):
@@ -63,5 +63,5 @@ def _read_rule(rule: str) -> tuple[str, SlowConsumerPolicy]:
 
 @lru_cache(maxsize=4096)
 def _find(rules: tuple[tuple[str, SlowConsumerPolicy], ...], item_id: str) -> SlowConsumerPolicy:
-    found = (word for pattern, word in rules if matches(pattern, item_id))
+    found = (policy for pattern, policy in rules if matches(pattern, item_id))
     return next(found, SlowConsumerPolicy.DISCONNECT)

@@ -1,1 +1,1 @@
-"""Who is on which channel."""
+"""Which members are on which channel."""

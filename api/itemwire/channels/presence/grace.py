@@ -1,76 +1,78 @@
-"""Who was cut off and may come back: one structure for all, no timer a member."""
+"""Members whose connection broke and that may return: one structure, no timer each."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
 from itemwire.messages import Member
-from itemwire_auth.principal import Identity as Caller
+from itemwire_auth.principal import Identity
 
-MAX_ABSENT: Final = 100_000  # on this node, 0.7 KB each; who is cut off past them has left
+MAX_AWAY: Final = 100_000  # on one node, 0.7 KB each; a member past them leaves at once
 
 
 @dataclass(frozen=True, slots=True)
 class _Absence:
-    caller: Caller
+    identity: Identity
     member: Member
     since: float
 
 
-class GracePeriods:
-    """Members without a connection, each until it is taken over or its time is over.
+class AwayMembers:
+    """Members without a connection, each until its caller returns or the grace time is over.
 
-    The time is the same for all, so they stand in the order in which it ends.
+    The grace time is the same for all of them, so the order in which they were added is the order
+    in which their time is over.
     """
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
-        self._absent: OrderedDict[tuple[str, str], _Absence] = OrderedDict()
-        self._of_caller: dict[tuple[str, Caller], OrderedDict[str, None]] = {}
+        self._absences: OrderedDict[tuple[str, str], _Absence] = OrderedDict()
+        self._by_caller: dict[tuple[str, Identity], OrderedDict[str, None]] = {}
 
     @property
-    def takes_more(self) -> bool:
-        """Tell whether anybody, or anybody else, is waited for."""
-        return self._grace > 0 and len(self._absent) < MAX_ABSENT
+    def has_room(self) -> bool:
+        """Return whether another member may be added: there is a grace time, and room."""
+        return self._grace > 0 and len(self._absences) < MAX_AWAY
 
-    def add(self, channel: str, caller: Caller, member: Member, now: float) -> None:
-        """Wait for a caller to come back to a channel as this member."""
-        self._absent[channel, member.connection] = _Absence(caller, member, now)
-        self._of_caller.setdefault((channel, caller), OrderedDict())[member.connection] = None
+    def add(self, channel: str, identity: Identity, member: Member, now: float) -> None:
+        """Wait for a caller to return to a channel as this member."""
+        self.discard(channel, member.connection)
+        self._absences[channel, member.connection] = _Absence(identity, member, now)
+        self._by_caller.setdefault((channel, identity), OrderedDict())[member.connection] = None
 
-    def take(self, channel: str, caller: Caller) -> Member | None:
-        """Give, and wait no longer for, the member of a caller that was cut off first."""
-        ids = self._of_caller.get((channel, caller))
-        return None if ids is None else self._forget(channel, next(iter(ids))).member
+    def take_over(self, channel: str, identity: Identity) -> Member | None:
+        """Remove and return the member of a caller that has been away for longest, if any."""
+        ids = self._by_caller.get((channel, identity))
+        return None if ids is None else self._remove(channel, next(iter(ids))).member
 
-    def drop(self, channel: str, connection_id: str) -> bool:
-        """Wait for a member no longer; False: it was not waited for."""
-        if (channel, connection_id) not in self._absent:
+    def discard(self, channel: str, connection_id: str) -> bool:
+        """Stop waiting for a member; return False if it was not away."""
+        if (channel, connection_id) not in self._absences:
             return False
-        self._forget(channel, connection_id)
+        self._remove(channel, connection_id)
         return True
 
     def clear(self) -> None:
-        """Wait for nobody any longer."""
-        self._absent.clear()
-        self._of_caller.clear()
+        """Stop waiting for all of them."""
+        self._absences.clear()
+        self._by_caller.clear()
 
-    def pop_over(self, now: float) -> list[tuple[str, Member]]:
-        """Give and forget those whose time is over, with their channels."""
-        over: list[tuple[str, Member]] = []
-        while self._absent:
-            (channel, connection_id), first = next(iter(self._absent.items()))
-            # A clock that was set back must not make them stay for as long as that.
+    def pop_expired(self, now: float) -> list[tuple[str, Member]]:
+        """Remove and return the members whose grace time is over, with their channels."""
+        expired: list[tuple[str, Member]] = []
+        while self._absences:
+            (channel, connection_id), first = next(iter(self._absences.items()))
+            # A clock that was set back by an hour must not keep them for an hour.
             if abs(now - first.since) < self._grace:
                 break
-            self._forget(channel, connection_id)
-            over.append((channel, first.member))
-        return over
+            self._remove(channel, connection_id)
+            expired.append((channel, first.member))
+        return expired
 
-    def _forget(self, channel: str, connection_id: str) -> _Absence:
-        absence = self._absent.pop((channel, connection_id))
-        ids = self._of_caller[channel, absence.caller]
+    def _remove(self, channel: str, connection_id: str) -> _Absence:
+        absence = self._absences.pop((channel, connection_id))
+        ids = self._by_caller[channel, absence.identity]
         del ids[connection_id]
         if not ids:
-            del self._of_caller[channel, absence.caller]
+            del self._by_caller[channel, absence.identity]
         return absence

@@ -1,4 +1,4 @@
-"""Who is on which channel, and what those who watch are told of it."""
+"""Which members are on which channel, and what subscribers are told of it."""
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -10,9 +10,9 @@ from typing import Final, Protocol
 from typing_extensions import override
 
 from itemwire.channels.names import item_of
-from itemwire.channels.presence.grace import GracePeriods
+from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Joined, Left, Member
-from itemwire_auth.principal import Identity as Caller
+from itemwire_auth.principal import Identity
 
 MAX_PAGE: Final = 1000
 
@@ -20,51 +20,51 @@ _id_of: Final = attrgetter("connection")
 
 
 class OtherNodes(Protocol):
-    """The other nodes: what they are told of the members of this one, and what they have."""
+    """What the other nodes learn of this node's members, and what is known of theirs."""
 
-    def came(self, channel: str, member: Member) -> None:
-        """Hear that a member came here, also one that is known already."""
+    def report_joined(self, channel: str, member: Member) -> None:
+        """Report that a member joined here; it may be known already, after a return."""
         ...
 
-    def went(self, channel: str, member: Member) -> bool:
-        """Hear that a member went; True: it is on no other node either."""
+    def report_left(self, channel: str, member: Member) -> bool:
+        """Report that a member left; return whether it is on no other node either."""
         ...
 
-    def was_cut_off(self, channel: str, caller: Caller, member: Member) -> None:
-        """Hear that a member may come back, here or elsewhere."""
+    def report_away(self, channel: str, identity: Identity, member: Member) -> None:
+        """Report that a member lost its connection and may return, here or elsewhere."""
         ...
 
-    def take_over(self, channel: str, caller: Caller) -> Member | None:
-        """Give a member of this caller that was cut off on another node, to go on as."""
+    def take_over(self, channel: str, identity: Identity) -> Member | None:
+        """Return a member of this caller that is away on another node, to continue as it."""
         ...
 
 
 class NoOtherNodes(OtherNodes):
-    """There is no other node."""
+    """For a node that has no other nodes beside it."""
 
     @override
-    def came(self, channel: str, member: Member) -> None:
-        """Tell nobody."""
+    def report_joined(self, channel: str, member: Member) -> None:
+        """Do nothing."""
 
     @override
-    def went(self, channel: str, member: Member) -> bool:
+    def report_left(self, channel: str, member: Member) -> bool:
         return True
 
     @override
-    def was_cut_off(self, channel: str, caller: Caller, member: Member) -> None:
-        """Tell nobody."""
+    def report_away(self, channel: str, identity: Identity, member: Member) -> None:
+        """Do nothing."""
 
     @override
-    def take_over(self, channel: str, caller: Caller) -> Member | None:
+    def take_over(self, channel: str, identity: Identity) -> Member | None:
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some members of a channel, by connection id.
+    """Some members of a channel, in the order of their connection ids.
 
-    `count` is how many there are, also of those that are not listed on any page; `next` is the
-    `after` of the next page.
+    `count` is the number of all members, including those that are not listed; `next` is the
+    `after` of the next page, None on the last one.
     """
 
     members: list[Member]
@@ -73,11 +73,19 @@ class Page:
 
 
 class Presence:
-    """The members of each channel, by connection id; it knows no connection.
+    """The members of each channel, by connection id, on this node and on others.
 
-    Past `limit` members of a channel, further ones are counted, neither listed nor announced:
-    else whoever joins a crowd is told of it, and it of whoever joins. They are listed when there
-    is room again.
+    A member is in one of these states:
+
+        listed    subscribers were told that it joined; at most `limit` members of a channel are
+        unlisted  past the limit: counted, but not announced, or a crowd would be told of each
+                  newcomer and each newcomer of the crowd; listed once there is room
+        away      listed, but its connection broke: it leaves when the grace time is over, unless
+                  its caller returns and continues as this member, which nobody notices
+
+    Members are told apart by their connection id alone, never by their other fields. Another node
+    may name an id with a different subject, by fault or by forgery: a comparison of whole members
+    would then not find the listed one, and it would stay for ever.
     """
 
     def __init__(
@@ -85,82 +93,81 @@ class Presence:
     ) -> None:
         self._announce = announce
         self._limit = limit
-        self._absences = GracePeriods(grace)
-        self._elsewhere: OtherNodes = NoOtherNodes()
-        self._listed: dict[str, list[Member]] = {}  # sorted: a dict each takes twice as much
-        self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they came
-        self._vacant: set[str] = set()  # channels that may have room for unlisted ones
+        self._away = AwayMembers(grace)
+        self._other_nodes: OtherNodes = NoOtherNodes()
+        self._listed: dict[str, list[Member]] = {}  # sorted by id; dicts would take twice as much
+        self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they joined
+        self._with_room: set[str] = set()  # channels that may have room for unlisted members
 
-    def tell(self, elsewhere: OtherNodes) -> None:
-        """Tell other nodes, from now on, of each member of this one."""
-        self._elsewhere = elsewhere
+    def report_to(self, other_nodes: OtherNodes) -> None:
+        """Report the members of this node to other nodes from now on."""
+        self._other_nodes = other_nodes
 
-    def join(self, channel: str, caller: Caller, member: Member) -> Member:
-        """Note that a member came, and give it as the others know it.
+    def join(self, channel: str, identity: Identity, member: Member) -> Member:
+        """Add a member of this node, and return it as subscribers know it.
 
-        If its caller was cut off a short while ago, on any node, it goes on as the member it was.
+        If a member of the same caller is away, on any node, the new one continues as that one.
         """
         member = (
-            self._absences.take(channel, caller)
-            or self._elsewhere.take_over(channel, caller)
+            self._away.take_over(channel, identity)
+            or self._other_nodes.take_over(channel, identity)
             or member
         )
-        if not self._is_there(channel, member):
-            self.arrive(channel, member)
-        self._elsewhere.came(channel, member)
+        if not self._has(channel, member.connection):
+            self.add(channel, member)
+        self._other_nodes.report_joined(channel, member)
         return member
 
-    def arrive(self, channel: str, member: Member) -> None:
-        """Note that a member came on another node."""
+    def leave(self, channel: str, member: Member) -> bool:
+        """Remove a member of this node; return whether it was there and is on no other node."""
+        return self._other_nodes.report_left(channel, member) and self.remove(channel, member)
+
+    def mark_away(self, channel: str, identity: Identity, member: Member, now: float) -> bool:
+        """Keep a member whose connection broke for the grace time; return whether it was there.
+
+        An unlisted member leaves at once: nobody knows of it.
+        """
+        if self._away.has_room and self._index_of(channel, member.connection) is not None:
+            self._away.add(channel, identity, member, now)
+            self._other_nodes.report_away(channel, identity, member)
+            return True
+        return self.leave(channel, member)
+
+    def discard_away(self, channel: str, member: Member) -> bool:
+        """Stop waiting for a member that is on another node now; return False if it is not away."""
+        return self._away.discard(channel, member.connection)
+
+    def add(self, channel: str, member: Member) -> None:
+        """Add a member of any node, which must not be there yet."""
         if len(self._listed.get(channel, ())) < self._limit:
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member
 
-    def leave(self, channel: str, member: Member) -> bool:
-        """Note that a member went; False: it was not there."""
-        return self._elsewhere.went(channel, member) and self.depart(channel, member)
-
-    def let_go(self, channel: str, member: Member) -> bool:
-        """Wait no longer for a member that is on another node now; False: it is not absent."""
-        return self._absences.drop(channel, member.connection)
-
-    def depart(self, channel: str, member: Member) -> bool:
-        """Note that a member of any node went; False: it was not there."""
-        place = self._place_of(channel, member)
-        if place is None:
-            return self._uncount(channel, member)
+    def remove(self, channel: str, member: Member) -> bool:
+        """Remove a member of any node; return False if it was not there."""
+        index = self._index_of(channel, member.connection)
+        if index is None:
+            return self._remove_unlisted(channel, member.connection)
         listed = self._listed[channel]
-        del listed[place]
+        known = listed.pop(index)
         if not listed:
             del self._listed[channel]
         if channel in self._unlisted:
-            self._vacant.add(channel)
-        self._announce(channel, Left(item_of(channel), member))
+            self._with_room.add(channel)
+        self._announce(channel, Left(item_of(channel), known))
         return True
 
-    def cut_off(self, channel: str, caller: Caller, member: Member, now: float) -> bool:
-        """Note that a member's connection broke; False: it was not there.
+    def tick(self, now: float) -> None:
+        """Let members leave whose grace time is over, and list others where there is room.
 
-        Nobody is told of one that comes back within the grace time. Of one that is not listed
-        nobody knows, so that one just leaves.
+        Called about once a second rather than with each member that leaves: a crowd that leaves
+        would otherwise be announced on its way out.
         """
-        if self._absences.takes_more and self._place_of(channel, member) is not None:
-            self._absences.add(channel, caller, member, now)
-            self._elsewhere.was_cut_off(channel, caller, member)
-            return True
-        return self.leave(channel, member)
-
-    def converge(self, now: float) -> None:
-        """Tell of those who did not come back, and list others in the room that was made.
-
-        Once in a while and not with each who leaves: a crowd that goes away would else be
-        announced on its way out.
-        """
-        for channel, member in self._absences.pop_over(now):
+        for channel, member in self._away.pop_expired(now):
             self.leave(channel, member)
-        vacant, self._vacant = self._vacant, set()
-        for channel in vacant:
+        with_room, self._with_room = self._with_room, set()
+        for channel in with_room:
             unlisted = self._unlisted.get(channel)
             while unlisted and len(self._listed.get(channel, ())) < self._limit:
                 self._list(channel, unlisted.popitem(last=False)[1])
@@ -168,10 +175,10 @@ class Presence:
                 self._unlisted.pop(channel, None)
 
     def page(self, channel: str, limit: int, after: str = "") -> Page:
-        """List so many members, at most `MAX_PAGE`, with a greater id than `after`.
+        """Return up to `limit` listed members, at most `MAX_PAGE`, with ids greater than `after`.
 
-        Whatever comes and goes meanwhile, who stays is on exactly one page; on any node, for
-        which their order of arrival would not do.
+        A member that stays is on exactly one page, whoever joins and leaves between two pages, and
+        whichever node is asked: ids have the same order on all of them, times of joining do not.
         """
         listed = self._listed.get(channel, [])
         begin = bisect_right(listed, after, key=_id_of)
@@ -185,19 +192,20 @@ class Presence:
         listed.insert(bisect_left(listed, member.connection, key=_id_of), member)
         self._announce(channel, Joined(item_of(channel), member))
 
-    def _place_of(self, channel: str, member: Member) -> int | None:
+    def _index_of(self, channel: str, connection_id: str) -> int | None:
         listed = self._listed.get(channel, [])
-        place = bisect_left(listed, member.connection, key=_id_of)
-        return place if listed[place : place + 1] == [member] else None
+        index = bisect_left(listed, connection_id, key=_id_of)
+        is_there = index < len(listed) and listed[index].connection == connection_id
+        return index if is_there else None
 
-    def _is_there(self, channel: str, member: Member) -> bool:
-        if self._place_of(channel, member) is not None:
+    def _has(self, channel: str, connection_id: str) -> bool:
+        if self._index_of(channel, connection_id) is not None:
             return True
-        return member.connection in self._unlisted.get(channel, ())
+        return connection_id in self._unlisted.get(channel, ())
 
-    def _uncount(self, channel: str, member: Member) -> bool:
+    def _remove_unlisted(self, channel: str, connection_id: str) -> bool:
         unlisted = self._unlisted.get(channel)
-        if unlisted is None or unlisted.pop(member.connection, None) is None:
+        if unlisted is None or unlisted.pop(connection_id, None) is None:
             return False
         if not unlisted:
             del self._unlisted[channel]

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import StartPoint
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
 from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
@@ -42,7 +42,7 @@ Key = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
     """What every request may have: a `ref` that comes back in the answer."""
 
-    kind: ClassVar[Kind] = Kind.OTHER
+    kind: ClassVar[RequestKind] = RequestKind.OTHER
 
     ref: Ref | UnsetType = UNSET
     item: str | UnsetType = UNSET  # for sockets with many items; a socket of one ignores it
@@ -91,7 +91,7 @@ class _OfItem(_Envelope, frozen=True):
 class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     """Publish to the item; the answer comes once the message is stored."""
 
-    kind: ClassVar[Kind] = Kind.PUBLISH
+    kind: ClassVar[RequestKind] = RequestKind.PUBLISH
 
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
@@ -125,7 +125,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
 class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
     """Read back: the newest `limit` messages, or the oldest after `after`."""
 
-    kind: ClassVar[Kind] = Kind.HISTORY
+    kind: ClassVar[RequestKind] = RequestKind.HISTORY
 
     after: Offset | UnsetType = UNSET
     before: Offset | UnsetType = UNSET
@@ -203,7 +203,7 @@ class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
 class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
     """Join one more item."""
 
-    kind: ClassVar[Kind] = Kind.JOIN
+    kind: ClassVar[RequestKind] = RequestKind.JOIN
 
     since: str | UnsetType = UNSET
     replay: Offset = 0
@@ -263,7 +263,7 @@ class Send:
 
     __slots__ = ("_frame",)
 
-    kind: ClassVar[Kind] = Kind.PUBLISH
+    kind: ClassVar[RequestKind] = RequestKind.PUBLISH
     ref: UnsetType = UNSET
     item: UnsetType = UNSET
 

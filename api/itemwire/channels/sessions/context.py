@@ -7,7 +7,7 @@ from msgspec import UnsetType
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.recovery import StartPoint
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied
 from itemwire.messages import Ref, RefreshReply
@@ -59,7 +59,7 @@ X_contra = TypeVar("X_contra", contravariant=True)
 class Command(Protocol[X_contra]):
     """A client's request, read and valid in form, that runs in a context."""
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[RequestKind]
     """The kind of rate that limits it."""
 
     @property

@@ -4,12 +4,12 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.channels.limits.requests import Kind
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import RATE_LIMITED
 from itemwire.messages import Frame
 
-ECHO: Final = Kind.PUBLISH  # found once: looking in an enumeration is slow
+ECHO: Final = RequestKind.PUBLISH  # found once: looking in an enumeration is slow
 
 
 class EchoSession(Session):

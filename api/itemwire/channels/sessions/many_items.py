@@ -84,8 +84,8 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         """Join one more item, if its caller may; commands about it wait until that is known."""
         if self._find(item_id) is not None:
             self._deny(item_id, ref, "already_joined", "Leave the item before joining it again.")
-        elif self._count() >= self.node.limits.items:
-            detail = f"A socket hears at most {self.node.limits.items} items; leave one first."
+        elif self._count() >= self.node.limits.max_items:
+            detail = f"A socket hears at most {self.node.limits.max_items} items; leave one first."
             self._deny(item_id, ref, "item_limit", detail)
         else:
             joining = _Joining(start, ref, BoundedBuffer(self.node.limits.outbox_bytes))

@@ -12,7 +12,7 @@ from typing_extensions import override
 from itemwire.channels.connection import LEAVING, Connection
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
 from itemwire.channels.limits.connections import ConnectionSlot
-from itemwire.channels.limits.requests import NEVER, Kind, Rates
+from itemwire.channels.limits.requests import NEVER, RequestKind, RequestRates
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.context import Command
 from itemwire.close_reasons import (
@@ -72,7 +72,7 @@ class Session(ABC):
         rates = self.node.rates
         if rates is None or self.connection.phase >= LEAVING:
             return False
-        wait = rates.spend(self.connection, Kind.OTHER, size)
+        wait = rates.spend(self.connection, RequestKind.OTHER, size)
         if wait == NEVER:
             self.connection.end(RATE_LIMITED)
         return wait > 0
@@ -128,14 +128,16 @@ class ChannelSession(Session, Generic[C]):
         try:
             command = self._decode(frame)
         except MalformedFrame as fault:
-            if rates is None or not self._is_past_rate(rates, Kind.OTHER, fault.ref, size):
+            if rates is None or not self._is_past_rate(rates, RequestKind.OTHER, fault.ref, size):
                 error = Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref)
                 self.connection.send(error)
             return
         if rates is None or not self._is_past_rate(rates, command.kind, command.ref, size):
             self._run(command, size)
 
-    def _is_past_rate(self, rates: Rates, kind: Kind, ref: Ref | UnsetType, size: int) -> bool:
+    def _is_past_rate(
+        self, rates: RequestRates, kind: RequestKind, ref: Ref | UnsetType, size: int
+    ) -> bool:
         """Return whether a request is past its rate; its client is then told, or closed."""
         wait = rates.spend(self.connection, kind, size)
         if not wait:

@@ -1,0 +1,168 @@
+"""What a node exchanges with the others, if there can be any: members and counts."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from typing_extensions import override
+
+from itemwire.channels.cluster.connection_counts import ConnectionCounts
+from itemwire.channels.cluster.gossip import Gossip
+from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.cluster.remote_presence import RemotePresence
+from itemwire.channels.connection import Connection
+from itemwire.channels.lifecycle.registry import ConnectionRegistry
+from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.presence.presence import Presence
+from itemwire.channels.timers import CallLater
+from itemwire.close_reasons import CONNECTION_LIMIT, CloseReason
+from itemwire.engines.base import ANSWER_SECONDS, Engine
+from itemwire.messages import Member
+
+
+class Exchange(Protocol):
+    """Members and connection counts, kept together with the other nodes."""
+
+    def start(self) -> None:
+        """Tell the other nodes that this one is there."""
+        ...
+
+    async def stop(self) -> None:
+        """Tell the other nodes that this one stops, and wait until the engine has taken it."""
+        ...
+
+    def tick(self) -> None:
+        """Do what is due; called about once a second."""
+        ...
+
+    def follow(self, channel: str) -> None:
+        """Keep the members of a channel on other nodes up to date from now on."""
+        ...
+
+    def unfollow(self, channel: str) -> None:
+        """Forget them."""
+        ...
+
+    def receive(self, node_id: str, gossip: Gossip) -> bool:
+        """Apply what another node says; return False if there was no room for all of it."""
+        ...
+
+
+class NoExchange(Exchange):
+    """For an engine that serves one process: there is no other node."""
+
+    @override
+    def start(self) -> None:
+        """Do nothing."""
+
+    @override
+    async def stop(self) -> None:
+        """Do nothing."""
+
+    @override
+    def tick(self) -> None:
+        """Do nothing."""
+
+    @override
+    def follow(self, channel: str) -> None:
+        """Do nothing."""
+
+    @override
+    def unfollow(self, channel: str) -> None:
+        """Do nothing."""
+
+    @override
+    def receive(self, node_id: str, gossip: Gossip) -> bool:
+        return True
+
+
+class SharedExchange(Exchange):
+    """For an engine that several nodes share: what each has is known to the others."""
+
+    def __init__(
+        self,
+        node_id: str,
+        engine: Engine,
+        *,
+        presence: Presence,
+        registry: ConnectionRegistry,
+        slots: ConnectionSlots,
+        grace: float,
+        call_later: CallLater,
+        end_all: Callable[[Mapping[Connection, CloseReason]], object],
+    ) -> None:
+        self._id = node_id
+        self._engine = engine
+        self._presence = presence
+        self._registry = registry
+        self._end_all = end_all
+        self._counts = ConnectionCounts(node_id, slots)
+        self._remote_presence = RemotePresence(
+            node_id,
+            presence,
+            self._counts,
+            self._post,
+            self._yield_member,
+            grace=grace,
+            call_later=call_later,
+        )
+        self._posts = 0  # that the engine has not answered
+        self._all_posted = asyncio.Event()
+        presence.report_to(self._remote_presence)
+        if self._counts.is_limited:
+            slots.on_change = self._remote_presence.report_count
+
+    @override
+    def start(self) -> None:
+        self._remote_presence.start()
+
+    @override
+    async def stop(self) -> None:
+        self._remote_presence.stop()
+        if self._posts and self._engine.is_available:
+            self._all_posted.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._all_posted.wait()
+
+    @override
+    def tick(self) -> None:
+        """Remove silent nodes, and end sockets that are too many over all nodes."""
+        # While the engine is away every node is silent, which is not their end.
+        if not self._engine.is_available:
+            return
+        self._remote_presence.tick()
+        excess = self._counts.find_excess()
+        if excess:
+            self._end_all(dict.fromkeys(self._registry.newest_above(excess), CONNECTION_LIMIT))
+
+    @override
+    def follow(self, channel: str) -> None:
+        self._remote_presence.follow(channel)
+
+    @override
+    def unfollow(self, channel: str) -> None:
+        self._remote_presence.unfollow(channel)
+
+    @override
+    def receive(self, node_id: str, gossip: Gossip) -> bool:
+        return self._remote_presence.receive(node_id, gossip)
+
+    def _yield_member(self, channel: str, member: Member) -> None:
+        """Make a client another member: the one that it took over is on another node as well."""
+        subscription = self._registry.find_member(channel, member)
+        if subscription is not None:
+            self._presence.leave(channel, member)
+            identity = subscription.connection.principal.identity
+            subscription.member = self._presence.join(channel, identity, subscription.own_member)
+
+    def _post(self, gossip: Gossip) -> None:
+        """Send lines to the other nodes; a node that misses some asks for them."""
+        self._posts += 1
+        self._engine.post(Notice(self._id, gossip=gossip).encoded(), 0, self._posted)
+
+    def _posted(self, _answer: object) -> None:
+        self._posts -= 1
+        if not self._posts:
+            self._all_posted.set()

@@ -1,0 +1,25 @@
+"""Reports an engine that cannot be used at start-up in one line of the log."""
+
+import sys
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from itemwire.engines.base import EngineError
+
+
+class StartupErrors:
+    """ASGI middleware: reports an unusable engine in one line instead of a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Replace the traceback that Starlette sends to the server by the engine's message."""
+
+        async def send_brief(message: Message) -> None:
+            problem = sys.exception()  # Starlette sends the failure while it handles the exception
+            if message["type"] == "lifespan.startup.failed" and isinstance(problem, EngineError):
+                message["message"] = str(problem)
+            await send(message)
+
+        await self._app(scope, receive, send_brief if scope["type"] == "lifespan" else send)

@@ -1,0 +1,79 @@
+"""What a node exchanges with the others: that its farewell reaches them, and is all they keep."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from typing_extensions import override
+
+from itemwire.channels.cluster import exchange
+from itemwire.channels.cluster.gossip import NodeStopping
+from itemwire.channels.cluster.notices import read_notice
+from itemwire.engines.base import Answer
+from tests.channels.nodes import Bus, SharedEngine
+from tests.fakes import Stage
+
+
+class SlowEngine(SharedEngine):
+    """An engine that answers a notice when it is told to."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus)
+        self.answers: list[Answer[None]] = []
+
+    @override
+    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+        self.bus.post(notice)
+        self.answers.append(answer)
+
+
+def test_a_node_that_stops_waits_until_its_farewell_is_sent() -> None:
+    """Otherwise the engine would be closed before the notice has left."""
+
+    async def run() -> tuple[bool, bool]:
+        engine = SlowEngine(Bus())
+        stage = Stage(engine, shared_as="a")
+        stopping = asyncio.ensure_future(stage.node.stop())
+        await asyncio.sleep(0)
+        before = stopping.done()
+        last = read_notice(engine.bus.sent[-1]).gossip
+        assert last is not None
+        assert last.lines == [NodeStopping()]
+        for answer in engine.answers:
+            answer(None)
+        await asyncio.wait_for(stopping, 5)
+        return before, stopping.done()
+
+    assert asyncio.run(run()) == (False, True)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_no_node_waits_for_ever_to_stop(monkeypatch: pytest.MonkeyPatch, is_away: bool) -> None:
+    """The engine may be unavailable, or become so at this moment."""
+    monkeypatch.setattr(exchange, "ANSWER_SECONDS", 0.01)
+
+    async def run() -> None:
+        engine = SlowEngine(Bus())
+        stage = Stage(engine, shared_as="a")
+        engine.is_away = is_away
+        await asyncio.wait_for(stage.node.stop(), 5)
+
+    asyncio.run(run())
+
+
+def test_gossip_is_not_stored_by_the_engine() -> None:
+    """Whatever the clocks say: a node ahead of its engine would fill it (requirement 116)."""
+    kept: list[float] = []
+
+    class KeepingEngine(SharedEngine):
+        @override
+        def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
+            kept.append(until)
+            super().post(notice, until, answer)
+
+    stage = Stage(KeepingEngine(Bus()), shared_as="a")
+    stage.join()
+    stage.do_what_waits()
+
+    assert kept == [0]
