@@ -48,202 +48,215 @@ class Settings(AuthSettings):
 
     model_config = SettingsConfigDict(env_file=ENV_FILE)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
     workers: int = Field(
-        1,
+        default=1,
         ge=1,
         le=MAX_WORKERS,
         description="Number of processes of `itemwire serve`. More than one needs a shared engine. "
         "If unset and the engine is shared, WEB_CONCURRENCY is used.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="How much is logged. Credentials are not logged at any level."
+        default="info", description="How much is logged. Credentials are not logged at any level."
     )
     log_format: Literal["text", "json"] = Field(
-        "text", description="`text` for reading, or `json` for one JSON object per line."
+        default="text", description="`text` for reading, or `json` for one JSON object per line."
     )
     trusted_proxies: CommaSeparated = Field(
-        ("127.0.0.1",),
+        default=("127.0.0.1",),
         description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
     )
     require_tls: bool = Field(
-        False,
+        default=False,
         description="Refuse what does not use TLS (wss, https), as seen by this server or reported "
         "by a trusted proxy. `/health/` is exempt.",
     )
     refusal: Literal["close", "http"] = Field(
-        "close",
+        default="close",
         description="How handshakes are refused: `close` accepts the socket and closes it with a "
         "code and a reason, which scripts in browsers can read; `http` answers with an HTTP status "
         "and a JSON body.",
     )
     admin: bool = Field(
-        False,
+        default=False,
         description="Serve `/admin`, which revokes tokens and lists and closes connections. Its "
         "callers need a bearer token with the word `admin` in its scope.",
     )
     metrics_token: SecretStr | None = Field(
-        None,
+        default=None,
         min_length=32,
         description="Serve `/metrics` for Prometheus to callers that send this as a bearer token: "
         "at least 32 printable ASCII characters.",
     )
     engine_url: str = Field(
-        "memory://",
+        default="memory://",
         description="Where channels and their history are stored: `memory://`; a file, "
         "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis, `redis://`, `rediss://` or "
         "`redis+cluster://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
     )
-    history_size: int = Field(100, ge=0, description="Messages kept in the history of an item.")
+    history_size: int = Field(
+        default=100, ge=0, description="Messages kept in the history of an item."
+    )
     history_bytes: int = Field(
-        1_048_576, ge=0, description="Bytes of payload kept in the history of an item."
+        default=1_048_576, ge=0, description="Bytes of payload kept in the history of an item."
     )
     history_seconds: float = Field(
-        300, ge=0, description="Seconds for which a message is kept in the history."
+        default=300, ge=0, description="Seconds for which a message is kept in the history."
     )
     history_total_bytes: int = Field(
-        512 * 1_048_576,
+        default=512 * 1_048_576,
         ge=0,
         description="Bytes that the history of all items may use with `memory://`. Above that, "
         "items without subscribers are dropped, the longest unused first; 0 sets no limit.",
     )
     max_message_bytes: int = Field(
-        65_536,
+        default=65_536,
         ge=1,
         description="Largest message that a client may send, in bytes. A larger one closes its "
         "socket with 1009.",
     )
     max_items: int = Field(
-        100, ge=1, description="Items that one socket at `/ws` may be subscribed to."
+        default=100, ge=1, description="Items that one socket at `/ws` may be subscribed to."
     )
     presence_grace: float = Field(
-        5,
+        default=5,
         ge=0,
         le=600,
         description="Seconds for which a member whose connection was lost is still shown as "
         "present; 0 announces the loss at once.",
     )
     presence_limit: int = Field(
-        1000,
+        default=1000,
         ge=0,
         le=100_000,
         description="Members of an item that are listed and announced. Members above this number "
         "are only counted.",
     )
     outbox_bytes: int = Field(
-        1_048_576,
+        default=1_048_576,
         ge=1,
         description="Bytes that may be queued for a client that reads too slowly. Above that, "
         "ITEMWIRE_SLOW_CONSUMERS says what happens.",
     )
     slow_consumers: SlowConsumerRules = Field(
-        "disconnect",
+        default="disconnect",
         description="What happens to a client that reads too slowly: `disconnect` closes its "
         "socket with slow_consumer; `drop_oldest` and `drop_newest` leave out messages and tell "
         "the client about the gap. One word for all items, or a list of patterns, of which the "
         "first match counts: `telemetry:*=drop_oldest,*=disconnect`.",
     )
     max_in_flight: int = Field(
-        10_000,
+        default=10_000,
         ge=1,
         description="Messages that may be in flight to the engine at the same time. Above that, "
         "publishing is refused with overloaded. One socket may use a tenth of them.",
     )
     max_in_flight_bytes: int = Field(
-        67_108_864,
+        default=67_108_864,
         ge=1,
         description="Bytes of messages that may be in flight to the engine at the same time. One "
         "socket may use a tenth of them.",
     )
     expiry_warning_seconds: int = Field(
-        60,
+        default=60,
         ge=0,
         description="Seconds before its token expires at which a client is warned with `expiring`; "
         "at the earliest, after half of the token's lifetime; 0 disables the warning.",
     )
     expiry_grace: float = Field(
-        0, ge=0, description="Seconds for which a socket stays open after its token has expired."
+        default=0,
+        ge=0,
+        description="Seconds for which a socket stays open after its token has expired.",
     )
     max_session_seconds: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Longest time that a socket may stay open, in seconds, however often its token "
         "is refreshed; 0 sets no limit.",
     )
     compression: bool = Field(
-        False,
+        default=False,
         description="Offer permessage-deflate. A message is compressed once for all its receivers, "
         "and sockets need no extra memory. The length of a compressed message reveals something "
         "of its content.",
     )
-    ping_interval: float = Field(20, gt=0, description="Seconds between pings to a client.")
-    ping_timeout: float = Field(20, gt=0, description="Seconds a client has to answer a ping.")
+    ping_interval: float = Field(default=20, gt=0, description="Seconds between pings to a client.")
+    ping_timeout: float = Field(
+        default=20, gt=0, description="Seconds a client has to answer a ping."
+    )
     graceful_timeout: int = Field(
-        10, ge=0, description="Seconds in which open sockets are closed when the server stops."
+        default=10,
+        ge=0,
+        description="Seconds in which open sockets are closed when the server stops.",
     )
     drain_seconds: float = Field(
-        5,
+        default=5,
         ge=0,
         le=3600,
         allow_inf_nan=False,
         description="Seconds of the graceful timeout over which sockets are closed in batches.",
     )
     publish_rate: PerSecond = Field(
-        10_000, description="Messages a second that one socket may publish; 0 sets no limit."
+        default=10_000,
+        description="Messages a second that one socket may publish; 0 sets no limit.",
     )
     bytes_rate: PerSecond = Field(
-        16_777_216, description="Bytes a second that one socket may send; 0 sets no limit."
+        default=16_777_216, description="Bytes a second that one socket may send; 0 sets no limit."
     )
     join_rate: PerSecond = Field(
-        200, description="Items a second that one socket at `/ws` may join; 0 sets no limit."
+        default=200,
+        description="Items a second that one socket at `/ws` may join; 0 sets no limit.",
     )
     history_rate: PerSecond = Field(
-        50, description="Times a second that one socket may read history; 0 sets no limit."
+        default=50, description="Times a second that one socket may read history; 0 sets no limit."
     )
     request_rate: PerSecond = Field(
-        1000, description="Other requests and pings a second of one socket; 0 sets no limit."
+        default=1000,
+        description="Other requests and pings a second of one socket; 0 sets no limit.",
     )
     subject_rate_factor: float = Field(
-        4,
+        default=4,
         ge=0,
         allow_inf_nan=False,
         description="All sockets of one subject on one node may together use these rates times "
         "this factor; 0 sets no limit.",
     )
     address_handshake_rate: PerSecond = Field(
-        500,
+        default=500,
         description="Handshakes a second of one address; above that, rate_limited. Addresses in "
         "`throttle_exempt` are exempt; 0 sets no limit.",
     )
     handshake_rate: PerSecond = Field(
-        0,
+        default=0,
         description="Handshakes a second in all; above that, overloaded, so that open sockets are "
         "served without delay while many clients connect; 0 sets no limit.",
     )
     max_connections: int | None = Field(
-        None,
+        default=None,
         ge=0,
         description="Open sockets in all; 0 sets no limit. Unset: the process's limit of open "
         "files, minus a reserve.",
     )
     max_address_connections: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Open sockets of one address; 0 sets no limit. Addresses in `throttle_exempt` "
         "are exempt.",
     )
     max_subject_connections: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Open sockets of one subject, on all nodes that share an engine; 0 sets no "
         "limit.",
     )
     max_channels: int = Field(
-        200_000, ge=0, description="Items with subscribers on one node; 0 sets no limit."
+        default=200_000, ge=0, description="Items with subscribers on one node; 0 sets no limit."
     )
     max_item_connections: int = Field(
-        100_000,
+        default=100_000,
         ge=0,
         description="Sockets that may be subscribed to one item on one node; 0 sets no limit.",
     )

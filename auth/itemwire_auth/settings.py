@@ -40,128 +40,135 @@ class AuthSettings(BaseSettings):
         hide_input_in_errors=True,  # a validation error must not print the secret
     )
 
-    secret: SecretStr | None = Field(None, description="One HMAC key (HS256) of at least 32 bytes.")
+    secret: SecretStr | None = Field(
+        default=None, description="One HMAC key (HS256) of at least 32 bytes."
+    )
     keys_file: Path | None = Field(
-        None,
+        default=None,
         description="A JWK Set file with the keys that verify tokens (oct, RSA, EC, OKP); read "
         "again when it changes.",
     )
     jwks_url: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="The https URL of the issuer's JWK Set: fetched at the start, regularly, and "
         "when a token names a `kid` that is not known.",
     )
     jwks_allow_http: bool = Field(
-        False,
+        default=False,
         description="Accept JWKS URLs with http:// and at private addresses: for tests, or for an "
         "issuer in your own network.",
     )
     jwks_cooldown: float = Field(
-        DEFAULTS.cooldown,
+        default=DEFAULTS.cooldown,
         gt=0,
         allow_inf_nan=False,
         description="Least seconds between two fetches for tokens with an unknown `kid`.",
     )
     jwks_refresh: float = Field(
-        DEFAULTS.refresh,
+        default=DEFAULTS.refresh,
         gt=0,
         allow_inf_nan=False,
         description="Seconds between regular fetches: a removed key stops working within them.",
     )
     issuers_file: Path | None = Field(
-        None, description="A JSON file that lists several issuers, each with its own keys."
+        default=None, description="A JSON file that lists several issuers, each with its own keys."
     )
     issuer: str | None = Field(
-        None, min_length=1, description="The `iss` that every token must have, compared exactly."
+        default=None,
+        min_length=1,
+        description="The `iss` that every token must have, compared exactly.",
     )
     audience: CommaSeparated = Field(
-        (),
+        default=(),
         description="Tokens must name one of these in `aud`. If empty, `aud` is refused.",
     )
     token_types: CommaSeparated = Field(
-        (),
+        default=(),
         description="The accepted `typ` values. If empty: JWT, at+jwt, or no `typ`.",
     )
     leeway: float = Field(
-        0,
+        default=0,
         ge=0,
         le=MAX_LEEWAY,
         description="Seconds by which clocks may differ, for exp, nbf and iat.",
     )
     max_token_lifetime: int = Field(
-        THIRTY_DAYS, gt=0, description="Longest accepted lifetime of a token, in seconds."
+        default=THIRTY_DAYS, gt=0, description="Longest accepted lifetime of a token, in seconds."
     )
     max_token_length: int = Field(
-        8192,
+        default=8192,
         gt=0,
         description="Longest accepted token, in characters (all of them ASCII); a longer one is "
         "refused before it is decoded.",
     )
     query_tokens: bool = Field(
-        True,
+        default=True,
         description="Accept tokens in the query string. If false, a client that can send its "
         "credential only there needs a one-time ticket.",
     )
     ticket_seconds: int = Field(
-        30, ge=1, le=MAX_SECONDS, description="How long a one-time ticket is valid, in seconds."
+        default=30,
+        ge=1,
+        le=MAX_SECONDS,
+        description="How long a one-time ticket is valid, in seconds.",
     )
     cookie_name: str = Field(
-        "session",
+        default="session",
         pattern=r"^[A-Za-z0-9_-]+$",
         description="The cookie that may hold a token. With a name such as `__Host-session`, other "
         "hosts of the same site cannot set it.",
     )
     cookie_secure: bool = Field(
-        True,
+        default=True,
         description="Make browsers send the cookie over https only; one whose name starts with "
         "`__Host-` or `__Secure-` always is. `itemwire dev` turns this off.",
     )
     allowed_origins: CommaSeparated = Field(
-        (SELF,),
+        default=(SELF,),
         description="Web origins whose pages may use the cookie: `https://app.example.com`, "
         "`https://*.example.com`, `null`, or `self` for the server's own. If empty, none may.",
     )
     allowed_hosts: CommaSeparated = Field(
-        ("localhost", "127.0.0.1", "[::1]"),
+        default=("localhost", "127.0.0.1", "[::1]"),
         description="Host names that count as `self`; any other may be DNS rebinding.",
     )
     policy_url: str | None = Field(
-        None,
+        default=None,
         description="The application's endpoint that decides rights, in place of the token's own.",
     )
     policy_timeout: float = Field(
-        2,
+        default=2,
         gt=0,
         le=30,
         description="Seconds the policy endpoint has to answer; then the caller is refused.",
     )
     policy_cache_seconds: float = Field(
-        5,
+        default=5,
         ge=0,
         le=300,
         description="Seconds for which a policy answer is reused; 0 asks each time.",
     )
     policy_token: SecretStr | None = Field(
-        None, description="Sent to the policy endpoint as `Authorization: Bearer`, if set."
+        default=None, description="Sent to the policy endpoint as `Authorization: Bearer`, if set."
     )
     policy_allow_http: bool = Field(
-        False, description="Whether claims may be sent to another machine unencrypted."
+        default=False, description="Whether claims may be sent to another machine unencrypted."
     )
     slow_after_refusals: int = Field(
-        60,
+        default=60,
         ge=0,
         description="Refusals a minute for one address or subject above which answers are delayed; "
         "0 means never.",
     )
     stop_after_refusals: int = Field(
-        600,
+        default=600,
         ge=0,
         description="Refusals a minute for one address or subject above which it is refused with "
         "rate_limited, before any token is read; 0 means never.",
     )
     throttle_exempt: CommaSeparated = Field(
-        ("127.0.0.0/8", "::1"),
+        default=("127.0.0.0/8", "::1"),
         description="Addresses and networks whose refusals are not counted: by default this "
         "machine, where a proxy may hide its clients' addresses.",
     )
