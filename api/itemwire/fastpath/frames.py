@@ -186,7 +186,9 @@ class Reader:
         self._crumbs -= max(CRUMB - len(payload), 0)
         if self._crumbs < 0:
             raise Fault(CloseCode.MESSAGE_TOO_BIG)
-        self._parts = (self._parts or bytearray()) + payload
+        if self._parts is None:
+            self._parts = bytearray()
+        self._parts += payload  # in place: a sum would copy all there is for each fragment
         if not first & FIN:
             return None
         whole, self._parts = bytes(self._parts), None
