@@ -1,4 +1,4 @@
-"""Publishes to a server that `itemwire dev --json` started and reads the message back."""
+"""Publishes to a server that was started by `itemwire dev --json`, and reads the message back."""
 
 import json
 import os

@@ -1,8 +1,8 @@
-"""Runs uvicorn's own WebSocket tests with our protocol class; arguments are pytest's.
+"""Runs uvicorn's own WebSocket tests with our protocol class; arguments are passed to pytest.
 
-The tests come with uvicorn's source distribution, of the version that is installed here. `SUITE_OF`
-names what is tested, `ours` (the default) or `stock`, the control; `SUITE_WORK` names a folder to
-keep, and `SUITE_ALL=1` runs what is left out as well.
+The tests come from the source distribution of the installed version of uvicorn. `SUITE_OF` selects
+the class: `ours` (the default) or, as a control, `stock`. `SUITE_WORK` names a folder to keep the
+downloads in, and `SUITE_ALL=1` also runs the tests that are normally deselected.
 """
 
 import os
@@ -23,16 +23,16 @@ CLASSES = {
     "stock": "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
     "ours": "itemwire.fastpath.protocol:WebSocketProtocol",
 }
-# Ours must work under uvicorn's HTTP classes too, for who gives `--ws` only.
+# Our class must work with uvicorn's HTTP classes too, because a user may set `--ws` only.
 HTTP_CLASSES = {
     "httptools": "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol",
     "h11": "uvicorn.protocols.http.h11_impl:H11Protocol",
     "ours": os.environ.get("SUITE_HTTP", "itemwire.fastpath.http:HttpProtocol"),
 }
 
-WORDS = "the registry has another word for this; tests/conformance has the test of ours"
-TIMERS = "asks for uvicorn's own timers by name; tests/conformance has what a peer sees"
-SKIPPED = "skipped by name for uvicorn's class: it sends a denial's start and body as one"
+WORDS = "our close reason differs; tests/conformance tests ours"
+TIMERS = "uses uvicorn's own timers by name; tests/conformance tests what a peer sees"
+SKIPPED = "uvicorn skips it for its own class too: both send a denial's start and body as one"
 DESELECTED = {
     "test_server_keepalive_ping_timeout": WORDS,
     "test_server_keepalive_ping_pong": TIMERS,
@@ -45,10 +45,10 @@ DESELECTED = {
 
 
 def pytest_generate_tests(metafunc):
-    """Parametrise with our class or the control, in place of the classes of uvicorn's conftest."""
+    """Parametrise with our class or the control, in place of those in uvicorn's conftest."""
     kind = os.environ.get("SUITE_OF", "ours")
     if "ws_protocol_cls" in metafunc.fixturenames:
-        # A subclass has a `__dict__`: the suite sets a `close_timeout` on each instance.
+        # The suite sets a `close_timeout` on each instance, which needs a `__dict__`.
         tested = import_from_string(CLASSES[kind])
         if kind == "ours":
             tested = type(tested.__name__, (tested,), {})
@@ -60,7 +60,7 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what speaks of uvicorn's own words or internals; `stock` runs everything."""
+    """Deselect tests of uvicorn's own texts and internals; `stock` runs everything."""
     if os.environ.get("SUITE_OF", "ours") == "stock" or os.environ.get("SUITE_ALL"):
         return
     left_out = [item for item in items if item.originalname in DESELECTED]
@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def whole_transport(request, monkeypatch):
-    """Give the suite's stand-in for a transport what every transport of asyncio has."""
+    """Add to the suite's fake transport the methods that every asyncio transport has."""
     transport = getattr(request.module, "MockWriteTransport", None)
     if transport is None:
         return
@@ -85,7 +85,7 @@ def whole_transport(request, monkeypatch):
         monkeypatch.setattr(transport, name, method, raising=False)
     connection = request.module.MockWebSocketConnection
     if not hasattr(import_from_string(CLASSES["ours"]), "close_timer"):
-        # The property reads uvicorn's timer; what it stands for is a socket that is not closed yet.
+        # The property reads uvicorn's timer; it means that the socket is not closed yet.
         waiting = property(lambda self: not (self.transport_closed or self._connection_lost))
         monkeypatch.setattr(connection, "awaiting_close_reply", waiting)
 
@@ -96,7 +96,7 @@ def _pip(*arguments):
 
 
 def _run(work, options):
-    """Fetch the tests and what they alone import, and run them."""
+    """Download the tests and the packages that only they need, and run them."""
     name = f"uvicorn-{uvicorn.__version__}"
     suite, extras = work / name, work / "extras"
     if not suite.exists():
@@ -105,7 +105,7 @@ def _run(work, options):
         with tarfile.open(work / f"{name}.tar.gz") as archive:
             archive.extractall(work, filter="data")
         _pip("install", "--target", str(extras), "-c", str(ROOT / "constraints.txt"), "httpx2")
-        # Fixtures of a conftest win over a plug-in's parameters.
+        # A conftest's fixtures would win over our parameters: rename them.
         conftest = suite / "tests" / "conftest.py"
         text = conftest.read_text()
         conftest.write_text(text.replace("_protocol_cls(", "_protocol_cls_of_theirs("))

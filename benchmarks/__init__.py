@@ -1,1 +1,1 @@
-"""Itemwire beside its peers, each on the same core, doing the same work: not part of the wheel."""
+"""Benchmarks of Itemwire and its peers; not part of the wheel."""

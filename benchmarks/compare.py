@@ -1,8 +1,8 @@
-"""Itemwire and its peers in turn, doing the same work: `python -m benchmarks.compare`.
+"""Compares Itemwire with its peers at the same work: `python -m benchmarks.compare`.
 
-The server has one core and the load generator another. For each work, each peer is started anew,
-does it once and is stopped; then the next; and so round as often as is asked for. So all that is
-compared was measured within the same minutes, and the medians are what is shown.
+The server has one core and the load generator another. For each work, every peer in turn is
+started, measured once and stopped; then the next round begins. So figures that are compared were
+measured within the same minutes. The report shows medians.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ from itemwire.bench.results import Result
 from itemwire.bench.target import target_of
 from itemwire_auth.tokens.minting import new_secret
 
-MOST_SOCKETS: Final = 8192  # also for the servers, which inherit the limit of open files
+MOST_SOCKETS: Final = 8192  # the servers inherit this limit of open files
 
 
 @click.command()
-@click.option("--peers", default=",".join(PEERS), show_default=True, help="Whom to compare.")
-@click.option("--only", default=",".join(WORKS), show_default=True, help="Which works.")
+@click.option("--peers", default=",".join(PEERS), show_default=True, help="Peers to compare.")
+@click.option("--only", default=",".join(WORKS), show_default=True, help="Works to measure.")
 @click.option("--repeat", default=3, show_default=True, help="Rounds; medians are shown.")
-@click.option("--seconds", default=3.0, show_default=True, help="Length of a window.")
-@click.option("--quick", is_flag=True, help="Small and short: only to see that it runs.")
+@click.option("--seconds", default=3.0, show_default=True, help="Seconds per window.")
+@click.option("--quick", is_flag=True, help="A tiny load, only to check that it runs.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write all runs there as JSON.")
-@click.option("--write-docs", is_flag=True, help="Renew docs/performance.*; needs matplotlib.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write all runs to a JSON file.")
+@click.option("--write-docs", is_flag=True, help="Update docs/performance.*; needs matplotlib.")
 def main(
     *,
     peers: str,
@@ -53,7 +53,7 @@ def main(
 ) -> None:
     """Compare Itemwire with its peers on this machine."""
     if quick and write_docs:
-        raise click.UsageError("a quick run says nothing that belongs into the docs")
+        raise click.UsageError("the figures of a quick run are not for the docs")
     works = {
         name: WORKS[name].scaled(seconds=seconds, quick=quick)
         for name in chosen(only, WORKS, "--only")
@@ -71,7 +71,7 @@ def main(
 
 
 def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Comparison:
-    """Measure each work round by round; a peer that does not start is left out from then on."""
+    """Measure each work round by round; leave a peer out once it has failed to start."""
     allow_files(MOST_SOCKETS)
     secret = new_secret()
     with pinned() as core:
@@ -106,7 +106,7 @@ def _quiet(_text: str) -> None:
 
 
 def conditions(core: int | None, repeat: int) -> dict[str, str]:
-    """Say on what a comparison was made."""
+    """Return the machine, versions and date of a comparison."""
     return {
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -117,11 +117,13 @@ def conditions(core: int | None, repeat: int) -> dict[str, str]:
 
 
 def chosen(words: str, known: Iterable[str], option: str) -> list[str]:
-    """Read names between commas; BadParameter if one is not known."""
+    """Parse comma-separated names; raise `BadParameter` if one is unknown."""
     names = words.split(",")
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise click.BadParameter(f"{unknown[0]} is none of {', '.join(known)}", param_hint=option)
+        raise click.BadParameter(
+            f"{unknown[0]} is not one of {', '.join(known)}", param_hint=option
+        )
     return names
 
 

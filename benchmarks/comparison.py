@@ -1,4 +1,4 @@
-"""What a comparison found: kept as JSON, shown as text, as Markdown and as a picture."""
+"""The results of a comparison: saved as JSON, shown as text and as Markdown."""
 
 import json
 import re
@@ -30,59 +30,59 @@ class Cell:
     problems: list[str] = field(default_factory=list)
 
     def median(self, figure: str) -> float | None:
-        """Give the middle run's figure, None if there is none."""
+        """Return the median of a figure over all runs, None if no run has it."""
         found = [run[figure] for run in self.runs if figure in run]
         return statistics.median(found) if found else None
 
 
 @dataclass(slots=True)
 class Comparison:
-    """Every cell, by work and then by peer, and who was not there."""
+    """All cells, by work and then by peer, and the peers that were not available."""
 
     conditions: dict[str, str]
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
     def cell(self, work: str, peer: str) -> Cell:
-        """Give a cell, a new one if there is none."""
+        """Return the cell of a work and a peer, a new one if there is none."""
         return self.cells.setdefault(work, {}).setdefault(peer, Cell())
 
     def take(self, work: str, peer: str, result: Result) -> None:
-        """Add one run."""
+        """Add the result of one run."""
         runs = self.cell(work, peer).runs
         runs.append({name: round(value, 4) for name, value in result.figures.items()})
         for text in (*result.problems, *result.notes):
             self.fail(work, peer, text)
 
     def fail(self, work: str, peer: str, why: str) -> None:
-        """Note what was wrong with a run, or why there is none."""
+        """Add a problem of a run, or the reason why there is none."""
         problems = self.cell(work, peer).problems
         if why not in problems:
             problems.append(why)
 
     def works(self) -> Iterator[tuple[str, Work]]:
-        """Give the works that were done."""
+        """Return the works that were measured."""
         return ((name, WORKS[name]) for name in self.cells)
 
     def value(self, work: str, peer: str) -> float | None:
-        """Give the figure that is compared."""
+        """Return the figure by which a work is compared."""
         cell = self.cells[work].get(peer)
         return cell.median(WORKS[work].figure) if cell else None
 
     def ratio(self, work: str, peer: str) -> float | None:
-        """Give how many times better a peer is than the tutorial; None without both."""
+        """Return how many times better a peer is than the tutorial; None without both figures."""
         value, baseline = self.value(work, peer), self.value(work, BASELINE)
         if not value or not baseline or min(value, baseline) <= 0:
             return None
         return baseline / value if WORKS[work].less_is_better else value / baseline
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Save the comparison as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load(path: Path) -> Comparison:
-    """Read what was saved."""
+    """Load a saved comparison."""
     document = json.loads(path.read_text())
     cells = {
         work: {peer: Cell(**cell) for peer, cell in peers.items()}
@@ -92,7 +92,7 @@ def load(path: Path) -> Comparison:
 
 
 def as_text(comparison: Comparison) -> str:
-    """Give a block a work, a line a peer: figure, p99, ratio to the tutorial."""
+    """Return a block per work with a line per peer: figure, p99, ratio to the tutorial."""
     lines: list[str] = []
     for name, work in comparison.works():
         lines += ["", f"{work.title} ({work.unit})"]
@@ -111,7 +111,7 @@ def as_text(comparison: Comparison) -> str:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Give one table: a row a work, a column a peer, with ratios to the tutorial."""
+    """Return a table with a row per work and a column per peer, with ratios to the tutorial."""
     peers = [peer for peer in PEERS if any(peer in row for row in comparison.cells.values())]
     head = ["work", "unit", *(PEERS[peer].title for peer in peers)]
     rows = [head, ["---", "---", *["---:"] * len(peers)]]
@@ -123,7 +123,7 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def with_table(page: str, comparison: Comparison) -> str:
-    """Give a page with a new table between its marks."""
+    """Return a page with the table between its marks replaced."""
     return BLOCK.sub(lambda marks: marks[1] + as_markdown(comparison) + marks[2], page)
 
 
@@ -139,7 +139,7 @@ def _entry(comparison: Comparison, work: str, peer: str) -> str:
 
 
 def three_figures(value: float | None) -> str:
-    """Give three figures: more would be noise."""
+    """Return a value with three significant figures: more would be noise."""
     if value is None:
         return NOTHING
     digits = len(str(abs(int(value))))

@@ -1,4 +1,4 @@
-"""Who is compared between nodes: Itemwire on each of its engines, and its peers over Redis."""
+"""What is compared between nodes: Itemwire on each engine, and its peers over Redis."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -20,22 +20,22 @@ BASELINE: Final = "broadcaster"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server on a store, and how a client speaks with it."""
+    """A server with a store, and how clients connect to it."""
 
     title: str
     module: str
-    """Of `benchmarks.peers`."""
+    """The name of its module in `benchmarks.peers`."""
 
     peer: Peer
     store: str
     is_ours: bool
     is_shared: bool
-    """Whether several nodes on the store are one."""
+    """Whether several nodes on one store deliver each other's messages."""
 
 
 @contextlib.contextmanager
 def durable_postgres(_folder: Path) -> Iterator[str]:
-    """Run one that waits for the disk, as the tests' own does not."""
+    """Run a PostgreSQL that waits for the disk, which the one of the tests does not."""
     with running_postgres("-c", "fsync=on") as server:
         init_store(server.url)
         yield server.url
@@ -45,7 +45,7 @@ STORES: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     **ENGINE_URLS,
     "postgres": durable_postgres,
 }
-"""Each is given an empty folder, and gives its URL for as long as it is entered."""
+"""Stores by name: each takes an empty folder, and yields its URL while it runs."""
 
 ENGINE_NAMES: Final = list(dict.fromkeys(path.split(".")[2] for path in ENGINES.values()))
 

@@ -1,9 +1,9 @@
-"""How many messages an engine stores in a second, with so many waiting for their answers.
+"""How many messages an engine stores a second, with a number of messages in flight.
 
     python -m benchmarks.engine_path sqlite:////tmp/measured.db
 
-Each answer asks for the next publish of 128 bytes. The figures are the median of the rounds, and
-the 50th and 99th percentile of what an answer took. The store of the URL is written to.
+Each answer triggers the next publish, of 128 bytes. The report shows medians of the rounds: the
+rate, and the 50th and 99th percentile of the time to an answer. It writes to the store at the URL.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ DRAFT: Final = Draft("42", "alice", 1.5, "x" * 128)
 
 @dataclass(slots=True)
 class Round:
-    """Publishes that ask for the next as they are answered, until the time is up."""
+    """Publishes a message for each answer until the time is up."""
 
     engine: Engine
     began_at: float
@@ -40,16 +40,20 @@ class Round:
 
     @property
     def per_s(self) -> float:
-        """Give how many were stored a second."""
+        """The number of messages stored a second."""
         return (len(self.seconds) - self.refused) / (self.ended_at - self.began_at)
 
     def percentiles_ms(self) -> tuple[float, float]:
-        """Give the 50th and the 99th percentile of what an answer took."""
+        """Return the 50th and 99th percentile of the time to an answer, in milliseconds."""
         hundredths = statistics.quantiles(self.seconds, n=100)
         return hundredths[49] * 1000, hundredths[98] * 1000
 
     def publish(self) -> None:
-        """Publish, and again when it is answered; memory answers before the call returns."""
+        """Publish, and again for each answer.
+
+        A loop and a counter, because the memory engine answers before the call returns: recursion
+        would exhaust the stack.
+        """
         self._due += 1
         if self._due == 1:
             while self._due:
@@ -75,7 +79,7 @@ class Round:
 
 
 async def measure(engine: Engine, in_flight: int, seconds: float = ROUND_SECONDS) -> Round:
-    """Publish for so long."""
+    """Publish for a number of seconds and return the finished round."""
     began = time.perf_counter()
     measured = Round(engine, began, began + seconds, in_flight)
     for _ in range(in_flight):
@@ -86,7 +90,7 @@ async def measure(engine: Engine, in_flight: int, seconds: float = ROUND_SECONDS
 
 
 async def run(url: str) -> None:
-    """Measure and print."""
+    """Measure the engine at a URL and print the figures."""
     engine = open_engine(url, BOUNDS)
     await engine.start(lambda _channel, _publication: None)
     try:
@@ -95,7 +99,7 @@ async def run(url: str) -> None:
             rounds = [await measure(engine, in_flight) for _ in range(ROUNDS)]
             refused = sum(one.refused for one in rounds)
             if refused:
-                print(f"{refused} were refused: the disk was too slow, or busy with other things")
+                print(f"{refused} were refused: the disk is too slow, or busy with other work")
             figures = [(one.per_s, *one.percentiles_ms()) for one in rounds]
             rate, half, most = (statistics.median(column) for column in zip(*figures, strict=True))
             print(f"{in_flight:10}{rate:12.0f}{half:10.2f}{most:10.2f}")

@@ -1,4 +1,4 @@
-"""Makes picture and tables of docs/engines.md: `python -m benchmarks.engine_picture [FILE]`."""
+"""Draws the picture and tables of docs/engines.md: `python -m benchmarks.engine_picture`."""
 
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from benchmarks.engine_tables import (
 )
 from benchmarks.trial import EIGHT_IN_FLIGHT, PACE, PACED, work_of
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# The colours of Okabe and Ito, which colour-blind readers can distinguish.
 COLOURS: Final = {1: "#0072b2", 2: "#e69f00"}
 LABELS: Final = {1: "one node", 2: "two nodes"}
 OFFSETS: Final = {1: -0.2, 2: 0.2}
@@ -33,7 +33,7 @@ INCHES_A_ROW: Final = 0.45
 @click.command()
 @click.argument("results", type=click.Path(exists=True, path_type=Path), default=DATA)
 def main(results: Path) -> None:
-    """Renew docs/engines.md, its data and its picture from what `engines --out` wrote."""
+    """Update docs/engines.md, its data and its picture from a file of `engines --out`."""
     renew_docs(load(results))
 
 
@@ -45,10 +45,10 @@ def renew_docs(comparison: Comparison) -> None:
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Draw what each contender delivers, and how late, on log scales."""
+    """Draw the delivery rate and latency of each contender, on log scales."""
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "itemwire", "font.size": 9}
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what it draws on
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - only after the backend is chosen
 
     names = took_part(comparison, 1)
     figure, (fast, late) = plt.subplots(

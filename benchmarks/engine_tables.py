@@ -1,4 +1,4 @@
-"""What was found of the engines and of the peers over Redis, as Markdown."""
+"""The results of the engines and of the peers over Redis, as Markdown."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -34,7 +34,7 @@ ADDED_MS: Final = 1  # at most
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Give a table for one node, for two, for the engines alone; then what was aimed at."""
+    """Return tables for one node, for two, for the engines alone, then the aims and problems."""
     parts = [
         *(_table(_served(comparison, nodes)) for nodes in (1, 2)),
         _table(_alone(comparison)),
@@ -46,12 +46,12 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def with_figures(page: str, comparison: Comparison) -> str:
-    """Give the page with new tables between its marks."""
+    """Return a page with the tables between its marks replaced."""
     return BLOCK.sub(lambda marks: marks[1] + as_markdown(comparison) + marks[2], page)
 
 
 def aims(comparison: Comparison) -> Iterator[str]:
-    """Say what was to be reached with Redis, and what was."""
+    """Yield the aims for the Redis engine, and whether each was reached."""
     fastest = work_of(EIGHT_IN_FLIGHT, 1)
     ours, theirs = (median(comparison, fastest, name, RATE) for name in (REDIS, BASELINE))
     if ours and theirs:
@@ -76,17 +76,17 @@ def aims(comparison: Comparison) -> Iterator[str]:
 
 
 def median(comparison: Comparison, work: str, name: str, figure: str) -> float | None:
-    """Give the middle one of a contender's figures; None if there is none."""
+    """Return the median of a contender's figure, None if there is none."""
     return _cell(comparison, work, name).median(figure)
 
 
 def in_ms(ms: float) -> str:
-    """Give three figures or fewer: more would be noise."""
+    """Return milliseconds with at most three significant figures: more would be noise."""
     return f"{ms:.2f}" if ms < 1 else f"{ms:,.1f}" if ms < 100 else f"{ms:,.0f}"  # noqa: PLR2004
 
 
 def took_part(comparison: Comparison, nodes: int) -> list[str]:
-    """Give who was measured with so many nodes."""
+    """Return the contenders that were measured with a number of nodes."""
     cells = comparison.cells.get(work_of(ONE_IN_FLIGHT, nodes), {})
     return [name for name in CONTENDERS if name in cells]
 
@@ -137,7 +137,7 @@ def _alone(comparison: Comparison) -> Iterator[list[str]]:
 
 
 def _troubles(comparison: Comparison) -> Iterator[str]:
-    """Say what was wrong with the figures, and who has none."""
+    """Yield the problems of all figures, and the contenders without any."""
     for work, cells in comparison.cells.items():
         for name, cell in cells.items():
             for problem in cell.problems:

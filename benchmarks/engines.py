@@ -1,8 +1,9 @@
-"""Itemwire on each engine, beside its peers over Redis: `python -m benchmarks.engines`.
+"""Compares Itemwire's engines and its peers over Redis: `python -m benchmarks.engines`.
 
-First one node, then two, each on a port of its own with half of the subscribers; what is published
-goes to the first. All nodes and the store share one core, the load generator has another. Round
-after round, each contender gets a new store and new nodes; the medians are what is shown.
+Each contender is measured with one node, then with two, which have half of the subscribers each.
+Messages are published on the first node. All nodes and the store share one core, and the load
+generator has another. In every round, each contender gets a new store and new nodes. The report
+shows medians.
 """
 
 import dataclasses
@@ -23,24 +24,24 @@ from itemwire.bench.crowd import allow_files
 
 QUICK_CONNECTIONS: Final = 10
 QUICK_SECONDS: Final = 0.2
-MOST_SECONDS: Final = 480.0  # in all: no round is begun that would end later
+MOST_SECONDS: Final = 480.0  # in all: a round that would end later is not started
 
 
 @click.command()
 @click.option(
     "--peers-python",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The Python that has benchmarks/peers/over_redis.txt.",
+    help="A Python with the packages of benchmarks/peers/over_redis.txt.",
 )
-@click.option("--only", default=",".join(CONTENDERS), show_default=True, help="Whom to compare.")
-@click.option("--connections", default=1000, show_default=True, help="Subscribers in all.")
-@click.option("--seconds", default=1.0, show_default=True, help="Length of a window.")
 @click.option(
-    "--repeat", type=click.IntRange(1), default=3, show_default=True, help="Rounds at most."
+    "--only", default=",".join(CONTENDERS), show_default=True, help="Contenders to compare."
 )
-@click.option("--quick", is_flag=True, help="Small and short: only to see that it runs.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write all runs there as JSON.")
-@click.option("--write-docs", is_flag=True, help="Renew docs/engines.*; needs matplotlib.")
+@click.option("--connections", default=1000, show_default=True, help="Subscribers in all.")
+@click.option("--seconds", default=1.0, show_default=True, help="Seconds per window.")
+@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Most rounds.")
+@click.option("--quick", is_flag=True, help="A tiny load, only to check that it runs.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write all runs to a JSON file.")
+@click.option("--write-docs", is_flag=True, help="Update docs/engines.*; needs matplotlib.")
 def main(
     *,
     peers_python: Path | None,
@@ -54,7 +55,7 @@ def main(
 ) -> None:
     """Compare Itemwire's engines, and its peers over Redis, on this machine."""
     if quick and write_docs:
-        raise click.UsageError("a quick run says nothing that belongs into the docs")
+        raise click.UsageError("the figures of a quick run are not for the docs")
     if quick:
         connections, seconds, repeat = QUICK_CONNECTIONS, QUICK_SECONDS, 1
     python = None if peers_python is None else str(peers_python.absolute())
@@ -70,9 +71,9 @@ def main(
 
 
 def compare(names: Sequence[str], plan: Plan, repeat: int) -> Comparison:
-    """Measure round by round, as many as there is time for.
+    """Measure up to `repeat` rounds, as far as there is time.
 
-    A contender that does not start is left out from then on.
+    A contender is left out once it has failed to start.
     """
     allow_files(MOST_SOCKETS)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Makes the picture and the table of docs/performance.md: `python -m benchmarks.plot [FILE]`."""
+"""Draws picture and table of docs/performance.md: `python -m benchmarks.plot [FILE]`."""
 
 from itertools import product
 from pathlib import Path
@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from benchmarks.comparison import DATA, PAGE, PICTURE, Comparison, load, with_table
 from benchmarks.peers import BASELINE, PEERS
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# The colours of Okabe and Ito, which colour-blind readers can distinguish.
 COLOURS: Final = {
     "itemwire": "#d55e00",
     "websockets": "#56b4e9",
@@ -29,7 +29,7 @@ INCHES_A_WORK: Final = 0.35
 @click.command()
 @click.argument("results", type=click.Path(exists=True, path_type=Path), default=DATA)
 def main(results: Path) -> None:
-    """Renew docs/performance.md, its data and its picture from what `compare --out` wrote."""
+    """Update docs/performance.md, its data and its picture from a file of `compare --out`."""
     renew_docs(load(results))
 
 
@@ -41,10 +41,10 @@ def renew_docs(comparison: Comparison) -> None:
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Draw bars of how many times the tutorial each other peer is, on a log scale."""
+    """Draw the ratio of each peer to the tutorial as bars, on a log scale."""
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "itemwire", "font.size": 9}
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what it draws on
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - only after the backend is chosen
 
     peers = [peer for peer in PEERS if peer != BASELINE and _took_part(comparison, peer)]
     works = list(comparison.works())

@@ -1,4 +1,4 @@
-"""Starts a peer on a core of its own and stops it again."""
+"""Starts a peer on a core of its own, and stops it."""
 
 import contextlib
 import os
@@ -17,15 +17,15 @@ from benchmarks.tokens import SECRET_VARIABLE
 ROOT: Final = Path(__file__).parents[1]
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 
 
 class Absent(Exception):
-    """A peer is not installed, or does not start; the message says why."""
+    """A peer is not installed or does not start; the message says why."""
 
 
 class Server(NamedTuple):
-    """A peer that listens."""
+    """A running peer."""
 
     port: int
     pid: int
@@ -33,9 +33,9 @@ class Server(NamedTuple):
 
 @contextlib.contextmanager
 def pinned() -> Iterator[int | None]:
-    """Keep this process on the last core it may use; give the first one, for the server.
+    """Pin this process to the last core it may use, and yield the first one, for the server.
 
-    None where that cannot be done: then they share all cores.
+    Yields None where that is not possible: then both share all cores.
     """
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) == 1:
         yield None
@@ -50,12 +50,12 @@ def pinned() -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def born_on(core: int | None) -> Iterator[None]:
-    """Have the processes that are started meanwhile run on a core, or on any."""
+    """Pin the processes that are started inside the block to a core; None: to none."""
     if core is None:
         yield
         return
     own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})  # a child is born where its parent runs
+    os.sched_setaffinity(0, {core})  # a child inherits the affinity of its parent
     try:
         yield
     finally:
@@ -71,19 +71,19 @@ def running(
     python: str = sys.executable,
     engine_url: str | None = None,
 ) -> Iterator[Server]:
-    """Run a peer on a core, or any; Absent if it does not listen."""
+    """Run a peer, pinned to a core if given; raise `Absent` if it does not listen."""
     port = _free_port()
     more = {SECRET_VARIABLE: secret} | ({ENGINE_VARIABLE: engine_url} if engine_url else {})
     command = [python, "-m", f"benchmarks.peers.{peer}", "--port", str(port)]
     with tempfile.TemporaryFile("w+") as log:
         with born_on(core):
-            process = subprocess.Popen(  # noqa: S603 - a module of ours
+            process = subprocess.Popen(  # noqa: S603 - one of our own modules
                 command, cwd=ROOT, env=os.environ | more, stdout=log, stderr=log
             )
         try:
             if not _listens(process, port):
                 log.seek(0)
-                raise Absent((log.read().strip().splitlines() or ["it does not listen"])[-1])
+                raise Absent((log.read().strip().splitlines() or ["does not listen"])[-1])
             yield Server(port, process.pid)
         finally:
             _stop(process)
@@ -95,7 +95,7 @@ def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
         try:
             socket.create_connection((HOST, port), timeout=1).close()
         except OSError:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         else:
             return True
     return False

@@ -1,18 +1,18 @@
-"""The one check that all peers make at a handshake, and the tokens that pass it."""
+"""The token check that all peers make at a handshake, and tokens that pass it."""
 
 import os
 from typing import Final
 
 import jwt
 
-SECRET_VARIABLE: Final = "ITEMWIRE_SECRET"  # noqa: S105 - the name of it
+SECRET_VARIABLE: Final = "ITEMWIRE_SECRET"  # noqa: S105 - a name, not the secret
 ALGORITHMS: Final = ["HS256"]
 TOKENS: Final = 100
 LIFETIME: Final = 12 * 3600
 
 
 def subject_of(token: str | None) -> str | None:
-    """Give whose token it is; None if it is refused."""
+    """Return the subject of a token, None if it is refused."""
     try:
         claims = jwt.decode(
             token or "",
@@ -26,8 +26,8 @@ def subject_of(token: str | None) -> str | None:
 
 
 def tokens_for(secret: str) -> tuple[str, ...]:
-    """Mint tokens of different subjects that may do everything."""
-    # Not for the peers, which need not have what `auth` needs.
+    """Return tokens of different subjects with the right to subscribe and publish."""
+    # Imported here because peers run without the packages that `itemwire_auth` needs.
     from itemwire_auth.keys.static import signing_key_from_secret  # noqa: PLC0415
     from itemwire_auth.tokens.minting import mint  # noqa: PLC0415
 

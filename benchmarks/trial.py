@@ -1,4 +1,4 @@
-"""One round of one contender: a new store, one node, then two, and what each can do."""
+"""One round of one contender: a new store, measured with one node and then with two."""
 
 import asyncio
 import contextlib
@@ -21,18 +21,18 @@ from itemwire.bench.errors import BenchError
 from itemwire.bench.fanout import Closed, Open, audience
 from itemwire.bench.loop import new_event_loop
 from itemwire.bench.results import Result
-from itemwire.bench.target import Target, target_of
+from itemwire.bench.target import BenchTarget, target_of
 from itemwire.bench.work import Load
 from itemwire.engines import open_engine
 from itemwire.engines.base import EngineError
 from itemwire_auth.tokens.minting import new_secret
 
 PACE: Final = 10.0  # messages a second
-BESIDE_PACE: Final = 19.0  # a second to each of two nodes: not in step with timers' milliseconds
+BESIDE_PACE: Final = 19.0  # to each of two nodes; not a divisor of the timers' 1000 ticks
 BESIDE_WINDOWS: Final = 2
 MANY: Final = 32  # publishes in flight
 WARM_UP: Final = 10
-STALL_SECONDS: Final = 8.0  # some take seconds for what is in flight
+STALL_SECONDS: Final = 8.0  # some contenders take seconds to deliver what is in flight
 
 ONE_IN_FLIGHT: Final = "1 in flight"
 PACED: Final = "paced"
@@ -46,14 +46,14 @@ WINDOWS: Final[dict[str, Closed | Open]] = {
     PACED: Open(PACE),
     EIGHT_IN_FLIGHT: Closed(8),
 }
-"""What each audience is measured by, one after the other."""
+"""The windows that are measured with each audience, one after the other."""
 
-NO_PYTHON: Final = "it needs an environment of its own: see --peers-python"
+NO_PYTHON: Final = "needs an environment of its own: see --peers-python"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured, on which core the servers are, by which Python the peers run."""
+    """The load, the core of the servers, and the Python that runs the peers."""
 
     connections: int
     seconds: float
@@ -62,14 +62,14 @@ class Plan:
 
     @property
     def load(self) -> Load:
-        """Give the load of one window with all subscribers."""
+        """The load of one window with all subscribers."""
         return Load(
             self.connections, seconds=self.seconds, warm_up=WARM_UP, stall_seconds=STALL_SECONDS
         )
 
 
 def work_of(way: str, number: int) -> str:
-    """Name a way of measuring with a number of nodes, or of messages in flight."""
+    """Return the name of a work: a way to measure, with a number of nodes or messages."""
     return f"{way}, {number}"
 
 
@@ -77,7 +77,7 @@ class Trial:
     """Measures one contender once."""
 
     def __init__(self, name: str, plan: Plan, comparison: Comparison) -> None:
-        """Raise Absent if there is nothing to run it with."""
+        """Raise `Absent` if there is no Python to run the contender with."""
         self._name = name
         self._contender = CONTENDERS[name]
         self._plan = plan
@@ -90,7 +90,7 @@ class Trial:
         self._tokens = tokens_for(self._secret)
 
     def run(self) -> None:
-        """Add what is found to the comparison; Absent if a node does not start."""
+        """Add the results to the comparison; raise `Absent` if a node does not start."""
         plan = self._plan
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
             url = stack.enter_context(self._store(Path(folder)))
@@ -113,13 +113,16 @@ class Trial:
             try:
                 with born_on(self._plan.core):
                     url = stack.enter_context(STORES[self._contender.store](folder))
-            except (AssertionError, OSError) as error:  # the tests' words for a missing server
+            except (
+                AssertionError,
+                OSError,
+            ) as error:  # what the tests' servers raise where the program is missing
                 raise Absent(str(error)) from error
             yield url
 
     @contextlib.contextmanager
-    def _node(self, url: str) -> Iterator[Target]:
-        """Run one more node, on a port of its own."""
+    def _node(self, url: str) -> Iterator[BenchTarget]:
+        """Run one more node, on another port."""
         module, peer = self._contender.module, self._contender.peer
         with running(
             module, self._secret, self._plan.core, python=self._python, engine_url=url
@@ -131,12 +134,12 @@ class Trial:
                 dialect=peer.dialect,
             )
 
-    def _fan_out(self, target: Target, nodes: int) -> None:
+    def _fan_out(self, target: BenchTarget, nodes: int) -> None:
         works = [work_of(way, nodes) for way in WINDOWS]
         self._take(works, _all_windows(target, self._plan.load))
 
     def _take(self, works: Sequence[str], measured: Coroutine[Any, Any, list[Result]]) -> None:
-        """Take what came out, of as many works as came to their end."""
+        """Add the results of all works that were completed."""
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 results = runner.run(measured)
@@ -147,7 +150,7 @@ class Trial:
             self._comparison.take(work, self._name, result)
 
 
-async def _all_windows(target: Target, load: Load) -> list[Result]:
+async def _all_windows(target: BenchTarget, load: Load) -> list[Result]:
     results: list[Result] = []
     async with audience(target, load) as fan:
         for window in WINDOWS.values():
@@ -157,8 +160,8 @@ async def _all_windows(target: Target, load: Load) -> list[Result]:
     return results
 
 
-async def _beside(target: Target, control: Target, load: Load) -> list[Result]:
-    """Find what a target takes longer than a control: a busy machine is so to both."""
+async def _beside(target: BenchTarget, control: BenchTarget, load: Load) -> list[Result]:
+    """Return a target's latency minus that of a control, measured on the same busy machine."""
     load = dataclasses.replace(load, seconds=BESIDE_WINDOWS * load.seconds)
     async with audience(target, load) as fan, audience(control, load) as other:
 
@@ -172,7 +175,7 @@ async def _beside(target: Target, control: Target, load: Load) -> list[Result]:
 
 
 async def _engine_alone(url: str, in_flight: Sequence[int], seconds: float) -> list[Result]:
-    """Publish by an engine of this process, without a server."""
+    """Measure an engine in this process, without a server."""
     engine = open_engine(url, BOUNDS)
     await engine.start(lambda _channel, _publication: None)
     try:

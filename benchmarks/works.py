@@ -1,4 +1,4 @@
-"""The work that each server is given: what is measured, and which figure is compared."""
+"""The works: what each server is measured at, and which figure is compared."""
 
 import dataclasses
 from collections.abc import Callable, Coroutine
@@ -10,14 +10,14 @@ from itemwire.bench.connecting import connect, idle
 from itemwire.bench.echo import echo
 from itemwire.bench.fanout import fanout
 from itemwire.bench.results import Result
-from itemwire.bench.target import Target
+from itemwire.bench.target import BenchTarget
 from itemwire.bench.work import Load, Progress
 
-QUICK_SHARE: Final = 50  # a quick run has so many times fewer connections, at least 10
+QUICK_SHARE: Final = 50  # a quick run has 1/50 of the connections, at least 10
 QUICK_LEAST: Final = 10
 QUICK_SECONDS: Final = 0.3
 
-Measure = Callable[[Target, Load, int, Progress], Coroutine[None, None, Result]]
+Measure = Callable[[BenchTarget, Load, int, Progress], Coroutine[None, None, Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Work:
     less_is_better: bool = False
 
     def scaled(self, *, seconds: float, quick: bool) -> "Work":
-        """Give the work with this length of a window; small if it is only to see that it runs."""
+        """Return the work with another window length, and a tiny load if `quick`."""
         load = dataclasses.replace(self.load, seconds=QUICK_SECONDS if quick else seconds)
         if quick:
             connections = max(load.connections // QUICK_SHARE, QUICK_LEAST)
@@ -42,26 +42,26 @@ class Work:
 
 
 def _closed(in_flight: int) -> Measure:
-    async def run(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+    async def run(target: BenchTarget, load: Load, _pid: int, progress: Progress) -> Result:
         ((result,),) = await fanout(target, load, in_flight=[in_flight], progress=progress)
         return result
 
     return run
 
 
-async def _ceiling(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+async def _ceiling(target: BenchTarget, load: Load, _pid: int, progress: Progress) -> Result:
     return (await ceiling(target, load, progress))[0]
 
 
-async def _echo(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+async def _echo(target: BenchTarget, load: Load, _pid: int, progress: Progress) -> Result:
     return (await echo(target, load, progress))[0]
 
 
-async def _connect(target: Target, load: Load, _pid: int, progress: Progress) -> Result:
+async def _connect(target: BenchTarget, load: Load, _pid: int, progress: Progress) -> Result:
     return (await connect(target, load, progress))[0]
 
 
-async def _idle(target: Target, load: Load, pid: int, progress: Progress) -> Result:
+async def _idle(target: BenchTarget, load: Load, pid: int, progress: Progress) -> Result:
     return await idle(target, load, pid, progress)
 
 

@@ -1,9 +1,9 @@
-"""What it costs to hand one tick's frames to a thousand sockets, by each way there is.
+"""The cost of writing the frames of one turn to a thousand sockets, in several ways.
 
     python -m benchmarks.write_path
 
-The ways take turns, and each figure is the median of the rounds: processor time of the sending
-process, per frame and socket. The reader is a process of its own, on the other core.
+The ways take turns. Each figure is the median over the rounds of the sender's processor time per
+frame and socket. The receiver is another process, on the other core.
 """
 
 import asyncio
@@ -30,33 +30,33 @@ Way = Callable[[list[asyncio.Transport], list[bytes]], None]
 
 
 def write_each(transports: list[asyncio.Transport], frames: list[bytes]) -> None:
-    """`transport.write` for each frame and socket."""
+    """Call `transport.write` for each frame and socket."""
     for transport in transports:
         for frame in frames:
             transport.write(frame)
 
 
 def write_lines(transports: list[asyncio.Transport], frames: list[bytes]) -> None:
-    """`transport.writelines` once a socket."""
+    """Call `transport.writelines` once per socket."""
     for transport in transports:
         transport.writelines(frames)
 
 
 def write_joined(transports: list[asyncio.Transport], frames: list[bytes]) -> None:
-    """Frames joined once, `transport.write` once a socket."""
+    """Join the frames once, and call `transport.write` once per socket."""
     chunk = b"".join(frames)
     for transport in transports:
         transport.write(chunk)
 
 
 class Bound:
-    """Frames joined once, the bound `write` of each transport kept in a list."""
+    """Joins the frames once, and keeps the bound `write` of each transport in a list."""
 
     def __init__(self) -> None:
         self._writers: list[Callable[[bytes], object]] = []
 
     def __call__(self, transports: list[asyncio.Transport], frames: list[bytes]) -> None:
-        """Write to all."""
+        """Write the frames to all sockets."""
         if not self._writers:
             self._writers = [transport.write for transport in transports]
         chunk = b"".join(frames)
@@ -65,13 +65,13 @@ class Bound:
 
 
 class Direct:
-    """Frames joined once, sent by the socket itself where its transport holds nothing."""
+    """Joins the frames once, and calls `socket.send` if the transport's buffer is empty."""
 
     def __init__(self) -> None:
         self._sockets: list[tuple[Callable[[bytes], int], asyncio.Transport]] = []
 
     def __call__(self, transports: list[asyncio.Transport], frames: list[bytes]) -> None:
-        """Send to all."""
+        """Send the frames to all sockets."""
         if not self._sockets:
             for transport in transports:
                 descriptor = transport.get_extra_info("socket").fileno()
@@ -88,7 +88,7 @@ class Direct:
 
 
 def read_everything(port: int, count: int) -> None:
-    """Connect so many times, and read until the other side is gone."""
+    """Open `count` connections, and read until the sender closes them."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     selector = selectors.DefaultSelector()
     for _ in range(count):
@@ -98,14 +98,14 @@ def read_everything(port: int, count: int) -> None:
     left = count
     while left:
         for key, _ in selector.select():
-            peer = key.fileobj  # type: ignore[assignment] # what was registered
+            peer = key.fileobj  # type: ignore[assignment] # a registered socket
             if not peer.recv(1 << 20):
                 selector.unregister(peer)
                 left -= 1
 
 
 class Peer(asyncio.Protocol):
-    """Notes the transport of a connection, and when the last has come."""
+    """Collects the transports of all connections, and sets an event at the last."""
 
     def __init__(self, transports: list[asyncio.Transport], everyone: asyncio.Event) -> None:
         self._transports = transports
@@ -119,7 +119,7 @@ class Peer(asyncio.Protocol):
 
 
 async def measure(ways: dict[str, Way]) -> dict[str, dict[int, float]]:
-    """Give the microseconds per frame and socket of each way, by the frames of a tick."""
+    """Return the microseconds per frame and socket of each way, by frames per turn."""
     loop = asyncio.get_running_loop()
     transports: list[asyncio.Transport] = []
     everyone = asyncio.Event()
@@ -155,7 +155,7 @@ async def measure(ways: dict[str, Way]) -> dict[str, dict[int, float]]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all ways and print the figures."""
     ways: dict[str, Way] = {
         "write, each frame": write_each,
         "writelines": write_lines,

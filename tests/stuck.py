@@ -26,9 +26,9 @@ from typing_extensions import override
 from itemwire.bench.client import Listener
 from itemwire.bench.crowd import crowd
 from itemwire.bench.frames import TEXT, Frame, client_frame, split_frames
-from itemwire.bench.histogram import Histogram
+from itemwire.bench.histogram import LatencyHistogram
 from itemwire.bench.memory import memory_of
-from itemwire.bench.target import ENVELOPES, Target, target_of
+from itemwire.bench.target import ENVELOPES, BenchTarget, target_of
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from tests.scenarios.clients import TALKING, token
 from tests.scenarios.processes import Started, started
@@ -62,7 +62,7 @@ class Load:
 class Found:
     """What came out."""
 
-    latency: Histogram = field(default_factory=Histogram)
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     missing: int = 0  # messages, to healthy readers
     memory: list[int] = field(default_factory=list)
     logs: dict[SlowConsumerPolicy, list[str]] = field(default_factory=dict)
@@ -77,11 +77,11 @@ class Found:
 class Healthy(Listener):
     """Reads everything, and notes how late it comes."""
 
-    latency: Histogram | None = None
+    latency: LatencyHistogram | None = None
     count = 0
 
     @override
-    def heard(self, frame: Frame) -> None:
+    def received(self, frame: Frame) -> None:
         sent = SENT_AT.search(frame.payload)
         if sent is not None and self.latency is not None:
             self.count += 1
@@ -90,7 +90,7 @@ class Healthy(Listener):
 
 @contextlib.contextmanager
 def stuck_readers(
-    target: Target, load: Load
+    target: BenchTarget, load: Load
 ) -> Iterator[dict[SlowConsumerPolicy, list[socket.socket]]]:
     """Join each item so many times with a small receive buffer, and read no more."""
     with contextlib.ExitStack() as stack:
@@ -126,7 +126,7 @@ async def watch(pid: int, memory: list[int]) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def send_load(target: Target, load: Load, pid: int) -> Found:
+async def send_load(target: BenchTarget, load: Load, pid: int) -> Found:
     """Publish to healthy readers for the time, and count what they miss."""
     found = Found()
     dialect, items = target.dialect, len(POLICIES)

@@ -24,7 +24,8 @@ from itemwire.middleware.draining import RefuseWhileDraining
 from itemwire.middleware.no_store import NoStore
 from itemwire.middleware.require_tls import RequireTLS
 from itemwire.observability.logs import redact_logs
-from itemwire.observability.metrics import Parts, registry_of
+from itemwire.observability.metrics import MetricSources
+from itemwire.observability.metrics_registry import registry_of
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
     admin,
@@ -143,8 +144,8 @@ def create_app(
     if settings.admin:
         app.include_router(admin.router)
     if settings.metrics_token is not None:
-        parts = Parts(node, counters, authenticator, policy, slots)
-        app.state.metrics = registry_of(parts)
-        app.state.siblings = None  # but where there are several workers
+        sources = MetricSources(node, counters, authenticator, policy, slots)
+        app.state.metrics = registry_of(sources)
+        app.state.worker_metrics = None  # set where there are several workers
         app.include_router(metrics.router)
     return app

@@ -1,4 +1,4 @@
-"""Every setting of the server: its default, its unit, and where its value came from."""
+"""The settings of the server: defaults, units, limits, and the source of each value."""
 
 import difflib
 import os
@@ -24,7 +24,7 @@ MAX_WORKERS: Final = 256
 _TOKEN: Final = re.compile(r"[!-~]+")
 PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-# Read by the command line's clients, not by the server.
+# Read by commands that are clients, such as `publish`, and not by the server.
 CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
 
 RENAMED: Final = {
@@ -32,7 +32,7 @@ RENAMED: Final = {
     "ITEMWIRE_MAX_UNANSWERED": "ITEMWIRE_MAX_IN_FLIGHT",
     "ITEMWIRE_MAX_UNANSWERED_BYTES": "ITEMWIRE_MAX_IN_FLIGHT_BYTES",
 }
-"""What settings of earlier versions are called now."""
+"""Settings of earlier versions, with their present names."""
 
 
 def _checked_rules(text: str) -> str:
@@ -44,7 +44,7 @@ SlowConsumerRules = Annotated[str, AfterValidator(_checked_rules)]
 
 
 class Settings(AuthSettings):
-    """Settings of the server; each is read from ITEMWIRE_<NAME> or a `.env` file beside it."""
+    """Settings of the server, each read from ITEMWIRE_<NAME> in the environment or `.env`."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE)
 
@@ -54,126 +54,140 @@ class Settings(AuthSettings):
         1,
         ge=1,
         le=MAX_WORKERS,
-        description="Processes of `itemwire serve` on this port; more than one need an engine that "
-        "shares. Unset: as many as WEB_CONCURRENCY says, where the engine shares.",
+        description="Number of processes of `itemwire serve`. More than one needs a shared engine. "
+        "If unset and the engine is shared, WEB_CONCURRENCY is used.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="How much is logged. No level logs a credential."
+        "info", description="How much is logged. Credentials are not logged at any level."
     )
     log_format: Literal["text", "json"] = Field(
-        "text", description="Lines for people, or one JSON object a line."
+        "text", description="`text` for reading, or `json` for one JSON object per line."
     )
     trusted_proxies: CommaSeparated = Field(
         ("127.0.0.1",),
-        description="Addresses whose X-Forwarded-For and -Proto are believed.",
+        description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
     )
     require_tls: bool = Field(
         False,
-        description="Refuse what does not come by https or wss, by the word of the server or of a "
-        "trusted proxy; `/health/` alone answers all the same.",
+        description="Refuse what does not use TLS (wss, https), as seen by this server or reported "
+        "by a trusted proxy. `/health/` is exempt.",
     )
     refusal: Literal["close", "http"] = Field(
         "close",
-        description="How a handshake is refused: `close` accepts it and closes with a code and a "
-        "reason, which browsers can read; `http` denies it with a status and a JSON body.",
+        description="How handshakes are refused: `close` accepts the socket and closes it with a "
+        "code and a reason, which scripts in browsers can read; `http` answers with an HTTP status "
+        "and a JSON body.",
     )
     admin: bool = Field(
         False,
-        description="Serve `/admin`: revoke tokens, list and end connections. Its callers need "
-        "the word `admin` in the scope of a bearer token.",
+        description="Serve `/admin`, which revokes tokens and lists and closes connections. Its "
+        "callers need a bearer token with the word `admin` in its scope.",
     )
     metrics_token: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Serve `/metrics` for Prometheus, to who sends this as its bearer token: at "
-        "least 32 printable characters of ASCII.",
+        description="Serve `/metrics` for Prometheus to callers that send this as a bearer token: "
+        "at least 32 printable ASCII characters.",
     )
     engine_url: str = Field(
         "memory://",
-        description="Where channels live: `memory://`, or a file, `sqlite:///relative.db` or "
-        "`sqlite:////absolute.db`, or Redis: `redis://`, `rediss://`, `redis+cluster://`, "
-        "or PostgreSQL: `postgresql://`.",
+        description="Where channels and their history are stored: `memory://`; a file, "
+        "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis, `redis://`, `rediss://` or "
+        "`redis+cluster://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
     )
-    history_size: int = Field(100, ge=0, description="Messages remembered per item.")
-    history_bytes: int = Field(1_048_576, ge=0, description="Bytes of payload remembered per item.")
-    history_seconds: float = Field(300, ge=0, description="Seconds a message is remembered.")
+    history_size: int = Field(100, ge=0, description="Messages kept in the history of an item.")
+    history_bytes: int = Field(
+        1_048_576, ge=0, description="Bytes of payload kept in the history of an item."
+    )
+    history_seconds: float = Field(
+        300, ge=0, description="Seconds for which a message is kept in the history."
+    )
     history_total_bytes: int = Field(
         512 * 1_048_576,
         ge=0,
-        description="Bytes that all histories together may take with `memory://`; past it, items "
-        "that nobody hears are forgotten, the longest idle first; 0 sets no limit.",
+        description="Bytes that the history of all items may use with `memory://`. Above that, "
+        "items without subscribers are dropped, the longest unused first; 0 sets no limit.",
     )
     max_message_bytes: int = Field(
-        65_536, ge=1, description="Largest message a client may send; past it, close 1009."
+        65_536,
+        ge=1,
+        description="Largest message that a client may send, in bytes. A larger one closes its "
+        "socket with 1009.",
     )
     max_items: int = Field(
-        100, ge=1, description="Items that one socket at `/ws` may hear at the same time."
+        100, ge=1, description="Items that one socket at `/ws` may be subscribed to."
     )
     presence_grace: float = Field(
         5,
         ge=0,
         le=600,
-        description="Seconds in which a client that was cut off may come back to an item without "
-        "having left it in the eyes of others; 0 tells them at once.",
+        description="Seconds for which a member whose connection was lost is still shown as "
+        "present; 0 announces the loss at once.",
     )
     presence_limit: int = Field(
         1000,
         ge=0,
         le=100_000,
-        description="Members of an item that are listed and announced; further ones are counted.",
+        description="Members of an item that are listed and announced. Members above this number "
+        "are only counted.",
     )
     outbox_bytes: int = Field(
         1_048_576,
         ge=1,
-        description="Bytes that may wait for a client that reads slowly; past it, it is closed "
-        "with slow_consumer, unless ITEMWIRE_SLOW_CONSUMERS says otherwise.",
+        description="Bytes that may be queued for a client that reads too slowly. Above that, "
+        "ITEMWIRE_SLOW_CONSUMERS says what happens.",
     )
     slow_consumers: SlowConsumerRules = Field(
         "disconnect",
-        description="What happens then, by item: `telemetry:*=drop_oldest,*=disconnect`; the first "
-        "pattern that matches counts, a word alone is for all items. `disconnect`, `drop_oldest` "
-        "or `drop_newest`: messages are left out, and the client is told of the gap.",
+        description="What happens to a client that reads too slowly: `disconnect` closes its "
+        "socket with slow_consumer; `drop_oldest` and `drop_newest` leave out messages and tell "
+        "the client about the gap. One word for all items, or a list of patterns, of which the "
+        "first match counts: `telemetry:*=drop_oldest,*=disconnect`.",
     )
     max_in_flight: int = Field(
         10_000,
         ge=1,
-        description="Messages that the engine may have to store at a time; past it, publishing is "
-        "refused with overloaded. One socket may have a tenth of them.",
+        description="Messages that may be in flight to the engine at the same time. Above that, "
+        "publishing is refused with overloaded. One socket may use a tenth of them.",
     )
     max_in_flight_bytes: int = Field(
-        67_108_864, ge=1, description="The same in bytes of payload, of which a socket has a tenth."
+        67_108_864,
+        ge=1,
+        description="Bytes of messages that may be in flight to the engine at the same time. One "
+        "socket may use a tenth of them.",
     )
     expiry_warning_seconds: int = Field(
         60,
         ge=0,
-        description="Seconds ahead of its token's expiry at which a client is told by `expiring`, "
-        "or at half of the token's life if that is later; 0 tells none.",
+        description="Seconds before its token expires at which a client is warned with `expiring`; "
+        "at the earliest, after half of the token's lifetime; 0 disables the warning.",
     )
     expiry_grace: float = Field(
-        0, ge=0, description="Seconds a socket stays open after its token has expired."
+        0, ge=0, description="Seconds for which a socket stays open after its token has expired."
     )
     max_session_seconds: int = Field(
         0,
         ge=0,
-        description="Seconds a socket stays open at most, however often it is refreshed; 0 sets no "
-        "limit.",
+        description="Longest time that a socket may stay open, in seconds, however often its token "
+        "is refreshed; 0 sets no limit.",
     )
     compression: bool = Field(
         False,
-        description="Offer permessage-deflate: one compression a message for all, no memory a "
-        "socket. Lengths of compressed messages tell something of what is in them.",
+        description="Offer permessage-deflate. A message is compressed once for all its receivers, "
+        "and sockets need no extra memory. The length of a compressed message reveals something "
+        "of its content.",
     )
     ping_interval: float = Field(20, gt=0, description="Seconds between pings to a client.")
     ping_timeout: float = Field(20, gt=0, description="Seconds a client has to answer a ping.")
     graceful_timeout: int = Field(
-        10, ge=0, description="Seconds open sockets have to end when the server is stopped."
+        10, ge=0, description="Seconds in which open sockets are closed when the server stops."
     )
     drain_seconds: float = Field(
         5,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds of these over which many sockets are closed, a few at a time.",
+        description="Seconds of the graceful timeout over which sockets are closed in batches.",
     )
     publish_rate: PerSecond = Field(
         10_000, description="Messages a second that one socket may publish; 0 sets no limit."
@@ -194,44 +208,44 @@ class Settings(AuthSettings):
         4,
         ge=0,
         allow_inf_nan=False,
-        description="How many times these rates all sockets of one subject may have together; 0 "
-        "sets no limit.",
+        description="All sockets of one subject on one node may together use these rates times "
+        "this factor; 0 sets no limit.",
     )
     address_handshake_rate: PerSecond = Field(
         500,
-        description="Handshakes a second of one address; past it, rate_limited. Those of "
-        "`throttle_exempt` are not counted; 0 sets no limit.",
+        description="Handshakes a second of one address; above that, rate_limited. Addresses in "
+        "`throttle_exempt` are exempt; 0 sets no limit.",
     )
     handshake_rate: PerSecond = Field(
         0,
-        description="Handshakes a second in all; past it, overloaded, so that who is served "
-        "already does not wait for those who come; 0 sets no limit.",
+        description="Handshakes a second in all; above that, overloaded, so that open sockets are "
+        "served without delay while many clients connect; 0 sets no limit.",
     )
     max_connections: int | None = Field(
         None,
         ge=0,
-        description="Sockets in all; 0 sets no limit. By default, as many as there may be open "
-        "files, less some to spare.",
+        description="Open sockets in all; 0 sets no limit. Unset: the process's limit of open "
+        "files, minus a reserve.",
     )
     max_address_connections: int = Field(
         0,
         ge=0,
-        description="Sockets of one address; 0 sets no limit. Those of `throttle_exempt` are not "
-        "counted.",
+        description="Open sockets of one address; 0 sets no limit. Addresses in `throttle_exempt` "
+        "are exempt.",
     )
     max_subject_connections: int = Field(
         0,
         ge=0,
-        description="Sockets of one subject, on all nodes of a shared engine; 0 sets no limit.",
+        description="Open sockets of one subject, on all nodes that share an engine; 0 sets no "
+        "limit.",
     )
     max_channels: int = Field(
-        200_000, ge=0, description="Items that may be heard on one node; 0 sets no limit."
+        200_000, ge=0, description="Items with subscribers on one node; 0 sets no limit."
     )
     max_item_connections: int = Field(
         100_000,
         ge=0,
-        description="Sockets that may hear one item on one node, which are its members; 0 sets no "
-        "limit.",
+        description="Sockets that may be subscribed to one item on one node; 0 sets no limit.",
     )
 
     @model_validator(mode="before")
@@ -244,7 +258,7 @@ class Settings(AuthSettings):
 
     @property
     def rate_limits(self) -> RateLimits:
-        """Give what one socket may ask a second."""
+        """The rate limits of one socket."""
         return RateLimits(
             publish=self.publish_rate,
             join=self.join_rate,
@@ -257,7 +271,7 @@ class Settings(AuthSettings):
 
     @property
     def handshake_limits(self) -> HandshakeLimits:
-        """Give how often sockets may come."""
+        """The limits of handshakes a second."""
         return HandshakeLimits(
             in_all=self.handshake_rate,
             of_address=self.address_handshake_rate,
@@ -266,7 +280,7 @@ class Settings(AuthSettings):
 
     @property
     def connection_limits(self) -> ConnectionLimits:
-        """Give how many sockets there may be."""
+        """The limits of open sockets."""
         return ConnectionLimits(
             in_all=max_sockets() if self.max_connections is None else self.max_connections,
             of_address=self.max_address_connections,
@@ -277,16 +291,16 @@ class Settings(AuthSettings):
     @field_validator("metrics_token")
     @classmethod
     def _fits_into_a_header(cls, token: SecretStr | None) -> SecretStr | None:
-        """Refuse what no client could send as it is."""
+        """Refuse a token that a client could not send in a header."""
         if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
             raise ValueError(
-                "it holds white space, a line break at its end perhaps, or what is not ASCII"
+                "may hold printable ASCII characters only: no white space, no line break at its end"
             )
         return token
 
 
 def source_of(name: str) -> str:
-    """Say where a setting's value comes from: `environment`, `.env` or `default`."""
+    """Return the source of a setting's value: `environment`, `.env` or `default`."""
     variable = f"{PREFIX}{name.upper()}"
     if variable in _upper(os.environ):
         return "environment"
@@ -296,7 +310,7 @@ def source_of(name: str) -> str:
 
 
 def unknown_variables() -> Iterator[tuple[str, str | None]]:
-    """Find ITEMWIRE_ variables that are no setting, each with the setting it may have meant."""
+    """Yield each ITEMWIRE_ variable that is not a setting, with the setting it may have meant."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     for variable in sorted(_set_variables() - known - CLIENT_VARIABLES - RENAMED.keys()):
         if variable.startswith(PREFIX):

@@ -1,8 +1,9 @@
-"""The servers that are compared: one file each, one row here.
+"""The servers that are compared: each has a file and a row here.
 
-Each runs by itself: `python -m benchmarks.peers.<name> --port N`, with the secret in
-ITEMWIRE_SECRET. Each checks the same JWT at the handshake, sends what one socket says to all
-that watch the item, and is otherwise as its users run it, with compression and access log off.
+Each can run alone: `python -m benchmarks.peers.<name> --port N`, with the secret in
+ITEMWIRE_SECRET. Each verifies the same JWT at the handshake and sends a message of one socket to
+all subscribers of its item. Otherwise it runs as its users would run it, but without compression
+and access log.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ ITEM_PATH: Final = "/items/{item}/ws?token={token}"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A server to compare, and how a client speaks with it."""
+    """A server to compare, and how clients connect to it."""
 
     title: str
     path: str = ITEM_PATH
@@ -48,4 +49,4 @@ OVER_REDIS: Final[dict[str, Peer]] = {
     "channels": Peer("Django Channels"),
     "socketio": SOCKETIO,
 }
-"""Those that carry messages between nodes through the Redis of ITEMWIRE_ENGINE_URL."""
+"""Servers that send messages between nodes through the Redis at ITEMWIRE_ENGINE_URL."""

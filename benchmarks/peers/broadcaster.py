@@ -1,4 +1,4 @@
-"""broadcaster over Redis, as its README's chat application has it, on uvicorn."""
+"""broadcaster over Redis, like the chat application in its README, on uvicorn."""
 
 import asyncio
 import os
@@ -15,12 +15,12 @@ from benchmarks.peers.serving import ENGINE_VARIABLE, run_asgi
 from benchmarks.tokens import subject_of
 
 broadcast = Broadcast(os.environ[ENGINE_VARIABLE])
-# Of those that subscribe to a new channel at the same time, 0.3.1 keeps the last one only.
+# If several subscribe to a new channel at the same time, 0.3.1 keeps only the last.
 subscribing = asyncio.Lock()
 
 
 async def watch(websocket: WebSocket) -> None:
-    """Check the token, then publish what the socket says and send what is published."""
+    """Check the token, then publish the socket's messages and send those of the item."""
     if subject_of(websocket.query_params.get("token")) is None:
         await websocket.close(1008)
         return
@@ -36,14 +36,14 @@ async def watch(websocket: WebSocket) -> None:
 
 
 async def receive(websocket: WebSocket) -> None:
-    """Publish what one says."""
+    """Publish the messages of a socket."""
     item = websocket.path_params["item_id"]
     async for message in websocket.iter_text():
         await broadcast.publish(channel=item, message=message)
 
 
 async def send(websocket: WebSocket) -> None:
-    """Send what is published to the item."""
+    """Send the messages of the item to a socket."""
     subscription = broadcast.subscribe(channel=websocket.path_params["item_id"])
     async with subscribing:
         subscriber = await subscription.__aenter__()
@@ -59,7 +59,7 @@ async def send(websocket: WebSocket) -> None:
 
 @asynccontextmanager
 async def connected(_app: Starlette) -> AsyncIterator[None]:
-    """Hold the connection to Redis."""
+    """Keep the connection to Redis open."""
     async with broadcast:
         yield
 

@@ -1,6 +1,6 @@
-"""Django Channels with channels_redis, as its tutorial has it, on uvicorn: a group an item.
+"""Django Channels with channels_redis, like its tutorial, on uvicorn: a group per item.
 
-Of the two layers of channels_redis it has the faster one.
+Of the two layers of channels_redis, it uses the faster one.
 """
 
 import os
@@ -27,7 +27,7 @@ django.setup()
 
 
 class Watcher(AsyncWebsocketConsumer):
-    """Sends what one says to all who watch the item."""
+    """Sends each message to all subscribers of the item."""
 
     async def connect(self) -> None:
         """Check the token and join the item's group."""
@@ -35,7 +35,7 @@ class Watcher(AsyncWebsocketConsumer):
         if subject_of(token) is None:
             await self.close()
             return
-        # A group's name has no colon.
+        # A group name may not contain a colon.
         self.group = self.scope["url_route"]["kwargs"]["item_id"].replace(":", ".")
         await self.channel_layer.group_add(self.group, self.channel_name)
         await self.accept()
@@ -50,13 +50,13 @@ class Watcher(AsyncWebsocketConsumer):
         text_data: str | None = None,
         bytes_data: bytes | None = None,  # noqa: ARG002 - Channels gives it
     ) -> None:
-        """Send it to the group."""
+        """Send a message to the group."""
         await self.channel_layer.group_send(
             self.group, {"type": "item.message", "message": text_data}
         )
 
     async def item_message(self, event: dict[str, str]) -> None:
-        """Send on what came from the group."""
+        """Send a message of the group to the client."""
         await self.send(text_data=event["message"])
 
 

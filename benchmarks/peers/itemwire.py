@@ -6,7 +6,7 @@ from itemwire.settings import Settings
 
 
 def start(port: int) -> None:
-    """Serve with default settings, but for rates: the server is measured and not a limit."""
+    """Serve with default settings, without rate limits: the server is measured, not a limit."""
     settings = Settings(
         host=HOST, port=port, log_level="warning", publish_rate=0, bytes_rate=0, request_rate=0
     )

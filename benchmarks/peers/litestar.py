@@ -1,4 +1,4 @@
-"""Litestar and its channels, in memory, on uvicorn."""
+"""Litestar with its channels in memory, on uvicorn."""
 
 from typing import Annotated
 
@@ -25,10 +25,10 @@ async def current_subject(token: Annotated[str, Parameter(query="token")]) -> st
 async def watch(
     socket: WebSocket,
     item_id: str,
-    subject: str,  # noqa: ARG001 - asked for to have it checked
+    subject: str,  # noqa: ARG001 - a dependency, for the check
     channels: ChannelsPlugin,
 ) -> None:
-    """Send what one says to all who watch the item."""
+    """Send each message of the socket to all subscribers of the item."""
     await socket.accept()
     async with (
         channels.start_subscription([item_id]) as subscriber,

@@ -1,4 +1,4 @@
-"""picows, its frame parser in C, on uvloop: one list of transports an item."""
+"""picows, whose frame parser is in C, on uvloop: a list of transports per item."""
 
 from collections import defaultdict
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +20,7 @@ watching: defaultdict[str, list[WSTransport]] = defaultdict(list)
 
 
 class Watcher(WSListener):
-    """Sends what one says to all who watch the item."""
+    """Sends each message to all subscribers of the item."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Watcher(WSListener):
         self.item.append(transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Pass a text on."""
+        """Send a text message on."""
         if frame.msg_type == WSMsgType.TEXT:
             message = frame.get_payload_as_bytes()
             for other in self.item:

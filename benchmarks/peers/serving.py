@@ -1,4 +1,4 @@
-"""What the peers that are started by a port have in common."""
+"""What the peers share: the command line, and running an ASGI application."""
 
 import argparse
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Final
 
 HOST: Final = "127.0.0.1"
 ENGINE_VARIABLE: Final = "ITEMWIRE_ENGINE_URL"
-"""Where the store between nodes is; not every peer looks at it."""
+"""The variable with the URL of the store between nodes; not every peer reads it."""
 
 
 def run(serve: Callable[[int], None]) -> None:

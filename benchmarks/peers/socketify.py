@@ -1,4 +1,4 @@
-"""socketify, which is uWebSockets for Python: its own topics."""
+"""socketify, which is uWebSockets for Python, with its own topics."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""python-socketio on uvicorn: a room an item; between nodes by its Redis manager."""
+"""python-socketio on uvicorn: a room per item; with several nodes, its Redis manager."""
 
 import os
 from typing import Any
@@ -30,7 +30,7 @@ async def connect(sid: str, environ: dict[str, Any], _auth: object = None) -> No
 
 @server.event
 async def publish(sid: str, message: str) -> None:
-    """Send what one says to all in the room."""
+    """Send a message to all in the room."""
     await server.emit("message", message, room=rooms[sid])
 
 

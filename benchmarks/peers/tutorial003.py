@@ -1,4 +1,4 @@
-"""The FastAPI tutorial's connection manager, one list of sockets an item, on uvicorn."""
+"""The FastAPI tutorial's connection manager with a list of sockets per item, on uvicorn."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from benchmarks.tokens import subject_of
 
 
 class ConnectionManager:
-    """As in the tutorial, but for the items."""
+    """The class of the tutorial, with items added."""
 
     def __init__(self) -> None:
         self.active_connections: dict[str, list[WebSocket]] = {}
@@ -24,7 +24,7 @@ class ConnectionManager:
         self.active_connections[item_id].remove(websocket)
 
     async def broadcast(self, item_id: str, message: str) -> None:
-        """Send to one after the other."""
+        """Send a message to all sockets of an item, one after the other."""
         for connection in self.active_connections[item_id]:
             await connection.send_text(message)
 
@@ -34,7 +34,7 @@ manager = ConnectionManager()
 
 
 async def current_subject(token: Annotated[str | None, Query()] = None) -> str:
-    """Check the token; the tutorial's own way to refuse."""
+    """Check the token, and refuse as the tutorial does."""
     subject = subject_of(token)
     if subject is None:
         raise WebSocketException(code=1008)
@@ -45,7 +45,7 @@ async def current_subject(token: Annotated[str | None, Query()] = None) -> str:
 async def websocket_endpoint(
     websocket: WebSocket, item_id: str, _subject: Annotated[str, Depends(current_subject)]
 ) -> None:
-    """Join, then tell the others what this socket says."""
+    """Join, then send each message of this socket to all of the item."""
     await manager.connect(item_id, websocket)
     try:
         while True:

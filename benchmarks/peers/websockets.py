@@ -24,8 +24,8 @@ async def check(connection: ServerConnection, request: Request) -> Response | No
 
 
 async def watch(connection: ServerConnection) -> None:
-    """Send what one says to all who watch the item."""
-    assert connection.request is not None  # noqa: S101 - there is one once it is open
+    """Send each message of a socket to all subscribers of the item."""
+    assert connection.request is not None  # noqa: S101 - an open connection has one
     item = watching[urlsplit(connection.request.path).path]
     item.add(connection)
     try:

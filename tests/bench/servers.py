@@ -1,4 +1,4 @@
-"""A small real server that sends what it gets to all who watch an item, or should."""
+"""A small real server that sends each message to all subscribers, or fails to on purpose."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from itemwire.bench.target import PLAIN, Dialect, Target, target_of
+from itemwire.bench.target import PLAIN, BenchTarget, Dialect, target_of
 
 WARM_UP = 50  # messages that every measure sends first
 
@@ -70,7 +70,7 @@ async def serving(
     *,
     dialect: Dialect = PLAIN,
     check: Callable[[ServerConnection, Request], Response | None] | None = None,
-) -> AsyncIterator[Target]:
+) -> AsyncIterator[BenchTarget]:
     """Run a server; give where it is."""
     async with serve(conduct, "127.0.0.1", 0, compression=None, process_request=check) as server:  # type: ignore[arg-type]  # a coroutine function, or an object with such a __call__
         yield target_of(f"http://127.0.0.1:{port_of(server)}", dialect=dialect)

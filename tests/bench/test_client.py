@@ -1,4 +1,4 @@
-"""The handshake: what is asked, what is answered, what is told of a refusal."""
+"""The handshake: the request, the answer, and the report of a refusal."""
 
 import asyncio
 import dataclasses
@@ -19,15 +19,15 @@ from websockets.http11 import Request, Response
 
 from itemwire.bench.client import Listener
 from itemwire.bench.crowd import Crowd, allow_files, crowd
-from itemwire.bench.errors import Refused, TooFewFiles, Unreachable
-from itemwire.bench.target import Dialect, Target, target_of
+from itemwire.bench.errors import HandshakeRefused, TooFewFiles, Unreachable
+from itemwire.bench.target import BenchTarget, Dialect, target_of
 from tests.bench.servers import PassingOn, port_of, serving
 from tests.docs.test_readme import free_port
 
 GREETING = Dialect(hello=(("0", "40"), ("40", "")))
 
 
-async def opened(target: Target, count: int = 1) -> Crowd[Listener]:
+async def opened(target: BenchTarget, count: int = 1) -> Crowd[Listener]:
     """Open some sockets and close them again."""
     async with crowd(target, count, lambda number: Listener(number, target.dialect)) as gathered:
         return gathered
@@ -43,7 +43,7 @@ def test_nothing_listens() -> None:
 
 def test_an_unknown_host() -> None:
     """A name that nobody has (RFC 6761)."""
-    with pytest.raises(Unreachable, match="no address for http://nobody"):
+    with pytest.raises(Unreachable, match="cannot resolve http://nobody"):
         target_of("http://nobody.invalid")
 
 
@@ -57,7 +57,7 @@ def test_a_denied_handshake() -> None:
         async with serving(PassingOn(), check=check) as target:
             await opened(target)
 
-    with pytest.raises(Refused, match="403 Forbidden scope_missing"):
+    with pytest.raises(HandshakeRefused, match="403 Forbidden scope_missing"):
         asyncio.run(run())
 
 
@@ -71,7 +71,7 @@ def test_accepted_then_closed() -> None:
         async with serving(refuse) as target:
             await opened(target)
 
-    with pytest.raises(Refused, match="closed with 1008 credentials_invalid"):
+    with pytest.raises(HandshakeRefused, match="closed with 1008 credentials_invalid"):
         asyncio.run(run())
 
 
@@ -89,7 +89,7 @@ def test_no_web_server() -> None:
             port = server.sockets[0].getsockname()[1]
             await opened(target_of(f"127.0.0.1:{port}"))
 
-    with pytest.raises(Refused, match="refused with 220"):
+    with pytest.raises(HandshakeRefused, match="refused with 220"):
         asyncio.run(run())
 
 

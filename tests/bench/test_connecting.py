@@ -83,5 +83,5 @@ def test_the_memory_of_children_is_counted() -> None:
 
 def test_says_when_there_is_no_such_process() -> None:
     """A wrong --pid, not 0 bytes."""
-    with pytest.raises(BenchError, match="no process has the id"):
+    with pytest.raises(BenchError, match="no process with the id"):
         memory_of(NOBODY)

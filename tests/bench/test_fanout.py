@@ -1,10 +1,10 @@
-"""Fan-out against servers that do what they should, and servers that do not."""
+"""Fan-out against correct servers, and against servers with faults."""
 
 import asyncio
 
 import pytest
 
-from itemwire.bench.errors import BenchError, Refused
+from itemwire.bench.errors import BenchError, HandshakeRefused
 from itemwire.bench.fanout import fanout
 from itemwire.bench.results import Result
 from itemwire.bench.work import Load
@@ -100,7 +100,7 @@ def test_says_when_the_server_ends_connections_meanwhile() -> None:
 
 def test_wants_a_subscriber_for_each_item() -> None:
     """An item without one would be sent nothing."""
-    with pytest.raises(BenchError, match="5 items need as many connections"):
+    with pytest.raises(BenchError, match="5 items need at least 5 connections"):
         measure(faithful, Load(connections=4, items=5))
 
 
@@ -114,7 +114,7 @@ def test_refusals_end_it_before_it_begins() -> None:
         async with serving(refuse) as target:
             await fanout(target, SMALL, in_flight=[1])
 
-    with pytest.raises(Refused, match="closed with 1008 forbidden"):
+    with pytest.raises(HandshakeRefused, match="closed with 1008 forbidden"):
         asyncio.run(run())
 
 

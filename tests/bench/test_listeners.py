@@ -1,4 +1,4 @@
-"""Counting: exact, however the bytes are cut."""
+"""Counting is exact for any split of the bytes into chunks."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from websockets.frames import Frame as PeerFrame
 from websockets.frames import Opcode
 
 from itemwire.bench.frames import NUMBER, PONG, Stationery, client_frame, mark_of
-from itemwire.bench.histogram import Histogram
-from itemwire.bench.listeners import Counter, Echoer, Sampler
+from itemwire.bench.histogram import LatencyHistogram
+from itemwire.bench.listeners import Counter, Echoer, SamplingCounter
 from itemwire.bench.target import PLAIN, Dialect
 from itemwire.bench.window import Item, Window
 
@@ -56,7 +56,7 @@ def written(subscriber: Counter) -> list[bytes]:
     return subscriber.transport.data
 
 
-KINDS = pytest.mark.parametrize("kind", [Counter, Sampler])
+KINDS = pytest.mark.parametrize("kind", [Counter, SamplingCounter])
 
 
 @KINDS
@@ -143,7 +143,7 @@ def test_a_close_is_kept_and_told() -> None:
 )
 def test_the_sample_sees_what_counts_do_not(numbers: list[int], disordered: int) -> None:
     """One message less and another twice leave the count as it should be."""
-    subscriber, item = listening(Sampler)
+    subscriber, item = listening(SamplingCounter)
 
     subscriber.data_received(b"".join(map(message, numbers)))
 
@@ -152,7 +152,7 @@ def test_the_sample_sees_what_counts_do_not(numbers: list[int], disordered: int)
 
 def test_latency_is_the_samples() -> None:
     """Counted from when each message was sent."""
-    subscriber, item = listening(Sampler)
+    subscriber, item = listening(SamplingCounter)
 
     subscriber.data_received(b"".join(map(message, range(5))))
 
@@ -161,7 +161,7 @@ def test_latency_is_the_samples() -> None:
 
 def test_an_echo_sends_the_next_when_one_came_back() -> None:
     """Until it is told to end."""
-    latency = Histogram()
+    latency = LatencyHistogram()
     echoer = Echoer(0, PLAIN)
     echoer.transport = transport = Written()
     echoer.begin(Stationery("{marker}", MARK, 128), latency)

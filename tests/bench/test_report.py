@@ -1,4 +1,4 @@
-"""What people and programs read of a result."""
+"""Results as a table and as JSON."""
 
 import pytest
 

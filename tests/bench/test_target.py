@@ -1,4 +1,4 @@
-"""Where a server is and how it is asked."""
+"""A server's address, and the handshake for it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When a message has reached everyone."""
+"""When a message counts as complete."""
 
 import pytest
 

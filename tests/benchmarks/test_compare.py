@@ -1,4 +1,4 @@
-"""The comparison itself, tiny, with the two peers that need nothing but this project."""
+"""A tiny comparison, with the two peers that need no further packages."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is made of a comparison's runs."""
+"""The reports of a comparison."""
 
 from pathlib import Path
 

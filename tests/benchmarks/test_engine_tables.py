@@ -1,4 +1,4 @@
-"""What is made of a comparison of engines."""
+"""The reports of a comparison of engines."""
 
 import pytest
 

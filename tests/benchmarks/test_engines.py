@@ -1,4 +1,4 @@
-"""The comparison of engines itself, tiny, on real servers: counts are looked at, not times."""
+"""A tiny comparison of engines on real servers; it checks counts, not times."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_measures_one_node_and_two(tmp_path: Path) -> None:
     assert found.cells[ADDED]["redis"].median("added_ms") is not None
     assert found.cells[work_of(ALONE, 32)]["redis"].runs[0]["per_s"] > 0
     assert list(found.absent) == ["broadcaster"]
-    assert "broadcaster, redis is absent: it needs an environment of its own" in done.stdout
+    assert "broadcaster, redis is absent: needs an environment of its own" in done.stdout
 
 
 def test_every_engine_is_compared() -> None:

@@ -1,4 +1,4 @@
-"""The peers: each has its file and its row, and what they need is pinned."""
+"""The peers: each has a file and a row, and their packages are pinned."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""A command line to call, and the server that `itemwire dev` starts."""
+"""A fixture that runs the command line, and a server started by `itemwire dev`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`bench` against a real server, with counts as small as they go."""
+"""`bench` against a real server, with the smallest load."""
 
 import json
 import os
@@ -122,11 +122,11 @@ def test_nothing_listens(itemwire: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        pytest.param(["idle", *SMALL], "give --pid", id="idle"),
-        pytest.param(["fanout", "--inflight", "0"], "at least one", id="in flight"),
-        pytest.param(["fanout", "--inflight", "some"], "not numbers", id="no number"),
+        pytest.param(["idle", *SMALL], "needs --pid", id="idle"),
+        pytest.param(["fanout", "--inflight", "0"], "must be 1 or more", id="in flight"),
+        pytest.param(["fanout", "--inflight", "some"], "must be numbers", id="no number"),
         pytest.param(["connect", "--conns", "4000000000"], "open files", id="files"),
-        pytest.param(["connect", "--url", "ftp://a"], "no address", id="url"),
+        pytest.param(["connect", "--url", "ftp://a"], "is not a server's address", id="url"),
         pytest.param(["run"], "'run' is not one of", id="measure"),
     ],
 )

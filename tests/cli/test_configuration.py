@@ -1,4 +1,4 @@
-"""`config`, and how wrong settings are told."""
+"""`config`, and the messages about wrong settings."""
 
 import json
 

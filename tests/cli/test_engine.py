@@ -1,4 +1,4 @@
-"""`engine init`: the store of an engine, made ahead of serving."""
+"""`engine init`: creating the store of an engine."""
 
 import pytest
 

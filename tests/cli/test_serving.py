@@ -1,4 +1,4 @@
-"""`dev` and `serve` as processes of their own."""
+"""`dev` and `serve` as real processes."""
 
 import os
 import re

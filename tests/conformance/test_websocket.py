@@ -1,4 +1,4 @@
-"""Runs the WebSocket cases on our class, detached and under TLS as well, and on uvicorn's."""
+"""Runs the WebSocket cases on our class (attached, detached, with TLS) and on uvicorn's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that take more memory than they are owed: each is cut, attached or detached."""
+"""Clients that make the server use too much memory are dropped, attached or detached."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_unread_pongs_do_not_pile_up(serve: Serving) -> None:
     """A client that pings and never reads: 180 MiB in six seconds, measured on uvicorn's class."""
     chunk = client_frame(PING, b"p" * 125) * 4_000
     largest = 0
-    with serve(patience=30.0) as target, target.upgrade() as client:
+    with serve(close_seconds=30.0) as target, target.upgrade() as client:
         client.settimeout(1)
         (transport,) = target.transports
         try:
@@ -102,7 +102,7 @@ def test_echoes_that_nobody_reads_do_not_pile_up(serve: Serving) -> None:
     """The same with messages: who does not read is not read from, or is closed."""
     chunk = text(b"*" * 60_000) * 10
     largest = 0
-    with serve(patience=30.0) as target, target.upgrade() as client:
+    with serve(close_seconds=30.0) as target, target.upgrade() as client:
         client.settimeout(1)
         (transport,) = target.transports
         try:

@@ -1,4 +1,4 @@
-"""Nothing is left of clients that have gone, however they went."""
+"""Nothing is left of clients that are gone, in whichever way they left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sockets end: what is said last, and that nothing is left running meanwhile."""
+"""How sockets end: the last frames, and that no timer or task is left."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_reason_fits_into_its_frame(reason: str) -> None:
 def test_a_refused_client_that_spoke_first_is_let_go(early: bytes) -> None:
     """What it said before it was answered holds its close, which must not wait for the deadline."""
     request = head("/ws/echo?token=x") + early
-    with OURS["detached"](patience=60.0) as target, target.dial(request) as client:
+    with OURS["detached"](close_seconds=60.0) as target, target.dial(request) as client:
         answer = read_all(client)
 
     assert answer.endswith(b"\x03\xf0credentials_invalid")

@@ -1,4 +1,4 @@
-"""Clients that take more time than they are owed: each is cut, attached or detached."""
+"""Clients that take too much time are dropped, attached or detached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a WebSocket server owes a client (RFC 6455): what it is sent, and what must come back.
+"""The WebSocket cases (RFC 6455): what a client sends, and what must come back.
 
 The sections are those of the Autobahn suite, so that one can be read beside the other.
 """

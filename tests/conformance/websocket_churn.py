@@ -1,4 +1,4 @@
-"""Clients that come and go in seven ways, and a look at what a server has left of them."""
+"""Clients that leave in seven ways, and a measure of what a server keeps of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames byte by byte: a client's, right or wrong, and a reader of what a server sent."""
+"""Frames byte by byte: valid and invalid ones of a client, and a parser for a server's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers that the WebSocket cases are run against: ours in both its ways, and uvicorn's."""
+"""The servers for the WebSocket cases: ours, attached and detached, and uvicorn's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from itemwire.serving.server import server_of
 from itemwire.settings import Settings
 from itemwire.testing import live_server
 from tests.conftest import SECRET
-from tests.fastpath.served import PATIENCE, head, read_until, serving
+from tests.fastpath.served import CLOSE_SECONDS, head, read_until, serving
 from tests.scenarios.clients import token
 
 WAIT_SECONDS: Final = 5.0
@@ -90,7 +90,10 @@ def ours(**settings: Any) -> Iterator[Target]:  # noqa: ANN401 - uvicorn's and s
 
 @contextmanager
 def detached(
-    *, limits: dict[str, object] | None = None, patience: float = PATIENCE, **settings: object
+    *,
+    limits: dict[str, object] | None = None,
+    close_seconds: float = CLOSE_SECONDS,
+    **settings: object,
 ) -> Iterator[Target]:
     """Run Itemwire's own echo, whose session has the socket to itself."""
     transports: list[asyncio.Transport] = []
@@ -101,7 +104,7 @@ def detached(
             transports.append(cast("asyncio.Transport", transport))
             super().connection_made(transport)
 
-    for name, value in {"patience": patience, **(limits or {})}.items():
+    for name, value in {"close_seconds": close_seconds, **(limits or {})}.items():
         setattr(Observed, name, value)
     server = server_of(Settings(secret=SECRET, _env_file=None))
     for name, value in {"ws": Observed, **settings}.items():

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from itemwire.observability.logs import EVENT
-from itemwire.observability.metrics import ROWS
+from itemwire.observability.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "metrics.md").read_text()
@@ -19,7 +19,7 @@ def metrics_table() -> str:
     return head + "\n".join(
         f"| `{row.full_name}` | {row.kind} | {', '.join(f'`{one}`' for one in row.labels)} "
         f"| {row.meaning} |"
-        for row in ROWS
+        for row in METRICS
     )
 
 
@@ -47,8 +47,10 @@ def test_shows_the_metrics_as_they_are() -> None:
 
 def test_asks_for_metrics_that_there_are() -> None:
     """A query of a name that is none is empty, and an alert on it never comes."""
-    names = {row.full_name for row in ROWS}
-    names |= {f"{row.full_name}{end}" for row in ROWS if row.kind == "histogram" for end in ENDINGS}
+    names = {row.full_name for row in METRICS}
+    names |= {
+        f"{row.full_name}{end}" for row in METRICS if row.kind == "histogram" for end in ENDINGS
+    }
     blocks = "".join(re.findall(r"```(?:promql|yaml)\n(.*?)```", TEXT, re.DOTALL))
     asked = set(re.findall(r"\bitemwire_\w+", blocks))
 

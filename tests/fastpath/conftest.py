@@ -1,4 +1,4 @@
-"""A site with an application that hands its sockets over."""
+"""A server whose application detaches its sockets."""
 
 from __future__ import annotations
 

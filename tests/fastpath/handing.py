@@ -1,4 +1,4 @@
-"""An application that hands its sockets over, and a receiver that notes what it is called with."""
+"""An application that detaches its sockets, and a receiver that records all calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real uvicorn around a small ASGI application, and a client that does not know its manners."""
+"""A real uvicorn with a small ASGI application, and a client that can break the rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADERS = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Version: 13",
 )
-PATIENCE = 0.3
+CLOSE_SECONDS = 0.3
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
@@ -63,14 +63,14 @@ def serving(
     limits: Mapping[str, object] | None = None,
     **settings: Any,  # noqa: ANN401 - uvicorn's
 ) -> Iterator[Site]:
-    """Run a server in a thread, with a patience that a test can wait for.
+    """Run a server in a thread, with a `close_seconds` short enough for a test to wait for.
 
     `limits` are class attributes of the WebSocket class, for bounds that take too long to reach.
     """
     site: Site
 
     class Observed(ws):  # type: ignore[misc, valid-type]  # mypy: a base class from an argument
-        patience = settings.pop("patience", PATIENCE)
+        close_seconds = settings.pop("close_seconds", CLOSE_SECONDS)
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             site.transports.append(transport)

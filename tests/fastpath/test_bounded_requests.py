@@ -237,7 +237,7 @@ KINDS = {
     "socket": _visit(head()),
     "refused socket": _visit(head(without="Sec-WebSocket-Key"), until=b""),
 }
-CLASSES = {"HttpProtocol", "RequestResponseCycle", "WebSocketProtocol", "Observed", "_Flow"}
+CLASSES = {"HttpProtocol", "RequestResponseCycle", "WebSocketProtocol", "Observed", "HeldFlow"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

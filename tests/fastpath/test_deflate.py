@@ -1,4 +1,4 @@
-"""Compression that keeps nothing per connection: what is agreed on, and what travels."""
+"""Compression without state per connection: the negotiation, and the bytes on the wire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
 from itemwire.fastpath.deflate import DeflateFraming, framing_for, negotiate
-from itemwire.fastpath.frames import PLAIN_FRAMING, Fault, Reader
+from itemwire.fastpath.frames import PLAIN_FRAMING, FrameReader, ProtocolViolation
 from itemwire.fastpath.inflate import TooLong, inflate
 
 ALONE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -131,7 +131,7 @@ def test_inflates_up_to_the_limit_and_no_further() -> None:
 
 def test_refuses_what_is_not_deflated() -> None:
     """A fault of the peer, and no stack trace of ours."""
-    with pytest.raises(ValueError, match="no deflated message"):
+    with pytest.raises(ValueError, match="not a deflated message"):
         inflate(b"\xff\xff\xff", 1000)
 
 
@@ -145,10 +145,10 @@ def test_refuses_what_is_not_deflated() -> None:
 )
 def test_closes_with_the_code_of_the_fault(payload: bytes, code: int) -> None:
     """As for a message that is not compressed."""
-    reader = Reader(1000)
+    reader = FrameReader(1000)
     reader.inflates = True
     reader.feed(compressed_frame(Opcode.TEXT, payload))
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ProtocolViolation) as fault:
         reader.read()
 
     assert fault.value.code == code
@@ -157,7 +157,7 @@ def test_closes_with_the_code_of_the_fault(payload: bytes, code: int) -> None:
 def test_reads_compressed_messages_in_fragments() -> None:
     """RSV1 is on the first frame only, and speaks for the message (section 6.1)."""
     data = deflated(b"fragmented " * 50)
-    reader = Reader(10_000)
+    reader = FrameReader(10_000)
     reader.inflates = True
     reader.feed(compressed_frame(Opcode.TEXT, data[:10], fin=False))
     reader.feed(Frame(Opcode.CONT, data[10:]).serialize(mask=True))

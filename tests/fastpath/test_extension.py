@@ -1,4 +1,4 @@
-"""What `docs/asgi-extension.md` promises an application that hands its socket over."""
+"""What `docs/asgi-extension.md` promises an application that detaches its socket."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_gives_what_came_before_the_hand_over_first(site: Site, application: Han
 
 
 def test_opens_and_closes_a_receiver_whose_peer_has_gone(site: Site, application: Handing) -> None:
-    """Whatever a receiver counts must come out even."""
+    """Every `opened` has its `closed`, so that counters add up."""
     application.hold.clear()
     with served.upgrade(site, "/detach") as client:
         client.sendall(frame(Opcode.TEXT, b"last words") + frame(Opcode.CLOSE, b"\x03\xe9"))
@@ -153,7 +153,7 @@ def test_says_when_it_has_enough_and_when_no_longer(site: Site, application: Han
 
 
 def test_tells_the_receiver_that_the_server_stops(site: Site, application: Handing) -> None:
-    """Ahead of the close, which has the same code, so that it can say what to do next."""
+    """Before the close frame, so that it can tell the client what to do next."""
     with connect(site.url("/detach")) as client:
         receiver = application.receiver()
         site.server.should_exit = True
@@ -168,7 +168,7 @@ def test_tells_the_receiver_that_the_server_stops(site: Site, application: Handi
 
 
 def test_asks_for_last_words_where_no_ping_is_answered(application: Handing) -> None:
-    """The client reads, or seems to; it may at least learn whether to come back."""
+    """The client may still read, and should learn whether to reconnect."""
     with (
         serving(ws_ping_interval=0.1, ws_ping_timeout=0.1) as site,
         served.upgrade(site, "/detach") as client,
@@ -184,7 +184,7 @@ def test_asks_for_last_words_where_no_ping_is_answered(application: Handing) -> 
 def test_asks_for_no_last_words_where_the_receiver_closes_or_fails(
     site: Site, application: Handing
 ) -> None:
-    """It has said them, or cannot be relied on to."""
+    """In the first case it could send them itself, in the second it is not reliable."""
     kinds: list[str] = []
     for word in ("close", "fail"):
         with connect(site.url("/detach")) as client:

@@ -1,4 +1,4 @@
-"""What becomes of a socket whose application errs as it hands it over."""
+"""Sockets whose application makes a mistake when it detaches them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.fastpath.served import Receive, Send, Site
 
 
 async def before_accepting(detach: Detach, receive: Receive, _send: Send) -> None:
-    """Hand over what is not open yet."""
+    """Detach a socket that is not open yet."""
     await receive()
     detach(Noting)
 
 
 async def after_closing(detach: Detach, receive: Receive, send: Send) -> None:
-    """Hand over what is open no longer."""
+    """Detach a socket that is closed."""
     await receive()
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": 1000})
@@ -28,7 +28,7 @@ async def after_closing(detach: Detach, receive: Receive, send: Send) -> None:
 
 
 async def twice(detach: Detach, receive: Receive, send: Send) -> None:
-    """Hand one socket to two."""
+    """Detach a socket twice."""
     await receive()
     await send({"type": "websocket.accept"})
     detach(Noting)
@@ -36,7 +36,7 @@ async def twice(detach: Detach, receive: Receive, send: Send) -> None:
 
 
 async def and_send(detach: Detach, receive: Receive, send: Send) -> None:
-    """Hand over, and go on sending."""
+    """Detach a socket, then send on it."""
     await receive()
     await send({"type": "websocket.accept"})
     detach(Noting)
@@ -47,7 +47,7 @@ async def and_send(detach: Detach, receive: Receive, send: Send) -> None:
 def test_tells_an_application_that_it_errs(
     site: Site, application: Handing, script: Application
 ) -> None:
-    """A socket has one owner at a time, and has to be open to change it."""
+    """A socket has one owner at a time, and only an open socket can change it."""
     application.script = script
     with served.dial(site, served.head("/detach")) as client:
         client.recv(1 << 16)
@@ -96,7 +96,7 @@ def test_leaves_the_socket_to_an_application_whose_receiver_fails_to_begin(
 def test_keeps_a_socket_whose_application_fails_after_the_hand_over(
     site: Site, application: Handing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is the receiver's by then; the fault is logged."""
+    """The socket belongs to the receiver by then; the exception is logged."""
 
     async def script(detach: Detach, receive: Receive, send: Send) -> None:
         await application.hand_over(detach, receive, send)

@@ -1,4 +1,4 @@
-"""Frames read and rendered without I/O: the same whatever pieces they come in."""
+"""Frames parsed and rendered without I/O, in the same way for any split into chunks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from websockets.frames import Opcode
 from itemwire.fastpath import frames
 from itemwire.fastpath.frames import (
     PLAIN_FRAMING,
-    Fault,
+    FrameReader,
     Message,
-    Reader,
+    ProtocolViolation,
     close_frame,
     read_close,
 )
@@ -29,7 +29,7 @@ def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     return bytes(frame.serialize(mask=True))
 
 
-def read_all(reader: Reader, *pieces: bytes) -> list[Message]:
+def read_all(reader: FrameReader, *pieces: bytes) -> list[Message]:
     """Feed pieces one by one, and read whatever each makes whole."""
     messages = []
     for piece in pieces:
@@ -65,10 +65,10 @@ def test_reads_what_the_library_writes_in_whatever_pieces(
         (opcode, payload.decode() if opcode == frames.TEXT else payload)
         for opcode, payload in messages
     ]
-    reader = Reader(MAX_SIZE)
+    reader = FrameReader(MAX_SIZE)
 
     assert read_all(reader, *cut(data, cuts)) == expected
-    assert not reader.is_halfway
+    assert not reader.is_mid_message
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=8), st.lists(st.integers(0, 4000)))
@@ -80,7 +80,7 @@ def test_joins_fragments_with_control_frames_between_them(
     for number, part in enumerate(parts):
         opcode = frames.BINARY if number == 0 else frames.CONTINUATION
         data += masked(opcode, part, fin=number == len(parts) - 1) + masked(frames.PING, b"?")
-    read = read_all(Reader(MAX_SIZE), *cut(data, cuts))
+    read = read_all(FrameReader(MAX_SIZE), *cut(data, cuts))
 
     assert [message for message in read if message[0] == frames.BINARY] == [
         (frames.BINARY, b"".join(parts))
@@ -126,42 +126,42 @@ def test_joins_frames_by_putting_them_one_behind_the_other() -> None:
 def test_refuses_what_breaks_the_protocol(data: bytes, code: int) -> None:
     """Each with the code of RFC 6455 section 7.4.1, in one piece or octet by octet."""
     for pieces in ([data], [bytes([octet]) for octet in data]):
-        with pytest.raises(Fault) as fault:
-            read_all(Reader(MAX_SIZE), *pieces)
+        with pytest.raises(ProtocolViolation) as fault:
+            read_all(FrameReader(MAX_SIZE), *pieces)
         assert fault.value.code == code
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
 def test_takes_every_length_in_its_shortest_form(length: int) -> None:
-    """The twin of the lengths that are too long for what they say (requirement 83)."""
-    assert read_all(Reader(MAX_SIZE), masked(2, bytes(length))) == [(2, bytes(length))]
+    """The twin of lengths in a longer form than needed (requirement 83)."""
+    assert read_all(FrameReader(MAX_SIZE), masked(2, bytes(length))) == [(2, bytes(length))]
 
 
 def test_bounds_a_message_whatever_its_fragments() -> None:
     """The limit is on the message, and holds before the last part is kept (requirement 87)."""
-    exact, over = Reader(max_size=10), Reader(max_size=10)
+    exact, over = FrameReader(max_size=10), FrameReader(max_size=10)
     first = masked(2, b"12345", fin=False)
 
     assert read_all(exact, first, masked(0, b"67890")) == [(2, b"1234567890")]
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ProtocolViolation) as fault:
         read_all(over, first, masked(0, b"678901"))
     assert fault.value.code == 1009
 
 
 @pytest.mark.parametrize(("part", "count"), [(b"", 1024), (b"x" * 32, 2048)])
-def test_bounds_crumbs(part: bytes, count: int) -> None:
+def test_bounds_small_fragments(part: bytes, count: int) -> None:
     """Empty fragments meet no limit of size, and each costs work (requirement 88)."""
-    reader = Reader(MAX_SIZE)
+    reader = FrameReader(MAX_SIZE)
     crumbs = [masked(2, b"x" * 64, fin=False), *[masked(0, part, fin=False)] * (2 * count)]
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ProtocolViolation) as fault:
         read_all(reader, *crumbs)
 
     assert fault.value.code == 1009
 
 
 def test_appends_a_fragment_in_place() -> None:
-    """A sum copies all there is: 2 MiB in fragments of 64 bytes took 8 s (requirement 123)."""
-    reader = Reader(MAX_SIZE)
+    """A sum copies the whole message: 2 MiB in fragments of 64 bytes took 8 s (requirement 123)."""
+    reader = FrameReader(MAX_SIZE)
     reader.feed(masked(Opcode.BINARY, b"a" * 64, fin=False))
     reader.read()
     parts = reader._parts
@@ -174,19 +174,19 @@ def test_appends_a_fragment_in_place() -> None:
 
 
 def test_takes_a_large_message_in_small_fragments() -> None:
-    """The twin: 64 bytes a fragment are no crumbs, however many they are."""
+    """The twin: fragments of 64 bytes are not limited in number."""
     parts = [masked(2, b"x" * 64, fin=False), *[masked(0, b"x" * 64, fin=False)] * 1500]
-    (message,) = read_all(Reader(MAX_SIZE), *parts, masked(0, b""))
+    (message,) = read_all(FrameReader(MAX_SIZE), *parts, masked(0, b""))
 
     assert message == (2, b"x" * 64 * 1501)
 
 
 def test_keeps_only_what_waits_for_its_end() -> None:
-    """What was read must not stay in memory behind a frame that is half there."""
-    reader = Reader(MAX_SIZE)
+    """Bytes that were parsed must not stay in memory while a frame is incomplete."""
+    reader = FrameReader(MAX_SIZE)
     read_all(reader, masked(2, bytes(60_000)) + masked(2, b"tail")[:-1])
 
-    assert reader.is_halfway
+    assert reader.is_mid_message
     assert len(reader._buffer) < 20
 
 
@@ -199,7 +199,7 @@ def test_reads_the_close_codes_that_may_be_sent(code: int) -> None:
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535])
 def test_refuses_the_close_codes_that_may_not(code: int) -> None:
     """1005 and 1006 exist for telling a program, not for the wire."""
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ProtocolViolation) as fault:
         read_close(code.to_bytes(2, "big"))
 
     assert fault.value.code == 1002
@@ -213,7 +213,7 @@ def test_reads_a_close_without_a_code() -> None:
 @pytest.mark.parametrize(("payload", "code"), [(b"\x03", 1002), (b"\x03\xe8\xff", 1007)])
 def test_refuses_a_close_that_is_cut_or_no_text(payload: bytes, code: int) -> None:
     """Sections 5.5.1 and 8.1."""
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ProtocolViolation) as fault:
         read_close(payload)
 
     assert fault.value.code == code

@@ -1,4 +1,4 @@
-"""Opening handshakes judged without I/O: RFC 6455 section 4.2."""
+"""Opening handshakes checked without I/O: RFC 6455 section 4.2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import pytest
 
 from itemwire.fastpath.deflate import framing_for
 from itemwire.fastpath.frames import PLAIN_FRAMING
-from itemwire.fastpath.handshake import BadHandshake, Opening, accepted, denied, judge, parse_head
+from itemwire.fastpath.handshake import (
+    BadHandshake,
+    OpeningHandshake,
+    parse_head,
+    parse_opening,
+    render_acceptance,
+    render_denial,
+)
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of section 1.3, with its answer
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -27,9 +34,9 @@ def head(*more: tuple[str, str], method: str = "GET", **changes: str | None) -> 
     return "\r\n".join([f"{method} /items/1/ws?a=b HTTP/1.1", *lines, "", ""]).encode()
 
 
-def read(data: bytes) -> Opening:
+def read(data: bytes) -> OpeningHandshake:
     """Read a request and judge it."""
-    return judge(parse_head(data))
+    return parse_opening(parse_head(data))
 
 
 def test_reads_a_good_request() -> None:
@@ -84,8 +91,8 @@ def test_takes_a_request_that_announces_an_empty_body() -> None:
 def test_answers_with_what_was_chosen() -> None:
     """Subprotocol and extension are named only where they were agreed on."""
     opening = read(head(("sec-websocket-extensions", "permessage-deflate")))
-    plain, plain_framing = accepted(opening, [(b"date", b"now")], None, deflates=False)
-    rich, rich_framing = accepted(opening, [], "itemwire.v1.json", deflates=True)
+    plain, plain_framing = render_acceptance(opening, [(b"date", b"now")], None, deflates=False)
+    rich, rich_framing = render_acceptance(opening, [], "itemwire.v1.json", deflates=True)
 
     assert plain == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -99,7 +106,7 @@ def test_answers_with_what_was_chosen() -> None:
 
 def test_denies_with_a_whole_answer() -> None:
     """What the application does not say about the body is said for it."""
-    answer = denied(403, [(b"Content-Type", b"application/json")], b"{}")
+    answer = render_denial(403, [(b"Content-Type", b"application/json")], b"{}")
 
     assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert answer.endswith(b"\r\n\r\n{}")
@@ -110,11 +117,11 @@ def test_denies_with_a_whole_answer() -> None:
 
 def test_denies_with_a_status_nobody_has_named() -> None:
     """An application may have statuses of its own."""
-    assert denied(599, [], b"").startswith(b"HTTP/1.1 599 \r\n")
+    assert render_denial(599, [], b"").startswith(b"HTTP/1.1 599 \r\n")
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
 def test_lets_no_header_bring_another(value: bytes) -> None:
     """Response splitting (CWE-113): an application may pass on what a client said."""
     with pytest.raises(ValueError, match="line break"):
-        denied(403, [(b"x", value)], b"")
+        render_denial(403, [(b"x", value)], b"")

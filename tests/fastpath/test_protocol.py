@@ -1,4 +1,4 @@
-"""What our WebSocket class says where uvicorn's is silent, wordy, or waits for ever."""
+"""Where our WebSocket class differs from uvicorn's: close frames, logs, and time limits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_uvicorn_is_the_version_the_overrides_were_written_for() -> None:
 
 @pytest.mark.parametrize(("build", "names"), RELIED_ON)
 def test_the_internals_relied_on_are_there(build: object, names: str) -> None:
-    """An override of what is gone would repair nothing, in silence."""
+    """An override of something that no longer exists would silently have no effect."""
 
     async def missing() -> list[str]:  # uvicorn's classes want a loop
         assert callable(build)
@@ -118,7 +118,7 @@ def test_a_fault_closes_with_a_word_of_the_registry(
 
 @pytest.mark.parametrize("data", [b"\x81\x01a", frame(Opcode.TEXT, b"\xff")], ids=["rude", "late"])
 def test_nothing_follows_the_close_of_the_application(site: Site, data: bytes) -> None:
-    """Whatever a refused peer sends then, the close frame was the last word."""
+    """Whatever a refused peer sends then, nothing is sent after the close frame."""
     with upgrade(site) as client:
         client.sendall(frame(Opcode.TEXT, b"close 4000 enough"))
         first = read_until(client, b"enough")
@@ -143,7 +143,7 @@ def test_nothing_follows_the_close_of_the_application(site: Site, data: bytes) -
     ],
 )
 def test_what_is_just_right_is_echoed(site: Site, data: bytes, echo: bytes) -> None:
-    """The limits refuse nothing they should let through."""
+    """The twin of the limits: messages of exactly the limit are accepted."""
     with upgrade(site) as client:
         client.sendall(data)
         read_until(client, echo)
@@ -220,7 +220,7 @@ def test_a_denial_logs_no_error(site: Site, caplog: pytest.LogCaptureFixture) ->
 def test_an_application_that_does_not_answer_is_an_error(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is silenced for a denial is still told where it is true."""
+    """The log line that a denial does not cause is still written where it is true."""
     with dial(site, head("/silent")) as client:
         answer = read_all(client)
 
@@ -251,9 +251,9 @@ def test_a_message_of_many_fragments_arrives() -> None:
 
 
 def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
-    """Each ping it sends would add to what waits for it: 180 MiB in six seconds, measured."""
+    """Each ping would add to the unsent bytes: measured, 180 MiB in six seconds."""
     flood = frame(Opcode.PING, b"p" * 125) * 1_000
-    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/hold") as client:
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/hold") as client:
         assert site.events.get(timeout=5) == "full"
         (transport,) = site.transports
         before = transport.get_write_buffer_size()
@@ -265,7 +265,7 @@ def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
 
 def test_the_latest_ping_is_answered_when_the_peer_reads_again(loop: str) -> None:
     """RFC 6455 section 5.5.2: a slow client that hears no pong at all gives up a good socket."""
-    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/hold") as client:
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/hold") as client:
         assert site.events.get(timeout=5) == "full"
         client.sendall(frame(Opcode.PING, b"first") + frame(Opcode.PING, b"latest"))
 

@@ -1,4 +1,4 @@
-"""Which request heads are refused, with which status, and which stay welcome."""
+"""Which request heads are refused, with which status, and which are accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ordinary conversation is the same on uvicorn's class, the reference, and on ours."""
+"""Ordinary conversations have the same result on uvicorn's class and on ours."""
 
 from __future__ import annotations
 

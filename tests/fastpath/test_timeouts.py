@@ -1,4 +1,4 @@
-"""One timer for all that wait equally long: each in its time, and nobody twice."""
+"""One timer for many things: each expires on time, and only once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itemwire.fastpath import timeouts
 from itemwire.fastpath.timeouts import Timeout
 
 
-class Clock(timeouts.Clock):
+class TimerLoop(timeouts.TimerLoop):
     """Time goes on when it is told to, and what is due by then is called."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Clock(timeouts.Clock):
         return timer
 
     def goes_to(self, when: float) -> None:
-        """Let it be later."""
+        """Move the time forward and run what is due."""
         self.now = when
         while due := [timer for timer in self.timers if timer[0] <= self.now]:
             self.timers.remove(due[0])
@@ -36,8 +36,8 @@ class Clock(timeouts.Clock):
 
 
 def test_calls_each_when_its_time_is_up_and_not_before() -> None:
-    """The first to come is the first to go."""
-    loop, up = Clock(), list[str]()
+    """They expire in the order in which they were started."""
+    loop, up = TimerLoop(), list[str]()
     timeout = Timeout[str](loop, 10, up.append)
     timeout.start("early")
     loop.goes_to(5)
@@ -53,7 +53,7 @@ def test_calls_each_when_its_time_is_up_and_not_before() -> None:
 
 def test_has_one_timer_for_all_and_none_for_nobody() -> None:
     """Ten thousand sockets must not be ten thousand entries in the loop's heap."""
-    loop, up = Clock(), list[int]()
+    loop, up = TimerLoop(), list[int]()
     timeout = Timeout[int](loop, 10, up.append)
     for number in range(10_000):
         timeout.start(number)
@@ -68,7 +68,7 @@ def test_has_one_timer_for_all_and_none_for_nobody() -> None:
 
 def test_forgets_who_is_stopped() -> None:
     """A peer that answered in time."""
-    loop, up = Clock(), list[str]()
+    loop, up = TimerLoop(), list[str]()
     timeout = Timeout[str](loop, 10, up.append)
     timeout.start("answers")
     timeout.start("does not")
@@ -81,7 +81,7 @@ def test_forgets_who_is_stopped() -> None:
 
 def test_does_not_give_more_time_to_who_asks_again() -> None:
     """A peer that sends an octet every few seconds must not live for ever."""
-    loop, up = Clock(), list[str]()
+    loop, up = TimerLoop(), list[str]()
     timeout = Timeout[str](loop, 10, up.append)
     timeout.start("slow")
     loop.goes_to(9)
@@ -92,8 +92,8 @@ def test_does_not_give_more_time_to_who_asks_again() -> None:
 
 
 def test_lets_one_that_is_called_begin_again() -> None:
-    """As the ping that is answered and followed by the next."""
-    loop, up = Clock(), list[str]()
+    """As with a ping that is answered and followed by the next."""
+    loop, up = TimerLoop(), list[str]()
 
     def again(name: str) -> None:
         up.append(name)
@@ -109,7 +109,7 @@ def test_lets_one_that_is_called_begin_again() -> None:
 
 def test_wakes_a_hundred_times_a_period_at_most() -> None:
     """Sockets that came one by one are looked at in groups."""
-    loop, wakes = Clock(), list[float]()
+    loop, wakes = TimerLoop(), list[float]()
     timeout = Timeout[int](loop, 10, lambda _: wakes.append(loop.now))
     for number in range(1000):
         loop.goes_to(number / 1000)
@@ -124,7 +124,7 @@ def test_wakes_a_hundred_times_a_period_at_most() -> None:
 
 def test_never_calls_without_a_time() -> None:
     """None is a setting of uvicorn that means no pings."""
-    loop, up = Clock(), list[str]()
+    loop, up = TimerLoop(), list[str]()
     timeout = Timeout[str](loop, None, up.append)
     timeout.start("patient")
 

@@ -1,4 +1,4 @@
-"""The deadline on a connection's end, where a real server is no help: TLS cannot half-close."""
+"""The deadline of a closing connection, in cases that a real server cannot show."""
 
 from __future__ import annotations
 

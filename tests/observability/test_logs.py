@@ -1,4 +1,4 @@
-"""What is printed: no credential, and no flood."""
+"""The log: no credentials, and a limit on lines of one kind."""
 
 import io
 import json
@@ -17,8 +17,8 @@ from itemwire.observability.logs import (
     LINES_A_SECOND,
     SECRETS,
     JsonFormatter,
+    LogSampler,
     RedactingFormatter,
-    Sampler,
     redact,
     redact_logs,
 )
@@ -77,7 +77,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
     ],
 )
 def test_takes_credentials_out_of_a_line(line: str, printed: str) -> None:
-    """Whoever wrote the line, and in whatever form the credential stands in it."""
+    """From any logger, and in any form that a credential may have."""
     assert redact(line) == printed
 
 
@@ -127,7 +127,7 @@ def printed() -> Iterator[io.StringIO]:
 
 
 def test_takes_credentials_out_of_tracebacks(printed: io.StringIO) -> None:
-    """An exception's text is the application's; it may well quote what it was given."""
+    """The text of an exception is the application's, and may quote a credential."""
     try:
         raise ValueError(f"cannot read {JWT}")
     except ValueError:
@@ -149,7 +149,7 @@ def test_installing_twice_is_installing_once(printed: io.StringIO) -> None:
 def test_holds_back_a_flood_and_says_so() -> None:
     """Refusals at 1000/s must not fill the disk, nor hide that they happened."""
     now = 100.0
-    sampler = Sampler(clock=lambda: now)
+    sampler = LogSampler(clock=lambda: now)
     formatter = RedactingFormatter(logging.Formatter())
 
     def log(message: str) -> str | None:
@@ -169,7 +169,7 @@ def test_holds_back_a_flood_and_says_so() -> None:
 
 
 def test_takes_its_time_only_once_over_a_hostile_line() -> None:
-    """A stranger's path goes through it at each handshake: its time grows with the length only."""
+    """Each handshake logs a path that a stranger chose: the time must grow linearly with it."""
 
     def seconds(repeats: int) -> float:
         line = "/items/" + "-eyaaaaaa" * repeats + "/ws?" + "?'" * repeats
@@ -186,7 +186,7 @@ def test_takes_its_time_only_once_over_a_hostile_line() -> None:
 def as_json(
     message: str, *args: object, name: str = "itemwire.test", **more: object
 ) -> dict[str, Any]:
-    """Give the object that a line becomes; that it is one line is checked here, for all."""
+    """Return the object that a record becomes, after checking that it is a single line."""
     record = logging.makeLogRecord(
         {"msg": message, "args": args, "name": name, "levelname": "WARNING", **more}
     )
@@ -246,7 +246,7 @@ def test_a_field_has_the_value_and_not_how_text_shows_it(
     ],
 )
 def test_any_other_line_is_a_message(name: str, message: str, args: tuple[object, ...]) -> None:
-    """Nothing is guessed: what is no event of ours is told as it is."""
+    """Nothing is guessed: other lines are kept as text."""
     event = as_json(message, *args, name=name)
 
     assert (event["event"], event["message"]) == ("message", message % args)
@@ -263,7 +263,7 @@ HOSTILE = [
 @pytest.mark.parametrize("value", HOSTILE, ids=["a quote", "a line", "a field", "control"])
 @pytest.mark.parametrize("how", ["%s", "%r"])
 def test_no_value_makes_a_line_or_a_field(value: str, how: str) -> None:
-    """What a client has chosen stays a value (requirement 80)."""
+    """Text that a client chose stays inside a value (requirement 80)."""
     event = as_json(f"refused subject={how}", value)
     message = as_json(f"it was {how}", value)
 

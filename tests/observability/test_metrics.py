@@ -1,4 +1,4 @@
-"""The metrics: what a known run leaves in them, and what they are told apart by."""
+"""The metrics: their values after a known run, and their labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.reauthorization import Denied
 from itemwire.close_reasons import CLOSE_REASONS, CREDENTIALS_INVALID, DRAINING, INTERNAL
 from itemwire.counters import Counters
-from itemwire.observability.metrics import ROWS, Parts, registry_of
+from itemwire.main import create_app
+from itemwire.observability.metrics import METRICS, MetricSources, codec_labels
+from itemwire.observability.metrics_registry import registry_of
+from itemwire.settings import Settings
+from itemwire.wire import CODECS
+from itemwire.wire.base import Codec
+from itemwire.wire.json_codec import JsonCodec
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.keys.static import signing_key_from_secret
@@ -34,11 +40,25 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 VERIFIER = verifier_of(TokenFactory(signing_key_from_secret(SECRET)))
 
+
+class SecondJson(JsonCodec):
+    """A codec of another family, whose subprotocol ends like one of ours."""
+
+    subprotocol = "acme.v1.json"
+    metric_label = "acme_json"
+
+
+class Imitator(SecondJson):
+    """A codec that takes a label which is in use."""
+
+    metric_label = "json"
+
+
 SUBJECT, ITEM = "alice-who-is-no-label", "an-item-that-is-no-label"
 
 
 def page_of(stage: Stage, **parts: object) -> str:
-    """Write the page about a stage."""
+    """Return the page of metrics for a stage."""
     of_stage = {
         "node": stage.node,
         "counters": Counters(channels=stage.node.counters),
@@ -46,11 +66,11 @@ def page_of(stage: Stage, **parts: object) -> str:
         "policy": TokenRights(),
         "slots": ConnectionSlots(ConnectionLimits(of_subject=1)),
     }
-    return generate_latest(registry_of(Parts(**{**of_stage, **parts}))).decode()  # type: ignore[arg-type] # by name
+    return generate_latest(registry_of(MetricSources(**{**of_stage, **parts}))).decode()  # type: ignore[arg-type] # by name
 
 
 def read(page: str) -> Samples:
-    """Read the samples of a page, by name and values of labels."""
+    """Parse the samples of a page, by name and label values."""
     return {
         (sample.name, tuple(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(page)
@@ -60,7 +80,7 @@ def read(page: str) -> Samples:
 
 @pytest.fixture
 def stage() -> Stage:
-    """A stage on which a few have come, spoken and gone."""
+    """A stage after four joins, five messages and two ends."""
     stage = Stage()
     peers = [stage.join(SUBJECT, item=ITEM) for _ in range(3)]
     peers.append(stage.join(SUBJECT, item=ITEM, codec=PLAIN))
@@ -72,7 +92,7 @@ def stage() -> Stage:
 
 
 def test_what_was_opened_has_ended_or_is_open(stage: Stage) -> None:
-    """Counted at two places, they must add up: a difference is a socket that nobody knows of."""
+    """They are counted in two places and must add up, or a socket has been lost track of."""
     seen = read(page_of(stage))
 
     def total(name: str) -> float:
@@ -88,7 +108,7 @@ def test_what_was_opened_has_ended_or_is_open(stage: Stage) -> None:
 
 
 def test_what_was_delivered_is_what_was_published_times_who_heard_it(stage: Stage) -> None:
-    """Four of them, five messages; who joins and leaves is no message."""
+    """Four subscribers, five messages; joins and leaves do not count."""
     assert read(page_of(stage))["itemwire_messages_delivered_total", ()] == 20
 
 
@@ -105,7 +125,7 @@ def test_nobody_is_left_when_all_are_gone(stage: Stage) -> None:
 
 
 def test_an_end_is_counted_once(stage: Stage) -> None:
-    """A socket that was sent away says so again when it is gone."""
+    """A socket that the server closed reports its end a second time when it is gone."""
     peer = stage.join()
     peer.connection.end(INTERNAL)
     peer.connection.end(DRAINING)
@@ -125,7 +145,7 @@ def test_a_code_of_the_clients_own_is_another(stage: Stage, code: int) -> None:
 
 
 def test_counts_replays(stage: Stage) -> None:
-    """What a crowd that comes back costs is not in the live figures."""
+    """A crowd that reconnects must not appear in the figures of live messages."""
     stage.join(item=ITEM, start=Start(replay=3))
     seen = read(page_of(stage))
 
@@ -134,7 +154,7 @@ def test_counts_replays(stage: Stage) -> None:
 
 
 def test_shows_what_waits_for_slow_readers(stage: Stage) -> None:
-    """Before the first of them is closed for it, and no longer once they have read."""
+    """It shows before the first of them is closed, and ends once they have read."""
     slow = stage.join(item=ITEM, room=1)
     stage.settle()
     for _ in range(3):
@@ -149,7 +169,7 @@ def test_shows_what_waits_for_slow_readers(stage: Stage) -> None:
 
 
 def test_counts_what_slow_readers_go_without() -> None:
-    """While they are behind, and when they have caught up or gone: it only ever grows."""
+    """The counter never decreases: not when they catch up, and not when they leave."""
     limits = replace(LIMITS, outbox_bytes=1000, slow_consumers=parse_slow_consumers("drop_oldest"))
     stage = Stage(limits=limits)
     slow, leaving = stage.join(room=1), stage.join(room=1)
@@ -184,7 +204,7 @@ def test_counts_what_is_refused_for_its_rate_or_number(stage: Stage) -> None:
 
 
 def test_counts_refreshes(stage: Stage) -> None:
-    """Both outcomes: a fleet whose refreshes are refused is about to be gone."""
+    """Both outcomes: clients whose refreshes are refused are about to be closed."""
     rules = Rules()
     peer = stage.join(reauthorize=rules)
     for verdict in (Grant(principal(), "42", EVERYTHING), Denied(CREDENTIALS_INVALID)):
@@ -197,7 +217,7 @@ def test_counts_refreshes(stage: Stage) -> None:
 
 
 def test_shows_keys_and_policy_where_there_are_some(stage: Stage) -> None:
-    """With neither, they are 0 and not absent: a rule on them holds on every server."""
+    """With neither, they are 0 and not absent, so that an alert works on every server."""
     keys = JWKSKeys("https://issuer.test/jwks")
     keys.fetches, keys.failures = 3, 2
     policy = PolicyURL("http://127.0.0.1/policy")
@@ -218,7 +238,7 @@ def test_no_label_names_an_item_or_a_subject(stage: Stage) -> None:
 
     assert SUBJECT not in page
     assert ITEM not in page
-    labels = {label for row in ROWS for label in row.labels}
+    labels = {label for row in METRICS for label in row.labels}
     assert labels == {"codec", "reason", "code", "limit", "kind", "operation", "outcome"}
 
 
@@ -232,12 +252,12 @@ def test_every_reason_has_its_series_from_the_start() -> None:
 
 
 def test_names_say_what_they_count() -> None:
-    """As Prometheus asks for: units in full, `_total` for counters, a sentence of help."""
-    for row in ROWS:
+    """The conventions of Prometheus: full units, `_total` for counters, a help sentence."""
+    for row in METRICS:
         assert re.fullmatch(r"itemwire_[a-z_]+", row.full_name)
         assert (row.kind == "histogram") == row.name.endswith("_seconds")
         assert row.meaning.endswith(".")
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len({row.name for row in METRICS}) == len(METRICS)
 
 
 def test_tells_of_the_process() -> None:
@@ -249,6 +269,47 @@ def test_tells_of_the_process() -> None:
 
 
 def test_two_applications_have_figures_of_their_own(stage: Stage) -> None:
-    """There is no state of the module: a test, or a mounted application, has its own."""
+    """No module-level state: each test or mounted application has its own figures."""
     assert read(page_of(Stage()))["itemwire_connections_opened_total", ("json",)] == 0
     assert read(page_of(stage))["itemwire_connections_opened_total", ("json",)] == 3
+
+
+def test_codecs_of_two_families_have_series_of_their_own(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels cut from the subprotocol were the same for both, and made the page invalid."""
+    second: Codec = SecondJson()
+    monkeypatch.setitem(CODECS, second.subprotocol, second)
+    stage.node.counters.open[second.subprotocol] += 7
+    page = page_of(stage)
+    series = [
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    ]
+
+    assert len(series) == len(set(series))
+    assert read(page)["itemwire_connections", ("acme_json",)] == 7
+    assert read(page)["itemwire_connections", ("json",)] == 1
+
+
+@pytest.mark.parametrize("taken", ["json", "events"])
+def test_refuses_to_start_with_one_label_for_two_codecs(
+    monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    """Prometheus drops a page that holds one series twice: better no server than no figures."""
+    imitator = Imitator()
+    imitator.metric_label = taken
+    monkeypatch.setitem(CODECS, imitator.subprotocol, imitator)
+
+    with pytest.raises(ValueError, match=f"acme.v1.json.* share the metric label '{taken}'"):
+        create_app(Settings(secret=SECRET, metrics_token="m" * 32, _env_file=None))
+
+
+def test_every_codec_has_a_label_of_its_own() -> None:
+    """Names in dashboards are for ever."""
+    assert codec_labels() == {
+        "itemwire.v1.json": "json",
+        "itemwire.v1.plain": "plain",
+        "text/event-stream": "events",
+    }

@@ -1,4 +1,4 @@
-"""Workers that tell each other their metrics: real sockets, in one process."""
+"""Workers that share their metrics, over real sockets in one process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def in_a_loop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, Non
 
 
 def registry_of(number: int) -> CollectorRegistry:
-    """Make what a worker tells."""
+    """Return the registry of one worker."""
     registry = CollectorRegistry()
     Gauge("open", "Sockets.", ["codec"], registry=registry).labels("json").set(number)
     Counter("seen", "Messages.", registry=registry).inc(10 * number)
@@ -42,29 +42,29 @@ def registry_of(number: int) -> CollectorRegistry:
 
 @asynccontextmanager
 async def worker(folder: Path, number: int, count: int = 2) -> AsyncIterator[WorkerMetrics]:
-    """Run one of so many workers."""
-    siblings = WorkerMetrics(folder, number, count, registry_of(number))
-    await siblings.start()
+    """Run one worker of several."""
+    metrics = WorkerMetrics(folder, number, count, registry_of(number))
+    await metrics.start()
     try:
-        yield siblings
+        yield metrics
     finally:
-        siblings.stop()
+        metrics.stop()
 
 
-async def page(siblings: WorkerMetrics) -> list[str]:
-    """Write what is gathered as Prometheus reads it."""
-    text = generate_latest(await siblings.gather()).decode()
+async def page(metrics: WorkerMetrics) -> list[str]:
+    """Return the lines of the page for Prometheus."""
+    text = generate_latest(await metrics.gather()).decode()
     return [line for line in text.splitlines() if "_created" not in line]
 
 
-async def ups(siblings: WorkerMetrics) -> list[str]:
-    """Tell which workers answered."""
-    return [line[-3:] for line in await page(siblings) if line.startswith("itemwire_worker_up{")]
+async def ups(metrics: WorkerMetrics) -> list[str]:
+    """Return the worker numbers and whether each answered."""
+    return [line[-3:] for line in await page(metrics) if line.startswith("itemwire_worker_up{")]
 
 
 @in_a_loop
 async def test_each_series_has_the_number_of_its_worker(tmp_path: Path) -> None:
-    """So a worker that starts anew is a counter that starts anew, and adds up with the others."""
+    """A worker that restarts resets its own counters, and all workers can be added up."""
     async with worker(tmp_path, 0) as one, worker(tmp_path, 1) as other:
         told = await page(one)
         assert told == await page(other)
@@ -83,7 +83,7 @@ async def test_each_series_has_the_number_of_its_worker(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_a_worker_that_is_gone_is_told_of_as_such(tmp_path: Path) -> None:
-    """Its series leave; its successor, with the same number, is there at once."""
+    """Its series disappear; its replacement, with the same number, appears at once."""
     async with worker(tmp_path, 0) as one:
         async with worker(tmp_path, 1):
             assert await ups(one) == ["1.0", "1.0"]
@@ -102,7 +102,7 @@ async def test_a_worker_that_is_gone_is_told_of_as_such(tmp_path: Path) -> None:
 async def test_a_worker_that_does_not_answer_properly_hangs_nobody(
     tmp_path: Path, answer: bytes
 ) -> None:
-    """Also one that takes the question and stands still: the others' numbers come."""
+    """Even one that accepts the request and hangs: the other workers' figures come."""
     asked: list[asyncio.StreamWriter] = []
 
     async def say(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,7 +125,7 @@ async def test_a_worker_that_does_not_answer_properly_hangs_nobody(
 async def test_a_worker_that_cannot_listen_serves_all_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A path that is too long, say: it is told of, and the scrape has the others."""
+    """For example with too long a path: it is logged, and the scrape has the others."""
     caplog.set_level(logging.WARNING)
     async with worker(tmp_path / "no" / "such", 0) as one:
         assert await ups(one) == ["1.0", "0.0"]

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from itemwire.main import create_app
-from itemwire.observability.metrics import ROWS
+from itemwire.observability.metrics import METRICS
 from itemwire.settings import Settings
 from tests.conftest import SECRET
 from tests.scenarios.clients import token
@@ -46,7 +46,7 @@ def test_tells_every_metric_to_who_has_the_token(app: FastAPI) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
     names = {family.name for family in text_string_to_metric_families(answer.text)}
-    assert names >= {row.full_name.removesuffix("_total") for row in ROWS}
+    assert names >= {row.full_name.removesuffix("_total") for row in METRICS}
 
 
 def test_is_not_there_without_a_token() -> None:
@@ -104,7 +104,7 @@ def test_speaks_openmetrics_if_asked(app: FastAPI) -> None:
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     families = open_families(answer.text)  # type: ignore[no-untyped-call] # of the library
-    assert len(list(families)) > len(ROWS)
+    assert len(list(families)) > len(METRICS)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The server's own part: the port, the limits, what is refused before it listens."""
+"""The server: its port, its limits, and settings that it refuses before it listens."""
 
 import gc
 import socket
@@ -11,7 +11,7 @@ from itemwire_auth.errors import KeyProblem
 
 
 def test_a_taken_port_is_an_error(settings: Settings) -> None:
-    """Two servers on one port would share its clients without a word."""
+    """Two servers on one port would silently share its clients."""
     with bind(settings.model_copy(update={"port": 0})) as taken:
         port = taken.getsockname()[1]
 
@@ -40,7 +40,7 @@ def test_the_url_is_one_that_this_machine_can_open(
 
 
 def test_clients_that_come_before_the_application_wait(settings: Settings) -> None:
-    """What `dev` prints can be pasted at once."""
+    """The commands that `dev` prints work at once."""
     with bind(settings.model_copy(update={"port": 0})) as listener:
         early = socket.create_connection(listener.getsockname(), timeout=1)
 
@@ -48,7 +48,7 @@ def test_clients_that_come_before_the_application_wait(settings: Settings) -> No
 
 
 def test_a_peer_that_takes_nothing_is_dropped_by_the_kernel(settings: Settings) -> None:
-    """As long as an unanswered ping may take, and no longer (RFC 5482)."""
+    """After the time that a ping may go unanswered (RFC 5482)."""
     with bind(settings.model_copy(update={"port": 0})) as listener:
         patience_ms = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
@@ -72,7 +72,7 @@ def test_nothing_is_served_without_a_key() -> None:
 
 
 def test_the_collector_leaves_start_up_alone() -> None:
-    """Its full runs would stop every socket for as long as all modules take to walk."""
+    """A full collection would stop every socket while it visits all modules."""
     thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
     try:
         calm_collector()

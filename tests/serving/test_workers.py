@@ -1,4 +1,4 @@
-"""The supervisor of workers, where real ones cannot show it; `tests/scenarios` has those."""
+"""The supervisor, in cases that real workers cannot show; `tests/scenarios` has those."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Spawned:
         self.is_told = False
 
     def start(self) -> None:
-        """Be handed the listener, after whatever comes in between."""
+        """Start, after whatever the test lets happen in between."""
         self._maker.at_start()
         self.had_listener = self._listener.fileno() != -1
 
@@ -50,7 +50,7 @@ class Spawned:
 
 @pytest.fixture
 def spawning(monkeypatch: pytest.MonkeyPatch) -> Spawning:
-    """Have no processes started, and no signals of this one taken."""
+    """Replace real processes and signal handlers by fakes."""
     spawning = Spawning()
     monkeypatch.setattr(workers, "_spawn", spawning)
     monkeypatch.setattr(signal, "signal", lambda _number, _handler: None)
@@ -67,7 +67,7 @@ def supervisor(settings: Settings) -> Iterator[Supervisor]:
 def test_a_signal_while_a_worker_is_started_ends_it_too(
     spawning: Spawning, supervisor: Supervisor
 ) -> None:
-    """It is handed the listener just then: closed under it, the supervisor would die of that."""
+    """The worker is being given the listener: closing that would crash the supervisor."""
     spawning.at_start = lambda: supervisor._stop(signal.SIGTERM, None)
     supervisor._start()
 
@@ -80,7 +80,7 @@ def test_a_signal_while_a_worker_is_started_ends_it_too(
 def test_ends_those_there_are_if_one_cannot_be_started(
     spawning: Spawning, supervisor: Supervisor
 ) -> None:
-    """The machine may have no room for another; those would serve on with nobody to end them."""
+    """If the machine cannot start another, the others would serve on without a supervisor."""
 
     def start() -> None:
         if len(spawning.made) == 2:

@@ -1,4 +1,4 @@
-"""Tokens and applications that the kit is tried on."""
+"""Tokens and applications for the tests of the kit."""
 
 import pytest
 

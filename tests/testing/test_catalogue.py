@@ -1,4 +1,4 @@
-"""The attack catalogue: on Itemwire it finds nothing, on the tutorial's example what is there."""
+"""The attack catalogue finds no fault in Itemwire, and the known ones in the tutorial."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The channel clients, one for plain tests and one for asyncio: the same cases for both."""
+"""The two channel clients, synchronous and asyncio, with the same cases for both."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a browser's script is told of each way to say no."""
+"""What a script in a browser sees of each kind of refusal."""
 
 import pytest
 

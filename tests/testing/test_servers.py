@@ -1,4 +1,4 @@
-"""The live server: any ASGI application, on Itemwire's protocol classes or on uvicorn's own."""
+"""The live server, with any ASGI application, on Itemwire's classes and on uvicorn's."""
 
 import contextlib
 import socket

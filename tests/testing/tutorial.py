@@ -1,4 +1,4 @@
-"""What FastAPI's documentation shows for WebSockets with dependencies, in words of our own.
+"""The example for WebSockets with dependencies in FastAPI's documentation, rewritten.
 
 One route, a cookie or a query token, and a check that there is one.
 """

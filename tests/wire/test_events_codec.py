@@ -1,4 +1,4 @@
-"""Server-sent events as they are written, and the position that each item's stream is at."""
+"""The bytes of server-sent events, and the position of each item's stream."""
 
 import msgspec
 import pytest

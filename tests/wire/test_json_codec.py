@@ -1,4 +1,4 @@
-"""JSON envelopes: what a client reads, letter for letter, and what it may write."""
+"""JSON envelopes: the exact text a client receives, and the requests it may send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which codec a client gets."""
+"""Which codec a client's offer selects."""
 
 from __future__ import annotations
 

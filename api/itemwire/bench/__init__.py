@@ -1,5 +1,5 @@
 """A load generator for live channels: one process, one thread, many sockets.
 
-It knows no server's code, only a `Target`: Itemwire, or whatever sends what it is sent to all who
-watch an item.
+It is independent of the server's code and knows only a `BenchTarget`: Itemwire, or any server that
+sends each message it receives to all subscribers of an item.
 """

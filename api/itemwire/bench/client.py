@@ -1,8 +1,7 @@
-"""One socket of the crowd: the handshake, then a protocol that hears frames.
+"""One socket of the crowd: the handshake, then a protocol that receives frames.
 
-Receiving is what a load generator does most, so nothing is parsed that need not be: see
-`itemwire.bench.listeners`. uvloop calls a protocol with whole chunks; that costs 3 µs each,
-whatever is in them.
+A load generator mostly receives, so it parses as little as it can: see `itemwire.bench.listeners`.
+uvloop calls a protocol with whole chunks, which costs 3 µs each, however many frames they hold.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ from typing import Final, cast
 
 from typing_extensions import override
 
-from itemwire.bench.errors import Refused
+from itemwire.bench.errors import HandshakeRefused
 from itemwire.bench.frames import (
     CLOSE,
     PING,
@@ -30,40 +29,40 @@ from itemwire.bench.target import ACCEPT, PLAIN, Dialect
 
 LARGEST_HEAD: Final = 65_536
 LONGEST_QUOTE: Final = 200
-RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with a time of 0: close by a reset
 
 
 class Listener(asyncio.Protocol):
-    """An open socket: answers what a server may ask, and hears its frames."""
+    """An open socket: answers pings and closes, and passes data frames on."""
 
     def __init__(self, item_number: int = 0, dialect: Dialect = PLAIN) -> None:
         self.item_number = item_number
         self.number = 0
-        """Which connection of the crowd it is."""
+        """The number of this connection in the crowd."""
         self.transport: asyncio.WriteTransport = _NOWHERE
         self.ended: str | None = None
-        """How the server ended it; None while it is open, or once we closed it."""
+        """How the server ended the connection; None if it did not."""
         self.on_end: Callable[[], None] | None = None
         self.gone = False
-        """There is no connection any more."""
+        """Whether the connection is closed."""
         self._rest = b""
         self._replies = [(a.encode(), b.encode()) for a, b in dialect.replies.items()]
 
     @override
     def data_received(self, data: bytes) -> None:
         for frame in self.frames(data):
-            self.heard(frame)
+            self.received(frame)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
         self._end("lost")
 
-    def heard(self, frame: Frame) -> None:
-        """Take a data frame."""
+    def received(self, frame: Frame) -> None:
+        """Handle a data frame; a subclass may override it."""
 
     def frames(self, data: bytes) -> list[Frame]:
-        """Give the data frames that are whole by now; answer the rest."""
+        """Return the data frames that are complete by now; answer control frames."""
         frames, self._rest = split_frames(self._rest + data if self._rest else data)
         data_frames = [frame for frame in frames if frame.opcode < CLOSE]
         if len(data_frames) < len(frames):
@@ -73,12 +72,12 @@ class Listener(asyncio.Protocol):
             self._reply(frame)
         return data_frames
 
-    def say(self, text: str) -> None:
-        """Send a text."""
+    def send_text(self, text: str) -> None:
+        """Send a text message."""
         self.transport.write(client_frame(TEXT, text.encode()))
 
     def close(self) -> None:
-        """Reset the connection: thousands of them would wait a minute in TIME_WAIT otherwise."""
+        """Reset the connection: thousands of ports would stay in TIME_WAIT for a minute."""
         self.on_end = None
         sock = self.transport.get_extra_info("socket")
         if sock is not None:
@@ -106,12 +105,12 @@ class Listener(asyncio.Protocol):
 
 
 class Handshake(asyncio.Protocol):
-    """Asks for a socket and says what the server wants to hear, then gives it to a listener."""
+    """Opens a socket, goes through the server's hello, then hands over to a listener."""
 
     def __init__(
         self, request: bytes, listener: Listener, dialect: Dialect, opened: asyncio.Future[int]
     ) -> None:
-        """Set `opened` to the time (of `perf_counter_ns`) in the end, or to the reason why not."""
+        """Set `opened` to the time (`perf_counter_ns`) at the end, or to `HandshakeRefused`."""
         self._request = request
         self._listener = listener
         self._opened = opened
@@ -139,7 +138,7 @@ class Handshake(asyncio.Protocol):
         self._fail("the connection was lost in the handshake")
 
     def give_up(self) -> None:
-        """Wait no longer."""
+        """Drop the connection."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -148,12 +147,12 @@ class Handshake(asyncio.Protocol):
         status = head.partition(b"\r\n")[0].decode(errors="replace")
         if not separator:
             if len(head) > LARGEST_HEAD:
-                self._fail("the answer to the handshake has no end")
+                self._fail("the response to the handshake has no end")
         elif status.split()[1:2] != ["101"]:
             body = rest[:LONGEST_QUOTE].decode(errors="replace").strip()
             self._fail(f"refused with {status} {body}".rstrip())
         elif ACCEPT not in head:
-            self._fail("no WebSocket server: its Sec-WebSocket-Accept is wrong")
+            self._fail("not a WebSocket server: wrong Sec-WebSocket-Accept")
         else:
             self._accepted, self._received = True, rest
 
@@ -162,15 +161,15 @@ class Handshake(asyncio.Protocol):
         used = 0
         for frame in frames:
             if not self._hello:
-                break  # the rest is for the listener
+                break  # the rest belongs to the listener
             used += frame.size
             if frame.opcode == CLOSE:
                 self._fail(close_reason(frame.payload))
                 return
             if frame.payload.startswith(self._hello[0][0].encode()):
-                say = self._hello.pop(0)[1]
-                if say:
-                    self._listener.say(say)
+                answer = self._hello.pop(0)[1]
+                if answer:
+                    self._listener.send_text(answer)
         self._received = self._received[used:]
         if not self._hello:
             self._hand_over()
@@ -186,7 +185,7 @@ class Handshake(asyncio.Protocol):
 
     def _fail(self, why: str) -> None:
         if not self._opened.done():
-            self._opened.set_exception(Refused(why))
+            self._opened.set_exception(HandshakeRefused(why))
         self.give_up()
 
 

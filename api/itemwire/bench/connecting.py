@@ -1,4 +1,4 @@
-"""Connecting: handshakes a second, and what an open socket costs that says nothing."""
+"""Connecting: handshakes a second, and the memory of an idle socket."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,29 +8,29 @@ from itemwire.bench.client import Listener
 from itemwire.bench.crowd import Crowd, crowd
 from itemwire.bench.memory import memory_of
 from itemwire.bench.results import Result, busy_note
-from itemwire.bench.target import Target
-from itemwire.bench.work import Clock, Load, Progress, no_garbage_collection, silent
+from itemwire.bench.target import BenchTarget
+from itemwire.bench.work import Load, Progress, Stopwatch, no_garbage_collection, silent
 
 SETTLE_SECONDS: Final = 2.0
 
 
-async def connect(target: Target, load: Load, progress: Progress = silent) -> list[Result]:
-    """Measure handshakes: from before the TCP connection to the end of the server's hello."""
-    results = []
+async def connect(target: BenchTarget, load: Load, progress: Progress = silent) -> list[Result]:
+    """Measure handshakes, from before the TCP connect to the end of the server's hello."""
+    results: list[Result] = []
     for turn in range(load.repeat):
         progress(f"connect: {turn + 1} of {load.repeat}")
         with no_garbage_collection():
-            clock = Clock()
+            clock = Stopwatch()
             async with crowd(target, load.connections, _silent_on(target, load)) as gathered:
                 busy = clock.busy()
-                await asyncio.sleep(BETWEEN_RUNS)  # for those accepted, then closed
+                await asyncio.sleep(BETWEEN_RUNS)  # a server may accept and then close
                 results.append(_connected(gathered, load, busy))
         await asyncio.sleep(BETWEEN_RUNS)
     return results
 
 
 async def idle(
-    target: Target,
+    target: BenchTarget,
     load: Load,
     pid: int,
     progress: Progress = silent,
@@ -38,8 +38,8 @@ async def idle(
 ) -> Result:
     """Measure the memory (PSS) that open sockets take in a process and its children.
 
-    Of a server that has done nothing else: memory that was used once is not given back. So it
-    is measured once, whatever `repeat` says.
+    The server must have done nothing else before, because a process keeps memory that it has used.
+    So this is measured once, whatever `repeat` says.
     """
     before = memory_of(pid)
     progress(f"idle: {load.connections} connections")
@@ -59,7 +59,7 @@ async def idle(
 BETWEEN_RUNS: Final = 0.3
 
 
-def _silent_on(target: Target, load: Load) -> Callable[[int], Listener]:
+def _silent_on(target: BenchTarget, load: Load) -> Callable[[int], Listener]:
     return lambda number: Listener(number % load.items, target.dialect)
 
 

@@ -1,4 +1,4 @@
-"""Many sockets, opened a few at a time and closed together."""
+"""Many sockets that are opened a few at a time and closed together."""
 
 import asyncio
 import contextlib
@@ -6,58 +6,56 @@ import errno
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
 from itemwire.bench.client import Handshake, Listener
-from itemwire.bench.errors import BenchError, Refused, TooFewFiles, Unreachable
-from itemwire.bench.histogram import Histogram
-from itemwire.bench.target import Target
-
-if sys.platform != "win32":
-    import resource
+from itemwire.bench.errors import BenchError, HandshakeRefused, TooFewFiles, Unreachable
+from itemwire.bench.histogram import LatencyHistogram
+from itemwire.bench.target import BenchTarget
 
 L = TypeVar("L", bound=Listener)
 
-RAMP: Final = 64  # handshakes in progress at once
+RAMP: Final = 64  # handshakes in progress at the same time
 HANDSHAKE_SECONDS: Final = 30.0
-SECOND_THOUGHTS: Final = 0.3  # a server may accept, so that a browser can read why it then closes
+# A server may accept a handshake and then close with a reason, because browsers can read that.
+LATE_REFUSAL_SECONDS: Final = 0.3
 SPARE_FILES: Final = 64
 CLOSE_SECONDS: Final = 3.0
-LOOK_SECONDS: Final = 0.005
+POLL_SECONDS: Final = 0.005
 
 
 @dataclass(slots=True)
 class Crowd(Generic[L]):
-    """Sockets that are open, and how their handshakes went."""
+    """Open sockets, and how their handshakes went."""
 
-    target: Target
-    listeners: list[L] = field(default_factory=list)
-    handshakes: Histogram = field(default_factory=Histogram)
-    failures: Counter[str] = field(default_factory=Counter)
+    target: BenchTarget
+    listeners: list[L] = field(default_factory=list[L])
+    handshakes: LatencyHistogram = field(default_factory=LatencyHistogram)
+    failures: Counter[str] = field(default_factory=Counter[str])
     seconds: float = 0.0
 
     def ended(self) -> Counter[str]:
-        """Count how the server ended sockets that are not open any more."""
+        """Return how many sockets the server ended, by how it did."""
         return Counter(listener.ended for listener in self.listeners if listener.ended)
 
     def demand_all(self) -> None:
-        """Raise Refused unless every socket was opened and is open still."""
+        """Raise `HandshakeRefused` unless every socket was opened and is still open."""
         gone = self.failures + self.ended()
         if gone:
             (reason, _), *_ = gone.most_common(1)
-            raise Refused(f"{gone.total()} of the connections failed: {reason}")
+            raise HandshakeRefused(f"{gone.total()} of the connections failed: {reason}")
 
 
 @contextlib.asynccontextmanager
 async def crowd(
-    target: Target, count: int, make: Callable[[int], L], ramp: int = RAMP
-) -> AsyncIterator[Crowd[L]]:
-    """Open so many sockets with `ramp` handshakes at once, in order; reset them at the end.
+    target: BenchTarget, count: int, make: Callable[[int], L], ramp: int = RAMP
+) -> AsyncGenerator[Crowd[L]]:
+    """Open `count` sockets in order, `ramp` handshakes at a time; reset them at the end.
 
-    One is tried first, and raises a BenchError if it is not to be had.
+    A first socket is opened as a test: `BenchError` says why it could not be.
     """
     allow_files(count)
     gathered: Crowd[L] = Crowd(target)
@@ -73,40 +71,46 @@ async def crowd(
         await _close(gathered.listeners)
 
 
-def allow_files(sockets: int) -> None:
-    """Let this process open so many sockets; TooFewFiles if it may not."""
-    if sys.platform == "win32":
-        return  # has no such limit
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = sockets + SPARE_FILES
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise TooFewFiles(f"{sockets} sockets need {wanted} open files and {hard} are allowed")
-    if soft != resource.RLIM_INFINITY and wanted > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+if sys.platform == "win32":
+
+    def allow_files(sockets: int) -> None:
+        """Do nothing: Windows does not limit open sockets."""
+
+else:
+    import resource
+
+    def allow_files(sockets: int) -> None:
+        """Raise this process's limit of open files for so many sockets, or `TooFewFiles`."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = sockets + SPARE_FILES
+        if hard != resource.RLIM_INFINITY and wanted > hard:
+            raise TooFewFiles(f"{sockets} sockets need {wanted} open files, {hard} are allowed")
+        if soft != resource.RLIM_INFINITY and wanted > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _probe(target: Target) -> None:
+async def _probe(target: BenchTarget) -> None:
     listener = Listener(0, target.dialect)
     await _open(target, listener, 0)
-    over = asyncio.Event()
-    listener.on_end = over.set
+    ended = asyncio.Event()
+    listener.on_end = ended.set
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SECOND_THOUGHTS if not listener.ended else 0):
-            await over.wait()
+        async with asyncio.timeout(LATE_REFUSAL_SECONDS if not listener.ended else 0):
+            await ended.wait()
     refusal = listener.ended
     await _close([listener])
     if refusal:
-        raise Refused(f"refused: {refusal}")
+        raise HandshakeRefused(f"refused: {refusal}")
 
 
 async def _close(listeners: Sequence[Listener]) -> None:
-    """Reset all connections, and wait for that: a loop must not end with open sockets."""
+    """Reset all connections and wait for it: an event loop must not end with open sockets."""
     for listener in listeners:
         listener.close()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_SECONDS):
-            while not all(listener.gone for listener in listeners):  # noqa: ASYNC110 - so many events
-                await asyncio.sleep(LOOK_SECONDS)
+            while not all(listener.gone for listener in listeners):  # noqa: ASYNC110 - thousands of events
+                await asyncio.sleep(POLL_SECONDS)
 
 
 async def _open_next(gathered: Crowd[L], numbers: Iterator[int], make: Callable[[int], L]) -> None:
@@ -125,8 +129,8 @@ async def _open_next(gathered: Crowd[L], numbers: Iterator[int], make: Callable[
             gathered.listeners.append(listener)
 
 
-async def _open(target: Target, listener: Listener, number: int) -> int:
-    """Open one socket, up to the end of the hello; give the time."""
+async def _open(target: BenchTarget, listener: Listener, number: int) -> int:
+    """Open one socket, up to the end of the hello; return the time of that."""
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[int] = loop.create_future()
     handshake = Handshake(
@@ -144,18 +148,20 @@ async def _open(target: Target, listener: Listener, number: int) -> int:
             return await opened
     except TimeoutError as error:
         handshake.give_up()
-        raise Refused(f"no answer to a handshake within {HANDSHAKE_SECONDS:.0f} s") from error
+        raise HandshakeRefused(
+            f"no answer to a handshake within {HANDSHAKE_SECONDS:.0f} s"
+        ) from error
     except OSError as error:
-        raise _explained(error, target) from error
+        raise _bench_error(error, target) from error
 
 
-def _explained(error: OSError, target: Target) -> BenchError:
+def _bench_error(error: OSError, target: BenchTarget) -> BenchError:
     match error.errno:
         case errno.EMFILE | errno.ENFILE:
             return TooFewFiles(f"no more open files: {error.strerror}")
         case errno.ECONNREFUSED:
             return Unreachable(f"nothing listens at {target.host}")
         case errno.EADDRNOTAVAIL:
-            return BenchError("no more local ports: fewer connections, or wait a minute")
+            return BenchError("no local ports left: open fewer connections, or wait a minute")
         case _:
             return Unreachable(f"cannot connect to {target.host}: {error.strerror or error}")

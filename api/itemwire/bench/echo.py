@@ -1,4 +1,4 @@
-"""Echo: each connection is alone on its item and sends the next when one came back."""
+"""Echo: each connection is alone on its item, and sends when its last message came back."""
 
 import asyncio
 import time
@@ -6,15 +6,15 @@ import time
 from itemwire.bench.crowd import Crowd, crowd
 from itemwire.bench.errors import BenchError
 from itemwire.bench.frames import Stationery, mark_of
-from itemwire.bench.histogram import Histogram
+from itemwire.bench.histogram import LatencyHistogram
 from itemwire.bench.listeners import Echoer
 from itemwire.bench.results import BUSY_IN_A_LOOP, Result, busy_note
-from itemwire.bench.target import Target
+from itemwire.bench.target import BenchTarget
 from itemwire.bench.work import (
     BETWEEN_WINDOWS,
-    Clock,
     Load,
     Progress,
+    Stopwatch,
     no_garbage_collection,
     silent,
 )
@@ -22,13 +22,13 @@ from itemwire.bench.work import (
 WARM_UP_SECONDS = 0.3
 
 
-async def echo(target: Target, load: Load, progress: Progress = silent) -> list[Result]:
-    """Measure round trips per second and how long they take."""
+async def echo(target: BenchTarget, load: Load, progress: Progress = silent) -> list[Result]:
+    """Measure round trips per second and their latency."""
 
     def alone(number: int) -> Echoer:
         return Echoer(number, target.dialect)
 
-    results = []
+    results: list[Result] = []
     async with crowd(target, load.connections, alone) as gathered:
         gathered.demand_all()
         with no_garbage_collection():
@@ -43,7 +43,7 @@ async def echo(target: Target, load: Load, progress: Progress = silent) -> list[
 
 async def _window(gathered: Crowd[Echoer], load: Load, number: int, seconds: float) -> Result:
     stationery = Stationery(gathered.target.dialect.message, mark_of(number), load.size)
-    latency, clock = Histogram(), Clock()
+    latency, clock = LatencyHistogram(), Stopwatch()
     for listener in gathered.listeners:
         listener.begin(stationery, latency)
     await asyncio.sleep(seconds)
@@ -56,7 +56,7 @@ async def _window(gathered: Crowd[Echoer], load: Load, number: int, seconds: flo
 
 
 async def _drain(gathered: Crowd[Echoer], stall_seconds: float) -> None:
-    """Wait for the last answers, and then for what may come twice."""
+    """Wait for the last answers, and then for duplicates that may follow."""
     deadline = time.perf_counter() + stall_seconds
     while time.perf_counter() < deadline and not gathered.ended():
         await asyncio.sleep(BETWEEN_WINDOWS)
@@ -67,7 +67,7 @@ async def _drain(gathered: Crowd[Echoer], stall_seconds: float) -> None:
 def _result(
     gathered: Crowd[Echoer],
     load: Load,
-    latency: Histogram,
+    latency: LatencyHistogram,
     *,
     trips: int,
     seconds: float,

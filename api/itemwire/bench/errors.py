@@ -1,9 +1,9 @@
 """Why a measure could not be taken.
 
 BenchError
-├── Unreachable     nobody answers at the address
-├── Refused         the server answered, and said no
-└── TooFewFiles     this process may not open so many sockets
+├── Unreachable       no server answers at the address
+├── HandshakeRefused  the server refused a handshake or closed a connection
+└── TooFewFiles       this process may not open as many sockets
 """
 
 
@@ -12,12 +12,12 @@ class BenchError(Exception):
 
 
 class Unreachable(BenchError):
-    """Nobody answers at the address."""
+    """No server answers at the address."""
 
 
-class Refused(BenchError):
-    """The server answered, and said no: with a status, a close code or silence."""
+class HandshakeRefused(BenchError):
+    """The server refused a handshake: by a status, by a close code, or by not answering."""
 
 
 class TooFewFiles(BenchError):
-    """This process may not open as many sockets as were asked for."""
+    """This process may not open as many sockets as the measure needs."""

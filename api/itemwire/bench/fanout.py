@@ -1,51 +1,53 @@
-"""Fan-out: messages to items, each heard by all who watch the item.
+"""Fan-out: messages to items, each delivered to all subscribers of its item.
 
-Connection i watches item i % items, and the first of each item publishes to it. Where there are
-several nodes, connections go to each in turn; what is published to the first item goes to the
-first node. Two ways to load the server: a closed loop, where so many messages are in flight and a
-new one is sent when one has reached everyone; and an open loop, where messages are sent at a fixed
-rate, however late the server is. Latency is counted from before the send, in an open loop from the
-moment at which the message was due, so that a server that stalls is charged for it. What falls due
-within one millisecond is sent together.
+Connection i subscribes to item i % items, and the first connection of each item publishes to it.
+With several nodes, connections are spread over the nodes in turn; messages to the first item are
+published on the first node.
+
+There are two ways to load the server. A closed loop keeps a number of messages in flight: it sends
+a new one when one has reached all subscribers. An open loop sends at a fixed rate, however late the
+server is. Latency is measured from just before the send; in an open loop from the moment when the
+message was due, so that a server that stalls is charged for the wait. Messages that fall due within
+the same millisecond are sent together.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from itemwire.bench.crowd import Crowd, crowd
 from itemwire.bench.errors import BenchError
 from itemwire.bench.frames import Stationery, mark_of
-from itemwire.bench.listeners import SAMPLE, Counter, Sampler
+from itemwire.bench.listeners import SAMPLE, Counter, SamplingCounter
 from itemwire.bench.results import BUSY, BUSY_IN_A_LOOP, Result, busy_note
-from itemwire.bench.target import Target
+from itemwire.bench.target import BenchTarget
 from itemwire.bench.window import Item, Window
 from itemwire.bench.work import (
     BETWEEN_WINDOWS,
-    Clock,
     Load,
     Progress,
+    Stopwatch,
     no_garbage_collection,
     silent,
 )
 
-TICK: Final = 0.001  # uvloop's timers count milliseconds
-LOOK_SECONDS: Final = 0.05
+TICK: Final = 0.001  # the resolution of uvloop's timers
+POLL_SECONDS: Final = 0.05
 MOST_IN_FLIGHT: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed loop with so many messages in flight."""
+    """A closed loop with a number of messages in flight."""
 
     in_flight: int
 
     def name(self) -> str:
-        """Say which."""
+        """Return its name for progress reports."""
         return f"{self.in_flight} in flight"
 
     async def run(self, fan: "Fan") -> Result:
@@ -55,12 +57,12 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open loop with so many messages a second."""
+    """An open loop with a number of messages a second."""
 
     rate: float
 
     def name(self) -> str:
-        """Say which."""
+        """Return its name for progress reports."""
         return f"{self.rate:g} messages/s"
 
     async def run(self, fan: "Fan") -> Result:
@@ -69,14 +71,14 @@ class Open:
 
 
 async def fanout(
-    target: Target,
+    target: BenchTarget,
     load: Load,
     *,
     in_flight: Sequence[int] = (),
     rate: float | None = None,
     progress: Progress = silent,
 ) -> list[list[Result]]:
-    """Measure each number of messages in flight, then the rate; a list of repeats for each."""
+    """Measure each number of messages in flight, then the rate; return the repeats of each."""
     ways: list[Closed | Open] = [
         *map(Closed, in_flight),
         *([Open(rate)] if rate is not None else []),
@@ -93,14 +95,14 @@ async def fanout(
 
 
 @contextlib.asynccontextmanager
-async def audience(target: Target, load: Load) -> "AsyncIterator[Fan]":
-    """Gather subscribers, and see that a message reaches every one of them."""
+async def audience(target: BenchTarget, load: Load) -> "AsyncGenerator[Fan]":
+    """Connect the subscribers, and check that a message reaches every one of them."""
     if load.items > load.connections:
-        raise BenchError(f"{load.items} items need as many connections or more")
+        raise BenchError(f"{load.items} items need at least {load.items} connections")
     step = max(load.connections // SAMPLE, 1)
 
     def subscriber(number: int) -> Counter:
-        kind = Sampler if number % step == step - 1 else Counter
+        kind = SamplingCounter if number % step == step - 1 else Counter
         return kind(number % load.items, target.dialect)
 
     async with crowd(target, load.connections, subscriber) as gathered:
@@ -112,7 +114,7 @@ async def audience(target: Target, load: Load) -> "AsyncIterator[Fan]":
 
 
 class Sender:
-    """Sends the messages of one window, to one item after the other."""
+    """Sends the messages of one window, to the items in turn."""
 
     def __init__(self, window: Window, subscribers: list[list[Counter]]) -> None:
         self.window = window
@@ -123,22 +125,22 @@ class Sender:
                 listener.begin(item)
 
     def send(self, now: int) -> None:
-        """Send the next message, which is due now."""
+        """Send the next message, which is due at `now`."""
         turn = self.window.sent % len(self._items)
         self._transports[turn].write(self._items[turn].next_message(now))
 
     def expected(self, item_number: int) -> int:
-        """Give the number of messages that each subscriber of an item should have heard."""
+        """Return the number of messages that each subscriber of an item should receive."""
         return self._items[item_number].published
 
 
 class Fan:
-    """Subscribers of items, and windows of messages to them."""
+    """The subscribers of all items, and the windows of messages that are sent to them."""
 
     def __init__(self, gathered: Crowd[Counter], load: Load) -> None:
         self.load = load
         self.stalled = False
-        """Something was lost; what is measured after it would say nothing."""
+        """Messages were lost, so further windows would be meaningless."""
         self._crowd = gathered
         self._windows = 0
         self._subscribers: list[list[Counter]] = [[] for _ in range(load.items)]
@@ -146,21 +148,21 @@ class Fan:
             self._subscribers[listener.item_number].append(listener)
 
     async def warm_up(self) -> None:
-        """Send some messages to each item; BenchError if not all subscribers hear them."""
+        """Send messages to each item; `BenchError` if they do not reach all subscribers."""
         most = max(self.load.warm_up, self.load.items)
         result = await self.closed(1, most=most)
         self._crowd.demand_all()
         if result.problems:
             raise BenchError(
                 f"a message did not reach all {self.load.connections} connections "
-                f"({'; '.join(result.problems)}). Does the server send what it gets from one "
-                "to all who watch the item, and may the tokens publish?"
+                f"({'; '.join(result.problems)}). Does the server send each message to all "
+                "subscribers of the item, and do the tokens have the right to publish?"
             )
 
     async def closed(self, in_flight: int, most: int | None = None) -> Result:
-        """Keep so many messages in flight until the time is over, or `most` are sent."""
+        """Keep messages in flight until the window is over, or `most` are sent."""
         sender = self._sender()
-        window, clock = sender.window, Clock()
+        window, clock = sender.window, Stopwatch()
         end = clock.start + int(self.load.seconds * 1e9)
 
         def send_again(messages: int) -> None:
@@ -178,9 +180,9 @@ class Fan:
         return await self._result({"in_flight": in_flight}, sender, clock)
 
     async def open(self, rate: float, backlog: int = MOST_IN_FLIGHT) -> Result:
-        """Send at a fixed rate; give up once so many messages wait for somebody."""
+        """Send at a fixed rate; give up once `backlog` messages are incomplete."""
         sender = self._sender()
-        window, clock = sender.window, Clock()
+        window, clock = sender.window, Stopwatch()
         interval, due = 1e9 / rate, float(clock.start)
         end = clock.start + self.load.seconds * 1e9
         while due < end and window.in_flight < backlog and not self._crowd.ended():
@@ -193,7 +195,7 @@ class Fan:
         await self._drain(window)
         result = await self._result({"rate": rate}, sender, clock)
         if given_up:
-            text = f"given up: {backlog} messages were waiting for somebody"
+            text = f"given up: {backlog} messages had not reached all subscribers"
             result = dataclasses.replace(result, problems=(*result.problems, text))
         return result
 
@@ -203,22 +205,22 @@ class Fan:
         template = self._crowd.target.dialect.message
         return Sender(Window(Stationery(template, mark, self.load.size)), self._subscribers)
 
-    def _heard(self) -> int:
+    def _deliveries(self) -> int:
         return sum(listener.count for listener in self._crowd.listeners)
 
     async def _drain(self, window: Window) -> None:
-        """Wait until everyone has heard everything, or nobody hears anything any more."""
-        heard, since = -1, time.perf_counter()
+        """Wait until all messages are complete, or until nothing is delivered any more."""
+        deliveries, since = -1, time.perf_counter()
         while window.in_flight:
-            await asyncio.sleep(LOOK_SECONDS)
-            now, before = time.perf_counter(), heard
-            heard = self._heard()
-            since = now if heard != before else since
+            await asyncio.sleep(POLL_SECONDS)
+            now, before = time.perf_counter(), deliveries
+            deliveries = self._deliveries()
+            since = now if deliveries != before else since
             if now - since > self.load.stall_seconds or self._crowd.ended():
                 self.stalled = True
                 return
 
-    async def _result(self, how: dict[str, float], sender: Sender, clock: Clock) -> Result:
+    async def _result(self, how: dict[str, float], sender: Sender, clock: Stopwatch) -> Result:
         window, busy = sender.window, clock.busy()
         await asyncio.sleep(BETWEEN_WINDOWS)
         gaps = [
@@ -227,10 +229,10 @@ class Fan:
         ]
         missing = -sum(gap for gap in gaps if gap < 0)
         repeated = sum(gap for gap in gaps if gap > 0)
-        deliveries = self._heard()
+        deliveries = self._deliveries()
         seconds = clock.seconds(window.last)
         if "rate" in how and not window.in_flight:
-            seconds = max(seconds, self.load.seconds)  # the last was due before the end
+            seconds = max(seconds, self.load.seconds)  # all were due before its end
         figures = {
             "per_s": deliveries / seconds,
             **window.latency.figures_ms(),

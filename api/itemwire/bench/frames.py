@@ -1,4 +1,4 @@
-"""WebSocket frames as a client has them: sent masked, received several to a chunk."""
+"""WebSocket frames of a client: sent with a mask, received several in a chunk."""
 
 import os
 from typing import Final, NamedTuple
@@ -16,22 +16,22 @@ SHORT_LENGTH: Final = 125
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
 
-# RFC 6455 5.3 wants a new mask each time, against scripts that talk to proxies. Nobody else chooses
-# what is sent here, and a server does the same work for any mask.
+# RFC 6455 section 5.3 demands a new mask for each frame, so that a script cannot choose the bytes
+# that a proxy sees. No script chooses the payload here, and any mask costs the server the same.
 MASK: Final = os.urandom(4)
 
 
 class Frame(NamedTuple):
-    """One frame of the server."""
+    """One frame from the server."""
 
     opcode: int
     payload: bytes
     size: int
-    """The bytes that it took on the wire, header and all."""
+    """The bytes that it took on the wire, with its header."""
 
 
 def client_frame(opcode: int, payload: bytes) -> bytes:
-    """Make a masked frame, never fragmented."""
+    """Return a masked, unfragmented frame."""
     length = len(payload)
     if length <= SHORT_LENGTH:
         head = bytes((FIN | opcode, MASKED | length))
@@ -43,14 +43,14 @@ def client_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def masked(payload: bytes) -> bytes:
-    """Apply the mask to a payload, or take it off."""
+    """Mask a payload, or unmask it: both are the same operation."""
     length = len(payload)
     key = (MASK * (length // 4 + 1))[:length]
     return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(length)
 
 
 def split_frames(data: bytes) -> tuple[list[Frame], bytes]:
-    """Give the whole frames of a server's bytes, and the beginning of one that follows them."""
+    """Return the complete frames in the server's bytes, and the rest, which is incomplete."""
     frames: list[Frame] = []
     at, end = 0, len(data)
     while end - at >= SHORT_HEAD:
@@ -69,7 +69,7 @@ def split_frames(data: bytes) -> tuple[list[Frame], bytes]:
 
 
 def close_reason(payload: bytes) -> str:
-    """Say what a close frame says: its code and its reason."""
+    """Describe a close frame by its code and reason."""
     if len(payload) < 2:  # noqa: PLR2004 - RFC 6455 5.5.1: a code has two bytes
         return "closed without a code"
     reason = payload[2:].decode(errors="replace")
@@ -77,12 +77,12 @@ def close_reason(payload: bytes) -> str:
 
 
 class Stationery:
-    """Makes the messages of one window: a template with a marker, alike but for a number."""
+    """Makes the messages of one window, which differ only in a number."""
 
     __slots__ = ("_after", "_before", "_head", "_key", "_length", "mark")
 
     def __init__(self, template: str, mark: bytes, size: int) -> None:
-        """`{marker}` in the template becomes mark and number, padded to `size` bytes in all."""
+        """Replace `{marker}` in the template by mark and number, padded to `size` bytes in all."""
         before, _, after = template.partition("{marker}")
         self.mark = mark
         self._before = before.encode() + mark
@@ -94,7 +94,7 @@ class Stationery:
         self._key = int.from_bytes(whole[len(whole) - self._length :])  # zeros, masked
 
     def frame(self, number: int) -> bytes:
-        """Give the masked frame of the message with this number."""
+        """Return the masked frame of the message with this number."""
         payload = self._before + NUMBER % number + self._after
         return self._head + (int.from_bytes(payload) ^ self._key).to_bytes(self._length)
 
@@ -104,12 +104,12 @@ NUMBER_DIGITS: Final = 8
 
 
 def mark_of(window: int) -> bytes:
-    """Give the mark of a window: what is late from another is not taken for this one's."""
+    """Return the mark of a window, which tells its messages from late ones of other windows."""
     return b"~iwb%02x:" % (window & 0xFF)
 
 
 def numbers_in(payload: bytes, mark: bytes) -> list[int]:
-    """Find the numbers of all messages of a window in a payload, whatever is around them."""
+    """Return the numbers of all messages of a window in a payload, whatever surrounds them."""
     numbers: list[int] = []
     at = payload.find(mark)
     while at >= 0:

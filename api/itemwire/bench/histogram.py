@@ -2,13 +2,13 @@
 
 from typing import Final
 
-PRECISION_BITS: Final = 7  # 128 buckets for each power of two: a value is off by 0.8 % at most
+PRECISION_BITS: Final = 7  # 128 buckets per power of two: the error is at most 0.8 %
 MANTISSA_BITS: Final = PRECISION_BITS + 1
 HIGHEST: Final = 1 << 42  # more than an hour in nanoseconds
 
 
-class Histogram:
-    """Counts nanoseconds in buckets that grow with the value."""
+class LatencyHistogram:
+    """Counts durations in nanoseconds, in buckets whose width grows with the value."""
 
     __slots__ = ("_buckets", "highest", "total")
 
@@ -18,11 +18,11 @@ class Histogram:
         self.highest = 0
 
     def record(self, nanoseconds: int) -> None:
-        """Count one value; what is over an hour counts as an hour."""
+        """Count one value; anything over an hour counts as an hour."""
         self.total += 1
         if nanoseconds > self.highest:  # noqa: PLR1730 - a call of max() costs more
             self.highest = nanoseconds
-        # As in _bucket, written out: this runs once for each answer of an echo.
+        # `_bucket`, inlined: this runs once for each answer of an echo.
         shift = nanoseconds.bit_length() - MANTISSA_BITS
         try:
             if shift > 0:
@@ -33,7 +33,7 @@ class Histogram:
             self._buckets[-1] += 1
 
     def quantile(self, fraction: float) -> float:
-        """Give the value that this fraction of all is not above, 0 if there is none."""
+        """Return the value that this fraction of all values does not exceed, 0 without values."""
         wanted = fraction * self.total
         seen = 0
         for bucket, count in enumerate(self._buckets):
@@ -43,7 +43,7 @@ class Histogram:
         return 0.0
 
     def figures_ms(self) -> dict[str, float]:
-        """Give the usual quantiles in milliseconds."""
+        """Return the 50th, 95th and 99th percentile and the maximum, in milliseconds."""
         quantiles = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
         figures = {name: self.quantile(fraction) / 1e6 for name, fraction in quantiles.items()}
         return figures | {"max_ms": self.highest / 1e6}

@@ -1,13 +1,13 @@
-"""Subscribers that count, and some that look.
+"""Subscribers: all count their messages, and a sample of them reads each one.
 
-Counting has to be cheap: a million deliveries a second leave a microsecond for each. A `Counter`
-counts the marks of a chunk with `bytes.count`, and if the chunk is exactly so many frames of the
-usual size, there is nothing else in it. Anything else (a ping, a frame of another size, one cut
-in two) is taken apart frame by frame. Every delivery is counted, whatever the way.
+Counting has to be cheap: at a million deliveries a second, there is a microsecond for each. A
+`Counter` counts the marks in a chunk with `bytes.count`. If the chunk is exactly as long as that
+many frames of the usual size, nothing else is in it. Any other chunk (with a ping, a frame of
+another size, or one cut in two) is parsed frame by frame. Both ways count every delivery.
 
-A `Sampler` also reads the numbers in its messages: latency and order are those of the sample,
-up to 32 subscribers in even steps through the order in which they connected, the last of them
-included. A subscriber that missed one message and had another twice is found there only.
+A `SamplingCounter` also reads the numbers in its messages. Latency and order are measured on this
+sample: up to 32 subscribers, evenly spaced in the order in which they connected, including the
+last. Only there is it noticed if a subscriber missed one message and got another twice.
 """
 
 import time
@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from itemwire.bench.client import Listener
 from itemwire.bench.frames import Frame, Stationery, numbers_in
-from itemwire.bench.histogram import Histogram
+from itemwire.bench.histogram import LatencyHistogram
 from itemwire.bench.target import Dialect
 from itemwire.bench.window import Item
 
@@ -33,7 +33,7 @@ class Counter(Listener):
         self.item: Item | None = None
 
     def begin(self, item: Item) -> None:
-        """Count for this item's window from now on."""
+        """Start to count for this item in a new window."""
         self.item = item
         self.count = 0
 
@@ -52,7 +52,7 @@ class Counter(Listener):
             self.item.advance(before, after)
 
     def _count_frames(self, data: bytes) -> int:
-        assert self.item is not None  # noqa: S101 - as the caller saw
+        assert self.item is not None  # noqa: S101 - checked by the caller
         window = self.item.window
         total = 0
         for frame in self.frames(data):
@@ -63,8 +63,8 @@ class Counter(Listener):
         return total
 
 
-class Sampler(Counter):
-    """A subscriber that looks at each message: which, and how late."""
+class SamplingCounter(Counter):
+    """A subscriber that reads each message: its number, and how late it is."""
 
     def __init__(self, item_number: int, dialect: Dialect) -> None:
         super().__init__(item_number, dialect)
@@ -79,9 +79,9 @@ class Sampler(Counter):
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter_ns()
         for frame in self.frames(data):
-            self._look(frame, now)
+            self._sample(frame, now)
 
-    def _look(self, frame: Frame, now: int) -> None:
+    def _sample(self, frame: Frame, now: int) -> None:
         item = self.item
         if item is None:
             return
@@ -91,13 +91,13 @@ class Sampler(Counter):
                 item.window.latency.record(now - sent)
             item.window.disordered += number != self._next
             self._next = number + 1
-            before = self.count
+            before: int = self.count
             self.count = before + 1
             item.advance(before, before + 1)
 
 
 class Echoer(Listener):
-    """A connection that is alone on its item: each message that comes back sends the next."""
+    """A connection that is alone on its item, and sends the next message when one comes back."""
 
     def __init__(self, item_number: int, dialect: Dialect) -> None:
         super().__init__(item_number, dialect)
@@ -107,9 +107,9 @@ class Echoer(Listener):
         self._sent_at = 0
         self._message = b""
         self._mark = b"\0"
-        self._latency = Histogram()
+        self._latency = LatencyHistogram()
 
-    def begin(self, stationery: Stationery, latency: Histogram) -> None:
+    def begin(self, stationery: Stationery, latency: LatencyHistogram) -> None:
         """Send the first message of a window."""
         self._message = stationery.frame(self.item_number)
         self._mark = stationery.mark

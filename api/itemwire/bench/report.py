@@ -1,4 +1,4 @@
-"""Results for people: a table with a line a measure, and what was wrong below it."""
+"""Results as text: a table with a line per measure, and remarks below it."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from itemwire.bench.results import Result
 
 HEAD: Final = ("measure", "of", "a second", "p50 ms", "p95 ms", "p99 ms", "missing", "twice")
-LEFT: Final = 2  # columns of words; the rest are figures
+LEFT: Final = 2  # columns that are aligned left; the others hold figures
 
 
 def described(setting: dict[str, float]) -> str:
-    """Say in words how a measure was set."""
-    parts = []
+    """Return the setting of a measure in words."""
+    parts: list[str] = []
     connections, items = int(setting["connections"]), int(setting.get("items", 0))
     if items:
         each = f"{round(connections / items, 1):g}"
@@ -26,14 +26,14 @@ def described(setting: dict[str, float]) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Lay the results out in columns."""
+    """Return the results as a table."""
     rows = [HEAD, *map(_row, results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     return "\n".join(_line(row, widths) for row in rows)
 
 
 def remarks(results: Sequence[Result]) -> list[str]:
-    """Give what was wrong with each result, and what should be known about it."""
+    """Return the problems and notes of all results, each with its measure."""
     return [
         f"{result.measure}, {described(result.setting)}: {text}"
         for result in results
@@ -42,7 +42,7 @@ def remarks(results: Sequence[Result]) -> list[str]:
 
 
 def as_json(result: Result) -> dict[str, object]:
-    """Give a result as JSON has it."""
+    """Return a result as an object for JSON."""
     return {
         "measure": result.measure,
         "setting": result.setting,

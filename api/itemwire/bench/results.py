@@ -1,14 +1,14 @@
-"""What a measure found, and the middle one of several."""
+"""The result of a measure, and the median of several."""
 
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+# The share of processor time from which the load generator may have limited the figure. In a closed
+# loop it counts from less on, because server and generator wait for each other in turn.
 BUSY: Final = 0.9
-BUSY_IN_A_LOOP: Final = (
-    0.6  # server and generator wait for each other: both times are in the figure
-)
+BUSY_IN_A_LOOP: Final = 0.6
 GENERATOR_LIMIT: Final = (
     "the load generator itself was busy most of the time: the server may be faster than this"
 )
@@ -16,7 +16,7 @@ GENERATOR_LIMIT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One measure: how it was set, what it found, and what was wrong."""
+    """One measure: its setting, its figures, and what was wrong."""
 
     measure: str
     setting: dict[str, float]
@@ -25,16 +25,16 @@ class Result:
     """Why the figures cannot be trusted: messages that were lost, connections that ended."""
 
     notes: tuple[str, ...] = field(default=())
-    """What a reader of the figures should know."""
+    """What a reader of the figures needs to know."""
 
 
 def busy_note(busy: float, limit: float = BUSY) -> tuple[str, ...]:
-    """Say so if the generator was a limit, not only the server."""
+    """Return a note if the load generator, and not only the server, limited the figure."""
     return (GENERATOR_LIMIT,) if busy > limit else ()
 
 
 def median_of(results: Sequence[Result]) -> Result:
-    """Give the median of each figure, with the problems and notes of all."""
+    """Return the median of each figure, with the problems and notes of all results."""
     first = results[0]
     return Result(
         measure=first.measure,

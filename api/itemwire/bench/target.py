@@ -1,4 +1,4 @@
-"""What is measured: where it is, how it is asked for a socket, what it wants to hear."""
+"""The server under test: its address, its handshake, and its own protocol."""
 
 import base64
 import hashlib
@@ -22,16 +22,16 @@ ACCEPT: Final = base64.b64encode(
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a server's own protocol adds to WebSocket."""
+    """A server's own protocol on top of WebSocket."""
 
     message: str = "{marker}"
-    """What publishes; `{marker}` is where the message goes."""
+    """The frame that publishes a message, with `{marker}` in place of the message."""
 
     hello: tuple[tuple[str, str], ...] = ()
-    """What is sent once a frame begins so, in order: (wait for, then say); "" says nothing."""
+    """The first steps, in order: wait for a frame that starts with one text, send the other."""
 
-    replies: dict[str, str] = field(default_factory=dict)
-    """What a frame is answered with at once, such as a ping above WebSocket's own."""
+    replies: dict[str, str] = field(default_factory=dict[str, str])
+    """Answers to frames that start with a text, such as pings of the server's own protocol."""
 
 
 PLAIN: Final = Dialect()
@@ -41,18 +41,18 @@ DIALECTS: Final[dict[str | None, Dialect]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A server, and how a client of it speaks."""
+class BenchTarget:
+    """A server, and how clients connect to it."""
 
     address: str
     port: int
     host: str
-    """As the `Host` header has it."""
+    """The value of the `Host` header."""
 
     tls: ssl.SSLContext | None = None
     path: str = ITEMWIRE_PATH
     more_ports: tuple[int, ...] = ()
-    """Where other nodes listen: connections go to each node in turn."""
+    """The ports of other nodes: connections are spread over all nodes in turn."""
 
     tokens: tuple[str, ...] = field(default=(), repr=False)
     subprotocol: str | None = None
@@ -60,16 +60,16 @@ class Target:
 
     @property
     def server_name(self) -> str | None:
-        """The name that the server's certificate must have; None without TLS."""
+        """The name that the server's certificate must be for; None without TLS."""
         return urlsplit(f"//{self.host}").hostname if self.tls else None
 
     def port_of(self, connection: int) -> int:
-        """Give the port of the node that a connection goes to."""
+        """Return the port of the node for a connection."""
         ports = (self.port, *self.more_ports)
         return ports[connection % len(ports)]
 
     def request(self, item: int, connection: int) -> bytes:
-        """Give the handshake of one connection; tokens are used in turn."""
+        """Return the handshake of one connection; tokens are used in turn."""
         token = self.tokens[connection % len(self.tokens)] if self.tokens else ""
         path = self.path.replace("{item}", quote(f"bench:{item}")).replace("{token}", token)
         lines = [
@@ -94,19 +94,22 @@ def target_of(
     tokens: tuple[str, ...] = (),
     subprotocol: str | None = None,
     dialect: Dialect | None = None,
-) -> Target:
-    """Read a URL (`http`, `https`, `ws`, `wss`, or only a host) and look its address up once."""
+) -> BenchTarget:
+    """Parse a URL (`http`, `https`, `ws`, `wss`, or only a host) and resolve it once.
+
+    Raises `BenchError` if it is not a URL, `Unreachable` if its host is unknown.
+    """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
-        raise BenchError(f"{url} is no address: give http://host:port")
+        raise BenchError(f"{url} is not a server's address: use http://host:port")
     secure = parts.scheme in {"https", "wss"}
     try:
         port = parts.port or (443 if secure else 80)
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        found.sort(key=lambda entry: entry[0] != socket.AF_INET)  # `localhost` has both
+        found.sort(key=lambda entry: entry[0] != socket.AF_INET)  # IPv4 first: `localhost` has both
     except (OSError, ValueError) as error:
-        raise Unreachable(f"no address for {url}: {error}") from error
-    return Target(
+        raise Unreachable(f"cannot resolve {url}: {error}") from error
+    return BenchTarget(
         address=str(found[0][4][0]),
         port=port,
         host=parts.netloc.rpartition("@")[2],

@@ -1,17 +1,17 @@
-"""One window of messages: what was sent, who heard how much of it, and how late."""
+"""One window of messages: what was sent, how much each subscriber received, and how late."""
 
 import time
 from collections.abc import Callable
 from typing import Final
 
 from itemwire.bench.frames import Stationery
-from itemwire.bench.histogram import Histogram
+from itemwire.bench.histogram import LatencyHistogram
 
 NOBODY: Final = -1
 
 
 class Window:
-    """What all sockets of one measured window share."""
+    """The state that all sockets share during one measured window."""
 
     __slots__ = (
         "completed",
@@ -29,32 +29,33 @@ class Window:
         self.stationery = stationery
         self.mark = stationery.mark
         self.frame_size = NOBODY
-        """The size of the last frame with one message: most others are alike."""
-        self.latency = Histogram()
+        """The size of the last frame with one message: most frames have the same."""
+        self.latency = LatencyHistogram()
         self.sent = 0
         self.completed = 0
         self.disordered = 0
-        """Deliveries in the sample that were not the next message of their item."""
+        """Deliveries in the sample that were not the next message of their item in order."""
         self.last = time.perf_counter_ns()
         self.on_complete: Callable[[int], None] = _do_nothing
 
     @property
     def in_flight(self) -> int:
-        """How many messages somebody has yet to hear."""
+        """The number of messages that some subscriber has yet to receive."""
         return self.sent - self.completed
 
     def complete(self, messages: int) -> None:
-        """Take note that so many messages have reached everyone."""
+        """Count messages that have reached all subscribers of their item."""
         self.completed += messages
         self.last = time.perf_counter_ns()
         self.on_complete(messages)
 
 
 class Item:
-    """One channel: its messages, and how many of its subscribers have heard how many.
+    """One channel: its messages, and how many subscribers have received how many of them.
 
-    A message is complete when its last subscriber has heard it. That is read off the counts of
-    all, without a look at any single message: the lowest count is kept by counting the counts.
+    A message is complete when its last subscriber has received it: when the lowest count of all
+    subscribers reaches it. `_having` maps each count to the number of subscribers that have it, so
+    the lowest count is known without a look at single messages.
     """
 
     __slots__ = ("_completed", "_having", "_lowest", "published", "sent_at", "window")
@@ -63,13 +64,13 @@ class Item:
         self.window = window
         self.published = 0
         self.sent_at: dict[int, int] = {}
-        """When each message that is not complete was sent or due, in nanoseconds."""
+        """For each incomplete message, when it was sent or due, in nanoseconds."""
         self._completed = 0
         self._lowest = 0
         self._having = {0: subscribers}
 
     def next_message(self, now: int) -> bytes:
-        """Give the frame of the next message, sent (or due) now."""
+        """Return the frame of the next message, which is sent (or due) now."""
         number = self.published
         self.published = number + 1
         self.sent_at[number] = now
@@ -77,7 +78,7 @@ class Item:
         return self.window.stationery.frame(number)
 
     def advance(self, before: int, after: int) -> None:
-        """Move one subscriber's count."""
+        """Move one subscriber from one count to a higher one."""
         having = self._having
         having[after] = having.get(after, 0) + 1
         left = having[before] - 1
@@ -87,7 +88,7 @@ class Item:
         del having[before]
         if before == self._lowest:
             self._lowest = min(having)
-            self._complete(min(self._lowest, self.published))  # more than that is repetition
+            self._complete(min(self._lowest, self.published))  # a higher count means duplicates
 
     def _complete(self, up_to: int) -> None:
         for number in range(self._completed, up_to):

@@ -1,14 +1,14 @@
-"""What all measures have in common: how much, for how long, and what is told meanwhile."""
+"""What all measures share: the load, the stopwatch, and progress reports."""
 
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final
 
 WARM_UP_MESSAGES: Final = 50
-BETWEEN_WINDOWS: Final = 0.05  # what comes twice may come late
+BETWEEN_WINDOWS: Final = 0.05  # duplicates may come late
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,36 +22,40 @@ class Load:
     repeat: int = 1
     warm_up: int = WARM_UP_MESSAGES
     stall_seconds: float = 5.0
-    """Nothing was delivered for so long: what is awaited was lost."""
+    """After this time without any delivery, the missing messages count as lost."""
 
 
 def silent(_text: str) -> None:
-    """Tell nobody how far it is."""
+    """Report no progress."""
 
 
 Progress = Callable[[str], None]
+"""Called with a line of text at each step of a measure."""
 
 
-class Clock:
-    """Measures a stretch of time, and how much of it this process computed."""
+class Stopwatch:
+    """Measures elapsed time, and how much of it this process used the processor."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter_ns()
         self._computed = time.process_time()
 
     def seconds(self, end: int) -> float:
-        """Give the time from the start to an end, never 0."""
+        """Return the seconds from the start to an end (`perf_counter_ns`), never 0."""
         return max(end - self.start, 1) / 1e9
 
     def busy(self) -> float:
-        """Give the share of the time until now that this process computed."""
+        """Return the share of the time until now in which this process used the processor."""
         computed = time.process_time() - self._computed
         return computed / self.seconds(time.perf_counter_ns())
 
 
 @contextlib.contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Keep the collector from walking thousands of sockets; what is received has no cycles."""
+def no_garbage_collection() -> Generator[None]:
+    """Suspend garbage collection, which would visit thousands of sockets.
+
+    That is safe because received messages form no cycles.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,4 +1,4 @@
-"""The command line: results on standard output, everything else on standard error."""
+"""The command line. Results go to standard output, everything else to standard error."""
 
 import click
 
@@ -13,9 +13,9 @@ from itemwire.cli.tokens import token
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="itemwire", prog_name="itemwire")
 def main() -> None:
-    """Live channels, one per item, for whoever your tokens let in.
+    """Live channels over WebSocket, one per item, guarded by your tokens.
 
-    Start with `itemwire dev`: it needs no settings and prints what to paste next.
+    Start with `itemwire dev`: it needs no settings, and prints tokens and commands to try.
     """
 
 

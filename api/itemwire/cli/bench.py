@@ -1,4 +1,4 @@
-"""`bench`: load on a deployment, and what it makes of it."""
+"""`bench`: puts load on a deployment and measures it."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 import click
 
-from itemwire.bench.errors import BenchError, Refused
+from itemwire.bench.errors import BenchError, HandshakeRefused
 from itemwire.bench.loop import new_event_loop
 from itemwire.bench.plan import MEASURES, Plan, carry_out
 from itemwire.bench.report import as_json as result_as_json
@@ -32,18 +32,33 @@ AMOUNT: Final = click.FloatRange(min=0, min_open=True)
 @click.command()
 @click.argument("measures", nargs=-1, type=click.Choice([*MEASURES, "all"]), metavar="[MEASURE]...")
 @url_option
-@click.option("--token", "tokens", multiple=True, envvar="ITEMWIRE_TOKEN", help="A credential.")
-@click.option("--tokens-file", type=click.File(), help="Credentials, one a line, used in turn.")
-@click.option("--path", default=ITEMWIRE_PATH, show_default=True, help="{item} and {token} go in.")
-@click.option("--subprotocol", help="What to offer; with itemwire.v1.json, envelopes are sent.")
-@click.option("--conns", type=COUNT, help="Connections, instead of each measure's own number.")
-@click.option("--items", type=COUNT, default=1, show_default=True, help="Items they are spread on.")
-@click.option("--inflight", default="1,8", show_default=True, help="Messages in flight, a list.")
-@click.option("--rate", type=AMOUNT, help="Messages per second instead: an open loop.")
-@click.option("--seconds", type=AMOUNT, default=3.0, show_default=True, help="Length of a window.")
-@click.option("--size", type=COUNT, default=128, show_default=True, help="Bytes of a message.")
-@click.option("--repeat", type=COUNT, default=1, show_default=True, help="Take medians of so many.")
-@click.option("--pid", type=COUNT, help="The server's process on this machine, for `idle`.")
+@click.option(
+    "--token", "tokens", multiple=True, envvar="ITEMWIRE_TOKEN", help="A token; may be repeated."
+)
+@click.option("--tokens-file", type=click.File(), help="A file of tokens, one per line.")
+@click.option(
+    "--path",
+    default=ITEMWIRE_PATH,
+    show_default=True,
+    help="Path; {item} and {token} are replaced.",
+)
+@click.option("--subprotocol", help="Subprotocol to offer; itemwire.v1.json sends envelopes.")
+@click.option("--conns", type=COUNT, help="Connections, in place of each measure's default.")
+@click.option(
+    "--items", type=COUNT, default=1, show_default=True, help="Items to spread them over."
+)
+@click.option(
+    "--inflight", default="1,8", show_default=True, help="Messages in flight, comma-separated."
+)
+@click.option("--rate", type=AMOUNT, help="Send this many messages a second instead.")
+@click.option(
+    "--seconds", type=AMOUNT, default=3.0, show_default=True, help="Seconds per measured window."
+)
+@click.option("--size", type=COUNT, default=128, show_default=True, help="Bytes per message.")
+@click.option(
+    "--repeat", type=COUNT, default=1, show_default=True, help="Repeat, and print medians."
+)
+@click.option("--pid", type=COUNT, help="The server's process id on this machine, for `idle`.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(
     *,
@@ -63,24 +78,24 @@ def bench(
     pid: int | None,
     as_json: bool,
 ) -> None:
-    """Put load on a deployment and measure it. Not on one that others are using.
+    """Put load on a deployment and measure it. Do not use it on one that serves real users.
 
     \b
-    connect   handshakes a second, 2000 connections
-    fanout    messages to all who watch an item, 1000 connections
-    echo      round trips of connections that are alone on an item, 50 connections
-    idle      memory a silent connection takes in the server, 5000 connections; needs --pid
-    ceiling   the highest rate that 1000 connections still hear within 30 ms
+    connect   handshakes a second; 2000 connections
+    fanout    messages to all subscribers of an item; 1000 connections
+    echo      round trips, each connection alone on its item; 50 connections
+    idle      the server's memory per idle connection; 5000 connections; needs --pid
+    ceiling   the highest message rate that reaches 1000 connections within 30 ms
     all       connect, fanout, echo, and idle if --pid is given (the default)
 
-    Tokens are made with ITEMWIRE_SECRET (or ITEMWIRE_KEYS_FILE) if none is given. Every delivery
-    is counted and what is missing or comes twice is an error (exit code 1). Latency is that of a
-    sample of 32 subscribers.
+    Without --token and --tokens-file, tokens are made with ITEMWIRE_SECRET or ITEMWIRE_KEYS_FILE.
+    Every delivery is counted; missing and duplicate deliveries are an error (exit code 1). Latency
+    is measured on a sample of 32 subscribers.
 
-    This is one Python thread. On one core it took about 0.3 million deliveries a second that come
-    one by one, 2 million in chunks of 8, 5 million in chunks of 32, and 0.1 million round trips.
-    It warns if it was the limit itself.
-    """  # noqa: D301 - \b is click's, for a paragraph that is not to be wrapped
+    The load generator is a single Python thread. On one core it can receive about 0.3 million
+    deliveries a second one by one, 2 million in chunks of 8, 5 million in chunks of 32, and make
+    0.1 million round trips. It warns if it was itself the limit.
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not wrapped
     plan = Plan(
         measures=_chosen(measures, pid),
         connections=conns,
@@ -98,9 +113,9 @@ def bench(
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             results = runner.run(carry_out(plan, target, _progress))
     except BenchError as error:
-        hint = " (no token was sent: set ITEMWIRE_SECRET as the server has it)"
-        wanting = isinstance(error, Refused) and not credentials
-        raise click.ClickException(f"{error}{hint if wanting else ''}") from error
+        hint = " (no token was sent: set ITEMWIRE_SECRET to the server's secret)"
+        needs_token = isinstance(error, HandshakeRefused) and not credentials
+        raise click.ClickException(f"{error}{hint if needs_token else ''}") from error
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     _print(url, results, as_json=as_json)
@@ -116,9 +131,11 @@ def _numbers(text: str) -> list[int]:
     try:
         numbers = [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise click.BadParameter("not numbers with commas", param_hint="--inflight") from error
+        raise click.BadParameter(
+            "must be numbers separated by commas", param_hint="--inflight"
+        ) from error
     if min(numbers) < 1:
-        raise click.BadParameter("at least one is in flight", param_hint="--inflight")
+        raise click.BadParameter("must be 1 or more", param_hint="--inflight")
     return numbers
 
 
@@ -127,7 +144,7 @@ def _lines(file: TextIO | None) -> list[str]:
 
 
 def _own_tokens() -> tuple[str, ...]:
-    """Mint tokens that may use items called `bench:…` and no others; none without a key."""
+    """Return new tokens with rights to the items `bench:…` only; none if there is no key."""
     settings = load_settings()
     if settings.secret is None and settings.keys_file is None:
         return ()

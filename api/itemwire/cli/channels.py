@@ -1,4 +1,4 @@
-"""`publish` and `tail`: a channel from the shell, over the socket that every client uses."""
+"""`publish` and `tail`: use a channel from the shell, over an ordinary WebSocket."""
 
 import asyncio
 import json
@@ -24,12 +24,12 @@ url_option = click.option(
     envvar="ITEMWIRE_URL",
     default="http://127.0.0.1:8000",
     show_default=True,
-    help="Where the server is [ITEMWIRE_URL].",
+    help="The server's URL [ITEMWIRE_URL].",
 )
 token_option = click.option(
     "--token",
     envvar="ITEMWIRE_TOKEN",
-    help="The credential; better kept in ITEMWIRE_TOKEN, where no process list shows it.",
+    help="The token. Prefer ITEMWIRE_TOKEN: a process list shows command-line options.",
 )
 
 
@@ -38,12 +38,15 @@ token_option = click.option(
 @click.argument("data", default="-")
 @url_option
 @token_option
-@click.option("--data-json", is_flag=True, help="DATA is a JSON value, not a text.")
+@click.option("--data-json", is_flag=True, help="DATA is a JSON value, not text.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def publish(
     item: str, data: str, url: str, token: str | None, *, data_json: bool, as_json: bool
 ) -> None:
-    """Publish DATA to ITEM (from standard input if `-` or absent); print where it went."""
+    """Publish DATA to ITEM, and print its position as EPOCH:OFFSET.
+
+    DATA is read from standard input if it is `-` or absent.
+    """
     text = sys.stdin.read() if data == "-" else data
     payload = _json(text) if data_json else text
     answer = _run(_publish(_socket_url(url, item), token, payload))
@@ -54,13 +57,15 @@ def publish(
 @click.argument("item")
 @url_option
 @token_option
-@click.option("--replay", default=0, show_default=True, help="Recent messages to show first.")
-@click.option("--count", type=click.IntRange(min=1), help="Stop after so many messages.")
+@click.option(
+    "--replay", default=0, show_default=True, help="Print this many recent messages first."
+)
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many messages.")
 @click.option("--json", "as_json", is_flag=True, help="Print each envelope as one JSON line.")
 def tail(
     item: str, url: str, token: str | None, replay: int, count: int | None, *, as_json: bool
 ) -> None:
-    """Print what is published to ITEM, a line each, until interrupted."""
+    """Print the messages published to ITEM, one per line, until interrupted."""
     address = _socket_url(url, item) + (f"?replay={replay}" if replay else "")
     _run(_tail(address, token, count, as_json=as_json))
 
@@ -103,7 +108,7 @@ def _line(envelope: dict[str, Any]) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """Show as escapes what is no sign of a text: a terminal would obey it, whoever sent it."""
+    """Escape control characters: a terminal would act on them, whoever sent them."""
     return "".join(
         one if one.isprintable() or one in "\t\n" else one.encode("unicode_escape").decode()
         for one in text
@@ -130,7 +135,7 @@ def _json(text: str) -> object:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; whatever goes wrong with the connection is one line and exit code 1."""
+    """Run to the end; print one line and exit with 1 if the connection fails."""
     try:
         return asyncio.run(work)
     except InvalidStatus as error:
@@ -140,15 +145,15 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except TimeoutError as error:
         raise click.ClickException(f"no answer within {ANSWER_SECONDS:.0f} s") from error
     except BrokenPipeError:
-        raise  # whoever read our output has seen enough; click ends quietly
+        raise  # the reader of our output has closed it (`| head`); click exits quietly
     except (OSError, InvalidHandshake, InvalidURI) as error:
         raise click.ClickException(f"cannot connect: {error}") from error
     except KeyboardInterrupt:
-        sys.exit(130)  # as the shell says it: ended by SIGINT
+        sys.exit(130)  # the shell's status for a process ended by SIGINT
 
 
 def _denied(error: InvalidStatus) -> str:
-    """Say how a handshake was denied; the body has the reason if the server is Itemwire."""
+    """Describe how a handshake was refused; the body of an Itemwire server has the reason."""
     status = error.response.status_code
     try:
         row = CLOSE_REASONS[json.loads(error.response.body or b"")["reason"]]

@@ -1,8 +1,8 @@
-"""The settings as the command line sees them: loaded, explained, shown."""
+"""`config`, and loading the settings for every command."""
 
 import json
 import re
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 import click
 from pydantic import SecretStr, ValidationError
@@ -10,18 +10,21 @@ from pydantic import SecretStr, ValidationError
 from itemwire.settings import PREFIX, Settings, source_of, unknown_variables
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
-# In a URL: all up to the last @, for one in a password may stand as it is.
+# In a URL: everything up to the last @, because a password may contain an unescaped @.
 PASSWORDS: Final = re.compile(r"(?<=://)\S*(?=@)|(?<=password=)[^&]*")
 
 
 class ConfigurationProblem(click.ClickException):
-    """A setting is wrong; the message says which and what it may be."""
+    """A setting is wrong; the message says which one and what it may be."""
 
     exit_code = EXIT_CONFIGURATION
 
 
 def load_settings(**given: object) -> Settings:
-    """Read the settings, with what was given on the command line first."""
+    """Return the settings; those given on the command line win over the environment.
+
+    Prints a warning for each unknown ITEMWIRE_ variable; raises `ConfigurationProblem`.
+    """
     for variable, meant in unknown_variables():
         hint = f"; did you mean {meant}?" if meant else ""
         click.echo(f"Warning: {variable} is not a setting{hint}", err=True)
@@ -43,7 +46,7 @@ def _faults(error: ValidationError) -> list[str]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def config(*, as_json: bool) -> None:
-    """Show each setting, its value and where the value comes from."""
+    """Print every setting with its value and the source of the value."""
     settings = load_settings()
     rows = {
         f"{PREFIX}{name.upper()}": {"value": _shown(value), "source": source_of(name)}
@@ -61,12 +64,12 @@ def _shown(value: object) -> str | None:
     if isinstance(value, SecretStr):
         return "(hidden)"
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(str, cast("tuple[object, ...]", value)))
     return None if value is None else PASSWORDS.sub("(hidden)", str(value))
 
 
 class Stamp(TypedDict):
-    """What every token of this server has in common."""
+    """The claims and header that every token for this server needs."""
 
     issuer: str | None
     audience: str | None
@@ -74,7 +77,7 @@ class Stamp(TypedDict):
 
 
 def stamp_of(settings: Settings) -> Stamp:
-    """Give the issuer, audience and type that the settings ask of a token."""
+    """Return the issuer, audience and type that the settings demand of a token."""
     return Stamp(
         issuer=settings.issuer,
         audience=settings.audience[0] if settings.audience else None,

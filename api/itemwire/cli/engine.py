@@ -1,4 +1,4 @@
-"""`engine`: what is done to an engine's store ahead of serving."""
+"""`engine`: prepares an engine's store before the server uses it."""
 
 import click
 
@@ -9,12 +9,12 @@ from itemwire.engines.base import EngineError
 
 @click.group()
 def engine() -> None:
-    """Prepare where channels live."""
+    """Prepare the store of an engine."""
 
 
 @engine.command()
 def init() -> None:
-    """Make or update the store of ITEMWIRE_ENGINE_URL; done twice, it is done once."""
+    """Create or update the store at ITEMWIRE_ENGINE_URL. Running it again does no harm."""
     try:
         click.echo(init_store(load_settings().engine_url))
     except ValueError as error:

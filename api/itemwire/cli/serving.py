@@ -1,4 +1,4 @@
-"""`dev` and `serve`: the same server, for trying things out and for real."""
+"""`dev` and `serve`: the same server, for trying it out and for production."""
 
 import json
 import logging
@@ -20,17 +20,17 @@ from itemwire_auth.tokens.minting import mint, new_secret
 
 logger = logging.getLogger("itemwire.server")
 
-ONE_WORKER: Final = ("", "0", "1")  # values of WEB_CONCURRENCY by which nothing is asked for
+ONE_WORKER: Final = ("", "0", "1")  # values of WEB_CONCURRENCY that ask for no more workers
 
-TOKEN_SECONDS = 12 * 3600  # a working day; `dev` has a new secret at each start anyway
+TOKEN_SECONDS = 12 * 3600  # a working day; `dev` makes a new secret at each start anyway
 
-OTHER_KEYS = ("keys_file", "jwks_url", "issuers_file")  # than the secret; `dev` has its own
+OTHER_KEYS = ("keys_file", "jwks_url", "issuers_file")  # ignored by `dev`, which makes a secret
 
 EVERYTHING = "items:subscribe items:publish items:history items:presence"
 READING = "items:subscribe items:history items:presence"
 
 host_option = click.option("--host", help="Address to listen on [ITEMWIRE_HOST].")
-port_option = click.option("--port", type=int, help="Port, 0 for a free one [ITEMWIRE_PORT].")
+port_option = click.option("--port", type=int, help="Port; 0 takes a free one [ITEMWIRE_PORT].")
 
 
 @click.command()
@@ -39,10 +39,10 @@ port_option = click.option("--port", type=int, help="Port, 0 for a free one [ITE
 @click.option(
     "--workers",
     type=int,
-    help="Processes, on a shared engine [ITEMWIRE_WORKERS, then WEB_CONCURRENCY].",
+    help="Processes; need a shared engine [ITEMWIRE_WORKERS, else WEB_CONCURRENCY].",
 )
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve with the settings of the environment and `.env`."""
+    """Run the server, with settings from the environment and `.env`."""
     settings = load_settings(**_given(host=host, port=port, workers=workers))
     platform = os.environ.get("WEB_CONCURRENCY", "").strip()
     if (count := workers_of_platform(settings, platform)) is not None:
@@ -53,7 +53,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         if is_ignored:
             engine = settings.engine_url.partition("://")[0]
             logger.warning("web_concurrency_ignored value=%r engine=%s", platform, engine)
-        if settings.log_format == "json":  # in which every line is an object
+        if settings.log_format == "json":  # then every line must be an object
             logger.info("listening url=%s", url)
         else:
             click.echo(f"Listening on {url}", err=True)
@@ -64,15 +64,15 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
 @click.command()
 @host_option
 @port_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the page.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not the text.")
 def dev(host: str | None, port: int | None, *, as_json: bool) -> None:
-    """Serve at once, with a secret of its own and ready-made tokens. Not for production."""
+    """Run a server for development, with a new secret and ready-made tokens."""
     secret = new_secret()
     no_other: dict[str, None] = dict.fromkeys(OTHER_KEYS)
     settings = load_settings(
         **_given(host=host, port=port),
         secret=secret,
-        cookie_secure=False,  # there is no https here
+        cookie_secure=False,  # `dev` serves http only
         **no_other,
     )
     tokens = make_tokens(settings, signing_key_from_secret(secret))
@@ -87,10 +87,10 @@ def dev(host: str | None, port: int | None, *, as_json: bool) -> None:
 
 
 def workers_of_platform(settings: Settings, asked: str) -> int | None:
-    """Tell how many workers the platform asks for, None: nothing that can be followed.
+    """Return the number of workers that WEB_CONCURRENCY asks for, None to ignore it.
 
-    A platform sets the variable for whatever runs on it, mostly unasked. So it is no mistake to
-    have it where the engine lives in one process, as it is to set ITEMWIRE_WORKERS there.
+    Hosting platforms set this variable for everything that they run. So it is ignored where the
+    engine lives in one process, while ITEMWIRE_WORKERS is an error there.
     """
     if "workers" in settings.model_fields_set or not (asked.isascii() and asked.isdecimal()):
         return None
@@ -117,7 +117,7 @@ def _run(settings: Settings, announce: Callable[[str], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ReadyToken:
-    """A token to try, and what to expect of it."""
+    """A token to try, and what it does."""
 
     name: str
     value: str
@@ -125,7 +125,7 @@ class ReadyToken:
 
 
 def make_tokens(settings: Settings, key: SigningKey) -> list[ReadyToken]:
-    """Mint a reader, a writer and one whose time has passed, as the settings ask for them."""
+    """Return three tokens that fit the settings: a reader, a writer, and an expired one."""
 
     def token(subject: str, scope: str, now: float) -> str:
         return mint(
@@ -139,8 +139,10 @@ def make_tokens(settings: Settings, key: SigningKey) -> list[ReadyToken]:
 
     now = time.time()
     return [
-        ReadyToken("reader", token("reader", READING, now), "watches every item, sends nothing"),
-        ReadyToken("writer", token("writer", EVERYTHING, now), "watches and sends"),
+        ReadyToken(
+            "reader", token("reader", READING, now), "may watch every item, but not publish"
+        ),
+        ReadyToken("writer", token("writer", EVERYTHING, now), "may watch and publish"),
         ReadyToken(
             "expired",
             token("writer", EVERYTHING, now - 2 * TOKEN_SECONDS),
@@ -150,18 +152,18 @@ def make_tokens(settings: Settings, key: SigningKey) -> list[ReadyToken]:
 
 
 def welcome_page(url: str, tokens: list[ReadyToken]) -> str:
-    """Say what to paste next, and what this server is not for."""
+    """Return the text that `dev` prints: tokens, commands to try, and a warning."""
     writer = next(token.value for token in tokens if token.name == "writer")
     socket_url = f"{url.replace('http', 'ws', 1)}/items/42/ws?token={writer}"
     listed = "\n\n".join(f"  {token.name} {token.meaning}:\n{token.value}" for token in tokens)
     return f"""
 Itemwire (development) is listening on {url}
 
-Tokens, good for 12 hours or until this process ends:
+Tokens, valid for 12 hours or until this process ends:
 
 {listed}
 
-Open the console in two tabs and talk to yourself:
+Open the console in two browser tabs and send messages between them:
 
   {url}/#item=42&token={writer}
 
@@ -170,7 +172,7 @@ Or from a shell:
   websocat '{socket_url}'
   wscat -c '{socket_url}'
 
-Not for production: whoever reads this page may send to every item, the secret is
-forgotten at exit, and there is no TLS. For that, set ITEMWIRE_SECRET (or
+Not for production: anyone who sees this text may publish to every item, the secret is
+lost at exit, and there is no TLS. For production, set ITEMWIRE_SECRET (or
 ITEMWIRE_KEYS_FILE) and run `itemwire serve` behind a proxy that speaks wss.
 """

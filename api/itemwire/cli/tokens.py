@@ -1,4 +1,4 @@
-"""`token mint` and `token inspect`: make a token, and learn why one is refused."""
+"""`token mint` and `token inspect`: make a token, and find out why one is refused."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,14 @@ MARKS = {True: "ok", False: "FAILED", None: "-"}
 
 @click.group()
 def token() -> None:
-    """Make tokens and look into them."""
+    """Make and inspect tokens."""
 
 
 @token.command()
-@click.option("--subject", required=True, help="Whose token it is (`sub`).")
+@click.option("--subject", required=True, help="Who the token is for (`sub`).")
 @click.option("--scope", default="", help="Rights, e.g. 'items:subscribe items:42:publish'.")
 @click.option("--lifetime", default=3600, show_default=True, help="Seconds until it expires.")
-@click.option("--kid", help="Which key of ITEMWIRE_KEYS_FILE signs.")
+@click.option("--kid", help="The key of ITEMWIRE_KEYS_FILE to sign with.")
 @click.option("--claim", "claims", multiple=True, metavar="NAME=JSON", help="A further claim.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def mint(
@@ -41,7 +41,7 @@ def mint(
     claims: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print a token signed with the configured key, with its issuer, audience and type."""
+    """Print a token signed with the configured key, for the configured issuer and audience."""
     settings = load_settings()
     value = mint_token(
         signing_key(settings, kid),
@@ -60,19 +60,19 @@ def mint(
 
 @token.command()
 @click.argument("value", metavar="TOKEN", default="-")
-@click.option("--item", help="Also say what the token may do with this item.")
+@click.option("--item", help="Also print the token's rights to this item.")
 @click.option(
     "--action",
     type=click.Choice([action.value for action in Action]),
-    help="And whether it may do this; needs --item.",
+    help="Also check this right; needs --item.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(value: str, *, item: str | None, action: str | None, as_json: bool) -> None:
-    """Check a token as the server would and say which check fails, and why.
+    """Check a token as the server does, and print which check fails and why.
 
-    Reads the token from standard input if it is `-` or not given, which keeps it out of the
-    shell's history. Exits with 1 if the token is refused. With --item, asks ITEMWIRE_POLICY_URL
-    if it is set; of an application's own `authorize_item` it knows nothing.
+    Reads the token from standard input if it is `-` or absent, which keeps it out of the shell's
+    history. Exits with 1 if the token is refused. With --item, ITEMWIRE_POLICY_URL is asked if it
+    is set; an application's own `authorize_item` is not.
     """
     if action is not None and item is None:
         raise click.UsageError("--action needs --item")
@@ -104,7 +104,7 @@ async def _decide(
 
 
 def signing_key(settings: Settings, kid: str | None) -> SigningKey:
-    """Give the configured key, or the one of that name; ConfigurationProblem without one."""
+    """Return the configured key, or the one named `kid`; `ConfigurationProblem` without one."""
     try:
         if settings.secret is not None:
             return signing_key_from_secret(settings.secret.get_secret_value())
@@ -113,12 +113,12 @@ def signing_key(settings: Settings, kid: str | None) -> SigningKey:
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     raise ConfigurationProblem(
-        "no key to sign with: set ITEMWIRE_SECRET or ITEMWIRE_KEYS_FILE as the server has it"
+        "no key to sign with: set ITEMWIRE_SECRET or ITEMWIRE_KEYS_FILE to the server's value"
     )
 
 
 def _claim(text: str) -> tuple[str, Any]:
-    """Read NAME=JSON; what is no JSON is taken as text."""
+    """Parse NAME=JSON; a value that is not JSON is taken as text."""
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise click.BadParameter(f"{text!r} is not NAME=JSON", param_hint="--claim")

@@ -1,1 +1,1 @@
-"""The classes that uvicorn speaks HTTP and WebSocket with."""
+"""Protocol classes for uvicorn: HTTP and WebSocket."""

@@ -1,7 +1,7 @@
-"""The ASGI extension `itemwire.socket`: an accepted WebSocket goes on by plain calls.
+"""The ASGI extension `itemwire.socket`: plain calls in place of `receive` and `send`.
 
-`docs/asgi-extension.md` specifies it. A server that offers it has
-`scope["extensions"][EXTENSION] == {"version": VERSION, "detach": detach}`.
+`docs/asgi-extension.md` specifies it. A server that offers it puts
+`{"version": VERSION, "detach": detach}` into `scope["extensions"][EXTENSION]`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,24 +13,26 @@ EXTENSION: Final = "itemwire.socket"
 VERSION: Final = 1
 
 STREAM_EXTENSION: Final = "itemwire.stream"
-"""Another, of HTTP requests: `on_shutdown` takes what is to be called when the server stops, as it
-waits for an answer without end; `abort` drops a peer that does not even read the end."""
+"""The ASGI extension for HTTP responses that never end by themselves, such as server-sent events.
+
+`on_shutdown(end)` registers a function that is called when the server stops, because uvicorn waits
+for such a response and does not tell it. `abort()` drops a peer that does not read the end."""
 
 
 class Rendering(Protocol):
-    """Makes frames into bytes for the wire; sockets with an equal one take the same bytes."""
+    """Renders messages as bytes for the wire; sockets that share one can share the bytes."""
 
     def render(self, frame: Frame) -> bytes:
-        """Give the whole frame, head and payload, for a text (`str`) or binary message."""
+        """Return a whole frame, header and payload, for a text (`str`) or binary message."""
         ...
 
     def join(self, chunks: Sequence[bytes]) -> bytes:
-        """Give several in one piece."""
+        """Return several rendered frames as one chunk."""
         ...
 
 
 class Socket(Protocol):
-    """The server's side of the extension: a socket as its receiver writes to it."""
+    """The server's side of the extension: what a receiver may call on its socket."""
 
     __slots__ = ()
 
@@ -38,19 +40,19 @@ class Socket(Protocol):
 
     @property
     def write(self) -> Callable[[bytes], object]:
-        """Give what takes rendered frames; it never waits and never calls back but `paused`."""
+        """The function that sends rendered frames; it never waits, and calls back only `paused`."""
         ...
 
     def unsent(self) -> int:
-        """Count the bytes that were written and are still in this process."""
+        """Return the number of bytes that were written and are still in this process."""
         ...
 
     def discard(self) -> None:
-        """Forget what is unsent, as far as the transport can."""
+        """Drop the unsent bytes, as far as the transport can."""
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Send the close frame behind what is unsent, and end in bounded time."""
+        """Send a close frame after the unsent bytes, and end in bounded time."""
         ...
 
 
@@ -58,7 +60,7 @@ class Receiver(Protocol):
     """The application's side: what the server calls, in the event loop, one call at a time."""
 
     def opened(self) -> None:
-        """Begin: called once, ahead of everything else."""
+        """Start: called once, before every other call."""
         ...
 
     def received(self, frame: Frame) -> None:
@@ -66,28 +68,28 @@ class Receiver(Protocol):
         ...
 
     def pinged(self, size: int) -> bool:
-        """Tell whether a ping is too much, by its bytes: then it is not answered.
+        """Return whether a ping with this many payload bytes is too much; it gets no answer then.
 
-        Also called for a pong that nobody asked for, which is not answered anyway.
+        Also called for an unsolicited pong, which is never answered.
         """
         ...
 
     def paused(self) -> None:
-        """Write no more for now, perhaps from within a write."""
+        """Stop writing for now; may be called from within a write."""
         ...
 
     def writable(self) -> None:
-        """Go on writing; never called from within a write."""
+        """Resume writing; never called from within a write."""
         ...
 
     def ending(self, code: int, reason: str) -> None:
-        """Say the last words: the server is about to close with these, unless this does."""
+        """Write the last messages: the server then closes with this code, unless this closes."""
         ...
 
     def closed(self, code: int) -> None:
-        """End: called once, after everything else; 1006 if no close frame came."""
+        """Stop: called once, after every other call, with 1006 if no close frame came."""
         ...
 
 
 Detach = Callable[[Callable[[Socket], Receiver]], None]
-"""Takes an accepted socket over: the receiver that is made gets all that comes from now on."""
+"""Hands an accepted socket over to the receiver that the given function makes for it."""

@@ -1,4 +1,4 @@
-"""Reads a client's frames and renders the server's: RFC 6455 section 5, without I/O."""
+"""Parses a client's frames and renders the server's: RFC 6455 section 5, without I/O."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -25,7 +25,8 @@ RSV1: Final = 0x40  # on a message's first frame: it is compressed (RFC 7692 sec
 RSV: Final = 0x70
 MASKED: Final = 0x80
 
-FIRST_OWN_CODE: Final = 3000  # of libraries and applications
+# RFC 6455 section 7.4.2: close codes that libraries and applications may define.
+FIRST_OWN_CODE: Final = 3000
 LAST_OWN_CODE: Final = 4999
 
 OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
@@ -33,35 +34,37 @@ OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 BARE_HEAD: Final = 2
 MASK: Final = 4
 MAX_CONTROL: Final = 125
-TWO_BYTES: Final = 126  # in place of a length: it follows in so many bytes
+# RFC 6455 section 5.2: these values of the 7-bit length say that the length follows.
+TWO_BYTES: Final = 126
 EIGHT_BYTES: Final = 127
 WIDTHS: Final = {TWO_BYTES: 2, EIGHT_BYTES: 8}
 LENGTHS: Final = {TWO_BYTES: (126, 0xFFFF), EIGHT_BYTES: (0x10000, 2**63 - 1)}
 
-# A fragment costs work however small it is, and an empty one would meet no limit of size. So what
-# each lacks to CRUMB bytes is counted, and may add up to the largest message, or to MIN_CRUMBS.
-CRUMB: Final = 64
-MIN_CRUMBS: Final = 64 * 1024
+# Every fragment costs work, and empty ones never reach a size limit. So each message has a credit
+# (the size limit, at least MIN_FRAGMENT_CREDIT), and a fragment below SMALL_FRAGMENT bytes uses up
+# the difference.
+SMALL_FRAGMENT: Final = 64
+MIN_FRAGMENT_CREDIT: Final = 64 * 1024
 
 Message = tuple[int, Frame]
 """An opcode and a payload: text as `str`, everything else as `bytes`."""
 
 
-class Fault(Exception):
-    """A peer broke the protocol; `code` is what to close with (RFC 6455 section 7.4.1)."""
+class ProtocolViolation(Exception):
+    """A peer violated the protocol; `code` is the close code (RFC 6455 section 7.4.1)."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"a fault for {code}")
+        super().__init__(f"a protocol violation: close with {code}")
         self.code = code
 
 
-class Reader:
-    """Makes messages of bytes as they come in; of a client, so every frame must be masked."""
+class FrameReader:
+    """Parses the bytes of a client into messages; every frame must be masked (section 5.1)."""
 
     __slots__ = (
         "_at",
         "_buffer",
-        "_crumbs",
+        "_fragment_credit",
         "_is_compressed",
         "_max_size",
         "_need",
@@ -72,22 +75,22 @@ class Reader:
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
-        self.inflates = False  # whether messages may come compressed
+        self.inflates = False  # permessage-deflate was negotiated
         self._buffer: bytes | bytearray = b""
         self._at = 0
-        self._need = BARE_HEAD  # bytes that the next step takes
-        self._parts: bytearray | None = None
+        self._need = BARE_HEAD  # bytes that the next step needs
+        self._parts: bytearray | None = None  # of a fragmented message; None between messages
         self._opcode = TEXT
         self._is_compressed = False
-        self._crumbs = 0
+        self._fragment_credit = 0
 
     @property
-    def is_halfway(self) -> bool:
-        """Tell whether a message, or its head, has begun and not ended."""
+    def is_mid_message(self) -> bool:
+        """Return whether a message or frame has begun and is not complete."""
         return self._parts is not None or len(self._buffer) > self._at
 
     def feed(self, data: bytes) -> None:
-        """Take what came in."""
+        """Add received bytes."""
         if not self._buffer:
             self._buffer = data
             return
@@ -96,7 +99,10 @@ class Reader:
         self._buffer += data
 
     def read(self) -> Message | None:
-        """Give the next message or control frame, None until more comes in; Fault ends it all."""
+        """Return the next message or control frame, None until more bytes arrive.
+
+        Raises `ProtocolViolation`, after which the connection must be closed.
+        """
         while self._buffer and (frame := self._take_frame()) is not None:
             first, opcode, payload = frame
             if opcode >= CLOSE:
@@ -107,7 +113,7 @@ class Reader:
         return None
 
     def _take_frame(self) -> tuple[int, int, bytes] | None:
-        """Cut the next frame off what came in: its first byte, opcode and payload."""
+        """Take the next whole frame: its first byte, opcode and payload; None if incomplete."""
         buffer, begin = self._buffer, self._at
         if len(buffer) - begin < self._need:
             self._wait_for(self._need)
@@ -115,7 +121,7 @@ class Reader:
         first, second = buffer[begin], buffer[begin + 1]
         opcode = first & 0x0F
         if first & RSV or not second & MASKED or opcode not in OPCODES:
-            self._judge_bits(first, second, opcode)
+            self._check_bits(first, second, opcode)
         length, head = second & ~MASKED, begin + BARE_HEAD
         if length > MAX_CONTROL:
             head += WIDTHS[length]
@@ -124,9 +130,9 @@ class Reader:
                 return None
             length = self._long_length(length, buffer[begin + BARE_HEAD : head])
         if opcode >= CLOSE:
-            self._judge_control(first, length)
+            self._check_control(first, length)
         else:
-            self._judge_order(opcode, length)
+            self._check_order(opcode, length)
         payload_at = head + MASK
         end = payload_at + length
         if len(buffer) < end:
@@ -140,81 +146,84 @@ class Reader:
         return first, opcode, apply_mask(buffer[payload_at:end], buffer[head:payload_at])
 
     def _wait_for(self, need: int) -> None:
-        """Keep no more than what waits for its end, and look at it again when that has come."""
+        """Drop the bytes before the incomplete frame, and wait until `need` bytes are there."""
         self._need = need
         if self._at:
             self._buffer = self._buffer[self._at :]
             self._at = 0
 
-    def _judge_bits(self, first: int, second: int, opcode: int) -> None:
-        """Refuse reserved bits and opcodes, and a frame that is not masked (section 5.2)."""
+    def _check_bits(self, first: int, second: int, opcode: int) -> None:
+        """Refuse reserved bits and opcodes (section 5.2), and unmasked frames (section 5.1)."""
         is_compressed = self.inflates and first & RSV == RSV1 and opcode in (TEXT, BINARY)
         if opcode not in OPCODES or not second & MASKED or (first & RSV and not is_compressed):
-            raise Fault(CloseCode.PROTOCOL_ERROR)
+            raise ProtocolViolation(CloseCode.PROTOCOL_ERROR)
 
     @staticmethod
     def _long_length(mark: int, field: bytes | bytearray) -> int:
-        """Read a longer length; it must be no longer than it need be (section 5.2)."""
+        """Parse a length of 2 or 8 bytes, which must be the shortest form (section 5.2)."""
         length = int.from_bytes(field, "big")
         least, most = LENGTHS[mark]
         if not least <= length <= most:
-            raise Fault(CloseCode.PROTOCOL_ERROR)
+            raise ProtocolViolation(CloseCode.PROTOCOL_ERROR)
         return length
 
     @staticmethod
-    def _judge_control(first: int, length: int) -> None:
-        """Refuse a control frame that is fragmented or long (section 5.5)."""
+    def _check_control(first: int, length: int) -> None:
+        """Refuse a control frame that is fragmented or over 125 bytes (section 5.5)."""
         if not first & FIN or length > MAX_CONTROL:
-            raise Fault(CloseCode.PROTOCOL_ERROR)
+            raise ProtocolViolation(CloseCode.PROTOCOL_ERROR)
 
-    def _judge_order(self, opcode: int, length: int) -> None:
-        """Refuse a fragment out of order, and a message over the limit before it is kept."""
+    def _check_order(self, opcode: int, length: int) -> None:
+        """Refuse a fragment out of order (section 5.4), and a message over the limit.
+
+        The size is checked from the header, before the payload is buffered.
+        """
         if (opcode == CONTINUATION) != (self._parts is not None):
-            raise Fault(CloseCode.PROTOCOL_ERROR)
+            raise ProtocolViolation(CloseCode.PROTOCOL_ERROR)
         had = len(self._parts) if self._parts is not None else 0
         if had + length > self._max_size:
-            raise Fault(CloseCode.MESSAGE_TOO_BIG)
+            raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG)
 
     def _assemble(self, first: int, opcode: int, payload: bytes) -> Message | None:
-        """Put a data frame to its message; give the message if this ends it."""
+        """Add a data frame to its message; return the message if this frame completes it."""
         if opcode != CONTINUATION:
             self._opcode = opcode
             self._is_compressed = bool(first & RSV1)
             if first & FIN:
                 return opcode, self._open(payload)
-            self._crumbs = max(self._max_size, MIN_CRUMBS)
-        self._crumbs -= max(CRUMB - len(payload), 0)
-        if self._crumbs < 0:
-            raise Fault(CloseCode.MESSAGE_TOO_BIG)
+            self._fragment_credit = max(self._max_size, MIN_FRAGMENT_CREDIT)
+        self._fragment_credit -= max(SMALL_FRAGMENT - len(payload), 0)
+        if self._fragment_credit < 0:
+            raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG)
         if self._parts is None:
             self._parts = bytearray()
-        self._parts += payload  # in place: a sum would copy all there is for each fragment
+        self._parts += payload  # in place: a sum would copy the whole message for each fragment
         if not first & FIN:
             return None
         whole, self._parts = bytes(self._parts), None
         return self._opcode, self._open(whole)
 
     def _open(self, payload: bytes) -> Frame:
-        """Give a whole message as the application gets it."""
+        """Return a complete message as the application gets it: inflated, and text decoded."""
         if self._is_compressed:
             try:
                 payload = inflate(payload, self._max_size)
             except TooLong:
-                raise Fault(CloseCode.MESSAGE_TOO_BIG) from None
+                raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG) from None
             except ValueError:
-                raise Fault(CloseCode.PROTOCOL_ERROR) from None
+                raise ProtocolViolation(CloseCode.PROTOCOL_ERROR) from None
         if self._opcode == BINARY:
             return payload
         try:
-            return payload.decode()
+            return payload.decode()  # RFC 6455 section 8.1: text must be UTF-8
         except UnicodeDecodeError:
-            raise Fault(CloseCode.INVALID_DATA) from None
+            raise ProtocolViolation(CloseCode.INVALID_DATA) from None
 
 
 def close_frame(code: int, reason: str) -> bytes:
-    """Render a close frame; a reason that is too long is cut, at a whole character.
+    """Render a close frame; a reason that is too long is cut at a character boundary.
 
-    A code that may not be sent, which is the application's fault, becomes 1011.
+    If an application passes a code that must not be sent (section 7.4.1), 1011 replaces it.
     """
     code = code if _is_close_code(code) else CloseCode.INTERNAL_ERROR
     said = reason.encode()[: MAX_CONTROL - 2].decode(errors="ignore").encode()
@@ -222,20 +231,20 @@ def close_frame(code: int, reason: str) -> bytes:
 
 
 def read_close(payload: bytes) -> tuple[int, str]:
-    """Read a close frame's code and reason (sections 5.5.1 and 7.4), or raise Fault."""
+    """Return code and reason of a close frame, or raise `ProtocolViolation` (section 7.4)."""
     if not payload:
         return CloseCode.NO_STATUS_RCVD, ""
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not _is_close_code(code):
-        raise Fault(CloseCode.PROTOCOL_ERROR)
+        raise ProtocolViolation(CloseCode.PROTOCOL_ERROR)
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError:
-        raise Fault(CloseCode.INVALID_DATA) from None
+        raise ProtocolViolation(CloseCode.INVALID_DATA) from None
 
 
 def _is_close_code(code: int) -> bool:
-    """Tell whether a close frame may carry the code."""
+    """Return whether a close frame may carry the code (section 7.4)."""
     return code in EXTERNAL_CLOSE_CODES or FIRST_OWN_CODE <= code <= LAST_OWN_CODE
 
 
@@ -245,7 +254,7 @@ def control_frame(opcode: int, payload: bytes = b"") -> bytes:
 
 
 def data_frame(first: int, payload: bytes) -> bytes:
-    """Render an unfragmented data frame, as a server does: without a mask."""
+    """Render an unfragmented data frame; a server must not mask it (section 5.1)."""
     length = len(payload)
     if length <= MAX_CONTROL:
         return bytes((first, length)) + payload
@@ -255,16 +264,16 @@ def data_frame(first: int, payload: bytes) -> bytes:
 
 
 class PlainFraming:
-    """Renders messages as they are; one for all sockets without compression."""
+    """Renders messages without compression; all sockets without compression share one."""
 
     def render(self, frame: Frame) -> bytes:
-        """Give a message as one frame."""
+        """Return a message as one frame."""
         if isinstance(frame, str):
             return data_frame(FIN | TEXT, frame.encode())
         return data_frame(FIN | BINARY, frame)
 
     def join(self, chunks: Sequence[bytes]) -> bytes:
-        """Give several frames in one piece."""
+        """Return several rendered frames as one chunk."""
         return b"".join(chunks)
 
 

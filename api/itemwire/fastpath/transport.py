@@ -1,52 +1,52 @@
-"""Puts an end to connections whose peer does not read."""
+"""Bounds the time in which a connection ends, even if its peer stops reading."""
 
 import asyncio
 from typing import Any
 
 
 class MortalTransport:
-    """A transport that is gone `patience` seconds after its end began, whatever the peer does.
+    """A transport that is gone at most `close_seconds` after it starts to close.
 
-    asyncio's `close` first waits for what is buffered to be sent: for ever, if the peer stopped
-    reading. Everything but the end is passed on as it is.
+    asyncio's `close` first sends everything that is buffered, which takes for ever if the peer has
+    stopped reading. All other methods and attributes are those of the wrapped transport.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, patience: float
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, close_seconds: float
     ) -> None:
         self._transport = transport
         self._loop = loop
-        self._patience = patience
+        self._close_seconds = close_seconds
         self._deadline: asyncio.TimerHandle | None = None
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the transport
         return getattr(self._transport, name)
 
-    def begin_end(self) -> None:
-        """Start the time after which the connection is cut; later calls do not extend it."""
+    def start_deadline(self) -> None:
+        """Start the time after which the connection is aborted; later calls do not extend it."""
         if self._deadline is None and not self._transport.is_closing():
-            self._deadline = self._loop.call_later(self._patience, self._transport.abort)
+            self._deadline = self._loop.call_later(self._close_seconds, self._transport.abort)
 
     def close(self) -> None:
-        """Close once everything buffered is sent, or when the time is up."""
-        self.begin_end()
+        """Close once everything buffered is sent, or at the deadline."""
+        self.start_deadline()
         self._transport.close()
 
     def linger(self) -> None:
-        """Close for writing, and read on until the peer closes or the time is up.
+        """Close for writing, and keep reading until the peer closes or the deadline passes.
 
-        Closing with input unread makes the kernel send a reset that overtakes the answer (RFC
-        9112 section 9.6): a client on asyncio streams, in the middle of 8 MiB, lost the close
-        frame with its 1009 in 8 trials of 8.
+        If a socket is closed while it has unread input, the kernel sends a reset, and the peer may
+        lose the answer (RFC 9112 section 9.6). Measured: a client on asyncio streams that was
+        sending 8 MiB lost the close frame with code 1009 in 8 trials of 8.
         """
         if not self._transport.can_write_eof():  # TLS cannot half-close
             self.close()
             return
-        self.begin_end()
+        self.start_deadline()
         self._transport.resume_reading()
         self._transport.write_eof()
 
     def forget(self) -> None:
-        """Stop the time: the connection is gone."""
+        """Cancel the deadline: the connection is gone."""
         if self._deadline is not None:
             self._deadline.cancel()

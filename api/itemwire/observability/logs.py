@@ -1,8 +1,7 @@
-"""What the server prints: one line an event, never a credential, and never a flood."""
+"""The log: one line per event, no credentials, and a limit on lines of one kind."""
 
 import json
 import logging
-import logging.config
 import re
 import sys
 import time
@@ -20,14 +19,15 @@ TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 REDACTED: Final = "[redacted]"
 
-# uvicorn prints the request line of every handshake, and at DEBUG its whole head. A formatter
-# sees the finished text, traceback included, so this holds for whoever wrote the line.
-# A pattern is tried only on a line that has one of its marks, in lower case: looking for those
-# takes 1 µs, trying all patterns 18. Marks of patterns that ignore case have no `i`, `k` and `s`,
-# which to `re` are also the letters U+0130, U+0131, U+017F and U+212A.
+# uvicorn logs the request line of every handshake, and at DEBUG its whole head. These patterns are
+# applied by a formatter, to the finished text with its traceback, so they cover every logger.
+# Each row has marks, in lower case, a pattern and its replacement. The pattern is tried only on
+# lines that contain a mark: looking for the marks takes 1 µs, trying all patterns 18 µs. The marks
+# of patterns that ignore case contain no `i`, `k` or `s`, because `re` also matches those letters
+# with U+0130, U+0131, U+017F and U+212A.
 SECRETS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
-    # Any query string after a path: a token may hide behind `tok%65n=` as well as `token=`.
-    # A query may hold quotes: it ends at white space, less the quote that closes the line's own.
+    # The whole query string after a path: `tok%65n=` may carry a token as well as `token=`. A query
+    # may contain quotes, so it ends at white space, without the quote that closes the log line's.
     (("?",), re.compile(r"(?<=[\w/.~%:*-])\?\S+?(?=[\"'>,]*(?:\s|$))"), f"?{REDACTED}"),
     (
         ("author", "coo", "protocol"),
@@ -38,15 +38,15 @@ SECRETS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
         ),
         rf"\1\2{REDACTED}",
     ),
-    # At uvicorn's TRACE: the ASGI scope, and the frames, of which one may carry a token.
+    # uvicorn's TRACE level logs the ASGI scope, and frames, which may carry a token.
     (
         ("query_string",),
         re.compile(r"(query_string['\"]?\s*[:=]\s*b?)(['\"]).*?\2"),
         rf"\1{REDACTED}",
     ),
     (("< ", "> "), re.compile(r"([<>] (?:TEXT|BINARY|CONT)) [^\n]+"), rf"\1 {REDACTED}"),
-    # Whatever looks like a JWT, wherever it stands: its head always starts with `{"`.
-    # It is taken from the start of a word and never tried again inside one: that was quadratic.
+    # Anything that looks like a JWT: its header starts with `{"`, which is `ey` in base64. The
+    # pattern starts at the beginning of a word and does not backtrack: that was quadratic.
     (("ey",), re.compile(r"(?<![\w-])ey[\w-]{6,}+\.[\w.-]*"), REDACTED),
     (
         ("itemwire.token.",),
@@ -57,17 +57,17 @@ SECRETS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
 
 LOGGERS: Final = ("", "itemwire", "uvicorn", "uvicorn.error", "uvicorn.access")
 
-# The template of an event: a word, then names and places. What is written otherwise is text.
+# The template of an event: its name, then `name=%s` fields. Any other template is plain text.
 EVENT: Final = re.compile(r"\w+(?: \w+=%(?:\.\*)?[srd])*")
 FIELD: Final = re.compile(r"(\w+)=%(\.\*)?[srd]")
 
 HELD_BACK: Final = "held_back"
 
-LINES_A_SECOND: Final = 50  # of one kind; refusals at 1000/s must not fill the disk
+LINES_A_SECOND: Final = 50  # of one template; 1000 refusals a second must not fill the disk
 
 
 def redact(text: str) -> str:
-    """Take every credential out of a line."""
+    """Return a line with every credential replaced."""
     lowered = text.lower()
     for marks, pattern, replacement in SECRETS:
         if any(mark in lowered for mark in marks):
@@ -76,7 +76,7 @@ def redact(text: str) -> str:
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats as another formatter does, takes every credential out, says what was held back."""
+    """Formats as another formatter does, then redacts, and adds how many lines were dropped."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -90,10 +90,10 @@ class RedactingFormatter(logging.Formatter):
 
 
 class JsonFormatter(RedactingFormatter):
-    """Writes a line as one JSON object: an event of ours with its fields, else the text.
+    """Writes a line as one JSON object: an event of ours with its fields, or plain text.
 
-    What a client has chosen stands in a JSON string, so it can begin no line and no field. Each
-    string is redacted before it is written, for the patterns end at quotes and line ends.
+    A client's text is always inside a JSON string, so it cannot fake a line or a field. Each string
+    is redacted before it is encoded, because the patterns end at quotes and line breaks.
     """
 
     def __init__(self) -> None:
@@ -116,9 +116,9 @@ class JsonFormatter(RedactingFormatter):
 
 
 def _event_of(record: logging.LogRecord) -> dict[str, object] | None:
-    """Take an event apart: `refused reason=%s …` and its values; None if it is none of ours.
+    """Return name and fields of an event such as `refused reason=%s …`, None for plain text.
 
-    It is the line's template that is read and never the line: a value may look like a field.
+    The template is parsed, never the finished line: a client's value may look like a field.
     """
     template, values = str(record.msg), record.args if isinstance(record.args, tuple) else ()
     if not record.name.startswith("itemwire.") or EVENT.fullmatch(template) is None:
@@ -128,12 +128,12 @@ def _event_of(record: logging.LogRecord) -> dict[str, object] | None:
         return {"event": template.partition(" ")[0]} | {
             name: _value(left, is_cut=bool(cut)) for name, cut in FIELD.findall(template)
         }
-    except StopIteration:  # fewer values than places: `logging` says so of the text
+    except StopIteration:  # fewer values than fields: `logging` reports that for the text
         return None
 
 
 def _value(left: Iterator[object], *, is_cut: bool) -> object:
-    """Take the value of one place; `%.*r` has its length ahead of it."""
+    """Return the value of one field; a `%.*r` takes its length from the value before it."""
     length = next(left) if is_cut else None
     value = next(left)
     if isinstance(value, Quoted):
@@ -144,14 +144,14 @@ def _value(left: Iterator[object], *, is_cut: bool) -> object:
 
 
 def _redacted(value: object) -> object:
-    """Take every credential out of a string."""
+    """Redact a value if it is a string."""
     return redact(value) if isinstance(value, str) else value
 
 
-class Sampler(logging.Filter):
-    """Lets so many lines of one kind through a second, and says how many it held back.
+class LogSampler(logging.Filter):
+    """Limits the lines of one template to `LINES_A_SECOND`, and counts those it drops.
 
-    The kind of a line is its unformatted message: `refused reason=%s …` is one kind.
+    The next line of that template, in a later second, carries the count.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -179,34 +179,37 @@ class Sampler(logging.Filter):
         if self._counts[kind] > LINES_A_SECOND:
             return False
         held_back = self._held_back.pop(kind, 0)
-        setattr(record, HELD_BACK, held_back)  # the formatter says so; other handlers see no more
+        setattr(record, HELD_BACK, held_back)  # the formatter prints it, with this line only
         return True
 
 
 def redact_logs() -> None:
-    """Make the handlers that exist now print no credential; doing it twice is doing it once."""
+    """Redact the output of all handlers that exist now; calling this twice has no effect."""
     handlers = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
-    # Where nobody has configured logging, warnings go to a handler of its own.
+    # Without any configuration, logging prints warnings with `lastResort`.
     for handler in (*handlers, *filter(None, [logging.lastResort])):
         if not isinstance(handler.formatter, RedactingFormatter):
             handler.setFormatter(RedactingFormatter(handler.formatter or logging.Formatter()))
 
 
 def configure_logs(level: str, form: Form = "text") -> None:
-    """Log to standard error at a level, and no flood; standard output is for results."""
+    """Log to standard error from a level on, redacted and with a limit per template.
+
+    Standard output is kept for results of the command line.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(Sampler())
+    handler.addFilter(LogSampler())
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
-    # No line of ours says where in the code it was written, or by which thread: what a record notes
-    # of that is two fifths of its cost, of lines that are held back too ("Optimization" in Python's
-    # logging HOWTO).
-    logging._srcfile = None  # noqa: SLF001 - documented there
+    # No log line shows its place in the code or its thread, and finding them takes two fifths of
+    # the time of a log call, even of one whose line is dropped. Python's logging HOWTO documents
+    # these switches under "Optimization"; `_srcfile` has no public name.
+    setattr(logging, "_srcfile", None)  # noqa: B010 - not a private access for type checkers
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     if root.level > logging.DEBUG:
-        # It says twice of each handshake what `itemwire.auth` says once, with more to it.
+        # uvicorn logs two lines per handshake, where `itemwire.auth` logs one that says more.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question asked
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
     redact_logs()

@@ -1,18 +1,9 @@
-"""Everything that `/metrics` tells: one row a metric, read when somebody asks."""
+"""The table of metrics: a row for each, with its name, meaning and how to read it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, cast
-
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
-from typing_extensions import override
+from typing import Final, Literal
 
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Kind as Request
@@ -32,16 +23,10 @@ Labels = tuple[str, ...]
 Value = float | Histogram
 Values = Iterable[tuple[Labels, Value]]
 
-# What tells the codecs apart: `json`, `plain`, and `events` for streams over HTTP.
-CODEC_LABELS: Final = {
-    **{subprotocol: subprotocol.rpartition(".")[2] for subprotocol in CODECS},
-    EventsCodec.subprotocol: "events",
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What an application is made of, where numbers are kept."""
+class MetricSources:
+    """The sources of one application that hold the numbers."""
 
     node: Node
     counters: Counters
@@ -51,328 +36,302 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One metric: what it is called and means, and where its values are."""
+class MetricRow:
+    """One metric: its kind, name, labels and meaning, and a function that reads its values.
+
+    `read` returns pairs of label values, in the order of `labels`, and a number or histogram.
+    """
 
     kind: Kind
     name: str
     labels: Labels
     meaning: str
-    read: Callable[[Parts], Values]
+    read: Callable[[MetricSources], Values]
 
     @property
     def full_name(self) -> str:
-        """Give its name on the page."""
+        """Its name on the page of `/metrics`."""
         return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
 
 
-def _one(kind: Kind, name: str, meaning: str, read: Callable[[Parts], Value]) -> Row:
-    """Make the row of a metric without labels."""
-    return Row(kind, name, (), meaning, lambda parts: [((), read(parts))])
+def _one(kind: Kind, name: str, meaning: str, read: Callable[[MetricSources], Value]) -> MetricRow:
+    """Return the row of a metric without labels."""
+    return MetricRow(kind, name, (), meaning, lambda sources: [((), read(sources))])
+
+
+def codec_labels() -> dict[str, str]:
+    """Return the metric label of every codec, by its subprotocol.
+
+    Raises `ValueError` where two codecs have the same label: a page that holds one series twice is
+    invalid, and Prometheus drops all of it.
+    """
+    labels = {codec.subprotocol: codec.metric_label for codec in CODECS.values()}
+    labels[EventsCodec.subprotocol] = EventsCodec.metric_label
+    for label, count in Counter(labels.values()).items():
+        if count > 1:
+            sharing = ", ".join(name for name, one in labels.items() if one == label)
+            raise ValueError(f"the codecs {sharing} share the metric label {label!r}: change one")
+    return labels
 
 
 def _by_codec(counts: Mapping[str, int]) -> Values:
-    """Give the counts by the end of the subprotocol's name, which is what tells it apart."""
-    return [((label,), counts.get(one, 0)) for one, label in CODEC_LABELS.items()]
+    """Return the counts of each subprotocol under the label of its codec."""
+    return [((label,), counts.get(one, 0)) for one, label in codec_labels().items()]
 
 
 def _by_word(counts: Mapping[str, int], *words: str) -> Values:
-    """Give each word's count; of those never counted 0, so that the first one makes a rate."""
+    """Return each word's count, 0 if never counted: `rate()` needs a 0 before the first 1."""
     return [((word,), counts.get(word, 0)) for word in words]
 
 
-def _ended(parts: Parts) -> Values:
-    """Tell ends by reason and code; a reason of the registry has one code."""
+def _ended(sources: MetricSources) -> Values:
+    """Return the ended connections by reason and code, 0 for reasons that never occurred."""
     none = {(row.reason, row.code): 0 for row in CLOSE_REASONS.values()}
-    for (reason, code), count in {**none, **parts.counters.channels.ended}.items():
+    for (reason, code), count in {**none, **sources.counters.channels.ended}.items():
         yield (reason, str(code or OTHER)), count
 
 
-def _limited(parts: Parts) -> Values:
-    rates = parts.node.rates
+def _limited(sources: MetricSources) -> Values:
+    rates = sources.node.rates
     return [((kind.name.lower(),), rates.refused[kind] if rates else 0) for kind in Request]
 
 
-def _crowded_out(parts: Parts) -> Values:
-    refused = {**parts.slots.refused, **parts.slots.handshake_rate.refused}
+def _over_the_limit(sources: MetricSources) -> Values:
+    refused = {**sources.slots.refused, **sources.slots.handshake_rate.refused}
     return _by_word(refused, *refused)
 
 
-def _of_engine(parts: Parts, name: Literal["errors", "pending", "seconds"]) -> Values:
+def _of_engine(sources: MetricSources, name: Literal["errors", "pending", "seconds"]) -> Values:
     return [
         ((operation,), getattr(counters, name))
-        for operation, counters in parts.counters.engine.items()
+        for operation, counters in sources.counters.engine.items()
     ]
 
 
-def _of_policy(parts: Parts, name: Literal["asked", "failed"]) -> int:
-    return getattr(parts.policy, name) if isinstance(parts.policy, PolicyURL) else 0
+def _of_policy(sources: MetricSources, name: Literal["asked", "failed"]) -> int:
+    return getattr(sources.policy, name) if isinstance(sources.policy, PolicyURL) else 0
 
 
-def _of_tickets(parts: Parts, name: Literal["made", "used"]) -> int:
-    tickets = parts.authenticator.tickets
+def _of_tickets(sources: MetricSources, name: Literal["made", "used"]) -> int:
+    tickets = sources.authenticator.tickets
     return getattr(tickets.counts, name) if tickets else 0
 
 
-ROWS: Final = (
-    Row(
+METRICS: Final = (
+    MetricRow(
         "gauge",
         "connections",
         ("codec",),
-        "Sockets that are open.",
-        lambda parts: _by_codec(parts.counters.channels.open),
+        "Open sockets.",
+        lambda sources: _by_codec(sources.counters.channels.open),
     ),
-    Row(
+    MetricRow(
         "counter",
         "connections_opened",
         ("codec",),
-        "Sockets that were opened.",
-        lambda parts: _by_codec(parts.counters.channels.opened),
+        "Sockets that were opened since the start.",
+        lambda sources: _by_codec(sources.counters.channels.opened),
     ),
-    Row(
+    MetricRow(
         "counter",
         "connections_ended",
         ("reason", "code"),
-        f"Sockets that ended, by reason. `{GONE}`: the client or the server's end of the socket; "
-        "the close code says how.",
+        f"Sockets that ended, by reason. `{GONE}`: the client closed or the connection was lost; "
+        "the close code tells which.",
         _ended,
     ),
     _one(
         "counter",
         "handshakes_accepted",
-        "Handshakes that were let in.",
-        lambda parts: parts.counters.handshakes.accepted,
+        "Handshakes that were accepted.",
+        lambda sources: sources.counters.handshakes.accepted,
     ),
-    Row(
+    MetricRow(
         "counter",
         "handshakes_refused",
         ("reason",),
-        f"Handshakes that were refused. `{OTHER}`: a reason of the application, or no such route.",
-        lambda parts: _by_word(parts.counters.handshakes.refused, *CLOSE_REASONS, OTHER),
+        f"Handshakes that were refused. `{OTHER}`: the application's own reason or no such path.",
+        lambda sources: _by_word(sources.counters.handshakes.refused, *CLOSE_REASONS, OTHER),
     ),
     _one(
         "histogram",
         "handshake_seconds",
-        "From a handshake's request to its answer, refusals that are held back included.",
-        lambda parts: parts.counters.handshakes.seconds,
+        "Time from a handshake's request to its answer, delayed refusals included.",
+        lambda sources: sources.counters.handshakes.seconds,
     ),
     _one(
-        "gauge", "channels", "Channels that somebody hears here.", lambda parts: parts.node.channels
+        "gauge",
+        "channels",
+        "Channels with at least one subscription on this process.",
+        lambda sources: sources.node.channels,
     ),
     _one(
         "gauge",
         "subscriptions",
-        "Subscriptions of all sockets.",
-        lambda parts: parts.counters.channels.subscriptions,
+        "Subscriptions of all open sockets.",
+        lambda sources: sources.counters.channels.subscriptions,
     ),
     _one(
         "counter",
         "messages_published",
-        "Messages that were stored for clients of this process; a repeated key counts again.",
-        lambda parts: parts.counters.engine["publish"].done,
+        "Messages stored for clients of this process; a repeated idempotency key counts again.",
+        lambda sources: sources.counters.engine["publish"].done,
     ),
     _one(
         "counter",
         "messages_delivered",
-        "Live messages times the subscribers they were sent to, at once or by way of an outbox.",
-        lambda parts: parts.counters.channels.delivered,
+        "Deliveries of live messages: each message counts once per subscriber it was sent to.",
+        lambda sources: sources.counters.channels.delivered,
     ),
     _one(
         "counter",
         "messages_replayed",
-        "Messages of the past that subscribers got as they joined.",
-        lambda parts: parts.counters.channels.replayed,
+        "Messages from the history that were sent to joining subscribers.",
+        lambda sources: sources.counters.channels.replayed,
     ),
     _one(
         "counter",
         "messages_dropped",
-        "Messages that subscribers who read slowly go without; a `gap` tells them.",
-        lambda parts: parts.node.connection_log.dropped,
+        "Messages left out for slow consumers, which get a `gap` in their place.",
+        lambda sources: sources.node.connection_log.dropped,
     ),
     _one(
         "histogram",
         "fan_out_seconds",
-        "Writing what one tick of the event loop sends, to all subscribers of all channels.",
-        lambda parts: parts.counters.channels.fan_out,
+        "Time to write the messages of one turn of the event loop to all subscribers.",
+        lambda sources: sources.counters.channels.fan_out,
     ),
     _one(
         "gauge",
         "slow_connections",
-        "Sockets with something in their outbox.",
-        lambda parts: parts.node.connection_log.behind[0],
+        "Sockets with unsent messages in their outbox.",
+        lambda sources: sources.node.connection_log.behind[0],
     ),
     _one(
         "gauge",
         "outbox_bytes",
-        "Bytes in all outboxes, less replays.",
-        lambda parts: parts.node.connection_log.behind[1],
+        "Bytes in all outboxes, without replays of history.",
+        lambda sources: sources.node.connection_log.behind[1],
     ),
-    Row(
+    MetricRow(
         "counter",
         "requests_limited",
         ("kind",),
-        "Requests on sockets that were refused for their rate.",
+        "Requests on sockets that were refused by a rate limit.",
         _limited,
     ),
-    Row(
+    MetricRow(
         "counter",
         "connections_limited",
         ("limit",),
-        "Handshakes that were refused for the number of sockets (in all, of an address, a subject) "
-        "or for coming too often (`rate` in all, `address_rate`).",
-        _crowded_out,
+        "Handshakes refused by a limit: on open sockets (in all, per address, per subject), or on "
+        "handshakes a second (`rate` in all, `address_rate` per address).",
+        _over_the_limit,
     ),
-    Row(
+    MetricRow(
         "counter",
         "refreshes",
         ("outcome",),
-        "Tokens that were offered on open sockets.",
-        lambda parts: _by_word(parts.counters.channels.refreshes, "accepted", "refused"),
+        "Tokens offered on open sockets, by outcome.",
+        lambda sources: _by_word(sources.counters.channels.refreshes, "accepted", "refused"),
     ),
-    Row(
+    MetricRow(
         "histogram",
         "engine_seconds",
         ("operation",),
-        "From asking the engine to its answer.",
-        lambda parts: _of_engine(parts, "seconds"),
+        "Time of an engine operation, from request to answer.",
+        lambda sources: _of_engine(sources, "seconds"),
     ),
-    Row(
+    MetricRow(
         "counter",
         "engine_errors",
         ("operation",),
-        "Answers of the engine that were errors.",
-        lambda parts: _of_engine(parts, "errors"),
+        "Engine operations that failed.",
+        lambda sources: _of_engine(sources, "errors"),
     ),
-    Row(
+    MetricRow(
         "gauge",
         "engine_pending",
         ("operation",),
-        "What the engine was asked and has not answered yet.",
-        lambda parts: _of_engine(parts, "pending"),
+        "Engine operations without an answer yet.",
+        lambda sources: _of_engine(sources, "pending"),
     ),
     _one(
         "gauge",
         "ready",
-        "1 while sockets can be served: started, and the engine is there.",
-        lambda parts: int(parts.node.is_ready),
+        "1 while the server is started and its engine is reachable.",
+        lambda sources: int(sources.node.is_ready),
     ),
     _one(
         "histogram",
         "event_loop_lag_seconds",
-        "How late the event loop wakes up, looked at once a second.",
-        lambda parts: parts.counters.channels.loop_lag,
+        "Delay of the event loop, measured once a second.",
+        lambda sources: sources.counters.channels.loop_lag,
     ),
     _one(
         "gauge",
         "revocations",
-        "Revocations that are remembered.",
-        lambda parts: parts.authenticator.revocations.count,
+        "Revocations in memory.",
+        lambda sources: sources.authenticator.revocations.count,
     ),
     _one(
         "counter",
         "tickets_made",
-        "One-time tickets that were made here.",
-        lambda parts: _of_tickets(parts, "made"),
+        "One-time tickets made by this process.",
+        lambda sources: _of_tickets(sources, "made"),
     ),
     _one(
         "counter",
         "tickets_used",
-        "One-time tickets that let somebody in here.",
-        lambda parts: _of_tickets(parts, "used"),
+        "One-time tickets accepted by this process.",
+        lambda sources: _of_tickets(sources, "used"),
     ),
     _one(
         "counter",
         "refusals_counted",
-        "Refusals, over HTTP too, that count against an address or a subject.",
-        lambda parts: parts.authenticator.throttle.counted,
+        "Refusals, over HTTP too, that were counted against an address or a subject.",
+        lambda sources: sources.authenticator.throttle.counted,
     ),
     _one(
         "counter",
         "refusals_held_back",
-        "Refusals that were answered late.",
-        lambda parts: parts.authenticator.throttle.held_back,
+        "Refusals whose answer was delayed.",
+        lambda sources: sources.authenticator.throttle.held_back,
     ),
     _one(
         "counter",
         "callers_blocked",
-        "Callers that were refused with `rate_limited` before a token was looked at.",
-        lambda parts: parts.authenticator.throttle.stopped,
+        "Callers refused with `rate_limited` before their token was verified.",
+        lambda sources: sources.authenticator.throttle.stopped,
     ),
     _one(
         "counter",
         "jwks_fetches",
-        "Fetches of published keys, of all issuers.",
-        lambda parts: sum(one.fetches for one in parts.authenticator.fetched_keys),
+        "Fetches of JWK Sets, of all issuers.",
+        lambda sources: sum(one.fetches for one in sources.authenticator.fetched_keys),
     ),
     _one(
         "counter",
         "jwks_failures",
-        "Fetches of published keys that failed.",
-        lambda parts: sum(one.failures for one in parts.authenticator.fetched_keys),
+        "Fetches of JWK Sets that failed.",
+        lambda sources: sum(one.failures for one in sources.authenticator.fetched_keys),
     ),
     _one(
         "gauge",
         "jwks_stale",
-        "Issuers whose keys could not be fetched the last time.",
-        lambda parts: sum(one.is_stale for one in parts.authenticator.fetched_keys),
+        "Issuers whose last JWK Set fetch failed.",
+        lambda sources: sum(one.is_stale for one in sources.authenticator.fetched_keys),
     ),
     _one(
         "counter",
         "policy_questions",
-        "Questions to the policy URL; what is remembered is not asked.",
-        lambda parts: _of_policy(parts, "asked"),
+        "Requests to the policy URL; cached answers do not count.",
+        lambda sources: _of_policy(sources, "asked"),
     ),
     _one(
         "counter",
         "policy_failures",
-        "Questions to the policy URL without a proper answer.",
-        lambda parts: _of_policy(parts, "failed"),
+        "Requests to the policy URL without a valid answer.",
+        lambda sources: _of_policy(sources, "failed"),
     ),
 )
-
-
-def registry_of(parts: Parts) -> CollectorRegistry:
-    """Make what one application's page is written from."""
-    registry = CollectorRegistry()
-    registry.register(_Rows(parts))
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    return registry
-
-
-class _Rows(Collector):
-    """The rows, as the library reads them."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
-    def describe(self) -> Iterable[Metric]:
-        """Name the metrics without reading them."""
-        return [_family(row) for row in ROWS]
-
-    @override
-    def collect(self) -> Iterable[Metric]:
-        for row in ROWS:
-            family = _family(row)
-            for labels, value in row.read(self._parts):
-                _add(family, labels, value)
-            yield family
-
-
-def _family(row: Row) -> Metric:
-    return FAMILIES[row.kind](PREFIX + row.name, row.meaning, labels=row.labels)
-
-
-FAMILIES: Final[dict[Kind, Callable[..., Metric]]] = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-}
-
-
-def _add(family: Metric, labels: Labels, value: Value) -> None:
-    if isinstance(family, HistogramMetricFamily) and isinstance(value, Histogram):
-        buckets = [(str(bound).replace("inf", "+Inf"), count) for bound, count in value.up_to()]
-        family.add_metric(labels, buckets, value.total)
-    elif isinstance(family, CounterMetricFamily | GaugeMetricFamily):
-        family.add_metric(labels, cast("float", value))

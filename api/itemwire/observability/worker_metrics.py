@@ -1,4 +1,4 @@
-"""The workers of one server, telling each other their metrics: one scrape has all."""
+"""Shares metrics between the workers of one server: one scrape returns all of them."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,14 @@ from typing_extensions import override
 
 logger = logging.getLogger("itemwire.server")
 
-ANSWER_SECONDS: Final = 0.5  # Prometheus waits for ten; a worker that stands still never says
+ANSWER_SECONDS: Final = 0.5  # for a worker to answer; Prometheus waits for ten
 
 WORKER: Final = "worker"
 UP: Final = "itemwire_worker_up"
 
 
-class Family(msgspec.Struct, frozen=True, array_like=True):
-    """A metric and its samples, as one worker tells another."""
+class MetricFamily(msgspec.Struct, frozen=True, array_like=True):
+    """A metric with its samples, as one worker sends it to another."""
 
     name: str
     documentation: str
@@ -30,13 +30,13 @@ class Family(msgspec.Struct, frozen=True, array_like=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
-_decoder: Final = msgspec.msgpack.Decoder(list[Family])
+_decoder: Final = msgspec.msgpack.Decoder(list[MetricFamily])
 
 
 class WorkerMetrics:
-    """One worker among its siblings: it answers them, and asks them.
+    """Sends one worker's metrics to the others, and collects theirs.
 
-    Each listens on a socket in a folder of their supervisor's, which nobody else may enter.
+    Each worker listens on a Unix socket in a folder that only this user may enter.
     """
 
     def __init__(self, folder: Path, number: int, count: int, registry: CollectorRegistry) -> None:
@@ -47,29 +47,30 @@ class WorkerMetrics:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Answer from now on; where that cannot be, the others tell that this one is not up."""
+        """Start to answer; if that fails, the others report this worker as not up."""
         path = self._path_of(self._number)
         try:
-            path.unlink(missing_ok=True)  # of whoever had this number before
+            path.unlink(missing_ok=True)  # left by a dead worker in the same slot
             self._server = await asyncio.start_unix_server(self._answer, path)
         except OSError as error:
             logger.warning("metrics_unshared worker=%d problem=%s", self._number, error)
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         if self._server is not None:
             self._server.close()
             self._path_of(self._number).unlink(missing_ok=True)
 
     async def gather(self) -> CollectorRegistry:
-        """Give the metrics of every worker that answers soon, and which did."""
+        """Return the metrics of every worker that answers in time, and which workers did."""
         numbers = range(self._count)
-        told = await asyncio.gather(*(self._ask(number) for number in numbers))
+        answers = await asyncio.gather(*(self._ask(number) for number in numbers))
         registry = CollectorRegistry()
-        registry.register(_Gathered(dict(zip(numbers, told, strict=True))))
+        registry.register(_WorkersCollector(dict(zip(numbers, answers, strict=True))))
         return registry
 
-    async def _ask(self, number: int) -> list[Family] | None:
+    async def _ask(self, number: int) -> list[MetricFamily] | None:
+        """Return the metrics of one worker, None if it does not answer in time."""
         if number == self._number:
             return families_of(self._registry)
         with contextlib.suppress(OSError, TimeoutError, msgspec.MsgspecError):
@@ -88,10 +89,10 @@ class WorkerMetrics:
         return self._folder / f"{number}.sock"
 
 
-def families_of(registry: CollectorRegistry) -> list[Family]:
-    """Read every metric of one process."""
+def families_of(registry: CollectorRegistry) -> list[MetricFamily]:
+    """Return every metric of one process."""
     return [
-        Family(
+        MetricFamily(
             one.name,
             one.documentation,
             one.type,
@@ -101,21 +102,21 @@ def families_of(registry: CollectorRegistry) -> list[Family]:
     ]
 
 
-class _Gathered(Collector):
-    """The metrics of several workers, each series with the number of its worker."""
+class _WorkersCollector(Collector):
+    """The metrics of several workers; each series has the label `worker`."""
 
-    def __init__(self, told: Mapping[int, list[Family] | None]) -> None:
-        self._told = told
+    def __init__(self, answers: Mapping[int, list[MetricFamily] | None]) -> None:
+        self._answers = answers
 
     def describe(self) -> Iterable[Metric]:
-        """Name none ahead: this is read once."""
+        """Return no names: this collector is registered for a single scrape."""
         return []
 
     @override
     def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily(UP, "1 for a worker that told its metrics.", labels=[WORKER])
+        up = GaugeMetricFamily(UP, "1 for a worker that answered with metrics.", labels=[WORKER])
         merged: dict[str, Metric] = {}
-        for number, families in self._told.items():
+        for number, families in self._answers.items():
             up.add_metric([str(number)], 0 if families is None else 1)
             for family in families or ():
                 metric = merged.get(family.name)

@@ -20,10 +20,10 @@ router = APIRouter(
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Tell all metrics, of every worker, as text or as OpenMetrics, whichever is asked for."""
-    siblings: WorkerMetrics | None = request.app.state.siblings
+    workers: WorkerMetrics | None = request.app.state.worker_metrics
     registry: CollectorRegistry = request.app.state.metrics
-    if siblings is not None:
-        registry = await siblings.gather()
+    if workers is not None:
+        registry = await workers.gather()
     try:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
     except (ValueError, TypeError):  # of a version that is none

@@ -1,1 +1,1 @@
-"""Runs the application: one process, or several on one port."""
+"""Runs the application in one process, or in several on one port."""

@@ -1,4 +1,4 @@
-"""Runs the application on uvicorn, with limits that fit live channels."""
+"""Runs the application on uvicorn, with settings that fit live channels."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,14 @@ from itemwire.settings import Settings
 
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
 
-BACKLOG: Final = 4096  # a crowd that reconnects at once waits here, not in the clients' retries
+BACKLOG: Final = 4096  # when all clients reconnect at once, they wait here and need no retry
 
-
-ANSWER_SECONDS: Final = 1.0  # that peers have to answer a close before the port is closed
+ANSWER_SECONDS: Final = 1.0  # for clients to answer a close frame before the port is closed
 POLL_SECONDS: Final = 0.05
 
 
 class Protocols(NamedTuple):
-    """What uvicorn speaks HTTP and WebSocket with: import strings, or words of its own."""
+    """uvicorn's `http` and `ws` options: import strings, or names that uvicorn defines."""
 
     http: str
     ws: str
@@ -40,12 +39,12 @@ FASTPATH: Final = Protocols(
 )
 
 
-class Server(uvicorn.Server):
-    """Drains its node before it stops, and then ends with status 0; a second signal kills it."""
+class DrainingServer(uvicorn.Server):
+    """Drains its node when a signal comes, then ends with status 0; a second signal kills it."""
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; uvicorn's own would have the process die of the signal in the end."""
+        """Begin to stop. uvicorn's own method would raise the signal again at the end."""
         if self.should_exit:
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
@@ -53,9 +52,9 @@ class Server(uvicorn.Server):
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the sockets in batches, then what is left; all within the graceful timeout.
+        """Close the sockets in batches, then all that is left, within the graceful timeout.
 
-        The port stays open for the batches, so that who comes meanwhile is told to go elsewhere.
+        The port stays open during the batches: new clients are told to connect to another node.
         """
         clock = asyncio.get_running_loop()
         limit = self.config.timeout_graceful_shutdown or 0
@@ -64,18 +63,18 @@ class Server(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 await self._drained(node, limit)
-        # Ours may still be waiting for its peer's answer: it half-closes; uvicorn's just closes.
+        # uvicorn waits for open connections; it gets the time that is left.
         self.config.timeout_graceful_shutdown = math.ceil(max(deadline - clock.time(), 0))
         await super().shutdown(sockets)
 
     async def _drained(self, node: Node, limit: float) -> None:
-        """Wait until all sockets have been told, and a little for those that are polite."""
+        """Wait until all sockets have a close frame, then briefly for clients to answer it."""
         ended = asyncio.Event()
         node.drain(min(node.drain_seconds, limit / 2), ended.set)
         await ended.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                while self._has_sockets:  # noqa: ASYNC110 - uvicorn tells of none that goes
+                while self._has_sockets:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(POLL_SECONDS)
 
     @property
@@ -87,20 +86,20 @@ class Server(uvicorn.Server):
 
 
 def bind(settings: Settings) -> socket.socket:
-    """Listen on the configured address; OSError says why not.
+    """Return a listener on the configured address; raises `OSError` if that is not possible.
 
-    A peer that takes none of what was sent to it for as long as an unanswered ping may take is
-    dropped by the kernel (RFC 5482): a close would wait behind the unread bytes for ever.
+    The kernel drops a peer that acknowledges no data for as long as a ping may go unanswered (RFC
+    5482): a close frame would wait behind the unread bytes for ever.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        patience_ms = int((settings.ping_interval + settings.ping_timeout) * 1000)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
+        timeout_ms = int((settings.ping_interval + settings.ping_timeout) * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
     try:
         listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)  # who comes before the application is up waits
+        listener.listen(BACKLOG)  # from now on, clients wait for the application to start
     except OSError:
         listener.close()
         raise
@@ -108,16 +107,20 @@ def bind(settings: Settings) -> socket.socket:
 
 
 def url_of(listener: socket.socket, scheme: str = "http") -> str:
-    """Give the URL a listener is reached at from this machine."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    """Return the URL that reaches a listener from this machine."""
+    name: tuple[str, int] = listener.getsockname()[:2]
+    bound, port = name
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - not bound here
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def server_of(
-    settings: Settings, protocols: Protocols = FASTPATH, kind: type[Server] = Server
-) -> Server:
-    """Make the uvicorn server; the application is checked here, before anything listens."""
+    settings: Settings, protocols: Protocols = FASTPATH, kind: type[DrainingServer] = DrainingServer
+) -> DrainingServer:
+    """Return the uvicorn server, not yet listening.
+
+    Raises `ValueError` if the application refuses to run with these settings.
+    """
     app = create_app(settings)
     return kind(
         uvicorn.Config(
@@ -139,7 +142,7 @@ def server_of(
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until stopped by a signal; `announce` gets the URL once the port is taken."""
+    """Serve until a signal comes; `announce` is called with the URL once the port is bound."""
     configure_logs(settings.log_level, settings.log_format)
     server = server_of(settings)
     listener = bind(settings)
@@ -149,11 +152,11 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 def calm_collector() -> None:
-    """Let the garbage collector leave alone what start-up made, and come less often.
+    """Exempt the objects of start-up from garbage collection, and collect less often.
 
-    Each handshake makes thousands of short-lived objects, so by default a full collection walks
-    all modules and all sockets every few hundred handshakes. Measured at 1000 connects: 1000/s with
-    a 95th percentile of 300 ms without this, 1600/s with 45 ms with it.
+    Each handshake makes thousands of short-lived objects, so by default a full collection visits
+    all modules and all sockets every few hundred handshakes. Measured with 1000 handshakes: 1000/s
+    with a 95th percentile of 300 ms without this, 1600/s with 45 ms with it.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Runs several processes of one server on one port, and starts again those that die."""
+"""Runs several processes of one server on one port, and replaces those that die."""
 
 import contextlib
 import logging
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple, cast
@@ -23,72 +24,74 @@ from uvicorn.config import STARTUP_FAILURE
 
 from itemwire.observability.logs import configure_logs
 from itemwire.observability.worker_metrics import WorkerMetrics
-from itemwire.serving.server import Server, bind, calm_collector, server_of, url_of
+from itemwire.serving.server import DrainingServer, bind, calm_collector, server_of, url_of
 from itemwire.settings import Settings
 
 logger = logging.getLogger("itemwire.server")
 
-AGAIN_SECONDS: Final = 1.0  # until a worker that died has a successor: it may die of the same
+RESTART_SECONDS: Final = 1.0  # before a dead worker is replaced: the new one may die of the same
 
-# Not forked: a successor shall begin as the first ones did.
+# Spawned, not forked: a replacement then starts in the same state as the first workers.
 _spawn = multiprocessing.get_context("spawn")
-Worker = multiprocessing.context.SpawnProcess
 
 
-class Berth(NamedTuple):
-    """A worker's place among its siblings: its successor has the same."""
+class WorkerSlot(NamedTuple):
+    """The place of a worker among the others; its replacement gets the same slot."""
 
     number: int
-    folder: Path | None  # where they talk to each other; None: they do not
+    folder: Path | None  # for the sockets by which workers share metrics; None: they do not
 
 
-class WorkerServer(Server):
-    """Drains at the first signal, and goes on draining at the next ones.
+class WorkerServer(DrainingServer):
+    """Drains at the first signal, and keeps draining at further ones.
 
-    A terminal, or systemd, signals the workers as well as their supervisor, which tells them too.
+    A terminal or systemd signals the workers and their supervisor, which then signals the workers
+    again.
     """
 
-    siblings: WorkerMetrics | None = None
+    worker_metrics: WorkerMetrics | None = None
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, and answer the siblings."""
+        """Serve, and answer the other workers' requests for metrics."""
         await super().startup(sockets)
-        if self.siblings is not None:
-            await self.siblings.start()
+        if self.worker_metrics is not None:
+            await self.worker_metrics.start()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain; the siblings are answered until that is done."""
+        """Drain; the other workers are answered until that is done."""
         await super().shutdown(sockets)
-        if self.siblings is not None:
-            self.siblings.stop()
+        if self.worker_metrics is not None:
+            self.worker_metrics.stop()
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; the supervisor kills who must not take its time."""
+        """Begin to stop; to end at once is up to the supervisor, which kills its workers."""
         self.should_exit = True
 
 
 class Supervisor:
-    """Keeps so many workers alive on one listener, until a signal comes."""
+    """Keeps a number of workers alive on one listener, until a signal comes."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self._settings = settings
         self._listener = listener
         self._folder = _make_folder() if settings.metrics_token else None
-        self._workers: dict[int, Worker] = {}  # by their numbers
+        self._workers: dict[int, SpawnProcess] = {}  # by the number of their slot
+        # A signal may come while workers are being started. Then `_stop` only sets the flag, and
+        # `_start` ends them all once it is done.
         self._is_starting = self._is_stopping = False
 
     def run(self) -> int:
-        """Run until all workers have ended; give the exit status."""
+        """Run until all workers have ended, and return the exit status."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self._stop)
         try:
             return self._keep_alive()
         except BaseException:
             self._is_starting = False
-            self._end()  # this process would wait for them, who would serve for ever
+            self._end()  # else the workers would serve for ever, and this process wait for them
             raise
         finally:
             self._remove_folder()
@@ -99,37 +102,38 @@ class Supervisor:
         status = 0
         while self._workers:
             wait([worker.sentinel for worker in self._workers.values()])
-            over = {n: worker for n, worker in self._workers.items() if not worker.is_alive()}
-            for number, worker in over.items():
+            dead = {n: worker for n, worker in self._workers.items() if not worker.is_alive()}
+            for number, worker in dead.items():
                 del self._workers[number]
                 if worker in first and worker.exitcode == STARTUP_FAILURE:
-                    status = STARTUP_FAILURE  # a mistake in the settings, say; it has logged it
+                    # A replacement would fail too, by a wrong setting for example, which is logged.
+                    status = STARTUP_FAILURE
                     self._end()
-            if over and not self._is_stopping:
-                self._replace(over.values())
+            if dead and not self._is_stopping:
+                self._replace(dead.values())
         return status
 
-    def _replace(self, over: Iterable[Worker]) -> None:
-        for worker in over:
+    def _replace(self, dead: Iterable[SpawnProcess]) -> None:
+        for worker in dead:
             logger.error("worker_ended pid=%s status=%s", worker.pid, worker.exitcode)
-        time.sleep(AGAIN_SECONDS)
+        time.sleep(RESTART_SECONDS)
         self._start()
 
     def _start(self) -> None:
-        """Start those that are missing."""
+        """Start the workers that are missing."""
         self._is_starting = True
         for number in range(self._settings.workers):
             if number not in self._workers and not self._is_stopping:
-                berth = Berth(number, self._folder)
-                worker = _spawn.Process(target=_work, args=(self._settings, self._listener, berth))
+                slot = WorkerSlot(number, self._folder)
+                worker = _spawn.Process(target=_work, args=(self._settings, self._listener, slot))
                 worker.start()
                 self._workers[number] = worker
         self._is_starting = False
-        if self._is_stopping:  # a signal comes at any time
+        if self._is_stopping:  # a signal came meanwhile
             self._end()
 
     def _stop(self, sig: int, _frame: FrameType | None) -> None:
-        """Let all drain; at the second signal, end at once."""
+        """Drain all workers; at the second signal, kill them and this process."""
         if self._is_stopping:
             for worker in self._workers.values():
                 worker.kill()
@@ -140,9 +144,9 @@ class Supervisor:
 
     def _end(self) -> None:
         self._is_stopping = True
-        if self._is_starting:  # who is just being started needs the listener; then all end
+        if self._is_starting:  # the worker being started needs the listener; `_start` calls again
             return
-        self._listener.close()  # the workers have it still, and close it when they have drained
+        self._listener.close()  # the workers have copies, and close them once they have drained
         for worker in self._workers.values():
             worker.terminate()
 
@@ -152,7 +156,7 @@ class Supervisor:
 
 
 def _make_folder() -> Path | None:
-    """Make a folder that is this user's alone; None where there is no room for one."""
+    """Make a folder that only this user may enter; None, and a warning, if that fails."""
     try:
         return Path(tempfile.mkdtemp(prefix="itemwire-workers-"))
     except OSError as error:
@@ -161,30 +165,30 @@ def _make_folder() -> Path | None:
 
 
 def serve_by_workers(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve as `itemwire.serving.server.serve` does, by several processes."""
+    """Serve as `itemwire.serving.server.serve` does, in several processes."""
     configure_logs(settings.log_level, settings.log_format)
-    server_of(settings)  # what is wrong is said once, and before anything listens
+    server_of(settings)  # report a mistake once, and before anything listens
     listener = bind(settings)
     announce(url_of(listener))
     if status := Supervisor(settings, listener).run():
         sys.exit(status)
 
 
-def _work(settings: Settings, listener: socket.socket, berth: Berth) -> None:
-    """Be a worker; it ends when its supervisor does, however that came."""
+def _work(settings: Settings, listener: socket.socket, slot: WorkerSlot) -> None:
+    """Run one worker; it also ends when its supervisor dies."""
     configure_logs(settings.log_level, settings.log_format)
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     server = cast("WorkerServer", server_of(settings, kind=WorkerServer))
-    if berth.folder is not None:
+    if slot.folder is not None:
         state = cast("FastAPI", server.config.app).state
-        number, count = berth.number, settings.workers
-        state.siblings = WorkerMetrics(berth.folder, number, count, state.metrics)
-        server.siblings = state.siblings
+        number, count = slot.number, settings.workers
+        state.worker_metrics = WorkerMetrics(slot.folder, number, count, state.metrics)
+        server.worker_metrics = state.worker_metrics
     calm_collector()
     server.run(sockets=[listener])
-    if berth.folder is not None and not _has_supervisor():
-        with contextlib.suppress(OSError):  # there are siblings in it yet
-            berth.folder.rmdir()
+    if slot.folder is not None and not _has_supervisor():
+        with contextlib.suppress(OSError):  # not empty: another worker is still in use of it
+            slot.folder.rmdir()
 
 
 def _has_supervisor() -> bool:
@@ -193,6 +197,7 @@ def _has_supervisor() -> bool:
 
 
 def _follow_supervisor() -> None:
+    """Stop this worker when its supervisor is gone: nobody else would."""
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         supervisor.join()

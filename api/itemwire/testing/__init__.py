@@ -1,7 +1,7 @@
-"""The pytest kit: real servers, clients whose waits end, and attacks with their twins.
+"""The pytest kit: real servers, clients with time limits, and attacks with good twins.
 
-Names are loaded when they are asked for: pytest imports this package at every start, and a run
-that uses none of it must pay for none of it.
+Names are loaded on first use (PEP 562): pytest imports this package at every start, and a run that
+does not use the kit must not pay for it.
 """
 
 import importlib
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from itemwire.testing.attacks import ATTACKS
     from itemwire.testing.clients import AsyncChannelClient, ChannelClient
     from itemwire.testing.clock import Clock
-    from itemwire.testing.knocks import Answer, Knock, Refreshing
-    from itemwire.testing.model import Attack, Door, Fault
+    from itemwire.testing.model import Attack, Endpoint, Fault
+    from itemwire.testing.raw_handshakes import Answer, RawHandshake, Refreshing
     from itemwire.testing.refusals import Ended, Refusal
     from itemwire.testing.routes import (
         BEARER,
@@ -43,11 +43,11 @@ __all__ = [
     "Attack",
     "ChannelClient",
     "Clock",
-    "Door",
     "Ended",
+    "Endpoint",
     "Fault",
-    "Knock",
     "LiveServer",
+    "RawHandshake",
     "Refreshing",
     "Refusal",
     "Report",
@@ -69,8 +69,8 @@ _MODULES: Final = {
     "attacks": ["ATTACKS"],
     "clients": ["AsyncChannelClient", "ChannelClient"],
     "clock": ["Clock"],
-    "knocks": ["Answer", "Knock", "Refreshing"],
-    "model": ["Attack", "Door", "Fault"],
+    "raw_handshakes": ["Answer", "RawHandshake", "Refreshing"],
+    "model": ["Attack", "Endpoint", "Fault"],
     "refusals": ["Ended", "Refusal"],
     "routes": [
         "BEARER",
@@ -88,13 +88,13 @@ _MODULES: Final = {
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562: whatever the name stands for
-    """Load the module that has a name."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562: any object of the kit
+    """Return an object of the kit, loading its module if needed."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """List the names that can be asked for."""
+    """Return the names of the kit."""
     return __all__

@@ -1,4 +1,4 @@
-"""Clients of a channel that never wait for ever: one for plain tests, one for asyncio's."""
+"""Clients of a channel whose every wait has a limit: one synchronous, one for asyncio."""
 
 import asyncio
 import itertools
@@ -14,28 +14,28 @@ from websockets.sync.client import ClientConnection
 
 from itemwire.testing.refusals import Ended, Refusal, refusal_of
 
-WAIT_SECONDS: Final = 10.0  # for whatever comes next, unless a test says otherwise
+WAIT_SECONDS: Final = 10.0  # the default limit of every wait
 
 Frame = str | bytes
 Envelope = dict[str, Any]
 
 
 class Conversation:
-    """What both clients know of envelopes: which request is asked, and what came out of turn."""
+    """What both clients share: numbers for requests, and envelopes that came out of turn."""
 
     def __init__(self, *, unanswered: bool = False) -> None:
         self._refs = itertools.count(1)
         self._aside: deque[Envelope] = deque()
-        self._heard: deque[Frame] = deque(maxlen=5)
+        self._last_received: deque[Frame] = deque(maxlen=5)
         self._unanswered = unanswered
 
     def _request(self, kind: str, fields: Mapping[str, object]) -> tuple[int, str]:
-        """Write a request of the client's own, and the `ref` its answer will have."""
+        """Return a new request as JSON, and the `ref` that its answer will have."""
         ref = next(self._refs)
         return ref, json.dumps({"type": kind, "ref": ref, **fields})
 
     def _found_aside(self, wanted: Mapping[str, object]) -> Envelope | None:
-        """Take out the first envelope set aside that has these fields."""
+        """Remove and return the first envelope set aside that has these fields."""
         for envelope in self._aside:
             if _has(envelope, wanted):
                 self._aside.remove(envelope)
@@ -43,29 +43,30 @@ class Conversation:
         return None
 
     def _matched(self, frame: Frame, wanted: Mapping[str, object]) -> Envelope | None:
-        """Read an envelope: give it if it is the one, else leave it for whoever asks later."""
+        """Parse an envelope: return it if it has these fields, else set it aside for later."""
         envelope: Envelope = json.loads(frame)
         if _has(envelope, wanted):
             return envelope
         self._aside.append(envelope)
         return None
 
-    def _heard_frame(self, frame: Frame) -> Frame:
-        self._heard.append(frame)
+    def _remember(self, frame: Frame) -> Frame:
+        self._last_received.append(frame)
         return frame
 
     def _silence(self, seconds: float) -> TimeoutError:
-        return TimeoutError(f"nothing came within {seconds:g} s; last heard: {list(self._heard)}")
+        last = list(self._last_received)
+        return TimeoutError(f"nothing came within {seconds:g} s; last received: {last}")
 
     def _ended(self, closed: ConnectionClosed) -> Ended:
         return Ended(refusal_of(closed, unanswered=self._unanswered))
 
 
 class ChannelClient(Conversation):
-    """A client on a socket that was accepted; `with` closes it.
+    """A synchronous client on an accepted socket, made by `LiveServer.client`.
 
-    Every method that waits takes a `timeout` in seconds and raises TimeoutError past it, or
-    `Ended` if the server ended the connection.
+    Every method that waits accepts a `timeout` in seconds. It raises `TimeoutError` when that has
+    passed, and `Ended` if the server ends the connection.
     """
 
     def __init__(self, connection: ClientConnection, *, unanswered: bool = False) -> None:
@@ -74,53 +75,53 @@ class ChannelClient(Conversation):
 
     @property
     def subprotocol(self) -> str | None:
-        """Give the subprotocol that the server chose."""
+        """The subprotocol that the server chose."""
         return self.connection.subprotocol
 
     def send(self, frame: Frame) -> None:
-        """Send a frame as it is."""
+        """Send a frame unchanged."""
         try:
             self.connection.send(frame)
         except ConnectionClosed as closed:
             raise self._ended(closed) from closed
 
     def receive(self, *, timeout: float = WAIT_SECONDS) -> Frame:
-        """Give the next frame as it came."""
+        """Return the next frame unchanged."""
         try:
-            return self._heard_frame(self.connection.recv(timeout=timeout))
+            return self._remember(self.connection.recv(timeout=timeout))
         except TimeoutError:
             raise self._silence(timeout) from None
         except ConnectionClosed as closed:
             raise self._ended(closed) from closed
 
     def envelope(self, *, timeout: float = WAIT_SECONDS) -> Envelope:
-        """Give the next envelope, first of those that others were preferred to."""
+        """Return the next envelope; those that `expect` skipped come first."""
         return self._expect({}, timeout)
 
     def expect(self, kind: str, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
-        """Wait for an envelope of a type, with these fields; what comes before is kept."""
+        """Wait for an envelope of this type with these fields; others are set aside."""
         return self._expect({"type": kind, **fields}, timeout)
 
     def welcome(self, *, timeout: float = WAIT_SECONDS) -> Envelope:
-        """Wait to be welcomed."""
+        """Wait for the `welcome` envelope."""
         return self.expect("welcome", timeout=timeout)
 
     def message(self, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
-        """Wait for a message, with these fields: `data`, `sender`, `offset`."""
+        """Wait for a message with these fields, such as `data`, `sender` or `offset`."""
         return self.expect("message", timeout=timeout, **fields)
 
     def ask(self, kind: str, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
-        """Send a request and give its answer, be it an error."""
+        """Send a request and return its answer, which may be an error envelope."""
         ref, frame = self._request(kind, fields)
         self.send(frame)
         return self._expect({"ref": ref}, timeout)
 
     def publish(self, data: object, *, timeout: float = WAIT_SECONDS, **fields: object) -> Envelope:
-        """Publish, and give the answer."""
+        """Publish, and return the answer, which may be an error envelope."""
         return self.ask("publish", timeout=timeout, data=data, **fields)
 
     def ending(self, *, timeout: float = WAIT_SECONDS) -> Refusal:
-        """Read until the server ends the connection, and tell how."""
+        """Read until the server ends the connection, and return how it ended."""
         until = time.monotonic() + timeout
         try:
             while True:
@@ -129,7 +130,7 @@ class ChannelClient(Conversation):
             return ended.refusal
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self.connection.close()
 
     def _expect(self, wanted: Mapping[str, object], timeout: float) -> Envelope:
@@ -141,7 +142,7 @@ class ChannelClient(Conversation):
 
 
 class AsyncChannelClient(Conversation):
-    """The same client for asyncio: with the anyio plugin, pytest-asyncio, or neither."""
+    """The same client for asyncio; works with the anyio plugin, pytest-asyncio, or neither."""
 
     def __init__(self, connection: AsyncConnection, *, unanswered: bool = False) -> None:
         super().__init__(unanswered=unanswered)
@@ -149,28 +150,28 @@ class AsyncChannelClient(Conversation):
 
     @property
     def subprotocol(self) -> str | None:
-        """Give the subprotocol that the server chose."""
+        """The subprotocol that the server chose."""
         return self.connection.subprotocol
 
     async def send(self, frame: Frame) -> None:
-        """Send a frame as it is."""
+        """Send a frame unchanged."""
         try:
             await self.connection.send(frame)
         except ConnectionClosed as closed:
             raise self._ended(closed) from closed
 
     async def receive(self, *, timeout: float = WAIT_SECONDS) -> Frame:  # noqa: ASYNC109
-        """Give the next frame as it came."""
+        """Return the next frame unchanged."""
         try:
             async with asyncio.timeout(timeout):
-                return self._heard_frame(await self.connection.recv())
+                return self._remember(await self.connection.recv())
         except TimeoutError:
             raise self._silence(timeout) from None
         except ConnectionClosed as closed:
             raise self._ended(closed) from closed
 
     async def envelope(self, *, timeout: float = WAIT_SECONDS) -> Envelope:  # noqa: ASYNC109
-        """Give the next envelope, first of those that others were preferred to."""
+        """Return the next envelope; those that `expect` skipped come first."""
         return await self._expect({}, timeout)
 
     async def expect(
@@ -180,11 +181,11 @@ class AsyncChannelClient(Conversation):
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
         **fields: object,
     ) -> Envelope:
-        """Wait for an envelope of a type, with these fields; what comes before is kept."""
+        """Wait for an envelope of this type with these fields; others are set aside."""
         return await self._expect({"type": kind, **fields}, timeout)
 
     async def welcome(self, *, timeout: float = WAIT_SECONDS) -> Envelope:  # noqa: ASYNC109
-        """Wait to be welcomed."""
+        """Wait for the `welcome` envelope."""
         return await self.expect("welcome", timeout=timeout)
 
     async def message(
@@ -193,7 +194,7 @@ class AsyncChannelClient(Conversation):
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
         **fields: object,
     ) -> Envelope:
-        """Wait for a message, with these fields: `data`, `sender`, `offset`."""
+        """Wait for a message with these fields, such as `data`, `sender` or `offset`."""
         return await self.expect("message", timeout=timeout, **fields)
 
     async def ask(
@@ -203,7 +204,7 @@ class AsyncChannelClient(Conversation):
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
         **fields: object,
     ) -> Envelope:
-        """Send a request and give its answer, be it an error."""
+        """Send a request and return its answer, which may be an error envelope."""
         ref, frame = self._request(kind, fields)
         await self.send(frame)
         return await self._expect({"ref": ref}, timeout)
@@ -215,11 +216,11 @@ class AsyncChannelClient(Conversation):
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109
         **fields: object,
     ) -> Envelope:
-        """Publish, and give the answer."""
+        """Publish, and return the answer, which may be an error envelope."""
         return await self.ask("publish", timeout=timeout, data=data, **fields)
 
     async def ending(self, *, timeout: float = WAIT_SECONDS) -> Refusal:  # noqa: ASYNC109
-        """Read until the server ends the connection, and tell how."""
+        """Read until the server ends the connection, and return how it ended."""
         until = time.monotonic() + timeout
         try:
             while True:
@@ -228,7 +229,7 @@ class AsyncChannelClient(Conversation):
             return ended.refusal
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         await self.connection.close()
 
     async def _expect(self, wanted: Mapping[str, object], seconds: float) -> Envelope:

@@ -1,10 +1,10 @@
-"""A clock that a test moves: to step past the end of a token without waiting for it."""
+"""A clock that a test moves, for example past the expiry of a token."""
 
 import time
 
 
 class Clock:
-    """Unix time that stands still until it is moved; it goes wherever a `clock` is taken.
+    """Unix time that stands still until a test moves it; pass it as any `clock` argument.
 
     clock = Clock()
     tokens = TokenFactory(key, clock=clock)
@@ -15,9 +15,9 @@ class Clock:
         self._now = time.time() if start is None else start
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time in seconds since 1970."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Go forward by so many seconds, or back."""
+        """Move forward by a number of seconds; back if it is negative."""
         self._now += seconds

@@ -1,4 +1,4 @@
-"""What an attack is: a handshake that must be refused, and its twin, which must not be."""
+"""What an attack is: a handshake that must be refused, and a twin that must be accepted."""
 
 from __future__ import annotations
 
@@ -8,102 +8,109 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from itemwire.testing.knocks import Answer, Knock, send_knock
+from itemwire.testing.raw_handshakes import Answer, RawHandshake, send_handshake
 from itemwire.testing.routes import Place, Route, Source
 
 
 class Fault(StrEnum):
-    """What is wrong with an attack's handshake, and so what a refusal should name."""
+    """What is wrong with an attack's handshake, which the refusal should name."""
 
-    MISSING = "missing"  # no credential where one is looked for
-    CREDENTIAL = "credential"  # a credential that must not be accepted
-    ORIGIN = "origin"  # a cookie from a foreign page
-    TICKET = "ticket"  # a one-time ticket that is not good, or not here
-    REVOKED = "revoked"  # a token that was taken back
-    REFRESH = "refresh"  # a token offered on an open connection, and not good for it
-    RIGHT = "right"  # a good credential that does not open this item
-    ITEM = "item"  # an item's id that can be none
-    QUERY = "query"  # a query value that can be none
+    MISSING = "missing"  # no credential in any place that the route reads
+    CREDENTIAL = "credential"  # a credential that is invalid or ambiguous
+    ORIGIN = "origin"  # a cookie sent by a page of another origin
+    TICKET = "ticket"  # a one-time ticket that is invalid, or valid elsewhere only
+    REVOKED = "revoked"  # a token that was revoked
+    REFRESH = "refresh"  # a bad token offered on an open connection
+    RIGHT = "right"  # a valid credential without the right to this item
+    ITEM = "item"  # an invalid item id
+    QUERY = "query"  # an invalid value of a query parameter
     SIZE = "size"  # too large
-    HANDSHAKE = "handshake"  # no proper WebSocket handshake
-    ROUTE = "route"  # a path that is not the route's
+    HANDSHAKE = "handshake"  # not a valid WebSocket handshake
+    ROUTE = "route"  # a path that belongs to no route
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """The route on a running server, and handshakes for it that attacks are made from."""
+class Endpoint:
+    """A route on a running server, with the good handshakes that attacks are derived from."""
 
     url: str
     route: Route
 
     @property
     def host(self) -> str:
-        """Give the name and port that the server is reached by."""
+        """The host and port of the server's URL."""
         return urlsplit(self.url).netloc
 
-    def bare(self, item: str | None = None) -> Knock:
-        """Come without a credential."""
+    def bare(self, item: str | None = None) -> RawHandshake:
+        """Return a handshake without a credential."""
         route = self.route
         target = route.path.replace("{item}", route.item if item is None else item)
-        return Knock(target, subprotocols=route.subprotocols)
+        return RawHandshake(target, subprotocols=route.subprotocols)
 
-    def good(self, place: Place | None = None, *, item: str | None = None) -> Knock:
-        """Come with a good token, in the first of the route's sources or the one named."""
+    def good(self, place: Place | None = None, *, item: str | None = None) -> RawHandshake:
+        """Return a handshake with a good token, in the route's first source unless named."""
         return self.with_token(self.token(), place, item=item)
 
     def with_token(
         self, token: str, place: Place | None = None, *, item: str | None = None
-    ) -> Knock:
-        """Come with a token; a cookie comes from the server's own origin."""
+    ) -> RawHandshake:
+        """Return a handshake with a token; a cookie is sent with the server's own origin."""
         source = self.route.source(place) if place else self.route.sources[0]
-        knock = source.present(self.bare(item), token)
-        return knock.header("Origin", self.url) if source.place == "cookie" else knock
+        handshake = source.present(self.bare(item), token)
+        return handshake.header("Origin", self.url) if source.place == "cookie" else handshake
 
     def token(self, **claims: object) -> str:
-        """Make a good token, or one whose only fault is in these claims."""
+        """Return a good token, or one that differs from it in these claims only."""
         return self.route.tokens.good(**claims)
 
     def source(self, place: Place) -> Source:
-        """Give the route's source of a place."""
+        """Return the route's credential source in a place; KeyError if it has none."""
         return self.route.source(place)
 
     def ticket(self, token: str | None = None, **wanted: str) -> str:
-        """Get a ticket, bound to an `item` or an `origin` if it is said."""
+        """Return a new one-time ticket, bound to an `item` or an `origin` if given."""
         if self.route.tickets is None:
-            raise ValueError("the route does not say how to get a ticket")
+            raise ValueError("the route needs `tickets` to make a ticket")
         return self.route.tickets.make(self.url, token or self.token(), wanted)
 
-    def with_ticket(self, ticket: str) -> Knock:
-        """Come with a ticket."""
+    def with_ticket(self, ticket: str) -> RawHandshake:
+        """Return a handshake with a ticket."""
         name = self.route.tickets.name if self.route.tickets else ""
         return self.bare().query(f"{name}={ticket}")
 
     def revoke(self, token_id: str) -> None:
-        """Take the token with this `jti` back."""
+        """Revoke the token with this `jti`."""
         if self.route.revoke is None:
-            raise ValueError("the route does not say how to take a token back")
+            raise ValueError("the route needs `revoke` to revoke a token")
         self.route.revoke(self.url, token_id)
 
-    def send(self, knock: Knock) -> Answer:
-        """Knock; where it is sent several times at once, tell of the second that got in."""
-        if knock.at_once == 1:
-            return self._send(knock)
-        with ThreadPoolExecutor(knock.at_once) as rivals:
-            answers = list(rivals.map(self._send, [knock] * knock.at_once))
+    def send(self, handshake: RawHandshake) -> Answer:
+        """Send a handshake and return its answer.
+
+        A handshake with `at_once` is sent so many times in parallel, and the answer is that of the
+        second one to be accepted, if any: one may be, two are a fault.
+        """
+        if handshake.at_once == 1:
+            return self._send(handshake)
+        with ThreadPoolExecutor(handshake.at_once) as rivals:
+            answers = list(rivals.map(self._send, [handshake] * handshake.at_once))
         return sorted(answers, key=lambda answer: answer.is_in)[-2]
 
-    def enter(self, knock: Knock) -> Knock:
-        """Knock, and be let in; AssertionError if not, for what comes then would prove nothing."""
-        answer = self.send(knock)
-        if not answer.is_in:
-            raise AssertionError(f"a good client is not let in: {answer}")
-        return knock
+    def enter(self, handshake: RawHandshake) -> RawHandshake:
+        """Send a handshake that must be accepted, and return it.
 
-    def _send(self, knock: Knock) -> Answer:
+        AssertionError if it is refused: the attack that repeats it would prove nothing.
+        """
+        answer = self.send(handshake)
+        if not answer.is_in:
+            raise AssertionError(f"a good handshake was not accepted: {answer}")
+        return handshake
+
+    def _send(self, handshake: RawHandshake) -> Answer:
         route = self.route
-        return send_knock(
+        return send_handshake(
             self.url,
-            knock,
+            handshake,
             probe=route.probe,
             quiet=route.quiet,
             patience=route.patience,
@@ -111,27 +118,28 @@ class Door:
         )
 
     def narrow(self, item: str) -> str:
-        """Make a token that opens one item."""
+        """Return a token with the right to one item only."""
         if self.route.narrow is None:
-            raise ValueError("the route does not say how to make a token for one item")
+            raise ValueError("the route needs `narrow` to make a token for one item")
         return self.route.narrow(item)
 
 
-Make = Callable[[Door], Knock]
+Make = Callable[[Endpoint], RawHandshake]
 
 
-def good_twin(door: Door) -> Knock:
-    """Come as most twins do: with a good token where the route looks first."""
-    return door.good()
+def good_twin(endpoint: Endpoint) -> RawHandshake:
+    """Return the twin of most attacks: a good token in the route's first source."""
+    return endpoint.good()
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
     """One row of the catalogue.
 
-    `why` is who says that it must be refused. `needs` are traits that a route must have for the
-    attack to mean anything: places of credentials, `item`, `narrow`, `number`, `prefix`, `bearer`,
-    `tickets`, `revoke`, `refresh`.
+    `make` returns the handshake that must be refused, `twin` one that must be accepted. `why` names
+    the rule or its source. `needs` are the traits that a route must have for the attack to make
+    sense: places of credentials, `item`, `narrow`, `number`, `prefix`, `bearer`, `tickets`,
+    `revoke`, `refresh`.
     """
 
     name: str
@@ -142,5 +150,5 @@ class Attack:
     why: str = ""
 
     def suits(self, route: Route) -> bool:
-        """Tell whether a route has what the attack needs."""
+        """Return whether a route has every trait that the attack needs."""
         return self.needs <= route.traits

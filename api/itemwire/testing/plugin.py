@@ -1,6 +1,7 @@
-"""The pytest plugin: fixtures named `itemwire_…`, each of which loads what it needs.
+"""The pytest plugin: the fixtures named `itemwire_…`, and the marker `itemwire_attacks`.
 
-pytest imports this module at every start, so it imports nothing but pytest.
+pytest imports this module at every start, so at its top it imports nothing but pytest; each fixture
+imports what it needs.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ MARKER = "itemwire_attacks"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(route, only=(), without=()): run the test once for each attack on a route, "
-        "which it gets as `itemwire_attack`.",
+        f"{MARKER}(route, only=(), without=()): run the test once for each attack on a route; "
+        "the argument `itemwire_attack` is the attack.",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for `itemwire_attack` one run for each attack on its route."""
+    """Run a test that uses `itemwire_attack` once for each attack on its route."""
     if "itemwire_attack" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker(MARKER)
     if marker is None:
         raise pytest.UsageError(
-            f"{metafunc.definition.nodeid} asks for itemwire_attack: say on which route, with "
+            f"{metafunc.definition.nodeid} uses itemwire_attack: name the route to attack with "
             f"@pytest.mark.{MARKER}(Route(...))"
         )
     from itemwire.testing.trials import attacks_for  # noqa: PLC0415 - see above
@@ -45,9 +46,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def itemwire_serve() -> Iterator[Callable[..., LiveServer]]:
-    """Run applications on real servers: `itemwire_serve(app)`; all stop after the tests.
+    """Return a function that runs an application on a real server: `itemwire_serve(app)`.
 
-    Takes what `live_application` takes.
+    It accepts the arguments of `live_application`. All servers stop when the test session ends.
     """
     from contextlib import ExitStack  # noqa: PLC0415
 
@@ -63,7 +64,7 @@ def itemwire_serve() -> Iterator[Callable[..., LiveServer]]:
 
 @pytest.fixture(scope="session")
 def itemwire_tokens() -> TokenFactory:
-    """Make tokens, good and bad, with a key of this run; override it with your own key."""
+    """Return a maker of good and bad tokens, with a random key; override it to use your key."""
     from itemwire_auth.keys.static import signing_key_from_secret  # noqa: PLC0415
     from itemwire_auth.testing import TokenFactory  # noqa: PLC0415
     from itemwire_auth.tokens.minting import new_secret  # noqa: PLC0415
@@ -73,7 +74,7 @@ def itemwire_tokens() -> TokenFactory:
 
 @pytest.fixture(scope="session")
 def itemwire_app(itemwire_tokens: TokenFactory) -> object:
-    """Give the application that `itemwire_server` runs: Itemwire's; override it with yours."""
+    """Return the application that `itemwire_server` runs; override it to run yours."""
     from itemwire.main import create_app  # noqa: PLC0415
     from itemwire.testing.servers import settings_for  # noqa: PLC0415
 
@@ -82,13 +83,13 @@ def itemwire_app(itemwire_tokens: TokenFactory) -> object:
 
 @pytest.fixture(scope="session")
 def itemwire_server(itemwire_serve: Callable[..., LiveServer], itemwire_app: object) -> LiveServer:
-    """Run `itemwire_app` on a real server."""
+    """Return a real server that runs `itemwire_app`."""
     return itemwire_serve(itemwire_app)
 
 
 @pytest.fixture
 def itemwire_clock() -> Clock:
-    """Give a clock that stands still until the test moves it."""
+    """Return a clock that stands still until the test moves it."""
     from itemwire.testing.clock import Clock  # noqa: PLC0415
 
     return Clock()

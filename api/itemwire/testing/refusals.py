@@ -1,4 +1,4 @@
-"""How a server said no, and what is left of that in a browser."""
+"""How a server refused or ended a connection, and what a browser shows of that."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -6,17 +6,17 @@ from typing import Final
 from typing_extensions import override
 from websockets.exceptions import ConnectionClosed
 
-NO_ANSWER: Final = 0  # as a status: the connection ended, or the time was up, without one
+NO_ANSWER: Final = 0  # a status: the connection ended, or the time passed, without a response
 SWITCHED: Final = 101
-ABNORMAL: Final = 1006  # what a browser says whenever it may not say more
+ABNORMAL: Final = 1006  # all that a browser tells a page about a failed handshake
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """How a server said no: the HTTP status of the handshake, then the close frame if any.
+    """A refusal: the HTTP status of the handshake, then the close code and reason, if any.
 
-    `unanswered` says that subprotocols were offered and none was chosen: most clients do not mind,
-    but Chromium gives up such a handshake before it reads on.
+    `unanswered` says that subprotocols were offered and the server chose none. Most clients accept
+    that, but Chromium fails such a handshake before it reads the close frame.
     """
 
     status: int
@@ -27,14 +27,14 @@ class Refusal:
 
     @property
     def browser_sees(self) -> tuple[int, str]:
-        """Give the code and reason of the `CloseEvent` that a page's script gets."""
+        """The code and reason of the `CloseEvent` that a script in a browser gets."""
         if self.status != SWITCHED or self.code is None or self.unanswered:
             return ABNORMAL, ""
         return self.code, self.reason
 
     @override
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe the refusal in one line."""
         if self.status == NO_ANSWER:
             told = "no answer"
         elif self.status != SWITCHED:
@@ -48,7 +48,7 @@ class Refusal:
 
 
 class Ended(Exception):
-    """The server refused the handshake or ended the connection; `refusal` tells how."""
+    """The server refused the handshake or ended the connection; `refusal` says how."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(str(refusal))
@@ -56,7 +56,7 @@ class Ended(Exception):
 
 
 def refusal_of(closed: ConnectionClosed, *, unanswered: bool = False) -> Refusal:
-    """Tell how an accepted connection ended."""
+    """Return how an accepted connection ended."""
     if closed.rcvd is None:
         return Refusal(SWITCHED, unanswered=unanswered)
     return Refusal(SWITCHED, closed.rcvd.code, closed.rcvd.reason, unanswered=unanswered)

@@ -1,4 +1,4 @@
-"""Where an attack goes: a route, how a good client comes to it, and how it must refuse."""
+"""The route under attack: where it reads credentials, and how it must refuse."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from urllib.parse import quote
 
 import httpx
 
-from itemwire.testing.knocks import PATIENCE_SECONDS, POLICY, Knock, Refreshing
+from itemwire.testing.raw_handshakes import ANSWER_SECONDS, POLICY, RawHandshake, Refreshing
 from itemwire_auth.testing import TokenFactory
 
 Place = Literal["query", "cookie", "header", "subprotocol"]
 
 Told = int | tuple[int, str]
-"""How a client is refused: the HTTP status of a denial, or the code and reason of a close."""
+"""A way to refuse: the HTTP status of a response, or the code and reason of a close frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place where a route looks for a credential, and the form it has there."""
+    """A place where a route reads a credential, and its form there: `{}` is the token."""
 
     place: Place
     name: str = ""
     form: str = "{}"
 
-    def present(self, knock: Knock, token: str) -> Knock:
-        """Add a credential to a handshake."""
+    def present(self, handshake: RawHandshake, token: str) -> RawHandshake:
+        """Return the handshake with a credential added in this place."""
         written = self.form.replace("{}", token)
         if self.place == "query":
-            return knock.query(f"{self.name}={quote(written, safe='', errors='surrogatepass')}")
+            return handshake.query(f"{self.name}={quote(written, safe='', errors='surrogatepass')}")
         if self.place == "cookie":
-            return knock.cookie(f"{self.name}={written}")
+            return handshake.cookie(f"{self.name}={written}")
         if self.place == "header":
-            return knock.header(self.name, written)
-        return knock.offer(written)
+            return handshake.header(self.name, written)
+        return handshake.offer(written)
 
 
 QUERY: Final = Source("query", "token")
@@ -48,9 +48,10 @@ SUBPROTOCOL: Final = Source("subprotocol", form="itemwire.token.{}")
 
 @dataclass(frozen=True, slots=True)
 class Ticketing:
-    """One-time tickets: `make(url, token, wanted)` gets one from the server at the URL.
+    """One-time tickets: `make(url, token, wanted)` asks the server at a URL for one.
 
-    `wanted` may have an `item` and an `origin`. The query parameter `name` presents it.
+    `wanted` may hold an `item` and an `origin` that the ticket is bound to. The query parameter
+    `name` presents the ticket.
     """
 
     make: Callable[[str, str, Mapping[str, str]], str] = field(repr=False)
@@ -61,13 +62,18 @@ class Ticketing:
 class Route:
     """A WebSocket route of the application under test.
 
-    `path` has `{item}` where the item's id stands. `tokens` makes tokens that the application
-    takes. `refusals` says for a kind of fault (see `Fault`) how it must be told; a kind that is
-    left out may be told in any orderly way, which is: by a status from 400 to 499, or by a close
-    frame whose code blames the client. `narrow` makes a good token for one item only; `number`
-    names a query parameter that is an integer. `tickets` says how one-time tickets are had;
-    `revoke(url, token_id)` takes the token with this `jti` back; `refreshing` says how a token is
-    offered inside. `probe`, `quiet` and `patience` are those of `send_knock`.
+    - `path` has `{item}` in place of the item's id; `item` is an id that exists.
+    - `tokens` makes tokens that the application accepts.
+    - `sources` are the places where the route reads a credential.
+    - `refusals` says, by kind of fault (see `Fault`), how the route must refuse. Kinds that are
+      left out may be refused by any status from 400 to 499, or any close code that blames the
+      client.
+    - `narrow(item)` makes a good token for one item only.
+    - `number` names a query parameter that is an integer.
+    - `tickets` says how to get a one-time ticket.
+    - `revoke(url, token_id)` revokes the token with this `jti`.
+    - `refreshing` says how a token is offered on an open connection.
+    - `probe`, `quiet` and `patience` are those of `send_handshake`.
     """
 
     path: str
@@ -75,7 +81,7 @@ class Route:
     sources: tuple[Source, ...] = (QUERY,)
     item: str = "42"
     subprotocols: tuple[str, ...] = ()
-    refusals: Mapping[str, tuple[Told, ...]] = field(default_factory=dict)
+    refusals: Mapping[str, tuple[Told, ...]] = field(default_factory=dict[str, tuple[Told, ...]])
     narrow: Callable[[str], str] | None = field(default=None, repr=False)
     number: str | None = None
     tickets: Ticketing | None = None
@@ -83,11 +89,11 @@ class Route:
     refreshing: Refreshing | None = None
     probe: str | None = None
     quiet: float | None = None
-    patience: float = PATIENCE_SECONDS
+    patience: float = ANSWER_SECONDS
 
     @property
     def traits(self) -> frozenset[str]:
-        """Tell what an attack may need: the places, and what else is known of the route."""
+        """The names of all that attacks may need of this route, see `Attack.needs`."""
         has: set[str] = {source.place for source in self.sources}
         if any(s.place == "subprotocol" and s.form != "{}" for s in self.sources):
             has.add("prefix")
@@ -102,7 +108,7 @@ class Route:
         return frozenset(has)
 
     def source(self, place: Place) -> Source:
-        """Give the source of a place; KeyError if there is none."""
+        """Return the source in a place; KeyError if there is none."""
         return {source.place: source for source in self.sources}[place]
 
 
@@ -127,19 +133,19 @@ def itemwire_route(
     revocations: bool = False,
     refreshing: bool = False,
 ) -> Route:
-    """Describe Itemwire's own route, or one of yours that its dependencies guard.
+    """Return Itemwire's own route, or a route of yours that its dependencies guard.
 
-    `tickets` and `revocations` say that the server has `POST /auth/tickets` and, with
-    `ITEMWIRE_ADMIN`, `POST /admin/revocations`, and `refreshing` that the route takes `refresh`
-    envelopes; what is attacked is then these, too.
+    `refusal` is the server's `ITEMWIRE_REFUSAL`. Three more features are attacked if you name them:
+    `tickets` (the server has `POST /auth/tickets`), `revocations` (with `ITEMWIRE_ADMIN`, it has
+    `POST /admin/revocations`), and `refreshing` (the route accepts `refresh` envelopes).
     """
     told: dict[str, tuple[Told, ...]] = {
         fault: tuple((1008, reason) if refusal == "close" else status for reason, status in reasons)
         for fault, reasons in _REASONS.items()
     }
-    # What is too large for a token, and what is too large for a head, are told apart.
+    # A token over its limit is a bad credential; a request head over its limit has a status.
     told["size"] = (*told["credential"], 400, 414, 431)
-    # In an envelope, or by a close frame: a connection that is open is not denied.
+    # On an open connection there is no HTTP status: an envelope or a close frame refuses.
     inside = ("credentials_invalid", "token_revoked", "forbidden", "scope_missing")
     told["refresh"] = tuple((POLICY, reason) for reason in inside)
     return Route(
@@ -177,7 +183,7 @@ def _revoke(tokens: TokenFactory, url: str, token_id: str) -> None:
 
 def _post(url: str, token: str, body: Mapping[str, str]) -> dict[str, object]:
     headers = {"Authorization": BEARER.form.replace("{}", token)}
-    answer = httpx.post(url, headers=headers, json=body, timeout=PATIENCE_SECONDS, trust_env=False)
+    answer = httpx.post(url, headers=headers, json=body, timeout=ANSWER_SECONDS, trust_env=False)
     answer.raise_for_status()
     told: dict[str, object] = answer.json()
     return told

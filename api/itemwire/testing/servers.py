@@ -1,8 +1,8 @@
-"""A real server for tests: this application, or any, on a port of its own."""
+"""A real server for tests: Itemwire, or any ASGI application, on a free port."""
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -27,14 +27,14 @@ Headers = dict[str, str]
 
 
 class LiveServer:
-    """A running server, and clients for it."""
+    """A running server, with methods that open clients of it."""
 
     def __init__(self, url: str, server: uvicorn.Server) -> None:
         self.url = url
         self.server = server
 
     def socket_url(self, path: str) -> str:
-        """Give the WebSocket URL of a path."""
+        """Return the WebSocket URL of a path."""
         return self.url.replace("http", "ws", 1) + path
 
     def connect(
@@ -44,7 +44,7 @@ class LiveServer:
         headers: Headers | None = None,
         subprotocols: tuple[str, ...] = (),
     ) -> ClientConnection:
-        """Open a socket, as a client that is no browser."""
+        """Open a socket without the headers of a browser; `InvalidStatus` if it is refused."""
         return connect(
             self.socket_url(path),
             additional_headers=headers,
@@ -62,8 +62,8 @@ class LiveServer:
         *,
         headers: Headers | None = None,
         subprotocols: tuple[str, ...] = (JSON,),
-    ) -> Iterator[ChannelClient]:
-        """Open a socket with a client whose every wait has an end; `Ended` if it is denied."""
+    ) -> Generator[ChannelClient]:
+        """Open a socket and yield its client; raises `Ended` if the handshake is refused."""
         try:
             connection = self.connect(path, headers=headers, subprotocols=subprotocols)
         except InvalidStatus as error:
@@ -79,8 +79,8 @@ class LiveServer:
         *,
         headers: Headers | None = None,
         subprotocols: tuple[str, ...] = (JSON,),
-    ) -> AsyncIterator[AsyncChannelClient]:
-        """Do the same on asyncio."""
+    ) -> AsyncGenerator[AsyncChannelClient]:
+        """Open a socket and yield its asyncio client; raises `Ended` if it is refused."""
         opening = connect_async(
             self.socket_url(path),
             additional_headers=headers,
@@ -105,9 +105,10 @@ class LiveServer:
         headers: Headers | None = None,
         subprotocols: tuple[str, ...] = (),
     ) -> Refusal:
-        """Open a socket that must be refused, and tell how.
+        """Open a socket that the server must refuse, and return the refusal.
 
-        AssertionError if it is accepted and something comes, TimeoutError if nothing does.
+        Raises `AssertionError` if the server accepts and sends a frame, `TimeoutError` if it
+        accepts and sends nothing.
         """
         unanswered = False
         try:
@@ -126,11 +127,11 @@ def _denial(error: InvalidStatus) -> Refusal:
 
 
 @contextmanager
-def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Iterator[LiveServer]:
-    """Run a server in a thread on a free port, Itemwire's own unless another is given."""
+def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Generator[LiveServer]:
+    """Run a server in a thread on a free port: Itemwire's, unless another is given."""
     server = server or server_of(settings)
     listener = bind(settings.model_copy(update={"port": 0}))
-    url = url_of(listener)  # now, for the server closes what it could not start on
+    url = url_of(listener)  # before the start: a server that cannot start closes its listener
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
@@ -142,29 +143,30 @@ def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Ite
 
 @contextmanager
 def live_application(
-    app: Any,  # noqa: ANN401 - any ASGI application; frameworks type theirs in their own ways
+    app: Any,  # noqa: ANN401 - any ASGI application; each framework has its own type
     *,
     protocols: Protocols = FASTPATH,
-    **options: Any,  # noqa: ANN401 - uvicorn's, each with a type of its own
-) -> Iterator[LiveServer]:
+    **options: Any,  # noqa: ANN401 - uvicorn's options, of many types
+) -> Generator[LiveServer]:
     """Run any ASGI application in a thread on a free port, with Itemwire's protocol classes.
 
-    `protocols=STOCK` takes uvicorn's own. Further options are those of `uvicorn.Config`.
-    RuntimeError says that the application did not start.
+    `protocols=STOCK` uses uvicorn's own classes. Further options are those of `uvicorn.Config`.
+    Raises `RuntimeError` if the application does not start.
     """
     defaults = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
-    config = uvicorn.Config(app, http=protocols.http, ws=protocols.ws, **(defaults | options))
+    merged: dict[str, Any] = {**defaults, **options}
+    config = uvicorn.Config(app, http=protocols.http, ws=protocols.ws, **merged)
     server = _Server(config)
-    # Constructed, not read: the environment of whoever runs the tests has no say.
+    # `model_construct` reads no environment variables: those of the test run have no effect.
     with live_server(Settings.model_construct(), server) as live:
         server.up.wait(WAIT_SECONDS)
         if not server.started:
-            raise RuntimeError("the application did not start; what it logged says why")
+            raise RuntimeError("the application did not start; see its log for the cause")
         yield live
 
 
 class _Server(uvicorn.Server):
-    """Tells when the application has started, or failed to."""
+    """Sets an event once the application has started or failed to start."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -173,12 +175,12 @@ class _Server(uvicorn.Server):
     @override
     def run(self, sockets: Any = None) -> None:
         try:
-            with contextlib.suppress(SystemExit):  # how uvicorn says that start-up failed
+            with contextlib.suppress(SystemExit):  # uvicorn raises it if start-up fails
                 super().run(sockets)
         finally:
             self.up.set()
             for listener in sockets or ():
-                listener.close()  # also where start-up failed before uvicorn would
+                listener.close()  # uvicorn does not close it if start-up fails early
 
     @override
     async def startup(self, sockets: Any = None) -> None:
@@ -187,20 +189,25 @@ class _Server(uvicorn.Server):
 
 
 def settings_for(tokens: TokenFactory, **changes: Any) -> Settings:  # noqa: ANN401 - settings
-    """Make settings that take the tokens of a factory with an HS256 key, and no others."""
+    """Return settings that accept the tokens of a factory with an HS256 key, and no others.
+
+    `changes` are further settings by name. No environment variable or `.env` file is read.
+    Raises `TypeError` for any other kind of key.
+    """
     if not isinstance(tokens.key.key, bytes):
-        raise TypeError("a pair of keys goes into a keys file: pass keys_file=")
+        raise TypeError("a key pair cannot be the secret: write it to a file, pass keys_file=")
     if tokens.key.algorithm != "HS256" or tokens.key.kid is not None:
-        raise TypeError("a secret is an HS256 key without kid: for another, pass keys_file=")
+        raise TypeError("the secret is an HS256 key without kid: for others, pass keys_file=")
     try:
         secret = tokens.key.key.decode()
     except UnicodeDecodeError:
-        # Without the cause, which shows the key.
-        raise TypeError("the key is no text: make it by signing_key_from_secret") from None
-    own = {
+        # Not chained: the cause would show the key.
+        raise TypeError("the key is not UTF-8 text: use signing_key_from_secret") from None
+    values: dict[str, Any] = {
+        "_env_file": None,
         "secret": secret,
         "issuer": tokens.issuer,
         "audience": (tokens.audience,),
         "token_types": (tokens.token_type,),
     }
-    return Settings(_env_file=None, **(own | changes))
+    return Settings(**(values | changes))

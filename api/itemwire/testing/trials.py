@@ -1,4 +1,4 @@
-"""Runs attacks against a server, each with its twin after it, and tells how each ended."""
+"""Runs attacks against a server, each followed by its twin, and reports the verdicts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final, Protocol
 from typing_extensions import override
 
 from itemwire.testing.attacks import ATTACKS
-from itemwire.testing.knocks import Answer, Knock
-from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.model import Attack, Endpoint, Fault
+from itemwire.testing.raw_handshakes import Answer, RawHandshake
 from itemwire.testing.refusals import NO_ANSWER, SWITCHED, Refusal
 from itemwire.testing.routes import Route
 
-# The parts of a token that identify it, its signature above all; no name or path is so long.
+# A part of a token that identifies it, such as its signature; no name or path is as long.
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{40,}")
 
-# RFC 6455 section 7.4.1 and the registry: codes that say the client is at fault.
+# RFC 6455 section 7.4.1 and IANA's registry: close codes that blame the client.
 BLAMING_CODES: Final = frozenset({1002, 1003, 1007, 1008, 1009, 3000, 3003, *range(4000, 5000)})
 BLAMING_STATUSES: Final = range(400, 500)
 INTERNAL_CODE: Final = 1011
@@ -27,55 +27,55 @@ FIRST_SERVER_ERROR: Final = 500
 
 
 class HasUrl(Protocol):
-    """A running server: a `LiveServer`, or anything else that knows its URL."""
+    """A running server: a `LiveServer`, or any other object with a `url`."""
 
     url: str
 
 
 class Verdict(StrEnum):
-    """How an attack ended; all but the first are faults."""
+    """How an attack ended; every verdict but the first is a fault of the server."""
 
     REFUSED = "refused"
     LET_IN = "let_in"
-    OTHERWISE = "refused_otherwise"  # and not as the route promised
-    CRASHED = "crashed"  # a status from 500 on, or 1011
-    UNANSWERED = "unanswered"  # dropped, or silence
-    LEAKED = "leaked"  # refused with the credential in the answer
-    TWIN_REFUSED = "twin_refused"  # so the refusal proves nothing
+    OTHERWISE = "refused_otherwise"  # not in a way that `Route.refusals` allows
+    CRASHED = "crashed"  # a status of 500 or more, or close code 1011
+    UNANSWERED = "unanswered"  # the connection was dropped, or nothing came
+    LEAKED = "leaked"  # the answer repeats a part of the credential
+    TWIN_REFUSED = "twin_refused"  # the good twin was refused: the refusal proves nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of one attack; `twin` is None where the attack alone shows the fault."""
+    """The result of one attack; `twin` is None if the attack alone shows the fault."""
 
     attack: Attack
     verdict: Verdict
-    knock: Knock
+    handshake: RawHandshake
     seen: Answer
     twin: Answer | None = None
 
     @property
     def name(self) -> str:
-        """Give the attack's name."""
+        """The attack's name."""
         return self.attack.name
 
     @property
     def is_fault(self) -> bool:
-        """Tell whether the server did not do as it should."""
+        """Whether the server failed to withstand the attack."""
         return self.verdict is not Verdict.REFUSED
 
     def check(self) -> None:
-        """Raise AssertionError with the whole story if the server is at fault."""
+        """Raise AssertionError with a full description if the server is at fault."""
         if self.is_fault:
             raise AssertionError(str(self))
 
     @override
     def __str__(self) -> str:
-        """Tell the whole story."""
+        """Describe the attack, the answer and the twin's answer, a line each."""
         lines = [
             f"{self.name}: {self.verdict}",
             f"  fault   {self.attack.fault}; {self.attack.why}",
-            f"  sent    {self.knock.method} {self.knock.target[:120]}",
+            f"  sent    {self.handshake.method} {self.handshake.target[:120]}",
             f"  seen    {self.seen}",
         ]
         return "\n".join([*lines, f"  twin    {self.twin}"] if self.twin else lines)
@@ -83,36 +83,36 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """An attack on a route: what `pytest.mark.parametrize` takes."""
+    """An attack on a route: one value for `pytest.mark.parametrize`."""
 
     attack: Attack
     route: Route
 
     @property
     def __name__(self) -> str:
-        """Give the attack's name, which pytest takes for the test's id."""
+        """The attack's name, which pytest uses as the test's id."""
         return self.attack.name
 
     def against(self, server: HasUrl) -> Report:
-        """Attack, then let the twin in: it shows, too, that the server has survived."""
-        door = Door(server.url, self.route)
-        knock = self.attack.make(door)
-        seen = door.send(knock)
-        verdict = self._verdict(seen, knock)
+        """Run the attack, then its twin, which also shows that the server survived."""
+        endpoint = Endpoint(server.url, self.route)
+        handshake = self.attack.make(endpoint)
+        seen = endpoint.send(handshake)
+        verdict = self._verdict(seen, handshake)
         if verdict is not Verdict.REFUSED:
-            return Report(self.attack, verdict, knock, seen)
-        twin = door.send(self.attack.twin(door))
+            return Report(self.attack, verdict, handshake, seen)
+        twin = endpoint.send(self.attack.twin(endpoint))
         verdict = Verdict.REFUSED if twin.is_in else Verdict.TWIN_REFUSED
-        return Report(self.attack, verdict, knock, seen, twin)
+        return Report(self.attack, verdict, handshake, seen, twin)
 
-    def _verdict(self, seen: Answer, knock: Knock) -> Verdict:
+    def _verdict(self, seen: Answer, handshake: RawHandshake) -> Verdict:
         if seen.refusal is None:
             return Verdict.LET_IN
         if (failure := _failure(seen.refusal)) is not None:
             return failure
         if not self._is_as_promised(seen.refusal):
             return Verdict.OTHERWISE
-        return Verdict.LEAKED if _leaks(seen, knock) else Verdict.REFUSED
+        return Verdict.LEAKED if _leaks(seen, handshake) else Verdict.REFUSED
 
     def _is_as_promised(self, refusal: Refusal) -> bool:
         told = self.route.refusals.get(self.attack.fault)
@@ -126,14 +126,13 @@ class Trial:
 def attacks_for(
     route: Route, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> list[Trial]:
-    """List the attacks that a route has the traits for: all, `only` some, or `without` some.
+    """Return the attacks that fit a route: all, `only` some by name, or all `without` some.
 
-    A name that is no attack's raises KeyError: what is left out by a name that has gone would
-    come back unseen. So does a promise of the route for what is no kind of fault: it would hold
-    nobody to anything.
+    Raises `KeyError` for an unknown name: an exclusion with an outdated name would have no effect.
+    Also raises it for an unknown kind of fault in `route.refusals`, which would never be checked.
     """
-    if strange := sorted(set(route.refusals) - set(Fault)):
-        raise KeyError(f"refusals of {route.path}: {', '.join(strange)} is no kind of fault")
+    if unknown := sorted(set(route.refusals) - set(Fault)):
+        raise KeyError(f"refusals of {route.path}: unknown kinds of fault: {', '.join(unknown)}")
     for name in (*only, *without):
         ATTACKS[name]
     return [
@@ -144,17 +143,17 @@ def attacks_for(
 
 
 def run_attacks(server: HasUrl, trials: Iterable[Trial]) -> list[Report]:
-    """Run them all, and give a report each."""
+    """Run all trials and return a report for each."""
     return [trial.against(server) for trial in trials]
 
 
 def faults(reports: Iterable[Report]) -> dict[str, str]:
-    """Give the attacks that the server did not withstand, each with its verdict."""
+    """Return the attacks that the server did not withstand, each with its verdict."""
     return {report.name: report.verdict.value for report in reports if report.is_fault}
 
 
 def _failure(refusal: Refusal) -> Verdict | None:
-    """Tell a server that failed from one that refused."""
+    """Return the verdict for a server that crashed or did not answer, None if it refused."""
     if refusal.status == NO_ANSWER or (refusal.status == SWITCHED and refusal.code is None):
         return Verdict.UNANSWERED
     if refusal.status >= FIRST_SERVER_ERROR or refusal.code == INTERNAL_CODE:
@@ -162,9 +161,11 @@ def _failure(refusal: Refusal) -> Verdict | None:
     return None
 
 
-def _leaks(seen: Answer, knock: Knock) -> bool:
-    """Tell whether the answer carries a part of what was presented (ASVS 16.5.1)."""
+def _leaks(seen: Answer, handshake: RawHandshake) -> bool:
+    """Return whether the answer repeats a part of the credential (ASVS 5.0 16.5.1)."""
     refusal = seen.refusal or Refusal(SWITCHED)
     told = seen.head + refusal.reason + refusal.body.decode(errors="replace")
-    sent = " ".join([knock.target, *(value for _, value in knock.headers), *knock.subprotocols])
+    sent = " ".join(
+        [handshake.target, *(value for _, value in handshake.headers), *handshake.subprotocols]
+    )
     return any(secret in told for secret in _SECRET.findall(sent))

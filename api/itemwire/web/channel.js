@@ -1,9 +1,9 @@
-// One connection to one item's channel: opens it, speaks envelopes, and says how it ended.
+// One connection to one item's channel: opens it, exchanges envelopes, and reports how it ended.
 
 const SUBPROTOCOL = "itemwire.v1.json";
 const NORMAL_CLOSURE = 1000; // RFC 6455 section 7.4.1
 
-/** Work out the channel's address from the page's own: a path prefix and TLS carry over. */
+/** Return the channel's URL, derived from the page's: a path prefix and TLS carry over. */
 export function channelUrl({ item, token, replay }) {
   const url = new URL(`items/${encodeURIComponent(item)}/ws`, document.baseURI);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -12,9 +12,9 @@ export function channelUrl({ item, token, replay }) {
   return url;
 }
 
-/** A socket that speaks envelopes: `onEnvelope` for each one, `onClosed` exactly once. */
+/** A socket for envelopes: calls `onEnvelope` for each one, and `onClosed` exactly once. */
 export class Channel {
-  /** Who the server says we are, once welcomed. */
+  /** Our subject, once the server has welcomed us. */
   subject = null;
 
   #socket;
@@ -32,13 +32,13 @@ export class Channel {
     });
   }
 
-  /** Publish a value, given as JSON text so that no number loses digits on the way. */
+  /** Publish a value, given as JSON text so that no number loses digits. */
   publish(json) {
     this.#published += 1;
     this.#socket.send(`{"type":"publish","ref":"${this.#published}","data":${json}}`);
   }
 
-  /** Ask for the members after the one with this connection id; a reply brings them. */
+  /** Ask for the members after the one with this connection id; they come in a reply. */
   askMembers(after) {
     this.#socket.send(JSON.stringify({ type: "members", after, limit: 1000 }));
   }
@@ -61,11 +61,11 @@ function parseEnvelope(frame) {
   try {
     return JSON.parse(frame, exactNumber);
   } catch {
-    return { type: "error", code: "unreadable", detail: "a frame that is no envelope" };
+    return { type: "error", code: "unreadable", detail: "a frame that is not an envelope" };
   }
 }
 
-/** Keep the digits of numbers that JavaScript would round, where the browser offers them. */
+/** Keep the digits of numbers that JavaScript would round, if the browser supports it. */
 function exactNumber(key, value, context) {
   const rounded = typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER;
   return rounded && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;

@@ -1,9 +1,9 @@
-// Shows a token's claims beside the box it was pasted in, with its remaining life up to date.
+// Shows the claims of the pasted token, and the time until it expires.
 
 import { decodeClaims, listRights } from "./token.js";
 import { fullTime } from "./times.js";
 
-/** The view of the claims of whatever is in the token box. */
+/** The view of the claims of the token in the token box. */
 export class ClaimsView {
   #place;
   #expiry = null;
@@ -13,7 +13,7 @@ export class ClaimsView {
     setInterval(() => this.#tick(), 1000);
   }
 
-  /** Show what this token says of itself, or why it is not a JWT. */
+  /** Show the claims of this token, or why it is not a JWT. */
   show(token) {
     this.#expiry = null;
     if (token === "") return this.#say("No token yet.", "none");
@@ -58,8 +58,8 @@ export class ClaimsView {
 }
 
 function expiryInWords(at) {
-  if (at === undefined) return "never named (required)";
-  if (typeof at !== "number") return "not a number (a fault)";
+  if (at === undefined) return "not given (required)";
+  if (typeof at !== "number") return "not a number (invalid)";
   return fullTime(at);
 }
 
@@ -72,7 +72,7 @@ function described(list, name) {
   return document.createElement("dd");
 }
 
-/** Keep a stranger's text from reordering ours: <bdi> isolates its direction. */
+/** Keep foreign text from reordering ours: <bdi> isolates its writing direction. */
 function isolated(value) {
   const element = document.createElement("bdi");
   element.textContent = typeof value === "string" ? value : JSON.stringify(value);

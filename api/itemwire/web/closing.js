@@ -4,46 +4,46 @@
 export const REASONS = {
   credentials_missing: ["token", "The server needs a credential and found none.",
     "Paste a token, or sign in to the application, which gives this browser a session cookie."],
-  credentials_invalid: ["token", "The server does not accept this credential. It never says why to "
-    + "a stranger: the token may be damaged, expired, not valid yet, signed with another key or "
+  credentials_invalid: ["token", "The server does not accept this credential. It does not tell "
+    + "callers why: the token may be damaged, expired, not valid yet, signed with another key or "
     + "meant for another service.",
     "“itemwire token inspect” and the server’s log say which check fails."],
   token_expired: ["token", "The token expired while the connection was open.",
     "Connect with a fresh token."],
-  token_revoked: ["token", "The token was taken back.",
-    "Ask for a new token, if you still should have one."],
+  token_revoked: ["token", "The token was revoked.",
+    "Ask for a new token, if you should still have access."],
   ticket_invalid: ["token", "The one-time ticket is unknown, used or too old.",
     "Ask for a new ticket."],
   origin_denied: ["never", "A web page that the server does not trust presented a session cookie.",
     "Use a token, or have this page’s origin added to ITEMWIRE_ALLOWED_ORIGINS."],
-  forbidden: ["never", "You are known, but this item is not open to you.",
+  forbidden: ["never", "You are signed in, but have no access to this item.",
     "Check the Item ID, or ask for rights on this item."],
-  scope_missing: ["never", "The token grants no right for what was asked.",
+  scope_missing: ["never", "The token lacks the right for this.",
     "Ask for a token with that right: subscribe to listen, publish to send, history to replay."],
-  item_invalid: ["never", "This cannot be an Item ID.",
+  item_invalid: ["never", "This is not a valid Item ID.",
     "Use 1 to 128 characters out of A-Z a-z 0-9 . _ ~ : - (and not “.” or “..”)."],
-  query_invalid: ["never", "A value in the connection’s address is not one the server takes.",
+  query_invalid: ["never", "A value in the connection’s URL is not valid.",
     "Check the number of messages to replay."],
-  tls_required: ["never", "This server takes encrypted connections only.",
-    "Open the page by https."],
+  tls_required: ["never", "This server accepts encrypted connections only.",
+    "Open the page with https."],
   rate_limited: ["later", "Too much was sent, or too many connections were tried, in a short time.",
     "Slow down."],
   connection_limit: ["later", "There are already as many connections as the server allows.",
     "Close other tabs or programs that use the same identity."],
-  slow_consumer: ["now", "Messages came faster than this page took them; the server held no more.",
-    "Connect again; replay can bring back what was missed."],
-  messages_lost: ["now", "The server lost messages on their way, and this page cannot be told which.",
-    "Connect again; replay can bring back what was missed."],
-  message_timeout: ["now", "A message was begun and not finished; the way to the server is very slow.",
+  slow_consumer: ["now", "Messages came faster than this page read them, and the queue was full.",
+    "Connect again; replay can bring back the missed messages."],
+  messages_lost: ["now", "The server lost messages for this page, and cannot tell which.",
+    "Connect again; replay can bring back the missed messages."],
+  message_timeout: ["now", "A message did not arrive completely: the network is very slow.",
     "Connect again, perhaps over another network."],
-  ping_timeout: ["now", "The server heard nothing from this page for too long.", "Connect again."],
-  message_too_big: ["never", "A message was larger than the server takes.",
+  ping_timeout: ["now", "This page did not answer the server’s pings in time.", "Connect again."],
+  message_too_big: ["never", "A message was larger than the server accepts.",
     "Send it in smaller parts."],
   payload_invalid: ["never", "The server could not read what was sent.",
     "Send text, or valid JSON."],
-  internal: ["later", "Something failed inside the server.", "Its log says what."],
+  internal: ["later", "Something failed inside the server.", "The server’s log has the details."],
   draining: ["now", "The server is restarting and moves its connections away.", "Connect again."],
-  overloaded: ["later", "The server has no room at the moment.", "Wait a little."],
+  overloaded: ["later", "The server is overloaded at the moment.", "Wait a little."],
 };
 
 /** What a code means when no known reason came with it. */
@@ -54,10 +54,10 @@ export const CODES = {
     "Look for a proxy in between that alters frames."],
   1003: REASONS.payload_invalid,
   1005: ["now", "The server closed without a code.", ""],
-  1006: ["later", "The server gave no reason; the connection broke or never came about.",
-    "See that the server runs and that a proxy in between lets WebSockets through. A server set to "
-    + "refuse with HTTP (ITEMWIRE_REFUSAL=http) also looks like this: browsers hide its answer, "
-    + "the server’s log has it."],
+  1006: ["later", "The connection broke or could not be opened, and there is no reason.",
+    "Check that the server runs, and that a proxy in between lets WebSockets through. A server that "
+    + "refuses with HTTP (ITEMWIRE_REFUSAL=http) also looks like this: browsers hide its answer, "
+    + "but the server’s log has it."],
   1007: REASONS.payload_invalid,
   1008: ["never", "The server’s policy does not allow this.", "The server’s log says which rule."],
   1009: REASONS.message_too_big,
@@ -66,8 +66,8 @@ export const CODES = {
   1013: REASONS.overloaded,
 };
 
-const UNKNOWN = ["never", "The server closed with a code of its own.",
-  "Its documentation or log says what it means."];
+const UNKNOWN = ["never", "The server closed with a code that this page does not know.",
+  "The server’s documentation or log explains it."];
 const LEFT = ["now", "You disconnected.", ""];
 
 const VERDICTS = {
@@ -77,10 +77,10 @@ const VERDICTS = {
   now: "You can connect again right away.",
 };
 
-/** Say in words how a connection ended; the server's own `closing` notice wins over the table. */
+/** Describe how a connection ended; the server's own `closing` notice wins over the table. */
 export function explain({ code, reason, own, notice }) {
   const known = Object.hasOwn(REASONS, reason) ? REASONS[reason] : (CODES[code] ?? UNKNOWN);
-  const asked = own && reason === ""; // a reason means that the server was faster
+  const asked = own && reason === ""; // with a reason, the server closed before we did
   const [tableRetry, happened, advice] = asked ? LEFT : known;
   const retry = Object.hasOwn(VERDICTS, notice?.retry) ? notice.retry : tableRetry;
   const seconds = Math.ceil((notice?.retry_after_ms ?? 0) / 1000);
@@ -89,7 +89,7 @@ export function explain({ code, reason, own, notice }) {
   return { name, own: asked, retry, happened, advice, verdict };
 }
 
-/** The panel that says how the connection ended; empty and hidden while there is nothing to say. */
+/** The panel that says how the connection ended; empty and hidden until it has ended. */
 export class CloseView {
   #panel;
 

@@ -1,4 +1,4 @@
-// The page's entry: joins the forms, the channel and the views; each view is a module of its own.
+// The entry point of the page: connects the forms, the channel and the views, each in its module.
 
 import { Channel } from "./channel.js";
 import { ClaimsView } from "./claims.js";
@@ -21,9 +21,9 @@ const claims = new ClaimsView(element("claims"));
 const close = new CloseView(element("close"));
 
 let channel = null;
-let replayedUpTo = 0; // the channel's offset when we joined: what comes at or below it is history
+let replayedUpTo = 0; // the channel's offset when we joined: messages up to it are history
 
-/** What each envelope of `itemwire.v1.json` changes on the page: one row a type. */
+/** What each type of envelope of `itemwire.v1.json` changes on the page. */
 const ENVELOPES = {
   welcome({ item, subject, connection, can, offset, members: present, member_count: count }) {
     replayedUpTo = offset;
@@ -49,22 +49,22 @@ const ENVELOPES = {
     log.add({ kind: "left", about: member.subject, text: " left" });
   },
   error({ code, detail, temporary }) {
-    const advice = temporary ? " (it may pass: try again)" : "";
+    const advice = temporary ? " (temporary: try again)" : "";
     log.add({ kind: "error", text: detail ? `${code}: ${detail}${advice}` : `${code}${advice}` });
   },
   expiring({ expires_at }) {
     const when = relativeTime(expires_at);
-    log.add({ kind: "system", text: `the token expires ${when}; the server then closes` });
+    log.add({ kind: "system", text: `the token expires ${when}; the server will then close` });
   },
   gap({ from, to }) {
-    log.add({ kind: "error", text: `messages ${from} to ${to} were missed and are lost here` });
+    log.add({ kind: "error", text: `messages ${from} to ${to} were missed` });
   },
   reply({ members: page, count, next }) {
-    if (page === undefined) return; // of a message: that comes back in its place in the order
+    if (page === undefined) return; // the reply to a publish: the message itself follows in order
     members.add(page, count);
     if (next !== undefined) channel.askMembers(next);
   },
-  closing() {}, // the channel keeps it for the close that follows
+  closing() {}, // the channel keeps it, and shows it when the socket closes
   pong() {},
 };
 

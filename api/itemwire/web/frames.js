@@ -1,6 +1,6 @@
 // Draws at most once per animation frame, however many messages arrive in it.
 
-/** Return a function that asks for one drawing before the next frame. */
+/** Return a function that requests a drawing before the next frame, at most one per frame. */
 export function oncePerFrame(draw) {
   let asked = false;
   return () => {

@@ -7,7 +7,7 @@ import { clockTime } from "./times.js";
 const MAX_ENTRIES = 500;
 const NEAR_THE_END = 40; // pixels: a reader this close to the newest entry is following
 
-/** A list of what happened; keeps the newest entry in view while the reader is at the end. */
+/** A list of entries; follows the newest one while the reader is at the end. */
 export class Log {
   #place;
   #list;

@@ -1,10 +1,10 @@
-// Who is on the channel, one line a subject however many connections it has.
+// The members of the channel: one line per subject, however many connections it has.
 
 import { oncePerFrame } from "./frames.js";
 
 const MAX_SHOWN = 200; // subjects: a crowd is counted, not listed
 
-/** The list of members, kept from the welcome on by what joins and leaves. */
+/** The list of members, from the welcome on kept up to date by `joined` and `left`. */
 export class Members {
   #list;
   #count;
@@ -23,11 +23,11 @@ export class Members {
     this.#own = own;
     this.#subjects = new Map();
     for (const { connection, subject } of members ?? []) this.#subjects.set(connection, subject);
-    this.#words = members === null ? "The token has no presence right here." : "";
+    this.#words = members === null ? "The token does not have the presence right here." : "";
     this.#draw();
   }
 
-  /** Add a page of the members; what joined and left meanwhile came in its place between pages. */
+  /** Add a page of members; those who joined or left meanwhile were reported between pages. */
   add(page, count) {
     for (const { connection, subject } of page) this.#subjects.set(connection, subject);
     const unlisted = count - this.#subjects.size;
@@ -47,7 +47,7 @@ export class Members {
     this.#draw();
   }
 
-  /** Forget everyone: without a connection there is nothing to know. */
+  /** Forget all members: without a connection, nothing is known about them. */
   clear() {
     this.show([], null);
     this.#words = "Shown while connected.";

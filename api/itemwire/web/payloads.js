@@ -1,6 +1,6 @@
-// What a message carries, as text to show: text as it is, other JSON as JSON, bytes as hex.
+// The payload of a message as text: text unchanged, other JSON as JSON, bytes as hexadecimal.
 
-const MAX_SHOWN = 2000; // characters: 500 of the largest messages must not weigh on the page
+const MAX_SHOWN = 2000; // characters: 500 of the largest messages must not slow the page down
 const MAX_SHOWN_BYTES = 64;
 
 /** Return a message's payload as `{ kind, label, text }`. */
@@ -9,7 +9,7 @@ export function describePayload(data, encoding) {
     if (encoding === "base64") return describeBytes(data);
     if (typeof data === "string") return { kind: "text", label: "", text: shortened(data) };
     return { kind: "json", label: "JSON", text: shortened(JSON.stringify(data)) };
-  } catch { // no base64, or nested more deeply than the browser's stack
+  } catch { // invalid base64, or nested more deeply than the browser's stack allows
     return { kind: "unreadable", label: "", text: "a payload that this page cannot show" };
   }
 }

@@ -1,4 +1,4 @@
-// What a token says of itself: its claims, decoded without a key and therefore not verified.
+// The claims of a token, decoded without a key and therefore not verified.
 
 const ACTIONS = ["subscribe", "publish", "history", "presence"];
 const EVERY_ITEM = "every item";
@@ -26,7 +26,7 @@ function decodePart(part, name) {
   return value;
 }
 
-/** List the rights that claims name, as `[where, actions]` pairs. */
+/** Return the rights in the claims, as `[where, actions]` pairs. */
 export function listRights({ scope, items }) {
   const rights = new Map();
   const grant = (where, action) => {

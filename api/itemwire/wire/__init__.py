@@ -1,4 +1,4 @@
-"""Codecs: how events and requests look on the wire. One file and one row each."""
+"""Codecs: the form of events and requests on the wire. Each has a file and a row here."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +14,10 @@ CODECS: Final[dict[str, Codec]] = {codec.subprotocol: codec for codec in (JSON, 
 
 
 def choose_codec(offered: Sequence[str]) -> tuple[Codec, str | None]:
-    """Pick the first codec a client offers, and the subprotocol to answer; plain with none."""
+    """Return the first known codec that a client offers, and the subprotocol to answer.
+
+    Without any, return the plain codec and no subprotocol.
+    """
     for subprotocol in offered:
         if subprotocol in CODECS:
             return CODECS[subprotocol], subprotocol
@@ -22,7 +25,10 @@ def choose_codec(offered: Sequence[str]) -> tuple[Codec, str | None]:
 
 
 def choose_envelopes(offered: Sequence[str]) -> tuple[Codec, str | None]:
-    """Pick as `choose_codec` does, of the codecs that have envelopes; JSON with none."""
+    """Return the first codec with envelopes that a client offers, and its subprotocol.
+
+    Without any, return the JSON codec and no subprotocol.
+    """
     codec, subprotocol = choose_codec([one for one in offered if _has_envelopes(one)])
     return (JSON, None) if subprotocol is None else (codec, subprotocol)
 

@@ -1,4 +1,4 @@
-"""What a codec is."""
+"""The interface of a codec."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -11,7 +11,7 @@ C = TypeVar("C")
 
 
 class MalformedFrame(Exception):
-    """A frame is no request of this codec; `code` and the message are for its sender."""
+    """A frame is not a valid request; its sender gets `code` and the message."""
 
     def __init__(self, code: str, detail: str, ref: Ref | UnsetType = UNSET) -> None:
         super().__init__(detail)
@@ -20,22 +20,25 @@ class MalformedFrame(Exception):
 
 
 class Codec(Protocol):
-    """Turns events into frames and frames into requests."""
+    """Encodes events as frames, and decodes frames as requests."""
 
     subprotocol: str
+    metric_label: str
+    """The value of the `codec` label in metrics; no two codecs may have the same."""
+
     has_envelopes: bool
-    """Whether it has words for more than messages: for answers, errors and items."""
+    """Whether it can carry more than messages: answers, errors, and the names of items."""
 
     def encode(self, event: Event) -> Frame | None:
-        """Give the event's frame, or None where this codec has no word for it."""
+        """Return the frame of an event, None if this codec cannot express it."""
         ...
 
     def decoder(
         self, requests: dict[str, type[C]], bare: Callable[[Frame], C]
     ) -> Callable[[Frame], C]:
-        """Make the function that reads a client's frames; done once a process.
+        """Return a function that decodes a client's frames; called once per process.
 
-        `requests` are the struct types by their `type`; `bare` makes a request of a frame that
-        is nothing but a payload. What is made raises `MalformedFrame`.
+        `requests` are the struct types of requests, by their `type` field; `bare` makes a request
+        of a frame that is only a payload. The returned function raises `MalformedFrame`.
         """
         ...

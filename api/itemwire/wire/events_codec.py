@@ -1,4 +1,4 @@
-"""Server-sent events: what an `EventSource` of a browser hears of one item."""
+"""Server-sent events: one item's events for the `EventSource` of a browser."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,33 +10,35 @@ from typing_extensions import override
 from itemwire.messages import Closing, Event, Frame, Gap, Position, Publication, Welcome
 from itemwire.wire.base import C, Codec, MalformedFrame
 
-RETRY_MS: Final = 2000  # until a browser comes back after an end that nobody announced
+RETRY_MS: Final = 2000  # before a browser reconnects after an end without a `closing` event
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Cursor(Event, frozen=True, tag="cursor"):
-    """Where the stream stands: an event that is nothing but an id, of which no page hears."""
+    """The position of the stream: an event with only an id, which no page receives."""
 
 
 class EventsCodec(Codec):
-    """Carry each event as one server-sent event with its envelope as data.
+    """Carries each event as a server-sent event with its envelope as data.
 
-    One for all who hear an item: the position that is an event's id needs the epoch, which a
-    message does not hold. It is that of the newest `welcome` or `gap`: all get the same bytes.
+    All streams of an item share one codec, so that they get the same bytes. The id of an event is a
+    position, which needs an epoch. A message has none, so the codec remembers the epoch of the
+    newest `welcome` or `gap`.
     """
 
     subprotocol = "text/event-stream"
+    metric_label = "events"
     has_envelopes = True
 
     def __init__(self) -> None:
-        self.position = Position("", 0)  # the newest that was told
+        self.position = Position("", 0)  # the newest that was sent
 
     @override
     def encode(self, event: Event) -> bytes:
         if isinstance(event, Publication):
             self._reach(Position(self.position.epoch, event.offset))
-            # Without a name it is `message`, which a page hears by `onmessage`.
+            # An event without a name is a `message`, which a page receives by `onmessage`.
             return b"id: %s:%d\n%s" % (self.position.epoch.encode(), event.offset, _data(event))
         if isinstance(event, Cursor):
             return b"id: %s\n\n" % str(self.position).encode()
@@ -47,14 +49,14 @@ class EventsCodec(Codec):
         self, requests: dict[str, type[C]], bare: Callable[[Frame], C]
     ) -> Callable[[Frame], C]:
         def decode(_frame: Frame) -> C:
-            raise MalformedFrame("not_supported", "A stream of events takes no requests.")
+            raise MalformedFrame("not_supported", "A stream of events accepts no requests.")
 
         return decode
 
     def _fields(self, event: Event) -> bytes:
-        """Give the fields beside name and data, and note the position that an event tells."""
+        """Return the fields besides name and data, and remember the position of the event."""
         if isinstance(event, Welcome):
-            # No id: what was missed comes after it, and is lost if the stream ends in between.
+            # No id: missed messages follow, and would be lost if the stream ended before them.
             self._reach(Position(event.epoch, event.offset))
             return b"retry: %d\n" % RETRY_MS
         if isinstance(event, Gap):
@@ -70,13 +72,13 @@ class EventsCodec(Codec):
 
 
 class EventCodecs:
-    """The codecs of the items that are heard by streams just now."""
+    """The codecs of all items that have open streams."""
 
     def __init__(self) -> None:
         self._codecs: WeakValueDictionary[str, EventsCodec] = WeakValueDictionary()
 
     def of_item(self, item_id: str) -> EventsCodec:
-        """Give the codec that all streams of an item share."""
+        """Return the codec that all streams of an item share."""
         return self._codecs.setdefault(item_id, EventsCodec())
 
 
@@ -85,9 +87,9 @@ def _name(event: Event) -> bytes:
 
 
 def _data(event: Event) -> bytes:
-    """Give the envelope as the data of an event, which ends with it.
+    """Return the envelope as the data field, which ends the event.
 
-    A line break in it is white space of a publisher's JSON, and would end the field.
+    A line break in it can only be white space in a publisher's JSON, and would end the field.
     """
     data = _encode(event)
     if b"\n" in data or b"\r" in data:

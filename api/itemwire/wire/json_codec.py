@@ -1,4 +1,4 @@
-"""JSON envelopes in text frames: `itemwire.v1.json`."""
+"""JSON envelopes in text frames: the subprotocol `itemwire.v1.json`."""
 
 from collections.abc import Callable
 from typing import Any, Union
@@ -14,9 +14,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class JsonCodec(Codec):
-    """Carry every event and request as one JSON object."""
+    """Carries every event and request as one JSON object."""
 
     subprotocol = "itemwire.v1.json"
+    metric_label = "json"
     has_envelopes = True
 
     @override
@@ -32,7 +33,7 @@ class JsonCodec(Codec):
 
         def decode(frame: Frame) -> C:
             if isinstance(frame, bytes):
-                raise MalformedFrame("payload_invalid", "Envelopes travel in text frames.")
+                raise MalformedFrame("payload_invalid", "Envelopes must be text frames.")
             try:
                 return read(frame)
             except (ValueError, RecursionError) as error:
@@ -42,7 +43,7 @@ class JsonCodec(Codec):
 
 
 class _Outline(msgspec.Struct):
-    """As much of an envelope as an error can use."""
+    """The fields of a faulty envelope that an error message uses."""
 
     type: object = None
     ref: Ref | UnsetType = UNSET
@@ -52,7 +53,7 @@ _outline = msgspec.json.Decoder(_Outline).decode
 
 
 def _fault(frame: str, requests: dict[str, type[C]], error: Exception) -> MalformedFrame:
-    """Say what is wrong with an envelope, with its `ref` if that much can be read."""
+    """Return the error for a faulty envelope, with its `ref` if that can be read."""
     try:
         outline = _outline(frame)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Plain: a frame is a message, so `wscat` and a tutorial page just work."""
+"""Payloads without envelopes: each frame is a message, for clients as simple as `wscat`."""
 
 from collections.abc import Callable
 
@@ -10,9 +10,10 @@ from itemwire.wire.base import C, Codec
 
 
 class PlainCodec(Codec):
-    """Carry payloads and nothing else."""
+    """Carries the payloads of messages, and drops all other events."""
 
     subprotocol = "itemwire.v1.plain"
+    metric_label = "plain"
     has_envelopes = False
 
     @override

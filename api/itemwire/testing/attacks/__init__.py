@@ -1,4 +1,4 @@
-"""The catalogue: every attack by its name. To add one, add a row to its table."""
+"""The catalogue of attacks, by name. To add one, add a row to the table of its module."""
 
 from typing import Final
 

@@ -1,18 +1,18 @@
-"""Attacks with credentials: none, bad ones in every place, two, in the wrong place."""
+"""Attacks with credentials: none at all, bad ones, two at once, or in the wrong place."""
 
 from __future__ import annotations
 
 import itertools
 from typing import Final
 
-from itemwire.testing.knocks import Knock
-from itemwire.testing.model import Attack, Door, Fault, Make
+from itemwire.testing.model import Attack, Endpoint, Fault, Make
+from itemwire.testing.raw_handshakes import RawHandshake
 from itemwire.testing.routes import Place
 from itemwire_auth.testing import BAD_TOKENS
 
 PLACES: Final[tuple[Place, ...]] = ("query", "cookie", "header", "subprotocol")
 
-# Rows of BAD_TOKENS that can be written anywhere, so that every place is known to check.
+# Rows of BAD_TOKENS that fit into every place: each place must check the token.
 IN_EVERY_PLACE: Final = (
     "garbage",
     "expired",
@@ -31,21 +31,21 @@ OTHERS: Final[dict[str, dict[str, object]]] = {
 }
 
 _TWICE: Final = "ASVS 5.0 15.3.7: of two credentials, two readers may pick different ones"
-_OTHERS: Final = "a page or proxy can set what the route does not look at"
+_OTHERS: Final = "a page or a proxy can set places that the route does not read"
 
 
-def _add(door: Door, knock: Knock, place: Place, token: str) -> Knock:
-    return door.source(place).present(knock, token)
+def _add(endpoint: Endpoint, handshake: RawHandshake, place: Place, token: str) -> RawHandshake:
+    return endpoint.source(place).present(handshake, token)
 
 
 def _bad(place: Place, fault: str) -> Attack:
     return Attack(
         f"{place}_{fault}",
         Fault.CREDENTIAL,
-        lambda door: door.with_token(BAD_TOKENS[fault](door.route.tokens), place),
-        lambda door: door.good(place),
+        lambda endpoint: endpoint.with_token(BAD_TOKENS[fault](endpoint.route.tokens), place),
+        lambda endpoint: endpoint.good(place),
         frozenset({place}),
-        "RFC 8725: a token is checked wherever it is presented",
+        "RFC 8725: a token is checked in every place where it is presented",
     )
 
 
@@ -53,72 +53,78 @@ def _empty(place: Place) -> Attack:
     return Attack(
         f"{place}_empty",
         Fault.CREDENTIAL,
-        lambda door: door.with_token("", place),
-        lambda door: door.good(place),
+        lambda endpoint: endpoint.with_token("", place),
+        lambda endpoint: endpoint.good(place),
         frozenset({place}),
-        "an empty credential is none",
+        "an empty credential is not a credential",
     )
 
 
 def _two(place: Place, name: str, first: str | None, second: str | None) -> Attack:
-    """Present two tokens in one place: bad ones by their row, good ones by None."""
+    """Present two tokens in one place: a row of BAD_TOKENS, or None for a good one."""
 
-    def make(door: Door) -> Knock:
-        knock = door.with_token(_token(door, first), place)
-        return _add(door, knock, place, _token(door, second))
+    def make(endpoint: Endpoint) -> RawHandshake:
+        handshake = endpoint.with_token(_token(endpoint, first), place)
+        return _add(endpoint, handshake, place, _token(endpoint, second))
 
     return Attack(
         f"{place}_{name}",
         Fault.CREDENTIAL,
         make,
-        lambda door: door.good(place),
+        lambda endpoint: endpoint.good(place),
         frozenset({place}),
         _TWICE,
     )
 
 
-def _token(door: Door, fault: str | None) -> str:
-    return door.token() if fault is None else BAD_TOKENS[fault](door.route.tokens)
+def _token(endpoint: Endpoint, fault: str | None) -> str:
+    return endpoint.token() if fault is None else BAD_TOKENS[fault](endpoint.route.tokens)
 
 
 def _beside(first: Place, second: Place, name: str, claims: dict[str, object]) -> Attack:
-    """Present a good token in one place, and one with these claims in another."""
+    """Present a good token in one place, and one with these claims in another place."""
 
-    def make(door: Door) -> Knock:
-        # A cookie comes first, with its origin.
+    def make(endpoint: Endpoint) -> RawHandshake:
+        # `with_token` adds the Origin that a cookie needs, so the cookie comes first.
         pair = (second, first) if second == "cookie" else (first, second)
-        tokens = {first: door.token(), second: door.token(**claims)}
-        return _add(door, door.with_token(tokens[pair[0]], pair[0]), pair[1], tokens[pair[1]])
+        tokens = {first: endpoint.token(), second: endpoint.token(**claims)}
+        return _add(
+            endpoint, endpoint.with_token(tokens[pair[0]], pair[0]), pair[1], tokens[pair[1]]
+        )
 
     return Attack(
         f"{first}_good_beside_{second}_{name}",
         Fault.CREDENTIAL,
         make,
-        lambda door: door.good(first),
+        lambda endpoint: endpoint.good(first),
         frozenset({first, second}),
-        "no silent preference: whoever is logged must be who is meant",
+        "no silent preference: the subject in the log must be the one the client meant",
     )
 
 
 def _missing(name: str, make: Make, *needs: str, why: str = _OTHERS) -> Attack:
-    place = next((place for place in PLACES if place in needs), None)
-    return Attack(name, Fault.MISSING, make, lambda door: door.good(place), frozenset(needs), why)
+    place: Place | None = next((place for place in PLACES if place in needs), None)
+    return Attack(
+        name, Fault.MISSING, make, lambda endpoint: endpoint.good(place), frozenset(needs), why
+    )
 
 
-def _as_query(door: Door, name: str) -> Knock:
-    return door.bare().query(f"{name}={door.token()}")
+def _as_query(endpoint: Endpoint, name: str) -> RawHandshake:
+    return endpoint.bare().query(f"{name}={endpoint.token()}")
 
 
-def _as_header(door: Door, name: str, form: str = "Bearer {}") -> Knock:
-    return door.bare().header(name, form.replace("{}", door.token()))
+def _as_header(endpoint: Endpoint, name: str, form: str = "Bearer {}") -> RawHandshake:
+    return endpoint.bare().header(name, form.replace("{}", endpoint.token()))
 
 
-def _as_cookie(door: Door, pair: str) -> Knock:
-    return door.bare().header("Origin", door.url).cookie(pair.replace("{}", door.token()))
+def _as_cookie(endpoint: Endpoint, pair: str) -> RawHandshake:
+    return (
+        endpoint.bare().header("Origin", endpoint.url).cookie(pair.replace("{}", endpoint.token()))
+    )
 
 
-def _elsewhere(door: Door, header: str) -> Knock:
-    return door.bare().header(header, door.good("query").target)
+def _elsewhere(endpoint: Endpoint, header: str) -> RawHandshake:
+    return endpoint.bare().header(header, endpoint.good("query").target)
 
 
 def _admin(header: str) -> Attack:
@@ -150,7 +156,7 @@ CREDENTIALS: Final = (
         "query_after_semicolon",
         lambda d: _as_query(d, f"a=1;{d.source('query').name}"),
         "query",
-        why="CVE-2021-23336: a semicolon separates nothing",
+        why="CVE-2021-23336: a semicolon does not separate query parameters",
     ),
     _missing("query_in_x_original_url", lambda d: _elsewhere(d, "X-Original-URL"), "query"),
     _missing("query_in_x_rewrite_url", lambda d: _elsewhere(d, "X-Rewrite-URL"), "query"),

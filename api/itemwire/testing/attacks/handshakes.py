@@ -1,4 +1,4 @@
-"""Attacks with a good token: on the handshake itself, on header reading, and on the path."""
+"""Attacks with a good token: on the handshake itself, its headers, and the path."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from itemwire.testing.knocks import STANDARD_HEADERS, Knock
-from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.model import Attack, Endpoint, Fault
+from itemwire.testing.raw_handshakes import STANDARD_HEADERS, RawHandshake
 
 _KEY: Final = STANDARD_HEADERS["Sec-WebSocket-Key"]
 
-Spoil = Callable[[Knock], Knock]
+Spoil = Callable[[RawHandshake], RawHandshake]
 
-# A good handshake, made wrong, and who says so.
+# What makes a good handshake invalid, and the rule it breaks.
 SPOILT: Final[dict[str, tuple[Spoil, str]]] = {
     "version_8": (lambda k: k.instead("Sec-WebSocket-Version", "8"), "RFC 6455 4.2.1"),
     "version_missing": (lambda k: k.instead("Sec-WebSocket-Version", None), "RFC 6455 4.2.1"),
@@ -69,39 +69,44 @@ PATHS: Final = {
 
 
 def _spoilt(name: str, spoil: Spoil, why: str) -> Attack:
-    return Attack(f"handshake_{name}", Fault.HANDSHAKE, lambda door: spoil(door.good()), why=why)
-
-
-def _path(name: str, pattern: str) -> Attack:
-    def make(door: Door) -> Knock:
-        knock = door.good()
-        path, mark, query = knock.target.partition("?")
-        return replace(knock, target=pattern.replace("{}", path) + mark + query)
-
     return Attack(
-        f"path_{name}", Fault.ROUTE, make, why="an upgrade is for known routes, exactly written"
+        f"handshake_{name}", Fault.HANDSHAKE, lambda endpoint: spoil(endpoint.good()), why=why
     )
 
 
-def _in_other_case(door: Door) -> Knock:
-    around = door.route.path.split("{item}")
-    other = replace(door.route, path="{item}".join(part.swapcase() for part in around))
-    return Door(door.url, other).good()
+def _path(name: str, pattern: str) -> Attack:
+    def make(endpoint: Endpoint) -> RawHandshake:
+        handshake = endpoint.good()
+        path, mark, query = handshake.target.partition("?")
+        return replace(handshake, target=pattern.replace("{}", path) + mark + query)
+
+    return Attack(
+        f"path_{name}", Fault.ROUTE, make, why="only the exact path of a route may be upgraded"
+    )
+
+
+def _in_other_case(endpoint: Endpoint) -> RawHandshake:
+    around = endpoint.route.path.split("{item}")
+    other = replace(endpoint.route, path="{item}".join(part.swapcase() for part in around))
+    return Endpoint(endpoint.url, other).good()
 
 
 HANDSHAKES: Final = (
     *(_spoilt(name, spoil, why) for name, (spoil, why) in SPOILT.items()),
     *(_path(name, pattern) for name, pattern in PATHS.items()),
     Attack(
-        "path_in_other_case", Fault.ROUTE, _in_other_case, why="paths have case (RFC 3986 6.2.2.1)"
+        "path_in_other_case",
+        Fault.ROUTE,
+        _in_other_case,
+        why="paths are case-sensitive (RFC 3986 6.2.2.1)",
     ),
     Attack(
         "head_of_many_headers",
         Fault.SIZE,
-        lambda door: replace(
-            door.good(),
-            headers=(*door.good().headers, *((f"X-{n}", "a" * 100) for n in range(2000))),
+        lambda endpoint: replace(
+            endpoint.good(),
+            headers=(*endpoint.good().headers, *((f"X-{n}", "a" * 100) for n in range(2000))),
         ),
-        why="RFC 6585 section 5: a head has a limit, and 431 says so",
+        why="RFC 6585 section 5: the request head has a limit, and 431 reports it",
     ),
 )

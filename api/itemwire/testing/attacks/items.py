@@ -1,4 +1,4 @@
-"""Attacks with a good token: on items it does not open, ids that are none, the query."""
+"""Attacks with a good token: on items it gives no right to, on invalid ids, on the query."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 from itemwire.testing.model import Attack, Fault
 
 _IDS_WHY: Final = (
-    "an id is checked once: two spellings must never reach one channel, and none a log line or an "
-    "engine's own pattern"
+    "an id is checked once: two spellings must never reach one channel, and no id may break a log "
+    "line or match an engine's pattern"
 )
 
 BAD_IDS: Final = {
@@ -47,7 +47,7 @@ BAD_IDS: Final = {
     "surrogate": "%ED%A0%80",
 }
 
-# Of the integer parameter that the route names.
+# Values for the integer parameter that the route names.
 BAD_NUMBERS: Final = {
     "word": "x",
     "empty": "",
@@ -63,14 +63,16 @@ BAD_NUMBERS: Final = {
 
 
 def _narrow(name: str, other: str) -> Attack:
-    """Come with a good token for another item; `{}` is the item's own id."""
+    """Present a good token for another item; `{}` in its id is the id of the route's item."""
     return Attack(
         f"right_{name}",
         Fault.RIGHT,
-        lambda door: door.with_token(door.narrow(other.replace("{}", door.route.item))),
-        lambda door: door.with_token(door.narrow(door.route.item)),
+        lambda endpoint: endpoint.with_token(
+            endpoint.narrow(other.replace("{}", endpoint.route.item))
+        ),
+        lambda endpoint: endpoint.with_token(endpoint.narrow(endpoint.route.item)),
         frozenset({"narrow"}),
-        "ASVS 5.0 8.2.2: a right is for the item it names, compared whole",
+        "ASVS 5.0 8.2.2: a right is for exactly the item it names",
     )
 
 
@@ -78,7 +80,7 @@ def _id(name: str, item: str) -> Attack:
     return Attack(
         f"item_{name}",
         Fault.ITEM,
-        lambda door: door.good(item=item),
+        lambda endpoint: endpoint.good(item=item),
         needs=frozenset({"item"}),
         why=_IDS_WHY,
     )
@@ -88,9 +90,9 @@ def _stranger(name: str, item: str) -> Attack:
     return Attack(
         f"stranger_with_item_{name}",
         Fault.CREDENTIAL,
-        lambda door: door.with_token("garbage", item=item),
+        lambda endpoint: endpoint.with_token("garbage", item=item),
         needs=frozenset({"item"}),
-        why="who is a stranger learns nothing but that: the credential is looked at first",
+        why="an unauthenticated caller learns nothing else: the credential is checked first",
     )
 
 
@@ -98,10 +100,10 @@ def _number(name: str, value: str) -> Attack:
     return Attack(
         f"number_{name}",
         Fault.QUERY,
-        lambda door: door.good().query(f"{door.route.number}={value}"),
-        lambda door: door.good().query(f"{door.route.number}=1"),
+        lambda endpoint: endpoint.good().query(f"{endpoint.route.number}={value}"),
+        lambda endpoint: endpoint.good().query(f"{endpoint.route.number}=1"),
         frozenset({"number"}),
-        "a client that asked for what cannot be must not take silence for an answer",
+        "an invalid value must be refused, not ignored: the client would not notice",
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from itemwire.testing.knocks import Knock
-from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.model import Attack, Endpoint, Fault
+from itemwire.testing.raw_handshakes import RawHandshake
 
 _COOKIE: Final = frozenset({"cookie"})
-_WHY: Final = "CWE-1385, ASVS 5.0 4.4.2: a cookie counts only with an origin that is allowed"
+_WHY: Final = "CWE-1385, ASVS 5.0 4.4.2: a cookie counts only from an allowed origin"
 
-# `{}` is the server's own origin, `{host}` its name and port.
+# `{}` is the server's own origin, `{host}` its host and port.
 FOREIGN: Final = {
     "another_site": "https://evil.test",
     "null": "null",
@@ -38,44 +38,51 @@ FOREIGN: Final = {
 }
 
 
-def _from(door: Door, origin: str) -> Knock:
-    """Come with a good cookie from a page of an origin."""
-    knock = door.source("cookie").present(door.bare(), door.token())
-    return knock.header("Origin", origin.replace("{}", door.url).replace("{host}", door.host))
+def _from(endpoint: Endpoint, origin: str) -> RawHandshake:
+    """Present a good cookie from a page of an origin."""
+    handshake = endpoint.source("cookie").present(endpoint.bare(), endpoint.token())
+    return handshake.header(
+        "Origin", origin.replace("{}", endpoint.url).replace("{host}", endpoint.host)
+    )
 
 
 def _foreign(name: str, origin: str) -> Attack:
     return Attack(
-        f"origin_{name}", Fault.ORIGIN, lambda door: _from(door, origin), _good, _COOKIE, _WHY
+        f"origin_{name}",
+        Fault.ORIGIN,
+        lambda endpoint: _from(endpoint, origin),
+        _good,
+        _COOKIE,
+        _WHY,
     )
 
 
-def _good(door: Door) -> Knock:
-    return door.good("cookie")
+def _good(endpoint: Endpoint) -> RawHandshake:
+    return endpoint.good("cookie")
 
 
-def _rebound(door: Door) -> Knock:
-    """Come from a page whose name now leads here: its Origin and the Host header agree."""
-    rebound = f"evil.test:{door.host.rpartition(':')[2]}"
-    return _from(door, f"http://{rebound}").instead("Host", rebound)
+def _rebound(endpoint: Endpoint) -> RawHandshake:
+    """Present a good cookie after DNS rebinding: the Origin equals the Host header."""
+    rebound = f"evil.test:{endpoint.host.rpartition(':')[2]}"
+    return _from(endpoint, f"http://{rebound}").instead("Host", rebound)
 
 
-def _foreign_with_token(door: Door) -> Knock:
-    return door.source("query").present(_from(door, "https://evil.test"), door.token())
+def _foreign_with_token(endpoint: Endpoint) -> RawHandshake:
+    return endpoint.source("query").present(_from(endpoint, "https://evil.test"), endpoint.token())
 
 
-def _foreign_with_bearer(door: Door) -> Knock:
-    return door.source("header").present(_from(door, "https://evil.test"), door.token())
+def _foreign_with_bearer(endpoint: Endpoint) -> RawHandshake:
+    return endpoint.source("header").present(_from(endpoint, "https://evil.test"), endpoint.token())
 
 
 def _spoofed(header: str) -> Attack:
     return Attack(
         f"origin_own_in_{header.lower().replace('-', '_')}",
         Fault.ORIGIN,
-        lambda door: _from(door, "https://evil.test").header(header, door.url),
+        lambda endpoint: _from(endpoint, "https://evil.test").header(header, endpoint.url),
         _good,
         _COOKIE,
-        "what a page's script or a proxy adds is no origin",
+        "a header that a script or a proxy can add does not prove the origin",
     )
 
 
@@ -88,12 +95,12 @@ ORIGINS: Final = (
         _rebound,
         _good,
         _COOKIE,
-        "DNS rebinding: Host is checked before an origin that equals it is taken for the own",
+        "DNS rebinding: an origin that equals Host counts only if that Host is the server's",
     ),
     Attack(
         "origin_twice",
         Fault.HANDSHAKE,
-        lambda door: _from(door, "{}").header("Origin", "https://evil.test"),
+        lambda endpoint: _from(endpoint, "{}").header("Origin", "https://evil.test"),
         _good,
         _COOKIE,
         "RFC 6454 section 7.3: one Origin header; two readers may pick different ones",
@@ -102,7 +109,7 @@ ORIGINS: Final = (
         "origin_foreign_beside_token_in_query",
         Fault.ORIGIN,
         _foreign_with_token,
-        lambda door: door.source("query").present(_good(door), door.token()),
+        lambda endpoint: endpoint.source("query").present(_good(endpoint), endpoint.token()),
         _COOKIE | {"query"},
         _WHY,
     ),
@@ -110,23 +117,23 @@ ORIGINS: Final = (
         "origin_foreign_beside_token_in_header",
         Fault.ORIGIN,
         _foreign_with_bearer,
-        lambda door: door.source("header").present(_good(door), door.token()),
+        lambda endpoint: endpoint.source("header").present(_good(endpoint), endpoint.token()),
         _COOKIE | {"header"},
         _WHY,
     ),
     Attack(
         "origin_foreign_with_expired_cookie",
         Fault.ORIGIN,
-        lambda door: replace(
-            door.with_token(door.token(exp=1, iat=0), "cookie"),
-            headers=(("Origin", "https://evil.test"), ("Cookie", _expired_pair(door))),
+        lambda endpoint: replace(
+            endpoint.with_token(endpoint.token(exp=1, iat=0), "cookie"),
+            headers=(("Origin", "https://evil.test"), ("Cookie", _expired_pair(endpoint))),
         ),
         _good,
         _COOKIE,
-        "a foreign page must not learn whether its visitor is signed in",
+        "a page of another origin must not learn whether its visitor is signed in",
     ),
 )
 
 
-def _expired_pair(door: Door) -> str:
-    return f"{door.source('cookie').name}={door.token(exp=1, iat=0)}"
+def _expired_pair(endpoint: Endpoint) -> str:
+    return f"{endpoint.source('cookie').name}={endpoint.token(exp=1, iat=0)}"

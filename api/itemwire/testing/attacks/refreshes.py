@@ -1,4 +1,4 @@
-"""Attacks from inside: a token that is not good for it is offered on an open connection."""
+"""Attacks from inside: a bad token is offered on an open connection."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from itemwire.testing.knocks import Knock
-from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.model import Attack, Endpoint, Fault
+from itemwire.testing.raw_handshakes import RawHandshake
 from itemwire_auth.testing import BAD_TOKENS
 
-_WHY: Final = "ASVS 5.0 7.2.1: a token is verified wherever it comes in, a refresh is no short cut"
+_WHY: Final = "ASVS 5.0 7.2.1: a token is verified in full on a refresh, too"
 
 FAULTS: Final = (
     "garbage",
@@ -27,19 +27,19 @@ FAULTS: Final = (
 )
 
 
-def _offered(door: Door, token: str) -> Knock:
-    return replace(door.good(), offer_inside=token)
+def _offered(endpoint: Endpoint, token: str) -> RawHandshake:
+    return replace(endpoint.good(), offer_inside=token)
 
 
-def _good(door: Door) -> Knock:
-    return _offered(door, door.token())
+def _good(endpoint: Endpoint) -> RawHandshake:
+    return _offered(endpoint, endpoint.token())
 
 
-def _row(name: str, token: Callable[[Door], str], *needs: str, why: str = _WHY) -> Attack:
+def _row(name: str, token: Callable[[Endpoint], str], *needs: str, why: str = _WHY) -> Attack:
     return Attack(
         f"refresh_{name}",
         Fault.REFRESH,
-        lambda door: _offered(door, token(door)),
+        lambda endpoint: _offered(endpoint, token(endpoint)),
         _good,
         frozenset({"refresh", *needs}),
         why,
@@ -47,13 +47,13 @@ def _row(name: str, token: Callable[[Door], str], *needs: str, why: str = _WHY) 
 
 
 def _bad(fault: str) -> Attack:
-    return _row(fault, lambda door: BAD_TOKENS[fault](door.route.tokens))
+    return _row(fault, lambda endpoint: BAD_TOKENS[fault](endpoint.route.tokens))
 
 
-def _revoked(door: Door) -> str:
+def _revoked(endpoint: Endpoint) -> str:
     token_id = secrets.token_urlsafe(12)
-    door.revoke(token_id)
-    return door.token(jti=token_id)
+    endpoint.revoke(token_id)
+    return endpoint.token(jti=token_id)
 
 
 REFRESHES: Final = (
@@ -61,14 +61,14 @@ REFRESHES: Final = (
     _row("empty", lambda _: ""),
     _row(
         "of_another",
-        lambda door: door.token(sub="mallory"),
-        why="a connection is one caller's: what was begun as one must not go on as another",
+        lambda endpoint: endpoint.token(sub="mallory"),
+        why="a connection belongs to one caller: a refresh must not change the subject",
     ),
     _row(
         "without_the_right",
-        lambda door: door.narrow(f"{door.route.item}-other"),
+        lambda endpoint: endpoint.narrow(f"{endpoint.route.item}-other"),
         "narrow",
-        why="ASVS 5.0 8.3.1: rights that are lost are lost at once",
+        why="ASVS 5.0 8.3.1: a loss of rights takes effect at once",
     ),
     _row("revoked", _revoked, "revoke"),
 )

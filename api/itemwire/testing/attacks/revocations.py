@@ -1,4 +1,4 @@
-"""Attacks with what was taken back: it was good, and must not open anything any longer."""
+"""Attacks with revoked tokens: they were good, and must not be accepted any more."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import secrets
 from typing import Final
 
 from itemwire.testing.attacks.credentials import PLACES
-from itemwire.testing.knocks import Knock
-from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.model import Attack, Endpoint, Fault
+from itemwire.testing.raw_handshakes import RawHandshake
 from itemwire.testing.routes import Place
 
-_WHY: Final = "ASVS 5.0 7.4.1: who has been logged out cannot come back"
+_WHY: Final = "ASVS 5.0 7.4.1: a session that was terminated cannot be used again"
 
 
 def _revoked(place: Place) -> Attack:
-    """Come back with a token that opened the route until it was taken back."""
+    """Repeat a handshake that was accepted, after its token was revoked."""
 
-    def make(door: Door) -> Knock:
+    def make(endpoint: Endpoint) -> RawHandshake:
         token_id = secrets.token_urlsafe(12)
-        knock = door.enter(door.with_token(door.token(jti=token_id), place))
-        door.revoke(token_id)
-        return knock
+        handshake = endpoint.enter(endpoint.with_token(endpoint.token(jti=token_id), place))
+        endpoint.revoke(token_id)
+        return handshake
 
     return Attack(
         f"{place}_revoked",
         Fault.REVOKED,
         make,
-        lambda door: door.with_token(door.token(jti=secrets.token_urlsafe(12)), place),
+        lambda endpoint: endpoint.with_token(endpoint.token(jti=secrets.token_urlsafe(12)), place),
         frozenset({place, "revoke"}),
         _WHY,
     )
 
 
-def _ticket_of_revoked(door: Door) -> Knock:
+def _ticket_of_revoked(endpoint: Endpoint) -> RawHandshake:
     token_id = secrets.token_urlsafe(12)
-    ticket = door.ticket(door.token(jti=token_id))
-    door.revoke(token_id)
-    return door.with_ticket(ticket)
+    ticket = endpoint.ticket(endpoint.token(jti=token_id))
+    endpoint.revoke(token_id)
+    return endpoint.with_ticket(ticket)
 
 
 REVOCATIONS: Final = (
@@ -45,8 +45,8 @@ REVOCATIONS: Final = (
         "ticket_of_revoked_token",
         Fault.REVOKED,
         _ticket_of_revoked,
-        lambda door: door.with_ticket(door.ticket()),
+        lambda endpoint: endpoint.with_ticket(endpoint.ticket()),
         frozenset({"tickets", "revoke"}),
-        "a ticket made in time is no way round it",
+        "a ticket that was made before the revocation is no way around it",
     ),
 )

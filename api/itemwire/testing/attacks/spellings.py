@@ -1,15 +1,15 @@
-"""Attacks by spelling: what a lenient reader repairs, and two read in two ways."""
+"""Attacks by spelling: tokens that a lenient parser repairs, or parsers read differently."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from itemwire.testing.knocks import Knock
-from itemwire.testing.model import Attack, Door, Fault
+from itemwire.testing.model import Attack, Endpoint, Fault
+from itemwire.testing.raw_handshakes import RawHandshake
 from itemwire.testing.routes import Place
 
 _WHY: Final = (
-    "nothing is repaired: what was signed is what must be presented (RFC 7515 section 5.2)"
+    "a token is never repaired: it must be presented exactly as signed (RFC 7515 section 5.2)"
 )
 
 # `{}` is a good token.
@@ -58,21 +58,22 @@ IN_SUBPROTOCOL: Final = {
 
 
 def _row(place: Place, name: str, spelt: str, *needs: str) -> Attack:
-    def make(door: Door) -> Knock:
-        source = door.source(place)
-        if place == "query":  # as it stands, for presenting would escape it
-            return door.bare().query(f"{source.name}={spelt.replace('{}', door.token())}")
+    def make(endpoint: Endpoint) -> RawHandshake:
+        source = endpoint.source(place)
+        if place == "query":  # unescaped: `present` would escape it
+            return endpoint.bare().query(f"{source.name}={spelt.replace('{}', endpoint.token())}")
         if "bearer" in needs:
-            return door.bare().header(source.name, spelt.replace("{}", door.token()))
-        return door.with_token(spelt.replace("{}", door.token()), place)
+            return endpoint.bare().header(source.name, spelt.replace("{}", endpoint.token()))
+        return endpoint.with_token(spelt.replace("{}", endpoint.token()), place)
 
-    # What no subprotocol's name may hold (RFC 6455 section 4.1) ends before the application.
+    # A subprotocol with other characters than a token's (RFC 6455 section 4.1) is refused by the
+    # server, before the application sees it.
     is_http = place != "subprotocol" or name == "four_parts"
     return Attack(
         f"{place}_spelt_{name}",
         Fault.CREDENTIAL if is_http else Fault.HANDSHAKE,
         make,
-        lambda door: door.good(place),
+        lambda endpoint: endpoint.good(place),
         frozenset({place, *needs}),
         _WHY,
     )

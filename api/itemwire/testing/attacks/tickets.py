@@ -1,54 +1,54 @@
-"""Attacks with one-time tickets: used, shared, forged, or taken to another place."""
+"""Attacks with one-time tickets: used twice, forged, or presented in another place."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
 
-from itemwire.testing.knocks import Knock
-from itemwire.testing.model import Attack, Door, Fault, Make
+from itemwire.testing.model import Attack, Endpoint, Fault, Make
+from itemwire.testing.raw_handshakes import RawHandshake
 
 PAGE: Final = "https://shop.example.com"
 RIVALS: Final = 8
 
-_ONCE: Final = "RFC 9700 section 4.3.2: a URL is seen by others, so what it carries is good once"
-_BOUND: Final = "a ticket is good where it was asked for, and nowhere else"
-_FORGED: Final = "CWE-330: nobody guesses a ticket, and nothing else passes for one"
+_ONCE: Final = "RFC 9700 section 4.3.2: URLs leak, so a credential in one must work only once"
+_BOUND: Final = "a ticket works for the item and origin it was made for, and for no other"
+_FORGED: Final = "CWE-330: a ticket cannot be guessed, and nothing else is accepted as one"
 _TWO: Final = "ASVS 5.0 15.3.7: of two credentials, two readers may pick different ones"
 
 
-def _fresh(door: Door) -> Knock:
-    return door.with_ticket(door.ticket())
+def _fresh(endpoint: Endpoint) -> RawHandshake:
+    return endpoint.with_ticket(endpoint.ticket())
 
 
-def _used(door: Door) -> Knock:
-    return door.enter(_fresh(door))
+def _used(endpoint: Endpoint) -> RawHandshake:
+    return endpoint.enter(_fresh(endpoint))
 
 
-def _raced(door: Door) -> Knock:
-    return replace(_fresh(door), at_once=RIVALS)
+def _raced(endpoint: Endpoint) -> RawHandshake:
+    return replace(_fresh(endpoint), at_once=RIVALS)
 
 
-def _twice(door: Door) -> Knock:
-    ticket = door.ticket()
-    return door.with_ticket(f"{ticket}&{door.with_ticket(ticket).target.partition('?')[2]}")
+def _twice(endpoint: Endpoint) -> RawHandshake:
+    ticket = endpoint.ticket()
+    return endpoint.with_ticket(f"{ticket}&{endpoint.with_ticket(ticket).target.partition('?')[2]}")
 
 
-def _beside_another(door: Door) -> Knock:
-    mallory = door.token(sub="mallory")
-    return door.route.sources[0].present(_fresh(door), mallory)
+def _beside_another(endpoint: Endpoint) -> RawHandshake:
+    mallory = endpoint.token(sub="mallory")
+    return endpoint.route.sources[0].present(_fresh(endpoint), mallory)
 
 
 def _for_item(suffix: str) -> Make:
-    return lambda door: door.with_ticket(door.ticket(item=door.route.item + suffix))
+    return lambda endpoint: endpoint.with_ticket(endpoint.ticket(item=endpoint.route.item + suffix))
 
 
 def _from(origin: str | None) -> Make:
-    """Present a ticket of one page from another one, or from none."""
+    """Present a ticket that is bound to PAGE from another origin, or from none."""
 
-    def make(door: Door) -> Knock:
-        knock = door.with_ticket(door.ticket(origin=PAGE))
-        return knock if origin is None else knock.header("Origin", origin)
+    def make(endpoint: Endpoint) -> RawHandshake:
+        handshake = endpoint.with_ticket(endpoint.ticket(origin=PAGE))
+        return handshake if origin is None else handshake.header("Origin", origin)
 
     return make
 
@@ -70,10 +70,10 @@ TICKETS: Final = (
     _row("raced", _raced, _ONCE),
     _row("twice", _twice, _TWO, fault=Fault.CREDENTIAL),
     _row("beside_token_of_another", _beside_another, _TWO, fault=Fault.CREDENTIAL),
-    _row("garbage", lambda door: door.with_ticket("garbage"), _FORGED),
-    _row("unknown", lambda door: door.with_ticket("A" * 43), _FORGED),
-    _row("changed", lambda door: door.with_ticket(door.ticket()[:-1]), _FORGED),
-    _row("token_for_it", lambda door: door.with_ticket(door.token()), _FORGED),
+    _row("garbage", lambda endpoint: endpoint.with_ticket("garbage"), _FORGED),
+    _row("unknown", lambda endpoint: endpoint.with_ticket("A" * 43), _FORGED),
+    _row("changed", lambda endpoint: endpoint.with_ticket(endpoint.ticket()[:-1]), _FORGED),
+    _row("token_for_it", lambda endpoint: endpoint.with_ticket(endpoint.token()), _FORGED),
     _row(
         "of_another_item",
         _for_item("-other"),

@@ -1,4 +1,4 @@
-"""Attacks on tokens: every row of `BAD_TOKENS`, where the route looks first (RFC 8725)."""
+"""Attacks with bad tokens: every row of `BAD_TOKENS`, in the route's first source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itemwire.testing.model import Attack, Fault
 from itemwire.testing.routes import Place
 from itemwire_auth.testing import BAD_TOKENS
 
-# What cannot be written in a header as it is.
+# Tokens that a header cannot hold.
 ONLY_IN_QUERY: Final = frozenset(
     {
         "not_ascii",
@@ -31,8 +31,8 @@ def _row(name: str) -> Attack:
     return Attack(
         f"token_{name}",
         Fault.CREDENTIAL,
-        lambda door: door.with_token(
-            BAD_TOKENS[name](door.route.tokens), "query" if name in ONLY_IN_QUERY else None
+        lambda endpoint: endpoint.with_token(
+            BAD_TOKENS[name](endpoint.route.tokens), "query" if name in ONLY_IN_QUERY else None
         ),
         needs=frozenset({"query"} if name in ONLY_IN_QUERY else ()),
         why=_WHY,
@@ -43,10 +43,10 @@ def _large(place: Place, name: str) -> Attack:
     return Attack(
         f"{place}_{name}",
         Fault.SIZE,
-        lambda door: door.with_token(BAD_TOKENS[name](door.route.tokens), place),
-        lambda door: door.good(place),
+        lambda endpoint: endpoint.with_token(BAD_TOKENS[name](endpoint.route.tokens), place),
+        lambda endpoint: endpoint.good(place),
         frozenset({place}),
-        "a size limit comes before any parsing, and is told: 414, 431 or a refusal, never silence",
+        "a size limit comes before any parsing, and is reported: 414, 431 or a refusal",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a knock makes of an answer, in whatever form it comes."""
+"""How the answer to a raw handshake is read, in every form it may have."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from itemwire.testing.knocks import Knock, send_knock
+from itemwire.testing.raw_handshakes import RawHandshake, send_handshake
 
 DENIED = "HTTP/1.1 401 Unauthorized\r\n"
 
@@ -50,7 +50,7 @@ def answering(response: str) -> Iterator[str]:
 def test_a_denial_is_one_whatever_form_its_body_has(rest: str, body: bytes) -> None:
     """A denial whose body never ends was taken for no answer at all, and for the server's fault."""
     with answering(DENIED + rest) as url:
-        refusal = send_knock(url, Knock("/"), patience=0.5).refusal
+        refusal = send_handshake(url, RawHandshake("/"), patience=0.5).refusal
 
     assert refusal is not None
     assert (refusal.status, refusal.body) == (401, body)
@@ -59,7 +59,7 @@ def test_a_denial_is_one_whatever_form_its_body_has(rest: str, body: bytes) -> N
 def test_silence_is_no_answer() -> None:
     """What has no status line is no denial."""
     with answering("") as url:
-        refusal = send_knock(url, Knock("/"), patience=0.2).refusal
+        refusal = send_handshake(url, RawHandshake("/"), patience=0.2).refusal
 
     assert refusal is not None
     assert refusal.status == 0
@@ -68,4 +68,4 @@ def test_silence_is_no_answer() -> None:
 def test_no_token_travels_in_the_clear_to_a_server_with_tls() -> None:
     """An https URL was knocked at on port 80, with a good token and no encryption."""
     with pytest.raises(ValueError, match="http://"):
-        send_knock("https://127.0.0.1", Knock("/"))
+        send_handshake("https://127.0.0.1", RawHandshake("/"))

@@ -1,4 +1,4 @@
-"""One call of the ASGI application for one socket: from its handshake until it returns."""
+"""One run of the ASGI application for one socket, from the handshake until it returns."""
 
 import asyncio
 import logging
@@ -10,9 +10,9 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from itemwire.fastpath.extension import Receiver, Socket
 from itemwire.fastpath.handshake import Header
+from itemwire.fastpath.shared_state import ASGIApp
 from itemwire.messages import Frame
 
-ASGIApp = Callable[[dict[str, Any], Any, Any], Any]
 Message = dict[str, Any]
 
 logger = logging.getLogger("uvicorn.error")
@@ -22,36 +22,36 @@ MIN_STATUS: Final = 100
 MAX_STATUS: Final = 599
 
 
-class Exchanged(Socket, Protocol):
-    """The socket as its exchange with the application uses it."""
+class ExchangeSocket(Socket, Protocol):
+    """What the exchange needs of its socket, beyond the ASGI extension."""
 
     __slots__ = ()
 
     def accept(self, headers: list[Header], subprotocol: str | None) -> None:
-        """Answer that the socket is open."""
+        """Accept the handshake."""
         ...
 
     def deny(self, status: int, headers: list[Header], body: bytes) -> None:
-        """Answer that it is not."""
+        """Refuse the handshake with an HTTP response."""
         ...
 
-    def go_on(self) -> None:
-        """Read on: the application has taken all there was."""
+    def resume_reading(self) -> None:
+        """Read again: the application has received everything so far."""
         ...
 
-    def take_receiver(self, receiver: Receiver) -> None:
-        """Let a receiver have what comes from now on."""
+    def attach_receiver(self, receiver: Receiver) -> None:
+        """Make a receiver the owner of the socket."""
         ...
 
-    def finish(self) -> None:
-        """End, now that the application has returned."""
+    def application_returned(self) -> None:
+        """Close, unless the socket was detached: the application has returned."""
         ...
 
 
-class Exchange:
-    """The application's `receive` and `send`, and what it may still do."""
+class ASGIExchange:
+    """The application's `receive` and `send`, and the state they have led to."""
 
-    def __init__(self, socket: Exchanged) -> None:
+    def __init__(self, socket: ExchangeSocket) -> None:
         self._socket = socket
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._queue.put_nowait({"type": "websocket.connect"})
@@ -59,12 +59,12 @@ class Exchange:
         self._denial: tuple[int, list[Header]] | None = None
         self._body = b""
         self._is_answered = False
-        self._is_closed = False  # by the application
-        self._is_gone = False
+        self._is_closed = False  # the application closed or denied it
+        self._is_gone = False  # nothing can be sent any more
         self._is_detached = False
 
     async def run(self, app: ASGIApp, scope: dict[str, Any]) -> None:
-        """Call the application; what it fails of is logged and ends its socket."""
+        """Run the application; an exception it raises is logged and ends the socket."""
         try:
             result = await app(scope, self.receive, self.send)
         except ClientDisconnected:
@@ -78,40 +78,43 @@ class Exchange:
                 logger.error("ASGI callable should return None, but returned '%s'.", result)
         if not self._is_answered:
             self._deny(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"Internal Server Error")
-        self._socket.finish()
+        self._socket.application_returned()
 
     @property
     def has_unread(self) -> bool:
-        """Tell whether the application has yet to take something."""
+        """Return whether the application has yet to receive something."""
         return not self._queue.empty()
 
     def deliver(self, frame: Frame) -> None:
-        """Give the application a message."""
+        """Queue a message for the application."""
         kind = "text" if isinstance(frame, str) else "bytes"
         self._queue.put_nowait({"type": "websocket.receive", kind: frame})
 
     def disconnect(self, code: int, reason: str | None = None) -> None:
-        """Tell the application that the socket is gone, or soon will be."""
+        """Queue `websocket.disconnect`: the socket is gone, or soon will be."""
         said = {} if reason is None else {"reason": reason}
         self._queue.put_nowait({"type": "websocket.disconnect", "code": code, **said})
 
     def pause(self) -> None:
-        """Let `send` wait: the transport has enough."""
+        """Make `send` wait: the transport's write buffer is full."""
         self._may_write = asyncio.Event()
 
-    def go_on(self) -> None:
-        """Let `send` go on, though it be to learn that the socket is gone."""
+    def resume(self) -> None:
+        """Wake a waiting `send`; it then writes, or finds that the socket is gone."""
         if self._may_write is not None:
             self._may_write.set()
             self._may_write = None
 
-    def lose(self) -> None:
-        """Take notice that nothing can be sent any longer."""
+    def mark_gone(self) -> None:
+        """Make `send` raise from now on, because nothing can be sent any more."""
         self._is_gone = True
-        self.go_on()
+        self.resume()
 
     def detach(self, open_receiver: Callable[[Socket], Receiver]) -> None:
-        """Hand the socket over: what is still unread goes to the receiver, and all that comes."""
+        """Hand the socket to a receiver: unread messages first, then everything that comes.
+
+        Raises `RuntimeError` unless the socket is open and was not detached before.
+        """
         if not self._is_answered or self._denial or self._is_closed or self._is_detached:
             raise RuntimeError("Only an open socket can be detached, and only once.")
         receiver = open_receiver(self._socket)
@@ -127,17 +130,17 @@ class Exchange:
                 receiver.closed(message["code"])
                 return
             receiver.received(message["text"] if "text" in message else message["bytes"])
-        self._socket.take_receiver(receiver)
+        self._socket.attach_receiver(receiver)
 
     async def receive(self) -> Message:
-        """Give the application what is next."""
+        """Return the next message for the application."""
         message = await self._queue.get()
         if not self.has_unread:
-            self._socket.go_on()
+            self._socket.resume_reading()
         return message
 
     async def send(self, message: Message) -> None:
-        """Do what the application says."""
+        """Carry out one ASGI message of the application; waits while the peer does not read."""
         waited = False
         while self._may_write is not None and message["type"] != "websocket.close":
             waited = True
@@ -161,10 +164,10 @@ class Exchange:
             code, reason = message.get("code", 1000), message.get("reason") or ""
             self.disconnect(code, reason)
             self._socket.close(code, reason)
-            self.go_on()
+            self.resume()
 
     def _answer(self, message: Message) -> None:
-        """Take the application's first word: open, close, or deny."""
+        """Carry out the application's answer to the handshake: accept, close, or deny."""
         kind = message["type"]
         if kind == "websocket.accept":
             self._is_answered = True
@@ -183,7 +186,7 @@ class Exchange:
             )
 
     def _continue_denial(self, message: Message) -> None:
-        """Collect the body of a denial; it is sent when whole, with its length."""
+        """Collect the body of a denial, which is sent in one piece with its length."""
         if message["type"] != "websocket.http.response.body" or self._denial is None:
             raise RuntimeError(
                 f"Expected ASGI message 'websocket.http.response.body' but got '{message['type']}'."

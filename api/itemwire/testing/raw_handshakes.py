@@ -1,4 +1,4 @@
-"""Handshakes written byte by byte, to be wrong in any way, and what came back."""
+"""Handshakes written byte by byte, so that they can be wrong in any way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 
 from itemwire.testing.refusals import NO_ANSWER, SWITCHED, Refusal
 
-PATIENCE_SECONDS: Final = 5.0  # within which a server answers anything, and mostly in 1 ms
+ANSWER_SECONDS: Final = 5.0  # to wait for any answer; most come within 1 ms
 
 STANDARD_HEADERS: Final = {
     "Upgrade": "websocket",
@@ -26,16 +26,17 @@ STANDARD_HEADERS: Final = {
     "Sec-WebSocket-Version": "13",
 }
 
-POLICY: Final = 1008  # of a refusal in an envelope, which leaves the connection open
+# The close code for a refusal inside an envelope, which leaves the connection open.
+POLICY: Final = 1008
 
 _CLOSE: Final = Frame(Opcode.CLOSE, (1000).to_bytes(2, "big")).serialize(mask=True)
 _LENGTH_BITS: Final = 0x7F
-_LONGER: Final = {126: 2, 127: 8}  # RFC 6455 section 5.2: so many bytes of length follow
+_LONGER: Final = {126: 2, 127: 8}  # RFC 6455 section 5.2: the length follows in 2 or 8 bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
-    """A handshake as it is sent: `target` and header values go out as they stand."""
+class RawHandshake:
+    """A handshake as it is sent: `target` and header values are neither checked nor escaped."""
 
     target: str
     headers: tuple[tuple[str, str], ...] = ()
@@ -44,33 +45,33 @@ class Knock:
     method: str = "GET"
     version: str = "HTTP/1.1"
     body: str = field(default="", repr=False)
-    offer_inside: str | None = field(default=None, repr=False)  # a token to be refreshed with
-    at_once: int = 1  # sent so many times; one that may get in once is in if two do
+    offer_inside: str | None = field(default=None, repr=False)  # a token to refresh with
+    at_once: int = 1  # how many times it is sent in parallel, see `Endpoint.send`
 
-    def query(self, part: str) -> Knock:
-        """Add to the query, as it stands."""
+    def query(self, part: str) -> RawHandshake:
+        """Append a part to the query, without escaping."""
         return replace(self, target=f"{self.target}{'&' if '?' in self.target else '?'}{part}")
 
-    def header(self, name: str, value: str) -> Knock:
-        """Add a header, be there one of this name or not."""
+    def header(self, name: str, value: str) -> RawHandshake:
+        """Add a header, even if there is one with this name already."""
         return replace(self, headers=(*self.headers, (name, value)))
 
-    def cookie(self, pair: str) -> Knock:
-        """Add to the Cookie header."""
+    def cookie(self, pair: str) -> RawHandshake:
+        """Add a pair to the Cookie header."""
         others = [value for name, value in self.headers if name == "Cookie"]
         rest = tuple((name, value) for name, value in self.headers if name != "Cookie")
         return replace(self, headers=(*rest, ("Cookie", "; ".join([*others, pair]))))
 
-    def offer(self, *subprotocols: str) -> Knock:
+    def offer(self, *subprotocols: str) -> RawHandshake:
         """Offer more subprotocols."""
         return replace(self, subprotocols=(*self.subprotocols, *subprotocols))
 
-    def instead(self, name: str, value: str | None) -> Knock:
-        """Send another value of a header that each handshake has, Host among them, or none."""
+    def instead(self, name: str, value: str | None) -> RawHandshake:
+        """Replace a header that every handshake has, Host included; None leaves it out."""
         return replace(self, standard=(*self.standard, (name, value)))
 
     def encode(self, host: str) -> bytes:
-        """Write the request."""
+        """Return the bytes of the request."""
         standard: dict[str, str | None] = {"Host": host, **STANDARD_HEADERS}
         standard |= dict(self.standard)
         lines = [f"{self.method} {self.target} {self.version}"]
@@ -78,7 +79,7 @@ class Knock:
         if self.subprotocols:
             lines.append(f"Sec-WebSocket-Protocol: {', '.join(self.subprotocols)}")
         lines += [f"{name}: {value}" for name, value in self.headers]
-        # A token may hold half a surrogate pair: it travels as the bytes it would have.
+        # A bad token may hold half a surrogate pair, which strict UTF-8 cannot encode.
         return "\r\n".join([*lines, "", self.body]).encode("utf-8", "surrogatepass")
 
 
@@ -86,8 +87,8 @@ class Knock:
 class Refreshing:
     """How a token is offered on an open connection.
 
-    `write(token)` gives the frame. `read(frame)` gives "" for a frame that says it was taken, the
-    reason where it says that it was not, and None for one that is about something else.
+    `write(token)` returns the frame that offers it. `read(frame)` returns "" for a frame that
+    accepts it, the reason for a frame that refuses it, and None for any other frame.
     """
 
     write: Callable[[str], str] = field(repr=False)
@@ -96,49 +97,51 @@ class Refreshing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: a refusal, or None for a client that is in, and the response's head."""
+    """The answer to a handshake: its refusal, None if accepted, and the head of the response."""
 
     refusal: Refusal | None
     head: str = field(default="", repr=False)
 
     @property
     def is_in(self) -> bool:
-        """Tell whether the client got in."""
+        """Whether the client was accepted."""
         return self.refusal is None
 
     @override
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe the answer in one line."""
         return "let in" if self.refusal is None else str(self.refusal)
 
 
-def send_knock(
+def send_handshake(
     url: str,
-    knock: Knock,
+    handshake: RawHandshake,
     *,
     probe: str | None = None,
     quiet: float | None = None,
-    patience: float = PATIENCE_SECONDS,
+    patience: float = ANSWER_SECONDS,
     refreshing: Refreshing | None = None,
 ) -> Answer:
-    """Knock, and tell whether the client gets in.
+    """Send a handshake and return the server's answer.
 
-    What is offered inside is offered then, and the answer is what comes of it.
+    A client counts as accepted once any frame but a close frame has come. `probe` is a frame that
+    makes the server send something; for a server that stays silent, `quiet` seconds of silence
+    count as acceptance. If the handshake has `offer_inside`, that token is offered then, and its
+    outcome is the answer. No response within `patience` seconds is a refusal without an answer.
 
-    An accepted client is in once anything but a close frame has come: `probe` is sent to have the
-    server say something. Where it says nothing, `quiet` seconds of silence count for it.
-    No answer within `patience` seconds is none.
+    Raises `ValueError` for a URL that is not http://, `AssertionError` for a server that accepts
+    and then stays silent without `quiet`.
     """
     place = urlsplit(url)
-    if place.scheme != "http":  # a good token would travel in the clear, and to another port
-        raise ValueError(f"attacks are for http://, with no TLS between, and not for {url!r}")
+    if place.scheme != "http":  # https:// would send a good token unencrypted, to another port
+        raise ValueError(f"attacks need an http:// URL, without TLS in between: not {url!r}")
     address = (place.hostname or "", place.port or 80)
     with (
         socket.create_connection(address, timeout=patience) as connection,
         connection.makefile("rb") as incoming,
     ):
-        with contextlib.suppress(OSError):  # an oversized head may be refused while it is sent
-            connection.sendall(knock.encode(place.netloc))
+        with contextlib.suppress(OSError):  # the server may refuse a large head before it ends
+            connection.sendall(handshake.encode(place.netloc))
         answer = _response(incoming)
         if answer.refusal is None or answer.refusal.status != SWITCHED:
             return answer
@@ -147,11 +150,11 @@ def send_knock(
                 connection.sendall(Frame(Opcode.TEXT, probe.encode()).serialize(mask=True))
         connection.settimeout(patience if quiet is None else quiet)
         unanswered = (
-            bool(knock.subprotocols) and "sec-websocket-protocol" not in answer.head.lower()
+            bool(handshake.subprotocols) and "sec-websocket-protocol" not in answer.head.lower()
         )
         refusal = _first_frame(incoming, silence_is_in=quiet is not None, unanswered=unanswered)
-        if refusal is None and refreshing is not None and knock.offer_inside is not None:
-            offered = refreshing.write(knock.offer_inside)
+        if refusal is None and refreshing is not None and handshake.offer_inside is not None:
+            offered = refreshing.write(handshake.offer_inside)
             connection.sendall(Frame(Opcode.TEXT, offered.encode()).serialize(mask=True))
             refusal = _refreshed(incoming, refreshing)
         with contextlib.suppress(OSError):
@@ -160,7 +163,7 @@ def send_knock(
 
 
 def _response(incoming: io.BufferedReader) -> Answer:
-    """Read the response's head, and its body if the handshake was denied."""
+    """Read the head of the response, and its body if the handshake was refused over HTTP."""
     try:
         status = int(incoming.readline().split(b" ", 2)[1])
         headers = http.client.parse_headers(incoming)
@@ -171,7 +174,7 @@ def _response(incoming: io.BufferedReader) -> Answer:
 
 
 def _body(incoming: io.BufferedReader, headers: Message) -> bytes:
-    """Read a denial's body as it comes: what is cut short is a denial all the same."""
+    """Read the body of a refusal as far as it comes: a truncated one is a refusal too."""
     body = b""
     with contextlib.suppress(OSError, ValueError):
         if headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -186,7 +189,7 @@ def _body(incoming: io.BufferedReader, headers: Message) -> bytes:
 def _first_frame(
     incoming: io.BufferedReader, *, silence_is_in: bool, unanswered: bool
 ) -> Refusal | None:
-    """Wait for what an accepted client is told first: None if it is anything but a close."""
+    """Wait for the first frame after acceptance; return None if it is not a close frame."""
     try:
         for opcode, payload in _frames(incoming):
             if opcode is Opcode.CLOSE:
@@ -196,9 +199,7 @@ def _first_frame(
     except TimeoutError:
         if silence_is_in:
             return None
-        message = (
-            "accepted, and then neither spoken to nor closed: give the route `probe` or `quiet`"
-        )
+        message = "accepted, then neither a frame nor a close came: set `probe` or `quiet`"
         raise AssertionError(message) from None
     except OSError:
         pass
@@ -206,8 +207,8 @@ def _first_frame(
 
 
 def _refreshed(incoming: io.BufferedReader, refreshing: Refreshing) -> Refusal | None:
-    """Wait for what is said of a token that was offered inside: None if it was taken."""
-    with contextlib.suppress(OSError):  # TimeoutError, too: no answer is no refusal in order
+    """Wait for the outcome of a token offered inside; return None if it was accepted."""
+    with contextlib.suppress(OSError):  # TimeoutError too: silence is not an orderly refusal
         for opcode, payload in _frames(incoming):
             if opcode is Opcode.CLOSE:
                 return _closed(payload)
@@ -223,7 +224,7 @@ def _closed(payload: bytes, *, unanswered: bool = False) -> Refusal:
 
 
 def _frames(incoming: io.BufferedReader) -> Iterator[tuple[Opcode, bytes]]:
-    """Read the server's frames, which are never masked, until the connection ends."""
+    """Yield the server's frames, which are never masked, until the connection ends."""
     while len(head := incoming.read(2)) == len("  "):
         length = head[1] & _LENGTH_BITS
         if length in _LONGER:

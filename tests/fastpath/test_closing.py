@@ -1,4 +1,4 @@
-"""How a socket ends: in bounded time, though the peer does not read, and with a reason."""
+"""A socket ends in bounded time and with a reason, even if the peer does not read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("path", ["/return", "/shed"])
 def test_a_stuck_peer_is_cut_when_its_time_is_up(loop: str, path: str) -> None:
-    """A transport's own close waits for the peer to read: a stranger could keep us waiting."""
+    """A transport's own close waits for the peer to read, which a stranger may never do."""
     with serving(loop=loop) as site, upgrade(site, path):
         assert site.events.get(timeout=5) == "full"
 
@@ -44,7 +44,7 @@ def test_a_stuck_peer_is_cut_when_its_time_is_up(loop: str, path: str) -> None:
 
 
 def test_a_stuck_peer_that_ended_its_own_side_is_cut(loop: str) -> None:
-    """At the end of input the transport closes by itself, and would wait as well."""
+    """At the end of input the transport closes by itself, and would wait for ever too."""
     with serving(loop=loop) as site, upgrade(site, "/hold") as client:
         assert site.events.get(timeout=5) == "full"
         client.shutdown(socket.SHUT_WR)
@@ -53,8 +53,8 @@ def test_a_stuck_peer_that_ended_its_own_side_is_cut(loop: str) -> None:
 
 
 def test_a_slow_peer_is_told_why_if_it_reads_again(loop: str) -> None:
-    """The close goes ahead while others wait to send, and those hear that the peer is gone."""
-    with serving(loop=loop, patience=30.0) as site, upgrade(site, "/shed") as client:
+    """The close frame does not wait for blocked senders, which learn that the peer is gone."""
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/shed") as client:
         assert site.events.get(timeout=5) == "full"
         waited = site.events.get(timeout=5)
         client.sendall(frame(Opcode.CLOSE, b"\x03\xf0"))
@@ -65,9 +65,9 @@ def test_a_slow_peer_is_told_why_if_it_reads_again(loop: str) -> None:
 
 
 def test_a_peer_that_neither_reads_nor_answers_pings_is_cut_at_once(loop: str) -> None:
-    """It would not read the close frame either, so there is nothing to be patient for."""
+    """It would not read the close frame either, so waiting has no use."""
     pings = _pings(0.5, 1.0)
-    with serving(loop=loop, patience=60.0, **pings) as site, upgrade(site, "/hold"):
+    with serving(loop=loop, close_seconds=60.0, **pings) as site, upgrade(site, "/hold"):
         assert site.events.get(timeout=5) == "full"
 
         site.lost.get(timeout=5)
@@ -76,7 +76,7 @@ def test_a_peer_that_neither_reads_nor_answers_pings_is_cut_at_once(loop: str) -
 def test_a_slow_peer_being_closed_is_not_cut_for_a_missing_pong(loop: str) -> None:
     """The close has a deadline of its own; until then the peer may still read the reason."""
     pings = _pings(0.05, 1.0)
-    with serving(loop=loop, patience=30.0, **pings) as site, upgrade(site, "/shed") as client:
+    with serving(loop=loop, close_seconds=30.0, **pings) as site, upgrade(site, "/shed") as client:
         assert site.events.get(timeout=5) == "full"
         site.events.get(timeout=5)
         with pytest.raises(queue.Empty):
@@ -88,7 +88,7 @@ def test_a_slow_peer_being_closed_is_not_cut_for_a_missing_pong(loop: str) -> No
 
 
 def test_a_peer_that_reads_without_answering_pings_gets_a_close_frame(loop: str) -> None:
-    """With the registry's word for it, and no prose."""
+    """With a reason of the registry."""
     pings = _pings(0.1, 0.1)
     with serving(loop=loop, **pings) as site, upgrade(site) as client:
         received = read_all(client)
@@ -120,7 +120,7 @@ def test_says_draining_at_shutdown(loop: str) -> None:
 
 def test_a_peer_that_closed_first_does_not_stop_the_drain(loop: str) -> None:
     """A stuck peer's own close made uvicorn raise InvalidState and forget all other sockets."""
-    with serving(loop=loop, patience=2.0) as site, upgrade(site, "/hold") as stuck:
+    with serving(loop=loop, close_seconds=2.0) as site, upgrade(site, "/hold") as stuck:
         assert site.events.get(timeout=5) == "full"
         stuck.sendall(frame(Opcode.CLOSE, b"\x03\xe8"))
         assert site.events.get(timeout=5) == "done"
@@ -157,7 +157,7 @@ def test_a_handshake_that_is_never_decided_on_is_denied_at_shutdown(loop: str) -
 
 def test_who_talks_while_being_closed_at_shutdown_gets_the_reason(loop: str) -> None:
     """To close with input unread would be a reset, which overtakes the close frame."""
-    with serving(loop=loop, patience=30.0) as site, upgrade(site) as client:
+    with serving(loop=loop, close_seconds=30.0) as site, upgrade(site) as client:
         client.sendall(frame(Opcode.TEXT, b"close 4000 enough"))
         assert site.events.get(timeout=5) == (4000, "enough")
         site.server.should_exit = True
