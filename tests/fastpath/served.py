@@ -204,13 +204,29 @@ async def _page(_site: Site, _scope: dict[str, Any], receive: Receive, send: Sen
     size = 0
     while (message := await receive()).get("more_body"):
         size += len(message["body"])
-    size += len(message["body"])
+    size += len(message.get("body", b""))  # there is none where the client left
     body = str(size).encode()
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
     await send({"type": "http.response.body", "body": body})
 
 
+async def _early(_site: Site, _scope: dict[str, Any], _receive: Receive, send: Send) -> None:
+    """Answer without a look at the body."""
+    await send({"type": "http.response.start", "status": 200, "headers": [LENGTH_5]})
+    await send({"type": "http.response.body", "body": b"early"})
+
+
+async def _slow_page(site: Site, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Answer when told to."""
+    site.events.put("asked")
+    await asyncio.to_thread(site.proceed.wait, 5)
+    site.proceed.clear()
+    await send({"type": "http.response.start", "status": 200, "headers": [LENGTH_4]})
+    await send({"type": "http.response.body", "body": b"slow"})
+
+
+LENGTH_4, LENGTH_5 = (b"content-length", b"4"), (b"content-length", b"5")
 ROUTES: dict[str, Callable[[Site, dict[str, Any], Receive, Send], Awaitable[None]]] = {
     "/echo": _echo,
     "/return": _return,
@@ -220,6 +236,8 @@ ROUTES: dict[str, Callable[[Site, dict[str, Any], Receive, Send], Awaitable[None
     "/deny": _deny,
     "/silent": _silent,
     "/page": _page,
+    "/early": _early,
+    "/slow-page": _slow_page,
 }
 
 

@@ -195,7 +195,9 @@ class FrameReader:
         self._fragment_credit -= max(SMALL_FRAGMENT - len(payload), 0)
         if self._fragment_credit < 0:
             raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG)
-        self._parts = (self._parts or bytearray()) + payload
+        if self._parts is None:
+            self._parts = bytearray()
+        self._parts += payload  # in place: a sum would copy the whole message for each fragment
         if not first & FIN:
             return None
         whole, self._parts = bytes(self._parts), None

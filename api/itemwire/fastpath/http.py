@@ -1,7 +1,13 @@
-"""uvicorn's HTTP class with limits on request heads, and strict about ambiguous ones.
+"""uvicorn's HTTP class, strict about requests and bounded in memory and time.
 
 uvicorn loads it by import string: `--http itemwire.fastpath.http:HttpProtocol`. The docstring of
 each override says what uvicorn 0.54 lacks.
+
+An open connection always has a timer, or an application that works on a request of it:
+
+    idle timer     from a response until the first byte of the next request
+    head timer     from the connection, or that byte, until the whole head is there
+    (application)  from the head until the response is sent; it limits the time of reading a body
 """
 
 import asyncio
@@ -13,111 +19,215 @@ from weakref import WeakKeyDictionary
 
 import httptools
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
+from itemwire.fastpath.body_framing import BodyFraming
+from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.fastpath.handshake import NO_STORE, RequestHead, refusal_of_size
+from itemwire.fastpath.head_rules import refusal_of_head
+from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow
 from itemwire.fastpath.protocol import WebSocketProtocol
 from itemwire.fastpath.shared_state import SocketAddresses
-from itemwire.fastpath.timeouts import Timeout
 from itemwire.fastpath.transport import MortalTransport
 
-# A cookie has no backslash (RFC 6265 section 4.1.1), a quoted one has a few. Python before 3.11.10
-# takes 5 s to unquote 60 KiB of them (CVE-2024-7592), and every socket waits meanwhile.
-MAX_COOKIE_BACKSLASHES: Final = 256
 LINGER_SECONDS: Final = 1.0
-BARE_HEAD_BYTES: Final = len(b"GET  HTTP/1.1\r\n\r\n")
-BARE_HEADER_BYTES: Final = len(b": \r\n")
 
+# One read of 256 KiB may hold 9,000 pipelined requests, and each takes 3 KB from when it is parsed
+# until it is answered. So data is parsed in pieces, and only up to a request that must wait.
+PIECE_BYTES: Final = 4 * 1024
 
-# By server: the connections that wait for a whole request head.
-_head_timers: "WeakKeyDictionary[ServerState, Timeout[HttpProtocol]]" = WeakKeyDictionary()
+_timers: "WeakKeyDictionary[ServerState, ConnectionTimers[HttpProtocol]]" = WeakKeyDictionary()
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Limits the head of a request and refuses an ambiguous one.
+    """Limits what one connection may hold, and refuses an ambiguous request.
 
-    uvicorn limits neither the size and number of headers nor the time in which they come.
+    uvicorn limits neither the size and number of headers, trailers and pipelined requests, nor the
+    time in which a head comes, nor that between two requests.
     """
 
     handshake_seconds: ClassVar[float] = 10.0  # for a whole head to arrive (slowloris)
 
     parser: httptools.HttpRequestParser  # uvicorn types it as optional: None once it is lost
+    flow: HeldFlow
 
     url = b""
     data = b""  # the chunk that is being parsed
+    piece_start = 0  # in `data`, of the piece that is being parsed
     head_bytes = 0  # received for the head that is being read
+    body_bytes = 0  # in the piece that is being parsed
     reading_head = True
+    is_counted = False  # by the limit of connections
+    is_handed_over = False  # to a WebSocket class
     refusal: int | None = None  # the status with which this connection was refused
+    refusal_text = ""
     ending: Callable[[], None] | None = None  # asks a response without end to end
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         super().__init__(*args, **kwargs)
-        head_timer = _head_timers.get(self.server_state)
-        if head_timer is None:
-            head_timer = Timeout(self.loop, self.handshake_seconds, HttpProtocol.fail_slow_head)
-            _head_timers[self.server_state] = head_timer
-        self.head_timer = head_timer
+        timers = _timers.get(self.server_state)
+        if timers is None:
+            timers = _timers[self.server_state] = ConnectionTimers(
+                self.loop,
+                head=(self.handshake_seconds, HttpProtocol.fail_slow_head),
+                idle=(self.timeout_keep_alive, HttpProtocol.end_idle_connection),
+            )
+        self.timers = timers
+        self.unparsed = bytearray()  # what came after requests that are not answered yet
+        self.framing = BodyFraming()
+        self.limit: ConnectionLimit | None = self.app_state.get(STATE_KEY)
+
+    # Called by asyncio.
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
-        """Start the time in which the first head must arrive; uvicorn has no such limit."""
+        """Admit the connection if there is room, and start the time of its first head."""
         super().connection_made(transport)
-        self.head_timer.start(self)
+        self.flow = HeldFlow(transport)
+        host = self.client[0] if self.client else None
+        refusal = None if self.limit is None else self.limit.admit(len(self.connections), host)
+        if refusal is None:
+            self.is_counted = self.limit is not None
+            self.timers.head.start(self)
+        else:
+            self.refusal = refusal
+            self.send_400_response("Too many connections.")
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        """Release everything, so that it is freed without a garbage collection.
+
+        The parser refers to methods of this object, and so does the latest request, by its scope
+        and its callback: two cycles. With our thresholds a collection may take hours to come.
+        """
         super().connection_lost(exc)
-        self.head_timer.stop(self)
+        if self.limit is not None and self.is_counted:
+            self.limit.release(self.client[0] if self.client else None)
+        self.timers.stop(self)
+        for cycle in [self.cycle, *(queued for queued, _ in self.pipeline)]:
+            if cycle is not None:
+                cycle.on_response = _do_nothing
+        self.pipeline.clear()
+        self.unparsed.clear()
+        self.parser = self.cycle = self.scope = None  # type: ignore[assignment]
+        self.headers = []
+        self.ending = None
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Parse the data, unless requests before it wait to be answered.
+
+        uvicorn parses all there is, and keeps every request until it is answered.
+        """
+        if self.refusal is not None:
+            return
+        if self.unparsed:
+            self._hold(data)  # a read that was under way when reading was paused
+        else:
+            self._parse(data)
+
+    # Called by timers.
 
     def fail_slow_head(self) -> None:
         """Refuse a connection whose head did not arrive in time."""
         self.refusal = HTTPStatus.REQUEST_TIMEOUT
         self.send_400_response("The request took too long.")
 
-    @override
-    def data_received(self, data: bytes) -> None:
-        """Refuse a head over the limit as it arrives: its end may never come."""
-        if self.refusal is not None:
+    def end_idle_connection(self) -> None:
+        """End a connection on which no next request was begun in time."""
+        self.transport.close()
+
+    # Parsing.
+
+    def _parse(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            if self.pipeline:
+                self._hold(data[start:])
+                return
+            self.data, self.piece_start = data, start
+            self._parse_piece(data[start : start + PIECE_BYTES])
+            self.data = b""
+            if self.refusal is not None or self.is_handed_over:
+                return
+
+    def _hold(self, data: bytes) -> None:
+        """Keep data until the requests before it are answered: see `on_response_complete`."""
+        self.unparsed += data
+        self.flow.hold()
+
+    def _parse_held(self) -> None:
+        """Parse what was held, if no request waits to be answered any more."""
+        if self.pipeline or self.transport.is_closing():
             return
-        self.head_bytes += len(data)
-        self.data = data
-        super().data_received(data)
-        self.data = b""
-        if self.reading_head and self.refusal is None:
-            self.refusal = self._refusal_of_size(self.head_bytes)
-            if self.refusal is not None:
-                self.logger.warning("Request head over the limit.")
-                self.send_400_response("Request head over the limit.")
+        held = bytes(self.unparsed)
+        self.unparsed.clear()
+        self._parse(held)
+        if not self.unparsed:
+            self.flow.release()
+
+    def _parse_piece(self, piece: bytes) -> None:
+        """Parse some bytes, and refuse a head or framing over the limit: it may never end."""
+        self.head_bytes += len(piece)
+        self.body_bytes = 0
+        super().data_received(piece)
+        if self.refusal is not None or self.is_handed_over:
+            return
+        if self.reading_head:
+            status = refusal_of_size(self.head_bytes, len(self.url), len(self.headers or ()))
+            self._refuse(status, "Request head over the limit.")
+            return
+        self.framing.add(len(piece), self.body_bytes)
+        if self.framing.is_excessive:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._refuse(status, "Chunk extensions or trailers over the limit.")
+
+    def _refuse(self, status: int | None, reason: str) -> None:
+        if status is not None:
+            self.refusal = status
+            self.logger.warning(reason)
+            self.send_400_response(reason)
+
+    # Called by the parser.
 
     @override
     def on_message_begin(self) -> None:
         """Start the time for each later head on the same connection, too."""
         super().on_message_begin()
-        self.head_timer.start(self)
-
-    def on_shutdown(self, end: Callable[[], None] | None) -> None:
-        """Register a function to call when the server stops; None removes it."""
-        self.ending = end
-
-    def abort(self) -> None:
-        """Drop the connection and its unsent bytes."""
-        self.transport.abort()
+        self.timers.idle.stop(self)
+        self.timers.head.start(self)
 
     @override
-    def shutdown(self) -> None:
-        """Ask a response without end to end: uvicorn waits for it, and does not tell it."""
-        super().shutdown()
-        if self.ending is not None:
-            self.ending()
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Drop trailers: uvicorn appends them to the headers, which were judged already.
+
+        RFC 9110 section 6.5.1 says why a trailer must not be merged into them.
+        """
+        if self.reading_head:
+            super().on_header(name, value)
+            return
+        self.framing.add_trailer()
+        if self.framing.is_excessive:
+            self.refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise httptools.HttpParserError  # uvicorn then calls send_400_response
 
     @override
     def on_headers_complete(self) -> None:
         """Refuse a bad head before anything uses it: uvicorn passes all of them on."""
         self.reading_head = False
-        self.head_timer.stop(self)
-        self.refusal = self._refusal_of_head()
+        self.framing.reset()
+        self.timers.head.stop(self)
+        self.refusal = refusal_of_head(
+            self.url,
+            self.headers,
+            version=self.parser.get_http_version(),
+            is_upgrade=self._should_upgrade(),
+        )
         if self.refusal is not None:
             raise httptools.HttpParserError  # uvicorn then calls send_400_response
         # Not for an upgrade: the socket's scope would keep this protocol alive, in a cycle.
@@ -128,23 +238,72 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     @override
+    def on_body(self, body: bytes) -> None:
+        """Count the body, to know what is wrapped around it."""
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    @override
     def on_message_complete(self) -> None:
         """Start counting the next head."""
         super().on_message_complete()
         self.reading_head = True
         self.head_bytes = 0
 
+    # Called by the application, through uvicorn.
+
+    def on_shutdown(self, end: Callable[[], None] | None) -> None:
+        """Register a function to call when the server stops; None removes it."""
+        self.ending = end
+
+    def abort(self) -> None:
+        """Drop the connection and its unsent bytes."""
+        self.transport.abort()
+
+    @override
+    def on_response_complete(self) -> None:
+        """Answer the next request, or start the time in which one must begin.
+
+        uvicorn's timer is stopped by any byte, be it a line break or part of a body that the
+        application did not read, and no other is started.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.refusal is not None:
+            self.send_400_response(self.refusal_text)
+        elif self not in self.timers.head:  # no next head has begun
+            self.timers.idle.start(self)
+        if self.unparsed:
+            self.loop.call_soon(self._parse_held)
+        elif not self.pipeline:
+            self.flow.resume_reading()
+
+    # Ends.
+
+    @override
+    def shutdown(self) -> None:
+        """Ask a response without end to end: uvicorn waits for it, and does not tell it."""
+        super().shutdown()
+        if self.ending is not None:
+            self.ending()
+
     @override
     def handle_websocket_upgrade(self) -> None:
         """Hand over the connection and the bytes after the head, which uvicorn drops."""
+        self.is_handed_over = True
+        self.timers.stop(self)
         protocol = self.ws_protocol_class
         if protocol is not None and issubclass(protocol, WebSocketProtocol):
             self._hand_over(protocol)
         else:
             super().handle_websocket_upgrade()
         end = cast("httptools.HttpParserUpgrade", sys.exception()).args[0]
-        if end < len(self.data):
-            cast("asyncio.Protocol", self.transport.get_protocol()).data_received(self.data[end:])
+        rest = self.data[self.piece_start + end :]
+        if rest:
+            cast("asyncio.Protocol", self.transport.get_protocol()).data_received(rest)
         del self.parser  # it refers to this protocol's methods: a cycle
 
     def _hand_over(self, protocol: type[WebSocketProtocol]) -> None:
@@ -158,37 +317,31 @@ class HttpProtocol(HttpToolsProtocol):
 
     @override
     def send_400_response(self, msg: str) -> None:
-        """Answer with the status of the refusal, 400 by default, and let the peer read it."""
-        self.refusal = self.refusal or HTTPStatus.BAD_REQUEST
-        self.transport.write(_render(self.refusal, self.server_state.default_headers, msg))
-        if getattr(self.cycle, "response_complete", True):  # None before the first request
-            MortalTransport(self.transport, self.loop, LINGER_SECONDS).linger()
-        else:
-            self.transport.close()  # an earlier request on this connection is being answered
+        """Answer with the status of the refusal, 400 by default, and let the peer read it.
 
-    def _refusal_of_size(self, head_bytes: int) -> int | None:
-        return refusal_of_size(head_bytes, len(self.url), len(self.headers or ()))
-
-    def _refusal_of_head(self) -> int | None:
-        """Return the status that refuses a complete head, None if it is good."""
-        size, hosts, slashes = BARE_HEAD_BYTES + len(self.url), 0, 0
-        for name, value in self.headers:
-            size += len(name) + len(value) + BARE_HEADER_BYTES
-            if name == b"host":
-                hosts += 1
-            elif name == b"cookie":
-                slashes += value.count(b"\\")
-        is_bad = slashes > MAX_COOKIE_BACKSLASHES or not self._is_host_clear(hosts)
-        return self._refusal_of_size(size) or (HTTPStatus.BAD_REQUEST if is_bad else None)
-
-    def _is_host_clear(self, hosts: int) -> bool:
-        """Return whether the Host is unambiguous: exactly one (RFC 9112 section 3.2).
-
-        HTTP/1.0 may have none, but cannot upgrade (RFC 6455 section 4.1).
+        Requests that came before it are answered first. If the refused part is the body of a
+        request whose response has begun, the connection just ends.
         """
-        if self.parser.get_http_version() == "1.1":
-            return hosts == 1
-        return hosts <= 1 and not self._should_upgrade()
+        self.refusal = self.refusal or HTTPStatus.BAD_REQUEST
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        is_answered = cycle is None or cycle.response_complete
+        if not is_answered and (self.reading_head or self.pipeline):
+            self.refusal_text = msg  # of a later request: `on_response_complete` sends it
+            self.flow.hold()
+            return
+        ending = MortalTransport(self.transport, self.loop, LINGER_SECONDS)
+        if cycle is not None and not is_answered:
+            cycle.disconnected = True  # the application can send nothing more
+            cycle.message_event.set()
+            if cycle.response_started:
+                ending.close()
+                return
+        self.transport.write(_render(self.refusal, self.server_state.default_headers, msg))
+        ending.linger()
+
+
+def _do_nothing() -> None:
+    """Ignore that a response is complete: its connection is gone."""
 
 
 def _render(status: int, headers: list[tuple[bytes, bytes]], text: str) -> bytes:

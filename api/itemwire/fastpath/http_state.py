@@ -1,0 +1,54 @@
+"""What the HTTP connections of one server share, and the flow control of each."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from typing_extensions import override
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from itemwire.fastpath.timeouts import TimerLoop, Timeout
+
+C = TypeVar("C")
+
+
+class ConnectionTimers(Generic[C]):
+    """The timers of all HTTP connections of one server, one for each state they may wait in."""
+
+    def __init__(
+        self,
+        loop: TimerLoop,
+        *,
+        head: tuple[float, Callable[[C], None]],
+        idle: tuple[float, Callable[[C], None]],
+    ) -> None:
+        self.head = Timeout[C](loop, *head)
+        self.idle = Timeout[C](loop, *idle)
+
+    def stop(self, connection: C) -> None:
+        """Stop both timers of a connection."""
+        self.head.stop(connection)
+        self.idle.stop(connection)
+
+
+class HeldFlow(FlowControl):
+    """Flow control that reads nothing more while received data waits to be parsed.
+
+    uvicorn resumes reading whenever an application asks for a body.
+    """
+
+    is_held = False
+
+    def hold(self) -> None:
+        """Pause reading until `release`."""
+        self.is_held = True
+        self.pause_reading()
+
+    def release(self) -> None:
+        """Resume reading."""
+        self.is_held = False
+        self.resume_reading()
+
+    @override
+    def resume_reading(self) -> None:
+        if not self.is_held:
+            super().resume_reading()
