@@ -55,7 +55,6 @@ class HttpProtocol(HttpToolsProtocol):
     handshake_seconds: ClassVar[float] = 10.0  # for a whole head to arrive (slowloris)
 
     parser: httptools.HttpRequestParser  # uvicorn types it as optional: None once it is lost
-    flow: HeldFlow
 
     url = b""
     data = b""  # the chunk that is being parsed
@@ -89,7 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
         """Admit the connection if there is room, and start the time of its first head."""
         super().connection_made(transport)
-        self.flow = HeldFlow(transport)
+        self.flow = self.held_flow = HeldFlow(transport)
         host = self.client[0] if self.client else None
         refusal = None if self.limit is None else self.limit.admit(len(self.connections), host)
         if refusal is None:
@@ -110,9 +109,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self.limit is not None and self.is_counted:
             self.limit.release(self.client[0] if self.client else None)
         self.timers.stop(self)
-        for cycle in [self.cycle, *(queued for queued, _ in self.pipeline)]:
-            if cycle is not None:
-                cycle.on_response = _do_nothing
+        latest = cast("RequestResponseCycle | None", self.cycle)
+        for cycle in [*([latest] if latest else []), *(queued for queued, _ in self.pipeline)]:
+            cycle.on_response = _do_nothing
         self.pipeline.clear()
         self.unparsed.clear()
         self.parser = self.cycle = self.scope = None  # type: ignore[assignment]
@@ -159,7 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _hold(self, data: bytes) -> None:
         """Keep data until the requests before it are answered: see `on_response_complete`."""
         self.unparsed += data
-        self.flow.hold()
+        self.held_flow.hold()
 
     def _parse_held(self) -> None:
         """Parse what was held, if no request waits to be answered any more."""
@@ -169,7 +168,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.unparsed.clear()
         self._parse(held)
         if not self.unparsed:
-            self.flow.release()
+            self.held_flow.release()
 
     def _parse_piece(self, piece: bytes) -> None:
         """Parse some bytes, and refuse a head or framing over the limit: it may never end."""
@@ -327,7 +326,7 @@ class HttpProtocol(HttpToolsProtocol):
         is_answered = cycle is None or cycle.response_complete
         if not is_answered and (self.reading_head or self.pipeline):
             self.refusal_text = msg  # of a later request: `on_response_complete` sends it
-            self.flow.hold()
+            self.held_flow.hold()
             return
         ending = MortalTransport(self.transport, self.loop, LINGER_SECONDS)
         if cycle is not None and not is_answered:

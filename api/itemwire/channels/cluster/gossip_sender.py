@@ -73,7 +73,7 @@ class GossipSender:
         self.flush()
 
     def _send_all(self, lines: list[Line]) -> None:
-        packs = list(pack_lines(lines))
+        packs: list[list[Line]] = list(pack_lines(lines))
         if not packs and self._is_heartbeat_due:
             packs = [[]]
         self._is_heartbeat_due = False
