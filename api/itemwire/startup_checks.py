@@ -1,4 +1,4 @@
-"""Checks at start-up for unsafe settings and open routes: a row per fault, with its remedy.
+"""Start-up checks for unsafe settings and open routes: a row per fault, with its remedy.
 
 A setting that nobody can mean is refused; one that may be meant is warned of, once.
 """

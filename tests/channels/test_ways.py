@@ -117,7 +117,7 @@ node > join
 join > recovery
 recovery > bounded_buffer
 join > hub
-join > cluster
+join > exchange
 join > memory
 memory > join
 join > memory

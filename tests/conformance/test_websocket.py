@@ -38,7 +38,7 @@ def in_pieces(sent: list[bytes]) -> list[bytes]:
 @pytest.fixture(scope="module", params=list(TARGETS))
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """Run each server in turn, with as much patience as a client really has."""
-    with TARGETS[request.param](patience=WebSocketProtocol.close_seconds) as target:
+    with TARGETS[request.param](close_seconds=WebSocketProtocol.close_seconds) as target:
         yield target
 
 

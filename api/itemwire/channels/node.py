@@ -124,8 +124,8 @@ class Node:
             self._presence,
             self.counters,
             clock,
-            watch_members=self._cluster.follow,
-            forget_members=self._cluster.unfollow,
+            watch_members=exchange.follow,
+            forget_members=exchange.unfollow,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Where a node stands in one channel: what it delivers next, and what is missing before it.
+"""The position of a node in one channel: what it delivers next, and what is missing.
 
 For engines whose live messages can be lost, repeated or late. The follower is given each message
 that arrives, on whichever way, and delivers those that are next. It fetches nothing by itself: its

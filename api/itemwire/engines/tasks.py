@@ -1,4 +1,4 @@
-"""What runs for as long as an engine does: repeated work, and a connection that is kept open."""
+"""Tasks that run as long as an engine: repeated work, and a connection kept open."""
 
 from __future__ import annotations
 

@@ -38,14 +38,6 @@ class Cluster:
         """Remove silent nodes, and end sockets that are too many; called about once a second."""
         self._exchange.tick()
 
-    def follow(self, channel: str) -> None:
-        """Keep the members of a channel on other nodes up to date from now on."""
-        self._exchange.follow(channel)
-
-    def unfollow(self, channel: str) -> None:
-        """Forget the members of a channel on other nodes."""
-        self._exchange.unfollow(channel)
-
     def receive(self, data: bytes) -> None:
         """Apply the notice of another node; a node's own comes back to it and is ignored.
 

@@ -57,7 +57,7 @@ encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
 class StoredMessage(NamedTuple):
-    """A message of a stream, with its sequence and the time it was stored, by JetStream's clock."""
+    """A message of a stream, with its sequence and its time of storage by JetStream's clock."""
 
     sequence: int
     time: float

@@ -1,4 +1,4 @@
-"""The door to redis-py and hiredis, whose types say too little: everything used of them, typed."""
+"""The only access to redis-py and hiredis: everything that is used of them, typed."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
