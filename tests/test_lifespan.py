@@ -30,7 +30,7 @@ def test_a_tick_that_fails_is_not_the_last(
             raise ZeroDivisionError("a fault of ours")
 
         monkeypatch.setattr(node, "tick", tick)
-        async with lifespan_of(node)(FastAPI()):
+        async with lifespan_of(node, state={})(FastAPI()):
             await asyncio.wait_for(second.wait(), 5)
             return node.is_ready
 
@@ -45,7 +45,7 @@ def test_leaves_no_task_and_a_stopped_node_behind() -> None:
 
     async def scene() -> int:
         with pytest.raises(ZeroDivisionError):
-            async with lifespan_of(node)(FastAPI()):
+            async with lifespan_of(node, state={})(FastAPI()):
                 raise ZeroDivisionError
         return len(asyncio.all_tasks())
 
@@ -72,7 +72,7 @@ def test_opens_what_is_beside_before_the_node_and_closes_it_after(
     async def scene() -> None:
         monkeypatch.setattr(node, "start", lambda: note("started"))
         monkeypatch.setattr(node, "stop", lambda: note("stopped"))
-        async with lifespan_of(node, part)(FastAPI()):
+        async with lifespan_of(node, part, state={})(FastAPI()):
             seen.append("running")
 
     asyncio.run(scene())
@@ -88,7 +88,7 @@ def test_observes_how_late_each_tick_is(monkeypatch: pytest.MonkeyPatch) -> None
     async def scene() -> None:
         ticked = asyncio.Event()
         monkeypatch.setattr(node, "tick", ticked.set)
-        async with lifespan_of(node)(FastAPI()):
+        async with lifespan_of(node, state={})(FastAPI()):
             await asyncio.wait_for(ticked.wait(), 5)
 
     asyncio.run(scene())

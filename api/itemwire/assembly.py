@@ -5,7 +5,7 @@ serve inside a host application, with `install`, `lifespan` and the routers.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Self
@@ -18,7 +18,7 @@ from itemwire.authorization.reauthorization import Reauthorizer
 from itemwire.authorization.ticket_store import EngineTickets
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Lifetime, Limits
-from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.connections import ConnectionSlots, with_spare
 from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.channels.limits.requests import build_request_rates
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
@@ -27,6 +27,7 @@ from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
 from itemwire.engines.base import Bounds
 from itemwire.engines.metered import MeteredEngine
+from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources
 from itemwire.observability.metrics_registry import registry_of
@@ -35,6 +36,7 @@ from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventCodecs
+from itemwire_auth.addresses import parse_address, parse_networks, site_of
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.cookies import SessionCookie
@@ -65,6 +67,7 @@ class Assembly:
     policy: Policy
     cookie: SessionCookie
     slots: ConnectionSlots
+    connection_limit: ConnectionLimit
     node: Node
     reauthorizer: Reauthorizer
     event_codecs: EventCodecs
@@ -89,9 +92,10 @@ class Assembly:
             metrics_token=token.get_secret_value() if token else None,
         )
 
-    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
+    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
         """Run the parts for as long as the application runs."""
-        return lifespan_of(self.node, *self._beside())(app)
+        state = {STATE_KEY: self.connection_limit}
+        return lifespan_of(self.node, *self._beside(), state=state)(app)
 
     def _beside(self) -> list[Beside]:
         """List what is opened before the node, in order; it is closed after it, in reverse."""
@@ -134,6 +138,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> A
         policy=policy,
         cookie=session_cookie(settings, clock=clock),
         slots=slots,
+        connection_limit=_connection_limit(settings),
         node=node,
         reauthorizer=Reauthorizer(),
         event_codecs=EventCodecs(),
@@ -165,6 +170,21 @@ def _limits(settings: Settings) -> Limits:
         max_in_flight_bytes=settings.max_in_flight_bytes,
         max_channels=settings.max_channels,
         max_subscribers=settings.max_item_connections,
+    )
+
+
+def _connection_limit(settings: Settings) -> ConnectionLimit:
+    """Return the limit of TCP connections: more than sockets, so that those get a reason.
+
+    Connections of a trusted proxy are those of many clients.
+    """
+    limits = settings.connection_limits
+    proxies = parse_networks(one for one in settings.trusted_proxies if parse_address(one))
+    exempt = (*limits.exempt, *proxies)
+    return ConnectionLimit(
+        with_spare(limits.total),
+        with_spare(limits.per_address),
+        lambda host: site_of(host, exempt),
     )
 
 

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+import anyio.to_thread
 from fastapi import FastAPI
 
 from itemwire.channels.node import Node
@@ -23,24 +24,33 @@ Beside = Callable[[], AbstractAsyncContextManager[object]]
 
 
 def lifespan_of(
-    node: Node, *beside: Beside
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make the lifespan of an application: it runs the node and the parts beside it."""
+    node: Node, *beside: Beside, state: Mapping[str, object]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, object]]]:
+    """Make the lifespan of an application: it runs the node and the parts beside it.
+
+    `state` is what the application tells its server, by ASGI's lifespan state.
+    """
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[Mapping[str, object]]:
         warn_of_open_routes(app)  # not earlier: by now the application has added its own routes
         async with contextlib.AsyncExitStack() as stack:
             for part in beside:
                 await stack.enter_async_context(part())
+            # Makes anyio import its backend now: without a free descriptor it could not.
+            await anyio.to_thread.run_sync(_do_nothing)
             await node.start()
             try:
                 async with _ticking(node):
-                    yield
+                    yield state
             finally:
                 await node.stop()
 
     return lifespan
+
+
+def _do_nothing() -> None:
+    """Run in a thread."""
 
 
 @contextlib.asynccontextmanager

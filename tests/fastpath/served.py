@@ -211,6 +211,21 @@ async def _page(_site: Site, _scope: dict[str, Any], receive: Receive, send: Sen
     await send({"type": "http.response.body", "body": body})
 
 
+async def _refuse(_site: Site, _scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Accept, only to say why not."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": 1008, "reason": "credentials_invalid"})
+
+
+async def _used(_site: Site, _scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Send something, and close."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": "hello"})
+    await send({"type": "websocket.close", "code": 1008, "reason": "slow_consumer"})
+
+
 async def _early(_site: Site, _scope: dict[str, Any], _receive: Receive, send: Send) -> None:
     """Answer without a look at the body."""
     await send({"type": "http.response.start", "status": 200, "headers": [LENGTH_5]})
@@ -237,6 +252,8 @@ ROUTES: dict[str, Callable[[Site, dict[str, Any], Receive, Send], Awaitable[None
     "/silent": _silent,
     "/page": _page,
     "/early": _early,
+    "/refuse": _refuse,
+    "/used": _used,
     "/slow-page": _slow_page,
 }
 

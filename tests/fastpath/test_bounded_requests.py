@@ -16,6 +16,8 @@ from itemwire.fastpath.handshake import MAX_HEAD_BYTES, MAX_HEADERS
 from itemwire.fastpath.http import HttpProtocol
 from tests.fastpath.served import Site, dial, head, read_all, read_until, serving
 
+pytestmark = pytest.mark.server
+
 KEEP_ALIVE = 1
 CHUNKED = b"POST /page HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 GET = b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -43,6 +43,10 @@ class ExchangeSocket(Socket, Protocol):
         """Make a receiver the owner of the socket."""
         ...
 
+    def refuse(self, code: int, reason: str) -> None:
+        """Close a socket that was never used; its peer has less time to answer."""
+        ...
+
     def application_returned(self) -> None:
         """Close, unless the socket was detached: the application has returned."""
         ...
@@ -62,6 +66,7 @@ class ASGIExchange:
         self._is_closed = False  # the application closed or denied it
         self._is_gone = False  # nothing can be sent any more
         self._is_detached = False
+        self._has_sent = False  # anything but the handshake's answer
 
     async def run(self, app: ASGIApp, scope: dict[str, Any]) -> None:
         """Run the application; an exception it raises is logged and ends the socket."""
@@ -158,13 +163,19 @@ class ASGIExchange:
             data = message.get("bytes")
             frame = data if data is not None else message.get("text")
             if frame is not None:
+                self._has_sent = True
                 self._socket.write(self._socket.framing.render(frame))
         else:
-            self._is_closed = True
-            code, reason = message.get("code", 1000), message.get("reason") or ""
-            self.disconnect(code, reason)
+            self._close(message.get("code", 1000), message.get("reason") or "")
+
+    def _close(self, code: int, reason: str) -> None:
+        self._is_closed = True
+        self.disconnect(code, reason)
+        if self._has_sent:
             self._socket.close(code, reason)
-            self.resume()
+        else:  # accepted only so that a browser can read why it is refused
+            self._socket.refuse(code, reason)
+        self.resume()
 
     def _answer(self, message: Message) -> None:
         """Carry out the application's answer to the handshake: accept, close, or deny."""

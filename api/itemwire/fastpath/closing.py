@@ -38,6 +38,8 @@ class ClosingHandshake(ExchangeSocket, TimedSocket):
 
     # Users are told that a close takes ten seconds at most; one is left for late timers.
     close_seconds: ClassVar[float] = 9.0
+    # For a peer that is refused: strangers must not hold descriptors. 2 s are promised.
+    refusal_seconds: ClassVar[float] = 1.8
     # For a message that was begun: enough for 64 KiB at 9 kbit/s.
     message_seconds: ClassVar[float] = 60.0
 
@@ -69,6 +71,11 @@ class ClosingHandshake(ExchangeSocket, TimedSocket):
         if self._phase is Phase.OPEN:
             self._send_close(code, reason)
             self.resume_reading()
+
+    @override
+    def refuse(self, code: int, reason: str) -> None:
+        self._shared.refusal_timer.start(self)
+        self.close(code, reason)
 
     @override
     def application_returned(self) -> None:

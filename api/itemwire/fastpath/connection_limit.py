@@ -1,23 +1,22 @@
 """Limits the TCP connections of one server, in all and for each address."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 logger = logging.getLogger("itemwire.fastpath")
 
 STATE_KEY: Final = "itemwire.connection_limit"
 """The key in the lifespan's state under which an application gives its limit to the server."""
 
-SPARE_SHARE: Final = 8  # an eighth more than sockets, so that one too many gets a close reason
-MIN_SPARE: Final = 32
 
-
-def with_spare(sockets: int) -> int:
-    """Return how many connections may be open where so many sockets may; 0 sets no limit."""
-    return sockets and sockets + max(sockets // SPARE_SHARE, MIN_SPARE)
+def peer_host(transport: asyncio.BaseTransport) -> str | None:
+    """Return the address of a connection's peer, also once it is lost; None for a Unix socket."""
+    peer: object = transport.get_extra_info("peername")
+    return str(cast("tuple[object, ...]", peer)[0]) if isinstance(peer, tuple) else None
 
 
 class ConnectionLimit:
@@ -29,24 +28,24 @@ class ConnectionLimit:
     an exempt one. 0 sets no limit.
     """
 
-    def __init__(self, in_all: int, of_address: int, site_of: Callable[[str], str | None]) -> None:
-        self._in_all = in_all
-        self._of_address = of_address
+    def __init__(self, total: int, per_address: int, site_of: Callable[[str], str | None]) -> None:
+        self._total = total
+        self._per_address = per_address
         self._site_of = site_of
         self._counts: Counter[str] = Counter()
         self._is_full_logged = False
-        self.refused = {"all": 0, "address": 0}  # so far
+        self.refused = {"total": 0, "address": 0}  # so far
 
     def admit(self, open_connections: int, host: str | None) -> HTTPStatus | None:
         """Count a connection, or return the status that refuses it."""
-        if self._in_all and open_connections > self._in_all:
+        if self._total and open_connections > self._total:
             self._log_full(open_connections)
-            self.refused["all"] += 1
+            self.refused["total"] += 1
             return HTTPStatus.SERVICE_UNAVAILABLE
-        self._is_full_logged = self._is_full_logged and open_connections * 2 > self._in_all
+        self._is_full_logged = self._is_full_logged and open_connections * 2 > self._total
         site = self._counted_site(host)
         if site is not None:
-            if self._counts[site] >= self._of_address:
+            if self._counts[site] >= self._per_address:
                 self.refused["address"] += 1
                 return HTTPStatus.TOO_MANY_REQUESTS
             self._counts[site] += 1
@@ -61,7 +60,7 @@ class ConnectionLimit:
                 del self._counts[site]
 
     def _counted_site(self, host: str | None) -> str | None:
-        return self._site_of(host) if host and self._of_address else None
+        return self._site_of(host) if host and self._per_address else None
 
     def _log_full(self, open_connections: int) -> None:
         """Log once, until half of the connections are gone: a flood must not fill the log."""
@@ -70,5 +69,5 @@ class ConnectionLimit:
             logger.warning(
                 "connections_full open=%d limit=%d: new ones are refused with 503",
                 open_connections - 1,
-                self._in_all,
+                self._total,
             )

@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from itemwire.fastpath.body_framing import BodyFraming
-from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
+from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
 from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.fastpath.handshake import NO_STORE, RequestHead, refusal_of_size
 from itemwire.fastpath.head_rules import refusal_of_head
@@ -89,8 +89,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Admit the connection if there is room, and start the time of its first head."""
         super().connection_made(transport)
         self.flow = self.held_flow = HeldFlow(transport)
-        host = self.client[0] if self.client else None
-        refusal = None if self.limit is None else self.limit.admit(len(self.connections), host)
+        refusal = None
+        if self.limit is not None:
+            refusal = self.limit.admit(len(self.connections), peer_host(transport))
         if refusal is None:
             self.is_counted = self.limit is not None
             self.timers.head.start(self)
@@ -107,7 +108,7 @@ class HttpProtocol(HttpToolsProtocol):
         """
         super().connection_lost(exc)
         if self.limit is not None and self.is_counted:
-            self.limit.release(self.client[0] if self.client else None)
+            self.limit.release(peer_host(self.transport))
         self.timers.stop(self)
         latest = cast("RequestResponseCycle | None", self.cycle)
         for cycle in [*([latest] if latest else []), *(queued for queued, _ in self.pipeline)]:
@@ -297,6 +298,7 @@ class HttpProtocol(HttpToolsProtocol):
         protocol = self.ws_protocol_class
         if protocol is not None and issubclass(protocol, WebSocketProtocol):
             self._hand_over(protocol)
+            self.is_counted = False  # the socket releases it when it is gone
         else:
             super().handle_websocket_upgrade()
         end = cast("httptools.HttpParserUpgrade", sys.exception()).args[0]

@@ -94,6 +94,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         self._phase = Phase.ENDED
         self._shared.connections.discard(self)
         self._shared.forget(self)
+        self._shared.release_connection(self.transport)
         self._report_end(CloseCode.ABNORMAL_CLOSURE)
 
     @override
@@ -144,6 +145,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
     def deny(self, status: int, headers: list[Header], body: bytes) -> None:
         if self._phase in (Phase.HEAD, Phase.DECIDING):
             self._log(status)
+            self._shared.refusal_timer.start(self)
             self.transport.write(
                 render_denial(status, [*self._shared.default_headers, *headers], body)
             )

@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
+from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
 from itemwire.fastpath.handshake import Headers, OpeningHandshake
 from itemwire.fastpath.timeouts import Timeout
 
@@ -22,6 +23,7 @@ class TimedSocket(Protocol):
     __slots__ = ()
 
     close_seconds: ClassVar[float]
+    refusal_seconds: ClassVar[float]
     message_seconds: ClassVar[float]
 
     def ping(self) -> None:
@@ -86,6 +88,9 @@ class SharedState:
         self.close_timer = Timeout[TimedSocket](
             self.loop, kind.close_seconds, lambda socket: socket.abort()
         )
+        self.refusal_timer = Timeout[TimedSocket](
+            self.loop, kind.refusal_seconds, lambda socket: socket.abort()
+        )
 
     @property
     def default_headers(self) -> Headers:
@@ -94,8 +99,20 @@ class SharedState:
 
     def forget(self, socket: TimedSocket) -> None:
         """Stop all timers of a socket that is gone."""
-        for timeout in (self.ping_timer, self.pong_timer, self.message_timer, self.close_timer):
+        for timeout in (
+            self.ping_timer,
+            self.pong_timer,
+            self.message_timer,
+            self.close_timer,
+            self.refusal_timer,
+        ):
             timeout.stop(socket)
+
+    def release_connection(self, transport: asyncio.Transport) -> None:
+        """Stop counting a TCP connection that the HTTP class had admitted."""
+        limit: ConnectionLimit | None = self.app_state.get(STATE_KEY)
+        if limit is not None:
+            limit.release(peer_host(transport))
 
     def scope_of(self, opening: OpeningHandshake, addresses: SocketAddresses) -> dict[str, Any]:
         """Return the ASGI scope of an opening handshake, with the values uvicorn would give."""

@@ -129,6 +129,11 @@ def max_sockets() -> int:
     return max(files - min(max(files // 8, MIN_SPARE), MAX_SPARE), 1)
 
 
+def with_spare(sockets: int) -> int:
+    """Return how many TCP connections there may be for so many sockets: half a reserve more."""
+    return sockets and sockets + min(max(sockets // 8, MIN_SPARE), MAX_SPARE) // 2
+
+
 def _decrement(counts: Counter[K], key: K) -> None:
     """Count one less; nothing is kept of a count of 0."""
     counts[key] -= 1
