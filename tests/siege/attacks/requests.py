@@ -1,0 +1,66 @@
+"""Requests without an end, and without a reader (A1, A2): what one connection may hold."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+from typing import Final
+
+from typing_extensions import override
+
+from tests.siege.attack import Attack, Outcome
+from tests.siege.door import Door
+
+BODY: Final = b"GET /health/live HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+REQUEST: Final = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+BLOCK_BYTES: Final = 1 << 16
+MOST_BYTES: Final = 128 << 20  # of a round: it fills 1 GiB and more where nothing bounds it
+CONNECTION_BYTES: Final = 16 << 20  # after which another connection begins
+STUCK_SECONDS: Final = 0.3  # after which the server takes no more
+
+
+class EndlessBody(Attack):
+    """Sends what surrounds a body for ever: trailers, or extensions of a chunk."""
+
+    def __init__(self, opening: bytes, repeated: bytes) -> None:
+        self._opening = BODY + opening
+        self._block = repeated * (BLOCK_BYTES // len(repeated))
+
+    @override
+    def run(self, door: Door, seconds: float) -> Outcome:
+        deadline, sent, connections = time.monotonic() + seconds, 0, 0
+        while time.monotonic() < deadline and sent < MOST_BYTES:
+            with door.dial(self._opening) as client:
+                connections += 1
+                sent += pour(client, self._block, deadline, CONNECTION_BYTES)
+        return Outcome(notes={"MiB sent": sent / 2**20, "connections": connections})
+
+
+class UnreadPipeline(Attack):
+    """Sends many requests at once on each of a few connections, and reads no answer."""
+
+    connections: Final = 4
+    most_bytes: Final = 5 << 20
+
+    @override
+    def run(self, door: Door, seconds: float) -> Outcome:
+        deadline, sent = time.monotonic() + seconds, 0
+        block = REQUEST * (BLOCK_BYTES // len(REQUEST))
+        with ExitStack() as stack:
+            for _ in range(self.connections):
+                client = stack.enter_context(door.dial(receive_buffer=8192))
+                sent += pour(client, block, deadline, self.most_bytes)
+        return Outcome(notes={"MiB sent": sent / 2**20})
+
+
+def pour(client: socket.socket, block: bytes, deadline: float, most: int) -> int:
+    """Send a block again and again, until the server takes no more; return the bytes."""
+    client.settimeout(STUCK_SECONDS)
+    sent = 0
+    try:
+        while sent < most and time.monotonic() < deadline:
+            sent += client.send(block)
+    except OSError:
+        pass  # refused, or not read
+    return sent
