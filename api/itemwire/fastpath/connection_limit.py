@@ -67,7 +67,7 @@ class ConnectionLimit:
         if not self._is_full_logged:
             self._is_full_logged = True
             logger.warning(
-                "connections_full open=%d limit=%d: new ones are refused with 503",
+                "connections_full open=%d limit=%d",
                 open_connections - 1,
                 self._total,
             )
