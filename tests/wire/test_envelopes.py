@@ -46,7 +46,25 @@ def test_reads_a_history_message_by_message() -> None:
     assert [one["data"] for one in read_envelope(frame)["messages"]] == ["1e999", {"a": 1}]
 
 
-@pytest.mark.parametrize("frame", ["hello", "[]", '{"type":"message","data":' + "[" * 90_000])
+@pytest.mark.parametrize(
+    "payload", ["[" * 90_000 + "]" * 90_000, '{"a":' * 9000 + "1" + "}" * 9000]
+)
+def test_shows_the_text_of_a_payload_that_no_parser_takes(payload: str) -> None:
+    """A Python with a deeper stack may have stored it."""
+    envelope = read_envelope(frame_with(payload))
+
+    assert envelope == {**read_envelope(frame_with("1")), "data": payload}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param("hello", id="no-json"),
+        pytest.param("[]", id="no-object"),
+        pytest.param('{"type":"message","item":"1","data":' + "[" * 90_000, id="cut-short"),
+        pytest.param('{"type":"reply","messages":[{"data":' + "[" * 90_000 + "}", id="a-history"),
+    ],
+)
 def test_says_that_a_frame_cannot_be_read(frame: str) -> None:
     """By ValueError alone, so that one `except` is enough."""
     with pytest.raises(ValueError, match=r"."):
