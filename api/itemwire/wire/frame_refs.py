@@ -1,6 +1,7 @@
 """Finds the `ref` of a request in a frame that cannot be parsed as a whole."""
 
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
@@ -18,7 +19,7 @@ _STRING: Final = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
 _REF: Final = rf'"ref"\s*+:\s*+({_STRING}|[0-9]++(?![.eE]))'
 _TOKENS: Final = re.compile(rf"{_REF}|{_STRING}|[\[{{]++|[\]}}]++", re.DOTALL)
 
-_decode: Final = msgspec.json.Decoder(Ref).decode
+_decode: Final[Callable[[str], Ref]] = msgspec.json.Decoder(Ref).decode
 
 
 def ref_in(frame: str) -> Ref | UnsetType:

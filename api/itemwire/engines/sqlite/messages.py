@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
@@ -26,7 +26,7 @@ class _Read(_Message):
 _Row = tuple[int, _Read]
 
 _decode_rows: Final = msgspec.json.Decoder(list[_Row]).decode
-_decode_row: Final = msgspec.json.Decoder(_Row).decode
+_decode_row: Final[Callable[[bytes], _Row]] = msgspec.json.Decoder(_Row).decode
 
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKENS: Final = re.compile(rb"%s|[\[{]++|[\]}]++" % _STRING, re.DOTALL)
