@@ -31,12 +31,6 @@ def payload_size(data: Payload) -> int:
     return len(data.encode()) if isinstance(data, str) and not data.isascii() else len(data)
 
 
-def payload_of(data: msgspec.Raw) -> Payload:
-    """Return a JSON string as the text it stands for, any other JSON value as it is."""
-    raw = bytes(data)
-    return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else msgspec.Raw(raw)
-
-
 class Position(msgspec.Struct, frozen=True):
     """A place in a channel's order: `offset` counts 1, 2, 3… within one `epoch`.
 

@@ -8,11 +8,14 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import click
+import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.wire.envelopes import read_envelope
+from itemwire.wire.payloads import payload_of
 
 T = TypeVar("T")
 
@@ -48,7 +51,7 @@ def publish(
     DATA is read from standard input if it is `-` or absent.
     """
     text = sys.stdin.read() if data == "-" else data
-    payload = _json(text) if data_json else text
+    payload = _checked(text) if data_json else json.dumps(text)
     answer = _run(_publish(_socket_url(url, item), token, payload))
     click.echo(json.dumps(answer) if as_json else f"{answer['epoch']}:{answer['offset']}")
 
@@ -70,11 +73,12 @@ def tail(
     _run(_tail(address, token, count, as_json=as_json))
 
 
-async def _publish(address: str, token: str | None, payload: object) -> dict[str, Any]:
+async def _publish(address: str, token: str | None, payload: str) -> dict[str, Any]:
+    """Publish a payload, given as JSON, and return its position."""
     async with asyncio.timeout(ANSWER_SECONDS), _connect(address, token) as connection:
-        await connection.send(json.dumps({"type": "publish", "ref": "cli", "data": payload}))
+        await connection.send(f'{{"type":"publish","ref":"cli","data":{payload}}}')
         async for text in connection:
-            envelope: dict[str, Any] = json.loads(text)
+            envelope = _read(text)
             if envelope["type"] == "error":
                 raise click.ClickException(f"{envelope['code']}: {envelope['detail']}")
             if envelope["type"] == "reply":
@@ -86,7 +90,7 @@ async def _tail(address: str, token: str | None, count: int | None, *, as_json: 
     seen = 0
     async with _connect(address, token) as connection:
         async for text in connection:
-            envelope = json.loads(text)
+            envelope = _read(text)
             line = str(text) if as_json else _line(envelope)
             if line is not None:
                 click.echo(line)
@@ -95,9 +99,21 @@ async def _tail(address: str, token: str | None, count: int | None, *, as_json: 
                 return
 
 
+def _read(text: str | bytes) -> dict[str, Any]:
+    """Parse an envelope; one that cannot be read is named on stderr and taken as a message.
+
+    Only a message can be such a one: nothing else holds what a client of an older server wrote.
+    """
+    try:
+        return read_envelope(text)
+    except ValueError as error:
+        click.echo(f"a message cannot be read: {error}", err=True)
+        return {"type": "message"}
+
+
 def _line(envelope: dict[str, Any]) -> str | None:
     match envelope["type"]:
-        case "message":
+        case "message" if "data" in envelope:
             data = envelope["data"]
             shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
             return _plain(f"{envelope['offset']} {envelope['sender']}: {shown}")
@@ -127,11 +143,17 @@ def _socket_url(url: str, item: str) -> str:
     return f"{base}/items/{quote(item, safe='')}/ws"
 
 
-def _json(text: str) -> object:
+def _checked(text: str) -> str:
+    """Return text that is JSON the server takes; refuse any other before connecting."""
     try:
-        return json.loads(text)
-    except ValueError as error:
+        raw = msgspec.json.decode(text.encode(), type=msgspec.Raw)
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="DATA") from error
+    try:
+        payload_of(raw)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="DATA") from error
+    return text
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -125,5 +125,5 @@ def _claim(text: str) -> tuple[str, Any]:
         raise click.BadParameter(f"{text!r} is not NAME=JSON", param_hint="--claim")
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from itemwire.close_reasons import MESSAGE_TIMEOUT, MESSAGE_TOO_BIG, PAYLOAD_INVALID
-from itemwire.messages import Payload, payload_of
+from itemwire.messages import Payload
 from itemwire.responses.problems import Problem
+from itemwire.wire.payloads import payload_of
 
 JSON_TYPE: Final = "application/json"
 BINARY_TYPE: Final = "application/octet-stream"

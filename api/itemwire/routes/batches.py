@@ -25,10 +25,11 @@ from itemwire.close_reasons import (
 )
 from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_of
 from itemwire.engines.base import EngineError
-from itemwire.messages import Payload, Position, payload_of, payload_size
+from itemwire.messages import Payload, Position, payload_size
 from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
+from itemwire.wire.payloads import payload_of
 from itemwire_auth.dependencies import CurrentPrincipal
 from itemwire_auth.principal import Principal
 

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from itemwire.testing.refusals import Ended, Refusal, refusal_of
+from itemwire.wire.envelopes import read_envelope
 
 WAIT_SECONDS: Final = 10.0  # the default limit of every wait
 
@@ -44,7 +45,7 @@ class Conversation:
 
     def _matched(self, frame: Frame, wanted: Mapping[str, object]) -> Envelope | None:
         """Parse an envelope: return it if it has these fields, else set it aside for later."""
-        envelope: Envelope = json.loads(frame)
+        envelope: Envelope = read_envelope(frame)
         if _has(envelope, wanted):
             return envelope
         self._aside.append(envelope)

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from itemwire.messages import Event, Frame, Ref
 from itemwire.wire.base import C, Codec, MalformedFrame
+from itemwire.wire.frame_refs import ref_in
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,7 +34,8 @@ class JsonCodec(Codec):
 
         def decode(frame: Frame) -> C:
             if isinstance(frame, bytes):
-                raise MalformedFrame("payload_invalid", "Envelopes must be text frames.")
+                ref = ref_in(frame.decode(errors="replace"))
+                raise MalformedFrame("payload_invalid", "Envelopes must be text frames.", ref)
             try:
                 return read(frame)
             except (ValueError, RecursionError) as error:
@@ -57,7 +59,7 @@ def _fault(frame: str, requests: dict[str, type[C]], error: Exception) -> Malfor
     try:
         outline = _outline(frame)
     except (ValueError, RecursionError):
-        return MalformedFrame("payload_invalid", str(error))
+        return MalformedFrame("payload_invalid", str(error), ref_in(frame))
     if isinstance(outline.type, str) and outline.type not in requests:
         known = ", ".join(requests)
         return MalformedFrame("not_supported", f"The types are {known}.", outline.ref)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from itemwire.channels.sessions.commands import COMMANDS
 from itemwire.messages import Frame
 from tests.fakes import LIMITS, PLAIN, Stage
+from tests.wire.test_payloads import REFUSED
 
 UNREADABLE: dict[str, Frame] = {
     "nothing": "",
@@ -121,10 +123,45 @@ def test_takes_the_last_of_a_field_given_twice(stage: Stage) -> None:
     assert [one["data"] for one in peer.saw("message")] == [2]
 
 
-def test_carries_a_number_of_5000_digits_as_it_is(stage: Stage) -> None:
-    """`data` is the clients' own; the server does no sums with it (CVE-2020-10735)."""
+def with_refs() -> Iterator[tuple[str, Frame]]:
+    """Yield the frames above that are objects, with a `ref` before or after what is wrong."""
+    for name, frame in UNREADABLE.items():
+        text = frame.decode(errors="replace") if isinstance(frame, bytes) else frame
+        written = {}
+        if "{" in text:
+            written["first"] = text.replace("{", '{"ref":"r",', 1)
+        if text.endswith("}") and name != "two-values":
+            written["last"] = text[:-1] + ',"ref":"r"}'
+        for place, one in written.items():
+            yield f"{name}-{place}", one.encode() if isinstance(frame, bytes) else one
+
+
+@pytest.mark.parametrize("frame", [pytest.param(one, id=name) for name, one in with_refs()])
+def test_answers_what_it_cannot_read_with_its_ref(stage: Stage, frame: Frame) -> None:
+    """Requirement 133: wherever it can be found, whatever is wrong with the rest of the frame."""
+    peer = stage.join()
+    peer.session.received(frame)
+
+    (error,) = peer.saw("error")
+    assert (error["code"], error.get("ref")) == ("payload_invalid", "r")
+
+
+@REFUSED
+def test_refuses_a_payload_out_of_the_bounds_with_its_ref(stage: Stage, text: str) -> None:
+    """Nothing is stored, nobody hears it, and the publisher knows which one it was."""
+    watching, peer = stage.join("watching"), stage.join("alice")
+    peer.session.received(f'{{"type":"publish","ref":"r","data":{text}}}')
+
+    (error,) = peer.saw("error")
+    assert (error["code"], error["ref"], error["temporary"]) == ("payload_invalid", "r", False)
+    assert error["detail"].startswith("data: ")
+    assert watching.saw("message") == []
+
+
+def test_carries_a_number_of_308_digits_as_it_is(stage: Stage) -> None:
+    """`data` is the clients' own; the server does no sums with it."""
     peer, plain = stage.join(), stage.join(codec=PLAIN)
-    digits = "9" * 5000
+    digits = "9" * 308
     peer.session.received(f'{{"type":"publish","data":{digits}}}')
 
     assert plain.transport.frames == [digits]

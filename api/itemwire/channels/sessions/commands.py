@@ -14,7 +14,7 @@ from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
-from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, SCOPE_MISSING
+from itemwire.close_reasons import OVERLOADED, PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
     Error,
@@ -26,11 +26,11 @@ from itemwire.messages import (
     PublishReply,
     Ref,
     Reply,
-    payload_of,
     read_position,
 )
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
+from itemwire.wire.payloads import payload_of
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -104,6 +104,11 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         )
         if target is None:
             return
+        try:
+            data = payload_of(self.data)
+        except ValueError as error:
+            self.deny(context, PAYLOAD_INVALID.reason, str(error))
+            return
 
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
@@ -115,7 +120,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         context.node.publish(
             connection.principal,
             target.item_id,
-            payload_of(self.data),
+            data,
             self.key or None,
             answer,
             connection=connection,

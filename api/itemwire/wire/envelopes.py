@@ -1,0 +1,48 @@
+"""Reads envelopes as a client does, whatever servers of earlier versions have stored."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from itemwire.wire.payloads import payload_of
+
+# A quote in a string has a backslash before it, so this is the field and no text.
+_DEEP_MESSAGE: Final = re.compile(
+    r'(\{"type":"message",(?:(?!"data":).)*?),"data":(.*)\}', re.DOTALL
+).fullmatch
+
+
+def read_envelope(frame: str | bytes) -> dict[str, Any]:
+    """Return an envelope as Python values.
+
+    A server of an earlier version may have stored a payload out of today's bounds, which Python
+    cannot read (5,000 digits) or reads as something else (`1e999`). Such a payload is returned as
+    its JSON text. Raise ValueError for a frame that is no envelope, or is nested too deeply and no
+    message.
+    """
+    try:
+        fields = msgspec.json.decode(frame, type=dict[str, msgspec.Raw])
+    except RecursionError:
+        return _read_deep(frame.decode() if isinstance(frame, bytes) else frame)
+    return {name: _value(name, bytes(raw)) for name, raw in fields.items()}
+
+
+def _value(name: str, raw: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    if name == "messages" and raw.startswith(b"["):  # a reply with history: each has a payload
+        return [
+            read_envelope(bytes(one)) for one in msgspec.json.decode(raw, type=list[msgspec.Raw])
+        ]
+    try:
+        payload_of(msgspec.Raw(raw))
+        return msgspec.json.decode(raw)
+    except ValueError:
+        return raw.decode()
+
+
+def _read_deep(frame: str) -> dict[str, Any]:
+    """Return a message whose payload no parser takes; `data` is the last field of a message."""
+    parts = _DEEP_MESSAGE(frame)
+    if parts is None:
+        raise ValueError("it is nested too deeply to be read")
+    return {**msgspec.json.decode(parts[1] + "}", type=dict[str, Any]), "data": parts[2]}
