@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from typing_extensions import override
 
 from itemwire.engines.base import EngineError
 from itemwire.messages import Position
@@ -35,10 +36,10 @@ class Socket(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.engine = LateEngine()
-        self.rules = ItemRules(dict.fromkeys(ITEMS, EVERYTHING))
-        self.rules.is_slow = True
+        self.law = ItemRules(dict.fromkeys(ITEMS, EVERYTHING))
+        self.law.is_slow = True
         self.stage = Stage(self.engine, ROOM)
-        self.peer = self.stage.open(self.rules)
+        self.peer = self.stage.open(self.law)
         self.refs = 0
         self.asked: dict[int, tuple[str, object]] = {}  # kind and item, by ref
         self.wishes: dict[str, str] = {}  # the latest of each item
@@ -94,13 +95,13 @@ class Socket(RuleBasedStateMachine):
     @rule(item=an_item)
     def forbid(self, item: str) -> None:
         """Take the right to an item away, from the next question on."""
-        self.rules.can.pop(item, None)
+        self.law.can.pop(item, None)
         self.has_failed = True
 
     @rule(item=an_item)
     def allow(self, item: str) -> None:
         """Give the right to an item back."""
-        self.rules.can[item] = EVERYTHING
+        self.law.can[item] = EVERYTHING
 
     @rule(name=st.sampled_from(["subscribe", "read", "publish"]))
     def break_engine(self, name: str) -> None:
@@ -113,11 +114,11 @@ class Socket(RuleBasedStateMachine):
         """Have the engine work."""
         self.engine.broken.clear()
 
-    @precondition(lambda self: self.rules.waits)
+    @precondition(lambda self: self.law.waits)
     @rule()
     def decide(self) -> None:
         """Answer a question about rights."""
-        self.rules.say()
+        self.law.say()
 
     @precondition(lambda self: self.engine.steps)
     @rule(count=st.integers(1, 4))
@@ -172,6 +173,7 @@ class Socket(RuleBasedStateMachine):
         """No request is answered twice."""
         assert all(count == 1 for count in self._answers().values())
 
+    @override
     def teardown(self) -> None:
         """Come to rest: everything is answered, the last wish holds, and the socket goes on."""
         self._rest()
@@ -190,7 +192,7 @@ class Socket(RuleBasedStateMachine):
     def _goes_on(self) -> None:
         """See that every item is heard that it is on, and that it can leave and join."""
         for item in ITEMS:
-            self.rules.can[item] = EVERYTHING
+            self.law.can[item] = EVERYTHING
             self.publish(item)
         self._rest()
         self.hears_what_it_is_on()
@@ -206,10 +208,10 @@ class Socket(RuleBasedStateMachine):
     def _rest(self) -> None:
         self.engine.broken.clear()
         self.peer.drains()
-        while self.rules.waits or self.engine.steps:
+        while self.law.waits or self.engine.steps:
             self.engine.settle()
-            if self.rules.waits:
-                self.rules.say()
+            if self.law.waits:
+                self.law.say()
             self.peer.drains()
         self.stage.settle()
 
