@@ -54,7 +54,8 @@ class Grant:
     can: frozenset[Action]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.principal, Principal) or not isinstance(self.item_id, str):
+        principal, item_id = cast("object", self.principal), cast("object", self.item_id)
+        if not isinstance(principal, Principal) or not isinstance(item_id, str):
             raise TypeError("a grant is of a Principal, and for an item id")
         if isinstance(self.can, str):  # a text has each of its parts "in" it
             raise TypeError("a grant takes a collection of actions, not a text")

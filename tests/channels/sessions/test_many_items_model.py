@@ -24,7 +24,13 @@ from itemwire_auth.revocation import Revocation
 from tests.fakes import EVERYTHING, LIMITS, NOW, ItemRules, LateEngine, Stage, principal
 
 ITEMS: Final = ("a", "b", "c")
-STARTS: Final = ({}, {"replay": 2}, {"replay": 50}, {"since": "x:0"}, {"since": "x:0", "replay": 1})
+STARTS: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"replay": 2},
+    {"replay": 50},
+    {"since": "x:0"},
+    {"since": "x:0", "replay": 1},
+)
 ROOM: Final = replace(LIMITS, max_items=2)
 
 an_item = st.sampled_from(ITEMS)
