@@ -81,6 +81,8 @@ async def permitted(
 
     A route that asks for no action needs a grant with any action in it.
     """
+    if not isinstance(grant, Grant):  # an override may return anything
+        raise TypeError("authorize_item has returned no Grant")
     lacking = shortfall(grant, [Action(scope) for scope in required.scopes])
     if lacking is not None:
         raise await delayed_refusal(connection, lacking)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from itemwire_auth.rights import ScopeSet
 from itemwire_auth.scopes import Action
+
+ALL_ACTIONS: Final = frozenset(Action)
 
 Identity: TypeAlias = tuple[str | None, str]
 """Issuer and subject: a subject is unique within its issuer only (RFC 7519 4.1.2)."""
@@ -40,11 +42,25 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a principal may do with one item."""
+    """What a principal may do with one item.
+
+    Actions may be given as any collection of their names. Raises TypeError for what is no
+    principal, item id or collection, and ValueError for what is the name of no action: an
+    application makes grants of its own, and a wrong one must fail where it is made.
+    """
 
     principal: Principal
     item_id: str
     can: frozenset[Action]
+
+    def __post_init__(self) -> None:
+        principal, item_id = cast("object", self.principal), cast("object", self.item_id)
+        if not isinstance(principal, Principal) or not isinstance(item_id, str):
+            raise TypeError("a grant is of a Principal, and for an item id")
+        if isinstance(self.can, str):  # a text has each of its parts "in" it
+            raise TypeError("a grant takes a collection of actions, not a text")
+        if type(self.can) is not frozenset or not self.can <= ALL_ACTIONS:
+            object.__setattr__(self, "can", frozenset(map(Action, self.can)))
 
     def allows(self, action: Action) -> bool:
         """Return whether the action is granted."""

@@ -45,6 +45,11 @@ class ItemRules(Rights):
             lambda: answer(Renewal(caller, {one: self._verdict(caller, one) for one in items}))
         )
 
+    @property
+    def waits(self) -> bool:
+        """Tell whether a question waits for its answer."""
+        return bool(self._answers)
+
     def say(self) -> None:
         """Answer the question that has waited longest, by what holds now."""
         self._answers.popleft()()

@@ -9,7 +9,8 @@ from fastapi import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from itemwire.close_reasons import OVERLOADED
+from itemwire.authorization.solving import is_for_the_process
+from itemwire.close_reasons import INTERNAL, OVERLOADED
 from itemwire.fastpath.timeouts import Timeout
 
 logger = logging.getLogger("itemwire.refusals")
@@ -29,18 +30,22 @@ class DecisionDeadlines:
         self._timeout: Timeout[_Deadline]
 
     async def enforce(self, scope: Scope, handling: Awaitable[None]) -> None:
-        """Handle a handshake; refuse it as `overloaded` if nothing ends its deadline in time."""
+        """Handle a handshake; refuse it as `overloaded` if nothing ends its deadline in time.
+
+        Refuse it as `internal` if a dependency raises what is no Exception: else the handshake
+        would never be answered.
+        """
         task = cast("asyncio.Task[None]", asyncio.current_task())
         deadline = scope[DEADLINE] = _Deadline(task, self._of_loop())
         try:
             await handling
-        except asyncio.CancelledError as error:
-            # Others may have cancelled the task, too; then it ends as they want it to.
-            if not deadline.is_past or task.uncancel() > deadline.cancelling:
+        except Exception:
+            raise
+        except BaseException as error:
+            refusal = deadline.refusal_for(error, task, scope["path"])
+            if refusal is error:
                 raise
-            path = scope["path"]
-            logger.error("decision_late path=%r", path)  # noqa: TRY400 - the traceback shows asyncio
-            raise WebSocketException(OVERLOADED.code, OVERLOADED.reason) from error
+            raise refusal from error
         finally:
             deadline.end()
 
@@ -55,13 +60,14 @@ class DecisionDeadlines:
 class _Deadline:
     """The deadline of one handshake, which the task that handles it has to meet."""
 
-    __slots__ = ("_task", "_timeout", "cancelling", "is_past")
+    __slots__ = ("_is_over", "_task", "_timeout", "cancelling", "is_past")
 
     def __init__(self, task: asyncio.Task[None], timeout: "Timeout[_Deadline]") -> None:
         self._task = task
         self._timeout = timeout
         self.cancelling = task.cancelling()  # how often others have cancelled it already
         self.is_past = False
+        self._is_over = False
         timeout.start(self)
 
     def expire(self) -> None:
@@ -71,7 +77,23 @@ class _Deadline:
 
     def end(self) -> None:
         """Stop the time."""
+        self._is_over = True
         self._timeout.stop(self)
+
+    def refusal_for(
+        self, error: BaseException, task: "asyncio.Task[None]", path: str
+    ) -> BaseException:
+        """Return how a handshake is refused; the error itself if it is for the task to raise."""
+        # Others may have cancelled the task, too; then it ends as they want it to.
+        if self.is_past and isinstance(error, asyncio.CancelledError):
+            if task.uncancel() > self.cancelling:
+                return error
+            logger.error("decision_late path=%r", path)
+            return WebSocketException(OVERLOADED.code, OVERLOADED.reason)
+        if self._is_over or is_for_the_process(error, self.cancelling):
+            return error
+        logger.error("decision_failed path=%r", path, exc_info=error)
+        return WebSocketException(INTERNAL.code, INTERNAL.reason)
 
 
 def end_deadline(connection: HTTPConnection) -> None:

@@ -24,6 +24,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
@@ -59,25 +60,36 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
     """
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._is_left = False
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task that is kept until it ends; a failure is logged."""
+    def run(self, work: Coroutine[Any, Any, T], answer: Callable[[T | Denied], None]) -> None:
+        """Begin to work something out, and answer it: `internal` where the work fails.
+
+        Nobody is answered once this is left.
+        """
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, answer))
 
     @override
     async def __aexit__(self, *_: object) -> None:
+        self._is_left = True
         while self._running:
             for task in self._running:
                 task.cancel()
             await asyncio.wait(self._running)
+        self._is_left = False  # the application may be started again
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, answer: Callable[[T | Denied], None], task: asyncio.Task[T]) -> None:
+        """Answer what a task has worked out, however it ended: even cancelled by what it asked."""
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("refresh_failed", exc_info=error)
+        if self._is_left:
+            return
+        try:
+            answer(_outcome_of(task))
+        except Exception:
+            logger.exception("refresh_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +152,11 @@ class Reauthorization:
 
     def __call__(self, token: str, answer: Callable[[Verdict], None]) -> None:
         """Begin to work out what a token allows on this socket's route; `answer` comes later."""
-        self._owner.run(self._work_out(token, answer))
+        self._owner.run(self._work_out(token), answer)
 
-    async def _work_out(self, token: str, answer: Callable[[Verdict], None]) -> None:
+    async def _work_out(self, token: str) -> Verdict:
         websocket = self._handshake.with_token(token).to(self._route, **{REFRESH: token})
-        answer(await verdict_of(self._route, websocket, Grant))
+        return await verdict_of(self._route, websocket, Grant)
 
 
 class SocketRights(Rights):
@@ -169,36 +181,35 @@ class SocketRights(Rights):
     def of_item(
         self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
     ) -> None:
-        self._owner.run(self._ask(principal, item_id, answer))
+        self._owner.run(self._verdict(self._handshake, principal, item_id), answer)
 
     @override
     def renew(
         self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
     ) -> None:
-        self._owner.run(self._renew(token, items, answer))
+        self._owner.run(self._renew(token, items), answer)
 
-    async def _ask(
-        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
-    ) -> None:
-        answer(await self._verdict(self._handshake, principal, item_id))
-
-    async def _renew(
-        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
-    ) -> None:
+    async def _renew(self, token: str, items: Sequence[str]) -> Renewal | Denied:
+        """Work out a refresh, of the socket and of its items together within one deadline."""
         handshake = self._handshake.with_token(token)
+        try:
+            async with asyncio.timeout(DECISION_SECONDS):
+                outcome = await self._renewal(handshake, token, items)
+        except TimeoutError:
+            logger.error("refresh_late path=%r items=%d", handshake.path, len(items))  # noqa: TRY400
+            return Denied(OVERLOADED)
+        if isinstance(outcome, Renewal):
+            self._handshake = handshake  # from now on the new token alone speaks for the caller
+        return outcome
+
+    async def _renewal(
+        self, handshake: KeptHandshake, token: str, items: Sequence[str]
+    ) -> Renewal | Denied:
         websocket = handshake.to(self._route, **{REFRESH: token})
         principal = await verdict_of(self._route, websocket, Principal)
         if isinstance(principal, Denied):
-            answer(principal)
-            return
-        try:
-            async with asyncio.timeout(DECISION_SECONDS):
-                verdicts = await self._verdicts(handshake, principal, items)
-        except TimeoutError:
-            answer(Denied(OVERLOADED, principal))
-            return
-        self._handshake = handshake  # from now on the new token alone speaks for the caller
-        answer(Renewal(principal, verdicts))
+            return principal
+        return Renewal(principal, await self._verdicts(handshake, principal, items))
 
     async def _verdicts(
         self, handshake: KeptHandshake, principal: Principal, items: Sequence[str]
@@ -235,6 +246,18 @@ def rights_of(
     """Keep what is needed to ask an item route's dependencies about this socket's caller."""
     item_route = socket_route_of(websocket.app, item_endpoint)
     return SocketRights(owner, websocket.scope["route"], item_route, websocket.scope)
+
+
+def _outcome_of(task: asyncio.Task[T]) -> T | Denied:
+    """Return what a task has worked out, or the denial of one that failed, which is logged."""
+    if task.cancelled():
+        logger.error("refresh_failed cancelled by a dependency")
+        return Denied(INTERNAL)
+    error = task.exception()
+    if error is None:
+        return task.result()
+    logger.error("refresh_failed", exc_info=error)
+    return Denied(INTERNAL)
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

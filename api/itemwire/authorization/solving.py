@@ -6,6 +6,7 @@ socket, and for each item of a batch. FastAPI documents none of the names import
 version is bounded in `pyproject.toml`, and tests fail when one of them changes.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -36,6 +37,27 @@ FUNCTION_STACK: Final = "fastapi_function_astack"  # closed as soon as the endpo
 REQUEST_STACK: Final = "fastapi_inner_astack"  # closed once the response is sent
 
 
+class DependencyFailed(Exception):
+    """A dependency raised what is no Exception, such as CancelledError; that is the cause."""
+
+
+def is_for_the_process(error: BaseException, cancelled: int = 0) -> bool:
+    """Return whether an error is meant for the process or the task, and not for a caller.
+
+    So are KeyboardInterrupt, SystemExit, and a CancelledError where somebody has cancelled this
+    task since it had been cancelled so many times. A CancelledError without that is of a
+    dependency's own, for instance of a task that it awaited.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return True
+    task = asyncio.current_task()
+    return (
+        isinstance(error, asyncio.CancelledError)
+        and task is not None
+        and task.cancelling() > cancelled
+    )
+
+
 async def solve(
     connection: Request | WebSocket, dependant: Dependant, kind: type[T], solved: Solved
 ) -> T:
@@ -44,9 +66,23 @@ async def solve(
     `solved` holds what each dependency returned, also when a later one raises. Whatever they
     opened with `yield` is closed before this returns.
 
-    Raises what a dependency raises; FastAPI's validation error for parameters that are not valid;
-    and RuntimeError if the endpoint has no argument of this kind, or several.
+    Raises what a dependency raises, or DependencyFailed if that is no Exception; FastAPI's
+    validation error for parameters that are not valid; and RuntimeError if the endpoint has no
+    argument of this kind, or several.
     """
+    try:
+        return await _solve(connection, dependant, kind, solved)
+    except Exception:
+        raise
+    except BaseException as error:
+        if is_for_the_process(error):
+            raise
+        raise DependencyFailed(type(error).__name__) from error
+
+
+async def _solve(
+    connection: Request | WebSocket, dependant: Dependant, kind: type[T], solved: Solved
+) -> T:
     found: list[T] = []  # a dependency may swallow the exception of another one
     async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
         connection.scope[REQUEST_STACK] = request_stack

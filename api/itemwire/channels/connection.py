@@ -1,7 +1,7 @@
 """One accepted socket: whose it is, which channels it is on, how it ends."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from itemwire.channels.limits.requests import TokenBuckets
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.channels.names import channel_of
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
+from itemwire.engines.base import History
 from itemwire.messages import (
     Closing,
     Event,
@@ -30,7 +31,6 @@ from itemwire.messages import (
     Gap,
     Member,
     Position,
-    Publication,
     Welcome,
 )
 from itemwire.wire.base import Codec
@@ -175,31 +175,42 @@ class Connection:
             if frame is not None:
                 self.push(frame)
 
-    def welcome(self, welcome: Welcome, missed: Iterable[Publication]) -> int | None:
+    def welcome(
+        self, subscription: "Subscription", welcome: Welcome, missed: History
+    ) -> int | None:
         """Send the welcome to an item, then what its client missed; return how many that are.
 
-        Return None if the connection has ended, perhaps by this.
+        Return None if the connection has ended, perhaps by this. What was missed counts as all
+        else does that waits, unless nothing waited before it: one replay alone makes no slow
+        consumer, for its client had no chance to read yet.
         """
+        is_alone = self.outbox is None or self.outbox.is_empty
         self.mark_welcomed()
         self.send(welcome)
-        count = 0
-        for publication in missed:
-            self.send_replay(publication)
-            count += 1
-        return count if self.is_open else None
+        for publication in missed.publications:
+            frame = self.codec.encode(publication)
+            if frame is None or not self.is_open:
+                continue
+            chunk = self._transport.framing.render(frame)
+            if self.outbox is None or is_alone:
+                self._write_uncounted(chunk)
+                continue
+            position = Position(missed.position.epoch, publication.offset)
+            if not self.keep(subscription, chunk, [chunk], [position]):
+                self.end(SLOW_CONSUMER)
+        return len(missed.publications) if self.is_open else None
 
-    def send_replay(self, event: Event) -> None:
-        """Send a past message that the client asked for, or an event that goes with those.
-
-        It counts towards no limit: the client had no chance to read yet.
-        """
+    def send_after_replay(self, event: Event) -> None:
+        """Send an event of a few bytes that goes with a replay, and counts towards no limit."""
         frame = self.codec.encode(event)
         if frame is not None and self.is_open:
-            chunk = self._transport.framing.render(frame)
-            if self.outbox is None:
-                self.writer(chunk)
-            else:
-                self.outbox.keep_uncounted(chunk)
+            self._write_uncounted(self._transport.framing.render(frame))
+
+    def _write_uncounted(self, chunk: Chunk) -> None:
+        if self.outbox is None:
+            self.writer(chunk)
+        else:
+            self.outbox.keep_uncounted(chunk)
 
     def keep(
         self,

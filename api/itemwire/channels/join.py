@@ -183,7 +183,7 @@ class _Join:
             was_recovering=self._start.since is not None,
             recovered=recovered,
         )
-        replayed = connection.welcome(welcome, history.publications)
+        replayed = connection.welcome(subscription, welcome, history)
         if replayed is not None:
             parts.counters.replayed += replayed
             parts.hub.go_live(subscription, history.position)

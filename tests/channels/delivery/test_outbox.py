@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeGuard
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from itemwire.channels.connection import Subscription
 from itemwire.channels.delivery.outbox import GAP_BYTES, Message, Outbox
-from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
+from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.limits.slow_consumers import SlowConsumerPolicies, SlowConsumerPolicy
 from itemwire.messages import Gap, Position
+from itemwire_auth.principal import Grant
+from tests.fakes import EVERYTHING, LIMITS, ItemRules, Stage, principal
 
 
 def policy_of(newest: bool) -> SlowConsumerPolicy:
@@ -64,6 +69,33 @@ def test_keeps_a_replay_beside_the_limit_and_in_order() -> None:
 
     assert kept
     assert drained(outbox) == [*(b"replayed %d" % n for n in range(10)), b"new"]
+
+
+@pytest.mark.parametrize("policy", SlowConsumerPolicy)
+def test_a_second_replay_counts(policy: SlowConsumerPolicy) -> None:
+    """The first is let through whatever its size; what a second has no room for, its item drops.
+
+    Where the item drops nothing, the client is too slow (requirement 126).
+    """
+    stage = Stage(limits=replace(LIMITS, slow_consumers=SlowConsumerPolicies((("*", policy),))))
+    for item in "ab":
+        for _ in range(50):
+            stage.node.publish(principal(), item, f'"{"x" * 1000}"', None, lambda _: None)
+    rules = ItemRules(dict.fromkeys("ab", EVERYTHING))
+    many = stage.open(rules, room=1)
+    many.joins("a", replay=50)
+    after_one = many.transport.reasons
+    grant = Grant(many.connection.principal, "b", EVERYTHING)
+    stage.node.join(Subscription(many.connection, grant), StartPoint(replay=50), lambda _: None)
+    outbox = many.connection.outbox
+
+    assert after_one == []
+    if policy is SlowConsumerPolicy.DISCONNECT:
+        assert many.transport.reasons == ["slow_consumer"]
+    else:
+        assert outbox is not None
+        assert LIMITS.outbox_bytes / 2 < outbox.size <= LIMITS.outbox_bytes
+        assert outbox.dropped > 0
 
 
 def test_bounds_empty_chunks_too() -> None:

@@ -6,9 +6,12 @@ import json
 from dataclasses import replace
 
 import pytest
+from typing_extensions import override
 
 from itemwire.channels.limits.bounds import Lifetime
+from itemwire.channels.reauthorization import Verdict
 from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
+from itemwire_auth.principal import Principal
 from itemwire_auth.scopes import Action
 from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage
 
@@ -301,3 +304,91 @@ def test_a_refresh_ends_an_item_that_is_still_being_joined(late_engine: LateEngi
 
     seen = [(one["type"], one["ref"]) for one in many.sees]
     assert seen == [("error", 1), ("reply", 2), ("welcome", 3)]
+
+
+@pytest.mark.parametrize("is_slow", [False, True], ids=["at-once", "later"])
+@pytest.mark.parametrize("length", range(1, 8))
+def test_the_last_wish_wins_in_a_burst(rules: ItemRules, length: int, is_slow: bool) -> None:
+    """Join, leave, join … before anything is answered; each is answered once (requirement 127)."""
+    stage = Stage()
+    rules.is_slow = is_slow
+    many = stage.open(rules)
+    for ref in range(length):
+        kind = "leave" if ref % 2 else "join"
+        many.session.received(json.dumps({"type": kind, "item": ITEM, "ref": ref}))
+    while rules.waits:
+        rules.say()
+    stage.join("bob").says("publish", data="heard")
+    many.session.received('{"type":"refresh","token":"alice","ref":"refresh"}')
+    while rules.waits:
+        rules.say()
+    answers = [one["ref"] for one in many.sees if "ref" in one]
+
+    assert answers == [*range(length), "refresh"]
+    assert bool(many.saw("message")) == bool(length % 2)
+
+
+def test_a_long_burst_takes_no_more_than_its_length(rules: ItemRules) -> None:
+    """What waits is handed on, not copied for each join: 8,000 requests take no seconds."""
+    rules.is_slow = True
+    many = Stage(limits=replace(LIMITS, outbox_bytes=1_000_000)).open(rules)
+    for ref in range(4000):
+        many.session.received(join(ITEM, ref=ref))
+        many.session.received('{"type":"leave","item":"42"}')
+    rules.is_slow = False
+    rules.say()
+
+    assert len(many.saw("welcome")) == len(many.saw("reply")) == 4000
+
+
+def test_holds_no_more_early_commands_of_all_items_than_of_one(rules: ItemRules) -> None:
+    """A hundred items that are being joined are no reason to keep a hundred outboxes."""
+    payload = "x" * (LIMITS.outbox_bytes // 2 - 200)
+    rules.is_slow = True
+    ends = []
+    for items in ((ITEM, OTHER), (ITEM, OTHER, ITEM)):
+        many = Stage().open(rules)
+        for item in (ITEM, OTHER):
+            many.session.received(join(item))
+        for item in items:
+            many.session.received(json.dumps({"type": "publish", "item": item, "data": payload}))
+        ends.append(many.transport.reasons)
+
+    assert ends == [[], ["overloaded"]]
+
+
+class Faulty(ItemRules):
+    """Rules whose verdict nothing can be done with."""
+
+    @override
+    def _verdict(self, caller: Principal, item_id: str) -> Verdict:
+        return None  # type: ignore[return-value] # that is the fault
+
+
+def test_ends_alone_when_a_verdict_cannot_be_used() -> None:
+    """Its client is not left without an answer, and others are not concerned."""
+    rules, stage = Faulty(), Stage()
+    rules.is_slow = True
+    many, other = stage.open(rules), stage.open(ItemRules({ITEM: EVERYTHING}))
+    many.session.received(join(ITEM))
+    rules.say()
+
+    assert many.transport.reasons == ["internal"]
+    assert other.joins(ITEM)["type"] == "welcome"
+
+
+def test_does_not_read_back_an_item_that_a_refresh_took_away(late_engine: LateEngine) -> None:
+    """Not even by an answer that was on its way; before, it is given."""
+    stage, rules = Stage(late_engine), ItemRules({ITEM: EVERYTHING})
+    many = stage.open(rules)
+    many.session.received(join(ITEM))
+    late_engine.settle()
+    many.session.received('{"type":"history","item":"42","ref":1}')
+    late_engine.settle()
+    many.session.received('{"type":"history","item":"42","ref":2}')
+    rules.can = {}
+    many.session.received('{"type":"refresh","token":"alice"}')
+    late_engine.settle()
+
+    assert [one["ref"] for one in many.saw("reply") if "messages" in one] == [1]
+    assert codes(many.saw("error")) == [(2, "scope_missing")]

@@ -128,6 +128,11 @@ class Outbox:
         """Return the bytes that wait and count towards the limit."""
         return self._size
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not self._waiting
+
     def keep(self, chunk: Chunk, unsent: int) -> bool:
         """Keep a chunk; return False if it is past the limit with the transport's unsent bytes."""
         size = len(chunk)
@@ -139,10 +144,10 @@ class Outbox:
         return True
 
     def keep_uncounted(self, chunk: Chunk) -> None:
-        """Keep a chunk whatever else waits, because it has other bounds.
+        """Keep a chunk of the one replay that is let through whatever its size.
 
-        So the replay that a client asked for when it joined: the client had no chance to read yet,
-        and the history is bounded itself.
+        It is the one that found nothing waiting, so there is never a second. History is bounded
+        itself; what comes after it is bounded by the limit as ever.
         """
         self._add(Waiting(chunk, 0))
 

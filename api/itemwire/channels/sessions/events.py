@@ -32,7 +32,7 @@ class EventsSession(Session):
         if problem is not None:
             self.connection.end(OVERLOADED)
         else:
-            self.connection.send_replay(Cursor())
+            self.connection.send_after_replay(Cursor())
 
     @override
     def _act(self, frame: Frame, size: int) -> None:

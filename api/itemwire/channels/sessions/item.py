@@ -75,7 +75,8 @@ class ItemSession(ChannelSession[Command[Context]]):
         def worked_out(verdict: Verdict) -> None:
             self.is_refreshing = False
             if self.connection.is_open:
-                answer(self._apply(verdict))
+                with self._failing_alone():
+                    answer(self._apply(verdict))
 
         if self._reauthorize is not None:
             self.is_refreshing = True

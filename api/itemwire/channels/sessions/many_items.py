@@ -1,5 +1,6 @@
 """What a connection with many items does: it joins and leaves them as its client asks."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,15 +10,17 @@ from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
-from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.delivery.bounded_buffer import MAX_HELD
+from itemwire.channels.delivery.recovery import LIVE, StartPoint
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
 from itemwire.channels.rights import rights_of
 from itemwire.channels.sessions.commands import DECODERS_OF_MANY
 from itemwire.channels.sessions.context import Command, ManyItemsContext
-from itemwire.channels.sessions.ordered_gate import OrderedGate
+from itemwire.channels.sessions.ordered_gate import OrderedGate, Turn
+from itemwire.channels.sessions.replay_queue import ReplayQueue
 from itemwire.channels.sessions.session import ChannelSession
 from itemwire.close_reasons import (
     CREDENTIALS_INVALID,
@@ -28,7 +31,7 @@ from itemwire.close_reasons import (
 )
 from itemwire.engines.base import EngineError
 from itemwire.messages import Error, ItemEnded, Ref, RefreshReply
-from itemwire_auth.principal import Grant
+from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action
 
 # Authorized side by side. A refresh waits for all of them, and they for it: a join that was
@@ -36,34 +39,66 @@ from itemwire_auth.scopes import Action
 JOINS_AT_ONCE: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+Held = deque[tuple[Command[ManyItemsContext], int]]
+"""Commands that wait, each with the size of its frame."""
+
+
+@dataclass(slots=True)
 class _Joining:
-    """An item that is being joined, and the commands about it that came meanwhile."""
+    """An item that is being joined, and the commands about it that came meanwhile.
+
+    `_joining` of the session has it from the request until the answer. In between it waits for a
+    turn at the gate, for the verdict on its caller's rights, if it begins in the past for the
+    replays before it, and for the engine.
+    """
 
     start: StartPoint
     ref: Ref | UnsetType
-    early: BoundedBuffer[Command[ManyItemsContext]]
+    early: Held | None = None  # from the first one on
+    early_size: int = 0
+    is_replaying: bool = False
+
+    def hold(self, command: Command[ManyItemsContext], size: int) -> None:
+        """Keep a command until the item is joined or refused."""
+        if self.early is None:
+            self.early = deque()
+        self.early.append((command, size))
+        self.early_size += size
 
 
 class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
     """A connection on the channels of the items that its client joins.
 
     The caller's rights are worked out for each of the items. Commands about an item that is being
-    joined wait until it is joined or refused; commands about other items do not.
+    joined wait until it is joined or refused; commands about other items do not. So commands about
+    one item run in the order in which they came, and the last one decides.
     """
 
-    __slots__ = ("_gate", "_joining", "_rights")
+    __slots__ = ("_gate", "_joining", "_replays", "_rights")
 
     def __init__(self, node: Node, connection: Connection, rights: Rights) -> None:
         super().__init__(node, connection, DECODERS_OF_MANY[connection.codec])
         self._rights = rights
         self._joining: dict[str, _Joining] = {}  # by item id
         self._gate = OrderedGate(JOINS_AT_ONCE)
+        self._replays: ReplayQueue | None = None  # from the first join on that has one
 
     @override
     def opened(self) -> None:
         # There is no envelope that welcomes it: the first one answers the first request.
         self.connection.mark_welcomed()
+
+    @override
+    def writable(self) -> None:
+        super().writable()
+        if self._replays is not None:
+            with self._failing_alone():
+                self._replays.proceed()
+
+    @override
+    def closed(self, code: int) -> None:
+        super().closed(code)
+        self._joining.clear()
 
     @override
     def _run(self, command: Command[ManyItemsContext], size: int) -> None:
@@ -74,8 +109,17 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         joining = self._joining.get(item)
         if joining is None:
             command.run(self, self._find(item))
-        elif not joining.early.offer(command, size):
+        elif self._has_room(size):
+            joining.hold(command, size)
+        else:
             self.connection.end(OVERLOADED)
+
+    def _has_room(self, size: int) -> bool:
+        """Return whether one more early command may be held, of all items together."""
+        joining = self._joining.values()
+        held = sum(len(one.early) for one in joining if one.early is not None)
+        room = self.node.limits.outbox_bytes - sum(one.early_size for one in joining)
+        return size <= room and held < MAX_HELD
 
     def _find(self, item_id: str) -> Subscription | None:
         return self.connection.subscriptions.get(channel_of(item_id))
@@ -87,9 +131,8 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         elif self._count() >= self.node.limits.max_items:
             detail = f"A socket hears at most {self.node.limits.max_items} items; leave one first."
             self._deny(item_id, ref, "item_limit", detail)
-        else:
-            joining = _Joining(start, ref, BoundedBuffer(self.node.limits.outbox_bytes))
-            self._joining[item_id] = joining
+        elif start == LIVE or not self._is_past_history_rate(ref):
+            joining = self._joining[item_id] = _Joining(start, ref)
             self._gate.submit(partial(self._authorize, item_id, joining))
 
     @property
@@ -117,28 +160,53 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         """Return the number of items that are joined or being joined."""
         return len(self.connection.subscriptions.keys() | map(channel_of, self._joining))
 
-    def _authorize(self, item_id: str, joining: _Joining) -> None:
+    def _is_past_history_rate(self, ref: Ref | UnsetType) -> bool:
+        """Return whether a join that begins in the past is one too many; its client is told."""
+        rates = self.node.rates
+        return rates is not None and self._is_past_rate(rates, RequestKind.HISTORY, ref, 0)
+
+    def _authorize(self, item_id: str, joining: _Joining, turn: Turn) -> None:
+        principal = self.connection.principal
+
         def worked_out(verdict: Verdict) -> None:
-            if self.connection.is_open:
-                self._enter(item_id, joining, verdict)
-            self._gate.done()
+            with self._failing_alone(), turn:
+                if self.connection.is_open:
+                    self._enter(item_id, joining, principal, verdict)
 
         if self.connection.is_open:
-            self._rights.of_item(self.connection.principal, item_id, worked_out)
+            self._rights.of_item(principal, item_id, worked_out)
         else:
-            self._gate.done()
+            turn.end()
 
-    def _enter(self, item_id: str, joining: _Joining, verdict: Verdict) -> None:
+    def _enter(
+        self, item_id: str, joining: _Joining, principal: Principal, verdict: Verdict
+    ) -> None:
         if isinstance(verdict, Denied):
             self._refuse(item_id, verdict.reason)
         elif not self._fits(verdict, item_id):
             self._refuse(item_id, FORBIDDEN)
         elif joining.start.replay and not verdict.allows(Action.HISTORY):
             self._refuse(item_id, SCOPE_MISSING)
+        elif joining.start == LIVE:
+            self._put_on(joining, verdict)
         else:
-            subscription = Subscription(self.connection, verdict)
-            joined = partial(self._joined, subscription)
-            self.node.join(subscription, joining.start, joined, joining.ref)
+            if self._replays is None:
+                self._replays = ReplayQueue(self.connection)
+            self._replays.submit(partial(self._replay, item_id, joining, principal, verdict))
+
+    def _replay(self, item_id: str, joining: _Joining, principal: Principal, grant: Grant) -> None:
+        """Put a client on an item whose past it wants, now that it has read what came before."""
+        joining.is_replaying = True
+        if self.connection.principal is principal:
+            self._put_on(joining, grant)
+        else:  # refreshed meanwhile: the old token gives no right any more
+            self._end_replay(joining)
+            self._gate.submit(partial(self._authorize, item_id, joining))
+
+    def _put_on(self, joining: _Joining, grant: Grant) -> None:
+        subscription = Subscription(self.connection, grant)
+        joined = partial(self._joined, subscription)
+        self.node.join(subscription, joining.start, joined, joining.ref)
 
     def _fits(self, grant: Grant, item_id: str) -> bool:
         """Return whether a grant lets this caller join this item.
@@ -152,24 +220,40 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         )
 
     def _joined(self, subscription: Subscription, problem: EngineError | None) -> None:
-        if problem is None:
-            self._run_early(self._joining.pop(subscription.item_id))
-        else:
-            self.node.leave(subscription)
-            self._refuse(subscription.item_id, OVERLOADED)
+        with self._failing_alone():
+            if problem is None:
+                self._finish(subscription.item_id, self._joining.pop(subscription.item_id))
+            else:
+                self.node.leave(subscription)
+                self._refuse(subscription.item_id, OVERLOADED)
 
     def _refuse(self, item_id: str, reason: CloseReason) -> None:
         """Answer a join that was not done, then run the commands that waited for it."""
         joining = self._joining.pop(item_id)
         temporary = Denied(reason).is_temporary
         self._deny(item_id, joining.ref, reason.reason, reason.meaning, temporary=temporary)
-        self._run_early(joining)
+        self._finish(item_id, joining)
 
-    def _run_early(self, joining: _Joining) -> None:
-        for command in joining.early.take_all():
-            if self.connection.is_open:
-                item = command.item
-                command.run(self, None if item is UNSET else self._find(item))
+    def _finish(self, item_id: str, joining: _Joining) -> None:
+        """Run the commands that waited for a join, then begin the replay that waited for it."""
+        self._run_early(item_id, joining)
+        self._end_replay(joining)
+
+    def _run_early(self, item_id: str, joining: _Joining) -> None:
+        early, size = joining.early, joining.early_size
+        while early and self.connection.is_open:
+            again = self._joining.get(item_id)
+            if again is not None:  # one of them has joined the item anew: the rest waits for that
+                again.early, again.early_size = early, size
+                return
+            command, taken = early.popleft()
+            size -= taken
+            command.run(self, self._find(item_id))
+
+    def _end_replay(self, joining: _Joining) -> None:
+        if joining.is_replaying and self._replays is not None:
+            joining.is_replaying = False
+            self._replays.done()
 
     def _deny(
         self,
@@ -183,15 +267,18 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         error = Error(code, temporary=temporary, detail=detail, ref=ref, item=item_id)
         self.connection.send(error)
 
-    def _renew(self, token: str, answer: Callable[[Denied | None], None]) -> None:
+    def _renew(self, token: str, answer: Callable[[Denied | None], None], turn: Turn) -> None:
         def worked_out(outcome: Renewal | Denied) -> None:
-            self.is_refreshing = False
-            if self.connection.is_open:
-                answer(self._apply(outcome))
-            self._gate.done()
+            with self._failing_alone(), turn:
+                self.is_refreshing = False
+                if self.connection.is_open:
+                    answer(self._apply(outcome))
 
-        items = [one.item_id for one in self.connection.subscriptions.values()]
-        self._rights.renew(token, items, worked_out)
+        if self.connection.is_open:
+            items = [one.item_id for one in self.connection.subscriptions.values()]
+            self._rights.renew(token, items, worked_out)
+        else:
+            turn.end()
 
     def _apply(self, outcome: Renewal | Denied) -> Denied | None:
         """Apply a new token and its rights, all of them or none; return why not, or None."""

@@ -3,8 +3,9 @@
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Generic, TypeVar
 
 from msgspec import UnsetType
 from typing_extensions import override
@@ -27,6 +28,8 @@ from itemwire.wire.base import MalformedFrame
 from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.channels")
+
+SESSION_FAILED: Final = "session_failed connection=%s"
 
 C = TypeVar("C", bound=Command[Any])  # each kind of session has commands that run on it alone
 
@@ -61,7 +64,7 @@ class Session(ABC):
                 self._act(frame, size)
         except Exception:
             # A fault that one client's message finds must not end the connections of others.
-            logger.exception("session_failed connection=%s", self.connection.id)
+            logger.exception(SESSION_FAILED, self.connection.id)
             self.connection.end(INTERNAL)
 
     def pinged(self, size: int) -> bool:
@@ -97,6 +100,18 @@ class Session(ABC):
         if self.slot is not None:
             self.slot.release()
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
+
+    @contextmanager
+    def _failing_alone(self) -> Iterator[None]:
+        """End this connection, and no other, if what it does with a late answer fails.
+
+        A client whose request is half done would wait for ever for it to be answered.
+        """
+        try:
+            yield
+        except Exception:
+            logger.exception(SESSION_FAILED, self.connection.id)
+            self.connection.end(INTERNAL)
 
     @abstractmethod
     def _act(self, frame: Frame, size: int) -> None:
