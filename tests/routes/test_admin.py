@@ -267,8 +267,10 @@ def test_explains_a_bad_token_without_showing_it(
 
 def test_an_administrator_has_a_rate_like_everybody() -> None:
     """What fills the table of revocations is bounded per subject, too (requirement 125)."""
-    limits = {"request_rate": 1.0, "subject_rate_factor": 1.0}
-    app = create_app(Settings(secret=SECRET, admin=True, **limits, _env_file=None))
+    settings = Settings(
+        secret=SECRET, admin=True, request_rate=1, subject_rate_factor=1, _env_file=None
+    )
+    app = create_app(settings)
     bodies = [{"token_id": f"t{number}"} for number in range(3)]
     seen = [call(app, "POST", "/admin/revocations", body=body) for body in bodies]
 
