@@ -1,4 +1,4 @@
-"""Bounds how many parts a request may have, counted in its bytes before anything parses it.
+"""Bounds the parts of a request, counted in its bytes before anything parses it.
 
 A parser makes objects of each field, cookie, list member and escape, so a head of 64 KiB that is
 nothing but separators costs 50 times the work of a token with a bad signature. Counting a byte in

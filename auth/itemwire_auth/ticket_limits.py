@@ -1,4 +1,4 @@
-"""Bounds the tickets of one subject: how often it may get one, and how many may be unused.
+"""Bounds the tickets of one subject: how often it gets one, and how many are unused.
 
 A ticket waits in the store with its caller's claims, up to 8 KiB of them, so that one caller could
 fill the memory of an engine in seconds.
