@@ -11,6 +11,7 @@ from itemwire.middleware.admission import Admission
 from itemwire.middleware.draining import RefuseWhileDraining
 from itemwire.middleware.no_store import NoStore
 from itemwire.middleware.refusals import Refusals
+from itemwire.middleware.request_bounds import RequestBounds
 from itemwire.middleware.require_start import RequireStart
 from itemwire.middleware.require_tls import RequireTLS
 from itemwire.middleware.startup_errors import StartupErrors
@@ -61,6 +62,7 @@ def _add_middlewares(app: FastAPI, assembly: Assembly) -> None:
         app.add_middleware(RequireTLS)
     app.add_middleware(RefuseWhileDraining, node=assembly.node)
     app.add_middleware(RequireStart, node=assembly.node)
+    app.add_middleware(RequestBounds)
     install_rejections(app)
     # Gives the refusals of all those above, and of the routes, the form that was configured.
     app.add_middleware(Refusals, form=settings.refusal, counters=assembly.counters.handshakes)

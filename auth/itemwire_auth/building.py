@@ -19,6 +19,7 @@ from itemwire_auth.policy_url import PolicyRules, PolicyURL
 from itemwire_auth.revocation import Revocations
 from itemwire_auth.settings import KEY_SETTINGS, AuthSettings, list_variables
 from itemwire_auth.throttle import Throttle, ThrottleRules
+from itemwire_auth.ticket_limits import TicketAllowances, TicketLimits
 from itemwire_auth.tickets import Tickets, TicketStore
 from itemwire_auth.tokens.issuers import IssuersVerifier
 from itemwire_auth.tokens.issuers_file import issuers_from_file
@@ -133,4 +134,10 @@ def _build_tickets(
 ) -> Tickets | None:
     if store is None:
         return None
-    return Tickets(store, seconds=settings.ticket_seconds, leeway=settings.leeway, clock=clock)
+    return Tickets(
+        store,
+        seconds=settings.ticket_seconds,
+        leeway=settings.leeway,
+        clock=clock,
+        allowances=TicketAllowances(TicketLimits(settings.ticket_rate, settings.max_tickets)),
+    )

@@ -10,6 +10,9 @@ In order of precedence:
 
 A refresh on an open socket has no request: only the token that it offers is found then.
 
+Only the parts that can hold a credential are parsed, and of those no more than `request_bounds`
+allows: a server in front may have passed on more.
+
 Values are returned as they came. White space, quotes or a `+` that became a space are not
 repaired: the check of the token's form refuses them.
 """
@@ -17,13 +20,20 @@ repaired: the check of the token's form refuses them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
-from itemwire_auth.errors import DuplicateCredential
+from itemwire_auth.errors import DuplicateCredential, InvalidCredential
+from itemwire_auth.request_bounds import (
+    MAX_COOKIES,
+    MAX_ESCAPES,
+    MAX_LIST_MEMBERS,
+    has_too_many_fields,
+)
 
 SUBPROTOCOL_PREFIX: Final = "itemwire.token."
 QUERY_NAME: Final = "token"
@@ -52,6 +62,8 @@ def from_authorization(connection: HTTPConnection, _cookie_name: str) -> list[st
 def from_subprotocol(connection: HTTPConnection, _cookie_name: str) -> list[str]:
     """Return tokens among the offered subprotocols: the one header that a page can set."""
     offered: list[str] = connection.scope.get("subprotocols", [])
+    if len(offered) > MAX_LIST_MEMBERS:
+        raise InvalidCredential("too many subprotocols are offered")
     return [
         protocol.removeprefix(SUBPROTOCOL_PREFIX)
         for protocol in offered
@@ -61,21 +73,54 @@ def from_subprotocol(connection: HTTPConnection, _cookie_name: str) -> list[str]
 
 def from_ticket(connection: HTTPConnection, _cookie_name: str) -> list[str]:
     """Return one-time tickets in the query."""
-    return connection.query_params.getlist(TICKET_NAME)
+    return _query_values(connection, TICKET_NAME)
 
 
 def from_query(connection: HTTPConnection, _cookie_name: str) -> list[str]:
     """Return all tokens in the query (RFC 6750 section 2.3); FastAPI would take the last."""
-    return connection.query_params.getlist(QUERY_NAME)
+    return _query_values(connection, QUERY_NAME)
+
+
+def _query_values(connection: HTTPConnection, name: str) -> list[str]:
+    query = _query_of(connection.scope)
+    if not _may_name(query, name):
+        return []
+    if _is_dear(query):
+        raise InvalidCredential("the query has too many fields or escapes")
+    return connection.query_params.getlist(name)
+
+
+def has_query_field(scope: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Return whether a query has a field of one of these names.
+
+    A query that is too dear to parse counts as one that has.
+    """
+    query = _query_of(scope)
+    if not any(_may_name(query, name) for name in names):
+        return False
+    return _is_dear(query) or any(name in QueryParams(query) for name in names)
+
+
+def _query_of(scope: Mapping[str, Any]) -> bytes:
+    query: bytes = scope.get("query_string", b"")
+    return query
+
+
+def _may_name(query: bytes, name: str) -> bool:
+    """Return whether a query may have a field of a name, which may be written with escapes."""
+    return name.encode() in query or b"%" in query
+
+
+def _is_dear(query: bytes) -> bool:
+    return has_too_many_fields(query) or query.count(b"%") > MAX_ESCAPES
 
 
 def from_cookie(connection: HTTPConnection, cookie_name: str) -> list[str]:
     """Return session cookies from the raw header: parsing keeps only the last one of a name."""
-    pairs = [
-        pair.partition("=")
-        for header in connection.headers.getlist("cookie")
-        for pair in header.split(";")
-    ]
+    headers = connection.headers.getlist("cookie")
+    if sum(header.count(";") for header in headers) > MAX_COOKIES:
+        raise InvalidCredential("there are too many cookies")
+    pairs = [pair.partition("=") for header in headers for pair in header.split(";")]
     return [
         value.strip(" \t")
         for name, sign, value in pairs

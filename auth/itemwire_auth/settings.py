@@ -113,6 +113,19 @@ class AuthSettings(BaseSettings):
         le=MAX_SECONDS,
         description="How long a one-time ticket is valid, in seconds.",
     )
+    ticket_rate: float = Field(
+        default=20,
+        ge=0,
+        allow_inf_nan=False,
+        description="Tickets a second that one subject may get, with twice as many at once; above "
+        "that, rate_limited; 0 sets no limit.",
+    )
+    max_tickets: int = Field(
+        default=200,
+        ge=0,
+        description="Tickets of one subject that were issued on this node, and neither used here "
+        "nor expired; 0 sets no limit.",
+    )
     cookie_name: str = Field(
         default="session",
         pattern=r"^[A-Za-z0-9_-]+$",

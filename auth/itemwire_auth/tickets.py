@@ -26,6 +26,7 @@ from itemwire_auth.origins import normal_origin
 from itemwire_auth.principal import Principal, frozen
 from itemwire_auth.rights import ScopeSet
 from itemwire_auth.scopes import ADMIN
+from itemwire_auth.ticket_limits import TicketAllowances
 
 MAX_SECONDS: Final = 60
 
@@ -80,6 +81,7 @@ class Tickets:
     clock: Callable[[], float] = time.time
     new_value: Callable[[], str] = new_value
     counts: TicketCounts = field(default_factory=TicketCounts)
+    allowances: TicketAllowances = field(default_factory=TicketAllowances)  # by default, any
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= MAX_SECONDS:
@@ -90,7 +92,8 @@ class Tickets:
     ) -> Ticket:
         """Return a new ticket; with an item or an origin it is valid only there.
 
-        It expires no later than the caller's token: InvalidToken if that has expired.
+        It expires no later than the caller's token: InvalidToken if that has expired. RateLimited
+        if the caller asks too often or has too many unused tickets.
         """
         if origin is not None and normal_origin(origin) is None:
             raise ValueError("the origin is not a scheme://host[:port]")
@@ -98,6 +101,7 @@ class Tickets:
         seconds = min(self.seconds, principal.expires_at + self.leeway - now)
         if seconds <= 0:
             raise InvalidToken("expiry", "it expired before it got a ticket")
+        self.allowances.spend(principal.identity, seconds)
         value = self.new_value()
         kept = _Kept(principal, item_id, origin and normal_origin(origin))
         await self.store.put(_key(value), kept.written(), seconds)
@@ -117,6 +121,7 @@ class Tickets:
         if content is None:
             raise InvalidTicket("it is unknown, used or expired")
         kept = _Kept.read(content)
+        self.allowances.release(kept.principal.identity)
         if kept.item_id not in (None, item_id):
             raise InvalidTicket(f"it was made for the item {kept.item_id!r}")
         if kept.origin is not None and list(map(normal_origin, origins)) != [kept.origin]:

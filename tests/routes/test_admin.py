@@ -263,3 +263,19 @@ def test_explains_a_bad_token_without_showing_it(
     assert answer.json()["reason"] == "credentials_invalid"
     assert bad not in answer.text + caplog.text
     assert "explain" in caplog.text
+
+
+def test_an_administrator_has_a_rate_like_everybody() -> None:
+    """What fills the table of revocations is bounded per subject, too (requirement 125)."""
+    settings = Settings(
+        secret=SECRET, admin=True, request_rate=1, subject_rate_factor=1, _env_file=None
+    )
+    app = create_app(settings)
+    bodies = [{"token_id": f"t{number}"} for number in range(3)]
+    seen = [call(app, "POST", "/admin/revocations", body=body) for body in bodies]
+
+    assert [answer.status_code for answer in seen] == [200, 200, 429]
+    assert seen[-1].json()["code"] == "rate_limited"
+    assert int(seen[-1].headers["retry-after"]) >= 1
+    other = bearer(subject="other")
+    assert call(app, "POST", "/admin/revocations", other, body=bodies[2]).status_code == 200

@@ -322,3 +322,28 @@ def test_nobody_gets_in_by_a_ticket_while_the_store_is_away(
     denied = Refusal(503, body=body.encode())
     assert refusal == (denied if mode == "http" else Refusal(101, 1013, "overloaded"))
     assert (asked.status_code, asked.json()["detail"]) == (503, "overloaded")
+
+
+def test_one_subject_cannot_fill_the_store(serve: Serve, item_id: str) -> None:
+    """Past its bound it is told to come back, and others get theirs (requirement 125)."""
+    settings = Settings(secret=SECRET, ticket_rate=0, max_tickets=3, _env_file=None)
+    with serve(settings) as server:
+        greedy = token("greedy")
+        values = [fetch(server, greedy) for _ in range(3)]
+        refused = ask(server, greedy)
+
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert ask(server, token("other")).status_code == 200
+        with server.connect(item_path(item_id, {"ticket": values[0]})):
+            assert ask(server, greedy).status_code == 200
+        assert ask(server, greedy).status_code == 429
+
+
+def test_tickets_have_a_rate(serve: Serve) -> None:
+    """Twice the rate at once is fine (requirement 125)."""
+    settings = Settings(secret=SECRET, ticket_rate=0.5, max_tickets=0, _env_file=None)
+    with serve(settings) as server:
+        seen = [ask(server, token("hasty")).status_code for _ in range(3)]
+
+    assert seen == [200, 429, 429]

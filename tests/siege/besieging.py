@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from itemwire.bench.histogram import Histogram
+from itemwire.bench.histogram import LatencyHistogram
 from tests.siege.attack import Order, Outcome, Row
 from tests.siege.attacking import Attacker, AttackerLost
 from tests.siege.figures import descriptors, peak_bytes, reset_peak, resident_bytes
@@ -34,17 +34,17 @@ class Report:
     growth_bytes: list[int] = field(default_factory=list)  # by round
     descriptors_left: int = 0
     cpu_ratio: float | None = None
-    calm: Histogram = field(default_factory=Histogram)
-    delays: list[Histogram] = field(default_factory=list)  # of the neighbour, by round
+    calm: LatencyHistogram = field(default_factory=LatencyHistogram)
+    delays: list[LatencyHistogram] = field(default_factory=list)  # of the neighbour, by round
     log_bytes: int = 0
     faults: list[str] = field(default_factory=list)
     notes: dict[str, float] = field(default_factory=dict)
 
     @property
-    def beside(self) -> Histogram:
+    def beside(self) -> LatencyHistogram:
         """Return the neighbour's delays in the median round: one stall may be the machine's."""
         ordered = sorted(self.delays, key=lambda delays: delays.quantile(0.99))
-        return ordered[len(ordered) // 2] if ordered else Histogram()
+        return ordered[len(ordered) // 2] if ordered else LatencyHistogram()
 
     def add(self, outcome: Outcome) -> None:
         """Take what the attacker saw in a round; the costliest and the latest figures stay."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from itemwire.bench.crowd import Crowd, crowd
-from itemwire.bench.histogram import Histogram
+from itemwire.bench.histogram import LatencyHistogram
 from itemwire.bench.target import ENVELOPES, target_of
 from tests.scenarios.clients import TALKING, token
 from tests.stuck import Healthy
@@ -25,15 +25,15 @@ class Neighbour:
 
     pair: Crowd[Healthy]
 
-    async def talk(self, is_over: Callable[[], bool]) -> Histogram:
+    async def talk(self, is_over: Callable[[], bool]) -> LatencyHistogram:
         """Publish at a fixed rate, however late the server is, and return how late it was."""
         publisher, subscriber = self.pair.listeners
-        subscriber.latency = latency = Histogram()
+        subscriber.latency = latency = LatencyHistogram()
         subscriber.count = sent = 0
         began = time.perf_counter()
         while not is_over():
             now = time.perf_counter_ns()
-            publisher.say(f'{{"type":"publish","data":"{now:020}"}}')
+            publisher.send_text(f'{{"type":"publish","data":"{now:020}"}}')
             sent += 1
             await asyncio.sleep(max(began + sent / RATE - time.perf_counter(), 0))
         deadline = time.monotonic() + LATE_SECONDS
@@ -43,7 +43,7 @@ class Neighbour:
             latency.record(int(LATE_SECONDS * 1e9))  # lost, or not yet there
         return latency
 
-    async def talk_for(self, seconds: float) -> Histogram:
+    async def talk_for(self, seconds: float) -> LatencyHistogram:
         """Talk for so long."""
         end = time.monotonic() + seconds
         return await self.talk(lambda: time.monotonic() >= end)

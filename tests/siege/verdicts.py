@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from itemwire.bench.histogram import Histogram
+from itemwire.bench.histogram import LatencyHistogram
 from tests.siege.besieging import Plan, Report
 
 MIB: Final = 1 << 20
@@ -59,9 +59,9 @@ def notes_of(report: Report) -> str:
     return ", ".join(f"{name} {value:,.4g}" for name, value in report.notes.items())
 
 
-def _delays(histogram: Histogram) -> str:
+def _delays(histogram: LatencyHistogram) -> str:
     return f"{histogram.quantile(0.5) / 1e6:.2f}/{_p99_ms(histogram):.2f}"
 
 
-def _p99_ms(histogram: Histogram) -> float:
+def _p99_ms(histogram: LatencyHistogram) -> float:
     return histogram.quantile(0.99) / 1e6

@@ -226,7 +226,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.url,
             self.headers,
             version=self.parser.get_http_version(),
-            is_upgrade=self._should_upgrade(),
+            is_upgrade=self._should_upgrade,
         )
         if self.refusal is not None:
             raise httptools.HttpParserError  # uvicorn then calls send_400_response

@@ -35,6 +35,7 @@ from itemwire.fastpath.handshake import (
     render_acceptance,
     render_denial,
 )
+from itemwire.fastpath.head_rules import refusal_of_parts
 from itemwire.fastpath.shared_state import SocketAddresses, shared_state_of
 from itemwire.messages import Frame
 
@@ -198,7 +199,9 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
     def _receive_head(self, data: bytes) -> None:
         """Parse the request head, which uvicorn's HTTP classes render again to pass it on."""
         request = parse_head(data)
-        status = refusal_of_size(len(data), len(request.target), len(request.headers))
+        status = refusal_of_size(
+            len(data), len(request.target), len(request.headers)
+        ) or refusal_of_parts(request.target, request.headers)
         if status is None:
             self.begin(request, SocketAddresses.of(self.transport))
         else:

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from starlette.datastructures import MutableHeaders, QueryParams
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from itemwire_auth.credentials import QUERY_NAME, TICKET_NAME
+from itemwire_auth.credentials import QUERY_NAME, TICKET_NAME, has_query_field
 
 CREDENTIALS: Final = frozenset({QUERY_NAME, TICKET_NAME})
 STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
@@ -23,9 +23,7 @@ class NoStore:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set two headers of the answer, whatever the route set them to."""
-        if scope["type"] == "lifespan" or CREDENTIALS.isdisjoint(
-            QueryParams(scope["query_string"])
-        ):
+        if scope["type"] == "lifespan" or not has_query_field(scope, CREDENTIALS):
             await self._app(scope, receive, send)
             return
         is_undecided = "websocket.http.response" in scope.get("extensions", {})

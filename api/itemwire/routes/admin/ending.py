@@ -6,8 +6,9 @@ from typing import Any, Final
 from fastapi import HTTPException, Request, status
 from pydantic import BaseModel
 
+from itemwire.channels.limits.requests import RequestKind
 from itemwire.close_reasons import OVERLOADED
-from itemwire.dependencies import answer_or_error
+from itemwire.dependencies import answer_or_error, spend
 from itemwire.engines.base import Answer, EngineError
 from itemwire.responses.problems import Problem
 from itemwire_auth.audit import log_administered
@@ -34,8 +35,10 @@ async def end_connections(
     """Return how many connections of this node were ended.
 
     Who asked for it is logged, also where the engine could not tell the other nodes: then this is
-    refused with 503 `overloaded`, and the connections of this node have ended all the same.
+    refused with 503 `overloaded`, and the connections of this node have ended all the same. An
+    administrator past its rate of requests is refused with 429 before anything is done.
     """
+    spend(request, admin, RequestKind.OTHER, 0)
     answer = await answer_or_error(ask)
     log_administered(request, admin, action, {**facts, "closed": answer})
     if isinstance(answer, EngineError):

@@ -1,0 +1,47 @@
+"""Refuses requests with too many parts, on servers whose protocol class does not.
+
+Itemwire's own classes refuse them before there is a scope (`itemwire.fastpath.head_rules`).
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from itemwire.close_reasons import QUERY_INVALID
+from itemwire.responses.problems import problem
+from itemwire_auth.request_bounds import refusal_of_headers, refusal_of_target
+
+REQUESTS: Final = frozenset({"http", "websocket"})
+
+
+class RequestBounds:
+    """ASGI middleware: refuses what would be dear to parse, before anything parses it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse with 400, 414 or 431; a handshake with `query_invalid`."""
+        status = _refusal_of(scope) if scope["type"] in REQUESTS else None
+        if status is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            scope["subprotocols"] = []  # the refusal would look for a codec among all of them
+            await send(
+                {
+                    "type": "websocket.close",
+                    "code": QUERY_INVALID.code,
+                    "reason": QUERY_INVALID.reason,
+                }
+            )
+        else:
+            code = QUERY_INVALID.reason if status is HTTPStatus.BAD_REQUEST else None
+            answer = problem(status, status.phrase, code=code)
+            await answer(scope, receive, send)
+
+
+def _refusal_of(scope: Scope) -> HTTPStatus | None:
+    path = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return refusal_of_target(path, query) or refusal_of_headers(scope["headers"])
