@@ -1,10 +1,17 @@
-"""Notices that a bus brings again: one that was read is not read a second time."""
+"""Notices that a bus loses or brings again: what was missed is made good, and nothing twice."""
 
 from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.cluster.gossip import Gossip, Line, MemberAway, MemberJoined, MemberLeft
+from itemwire.channels.cluster.gossip import (
+    Gossip,
+    Line,
+    MemberAway,
+    MemberJoined,
+    MemberLeft,
+    MembersRange,
+)
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
 from itemwire.messages import Member
@@ -61,3 +68,45 @@ def test_a_repeated_or_late_notice_brings_no_member_back(repeated: int) -> None:
 
     assert before == ["a1"]
     assert told(watcher) == ["a1", "x1"]
+
+
+def test_a_member_whose_leaving_was_missed_is_removed() -> None:
+    """The gap in the numbers shows it; who is still there stays (requirement 115)."""
+    crowd = Crowd("a", "b")
+    watcher, gone, _ = crowd.join("a"), crowd.join("b"), crowd.join("b")
+    crowd.settle()
+    crowd.bus.lose = lambda: True
+    crowd.end(gone)
+    crowd.settle()
+    crowd.bus.lose = lambda: False
+    missed = told(watcher)
+    crowd.tick(DEAD_TICKS)
+
+    assert missed == ["a1", "b1", "b2"]
+    assert told(watcher) == crowd.listed("a") == ["a1", "b2"]
+
+
+@pytest.mark.parametrize(
+    ("after", "last", "there", "left"),
+    [
+        pytest.param("", "", [], ["x1", "x2", "x3", "x4"], id="all"),
+        pytest.param("", "", ["x2"], ["x1", "x3", "x4"], id="all-but-who-is-there"),
+        pytest.param("x1", "", [], ["x2", "x3", "x4"], id="from-a-place-on"),
+        pytest.param("x1", "x3", [], ["x2", "x3"], id="after-one-and-up-to-another"),
+        pytest.param("x1", "x3", ["x3"], ["x2"], id="the-last-is-there"),
+        pytest.param("", "x1", [], ["x1"], id="the-first"),
+        pytest.param("x4", "", [], [], id="past-the-end"),
+    ],
+)
+def test_a_range_of_members_replaces_those_within_it_and_no_others(
+    after: str, last: str, there: list[str], left: list[str]
+) -> None:
+    """The first id is outside of it and the last one inside, so that ranges adjoin."""
+    crowd = Crowd("a")
+    watcher = crowd.join("a")
+    members = {name: Member(name, "bob") for name in ("x1", "x2", "x3", "x4")}
+    say(crowd, 1, *(MemberJoined(CHANNEL, member) for member in members.values()))
+    say(crowd, 2, MembersRange(CHANNEL, after, last, [members[name] for name in there]))
+
+    assert [one["member"]["connection"] for one in watcher.saw("left")] == left
+    assert told(watcher) == crowd.listed("a")
