@@ -78,6 +78,7 @@ def test_builds_an_authenticator_from_a_keys_file(keys_file: KeysFile) -> None:
     assert authenticator.verifier.verify(token).subject == "alice"
 
 
+@pytest.mark.server
 def test_builds_an_authenticator_that_fetches_its_keys() -> None:
     """The third source: what is fetched is kept fresh while a server runs."""
     with key_server() as published:
