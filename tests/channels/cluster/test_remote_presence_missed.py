@@ -11,8 +11,9 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersRange,
+    StateRequest,
 )
-from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
 from itemwire.messages import Member
 from tests.channels.nodes import WITH_GRACE, Crowd, told
@@ -110,3 +111,23 @@ def test_a_range_of_members_replaces_those_within_it_and_no_others(
 
     assert [one["member"]["connection"] for one in watcher.saw("left")] == left
     assert told(watcher) == crowd.listed("a")
+
+
+def test_a_further_channel_does_not_cancel_a_request_that_is_under_way() -> None:
+    """Nothing was missed, so its answer is good: each channel is asked for once."""
+    crowd = Crowd("a", "b")
+    crowd.join("a")
+    crowd.join("a", "7")
+    crowd.settle()
+    before = len(crowd.bus.sent)
+    crowd.join("b")
+    crowd.stages["b"].do_what_waits()  # the request has left
+    crowd.join("b", "7")
+    crowd.settle()
+
+    notices = [read_notice(data).gossip for data in crowd.bus.sent[before:]]
+    lines = [line for gossip in notices if gossip for line in gossip.lines]
+    asked = [line.channels for line in lines if isinstance(line, StateRequest)]
+    assert asked == [[CHANNEL], ["item:7"]]
+    assert crowd.listed("b") == ["a1", "b1"]
+    assert crowd.listed("b", "7") == ["a2", "b2"]
