@@ -8,6 +8,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from starlette.types import Scope
 
+from itemwire.authorization import reauthorization
 from itemwire.authorization.reauthorization import (
     KeptHandshake,
     Reauthorizer,
@@ -229,3 +230,25 @@ def test_splits_items_into_runs_and_leaves_none_out(count: int, sizes: list[int]
 
     assert [len(run) for run in runs] == sizes
     assert [one for run in runs for one in run] == items
+
+
+async def _waits_for_ever() -> Grant:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def test_a_refresh_that_takes_too_long_is_answered(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With who asked, and that it may be tried again; the handshake's credential still counts."""
+    application.app.dependency_overrides[authorize_item] = _waits_for_ever
+    monkeypatch.setattr(reauthorization, "DECISION_SECONDS", 0.05)
+    token = FACTORY.good(sub="carol")
+    (denied,) = application.ask(
+        lambda answer: application.rights.renew(token, ["42", "43"], answer)
+    )
+
+    assert isinstance(denied, Denied)
+    assert (denied.reason.reason, denied.is_temporary) == ("overloaded", True)
+    assert denied.principal is not None
+    assert denied.principal.subject == "carol"

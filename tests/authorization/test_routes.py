@@ -228,3 +228,25 @@ def test_routes_keep_what_their_router_gives_them() -> None:
 
     assert connect(app) == "closed today"
     assert str(app.url_path_for("item", item_id="7")) == "/items/7/ws"
+
+
+@pytest.mark.parametrize("install", INSTALL)
+def test_keeps_the_name_and_the_dependencies_that_a_route_was_given(install: str) -> None:
+    """A link is made by the name; what the route was declared with is asked, too."""
+    asked: list[str] = []
+    named = APIRouter()
+
+    async def first() -> None:
+        asked.append("first")
+
+    @named.websocket("/items/{item_id}/ws", name="an-item", dependencies=[Depends(first)])
+    async def channel(websocket: WebSocket, item_id: str) -> None:
+        await websocket.accept()
+        await websocket.send_text(item_id)
+
+    app = create()
+    INSTALL[install](app, named)
+
+    assert app.url_path_for("an-item", item_id="42") == "/items/42/ws"
+    assert connect(app) == "42"
+    assert asked == ["first"]

@@ -24,6 +24,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "auth/itemwire_auth/keys/base.py": ("auth/keys/test_static.py",),
     "auth/itemwire_auth/keys/jwk.py": ("auth/keys/test_jwks.py",),
+    "auth/itemwire_auth/keys/strength.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/refusals.py": ("auth/test_dependencies.py",),
     "auth/itemwire_auth/tokens/checks.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/tokens/claims.py": ("auth/testing/test_attacks.py",),
@@ -36,6 +37,9 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/tokens/test_tokens_remembered.py",
     ),
     "api/itemwire/authorization/item_grants.py": ("routes/test_batches.py",),
+    "api/itemwire/channels/cluster/connection_counts.py": (
+        "channels/cluster/test_hostile_gossip.py",
+    ),
     "api/itemwire/channels/cluster/gossip.py": (
         "channels/cluster/test_hostile_gossip.py",
         "channels/cluster/test_remote_presence.py",

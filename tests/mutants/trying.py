@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import compileall
 import contextlib
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Final
+
+import pytest
 
 from tests.mutants.operators import Mutation
 from tests.mutants.scope import mirrors_of
@@ -27,6 +29,15 @@ LEFT_OUT: Final = shutil.ignore_patterns(
 PYTEST: Final = (
     *("-x", "-q", "-n0", "--assert=plain", "--hypothesis-seed=0"),
     *("-p", "no:cacheprovider"),
+)
+
+
+OWN_PACKAGES: Final = frozenset({"itemwire", "itemwire_auth", "tests"})
+
+# Each run is a fork of a process that has imported what all tests need: half the time of a run.
+_PROCESSES: Final = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(
+    ["fastapi", "httpx", "hypothesis", "jwt", "msgspec", "pydantic_settings", "pytest", "uvicorn"]
 )
 
 
@@ -78,26 +89,28 @@ class Copy:
 
     def _passes(self, tests: list[str], seconds: float) -> bool:
         """Run tests in a process group of their own, so that nothing they start outlives them."""
-        paths = os.pathsep.join(str(self.root / one) for one in ("api", "auth", "."))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *PYTEST, *tests],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(seconds) == 0
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            _end_group(process)
+        process = _PROCESSES.Process(target=_run, args=(str(self.root), [*PYTEST, *tests]))
+        process.start()
+        process.join(seconds)
+        is_over = process.exitcode is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.join()
+        return is_over and process.exitcode == 0
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of a run: only the group that it was started as."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _run(root: str, arguments: list[str]) -> None:
+    """Run pytest on a copy, with nothing of the project that this process has loaded."""
+    os.setsid()
+    for name in [one for one in sys.modules if one.partition(".")[0] in OWN_PACKAGES]:
+        del sys.modules[name]
+    places = [f"{root}/api", f"{root}/auth", root]
+    os.environ["PYTHONPATH"] = os.pathsep.join(places)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.dont_write_bytecode = True
+    sys.path[:0] = places
+    os.chdir(root)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os._exit(pytest.main(arguments))
