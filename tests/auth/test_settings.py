@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from itemwire_auth.settings import AuthSettings
+from itemwire_auth.settings import AuthSettings, list_variables
 from itemwire_auth.tokens.minting import new_secret
 
 
@@ -117,3 +117,15 @@ def test_either_threshold_may_be_turned_off() -> None:
     """The order of the two is looked at only where there are two."""
     assert AuthSettings(stop_after_refusals=0).slow_after_refusals == 60
     assert AuthSettings(slow_after_refusals=0, stop_after_refusals=1).stop_after_refusals == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a", "b"], "ITEMWIRE_A and ITEMWIRE_B"),
+        (["a", "b", "c"], "ITEMWIRE_A, ITEMWIRE_B and ITEMWIRE_C"),
+    ],
+)
+def test_lists_variables_as_an_operator_writes_them(names: list[str], text: str) -> None:
+    """Messages name settings so that they can be copied."""
+    assert list_variables(names, "and") == text

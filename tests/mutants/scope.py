@@ -54,6 +54,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/delivery/test_delivery_model.py",
         "channels/delivery/test_dropping.py",
     ),
+    "api/itemwire/channels/sessions/commands.py": ("channels/sessions/test_many_items.py",),
     "api/itemwire/channels/sessions/context.py": (
         "channels/sessions/test_item.py",
         "channels/sessions/test_many_items.py",

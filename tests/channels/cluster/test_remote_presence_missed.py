@@ -13,6 +13,7 @@ from itemwire.channels.cluster.gossip import (
     MembersRange,
     StateRequest,
 )
+from itemwire.channels.cluster.gossip_sender import URGENT_SECONDS
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
 from itemwire.messages import Member
@@ -131,3 +132,17 @@ def test_a_further_channel_does_not_cancel_a_request_that_is_under_way() -> None
     assert asked == [[CHANNEL], ["item:7"]]
     assert crowd.listed("b") == ["a1", "b1"]
     assert crowd.listed("b", "7") == ["a2", "b2"]
+
+
+def test_that_a_member_is_away_is_said_sooner_than_all_else() -> None:
+    """Its caller may be back on another node in a moment."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    crowd.join("b")
+    alice = crowd.join("a", subject="alice")
+    crowd.settle()
+    crowd.cut(alice)
+    crowd.stages["a"].pass_time(URGENT_SECONDS)
+    crowd.bus.carry()
+    back = crowd.join("b", subject="alice")
+
+    assert back.session.subscription.member.connection == "a1"
