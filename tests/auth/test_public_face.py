@@ -9,6 +9,8 @@ import pytest
 
 import itemwire_auth
 
+pytestmark = pytest.mark.server  # each runs an interpreter
+
 HEAVY = ("cryptography", "fastapi", "httpx", "jwt", "pydantic", "starlette")
 
 # A fresh interpreter in which `itemwire` cannot be imported, as where only this package is.

@@ -11,7 +11,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 
-from itemwire.authorization.routes import add_sockets
+from itemwire.authorization.routes import add_sockets, socket_route_of
 from itemwire.dependencies import Replay, SubscribeGrant, start_of
 from itemwire.middleware.refusals import Refusals
 from itemwire.responses.rejections import install_rejections
@@ -250,3 +250,20 @@ def test_keeps_the_name_and_the_dependencies_that_a_route_was_given(install: str
     assert app.url_path_for("an-item", item_id="42") == "/items/42/ws"
     assert connect(app) == "42"
     assert asked == ["first"]
+
+
+def test_finds_the_route_of_an_endpoint_among_others() -> None:
+    """Each its own; an endpoint that is on no such route has none."""
+
+    async def other(websocket: WebSocket) -> None:
+        """Do nothing."""
+
+    two, app = APIRouter(), create()
+    two.add_api_websocket_route("/other", other)
+    add_sockets(app, two, {})
+    with pytest.raises(LookupError, match="item"):
+        socket_route_of(app, item)
+    add_sockets(app, router, {})
+
+    assert socket_route_of(app, other).path == "/other"
+    assert socket_route_of(app, item).path == "/items/{item_id:path}/ws"

@@ -47,6 +47,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/cluster/notices.py": ("channels/cluster/test_hostile_gossip.py",),
     "api/itemwire/channels/cluster/peer.py": ("channels/cluster/test_remote_presence.py",),
     "api/itemwire/channels/cluster/remote_presence.py": (
+        "channels/cluster/test_connection_counts.py",
         "channels/cluster/test_hostile_gossip.py",
     ),
     "api/itemwire/channels/delivery/outbox.py": ("channels/delivery/test_dropping.py",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.cluster.gossip import (
+    SOCKETS,
     Gossip,
     Line,
     MemberAway,
@@ -146,3 +147,23 @@ def test_that_a_member_is_away_is_said_sooner_than_all_else() -> None:
     back = crowd.join("b", subject="alice")
 
     assert back.session.subscription.member.connection == "a1"
+
+
+@pytest.mark.parametrize(("per_subject", "asked"), [(2, [SOCKETS, CHANNEL]), (0, [CHANNEL])])
+def test_after_a_gap_counts_are_asked_for_where_there_is_a_limit(
+    per_subject: int, asked: list[str]
+) -> None:
+    """And the members of every channel that is followed here."""
+    crowd = Crowd("a", per_subject=per_subject)
+    crowd.join("a")
+    crowd.settle()
+    say(crowd, 1)
+    crowd.settle()
+    before = len(crowd.bus.sent)
+    say(crowd, 3)
+    crowd.settle()
+
+    notices = [read_notice(data).gossip for data in crowd.bus.sent[before:]]
+    lines = [line for gossip in notices if gossip for line in gossip.lines]
+    requests = [line for line in lines if isinstance(line, StateRequest)]
+    assert [(line.to, line.channels) for line in requests] == [("other", asked)]
