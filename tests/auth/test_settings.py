@@ -67,6 +67,7 @@ def test_has_safe_defaults() -> None:
         pytest.param("issuer", "", id="empty-issuer"),
         pytest.param("jwks_url", "", id="empty-jwks-url"),
         pytest.param("jwks_cooldown", "0", id="no-cooldown"),
+        pytest.param("jwks_cooldown", "inf", id="endless-cooldown"),
         pytest.param("jwks_refresh", "inf", id="no-refresh"),
         pytest.param("cookie_name", "a b", id="cookie-name-with-space"),
         pytest.param("cookie_name", "a\n", id="cookie-name-with-line-break"),
@@ -129,3 +130,33 @@ def test_either_threshold_may_be_turned_off() -> None:
 def test_lists_variables_as_an_operator_writes_them(names: list[str], text: str) -> None:
     """Messages name settings so that they can be copied."""
     assert list_variables(names, "and") == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("leeway", "60"),
+        ("leeway", "0"),
+        ("max_token_lifetime", "1"),
+        ("max_token_length", "1"),
+        ("issuer", "a"),
+        ("jwks_cooldown", "0.1"),
+        ("jwks_refresh", "0.1"),
+        ("cookie_name", "a"),
+        ("ticket_seconds", "1"),
+        ("ticket_seconds", "60"),
+        ("policy_timeout", "30"),
+        ("policy_timeout", "0.1"),
+        ("policy_cache_seconds", "300"),
+        ("policy_cache_seconds", "0"),
+        ("stop_after_refusals", "60"),
+        ("slow_after_refusals", "0"),
+    ],
+)
+def test_accepts_a_value_at_the_bound(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the values above: the last one that is let through."""
+    monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", value)
+
+    assert str(getattr(AuthSettings(), name)).removesuffix(".0") == value

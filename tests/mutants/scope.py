@@ -23,7 +23,8 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/tokens/test_key_confusion.py",
     ),
     "auth/itemwire_auth/keys/base.py": ("auth/keys/test_static.py",),
-    "auth/itemwire_auth/keys/jwk.py": ("auth/keys/test_jwks.py",),
+    "auth/itemwire_auth/keys/jwk.py": ("auth/keys/test_static.py", "auth/keys/test_jwks.py"),
+    "auth/itemwire_auth/keys/static.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/keys/strength.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/refusals.py": ("auth/test_dependencies.py",),
     "auth/itemwire_auth/tokens/checks.py": ("auth/testing/test_attacks.py",),
@@ -40,6 +41,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/cluster/connection_counts.py": (
         "channels/cluster/test_hostile_gossip.py",
     ),
+    "api/itemwire/channels/cluster/exchange.py": ("channels/cluster/test_connection_counts.py",),
     "api/itemwire/channels/cluster/gossip.py": (
         "channels/cluster/test_hostile_gossip.py",
         "channels/cluster/test_remote_presence.py",
