@@ -28,6 +28,13 @@ def say(crowd: Crowd, number: int, *lines: Line) -> None:
     crowd.bus.carry()
 
 
+def requests(crowd: Crowd, before: int) -> list[StateRequest]:
+    """List what nodes asked each other for, after so many notices."""
+    notices = [read_notice(data).gossip for data in crowd.bus.sent[before:]]
+    lines = [line for gossip in notices if gossip for line in gossip.lines]
+    return [line for line in lines if isinstance(line, StateRequest)]
+
+
 @pytest.mark.parametrize("is_repeated", [True, False])
 def test_a_repeated_notice_is_no_sign_of_life(*, is_repeated: bool) -> None:
     """Whoever replays the last notice of a dead node does not keep its members; a new one does."""
@@ -127,10 +134,7 @@ def test_a_further_channel_does_not_cancel_a_request_that_is_under_way() -> None
     crowd.join("b", "7")
     crowd.settle()
 
-    notices = [read_notice(data).gossip for data in crowd.bus.sent[before:]]
-    lines = [line for gossip in notices if gossip for line in gossip.lines]
-    asked = [line.channels for line in lines if isinstance(line, StateRequest)]
-    assert asked == [[CHANNEL], ["item:7"]]
+    assert [line.channels for line in requests(crowd, before)] == [[CHANNEL], ["item:7"]]
     assert crowd.listed("b") == ["a1", "b1"]
     assert crowd.listed("b", "7") == ["a2", "b2"]
 
@@ -163,7 +167,20 @@ def test_after_a_gap_counts_are_asked_for_where_there_is_a_limit(
     say(crowd, 3)
     crowd.settle()
 
-    notices = [read_notice(data).gossip for data in crowd.bus.sent[before:]]
-    lines = [line for gossip in notices if gossip for line in gossip.lines]
-    requests = [line for line in lines if isinstance(line, StateRequest)]
-    assert [(line.to, line.channels) for line in requests] == [("other", asked)]
+    assert [(one.to, one.channels) for one in requests(crowd, before)] == [("other", asked)]
+
+
+def test_a_channel_that_is_followed_no_longer_is_not_asked_for() -> None:
+    """Nobody here would be told of its members; one that stays is asked for."""
+    crowd = Crowd("a", "b")
+    crowd.join("a")
+    crowd.join("a", "7")
+    crowd.settle()
+    before = len(crowd.bus.sent)
+    gone = crowd.join("b")
+    crowd.join("b", "7")
+    crowd.end(gone)
+    crowd.settle()
+
+    assert [one.channels for one in requests(crowd, before)] == [["item:7"]]
+    assert crowd.listed("b", "7") == ["a2", "b2"]
