@@ -132,3 +132,14 @@ def test_says_what_an_administrator_did(caplog: pytest.LogCaptureFixture) -> Non
         "administered action=revoke subject='a\\nb' closed=3 by='root' "
         "by_issuer='https://issuer.test' client=192.0.2.7:50000"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("a\nb", "a\nb"), ("x" * 999, "x" * LOGGED_LENGTH), (None, None), (7, "7"), (["a"], "['a']")],
+)
+def test_keeps_a_value_for_formats_that_quote_by_themselves(
+    value: object, kept: str | None
+) -> None:
+    """JSON writes text as it is and nothing as null; anything else as a text log shows it."""
+    assert quoted(value).value == kept

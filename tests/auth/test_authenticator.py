@@ -13,6 +13,7 @@ from itemwire_auth.errors import (
     AuthError,
     DisagreeingCredentials,
     DuplicateCredential,
+    Forbidden,
     InvalidToken,
     MissingCredential,
     OriginDenied,
@@ -357,3 +358,33 @@ def test_a_token_changes_something_from_anywhere(
     request = handshake(headers=[("Authorization", f"Bearer {factory.good()}")], method="POST")
 
     assert asyncio.run(authenticator.authenticate(request)).subject == "alice"
+
+
+SECRET = "a secret of the operator"
+
+
+@pytest.mark.parametrize(
+    ("secret", "headers", "refused"),
+    [
+        pytest.param(SECRET, [("Authorization", f"Bearer {SECRET}")], None, id="right"),
+        pytest.param(SECRET, [("Authorization", f"Bearer {SECRET}x")], InvalidToken, id="longer"),
+        pytest.param(SECRET, [("Authorization", "Bearer a")], InvalidToken, id="wrong"),
+        pytest.param(SECRET, [], MissingCredential, id="none"),
+        pytest.param(SECRET, cookie(SECRET, APP), MissingCredential, id="as-a-cookie"),
+        pytest.param(None, [("Authorization", "Bearer None")], Forbidden, id="not-configured"),
+        pytest.param(None, [], Forbidden, id="not-configured-and-none"),
+    ],
+)
+def test_a_secret_is_taken_as_a_bearer_token_only(
+    secret: str | None,
+    headers: Headers,
+    refused: type[AuthError] | None,
+    authenticator: Authenticator,
+) -> None:
+    """Where none is configured nobody has it."""
+    connection = handshake(headers=headers, method="GET")
+    if refused is None:
+        authenticator.check_bearer_secret(connection, secret)
+    else:
+        with pytest.raises(refused):
+            authenticator.check_bearer_secret(connection, secret)

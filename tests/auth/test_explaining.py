@@ -13,6 +13,7 @@ from itemwire_auth.explaining import Decision, explain
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.principal import Principal
+from itemwire_auth.revocation import Revocation, Revocations
 from itemwire_auth.scopes import Action
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
 from itemwire_auth.tokens.checks import CHECKS
@@ -133,3 +134,33 @@ def test_a_token_that_ends_while_it_is_explained_is_explained_as_such(
 
     assert decision.reason == "credentials_invalid"
     assert [row.name for row in decision.checks if row.passed is False] == ["expiry"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows"),
+    [
+        pytest.param((), ["revoked"], id="token-only"),
+        pytest.param(("42",), ["revoked", "item", "policy"], id="item"),
+        pytest.param(("42", Action.PUBLISH), ["revoked", "item", "policy", "action"], id="action"),
+    ],
+)
+def test_says_that_a_token_was_revoked(
+    factory: TokenFactory, asked: tuple[Any, ...], rows: list[str]
+) -> None:
+    """Before all that it may do, which is not looked at then; another token is not revoked."""
+    revocations = Revocations(clock=factory.clock)
+    revocations.add(Revocation(factory.now + 60, token_id="t1"))
+    verifier = verifier_of(factory)
+
+    def decided(token: str) -> tuple[str | None, list[tuple[str, bool | None]]]:
+        steps = explain(verifier, TokenRights(), token, *asked, revocations=revocations)
+        decision = asyncio.run(steps)
+        return decision.reason, [row[:2] for row in beyond_the_token(decision)]
+
+    assert decided(factory.good(jti="t1")) == (
+        "token_revoked",
+        [("revoked", False), *((name, None) for name in rows[1:])],
+    )
+    assert decided(factory.good(jti="t2")) == (None, [(name, True) for name in rows])
+    bad = BAD_TOKENS["expired"](factory)
+    assert decided(bad) == ("credentials_invalid", [(name, None) for name in rows])

@@ -118,6 +118,7 @@ def test_an_empty_list_refuses_every_page(origin: str) -> None:
         pytest.param("ws", "localhost:8000", "http://localhost:8000", True, id="same"),
         pytest.param("http", "localhost:8000", "http://localhost:8000", True, id="same-over-http"),
         pytest.param("wss", "chat.example.com", "https://chat.example.com", True, id="tls"),
+        pytest.param("https", "chat.example.com", "https://chat.example.com", True, id="https"),
         pytest.param("ws", "localhost:80", "http://localhost", True, id="default-port"),
         pytest.param("ws", "LOCALHOST:8000", "http://localhost:8000", True, id="capitals"),
         pytest.param("ws", "[::1]:8000", "http://[::1]:8000", True, id="ipv6"),

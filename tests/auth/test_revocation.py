@@ -167,6 +167,16 @@ def test_saying_it_again_takes_no_more_memory(revocations: Revocations) -> None:
     assert revocations.count == 2
 
 
+@pytest.mark.parametrize(("ahead", "count"), [(-1, 0), (0, 0), (1, 1)])
+def test_a_revocation_that_is_over_takes_no_place(
+    ahead: float, count: int, revocations: Revocations
+) -> None:
+    """In the very second it ends, too: its tokens have expired (requirement 70)."""
+    assert revocations.add(Revocation(NOW + ahead, token_id="t1"))
+
+    assert revocations.count == count
+
+
 def test_a_full_table_refuses_and_forgets_nothing(clock: Clock) -> None:
     """A revocation that is dropped in silence lets a thief in (requirement 74)."""
     revocations = Revocations(max_entries=10, clock=clock)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from itemwire_auth.settings import AuthSettings
+from itemwire_auth.settings import AuthSettings, list_variables
 from itemwire_auth.tokens.minting import new_secret
 
 
@@ -67,6 +67,7 @@ def test_has_safe_defaults() -> None:
         pytest.param("issuer", "", id="empty-issuer"),
         pytest.param("jwks_url", "", id="empty-jwks-url"),
         pytest.param("jwks_cooldown", "0", id="no-cooldown"),
+        pytest.param("jwks_cooldown", "inf", id="endless-cooldown"),
         pytest.param("jwks_refresh", "inf", id="no-refresh"),
         pytest.param("cookie_name", "a b", id="cookie-name-with-space"),
         pytest.param("cookie_name", "a\n", id="cookie-name-with-line-break"),
@@ -117,3 +118,45 @@ def test_either_threshold_may_be_turned_off() -> None:
     """The order of the two is looked at only where there are two."""
     assert AuthSettings(stop_after_refusals=0).slow_after_refusals == 60
     assert AuthSettings(slow_after_refusals=0, stop_after_refusals=1).stop_after_refusals == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a", "b"], "ITEMWIRE_A and ITEMWIRE_B"),
+        (["a", "b", "c"], "ITEMWIRE_A, ITEMWIRE_B and ITEMWIRE_C"),
+    ],
+)
+def test_lists_variables_as_an_operator_writes_them(names: list[str], text: str) -> None:
+    """Messages name settings so that they can be copied."""
+    assert list_variables(names, "and") == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("leeway", "60"),
+        ("leeway", "0"),
+        ("max_token_lifetime", "1"),
+        ("max_token_length", "1"),
+        ("issuer", "a"),
+        ("jwks_cooldown", "0.1"),
+        ("jwks_refresh", "0.1"),
+        ("cookie_name", "a"),
+        ("ticket_seconds", "1"),
+        ("ticket_seconds", "60"),
+        ("policy_timeout", "30"),
+        ("policy_timeout", "0.1"),
+        ("policy_cache_seconds", "300"),
+        ("policy_cache_seconds", "0"),
+        ("stop_after_refusals", "60"),
+        ("slow_after_refusals", "0"),
+    ],
+)
+def test_accepts_a_value_at_the_bound(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the values above: the last one that is let through."""
+    monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", value)
+
+    assert str(getattr(AuthSettings(), name)).removesuffix(".0") == value

@@ -60,6 +60,14 @@ def test_bounds_depth_exactly() -> None:
         parse_object(nested(MAX_DEPTH + 1))
 
 
+def test_counts_depth_and_not_brackets() -> None:
+    """However many there are: siblings, and brackets in strings, make nothing deeper."""
+    parse_object(nested(MAX_DEPTH)[:-1] + b',"b":[],"c":[{}],"[[[[":"]"}')
+
+    with pytest.raises(ValueError, match="deeper"):
+        parse_object(b'{"b":[],"c":"]]",' + nested(MAX_DEPTH + 1)[1:])
+
+
 @given(st.binary(max_size=200))
 def test_raises_nothing_but_value_error(data: bytes) -> None:
     """Whatever a stranger sends, the caller has one exception to expect."""

@@ -276,6 +276,7 @@ def test_gives_up_at_the_end_and_waits_until_all_is_let_go(application: Applicat
         async with asyncio.timeout(5), application.reauthorizer:
             application.connected()(FACTORY.good(), lambda _: events.append("answered"))
             await started.wait()
+        assert events == ["let go"]  # here, and not when the loop is closed
 
     asyncio.run(scene())
     assert events == ["let go"]
@@ -295,6 +296,7 @@ def test_an_answer_that_fails_is_logged(
 
     asyncio.run(scene())
     assert "a fault of ours" in caplog.text
+    assert "refresh_failed" in caplog.messages
 
 
 def test_offers_the_facts_that_are_documented(application: Application) -> None:

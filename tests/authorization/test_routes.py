@@ -11,7 +11,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 
-from itemwire.authorization.routes import add_sockets
+from itemwire.authorization.routes import add_sockets, socket_route_of
 from itemwire.dependencies import Replay, SubscribeGrant, start_of
 from itemwire.middleware.refusals import Refusals
 from itemwire.responses.rejections import install_rejections
@@ -228,3 +228,42 @@ def test_routes_keep_what_their_router_gives_them() -> None:
 
     assert connect(app) == "closed today"
     assert str(app.url_path_for("item", item_id="7")) == "/items/7/ws"
+
+
+@pytest.mark.parametrize("install", INSTALL)
+def test_keeps_the_name_and_the_dependencies_that_a_route_was_given(install: str) -> None:
+    """A link is made by the name; what the route was declared with is asked, too."""
+    asked: list[str] = []
+    named = APIRouter()
+
+    async def first() -> None:
+        asked.append("first")
+
+    @named.websocket("/items/{item_id}/ws", name="an-item", dependencies=[Depends(first)])
+    async def channel(websocket: WebSocket, item_id: str) -> None:
+        await websocket.accept()
+        await websocket.send_text(item_id)
+
+    app = create()
+    INSTALL[install](app, named)
+
+    assert app.url_path_for("an-item", item_id="42") == "/items/42/ws"
+    assert connect(app) == "42"
+    assert asked == ["first"]
+
+
+def test_finds_the_route_of_an_endpoint_among_others() -> None:
+    """Each its own; an endpoint that is on no such route has none."""
+
+    async def other(websocket: WebSocket) -> None:
+        """Do nothing."""
+
+    two, app = APIRouter(), create()
+    two.add_api_websocket_route("/other", other)
+    add_sockets(app, two, {})
+    with pytest.raises(LookupError, match="item"):
+        socket_route_of(app, item)
+    add_sockets(app, router, {})
+
+    assert socket_route_of(app, other).path == "/other"
+    assert socket_route_of(app, item).path == "/items/{item_id:path}/ws"

@@ -219,3 +219,32 @@ def test_fastapis_internals_are_named_in_one_place() -> None:
     }
 
     assert naming == {"authorization/solving.py"}
+
+
+@pytest.mark.parametrize(("use_cache", "calls"), [(True, 1), (False, 2)])
+def test_an_override_is_called_as_often_as_what_it_replaces(use_cache: bool, calls: int) -> None:
+    """`use_cache=False` asks for a value of its own, also of the override."""
+    called: list[str] = []
+
+    async def original() -> str:
+        raise AssertionError("it is overridden")
+
+    async def instead() -> str:
+        called.append("instead")
+        return "x"
+
+    given = Depends(original, use_cache=use_cache)
+
+    async def door(one: Annotated[str, given], other: Annotated[str, given]) -> None:
+        """Ask twice."""
+
+    own = APIRouter()
+    own.add_api_websocket_route("/", door)
+    connection, _ = connection_to("websocket")
+    (route,) = own.routes
+    assert isinstance(route, APIWebSocketRoute)
+    dependant = with_overrides(route.dependant, {original: instead})
+    with pytest.raises(RuntimeError, match="2 arguments of str"):
+        asyncio.run(solve(connection, dependant, str, {}))
+
+    assert len(called) == calls

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from itemwire_auth.keys.guessing import MAX_EXAMINED, is_guessable
+from itemwire_auth.keys import guessing
+from itemwire_auth.keys.guessing import MAX_EXAMINED, SHORTEST_SEQUENCE, is_guessable
 
 RARE = 500  # secrets of each kind that are tried
 
@@ -79,3 +80,38 @@ def test_never_refuses_what_a_generator_makes(kind: str) -> None:
 def test_a_good_secret_twice_is_as_good() -> None:
     """The repeat adds nothing, and need not."""
     assert not is_guessable(random.Random(1).randbytes(32) * 2)  # noqa: S311 - as above
+
+
+@pytest.mark.parametrize(
+    ("secret", "at", "length"),
+    [
+        (b"abcabc", 3, 3),
+        (b"abcax", 3, 0),  # one byte is not more than chance brings about
+        (b"abcxabc", 4, 3),
+        (b"aaaaaa", 1, 5),  # it overlaps itself
+        (b"abcdef", 3, 0),
+    ],
+)
+def test_a_repeat_is_longer_than_chance_makes_it(secret: bytes, at: int, length: int) -> None:
+    """It may begin with the very first byte."""
+    assert guessing._repeat_at(secret, at, 2) == length
+
+
+@pytest.mark.parametrize(
+    ("secret", "length"),
+    [
+        (b"abcx", SHORTEST_SEQUENCE),
+        (b"abx9", 0),
+        (b"cbax", 3),
+        (b"qwex", 3),
+        (b"EWQx", 3),
+        (b"777x", 3),
+        (b"890x", 3),
+        (b"\x05\x06\x07\x01", 3),
+        (b"ab", 0),
+        (b"a", 0),
+    ],
+)
+def test_a_sequence_has_a_shortest_length(secret: bytes, length: int) -> None:
+    """Up, down, along a row of the keyboard, in either case; exactly the shortest counts."""
+    assert guessing._sequence_at(secret, 0) == length

@@ -58,6 +58,7 @@ def test_finds_what_is_published_by_its_exact_name(published: KeyServer) -> None
     published.publish(A, B)
     keys = keys_of(published)
 
+    assert keys.is_stale  # nothing was fetched yet
     assert keys.find("a") is None
     assert refreshed(keys)
     assert keys.find("a") == A.verification_key()

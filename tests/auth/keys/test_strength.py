@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import secrets
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from itemwire_auth.keys.strength import is_roca
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.keys.strength import is_roca, refuse_weak_secret
 from itemwire_auth.testing import signing_key
 
 # M of the paper for keys of 2048 bits: the product of the first 126 primes, 2 to 701.
@@ -48,3 +52,18 @@ def test_fingerprint_is_rare_by_chance() -> None:
     chance = math.prod(len({pow(65537, a, p) for a in range(p)}) / (p - 1) for p in odd)
 
     assert chance < 2**-25
+
+
+@pytest.mark.parametrize("spaces", range(9))
+@pytest.mark.parametrize("strip", [True, False])
+def test_recognises_a_public_key_in_base64_of_any_length(spaces: int, *, strip: bool) -> None:
+    """Padding may have been left out; a secret in base64 is none."""
+    key = signing_key("ES256", "a").key
+    assert isinstance(key, EllipticCurvePrivateKey)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    hidden = base64.b64encode(pem + b" " * spaces)
+    secret = base64.b64encode(secrets.token_bytes(40 + spaces))
+
+    with pytest.raises(KeyProblem, match="public key"):
+        refuse_weak_secret("it", hidden.rstrip(b"=") if strip else hidden, "HS256")
+    refuse_weak_secret("it", secret.rstrip(b"=") if strip else secret, "HS256")

@@ -55,6 +55,35 @@ STOPPED_BY: dict[str, str] = (
     }
 )
 
+NAMES = """
+alg_empty alg_list alg_none alg_none_capital alg_none_mixed alg_none_upper alg_null
+alg_unknown audience_empty audience_in_other_case audience_joined_by_comma audience_longer
+audience_object audience_with_number b64_false b64_without_crit bearer_before
+bound_to_sender changed_payload crit crit_empty crit_null crit_text empty empty_sub
+exp_float exp_huge exp_infinity exp_list exp_milliseconds exp_negative exp_null exp_string
+exp_true expired expires_now five_parts four_parts fullwidth_digits garbage
+garbage_in_three_parts header_byte_order_mark header_comment header_deep_lists
+header_deep_objects header_infinity header_latin_1 header_list header_lone_surrogate
+header_many_digits header_name_twice header_name_twice_escaped header_name_twice_within
+header_nan header_no_json header_null header_out_of_range header_text header_two_objects
+header_utf_16 header_utf_32 hs256_with_empty_secret hs256_with_rsa_public_key iat_ahead
+iat_float issuer_list issuer_prefix items_list items_null items_of_numbers items_of_text
+json_serialisation jti_number kid_command kid_empty kid_list kid_long kid_nul kid_null
+kid_number kid_path kid_sql kid_unknown line_break lives_100_years lone_surrogate_in_token
+nbf_null nbf_string nested no_alg no_audience no_exp no_issuer no_payload no_signature
+no_sub no_type not_ascii not_yet_valid nul only_dots oversized oversized_by_far
+own_certificate_in_header own_key_in_header own_key_url_in_header padded
+payload_byte_order_mark payload_comment payload_deep_lists payload_deep_objects
+payload_infinity payload_latin_1 payload_list payload_lone_surrogate payload_many_digits
+payload_name_twice payload_name_twice_escaped payload_name_twice_within payload_nan
+payload_no_json payload_null payload_out_of_range payload_text payload_two_objects
+payload_utf_16 payload_utf_32 quoted scope_list scope_null sid_list signature_longer
+signature_of_zeros signature_shorter space_before standard_base64 sub_null sub_number
+sub_too_long sub_with_line_break sub_with_lone_surrogate sub_with_nul trailing_bits
+two_parts type_dpop type_null type_number unsigned unsigned_with_signature wrong_audience
+wrong_issuer wrong_signature wrong_type zip
+"""
+
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
 def test_stops(name: str, factory: TokenFactory, verifier: TokenVerifier) -> None:
@@ -122,3 +151,8 @@ def test_a_retired_key_is_refused(factory: TokenFactory) -> None:
     assert TokenVerifier(both, factory.rules, factory.clock).verify(token).subject == "alice"
     with pytest.raises(InvalidToken, match="no key is named 'old'"):
         TokenVerifier(later, factory.rules, factory.clock).verify(token)
+
+
+def test_every_row_keeps_its_name() -> None:
+    """Users choose rows by name, so a renamed one would silently be left out of their tests."""
+    assert sorted(BAD_TOKENS) == NAMES.split()

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from itemwire_auth.testing import ABSENT, TokenFactory
+from itemwire_auth.testing import ABSENT, TokenFactory, signing_key
 from itemwire_auth.tokens.verifier import TokenVerifier
 
 
@@ -46,3 +46,27 @@ def test_signs_whatever_it_is_given(factory: TokenFactory) -> None:
     header, claims = parts(token)
     assert header == {"alg": "none", "x": None}
     assert claims["nan"] == float("inf")
+
+
+def test_a_good_token_has_every_claim_of_a_usual_one(factory: TokenFactory) -> None:
+    """A fault in one claim is tested only if the token has that claim."""
+    header, claims = parts(factory.good())
+
+    assert header == {"alg": "HS256", "typ": "at+jwt"}
+    assert claims == {
+        "iss": "https://issuer.test",
+        "aud": "itemwire-tests",
+        "sub": "alice",
+        "iat": factory.now,
+        "exp": factory.now + 300,
+        "scope": "items:subscribe items:publish items:history items:presence",
+    }
+    named = TokenFactory(signing_key("ES256", "k1"))
+    assert parts(named.good())[0] == {"alg": "ES256", "typ": "at+jwt", "kid": "k1"}
+
+
+def test_its_rules_are_as_narrow_as_its_tokens() -> None:
+    """Else a row of the bad tokens would be good."""
+    rules = TokenFactory(signing_key("HS256"), issuer="i", audience="a", token_type="JWT").rules
+
+    assert (rules.issuer, rules.audience, rules.types) == ("i", ("a",), ("JWT",))

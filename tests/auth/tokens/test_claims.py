@@ -9,7 +9,7 @@ import pytest
 
 from itemwire_auth.testing import ABSENT, TokenFactory
 from itemwire_auth.tokens.claims import LAST_DATE, MAX_SUBJECT_LENGTH
-from tests.auth.conftest import NOW, failed_check
+from tests.auth.conftest import NOW, failed_check, verifier_of
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,13 @@ def test_draws_the_line_of_an_issuer(
 ) -> None:
     """An issuer compares exactly (requirement 54, CVE-2024-53861)."""
     assert failed_check(factory, factory.good(iss=claim), issuer=issuer) == check
+
+
+def test_what_a_revocation_goes_by_is_read_from_the_claims(factory: TokenFactory) -> None:
+    """The token's id and when it was issued; without `iat` it is older than any of them."""
+    verifier = verifier_of(factory)
+    full = verifier.verify(factory.good(jti="t1", iat=NOW - 7))
+    bare = verifier.verify(factory.good(jti=ABSENT, iat=ABSENT))
+
+    assert (full.token_id, full.issued_at, full.issuer) == ("t1", NOW - 7, factory.rules.issuer)
+    assert (bare.token_id, bare.issued_at) == (None, 0)

@@ -142,6 +142,9 @@ def test_explains_what_was_looked_at_first(verifier: IssuersVerifier) -> None:
     assert list(results) == list(CHECKS)
     assert [name for name, passed in results.items() if passed] == ["size", "form", "claims"]
     assert [name for name, passed in results.items() if passed is False] == ["issuer"]
+    details = {it.name: it.detail for it in verifier.explain(FIRST.good(iss="x"))}
+    assert "'x'" in details.pop("issuer")
+    assert set(details.values()) == {""}
     assert refused(verifier, "a.b") == "form"
     assert refused(verifier, "a" * 9000) == "size"
 

@@ -119,3 +119,8 @@ def test_says_nothing_before_it_is_started() -> None:
 
     assert not desk.timers.waits
     assert desk.sent == []
+
+
+def test_a_batch_is_no_delay_that_a_person_would_notice() -> None:
+    """And an urgent one is over before a reloaded page has reached another node."""
+    assert 0 < URGENT_SECONDS < BATCH_SECONDS < 0.1

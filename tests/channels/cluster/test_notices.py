@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.notices import MAX_NOTICE_BYTES, Notice, read_notice
 from itemwire_auth.revocation import Revocation
 
 
@@ -47,3 +47,13 @@ def test_refuses_what_is_none(data: bytes) -> None:
     """A revocation that names nobody must not end everybody."""
     with pytest.raises(ValueError, match=r"."):
         read_notice(data)
+
+
+def test_reads_a_notice_of_exactly_the_greatest_size() -> None:
+    """A byte more is refused before it is parsed."""
+    notice = Notice("n1", connection="c1")
+    longest = notice.encoded().ljust(MAX_NOTICE_BYTES)
+
+    assert read_notice(longest) == notice
+    with pytest.raises(ValueError, match="larger"):
+        read_notice(longest + b" ")

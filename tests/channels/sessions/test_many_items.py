@@ -11,9 +11,13 @@ from typing_extensions import override
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.channels.reauthorization import Verdict
 from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
+<<<<<<< HEAD
 from itemwire_auth.principal import Principal
+=======
+from itemwire_auth.principal import Grant, Principal
+>>>>>>> newcomer-2
 from itemwire_auth.scopes import Action
-from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage
+from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage, principal
 
 READING = frozenset({Action.SUBSCRIBE})
 OTHER = "43"
@@ -306,6 +310,7 @@ def test_a_refresh_ends_an_item_that_is_still_being_joined(late_engine: LateEngi
     assert seen == [("error", 1), ("reply", 2), ("welcome", 3)]
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("is_slow", [False, True], ids=["at-once", "later"])
 @pytest.mark.parametrize("length", range(1, 8))
 def test_the_last_wish_wins_in_a_burst(rules: ItemRules, length: int, is_slow: bool) -> None:
@@ -392,3 +397,79 @@ def test_does_not_read_back_an_item_that_a_refresh_took_away(late_engine: LateEn
 
     assert [one["ref"] for one in many.saw("reply") if "messages" in one] == [1]
     assert codes(many.saw("error")) == [(2, "scope_missing")]
+=======
+def test_an_answer_on_its_way_is_not_given_once_its_item_is_lost(late_engine: LateEngine) -> None:
+    """History that was asked for with the right to it is denied if the right is gone by then.
+
+    The same request on the item that is kept is answered.
+    """
+    rules = ItemRules({ITEM: EVERYTHING, OTHER: EVERYTHING})
+    many = Stage(late_engine).open(rules)
+    for item in (ITEM, OTHER):
+        many.session.received(join(item))
+        late_engine.settle()
+    many.session.received(f'{{"type":"history","item":"{ITEM}","ref":1}}')
+    many.session.received(f'{{"type":"history","item":"{OTHER}","ref":2}}')
+    rules.can = {OTHER: EVERYTHING}
+    many.session.received('{"type":"refresh","token":"alice","ref":3}')
+    late_engine.settle()
+
+    answers = [(one["type"], one["ref"]) for one in many.sees if one.get("ref") in {1, 2}]
+    assert answers == [("error", 1), ("reply", 2)]
+    assert codes(many.saw("error")) == [(1, "scope_missing")]
+
+
+class ForeignGrants(ItemRules):
+    """Rules whose grant may be another caller's, for another item, or without the right to hear."""
+
+    def __init__(self) -> None:
+        super().__init__({ITEM: EVERYTHING, OTHER: EVERYTHING})
+        self.changes: dict[str, object] = {}
+
+    @override
+    def _verdict(self, caller: Principal, item_id: str) -> Verdict:
+        verdict = super()._verdict(caller, item_id)
+        assert isinstance(verdict, Grant)
+        return replace(verdict, **self.changes)  # type: ignore[arg-type]
+
+
+FOREIGN = [
+    pytest.param({"principal": principal("mallory")}, id="another-subject"),
+    pytest.param({"principal": replace(principal("alice"), issuer="other")}, id="another-issuer"),
+    pytest.param({"item_id": OTHER}, id="another-item"),
+    pytest.param({"can": EVERYTHING - {Action.SUBSCRIBE}}, id="not-to-subscribe"),
+]
+
+
+@pytest.mark.parametrize("changes", FOREIGN)
+def test_a_grant_that_is_not_for_this_caller_and_item_joins_nothing(
+    stage: Stage, changes: dict[str, object]
+) -> None:
+    """An application's own rule may confuse two of them; with the right grant it is joined."""
+    rules = ForeignGrants()
+    many = stage.open(rules)
+    rules.changes = changes
+    refused = many.joins(ITEM)
+    rules.changes = {}
+    welcome = many.joins(ITEM)
+
+    assert (refused["type"], refused["code"]) == ("error", "forbidden")
+    assert welcome["type"] == "welcome"
+
+
+@pytest.mark.parametrize("changes", FOREIGN)
+def test_a_refresh_ends_an_item_whose_new_grant_is_not_for_it(
+    stage: Stage, changes: dict[str, object]
+) -> None:
+    """As at the join; with the right grant the item is kept."""
+    rules = ForeignGrants()
+    many = stage.open(rules)
+    many.joins(ITEM)
+    kept = many.says("refresh", token="alice")
+    rules.changes = changes
+    lost = many.says("refresh", token="alice")
+
+    assert list(kept["items"]) == [ITEM]
+    assert lost["items"] == {}
+    assert [(one["item"], one["reason"]) for one in many.saw("ended")] == [(ITEM, "forbidden")]
+>>>>>>> newcomer-2

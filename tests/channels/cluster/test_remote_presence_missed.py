@@ -1,0 +1,186 @@
+"""Notices that a bus loses or brings again: what was missed is made good, and nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from itemwire.channels.cluster.gossip import (
+    SOCKETS,
+    Gossip,
+    Line,
+    MemberAway,
+    MemberJoined,
+    MemberLeft,
+    MembersRange,
+    StateRequest,
+)
+from itemwire.channels.cluster.gossip_sender import URGENT_SECONDS
+from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.peer import DEAD_TICKS
+from itemwire.messages import Member
+from tests.channels.nodes import WITH_GRACE, Crowd, told
+from tests.fakes import CHANNEL
+
+
+def say(crowd: Crowd, number: int, *lines: Line) -> None:
+    """Let the notice with this number of another node reach every node."""
+    crowd.bus.post(Notice("other", gossip=Gossip(number, list(lines))).encoded())
+    crowd.bus.carry()
+
+
+def requests(crowd: Crowd, before: int) -> list[StateRequest]:
+    """List what nodes asked each other for, after so many notices."""
+    notices = [read_notice(data).gossip for data in crowd.bus.sent[before:]]
+    lines = [line for gossip in notices if gossip for line in gossip.lines]
+    return [line for line in lines if isinstance(line, StateRequest)]
+
+
+@pytest.mark.parametrize("is_repeated", [True, False])
+def test_a_repeated_notice_is_no_sign_of_life(*, is_repeated: bool) -> None:
+    """Whoever replays the last notice of a dead node does not keep its members; a new one does."""
+    crowd = Crowd("a")
+    watcher = crowd.join("a")
+    say(crowd, 1, MemberJoined(CHANNEL, Member("x1", "bob")))
+    for number in range(DEAD_TICKS + 1):
+        crowd.tick()
+        say(crowd, 1 if is_repeated else number + 2)
+
+    assert told(watcher) == (["a1"] if is_repeated else ["a1", "x1"])
+
+
+def test_a_repeated_notice_makes_nobody_away_again() -> None:
+    """A member that was taken over is its caller's: the next one does not get it too."""
+    crowd = Crowd("a", limits=WITH_GRACE)
+    watcher = crowd.join("a")
+    away = MemberAway(CHANNEL, Member("x1", "bob"), None)
+    say(crowd, 1, MemberJoined(CHANNEL, Member("x1", "bob")))
+    say(crowd, 2, away)
+    back = crowd.join("a", subject="bob")
+    say(crowd, 2, away)
+    another = crowd.join("a", subject="bob")
+
+    assert back.session.subscription.member.connection == "x1"
+    assert another.session.subscription.member.connection != "x1"
+    assert sorted(told(watcher)) == sorted(crowd.listed("a"))
+
+
+@pytest.mark.parametrize("repeated", [1, 2])
+def test_a_repeated_or_late_notice_brings_no_member_back(repeated: int) -> None:
+    """In the numbers of its node it was read; the next number is read."""
+    crowd = Crowd("a")
+    watcher = crowd.join("a")
+    joined = MemberJoined(CHANNEL, Member("x1", "bob"))
+    say(crowd, 1, joined)
+    say(crowd, 2, MemberLeft(CHANNEL, "x1"))
+    say(crowd, repeated, joined)
+    before = told(watcher)
+    say(crowd, 3, joined)
+
+    assert before == ["a1"]
+    assert told(watcher) == ["a1", "x1"]
+
+
+def test_a_member_whose_leaving_was_missed_is_removed() -> None:
+    """The gap in the numbers shows it; who is still there stays (requirement 115)."""
+    crowd = Crowd("a", "b")
+    watcher, gone, _ = crowd.join("a"), crowd.join("b"), crowd.join("b")
+    crowd.settle()
+    crowd.bus.lose = lambda: True
+    crowd.end(gone)
+    crowd.settle()
+    crowd.bus.lose = lambda: False
+    missed = told(watcher)
+    crowd.tick(DEAD_TICKS)
+
+    assert missed == ["a1", "b1", "b2"]
+    assert told(watcher) == crowd.listed("a") == ["a1", "b2"]
+
+
+@pytest.mark.parametrize(
+    ("after", "last", "there", "left"),
+    [
+        pytest.param("", "", [], ["x1", "x2", "x3", "x4"], id="all"),
+        pytest.param("", "", ["x2"], ["x1", "x3", "x4"], id="all-but-who-is-there"),
+        pytest.param("x1", "", [], ["x2", "x3", "x4"], id="from-a-place-on"),
+        pytest.param("x1", "x3", [], ["x2", "x3"], id="after-one-and-up-to-another"),
+        pytest.param("x1", "x3", ["x3"], ["x2"], id="the-last-is-there"),
+        pytest.param("", "x1", [], ["x1"], id="the-first"),
+        pytest.param("x4", "", [], [], id="past-the-end"),
+    ],
+)
+def test_a_range_of_members_replaces_those_within_it_and_no_others(
+    after: str, last: str, there: list[str], left: list[str]
+) -> None:
+    """The first id is outside of it and the last one inside, so that ranges adjoin."""
+    crowd = Crowd("a")
+    watcher = crowd.join("a")
+    members = {name: Member(name, "bob") for name in ("x1", "x2", "x3", "x4")}
+    say(crowd, 1, *(MemberJoined(CHANNEL, member) for member in members.values()))
+    say(crowd, 2, MembersRange(CHANNEL, after, last, [members[name] for name in there]))
+
+    assert [one["member"]["connection"] for one in watcher.saw("left")] == left
+    assert told(watcher) == crowd.listed("a")
+
+
+def test_a_further_channel_does_not_cancel_a_request_that_is_under_way() -> None:
+    """Nothing was missed, so its answer is good: each channel is asked for once."""
+    crowd = Crowd("a", "b")
+    crowd.join("a")
+    crowd.join("a", "7")
+    crowd.settle()
+    before = len(crowd.bus.sent)
+    crowd.join("b")
+    crowd.stages["b"].do_what_waits()  # the request has left
+    crowd.join("b", "7")
+    crowd.settle()
+
+    assert [line.channels for line in requests(crowd, before)] == [[CHANNEL], ["item:7"]]
+    assert crowd.listed("b") == ["a1", "b1"]
+    assert crowd.listed("b", "7") == ["a2", "b2"]
+
+
+def test_that_a_member_is_away_is_said_sooner_than_all_else() -> None:
+    """Its caller may be back on another node in a moment."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    crowd.join("b")
+    alice = crowd.join("a", subject="alice")
+    crowd.settle()
+    crowd.cut(alice)
+    crowd.stages["a"].pass_time(URGENT_SECONDS)
+    crowd.bus.carry()
+    back = crowd.join("b", subject="alice")
+
+    assert back.session.subscription.member.connection == "a1"
+
+
+@pytest.mark.parametrize(("per_subject", "asked"), [(2, [SOCKETS, CHANNEL]), (0, [CHANNEL])])
+def test_after_a_gap_counts_are_asked_for_where_there_is_a_limit(
+    per_subject: int, asked: list[str]
+) -> None:
+    """And the members of every channel that is followed here."""
+    crowd = Crowd("a", per_subject=per_subject)
+    crowd.join("a")
+    crowd.settle()
+    say(crowd, 1)
+    crowd.settle()
+    before = len(crowd.bus.sent)
+    say(crowd, 3)
+    crowd.settle()
+
+    assert [(one.to, one.channels) for one in requests(crowd, before)] == [("other", asked)]
+
+
+def test_a_channel_that_is_followed_no_longer_is_not_asked_for() -> None:
+    """Nobody here would be told of its members; one that stays is asked for."""
+    crowd = Crowd("a", "b")
+    crowd.join("a")
+    crowd.join("a", "7")
+    crowd.settle()
+    before = len(crowd.bus.sent)
+    gone = crowd.join("b")
+    crowd.join("b", "7")
+    crowd.end(gone)
+    crowd.settle()
+
+    assert [one.channels for one in requests(crowd, before)] == [["item:7"]]
+    assert crowd.listed("b", "7") == ["a2", "b2"]

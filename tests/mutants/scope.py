@@ -1,0 +1,89 @@
+"""Which code is mutated, and which tests have to find the faults of each file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+PACKAGES: Final = (
+    "auth/itemwire_auth",
+    "api/itemwire/authorization",
+    "api/itemwire/channels/cluster",
+    "api/itemwire/channels/delivery",
+    "api/itemwire/channels/sessions",
+)
+"""What decides who may do what, and what reaches whom."""
+
+ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
+    "auth/itemwire_auth/__init__.py": ("auth/test_public_face.py",),
+    "auth/itemwire_auth/keys/algorithms.py": (
+        "auth/keys/test_jwks.py",
+        "auth/keys/test_static.py",
+        "auth/keys/test_strength.py",
+        "auth/tokens/test_key_confusion.py",
+    ),
+    "auth/itemwire_auth/keys/base.py": ("auth/keys/test_static.py",),
+    "auth/itemwire_auth/keys/jwk.py": ("auth/keys/test_static.py", "auth/keys/test_jwks.py"),
+    "auth/itemwire_auth/keys/static.py": ("auth/keys/test_secrets.py",),
+    "auth/itemwire_auth/keys/strength.py": ("auth/keys/test_secrets.py",),
+    "auth/itemwire_auth/refusals.py": ("auth/test_dependencies.py",),
+    "auth/itemwire_auth/tokens/checks.py": ("auth/testing/test_attacks.py",),
+    "auth/itemwire_auth/tokens/claims.py": ("auth/testing/test_attacks.py",),
+    "auth/itemwire_auth/tokens/parsed_token.py": (
+        "auth/tokens/test_verifier.py",
+        "auth/tokens/test_key_confusion.py",
+    ),
+    "auth/itemwire_auth/tokens/verifier.py": (
+        "auth/tokens/test_key_confusion.py",
+        "auth/tokens/test_tokens_remembered.py",
+    ),
+    "api/itemwire/authorization/item_grants.py": ("routes/test_batches.py",),
+    "api/itemwire/channels/cluster/connection_counts.py": (
+        "channels/cluster/test_hostile_gossip.py",
+    ),
+    "api/itemwire/channels/cluster/exchange.py": ("channels/cluster/test_connection_counts.py",),
+    "api/itemwire/channels/cluster/gossip.py": (
+        "channels/cluster/test_hostile_gossip.py",
+        "channels/cluster/test_remote_presence.py",
+    ),
+    "api/itemwire/channels/cluster/notices.py": ("channels/cluster/test_hostile_gossip.py",),
+    "api/itemwire/channels/cluster/peer.py": ("channels/cluster/test_remote_presence.py",),
+    "api/itemwire/channels/cluster/remote_presence.py": (
+        "channels/cluster/test_connection_counts.py",
+        "channels/cluster/test_hostile_gossip.py",
+    ),
+    "api/itemwire/channels/delivery/outbox.py": ("channels/delivery/test_dropping.py",),
+    "api/itemwire/channels/delivery/lanes.py": (
+        "channels/delivery/test_delivery_model.py",
+        "channels/delivery/test_dropping.py",
+    ),
+    "api/itemwire/channels/sessions/commands.py": ("channels/sessions/test_many_items.py",),
+    "api/itemwire/channels/sessions/context.py": (
+        "channels/sessions/test_item.py",
+        "channels/sessions/test_many_items.py",
+    ),
+}
+"""Tests, below `tests/`, that a file needs beside those that bear its name."""
+
+
+def sources(root: Path, only: str = "") -> list[str]:
+    """List the files to mutate, relative to the project; `only` is a file or a folder instead."""
+    files: list[Path] = []
+    for place in [root / only] if only else [root / package for package in PACKAGES]:
+        files += [place] if place.is_file() else place.rglob("*.py")
+    return sorted(file.relative_to(root).as_posix() for file in files)
+
+
+def package_of(path: str) -> str:
+    """Return the package that a file counts for in the table."""
+    return next((one for one in PACKAGES if path.startswith(f"{one}/")), str(Path(path).parent))
+
+
+def mirrors_of(root: Path, path: str) -> list[str]:
+    """List the tests that mirror a file, those that bear its name first, then the table's."""
+    file = Path(path)
+    below = file.relative_to(*file.parts[:2])
+    folder = root / "tests" / ("auth" if file.parts[0] == "auth" else "") / below.parent
+    found = [*folder.glob(f"test_{file.stem}.py"), *sorted(folder.glob(f"test_{file.stem}_*.py"))]
+    found += [root / "tests" / name for name in ELSEWHERE.get(path, ())]
+    return list(dict.fromkeys(test.relative_to(root).as_posix() for test in found))
