@@ -118,6 +118,7 @@ join > recovery
 recovery > bounded_buffer
 join > hub
 join > cluster
+cluster > exchange
 join > memory
 memory > join
 join > memory
@@ -133,6 +134,8 @@ presence > hub
 hub > json_codec
 hub > lanes
 join > presence
+join > recovery
+join > resume
 join > welcome
 welcome > connection
 join > connection

@@ -63,7 +63,7 @@ ON CONFLICT (id) DO UPDATE SET
 offset = excluded.offset, bytes = excluded.bytes, keys = excluded.keys, used_at = excluded.used_at
 """
 
-FIND_SECRET: Final = "SELECT value FROM state WHERE name = 'secret'"
+FIND_SECRET: Final = "SELECT value FROM state WHERE name = 'secret'"  # noqa: S105
 COUNT_NOTICES: Final = "SELECT count(*) FROM notices"
 SUM_VALUES: Final = "SELECT coalesce(sum(length(value) + ?), 0) FROM kept_values"
 
