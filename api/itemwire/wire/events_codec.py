@@ -38,9 +38,13 @@ class OwnIds:
         An id begins a line, and no data does: it has no line breaks, and `data: ` before it.
         """
         shared, own = self._shared, self._own
-        if events.startswith(shared[1:]):
-            return own[1:] + events[len(shared) - 1 :].replace(shared, own)
-        return events.replace(shared, own)
+        begins = events.startswith(shared[1:])
+        if begins and events.find(b"\n\n") == len(events) - 2:  # one message, as most often
+            return own[1:] + events[len(shared) - 1 :]
+        parts = events.split(shared)  # twice as fast as `replace`, which searches twice
+        if begins:
+            parts[0] = own[1:] + parts[0][len(shared) - 1 :]
+        return own.join(parts)
 
 
 class Opening(bytes):
