@@ -13,11 +13,11 @@ from starlette.requests import HTTPConnection
 
 from itemwire.assembly import Assembly
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
+from itemwire.channels.delivery.resume import read_since
 from itemwire.channels.limits.requests import RequestKind, TokenBuckets
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
-from itemwire.messages import read_position
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import ScopeMissing
 from itemwire_auth.principal import Grant, Principal
@@ -39,13 +39,13 @@ Replay = Annotated[int, Query(ge=0, description="How many recent messages come f
 def written_position(written: str | None) -> str | None:
     """Return a position as it was written; ValueError if it is not written as one."""
     if written is not None:
-        read_position(written)
+        read_since(written)
     return written
 
 
 Since = Annotated[
     str | None,
-    Query(description="The position, <epoch>:<offset>, to go on from."),
+    Query(description="The position to go on from: <resume>:<offset>, or <epoch>:<offset>."),
     AfterValidator(written_position),
 ]
 
@@ -72,12 +72,12 @@ def start_of(
 ) -> StartPoint:
     """Return where a subscription begins, or refuse.
 
-    A replay is reading history, and needs that right. Going on from a position gives no more than
-    a subscriber that had stayed would have received, so it needs no further right.
+    A replay is reading history, and needs that right. Without it, going on from a position needs
+    proof that this caller was there, and without either the client is told `recovered: false`.
     """
     if replay and not grant.allows(Action.HISTORY):
         raise refusal(connection, ScopeMissing("replay needs the right to history"))
-    return StartPoint(read_position(since) if since is not None else None, replay)
+    return StartPoint.of(since, replay)
 
 
 def start_asked(websocket: WebSocket, grant: Grant) -> StartPoint:

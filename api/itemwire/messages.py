@@ -99,7 +99,8 @@ class Welcome(Event, frozen=True, tag="welcome"):
 
     `members` (one page of them) and `member_count` are absent without the right `presence`.
     `offset` is that of the newest message; messages that are replayed follow, up to that one. With
-    `recovered` a client that asked to resume gets every message after its position.
+    `recovered` a client that asked to resume gets every message after its position. `resume` is
+    what to send as `since=<resume>:<offset>` after a break.
     """
 
     connection: str
@@ -115,6 +116,7 @@ class Welcome(Event, frozen=True, tag="welcome"):
     max_message_bytes: int
     members: list[Member] | UnsetType = UNSET
     member_count: int | UnsetType = UNSET
+    resume: str | UnsetType = UNSET
     ref: Ref | UnsetType = UNSET
 
 

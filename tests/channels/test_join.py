@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from itemwire.channels.delivery.recovery import StartPoint, resumes
 from itemwire.engines.base import History, Span
 from itemwire.messages import Position
+from itemwire_auth.scopes import Action
 from tests.fakes import CHANNEL, ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage, draft
 
 
@@ -112,6 +114,38 @@ def test_does_not_replay_what_it_resumes(stage: Stage) -> None:
 
     assert verdict(peer) == (True, True)
     assert offsets(peer) == [6]
+
+
+@pytest.mark.parametrize("replay", [0, 3])
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "lost"])
+def test_a_right_to_history_that_is_lost_during_the_join_gives_nothing(
+    late_stage: Stage, late_engine: LateEngine, replay: int, is_kept: bool
+) -> None:
+    """A right is judged when it is used: a refresh took it while the engine read (130)."""
+    told: list[Any] = []
+    for _ in range(5):
+        late_engine.inner.publish(CHANNEL, draft(), told.append)
+    start = StartPoint(replay=3) if replay else StartPoint(Position(told[0].epoch, 2))
+    peer = late_stage.join(start=start)
+    late_engine.step(3)  # the read is under way
+    if not is_kept:
+        late_stage.node.change_rights(peer.session.subscription, frozenset({Action.SUBSCRIBE}))
+    late_engine.settle()
+
+    assert offsets(peer) == ([3, 4, 5] if is_kept else [])
+    assert verdict(peer) == (not replay, is_kept and not replay)
+
+
+def test_a_plain_client_is_signed_nothing(stage: Stage) -> None:
+    """It has no word for a welcome; with a proof of another socket it resumes all the same."""
+    since = publish(stage, 3)
+    resume = stage.join("alice", can=frozenset({Action.SUBSCRIBE})).sees[0]["resume"]
+    publish(stage, 1)
+    come = partial(stage.join, "alice", can=frozenset({Action.SUBSCRIBE}), codec=PLAIN)
+    with_proof = come(start=StartPoint.of(f"{resume}:3", 0))
+    without = come(start=StartPoint(since))
+
+    assert (with_proof.transport.frames, without.transport.frames) == (["0"], [])
 
 
 def test_a_first_join_recovers_nothing(stage: Stage) -> None:

@@ -68,6 +68,7 @@ def test_welcomes_with_who_what_and_where(stage: Stage) -> None:
     epoch = welcome.pop("epoch")
     assert isinstance(epoch, str)
     assert epoch
+    assert welcome.pop("resume").startswith(f"{epoch}.1.")
     assert welcome == {
         "type": "welcome",
         "connection": "c1",

@@ -133,6 +133,8 @@ presence > hub
 hub > json_codec
 hub > lanes
 join > presence
+join > recovery
+join > resume
 join > welcome
 welcome > connection
 join > connection

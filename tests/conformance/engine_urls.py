@@ -40,3 +40,6 @@ ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
 
 DURABLE: Final = frozenset({"nats", "postgresql", "sqlite"})
 """Engines whose store outlives them, so that the next one on the same URL goes on with it."""
+
+OF_ONE_NODE: Final = frozenset({"memory", "sqlite"})
+"""Engines whose store only one node can use."""

@@ -10,7 +10,12 @@ from itemwire.engines import ENGINES, open_engine
 from itemwire.engines.base import Bounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
-from tests.conformance.engine_urls import DURABLE, ENGINE_URLS
+from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE
+from tests.conformance.secret_contract import (
+    NodesSecretContract,
+    SecretContract,
+    SharedSecretContract,
+)
 from tests.conformance.value_contract import ValueContract
 
 
@@ -41,6 +46,26 @@ class TestEngines(ByURL, EngineContract):
 
 class TestValues(ByURL, ValueContract):
     """Values that are taken once."""
+
+
+class TestNodesSecrets(ByURL, NodesSecretContract):
+    """The secret of nodes that share a store; the first test that asks for it makes it."""
+
+    pytestmark = pytest.mark.parametrize(
+        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE), indirect=True
+    )
+
+
+class TestSecrets(ByURL, SecretContract):
+    """The secret of the store."""
+
+
+class TestSharedSecrets(ByURL, SharedSecretContract):
+    """The secret after an end and a start of the engine."""
+
+    pytestmark = pytest.mark.parametrize(
+        "engine_url", sorted(ENGINES.keys() - {"memory"}), indirect=True
+    )
 
 
 @pytest.mark.parametrize("engine_url", sorted(DURABLE), indirect=True)

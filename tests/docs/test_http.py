@@ -17,6 +17,7 @@ TEXT = page("http.md")
 SHOWN = {
     r'"sent_at":[0-9.]+': '"sent_at":1795391058.925',
     r'"expires_at":[0-9]+': '"expires_at":1795391358',
+    r"3fJr0T_x\.2\.[\w-]{22}": "3fJr0T_x.2.q1c0XV3nZ5uJ0rX8b0cD2A",
     r'"connection":"[^"]+"': '"connection":"QxgFRk2VsNCV"',
 }
 

@@ -93,6 +93,10 @@ class LateEngine(Engine):
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         self._ask("take", lambda done: self.inner.take(key, done), answer)
 
+    @override
+    def secret(self, answer: Answer[bytes]) -> None:
+        self.inner.secret(answer)
+
     def _ask(self, name: str, call: Callable[[Answer[T]], None], answer: Answer[T]) -> None:
         def arrive() -> None:
             if name in self.broken:

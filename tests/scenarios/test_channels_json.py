@@ -28,6 +28,7 @@ def test_the_welcome_tells_who_and_where_one_is(server: LiveServer, item_id: str
         "item": item_id,
         "can": ["subscribe", "publish", "history", "presence"],
         "epoch": welcome["epoch"],
+        "resume": welcome["resume"],
         "offset": 0,
         "was_recovering": False,
         "recovered": False,

@@ -42,14 +42,14 @@ def test_hears_what_a_socket_hears(admin_server: LiveServer, item_id: str) -> No
             sent = alice.messages(2)
         left = alice.read()
 
-    epoch = welcome.envelope["epoch"]
+    resume = welcome.envelope["resume"]
     assert carol.response.headers["content-type"].startswith("text/event-stream")
     assert carol.response.headers["cache-control"] == "no-store"
     assert carol.retry == "2000"
     assert (welcome.name, welcome.envelope["subject"]) == ("welcome", "carol")
     assert welcome.envelope["was_recovering"] is False
     assert [event.envelope for event in heard] == sent
-    assert [event.id for event in heard] == [f"{epoch}:1", f"{epoch}:2"]
+    assert [event.id for event in heard] == [f"{resume}:1", f"{resume}:2"]
     # Whoever listens is there, in the eyes of the others, and leaves as others do.
     assert [(one["type"], one["member"]["subject"]) for one in (joined, left)] == [
         ("joined", "carol"),
@@ -81,11 +81,10 @@ def test_goes_on_after_the_last_event_that_was_heard(server: LiveServer, item_id
 def test_is_told_when_there_is_no_going_on(server: LiveServer, item_id: str) -> None:
     """Never a part: `recovered` is false, and the id that counts from now on is a good one."""
     with json_client(server, item_id) as alice:
-        position = alice.ask("publish", data="before")
-        now = f"{position['epoch']}:1"
+        alice.ask("publish", data="before")
         with event_source(server, item_id, since="another:7") as carol:
             welcome = carol.read().envelope
-            carol.comes_to(now)
+            carol.comes_to(f"{welcome['resume']}:1")
         alice.ask("publish", data="meanwhile")
         with event_source(server, item_id, headers={"Last-Event-ID": carol.last_id}) as carol:
             heard = carol.messages(1)

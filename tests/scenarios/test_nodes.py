@@ -89,6 +89,19 @@ def test_a_position_of_one_node_is_good_on_the_other(pair: Pair, item_id: str) -
         assert [one["data"] for one in client.messages(1)] == ["missed"]
 
 
+def test_a_proof_of_one_node_is_good_on_the_other(pair: Pair, item_id: str) -> None:
+    """Both know the secret of the store; without the right to history or proof, nothing comes."""
+    with json_client(pair.one, item_id, scope="items:subscribe") as client:
+        resume, epoch = client.welcome["resume"], client.welcome["epoch"]
+    with json_client(pair.one, item_id, "bob") as bob:
+        bob.ask("publish", data="missed")
+    for since, recovered in ((f"{resume}:0", True), (f"{epoch}:0", False)):
+        with json_client(pair.two, item_id, scope="items:subscribe", since=since) as client:
+            assert client.welcome["recovered"] is recovered
+            if recovered:
+                assert [one["data"] for one in client.messages(1)] == ["missed"]
+
+
 def test_a_ticket_of_one_node_lets_one_in_on_the_others(pair: Pair, item_id: str) -> None:
     """Fifty come at once, half to each node (requirement 22)."""
     headers = {"Authorization": f"Bearer {token()}"}

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from itemwire.messages import (
     Closing,
@@ -15,7 +16,7 @@ from itemwire.messages import (
     Welcome,
 )
 from itemwire.wire.base import MalformedFrame
-from itemwire.wire.events_codec import Cursor, EventCodecs, EventsCodec
+from itemwire.wire.events_codec import Cursor, EventCodecs, EventsCodec, Opening
 from itemwire.wire.json_codec import JsonCodec
 
 
@@ -96,3 +97,40 @@ def test_takes_no_requests() -> None:
     decode = EventsCodec().decoder({}, lambda frame: frame)
     with pytest.raises(MalformedFrame):
         decode("{}")
+
+
+def welcomed(resume: str | None) -> bytes:
+    """Write a welcome to a stream that stands at 7, with a proof or without."""
+    event = welcome(7) if resume is None else replace(welcome(7), resume=resume)
+    return EventsCodec().encode(event)
+
+
+def test_each_stream_writes_ids_of_its_own_into_what_all_share() -> None:
+    """Whether one event comes or several at once; data that looks like an id stays as it is."""
+    opening = welcomed("e.5.mac")
+    assert isinstance(opening, Opening)
+    codec = codec_at(7)
+    tricky = message(8, msgspec.Raw(b'"id: e:1\\n\\nid: e:2 \nid: e:3"'))
+    events: list[Event] = [tricky, Joined("42", Member("c", "bob")), Gap("42", "e", 9, 10)]
+    shared = [codec.encode(one) for one in (*events, message(11), Cursor())]
+    written = opening.ids.write(b"".join(shared))
+
+    assert written == b"".join(map(opening.ids.write, shared))
+    ids = [line for line in written.splitlines() if line.startswith(b"id: ")]
+    assert ids == [b"id: e.5.mac:%d" % offset for offset in (8, 10, 11, 11)]
+    assert written.replace(b"e.5.mac", b"e") == b"".join(shared)
+
+
+def test_ids_of_another_epoch_are_left_as_they_are() -> None:
+    """The proof is over then, and a comment or a closing has no id at all."""
+    opening = welcomed("e.5.mac")
+    assert isinstance(opening, Opening)
+    gap = codec_at(7).encode(Gap("42", "n", 1, 9))
+
+    for events in (gap, b":\n\n", b"id: ee:7\ndata: x\n\n", b""):
+        assert opening.ids.write(events) == events
+
+
+def test_a_welcome_without_a_proof_opens_a_stream_with_plain_ids() -> None:
+    """The engine had no room for its secret."""
+    assert not isinstance(welcomed(None), Opening)

@@ -9,7 +9,14 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
-from itemwire.channels.delivery.recovery import LIVE, Recovery, StartPoint, resumes
+from itemwire.channels.delivery.recovery import (
+    LIVE,
+    Recovery,
+    StartPoint,
+    first_offset,
+    resumes,
+)
+from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.hub import Hub
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.presence.presence import Presence
@@ -17,6 +24,7 @@ from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
 from itemwire.messages import Position, Ref
+from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -37,6 +45,7 @@ class ChannelParts:
     clock: Callable[[], float]
     watch_members: Callable[[str], None]  # of a channel, on other nodes
     forget_members: Callable[[str], None]
+    proofs: ResumeProofs
 
 
 def begin_join(
@@ -92,7 +101,16 @@ class _Join:
     client leaves meanwhile, the next answer of the engine finds the subscription gone, and stops.
     """
 
-    __slots__ = ("_joined", "_limits", "_parts", "_recovery", "_ref", "_start", "_subscription")
+    __slots__ = (
+        "_is_proven",
+        "_joined",
+        "_limits",
+        "_parts",
+        "_recovery",
+        "_ref",
+        "_start",
+        "_subscription",
+    )
 
     def __init__(
         self,
@@ -111,6 +129,7 @@ class _Join:
         self._joined = joined
         self._ref = ref
         self._recovery = Recovery(limits.outbox_bytes)
+        self._is_proven = self._has_proof()
 
     def begin(self) -> None:
         """Hold the subscription, and have the engine deliver its channel to this node."""
@@ -131,7 +150,9 @@ class _Join:
         if problem is not None:
             self._have_read(problem)
         elif since is None:
-            self._read(Span(self._start.replay), self._have_read)
+            self._read(Span(self._start.replay), self._replay)
+        elif not self._may_resume():
+            self._read(Span(0), self._have_read)  # only to learn where the stream stands
         else:
             span = Span(self._limits.history_limit, since.offset)
             self._read(span, partial(self._resume, since))
@@ -139,12 +160,41 @@ class _Join:
     def _resume(self, since: Position, history: History | EngineError) -> None:
         if isinstance(history, EngineError):
             self._have_read(history)
-        elif resumes(since, history):
+        elif self._may_resume() and resumes(since, history):
             self._have_read(history, recovered=True)
         elif self._start.replay:
-            self._read(Span(self._start.replay), self._have_read)
+            self._read(Span(self._start.replay), self._replay)
         else:  # a part of what was missed would look like all of it
             self._have_read(replace(history, publications=[]))
+
+    def _replay(self, history: History | EngineError) -> None:
+        """Begin with the last messages, unless a refresh took the right away meanwhile."""
+        if not isinstance(history, EngineError) and Action.HISTORY not in self._subscription.can:
+            history = replace(history, publications=[])
+        self._have_read(history)
+
+    def _may_resume(self) -> bool:
+        """Return whether the client may get what was published before it joined."""
+        return self._is_proven or Action.HISTORY in self._subscription.can
+
+    def _has_proof(self) -> bool:
+        """Return whether the client has proved that it was on the channel before."""
+        since, proof, subscription = self._start.since, self._start.proof, self._subscription
+        if since is None or proof is None:
+            return False
+        caller = subscription.connection.principal.identity
+        return self._parts.proofs.verify(proof, caller, subscription.item_id, since)
+
+    def _resume_token(self, history: History) -> str | None:
+        """Return what proves later that the client was here; it keeps what it has proved now."""
+        connection, epoch = self._subscription.connection, history.position.epoch
+        if not connection.codec.has_envelopes:
+            return None  # nobody would be told of it
+        first, since, proof = first_offset(history), self._start.since, self._start.proof
+        if self._is_proven and since and proof and since.epoch == epoch:
+            first = min(first, proof.first)
+        caller = connection.principal.identity
+        return self._parts.proofs.write(caller, self._subscription.item_id, epoch, first)
 
     def _read(self, span: Span, answer: Callable[[History | EngineError], None]) -> None:
         span = span.at_most(self._limits.history_limit)
@@ -182,6 +232,7 @@ class _Join:
             self._ref,
             was_recovering=self._start.since is not None,
             recovered=recovered,
+            resume=self._resume_token(history),
         )
         replayed = connection.welcome(subscription, welcome, history)
         if replayed is not None:

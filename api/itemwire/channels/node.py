@@ -17,6 +17,7 @@ from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import key_of
@@ -118,6 +119,7 @@ class Node:
                 end_all=self._hub.end_all,
             )
         self._cluster = Cluster(self._id, self._control, exchange, self.counters)
+        self._proofs = ResumeProofs()
         self._parts = ChannelParts(
             engine,
             self._hub,
@@ -126,6 +128,7 @@ class Node:
             clock,
             watch_members=exchange.follow,
             forget_members=exchange.unfollow,
+            proofs=self._proofs,
         )
 
     @property
@@ -153,6 +156,7 @@ class Node:
         self.environment.timers.start()
         self._hub.start()
         await self._engine.start(Sink(self._hub.fan_out, self._cluster.receive, self._lose))
+        await self._proofs.start(self._engine)
         self._is_started = True
         self._cluster.start()
 
@@ -169,6 +173,7 @@ class Node:
         send_expiring(due.warned)
         self._presence.tick(self.environment.clock())
         self._cluster.tick()
+        self._proofs.tick(self._engine)
         if self.rates is not None:
             self.rates.forget_idle()
 

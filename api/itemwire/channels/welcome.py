@@ -19,6 +19,7 @@ def welcome_to(
     *,
     was_recovering: bool,
     recovered: bool,
+    resume: str | None,
 ) -> Welcome:
     """Return the welcome of a subscription; it has members only if its client may see them."""
     connection = subscription.connection
@@ -35,6 +36,7 @@ def welcome_to(
         expires_at=connection.expires_at,
         ping_interval=limits.ping_interval,
         max_message_bytes=limits.max_message_bytes,
+        resume=UNSET if resume is None else resume,
         members=page.members if may_see else UNSET,
         member_count=page.count if may_see else UNSET,
         ref=ref,

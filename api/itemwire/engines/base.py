@@ -1,5 +1,6 @@
 """The engine: the store and the carrier between nodes, and what every engine promises."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol, TypeVar
@@ -179,6 +180,22 @@ class Engine(Protocol):
         Of several callers at once, on whatever nodes, exactly one gets it.
         """
         ...
+
+    def secret(self, answer: Answer[bytes]) -> None:
+        """Answer the secret of the store: 32 random bytes, the same for every node.
+
+        The first node that asks makes it. It lives as long as the store: one that was emptied has
+        another secret, and whatever the old one has signed is no longer valid.
+        """
+        ...
+
+
+SECRET_BYTES: Final = 32
+
+
+def new_secret() -> bytes:
+    """Return a secret for a store that has none yet."""
+    return secrets.token_bytes(SECRET_BYTES)
 
 
 KEY_SECONDS: Final = 300.0

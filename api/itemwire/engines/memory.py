@@ -20,6 +20,7 @@ from itemwire.engines.base import (
     History,
     Sink,
     Span,
+    new_secret,
 )
 from itemwire.messages import Draft, Position, Publication, payload_size
 
@@ -67,6 +68,7 @@ class MemoryEngine(Engine):
         self._subscribed: dict[str, _Stream] = {}
         self._idle: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
         self._values = _Values()
+        self._secret = new_secret()
         self._total = _Total()
 
     @property
@@ -152,6 +154,10 @@ class MemoryEngine(Engine):
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         answer(self._values.take(key, self._clock()))
+
+    @override
+    def secret(self, answer: Answer[bytes]) -> None:
+        answer(self._secret)
 
     def _idle_or_new(self, channel: str) -> "_Stream":
         if channel in self._idle:

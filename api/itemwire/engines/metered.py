@@ -82,6 +82,10 @@ class MeteredEngine(Engine):
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         self._inner.take(key, self._timed("take", answer))
 
+    @override
+    def secret(self, answer: Answer[bytes]) -> None:
+        self._inner.secret(answer)  # asked every few seconds, and no client waits for it
+
     def _timed(self, operation: str, answer: Answer[T]) -> Answer[T]:
         counters = self._counters[operation]
         counters.pending += 1

@@ -22,6 +22,7 @@ from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.messages import Frame, frame_size
 from itemwire.transports.asgi import AsgiTransport, Frames
 from itemwire.transports.sse_shutdown import OpenStreams
+from itemwire.wire.events_codec import Opening, OwnIds
 
 HEARTBEAT: Final = Frames((b":\n\n",), 3)  # a comment, which browsers do not show to pages
 
@@ -55,6 +56,7 @@ class EventTransport(AsgiTransport):
     def __init__(self, receive: Receive, send: Send, heartbeat: float) -> None:
         super().__init__(receive, send)
         self._heartbeat = heartbeat
+        self._ids: OwnIds | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.is_complete = False
 
@@ -90,7 +92,12 @@ class EventTransport(AsgiTransport):
 
     @override
     def _frame_message(self, frame: Frame) -> Message:
-        return {"type": "http.response.body", "body": _bytes(frame), "more_body": True}
+        body = _bytes(frame)
+        if isinstance(frame, Opening):
+            self._ids = frame.ids
+        elif self._ids is not None:
+            body = self._ids.write(body)  # here, so that what waits is still shared
+        return {"type": "http.response.body", "body": body, "more_body": True}
 
     @override
     def _end_message(self, code: int, reason: str) -> Message:

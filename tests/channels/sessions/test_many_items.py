@@ -11,11 +11,7 @@ from typing_extensions import override
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.channels.reauthorization import Verdict
 from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
-<<<<<<< HEAD
-from itemwire_auth.principal import Principal
-=======
 from itemwire_auth.principal import Grant, Principal
->>>>>>> newcomer-2
 from itemwire_auth.scopes import Action
 from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage, principal
 
@@ -310,7 +306,6 @@ def test_a_refresh_ends_an_item_that_is_still_being_joined(late_engine: LateEngi
     assert seen == [("error", 1), ("reply", 2), ("welcome", 3)]
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("is_slow", [False, True], ids=["at-once", "later"])
 @pytest.mark.parametrize("length", range(1, 8))
 def test_the_last_wish_wins_in_a_burst(rules: ItemRules, length: int, is_slow: bool) -> None:
@@ -397,7 +392,8 @@ def test_does_not_read_back_an_item_that_a_refresh_took_away(late_engine: LateEn
 
     assert [one["ref"] for one in many.saw("reply") if "messages" in one] == [1]
     assert codes(many.saw("error")) == [(2, "scope_missing")]
-=======
+
+
 def test_an_answer_on_its_way_is_not_given_once_its_item_is_lost(late_engine: LateEngine) -> None:
     """History that was asked for with the right to it is denied if the right is gone by then.
 
@@ -472,4 +468,3 @@ def test_a_refresh_ends_an_item_whose_new_grant_is_not_for_it(
     assert list(kept["items"]) == [ITEM]
     assert lost["items"] == {}
     assert [(one["item"], one["reason"]) for one in many.saw("ended")] == [(ITEM, "forbidden")]
->>>>>>> newcomer-2

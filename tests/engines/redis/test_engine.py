@@ -352,3 +352,16 @@ def test_writes_commands_as_the_client_library_does(command: client.Command) -> 
     theirs = Connection().pack_command(*command)
 
     assert client.pack_commands([command, command]) == b"".join(theirs) * 2
+
+
+def test_a_server_that_was_emptied_has_another_secret(server: RedisServer) -> None:
+    """So whatever was signed with the old one is no longer valid (requirement 130)."""
+
+    async def scene(watched: Watched) -> None:
+        before = await answer_of(watched.engine.secret)
+        assert await answer_of(watched.engine.secret) == before
+        server.ask("FLUSHALL")
+
+        assert await answer_of(watched.engine.secret) != before
+
+    on(server.url, scene)

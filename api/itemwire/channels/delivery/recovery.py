@@ -4,16 +4,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
+from itemwire.channels.delivery.resume import Proof, read_since
 from itemwire.engines.base import History
 from itemwire.messages import Position, Publication, payload_size
 
 
 @dataclass(frozen=True, slots=True)
 class StartPoint:
-    """Where a client wants to begin: after a position, else with the last `replay` messages."""
+    """Where a client wants to begin: after a position, else with the last `replay` messages.
+
+    Without the right to history, the position counts only with proof that the client was there.
+    """
 
     since: Position | None = None
     replay: int = 0
+    proof: Proof | None = None
+
+    @classmethod
+    def of(cls, since: str | None, replay: int) -> "StartPoint":
+        """Return the start that a client has written; ValueError if `since` is not valid."""
+        if since is None:
+            return cls(replay=replay)
+        position, proof = read_since(since)
+        return cls(position, replay, proof)
 
 
 LIVE: Final = StartPoint()  # begin with what is published from now on
@@ -30,6 +43,12 @@ def resumes(since: Position, history: History) -> bool:
         and since.offset <= history.position.offset
         and history.complete
     )
+
+
+def first_offset(history: History) -> int:
+    """Return the offset after which a client hears everything that was published."""
+    first = history.position.offset
+    return min(first, history.publications[0].offset - 1) if history.publications else first
 
 
 class Recovery:

@@ -26,7 +26,6 @@ from itemwire.messages import (
     PublishReply,
     Ref,
     Reply,
-    read_position,
 )
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
@@ -216,14 +215,15 @@ class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
     def run(self, context: ManyItemsContext, _subscription: Subscription | None) -> None:
         """Answer `welcome`, once the client's rights on the item are worked out."""
         try:
-            since = None if self.since is UNSET else read_position(self.since)
+            since = None if self.since is UNSET else self.since
+            start = StartPoint.of(since, self.replay)
         except ValueError as error:
             self.deny(context, "payload_invalid", f"since: {error}")
             return
         if self.item is UNSET:
             self.deny(context, "payload_invalid", "Say which `item` to join.")
         else:
-            context.join(self.item, StartPoint(since, self.replay), self.ref)
+            context.join(self.item, start, self.ref)
 
 
 class Leave(_OfItem, frozen=True, tag="leave"):

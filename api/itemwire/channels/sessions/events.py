@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import OVERLOADED
@@ -25,7 +25,8 @@ class EventsSession(Session):
 
     @override
     def opened(self) -> None:
-        self.node.join(self._subscription, self._start, self._joined)
+        start, self._start = self._start, LIVE  # it is not needed again
+        self.node.join(self._subscription, start, self._joined)
 
     def _joined(self, problem: EngineError | None) -> None:
         """Send the stream's position, now that everything up to it has been sent."""

@@ -47,7 +47,8 @@ class ItemSession(ChannelSession[Command[Context]]):
 
     @override
     def opened(self) -> None:
-        self.node.join(self.subscription, self._start, self._joined)
+        start, self._start = self._start, LIVE  # it is not needed again
+        self.node.join(self.subscription, start, self._joined)
 
     def _joined(self, problem: EngineError | None) -> None:
         if problem is not None:

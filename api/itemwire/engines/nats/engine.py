@@ -127,6 +127,10 @@ class NatsEngine(NetworkedEngine):
         self._values.take(key, in_time(answer))
 
     @override
+    def secret(self, answer: Answer[bytes]) -> None:
+        self._values.secret(in_time(answer))
+
+    @override
     def listen(self, channel: str) -> None:
         self._stored_at[channel] = self._streams.now
 

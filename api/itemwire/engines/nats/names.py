@@ -24,6 +24,7 @@ class NatsNames:
         self.channel_subjects: Final = f"{world}.c.*"
         self.key_subjects: Final = f"{world}.key.*.*"
         self.value_subjects: Final = f"{world}.value.*"
+        self.secret: Final = f"{world}.value.=secret"  # no key is written like this
         self._world = world
 
     def channel(self, channel: str) -> str:

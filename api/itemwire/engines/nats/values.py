@@ -6,7 +6,7 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.base import Answer, EngineError, new_secret
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     LAST_SUBJECT,
@@ -67,3 +67,32 @@ class NatsValues:
 
         headers = {LAST_SUBJECT: str(stored.sequence), TTL: ttl_of(1)}
         self._connection.ask(self._names.value(key), TAKEN, marked, headers)
+
+    def secret(self, answer: Answer[bytes]) -> None:
+        """Answer the secret of the store; whichever node is first makes it."""
+
+        def looked_up(reply: list[Msg] | EngineError) -> None:
+            stored = stored_of(reply)
+            if stored is None:
+                self._make_secret(answer)
+            else:
+                answer(stored if isinstance(stored, EngineError) else stored.data)
+
+        self._connection.ask(*last_of(self._names.kept, self._names.secret), looked_up)
+
+    def _make_secret(self, answer: Answer[bytes]) -> None:
+        secret = new_secret()
+
+        def stored(reply: list[Msg] | EngineError) -> None:
+            if isinstance(reply, EngineError):
+                answer(reply)
+                return
+            error = ack_of(reply[0].data).error
+            if error is None:
+                answer(secret)
+            elif error.err_code in MOVED_ON:  # another node was first
+                self.secret(answer)
+            else:
+                answer(refusal(error))
+
+        self._connection.ask(self._names.secret, secret, stored, {LAST_SUBJECT: "0"})

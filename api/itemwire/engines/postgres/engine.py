@@ -22,6 +22,7 @@ from itemwire.engines.base import (
     History,
     Sink,
     Span,
+    new_secret,
 )
 from itemwire.engines.callbacks import in_time, when_done
 from itemwire.engines.networked import NetworkedEngine, Routine
@@ -30,7 +31,13 @@ from itemwire.engines.postgres.connection import PostgresConnection, check_url, 
 from itemwire.engines.postgres.notices import PostgresNotices
 from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
 from itemwire.engines.postgres.reading import PostgresHistoryReader
-from itemwire.engines.postgres.requests import PUT, TAKE, PostgresRequests
+from itemwire.engines.postgres.requests import (
+    FIND_SECRET,
+    MAKE_SECRET,
+    PUT,
+    TAKE,
+    PostgresRequests,
+)
 from itemwire.engines.postgres.schema import VERSION, check_schema, init_schema
 from itemwire.engines.postgres.upkeep import PostgresUpkeep
 from itemwire.engines.urls import hide_password
@@ -161,6 +168,20 @@ class PostgresEngine(NetworkedEngine):
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         self._requests.ask(partial(_answer_value, in_time(answer)), TAKE, key)
+
+    @override
+    def secret(self, answer: Answer[bytes]) -> None:
+        answer = in_time(answer)
+
+        def have_looked(rows: list[Row] | EngineError) -> None:
+            if isinstance(rows, EngineError):
+                answer(rows)
+            elif rows:
+                answer(rows[0][0])
+            else:
+                self._requests.ask(have_looked, MAKE_SECRET, new_secret())
+
+        self._requests.ask(have_looked, FIND_SECRET)
 
     @override
     def listen(self, channel: str) -> None:

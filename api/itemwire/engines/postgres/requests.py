@@ -23,6 +23,12 @@ TAKE: Final = """
 DELETE FROM itemwire.kept_values WHERE key = $1
 RETURNING CASE WHEN ends_at > clock_timestamp() THEN value END
 """
+FIND_SECRET: Final = "SELECT value FROM itemwire.kept_values WHERE key = 'itemwire.secret'"  # noqa: S105
+# Of several nodes that make one at once, the first wins, and the others are answered its secret.
+MAKE_SECRET: Final = """
+INSERT INTO itemwire.kept_values (key, value, ends_at) VALUES ('itemwire.secret', $1, 'infinity')
+ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING value
+"""  # noqa: S105 - a statement
 
 TakeRows = Callable[[list[Row] | EngineError], None]
 

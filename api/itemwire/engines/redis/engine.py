@@ -8,7 +8,7 @@ the stream.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import count
 from typing import Final, NamedTuple
@@ -23,10 +23,11 @@ from itemwire.engines.base import (
     History,
     Sink,
     Span,
+    new_secret,
 )
 from itemwire.engines.callbacks import when_done
 from itemwire.engines.networked import NetworkedEngine, Routine
-from itemwire.engines.redis.client import Reply
+from itemwire.engines.redis.client import Reply, Word
 from itemwire.engines.redis.notices import RedisNotices
 from itemwire.engines.redis.requests import RedisCall
 from itemwire.engines.redis.scripts import ChannelScripts
@@ -153,6 +154,29 @@ class RedisEngine(NetworkedEngine):
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         name = f"{self._prefix}value:{key}"
         self._servers.ask(name, RedisCall(answer, "GETDEL", name))
+
+    @override
+    def secret(self, answer: Answer[bytes]) -> None:
+        def have_looked(found: Reply | EngineError) -> None:
+            if found is None:  # whichever node is first, its secret stays
+                self._ask_secret("SET", made, new_secret(), "NX")
+            else:
+                answer(found)
+
+        def made(outcome: Reply | EngineError) -> None:
+            if isinstance(outcome, EngineError):
+                answer(outcome)
+            else:
+                self._ask_secret("GET", answer)
+
+        # Looked for first: a server that is full refuses every SET, and may have a secret.
+        self._ask_secret("GET", have_looked)
+
+    def _ask_secret(
+        self, command: str, answer: Callable[[Reply | EngineError], None], *words: Word
+    ) -> None:
+        name = f"{self._prefix}secret"
+        self._servers.ask(name, RedisCall(answer, command, name, *words))
 
     def _make_keys(self, channel: str) -> ChannelKeys:
         # A hash tag ends at the first brace; and no two channels may get the same tag.

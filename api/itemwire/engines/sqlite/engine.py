@@ -187,6 +187,10 @@ class SqliteEngine(Engine):
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
         self._ask(StoreCall(answer=answer, run=lambda store: store.take(key)))
 
+    @override
+    def secret(self, answer: Answer[bytes]) -> None:
+        self._ask(StoreCall(answer=answer, run=SqliteStore.secret))
+
     def _ask(self, request: WriterRequest[Any]) -> None:
         if self._writer is None:
             request.reply(EngineError("the engine is not running"))

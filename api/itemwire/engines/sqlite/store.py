@@ -14,7 +14,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, History, Span
+from itemwire.engines.base import (
+    KEY_SECONDS,
+    Bounds,
+    EngineError,
+    History,
+    Span,
+    new_secret,
+)
 from itemwire.engines.sqlite.messages import decode_history
 from itemwire.messages import Position, Publication
 
@@ -56,6 +63,7 @@ ON CONFLICT (id) DO UPDATE SET
 offset = excluded.offset, bytes = excluded.bytes, keys = excluded.keys, used_at = excluded.used_at
 """
 
+FIND_SECRET: Final = "SELECT value FROM state WHERE name = 'secret'"  # noqa: S105
 COUNT_NOTICES: Final = "SELECT count(*) FROM notices"
 SUM_VALUES: Final = "SELECT coalesce(sum(length(value) + ?), 0) FROM kept_values"
 
@@ -203,6 +211,15 @@ class SqliteStore:
         if self._value_bytes is not None:
             self._value_bytes -= len(value) + VALUE_BYTES
         return value if until > self.clock() else None
+
+    def secret(self) -> bytes:
+        """Return the secret of this file; a file that has none gets one."""
+        row: tuple[bytes] | None = self._connection.execute(FIND_SECRET).fetchone()
+        if row is not None:
+            return row[0]
+        secret = new_secret()
+        self._connection.execute("INSERT INTO state VALUES ('secret', ?)", (secret,))
+        return secret
 
     def _heads(self, names: set[str]) -> dict[str, _Head]:
         heads: dict[str, _Head] = {}
