@@ -56,8 +56,8 @@ _decoder: Final = msgspec.msgpack.Decoder(Record)
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
-class StoredMessage(NamedTuple):
-    """A message of a stream, with its sequence and the time it was stored, by JetStream's clock."""
+class StreamMessage(NamedTuple):
+    """A message of a stream, with its sequence and the time at which JetStream stored it."""
 
     sequence: int
     time: float
@@ -87,7 +87,7 @@ class LastRecord(NamedTuple):
         return cls(sequence, time, record.epoch, record.last, total, record.keys)
 
     @classmethod
-    def found(cls, stored: StoredMessage | None) -> Self:
+    def found(cls, stored: StreamMessage | None) -> Self:
         """Return it for the message that was found last under a channel's subject."""
         if stored is None:
             return cls.of(None, 0, 0.0)
