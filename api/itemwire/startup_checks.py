@@ -1,6 +1,6 @@
-"""Checks at start-up for unsafe settings and open routes: a row per fault, with its remedy.
+"""Start-up checks for unsafe settings and open routes: a row per fault, with its remedy.
 
-A setting that nobody can mean is refused; one that may be meant is warned of, once.
+A setting that is never right stops the start; one that may be intended gets one warning.
 """
 
 from __future__ import annotations

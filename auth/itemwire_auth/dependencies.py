@@ -74,7 +74,7 @@ async def authorize_item(
 async def permitted(
     connection: HTTPConnection,
     required: SecurityScopes,
-    _item_id: ItemId,  # before the grant: no override is called with an id that no item can have
+    _item_id: ItemId,  # before the grant, so that no override is called with an invalid item id
     grant: Annotated[Grant, Depends(authorize_item)],
 ) -> Grant:
     """Return the grant if it has every action that the route asks for, or refuse.

@@ -1,4 +1,4 @@
-"""The way of a subscription onto its channel and off it: held, welcomed, live, gone."""
+"""How a subscription joins and leaves its channel: held, welcomed, live, gone."""
 
 import logging
 from collections.abc import Callable

@@ -108,7 +108,7 @@ def _line(envelope: dict[str, Any]) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """Escape control characters: a terminal would act on them, whoever sent them."""
+    """Escape control characters, because a terminal would act on them."""
     return "".join(
         one if one.isprintable() or one in "\t\n" else one.encode("unicode_escape").decode()
         for one in text

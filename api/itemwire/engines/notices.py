@@ -1,4 +1,4 @@
-"""Notices between nodes: applied in the order of their numbers, and read again after a doubt.
+"""Notices between nodes: applied in order, and read again if one may have been missed.
 
 A notice must not be missed: one of them may say that a token was revoked. Live notices may be
 lost on their way, so a store numbers them and keeps them for a while, and a node that sees a hole,

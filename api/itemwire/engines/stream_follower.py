@@ -1,4 +1,4 @@
-"""Where a node stands in one channel: what it delivers next, and what is missing before it.
+"""Where a node stands in one channel: what it delivers next, and what it still misses.
 
 For engines whose live messages can be lost, repeated or late. The follower is given each message
 that arrives, on whichever way, and delivers those that are next. It fetches nothing by itself: its
@@ -97,7 +97,7 @@ class StreamFollower(Generic[T]):
         if not self._epoch:
             self._epoch, self._offset, self._is_stale = read_at.epoch, read_at.offset, False
         elif self._epoch != read_at.epoch:
-            # The store was lost or replaced. The old count is over, and so is what it promised.
+            # The store was lost or replaced: offsets of the old epoch will never be delivered.
             self._lose_until(self._before_held(read_at))
         else:
             self._take_read(messages)

@@ -1,4 +1,4 @@
-"""What runs for as long as an engine does: repeated work, and a connection that is kept open."""
+"""What runs as long as an engine does: repeated work, and a connection kept open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits the TCP connections of one server, in all and of one address, whatever they are for."""
+"""Limits the TCP connections of one server, in total and per address."""
 
 import logging
 from collections import Counter

@@ -29,7 +29,7 @@ NO_EXTENSION: Final[Mapping[str, Any]] = {}
 
 
 class EventFraming(Framing):
-    """Framing of a response body: a chunk is one piece of it, of one event or several."""
+    """Framing of a response body: each chunk of it has one or more events."""
 
     @override
     def render(self, frame: Frame) -> Frames:

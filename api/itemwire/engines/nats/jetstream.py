@@ -1,4 +1,4 @@
-"""How JetStream is asked for what it has stored, and how its answers are read."""
+"""Encodes requests for what JetStream has stored, and decodes its answers."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def ttl_of(seconds: float) -> str:
 
 
 def info_of(reply: bytes) -> StreamInfo:
-    """Return what an answer says of a stream."""
+    """Return the state of a stream from JetStream's answer."""
     try:
         return _infos.decode(reply)
     except msgspec.MsgspecError as error:

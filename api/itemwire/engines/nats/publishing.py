@@ -1,4 +1,4 @@
-"""Stores messages in JetStream: all that came in during a round trip, as one record per channel.
+"""Stores messages in JetStream: what came during a round trip is one record per channel.
 
 Each record is stored only if it follows the last one of its channel. If another node was first, the
 last record is read again, and what waits goes behind it. Channels do not wait for each other.

@@ -1,4 +1,4 @@
-"""Reads histories from JetStream: a channel's records, once for all who ask meanwhile."""
+"""Reads histories from JetStream: a channel's records, once for all concurrent readers."""
 
 from __future__ import annotations
 

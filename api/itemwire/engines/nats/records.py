@@ -2,7 +2,7 @@
 
 JetStream counts the messages of a stream, not those of a channel. So each record says which offsets
 its messages have in their channel, and is stored only on the condition that nothing has come after
-the record it follows. That is one atomic step, whoever else publishes.
+the record it follows. That is one atomic step, even if other nodes publish.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to a NATS server that wait for answers: one inbox, and a number for each request."""
+"""Requests to a NATS server that wait for answers: one inbox, and a number for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The streams that the NATS engine stores everything in, made by whichever node comes first.
+"""The streams in which the NATS engine stores everything; the first node makes them.
 
 A *life* is a time in which the store has lost nothing. Its name is the beginning of every epoch's
 name, so that a new life ends all epochs at once. The name is stored in a stream of its own. Unless

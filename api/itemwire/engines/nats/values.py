@@ -1,4 +1,4 @@
-"""Values in JetStream: the node that stores the mark behind a value has taken it."""
+"""Values in JetStream: a node takes a value by storing a mark behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notices through PostgreSQL: rows with a number; NOTIFY only says that there are new ones."""
+"""Notices through PostgreSQL: numbered rows; NOTIFY only says that there are new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door to redis-py and hiredis, whose types say too little: everything used of them, typed."""
+"""The only door to redis-py and hiredis, with precise types for what is used of them."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false

@@ -66,7 +66,7 @@ class SqliteEngine(Engine):
         self._left: deque[str] = deque()  # by unsubscribing; the thread empties it
         self._writer: SqliteWriter | None = None
         self._fresh: list[WriterRequest[Any]] = []  # of this tick of the loop
-        self._unanswered: deque[WriterRequest[Any]] = deque()
+        self._in_flight: deque[WriterRequest[Any]] = deque()
         self._bytes = 0
         self._patrol: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()  # set when the thread has ended
@@ -191,11 +191,11 @@ class SqliteEngine(Engine):
         if self._writer is None:
             request.reply(EngineError("the engine is not running"))
             return
-        if len(self._unanswered) >= MAX_REQUESTS or self._bytes + request.size > MAX_BYTES:
+        if len(self._in_flight) >= MAX_REQUESTS or self._bytes + request.size > MAX_BYTES:
             request.reply(EngineError("more is asked than the disk takes"))
             return
         request.asked_at = self._loop.time()
-        self._unanswered.append(request)
+        self._in_flight.append(request)
         self._bytes += request.size
         if not self._fresh:
             self._loop.call_soon(self._hand_in, self._writer)
@@ -213,7 +213,7 @@ class SqliteEngine(Engine):
         """Deliver and answer, in the order of the requests."""
         self._is_late = False
         for request in batch:
-            self._unanswered.popleft()
+            self._in_flight.popleft()
             self._bytes -= request.size
             request.settle()
 
@@ -223,12 +223,12 @@ class SqliteEngine(Engine):
         self._is_late = self._refuse_asked_until(
             self._loop.time() + 2 * PATROL_SECONDS - ANSWER_SECONDS
         )
-        if self._unanswered:
+        if self._in_flight:
             self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
 
     def _refuse_asked_until(self, when: float) -> bool:
         """Refuse the requests that were made by then; return whether there were any."""
-        late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._unanswered))
+        late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._in_flight))
         for request in late:
             tell(request.reply, EngineError("the disk has not answered in time"))
         return bool(late)

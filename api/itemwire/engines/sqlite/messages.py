@@ -1,4 +1,4 @@
-"""Messages as the SQLite engine stores them: as JSON, so that a history is read as one text."""
+"""Messages as the SQLite engine stores them: JSON, so that a history is read as one text."""
 
 import base64
 from typing import Any, Final, Literal
