@@ -191,7 +191,7 @@ def test_lets_no_dependency_talk_to_the_client(
     assert reason_of(application.verdict(FACTORY.good())) == "internal"
 
 
-def test_gives_back_what_dependencies_hold_before_it_answers(application: Application) -> None:
+def test_releases_what_dependencies_hold_before_it_answers(application: Application) -> None:
     """Also where they deny, and they learn that it was denied."""
     events: list[str] = []
 

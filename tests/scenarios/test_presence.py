@@ -54,7 +54,7 @@ def test_a_connection_that_breaks_is_told_as_left(impatient: LiveServer, item_id
 
 
 def test_a_crowd_is_counted_and_listed_in_part(impatient: LiveServer, item_id: str) -> None:
-    """And whoever was past the limit is announced once there is room."""
+    """And a member past the limit is announced once there is room."""
     with (
         json_client(impatient, item_id, scope=EVERYTHING) as alice,
         json_client(impatient, item_id, "bob") as bob,

@@ -42,9 +42,9 @@ STOP_SECONDS: Final = 10.0
 
 def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
     """Return an engine on the file that a URL names; ValueError if it cannot be used."""
-    place = SqliteFile.of(url)
-    check_file(place)
-    return SqliteEngine(place, bounds)
+    file = SqliteFile.of(url)
+    check_file(file)
+    return SqliteEngine(file, bounds)
 
 
 class SqliteEngine(Engine):
@@ -56,9 +56,9 @@ class SqliteEngine(Engine):
     """
 
     def __init__(
-        self, place: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
+        self, file: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._place = place
+        self._file = file
         self._bounds = bounds
         self._clock = clock
         self._sink = NO_SINK
@@ -91,7 +91,7 @@ class SqliteEngine(Engine):
             raise
 
     async def _open(self) -> SqliteWriter:
-        connection = await asyncio.to_thread(open_file, self._place)
+        connection = await asyncio.to_thread(open_file, self._file)
         store = SqliteStore(connection, self._bounds, self._clock)
         upkeep = SqliteUpkeep(connection, store, self._bounds, self._subscribed, self._left)
         self._ended = asyncio.Event()
