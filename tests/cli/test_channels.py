@@ -137,7 +137,7 @@ def test_no_server_is_one_clear_line(itemwire: CommandLine) -> None:
     result = itemwire("publish", "cli:7", "hello", "--url", "http://127.0.0.1:9")
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: cannot connect:")
+    assert result.stderr.startswith("Error: cannot connect to http://127.0.0.1:9: ")
 
 
 def test_data_that_is_no_json_is_refused_before_connecting(itemwire: CommandLine) -> None:

@@ -49,7 +49,7 @@ def publish(
     """
     text = sys.stdin.read() if data == "-" else data
     payload = _json(text) if data_json else text
-    answer = _run(_publish(_socket_url(url, item), token, payload))
+    answer = _run(_publish(_socket_url(url, item), token, payload), url)
     click.echo(json.dumps(answer) if as_json else f"{answer['epoch']}:{answer['offset']}")
 
 
@@ -67,7 +67,7 @@ def tail(
 ) -> None:
     """Print the messages published to ITEM, one per line, until interrupted."""
     address = _socket_url(url, item) + (f"?replay={replay}" if replay else "")
-    _run(_tail(address, token, count, as_json=as_json))
+    _run(_tail(address, token, count, as_json=as_json), url)
 
 
 async def _publish(address: str, token: str | None, payload: object) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def _json(text: str) -> object:
         raise click.BadParameter(f"not JSON: {error}", param_hint="DATA") from error
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; print one line and exit with 1 if the connection fails."""
+def _run(work: Coroutine[Any, Any, T], url: str) -> T:
+    """Run to the end; print one line and exit with 1 if the connection to the URL fails."""
     try:
         return asyncio.run(work)
     except InvalidStatus as error:
@@ -147,7 +147,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except BrokenPipeError:
         raise  # the reader of our output has closed it (`| head`); click exits quietly
     except (OSError, InvalidHandshake, InvalidURI) as error:
-        raise click.ClickException(f"cannot connect: {error}") from error
+        raise click.ClickException(f"cannot connect to {url}: {error}") from error
     except KeyboardInterrupt:
         sys.exit(130)  # the shell's status for a process ended by SIGINT
 
