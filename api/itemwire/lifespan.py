@@ -25,7 +25,7 @@ Beside = Callable[[], AbstractAsyncContextManager[object]]
 def lifespan_of(
     node: Node, *beside: Beside
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make the lifespan of an application: it runs the node and the parts beside it."""
+    """Make the lifespan of an application, which runs the node and the parts around it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

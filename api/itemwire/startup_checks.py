@@ -187,7 +187,7 @@ def warn_of_open_routes(app: FastAPI) -> None:
 
 
 def open_routes(app: Starlette | Router) -> Iterator[str]:
-    """List the paths of sockets, and of publishing over HTTP, that ask nobody who is calling."""
+    """List the socket and publishing routes that do not authenticate their callers."""
     overrides: Overrides = getattr(app, "dependency_overrides", {})  # only FastAPI has them
     for route in iter_route_contexts(app.routes):
         mounted = getattr(route.original_route, "app", None)

@@ -53,7 +53,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
     @property
     @abstractmethod
     def _is_away(self) -> bool:
-        """Return whether a request would have no chance just now."""
+        """Return whether a request would fail now, because the connection is lost."""
         ...
 
     @abstractmethod

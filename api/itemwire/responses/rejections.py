@@ -117,7 +117,7 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:
-    """Say what is wrong with a request as FastAPI does, without repeating what was sent.
+    """Describe what is wrong with a request as FastAPI does, without repeating its content.
 
     That may be a secret; or it may be NaN or half a surrogate pair, which JSON cannot hold.
     """

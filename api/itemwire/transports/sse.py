@@ -141,4 +141,4 @@ def _bytes(frame: Frame) -> bytes:
 
 
 def _ignore(_end: Callable[[], None] | None) -> None:
-    """Do nothing: this server does not call back when it stops, and `OpenStreams` sees to it."""
+    """Do nothing: this server does not announce its stop; `OpenStreams` ends the streams."""

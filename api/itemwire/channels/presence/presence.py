@@ -40,7 +40,7 @@ class OtherNodes(Protocol):
 
 
 class NoOtherNodes(OtherNodes):
-    """For a node that has no other nodes beside it."""
+    """For a node on an engine that has no other nodes."""
 
     @override
     def report_joined(self, channel: str, member: Member) -> None:

@@ -40,7 +40,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
     @classmethod
     def read(cls, data: bytes) -> Record | None:
-        """Return the record in a message; None if somebody else has put something else there."""
+        """Return the record in a message; None if the message was not written by this engine."""
         try:
             return _decoder.decode(data)
         except msgspec.MsgspecError:

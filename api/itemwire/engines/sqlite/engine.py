@@ -218,7 +218,7 @@ class SqliteEngine(Engine):
             request.settle()
 
     def _refuse_late(self) -> None:
-        """Answer in time though the disk has not; what is stored later is still delivered."""
+        """Fail requests that were not done in time; messages stored later are delivered."""
         self._patrol = None
         self._is_late = self._refuse_asked_until(
             self._loop.time() + 2 * PATROL_SECONDS - ANSWER_SECONDS
