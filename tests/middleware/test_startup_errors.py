@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from starlette.types import Message
 
+from itemwire.assembly import Assembly
 from itemwire.engines.base import EngineError
 from itemwire.main import create_app
 from tests.test_startup_checks import settings_of
@@ -33,7 +34,7 @@ def test_an_engine_that_cannot_be_used_is_one_line(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    monkeypatch.setattr(app.state.node, "start", fail)
+    monkeypatch.setattr(Assembly.of(app).node, "start", fail)
     with pytest.raises(type(problem)):
         asyncio.run(app({"type": "lifespan", "state": {}}, receive, send))
 
