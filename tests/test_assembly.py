@@ -1,4 +1,4 @@
-"""The parts of an application: whole without FastAPI, and run in an order that lets them end."""
+"""The parts of an application: assembled without FastAPI, started and stopped in order."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What start-up looks at: unsafe settings and open routes, each with what to do about it."""
+"""What start-up checks: unsafe settings and open routes, each with its remedy."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A route's dependencies asked again without a request: verdicts, bounds, nothing left behind."""
+"""Asking a route's dependencies again without a request: verdicts, bounds, no leaks."""
 
 import asyncio
 import gc

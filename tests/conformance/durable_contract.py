@@ -1,4 +1,4 @@
-"""What an engine promises beside, whose store outlives it, as tests.
+"""What an engine promises in addition if its store outlives the process, as tests.
 
 Each test stops an engine and starts a new one on the same store.
 """

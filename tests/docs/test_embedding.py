@@ -1,4 +1,4 @@
-"""docs/embedding.md does what it says: its example is the tested one, its routes are run."""
+"""docs/embedding.md does what it says: its example is the tested one, the rest is run."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The engine of one process: bounded in every direction, by a clock that the tests hold."""
+"""The engine of one process: every bound of its memory, by a clock that tests control."""
 
 from __future__ import annotations
 

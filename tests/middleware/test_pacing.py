@@ -1,4 +1,4 @@
-"""Pacing: a storm of handshakes leaves turns to those who are served already."""
+"""Pacing: during a storm of handshakes, open sockets are still served."""
 
 from __future__ import annotations
 

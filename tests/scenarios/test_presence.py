@@ -1,4 +1,4 @@
-"""Who comes, goes and comes back, as watchers see it on a real server."""
+"""Members that join, leave and return, as subscribers see it on a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who publishes and who watches: each notes what it was told, and stops at what must not be."""
+"""Publishers and watchers: each records its messages, and stops at one that is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of a run, and whether it is as promised."""
+"""The result of a run: whether every promise was kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many sockets a subject may have over all nodes, however they hear of each other."""
+"""How many sockets a subject may have over all nodes, even if notices are lost or late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that are taken back, and connections that are ended, on one node and on two."""
+"""Revoking tokens and ending connections, on one node and on two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A revocation with a margin: told, refreshed or ended, by the structure that knows all ends."""
+"""A revocation with a margin: its clients are warned, and refresh or are closed."""
 
 from __future__ import annotations
 

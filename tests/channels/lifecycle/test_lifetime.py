@@ -1,4 +1,4 @@
-"""How long a connection lasts: warned, late, limited, and all by one structure."""
+"""How long a connection lasts: its expiry, the warning before it, and the grace after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places: counted exactly, whatever comes and goes, and nothing kept of who is gone."""
+"""Connection slots are counted exactly, and no memory is kept for ended connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HandshakeRate: who comes at a human pace is let in, a storm is held to what was set."""
+"""HandshakeRate: clients at a human pace are let in, a storm is held to the limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who was cut off: waited for, in order, for a bounded time."""
+"""Members that were cut off stay for the grace time, and leave in order after it."""
 
 from __future__ import annotations
 

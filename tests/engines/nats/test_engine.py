@@ -1,4 +1,4 @@
-"""The NATS engine: what it leaves on the server, for how long, and whom it answers."""
+"""The NATS engine: what it stores on the server, for how long, and its answers."""
 
 from __future__ import annotations
 

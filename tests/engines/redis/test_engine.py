@@ -1,4 +1,4 @@
-"""The Redis engine: what it leaves on the server, for how long, and whom it answers."""
+"""The Redis engine: what it stores on the server, for how long, and its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQLite engine's file: for one server alone, and a clear sentence where that cannot be."""
+"""The SQLite engine's file: it has one server, and an unusable file gets a clear error."""
 
 from __future__ import annotations
 

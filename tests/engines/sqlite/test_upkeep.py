@@ -1,4 +1,4 @@
-"""What the SQLite engine lets go of, a slice at a time."""
+"""What the SQLite engine deletes, a slice at a time."""
 
 from __future__ import annotations
 
