@@ -50,19 +50,19 @@ def draw(comparison: Comparison, path: Path) -> None:
     works = list(comparison.works())
     height = 1.2 + len(works) * (len(peers) * INCHES_A_BAR + INCHES_A_WORK)
     figure, axes = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
-    slots = len(peers) + GAP
+    rows = len(peers) + GAP
     for (number, (name, _)), (column, peer) in product(enumerate(works), enumerate(peers)):
         ratio = comparison.ratio(name, peer)
         if ratio is not None:
-            place = number * slots + column
-            axes.barh(place, ratio - 1, left=1, height=0.85, color=COLOURS[peer])
-            axes.annotate(f" {ratio:.3g}", (max(ratio, 1), place), va="center", fontsize=7)
+            row = number * rows + column
+            axes.barh(row, ratio - 1, left=1, height=0.85, color=COLOURS[peer])
+            axes.annotate(f" {ratio:.3g}", (max(ratio, 1), row), va="center", fontsize=7)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g} x")
     middle = (len(peers) - 1) / 2
     titles = [f"{work.title}\n({work.unit})" for _, work in works]
-    axes.set_yticks([number * slots + middle for number in range(len(works))], titles)
-    axes.set_ylim(len(works) * slots - GAP, -1)
+    axes.set_yticks([number * rows + middle for number in range(len(works))], titles)
+    axes.set_ylim(len(works) * rows - GAP, -1)
     axes.margins(x=0.1)
     axes.axvline(1, color="#333333", linewidth=0.8)
     axes.set_xlabel("times better than the FastAPI tutorial's server (log scale)")

@@ -78,7 +78,7 @@ def _forbid_servers(event: str, _arguments: tuple[object, ...]) -> None:
 sys.addaudithook(_forbid_servers)
 
 # A shell lets what it runs in the background ignore interrupts, and the servers of the tests, which
-# have to obey them, would inherit that.
+# have to follow them, would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -98,7 +98,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Keep the settings of anyone who runs the tests out of them."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.upper().startswith(PREFIX):

@@ -1,4 +1,4 @@
-"""Readers that stopped reading, beside others that did not: `python -m tests.stuck --seconds 60`.
+"""Clients that stopped reading beside clients that read: `python -m tests.stuck --seconds 60`.
 
 A server in a process of its own, an item for each policy; on each so many stuck and so many
 healthy readers. Exits with 1 if its memory grows once the outboxes are full, a healthy reader

@@ -1,4 +1,4 @@
-"""The parts of an application: whole without FastAPI, and run in an order that lets them end."""
+"""The parts of an application: assembled without FastAPI, started and stopped in order."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ def test_parts_fit_into_an_application_of_somebody_else() -> None:
 
 
 def test_refuses_settings_that_are_unsafe() -> None:
-    """Whoever assembles: a host application must not get around the checks of start-up."""
+    """A host application that assembles it must not get around the checks of start-up."""
     with pytest.raises(ValueError, match="allowed origin"):
         assemble(settings_of(allowed_origins=("*",)))
 

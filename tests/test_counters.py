@@ -1,4 +1,4 @@
-"""Numbers that are counted: where each value falls, and what they are told apart by."""
+"""Counters and histograms: in which bucket a value falls, and by which labels."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What runs beside the sockets: it goes on whatever happens, and stops when told."""
+"""The background tasks of an application: they survive errors, and end at the stop."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The nouns that travel: how large a frame is, and what makes a draft a publication."""
+"""The values that travel: the size of a frame, and how a draft becomes a publication."""
 
 from __future__ import annotations
 

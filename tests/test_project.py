@@ -68,7 +68,7 @@ def test_every_public_name_says_shortly_what_it_is() -> None:
 
 
 def test_a_public_class_name_stands_for_one_thing() -> None:
-    """Whoever searches for a name finds one class, and an error that shows it is clear."""
+    """Anyone who searches for a name finds one class, and an error that shows it is clear."""
     homes = defaultdict(list)
     for path in SOURCES:
         for node in ast.parse(path.read_text()).body:

@@ -27,7 +27,7 @@ SERVING = [
 
 @pytest.mark.parametrize("act", SERVING)
 def test_a_quick_test_that_starts_a_server_fails(request: pytest.FixtureRequest, act: Act) -> None:
-    """Whoever writes one learns it at once, with the marker to use."""
+    """Anyone who writes one learns it at once, with the marker to use."""
     assert request.node.get_closest_marker("quick")
     with pytest.raises(pytest.fail.Exception, match="mark it `server`"):
         act()

@@ -1,4 +1,4 @@
-"""What start-up looks at: unsafe settings and open routes, each with what to do about it."""
+"""What start-up checks: unsafe settings and open routes, each with its remedy."""
 
 import asyncio
 import logging
@@ -143,7 +143,7 @@ def test_our_own_routes_ask_who_is_calling() -> None:
 
 
 async def socket(websocket: WebSocket) -> None:
-    """Take whoever comes."""
+    """Take every client."""
 
 
 async def asking(websocket: WebSocket, principal: CurrentPrincipal) -> None:
@@ -297,7 +297,7 @@ def starts_of(app: FastAPI, times: int) -> list[list[str]]:
 
 
 async def anybody() -> Principal:
-    """Let in whoever comes."""
+    """Let everybody in."""
     return principal("anybody")
 
 

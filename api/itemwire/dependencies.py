@@ -29,7 +29,7 @@ logger = logging.getLogger("itemwire.channels")
 T = TypeVar("T")
 
 MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
-ENGINE_SECONDS: Final = 5.0  # engines answer sooner than that, if only with an error
+ENGINE_SECONDS: Final = 5.0  # engines always answer sooner, with a result or an error
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 

@@ -56,7 +56,7 @@ def create_app(
 def _add_middlewares(app: FastAPI, assembly: Assembly) -> None:
     """Add what every request passes on its way in, the innermost first."""
     settings = assembly.settings
-    # A slot is taken last: whoever is refused further out has never been counted.
+    # A slot is taken last, so that a client refused by an outer middleware is never counted.
     app.add_middleware(Admission, slots=assembly.slots)
     if settings.require_tls:
         app.add_middleware(RequireTLS)

@@ -148,7 +148,7 @@ class PublishReply(Reply, frozen=True, kw_only=True):
 
 
 class HistoryReply(Reply, frozen=True, kw_only=True):
-    """The answer to `history`: messages, oldest first, and where the stream stood at the read.
+    """The answer to `history`: messages, oldest first, and the stream's position at the read.
 
     `complete` says that nothing within the bounds that were asked for is missing.
     """

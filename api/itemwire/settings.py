@@ -323,7 +323,7 @@ def source_of(name: str) -> str:
 
 
 def unknown_variables() -> Iterator[tuple[str, str | None]]:
-    """Yield each ITEMWIRE_ variable that is not a setting, with the setting it may have meant."""
+    """Yield each ITEMWIRE_ variable that is not a setting, with the closest real one."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     for variable in sorted(_set_variables() - known - CLIENT_VARIABLES - RENAMED.keys()):
         if variable.startswith(PREFIX):

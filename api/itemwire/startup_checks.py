@@ -1,6 +1,6 @@
 """Start-up checks for unsafe settings and open routes: a row per fault, with its remedy.
 
-A setting that nobody can mean is refused; one that may be meant is warned of, once.
+A setting that is never right stops the start; one that may be intended gets one warning.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def warn_of_open_routes(app: FastAPI) -> None:
 
 
 def open_routes(app: Starlette | Router) -> Iterator[str]:
-    """List the paths of sockets, and of publishing over HTTP, that ask nobody who is calling."""
+    """List the socket and publishing routes that do not authenticate their callers."""
     overrides: Overrides = getattr(app, "dependency_overrides", {})  # only FastAPI has them
     for route in iter_route_contexts(app.routes):
         mounted = getattr(route.original_route, "app", None)

@@ -146,7 +146,7 @@ def _network_of(address: IPv6Address, prefix: int) -> str:
 
 
 def shares_of(caller: Caller | None) -> Iterator[tuple[Caller, int]]:
-    """Yield all that a caller is counted by, each with the multiple of the limit that it has.
+    """Yield each address or block that a caller counts for, with its multiple of the limit.
 
     An IPv6 site also counts for its block: the owner of a block has 65,536 sites.
     """

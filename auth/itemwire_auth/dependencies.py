@@ -47,7 +47,7 @@ CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 async def valid_item_id(
     connection: HTTPConnection, item_id: str, _principal: CurrentPrincipal
 ) -> str:
-    """Return the item's id, or refuse; a caller who is not verified is refused before this."""
+    """Return the item's id, or refuse; a caller that is not verified is refused before this."""
     if not is_item_id(item_id):
         raise await delayed_refusal(connection, ItemInvalid(ITEM_ID_RULE))
     return item_id
@@ -74,7 +74,7 @@ async def authorize_item(
 async def permitted(
     connection: HTTPConnection,
     required: SecurityScopes,
-    _item_id: ItemId,  # before the grant: no override is called with an id that no item can have
+    _item_id: ItemId,  # before the grant, so that no override is called with an invalid item id
     grant: Annotated[Grant, Depends(authorize_item)],
 ) -> Grant:
     """Return the grant if it has every action that the route asks for, or refuse.

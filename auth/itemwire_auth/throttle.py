@@ -1,4 +1,4 @@
-"""Slows down callers that are refused often, and then refuses them unheard.
+"""Slows down callers that are refused often, and then refuses them without a check.
 
 There are two thresholds, in refusals a minute. Above the first, refusals are delayed. Above the
 second, every caller at that address is refused before its token is read, until the count has

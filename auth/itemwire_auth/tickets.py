@@ -5,7 +5,7 @@ a dump of the store holds no ticket and no token. Using a ticket takes the entry
 that present one ticket at the same time, on any nodes, one gets in (RFC 9700 section 4.3.2 says
 why credentials in a URL must be worthless afterwards).
 
-Whoever can write into the store can name callers: it is trusted like the keys.
+Anyone who can write to the store can impersonate callers: trust it as you trust the keys.
 """
 
 from __future__ import annotations

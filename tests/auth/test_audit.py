@@ -41,7 +41,7 @@ def test_says_who_came_in(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
-    """The cause that the client is not told, for whoever has to help it (requirement 40)."""
+    """The cause that the client is not told, for anyone who has to help it (requirement 40)."""
     error = InvalidToken("expiry", "it expired 5 s ago")
     error.source = "query"
 

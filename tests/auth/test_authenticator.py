@@ -204,7 +204,7 @@ def test_a_cookie_without_origin_counts_if_no_foreign_page_asks(
     authenticator: Authenticator,
     factory: TokenFactory,
 ) -> None:
-    """An image of a neighbour's page may open a stream, with the cookie and without Origin."""
+    """An image on a sibling subdomain's page sends the cookie and no Origin."""
     headers = [*cookie(factory.good()), *(("Sec-Fetch-Site", site) for site in sites)]
     connection = handshake("", headers, method=method, scheme="https")
 

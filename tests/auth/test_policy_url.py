@@ -369,7 +369,7 @@ def test_takes_an_url_that_is_safe_or_said_to_be(url: str, allow_http: bool) -> 
     ],
 )
 def test_refuses_a_token_that_no_header_can_hold(token: str) -> None:
-    """Each question would fail, by an error that shows the token to whoever reads the log."""
+    """Each question would fail, by an error that shows the token to anyone who reads the log."""
     with pytest.raises(ValueError, match="ITEMWIRE_POLICY_TOKEN") as refused:
         PolicyRules(token=token)
 

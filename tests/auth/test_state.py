@@ -38,7 +38,7 @@ def test_finds_what_was_installed(authenticator: Authenticator) -> None:
 
 
 def test_says_what_is_missing(authenticator: Authenticator) -> None:
-    """Whoever forgets a step reads which one; a refusal elsewhere is simply not counted."""
+    """Anyone who forgets a step reads which one; a refusal elsewhere is simply not counted."""
     connection = handshake()
     assert installed_authenticator(connection) is None
     connection.scope["app"] = app = FastAPI()

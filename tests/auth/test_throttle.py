@@ -175,7 +175,7 @@ def test_counts_by_what_a_stranger_cannot_choose(host: str | None, caller: str |
     ],
 )
 def test_a_block_of_addresses_is_no_way_around_it(step: str, sites: int, stopped: bool) -> None:
-    """Whoever has a /48 has 65,536 addresses to guess from: all together have sixteen shares."""
+    """Anyone who has a /48 has 65,536 addresses to guess from: all together have sixteen shares."""
     scene = Scene(slow_after=3, stop_after=10)
     for number in range(1, sites):
         scene.refuse(1, scene.throttle.caller(step.format(number)))
@@ -212,7 +212,7 @@ def test_waits_at_random_within_a_second() -> None:
 
 
 def test_so_many_refusals_wait_and_no_more() -> None:
-    """A flood that is made to wait would be the flood's own weapon; places are given back."""
+    """Delayed refusals must not hold connection slots, or a flood would use them all up."""
     scene = Scene()
     scene.refuse(5)
 

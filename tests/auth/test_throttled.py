@@ -118,7 +118,7 @@ def test_past_the_second_threshold_no_token_is_looked_at(site: Site, kind: str) 
 
 
 def test_good_credentials_get_in_below_it_and_are_not_slowed(site: Site) -> None:
-    """Whoever shares an address with a guesser comes in as before."""
+    """A client that shares an address with a guesser is let in as before."""
     for _ in range(4):
         site.get("garbage")
     assert len(site.pauses) == 2

@@ -102,7 +102,7 @@ def test_names_the_caller_it_was_made_for(
     assert again.rights == principal.rights
     assert again.rights.admin
     assert again.claims["roles"] == ("a", {"b": None})
-    assert isinstance(again.claims, MappingProxyType)  # for whoever else it is shown to
+    assert isinstance(again.claims, MappingProxyType)  # because others are shown it as well
 
 
 segments = st.text("ab*~", min_size=1, max_size=2)
@@ -244,7 +244,7 @@ def test_is_spent_at_the_wrong_place(tickets: Tickets) -> None:
 
 @pytest.mark.parametrize("origin", ["null", "", "example.com", f"{APP}/path", "file://", "*"])
 def test_is_bound_to_no_origin_that_is_none(origin: str, tickets: Tickets) -> None:
-    """Such a ticket would be good nowhere; whoever asks for it learns that at once."""
+    """Such a ticket would be good nowhere; its request is refused at once."""
     with pytest.raises(ValueError, match="origin"):
         make(tickets, origin=origin)
 

@@ -1,4 +1,4 @@
-"""Handshakes that are decided on share one timer, and each is given up alone."""
+"""The time limits of all handshakes share one timer, and each handshake ends alone."""
 
 from __future__ import annotations
 

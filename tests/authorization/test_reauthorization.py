@@ -1,4 +1,4 @@
-"""A route's dependencies asked again without a request: verdicts, bounds, nothing left behind."""
+"""Asking a route's dependencies again without a request: verdicts, bounds, no leaks."""
 
 import asyncio
 import gc
@@ -191,7 +191,7 @@ def test_lets_no_dependency_talk_to_the_client(
     assert reason_of(application.verdict(FACTORY.good())) == "internal"
 
 
-def test_gives_back_what_dependencies_hold_before_it_answers(application: Application) -> None:
+def test_releases_what_dependencies_hold_before_it_answers(application: Application) -> None:
     """Also where they deny, and they learn that it was denied."""
     events: list[str] = []
 

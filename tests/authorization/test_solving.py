@@ -1,4 +1,4 @@
-"""FastAPI's dependencies asked out of turn: one value, nothing left open, overrides followed."""
+"""Solving FastAPI's dependencies outside of a request: values, clean-up, overrides."""
 
 import asyncio
 import re

@@ -34,7 +34,7 @@ async def opened(target: BenchTarget, count: int = 1) -> Crowd[Listener]:
 
 
 def test_nothing_listens() -> None:
-    """The address is in the message, for whoever mistyped it."""
+    """The address is in the message, for anyone who mistyped it."""
     port = free_port()
 
     with pytest.raises(Unreachable, match=f"nothing listens at 127.0.0.1:{port}"):
@@ -114,7 +114,7 @@ def test_a_protocol_with_a_greeting() -> None:
 
 
 def test_nodes_get_connections_in_turn() -> None:
-    """The first is always the first node's: who publishes does so there, whoever was quicker."""
+    """The first is always the first node: publishers are there, even if another was quicker."""
 
     async def run() -> tuple[list[int], list[int]]:
         async with serving(PassingOn()) as one, serving(PassingOn()) as other:

@@ -100,7 +100,7 @@ def test_numbers_are_those_of_the_own_window() -> None:
     ],
 )
 def test_a_close_says_why(payload: bytes, said: str) -> None:
-    """A refusal is one line for whoever ran the command."""
+    """A refusal is one line for anyone who ran the command."""
     (frame,), _ = split_frames(server_frame(Opcode.CLOSE, payload))
 
     assert frame.opcode == CLOSE

@@ -6,7 +6,7 @@ from itemwire.bench.histogram import HIGHEST, LatencyHistogram
 
 
 @pytest.mark.parametrize("value", [1, 255, 256, 1_000, 123_456, 9_999_999, 12_345_678_901])
-def test_a_value_is_given_back_to_within_one_per_cent(value: int) -> None:
+def test_a_value_is_returned_to_within_one_per_cent(value: int) -> None:
     """The buckets grow with the value, so the error does too, and no more."""
     histogram = LatencyHistogram()
     histogram.record(value)

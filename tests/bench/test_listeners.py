@@ -120,7 +120,7 @@ def test_a_ping_of_the_servers_own_protocol_is_answered() -> None:
 
 
 def test_a_close_is_kept_and_told() -> None:
-    """Whoever waits for messages need not wait for the rest."""
+    """Anyone who waits for messages need not wait for the rest."""
     subscriber, _ = listening(Counter)
     told: list[str | None] = []
     subscriber.on_end = lambda: told.append(subscriber.ended)

@@ -138,7 +138,7 @@ def test_does_not_end_a_client_for_the_replay_it_asked_for(stage: Stage) -> None
 
 
 def test_ends_a_connection_when_its_token_expires(stage: Stage) -> None:
-    """Within two seconds after `exp` (requirement 68), and its neighbours stay."""
+    """Within two seconds after `exp` (requirement 68), and other sockets stay."""
     short, long = stage.join("short", life=10), stage.join("long", life=20)
     stage.clock.now = NOW + 9.9
     stage.node.tick()

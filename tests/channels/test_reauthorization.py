@@ -1,4 +1,4 @@
-"""A refresh: what a newer token changes, what it must not, and what goes on."""
+"""A refresh: what a newer token changes, what it must not change, and what continues."""
 
 from __future__ import annotations
 

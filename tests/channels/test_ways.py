@@ -1,4 +1,4 @@
-"""The way of a message, of a join and of an end through the files of the core: one direction.
+"""A message, a join and an end go through the files of the core in one direction.
 
 What is pinned is each move from one file into another, as a call makes it. A call may return; but
 a file that the way has left should not be called into again. Where one is, this file says why.

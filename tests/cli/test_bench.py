@@ -70,7 +70,7 @@ def test_a_rate_is_an_open_loop(itemwire: CommandLine) -> None:
 
 
 def test_the_servers_reason_is_the_message(itemwire: CommandLine) -> None:
-    """Whoever has a wrong token reads so at once, before any load."""
+    """Anyone who has a wrong token reads so at once, before any load."""
     done = itemwire("bench", "connect", *SMALL, "--token", "not.a.token")
 
     assert done.stderr.endswith("Error: refused: closed with 1008 credentials_invalid\n")

@@ -47,7 +47,7 @@ def test_data_may_come_from_standard_input(itemwire: CommandLine) -> None:
 
 
 def test_tail_shows_what_a_terminal_would_obey(itemwire: CommandLine) -> None:
-    """Whoever may publish must not clear the screen of who watches, or set its title."""
+    """Anyone who may publish must not clear the screen of who watches, or set its title."""
     itemwire("publish", "cli:5", "\x1b[2J\x9b1mhello\u202e \N{SNOWMAN}")
     read = itemwire("tail", "cli:5", "--replay", "1", "--count", "1")
 
@@ -137,7 +137,7 @@ def test_no_server_is_one_clear_line(itemwire: CommandLine) -> None:
     result = itemwire("publish", "cli:7", "hello", "--url", "http://127.0.0.1:9")
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: cannot connect:")
+    assert result.stderr.startswith("Error: cannot connect to http://127.0.0.1:9: ")
 
 
 def test_data_that_is_no_json_is_refused_before_connecting(itemwire: CommandLine) -> None:

@@ -80,7 +80,7 @@ def test_a_wrong_setting_is_named(
 def test_an_old_name_is_one_line_with_the_new_one(
     itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, old: str
 ) -> None:
-    """Whoever upgrades learns what to rename, and nothing else."""
+    """Anyone who upgrades learns what to rename, and nothing else."""
     monkeypatch.setenv(old, "5")
 
     result = itemwire("serve")

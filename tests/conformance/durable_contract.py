@@ -1,4 +1,4 @@
-"""What an engine promises beside, whose store outlives it, as tests.
+"""What an engine promises in addition if its store outlives the process, as tests.
 
 Each test stops an engine and starts a new one on the same store.
 """
@@ -99,7 +99,7 @@ class DurableContract(ABC):
         assert self.on(scene) == [2]
 
     def test_remembers_keys(self) -> None:
-        """Whoever got no answer from a server that died asks the next one."""
+        """A client that got no answer from a server that died asks the next one."""
 
         async def scene(running: Restart) -> list[int]:
             async with running() as asked:

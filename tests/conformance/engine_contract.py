@@ -153,7 +153,7 @@ class EngineContract(ABC):
         assert self.on(scene)
 
     def test_delivers_in_the_order_of_the_offsets(self) -> None:
-        """There is one order per channel, whoever publishes at the same time."""
+        """There is one order per channel, even with concurrent publishers."""
 
         async def scene(asked: Asked) -> list[Publication]:
             await asked.subscribe()
@@ -344,7 +344,7 @@ class EngineContract(ABC):
             sent = [asked.notice(name) for name in names]
             ends = (time.time() + 60, time.time(), 0, time.time() + 60)
             for notice, until in zip(sent, ends, strict=True):
-                await asked.post(notice, until)  # told all the same, whoever it is kept for
+                await asked.post(notice, until)  # told in any case, whatever it is kept for
             return sent, await asked.notices(len(sent))
 
         sent, heard = self.on(scene)

@@ -39,7 +39,7 @@ def test_a_message_of_too_many_fragments_is_cut(serve: Serving, payload: bytes) 
 
 
 def _bomb(*, fragments: int) -> bytes:
-    """Compress a message of zeros to what is no larger than a message may be, per fragment."""
+    """Compress zeros into fragments that are each no larger than a message may be."""
     deflate = zlib.compressobj(wbits=-15)
     data = deflate.compress(bytes(BOMB_BYTES)) + deflate.flush(zlib.Z_SYNC_FLUSH)
     data = data.removesuffix(b"\x00\x00\xff\xff")[: MAX_MESSAGE_BYTES - 1_000]

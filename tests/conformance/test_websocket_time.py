@@ -140,7 +140,7 @@ def test_a_peer_that_answers_no_ping_is_told_and_cut(serve: Serving) -> None:
 
 
 def test_a_peer_that_answers_its_pings_stays(serve: Serving) -> None:
-    """The twin: whoever answers is not cut, though it says nothing else."""
+    """The twin: anyone who answers is not cut, though it says nothing else."""
     pings = {"ws_ping_interval": BRIEFLY, "ws_ping_timeout": 1.5}
     with serve(**pings) as target, target.upgrade() as client:
         for _ in range(6):

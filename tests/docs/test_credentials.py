@@ -17,7 +17,7 @@ def test_lists_the_sources_in_their_order() -> None:
 
 
 def test_lists_every_action() -> None:
-    """To whoever writes a token, an action that the page does not name does not exist."""
+    """An author of tokens knows no action that the page does not name."""
     rights = TEXT.partition("\n## Rights\n")[2].partition("\n## ")[0]
 
     assert [action for action in Action if f"`{action.value}`" not in rights] == []

@@ -1,4 +1,4 @@
-"""docs/embedding.md does what it says: its example is the tested one, its routes are run."""
+"""docs/embedding.md does what it says: its example is the tested one, the rest is run."""
 
 import asyncio
 import re
@@ -27,7 +27,7 @@ def test_the_routes_of_its_own_that_it_shows_work(monkeypatch: pytest.MonkeyPatc
     """One rule serves sockets and HTTP: who may subscribe may read, and nobody else."""
     secret = new_secret()
     monkeypatch.setenv("ITEMWIRE_SECRET", secret)
-    (example,) = re.findall(r"```py\n(from typing[^`]*app = create_app[^`]*)```", TEXT)
+    (example,) = re.findall(r"```py\n(from typing[^`]*app = create_app[^`]*label[^`]*)```", TEXT)
     module = ModuleType("routes_of_its_own")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(example, vars(module))  # noqa: S102 - the page's own code
@@ -41,3 +41,50 @@ def test_the_routes_of_its_own_that_it_shows_work(monkeypatch: pytest.MonkeyPatc
 
     assert asyncio.run(ask(token)).json() == "order:42 for a"
     assert asyncio.run(ask("x")).status_code == 401
+
+
+def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Run the example of the page that has this name, and return it as a module."""
+    shown = re.search(rf"<!-- {re.escape(name)} -->\n\n```py\n(.*?)```", TEXT, re.DOTALL)
+    assert shown is not None, f"no example is called {name}"
+    module = ModuleType(name.removesuffix(".py"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(shown[1], vars(module))  # noqa: S102 - the page's own code
+    return module
+
+
+def test_a_mounted_application_is_ready_once_its_lifespan_is_entered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not before, as the page says."""
+    monkeypatch.setenv("ITEMWIRE_SECRET", new_secret())
+    app = example("mounted.py", monkeypatch).app
+
+    async def ready() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            before = await client.get("/live/health/ready")
+            async with app.router.lifespan_context(app):
+                return [before.status_code, (await client.get("/live/health/ready")).status_code]
+
+    assert asyncio.run(ready()) == [503, 200]
+
+
+def test_authentication_alone_decides_by_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application without channels: who calls, and what the token's rights allow."""
+    secret = new_secret()
+    monkeypatch.setenv("ITEMWIRE_SECRET", secret)
+    app = example("auth_alone.py", monkeypatch).app
+    scope = "items:subscribe"
+    token = mint(signing_key_from_secret(secret), subject="a", lifetime=60, scope=scope)
+    other = mint(signing_key_from_secret(secret), subject="b", lifetime=60)
+
+    async def ask(path: str, token: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    assert asyncio.run(ask("/me", token)).json() == "a"
+    assert asyncio.run(ask("/documents/7", token)).json() == "7 for a"
+    assert asyncio.run(ask("/documents/7", other)).status_code == 403
+    assert asyncio.run(ask("/me", "x")).status_code == 401

@@ -28,7 +28,7 @@ def test_each_term_is_one_sentence_with_a_link() -> None:
 
 
 def test_lists_every_renamed_setting() -> None:
-    """Whoever upgrades finds each old name beside the new one."""
+    """Anyone who upgrades finds each old name beside the new one."""
     rows = table_under(TEXT, "Renamed settings")
 
     assert {old.strip("`"): new.strip("`") for old, new in rows} == RENAMED

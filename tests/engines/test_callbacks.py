@@ -1,4 +1,4 @@
-"""How answers reach whoever asked."""
+"""How answers reach the callers that asked."""
 
 from __future__ import annotations
 

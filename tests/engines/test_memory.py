@@ -1,4 +1,4 @@
-"""The engine of one process: bounded in every direction, by a clock that the tests hold."""
+"""The engine of one process: every bound of its memory, by a clock that tests control."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fakes import CHANNEL, NOW, Clock, complete, draft
 
 
 class Engine(MemoryEngine):
-    """A memory engine that gives its answers back, as all of them come at once."""
+    """A memory engine that returns its answers, which all come at once."""
 
     def __init__(
         self, messages: int = 100, size: int = 100_000, seconds: float = 60, total: int = 0
@@ -250,7 +250,7 @@ def test_keeps_idle_channels_as_long_as_its_history_when_that_is_longer() -> Non
 
 
 def test_holds_no_more_channels_than_were_used_of_late() -> None:
-    """Whoever may name items must not be able to fill the memory with their names."""
+    """Anyone who may name items must not be able to fill the memory with their names."""
     engine = Engine()
     for number in range(1000):
         engine.add(at=f"item:{number}")

@@ -1,4 +1,4 @@
-"""The memory engine's bound for all histories together: whoever publishes, and to what."""
+"""The memory engine's bound for all histories together, of all publishers and channels."""
 
 from __future__ import annotations
 

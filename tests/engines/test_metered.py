@@ -1,4 +1,4 @@
-"""The engine that counts: it changes no answer, and knows what is still to come."""
+"""The metered engine: it changes no answer, and counts unfinished requests."""
 
 from __future__ import annotations
 

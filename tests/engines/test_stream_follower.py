@@ -1,4 +1,4 @@
-"""What a node has heard of one channel: in order, once, no hole unless it is said."""
+"""What a node delivers of one channel: in order, once, and every hole reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The channels a node hears: when they are read, and what waits for that."""
+"""The channels a node subscribes to: when they are read, and what waits for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs for as long as an engine does: repeated work, and links that are kept open."""
+"""What runs as long as an engine does: repeated work, and connections kept open."""
 
 from __future__ import annotations
 

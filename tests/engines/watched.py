@@ -1,4 +1,4 @@
-"""A node's engine that is watched: what it was given of one channel, and what it said was lost."""
+"""Records what a node's engine delivers of one channel, and what it reports as lost."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Close(NamedTuple):
 class RecordingTransport(Transport):
     """Notes every frame; with `room`, takes so many and then says that it has enough.
 
-    Whoever looks at it sees what was there at the end of the loop tick.
+    A test that looks at it sees what was there at the end of the loop tick.
     """
 
     framing = FRAME_BY_FRAME

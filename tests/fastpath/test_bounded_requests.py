@@ -1,4 +1,4 @@
-"""What a stranger may send over HTTP is bounded in bytes, count and time (requirements 119-121)."""
+"""What an HTTP client without a credential may send is bounded in bytes, count and time."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def test_bounds_small_fragments(part: bytes, count: int) -> None:
 
 
 def test_appends_a_fragment_in_place() -> None:
-    """A sum copies the whole message: 2 MiB in fragments of 64 bytes took 8 s (requirement 123)."""
+    """A sum copies the whole message: 2 MiB in fragments of 64 bytes took 8 s."""
     reader = FrameReader(MAX_SIZE)
     reader.feed(masked(Opcode.BINARY, b"a" * 64, fin=False))
     reader.read()

@@ -1,4 +1,4 @@
-"""Admission: a place for each handshake, given back on every way out, whatever the server."""
+"""Admission: a connection slot for each handshake, released however it ends, on any server."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_address_is_told_that_it_has_too_many() -> None:
     assert knock(admission, scope_of("192.0.2.2"))[0]["type"] == "websocket.accept"
 
 
-def test_requests_that_are_no_sockets_take_no_place() -> None:
+def test_requests_that_are_not_sockets_take_no_slot() -> None:
     """They come and go; health must answer when the sockets are full."""
     slots = ConnectionSlots(ConnectionLimits(total=1))
     slots.acquire(None)
@@ -91,7 +91,7 @@ def test_requests_that_are_no_sockets_take_no_place() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", None])
-def test_a_route_that_returns_without_a_session_gives_the_place_back(host: str | None) -> None:
+def test_a_route_that_returns_without_a_session_releases_the_slot(host: str | None) -> None:
     """So do refused handshakes, and routes of an application's own."""
     slots = ConnectionSlots(ConnectionLimits(per_address=5))
 
@@ -100,7 +100,7 @@ def test_a_route_that_returns_without_a_session_gives_the_place_back(host: str |
     assert (slots.in_use, slots.by_address) == (0, {})
 
 
-def test_a_route_that_fails_gives_the_place_back() -> None:
+def test_a_route_that_fails_releases_the_slot() -> None:
     """Whatever it failed of is somebody else's affair."""
     slots = ConnectionSlots()
 
@@ -110,7 +110,7 @@ def test_a_route_that_fails_gives_the_place_back() -> None:
     assert slots.in_use == 0
 
 
-def test_a_route_that_is_cancelled_gives_the_place_back() -> None:
+def test_a_route_that_is_cancelled_releases_the_slot() -> None:
     """At shutdown, or when a server gives a handshake up."""
     slots, begun = ConnectionSlots(), asyncio.Event()
 
@@ -132,7 +132,7 @@ def test_a_route_that_is_cancelled_gives_the_place_back() -> None:
     assert slots.in_use == 0
 
 
-def test_a_session_keeps_the_place_when_its_route_has_returned() -> None:
+def test_a_session_keeps_the_slot_when_its_route_has_returned() -> None:
     """On the fast path a route returns at once, and the socket lasts."""
     stage, slots = Stage(), ConnectionSlots(ConnectionLimits(per_subject=1))
     sessions: list[EchoSession] = []

@@ -1,4 +1,4 @@
-"""Requests with a credential in the query: their answers stay between the two."""
+"""Answers to requests with a credential in the query are not cached or passed on."""
 
 from __future__ import annotations
 

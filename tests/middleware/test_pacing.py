@@ -1,4 +1,4 @@
-"""Pacing: a storm of handshakes leaves turns to those who are served already."""
+"""Pacing: during a storm of handshakes, open sockets are still served."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_storm_goes_on_a_few_at_a_time_in_its_order() -> None:
 
 
 def test_a_few_do_not_wait() -> None:
-    """The twin: whoever comes alone, or with a few, goes on at once; and so later on."""
+    """The twin: anyone who comes alone, or with a few, goes on at once; and so later on."""
 
     async def few() -> int:
         pacing, waits = Pacing(at_once=4), 0

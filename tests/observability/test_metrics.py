@@ -92,7 +92,7 @@ def stage() -> Stage:
 
 
 def test_what_was_opened_has_ended_or_is_open(stage: Stage) -> None:
-    """They are counted in two places and must add up, or a socket has been lost track of."""
+    """They are counted in two ways and must add up, or a socket was lost track of."""
     seen = read(page_of(stage))
 
     def total(name: str) -> float:

@@ -38,7 +38,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_tests_run_where_it_is_unpacked(unpacked: Path) -> None:
-    """Whoever packages it for a distribution has nothing else."""
+    """Anyone who packages it for a distribution has nothing else."""
     path = os.pathsep.join(str(unpacked / folder) for folder in ("api", "auth"))
     options = ("-q", "-n0", "-p", "no:cacheprovider")
     command = [sys.executable, "-m", "pytest", *options, *REPRESENTATIVE]

@@ -104,7 +104,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_installs_two_packages_and_nothing_else(wheel: Path) -> None:
-    """A name that is not ours alone takes the place of its user's own."""
+    """A name that is not ours alone hides its user's own."""
     with zipfile.ZipFile(wheel) as archive:
         top = {name.partition("/")[0] for name in archive.namelist()}
 

@@ -1,4 +1,4 @@
-"""What becomes of an exception: one table from what is raised to a code and a reason."""
+"""How an exception becomes a refusal: one table from exceptions to close reasons."""
 
 import asyncio
 

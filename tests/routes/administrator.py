@@ -1,4 +1,4 @@
-"""Who calls the admin API of an application, and whom it can end there."""
+"""A caller of the admin API, and connections that it can end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin API: who gets in, what is taken back, what is explained."""
+"""The admin API: its callers, revocations, and explanations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin API: who is here, and how they are ended."""
+"""The admin API: how connections are listed and ended."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_every_file_carries_the_policy(server: LiveServer, name: str) -> None:
 
 @pytest.mark.parametrize("path", ["/console/../main.py", "/console/%2e%2e/main.py", "/console/x"])
 def test_nothing_else_is_served(server: LiveServer, path: str) -> None:
-    """The folder's neighbours are source code."""
+    """The folders beside it hold source code."""
     assert httpx.get(server.url + path).status_code == 404
 
 

@@ -1,4 +1,4 @@
-"""The page for Prometheus: for who has its token, and in the form that is asked for."""
+"""The page for Prometheus: it needs its token, and has the form that is asked for."""
 
 import asyncio
 

@@ -152,7 +152,7 @@ def test_an_override_that_forgets_the_action_grants_no_other(shop: Running) -> N
         assert _told(server.refusal(path)) == _seen(1008, "forbidden", 403, denies=denies)
 
 
-def test_the_database_is_given_back_before_the_socket_waits(shop: Running) -> None:
+def test_the_database_is_released_before_the_socket_waits(shop: Running) -> None:
     """A thousand open sockets must not hold a thousand sessions."""
     server, application, _ = shop
     with json_client(server, "7", "alice") as alice:
@@ -161,7 +161,7 @@ def test_the_database_is_given_back_before_the_socket_waits(shop: Running) -> No
 
 
 def test_the_database_decides_of_each_item_that_is_joined(shop: Running) -> None:
-    """On a socket of many items too; it is given back after each answer."""
+    """On a socket of many items too; it is released after each answer."""
     server, application, _ = shop
     with many_client(server) as many:
         denied, welcome = many.ask("join", item="8"), many.ask("join", item="7")

@@ -37,7 +37,7 @@ def test_finds_the_one_that_playwright_has_downloaded(tmp_path: Path, relative: 
 
 
 def test_prefers_the_path_to_the_cache_and_the_name_to_both(tmp_path: Path) -> None:
-    """Whoever names a browser wants that one and no other, even if its name is misspelt."""
+    """Anyone who names a browser wants that one and no other, even if its name is misspelt."""
     cache = tmp_path / "ms-playwright"
     program(cache / FULL)
     installed = program(tmp_path / "chromium")

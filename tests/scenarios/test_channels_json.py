@@ -169,7 +169,7 @@ def test_history_is_bounded(server: LiveServer, item_id: str) -> None:
 
 
 def test_history_needs_its_right(server: LiveServer, item_id: str) -> None:
-    """Whoever may listen may not therefore read what was said before."""
+    """The right to subscribe does not include the right to read the history."""
     with json_client(server, item_id, scope="items:subscribe items:publish") as alice:
         _publish(alice, 1)
         error = alice.ask("history")

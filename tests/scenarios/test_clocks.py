@@ -132,7 +132,7 @@ def test_messages_are_remembered_as_long(nodes: Pair, item_id: str) -> None:
 
 
 def test_members_are_the_same(pair: Pair, item_id: str) -> None:
-    """Whoever is on the other node is told as everywhere (116)."""
+    """Clients on the other node are told, as everywhere (116)."""
     one, other = pair
     with client_of(one, item_id) as alice:
         with client_of(other, item_id, "bob") as bob:

@@ -1,4 +1,4 @@
-"""Compressed channels: the same messages, for who asks for it and where it is switched on."""
+"""Compressed channels: the same messages, for clients that ask for compression."""
 
 import secrets
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How many sockets there may be, on a real server, and that each place comes back."""
+"""The limits of sockets on a real server, and that each slot is released."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ OVERLOADED = Refusal(101, 1013, "overloaded")
 
 @pytest.fixture(scope="module")
 def small(serve: Serve) -> Iterator[LiveServer]:
-    """Run a server with five places: three for an address, two for a subject."""
+    """Run a server with five slots: three for an address, two for a subject."""
     settings = Settings(
         secret=SECRET,
         max_connections=5,
@@ -60,7 +60,7 @@ def came_from(address: str) -> dict[str, str]:
 
 
 def emptied(server: LiveServer) -> bool:
-    """Wait until every place is given back; False if that takes too long."""
+    """Wait until every slot is released; False if that takes too long."""
     slots, patience = slots_of(server), time.monotonic() + PATIENCE
     while slots.in_use and time.monotonic() < patience:
         server.refusal("/items/7/ws")  # a round trip, in which the server gets on
@@ -124,7 +124,7 @@ def test_there_are_so_many_sockets_in_all(small: LiveServer, item_id: str) -> No
 
 
 def test_denied_over_http_they_say_when_to_come_again(serve: Serve, item_id: str) -> None:
-    """429 for whoever has too many, 503 when there is no room (requirement 96)."""
+    """429 for anyone who has too many, 503 when there is no room (requirement 96)."""
     settings = Settings(
         secret=SECRET,
         refusal="http",
@@ -182,7 +182,7 @@ def test_so_many_may_come_in_all_and_those_who_are_there_stay(serve: Serve, item
     assert heard == "pong"
 
 
-def test_every_place_comes_back_whatever_became_of_its_socket(
+def test_every_slot_is_released_whatever_became_of_its_socket(
     small: LiveServer, item_id: str
 ) -> None:
     """Clients that go by the book, that vanish, and that never were let in (requirement 99)."""
@@ -206,10 +206,10 @@ class Slow:
         raise LookupError(item_id)
 
 
-def test_a_place_comes_back_from_a_rule_that_fails_and_a_client_that_did_not_wait(
+def test_a_slot_is_released_after_a_rule_fails_and_after_a_client_leaves_early(
     serve: Serve, item_id: str
 ) -> None:
-    """The handshake was in the middle of something, and still has a place (requirement 99)."""
+    """The handshake was not finished, and still holds a slot (requirement 99)."""
     settings, rule = Settings(secret=SECRET, max_connections=2, _env_file=None), Slow()
     app = create_app(settings)
     app.dependency_overrides[authorize_item] = rule
@@ -263,7 +263,7 @@ def _vanish(
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def test_a_stream_takes_a_place_as_a_socket_does(small: LiveServer, item_id: str) -> None:
+def test_a_stream_takes_a_slot_as_a_socket_does(small: LiveServer, item_id: str) -> None:
     """Server-sent events last as long: past its share a subject is refused, and later let in."""
     url = f"{small.url}/items/{item_id}/events"
     headers = {"Authorization": f"Bearer {token('carol')}"}

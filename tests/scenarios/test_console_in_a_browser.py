@@ -145,7 +145,7 @@ def test_the_token_leaves_the_address_bar_and_its_claims_are_shown(
 
 
 def test_hostile_messages_are_shown_and_never_run(chromium: Browser, console: LiveServer) -> None:
-    """Whoever may publish may not script the others."""
+    """Anyone who may publish may not script the others."""
     tab = Tab(chromium, console).join("browser:4", token("<img src=x onerror=alert(1)>")).is_open()
     tab.send("<img src=x onerror=alert(2)>")
 

@@ -1,4 +1,4 @@
-"""What a route's dependencies hold is given back before the socket starts waiting."""
+"""A route's dependencies are released before the socket starts waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""The connectivity probe: what goes in comes out, for whoever has a credential."""
+"""The connectivity probe: what goes in comes out, for anyone who has a credential."""
 
 import pytest
 
@@ -23,7 +23,7 @@ FRAMES: dict[str, str | bytes] = {
 def test_echoes_every_frame_as_it_came(
     server: LiveServer, subprotocols: tuple[str, ...], frame: str | bytes
 ) -> None:
-    """Whoever debugs a proxy wants to see the same bytes again, whatever they are."""
+    """Anyone who debugs a proxy wants to see the same bytes again, whatever they are."""
     with server.connect(f"/ws/echo?token={token()}", subprotocols=subprotocols) as connection:
         connection.send(frame)
 
@@ -61,7 +61,7 @@ def test_echoing_needs_no_right(server: LiveServer) -> None:
 
 
 def test_echoing_needs_a_credential(door: Door) -> None:
-    """An open echo is a gift to whoever looks for one."""
+    """An open echo is a gift to anyone who looks for one."""
     bearer = {"Authorization": f"Bearer {door.tokens.good()}"}
     with door.server.connect("/ws/echo", headers=bearer) as connection:
         connection.send("hello")

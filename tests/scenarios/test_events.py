@@ -50,7 +50,7 @@ def test_hears_what_a_socket_hears(admin_server: LiveServer, item_id: str) -> No
     assert welcome.envelope["was_recovering"] is False
     assert [event.envelope for event in heard] == sent
     assert [event.id for event in heard] == [f"{resume}:1", f"{resume}:2"]
-    # Whoever listens is there, in the eyes of the others, and leaves as others do.
+    # A client that only listens is a member as well, and leaves as others do.
     assert [(one["type"], one["member"]["subject"]) for one in (joined, left)] == [
         ("joined", "carol"),
         ("left", "carol"),

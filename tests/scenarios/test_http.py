@@ -122,7 +122,7 @@ def test_history_is_read_in_both_directions(server: LiveServer, item_id: str) ->
 
 
 def test_members_are_those_who_listen(server: LiveServer, item_id: str) -> None:
-    """Whoever only publishes is not there."""
+    """A caller that only publishes is not a member."""
     with json_client(server, item_id) as alice:
         listed = ask(server, "GET", f"/items/{item_id}/members").json()
 

@@ -66,7 +66,7 @@ def test_no_acknowledged_message_is_lost_when_the_server_is_killed(
 ) -> None:
     """What was answered is there, in its place, and the count goes on.
 
-    Whoever had no answer asks again with the same key: in the end each message is there once.
+    A client without an answer repeats its publish with the same key: each message is stored once.
     """
     numbers = list(range(MESSAGES))
     with server(tmp_path) as first, json_client(first.server, item_id) as client:

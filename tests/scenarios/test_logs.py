@@ -121,7 +121,7 @@ def assert_no_token(printed: Printed) -> None:
 
 
 def test_no_password_is_printed(printed: Printed) -> None:
-    """What is no token may still be someone's secret, in the wrong place or mistyped."""
+    """A text that is not a token may still be a secret, mistyped or in the wrong field."""
     assert printed.lines_with(AT_THE_DOOR) == []
 
 
@@ -131,7 +131,7 @@ def test_no_credential_of_an_envelope_is_printed(printed: Printed) -> None:
 
 
 def test_the_servers_secret_is_not_printed(printed: Printed) -> None:
-    """Whoever has it is everybody."""
+    """Its holder can act as any caller."""
     assert SECRET not in printed.text
 
 

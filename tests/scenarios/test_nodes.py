@@ -148,7 +148,7 @@ def test_a_revocation_ends_sockets_everywhere_and_keeps_them_out(pair: Pair, ite
 
 
 def test_an_operator_ends_connections_of_every_node_from_any(pair: Pair, item_id: str) -> None:
-    """By id and by subject; whoever is not meant stays."""
+    """By id and by subject; all other connections stay."""
     subject = f"bob-{item_id}"
     with (
         json_client(pair.two, item_id, subject) as one,
@@ -169,7 +169,7 @@ def test_an_operator_ends_connections_of_every_node_from_any(pair: Pair, item_id
 
 
 def test_sockets_of_a_subject_count_on_all_nodes(pair: Pair, item_id: str) -> None:
-    """At the limit in total both say no; what is given back on one is free on the other (96)."""
+    """At the total limit both nodes refuse; a slot released on one is free on the other (96)."""
     subject = f"bob-{item_id}"
     path = item_path(item_id, {"token": token(subject)})
     with ExitStack() as sockets, json_client(pair.one, item_id, subject) as first:
@@ -186,7 +186,7 @@ def test_sockets_of_a_subject_count_on_all_nodes(pair: Pair, item_id: str) -> No
 
 
 def is_refused(server: LiveServer, path: str) -> bool:
-    """Come and go; tell whether the server had no place."""
+    """Connect and close; return whether the server refused for lack of a slot."""
     with server.connect(path, subprotocols=(JSON,)) as connection:
         try:
             JsonClient(connection)

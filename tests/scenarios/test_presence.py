@@ -1,4 +1,4 @@
-"""Who comes, goes and comes back, as watchers see it on a real server."""
+"""Members that join, leave and return, as subscribers see it on a real server."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_connection_that_breaks_is_told_as_left(impatient: LiveServer, item_id
 
 
 def test_a_crowd_is_counted_and_listed_in_part(impatient: LiveServer, item_id: str) -> None:
-    """And whoever was past the limit is announced once there is room."""
+    """And a member past the limit is announced once there is room."""
     with (
         json_client(impatient, item_id, scope=EVERYTHING) as alice,
         json_client(impatient, item_id, "bob") as bob,

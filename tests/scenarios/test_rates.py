@@ -1,4 +1,4 @@
-"""Clients past their rates, on a real server: told first, then sent away."""
+"""Clients past their rates, on a real server: first an error, then a close."""
 
 import json
 import time

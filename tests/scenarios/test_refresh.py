@@ -304,7 +304,7 @@ def test_a_failure_at_the_return_refuses_the_refresh(shop: Shop, running: LiveSe
 
 
 def test_a_pool_of_one_serves_many_refreshes(shop: Shop, running: LiveServer) -> None:
-    """What a rule holds is given back at once, and not when the socket ends."""
+    """A rule's resources are released at once, and not when the socket ends."""
     with json_client(running, "7") as first, json_client(running, "7", "bob") as second:
         replies = [
             client.ask("refresh", token=token(subject))["type"]

@@ -127,7 +127,7 @@ def test_tells_no_stranger_which_items_exist(door: Door) -> None:
     "//items/42/ws", "/items/42/ws%00", "/items/42/ws%0A", "/ws/echo%0A",
 ])  # fmt: skip
 def test_denies_an_unknown_path(door: Door, path: str) -> None:
-    """An upgrade is for known routes, in both modes, whoever asks (requirement 8)."""
+    """An upgrade is for known routes, in both modes and for any caller (requirement 8)."""
     assert door.refusal(f"{path}?token={door.tokens.good()}") == Refusal(403)
 
 

@@ -45,7 +45,7 @@ def pairs(
 def secrets(
     request: pytest.FixtureRequest, serve: Serve, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Door]:
-    """Run a server that shares secrets with whoever signs."""
+    """Run a server that shares secrets with anyone who signs."""
     path = tmp_path_factory.mktemp("keys") / "keys.json"
     path.write_text(jwk_set(*(private_jwk(signing_key(SECRETS[kid], kid)) for kid in SECRETS)))
     yield from _door(serve, request.param, path, TokenFactory(signing_key("HS512", "hs-new")))
@@ -97,7 +97,7 @@ def test_refuses_a_kid_that_names_no_key_exactly(pairs: Door, kid: object) -> No
 @pytest.mark.parametrize("kid", ["rs-new", "es", "ed"])
 @pytest.mark.parametrize("alg", ["HS256", "HS512", "none", "RS256", "ES256", "EdDSA", "PS256"])
 def test_takes_the_algorithm_from_the_key(pairs: Door, kid: str, alg: str) -> None:
-    """What the header says is compared and never obeyed (RFC 8725 section 3.1)."""
+    """The header's algorithm is compared and never chosen by the token (RFC 8725 section 3.1)."""
     tokens = _by(pairs, PAIRS[kid], kid)
     token = tokens.sign(tokens.header(alg=alg), tokens.claims())
 

@@ -1,4 +1,4 @@
-"""Two servers on one Valkey: who is there, as clients of either see it."""
+"""Two servers on one Valkey: presence as clients of either see it."""
 
 from __future__ import annotations
 

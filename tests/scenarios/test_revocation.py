@@ -1,4 +1,4 @@
-"""Tokens that are taken back while their sockets are open, over the admin API of a real server."""
+"""Tokens that are revoked while their sockets are open, over the admin API of a real server."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Short runs of `python -m tests.stress`, all at once: each engine, and what may happen to it."""
+"""Short runs of `python -m tests.stress`, side by side: each engine with its faults."""
 
 from __future__ import annotations
 

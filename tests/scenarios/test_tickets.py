@@ -48,7 +48,7 @@ def fetch(server: LiveServer, credential: str, **wanted: str) -> str:
 
 
 def test_a_ticket_opens_one_socket(door: Door) -> None:
-    """Its URL is worth nothing to whoever reads it in a log afterwards (requirement 22)."""
+    """Its URL is worth nothing to anyone who reads it in a log afterwards (requirement 22)."""
     path = item_path("42", {"ticket": fetch(door.server, door.tokens.good())})
 
     assert door.welcomes(path)

@@ -198,11 +198,11 @@ def test_a_worker_that_is_killed_has_a_successor(lasting_workers: Started, item_
 
 
 def test_a_second_signal_ends_all_workers_at_once(two_workers: Started, item_id: str) -> None:
-    """Whoever is in a hurry; a worker that stands still would drain for ever."""
+    """For an operator in a hurry: a worker that hangs would drain for ever."""
     pids = workers_of(two_workers)
     with aside(pids[0]):
         two_workers.stop()
-        until(lambda: len(workers_of(two_workers)) == 1)  # the first signal was heeded
+        until(lambda: len(workers_of(two_workers)) == 1)  # the first signal was acted on
         two_workers.stop()
 
         assert two_workers.process.wait(PATIENCE) == -signal.SIGTERM

@@ -1,4 +1,4 @@
-"""Who publishes and who watches: each notes what it was told, and stops at what must not be."""
+"""Publishers and watchers: each records its messages, and stops at one that is wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PUBLISH_SECONDS: Final = ANSWER_SECONDS + BUSY_SECONDS
 JOIN_SECONDS: Final = 2 * ANSWER_SECONDS + BUSY_SECONDS  # it listens, then it reads
 GONE: Final = (ConnectionClosed, InvalidHandshake, OSError)
 
-Place = tuple[str, int]  # epoch, offset
+Position = tuple[str, int]  # epoch, offset
 T = TypeVar("T")
 
 
@@ -83,10 +83,10 @@ class Watcher:
     randomness: random.Random
     attempts: int
     is_steadfast: bool
-    log: dict[Place, Any] = field(default_factory=dict)
-    position: Place | None = None
+    log: dict[Position, Any] = field(default_factory=dict)
+    position: Position | None = None
     resumed: int = 0
-    losses: list[tuple[Place, Place]] = field(default_factory=list)  # that it was told of
+    losses: list[tuple[Position, Position]] = field(default_factory=list)  # that it was told of
     ends: Counter[str] = field(default_factory=Counter)  # of its sockets, but by itself
     members: set[str] = field(default_factory=set)
 
@@ -122,18 +122,18 @@ class Watcher:
                 raise Unsound(f"{self.name} was refused with {welcome}")
             raise ConnectionAbortedError("the engine is away")
         self.members = {one["connection"] for one in welcome["members"]}
-        place = welcome["epoch"], welcome["offset"]
+        position = welcome["epoch"], welcome["offset"]
         if welcome["recovered"]:
-            if self.position is None or place[0] != self.position[0]:
-                raise Unsound(f"{self.name} recovered from {self.position} to {place}")
+            if self.position is None or position[0] != self.position[0]:
+                raise Unsound(f"{self.name} recovered from {self.position} to {position}")
             self.resumed += 1
         else:
-            self._go_to(place)
+            self._go_on_from(position)
 
     def _take(self, envelope: dict[str, Any]) -> None:
         assert self.position is not None
         if envelope["type"] == "gap":
-            self._go_to((envelope["epoch"], envelope["to"]))
+            self._go_on_from((envelope["epoch"], envelope["to"]))
         elif envelope["type"] == "message":
             epoch, offset = self.position
             if envelope["offset"] != offset + 1:
@@ -148,11 +148,11 @@ class Watcher:
         elif envelope["type"] == "left":
             self.members.discard(envelope["member"]["connection"])
 
-    def _go_to(self, place: Place) -> None:
-        """Go on from a place, and note that what is before it was said to be lost."""
+    def _go_on_from(self, position: Position) -> None:
+        """Go on from a position, and note that messages before it were reported as lost."""
         if self.position is not None:
-            self.losses.append((self.position, place))
-        self.position = place
+            self.losses.append((self.position, position))
+        self.position = position
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ class Publisher:
     addresses: Addresses
     attempts: int
     pace: float  # seconds between an answer and the next message
-    acknowledged: dict[str, Place] = field(default_factory=dict)
+    acknowledged: dict[str, Position] = field(default_factory=dict)
     refused: int = 0
     slowest: float = 0
     is_over: bool = False

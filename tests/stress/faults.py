@@ -1,4 +1,4 @@
-"""What may happen to nodes and their engine: one row a fault."""
+"""The faults of a stress run, of nodes and of their engine: one row each."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
 
 
 async def _until(problem: str, holds: Callable[[], bool]) -> None:
-    """Look again and again, for a bounded time: what is waited for is in many places."""
+    """Look again and again, for a bounded time: several processes take part in it."""
     try:
         async with asyncio.timeout(SETTLE_SECONDS):
             while not holds():  # noqa: ASYNC110 - there is no one event

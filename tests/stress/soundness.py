@@ -1,4 +1,4 @@
-"""What came of a run, and whether it is as promised."""
+"""The result of a run: whether every promise was kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.stress.clients import Place, Publisher, Unsound, Watcher
+from tests.stress.clients import Position, Publisher, Unsound, Watcher
 
 
 @dataclass(slots=True)
@@ -22,12 +22,14 @@ class Outcome:
     def check(self) -> str:
         """Compare all logs with each other and with what was acknowledged; sum it up."""
         acknowledged = {
-            data: place for one in self.publishers for data, place in one.acknowledged.items()
+            data: position for one in self.publishers for data, position in one.acknowledged.items()
         }
         truth = _truth_of(self.watchers)
-        for data, place in acknowledged.items():
-            if truth.get(place, data) != data:
-                raise Unsound(f"{place} was acknowledged as {data} and heard as {truth[place]}")
+        for data, position in acknowledged.items():
+            if truth.get(position, data) != data:
+                raise Unsound(
+                    f"{position} was acknowledged as {data} and heard as {truth[position]}"
+                )
         for watcher in self.watchers:
             _check_order(watcher)
             _check_complete(watcher, acknowledged)
@@ -64,33 +66,35 @@ class Outcome:
             raise Unsound(f"{watcher.name} had its sockets ended by {watcher.ends}")
 
 
-def _truth_of(watchers: list[Watcher]) -> dict[Place, Any]:
+def _truth_of(watchers: list[Watcher]) -> dict[Position, Any]:
     """Put all logs together: where two differ there is no truth."""
-    truth: dict[Place, Any] = {}
+    truth: dict[Position, Any] = {}
     for watcher in watchers:
-        for place, data in watcher.log.items():
-            if truth.setdefault(place, data) != data:
-                raise Unsound(f"{place} is {data} to {watcher.name} and {truth[place]} before")
+        for position, data in watcher.log.items():
+            if truth.setdefault(position, data) != data:
+                raise Unsound(
+                    f"{position} is {data} to {watcher.name} and {truth[position]} before"
+                )
     return truth
 
 
 def _check_order(watcher: Watcher) -> None:
-    """See that nothing was published twice: by one data, at two places of an epoch."""
+    """See that nothing was published twice: by one data, at two positions of an epoch."""
     seen: dict[tuple[str, Any], int] = {}
     for (epoch, offset), data in watcher.log.items():
         if seen.setdefault((epoch, data), offset) != offset:
             raise Unsound(f"{data} is at {seen[epoch, data]} and at {offset} of {epoch}")
 
 
-def _check_complete(watcher: Watcher, acknowledged: Mapping[str, Place]) -> None:
+def _check_complete(watcher: Watcher, acknowledged: Mapping[str, Position]) -> None:
     """See that it heard all that was acknowledged, but what it was told that it lost."""
-    for data, place in acknowledged.items():
-        if place not in watcher.log and not _was_told(watcher, place):
-            raise Unsound(f"{watcher.name} never heard of {data} at {place}")
+    for data, position in acknowledged.items():
+        if position not in watcher.log and not _was_told(watcher, position):
+            raise Unsound(f"{watcher.name} never heard of {data} at {position}")
 
 
-def _was_told(watcher: Watcher, place: Place) -> bool:
-    epoch, offset = place
+def _was_told(watcher: Watcher, position: Position) -> bool:
+    epoch, offset = position
     for (before, last), (after, first) in watcher.losses:
         if epoch == before == after:
             is_lost = last < offset <= first

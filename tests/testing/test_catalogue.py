@@ -124,7 +124,7 @@ def test_on_stock_an_endless_head_gets_no_answer(tokens: TokenFactory) -> None:
 
 
 def tutorial_route(tokens: TokenFactory) -> Route:
-    """The tutorial's items example, as whoever wrote it would describe it."""
+    """The tutorial's items example, as its author would describe it."""
     return Route("/items/{item}/ws", tokens, (QUERY, COOKIE), number="q", probe="hello")
 
 

@@ -226,7 +226,7 @@ def test_tells_the_session_once_with_which_code_the_peer_left(
 
 
 def test_raises_what_the_servers_send_failed_of() -> None:
-    """A socket that cannot be written to is not read from either; whoever serves it is told."""
+    """A socket that cannot be written to is not read from either; the serving task is told."""
 
     class Broken(Server):
         @override
@@ -327,7 +327,7 @@ def test_ends_when_the_socket_breaks_under_a_send() -> None:
 
 
 def test_lets_a_fault_at_opening_out() -> None:
-    """Whoever maps exceptions to closes is around the driver, not in it."""
+    """Anyone who maps exceptions to closes is around the driver, not in it."""
 
     def fail(_: NotedEcho) -> None:
         raise ZeroDivisionError

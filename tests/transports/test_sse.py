@@ -167,7 +167,7 @@ def test_ends_when_the_server_stops() -> None:
 
 
 def test_an_end_with_a_verdict_says_when_to_come_back() -> None:
-    """A browser obeys `retry`, whatever the page does."""
+    """A browser follows `retry`, whatever the page does."""
 
     async def scene() -> None:
         async with streamed() as stream:

@@ -97,9 +97,9 @@ class _Deadline:
 
 
 def end_deadline(connection: HTTPConnection) -> None:
-    """Stop the time of a handshake: its dependencies have decided, and serving may last.
+    """Cancel the time limit of a handshake, whose dependencies have decided.
 
-    Raises CancelledError if the deadline is past and a dependency went on all the same.
+    Raises CancelledError if the deadline has passed and a dependency suppressed the cancellation.
     """
     deadline: _Deadline | None = connection.scope.get(DEADLINE)
     if deadline is None:

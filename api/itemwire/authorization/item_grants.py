@@ -69,7 +69,7 @@ async def _ask(request: Request, dependant: Dependant) -> Verdict:
 
 
 def _request_for(request: Request, route: APIRoute, principal: Principal, item_id: str) -> Request:
-    """Make the request that the item's own route would have had, from a caller who is known."""
+    """Make the request that the item's own route would get, from a verified caller."""
     scope = {
         **request.scope,
         "path": f"/items/{item_id}/messages",

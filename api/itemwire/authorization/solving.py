@@ -153,7 +153,7 @@ def with_overrides(dependant: Dependant, overrides: Overrides) -> Dependant:
 
 
 def _overridden(dependant: Dependant, overrides: Overrides) -> Dependant:
-    """Return the dependant of the override, if there is one, as `solve_dependencies` makes it."""
+    """Return the dependant of the override, if any, as `solve_dependencies` makes it."""
     override = overrides.get(dependant.call) if dependant.call else None
     if override is None:
         return dependant

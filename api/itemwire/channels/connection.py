@@ -169,7 +169,7 @@ class Connection:
             self.end(SLOW_CONSUMER)
 
     def send(self, event: Event) -> None:
-        """Tell the client of an event, if it is open and its codec has a word for the event."""
+        """Send the client an event, if it is open and its codec can express the event."""
         if self.phase is not ENDED:
             frame = self.codec.encode(event)
             if frame is not None:

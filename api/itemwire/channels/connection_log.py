@@ -39,7 +39,7 @@ class ConnectionLog:
 
     @property
     def behind(self) -> tuple[int, int]:
-        """Return how many connections are behind just now, and the bytes that wait for them."""
+        """Return how many connections are behind, and the total of bytes that wait for them."""
         return len(self._behind), sum(backlog.size for backlog in self._behind.values())
 
     @property

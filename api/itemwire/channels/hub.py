@@ -111,7 +111,7 @@ class Hub:
         self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
 
     def report_loss(self, channel: str, item_id: str, position: Position) -> None:
-        """Tell every subscription of a channel that all up to a position is lost to it."""
+        """Tell every subscription of a channel that all messages up to a position are lost."""
         audience = self._audiences.get(channel)
         if audience is None:
             return

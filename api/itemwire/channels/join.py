@@ -1,4 +1,4 @@
-"""The way of a subscription onto its channel and off it: held, welcomed, live, gone."""
+"""How a subscription joins and leaves its channel: held, welcomed, live, gone."""
 
 import logging
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
     channel, member = subscription.channel, subscription.member
     connection = subscription.connection
     parts.counters.subscriptions -= 1
-    # Even while a member is away that may return: what it misses meanwhile is in the history.
+    # Even if a member may still return: the history has what it misses meanwhile.
     if parts.hub.remove(subscription):
         parts.engine.unsubscribe(channel)
         parts.forget_members(channel)

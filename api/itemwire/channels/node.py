@@ -1,4 +1,4 @@
-"""This process as a node: its connections and subscriptions, and the engine behind."""
+"""One server process: its connections, its subscriptions, and the engine they share."""
 
 import logging
 from collections.abc import Callable
@@ -353,7 +353,7 @@ class Node:
                 connection.in_flight = share_of(self.limits, connection.id)
             tracked = connection.in_flight.track(size, answer)
             if tracked is None:
-                answer(TooManyInFlight("this connection has too many messages unanswered"))
+                answer(TooManyInFlight("this connection has too many messages in flight"))
                 return None
             answer = tracked  # from here on, any answer counts it out of the share again
         tracked = self._in_flight.track(size, answer)

@@ -1,4 +1,4 @@
-"""How a session asks for rights to be worked out again, and what it is answered."""
+"""How a session asks for its rights to be worked out again, and the possible answers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

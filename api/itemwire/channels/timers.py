@@ -1,4 +1,4 @@
-"""What the core needs of the event loop: calls in a moment, later, or from another thread."""
+"""What the core needs of the event loop: calls soon, later, or from another thread."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Protocol
 from typing_extensions import override
 
 CallLater = Callable[[float, Callable[[], None]], object]
-"""Makes a call so many seconds later, on the node's event loop."""
+"""Makes a call after a number of seconds, on the node's event loop."""
 
 
 def call_later(seconds: float, callback: Callable[[], None]) -> object:
-    """Make a call so many seconds later, on the event loop that is running now."""
+    """Make a call after a number of seconds, on the running event loop."""
     return asyncio.get_running_loop().call_later(seconds, callback)
 
 
@@ -19,15 +19,15 @@ class Timers(Protocol):
     """Makes calls on the thread of the node's event loop, one after another."""
 
     def start(self) -> None:
-        """Take the event loop that is running now as the node's."""
+        """Make the running event loop the node's."""
         ...
 
     def call_soon(self, callback: Callable[[], None]) -> object:
-        """Make a call once the event loop has done what is at hand."""
+        """Make a call in the next turn of the event loop."""
         ...
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
-        """Make a call so many seconds later."""
+        """Make a call after a number of seconds."""
         ...
 
     def hand_over(self, callback: Callable[[], None]) -> object:

@@ -52,7 +52,7 @@ def publish(
     """
     text = sys.stdin.read() if data == "-" else data
     payload = _checked(text) if data_json else json.dumps(text)
-    answer = _run(_publish(_socket_url(url, item), token, payload))
+    answer = _run(_publish(_socket_url(url, item), token, payload), url)
     click.echo(json.dumps(answer) if as_json else f"{answer['epoch']}:{answer['offset']}")
 
 
@@ -70,7 +70,7 @@ def tail(
 ) -> None:
     """Print the messages published to ITEM, one per line, until interrupted."""
     address = _socket_url(url, item) + (f"?replay={replay}" if replay else "")
-    _run(_tail(address, token, count, as_json=as_json))
+    _run(_tail(address, token, count, as_json=as_json), url)
 
 
 async def _publish(address: str, token: str | None, payload: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _line(envelope: dict[str, Any]) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """Escape control characters: a terminal would act on them, whoever sent them."""
+    """Escape control characters, because a terminal would act on them."""
     return "".join(
         one if one.isprintable() or one in "\t\n" else one.encode("unicode_escape").decode()
         for one in text
@@ -156,8 +156,8 @@ def _checked(text: str) -> str:
     return text
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; print one line and exit with 1 if the connection fails."""
+def _run(work: Coroutine[Any, Any, T], url: str) -> T:
+    """Run to the end; print one line and exit with 1 if the connection to the URL fails."""
     try:
         return asyncio.run(work)
     except InvalidStatus as error:
@@ -169,7 +169,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except BrokenPipeError:
         raise  # the reader of our output has closed it (`| head`); click exits quietly
     except (OSError, InvalidHandshake, InvalidURI) as error:
-        raise click.ClickException(f"cannot connect: {error}") from error
+        raise click.ClickException(f"cannot connect to {url}: {error}") from error
     except KeyboardInterrupt:
         sys.exit(130)  # the shell's status for a process ended by SIGINT
 

@@ -1,4 +1,4 @@
-"""How results reach the callers: once, in time, and whatever the callers do with them."""
+"""How results reach the callers: once, in time, and even if a callback raises."""
 
 from __future__ import annotations
 

@@ -274,7 +274,7 @@ class _Stream:
         self._settle()
 
     def forget(self, excess: int) -> None:
-        """Free so many bytes, or as many as there are: messages first, then keys."""
+        """Free at least a number of bytes, or all there are: messages first, then keys."""
         goal = self._taken - excess
         while self._taken > goal and (self._kept or self._keys):
             if self._kept:

@@ -1,4 +1,4 @@
-"""What all engines do alike whose store is a server that several nodes share.
+"""What is common to all engines whose store is a server that several nodes share.
 
 Connections to the server break, and live messages get lost. The rules that follow from this are
 written here once: what a start waits for, when the engine is available, what is refused during an
@@ -53,7 +53,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
     @property
     @abstractmethod
     def _is_away(self) -> bool:
-        """Return whether a request would have no chance just now."""
+        """Return whether a request would fail now, because the connection is lost."""
         ...
 
     @abstractmethod

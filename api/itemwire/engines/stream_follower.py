@@ -97,7 +97,7 @@ class StreamFollower(Generic[T]):
         if not self._epoch:
             self._epoch, self._offset, self._is_stale = read_at.epoch, read_at.offset, False
         elif self._epoch != read_at.epoch:
-            # The store was lost or replaced. The old count is over, and so is what it promised.
+            # The store was lost or replaced: offsets of the old epoch will never be delivered.
             self._lose_until(self._before_held(read_at))
         else:
             self._take_read(messages)

@@ -1,4 +1,4 @@
-"""Limits the TCP connections of one server, in all and for each address."""
+"""Limits the TCP connections of one server, in total and per address."""
 
 import asyncio
 import logging

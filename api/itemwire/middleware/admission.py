@@ -80,7 +80,7 @@ def _acquire_slot(slots: ConnectionSlots, scope: Scope) -> CloseReason | None:
 
 
 def claim_slot(connection: HTTPConnection, principal: Principal) -> None:
-    """Count a connection's slot for its caller; raise if that one has as many as it may."""
+    """Count a connection's slot for its caller; raise if the caller has reached its limit."""
     slot: ConnectionSlot | None = connection.scope.get(SLOT)
     if slot is not None and not slot.claim_for(principal.identity):
         problem = TooManyConnections(f"{principal.subject!r} has as many sockets as it may")

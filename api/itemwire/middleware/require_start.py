@@ -22,7 +22,7 @@ NEEDS_NODE: Final = re.compile(
 
 REMEDY: Final = (
     "the lifespan of this application does not run, so whatever needs its node is refused; if "
-    "another application mounts it, enter app.router.lifespan_context(app) in the lifespan of that"
+    "another application mounts it, enter app.router.lifespan_context(app) in that one's lifespan"
 )
 
 
@@ -39,8 +39,8 @@ class RequireStart:
         self._has_logged = False
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass everything on once the node is started; until then what does not need it."""
-        # No coroutine of its own: over plain ASGI it would live as long as the socket does.
+        """Pass a request on if the node is started or the request does not need it."""
+        # Not a coroutine function: over plain ASGI its frame would live as long as the socket.
         if self._node.is_started:
             return self._app(scope, receive, send)
         return self._without_node(scope, receive, send)

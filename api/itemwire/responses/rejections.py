@@ -82,7 +82,7 @@ def reason_of(error: Exception) -> CloseReason:
 
 
 def reason_of_close(code: int, reason: str) -> CloseReason:
-    """Return the reason that a raw close stands for; one not in the registry is the app's own."""
+    """Return the reason of a raw close; one not in the registry is the application's own."""
     row = CLOSE_REASONS.get(reason)
     if row is not None and row.code == code:
         return row
@@ -117,7 +117,7 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:
-    """Say what is wrong with a request as FastAPI does, without repeating what was sent.
+    """Describe what is wrong with a request as FastAPI does, without repeating its content.
 
     That may be a secret; or it may be NaN or half a surrogate pair, which JSON cannot hold.
     """
@@ -128,7 +128,7 @@ async def _tell_faults(_request: Request, error: RequestValidationError) -> Resp
 
 
 async def _tell_failure(_request: Request, _error: Exception) -> Response:
-    """Answer for a route that crashed; the exception itself goes to the server, which logs it.
+    """Answer for a route that crashed; the exception goes to the server, which logs it.
 
     This answer passes no middleware, so it protects a credential in the query itself.
     """

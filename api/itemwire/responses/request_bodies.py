@@ -1,4 +1,4 @@
-"""Reads the body of a request, within its size and its time, as what it says it is.
+"""Reads the body of a request, within limits of size and time, by its content type.
 
 Every route that takes a body reads it here, once it knows the caller. FastAPI would read a body
 parameter before any dependency is asked: for a stranger, too, of any size, and for ever.

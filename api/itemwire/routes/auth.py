@@ -65,7 +65,7 @@ class NewSession(BaseModel):
 
 
 async def wanted_ticket(request: Request, _caller: CurrentPrincipal) -> TicketRequest:
-    """Read where a ticket is to be accepted, from a caller who is known."""
+    """Read the restrictions of a ticket, once its caller is verified."""
     return await read_model(
         request, TicketRequest, limit=MAX_BODY_BYTES, empty=b"{}", must_say_json=True
     )

@@ -130,7 +130,7 @@ def _messages_of(body: bytes) -> list[msgspec.Raw]:
 
 
 def _parsed(raw: msgspec.Raw, limit: int) -> ReadyMessage | CloseReason:
-    """Parse one message; if it is malformed, the others are published all the same."""
+    """Parse one message; if it is malformed, the others are still published."""
     try:
         wanted = _read_message(raw)
         data = payload_of(wanted.data)

@@ -188,7 +188,7 @@ def _work(settings: Settings, listener: socket.socket, slot: WorkerSlot) -> None
     calm_collector()
     server.run(sockets=[listener])
     if slot.folder is not None and not _has_supervisor():
-        with contextlib.suppress(OSError):  # not empty: another worker is still in use of it
+        with contextlib.suppress(OSError):  # not empty: another worker still uses it
             slot.folder.rmdir()
 
 

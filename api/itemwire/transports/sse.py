@@ -30,7 +30,7 @@ NO_EXTENSION: Final[Mapping[str, Any]] = {}
 
 
 class EventFraming(Framing):
-    """Framing of a response body: a chunk is one piece of it, of one event or several."""
+    """Framing of a response body: each chunk of it has one or more events."""
 
     @override
     def render(self, frame: Frame) -> Frames:
@@ -148,4 +148,4 @@ def _bytes(frame: Frame) -> bytes:
 
 
 def _ignore(_end: Callable[[], None] | None) -> None:
-    """Do nothing: this server does not call back when it stops, and `OpenStreams` sees to it."""
+    """Do nothing: this server does not announce its stop; `OpenStreams` ends the streams."""

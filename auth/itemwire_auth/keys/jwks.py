@@ -74,7 +74,7 @@ class JWKSKeys(KeySource):
 
     @override
     async def refresh_for(self, kid: str | None, /) -> bool:
-        """Fetch because of an unknown `kid`, unless that was done just now; say if it is found."""
+        """Fetch because of an unknown `kid`, unless just done; return whether it is found now."""
         if kid is None and len(self._keys):
             return False  # there are keys, and the token should have said which
         if self._running is None:

@@ -127,7 +127,7 @@ JSON_FAULTS: Final[dict[str, Callable[[str], bytes]]] = {
     "no_json": lambda _: b"alice",
 }
 
-# What is no signed token in its one canonical spelling.
+# Texts that are not a signed token in canonical form.
 FORM_FAULTS: Final[dict[str, BadToken]] = {
     "empty": lambda _: "",
     "garbage": lambda _: "garbage",

@@ -202,7 +202,7 @@ def assert_shows_no_key(problem: BaseException, jwks: list[JWK]) -> None:
     ],
 )
 def test_refuses_a_file_that_is_no_set(text: str, why: str, tmp_path: Path) -> None:
-    """The message says what the file must be, for whoever reads it at three in the morning."""
+    """The message says what the file must be, for anyone who reads it at three in the morning."""
     path = tmp_path / "keys.json"
     path.write_text(text)
 

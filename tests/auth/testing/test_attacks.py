@@ -87,7 +87,7 @@ wrong_issuer wrong_signature wrong_type zip
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
 def test_stops(name: str, factory: TokenFactory, verifier: TokenVerifier) -> None:
-    """Each attack meets the check that is there for it, and its neighbours are not what helped."""
+    """Each attack fails the check that is meant for it, and no other check."""
     token = BAD_TOKENS[name](factory)
 
     with pytest.raises(InvalidToken) as refused:

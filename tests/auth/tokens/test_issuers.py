@@ -1,4 +1,4 @@
-"""Tests of tokens/issuers.py: each issuer's tokens stand on its own keys and rules."""
+"""Tests of tokens/issuers.py: each issuer's tokens are verified by its own keys and rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many sockets a subject may have over all nodes, however they hear of each other."""
+"""How many sockets a subject may have over all nodes, even if notices are lost or late."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def limited(*names: str, per_subject: int = 2) -> Crowd:
 
 
 def test_sockets_of_all_nodes_count() -> None:
-    """At the limit nobody comes in anywhere; what is given back on one is free on the other."""
+    """At the limit every node refuses; a slot released on one node is free on the other."""
     crowd = limited("a", "b")
     first = crowd.enter("a")
     crowd.settle()
@@ -75,7 +75,7 @@ def test_a_burst_on_several_nodes_ends_at_the_limit(each: int) -> None:
 
 
 def test_the_latest_sockets_of_a_node_are_those_that_go() -> None:
-    """Whoever was there before the burst, on the node that has to yield, stays."""
+    """Connections from before the burst stay, on the node that has to yield."""
     crowd = limited("a", "b", per_subject=3)
     last = max(crowd.stages, key=lambda name: crowd.stages[name].node._id)
     first = min(crowd.stages, key=lambda name: crowd.stages[name].node._id)

@@ -1,4 +1,4 @@
-"""Tokens that are taken back, and connections that are ended, on one node and on two."""
+"""Revoking tokens and ending connections, on one node and on two."""
 
 from __future__ import annotations
 
@@ -193,9 +193,9 @@ def test_does_what_another_node_says(stage: Stage, caplog: pytest.LogCaptureFixt
     assert alice.transport.reasons == bob.transport.reasons == ["token_revoked"]
     assert carol.transport.reasons == []
     assert stage.join("alice").transport.reasons == ["token_revoked"]
-    heeded = [line for line in caplog.messages if line.startswith("notice_applied")]
-    assert len(heeded) == 2
-    assert all("ended=1" in line for line in heeded)
+    applied = [line for line in caplog.messages if line.startswith("notice_applied")]
+    assert len(applied) == 2
+    assert all("ended=1" in line for line in applied)
 
 
 def test_heeds_its_own_notice_no_second_time(late_stage: Stage, late_engine: LateEngine) -> None:

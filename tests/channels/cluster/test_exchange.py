@@ -1,4 +1,4 @@
-"""What a node exchanges with the others: that its farewell reaches them, and is all they keep."""
+"""What a node exchanges with the others, up to the notice that it stops."""
 
 from __future__ import annotations
 

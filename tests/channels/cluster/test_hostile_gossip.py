@@ -179,7 +179,7 @@ def test_a_node_may_say_twice_that_it_stops(*, grace: bool) -> None:
 
 
 def test_a_node_that_goes_on_after_a_forged_stop_is_asked_for_all_it_has() -> None:
-    """Whoever says that another node stops must not make its members stale for ever."""
+    """Anyone who says that another node stops must not make its members stale for ever."""
     crowd = crowd_of_two()
     real = crowd.stages["b"].node._id
     number = remote_presence_of(crowd, "b")._sender._number
@@ -227,7 +227,7 @@ def test_a_count_past_the_limit_is_stored_as_the_limit() -> None:
 
 
 def test_there_is_room_for_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids are free to whoever forges them; those that are known are heard as ever."""
+    """Forged ids cost nothing; nodes that are known already are received as before."""
     monkeypatch.setattr(remote_presence, "MAX_PEERS", 3)
     crowd = crowd_of_two()
     for name in ("x", "y", "z"):
@@ -253,7 +253,7 @@ def test_there_is_room_for_so_many_members_of_a_node(monkeypatch: pytest.MonkeyP
 
 
 def test_there_is_room_for_so_many_callers_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Subjects are free to whoever makes them up."""
+    """Forged subjects cost nothing."""
     monkeypatch.setattr(connection_counts, "MAX_CALLERS", 2)
     crowd = crowd_of_two()
     say(crowd, SocketCounts([SocketCount(None, f"s{number}", 1) for number in range(3)]))

@@ -1,4 +1,4 @@
-"""What is known of another node: current, stale or requested, and for how long at all."""
+"""What is known of another node: current, stale or requested, and when it expires."""
 
 from __future__ import annotations
 

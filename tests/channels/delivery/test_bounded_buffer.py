@@ -3,7 +3,7 @@
 from itemwire.channels.delivery.bounded_buffer import MAX_HELD, BoundedBuffer
 
 
-def test_gives_back_in_order_and_once() -> None:
+def test_returns_items_in_order_and_once() -> None:
     """Released is forgotten."""
     held = BoundedBuffer[str](10)
     for thing in ("a", "b", "c"):

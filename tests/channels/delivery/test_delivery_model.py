@@ -173,7 +173,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule()
     def all_is_answered(self) -> None:
-        """Reach quiet: whoever hears an item has all of it, and who resumed was told truly."""
+        """Reach quiet: subscribers have all messages, and resumes were answered truthfully."""
         self.engine.settle()
         for one in self.clients:
             self.look(one)

@@ -45,10 +45,10 @@ def says(peer: Peer, count: int, data: str = "x") -> list[str]:
 def test_counts_until_answered(limit: int, limit_bytes: int) -> None:
     """Both bounds hold, and an answer of either kind frees its place."""
     heard: list[object] = []
-    unanswered = InFlight(limit, limit_bytes)
-    first = unanswered.track(10, heard.append)
-    second = unanswered.track(10, heard.append)
-    third = unanswered.track(10, heard.append)
+    in_flight = InFlight(limit, limit_bytes)
+    first = in_flight.track(10, heard.append)
+    second = in_flight.track(10, heard.append)
+    third = in_flight.track(10, heard.append)
     assert first is not None
     assert second is not None
     first(NOWHERE)
@@ -57,25 +57,25 @@ def test_counts_until_answered(limit: int, limit_bytes: int) -> None:
     assert third is None
     assert heard[0] is NOWHERE
     assert len(heard) == 2
-    assert unanswered.track(10, heard.append) is not None
+    assert in_flight.track(10, heard.append) is not None
 
 
 def test_lets_one_through_whatever_its_size() -> None:
     """A bound smaller than a message must slow its publisher and not silence it."""
-    unanswered = InFlight(10, 5)
+    in_flight = InFlight(10, 5)
 
-    assert unanswered.track(1000, lambda _: None) is not None
-    assert unanswered.track(1, lambda _: None) is None
+    assert in_flight.track(1000, lambda _: None) is not None
+    assert in_flight.track(1, lambda _: None) is None
 
 
 def test_says_once_in_the_log_that_the_engine_is_behind(caplog: pytest.LogCaptureFixture) -> None:
     """A flood must not become a flood of lines; the next time is news again."""
-    unanswered = InFlight(1, 10)
+    in_flight = InFlight(1, 10)
     for _ in range(2):
-        answered = unanswered.track(1, lambda _: None)
+        answered = in_flight.track(1, lambda _: None)
         assert answered is not None
         for _ in range(100):
-            unanswered.track(1, lambda _: None)
+            in_flight.track(1, lambda _: None)
         answered(NOWHERE)
 
     assert [record.getMessage() for record in caplog.records] == [
@@ -151,7 +151,7 @@ def test_counts_what_others_publish_to_the_node(late_engine: LateEngine) -> None
     assert isinstance(refused, TooManyInFlight)
 
 
-def test_gives_back_the_share_of_who_has_left(late_engine: LateEngine) -> None:
+def test_releases_the_share_of_a_connection_that_left(late_engine: LateEngine) -> None:
     """Who floods and goes must not leave the node full."""
     stage = Stage(late_engine, FEW)
     for _ in range(SHARES * 2):

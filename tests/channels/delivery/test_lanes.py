@@ -259,17 +259,17 @@ def test_writes_a_burst_to_a_channel_once_per_subscriber(stage: Stage) -> None:
     assert kinds == ["message", "reply"] * 8
 
 
-def slots(*offsets: int) -> list[Position]:
-    """Give the places of messages in one epoch."""
+def positions(*offsets: int) -> list[Position]:
+    """Return the positions of messages in one epoch."""
     return [Position("e", offset) for offset in offsets]
 
 
-def test_lets_who_is_behind_choose_chunk_by_chunk() -> None:
-    """To drop a message is to know where it begins: joined bytes do not say. Only it pays."""
+def test_offers_each_chunk_alone_to_a_subscriber_that_is_behind() -> None:
+    """Dropping needs to know where a message begins, which joined bytes do not say."""
     behind, listening = Listener(), Listener()
     behind.chosen = []
     lane = lane_of(behind, listening)
-    first, second = slots(1, 2)
+    first, second = positions(1, 2)
     lane.send(b"1", first)
     lane.send(b"joined")
     lane.send(b"2", second)
@@ -280,8 +280,8 @@ def test_lets_who_is_behind_choose_chunk_by_chunk() -> None:
     assert listening.writes == [b"1joined2"]
 
 
-def test_gives_who_falls_behind_in_a_walk_nothing_twice() -> None:
-    """Its transport says that it has enough from within the write that gave it all of this."""
+def test_sends_nothing_twice_to_a_subscriber_that_falls_behind_in_a_flush() -> None:
+    """Its transport reports that it is full during the joint write, which it has received."""
     falling = Listener()
 
     def take_and_fall_behind(chunk: bytes) -> None:
@@ -292,32 +292,32 @@ def test_gives_who_falls_behind_in_a_walk_nothing_twice() -> None:
     falling.writer = take_and_fall_behind
     lane = lane_of(falling)
     for offset in (1, 2):
-        lane.send(b"%d" % offset, *slots(offset))
+        lane.send(b"%d" % offset, *positions(offset))
         lane.flush()
     chosen = falling.chosen
     falling.chosen, falling.writer = None, falling.writes.append
     lane.reroute(falling)
-    lane.send(b"3", *slots(3))
+    lane.send(b"3", *positions(3))
     lane.flush()
 
     assert falling.writes == [b"1", b"3"]
-    assert chosen == [(b"2", *slots(2))]
+    assert chosen == [(b"2", *positions(2))]
 
 
 @pytest.mark.parametrize("behind_from", ["before", "between"])
-def test_lets_who_is_behind_catch_up_once(behind_from: str) -> None:
-    """An answer amid messages that may be dropped has its place among them."""
+def test_a_subscriber_that_is_behind_catches_up_once(behind_from: str) -> None:
+    """An answer keeps its position among messages that may be dropped."""
     asking = Listener()
     asking.chosen = [] if behind_from == "before" else None
     lane = lane_of(asking)
-    lane.send(b"1", *slots(1))
+    lane.send(b"1", *positions(1))
     lane.catch_up(asking)
     asking.chosen = asking.chosen or []
     lane.reroute(asking)
-    lane.send(b"2", *slots(2))
+    lane.send(b"2", *positions(2))
     lane.flush()
     lane.remove(asking)
-    lane.send(b"3", *slots(3))
+    lane.send(b"3", *positions(3))
     lane.flush()
 
     seen = [chunk for chunk, _ in asking.chosen]

@@ -252,7 +252,7 @@ def test_holds_no_more_however_long_nobody_reads() -> None:
 
 
 def is_answer(what: object) -> TypeGuard[bytes]:
-    """Tell what is no message from what is."""
+    """Tell a message from other frames."""
     return isinstance(what, bytes) and what.startswith(b"answer")
 
 

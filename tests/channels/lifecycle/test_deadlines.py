@@ -41,7 +41,7 @@ def test_gives_a_connection_once() -> None:
 
 
 def test_gives_nothing_for_a_connection_that_left() -> None:
-    """Its neighbour of the same second is still due."""
+    """Another deadline of the same second is still due."""
     deadlines = Deadlines()
     left, stayed = connection(100), connection(100)
     deadlines.add(left)

@@ -1,4 +1,4 @@
-"""A revocation with a margin: told, refreshed or ended, by the structure that knows all ends."""
+"""A revocation with a margin: its clients are warned, and refresh or are closed."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_says_it_in_the_welcome_where_the_join_was_under_way(
 def test_the_end_that_comes_first_counts(
     stage: Stage, second: int, told: list[int], end: int
 ) -> None:
-    """A second revocation does not give back what the first has taken."""
+    """A second revocation does not restore what the first has revoked."""
     peer = stage.join("alice")
     revoke(stage)
     revoke(stage, Revocation(NOW + 7200, subject="alice"), second)

@@ -1,4 +1,4 @@
-"""How long a connection lasts: warned, late, limited, and all by one structure."""
+"""How long a connection lasts: its expiry, the warning before it, and the grace after."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_warns_nobody_who_left_and_forgets_no_one_who_was_warned() -> None:
 
 
 def test_warns_only_who_could_refresh() -> None:
-    """An echo gives back every frame, so nothing else may come of its own accord."""
+    """An echo returns every frame, so the server may send nothing else on its own."""
     stage = Stage(lifetime=WARNED)
     connection, transport = stage.connect(life=300)
     EchoSession(stage.node, connection)

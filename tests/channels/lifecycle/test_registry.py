@@ -47,7 +47,7 @@ def test_finds_who_is_there_by_id_and_nobody_else() -> None:
 
 
 def test_pages_through_everybody_once() -> None:
-    """In the order of the ids, so that who stays is on one page whoever comes and goes."""
+    """In the order of the ids, so that a connection that stays is on exactly one page."""
     registry = filled(["d", "a", "c", "b"])
     first = registry.page(2)
     registry.discard(first[1])

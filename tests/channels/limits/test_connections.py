@@ -1,4 +1,4 @@
-"""Places: counted exactly, whatever comes and goes, and nothing kept of who is gone."""
+"""Connection slots are counted exactly, and no memory is kept for ended connections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def taken(slots: ConnectionSlots, host: str | None = "192.0.2.1") -> ConnectionS
 
 
 def test_there_are_so_many_in_all() -> None:
-    """Past them `overloaded`, until one is given back (requirement 96)."""
+    """Past them `overloaded`, until a slot is released (requirement 96)."""
     slots = ConnectionSlots(ConnectionLimits(total=2))
     first, _ = taken(slots), taken(slots, "192.0.2.2")
 
@@ -91,7 +91,7 @@ def test_there_are_so_many_for_a_subject() -> None:
     assert slots.refused == {"all": 0, "address": 0, "subject": 1}
 
 
-def test_who_was_refused_as_a_subject_still_has_its_place_to_give_back() -> None:
+def test_a_slot_refused_for_its_subject_is_still_to_be_released() -> None:
     """It has a socket until it has been told."""
     slots = ConnectionSlots(ConnectionLimits(total=2, per_subject=1))
     first, second = taken(slots), taken(slots)

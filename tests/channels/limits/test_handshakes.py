@@ -1,4 +1,4 @@
-"""HandshakeRate: who comes at a human pace is let in, a storm is held to what was set."""
+"""HandshakeRate: clients at a human pace are let in, a storm is held to the limit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_address_may_come_so_often(clock: Clock) -> None:
 
 
 def test_so_many_may_come_in_all(clock: Clock) -> None:
-    """Whoever they are and wherever they come from (requirement 96)."""
+    """Whichever clients they are, and wherever they come from (requirement 96)."""
     handshake_rate = HandshakeRate(HandshakeLimits(total=10), clock)
 
     assert sum(came(handshake_rate, 1, f"192.0.2.{n}") for n in range(30)) == 20
@@ -92,7 +92,7 @@ def test_without_limits_nobody_is_counted(clock: Clock) -> None:
 
 
 def test_a_block_of_addresses_is_no_way_around_it(clock: Clock) -> None:
-    """Whoever has a /48 has 65,536 addresses; all have sixteen times as much as one."""
+    """Anyone who has a /48 has 65,536 addresses; all have sixteen times as much as one."""
     handshake_rate = HandshakeRate(HandshakeLimits(per_address=1), clock)
 
     assert sum(came(handshake_rate, 1, f"2001:db8::{n:x}") for n in range(100)) == 2

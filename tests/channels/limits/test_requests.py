@@ -200,7 +200,7 @@ def test_forgets_a_subject_once_its_buckets_are_full(clock: Clock) -> None:
 def test_keeps_no_more_idle_subjects_than_it_has_room_for(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names are free to whoever may mint tokens."""
+    """Subjects cost nothing to anyone who may mint tokens."""
     monkeypatch.setattr(module, "MAX_IDLE_SUBJECTS", 10)
     rates = RequestRates(RateLimits(publish=10, subject_factor=1), clock)
 

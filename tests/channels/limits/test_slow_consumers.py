@@ -1,4 +1,4 @@
-"""What becomes of slow readers, by item: the first rule that matches, none without a meaning."""
+"""Policies for slow consumers, by item: the first rule that matches counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who was cut off: waited for, in order, for a bounded time."""
+"""Members that were cut off stay for the grace time, and leave in order after it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_forgets_everything_of_who_came_back_or_did_not() -> None:
 
 
 def test_waits_for_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever cuts off many connections must not fill the memory with them."""
+    """Anyone who cuts off many connections must not fill the memory with them."""
     monkeypatch.setattr(module, "MAX_AWAY", 2)
     waiting = two_absent()
     had_room = waiting.has_room

@@ -1,4 +1,4 @@
-"""Who is on which channel, and what those who watch are told of it."""
+"""Which members are on which channel, and what subscribers are told of it."""
 
 from __future__ import annotations
 

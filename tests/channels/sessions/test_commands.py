@@ -80,7 +80,7 @@ def test_answers_the_same_key_with_the_same_offset(stage: Stage) -> None:
 
 
 def test_a_key_of_somebody_else_is_another(stage: Stage) -> None:
-    """Else whoever publishes here could take a key ahead of its owner, and swallow its message."""
+    """Otherwise a publisher could use up a key of another, and so suppress its message."""
     mallory, alice = stage.join("mallory"), stage.join("alice")
     mallory.says("publish", data="mine now", key="order-7", ref=1)
 
@@ -155,7 +155,7 @@ def test_lists_members(stage: Stage) -> None:
 
 
 def test_lists_members_page_by_page(stage: Stage) -> None:
-    """Whoever wants all of a crowd asks for them, and can do so to the end."""
+    """Anyone who wants all of a crowd asks for them, and can do so to the end."""
     peers = [stage.join(f"user-{number}") for number in range(5)]
     first = peers[0].says("members", limit=2)
     second = peers[0].says("members", limit=2, after=first["next"])
@@ -185,7 +185,7 @@ def test_counts_members_without_listing_them(stage: Stage) -> None:
     "fields", [{"limit": -1}, {"limit": "2"}, {"after": 1}, {"after": "x" * 65}]
 )
 def test_refuses_a_page_that_cannot_be(stage: Stage, fields: dict[str, object]) -> None:
-    """As everywhere: what is no request is answered as such."""
+    """As everywhere, a frame that is not a request is answered as such."""
     assert stage.join().says("members", **fields)["code"] == "payload_invalid"
 
 

@@ -1,4 +1,4 @@
-"""The NATS engine: what it leaves on the server, for how long, and whom it answers."""
+"""The NATS engine: what it stores on the server, for how long, and its answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def url(server: NatsServer, request: pytest.FixtureRequest) -> str:
 
 
 def test_everything_it_stores_ends_by_itself(url: str) -> None:
-    """Whoever may name items must not be able to fill the server with their names."""
+    """Anyone who may name items must not be able to fill the server with their names."""
 
     async def scene(watched: Watched) -> None:
         await watched.publish("hello", key="k")
@@ -241,7 +241,7 @@ def test_goes_on_after_a_fault_of_its_own(
 
 
 def test_takes_an_answer_that_cannot_be_read_as_none() -> None:
-    """Whoever asked is told, and what waits behind it goes on."""
+    """The caller is told, and requests that wait behind it go on."""
     assert isinstance(read_stored(b"nonsense"), EngineError)
     assert ack_of(b"[]").error is not None
     assert info_of(b"").error is not None

@@ -148,7 +148,7 @@ def test_answers_when_a_message_cannot_be_read(url: str) -> None:
 def test_asks_again_where_a_replica_answers_that_is_behind(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever joins would miss what was delivered here before, and would not be told."""
+    """Anyone who joins would miss what was delivered here before, and would not be told."""
 
     async def scene(watched: Watched) -> None:
         reading = engine_of(watched)._history_reader

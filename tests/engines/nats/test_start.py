@@ -1,4 +1,4 @@
-"""The NATS engine: its URL, and a start that is in vain."""
+"""The NATS engine: its URL, and starts that fail."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_needs_a_server_that_is_new_enough() -> None:
 
 @pytest.mark.parametrize("who", ["", f"me:{SECRET}@", f"{SECRET}@"], ids=["no", "user", "token"])
 def test_tells_no_secret_to_a_server_that_does_not_encrypt(who: str) -> None:
-    """Whoever stands in between could say that the server cannot."""
+    """Anyone who stands in between could say that the server cannot."""
     info = b'INFO {"version":"2.12.0","headers":true,"auth_required":true,"max_payload":1048576}'
     with saying(info) as (port, told):
         problem = refusal_of(open_engine(f"tls://{who}127.0.0.1:{port}", BOUNDS))

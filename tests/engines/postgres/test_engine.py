@@ -114,7 +114,7 @@ def test_refuses_an_option_that_is_none_without_showing_the_url() -> None:
 
 
 def test_refuses_a_database_without_a_schema_until_it_is_made(server: PostgresServer) -> None:
-    """Serving makes no tables: whoever serves may not even be allowed to."""
+    """Serving makes no tables: the server may not have the right to."""
     url = new_database(server, is_prepared=False)
     before = refusal_of(open_engine(url, BOUNDS))
     init_store(url)
@@ -331,7 +331,7 @@ def test_tidying_that_takes_too_long_costs_no_connection(
 
 
 def test_forgets_channels_that_are_idle_but_none_that_is_heard(url: str) -> None:
-    """Whoever may name items must not fill the database with their names (101)."""
+    """Anyone who may name items must not fill the database with their names (101)."""
 
     async def scene() -> None:
         async with node(url) as one:

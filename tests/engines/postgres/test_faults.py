@@ -1,4 +1,4 @@
-"""The PostgreSQL engine while its server is killed, stopped, cut off, replaced or made anew."""
+"""The PostgreSQL engine while its server is killed, stopped, cut off, replaced or emptied."""
 
 from __future__ import annotations
 

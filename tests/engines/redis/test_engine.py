@@ -1,4 +1,4 @@
-"""The Redis engine: what it leaves on the server, for how long, and whom it answers."""
+"""The Redis engine: what it stores on the server, for how long, and its answers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_is_available_from_start_to_stop(server: RedisServer) -> None:
 
 
 def test_everything_it_stores_ends_by_itself(server: RedisServer) -> None:
-    """Whoever may name items must not be able to fill the server with their names."""
+    """Anyone who may name items must not be able to fill the server with their names."""
 
     async def scene(watched: Watched) -> None:
         await watched.publish("hello", key="k")
@@ -238,7 +238,7 @@ def test_no_more_notices_are_kept_than_there_is_room_for(
 
 
 def test_forgets_the_notices_that_have_ended(server: RedisServer) -> None:
-    """They take no room from those that are still to be heeded."""
+    """They take no room from those that are still to be applied."""
 
     async def scene(watched: Watched) -> None:
         server.ask("ZADD", "itemwire:0:{notices}:kept", 5, "old")

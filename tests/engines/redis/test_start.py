@@ -1,4 +1,4 @@
-"""The Redis engine: its URL, and a start that is in vain."""
+"""The Redis engine: its URL, and starts that fail."""
 
 from __future__ import annotations
 

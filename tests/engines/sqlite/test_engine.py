@@ -44,7 +44,7 @@ def test_stores_all_that_waits_as_one(engine: SqliteEngine) -> None:
 
 
 def test_makes_no_transaction_without_end(engine: SqliteEngine) -> None:
-    """Whoever comes first is not kept waiting by thousands behind it."""
+    """The first request does not wait for thousands behind it."""
 
     async def scene(asked: Asked) -> int:
         statements = statements_of(engine)

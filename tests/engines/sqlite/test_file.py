@@ -1,4 +1,4 @@
-"""The SQLite engine's file: for one server alone, and a clear sentence where that cannot be."""
+"""The SQLite engine's file: it has one server, and an unusable file gets a clear error."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NOBODY = 65_534
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> SqliteFile:
-    """A place where nothing is yet."""
+def sqlite_file(tmp_path: Path) -> SqliteFile:
+    """A sqlite_file where nothing is yet."""
     return SqliteFile(tmp_path / "itemwire.db")
 
 
@@ -68,24 +68,26 @@ def test_refuses_a_url_that_is_none_and_says_what_to_write(url: str, hint: str) 
     assert hint in str(refused.value)
 
 
-def test_makes_a_file_that_others_cannot_read(place: SqliteFile) -> None:
+def test_makes_a_file_that_others_cannot_read(sqlite_file: SqliteFile) -> None:
     """Messages are in it, and its log is as private."""
-    connection = open_file(place)
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in place.path.parent.iterdir()]
+    connection = open_file(sqlite_file)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in sqlite_file.path.parent.iterdir()]
     close_file(connection)
 
     assert modes == [0o600, 0o600]
-    assert list(place.path.parent.iterdir()) == [place.path]  # the log is gone in the end
+    assert list(sqlite_file.path.parent.iterdir()) == [
+        sqlite_file.path
+    ]  # the log is gone in the end
 
 
-def test_takes_a_file_again_that_it_has_made(place: SqliteFile) -> None:
+def test_takes_a_file_again_that_it_has_made(sqlite_file: SqliteFile) -> None:
     """The twin of all that is refused."""
-    check_file(place)
-    check_file(place)
+    check_file(sqlite_file)
+    check_file(sqlite_file)
 
 
 def not_a_database(path: Path) -> None:
-    """Write what is no SQLite."""
+    """Write a file that is not a SQLite database."""
     path.write_bytes(b"hello" * 2000)
 
 
@@ -133,16 +135,18 @@ def a_folder(path: Path) -> None:
         (a_folder, "is a folder"),
     ],
 )
-def test_refuses_a_file_that_it_cannot_use(place: SqliteFile, make: object, fault: str) -> None:
+def test_refuses_a_file_that_it_cannot_use(
+    sqlite_file: SqliteFile, make: object, fault: str
+) -> None:
     """One line at start-up, with the file's name; what is in it is left as it is."""
-    make(place.path)  # type: ignore[operator]
-    before = place.path.read_bytes() if place.path.is_file() else b""
+    make(sqlite_file.path)  # type: ignore[operator]
+    before = sqlite_file.path.read_bytes() if sqlite_file.path.is_file() else b""
     with pytest.raises(UnusableFile) as refused:
-        open_engine(f"sqlite:///{place.path}", BOUNDS)
+        open_engine(f"sqlite:///{sqlite_file.path}", BOUNDS)
 
-    assert str(refused.value).startswith(f"ITEMWIRE_ENGINE_URL: {place.path} {fault}")
+    assert str(refused.value).startswith(f"ITEMWIRE_ENGINE_URL: {sqlite_file.path} {fault}")
     assert "\n" not in str(refused.value)
-    assert not place.path.is_file() or place.path.read_bytes() == before
+    assert not sqlite_file.path.is_file() or sqlite_file.path.read_bytes() == before
 
 
 def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -180,7 +184,7 @@ def test_refuses_what_it_may_not_write(folder_of_others: Path, name: str) -> Non
 
 
 def test_keeps_other_processes_out_for_as_long_as_it_is_open(
-    place: SqliteFile, monkeypatch: pytest.MonkeyPatch
+    sqlite_file: SqliteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two servers on one file would be two worlds of subscribers (and two orders)."""
     monkeypatch.setattr(file, "LOCK_SECONDS", 0.05)
@@ -189,7 +193,7 @@ import pathlib
 from itemwire.engines.sqlite import file
 file.LOCK_SECONDS = 0.05
 try:
-    file.check_file(file.SqliteFile(pathlib.Path({str(place.path)!r})))
+    file.check_file(file.SqliteFile(pathlib.Path({str(sqlite_file.path)!r})))
 except file.UnusableFile as refused:
     print(refused)
 """
@@ -199,30 +203,30 @@ except file.UnusableFile as refused:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         ).stdout
 
-    connection = open_file(place)
+    connection = open_file(sqlite_file)
     with pytest.raises(UnusableFile, match="is in use"):  # in this process
-        check_file(place)
+        check_file(sqlite_file)
     while_open = other_process()
     close_file(connection)
 
-    assert f"{place.path} is in use: a file belongs to one server at a time" in while_open
+    assert f"{sqlite_file.path} is in use: a file belongs to one server at a time" in while_open
     assert other_process() == ""
 
 
 def test_refuses_a_sqlite_that_is_too_old(
-    place: SqliteFile, monkeypatch: pytest.MonkeyPatch
+    sqlite_file: SqliteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said at start-up, not by a statement that fails at night."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
     with pytest.raises(UnusableFile, match=r"needs SQLite 3\.32"):
-        check_file(place)
+        check_file(sqlite_file)
 
 
 def epoch_after(
-    place: SqliteFile, *, ends_well: bool, boot: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_file: SqliteFile, *, ends_well: bool, boot: str, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """Publish, end, and tell the epoch that the next one finds, in this boot."""
-    connection = open_file(place)
+    connection = open_file(sqlite_file)
     store = SqliteStore(connection, BOUNDS, Clock())
     with store.transaction():
         ((position, _),) = store.publish([MessageEntry("item:1", None, 1, '{"x":1}')])
@@ -244,7 +248,7 @@ def epoch_after(
     ],
 )
 def test_begins_new_epochs_where_answered_publishes_may_be_gone(
-    place: SqliteFile,
+    sqlite_file: SqliteFile,
     monkeypatch: pytest.MonkeyPatch,
     *,
     survives: bool,
@@ -254,9 +258,9 @@ def test_begins_new_epochs_where_answered_publishes_may_be_gone(
 ) -> None:
     """Offsets would be given out again: a client must not take other messages for its own."""
     monkeypatch.setattr(file, "_boot", lambda: "this")
-    place = SqliteFile(place.path, survives)
-    before = epoch_after(place, ends_well=ends_well, boot=boot, monkeypatch=monkeypatch)
-    after = epoch_after(place, ends_well=True, boot=boot, monkeypatch=monkeypatch)
+    sqlite_file = SqliteFile(sqlite_file.path, survives)
+    before = epoch_after(sqlite_file, ends_well=ends_well, boot=boot, monkeypatch=monkeypatch)
+    after = epoch_after(sqlite_file, ends_well=True, boot=boot, monkeypatch=monkeypatch)
 
     assert (before == after) is is_same
 
@@ -275,9 +279,11 @@ def test_takes_each_start_for_another_boot_where_it_cannot_tell(
 
 
 @pytest.mark.parametrize(("survives", "level"), [(True, 2), (False, 1)], ids=["full", "normal"])
-def test_waits_for_the_disk_as_it_is_told(place: SqliteFile, survives: bool, level: int) -> None:
+def test_waits_for_the_disk_as_it_is_told(
+    sqlite_file: SqliteFile, survives: bool, level: int
+) -> None:
     """What survives a loss of power is the default."""
-    connection = open_file(SqliteFile(place.path, survives))
+    connection = open_file(SqliteFile(sqlite_file.path, survives))
     found = connection.execute("PRAGMA synchronous").fetchone()
     connection.close()
 

@@ -1,4 +1,4 @@
-"""What the SQLite engine lets go of, a slice at a time."""
+"""What the SQLite engine deletes, a slice at a time."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_keeps_idle_channels_as_long_as_their_history(connection: sqlite3.Connec
 
 
 def test_counts_idleness_from_the_last_who_heard_or_read(kept: Kept) -> None:
-    """Whoever loses the connection after a quiet hour has the same time to come back."""
+    """A client that loses its connection after a quiet hour has the same time to come back."""
     names = ["heard", "left", "read", "idle"]
     for name in names:
         kept.shelf.add(at=name)
@@ -176,7 +176,7 @@ def test_counts_idleness_from_the_last_who_heard_or_read(kept: Kept) -> None:
 
 
 def test_forgets_nothing_soon_after_a_start(kept: Kept) -> None:
-    """Whoever was there when the last server died is coming back."""
+    """Clients that were connected when the last server died are coming back."""
     before = kept.shelf.add()
     kept.shelf.hands.now += 1000
     late = SqliteUpkeep(kept.connection, kept.shelf, Bounds(10, 100, 60), set(), deque())

@@ -33,7 +33,7 @@ def engine(tmp_path: Path) -> SqliteEngine:
 def test_answers_in_time_when_the_disk_does_not(
     engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asked is told; what is stored in the end is delivered, and readiness comes back."""
+    """The caller is told; messages stored after all are delivered, and readiness returns."""
     monkeypatch.setattr(sqlite_engine, "ANSWER_SECONDS", 1.0)
 
     def fail(_answer: object) -> None:

@@ -1,4 +1,4 @@
-"""What operators order: revocations and disconnects, applied on this and every node."""
+"""Revocations and disconnects by operators, applied on this node and all others."""
 
 import logging
 import math

@@ -150,7 +150,7 @@ class SharedExchange(Exchange):
         return self._remote_presence.receive(node_id, gossip)
 
     def _yield_member(self, channel: str, member: Member) -> None:
-        """Make a client another member: the one that it took over is on another node as well."""
+        """Give a client a new member: another node also resumed the member that it had resumed."""
         subscription = self._registry.find_member(channel, member)
         if subscription is not None:
             self._presence.leave(channel, member)

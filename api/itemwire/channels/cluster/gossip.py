@@ -151,6 +151,6 @@ def count_lines(counts: Iterable[SocketCount]) -> Iterator[SocketCounts]:
 
 
 def _check_ids(members: Iterable[Member]) -> None:
-    """Raise ValueError for an empty id: no page of members begins before it, so it has none."""
+    """Raise ValueError for an empty id, because no page of members could begin before it."""
     if not all(member.connection for member in members):
         raise ValueError("a member has no connection id")

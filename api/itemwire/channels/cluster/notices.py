@@ -1,4 +1,4 @@
-"""The envelope of everything that nodes tell each other beside messages."""
+"""The envelope of everything that nodes send each other, except messages."""
 
 from typing import Annotated, Final
 

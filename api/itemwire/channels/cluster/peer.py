@@ -91,7 +91,7 @@ class Peer:
         self._cancel_request()
 
     def mark_running(self) -> None:
-        """Take back that it is stopping: it was heard again, so somebody else had said so."""
+        """Undo `mark_stopping`: the node sent something again, so that notice was not its own."""
         self.is_stopping = False
         self.max_silent_ticks = DEAD_TICKS
 

@@ -1,4 +1,4 @@
-"""The members of the other nodes: reported as they come and go, asked for where missed."""
+"""The members on other nodes: reported as they join and leave, requested if missed."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ from itemwire.messages import Member
 from itemwire_auth.principal import Identity
 
 HEARTBEAT_TICKS: Final = 2
-MAX_PEERS: Final = 1000  # nodes that are heard at the same time; whoever forges ids makes no more
+MAX_PEERS: Final = 1000  # nodes known at the same time, so that forged ids cannot use up memory
 
 
 class RemotePresence(OtherNodes):
@@ -229,8 +229,8 @@ class RemotePresence(OtherNodes):
     def _answer(self, node_id: str, number: int, channels: Iterable[str]) -> None:
         """Send the state of these channels with the next batch.
 
-        However often a channel is asked for, and by however many nodes, a batch has it once: so a
-        request cannot be made to cost much more than it is long.
+        A batch contains each channel once, however often and by however many nodes it was asked
+        for. So a short request cannot cause a large amount of work.
         """
         for channel in channels:
             if channel == SOCKETS:

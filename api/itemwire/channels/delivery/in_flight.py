@@ -69,6 +69,6 @@ class InFlight:
 
 
 def share_of(limits: Limits, connection_id: str) -> InFlight:
-    """Return the bounds of one connection, a tenth of the node's, so that none takes them all."""
+    """Return the bounds of one connection: a tenth of the node's, so none takes them all."""
     count, size = max(limits.max_in_flight // SHARES, 1), limits.max_in_flight_bytes // SHARES
     return InFlight(count, size, connection_id)

@@ -50,7 +50,7 @@ S = TypeVar("S", bound=Subscriber)
 
 
 class Lane(Generic[S]):
-    """Subscribers with one codec, one framing, and the same right to see who joins and leaves.
+    """Subscribers with one codec, one framing, and the same right to see who joins or leaves.
 
     What is sent in one loop tick is joined once and written once to each: the largest gain of the
     whole fan-out. A subscriber is in one of three states:
@@ -124,7 +124,7 @@ class Lane(Generic[S]):
         return is_first
 
     def catch_up(self, subscriber: S) -> None:
-        """Write what is pending to one subscriber: something for it alone comes next."""
+        """Write what is pending to one subscriber, before something that is for it alone."""
         if self._pending and subscriber in self.writers:
             had = self._aside.get(subscriber, 0)
             self._write_rest(subscriber, self._pending[had:], self._positions[had:])

@@ -180,7 +180,7 @@ class RequestRates:
 
 
 def _wait(full_at: float, now: float, seconds: float, room: float) -> float:
-    """Return the seconds until a bucket has so many tokens; a full one gives any amount.
+    """Return the seconds until a bucket holds a number of tokens, or is full.
 
     Otherwise a message that costs more than a full bucket would never get through.
     """

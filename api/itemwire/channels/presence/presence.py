@@ -40,7 +40,7 @@ class OtherNodes(Protocol):
 
 
 class NoOtherNodes(OtherNodes):
-    """For a node that has no other nodes beside it."""
+    """For a node on an engine that has no other nodes."""
 
     @override
     def report_joined(self, channel: str, member: Member) -> None:
@@ -177,7 +177,7 @@ class Presence:
     def page(self, channel: str, limit: int, after: str = "") -> Page:
         """Return up to `limit` listed members, at most `MAX_PAGE`, with ids greater than `after`.
 
-        A member that stays is on exactly one page, whoever joins and leaves between two pages, and
+        A member that stays is on exactly one page, even if others join or leave in between, and
         whichever node is asked: ids have the same order on all of them, times of joining do not.
         """
         listed = self._listed.get(channel, [])

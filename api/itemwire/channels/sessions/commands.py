@@ -47,7 +47,7 @@ class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fi
     item: str | UnsetType = UNSET  # for sockets with many items; a socket of one ignores it
 
     def deny(self, context: Context, code: str, detail: str, *, temporary: bool = False) -> None:
-        """Tell the client that this is not done."""
+        """Send the client the error for a request that is refused."""
         context.connection.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
 
 
@@ -55,7 +55,7 @@ class _OfItem(_Envelope, frozen=True):
     """A request about an item whose channel the client is on."""
 
     def not_joined(self, context: Context) -> None:
-        """Tell the client that it is not on the channel of the item."""
+        """Send the client the error for an item that it has not joined."""
         if self.item is UNSET:
             self.deny(context, "payload_invalid", "Say which `item` this is about.")
         else:
@@ -81,7 +81,7 @@ class _OfItem(_Envelope, frozen=True):
         return None
 
     def failed(self, context: Context, problem: EngineError) -> None:
-        """Tell the client that the engine could not do this; the log has the reason."""
+        """Send the client the error for a failure of the engine; the log has the reason."""
         _log_failure(context.connection, problem)
         detail = "The engine could not take this now; ask again."
         self.deny(context, OVERLOADED.reason, detail, temporary=True)

@@ -37,7 +37,7 @@ class Context(Protocol):
         ...
 
     def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
-        """Continue with another token of the same caller; answer why not, or None."""
+        """Replace the token by another of the same caller; answer None, or why it was refused."""
         ...
 
     def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
@@ -49,7 +49,7 @@ class ManyItemsContext(Context, Protocol):
     """A session that joins items as its client asks."""
 
     def join(self, item_id: str, start: StartPoint, ref: Ref | UnsetType) -> None:
-        """Join one more item, or answer why not."""
+        """Join one more item, or answer with the refusal."""
         ...
 
 

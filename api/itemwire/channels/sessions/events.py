@@ -1,4 +1,4 @@
-"""What a stream of server-sent events does: it is on one item's channel, and asks nothing."""
+"""What a stream of server-sent events does: it joins one channel and sends no commands."""
 
 from typing_extensions import override
 

@@ -67,7 +67,7 @@ class ItemSession(ChannelSession[Command[Context]]):
         return self._reauthorize is not None
 
     def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
-        """Continue with another token of the same caller; answer why not, or None.
+        """Replace the token by another of the same caller; answer None, or why it was refused.
 
         Until the answer everything goes on with the old token. If the caller may no longer be
         here, the connection ends; any other fault of the new token changes nothing.

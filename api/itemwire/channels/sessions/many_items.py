@@ -141,11 +141,11 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         return True
 
     def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
-        """Continue with another token of the same caller; answer why not, or None.
+        """Replace the token by another of the same caller; answer None, or why it was refused.
 
-        Until the answer everything goes on with the old token. If the caller may no longer be
-        here, the connection ends; any other fault of the new token changes nothing. Items that the
-        new token does not allow are left.
+        Until the answer, the old token stays in force. If the caller may not be connected any more,
+        the connection ends; any other fault of the new token changes nothing. Items that the new
+        token does not allow are left.
         """
         self.is_refreshing = True
         self._gate.submit(partial(self._renew, token, answer), exclusive=True)
@@ -281,7 +281,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             turn.end()
 
     def _apply(self, outcome: Renewal | Denied) -> Denied | None:
-        """Apply a new token and its rights, all of them or none; return why not, or None."""
+        """Apply a new token and its rights, all or none; return None, or why it was refused."""
         # First: what another caller may not do is no reason to end this connection.
         if self._names_another(outcome.principal):
             return Denied(CREDENTIALS_INVALID, outcome.principal)
@@ -309,7 +309,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             self._expel(subscription, reason)
 
     def _expel(self, subscription: Subscription, reason: CloseReason) -> None:
-        """Take its client off an item that the caller may not hear any more."""
+        """Make the client leave an item that it may not subscribe to any more."""
         subscription.can = frozenset()  # also for answers that are still on their way
         self.node.leave(subscription)
         if subscription.item_id in self._joining:

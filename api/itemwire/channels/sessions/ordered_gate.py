@@ -1,4 +1,4 @@
-"""Lets operations run side by side or exclusively, and begins them in the order they came."""
+"""Lets operations run concurrently or alone, and starts them in the order they came."""
 
 from collections import deque
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every connection does with what its socket tells it, and each that is on channels."""
+"""What every connection does with the events of its socket, and those on channels too."""
 
 import logging
 import math

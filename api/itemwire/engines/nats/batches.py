@@ -81,7 +81,7 @@ class ChannelQueue:
         self.batch = []
 
     def expire(self, now: float) -> None:
-        """Refuse what has waited too long; a batch on its way may be stored all the same."""
+        """Refuse what has waited too long; a batch that was sent may be stored nevertheless."""
         late = EngineError(LATE)
         for publish in (*self.batch, *self.waiting):
             if publish.deadline > now:

@@ -1,4 +1,4 @@
-"""How JetStream is asked for what it has stored, and how its answers are read."""
+"""Encodes requests for what JetStream has stored, and decodes its answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import Answer, EngineError
-from itemwire.engines.nats.records import StoredMessage
+from itemwire.engines.nats.records import StreamMessage
 
 # Headers of requests, and of what is answered.
 LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence"
@@ -113,12 +113,12 @@ def time_of(message: Msg) -> float:
     return datetime.fromisoformat(written).timestamp()
 
 
-def stored_of(reply: list[Msg] | EngineError) -> StoredMessage | EngineError | None:
+def stored_of(reply: list[Msg] | EngineError) -> StreamMessage | EngineError | None:
     """Return the message that answers `last_of`; None if there is none."""
     return reply if isinstance(reply, EngineError) else read_stored(reply[0].data)
 
 
-def read_stored(data: bytes) -> StoredMessage | EngineError | None:
+def read_stored(data: bytes) -> StreamMessage | EngineError | None:
     """Return the message that an answer contains; None if there is none."""
     try:
         found = _finds.decode(data)
@@ -129,7 +129,7 @@ def read_stored(data: bytes) -> StoredMessage | EngineError | None:
     if found.message is None:
         return EngineError("JetStream says neither a message nor why")
     message = found.message
-    return StoredMessage(message.seq, message.time.timestamp(), message.data)
+    return StreamMessage(message.seq, message.time.timestamp(), message.data)
 
 
 def ack_of(reply: bytes) -> PublishAck:
@@ -164,7 +164,7 @@ def ttl_of(seconds: float) -> str:
 
 
 def info_of(reply: bytes) -> StreamInfo:
-    """Return what an answer says of a stream."""
+    """Return the state of a stream from JetStream's answer."""
     try:
         return _infos.decode(reply)
     except msgspec.MsgspecError as error:

@@ -1,4 +1,4 @@
-"""The positions of messages that were published with a key, for as long as keys are known.
+"""The positions of messages published with a key, for as long as keys are remembered.
 
 A record names the keys of its messages. Before anything is stored behind it, the node that stores
 it makes sure that each of these keys has an entry of its own. So a key is known if it is in the

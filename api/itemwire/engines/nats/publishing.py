@@ -288,7 +288,7 @@ class NatsPublisher:
             self._connection.send(self._names.turns, queue.channel.encode())
 
     def _fail(self, queue: ChannelQueue, error: EngineError) -> None:
-        """Refuse a batch; if it was stored all the same, it is still to be delivered."""
+        """Refuse a batch; if it was stored nevertheless, it must still be delivered."""
         batch, queue.batch = queue.batch, []
         for publish in batch:
             self._answer(publish, error)

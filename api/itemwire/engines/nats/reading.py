@@ -1,4 +1,4 @@
-"""Reads histories from JetStream: a channel's records, once for all who ask meanwhile."""
+"""Reads histories from JetStream: a channel's records, once for all concurrent readers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from itemwire.engines.nats.jetstream import (
     stored_of,
     time_of,
 )
-from itemwire.engines.nats.records import LastRecord, Record, StoredMessage, kept_of
+from itemwire.engines.nats.records import LastRecord, Record, StreamMessage, kept_of
 from itemwire.engines.nats.streams import JetStreams
 from itemwire.engines.networked import NO_ROOM
 from itemwire.messages import Position, Publication
@@ -199,7 +199,7 @@ def _found_in(messages: list[Msg]) -> FoundRecords:
     if not messages:
         return FoundRecords(LastRecord.found(None), [])
     last = messages[-1]
-    stored = StoredMessage(sequence_of(last), time_of(last), last.data)
+    stored = StreamMessage(sequence_of(last), time_of(last), last.data)
     return FoundRecords(LastRecord.found(stored), records)
 
 

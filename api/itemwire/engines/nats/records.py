@@ -2,7 +2,7 @@
 
 JetStream counts the messages of a stream, not those of a channel. So each record says which offsets
 its messages have in their channel, and is stored only on the condition that nothing has come after
-the record it follows. That is one atomic step, whoever else publishes.
+the record it follows. That is one atomic step, even if other nodes publish.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
     @classmethod
     def read(cls, data: bytes) -> Record | None:
-        """Return the record in a message; None if somebody else has put something else there."""
+        """Return the record in a message; None if the message was not written by this engine."""
         try:
             return _decoder.decode(data)
         except msgspec.MsgspecError:
@@ -87,7 +87,7 @@ class LastRecord(NamedTuple):
         return cls(sequence, time, record.epoch, record.last, total, record.keys)
 
     @classmethod
-    def found(cls, stored: StoredMessage | None) -> Self:
+    def found(cls, stored: StreamMessage | None) -> Self:
         """Return it for the message that was found last under a channel's subject."""
         if stored is None:
             return cls.of(None, 0, 0.0)

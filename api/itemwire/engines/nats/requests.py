@@ -101,9 +101,9 @@ class NatsRequests:
         tell(request.answer, result)
 
     def _look(self) -> None:
-        """Fail what has waited too long, but not before answers that came meanwhile are read.
+        """Fail requests that have waited too long, but first read the answers that have arrived.
 
-        If this process itself was held up, they may be waiting to be read: one more look is given.
+        If this process was held up, those may be unread still: it waits for one more interval.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()

@@ -29,7 +29,7 @@ from itemwire.engines.nats.jetstream import (
     refusal,
 )
 from itemwire.engines.nats.names import NatsNames
-from itemwire.engines.nats.records import Record, StoredMessage
+from itemwire.engines.nats.records import Record, StreamMessage
 
 IDLE_SECONDS: Final = 120.0  # how long an unused channel outlives its history
 LEAST_RECORDS: Final = 64  # for nodes that are a little behind, whatever the history
@@ -106,7 +106,7 @@ class JetStreams:
             raise EngineError("JetStream forgets what it has stored")
         self.learn(found)
 
-    def learn(self, stored: StoredMessage) -> None:
+    def learn(self, stored: StreamMessage) -> None:
         """Take the life that was found in its stream."""
         life = stored.data.decode()
         if life != self.life:
@@ -145,7 +145,7 @@ class JetStreams:
         now = Record.read(stored.data)
         return now is not None and _identity_of(now) == identity
 
-    async def _last_life(self, ask: ServerRequest) -> StoredMessage | None:
+    async def _last_life(self, ask: ServerRequest) -> StreamMessage | None:
         reply = await ask(*last_of(self.names.life, self.names.life_subject))
         stored = read_stored(reply.data)
         if isinstance(stored, EngineError):

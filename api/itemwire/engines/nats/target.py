@@ -1,4 +1,4 @@
-"""What a URL of the NATS engine names: servers, a world on them, and credentials."""
+"""What a URL of the NATS engine names: servers, a namespace on them, and credentials."""
 
 from __future__ import annotations
 

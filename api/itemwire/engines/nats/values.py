@@ -1,4 +1,4 @@
-"""Values in JetStream: the node that stores the mark behind a value has taken it."""
+"""Values in JetStream: a node takes a value by storing a mark behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from itemwire.engines.nats.jetstream import (
     when_stored,
 )
 from itemwire.engines.nats.names import NatsNames
-from itemwire.engines.nats.records import StoredMessage
+from itemwire.engines.nats.records import StreamMessage
 
 TAKEN: Final = b""
 KEPT: Final = b"="  # before every value, which may be empty
@@ -52,7 +52,7 @@ class NatsValues:
 
         self._connection.ask(*last_of(self._names.kept, self._names.value(key)), looked_up)
 
-    def _mark_taken(self, key: str, stored: StoredMessage, answer: Answer[bytes | None]) -> None:
+    def _mark_taken(self, key: str, stored: StreamMessage, answer: Answer[bytes | None]) -> None:
         def marked(reply: list[Msg] | EngineError) -> None:
             if isinstance(reply, EngineError):
                 answer(reply)

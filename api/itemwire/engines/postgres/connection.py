@@ -91,7 +91,7 @@ class PostgresConnection(ReconnectingLink):
                 watch.cancel()
 
     def _judge(self, error: Exception, connection: AsyncpgConnection) -> EngineError:
-        """Return what an error means, and end a connection that is of no use any more."""
+        """Return what an error means, and end a connection that cannot be used any more."""
         if connection.is_closed():
             # It may be closed without its termination listener having been called: an error of
             # the server that arrives between two queries does that. `terminate` calls it.

@@ -247,7 +247,7 @@ class PostgresPublisher:
         return unstored
 
     def _fail(self, batch: list[PostgresPublish], error: EngineError) -> None:
-        """Refuse messages; those that were stored all the same are still to be delivered."""
+        """Refuse messages; those that were stored nevertheless must still be delivered."""
         self._answer_all(batch, error)
         for channel in {publish.channel for publish in batch}:
             self._mark_stale(channel)

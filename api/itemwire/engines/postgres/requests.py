@@ -1,4 +1,4 @@
-"""What PostgreSQL is asked one statement at a time: values, notices, and upkeep."""
+"""Requests to PostgreSQL of one statement each: values, notices, and upkeep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done in a PostgreSQL database now and then: most of it is deleting old rows."""
+"""Regular upkeep of a PostgreSQL database, most of it the deletion of old rows."""
 
 from __future__ import annotations
 

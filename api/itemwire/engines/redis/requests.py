@@ -87,10 +87,10 @@ class RedisRequests(RedisConnection):
         self._known: set[str] = set()
 
     def ask(self, call: RedisCall) -> None:
-        """Send a request with the next tick; refuse it at once if it has no chance.
+        """Send a request with the next tick; refuse it at once while the engine is away.
 
-        While a broken connection is made anew, requests wait for it: only when that has failed
-        is the engine away.
+        While a broken connection is opened again, requests wait for it. The engine counts as away
+        only when that has failed.
         """
         if self.is_away:
             call.answer(EngineError(f"the engine is away: {self.problem}"))

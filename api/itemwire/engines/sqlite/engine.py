@@ -42,9 +42,9 @@ STOP_SECONDS: Final = 10.0
 
 def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
     """Return an engine on the file that a URL names; ValueError if it cannot be used."""
-    place = SqliteFile.of(url)
-    check_file(place)
-    return SqliteEngine(place, bounds)
+    file = SqliteFile.of(url)
+    check_file(file)
+    return SqliteEngine(file, bounds)
 
 
 class SqliteEngine(Engine):
@@ -56,9 +56,9 @@ class SqliteEngine(Engine):
     """
 
     def __init__(
-        self, place: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
+        self, file: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._place = place
+        self._file = file
         self._bounds = bounds
         self._clock = clock
         self._sink = NO_SINK
@@ -66,7 +66,7 @@ class SqliteEngine(Engine):
         self._left: deque[str] = deque()  # by unsubscribing; the thread empties it
         self._writer: SqliteWriter | None = None
         self._fresh: list[WriterRequest[Any]] = []  # of this tick of the loop
-        self._unanswered: deque[WriterRequest[Any]] = deque()
+        self._in_flight: deque[WriterRequest[Any]] = deque()
         self._bytes = 0
         self._patrol: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()  # set when the thread has ended
@@ -91,7 +91,7 @@ class SqliteEngine(Engine):
             raise
 
     async def _open(self) -> SqliteWriter:
-        connection = await asyncio.to_thread(open_file, self._place)
+        connection = await asyncio.to_thread(open_file, self._file)
         store = SqliteStore(connection, self._bounds, self._clock)
         upkeep = SqliteUpkeep(connection, store, self._bounds, self._subscribed, self._left)
         self._ended = asyncio.Event()
@@ -195,11 +195,11 @@ class SqliteEngine(Engine):
         if self._writer is None:
             request.reply(EngineError("the engine is not running"))
             return
-        if len(self._unanswered) >= MAX_REQUESTS or self._bytes + request.size > MAX_BYTES:
+        if len(self._in_flight) >= MAX_REQUESTS or self._bytes + request.size > MAX_BYTES:
             request.reply(EngineError("more is asked than the disk takes"))
             return
         request.asked_at = self._loop.time()
-        self._unanswered.append(request)
+        self._in_flight.append(request)
         self._bytes += request.size
         if not self._fresh:
             self._loop.call_soon(self._hand_in, self._writer)
@@ -217,22 +217,22 @@ class SqliteEngine(Engine):
         """Deliver and answer, in the order of the requests."""
         self._is_late = False
         for request in batch:
-            self._unanswered.popleft()
+            self._in_flight.popleft()
             self._bytes -= request.size
             request.settle()
 
     def _refuse_late(self) -> None:
-        """Answer in time though the disk has not; what is stored later is still delivered."""
+        """Fail requests that were not done in time; messages stored later are delivered."""
         self._patrol = None
         self._is_late = self._refuse_asked_until(
             self._loop.time() + 2 * PATROL_SECONDS - ANSWER_SECONDS
         )
-        if self._unanswered:
+        if self._in_flight:
             self._patrol = self._loop.call_later(PATROL_SECONDS, self._refuse_late)
 
     def _refuse_asked_until(self, when: float) -> bool:
         """Refuse the requests that were made by then; return whether there were any."""
-        late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._unanswered))
+        late = list(itertools.takewhile(lambda one: one.asked_at <= when, self._in_flight))
         for request in late:
             tell(request.reply, EngineError("the disk has not answered in time"))
         return bool(late)

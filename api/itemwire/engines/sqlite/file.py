@@ -85,45 +85,45 @@ class SqliteFile:
         return cls(Path(path).absolute(), option != [("synchronous", "normal")])
 
 
-def check_file(place: SqliteFile) -> None:
+def check_file(file: SqliteFile) -> None:
     """Make the file if it does not exist; UnusableFile if it cannot be used as it is."""
-    connection = open_file(place)
+    connection = open_file(file)
     try:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            raise _unusable(place, FAULTS[sqlite3.SQLITE_CORRUPT])
+            raise _unusable(file, FAULTS[sqlite3.SQLITE_CORRUPT])
     except sqlite3.Error as error:
-        raise _unusable(place, fault_of(error)) from error
+        raise _unusable(file, fault_of(error)) from error
     finally:
         close_file(connection)
 
 
-def open_file(place: SqliteFile) -> sqlite3.Connection:
+def open_file(file: SqliteFile) -> sqlite3.Connection:
     """Return a connection to the file, which keeps every other process out."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise _unusable(place, f"needs SQLite 3.32, this Python has {sqlite3.sqlite_version}")
-    if not place.path.parent.is_dir():
-        raise _unusable(place, "cannot be made: its folder does not exist")
-    if place.path.is_dir():
-        raise _unusable(place, "is a folder: name a file in it")
-    if not (_may_write(place.path.parent) and _may_write(place.path)):
-        raise _unusable(place, FAULTS[sqlite3.SQLITE_READONLY])  # SQLite: "disk I/O error"
+        raise _unusable(file, f"needs SQLite 3.32, this Python has {sqlite3.sqlite_version}")
+    if not file.path.parent.is_dir():
+        raise _unusable(file, "cannot be made: its folder does not exist")
+    if file.path.is_dir():
+        raise _unusable(file, "is a folder: name a file in it")
+    if not (_may_write(file.path.parent) and _may_write(file.path)):
+        raise _unusable(file, FAULTS[sqlite3.SQLITE_READONLY])  # SQLite: "disk I/O error"
     try:
-        _make_private(place.path)
+        _make_private(file.path)
         connection = sqlite3.connect(
-            place.path,
+            file.path,
             timeout=LOCK_SECONDS,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
     except (OSError, sqlite3.Error) as error:
-        raise _unusable(place, fault_of(error)) from error
+        raise _unusable(file, fault_of(error)) from error
     try:
-        _prepare(connection, place)
+        _prepare(connection, file)
     except sqlite3.Error as error:
         connection.close()
-        raise _unusable(place, fault_of(error)) from error
+        raise _unusable(file, fault_of(error)) from error
     except UnusableFile:
         connection.close()
         raise
@@ -148,8 +148,8 @@ def fault_of(error: Exception) -> str:
     return fault or f"cannot be used: {getattr(error, 'strerror', None) or error}"
 
 
-def _unusable(place: SqliteFile, fault: str) -> UnusableFile:
-    return UnusableFile(f"ITEMWIRE_ENGINE_URL: {place.path} {fault}")
+def _unusable(file: SqliteFile, fault: str) -> UnusableFile:
+    return UnusableFile(f"ITEMWIRE_ENGINE_URL: {file.path} {fault}")
 
 
 def _may_write(path: Path) -> bool:
@@ -165,36 +165,36 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
-def _prepare(connection: sqlite3.Connection, place: SqliteFile) -> None:
+def _prepare(connection: sqlite3.Connection, file: SqliteFile) -> None:
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # before anything is read
-    is_new = _is_new(connection, place)
+    is_new = _is_new(connection, file)
     if is_new:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
-        raise _unusable(place, "is where SQLite cannot keep a write-ahead log")
+        raise _unusable(file, "is where SQLite cannot keep a write-ahead log")
     connection.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the disk there
     connection.execute("BEGIN IMMEDIATE")
     if is_new:
         _make_tables(connection)
-    _begin_anew_after_power_loss(connection, place)
+    _begin_anew_after_power_loss(connection, file)
     connection.execute("COMMIT")
-    if not place.survives_power_loss:
+    if not file.survives_power_loss:
         connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _is_new(connection: sqlite3.Connection, place: SqliteFile) -> bool:
+def _is_new(connection: sqlite3.Connection, file: SqliteFile) -> bool:
     """Return whether the file is empty; UnusableFile if its content is not ours."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (application or version or tables):
-        raise _unusable(place, "is the database of another application")
+        raise _unusable(file, "is the database of another application")
     if version > SCHEMA_VERSION:
         raise _unusable(
-            place,
+            file,
             f"was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION})",
         )
     return bool(version == 0)
@@ -207,7 +207,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: SqliteFile) -> None:
+def _begin_anew_after_power_loss(connection: sqlite3.Connection, file: SqliteFile) -> None:
     """Begin new epochs if acknowledged publishes may be lost, whose offsets would be reused.
 
     That is so if commits did not wait for the disk and the machine went down before the file was
@@ -218,7 +218,7 @@ def _begin_anew_after_power_loss(connection: sqlite3.Connection, place: SqliteFi
     if row is not None and row[0] != boot:
         connection.execute("UPDATE channels SET epoch = ?", (secrets.token_urlsafe(6),))
     connection.execute("DELETE FROM state WHERE name = 'boot'")
-    if not place.survives_power_loss:
+    if not file.survives_power_loss:
         connection.execute("INSERT INTO state VALUES ('boot', ?)", (boot,))
 
 

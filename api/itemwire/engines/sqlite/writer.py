@@ -159,7 +159,7 @@ class SqliteWriter:
         self._published += len(requests)
 
     def _do_without_writing(self, batch: Sequence[WriterRequest[Any]], error: Exception) -> None:
-        """Refuse what was to be written; reads may succeed all the same."""
+        """Refuse all writes; reads may still succeed."""
         for request in batch:
             request.outcome = EngineError(str(error))
             if isinstance(request, StoreCall) and request.only_reads:

@@ -1,4 +1,4 @@
-"""Asks the node to end connections: waits for the engine, logs who asked, counts the ends."""
+"""Asks the node to end connections; waits for the engine, logs the caller, counts ends."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -46,9 +46,9 @@ async def question(request: Request, _admin: Administrator) -> Question:
 async def explain(
     request: Request, admin: Administrator, asked: Annotated[Question, Depends(question)]
 ) -> Explained:
-    """Say what would be decided of a token here, by which check, in the order of the checks.
+    """Return the decision on a token and the result of each check, in their order.
 
-    An application's own `authorize_item` is not asked, for there is no request of the caller's.
+    An application's own `authorize_item` is not asked, because the caller has made no request.
     """
     decision = await explain_to(request, asked.token, asked.item, asked.action)
     log_administered(request, admin, "explain", {"reason": decision.reason})

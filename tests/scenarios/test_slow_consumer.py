@@ -35,7 +35,7 @@ ENDED_WITHIN = 15.0  # the server gives a peer 9 s to take what was sent to it
 
 @pytest.fixture(scope="module")
 def server(serve: Serve) -> Iterator[LiveServer]:
-    """A server that tells at once of whoever it has cut off."""
+    """A server that announces at once which clients it has cut off."""
     with serve(Settings(secret=SECRET, presence_grace=0, _env_file=None)) as running:
         yield running
 
