@@ -44,7 +44,7 @@ BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 router = APIRouter(tags=["messages"], dependencies=[Depends(keep_nowhere)], responses=PROBLEMS)
 
 
-class PublishedMessage(BaseModel):
+class StoredMessage(BaseModel):
     """The position of a message that was stored: its stream's epoch and its offset there."""
 
     epoch: str
@@ -78,14 +78,14 @@ class Present(msgspec.Struct, omit_defaults=True):
 )
 async def publish(
     request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
-) -> PublishedMessage:
+) -> StoredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     data = await read_payload(request, node.limits.max_message_bytes)
     spend(request, grant.principal, RequestKind.PUBLISH, payload_size(data))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)
-    return PublishedMessage(epoch=position.epoch, offset=position.offset)
+    return StoredMessage(epoch=position.epoch, offset=position.offset)
 
 
 @router.get(ITEM_PATH + "/messages", response_model=None)

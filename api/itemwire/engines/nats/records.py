@@ -56,7 +56,7 @@ _decoder: Final = msgspec.msgpack.Decoder(Record)
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
-class StoredMessage(NamedTuple):
+class StreamMessage(NamedTuple):
     """A message of a stream, with its sequence and its time of storage by JetStream's clock."""
 
     sequence: int
