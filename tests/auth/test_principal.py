@@ -61,7 +61,7 @@ def test_a_grant_allows_what_it_lists() -> None:
 def test_a_grant_fits_its_item_its_caller_and_its_actions(
     item_id: str, identity: tuple[str | None, str], actions: list[Action], *, fits: bool
 ) -> None:
-    """An application may replace what makes grants, so each use of one asks (requirement 131)."""
+    """An application may replace what makes grants, so each use of one asks."""
     grant = Grant(Principal(None, "alice", ScopeSet(), 0), "42", frozenset({Action.SUBSCRIBE}))
 
     assert grant.fits(item_id, identity, *actions) is fits

@@ -306,7 +306,7 @@ def test_nobody_gets_in_by_a_ticket_while_the_store_is_away(
         engines.append(Away(bounds))
         return engines[-1]
 
-    monkeypatch.setattr("itemwire.main.open_engine", open_engine)
+    monkeypatch.setattr("itemwire.assembly.open_engine", open_engine)
     settings = Settings.model_validate({"secret": SECRET, "refusal": mode})
     with serve(settings) as server:
         path = item_path(item_id, {"ticket": fetch(server, token())})

@@ -86,6 +86,14 @@ async def release(connection: HTTPConnection) -> None:
         await stack.aclose()
 
 
+def dependant_of(request: Request) -> Dependant:
+    """Return what the route of a request depends on, with what its routers added."""
+    context = request.scope.get("fastapi", {}).get("effective_route_context")
+    route = request.scope["route"] if context is None else context
+    dependant: Dependant = route.dependant
+    return dependant
+
+
 def socket_app_of(dependant: Dependant) -> ASGIApp:
     """Return the ASGI application that FastAPI makes of a WebSocket route."""
     return websocket_session(get_websocket_app(dependant))
