@@ -135,7 +135,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> A
         cookie=session_cookie(settings, clock=clock),
         slots=slots,
         node=node,
-        reauthorizer=Reauthorizer(),
+        reauthorizer=Reauthorizer(counters.channels),
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
         scrape=Scrape(registry_of(measured)),

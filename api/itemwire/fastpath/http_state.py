@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from typing_extensions import override
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from itemwire.fastpath.timeouts import TimerLoop, Timeout
+from itemwire.fastpath.timeouts import Timeout, TimerLoop
 
 C = TypeVar("C")
 
