@@ -161,7 +161,7 @@ class KeptHandshake:
         return Presented(b"", []) if self.kept is None else unpack(self.kept.packed)
 
     def to(
-        self, route: SocketRoute, presented: Presented | None = None, **more: object
+        self, route: SocketRoute, presented: Presented | None = None, *, more: Mapping[str, object]
     ) -> WebSocket:
         """Make a socket to ask a route's dependencies about; `more` is added to its scope."""
         presented = presented or self.presented
@@ -211,7 +211,7 @@ class Reauthorization:
             answer(Denied(QUERY_INVALID))
             return
         presented = self._handshake.presented.with_token(token, _cookie_name(self._route))
-        websocket = self._handshake.to(self._route, presented, **{REFRESH: token})
+        websocket = self._handshake.to(self._route, presented, more={REFRESH: token})
         answer(await verdict_of(self._route, websocket, Grant))
 
 
@@ -258,7 +258,7 @@ class SocketRights(Rights):
         if not handshake.has_all_for(self._route, self._item_route):
             answer(Denied(QUERY_INVALID))
             return
-        websocket = handshake.to(self._route, **{REFRESH: token})
+        websocket = handshake.to(self._route, more={REFRESH: token})
         principal = await verdict_of(self._route, websocket, Principal)
         if isinstance(principal, Denied):
             answer(principal)
@@ -296,7 +296,7 @@ class SocketRights(Rights):
             return Denied(QUERY_INVALID, principal)
         path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
         known = {VERIFIED: principal, IDENTITY: principal.identity}
-        websocket = replace(handshake, path=path).to(self._item_route, **known)
+        websocket = replace(handshake, path=path).to(self._item_route, more=known)
         return await verdict_of(self._item_route, websocket, Grant)
 
 

@@ -26,7 +26,9 @@ from itemwire.authorization.solving import (
 )
 from itemwire_auth.dependencies import authorize_item, current_principal, permitted, valid_item_id
 
-CREDENTIAL_READERS: Final = frozenset({current_principal, valid_item_id, authorize_item, permitted})
+CREDENTIAL_READERS: Final[frozenset[Callable[..., Any]]] = frozenset(
+    {current_principal, valid_item_id, authorize_item, permitted}
+)
 """Dependencies that are given a connection, and read no more of it than a credential."""
 
 
