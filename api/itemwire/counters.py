@@ -66,6 +66,7 @@ class ChannelCounters:
     replayed: int = 0
     dropped: int = 0  # of clients that have caught up or ended since
     refreshes: Counter[str] = field(default_factory=Counter)  # accepted or refused
+    kept_handshake_bytes: int = 0  # at present, to ask dependencies again
     notices_dropped: int = 0  # of other nodes: unreadable, or with no room for all of it
     fan_out: MetricHistogram = field(default_factory=MetricHistogram)  # seconds per flush
     loop_lag: MetricHistogram = field(default_factory=MetricHistogram)  # seconds, once per tick

@@ -59,6 +59,7 @@ class Authenticator:
     query_tokens: bool = True
     fetched_keys: tuple[JWKSKeys, ...] = ()
     throttle: Throttle = field(default_factory=Throttle)  # by default it stops nobody
+    leeway: float = 0  # seconds by which a token outlives its `exp`, as in its checks
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Return a context that keeps fetched keys fresh: enter it in the server's lifespan."""
@@ -108,6 +109,17 @@ class Authenticator:
         if not principal.rights.admin:
             raise ScopeMissing(f"{principal.subject!r} has no right to administer")
         return principal
+
+    def check_still_valid(self, principal: Principal) -> None:
+        """Accept a caller that was accepted before, or raise an AuthError.
+
+        The token may have expired or been revoked since, for example while the body of its
+        request was on its way.
+        """
+        if self.revocations.now() - principal.expires_at >= self.leeway:
+            raise InvalidToken("expiry", f"the token of {principal.subject!r} expired meanwhile")
+        if self.revocations.revokes(principal):
+            raise RevokedToken(f"the token of {principal.subject!r} was revoked meanwhile", "body")
 
     def check_bearer_secret(self, connection: HTTPConnection, secret: str | None) -> None:
         """Accept a caller whose bearer token is this secret, or raise an AuthError.

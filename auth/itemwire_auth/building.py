@@ -48,6 +48,7 @@ def build_authenticator(
         query_tokens=settings.query_tokens,
         fetched_keys=tuple(source for source in key_sources if isinstance(source, JWKSKeys)),
         throttle=build_throttle(settings),
+        leeway=settings.leeway,
     )
 
 

@@ -19,7 +19,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
 from itemwire_auth.credentials import from_authorization, from_ticket
-from itemwire_auth.errors import AuthError, InvalidTicket, ItemInvalid, OriginDenied
+from itemwire_auth.errors import AuthError, Forbidden, InvalidTicket, ItemInvalid, OriginDenied
 from itemwire_auth.policies import shortfall
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import delayed_refusal
@@ -74,15 +74,19 @@ async def authorize_item(
 async def permitted(
     connection: HTTPConnection,
     required: SecurityScopes,
-    _item_id: ItemId,  # before the grant, so that no override is called with an invalid item id
+    item_id: ItemId,  # before the grant, so that no override is called with an invalid item id
+    principal: CurrentPrincipal,
     grant: Annotated[Grant, Depends(authorize_item)],
 ) -> Grant:
     """Return the grant if it has every action that the route asks for, or refuse.
 
-    A route that asks for no action needs a grant with any action in it.
+    A route that asks for no action needs a grant with any action in it. A grant for another item
+    or another caller, which an override may return, is refused as `forbidden`.
     """
     if not isinstance(grant, Grant):  # an override may return anything
         raise TypeError("authorize_item has returned no Grant")
+    if not grant.fits(item_id, principal.identity):
+        raise await delayed_refusal(connection, Forbidden(f"the grant is not for {item_id!r}"))
     lacking = shortfall(grant, [Action(scope) for scope in required.scopes])
     if lacking is not None:
         raise await delayed_refusal(connection, lacking)
@@ -98,7 +102,7 @@ async def permitted_unaltered(connection: HTTPConnection, required: SecurityScop
     principal = await current_principal(connection)
     item_id = await valid_item_id(connection, connection.path_params["item_id"], principal)
     grant = await authorize_item(connection, item_id, principal)
-    return await permitted(connection, required, item_id, grant)
+    return await permitted(connection, required, item_id, principal, grant)
 
 
 # A dependency, and what may take its place where nothing below it is overridden.

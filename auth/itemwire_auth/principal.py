@@ -66,6 +66,18 @@ class Grant:
         """Return whether the action is granted."""
         return action in self.can
 
+    def fits(self, item_id: str, identity: Identity, *actions: Action) -> bool:
+        """Return whether it lets this caller take all of these actions on this item.
+
+        Every place that acts on a grant asks this. An application may replace the dependency that
+        makes grants, so a grant may be about another item or another caller.
+        """
+        return (
+            self.item_id == item_id
+            and self.principal.identity == identity
+            and all(action in self.can for action in actions)
+        )
+
 
 def frozen(value: object) -> object:
     """Return a claim's value with every object and list in it made read-only."""

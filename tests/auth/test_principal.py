@@ -44,3 +44,24 @@ def test_a_grant_allows_what_it_lists() -> None:
 
     assert grant.allows(Action.SUBSCRIBE)
     assert not grant.allows(Action.PUBLISH)
+
+
+@pytest.mark.parametrize(
+    ("item_id", "identity", "actions", "fits"),
+    [
+        pytest.param("42", (None, "alice"), [Action.SUBSCRIBE], True, id="all of it"),
+        pytest.param("42", (None, "alice"), [], True, id="no action asked"),
+        pytest.param("43", (None, "alice"), [Action.SUBSCRIBE], False, id="another item"),
+        pytest.param("42", (None, "bob"), [Action.SUBSCRIBE], False, id="another caller"),
+        pytest.param("42", ("i", "alice"), [Action.SUBSCRIBE], False, id="another issuer"),
+        pytest.param("42", (None, "alice"), [Action.PUBLISH], False, id="another action"),
+        pytest.param("42", (None, "alice"), list(Action), False, id="one action is missing"),
+    ],
+)
+def test_a_grant_fits_its_item_its_caller_and_its_actions(
+    item_id: str, identity: tuple[str | None, str], actions: list[Action], *, fits: bool
+) -> None:
+    """An application may replace what makes grants, so each use of one asks."""
+    grant = Grant(Principal(None, "alice", ScopeSet(), 0), "42", frozenset({Action.SUBSCRIBE}))
+
+    assert grant.fits(item_id, identity, *actions) is fits

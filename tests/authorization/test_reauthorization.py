@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import tracemalloc
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, NoReturn
@@ -11,7 +12,12 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, WebSocket
 from starlette.types import Scope
 
 from itemwire.authorization import reauthorization
-from itemwire.authorization.reauthorization import Reauthorization, Reauthorizer, reauthorization_of
+from itemwire.authorization.reauthorization import (
+    Reauthorization,
+    Reauthorizer,
+    SocketRights,
+    reauthorization_of,
+)
 from itemwire.authorization.routes import SocketRoute, add_sockets
 from itemwire.channels.reauthorization import Denied, Verdict
 from itemwire.dependencies import SubscribeGrant
@@ -345,3 +351,59 @@ def test_keeps_nothing_where_rights_cannot_be_asked_again(application: Applicati
     foreign = WebSocket(scope, receive=_never, send=_never)
 
     assert reauthorization_of(foreign, application.reauthorizer) is None
+
+
+class Reads:
+    """Overrides of `authorize_item`, by how much of a handshake they read."""
+
+    @staticmethod
+    async def nothing(item_id: str, principal: CurrentPrincipal) -> Grant:
+        """Look at the caller alone."""
+        return Grant(principal, item_id, frozenset(Action))
+
+    @staticmethod
+    async def everything(websocket: WebSocket, item_id: str, principal: CurrentPrincipal) -> Grant:
+        """Be given the connection itself."""
+        assert websocket.scope["type"] == "websocket"
+        return Grant(principal, item_id, frozenset(Action))
+
+
+@pytest.mark.parametrize(
+    ("override", "headers", "most"),
+    [
+        pytest.param(None, 57_000, 1000, id="no override"),
+        pytest.param(Reads.nothing, 57_000, 1000, id="reads nothing"),
+        pytest.param(Reads.everything, 57_000, 1000, id="over the bound"),
+        pytest.param(Reads.everything, 3500, 4096 + 1000, id="within the bound"),
+    ],
+)
+def test_a_socket_of_many_items_keeps_little_of_its_handshake(
+    application: Application,
+    override: Callable[..., Any] | None,
+    headers: int,
+    most: int,
+) -> None:
+    """It kept all headers: 57 KB of them held 72 KiB a socket (requirement 131)."""
+    if override is not None:
+        application.app.dependency_overrides[authorize_item] = override
+    item_route = next(one for one in application.app.routes if isinstance(one, SocketRoute))
+    counters = application.reauthorizer.counters
+    count = 50
+
+    def rights() -> SocketRights:
+        padding = [(b"x-padding", bytes([97 + n % 26]) * 500) for n in range(headers // 500)]
+        scope = {"type": "websocket", "path": "/ws", "query_string": b"", "headers": padding}
+        return SocketRights(application.reauthorizer, item_route, item_route, scope)
+
+    rights()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    open_sockets = [rights() for _ in range(count)]
+    taken = (tracemalloc.get_traced_memory()[0] - before) / count
+    tracemalloc.stop()
+    kept = counters.kept_handshake_bytes / count
+    open_sockets.clear()
+
+    assert kept <= taken < most
+    assert (kept > 0) is (most > 4096)
+    assert counters.kept_handshake_bytes == 0

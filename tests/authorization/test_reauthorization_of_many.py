@@ -10,7 +10,6 @@ from starlette.types import Scope
 
 from itemwire.authorization import reauthorization
 from itemwire.authorization.reauthorization import (
-    KeptHandshake,
     Reauthorizer,
     SocketRights,
     batched,
@@ -179,18 +178,6 @@ def test_each_item_has_its_own_verdict_by_the_new_token(application: Application
     assert [(one.item_id, one.can) for one in granted] == [("42", frozenset({Action.SUBSCRIBE}))]
     denials = [one for one in renewal.verdicts.values() if isinstance(one, Denied)]
     assert {one.reason.reason for one in denials} == {"forbidden"}
-
-
-def test_presents_a_token_in_place_of_everything_before_it() -> None:
-    """No header and no query parameter of the handshake stands beside it."""
-    scope: Scope = {"path": "/ws", "query_string": b"token=old", "headers": [(b"cookie", b"t=old")]}
-    kept = KeptHandshake.with_credentials_of(scope)
-    renewed = kept.with_token("new")
-
-    assert (kept.query, tuple(kept.headers)) == (b"token=old", ((b"cookie", b"t=old"),))
-    assert (renewed.query, tuple(renewed.headers)) == (b"token=new", ())
-    assert renewed.path == "/ws"
-    assert not any(secret in repr(kept) + repr(renewed) for secret in ("old", "new"))
 
 
 async def _two_grants(

@@ -194,9 +194,12 @@ def test_an_override_may_depend_on_what_routes_depend_on(app: FastAPI) -> None:
         current_principal: anybody,
     }
 
-    assert connect(app, "team=red") == "asked-red-subscribe anybody subscribe 0"
+    named = "asked-red-subscribe"
+
+    assert connect(app, "team=red", named) == f"{named} anybody subscribe 0"
+    assert connect(app, "team=red") == "forbidden"  # the grant is for another item
     assert connect(app, "") == "query_invalid"
-    assert closed == ["database", "database"]
+    assert closed == ["database"] * 3
 
 
 def test_a_short_cut_is_taken_where_nothing_is_overridden() -> None:

@@ -29,6 +29,7 @@ from tests.scenarios.clients import (
     json_client,
     token,
 )
+from tests.scenarios.late_bodies import late_body
 from tests.scenarios.nodes import FELT_SECONDS, MAX_SOCKETS, is_ready, node, until
 
 RACERS: Final = 50
@@ -272,3 +273,22 @@ def test_nodes_turn_red_while_the_engine_is_away_and_green_by_themselves(
     assert seconds < FELT_SECONDS + 0.5
     assert [reply["type"] for reply in replies] == ["reply"] * 2
     assert heard == [[1, 2]] * 2
+
+
+def test_a_body_that_comes_after_a_revocation_on_another_node_is_not_stored(
+    pair: Pair, item_id: str
+) -> None:
+    """The notice reaches this node while it waits for the body (requirement 129)."""
+    path, subject = f"/items/{item_id}/messages", f"late-{item_id}"
+    credential = token(subject)
+    with (
+        late_body(pair.one.url, path, credential, b"1") as revoked,
+        late_body(pair.one.url, path, token("bob"), b"2") as kept,
+    ):
+        ask(pair.two, "POST", "/admin/revocations", {"subject": subject})
+        until(lambda: is_refused(pair.one, item_path(item_id, {"token": credential})))
+        answers = [request.finish() for request in (revoked, kept)]
+
+    assert [status for status, _ in answers] == [401, 201]
+    assert answers[0][1]["code"] == "token_revoked"
+    assert answers[1][1]["offset"] == 1

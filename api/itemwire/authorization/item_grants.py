@@ -11,13 +11,14 @@ from starlette.types import Message
 
 from itemwire.authorization.deadline import DECISION_SECONDS
 from itemwire.authorization.solving import Dependant, solve, with_overrides
-from itemwire.close_reasons import CLOSE_REASONS, INTERNAL, OVERLOADED, CloseReason
+from itemwire.close_reasons import CLOSE_REASONS, FORBIDDEN, INTERNAL, OVERLOADED, CloseReason
 from itemwire.responses.rejections import reason_of
 from itemwire_auth.authenticator import IDENTITY
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import AuthError
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import refusal
+from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.refusals")
 
@@ -29,7 +30,7 @@ Verdict = Grant | CloseReason
 async def grants_of(
     request: Request, route: APIRoute, principal: Principal, items: Sequence[str]
 ) -> dict[str, Verdict]:
-    """Return for each item the grant its route would have given this caller, or why not.
+    """Return for each item the grant to publish its route would have given, or why not.
 
     The application's own dependencies are asked, with the request that came and the item's path.
     Items whose dependencies have not decided in `DECISION_SECONDS` are refused as `overloaded`.
@@ -41,7 +42,11 @@ async def grants_of(
     async def ask_in_turn() -> None:
         for item_id in waiting:
             asked = _request_for(request, route, principal, item_id)
-            verdicts[item_id] = await _ask(asked, dependant)
+            verdict = await _ask(asked, dependant)
+            is_misfit = isinstance(verdict, Grant) and not verdict.fits(
+                item_id, principal.identity, Action.PUBLISH
+            )
+            verdicts[item_id] = FORBIDDEN if is_misfit else verdict
 
     try:
         async with asyncio.timeout(DECISION_SECONDS), asyncio.TaskGroup() as asking:

@@ -1,20 +1,25 @@
 """Asks a socket's dependencies again: about a newer token, or about one more item.
 
-The handshake's request is gone by then, and of it no more is kept than fits a few words of memory.
-A dependency that is asked again finds:
+The handshake's request is gone by then. A dependency that is asked again finds:
 
     path, root_path, path_params     as at the handshake
     client                           the address of the handshake, as trusted proxies reported it
     state                            what the server's lifespan and middlewares had put into it
     app, route, endpoint             those of the route
-    query                            `token`, the new one, and nothing else. Its source is called
+    headers, cookies, query          those of the handshake that the route's dependencies declare,
+                                     with the new token in place of each earlier credential. All of
+                                     them if a dependency is given the connection itself
+    query                            always `token`, too, the new one. Its source is called
                                      `refresh`, so it is also taken where tokens in URLs are not
-    headers, cookies, subprotocols   none: no earlier credential speaks for the new token
+    subprotocols                     those of the handshake, where the dependencies see that header
 
-For an item that is joined at `/ws`, what the handshake presented is there too, until a refresh.
-A dependency that wants another header or query parameter finds none, as from a client that sends
-none. `receive` and `send` raise: a dependency may only decide. The application's exception handlers
-are not called; an exception becomes a close reason by the table of `responses/rejections.py`.
+So they never find less than at the handshake, and cannot take what is missing for a caller without
+restrictions. `MAX_KEPT_BYTES` are kept of a handshake; where the dependencies may read more, or
+others than at the handshake, they are not asked, and the answer is `query_invalid`.
+
+For an item that is joined at `/ws`, the handshake's own credential stands there until a refresh.
+`receive` and `send` raise: a dependency may only decide. The application's exception handlers are
+not called; an exception becomes a close reason by the table of `responses/rejections.py`.
 """
 
 from __future__ import annotations
@@ -23,28 +28,37 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
-from urllib.parse import urlencode
 
 from fastapi import WebSocket
 from starlette.types import Message, Scope
 from typing_extensions import override
 
 from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.inputs import (
+    NO_INPUTS,
+    Inputs,
+    Presented,
+    pack,
+    subprotocols_of,
+    unpack,
+)
 from itemwire.authorization.routes import SocketRoute, socket_route_of
 from itemwire.authorization.solving import Solved, solve
 from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
-from itemwire.close_reasons import INTERNAL, OVERLOADED, CloseReason
+from itemwire.close_reasons import INTERNAL, OVERLOADED, QUERY_INVALID, CloseReason
+from itemwire.counters import ChannelCounters
 from itemwire.responses.rejections import reason_of
 from itemwire_auth.audit import LOGGED_LENGTH
 from itemwire_auth.authenticator import IDENTITY
-from itemwire_auth.credentials import QUERY_NAME, REFRESH
+from itemwire_auth.credentials import REFRESH
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import AuthError
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import refusal
+from itemwire_auth.state import AuthState
 
 logger = logging.getLogger("itemwire.refusals")
 
@@ -59,7 +73,8 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
     Leaving it cancels the tasks that still run, and waits until they have released everything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: ChannelCounters | None = None) -> None:
+        self.counters = counters or ChannelCounters()
         self._running: set[asyncio.Task[Any]] = set()
         self._is_left = False
 
@@ -92,44 +107,84 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
             logger.exception("refresh_failed")
 
 
+class KeptInputs:
+    """What is kept of one handshake's query and headers; its size is counted while it lives."""
+
+    __slots__ = ("_counters", "packed")
+
+    def __init__(self, packed: bytes, counters: ChannelCounters) -> None:
+        self.packed = packed
+        self._counters = counters
+        counters.kept_handshake_bytes += len(packed)
+
+    def __del__(self) -> None:
+        """Count it out: the socket that it belonged to is gone, or was refreshed."""
+        self._counters.kept_handshake_bytes -= len(self.packed)
+
+
 @dataclass(frozen=True, slots=True)
 class KeptHandshake:
-    """What is kept of a handshake to ask its route's dependencies again."""
+    """What is kept of a handshake to ask its route's dependencies again.
+
+    `inputs` is what may be read of it; it is empty where that would be over the bound.
+    """
 
     path: str
     root_path: str
     client: object
     state: Mapping[str, object] | None
-    query: bytes = field(default=b"", repr=False)
-    headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+    inputs: Inputs = NO_INPUTS
+    kept: KeptInputs | None = None
 
     @classmethod
-    def of(cls, scope: Scope) -> KeptHandshake:
-        """Keep where a handshake came from and went to, and nothing that it presented."""
+    def of(
+        cls,
+        scope: Scope,
+        inputs: Inputs,
+        counters: ChannelCounters,
+        *,
+        without_credential: str | None = None,
+    ) -> KeptHandshake:
+        """Keep where a handshake came from and went to, and what dependencies may read of it.
+
+        `without_credential` leaves out the credential; it is the name of the session cookie.
+        """
         state = scope.get("state") or None
-        return cls(scope["path"], scope.get("root_path", ""), scope.get("client"), state)
+        place = cls(scope["path"], scope.get("root_path", ""), scope.get("client"), state)
+        if inputs.is_empty:
+            return place
+        presented = Presented.of(scope, inputs)
+        if without_credential is not None:
+            presented = presented.with_token("", without_credential)
+        return place.keeping(presented, inputs, counters)
 
-    @classmethod
-    def with_credentials_of(cls, scope: Scope) -> KeptHandshake:
-        """Keep what a handshake presented, too."""
-        headers = tuple(scope["headers"])
-        return replace(cls.of(scope), query=scope["query_string"], headers=headers)
+    def keeping(
+        self, presented: Presented, inputs: Inputs, counters: ChannelCounters
+    ) -> KeptHandshake:
+        """Return the same handshake with another query and headers, if they are not too large."""
+        packed = pack(presented)
+        if packed is None:
+            return replace(self, inputs=NO_INPUTS, kept=None)
+        return replace(self, inputs=inputs, kept=KeptInputs(packed, counters))
 
-    def with_token(self, token: str) -> KeptHandshake:
-        """Present a token, and nothing that was presented before it."""
-        query = urlencode({QUERY_NAME: token}, errors="surrogatepass").encode()
-        return replace(self, query=query, headers=())
+    @property
+    def presented(self) -> Presented:
+        """Return the query and the headers, as far as they are kept."""
+        return Presented(b"", []) if self.kept is None else unpack(self.kept.packed)
 
-    def to(self, route: SocketRoute, **more: object) -> WebSocket:
+    def to(
+        self, route: SocketRoute, presented: Presented | None = None, *, more: Mapping[str, object]
+    ) -> WebSocket:
         """Make a socket to ask a route's dependencies about; `more` is added to its scope."""
+        presented = presented or self.presented
         scope: Scope = {
             "type": "websocket",
             "scheme": "ws",
             "path": self.path,
             "root_path": self.root_path,
-            "query_string": self.query,
-            "headers": list(self.headers),
-            "subprotocols": [],
+            "query_string": presented.query,
+            "headers": presented.headers,
+            "subprotocols": subprotocols_of(presented.headers),
             "client": self.client,
             "server": None,
             "state": dict(self.state or {}),
@@ -138,6 +193,13 @@ class KeptHandshake:
         }
         scope.update(route.matches(scope)[1])
         return WebSocket(scope, receive=_no_request, send=_no_answer)
+
+    def has_all_for(self, *routes: SocketRoute) -> bool:
+        """Return whether it holds all that the dependencies of these routes may read now."""
+        if all(self.inputs.covers(route.inputs) for route in routes):
+            return True
+        logger.warning("refresh_refused reason=%r path=%r", QUERY_INVALID.reason, self.path)
+        return False
 
 
 class Reauthorization:
@@ -148,14 +210,19 @@ class Reauthorization:
     def __init__(self, owner: Reauthorizer, route: SocketRoute, scope: Scope) -> None:
         self._owner = owner
         self._route = route
-        self._handshake = KeptHandshake.of(scope)
+        self._handshake = KeptHandshake.of(
+            scope, route.inputs, owner.counters, without_credential=_cookie_name(route)
+        )
 
     def __call__(self, token: str, answer: Callable[[Verdict], None]) -> None:
         """Begin to work out what a token allows on this socket's route; `answer` comes later."""
         self._owner.run(self._work_out(token), answer)
 
     async def _work_out(self, token: str) -> Verdict:
-        websocket = self._handshake.with_token(token).to(self._route, **{REFRESH: token})
+        if not self._handshake.has_all_for(self._route):
+            return Denied(QUERY_INVALID)
+        presented = self._handshake.presented.with_token(token, _cookie_name(self._route))
+        websocket = self._handshake.to(self._route, presented, more={REFRESH: token})
         return await verdict_of(self._route, websocket, Grant)
 
 
@@ -175,7 +242,8 @@ class SocketRights(Rights):
         self._owner = owner
         self._route = route
         self._item_route = item_route
-        self._handshake = KeptHandshake.with_credentials_of(scope)
+        inputs = route.inputs | item_route.inputs
+        self._handshake = KeptHandshake.of(scope, inputs, owner.counters)
 
     @override
     def of_item(
@@ -191,7 +259,9 @@ class SocketRights(Rights):
 
     async def _renew(self, token: str, items: Sequence[str]) -> Renewal | Denied:
         """Work out a refresh, of the socket and of its items together within one deadline."""
-        handshake = self._handshake.with_token(token)
+        handshake = self._with_token(token)
+        if not handshake.has_all_for(self._route, self._item_route):
+            return Denied(QUERY_INVALID)
         try:
             async with asyncio.timeout(DECISION_SECONDS):
                 outcome = await self._renewal(handshake, token, items)
@@ -205,11 +275,19 @@ class SocketRights(Rights):
     async def _renewal(
         self, handshake: KeptHandshake, token: str, items: Sequence[str]
     ) -> Renewal | Denied:
-        websocket = handshake.to(self._route, **{REFRESH: token})
+        websocket = handshake.to(self._route, more={REFRESH: token})
         principal = await verdict_of(self._route, websocket, Principal)
         if isinstance(principal, Denied):
             return principal
         return Renewal(principal, await self._verdicts(handshake, principal, items))
+
+    def _with_token(self, token: str) -> KeptHandshake:
+        """Return the handshake with a token in place of what spoke for the caller before."""
+        handshake = self._handshake
+        if handshake.inputs.is_empty:
+            return handshake
+        presented = handshake.presented.with_token(token, _cookie_name(self._route))
+        return handshake.keeping(presented, handshake.inputs, self._owner.counters)
 
     async def _verdicts(
         self, handshake: KeptHandshake, principal: Principal, items: Sequence[str]
@@ -223,9 +301,11 @@ class SocketRights(Rights):
     async def _verdict(
         self, handshake: KeptHandshake, principal: Principal, item_id: str
     ) -> Verdict:
+        if not handshake.has_all_for(self._item_route):
+            return Denied(QUERY_INVALID, principal)
         path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
         known = {VERIFIED: principal, IDENTITY: principal.identity}
-        websocket = replace(handshake, path=path).to(self._item_route, **known)
+        websocket = replace(handshake, path=path).to(self._item_route, more=known)
         return await verdict_of(self._item_route, websocket, Grant)
 
 
@@ -258,6 +338,12 @@ def _outcome_of(task: asyncio.Task[T]) -> T | Denied:
         return task.result()
     logger.error("refresh_failed", exc_info=error)
     return Denied(INTERNAL)
+
+
+def _cookie_name(route: SocketRoute) -> str:
+    """Return the name of the session cookie; of an application without one, a name of none."""
+    state = getattr(route.application.state, "auth", None)
+    return state.authenticator.cookie_name if isinstance(state, AuthState) else ""
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

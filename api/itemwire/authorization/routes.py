@@ -7,7 +7,7 @@ overrides a single one: 1.4 ms where this takes 0.15. And it matches routes that
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIWebSocketRoute
@@ -15,13 +15,21 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from itemwire.authorization.deadline import DecisionDeadlines
+from itemwire.authorization.inputs import Inputs
 from itemwire.authorization.solving import (
     Dependant,
     Overrides,
     calls_of,
+    inputs_of,
     socket_app_of,
     with_overrides,
 )
+from itemwire_auth.dependencies import authorize_item, current_principal, permitted, valid_item_id
+
+CREDENTIAL_READERS: Final[frozenset[Callable[..., Any]]] = frozenset(
+    {current_principal, valid_item_id, authorize_item, permitted}
+)
+"""Dependencies that are given a connection, and read no more of it than a credential."""
 
 
 def add_sockets(app: FastAPI, router: APIRouter, shortcuts: Overrides) -> None:
@@ -87,6 +95,12 @@ class SocketRoute(APIWebSocketRoute):
         self._follow_overrides()
         return self._whole
 
+    @property
+    def inputs(self) -> Inputs:
+        """Return what the dependencies of this moment may read of a handshake."""
+        self._follow_overrides()
+        return self._inputs
+
     def _follow_overrides(self) -> None:
         overrides = self._application.dependency_overrides
         if overrides != self._applied:
@@ -95,6 +109,7 @@ class SocketRoute(APIWebSocketRoute):
     def _apply(self, overrides: Overrides) -> None:
         is_altered = not overrides.keys().isdisjoint(calls_of(self._declared))
         self._whole = with_overrides(self._declared, overrides) if is_altered else self._declared
+        self._inputs = inputs_of(self._whole, CREDENTIAL_READERS)
         self.dependant = self._whole
         if not is_altered:
             self.dependant = with_overrides(self._declared, self._shortcuts)

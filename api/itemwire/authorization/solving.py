@@ -7,18 +7,22 @@ version is bounded in `pyproject.toml`, and tests fail when one of them changes.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from fastapi import Request, WebSocket
 from fastapi.dependencies import models
 from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.routing import get_websocket_app, websocket_session
+from fastapi.security.base import SecurityBase
+from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
+
+from itemwire.authorization.inputs import Inputs
 
 T = TypeVar("T")
 
@@ -122,6 +126,14 @@ async def release(connection: HTTPConnection) -> None:
         await stack.aclose()
 
 
+def dependant_of(request: Request) -> Dependant:
+    """Return what the route of a request depends on, with what its routers added."""
+    context = request.scope.get("fastapi", {}).get("effective_route_context")
+    route = request.scope["route"] if context is None else context
+    dependant: Dependant = route.dependant
+    return dependant
+
+
 def socket_app_of(dependant: Dependant) -> ASGIApp:
     """Return the ASGI application that FastAPI makes of a WebSocket route."""
     return websocket_session(get_websocket_app(dependant))
@@ -139,6 +151,71 @@ def calls_of(dependant: Dependant, overrides: Overrides = NO_OVERRIDES) -> Itera
         dependant = get_dependant(path="", call=override)
     for below in dependant.dependencies:
         yield from calls_of(below, overrides)
+
+
+def inputs_of(dependant: Dependant, known: Collection[Callable[..., Any]]) -> Inputs:
+    """Return what the dependencies of an endpoint may read of a request, at any depth.
+
+    A dependency that is given the connection itself may read all of it, except those that are
+    `known` to read no more than a credential. The endpoint is not called, so it may be given it.
+    """
+    inputs = _declared_by(dependant)
+    for below in _all_below(dependant):
+        inputs |= _declared_by(below)
+        if isinstance(below.call, SecurityBase):
+            inputs |= _read_by_scheme(below.call)
+        elif _is_given_connection(below) and below.call not in known:
+            inputs |= Inputs(whole=True)
+    return inputs
+
+
+def _all_below(dependant: Dependant) -> Iterator[Dependant]:
+    for below in dependant.dependencies:
+        yield below
+        yield from _all_below(below)
+
+
+def _declared_by(dependant: Dependant) -> Inputs:
+    groups = dependant.header_params, dependant.cookie_params, dependant.query_params
+    if any(_is_compound(field) for fields in groups for field in fields):
+        return Inputs(whole=True)
+    headers, cookies, query = ([field.alias for field in fields] for fields in groups)
+    lowered = frozenset(name.lower() for name in headers)
+    return Inputs(lowered, frozenset(cookies), frozenset(query))
+
+
+def _is_compound(field: Any) -> bool:  # noqa: ANN401 - FastAPI's own kind of field
+    """Return whether a parameter may be found under more names than its alias."""
+    alias = field.field_info.validation_alias
+    return not isinstance(alias, str | None) or _has_model(field.field_info.annotation)
+
+
+def _has_model(annotation: Any) -> bool:  # noqa: ANN401 - whatever stands in a signature
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return True
+    return any(map(_has_model, get_args(annotation)))
+
+
+def _read_by_scheme(scheme: SecurityBase) -> Inputs:
+    name = getattr(scheme.model, "name", None)
+    if name is None:
+        return Inputs(headers=frozenset({"authorization"}))
+    place = scheme.model.in_.value  # type: ignore[attr-defined] # an API key names both
+    return Inputs(
+        headers=frozenset({name.lower()} if place == "header" else ()),
+        cookies=frozenset({name} if place == "cookie" else ()),
+        query=frozenset({name} if place == "query" else ()),
+    )
+
+
+def _is_given_connection(dependant: Dependant) -> bool:
+    return any(
+        (
+            dependant.request_param_name,
+            dependant.websocket_param_name,
+            dependant.http_connection_param_name,
+        )
+    )
 
 
 def with_overrides(dependant: Dependant, overrides: Overrides) -> Dependant:

@@ -172,6 +172,12 @@ METRICS: Final = (
         lambda sources: sources.counters.channels.subscriptions,
     ),
     _one(
+        "gauge",
+        "kept_handshake_bytes",
+        "What is kept of the handshakes of open sockets, for dependencies that are asked again.",
+        lambda sources: sources.counters.channels.kept_handshake_bytes,
+    ),
+    _one(
         "counter",
         "messages_published",
         "Messages stored for clients of this process; a repeated idempotency key counts again.",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire_auth.dependencies import (
     Bearer,
@@ -64,25 +65,18 @@ class NewSession(BaseModel):
     expires_at: int
 
 
-async def wanted_ticket(request: Request, _caller: CurrentPrincipal) -> TicketRequest:
-    """Read the restrictions of a ticket, once its caller is verified."""
-    return await read_model(
-        request, TicketRequest, limit=MAX_BODY_BYTES, empty=b"{}", must_say_json=True
-    )
-
-
 @router.post(
     "/tickets",
     dependencies=[Depends(without_ticket)],
     responses=BODY_PROBLEMS,
     openapi_extra=described_model(TicketRequest, is_required=False),
 )
-async def make_ticket(
-    request: Request,
-    principal: CurrentPrincipal,
-    wanted: Annotated[TicketRequest, Depends(wanted_ticket)],
-) -> NewTicket:
+async def make_ticket(request: Request, principal: CurrentPrincipal) -> NewTicket:
     """Make a ticket that is accepted once, soon, and has the rights of the caller's token."""
+    async with judged_after_body(request, principal):
+        wanted = await read_model(
+            request, TicketRequest, limit=MAX_BODY_BYTES, empty=b"{}", must_say_json=True
+        )
     if wanted.item is not None and not is_item_id(wanted.item):
         raise ItemInvalid("a ticket was asked for an id that no item can have")
     ticket = await tickets_of(request).make(principal, item_id=wanted.item, origin=wanted.origin)

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from msgspec import UNSET, UnsetType
 
 from itemwire.authorization.item_grants import Verdict, grants_of
+from itemwire.authorization.late_bodies import check_still_valid, judged_after_body
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
@@ -114,10 +115,12 @@ async def publish_many(request: Request, principal: CurrentPrincipal) -> Respons
     """Publish to many items; a message that is refused does not hold up the others."""
     node = node_of(request)
     limit = node.limits.max_message_bytes
-    body = await read_json(request, MAX_BODY * limit)
+    async with judged_after_body(request, principal):
+        body = await read_json(request, MAX_BODY * limit)
     parsed = [_parsed(raw, limit) for raw in _messages_of(body)]
     items = [message.item for message in parsed if isinstance(message, ReadyMessage)]
     verdicts = await grants_of(request, _item_route(), principal, items)
+    check_still_valid(request, principal)  # working that out may have taken seconds
     return messages.as_json(BatchResults(await _publish(node, principal, parsed, verdicts)))
 
 

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
 from pydantic import BaseModel
 
+from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, node_of, spend
@@ -81,7 +82,8 @@ async def publish(
 ) -> StoredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
-    data = await read_payload(request, node.limits.max_message_bytes)
+    async with judged_after_body(request, grant):
+        data = await read_payload(request, node.limits.max_message_bytes)
     spend(request, grant.principal, RequestKind.PUBLISH, payload_size(data))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)

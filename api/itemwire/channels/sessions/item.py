@@ -93,7 +93,8 @@ class ItemSession(ChannelSession[Command[Context]]):
         if self._names_another(verdict.principal):
             return Denied(CREDENTIALS_INVALID, verdict.principal)
         if isinstance(verdict, Grant):
-            if verdict.allows(Action.SUBSCRIBE) and verdict.item_id == self.subscription.item_id:
+            identity = self.connection.principal.identity
+            if verdict.fits(self.subscription.item_id, identity, Action.SUBSCRIBE):
                 denied = self.node.renew(self.connection, verdict.principal)
                 if denied is None:
                     self.node.change_rights(self.subscription, verdict.can)

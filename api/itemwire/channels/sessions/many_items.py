@@ -209,15 +209,8 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         self.node.join(subscription, joining.start, joined, joining.ref)
 
     def _fits(self, grant: Grant, item_id: str) -> bool:
-        """Return whether a grant lets this caller join this item.
-
-        An application may replace the dependency that makes grants, so it may be any grant.
-        """
-        return (
-            grant.item_id == item_id
-            and grant.principal.identity == self.connection.principal.identity
-            and grant.allows(Action.SUBSCRIBE)
-        )
+        """Return whether a grant lets this caller join this item."""
+        return grant.fits(item_id, self.connection.principal.identity, Action.SUBSCRIBE)
 
     def _joined(self, subscription: Subscription, problem: EngineError | None) -> None:
         with self._failing_alone():

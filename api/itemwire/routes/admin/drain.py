@@ -2,9 +2,10 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Request, status
+from fastapi import APIRouter, Request, status
 from pydantic import BaseModel, ConfigDict, Field
 
+from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.dependencies import node_of
 from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire_auth.audit import log_administered
@@ -29,24 +30,19 @@ class Drained(BaseModel):
     closing: int
 
 
-async def wanted_drain(request: Request, _admin: Administrator) -> WantedDrain:
-    """Read how to drain from the body, which may be empty; for administrators only."""
-    return await read_model(request, WantedDrain, empty=b"{}")
-
-
 @router.post(
     "/drain",
     status_code=status.HTTP_202_ACCEPTED,
     responses=BODY_PROBLEMS,
     openapi_extra=described_model(WantedDrain, is_required=False),
 )
-async def drain(
-    request: Request, admin: Administrator, wanted: Annotated[WantedDrain, Depends(wanted_drain)]
-) -> Drained:
+async def drain(request: Request, admin: Administrator) -> Drained:
     """Take this node out of service, for good: not ready, nobody let in, all sockets ended.
 
     The process stays until it is stopped. Asked again, the seconds count anew for those left.
     """
+    async with judged_after_body(request, admin):
+        wanted = await read_model(request, WantedDrain, empty=b"{}")
     closing = node_of(request).drain(wanted.seconds)
     log_administered(request, admin, "drain", {**wanted.model_dump(), "closing": closing})
     return Drained(closing=closing)

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.responses.request_bodies import (
     BODY_PROBLEMS,
     MAX_MODEL_BYTES,
@@ -37,19 +38,14 @@ class Explained(BaseModel):
     checks: list[dict[str, Any]]
 
 
-async def question(request: Request, _admin: Administrator) -> Question:
-    """Read what is to be explained from the body, for administrators only."""
-    return await read_model(request, Question)
-
-
 @router.post("/explain", responses=BODY_PROBLEMS, openapi_extra=described_model(Question))
-async def explain(
-    request: Request, admin: Administrator, asked: Annotated[Question, Depends(question)]
-) -> Explained:
+async def explain(request: Request, admin: Administrator) -> Explained:
     """Return the decision on a token and the result of each check, in their order.
 
     An application's own `authorize_item` is not asked, because the caller has made no request.
     """
+    async with judged_after_body(request, admin):
+        asked = await read_model(request, Question)
     decision = await explain_to(request, asked.token, asked.item, asked.action)
     log_administered(request, admin, "explain", {"reason": decision.reason})
     return Explained(**decision.report())

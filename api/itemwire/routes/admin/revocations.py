@@ -2,9 +2,10 @@
 
 from typing import Annotated, Final, Self
 
-from fastapi import APIRouter, Depends, HTTPException, Request, status
+from fastapi import APIRouter, HTTPException, Request, status
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.dependencies import node_of
 from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire.routes.admin.ending import UNDELIVERED, EndedConnections, end_connections
@@ -66,22 +67,15 @@ class WantedRevocation(BaseModel):
         )
 
 
-async def wanted_revocation(request: Request, _admin: Administrator) -> WantedRevocation:
-    """Read a revocation from the body, for administrators only."""
-    return await read_model(request, WantedRevocation)
-
-
 @router.post(
     "/revocations",
     responses={**BODY_PROBLEMS, **UNDELIVERED},
     openapi_extra=described_model(WantedRevocation),
 )
-async def revoke(
-    request: Request,
-    admin: Administrator,
-    wanted: Annotated[WantedRevocation, Depends(wanted_revocation)],
-) -> RevokedConnections:
+async def revoke(request: Request, admin: Administrator) -> RevokedConnections:
     """Take tokens back: their sockets end, at once or after the margin, and cannot come back."""
+    async with judged_after_body(request, admin):
+        wanted = await read_model(request, WantedRevocation)
     node = node_of(request)
     check_dates(wanted, node.revocations.now())
     until = node.revocations.end_of_life() if wanted.until is None else wanted.until
