@@ -78,8 +78,8 @@ session > json_codec
 session > item
 item > commands
 commands > node
-node > idempotency
 node > names
+node > idempotency
 node > memory
 memory > hub
 hub > json_codec
@@ -118,6 +118,7 @@ join > recovery
 recovery > bounded_buffer
 join > hub
 join > cluster
+cluster > exchange
 join > memory
 memory > join
 join > memory

@@ -37,7 +37,11 @@ def citations() -> Iterator[tuple[str, str]]:
 
 def test_every_number_is_there_once_and_in_order() -> None:
     """A number keeps its meaning, because tests cite it."""
-    assert [int(number) for number, _, _ in ROWS] == list(range(1, 119))
+    numbers = [int(number) for number, _, _ in ROWS]
+
+    assert numbers[:118] == list(range(1, 119))
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] <= 148
 
 
 def test_every_named_test_is_there() -> None:

@@ -61,6 +61,16 @@ class Hub:
         audience.held[subscription] = recovery
         return True
 
+    def subscribers(self, channel: str) -> int:
+        """Return the number of subscriptions that a channel has here."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return 0
+        count = len(audience.held)
+        for lane in audience.lanes:  # without a generator: this runs for every publish
+            count += len(lane.writers)
+        return count
+
     def go_live(self, subscription: Subscription, position: Position) -> None:
         """Deliver to a held subscription from now on; it has everything up to a position."""
         audience = self._audiences[subscription.channel]
