@@ -111,7 +111,7 @@ class Member(Listener):
     @property
     def has(self) -> bytes:
         """Return all that was delivered to it, read or not."""
-        return self.heard + b"".join(bytes(chunk) for chunk, _ in self.chosen or ())  # type: ignore[call-overload]
+        return self.heard + self.waiting
 
     @property
     def waiting(self) -> bytes:
