@@ -15,6 +15,7 @@ from itemwire.assembly import Assembly
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.delivery.resume import read_since
 from itemwire.channels.limits.requests import RequestKind, TokenBuckets
+from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
@@ -117,7 +118,26 @@ def wait_of(node: Node, principal: Principal, kind: RequestKind, size: int) -> f
 
 def spend(connection: HTTPConnection, principal: Principal, kind: RequestKind, size: int) -> None:
     """Charge a request to its subject's rate limit, or refuse it with 429 and Retry-After."""
-    wait = wait_of(node_of(connection), principal, kind, size)
+    _refuse_until(wait_of(node_of(connection), principal, kind, size))
+
+
+def wait_to_publish(node: Node, principal: Principal, item_id: str, size: int) -> float:
+    """Charge a message to its subject's rates and deliveries; return the seconds to wait, or 0."""
+    wait = wait_of(node, principal, RequestKind.PUBLISH, size)
+    if wait or node.rates is None:
+        return wait
+    caller = _Caller(principal)
+    wait = node.spend_deliveries(caller, channel_of(item_id), size)
+    node.rates.release(caller)
+    return min(wait, MAX_WAIT)
+
+
+def spend_publish(connection: HTTPConnection, grant: Grant, size: int) -> None:
+    """Charge a message to its subject's rates and deliveries, or refuse it with 429."""
+    _refuse_until(wait_to_publish(node_of(connection), grant.principal, grant.item_id, size))
+
+
+def _refuse_until(wait: float) -> None:
     if wait:
         headers = {"Retry-After": str(math.ceil(wait))}
         raise HTTPException(RATE_LIMITED.status, RATE_LIMITED.reason, headers)

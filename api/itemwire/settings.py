@@ -224,6 +224,16 @@ class Settings(AuthSettings):
         description="All sockets of one subject on one node may together use these rates times "
         "this factor; 0 sets no limit.",
     )
+    delivery_rate: PerSecond = Field(
+        default=500_000,
+        description="Deliveries a second that the messages of one subject may cause on one node; a "
+        "message counts once for each subscriber there; 0 sets no limit.",
+    )
+    delivery_bytes_rate: PerSecond = Field(
+        default=268_435_456,
+        description="Bytes a second that the messages of one subject may have delivered on one "
+        "node; 0 sets no limit.",
+    )
     address_handshake_rate: PerSecond = Field(
         default=500,
         description="Handshakes a second of one address; above that, rate_limited. Addresses in "
@@ -280,6 +290,8 @@ class Settings(AuthSettings):
             bytes=self.bytes_rate,
             subject_factor=self.subject_rate_factor,
             join_burst=self.max_items,
+            deliveries=self.delivery_rate,
+            delivered_bytes=self.delivery_bytes_rate,
         )
 
     @property

@@ -23,7 +23,7 @@ ROOT = Path(itemwire.__file__).parent
 PREFIXES = ("channels/", "engines/memory", "wire/")
 
 # Pure functions and plain containers: they call no other file, so no way leads through them.
-LEAVES = {"names", "idempotency", "rights", "endings", "json_codec", "bounded_buffer"}
+LEAVES = {"names", "idempotency", "rights", "endings", "json_codec", "bounded_buffer", "time_slice"}
 
 
 def name_of(frame: FrameType) -> str | None:
@@ -78,8 +78,8 @@ session > json_codec
 session > item
 item > commands
 commands > node
-node > idempotency
 node > names
+node > idempotency
 node > memory
 memory > hub
 hub > json_codec
@@ -89,7 +89,9 @@ commands > connection
 connection > json_codec
 connection > lanes
 > hub
+hub > time_slice
 hub > lanes
+lanes > time_slice
 """
 
 PUBLISH_AGAIN = {
@@ -145,7 +147,9 @@ hub > lanes
 join > item
 item > bounded_buffer
 > hub
+hub > time_slice
 hub > lanes
+lanes > time_slice
 """
 
 JOIN_AGAIN = {
@@ -163,7 +167,9 @@ JOIN_AGAIN = {
 
 END = """
 > hub
+hub > time_slice
 hub > lanes
+lanes > time_slice
 lanes > connection
 connection > slow_consumers
 connection > outbox
@@ -185,6 +191,7 @@ hub > lanes
 connection > endings
 connection > json_codec
 hub > lanes
+lanes > time_slice
 """
 
 END_AGAIN = {

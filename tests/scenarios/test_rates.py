@@ -181,3 +181,51 @@ def test_connecting_again_and_again_for_a_replay_has_a_rate(serve: Serve, item_i
 
     assert told == "rate_limited"
     assert live == "welcome"
+
+
+@pytest.fixture(scope="module")
+def counting(serve: Serve) -> Iterator[LiveServer]:
+    """Run a server on which the messages of a subject are delivered twice a second."""
+    with serve(Settings(secret=SECRET, delivery_rate=2, _env_file=None)) as running:
+        yield running
+
+
+def test_deliveries_have_a_budget_on_every_way_to_publish(
+    counting: LiveServer, item_id: str
+) -> None:
+    """On a socket, by HTTP and in a batch, from one budget of the subject (requirement 128)."""
+    with (
+        json_client(counting, item_id, "mallory") as mallory,
+        json_client(counting, item_id, "bob") as bob,
+        httpx.Client(base_url=counting.url) as http,
+    ):
+        told = [mallory.ask("publish", data=number) for number in range(3)]
+        headers = {"Authorization": f"Bearer {token('mallory', scope=TALKING)}"}
+        path = f"/items/{item_id}/messages"
+        alone = http.post(path, headers=headers, json=1)
+        batch = http.post(
+            "/messages", headers=headers, json={"messages": [{"item": item_id, "data": 1}]}
+        )
+        other = {"Authorization": f"Bearer {token('carol', scope=TALKING)}"}
+        accepted = http.post(path, headers=other, json="carol")
+
+        assert [one["type"] for one in told] == ["reply", "reply", "error"]
+        assert told[2]["code"] == "rate_limited"
+        assert told[2]["retry_after_ms"] <= 1000
+        assert (alone.status_code, alone.json()["code"]) == (429, "rate_limited")
+        assert alone.headers["Retry-After"] == "1"
+        assert [one["code"] for one in batch.json()["results"]] == ["rate_limited"]
+        assert accepted.status_code == 201
+        assert [one["data"] for one in bob.messages(3)] == [0, 1, "carol"]
+        time.sleep(told[2]["retry_after_ms"] / 1000)  # as it was told
+        assert mallory.ask("publish", data="again")["type"] == "reply"
+
+
+def test_a_plain_client_past_its_deliveries_is_closed(counting: LiveServer, item_id: str) -> None:
+    """After the messages that were within them, all of which are heard (requirement 128)."""
+    with plain_client(counting, item_id, "plain"), plain_client(counting, item_id, "loud") as loud:
+        for text in ("one", "two"):
+            loud.send(text)
+            assert loud.recv(timeout=PATIENCE) == text
+
+        assert _goes_on(lambda: loud.send("three")) == LIMITED

@@ -9,6 +9,7 @@ from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.delivery.outbox import Chunk, Framing
 from itemwire.channels.delivery.recovery import Recovery
+from itemwire.channels.delivery.time_slice import TimeSlice
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.timers import Timers
 from itemwire.close_reasons import MESSAGES_LOST, SLOW_CONSUMER, CloseReason
@@ -35,6 +36,7 @@ class Hub:
         self.pending: list[Lane[Subscription]] = []  # lanes with something to write; never replaced
         self._failed: dict[Connection, CloseReason] = {}  # to be ended by the flush
         self._is_scheduled = False
+        self._time_slice = TimeSlice()  # of the flush that is being done
         self.thread = get_ident()
 
     def __len__(self) -> int:
@@ -60,6 +62,16 @@ class Hub:
             return False
         audience.held[subscription] = recovery
         return True
+
+    def subscribers(self, channel: str) -> int:
+        """Return the number of subscriptions that a channel has here."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return 0
+        count = len(audience.held)
+        for lane in audience.lanes:  # without a generator: this runs for every publish
+            count += len(lane.writers)
+        return count
 
     def go_live(self, subscription: Subscription, position: Position) -> None:
         """Deliver to a held subscription from now on; it has everything up to a position."""
@@ -146,6 +158,8 @@ class Hub:
     def flush(self) -> None:
         """Write what this tick has sent, then end the connections that could not keep up.
 
+        What takes longer than a slice of time goes on in the next tick.
+
         An end is news for the others of its channels, and that news may be more than another slow
         client has room for. A stalled proxy makes a whole audience too slow at once, so this is a
         loop and not a recursion.
@@ -153,21 +167,30 @@ class Hub:
         self._is_scheduled = True  # what an end sends to others is written by the loop below
         began = time.perf_counter()
         try:
-            while self.pending or self._failed:
-                self._flush_lanes()
+            time_slice = self._time_slice
+            time_slice.restart()
+            while (self.pending and not time_slice.is_over) or self._failed:
+                self._flush_lanes(time_slice)
                 while self._failed:
                     connection, reason = self._failed.popitem()
                     connection.end(reason)
         finally:
             self._is_scheduled = False
         self._counters.fan_out.observe(time.perf_counter() - began)
+        self._schedule_flush()
 
-    def _flush_lanes(self) -> None:
+    def _flush_lanes(self, time_slice: TimeSlice) -> None:
         flushed = 0
         try:
             for lane in self.pending:
+                if time_slice.is_over:
+                    break
                 flushed += 1
-                failed = lane.flush()
+                try:
+                    failed = lane.flush(time_slice)
+                finally:
+                    if lane.is_pending:  # it comes after the others, and so delays none of them
+                        self.pending.append(lane)
                 if failed:
                     self._fail(failed, SLOW_CONSUMER)
         finally:  # a lane that raises must not keep the others from being flushed another time
@@ -193,13 +216,18 @@ class Hub:
                     frame = lane.codec.encode(event)
                     chunks[kind] = None if frame is None else lane.framing.render(frame)
                 chunk = chunks[kind]
-                if chunk is not None and lane.send(chunk, position):
-                    self.pending.append(lane)
+                if chunk is not None:
+                    if not lane.is_pending:
+                        self.pending.append(lane)
+                    lane.send(chunk, position)
         finally:
             # Also for what is left from before: an earlier call for it may have been refused.
-            if not self._is_scheduled and (self.pending or self._failed):
-                self._timers.call_soon(self.flush)
-                self._is_scheduled = True  # and not before: a refused call is to be asked for again
+            self._schedule_flush()
+
+    def _schedule_flush(self) -> None:
+        if not self._is_scheduled and (self.pending or self._failed):
+            self._timers.call_soon(self.flush)
+            self._is_scheduled = True  # and not before: a refused call is to be asked for again
 
     def _stop_delivery(self, subscription: Subscription) -> None:
         """Send a subscription nothing more, not even that others left: its end is near."""

@@ -27,7 +27,7 @@ from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
-from itemwire.channels.limits.requests import RequestRates
+from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
@@ -306,7 +306,8 @@ class Node:
         """Publish to an item in the name of a verified caller; answer once it is stored.
 
         Each caller has idempotency keys of its own. While too many publishes of the node, or of
-        the given connection, are in flight, the answer is `TooManyInFlight` at once.
+        the given connection, are in flight, the answer is `TooManyInFlight` at once. A publish of
+        a connection is charged to its subject's deliveries; past these it is `TooManyDeliveries`.
 
         Any thread may call this; the answer is given on the node's event loop.
         """
@@ -314,6 +315,12 @@ class Node:
             again = partial(self.publish, by, item_id, data, key, answer, connection=connection)
             self.environment.timers.hand_over(again)
             return
+        channel = channel_of(item_id)
+        if connection is not None:
+            wait = self.spend_deliveries(connection, channel, payload_size(data))
+            if wait:
+                answer(TooManyDeliveries(wait))
+                return
         own_key = None if key is None else key_of(by, key)
         sent_at = int(self.environment.clock() * 1000) / 1000
         draft = Draft(item_id, by.subject, sent_at, data, own_key)
@@ -321,7 +328,18 @@ class Node:
         if not self._engine.answers_at_once:
             tracked = self._track(payload_size(data), answer, connection)
         if tracked is not None:
-            self._engine.publish(channel_of(item_id), draft, tracked)
+            self._engine.publish(channel, draft, tracked)
+
+    def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
+        """Charge a message to its publisher's budget of deliveries, once per subscriber here.
+
+        Return the seconds to wait, or `NEVER`, if it is past the budget; 0 if it is not. Those
+        that publish without a connection call this first; the application's own code does not.
+        """
+        rates = self.rates
+        if rates is None or not rates.counts_deliveries:
+            return 0.0
+        return rates.spend_deliveries(by, self._hub.subscribers(channel), size)
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""

@@ -223,7 +223,7 @@ METRICS: Final = (
         "counter",
         "requests_limited",
         ("kind",),
-        "Requests on sockets that were refused by a rate limit.",
+        "Requests that were refused by a rate limit; `delivery`: publishes that reach too many.",
         _limited,
     ),
     MetricRow(

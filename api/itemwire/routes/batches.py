@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 
 from itemwire.authorization.item_grants import Verdict, grants_of
 from itemwire.authorization.late_bodies import check_still_valid, judged_after_body
-from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
@@ -24,7 +23,7 @@ from itemwire.close_reasons import (
     CloseReason,
     Retry,
 )
-from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_of
+from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_to_publish
 from itemwire.engines.base import EngineError
 from itemwire.messages import Payload, Position, payload_size
 from itemwire.responses.request_bodies import described, read_json, unreadable
@@ -157,7 +156,7 @@ async def _publish(
             begun.append(message)
         elif isinstance(verdict := verdicts[message.item], CloseReason):
             begun.append(verdict)
-        elif wait_of(node, principal, RequestKind.PUBLISH, payload_size(message.data)):
+        elif wait_to_publish(node, principal, message.item, payload_size(message.data)):
             begun.append(RATE_LIMITED)
         else:
             ask = partial(node.publish, principal, message.item, message.data, message.key)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import RequestKind
-from itemwire.dependencies import answer_of, node_of, spend
+from itemwire.dependencies import answer_of, node_of, spend, spend_publish
 from itemwire.engines.base import Span
 from itemwire.messages import Member, Publication, payload_size
 from itemwire.responses import request_bodies
@@ -84,7 +84,7 @@ async def publish(
     node = node_of(request)
     async with judged_after_body(request, grant):
         data = await read_payload(request, node.limits.max_message_bytes)
-    spend(request, grant.principal, RequestKind.PUBLISH, payload_size(data))
+    spend_publish(request, grant, payload_size(data))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)
     return StoredMessage(epoch=position.epoch, offset=position.offset)

@@ -70,14 +70,17 @@ def test_writes_once_what_one_tick_sends() -> None:
     assert len({id(listener.writes[0]) for listener in listeners}) == 1
 
 
-def test_tells_once_a_tick_that_it_waits_for_a_flush() -> None:
+def test_says_whether_it_waits_for_a_flush() -> None:
     """So the hub schedules one, and the next tick another."""
     lane = lane_of(Listener())
-    first = [lane.send(b"a"), lane.send(b"b")]
+    seen = [lane.is_pending]
+    for chunk in (b"a", b"b"):
+        lane.send(chunk)
+        seen.append(lane.is_pending)
     lane.flush()
+    seen.append(lane.is_pending)
 
-    assert first == [True, False]
-    assert lane.send(b"c")
+    assert seen == [False, True, True, False]
 
 
 def test_waits_for_no_flush_past_its_bound() -> None:

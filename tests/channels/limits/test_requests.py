@@ -21,6 +21,7 @@ from itemwire_auth.principal import Principal
 from tests.fakes import Clock, principal
 
 TEN: RateLimits = RateLimits(publish=10, join=10, history=10, request=10, bytes=1000)
+OF_REQUESTS = [kind for kind in RequestKind if kind is not RequestKind.DELIVERY]
 
 
 @dataclass
@@ -54,7 +55,7 @@ def asked(
     return sum(rates.spend(who, kind, size) == 0 for _ in range(times))
 
 
-@pytest.mark.parametrize("kind", list(RequestKind))
+@pytest.mark.parametrize("kind", OF_REQUESTS)
 def test_grants_two_seconds_worth_at_once_and_then_the_rate(
     clock: Clock, kind: RequestKind
 ) -> None:
@@ -124,7 +125,7 @@ def test_as_many_items_may_be_joined_at_once_as_a_socket_may_hear(clock: Clock) 
     assert asked(rates, alice, 150, RequestKind.JOIN) == 100
 
 
-@pytest.mark.parametrize("kind", list(RequestKind))
+@pytest.mark.parametrize("kind", OF_REQUESTS)
 def test_who_goes_on_at_ten_times_the_rate_never_listens(clock: Clock, kind: RequestKind) -> None:
     """To refuse costs as well: such a client is sent away, and not before."""
     rates, alice, told = RequestRates(TEN, clock), caller(), list[float]()
@@ -231,7 +232,7 @@ def test_notes_one_line_a_connection_and_counts_the_rest(
 
     (line,) = caplog.messages
     assert line == "rate_limited connection=c1 subject='alice' kind=history"
-    assert rates.refused == [0, 0, 5, 0]
+    assert rates.refused == dict.fromkeys(RequestKind, 0) | {RequestKind.HISTORY: 5}
 
 
 @pytest.mark.parametrize(
@@ -239,6 +240,8 @@ def test_notes_one_line_a_connection_and_counts_the_rest(
     [
         pytest.param(RateLimits(subject_factor=4, join_burst=100), False, id="none"),
         pytest.param(RateLimits(bytes=1), True, id="one"),
+        pytest.param(RateLimits(deliveries=1), True, id="deliveries"),
+        pytest.param(RateLimits(delivered_bytes=1), True, id="delivered bytes"),
     ],
 )
 def test_without_a_limit_nothing_is_counted(limits: RateLimits, counts: bool) -> None:
@@ -268,3 +271,98 @@ def test_never_gives_more_than_the_rate_and_a_burst(steps: list[tuple[float, int
         for end in range(place, len(taken)):
             sizes = [size for _, size in taken[place : end + 1]]
             assert sum(sizes) <= 100 * (taken[end][0] - began) + 200 + max(sizes) + 0.1
+
+
+def delivered(rates: RequestRates, who: Caller, subscribers: int, sizes: list[int]) -> list[float]:
+    """Publish messages of these sizes to so many subscribers, and list the waits."""
+    return [rates.spend_deliveries(who, subscribers, size) for size in sizes]
+
+
+def test_a_message_takes_a_delivery_for_each_subscriber(clock: Clock) -> None:
+    """One message to a thousand costs what a thousand to one do (requirement 128)."""
+    rates, alice = RequestRates(RateLimits(deliveries=1000), clock), caller()
+
+    waits = delivered(rates, alice, 1000, [20] * 3)
+
+    assert waits[:2] == [0, 0]
+    assert waits[2] == pytest.approx(1)
+    assert delivered(rates, alice, 1, [20])[0] > 0
+    clock.now += waits[2]
+    assert delivered(rates, alice, 1000, [20]) == [0]
+
+
+def test_a_message_takes_its_bytes_for_each_subscriber(clock: Clock) -> None:
+    """A few large messages to many are a flood as well (requirement 128)."""
+    rates, alice = RequestRates(RateLimits(delivered_bytes=1000), clock), caller()
+
+    waits = delivered(rates, alice, 10, [100, 100, 50])
+
+    assert waits == [0, 0, pytest.approx(0.5)]
+    clock.now += 0.5
+    assert delivered(rates, alice, 10, [50]) == [0]
+
+
+def test_all_connections_of_a_subject_share_its_deliveries(clock: Clock) -> None:
+    """Another socket, or the next one, gives no more; another subject has its own."""
+    rates = RequestRates(RateLimits(deliveries=100), clock)
+    first, second, other = caller(), caller(), caller("bob")
+    assert delivered(rates, first, 200, [1]) == [0]
+    rates.release(first)
+
+    assert delivered(rates, second, 1, [1])[0] > 0
+    assert delivered(rates, other, 200, [1]) == [0]
+    rates.release(second)
+    rates.release(other)
+    clock.now += 3
+    rates.forget_idle()
+    assert not rates._subjects
+
+
+def test_an_audience_past_the_whole_budget_is_reached_once_it_is_full(clock: Clock) -> None:
+    """Else nobody could ever publish to a large item; the wait that is told is the right one."""
+    rates, alice = RequestRates(RateLimits(deliveries=100), clock), caller()
+    assert delivered(rates, alice, 1000, [1]) == [0]
+
+    (wait,) = delivered(rates, alice, 1000, [1])
+
+    assert wait == pytest.approx(10)
+    clock.now += wait / 2
+    assert delivered(rates, alice, 1000, [1])[0] > 0
+    clock.now += wait / 2
+    assert delivered(rates, alice, 1000, [1]) == [0]
+
+
+def test_who_goes_on_delivering_past_the_rate_never_listens(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused and counted, logged once, and sent away at ten times the rate."""
+    rates, alice = RequestRates(RateLimits(deliveries=1000), clock), caller()
+
+    waits = delivered(rates, alice, 1000, [1] * 40)
+
+    assert waits[:2] == [0, 0]
+    assert 0 < waits[2] < NEVER
+    assert waits[-1] == NEVER
+    assert rates.refused[RequestKind.DELIVERY] == 38
+    assert caplog.messages == ["rate_limited connection=c1 subject='alice' kind=delivery"]
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 100)), max_size=60))
+def test_never_delivers_more_than_the_rate_and_a_burst(steps: list[tuple[float, int]]) -> None:
+    """Over every stretch of time."""
+    clock = Clock()
+    rates, alice = RequestRates(RateLimits(deliveries=100), clock), caller()
+    began, total = clock.now, 0
+    for seconds, subscribers in steps:
+        clock.now += seconds
+        if rates.spend_deliveries(alice, subscribers, 1) == 0:
+            total += subscribers
+        assert total <= (clock.now - began) * 100 + 200 + 0.01
+
+
+def test_deliveries_without_a_limit_are_never_refused(clock: Clock) -> None:
+    """Nought is no limit for them either."""
+    rates, alice = RequestRates(RateLimits(publish=10), clock), caller()
+
+    assert not rates.counts_deliveries
+    assert delivered(rates, alice, 10**9, [10**9]) == [0]

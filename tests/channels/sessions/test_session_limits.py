@@ -7,8 +7,10 @@ import pytest
 from itemwire.channels.limits.bounds import Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.close_reasons import RATE_LIMITED
+from itemwire.engines.base import EngineError
+from itemwire.messages import Position
 from itemwire.wire.base import Codec
-from tests.fakes import JSON, LIMITS, PLAIN, Close, Stage
+from tests.fakes import EVERYTHING, ITEM, JSON, LIMITS, PLAIN, Close, ItemRules, Stage
 
 LIMITED = Close(RATE_LIMITED.code, RATE_LIMITED.reason)
 
@@ -128,6 +130,82 @@ def test_a_flood_to_one_item_costs_others_nothing() -> None:
     assert len(bob.saw("message")) == 10
     assert bob.says("publish", data="mine")["type"] == "reply"
     assert carol.says("publish", data="mine")["type"] == "reply"
+
+
+@pytest.fixture
+def crowded() -> Stage:
+    """Give a node on which what a subject publishes may reach ten subscribers a second."""
+    stage = Stage(rate_limits=RateLimits(publish=1000, deliveries=10))
+    for number in range(8):
+        stage.join(f"listening-{number}")
+    return stage
+
+
+def test_a_publisher_that_reaches_too_many_is_told_when_to_go_on(crowded: Stage) -> None:
+    """It reaches nobody, the socket stays, and the wait is right (requirement 128)."""
+    mallory, bob = crowded.join("mallory"), crowded.join("bob")
+    kinds = [mallory.says("publish", data=n, ref=n)["type"] for n in range(3)]
+
+    refused = mallory.saw("error")[-1]
+
+    assert kinds == ["reply", "reply", "error"]
+    assert len(bob.saw("message")) == 2
+    assert (refused["code"], refused["temporary"], refused["ref"]) == ("rate_limited", True, 2)
+    assert refused["retry_after_ms"] == 1000
+    assert bob.says("publish", data="mine")["type"] == "reply"
+    crowded.clock.now += refused["retry_after_ms"] / 1000
+    assert mallory.says("publish", data="again")["type"] == "reply"
+    assert mallory.transport.closes == []
+
+
+def test_deliveries_count_over_all_items_and_sockets_of_a_subject(crowded: Stage) -> None:
+    """Many small audiences are one large one; and few subscribers cost little (requirement 128)."""
+    mallory, alone = crowded.join("mallory"), crowded.join("mallory", item="alone")
+    crowded.join("carol", item="other")
+    many = crowded.open(ItemRules({"other": EVERYTHING}), "mallory")
+    many.joins("other")
+
+    kinds = [mallory.says("publish", data=0)["type"] for _ in range(2)]  # nine subscribers each
+    kinds += [alone.says("publish", data=0)["type"] for _ in range(2)]  # one
+    refused = many.says("publish", item="other", data=0, ref=1)
+
+    assert kinds == ["reply"] * 4
+    assert (refused["code"], refused["ref"]) == ("rate_limited", 1)
+    assert crowded.join("bob", item="alone").says("publish", data=0)["type"] == "reply"
+
+
+def test_a_plain_client_that_reaches_too_many_is_closed(crowded: Stage) -> None:
+    """It could not be told; up to there each of its messages is heard."""
+    mallory = crowded.join("mallory", codec=PLAIN)
+    for text in ("one", "two"):
+        mallory.session.received(text)
+    assert mallory.transport.closes == []
+
+    mallory.session.received("three")
+
+    assert mallory.transport.closes == [LIMITED]
+    assert mallory.transport.frames == ["one", "two"]
+
+
+def test_who_goes_on_reaching_too_many_is_closed(crowded: Stage) -> None:
+    """Past ten times the rate, as with other rates."""
+    mallory = crowded.join("mallory")
+
+    for number in range(100):
+        mallory.says("publish", data=number)
+
+    assert mallory.transport.closes == [LIMITED]
+
+
+def test_what_the_application_publishes_takes_no_deliveries(crowded: Stage) -> None:
+    """Its own code knows its audience; and it takes nothing from the subject that it names."""
+    mallory, stored = crowded.join("mallory"), list[Position | EngineError]()
+    for number in range(50):
+        crowded.node.publish(mallory.connection.principal, ITEM, str(number), None, stored.append)
+
+    assert [one for one in stored if isinstance(one, EngineError)] == []
+    assert len(mallory.saw("message")) == 50
+    assert mallory.says("publish", data="mine")["type"] == "reply"
 
 
 def test_the_end_of_a_connection_ends_its_budget(limited: Stage) -> None:

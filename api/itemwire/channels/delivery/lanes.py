@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 from itemwire.channels.delivery.outbox import Chunk, ChunkWriter, Framing
+from itemwire.channels.delivery.time_slice import TimeSlice, endless
 from itemwire.messages import Position
 from itemwire.wire.base import Codec
 
@@ -49,6 +51,27 @@ class Subscriber(Protocol):
 S = TypeVar("S", bound=Subscriber)
 
 
+class _Rest(Generic[S]):
+    """What is left of a joint write that took too long for one turn.
+
+    `owed` has the subscribers that still get the chunks, and how many of these each has had.
+    """
+
+    __slots__ = ("chunks", "joined", "owed", "positions")
+
+    def __init__(
+        self,
+        joined: Chunk,
+        chunks: list[Chunk],
+        positions: list[Position | None],
+        owed: dict[S, int],
+    ) -> None:
+        self.joined = joined
+        self.chunks = chunks
+        self.positions = positions
+        self.owed = owed
+
+
 class Lane(Generic[S]):
     """Subscribers with one codec, one framing, and the same right to see who joins or leaves.
 
@@ -62,6 +85,11 @@ class Lane(Generic[S]):
 
     The entry in `writers` of a subscriber that is behind or aside does nothing. So the keys of
     `writers` stay as they are while it is walked, though a write may change a state.
+
+    A joint write that takes longer than its slice of time stops, and the next flush goes on with
+    it. Until then its subscribers are owed what was joined: a snapshot, which loses those that
+    leave. Nothing else is written to any subscriber before it got what it is owed, so the order
+    stays; and what is sent meanwhile is joined for all, as ever, and written once nobody is owed.
     """
 
     __slots__ = (
@@ -70,10 +98,12 @@ class Lane(Generic[S]):
         "_failed",
         "_pending",
         "_positions",
+        "_rest",
         "_size",
         "channel",
         "codec",
         "framing",
+        "is_pending",
         "shows_presence",
         "writers",
     )
@@ -92,6 +122,8 @@ class Lane(Generic[S]):
         self._pending: list[Chunk] = []
         self._positions: list[Position | None] = []  # of those pending chunks that are messages
         self._size = 0
+        self._rest: _Rest[S] | None = None  # of a joint write that is not done yet
+        self.is_pending = False  # whether a flush has something to write
 
     def add(self, subscriber: S) -> None:
         """Deliver to a subscriber what is sent from here on."""
@@ -104,58 +136,122 @@ class Lane(Generic[S]):
         self.writers.pop(subscriber, None)
         self._aside.pop(subscriber, None)
         self._behind.pop(subscriber, None)
+        if self._rest is not None:
+            self._rest.owed.pop(subscriber, None)
 
     def reroute(self, subscriber: S) -> None:
         """Note that the connection of a subscriber has fallen behind or caught up."""
         if subscriber in self.writers and subscriber not in self._aside:
             self._route(subscriber)
 
-    def send(self, chunk: Chunk, position: Position | None = None) -> bool:
-        """Send a chunk to all with the next flush; return whether it is the first to wait for it.
+    def send(self, chunk: Chunk, position: Position | None = None) -> None:
+        """Send a chunk to all with the next flush.
 
-        Once more is pending than should wait for the end of the tick, it is written at once.
+        Once more is pending than should wait for the end of the tick, it is written at once, as
+        far as a slice of time allows. If the write before it is not done yet, that is finished
+        first: a flood has to wait for its own delivery.
         """
+        self.is_pending = True
         self._pending.append(chunk)
         self._positions.append(position)
         self._size += len(chunk)
-        is_first = len(self._pending) == 1
         if self._size >= MAX_PENDING_BYTES:
-            self._write_pending()
-        return is_first
+            if self._rest is not None:
+                self._go_on(self._rest, endless())
+            self._write_pending(TimeSlice())
 
     def catch_up(self, subscriber: S) -> None:
         """Write what is pending to one subscriber, before something that is for it alone."""
+        if self._rest is not None:
+            had = self._rest.owed.pop(subscriber, None)
+            if had is not None:
+                self._write_owed(self._rest, [(subscriber, had)])
         if self._pending and subscriber in self.writers:
             had = self._aside.get(subscriber, 0)
             self._write_rest(subscriber, self._pending[had:], self._positions[had:])
             self._set_aside(subscriber)
 
-    def flush(self) -> Sequence[S]:
+    def flush(self, time_slice: TimeSlice | None = None) -> Sequence[S]:
         """Write what is pending to each; return the subscribers that were too slow.
 
         Those are of any write since the last flush. They are still subscribers: it is for the
         caller to end their connections, once it has flushed all lanes.
+
+        With a slice of time it stops once that is over; then the lane is still pending.
         """
-        self._write_pending()
+        time_slice = time_slice or endless()
+        if self._rest is not None:
+            self._go_on(self._rest, time_slice)
+        if self._rest is None:
+            self._write_pending(time_slice)
+        self.is_pending = self._rest is not None
         if self._failed is None:
             return ()
         failed, self._failed = self._failed, None
         return failed
 
-    def _write_pending(self) -> None:
+    def _write_pending(self, time_slice: TimeSlice) -> None:
+        if not self._pending:
+            return
         pending, self._pending, self._size = self._pending, [], 0
         positions, self._positions = self._positions, []
         aside, self._aside = self._aside, {}
         # Snapshot first: a subscriber that falls behind during the joint write has received it.
         behind = [one for one in self._behind if one not in aside] if self._behind else ()
-        if pending:
-            joined = self.framing.join(pending)
+        joined, count = self.framing.join(pending), len(self.writers)
+        if count <= time_slice.stride:  # as nearly always: without a further call
+            reached = count
             _write_to_all(self.writers.values(), joined)
+            time_slice.spend(count)
+        else:
+            reached = self._write_in_strides(joined, time_slice)
+        if reached == count and len(behind) + len(aside) <= time_slice.stride:
             for subscriber in behind:
                 self._keep(subscriber, joined, pending, positions)
-        for subscriber, had in aside.items():
+            for subscriber, had in aside.items():
+                self._route(subscriber)
+                self._write_rest(subscriber, pending[had:], positions[had:])
+            return
+        owed = dict.fromkeys(behind, 0) | aside
+        for subscriber in islice(self.writers, reached, None):
+            owed.setdefault(subscriber, 0)
+        for subscriber in aside:
             self._route(subscriber)
-            self._write_rest(subscriber, pending[had:], positions[had:])
+        # From the end: the last of a dict is taken without a search, the first is not.
+        self._rest = _Rest(joined, pending, positions, dict(reversed(owed.items())))
+        self._go_on(self._rest, time_slice)
+
+    def _write_in_strides(self, joined: Chunk, time_slice: TimeSlice) -> int:
+        """Write to all that keep up, until the slice is over; return how many were reached."""
+        count, stride = len(self.writers), time_slice.stride
+        writers, reached = iter(self.writers.values()), 0
+        while reached < count and not time_slice.is_over:
+            _write_to_all(islice(writers, stride), joined)
+            time_slice.spend(stride)
+            reached += stride
+        return min(reached, count)
+
+    def _go_on(self, rest: _Rest[S], time_slice: TimeSlice) -> None:
+        """Write to those that are owed a joint write, until the slice is over."""
+        owed, stride = rest.owed, time_slice.stride
+        while owed and not time_slice.is_over:
+            self._write_owed(rest, [owed.popitem() for _ in range(min(stride, len(owed)))])
+            time_slice.spend(stride)
+        if not owed:
+            self._rest = None
+
+    def _write_owed(self, rest: _Rest[S], owed: Iterable[tuple[S, int]]) -> None:
+        """Write what is left of a joint write to these, who have had so many of its chunks."""
+        writers: list[ChunkWriter] = []
+        for subscriber, had in owed:
+            connection = subscriber.connection
+            if had:
+                self._write_rest(subscriber, rest.chunks[had:], rest.positions[had:])
+            elif connection.outbox is None:
+                writers.append(connection.writer)
+            else:
+                self._keep(subscriber, rest.joined, rest.chunks, rest.positions)
+        _write_to_all(writers, rest.joined)
 
     def _set_aside(self, subscriber: S) -> None:
         self._aside[subscriber] = len(self._pending)

@@ -42,7 +42,8 @@ class RateLimits:
 
     All connections of one subject on this node share `subject_factor` times as much. `join_burst`
     joins may come at once, if that is more than two seconds' worth: a client that reconnects
-    joins all of its items again.
+    joins all of its items again. `deliveries` and `delivered_bytes` are of a subject: what it
+    publishes counts once for each subscriber on this node.
     """
 
     publish: float = 0
@@ -52,3 +53,5 @@ class RateLimits:
     bytes: float = 0  # of all frames together
     subject_factor: float = 0
     join_burst: int = 0
+    deliveries: float = 0
+    delivered_bytes: float = 0

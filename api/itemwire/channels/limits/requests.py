@@ -1,9 +1,10 @@
 """How often a connection may ask, and how much it may send: token buckets, no timers.
 
 A connection has a bucket for each kind of request and one for bytes; its subject has the same for
-all of its connections together. A bucket holds two seconds' worth of tokens and fills steadily.
-Costs are counted in seconds, the time in which as many tokens flow in, so that all kinds are alike
-and a bucket is one number: the moment at which it will be full again.
+all of its connections together, and two more for what its messages cost others: a delivery for each
+subscriber that a message has, and the bytes of all of these. A bucket holds two seconds' worth of
+tokens and fills steadily. Costs are counted in seconds, the time in which as many tokens flow in,
+so that all kinds are alike and a bucket is one number: the moment at which it will be full again.
 """
 
 import logging
@@ -15,6 +16,7 @@ from enum import IntEnum
 from typing import Final, Protocol
 
 from itemwire.channels.limits.bounds import RateLimits
+from itemwire.engines.base import EngineError
 from itemwire_auth.principal import Identity, Principal
 
 logger = logging.getLogger("itemwire.channels")
@@ -29,25 +31,42 @@ NEVER: Final = math.inf
 ROUNDING: Final = 1e-5  # seconds by which a sum of floating-point times may be off
 
 
+class TooManyDeliveries(EngineError):
+    """The engine was not asked: the publisher has used up its deliveries, for so many seconds.
+
+    `wait` may be `NEVER`.
+    """
+
+    def __init__(self, wait: float) -> None:
+        super().__init__("This is more than one caller may have delivered in this time; slow down.")
+        self.wait = wait
+
+
 class RequestKind(IntEnum):
-    """The kinds of requests that have rates of their own; the values are indices of lists."""
+    """The kinds of requests that have rates of their own; the values are indices of lists.
+
+    A delivery is no request of its own: publishing to many subscribers takes that many.
+    """
 
     PUBLISH = 0
     JOIN = 1
     HISTORY = 2
     OTHER = 3
+    DELIVERY = 5
 
 
 BYTES: Final = 4  # the index of the bucket for bytes, which each kind of request takes from too
+DELIVERIES: Final = 5  # and these of two buckets that only subjects have
+DELIVERED_BYTES: Final = 6
 
 
 class SharedTokenBuckets:
-    """The buckets that all connections of one subject share."""
+    """The buckets that all connections of one subject share, and those of its deliveries."""
 
     __slots__ = ("connections", "full_at")
 
     def __init__(self) -> None:
-        self.full_at = [0.0] * (BYTES + 1)
+        self.full_at = [0.0] * (DELIVERED_BYTES + 1)
         self.connections = 0
 
 
@@ -95,11 +114,14 @@ class RequestRates:
         self._capacities[RequestKind.JOIN] = max(
             BURST_SECONDS, limits.join_burst * self._costs[RequestKind.JOIN]
         )
+        self._delivery_cost = 1 / limits.deliveries if limits.deliveries else 0.0
+        self._delivered_byte_cost = 1 / limits.delivered_bytes if limits.delivered_bytes else 0.0
+        self.counts_deliveries = bool(limits.deliveries or limits.delivered_bytes)
         self._clock = clock
         self._subjects: dict[Identity, SharedTokenBuckets] = {}
         # Subjects without a connection, and until when their buckets are kept.
         self._idle: OrderedDict[Identity, float] = OrderedDict()
-        self.refused = [0] * len(RequestKind)  # so far, by kind
+        self.refused = dict.fromkeys(RequestKind, 0)  # so far
 
     def spend(self, connection: Requester, kind: RequestKind, size: int) -> float:
         """Take the tokens of a request and return 0, or else the seconds to wait or `NEVER`."""
@@ -128,6 +150,30 @@ class RequestRates:
         own[BYTES] = (own[BYTES] if own[BYTES] > now else now) + bytes_cost
         shared[kind] = (shared[kind] if shared[kind] > now else now) + shared_cost
         shared[BYTES] = (shared[BYTES] if shared[BYTES] > now else now) + shared_bytes_cost
+        return 0.0
+
+    def spend_deliveries(self, connection: Requester, subscribers: int, size: int) -> float:
+        """Take the tokens of a message of so many bytes that so many subscribers receive.
+
+        They are taken from the subject of its publisher alone, on whichever connections and items
+        it publishes. Return what `spend` returns.
+        """
+        now = self._clock()
+        shared = (connection.buckets or self._open_buckets(connection)).shared.full_at
+        cost = self._delivery_cost * subscribers
+        bytes_cost = self._delivered_byte_cost * subscribers * size
+        full_at, bytes_full_at = shared[DELIVERIES], shared[DELIVERED_BYTES]
+        # Written out, as above.
+        if full_at + cost > now + BURST_SECONDS or bytes_full_at + bytes_cost > now + BURST_SECONDS:
+            wait = max(
+                _wait(full_at, now, cost, BURST_SECONDS),
+                _wait(bytes_full_at, now, bytes_cost, BURST_SECONDS),
+            )
+            if wait:
+                seconds = max(cost, bytes_cost)
+                return self._refuse(connection, RequestKind.DELIVERY, now, seconds, wait)
+        shared[DELIVERIES] = (full_at if full_at > now else now) + cost
+        shared[DELIVERED_BYTES] = (bytes_full_at if bytes_full_at > now else now) + bytes_cost
         return 0.0
 
     def release(self, connection: Requester) -> None:
@@ -184,11 +230,12 @@ def _wait(full_at: float, now: float, seconds: float, room: float) -> float:
 
     Otherwise a message that costs more than a full bucket would never get through.
     """
-    wait = full_at + seconds - now - room
+    wait = full_at + min(seconds, room) - now - room
     return wait if full_at > now and wait > ROUNDING else 0.0
 
 
 def build_request_rates(limits: RateLimits) -> RequestRates | None:
     """Return the rates of these limits; None if nothing is limited or to be counted."""
     rates = (limits.publish, limits.join, limits.history, limits.request, limits.bytes)
-    return RequestRates(limits) if any(rates) else None
+    deliveries = (limits.deliveries, limits.delivered_bytes)
+    return RequestRates(limits) if any(rates + deliveries) else None

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import StartPoint
-from itemwire.channels.limits.requests import RequestKind
+from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
 from itemwire.close_reasons import OVERLOADED, PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
@@ -82,6 +82,9 @@ class _OfItem(_Envelope, frozen=True):
 
     def failed(self, context: Context, problem: EngineError) -> None:
         """Send the client the error for a failure of the engine; the log has the reason."""
+        if isinstance(problem, TooManyDeliveries):
+            context.slow_down(problem.wait, self.ref, str(problem))
+            return
         _log_failure(context.connection, problem)
         detail = "The engine could not take this now; ask again."
         self.deny(context, OVERLOADED.reason, detail, temporary=True)
@@ -283,7 +286,9 @@ class Send:
             return
 
         def answer(position: Position | EngineError) -> None:
-            if isinstance(position, EngineError):
+            if isinstance(position, TooManyDeliveries):
+                context.slow_down(position.wait, self.ref, str(position))
+            elif isinstance(position, EngineError):
                 _log_failure(connection, position)
                 connection.end(OVERLOADED)
 

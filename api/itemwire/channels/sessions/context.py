@@ -36,6 +36,10 @@ class Context(Protocol):
         """Return whether a refresh is under way."""
         ...
 
+    def slow_down(self, wait: float, ref: Ref | UnsetType, detail: str) -> None:
+        """Tell the client how long to wait, or close it if it cannot be told or does not listen."""
+        ...
+
     def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
         """Replace the token by another of the same caller; answer None, or why it was refused."""
         ...

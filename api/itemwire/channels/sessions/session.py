@@ -155,20 +155,24 @@ class ChannelSession(Session, Generic[C]):
     ) -> bool:
         """Return whether a request is past its rate; its client is then told, or closed."""
         wait = rates.spend(self.connection, kind, size)
-        if not wait:
-            return False
+        if wait:
+            detail = "This is more than the server takes in this time; slow down."
+            self.slow_down(wait, ref, detail)
+        return wait > 0
+
+    def slow_down(self, wait: float, ref: Ref | UnsetType, detail: str) -> None:
+        """Tell the client how long to wait, or close it if it cannot be told or does not listen."""
         if wait == NEVER or not self.connection.codec.has_envelopes:
             self.connection.end(RATE_LIMITED)
         else:
             error = Error(
                 RATE_LIMITED.reason,
                 temporary=True,
-                detail="This is more than the server takes in this time; slow down.",
+                detail=detail,
                 ref=ref,
                 retry_after_ms=math.ceil(wait * 1000),
             )
             self.connection.send(error)
-        return True
 
     def _names_another(self, principal: Principal | None) -> bool:
         """Return whether a new token is of another caller, and log it if so."""
