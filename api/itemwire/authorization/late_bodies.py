@@ -5,7 +5,7 @@ about the moment at which the body is acted on.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
 
@@ -23,7 +23,7 @@ SLOW_BODY: Final = 1.0  # seconds after which the route's dependencies are asked
 
 
 @asynccontextmanager
-async def judged_after_body(request: Request, known: Grant | Principal) -> AsyncIterator[None]:
+async def judged_after_body(request: Request, known: Grant | Principal) -> AsyncGenerator[None]:
     """Read a body inside this; on leaving, refuse a caller that may no longer act on it.
 
     `known` is what the route's dependencies found. Expiry and revocation are always checked. Where

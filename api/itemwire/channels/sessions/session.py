@@ -3,7 +3,7 @@
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 
@@ -102,7 +102,7 @@ class Session(ABC):
         logger.debug("closed connection=%s code=%d", self.connection.id, code)
 
     @contextmanager
-    def _failing_alone(self) -> Iterator[None]:
+    def _failing_alone(self) -> Generator[None]:
         """End this connection, and no other, if what it does with a late answer fails.
 
         A client whose request is half done would wait for ever for it to be answered.
