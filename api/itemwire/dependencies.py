@@ -122,7 +122,7 @@ def spend(connection: HTTPConnection, principal: Principal, kind: RequestKind, s
 
 
 def wait_to_publish(node: Node, principal: Principal, item_id: str, size: int) -> float:
-    """Charge a message to its subject's rates and deliveries; return the seconds to wait, or 0."""
+    """Charge a message to its subject's rates; return the seconds to wait, or 0."""
     wait = wait_of(node, principal, RequestKind.PUBLISH, size)
     if wait or node.rates is None:
         return wait

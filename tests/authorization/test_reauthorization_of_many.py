@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 from typing import Annotated, Any, NoReturn
 
 import pytest
@@ -67,6 +68,10 @@ class Application:
         self.reauthorizer = Reauthorizer()
         install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)
+
+    @cached_property
+    def rights(self) -> SocketRights:
+        """Return the rights of the socket, kept of its handshake when they are first used."""
         scope: Scope = {
             "type": "websocket",
             "path": "/ws",
@@ -76,7 +81,7 @@ class Application:
             "route": socket_route_of(self.app, many),
         }
         socket = WebSocket(scope, receive=_never, send=_never)
-        self.rights: SocketRights = rights_of(socket, self.reauthorizer, item)
+        return rights_of(socket, self.reauthorizer, item)
 
     def ask(self, *questions: Callable[[Answer], None]) -> list[Any]:
         """Ask one question after the other, and return the answers."""
@@ -144,7 +149,8 @@ def test_after_a_refresh_the_new_token_alone_speaks_for_the_caller(
 
     assert isinstance(renewal, Renewal)
     assert isinstance(verdict, Grant)
-    assert presented.seen == [("42", None, token), ("43", None, token)]
+    bearer = f"Bearer {token}"  # in the place of the old credential, and in the query
+    assert presented.seen == [("42", bearer, token), ("43", bearer, token)]
 
 
 def test_a_refresh_that_is_denied_leaves_the_handshake_as_it_was(

@@ -77,6 +77,7 @@ PUBLISH = """
 session > json_codec
 session > item
 item > commands
+commands > payloads
 commands > node
 node > names
 node > idempotency

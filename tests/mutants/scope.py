@@ -37,6 +37,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/tokens/test_key_confusion.py",
         "auth/tokens/test_tokens_remembered.py",
     ),
+    "api/itemwire/authorization/late_bodies.py": ("scenarios/test_late_bodies.py",),
     "api/itemwire/authorization/item_grants.py": ("routes/test_batches.py",),
     "api/itemwire/channels/cluster/connection_counts.py": (
         "channels/cluster/test_hostile_gossip.py",
@@ -58,6 +59,9 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/delivery/test_dropping.py",
     ),
     "api/itemwire/channels/sessions/commands.py": ("channels/sessions/test_many_items.py",),
+    "api/itemwire/channels/sessions/replay_queue.py": (
+        "channels/sessions/test_many_items_replays.py",
+    ),
     "api/itemwire/channels/sessions/context.py": (
         "channels/sessions/test_item.py",
         "channels/sessions/test_many_items.py",

@@ -1,4 +1,4 @@
-"""What dependencies read of a handshake, and how that much of it is kept to ask them again.
+"""What dependencies read of a handshake; that much is kept to ask them again.
 
 A dependency that is asked again must find what it read at the handshake. If it found less, it might
 take a header that is missing for a caller without restrictions.

@@ -262,24 +262,20 @@ class SocketRights(Rights):
         handshake = self._with_token(token)
         if not handshake.has_all_for(self._route, self._item_route):
             return Denied(QUERY_INVALID)
+        websocket = handshake.to(self._route, more={REFRESH: token})
+        known: Principal | None = None
         try:
             async with asyncio.timeout(DECISION_SECONDS):
-                outcome = await self._renewal(handshake, token, items)
+                principal = await verdict_of(self._route, websocket, Principal)
+                if isinstance(principal, Denied):
+                    return principal
+                known = principal
+                verdicts = await self._verdicts(handshake, principal, items)
         except TimeoutError:
             logger.error("refresh_late path=%r items=%d", handshake.path, len(items))  # noqa: TRY400
-            return Denied(OVERLOADED)
-        if isinstance(outcome, Renewal):
-            self._handshake = handshake  # from now on the new token alone speaks for the caller
-        return outcome
-
-    async def _renewal(
-        self, handshake: KeptHandshake, token: str, items: Sequence[str]
-    ) -> Renewal | Denied:
-        websocket = handshake.to(self._route, more={REFRESH: token})
-        principal = await verdict_of(self._route, websocket, Principal)
-        if isinstance(principal, Denied):
-            return principal
-        return Renewal(principal, await self._verdicts(handshake, principal, items))
+            return Denied(OVERLOADED, known)
+        self._handshake = handshake  # from now on the new token alone speaks for the caller
+        return Renewal(principal, verdicts)
 
     def _with_token(self, token: str) -> KeptHandshake:
         """Return the handshake with a token in place of what spoke for the caller before."""

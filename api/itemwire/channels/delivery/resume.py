@@ -1,4 +1,4 @@
-"""Proof that a client was on a channel: it may resume from there without the right to history."""
+"""Proof that a client was on a channel, with which it may resume without more rights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _encode = msgspec.msgpack.encode
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a client sends back of its welcome: the offset from which it heard, and a signature.
+    """What a client sends back of its welcome: its first offset, and a signature.
 
     Every message after that offset was sent to the client, or it missed the message later.
     """

@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import UnsetType
 from typing_extensions import override
@@ -29,7 +29,6 @@ from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.channels")
 
-SESSION_FAILED: Final = "session_failed connection=%s"
 
 C = TypeVar("C", bound=Command[Any])  # each kind of session has commands that run on it alone
 
@@ -64,7 +63,7 @@ class Session(ABC):
                 self._act(frame, size)
         except Exception:
             # A fault that one client's message finds must not end the connections of others.
-            logger.exception(SESSION_FAILED, self.connection.id)
+            logger.exception("session_failed connection=%s", self.connection.id)
             self.connection.end(INTERNAL)
 
     def pinged(self, size: int) -> bool:
@@ -110,7 +109,7 @@ class Session(ABC):
         try:
             yield
         except Exception:
-            logger.exception(SESSION_FAILED, self.connection.id)
+            logger.exception("session_failed connection=%s", self.connection.id)
             self.connection.end(INTERNAL)
 
     @abstractmethod
