@@ -81,8 +81,26 @@ class AsyncpgConnection(Protocol):
 
 
 async def connect(url: str, seconds: float, **options: str) -> AsyncpgConnection:
-    """Connect to one of the servers of a URL."""
-    return await _connect(url, timeout=seconds, **options)
+    """Connect to one of the servers of a URL.
+
+    asyncpg asks a new connection whether its server takes writes, and forgets the connection if
+    that is cancelled or fails: it would stay open for as long as the process runs.
+    """
+    opened: list[AsyncpgConnection] = []
+
+    class Tracked(asyncpg.Connection):  # type: ignore[misc] # it is untyped
+        __slots__ = ()
+
+        def __init__(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - asyncpg's
+            super().__init__(*args, **more)
+            opened.append(cast("AsyncpgConnection", self))
+
+    try:
+        return await _connect(url, timeout=seconds, connection_class=Tracked, **options)
+    except BaseException:
+        for connection in opened:
+            connection.terminate()
+        raise
 
 
 _connect: Final = cast("Callable[..., Awaitable[AsyncpgConnection]]", asyncpg.connect)
