@@ -93,7 +93,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_xdist_auto_num_workers() -> int:
     """Run as many at once as keep the processors busy: most tests wait for a server's clock."""
-    return 2 * len(os.sched_getaffinity(0))
+    return 3 * len(os.sched_getaffinity(0)) // 2
 
 
 @pytest.fixture(scope="session", autouse=True)

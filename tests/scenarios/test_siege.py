@@ -24,6 +24,7 @@ PLAN: Final = Plan(rounds=2, seconds=0.2, cpu_margin=2, has_neighbour=False)
 ALL_SETTINGS: Final = {name: value for row in ROWS for name, value in row.settings.items()}
 
 EXPECTED_OPEN: Final = (
+    "A4 streams",  # memory holds; three lines are logged for each of its streams
     "A3 kept open",  # memory, time and descriptors hold; lazy imports fail and fill the log
     "A5 query",
     "A5 query, HTTP",

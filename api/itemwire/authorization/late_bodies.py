@@ -27,14 +27,14 @@ async def judged_after_body(request: Request, known: Grant | Principal) -> Async
     """Read a body inside this; on leaving, refuse a caller that may no longer act on it.
 
     `known` is what the route's dependencies found. Expiry and revocation are always checked. Where
-    the body took more than `SLOW_BODY`, the dependencies are asked again, too: they find the same
+    the body took `SLOW_BODY` or more, the dependencies are asked again, too: they find the same
     request, without a body, from a caller that is verified.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
     yield
     check_still_valid(request, known)  # before others are asked about a caller without a token
-    if loop.time() - began > SLOW_BODY:
+    if loop.time() - began >= SLOW_BODY:
         await _ask_again(request, known)
         check_still_valid(request, known)
 
