@@ -86,6 +86,10 @@ class Proxy:
 
     async def _close(self, server: asyncio.Server) -> None:
         self._is_open = False
+        # asyncio forgets a connection whose server is closed between its accept and its first turn.
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
         server.close()
         await self._cut()
         self._flows.set()

@@ -51,8 +51,6 @@ def proxied(server: PostgresServer, url: str) -> Iterator[tuple[Proxy, str]]:
         yield proxy, url.replace(str(server.port), str(proxy.port))
 
 
-# asyncpg leaves transports of connections open that break while they are made.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestNetworkFaults(NetworkFaultsContract):
     """A database: what was committed is there, and epochs go on."""
 
