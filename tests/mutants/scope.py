@@ -58,13 +58,17 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/delivery/test_delivery_model.py",
         "channels/delivery/test_dropping.py",
     ),
-    "api/itemwire/channels/sessions/commands.py": ("channels/sessions/test_many_items.py",),
+    "api/itemwire/channels/sessions/commands.py": (
+        "channels/sessions/test_many_items.py",
+        "channels/sessions/test_many_items_rights.py",
+    ),
     "api/itemwire/channels/sessions/replay_queue.py": (
         "channels/sessions/test_many_items_replays.py",
     ),
     "api/itemwire/channels/sessions/context.py": (
         "channels/sessions/test_item.py",
         "channels/sessions/test_many_items.py",
+        "channels/sessions/test_many_items_rights.py",
     ),
 }
 """Tests, below `tests/`, that a file needs beside those that bear its name."""
