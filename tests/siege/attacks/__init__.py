@@ -11,7 +11,7 @@ from tests.siege.attacks.connections import Kept, Lingering, Streams
 from tests.siege.attacks.credentials import PaddedSockets, Tickets
 from tests.siege.attacks.poison import Poison
 from tests.siege.attacks.processor import Costly, Fragments
-from tests.siege.attacks.requests import EndlessBody, UnreadPipeline
+from tests.siege.attacks.requests import EndlessBody, ManyPipelines, UnreadPipeline
 
 FEW_FILES: Final = 256
 HEAD: Final = 60_000  # bytes of a query, cookie or header: with the rest, a head as large as may be
@@ -43,6 +43,7 @@ ROWS: Final = (
     Row("A1 one trailer", NOTHING, partial(EndlessBody, b"0\r\nX: ", b"a")),
     Row("A1 chunk extension", NOTHING, partial(EndlessBody, b"1;", b"a")),
     Row("A2 pipelines", NOTHING, UnreadPipeline),
+    Row("A2 many pipelines", NOTHING, ManyPipelines),
     Row("A3 kept open", NOTHING, Kept, files=FEW_FILES, short_rounds=1),
     Row("A4 streams", TOKEN, Streams, OF_A_TOKEN),
     _costly("query", QUERY),
