@@ -72,13 +72,13 @@ class ManyPipelines(Attack):
                 crowd.register(client, selectors.EVENT_READ | selectors.EVENT_WRITE)
             while time.monotonic() < deadline:
                 for key, events in crowd.select(timeout=STUCK_SECONDS):
-                    client = key.fileobj
-                    assert isinstance(client, socket.socket)
+                    one = key.fileobj
+                    assert isinstance(one, socket.socket)
                     with suppress(BlockingIOError):
                         if events & selectors.EVENT_READ:
-                            answered += client.recv(BLOCK_BYTES).count(b" 200 OK")
+                            answered += one.recv(BLOCK_BYTES).count(b" 200 OK")
                         if events & selectors.EVENT_WRITE:
-                            client.send(block)
+                            one.send(block)
         return Outcome(notes={"answered": answered})
 
 
