@@ -101,8 +101,8 @@ def check_bounds(crowd: Crowd, name: str) -> None:
         assert all(one.members.values())
         away = one.away
         assert sum(map(len, away._by_caller.values())) == len(away._absences)
-        assert set(one.members) <= known._followed
-        assert set(one.requested) <= {*known._followed, SOCKETS}
+        assert set(one.members) <= {*known._followed, *known._asked}
+        assert set(one.requested) <= {*known._followed, *known._asked, SOCKETS}
     counts, on_other_nodes = known._counts, crowd.slots(name).on_other_nodes
     assert all(0 < each <= LIMIT for by in counts._by_node.values() for each in by.values())
     assert on_other_nodes.total() == sum(sum(by.values()) for by in counts._by_node.values())
@@ -111,7 +111,7 @@ def check_bounds(crowd: Crowd, name: str) -> None:
 
 def go_on(crowd: Crowd, data: st.DataObject) -> None:
     """Let something happen on one of the nodes meanwhile."""
-    what = data.draw(st.sampled_from(["nothing", "settle", "tick", "join", "back", "cut"]))
+    what = data.draw(st.sampled_from(["nothing", "settle", "tick", "join", "back", "cut", "ask"]))
     name = data.draw(st.sampled_from(["a", "b"]))
     if what == "settle":
         crowd.settle()
@@ -119,6 +119,8 @@ def go_on(crowd: Crowd, data: st.DataObject) -> None:
         crowd.tick()
     elif what in {"join", "back"}:
         crowd.join(name, subject="alice" if what == "back" else None)
+    elif what == "ask":
+        crowd.ask(name, data.draw(st.sampled_from(["42", "7"])))
     elif what == "cut" and len(crowd.peers[name]) > 1:
         crowd.cut(crowd.peers[name][0])
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from itemwire.channels.cluster.asked_channels import Answered
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.gossip import Gossip
 from itemwire.channels.cluster.notices import Notice
@@ -44,6 +45,10 @@ class Exchange(Protocol):
         """Forget them."""
         ...
 
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        """Bring the members of a channel up to date; answer whether that could be done in time."""
+        ...
+
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         """Apply what another node says; return False if there was no room for all of it."""
         ...
@@ -71,6 +76,10 @@ class NoExchange(Exchange):
     @override
     def unfollow(self, channel: str) -> None:
         """Do nothing."""
+
+    @override
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        answered(True)
 
     @override
     def receive(self, node_id: str, gossip: Gossip) -> bool:
@@ -131,6 +140,7 @@ class SharedExchange(Exchange):
         """Remove silent nodes, and end sockets that are too many over all nodes."""
         # While the engine is away every node is silent, which is not their end.
         if not self._engine.is_available:
+            self._remote_presence.answer_all()
             return
         self._remote_presence.tick()
         excess = self._counts.find_excess()
@@ -144,6 +154,12 @@ class SharedExchange(Exchange):
     @override
     def unfollow(self, channel: str) -> None:
         self._remote_presence.unfollow(channel)
+
+    @override
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        self._remote_presence.ask(channel, answered)
+        if not self._engine.is_available:
+            self._remote_presence.answer_all()
 
     @override
     def receive(self, node_id: str, gossip: Gossip) -> bool:

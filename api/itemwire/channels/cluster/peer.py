@@ -1,6 +1,7 @@
 """What this node knows of another node, and on which channels that may be wrong."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final
@@ -9,7 +10,9 @@ from itemwire.channels.cluster.gossip import CHANNELS_A_LINE
 from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
 
-DEAD_TICKS: Final = 7  # three heartbeats of two ticks, and one tick because ticks do not align
+HEARTBEAT_TICKS: Final = 2
+DEAD_TICKS: Final = 7  # three heartbeats, and one tick because ticks do not align
+SILENT_TICKS: Final = HEARTBEAT_TICKS + 2  # without a heartbeat that was due
 ANSWER_TICKS: Final = 3  # without an answer after so many ticks, a request is sent again
 MAX_MEMBERS: Final = 1_000_000  # of one peer, 0.2 KB each: more sockets than one node can hold
 
@@ -45,7 +48,7 @@ class Peer:
         self.last_number = last_number  # of its notices, the one that was read last
         self.members: dict[str, dict[str, Member]] = {}  # by channel, then by connection id
         self.away = AwayMembers(math.inf)  # no grace time here: its own node says when it is over
-        self.stale: dict[str, None] = {}  # channels, in the order in which they became so
+        self.stale: OrderedDict[str, None] = OrderedDict()  # channels, in the order to ask for
         self.requested: tuple[str, ...] = ()  # those stale channels that it has been asked for
         self.request_number = 0
         self.silent_ticks = 0
@@ -104,6 +107,16 @@ class Peer:
             self.stale.update(dict.fromkeys(channels))
             if is_missed:
                 self._cancel_request()
+
+    def ask_first(self, channel: str) -> None:
+        """Ask for a channel before all others that are stale, if it is stale."""
+        if channel in self.stale:
+            self.stale.move_to_end(channel, last=False)
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether a sign of life is overdue, so that it may have other members by now."""
+        return self.silent_ticks >= SILENT_TICKS and not self.is_stopping
 
     def forget(self, channel: str) -> None:
         """Ask for a channel no longer: it is not followed any more."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from itemwire.channels.cluster.asked_channels import Answered, AskedChannels
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.gossip import (
     SOCKETS,
@@ -23,13 +24,12 @@ from itemwire.channels.cluster.gossip import (
     member_ranges,
 )
 from itemwire.channels.cluster.gossip_sender import GossipSender
-from itemwire.channels.cluster.peer import Peer
+from itemwire.channels.cluster.peer import HEARTBEAT_TICKS, Peer
 from itemwire.channels.presence.presence import OtherNodes, Presence
 from itemwire.channels.timers import CallLater, call_later
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
 
-HEARTBEAT_TICKS: Final = 2
 MAX_PEERS: Final = 1000  # nodes known at the same time, so that forged ids cannot use up memory
 
 
@@ -67,7 +67,8 @@ class RemotePresence(OtherNodes):
         # One tick more than the grace time: the first may come at once.
         self._grace_ticks = math.ceil(grace) + 1 if grace else 0
         self._own: dict[str, dict[str, Member]] = {}  # by channel, then by connection id
-        self._followed: set[str] = set()
+        self._followed: set[str] = set()  # channels with a subscriber here
+        self._asked = AskedChannels(self._is_current, self._forget_unless_kept)
         self._peers: dict[str, Peer] = {}  # by node id
         self._lines: list[Line] = []  # for the next batch
         self._wanted: dict[str, None] = {}  # channels whose members here were asked for
@@ -118,20 +119,42 @@ class RemotePresence(OtherNodes):
 
     def follow(self, channel: str) -> None:
         """Keep the members of a channel up to date from now on, and ask who is there."""
-        if channel in self._followed:
-            return
+        is_kept = self._is_kept(channel)
         self._followed.add(channel)
-        for peer in self._peers.values():
-            peer.mark_stale((channel,), is_missed=False)
-        if self._peers:
-            self._sender.schedule()
+        if not is_kept:
+            self._request(channel)
+            if self._peers:
+                self._sender.schedule()
 
     def unfollow(self, channel: str) -> None:
         """Forget the members of a channel: it has no subscriber here any more."""
         self._followed.discard(channel)
+        self._forget_unless_kept(channel)
+
+    def ask(self, channel: str, answered: Answered) -> None:
+        """Answer once every other node has said which members it has, or when time is up.
+
+        The answer is whether all of them have, and none is silent. A node that has just started
+        first waits until the others had time to answer its greeting.
+        """
+
+        def told(is_current: bool) -> None:
+            answered(is_current and not any(one.is_silent for one in self._peers.values()))
+
+        is_kept = self._is_kept(channel)
+        self._asked.add(channel, told)
+        if not is_kept:
+            self._request(channel)
+        if self._is_current(channel):
+            self._asked.check((channel,))
+            return
         for peer in self._peers.values():
-            peer.forget(channel)
-            self._remove_all(peer, channel)
+            peer.ask_first(channel)
+        self._sender.schedule_urgent()
+
+    def answer_all(self) -> None:
+        """Answer all that was asked with what is known: the engine is away."""
+        self._asked.answer_all()
 
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         """Apply what another node says; return False if there was no room for all of it."""
@@ -165,6 +188,7 @@ class RemotePresence(OtherNodes):
         for node_id, peer in list(self._peers.items()):
             if peer.tick():
                 self._remove_peer(node_id)
+        self._asked.tick()
         self._sender.flush()
 
     def _add_peer(self, node_id: str, number: int) -> Peer:
@@ -179,6 +203,7 @@ class RemotePresence(OtherNodes):
         self._answers.pop(node_id, None)
         for channel in list(peer.members):
             self._remove_all(peer, channel)
+        self._asked.check_all()
 
     def _peer_stops(self, node_id: str, peer: Peer) -> None:
         """Keep the members of a stopping node for the grace time: they may return elsewhere."""
@@ -186,12 +211,13 @@ class RemotePresence(OtherNodes):
         peer.mark_stopping(self._grace_ticks)
         if not self._grace_ticks:
             self._remove_peer(node_id)
+        self._asked.check_all()
 
     def _mark_stale(self, peer: Peer) -> None:
         """Ask a peer for everything: it is new here, or a notice of it was missed."""
         peer.away.clear()  # the missed notice may have said that one of them returned
-        channels = [SOCKETS, *self._followed] if self._counts.is_limited else self._followed
-        peer.mark_stale(channels, is_missed=True)
+        counts = [SOCKETS] if self._counts.is_limited else []
+        peer.mark_stale([*counts, *self._asked, *self._followed], is_missed=True)
         self._sender.schedule()
 
     def _apply(self, node_id: str, peer: Peer, line: Line) -> bool:
@@ -223,7 +249,7 @@ class RemotePresence(OtherNodes):
                 if peer.away.has_room and not is_elsewhere:
                     peer.away.add(channel, (line.issuer, member.subject), member, 0)
             case MembersRange(channel):
-                return channel not in self._followed or self._replace(peer, line)
+                return not self._is_kept(channel) or self._replace(peer, line)
         return True
 
     def _answer(self, node_id: str, number: int, channels: Iterable[str]) -> None:
@@ -243,8 +269,10 @@ class RemotePresence(OtherNodes):
     def _state_received(self, node_id: str, peer: Peer) -> None:
         if SOCKETS in peer.requested:
             self._counts.end_snapshot(node_id)
+        answered = peer.requested
         peer.mark_current()
         self._sender.schedule()  # for the channels that are still stale
+        self._asked.check(answered)
 
     def _resolve_owner(self, node_id: str, channel: str, member: Member) -> None:
         """Make sure that only one node has a member that another node has just reported."""
@@ -255,6 +283,27 @@ class RemotePresence(OtherNodes):
             self._presence.leave(channel, member)  # its caller returned there
         elif node_id < self._id:
             self._yield_member(channel, member)
+
+    def _is_kept(self, channel: str) -> bool:
+        """Return whether the members of a channel on other nodes are kept up to date here."""
+        return channel in self._followed or channel in self._asked
+
+    def _is_current(self, channel: str) -> bool:
+        """Return whether every other node has said which members it has on a channel."""
+        is_greeted = self._ticks > 0  # within a second, each node has answered the greeting
+        return is_greeted and not any(channel in one.stale for one in self._peers.values())
+
+    def _request(self, channel: str) -> None:
+        """Ask every other node for its members on a channel, with the next batch."""
+        for peer in self._peers.values():
+            peer.mark_stale((channel,), is_missed=False)
+
+    def _forget_unless_kept(self, channel: str) -> None:
+        """Forget the members of a channel on other nodes, which nobody here needs any more."""
+        if not self._is_kept(channel):
+            for peer in self._peers.values():
+                peer.forget(channel)
+                self._remove_all(peer, channel)
 
     def _is_known(self, channel: str, connection: str, except_on: Peer | None = None) -> bool:
         """Return whether any node has a member, leaving one of them out."""
@@ -280,7 +329,7 @@ class RemotePresence(OtherNodes):
         return self._add(peer, part.channel, part.members)
 
     def _add(self, peer: Peer, channel: str, members: Iterable[Member]) -> bool:
-        if channel not in self._followed:
+        if not self._is_kept(channel):
             return True
         is_stored = True
         for member in members:

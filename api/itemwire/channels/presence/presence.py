@@ -64,12 +64,13 @@ class Page:
     """Some members of a channel, in the order of their connection ids.
 
     `count` is the number of all members, including those that are not listed; `next` is the
-    `after` of the next page, None on the last one.
+    `after` of the next page, None on the last one. It is partial if a node could not be asked.
     """
 
     members: list[Member]
     count: int
     next: str | None
+    is_partial: bool = False
 
 
 class Presence:
