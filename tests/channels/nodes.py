@@ -144,12 +144,12 @@ class Crowd:
     def step(self) -> None:
         """Let each node say what it has to, and everything arrive."""
         for stage in self.stages.values():
-            stage.do_what_waits()
+            stage.timers.make_soon_calls()
         self.bus.carry()
 
     def settle(self) -> None:
         """Let it come to rest, as it does within a fraction of a second."""
-        while self.bus.waiting or any(stage.waits for stage in self.stages.values()):
+        while self.bus.waiting or any(stage.timers.waits_soon for stage in self.stages.values()):
             self.step()
 
     def tick(self, count: int = 1) -> None:

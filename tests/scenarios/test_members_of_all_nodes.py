@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -31,6 +32,8 @@ class Deployment:
 
     workers: Started
     alone: Started
+    url: str
+    folder: Path
 
 
 @pytest.fixture(scope="module", params=sorted(ENGINE_SERVERS))
@@ -42,7 +45,8 @@ def deployment(
     with ExitStack() as stack:
         url = stack.enter_context(ENGINE_SERVERS[request.param](folder)).process.url
         workers = stack.enter_context(node(folder, url, "--workers", "2"))
-        yield Deployment(workers, stack.enter_context(node(folder, url)))
+        alone = stack.enter_context(node(folder, url))
+        yield Deployment(workers, alone, url, folder)
 
 
 def members(server: LiveServer, item_id: str, **query: int) -> dict[str, Any]:
@@ -76,6 +80,28 @@ def test_a_client_that_has_just_joined_is_told_of_all(deployment: Deployment, it
 
     by_id = sorted((alice.member, bob.member), key=lambda one: str(one["connection"]))
     assert [(one["members"], one["count"]) for one in answers] == [(by_id, 2)] * 2
+
+
+def test_a_client_of_a_killed_node_is_back_elsewhere_as_the_member_it_was(
+    deployment: Deployment, item_id: str
+) -> None:
+    """It is listed once, and nobody is told that it joined or left (requirement 115)."""
+    with json_client(deployment.alone.server, item_id, scope=EVERYTHING) as alice:
+        with (
+            node(deployment.folder, deployment.url) as victim,
+            json_client(victim.server, item_id, "bob") as bob,
+        ):
+            told = alice.read()
+            victim.process.kill()
+        with json_client(deployment.alone.server, item_id, "bob") as again:
+            listed = alice.ask("members")
+            again.ask("publish", data="still here")
+            then = alice.read()
+
+    assert told == {"type": "joined", "item": item_id, "member": bob.member}
+    assert again.member == bob.member
+    assert (listed["count"], bob.member in listed["members"]) == (2, True)
+    assert (then["type"], then["sender"]) == ("message", "bob")
 
 
 def test_a_node_that_stands_still_makes_the_answer_a_partial_one(

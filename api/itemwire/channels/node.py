@@ -128,6 +128,7 @@ class Node:
             clock,
             watch_members=self._exchange.follow,
             forget_members=self._exchange.unfollow,
+            find_moved=self._exchange.find_moved,
             proofs=self._proofs,
         )
 

@@ -228,6 +228,6 @@ def test_an_item_that_is_asked_about_goes_before_many_that_wait() -> None:
         line.channels
         for notice in crowd.bus.sent
         for line in _lines(notice)
-        if isinstance(line, StateRequest) and "item:heard-0" in line.channels
+        if isinstance(line, StateRequest) and len(line.channels) > 1
     ]
     assert asked[0][0] == "item:42"

@@ -1,4 +1,4 @@
-"""Channels whose members are asked for: the questions that wait, and what stays up to date."""
+"""Channels whose members are asked for, and the questions that wait for them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field

@@ -20,6 +20,7 @@ from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import CONNECTION_LIMIT, CloseReason
 from itemwire.engines.base import ANSWER_SECONDS, Engine
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity
 
 
 class Exchange(Protocol):
@@ -43,6 +44,10 @@ class Exchange(Protocol):
 
     def unfollow(self, channel: str) -> None:
         """Forget them."""
+        ...
+
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        """Call back once it is known whether a caller that joins was on a node that was killed."""
         ...
 
     def ask_members(self, channel: str, answered: Answered) -> None:
@@ -76,6 +81,10 @@ class NoExchange(Exchange):
     @override
     def unfollow(self, channel: str) -> None:
         """Do nothing."""
+
+    @override
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        done()
 
     @override
     def ask_members(self, channel: str, answered: Answered) -> None:
@@ -156,6 +165,10 @@ class SharedExchange(Exchange):
         self._remote_presence.unfollow(channel)
 
     @override
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        self._remote_presence.find_moved(channel, identity, done)
+
+    @override
     def ask_members(self, channel: str, answered: Answered) -> None:
         self._remote_presence.ask(channel, answered)
         if not self._engine.is_available:
@@ -168,7 +181,8 @@ class SharedExchange(Exchange):
     def _yield_member(self, channel: str, member: Member) -> None:
         """Give a client a new member: another node also resumed the member that it had resumed."""
         subscription = self._registry.find_member(channel, member)
-        if subscription is not None:
+        # A member that began here has no other id to go on with: the other node gives way.
+        if subscription is not None and subscription.own_member.connection != member.connection:
             self._presence.leave(channel, member)
             identity = subscription.connection.principal.identity
             subscription.member = self._presence.join(channel, identity, subscription.own_member)
