@@ -162,12 +162,14 @@ class HistoryReply(Reply, frozen=True, kw_only=True):
 class MembersReply(Reply, frozen=True, kw_only=True):
     """The answer to `members`: one page of them, and how many members there are in all.
 
-    `next` is the `after` of the next page, absent on the last one.
+    `next` is the `after` of the next page, absent on the last one. `partial` is true, or absent:
+    a node has not said in time which members it has.
     """
 
     members: list[Member]
     count: int
     next: str | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class RefreshReply(Reply, frozen=True, kw_only=True):

@@ -9,18 +9,36 @@ import asyncio
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from types import ModuleType
-from typing import Protocol
+from typing import Final, Protocol
 
 import pytest
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import Engine, EngineError, Span
 from itemwire.messages import Position
 from tests.engines.watched import Watched, node, play, stand_still
+from tests.fakes import draft
 from tests.proxy import Proxy
 from tests.timing import BUSY_SECONDS
+
+WAITED_SECONDS: Final = 1.0  # a lost connection is tried once more before the server is away
+AT_ONCE_SECONDS: Final = 0.1 + BUSY_SECONDS
+
+Ask = Callable[[Callable[[object], None]], None]
+
+
+def asks(engine: Engine) -> Iterator[tuple[str, Ask]]:
+    """Yield everything that can be asked of an engine."""
+    yield "subscribe", partial(engine.subscribe, "item:nobody-hears-it")
+    yield "publish", partial(engine.publish, "item:42", draft())
+    yield "read", partial(engine.read, "item:42", Span(1))
+    yield "post", partial(engine.post, b"notice", 0)
+    yield "put", partial(engine.put, "key", b"value", 9)
+    yield "take", partial(engine.take, "key")
+    yield "secret", engine.secret
 
 
 class FaultyServer(Protocol):
@@ -149,6 +167,37 @@ class NetworkFaultsContract(ABC):
         finally:
             self.server.kill()
             self.server.start()
+
+    def test_answers_whatever_is_asked_at_once_while_the_server_is_known_to_be_away(self) -> None:
+        """Requirement 143: a join that nobody waits with too, and one that waited already."""
+
+        async def scene() -> None:
+            async with node(self.url) as one:
+                await asyncio.to_thread(self.server.kill)
+                waited = await self._seconds(partial(one.engine.subscribe, "item:first"))
+                await one.until(lambda: not one.engine.is_available)
+                with contextlib.suppress(EngineError):
+                    await one.publish("until it is known")
+                seconds = {name: await self._seconds(ask) for name, ask in asks(one.engine)}
+
+                assert waited < WAITED_SECONDS + BUSY_SECONDS
+                assert {
+                    name: took for name, took in seconds.items() if took > AT_ONCE_SECONDS
+                } == {}
+
+        try:
+            play(scene)
+        finally:
+            self.server.kill()
+            self.server.start()
+
+    async def _seconds(self, ask: Ask) -> float:
+        """Return how long an answer took, which must be an error."""
+        answered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        began = time.monotonic()
+        ask(answered.set_result)
+        assert isinstance(await answered, EngineError)
+        return time.monotonic() - began
 
     def _check_after(
         self, before: list[Position], after: Position, one: Watched, other: Watched

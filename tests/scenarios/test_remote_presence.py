@@ -22,7 +22,8 @@ def test_members_of_a_killed_node_leave_in_time_and_come_back_once(
 ) -> None:
     """Requirement 115: `joined` and `left` go across, and `kill -9` leaves nobody behind.
 
-    A client that is back before its old self is given up is seen twice until then.
+    Dave comes back to the node on which alice hears the item, and nobody is told. Carol comes back
+    to one that knows nothing of the item, and is seen twice until her old self is given up.
     """
     command = [str(Path(sys.executable).with_name("itemwire")), "serve", "--port", "0"]
     with (
@@ -40,9 +41,14 @@ def test_members_of_a_killed_node_leave_in_time_and_come_back_once(
             if alice.member not in told:
                 told.append(_read_within(carol, GONE_SECONDS)["member"])
             joined = _read_within(alice, GONE_SECONDS)
-            other.process.send_signal(signal.SIGKILL)
-            began = time.monotonic()
-        with json_client(again.server, item_id, "carol", scope=EVERYTHING) as back:
+            with json_client(other.server, item_id, "dave") as dave:
+                assert _read_within(alice, GONE_SECONDS)["member"] == dave.member
+                other.process.send_signal(signal.SIGKILL)
+                began = time.monotonic()
+        with (
+            json_client(one.server, item_id, "dave") as dave_again,
+            json_client(again.server, item_id, "carol", scope=EVERYTHING) as back,
+        ):
             returned = _read_within(alice, GONE_SECONDS)
             gone = _read_within(alice, GONE_SECONDS)
             took = time.monotonic() - began
@@ -54,10 +60,11 @@ def test_members_of_a_killed_node_leave_in_time_and_come_back_once(
     assert {member["subject"] for member in told} == {"alice", "carol"}
     assert returned == {"type": "joined", "item": item_id, "member": back.member}
     assert gone == {"type": "left", "item": item_id, "member": carol.member}
+    assert dave_again.member == dave.member
     assert took < GONE_SECONDS
     for members in lists:
         assert sorted(one["connection"] for one in members) == sorted(
-            one.member["connection"] for one in (alice, back)
+            one.member["connection"] for one in (alice, back, dave)
         )
 
 

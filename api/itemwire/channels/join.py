@@ -24,6 +24,7 @@ from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
 from itemwire.messages import Position, Ref
+from itemwire_auth.principal import Identity
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -45,6 +46,7 @@ class ChannelParts:
     clock: Callable[[], float]
     watch_members: Callable[[str], None]  # of a channel, on other nodes
     forget_members: Callable[[str], None]
+    find_moved: Callable[[str, Identity, Callable[[], None]], None]  # before a caller is a member
     proofs: ResumeProofs
 
 
@@ -205,7 +207,16 @@ class _Join:
             return
         if isinstance(history, EngineError):
             self._fail(history)
-        elif self._recovery.is_broken:
+            return
+        channel, caller = self._subscription.channel, self._subscription.connection.principal
+        found = partial(self._have_found, history, recovered=recovered)
+        self._parts.find_moved(channel, caller.identity, found)
+
+    def _have_found(self, history: History, *, recovered: bool) -> None:
+        """Admit the client, now that it is known whether it continues as an earlier member."""
+        if not self._subscription.is_current:
+            return
+        if self._recovery.is_broken:
             self._fail(EngineError("more was published during a join than can be held for it"))
         else:
             merged = self._recovery.merge(history, from_first=self._start == LIVE)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import get_ident
 from typing import Final
@@ -106,9 +106,9 @@ class Node:
             end_all=self._hub.end_all,
             clock=clock,
         )
-        exchange: Exchange = NoExchange()
+        self._exchange: Exchange = NoExchange()
         if shared_slots is not None:
-            exchange = SharedExchange(
+            self._exchange = SharedExchange(
                 self._id,
                 engine,
                 presence=self._presence,
@@ -118,7 +118,7 @@ class Node:
                 call_later=timers.call_later,
                 end_all=self._hub.end_all,
             )
-        self._cluster = Cluster(self._id, self._control, exchange, self.counters)
+        self._cluster = Cluster(self._id, self._control, self._exchange, self.counters)
         self._proofs = ResumeProofs()
         self._parts = ChannelParts(
             engine,
@@ -126,8 +126,9 @@ class Node:
             self._presence,
             self.counters,
             clock,
-            watch_members=exchange.follow,
-            forget_members=exchange.unfollow,
+            watch_members=self._exchange.follow,
+            forget_members=self._exchange.unfollow,
+            find_moved=self._exchange.find_moved,
             proofs=self._proofs,
         )
 
@@ -345,9 +346,21 @@ class Node:
         """Answer a part of an item's history, of at most `history_limit` messages."""
         self._engine.read(channel_of(item_id), span.at_most(self.limits.history_limit), answer)
 
-    def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
-        """List at most so many members of an item, by id, from the one after `after` on."""
-        return self._presence.page(channel_of(item_id), limit, after)
+    def members(
+        self, item_id: str, answer: Answer[Page], *, limit: int = FIRST_PAGE, after: str = ""
+    ) -> None:
+        """Answer at most so many members of an item, by id, from the one after `after` on.
+
+        They are those of all nodes. One that does not say within two seconds which members it has
+        makes the page a partial one; so does an engine that is away, and then at once.
+        """
+        channel = channel_of(item_id)
+
+        def asked(is_complete: bool) -> None:
+            page = self._presence.page(channel, limit, after)
+            answer(page if is_complete else replace(page, is_partial=True))
+
+        self._exchange.ask_members(channel, asked)
 
     def released(self, connection: Connection, *, may_return: bool) -> None:
         """Forget a connection, which has just ended, and take it off all of its channels."""

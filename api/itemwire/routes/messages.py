@@ -62,11 +62,56 @@ class HistoryPage(msgspec.Struct):
 
 
 class Present(msgspec.Struct, omit_defaults=True):
-    """A page of an item's members, and how many there are; `next` is the next `after`."""
+    """A page of an item's members, and how many there are; `next` is the next `after`.
+
+    It is `partial` if a node has not said in time which members it has.
+    """
 
     members: list[Member]
     count: int
     next: str | None = None
+    partial: bool = False
+
+
+PRESENT: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "A page of the members on all nodes.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["members", "count"],
+                    "properties": {
+                        "members": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "required": ["connection", "subject"],
+                                "properties": {
+                                    "connection": {"type": "string"},
+                                    "subject": {"type": "string"},
+                                },
+                            },
+                        },
+                        "count": {
+                            "type": "integer",
+                            "description": "All members, those of other pages included.",
+                        },
+                        "next": {
+                            "type": "string",
+                            "description": "The `after` of the next page; absent on the last one.",
+                        },
+                        "partial": {
+                            "type": "boolean",
+                            "description": "True, or absent: a node did not answer in time, so "
+                            "members may be missing, and some that left may be listed.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 
 @router.post(
@@ -106,7 +151,7 @@ async def read_history(
     return as_json(HistoryPage(epoch, offset, history.publications, history.complete))
 
 
-@router.get(ITEM_PATH + "/members", response_model=None)
+@router.get(ITEM_PATH + "/members", response_model=None, responses=PRESENT)
 async def list_members(
     request: Request,
     grant: PresenceGrant,
@@ -114,8 +159,10 @@ async def list_members(
     after: str = "",
 ) -> Response:
     """List the members of the item, by connection id; with `limit=0` only their number."""
-    page = node_of(request).members(grant.item_id, limit, after)
-    return as_json(Present(page.members, page.count, page.next))
+    spend(request, grant.principal, RequestKind.OTHER, 0)
+    ask = node_of(request).members
+    page = await answer_of(partial(ask, grant.item_id, limit=limit, after=after))
+    return as_json(Present(page.members, page.count, page.next, page.is_partial))
 
 
 def as_json(answer: msgspec.Struct) -> Response:

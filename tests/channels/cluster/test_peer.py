@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.cluster.gossip import CHANNELS_A_LINE
+from itemwire.channels.cluster.gossip import CHANNELS_A_LINE, ClusterMember
 from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS, Peer
-from itemwire.messages import Member
 
-ALICE = Member("c1", "alice")
+ALICE = ClusterMember("c1", "alice")
 
 
 def requested(*channels: str) -> Peer:

@@ -6,6 +6,7 @@ import pytest
 
 from itemwire.channels.cluster.gossip import (
     SOCKETS,
+    ClusterMember,
     Gossip,
     Line,
     MemberAway,
@@ -40,7 +41,7 @@ def test_a_repeated_notice_is_no_sign_of_life(*, is_repeated: bool) -> None:
     """Whoever replays the last notice of a dead node does not keep its members; a new one does."""
     crowd = Crowd("a")
     watcher = crowd.join("a")
-    say(crowd, 1, MemberJoined(CHANNEL, Member("x1", "bob")))
+    say(crowd, 1, MemberJoined(CHANNEL, ClusterMember("x1", "bob")))
     for number in range(DEAD_TICKS + 1):
         crowd.tick()
         say(crowd, 1 if is_repeated else number + 2)
@@ -53,7 +54,7 @@ def test_a_repeated_notice_makes_nobody_away_again() -> None:
     crowd = Crowd("a", limits=WITH_GRACE)
     watcher = crowd.join("a")
     away = MemberAway(CHANNEL, Member("x1", "bob"), None)
-    say(crowd, 1, MemberJoined(CHANNEL, Member("x1", "bob")))
+    say(crowd, 1, MemberJoined(CHANNEL, ClusterMember("x1", "bob")))
     say(crowd, 2, away)
     back = crowd.join("a", subject="bob")
     say(crowd, 2, away)
@@ -69,7 +70,7 @@ def test_a_repeated_or_late_notice_brings_no_member_back(repeated: int) -> None:
     """In the numbers of its node it was read; the next number is read."""
     crowd = Crowd("a")
     watcher = crowd.join("a")
-    joined = MemberJoined(CHANNEL, Member("x1", "bob"))
+    joined = MemberJoined(CHANNEL, ClusterMember("x1", "bob"))
     say(crowd, 1, joined)
     say(crowd, 2, MemberLeft(CHANNEL, "x1"))
     say(crowd, repeated, joined)
@@ -114,7 +115,7 @@ def test_a_range_of_members_replaces_those_within_it_and_no_others(
     """The first id is outside of it and the last one inside, so that ranges adjoin."""
     crowd = Crowd("a")
     watcher = crowd.join("a")
-    members = {name: Member(name, "bob") for name in ("x1", "x2", "x3", "x4")}
+    members = {name: ClusterMember(name, "bob") for name in ("x1", "x2", "x3", "x4")}
     say(crowd, 1, *(MemberJoined(CHANNEL, member) for member in members.values()))
     say(crowd, 2, MembersRange(CHANNEL, after, last, [members[name] for name in there]))
 

@@ -192,8 +192,8 @@ def test_leaves_every_item_when_the_socket_is_gone(stage: Stage, rules: ItemRule
     many.session.closed(1000)
     rules.say()
 
-    assert stage.node.members(OTHER).members == [watcher.session.subscription.member]
-    assert stage.node.members(ITEM).members == []
+    assert stage.known_members(OTHER).members == [watcher.session.subscription.member]
+    assert stage.known_members(ITEM).members == []
 
 
 def test_a_join_that_cannot_be_worked_out_may_be_tried_again(

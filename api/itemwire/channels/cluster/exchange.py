@@ -7,6 +7,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from itemwire.channels.cluster.asked_channels import Answered
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.gossip import Gossip
 from itemwire.channels.cluster.notices import Notice
@@ -19,6 +20,7 @@ from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import CONNECTION_LIMIT, CloseReason
 from itemwire.engines.base import ANSWER_SECONDS, Engine
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity
 
 
 class Exchange(Protocol):
@@ -42,6 +44,14 @@ class Exchange(Protocol):
 
     def unfollow(self, channel: str) -> None:
         """Forget them."""
+        ...
+
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        """Call back once it is known whether a caller that joins was on a node that was killed."""
+        ...
+
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        """Bring the members of a channel up to date; answer whether that could be done in time."""
         ...
 
     def receive(self, node_id: str, gossip: Gossip) -> bool:
@@ -71,6 +81,14 @@ class NoExchange(Exchange):
     @override
     def unfollow(self, channel: str) -> None:
         """Do nothing."""
+
+    @override
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        done()
+
+    @override
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        answered(True)
 
     @override
     def receive(self, node_id: str, gossip: Gossip) -> bool:
@@ -131,6 +149,7 @@ class SharedExchange(Exchange):
         """Remove silent nodes, and end sockets that are too many over all nodes."""
         # While the engine is away every node is silent, which is not their end.
         if not self._engine.is_available:
+            self._remote_presence.answer_all()
             return
         self._remote_presence.tick()
         excess = self._counts.find_excess()
@@ -146,13 +165,24 @@ class SharedExchange(Exchange):
         self._remote_presence.unfollow(channel)
 
     @override
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        self._remote_presence.find_moved(channel, identity, done)
+
+    @override
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        self._remote_presence.ask(channel, answered)
+        if not self._engine.is_available:
+            self._remote_presence.answer_all()
+
+    @override
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         return self._remote_presence.receive(node_id, gossip)
 
     def _yield_member(self, channel: str, member: Member) -> None:
         """Give a client a new member: another node also resumed the member that it had resumed."""
         subscription = self._registry.find_member(channel, member)
-        if subscription is not None:
+        # A member that began here has no other id to go on with: the other node gives way.
+        if subscription is not None and subscription.own_member.connection != member.connection:
             self._presence.leave(channel, member)
             identity = subscription.connection.principal.identity
             subscription.member = self._presence.join(channel, identity, subscription.own_member)

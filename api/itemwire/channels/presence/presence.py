@@ -22,8 +22,8 @@ _id_of: Final = attrgetter("connection")
 class OtherNodes(Protocol):
     """What the other nodes learn of this node's members, and what is known of theirs."""
 
-    def report_joined(self, channel: str, member: Member) -> None:
-        """Report that a member joined here; it may be known already, after a return."""
+    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
+        """Report that a caller's member joined here; it may be known already, after a return."""
         ...
 
     def report_left(self, channel: str, member: Member) -> bool:
@@ -43,7 +43,7 @@ class NoOtherNodes(OtherNodes):
     """For a node on an engine that has no other nodes."""
 
     @override
-    def report_joined(self, channel: str, member: Member) -> None:
+    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
         """Do nothing."""
 
     @override
@@ -64,12 +64,13 @@ class Page:
     """Some members of a channel, in the order of their connection ids.
 
     `count` is the number of all members, including those that are not listed; `next` is the
-    `after` of the next page, None on the last one.
+    `after` of the next page, None on the last one. It is partial if a node could not be asked.
     """
 
     members: list[Member]
     count: int
     next: str | None
+    is_partial: bool = False
 
 
 class Presence:
@@ -115,7 +116,7 @@ class Presence:
         )
         if not self._has(channel, member.connection):
             self.add(channel, member)
-        self._other_nodes.report_joined(channel, member)
+        self._other_nodes.report_joined(channel, identity, member)
         return member
 
     def leave(self, channel: str, member: Member) -> bool:

@@ -12,6 +12,7 @@ from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
+from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
 from itemwire.close_reasons import OVERLOADED, PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
@@ -173,10 +174,24 @@ class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
         target = self.permitted(context, subscription, Action.PRESENCE)
         if target is None:
             return
-        page = context.node.members(target.item_id, self.limit, self.after)
-        following = UNSET if page.next is None else page.next
-        reply = MembersReply(self.ref, members=page.members, count=page.count, next=following)
-        context.connection.send(reply)
+
+        def answer(page: Page | EngineError) -> None:
+            if isinstance(page, EngineError):
+                self.failed(context, page)
+            # A refresh may have taken the right away meanwhile.
+            elif self.permitted(context, target, Action.PRESENCE) is not None:
+                context.connection.send(self._reply(page))
+
+        context.node.members(target.item_id, answer, limit=self.limit, after=self.after)
+
+    def _reply(self, page: Page) -> MembersReply:
+        return MembersReply(
+            self.ref,
+            members=page.members,
+            count=page.count,
+            next=UNSET if page.next is None else page.next,
+            partial=page.is_partial or UNSET,
+        )
 
 
 class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):

@@ -100,6 +100,11 @@ class ServerConnections:
         """Return whether both are connected."""
         return self.requests.is_connected and self.listener.is_connected
 
+    @property
+    def is_away(self) -> bool:
+        """Return whether one of them is lost, and could not be made anew."""
+        return self.requests.is_away or self.listener.is_away
+
     def start(self) -> None:
         """Begin to connect both."""
         self.requests.start()
@@ -136,8 +141,8 @@ class RedisServers:
 
     @property
     def is_away(self) -> bool:
-        """Return whether no server would take a request."""
-        return all(one.requests.is_away for one in self._servers.values())
+        """Return whether no server would take a request and listen to a channel."""
+        return all(one.is_away for one in self._servers.values())
 
     async def start(self) -> None:
         """Connect to all servers; EngineError if one of them does not answer."""
