@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
-from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException, status
+from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
@@ -17,7 +17,7 @@ from itemwire.channels.delivery.resume import read_since
 from itemwire.channels.limits.requests import RequestKind, TokenBuckets
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
-from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
+from itemwire.close_reasons import QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import ScopeMissing
@@ -144,11 +144,12 @@ def _refuse_until(wait: float) -> None:
 
 
 async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    """Ask the engine and return its answer, or refuse the request with 503 `overloaded`."""
+    """Ask the engine and return its answer, or refuse the request as its error says."""
     answer = await answer_or_error(ask)
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
+        refusal = answer.fault.refusal
+        raise HTTPException(refusal.status, refusal.reason)
     return answer
 
 

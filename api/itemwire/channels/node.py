@@ -35,6 +35,7 @@ from itemwire.channels.rights import rights_of
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
+from itemwire.engines.faults import EngineFault
 from itemwire.messages import Draft, Payload, Position, Ref, payload_size
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Principal
@@ -140,6 +141,11 @@ class Node:
     def is_ready(self) -> bool:
         """Return whether sockets can be served: started, not draining, the engine available."""
         return self._is_started and not self.is_draining and self._engine.is_available
+
+    @property
+    def fault(self) -> EngineFault | None:
+        """Return why nothing can be stored at present though sockets can be served, or None."""
+        return self._engine.fault if self.is_ready else None
 
     @property
     def is_started(self) -> bool:

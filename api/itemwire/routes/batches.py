@@ -17,11 +17,9 @@ from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
     MESSAGE_TOO_BIG,
-    OVERLOADED,
     PAYLOAD_INVALID,
     RATE_LIMITED,
     CloseReason,
-    Retry,
 )
 from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_to_publish
 from itemwire.engines.base import EngineError
@@ -175,13 +173,12 @@ def _result(
     answer = begun.result() if begun.done() else EngineError("no answer in time")
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
-        return _refused(OVERLOADED)
+        return _refused(answer.fault.refusal, answer.fault.detail)
     return answer
 
 
-def _refused(reason: CloseReason) -> RefusedMessage:
-    temporary = reason.retry in {Retry.LATER, Retry.NOW}
-    return RefusedMessage(reason.reason, temporary, reason.meaning)
+def _refused(reason: CloseReason, detail: str = "") -> RefusedMessage:
+    return RefusedMessage(reason.reason, reason.is_temporary, detail or reason.meaning)
 
 
 def _item_route() -> APIRoute:

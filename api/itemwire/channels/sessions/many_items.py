@@ -218,12 +218,12 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
                 self._finish(subscription.item_id, self._joining.pop(subscription.item_id))
             else:
                 self.node.leave(subscription)
-                self._refuse(subscription.item_id, OVERLOADED)
+                self._refuse(subscription.item_id, problem.fault.refusal)
 
     def _refuse(self, item_id: str, reason: CloseReason) -> None:
         """Answer a join that was not done, then run the commands that waited for it."""
         joining = self._joining.pop(item_id)
-        temporary = Denied(reason).is_temporary
+        temporary = reason.is_temporary
         self._deny(item_id, joining.ref, reason.reason, reason.meaning, temporary=temporary)
         self._finish(item_id, joining)
 

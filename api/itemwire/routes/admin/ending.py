@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fastapi import HTTPException, Request, status
+from fastapi import HTTPException, Request
 from pydantic import BaseModel
 
 from itemwire.channels.limits.requests import RequestKind
-from itemwire.close_reasons import OVERLOADED
 from itemwire.dependencies import answer_or_error, spend
 from itemwire.engines.base import Answer, EngineError
 from itemwire.responses.problems import Problem
@@ -42,5 +41,6 @@ async def end_connections(
     answer = await answer_or_error(ask)
     log_administered(request, admin, action, {**facts, "closed": answer})
     if isinstance(answer, EngineError):
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
+        refusal = answer.fault.refusal
+        raise HTTPException(refusal.status, refusal.reason)
     return answer
