@@ -30,7 +30,6 @@ logger = logging.getLogger("itemwire.channels")
 T = TypeVar("T")
 
 MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
-ENGINE_SECONDS: Final = 5.0  # engines always answer sooner, with a result or an error
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
@@ -145,7 +144,7 @@ def _refuse_until(wait: float) -> None:
 
 async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
     """Ask the engine and return its answer, or refuse the request as its error says."""
-    answer = await answer_or_error(ask)
+    answer = await asked(ask)
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
         refusal = answer.fault.refusal
@@ -153,17 +152,8 @@ async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
     return answer
 
 
-async def answer_or_error(ask: Callable[[Answer[T]], None]) -> T | EngineError:
-    """Ask the engine and return its answer, which is an error if none comes in time."""
-    try:
-        async with asyncio.timeout(ENGINE_SECONDS):
-            return await asked(ask)
-    except TimeoutError:
-        return EngineError(f"no answer in {ENGINE_SECONDS:g} s")
-
-
 def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
-    """Ask the engine and return a future of its answer.
+    """Ask the node and return a future of its answer, which comes in time.
 
     The answer may come when nobody waits for the future any more; then it is ignored.
     """

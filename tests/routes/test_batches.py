@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from typing_extensions import override
 
 from itemwire.assembly import Assembly
+from itemwire.channels import timely_answers
 from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
@@ -164,11 +165,13 @@ class Halting(Node):
             answer(Position("e", 1))
         elif item_id == "b":
             answer(EngineError("the engine is at secret://"))
+        else:
+            self.answers.limit(answer)  # the engine never answers
 
 
 def test_only_what_is_stored_is_answered_so(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may be asked again, best with their keys (requirement 110)."""
-    monkeypatch.setattr("itemwire.routes.batches.ENGINE_SECONDS", 0.02)
+    monkeypatch.setattr(timely_answers, "REFUSE_SECONDS", 0.02)
     monkeypatch.setattr(Assembly.of(app).node, "__class__", Halting)
     body = {"messages": [{"item": one, "data": 1} for one in "abc"]}
     answer = post(app, body)

@@ -13,6 +13,7 @@ from starlette.types import Message
 from typing_extensions import override
 
 from itemwire.assembly import Assembly
+from itemwire.channels import timely_answers
 from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError, History, Span
@@ -204,13 +205,15 @@ class Away(Node):
         *,
         connection: Connection | None = None,
     ) -> None:
+        tell = self.answers.limit(answer)
         if not self.is_silent:
-            answer(EngineError("the engine is at secret://"))
+            tell(EngineError("the engine is at secret://"))
 
     @override
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
+        tell = self.answers.limit(answer)
         if not self.is_silent:
-            answer(EngineError("the engine is at secret://"))
+            tell(EngineError("the engine is at secret://"))
 
 
 @pytest.mark.parametrize("is_silent", [False, True])
@@ -219,7 +222,7 @@ def test_an_engine_that_is_away_is_no_success(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, method: str, is_silent: bool
 ) -> None:
     """Only what is stored is answered with 201 (requirement 110)."""
-    monkeypatch.setattr("itemwire.dependencies.ENGINE_SECONDS", 0.01)
+    monkeypatch.setattr(timely_answers, "REFUSE_SECONDS", 0.01)
     monkeypatch.setattr(Assembly.of(app).node, "__class__", Away)
     monkeypatch.setattr(Away, "is_silent", is_silent)
     answer = call(app, method, "/items/1/messages", content=b"1", headers={"Content-Type": JSON})

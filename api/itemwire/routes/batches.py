@@ -21,7 +21,7 @@ from itemwire.close_reasons import (
     RATE_LIMITED,
     CloseReason,
 )
-from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_to_publish
+from itemwire.dependencies import asked, node_of, wait_to_publish
 from itemwire.engines.base import EngineError
 from itemwire.messages import Payload, Position, payload_size
 from itemwire.responses.request_bodies import described, read_json, unreadable
@@ -161,7 +161,7 @@ async def _publish(
             begun.append(asked(ask))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
-        await asyncio.wait(waiting, timeout=ENGINE_SECONDS)
+        await asyncio.wait(waiting)
     return [_result(one) for one in begun]
 
 
@@ -170,7 +170,7 @@ def _result(
 ) -> Position | RefusedMessage:
     if isinstance(begun, CloseReason):
         return _refused(begun)
-    answer = begun.result() if begun.done() else EngineError("no answer in time")
+    answer = begun.result()
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
         return _refused(answer.fault.refusal, answer.fault.detail)

@@ -54,8 +54,9 @@ class ItemSession(ChannelSession[Command[Context]]):
         if problem is not None:
             self.connection.end(problem.fault.refusal)
         early, self._early = self._early, None
-        for frame in early.take_all() if early else ():
-            self.received(frame)
+        for frame, came_at in early.take_all() if early else ():
+            with self.node.answers.counting_from(came_at):
+                self.received(frame)
 
     @override
     def _run(self, command: Command[Context], size: int) -> None:
