@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
-from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException, status
+from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
@@ -17,7 +17,7 @@ from itemwire.channels.delivery.resume import read_since
 from itemwire.channels.limits.requests import RequestKind, TokenBuckets
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
-from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
+from itemwire.close_reasons import QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import ScopeMissing
@@ -30,7 +30,6 @@ logger = logging.getLogger("itemwire.channels")
 T = TypeVar("T")
 
 MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
-ENGINE_SECONDS: Final = 5.0  # engines always answer sooner, with a result or an error
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
@@ -144,25 +143,17 @@ def _refuse_until(wait: float) -> None:
 
 
 async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    """Ask the engine and return its answer, or refuse the request with 503 `overloaded`."""
-    answer = await answer_or_error(ask)
+    """Ask the engine and return its answer, or refuse the request as its error says."""
+    answer = await asked(ask)
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
+        refusal = answer.fault.refusal
+        raise HTTPException(refusal.status, refusal.reason)
     return answer
 
 
-async def answer_or_error(ask: Callable[[Answer[T]], None]) -> T | EngineError:
-    """Ask the engine and return its answer, which is an error if none comes in time."""
-    try:
-        async with asyncio.timeout(ENGINE_SECONDS):
-            return await asked(ask)
-    except TimeoutError:
-        return EngineError(f"no answer in {ENGINE_SECONDS:g} s")
-
-
 def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
-    """Ask the engine and return a future of its answer.
+    """Ask the node and return a future of its answer, which comes in time.
 
     The answer may come when nobody waits for the future any more; then it is ignored.
     """

@@ -27,6 +27,10 @@ class ManualTimers(Timers):
         """Do nothing: there is no loop."""
 
     @override
+    def now(self) -> float:
+        return self.clock.now
+
+    @override
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._soon.append(callback)
 

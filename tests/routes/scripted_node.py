@@ -30,11 +30,13 @@ class ScriptedNode(Node):
         *,
         connection: Connection | None = None,
     ) -> None:
+        tell = self.answers.limit(answer)
         if item_id in self.outcomes:
-            answer(self.outcomes[item_id])
+            tell(self.outcomes[item_id])
 
     @override
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
+        tell = self.answers.limit(answer)
         outcome = self.outcomes.get(item_id)
         if isinstance(outcome, EngineError):
-            answer(outcome)
+            tell(outcome)

@@ -10,6 +10,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 
 from itemwire.assembly import Assembly
+from itemwire.channels import timely_answers
 from itemwire.main import create_app
 from itemwire.messages import Position
 from itemwire.settings import Settings
@@ -145,7 +146,7 @@ def test_takes_nothing_but_json(app: FastAPI) -> None:
 
 def test_only_what_is_stored_is_answered_so(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may be asked again, best with their keys (requirement 110)."""
-    monkeypatch.setattr("itemwire.routes.batches.ENGINE_SECONDS", 0.02)
+    monkeypatch.setattr(timely_answers, "REFUSE_SECONDS", 0.02)
     monkeypatch.setattr(Assembly.of(app).node, "__class__", ScriptedNode)
     outcomes = {"a": Position("e", 1), "b": FAILURE}  # and silence about "c"
     monkeypatch.setattr(ScriptedNode, "outcomes", outcomes)

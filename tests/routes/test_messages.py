@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from itemwire.assembly import Assembly
+from itemwire.channels import timely_answers
 from itemwire.main import create_app
 from itemwire.settings import Settings
 from tests.conftest import SECRET
@@ -189,7 +190,7 @@ def test_an_engine_that_is_away_is_no_success(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, method: str, is_silent: bool
 ) -> None:
     """Only what is stored is answered with 201 (requirement 110)."""
-    monkeypatch.setattr("itemwire.dependencies.ENGINE_SECONDS", 0.01)
+    monkeypatch.setattr(timely_answers, "REFUSE_SECONDS", 0.01)
     monkeypatch.setattr(Assembly.of(app).node, "__class__", ScriptedNode)
     monkeypatch.setattr(ScriptedNode, "outcomes", {} if is_silent else {"1": FAILURE})
     answer = call(app, method, "/items/1/messages", content=b"1", headers={"Content-Type": JSON})

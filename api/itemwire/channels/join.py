@@ -20,6 +20,7 @@ from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.hub import Hub
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.presence.presence import Presence
+from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
@@ -40,6 +41,7 @@ class ChannelParts:
     """The parts of a node that a subscription has to do with when it joins or leaves."""
 
     engine: Engine
+    answers: TimelyAnswers
     hub: Hub
     presence: Presence
     counters: ChannelCounters
@@ -101,9 +103,12 @@ class _Join:
     Hold, then read: the hub keeps what is published from the first step on, and only then is the
     history read. So every message is in the history or was kept, and none falls in between. If the
     client leaves meanwhile, the next answer of the engine finds the subscription gone, and stops.
+    All steps together have one deadline; what the engine answers after it is not heeded.
     """
 
     __slots__ = (
+        "_deadline",
+        "_is_over",
         "_is_proven",
         "_joined",
         "_limits",
@@ -129,6 +134,8 @@ class _Join:
         self._subscription = subscription
         self._start = start
         self._joined = joined
+        self._deadline: Joined | None = None  # not of an engine that answers at once
+        self._is_over = False
         self._ref = ref
         self._recovery = Recovery(limits.outbox_bytes)
         self._is_proven = self._has_proof()
@@ -143,6 +150,8 @@ class _Join:
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
         parts.counters.subscriptions += 1
+        if not parts.engine.answers_at_once:
+            self._deadline = parts.answers.limit(self._expire)
         parts.watch_members(subscription.channel)
         parts.engine.subscribe(subscription.channel, self._subscribed)
 
@@ -203,7 +212,7 @@ class _Join:
         self._parts.engine.read(self._subscription.channel, span, answer)
 
     def _have_read(self, history: History | EngineError, *, recovered: bool = False) -> None:
-        if not self._subscription.is_current:
+        if self._is_over or not self._subscription.is_current:
             return
         if isinstance(history, EngineError):
             self._fail(history)
@@ -249,9 +258,22 @@ class _Join:
         if replayed is not None:
             parts.counters.replayed += replayed
             parts.hub.go_live(subscription, history.position)
+        self._end()
         self._joined(None)
 
+    def _expire(self, problem: EngineError | None) -> None:
+        """Fail a join that is not done in time, unless its client has left."""
+        if problem is not None and self._subscription.is_current:
+            self._fail(problem)
+
+    def _end(self) -> None:
+        """Note that the outcome is known, so that nothing that comes now changes it."""
+        self._is_over = True
+        if self._deadline is not None:
+            self._deadline(None)
+
     def _fail(self, problem: EngineError) -> None:
+        self._end()
         logger.error(
             "join_failed connection=%s channel=%s problem=%s",
             self._subscription.connection.id,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import get_ident
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -32,9 +32,11 @@ from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.rights import rights_of
+from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
+from itemwire.engines.faults import EngineFault
 from itemwire.messages import Draft, Payload, Position, Ref, payload_size
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Principal
@@ -42,6 +44,8 @@ from itemwire_auth.revocation import Revocation, Revocations
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,10 @@ class Node:
             )
         self._cluster = Cluster(self._id, self._control, self._exchange, self.counters)
         self._proofs = ResumeProofs()
+        self.answers = TimelyAnswers(timers)
         self._parts = ChannelParts(
             engine,
+            self.answers,
             self._hub,
             self._presence,
             self.counters,
@@ -141,6 +147,11 @@ class Node:
     def is_ready(self) -> bool:
         """Return whether sockets can be served: started, not draining, the engine available."""
         return self._is_started and not self.is_draining and self._engine.is_available
+
+    @property
+    def fault(self) -> EngineFault | None:
+        """Return why nothing can be stored at present though sockets can be served, or None."""
+        return self._engine.fault if self.is_ready else None
 
     @property
     def is_started(self) -> bool:
@@ -206,11 +217,11 @@ class Node:
         With a margin, in seconds, the sockets end when it is over, unless they are refreshed with
         a token that is not revoked. No new socket is opened with a revoked token from now on.
         """
-        self._control.revoke(revocation, margin, answer)
+        self._control.revoke(revocation, margin, self._in_time(answer))
 
     def disconnect(self, connection_id: str, answer: Answer[int]) -> None:
         """End a connection, on whichever node it is; answer how many ended here."""
-        self._control.disconnect(connection_id, answer)
+        self._control.disconnect(connection_id, self._in_time(answer))
 
     def connections(self, limit: int, after: str = "") -> list[Connection]:
         """List at most so many connections of this node, by id, from the one after `after` on."""
@@ -329,7 +340,7 @@ class Node:
         if not self._engine.answers_at_once:
             tracked = self._track(payload_size(data), answer, connection)
         if tracked is not None:
-            self._engine.publish(channel, draft, tracked)
+            self._engine.publish(channel, draft, self._in_time(tracked))
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
@@ -344,7 +355,8 @@ class Node:
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""
-        self._engine.read(channel_of(item_id), span.at_most(self.limits.history_limit), answer)
+        span = span.at_most(self.limits.history_limit)
+        self._engine.read(channel_of(item_id), span, self._in_time(answer))
 
     def members(
         self, item_id: str, answer: Answer[Page], *, limit: int = FIRST_PAGE, after: str = ""
@@ -371,6 +383,10 @@ class Node:
         for subscription in connection.subscriptions.values():
             leave(self._parts, subscription, may_return=may_return)
         connection.subscriptions.clear()
+
+    def _in_time(self, answer: Answer[T]) -> Answer[T]:
+        """Have a request answered in time; an engine that answers at once needs no watching."""
+        return answer if self._engine.answers_at_once else self.answers.limit(answer)
 
     def _track(
         self, size: int, answer: Answer[Position], connection: Connection | None

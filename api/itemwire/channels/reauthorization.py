@@ -27,7 +27,7 @@ class Denied:
     @property
     def is_temporary(self) -> bool:
         """Return whether the same token may be accepted later."""
-        return self.reason.retry in (Retry.LATER, Retry.NOW)
+        return self.reason.is_temporary
 
 
 Verdict = Grant | Denied

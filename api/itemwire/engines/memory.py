@@ -22,6 +22,7 @@ from itemwire.engines.base import (
     Span,
     new_secret,
 )
+from itemwire.engines.faults import FULL
 from itemwire.messages import Draft, Position, Publication, payload_size
 
 MAX_KEYS: Final = 10_000  # of a channel: a flood of new keys must not fill the memory
@@ -149,7 +150,7 @@ class MemoryEngine(Engine):
         if self._values.put(key, value, seconds, self._clock()):
             answer(None)
         else:
-            answer(EngineError("more values are kept than the memory has room for"))
+            answer(EngineError("more values are kept than the memory has room for", FULL))
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:

@@ -17,13 +17,11 @@ from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
     MESSAGE_TOO_BIG,
-    OVERLOADED,
     PAYLOAD_INVALID,
     RATE_LIMITED,
     CloseReason,
-    Retry,
 )
-from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_to_publish
+from itemwire.dependencies import asked, node_of, wait_to_publish
 from itemwire.engines.base import EngineError
 from itemwire.messages import Payload, Position, payload_size
 from itemwire.responses.request_bodies import described, read_json, unreadable
@@ -163,7 +161,7 @@ async def _publish(
             begun.append(asked(ask))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
-        await asyncio.wait(waiting, timeout=ENGINE_SECONDS)
+        await asyncio.wait(waiting)
     return [_result(one) for one in begun]
 
 
@@ -172,16 +170,15 @@ def _result(
 ) -> Position | RefusedMessage:
     if isinstance(begun, CloseReason):
         return _refused(begun)
-    answer = begun.result() if begun.done() else EngineError("no answer in time")
+    answer = begun.result()
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
-        return _refused(OVERLOADED)
+        return _refused(answer.fault.refusal, answer.fault.detail)
     return answer
 
 
-def _refused(reason: CloseReason) -> RefusedMessage:
-    temporary = reason.retry in {Retry.LATER, Retry.NOW}
-    return RefusedMessage(reason.reason, temporary, reason.meaning)
+def _refused(reason: CloseReason, detail: str = "") -> RefusedMessage:
+    return RefusedMessage(reason.reason, reason.is_temporary, detail or reason.meaning)
 
 
 def _item_route() -> APIRoute:

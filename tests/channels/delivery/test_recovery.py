@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire.channels.delivery.recovery import Recovery, StartPoint
-from itemwire.engines.base import History
+from itemwire.channels.delivery.recovery import Recovery, StartPoint, resumes
+from itemwire.engines.base import EMPTY, History
 from itemwire.messages import Position, Publication
 from tests.fakes import CHANNEL, LateEngine, Stage, draft
 
@@ -109,3 +109,9 @@ def publish(engine: LateEngine, count: int) -> None:
     """Publish from elsewhere, at once."""
     for _ in range(count):
         engine.inner.publish(CHANNEL, draft(), lambda _: None)
+
+
+def test_nobody_resumes_from_a_channel_that_could_not_be_made() -> None:
+    """While its store took no writes messages may have come and gone, all under one name."""
+    assert not resumes(EMPTY.position, EMPTY)
+    assert resumes(Position("e", 0), History(Position("e", 0), [], complete=True))

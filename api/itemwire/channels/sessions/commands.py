@@ -15,7 +15,7 @@ from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
-from itemwire.close_reasons import OVERLOADED, PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
+from itemwire.close_reasons import PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
     Error,
@@ -87,8 +87,9 @@ class _OfItem(_Envelope, frozen=True):
             context.slow_down(problem.wait, self.ref, str(problem))
             return
         _log_failure(context.connection, problem)
-        detail = "The engine could not take this now; ask again."
-        self.deny(context, OVERLOADED.reason, detail, temporary=True)
+        fault = problem.fault
+        temporary = fault.refusal.is_temporary
+        self.deny(context, fault.refusal.reason, fault.detail, temporary=temporary)
 
 
 class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
@@ -305,7 +306,7 @@ class Send:
                 context.slow_down(position.wait, self.ref, str(position))
             elif isinstance(position, EngineError):
                 _log_failure(connection, position)
-                connection.end(OVERLOADED)
+                connection.end(position.fault.refusal)
 
         by, item_id = connection.principal, subscription.item_id
         context.node.publish(by, item_id, self._frame, None, answer, connection=connection)

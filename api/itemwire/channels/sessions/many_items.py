@@ -39,8 +39,8 @@ from itemwire_auth.scopes import Action
 JOINS_AT_ONCE: Final = 8
 
 
-Held = deque[tuple[Command[ManyItemsContext], int]]
-"""Commands that wait, each with the size of its frame."""
+Held = deque[tuple[Command[ManyItemsContext], int, float]]
+"""Commands that wait, each with the size of its frame and when it came."""
 
 
 @dataclass(slots=True)
@@ -57,12 +57,13 @@ class _Joining:
     early: Held | None = None  # from the first one on
     early_size: int = 0
     is_replaying: bool = False
+    began_at: float = 0.0  # its rights being known, from when on the engine is waited for
 
-    def hold(self, command: Command[ManyItemsContext], size: int) -> None:
+    def hold(self, command: Command[ManyItemsContext], size: int, came_at: float) -> None:
         """Keep a command until the item is joined or refused."""
         if self.early is None:
             self.early = deque()
-        self.early.append((command, size))
+        self.early.append((command, size, came_at))
         self.early_size += size
 
 
@@ -110,7 +111,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         if joining is None:
             command.run(self, self._find(item))
         elif self._has_room(size):
-            joining.hold(command, size)
+            joining.hold(command, size, self.node.answers.now)
         else:
             self.connection.end(OVERLOADED)
 
@@ -205,6 +206,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
 
     def _put_on(self, joining: _Joining, grant: Grant) -> None:
         subscription = Subscription(self.connection, grant)
+        joining.began_at = self.node.answers.now
         joined = partial(self._joined, subscription)
         self.node.join(subscription, joining.start, joined, joining.ref)
 
@@ -218,12 +220,12 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
                 self._finish(subscription.item_id, self._joining.pop(subscription.item_id))
             else:
                 self.node.leave(subscription)
-                self._refuse(subscription.item_id, OVERLOADED)
+                self._refuse(subscription.item_id, problem.fault.refusal)
 
     def _refuse(self, item_id: str, reason: CloseReason) -> None:
         """Answer a join that was not done, then run the commands that waited for it."""
         joining = self._joining.pop(item_id)
-        temporary = Denied(reason).is_temporary
+        temporary = reason.is_temporary
         self._deny(item_id, joining.ref, reason.reason, reason.meaning, temporary=temporary)
         self._finish(item_id, joining)
 
@@ -239,9 +241,10 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             if again is not None:  # one of them has joined the item anew: the rest waits for that
                 again.early, again.early_size = early, size
                 return
-            command, taken = early.popleft()
+            command, taken, came_at = early.popleft()
             size -= taken
-            command.run(self, self._find(item_id))
+            with self.node.answers.counting_from(max(came_at, joining.began_at)):
+                command.run(self, self._find(item_id))
 
     def _end_replay(self, joining: _Joining) -> None:
         if joining.is_replaying and self._replays is not None:

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 from nats.aio.msg import Msg
 
-from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
+from itemwire.engines.base import EMPTY, Answer, Bounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import DEGRADING
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     from_on,
@@ -102,7 +103,7 @@ class NatsHistoryReader:
             self._reading.discard(channel)
             self._count -= len(reads)
             if isinstance(found, EngineError):
-                _fail(reads, found)
+                _tell_all(reads, found)
             elif found.last.epoch.startswith(self._streams.life):
                 self._remember(channel, found.last)
                 self._answer_all(found, reads)
@@ -176,10 +177,9 @@ class NatsHistoryReader:
     def _begin_epoch(self, channel: str, last: LastRecord, reads: list[NatsRead]) -> None:
         def begun(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
-                _fail(reads, position)
+                _tell_all(reads, EMPTY if position.fault in DEGRADING else position)
             elif position.offset == 0:  # there is nothing to read
-                for read in reads:
-                    tell(read.answer, History(position, [], complete=True))
+                _tell_all(reads, History(position, [], complete=True))
             else:
                 for read in reads:
                     self.ask(channel, read.span, read.answer, is_live=read.is_live)
@@ -203,6 +203,6 @@ def _found_in(messages: list[Msg]) -> FoundRecords:
     return FoundRecords(LastRecord.found(stored), records)
 
 
-def _fail(reads: Iterable[NatsRead], error: EngineError) -> None:
+def _tell_all(reads: Iterable[NatsRead], result: History | EngineError) -> None:
     for read in reads:
-        tell(read.answer, error)
+        tell(read.answer, result)

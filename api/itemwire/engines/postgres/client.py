@@ -23,7 +23,6 @@ PROBLEMS: Final = (
 )
 """What asyncpg says that it raises; it raises others too."""
 
-TAKES_NO_WRITES: Final[type[Exception]] = asyncpg.ReadOnlySQLTransactionError
 IS_LOCKED: Final[tuple[type[Exception], ...]] = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,

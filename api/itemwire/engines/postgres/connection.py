@@ -16,11 +16,11 @@ from itemwire.engines.networked import AWAY, NO_ANSWER
 from itemwire.engines.postgres.client import (
     IS_LOCKED,
     PROBLEMS,
-    TAKES_NO_WRITES,
     AsyncpgConnection,
     Row,
     connect,
 )
+from itemwire.engines.postgres.faults import fault_of
 from itemwire.engines.tasks import ReconnectingLink
 
 logger = logging.getLogger("itemwire.engines")
@@ -101,19 +101,19 @@ class PostgresConnection(ReconnectingLink):
             logger.error("engine_failed", exc_info=error)
             connection.terminate()  # nobody knows what state it is in
             return EngineError("the engine failed: see the log")
-        if isinstance(error, TAKES_NO_WRITES):
-            connection.terminate()  # a replica by now: find the server that took over
-            return EngineError("the engine's server takes no writes")
         problem = reason_of(error)
-        return ChannelLocked(problem) if isinstance(error, IS_LOCKED) else StatementRefused(problem)
+        if isinstance(error, IS_LOCKED):
+            return ChannelLocked(problem)
+        return StatementRefused(problem, fault_of(error))
 
     @override
     async def _open(self) -> None:
         connection: AsyncpgConnection | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
+                # One that takes no writes for a while is read and heard; a replica is of no use.
                 connection = await connect(
-                    self._url, CONNECT_SECONDS, target_session_attrs="read-write"
+                    self._url, CONNECT_SECONDS, target_session_attrs="primary"
                 )
                 await connection.execute(f"{SESSION}; {self._limits}")
                 await self._prepare(connection)

@@ -10,8 +10,9 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
+from itemwire.engines.base import EMPTY, Answer, Bounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import DEGRADING
 from itemwire.engines.postgres.client import Row
 from itemwire.engines.postgres.connection import PostgresConnection
 from itemwire.engines.postgres.queue import RequestQueue
@@ -94,7 +95,7 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
             if problem is None:
                 self.ask(read.channel, read.span, read.answer, is_live=read.is_live)
             else:
-                tell(read.answer, problem)
+                tell(read.answer, EMPTY if problem.fault in DEGRADING else problem)
 
         self._make_channel(read.channel, made)
 

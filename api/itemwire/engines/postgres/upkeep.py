@@ -42,6 +42,7 @@ class PostgresUpkeep:
         self._bounds = bounds
         self._subscribed = subscribed
         self._turn = 0
+        self._problem = ""  # logged once, however long it lasts
 
     def routines(self) -> Iterable[Routine]:
         """Return what is repeated from the start to the stop."""
@@ -80,7 +81,9 @@ class PostgresUpkeep:
         done: asyncio.Future[list[Row] | EngineError] = asyncio.get_running_loop().create_future()
         self._requests.ask(answer_to(done), query, *values)
         result = await done
-        if isinstance(result, StatementRefused):
-            logger.error("engine_upkeep_failed problem=%s", result)
+        problem = str(result) if isinstance(result, StatementRefused) else ""
+        if problem and problem != self._problem:
+            logger.error("engine_upkeep_failed problem=%s", problem)
+        self._problem = problem
         # Any other error is an outage, which the connection itself reports.
         return [] if isinstance(result, EngineError) else result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable
@@ -12,19 +13,19 @@ from typing_extensions import override
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import Readiness
 from itemwire.engines.redis.client import (
     AskError,
-    ClusterDownError,
     Command,
     MakeConnection,
     NoScriptError,
-    ReadOnlyError,
     RedisPyConnection,
     Reply,
     ResponseError,
     Word,
 )
 from itemwire.engines.redis.connection import RedisConnection
+from itemwire.engines.redis.faults import refusal_of
 from itemwire.engines.redis.scripts import LuaScript
 
 REQUEST_SECONDS: Final = 1.5  # with one look of the connection still less than ANSWER_SECONDS
@@ -124,8 +125,18 @@ class RedisRequests(RedisConnection):
             raise EngineError("the server is a replica, and takes nothing")
         if "run_id" not in fields:
             raise EngineError("the server does not tell its run_id")
+        await self._check_loaded(connection)
         self._life = fields["run_id"]
         self._known = set()
+
+    async def _check_loaded(self, connection: RedisPyConnection) -> None:
+        """Make sure that the server has read what it kept: until then it answers INFO alone.
+
+        A server whose disk fails refuses a PING too, and is read all the same.
+        """
+        await connection.send_command("PING", check_health=False)
+        with contextlib.suppress(ResponseError):
+            await connection.read_response(disable_decoding=True, timeout=math.inf)
 
     @override
     def _fail(self, problem: str) -> None:
@@ -150,8 +161,9 @@ class RedisRequests(RedisConnection):
             self._in_flight_bytes -= call.size
             self._redirect(call, reply)
         else:
-            self._settle(call, EngineError(str(reply)))
-            if isinstance(reply, ReadOnlyError | ClusterDownError):
+            refusal = refusal_of(reply)
+            self._settle(call, refusal)
+            if refusal.fault.readiness is Readiness.NOT_READY:
                 raise EngineError(f"the server takes nothing: {reply}")
 
     @override

@@ -74,13 +74,16 @@ if kept[1] and kept[2] == life then
 end
 
 -- An entry is {id, {'b', bytes before it, 't', when, 'm', message}}.
+local function is_kept(entry)
+  return bytes - tonumber(entry[2][2]) <= most and tonumber(entry[2][4]) >= now - age
+end
+
 local function trim()
   while true do
     local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-    if not first then return end
-    local is_kept = bytes - tonumber(first[2][2]) <= most and tonumber(first[2][4]) >= now - age
-    if is_kept then return end
-    redis.call('XDEL', stream, first[1])
+    if not first or is_kept(first) then return end
+    -- A server whose disk fails lets nothing be deleted either, and must be read all the same.
+    if type(redis.pcall('XDEL', stream, first[1])) == 'table' then return end
   end
 end
 """
@@ -107,8 +110,8 @@ redis.call(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
 return {epoch, offset, 1}
 """
 
-# A full server cannot make a channel that does not exist yet. Until there is room the channel is
-# read as empty, in an epoch that is called `none` on every node.
+# A server that takes no writes cannot make a channel that does not exist yet. Until it does the
+# channel is read as empty, in an epoch that is called `none` on every node.
 READ: Final = """
 local limit, low, high, command = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 if is_new then
@@ -116,13 +119,15 @@ if is_new then
   if type(made) == 'table' and made.err then return {'none', 0} end
   redis.call('DEL', stream)
 end
-redis.call('PEXPIRE', meta, idle)
+redis.pcall('PEXPIRE', meta, idle)
 trim()
 local found = {epoch, offset}
 if limit > 0 then
   for _, entry in ipairs(redis.call(command, stream, low, high, 'COUNT', limit)) do
-    found[#found + 1] = entry[1]
-    found[#found + 1] = entry[2][6]
+    if is_kept(entry) then
+      found[#found + 1] = entry[1]
+      found[#found + 1] = entry[2][6]
+    end
   end
 end
 return found

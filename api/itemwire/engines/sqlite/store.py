@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from itemwire.engines.base import (
+    EMPTY,
     KEY_SECONDS,
     Bounds,
     EngineError,
@@ -22,6 +23,7 @@ from itemwire.engines.base import (
     Span,
     new_secret,
 )
+from itemwire.engines.faults import FULL
 from itemwire.engines.sqlite.messages import decode_history
 from itemwire.messages import Position, Publication
 
@@ -101,8 +103,18 @@ class SqliteStore:
         self.clock = clock
         self._notices: int | None = None  # None until they have been counted
         self._value_bytes: int | None = None
+        self._may_write = True
         self.changed: set[int] = set()  # channels whose history may exceed its bounds
         self.used: set[int] = set()  # channels that were read after a long time
+
+    @contextlib.contextmanager
+    def writing_nothing(self) -> Generator[None]:
+        """Read only: a channel that does not exist is read as empty, and is not made."""
+        self._may_write = False
+        try:
+            yield
+        finally:
+            self._may_write = True
 
     @contextlib.contextmanager
     def transaction(self) -> Generator[None]:
@@ -152,6 +164,8 @@ class SqliteStore:
         """Return a part of a channel's history; a channel that does not exist is made."""
         now = self.clock()
         heads = self._heads({channel})
+        if not heads and not self._may_write:
+            return EMPTY
         is_new = self._add_missing(heads, {channel}, now)
         head = heads[channel]
         if is_new:
@@ -190,7 +204,7 @@ class SqliteStore:
         if self._value_bytes is None:
             self._value_bytes = int(self._one(SUM_VALUES, (VALUE_BYTES,)))
         if self._value_bytes + size > MAX_VALUES_BYTES:
-            return EngineError("more values are kept than there is room for")
+            return EngineError("more values are kept than there is room for", FULL)
         self.take(key)
         self._value_bytes += size
         self._connection.execute(
