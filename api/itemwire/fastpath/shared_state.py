@@ -119,6 +119,8 @@ class SharedState:
         """Return the ASGI scope of an opening handshake, with the values uvicorn would give."""
         root_path = self.config.root_path
         path, _, query = opening.target.partition(b"?")
+        state = self.app_state.copy()
+        state.pop(STATE_KEY, None)  # is for the server: it would be kept with each socket
         return {
             "type": "websocket",
             "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
@@ -132,7 +134,7 @@ class SharedState:
             "query_string": query,
             "headers": opening.headers,
             "subprotocols": opening.subprotocols,
-            "state": self.app_state.copy(),
+            "state": state,
             "extensions": {"websocket.http.response": {}},
         }
 
