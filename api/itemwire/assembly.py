@@ -36,7 +36,7 @@ from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventCodecs
-from itemwire_auth.addresses import parse_address, parse_networks, site_of
+from itemwire_auth.addresses import parse_address, parse_networks, site_finder
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.cookies import SessionCookie
@@ -184,7 +184,7 @@ def _connection_limit(settings: Settings) -> ConnectionLimit:
     return ConnectionLimit(
         with_spare(limits.total),
         with_spare(limits.per_address),
-        lambda host: site_of(host, exempt),
+        site_finder(exempt),
     )
 
 

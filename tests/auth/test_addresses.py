@@ -16,7 +16,7 @@ from itemwire_auth.addresses import (
     parse_address,
     parse_networks,
     shares_of,
-    site_of,
+    site_finder,
     with_mapped_forms,
 )
 
@@ -120,7 +120,7 @@ def test_counts_by_what_a_stranger_cannot_choose(host: str, site: str | None) ->
     """A name that a stranger made up is no name of its own: all of them are one."""
     exempt = parse_networks(["10.0.0.0/8", "::ffff:172.16.0.0/108", "::1"])
 
-    assert site_of(host, exempt) == site
+    assert site_finder(exempt)(host) == site
 
 
 def test_an_ipv6_site_counts_for_its_block_too() -> None:

@@ -180,7 +180,8 @@ class _Join:
 
     def _replay(self, history: History | EngineError) -> None:
         """Begin with the last messages, unless a refresh took the right away meanwhile."""
-        if not isinstance(history, EngineError) and Action.HISTORY not in self._subscription.can:
+        may_read = Action.HISTORY in self._subscription.can
+        if isinstance(history, History) and history.publications and not may_read:
             history = replace(history, publications=[])
         self._have_read(history)
 

@@ -58,6 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     handshake_seconds: ClassVar[float] = 10.0  # for a whole head to arrive (slowloris)
 
+    framing: BodyFraming  # of the body that is being read
     parser: httptools.HttpRequestParser  # uvicorn types it as optional: None once it is lost
 
     url = b""
@@ -83,7 +84,6 @@ class HttpProtocol(HttpToolsProtocol):
             )
         self.timers = timers
         self.unparsed = bytearray()  # what came after requests that are not answered yet
-        self.framing = BodyFraming()
         self.limit: ConnectionLimit | None = self.app_state.get(STATE_KEY)
 
     # Called by asyncio.
@@ -226,7 +226,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse a bad head before anything uses it: uvicorn passes all of them on."""
         self.reading_head = False
-        self.framing.reset()
+        self.framing = BodyFraming()
         self.timers.head.stop(self)
         self.refusal = refusal_of_head(
             self.url,

@@ -1,5 +1,6 @@
 """Refuses new sockets and changes while the node goes out of service."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,11 +24,14 @@ class RefuseWhileDraining:
         self._app = app
         self._node = node
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass everything on unless the node drains."""
         if not self._node.is_draining:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return self._app(scope, receive, send)
+        return self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
             await send(
                 {"type": "websocket.close", "code": DRAINING.code, "reason": DRAINING.reason}
             )

@@ -61,7 +61,7 @@ class Recovery:
     __slots__ = ("_live", "is_broken")
 
     def __init__(self, limit: int) -> None:
-        self._live = BoundedBuffer[Publication](limit)
+        self._live: BoundedBuffer[Publication] = BoundedBuffer(limit)
         self.is_broken = False  # a message is missing, so there is no unbroken stream to join to
 
     def receive(self, publication: Publication) -> None:
