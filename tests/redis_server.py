@@ -51,6 +51,11 @@ class RedisServer(ServerProcess):
             client.sendall("\r\n".join([" ".join(map(str, words)), ""]).encode())
             return client.recv(65_536)
 
+    @property
+    def is_running(self) -> bool:
+        """Return whether it was started and not ended."""
+        return self._process is not None
+
     def follow(self, primary: RedisServer) -> None:
         """Become a replica of another server, and have what it has."""
         self.ask("REPLICAOF", "127.0.0.1", primary.port)
