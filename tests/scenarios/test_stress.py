@@ -13,32 +13,10 @@ from tests.stress.run import run
 from tests.stress.soundness import Outcome
 
 ALONE: Final = {"memory": "memory://", "sqlite": "sqlite:///stress.db"}
-REPLICATED: Final = {
-    "nats+cluster": ["leader-killed"],
-    "postgresql+replica": ["replica-promoted"],
-    "redis+replica": ["roles-swapped", "replica-promoted"],
-}
 PACE: Final = 0.03  # seconds: all clients of all runs share this process
 
 # First of all the node: its members are waited for in the end, and take their time to be gone.
 PLAN: Final = sorted(FAULTS, key=lambda name: name != "node-killed")
-
-
-@pytest.fixture(scope="module")
-def failovers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome | BaseException]:
-    """Run those with replicas together, too."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in REPLICATED}
-
-    async def run_all() -> list[Outcome | BaseException]:
-        return await asyncio.gather(
-            *(
-                run(name, folders[name], plan, calm=0.1, pace=PACE)
-                for name, plan in REPLICATED.items()
-            ),
-            return_exceptions=True,
-        )
-
-    return dict(zip(folders, asyncio.run(run_all()), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +53,3 @@ def test_every_subscribers_log_is_sound(
     outcome.check()
     assert outcome.acknowledged > 20
     assert outcome.resumed > 0
-
-
-@pytest.mark.parametrize("engine", REPLICATED)
-def test_a_replica_takes_over_and_everybody_knows(
-    failovers: dict[str, Outcome | BaseException], engine: str
-) -> None:
-    """What was acknowledged and is lost begins a new epoch; a cluster of three loses nothing (113).
-
-    Primary and replica have parted before the nodes are led to the other one.
-    """
-    outcome = failovers[engine]
-    if isinstance(outcome, BaseException):
-        raise outcome
-
-    outcome.check()
-    assert outcome.acknowledged > 20
-    takeovers = sum(fault != "leader-killed" for fault in REPLICATED[engine])
-    assert {len(watcher.losses) for watcher in outcome.watchers} == {takeovers}

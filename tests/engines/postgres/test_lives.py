@@ -14,6 +14,7 @@ from tests.conformance.engine_contract import WAIT_SECONDS
 from tests.engines.postgres.database import new_database
 from tests.engines.watched import node, play
 from tests.postgres_server import PostgresServer, execute, running_postgres
+from tests.proxy import Proxy
 
 LIFE: Final = "SELECT itemwire.life()"
 
@@ -122,3 +123,38 @@ def test_a_store_that_was_only_restarted_goes_on_in_its_life(
             assert (after.epoch, after.offset) == (before.epoch, 2)
 
     play(scene)
+
+
+def test_what_the_replica_lacks_is_lost_and_all_are_told(server: PostgresServer, url: str) -> None:
+    """It was acknowledged, and its place in a new epoch goes to another message (113)."""
+
+    async def scene(replica: PostgresServer, proxy: Proxy) -> None:
+        through = url.replace(str(server.port), str(proxy.port))
+        async with node(through) as one, node(through) as other:
+            before = await one.publish_at_last("kept")
+            await asyncio.to_thread(replica.follow, server)
+            await asyncio.to_thread(replica.promote)  # the two have parted
+            lost = await one.publish_at_last("lost")
+            await other.until(lambda: len(other.texts) == 2)
+            server.kill()
+            for each in (one, other):
+                await each.until(lambda each=each: not each.engine.is_available)  # type: ignore[misc] # as above
+            proxy.target = replica.port
+            after = await one.publish_at_last("after")
+            for each in (one, other):
+                await each.until_at(after)
+                each.check()
+                assert [loss.epoch for loss in each.losses] == [after.epoch]
+            history = await other.read()
+
+            assert after.epoch != before.epoch
+            assert after.offset == lost.offset
+            assert [each.data for each in history.publications] == ["kept", "after"]
+
+    with running_postgres() as replica, Proxy(server.port).running() as proxy:
+        replica.kill()
+        try:
+            play(lambda: scene(replica, proxy))
+        finally:
+            server.kill()
+            server.start()

@@ -47,6 +47,36 @@ async def publish_elsewhere(watched: Watched, text: str) -> Position:
     return await answer_of(lambda answer: watched.engine.publish(ELSEWHERE, draft, answer))
 
 
+def test_what_the_replica_lacks_is_lost_and_all_are_told(
+    pair: tuple[RedisServer, RedisServer],
+) -> None:
+    """It was acknowledged, and its place in a new epoch goes to another message (113)."""
+    one, two = pair
+
+    async def scene(proxy: Proxy) -> None:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        async with node(url) as here, node(url) as there:
+            before = await here.publish("kept")
+            two.catch_up(one)
+            two.ask("REPLICAOF", "NO", "ONE")  # the two have parted
+            await here.publish("lost")
+            await there.until(lambda: len(there.texts) == 2)
+            one.kill()
+            for each in (here, there):
+                await each.until(lambda each=each: not each.engine.is_available)  # type: ignore[misc] # a default is how a loop's lambda keeps its value
+            proxy.target = two.port
+            after = await here.publish_at_last("after")
+            for each in (here, there):
+                await each.until_at(after)
+                each.check()
+                assert [loss.epoch for loss in each.losses] == [after.epoch]
+
+            assert after.epoch != before.epoch
+
+    with Proxy(one.port).running() as proxy:
+        play(lambda: scene(proxy))
+
+
 def test_a_server_that_was_a_replica_meanwhile_begins_a_new_life(
     pair: tuple[RedisServer, RedisServer],
 ) -> None:
