@@ -18,7 +18,10 @@ from tests.redis_server import running_redis
 class Process(Protocol):
     """A server's process: it always comes back on the same port."""
 
-    port: int
+    @property
+    def port(self) -> int:
+        """Give the port that it listens on."""
+        ...
 
     @property
     def url(self) -> str:

@@ -18,7 +18,7 @@ from tests.stress.engines import ENGINE_SERVERS, EngineServer, Process
 P = TypeVar("P", bound=Process)
 
 
-class Pair(Process, Generic[P]):
+class Pair(Generic[P]):
     """A primary and its replica, which may take turns: its port is that of the primary."""
 
     def __init__(
