@@ -13,8 +13,7 @@ from pathlib import Path
 import click
 
 from tests.stress.clients import Unsound
-from tests.stress.engines import ENGINE_SERVERS
-from tests.stress.faults import ALWAYS, FAULTS
+from tests.stress.failover import FAULTS_OF, faults_of
 from tests.stress.run import run
 
 
@@ -31,16 +30,14 @@ def planned(names: Sequence[str], seconds: float, seed: int) -> Iterator[str]:
 
 @click.command()
 @click.option("--seconds", default=60.0, show_default=True)
-@click.option(
-    "--engine", default="", help=f"A URL, or {' or '.join(ENGINE_SERVERS)}; by default a file."
-)
+@click.option("--engine", default="", help=f"A URL, or {', '.join(FAULTS_OF)}; by default a file.")
 @click.option("--nodes", default=1, show_default=True)
-@click.option("--faults", default="", help=f"Of {', '.join(FAULTS)}; by default all that can be.")
+@click.option("--faults", default="", help="Names with commas between; by default all that can be.")
 @click.option("--calm", default=1.0, show_default=True, help="Seconds between two faults.")
 @click.option("--seed", default=1, show_default=True)
 def main(*, seconds: float, engine: str, nodes: int, faults: str, calm: float, seed: int) -> None:
     """Run it once and say what came of it."""
-    possible = tuple(FAULTS) if engine in ENGINE_SERVERS else ALWAYS
+    possible = tuple(faults_of(engine))
     names = faults.split(",") if faults else possible
     if unknown := set(names) - set(possible):
         raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(possible)}")

@@ -29,7 +29,7 @@ Fault = Callable[[Stage], Awaitable[None]]
 
 async def kill_engine(stage: Stage) -> None:
     """End the engine as a crash does, and start it again with what it has on disk."""
-    server = _server_of(stage)
+    server = server_of(stage)
     await asyncio.to_thread(server.process.kill)
     stage.wipes += not server.is_durable
     await stage.until_red(stage.nodes)
@@ -39,7 +39,7 @@ async def kill_engine(stage: Stage) -> None:
 
 async def empty_engine(stage: Stage) -> None:
     """Take everything out of the engine while it serves."""
-    await asyncio.to_thread(_server_of(stage).empty)
+    await asyncio.to_thread(server_of(stage).empty)
     stage.wipes += 1
 
 
@@ -47,7 +47,7 @@ async def pause_engine(stage: Stage) -> None:
     """Let the engine stand still while more is published than a node has room for."""
     async with _flooders(stage) as flooders:
         before = [node.memory("VmRSS") for node in stage.nodes]
-        with _server_of(stage).process.paused():
+        with server_of(stage).process.paused():
             async with asyncio.TaskGroup() as flooding:
                 for socket in flooders:
                     flooding.create_task(_flood(socket))
@@ -114,7 +114,8 @@ ALWAYS: Final = ("node-killed",)
 """Faults that need no server of the run's own between its nodes."""
 
 
-def _server_of(stage: Stage) -> EngineServer:
+def server_of(stage: Stage) -> EngineServer:
+    """Give the server that the run has started between its nodes."""
     assert stage.server is not None
     return stage.server
 

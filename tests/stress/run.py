@@ -14,10 +14,10 @@ from typing import Final
 import httpx
 
 from tests.proxy import Proxy
-from tests.stress.clients import Addresses, Publisher, Unsound, Watcher, stay_stuck
-from tests.stress.engines import ENGINE_SERVERS
-from tests.stress.faults import FAULTS
+from tests.stress.clients import Addresses, Position, Publisher, Unsound, Watcher, stay_stuck
+from tests.stress.failover import faults_of
 from tests.stress.nodes import ServedNode, Stage
+from tests.stress.replicas import SERVERS
 from tests.stress.soundness import Outcome
 
 STEADFAST: Final = 2  # watchers
@@ -42,6 +42,7 @@ async def run(
     The plan names faults. Before each, and after the last, all goes well for `calm` seconds. A
     publisher waits for `pace` seconds after each answer.
     """
+    faults = faults_of(engine)
     async with _staged(engine, folder, nodes, seed) as stage, asyncio.TaskGroup() as tasks:
         at, randomness = stage.addresses, stage.randomness
         watchers = [
@@ -58,7 +59,7 @@ async def run(
         for name in plan:
             await asyncio.sleep(calm)
             stage.done.append(name)
-            await FAULTS[name](stage)
+            await faults[name](stage)
         await asyncio.sleep(calm)
         for publisher in publishers:
             publisher.is_over = True
@@ -73,12 +74,14 @@ async def run(
 async def _staged(engine: str, folder: Path, nodes: int, seed: int) -> AsyncIterator[Stage]:
     """Start the engine's server, if it has a row, and the nodes."""
     async with AsyncExitStack() as stack:
-        row = ENGINE_SERVERS.get(engine)
+        row = SERVERS.get(engine)
         server = await asyncio.to_thread(stack.enter_context, row(folder)) if row else None
         served = []
         for _ in range(nodes):
             proxy, url = None, engine
-            if server is not None:
+            if server is not None and not server.is_proxied:
+                url = server.process.url
+            elif server is not None:
                 proxy = stack.enter_context(Proxy(server.process.port).running())
                 url = server.url_at(proxy.port)
             served.append(ServedNode(folder, url, proxy))
@@ -101,10 +104,13 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
     """Wait until every watcher is where the item stands, and all nodes agree on who is there."""
     for watcher in watchers:
         watcher.is_steadfast = True
-    async with stage.addresses.socket("last", 0) as socket:
-        welcome = json.loads(await socket.recv())
-    end = welcome["epoch"], welcome["offset"]
-    await _until("not all was heard", lambda: all(one.position == end for one in watchers))
+    end = await _position_of_item(stage)
+    try:
+        await _until("not all was heard", lambda: all(one.position == end for one in watchers))
+    except Unsound as unsound:
+        heard = {one.name: one.position for one in watchers}
+        logs = [node.log for node in stage.nodes]
+        raise Unsound(f"{unsound}: {heard}, and the item is at {end}\n{''.join(logs)}") from None
     there: Counter[str] = Counter(one.name for one in watchers)
     seen: list[Counter[str]] = []
     try:
@@ -115,6 +121,16 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
                 seen = [Counter(one for one in each if one in there) for each in subjects]
     except TimeoutError:
         raise Unsound(f"there should be {there}, there are {seen}") from None
+
+
+async def _position_of_item(stage: Stage) -> Position:
+    """Learn where the item stands; a server that has just come back may have to catch up."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            async with stage.addresses.socket("last", 0) as socket:
+                told = json.loads(await socket.recv())
+            if told["type"] == "welcome":
+                return told["epoch"], told["offset"]
 
 
 async def _until(problem: str, holds: Callable[[], bool]) -> None:

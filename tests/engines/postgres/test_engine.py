@@ -6,7 +6,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 
+import asyncpg
 import pytest
 
 from itemwire.engines import init_store, open_engine
@@ -165,6 +167,28 @@ def test_makes_the_schema_once_however_many_ask(server: PostgresServer) -> None:
             f"The schema has version {VERSION} now; it had none.",
         ]
     )
+
+
+def test_brings_an_older_schema_up_to_date(server: PostgresServer) -> None:
+    """What is stored stays, and serves on."""
+    url = new_database(server, is_prepared=False)
+    first = files("itemwire.engines.postgres").joinpath("schema_1.sql").read_text("utf-8")
+
+    async def make_first() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(first)
+        await connection.execute("UPDATE itemwire.store SET version = 1")
+        await connection.execute("SELECT itemwire_publish('42', '\"kept\"')")
+        await connection.close()
+
+    async def scene() -> None:
+        async with node(url) as one:
+            assert [each.data for each in (await one.read()).publications] == ["kept"]
+
+    asyncio.run(make_first())
+
+    assert init_store(url) == f"The schema has version {VERSION} now; it had 1."
+    play(scene)
 
 
 def test_counts_on_after_a_second_init(url: str) -> None:

@@ -125,7 +125,19 @@ class NatsConnection(ReconnectingLink):
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None
     ) -> Msg:
-        """Return the answer to a request, which may be made before the server is ready too."""
+        """Return the answer to a request, which may be made before the server is ready too.
+
+        Before that it is made once more if nobody answers: requests get lost while a cluster
+        chooses who leads a stream. Each of them may be repeated.
+        """
+        try:
+            return await self._request(subject, data, headers)
+        except NoAnswerInTime:
+            if self.is_ready:
+                raise
+            return await self._request(subject, data, headers)
+
+    async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None) -> Msg:
         answered: asyncio.Future[list[Msg] | EngineError]
         answered = asyncio.get_running_loop().create_future()
 

@@ -82,10 +82,10 @@ class PostgresEngine(NetworkedEngine):
     def __init__(self, url: str, bounds: Bounds) -> None:
         super().__init__(hide_password(url))
         self._listener = PostgresConnection("listening", url, self._prepare_listener)
-        self._quick = PostgresConnection("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
-        self._patient = PostgresConnection("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
-        self._reader = PostgresConnection("reading", url, check_schema)
-        self._other = PostgresConnection("other", url, check_schema, most_ms=OTHER_MS)
+        self._quick = PostgresConnection("publishing", url, self._prepare, lock_ms=QUICK_LOCK_MS)
+        self._patient = PostgresConnection("waiting", url, self._prepare, lock_ms=PATIENT_LOCK_MS)
+        self._reader = PostgresConnection("reading", url, self._prepare)
+        self._other = PostgresConnection("other", url, self._prepare, most_ms=OTHER_MS)
         self._publisher = PostgresPublisher(self._quick, self._patient, self._mark_stale)
         self._history_reader = PostgresHistoryReader(self._reader, bounds, self._make_channel)
         self._requests = PostgresRequests(self._other)
@@ -208,8 +208,12 @@ class PostgresEngine(NetworkedEngine):
     def _mark_stale(self, channel: str) -> None:
         self._subscriptions.mark_stale(channel)
 
-    async def _prepare_listener(self, connection: AsyncpgConnection) -> None:
+    async def _prepare(self, connection: AsyncpgConnection) -> None:
         await check_schema(connection)
+        await self._notices.check_life(connection)  # before anything is stored in an older copy
+
+    async def _prepare_listener(self, connection: AsyncpgConnection) -> None:
+        await self._prepare(connection)
         await connection.add_listener("itemwire", self._take_wake_up)
         # What was notified while nobody listened has to be read.
         asyncio.get_running_loop().call_soon(self._compare_now)

@@ -30,7 +30,7 @@ KEPT: Final = """
             AND o.stored_at > clock_timestamp() - make_interval(secs => $8)))
 """
 READ: Final = f"""
-SELECT a.place, c.epoch || itemwire.life(), c.last_offset,
+SELECT a.place, c.epoch || (SELECT itemwire.life()), c.last_offset,
     m."offset", m.item, m.sender, m.sent_at, m.kind, m.data
 FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[]) WITH ORDINALITY
     AS a (name, after, before, most, is_live, place)

@@ -137,6 +137,17 @@ class RedisConnection(ReconnectingLink):
                     raise EngineError("the server does not answer")
 
 
+async def info_of(connection: RedisPyConnection) -> dict[str, str]:
+    """Return what a server tells of itself."""
+    await connection.send_command("INFO", "server", check_health=False)
+    info: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)
+    parts = (line.partition(":") for line in info.decode().splitlines())
+    fields = {name: value for name, _, value in parts}
+    if "run_id" not in fields:
+        raise EngineError("the server does not tell its run_id")
+    return fields
+
+
 def _first_of(error: BaseException) -> BaseException:
     """Return the first error in a group, which may contain groups."""
     while isinstance(error, BaseExceptionGroup):

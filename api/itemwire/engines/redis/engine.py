@@ -59,8 +59,7 @@ class RedisEngine(NetworkedEngine):
         super().__init__(target.shown)
         self._target = target
         self._publish_command = "SPUBLISH" if target.is_cluster else "PUBLISH"
-        # Pub/sub knows no databases, so the number of the database is a part of every name.
-        self._prefix = f"itemwire:{target.options.get('db', 0)}:"
+        self._prefix = target.prefix
         self._keys = lru_cache(maxsize=10_000)(self._make_keys)
         self._scripts = ChannelScripts.of(bounds, self._publish_command)
         self._channels: dict[bytes, str] = {}  # by their pub/sub channel

@@ -4,9 +4,9 @@ A channel has three kinds of keys under one hash tag: `m`, a hash with the epoch
 the bytes of everything that was ever published; `s`, a stream whose ids are the offsets; and one
 key for each idempotency key.
 
-An epoch ends with the server process that it began on (`life`, its run id). A server that was
-restarted from a dump, or a replica that took over, may lack messages that were acknowledged
-already, and would give their offsets to other messages.
+An epoch ends with the life of the server that it began in. A server that was restarted from a
+dump, or a replica that took over, may lack messages that were acknowledged already, and would give
+their offsets to other messages.
 """
 
 from __future__ import annotations
@@ -60,6 +60,24 @@ class ChannelScripts:
             LuaScript.of(head, CHANNEL, READ),
         )
 
+
+# A life ends with the process of the server, and when that was a replica meanwhile: then another
+# server has left its own process here, or a node doubts the life because it has seen the replica.
+# A full server takes no new name, but its process names the life as well, and a key can be deleted.
+# KEYS: life. ARGV: the run id of the process, a new name, a life that is in doubt.
+LIFE: Final = LuaScript.of(
+    """
+local known = redis.call('HMGET', KEYS[1], 'run', 'name')
+if known[1] == ARGV[1] and known[2] ~= ARGV[3] then return known[2] end
+local name = known[1] and ARGV[2] or ARGV[1]
+local made = redis.pcall('HSET', KEYS[1], 'run', ARGV[1], 'name', name)
+if type(made) == 'table' and made.err then
+  redis.pcall('DEL', KEYS[1])
+  return ARGV[1]
+end
+return name
+""",
+)
 
 # KEYS: stream, meta. ARGV: the life of the server, an epoch in case one begins, then the script's.
 CHANNEL: Final = """

@@ -71,6 +71,11 @@ class RedisTarget:
         return target
 
     @property
+    def prefix(self) -> str:
+        """Return the beginning of every name: pub/sub knows no databases, so one has its number."""
+        return f"itemwire:{self.options.get('db', 0)}:"
+
+    @property
     def address(self) -> Address:
         """Return the host and port that the URL names."""
         return self.options["host"], self.options["port"]
@@ -198,9 +203,10 @@ class RedisServers:
     def _make(self, address: Address) -> ServerConnections:
         maker, is_cluster = self._target.maker(address), self._target.is_cluster
         words = ("SSUBSCRIBE", "SUNSUBSCRIBE") if is_cluster else ("SUBSCRIBE", "UNSUBSCRIBE")
+        life_key = None if is_cluster else f"{self._target.prefix}life"
+        requests = RedisRequests(maker, self._redirect, life_key=life_key)
         server = self._servers[address] = ServerConnections(
-            RedisRequests(maker, self._redirect, is_cluster=is_cluster),
-            RedisListener(maker, self._on_push, self._take_refusal, words),
+            requests, RedisListener(maker, self._on_push, self._take_refusal, words, requests)
         )
         return server
 
