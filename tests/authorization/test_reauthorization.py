@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, NoReturn
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, WebSocket
+from fastapi import APIRouter, Depends, HTTPException, Query, WebSocket
 from starlette.types import Scope
 
+from itemwire.application import ChannelApplication
 from itemwire.authorization import reauthorization
 from itemwire.authorization.reauthorization import (
     Reauthorization,
@@ -50,7 +51,7 @@ class Application:
     """An application with these routes, and what it keeps of a socket."""
 
     def __init__(self) -> None:
-        self.app = FastAPI()
+        self.app = ChannelApplication()
         self.reauthorizer = Reauthorizer()
         install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)

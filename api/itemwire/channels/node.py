@@ -20,7 +20,7 @@ from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
-from itemwire.channels.idempotency import key_of
+from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
@@ -321,14 +321,40 @@ class Node:
             if wait:
                 answer(TooManyDeliveries(wait))
                 return
-        own_key = None if key is None else key_of(by, key)
-        sent_at = int(self.environment.clock() * 1000) / 1000
-        draft = Draft(item_id, by.subject, sent_at, data, own_key)
+        own_key = None if key is None else key_of(by.identity, key)
+        self._store(Draft(item_id, by.subject, self._sent_at(), data, own_key), answer, connection)
+
+    def publish_from_code(
+        self,
+        item_id: str,
+        data: Payload,
+        answer: Answer[Position],
+        *,
+        key: str | None = None,
+        sender: str = "",
+    ) -> None:
+        """Publish what the application's own code sends; answer once it is stored.
+
+        It is charged to nobody's rates, and its idempotency keys are the application's. Any thread
+        may call this; the answer is given on the node's event loop.
+        """
+        if get_ident() != self._hub.thread:
+            again = partial(self.publish_from_code, item_id, data, answer, key=key, sender=sender)
+            self.environment.timers.hand_over(again)
+            return
+        own_key = None if key is None else key_of(NOBODY, key)
+        self._store(Draft(item_id, sender, self._sent_at(), data, own_key), answer, None)
+
+    def _sent_at(self) -> float:
+        return int(self.environment.clock() * 1000) / 1000
+
+    def _store(self, draft: Draft, answer: Answer[Position], connection: Connection | None) -> None:
+        """Have the engine store a message, within the bounds of what may be in flight."""
         tracked: Answer[Position] | None = answer
         if not self._engine.answers_at_once:
-            tracked = self._track(payload_size(data), answer, connection)
+            tracked = self._track(payload_size(draft.data), answer, connection)
         if tracked is not None:
-            self._engine.publish(channel, draft, tracked)
+            self._engine.publish(channel_of(draft.item), draft, tracked)
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
