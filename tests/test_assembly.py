@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from itemwire.application import ChannelApplication
 from itemwire.assembly import Assembly, Scrape, assemble
 from itemwire.main import create_app
 from itemwire.observability.worker_metrics import WorkerMetrics
@@ -28,7 +28,7 @@ def test_an_application_has_the_parts_of_its_settings() -> None:
 
 def test_parts_fit_into_an_application_of_somebody_else() -> None:
     """What it keeps at its state itself stays there; ours are behind one name, and auth's."""
-    host = FastAPI()
+    host = ChannelApplication()
     host.state.node = "its own"
     assembly = assemble(settings_of())
     assembly.install(host)
@@ -94,7 +94,7 @@ def test_closes_what_asks_before_what_is_asked(monkeypatch: pytest.MonkeyPatch) 
     assembly = dataclasses.replace(assembly, reauthorizer=Watched())
 
     async def scene() -> None:
-        async with assembly.lifespan(FastAPI()):
+        async with assembly.lifespan(ChannelApplication()):
             events.append("serving")
 
     asyncio.run(scene())

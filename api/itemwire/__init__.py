@@ -4,12 +4,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from itemwire.app import Channel, Itemwire
     from itemwire.main import create_app
     from itemwire.settings import Settings
+    from itemwire_auth.rights import Rights
 
-__all__ = ["Settings", "create_app"]
+__all__ = ["Channel", "Itemwire", "Rights", "Settings", "create_app"]
 
-_MODULES: Final = {"Settings": "itemwire.settings", "create_app": "itemwire.main"}
+_MODULES: Final = {
+    "Channel": "itemwire.app",
+    "Itemwire": "itemwire.app",
+    "Rights": "itemwire_auth.rights",
+    "Settings": "itemwire.settings",
+    "create_app": "itemwire.main",
+}
 """The module that defines each public name (PEP 562): `import itemwire` loads none of them."""
 
 

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from itemwire.application import ChannelApplication
 from itemwire.authorization.reauthorization import Reauthorizer
 from itemwire.authorization.ticket_store import EngineTickets
 from itemwire.channels.environment import Environment
@@ -42,7 +43,9 @@ from itemwire_auth.building import build_authenticator, build_policy, session_co
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
-from itemwire_auth.state import install_auth
+from itemwire_auth.state import AUTH, install_auth
+
+ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
 
 @dataclass(slots=True)
@@ -59,7 +62,7 @@ class Scrape:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The parts of one application; routes find them at `app.state.itemwire`."""
+    """The parts of one application; `dependencies.assembly_of` finds them for its routes."""
 
     settings: Settings
     counters: Counters
@@ -80,7 +83,7 @@ class Assembly:
         found: Self = app.state.itemwire
         return found
 
-    def install(self, app: FastAPI) -> None:
+    def install(self, app: ChannelApplication) -> None:
         """Make the routes and dependencies of an application use these parts."""
         app.state.itemwire = self
         token = self.settings.metrics_token
@@ -91,6 +94,7 @@ class Assembly:
             cookie=self.cookie,
             metrics_token=token.get_secret_value() if token else None,
         )
+        app.parts = {ASSEMBLY: self, AUTH: app.state.auth}
 
     def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
         """Run the parts for as long as the application runs."""
@@ -108,15 +112,21 @@ class Assembly:
         return beside
 
 
-def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> Assembly:
+def assemble(
+    settings: Settings, *, clock: Callable[[], float] = time.time, needs_keys: bool = True
+) -> Assembly:
     """Make the parts of one application; nothing runs yet.
+
+    An application with users of its own `needs_keys` only where its settings name some.
 
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
     audit_settings(settings)
     counters = Counters()
     engine = MeteredEngine(open_engine(settings.engine_url, _history(settings)), counters.engine)
-    authenticator = build_authenticator(settings, EngineTickets(engine), clock=clock)
+    authenticator = build_authenticator(
+        settings, EngineTickets(engine), clock=clock, needs_keys=needs_keys
+    )
     policy = build_policy(settings)
     slots = ConnectionSlots(settings.connection_limits, HandshakeRate(settings.handshake_limits))
     is_shared = settings.engine_url.partition("://")[0] not in UNSHARED

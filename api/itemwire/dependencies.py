@@ -11,7 +11,7 @@ from fastapi import HTTPException, Query, Security, WebSocket, WebSocketExceptio
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from itemwire.assembly import Assembly
+from itemwire.assembly import ASSEMBLY, Assembly
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.delivery.resume import read_since
 from itemwire.channels.limits.requests import RequestKind, TokenBuckets
@@ -59,7 +59,8 @@ def assembly_of(connection: HTTPConnection) -> Assembly:
 
     Called by the endpoints, and not a dependency: each of those costs a handshake 8 µs.
     """
-    return Assembly.of(connection.app)
+    assembly: Assembly = connection.scope[ASSEMBLY]
+    return assembly
 
 
 def node_of(connection: HTTPConnection) -> Node:

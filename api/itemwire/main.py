@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
+from itemwire.application import ChannelApplication
 from itemwire.assembly import Assembly, assemble
 from itemwire.authorization.routes import add_sockets
 from itemwire.middleware.admission import Admission
@@ -44,16 +45,22 @@ def create_app(
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
     redact_logs()
-    assembly = assemble(settings or Settings(), clock=clock)
+    return application_with(assemble(settings or Settings(), clock=clock))
+
+
+def application_with(assembly: Assembly) -> ChannelApplication:
+    """Make the application that serves with these parts, alone or inside a host application."""
     # The stock documentation pages load their scripts from elsewhere.
-    app = FastAPI(title="Itemwire", lifespan=assembly.lifespan, docs_url=None, redoc_url=None)
+    app = ChannelApplication(
+        title="Itemwire", lifespan=assembly.lifespan, docs_url=None, redoc_url=None
+    )
     assembly.install(app)
     _add_middlewares(app, assembly)
     _add_routes(app, assembly.settings)
     return app
 
 
-def _add_middlewares(app: FastAPI, assembly: Assembly) -> None:
+def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
     """Add what every request passes on its way in, the innermost first."""
     settings = assembly.settings
     # A slot is taken last, so that a client refused by an outer middleware is never counted.
@@ -72,7 +79,7 @@ def _add_middlewares(app: FastAPI, assembly: Assembly) -> None:
     app.add_middleware(StartupErrors)
 
 
-def _add_routes(app: FastAPI, settings: Settings) -> None:
+def _add_routes(app: ChannelApplication, settings: Settings) -> None:
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, messages, batches, events):

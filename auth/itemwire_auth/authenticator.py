@@ -76,7 +76,7 @@ class Authenticator:
 
         A credential from a source that is not among `sources` is not read.
         """
-        self._check_throttle(connection)  # before anything is read or computed
+        self.check_throttle(connection)  # before anything is read or computed
         credentials = find_credentials(connection, self.cookie_name, sources)
         if not credentials:
             raise MissingCredential("no source holds a credential")
@@ -91,7 +91,7 @@ class Authenticator:
         if len({principal.identity for principal in principals}) > 1:
             raise DisagreeingCredentials("two sources name two callers")
         connection.scope[IDENTITY] = principals[0].identity
-        self._check_throttle(connection)
+        self.check_throttle(connection)
         # The last check: a caller that is told `token_revoked` has proved that the token is theirs.
         for principal, credential in zip(principals, credentials, strict=True):
             if self.revocations.revokes(principal):
@@ -128,7 +128,7 @@ class Authenticator:
         """
         if secret is None:
             raise Forbidden("no secret is configured for this")
-        self._check_throttle(connection)
+        self.check_throttle(connection)
         credentials = find_credentials(connection, self.cookie_name, ["authorization"])
         if not credentials:
             raise MissingCredential("no bearer token")
@@ -154,7 +154,7 @@ class Authenticator:
             host=hosts[0] if len(hosts) == 1 else "",
         )
 
-    def _check_throttle(self, connection: HTTPConnection) -> None:
+    def check_throttle(self, connection: HTTPConnection) -> None:
         """Refuse a caller that was refused too often."""
         if not self.throttle.is_calm:  # most servers need not even look at the address
             self.throttle.check(self._caller(connection))
@@ -163,6 +163,17 @@ class Authenticator:
         """Return what this caller's refusals are counted by."""
         scope = connection.scope
         return self.throttle.caller(client_host(scope), scope.get(IDENTITY))
+
+    def believes_browser(self, connection: HTTPConnection) -> bool:
+        """Return whether what a browser has added to a request by itself speaks for its user.
+
+        For applications that find their callers themselves, by whatever a request may hold. A
+        request with neither Origin, Sec-Fetch-Site nor a cookie comes from no browser.
+        """
+        headers = connection.headers
+        if "cookie" in headers or "origin" in headers or "sec-fetch-site" in headers:
+            return self._may_use_cookie(connection)
+        return True
 
     def _may_use_cookie(self, connection: HTTPConnection) -> bool:
         """Return whether a cookie counts, against cross-site request forgery (CSRF).

@@ -24,7 +24,7 @@ from itemwire_auth.tickets import Tickets, TicketStore
 from itemwire_auth.tokens.issuers import IssuersVerifier
 from itemwire_auth.tokens.issuers_file import issuers_from_file
 from itemwire_auth.tokens.parsed_token import TokenRules
-from itemwire_auth.tokens.verifier import TokenVerifier, Verifier
+from itemwire_auth.tokens.verifier import NoIssuer, TokenVerifier, Verifier
 
 
 def build_authenticator(
@@ -32,13 +32,17 @@ def build_authenticator(
     ticket_store: TicketStore | None = None,
     *,
     clock: Callable[[], float] = time.time,
+    needs_keys: bool = True,
 ) -> Authenticator:
     """Return the configured authenticator, or raise KeyProblem or ValueError at start-up.
 
-    A key that is missing or weak raises KeyProblem, an origin that is malformed ValueError.
+    A key that is weak raises KeyProblem, an origin that is malformed ValueError. So does a missing
+    key, unless the application finds its callers itself and `needs_keys` is False: then no token
+    is accepted.
     Without a ticket store the authenticator issues and accepts no tickets.
     """
-    verifier, key_sources = _build_verifier(settings, clock)
+    has_keys = needs_keys or settings.issuers_file is not None or has_key(settings)
+    verifier, key_sources = _build_verifier(settings, clock) if has_keys else (NoIssuer(), [])
     return Authenticator(
         verifier=verifier,
         origins=OriginPolicy(settings.allowed_origins, settings.allowed_hosts),
@@ -82,6 +86,11 @@ def session_cookie(
 ) -> SessionCookie:
     """Return the configured form of the session cookie."""
     return SessionCookie(settings.cookie_name, is_secure=settings.cookie_secure, clock=clock)
+
+
+def has_key(settings: AuthSettings) -> bool:
+    """Return whether the settings name a key to verify tokens with."""
+    return any(one is not None for one in (settings.secret, settings.keys_file, settings.jwks_url))
 
 
 def verification_keys(settings: AuthSettings) -> KeySource:

@@ -12,6 +12,9 @@ from itemwire_auth.scopes import Action
 
 ALL_ACTIONS: Final = frozenset(Action)
 
+NO_EXPIRY: Final = 253_402_300_799
+"""Stands for no expiry: the last second of the year 9999, which every date library can hold."""
+
 Identity: TypeAlias = tuple[str | None, str]
 """Issuer and subject: a subject is unique within its issuer only (RFC 7519 4.1.2)."""
 

@@ -19,6 +19,34 @@ from itemwire_auth.scopes import (
 )
 
 
+class Rights:
+    """What a caller may do with one item, as a rule of an application answers it.
+
+        Rights("subscribe", "history", publish=order.seller_id == user.id)
+
+    Raises ValueError for what is the name of no action.
+    """
+
+    __slots__ = ("can",)
+
+    def __init__(
+        self,
+        *actions: str,
+        subscribe: bool = False,
+        publish: bool = False,
+        history: bool = False,
+        presence: bool = False,
+    ) -> None:
+        allowed = {
+            Action.SUBSCRIBE: subscribe,
+            Action.PUBLISH: publish,
+            Action.HISTORY: history,
+            Action.PRESENCE: presence,
+        }
+        named = frozenset(Action(action) for action in actions)
+        self.can = named | frozenset(action for action, is_allowed in allowed.items() if is_allowed)
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeSet:
     """All rights of a token, compiled once and asked often.

@@ -1,8 +1,13 @@
-"""Holds what the dependencies need of an application, at `app.state.auth`."""
+"""Holds what the dependencies need of an application, at `app.state.auth`.
+
+An application that is mounted in another one is not `request.app`; it puts its own state into the
+scope of each request, by the key `AUTH`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
@@ -13,6 +18,8 @@ from itemwire_auth.explaining import Decision, explain
 from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.scopes import Action
 from itemwire_auth.tickets import Tickets
+
+AUTH: Final = "itemwire.auth"  # a key of the ASGI scope, which no client can set
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +55,26 @@ def install_auth(
 def auth_of(connection: HTTPConnection) -> AuthState:
     """Return what `install_auth` put into the application, or raise LookupError."""
     # A plain call and no dependency: FastAPI walks the whole tree of those at each handshake.
-    try:
-        state: AuthState = connection.app.state.auth
-    except AttributeError:
-        raise LookupError("no authenticator: call install_auth(app, authenticator) first") from None
+    state = _state_of(connection)
+    if state is None:
+        raise LookupError("no authenticator: call install_auth(app, authenticator) first")
     return state
 
 
 def installed_authenticator(connection: HTTPConnection) -> Authenticator | None:
     """Return the application's authenticator; None outside an application that has one."""
-    app = connection.scope.get("app")
-    state: AuthState | None = getattr(app.state, "auth", None) if app else None
+    state = _state_of(connection)
     return state.authenticator if state else None
+
+
+def _state_of(connection: HTTPConnection) -> AuthState | None:
+    scope = connection.scope
+    if AUTH in scope:
+        mounted: AuthState = scope[AUTH]
+        return mounted
+    app = scope.get("app")
+    installed: AuthState | None = getattr(app.state, "auth", None) if app else None
+    return installed
 
 
 def tickets_of(connection: HTTPConnection) -> Tickets:

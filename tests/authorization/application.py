@@ -3,9 +3,10 @@
 import asyncio
 from typing import NoReturn
 
-from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi import APIRouter, WebSocket
 from starlette.types import Scope
 
+from itemwire.application import ChannelApplication
 from itemwire.authorization.reauthorization import (
     Reauthorization,
     Reauthorizer,
@@ -41,14 +42,20 @@ class Application:
     """An application with these routes, and what it keeps of a socket."""
 
     def __init__(self) -> None:
-        self.app = FastAPI()
+        self.app = ChannelApplication()
         self.reauthorizer = Reauthorizer()
         install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)
 
     def connected(self, path: str = "/items/42/ws", **facts: object) -> Reauthorization:
         """Keep of a handshake what is kept of it."""
-        scope: Scope = {"type": "websocket", "path": path, "app": self.app, "headers": [], **facts}
+        scope: Scope = {
+            "type": "websocket",
+            "path": path,
+            **self.app.scope_parts,
+            "headers": [],
+            **facts,
+        }
         for route in self.app.routes:
             if isinstance(route, SocketRoute):
                 scope.update(route.matches(scope)[1])

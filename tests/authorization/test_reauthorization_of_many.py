@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import Annotated, Any, NoReturn
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi import APIRouter, Depends, WebSocket
 from starlette.types import Scope
 
+from itemwire.application import ChannelApplication
 from itemwire.authorization import reauthorization
 from itemwire.authorization.reauthorization import (
     Reauthorizer,
@@ -64,7 +65,7 @@ class Application:
     """An application with these routes, and the rights of one socket at `/ws`."""
 
     def __init__(self) -> None:
-        self.app = FastAPI()
+        self.app = ChannelApplication()
         self.reauthorizer = Reauthorizer()
         install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)
@@ -75,7 +76,7 @@ class Application:
         scope: Scope = {
             "type": "websocket",
             "path": "/ws",
-            "app": self.app,
+            **self.app.scope_parts,
             "query_string": b"team=7",
             "headers": [(b"authorization", OLD)],
             "route": socket_route_of(self.app, many),
@@ -199,7 +200,7 @@ def test_two_grants_where_one_must_be_are_none() -> None:
     twice = APIRouter()
     twice.add_api_websocket_route("/items/{item_id}/ws", _two_grants)
     twice.add_api_websocket_route("/ws", many)
-    app = FastAPI()
+    app = ChannelApplication()
     install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
     add_sockets(app, twice, SHORT_CUTS)
     application = Application()

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Final
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Query, WebSocket, WebSocketException
+from fastapi import APIRouter, Depends, Query, WebSocket, WebSocketException
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 
+from itemwire.application import ChannelApplication
 from itemwire.authorization.routes import add_sockets, socket_route_of
 from itemwire.dependencies import Replay, SubscribeGrant, start_of
 from itemwire.middleware.refusals import Refusals
@@ -34,7 +35,7 @@ from tests.auth.conftest import NOW, verifier_of
 FACTORY: Final = TokenFactory(signing_key("HS256"), clock=lambda: NOW)
 TOKEN: Final = FACTORY.good()
 
-INSTALL: Final[dict[str, Callable[[FastAPI, APIRouter], None]]] = {
+INSTALL: Final[dict[str, Callable[[ChannelApplication, APIRouter], None]]] = {
     "fastapi": lambda app, router: app.include_router(router),
     "whole": lambda app, router: add_sockets(app, router, {}),
     "short": lambda app, router: add_sockets(app, router, SHORT_CUTS),
@@ -52,9 +53,9 @@ async def item(websocket: WebSocket, grant: SubscribeGrant, replay: Replay = 0) 
     await websocket.send_text(" ".join(told))
 
 
-def create() -> FastAPI:
+def create() -> ChannelApplication:
     """Make an application without a route."""
-    app = FastAPI()
+    app = ChannelApplication()
     install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
     install_rejections(app)
     app.add_middleware(Refusals, form="close")
@@ -62,14 +63,14 @@ def create() -> FastAPI:
 
 
 @pytest.fixture(params=INSTALL)
-def app(request: pytest.FixtureRequest) -> FastAPI:
+def app(request: pytest.FixtureRequest) -> ChannelApplication:
     """Give an application for each kind of route: FastAPI's own is the measure of the others."""
     app = create()
     INSTALL[request.param](app, router)
     return app
 
 
-def connect(app: FastAPI, query: str = f"token={TOKEN}", item_id: str = "42") -> str:
+def connect(app: ChannelApplication, query: str = f"token={TOKEN}", item_id: str = "42") -> str:
     """Tell what a client is told: the text, or the reason it is refused for."""
     sent: list[Message] = []
     scope = {
@@ -120,12 +121,16 @@ ALL: Final = "history presence publish subscribe"
         ),
     ],
 )
-def test_asks_the_same_in_the_same_order(query: str, item_id: str, told: str, app: FastAPI) -> None:
+def test_asks_the_same_in_the_same_order(
+    query: str, item_id: str, told: str, app: ChannelApplication
+) -> None:
     """Who has several faults learns of the same one, and a stranger of none but his own."""
     assert connect(app, query, item_id) == told
 
 
-def test_asks_who_is_calling_once(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+def test_asks_who_is_calling_once(
+    app: ChannelApplication, caplog: pytest.LogCaptureFixture
+) -> None:
     """Each decision is logged once."""
     with caplog.at_level(logging.INFO, "itemwire.auth"):
         connect(app)
@@ -143,7 +148,7 @@ async def reader(item_id: str, principal: CurrentPrincipal) -> Grant:
     return Grant(principal, item_id, frozenset({Action.SUBSCRIBE}))
 
 
-def test_an_application_overrides_what_it_likes(app: FastAPI) -> None:
+def test_an_application_overrides_what_it_likes(app: ChannelApplication) -> None:
     """Before the first handshake and after it, one and then another, and back."""
     overrides = app.dependency_overrides
 
@@ -159,14 +164,14 @@ def test_an_application_overrides_what_it_likes(app: FastAPI) -> None:
     assert connect(app) == f"42 alice {ALL} 0"
 
 
-def test_an_override_of_something_else_changes_nothing(app: FastAPI) -> None:
+def test_an_override_of_something_else_changes_nothing(app: ChannelApplication) -> None:
     """The application's other routes have dependencies of their own."""
     app.dependency_overrides[reader] = anybody
 
     assert connect(app) == f"42 alice {ALL} 0"
 
 
-def test_an_override_may_depend_on_what_routes_depend_on(app: FastAPI) -> None:
+def test_an_override_may_depend_on_what_routes_depend_on(app: ChannelApplication) -> None:
     """On what is overridden itself, on the scopes that are asked for, on the query, on `yield`."""
     closed: list[str] = []
 

@@ -63,7 +63,12 @@ def test_keeps_nothing_of_the_request(application: Application) -> None:
 
 def test_keeps_nothing_where_rights_cannot_be_asked_again(application: Application) -> None:
     """On a route that was not added with `add_sockets`."""
-    scope: Scope = {"type": "websocket", "app": application.app, "headers": [], "route": None}
+    scope: Scope = {
+        "type": "websocket",
+        **application.app.scope_parts,
+        "headers": [],
+        "route": None,
+    }
     foreign = WebSocket(scope, receive=never, send=never)
 
     assert reauthorization_of(foreign, application.reauthorizer) is None

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
+from itemwire.channels.reauthorization import Denied, ItemRights, Renewal, Verdict
 from itemwire.close_reasons import FORBIDDEN, CloseReason
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action
 from tests.fakes.values import NOW, principal
 
 
-class ItemRules(Rights):
+class ItemRules(ItemRights):
     """What dependencies say about items and newer tokens: at once, or when they are told to.
 
     `can` has what may be done with an item; with any that is not in it, nothing.

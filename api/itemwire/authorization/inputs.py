@@ -21,6 +21,8 @@ MAX_KEPT_BYTES: Final = 4096  # of one handshake
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+SHOWN: Final = "itemwire.shown"  # a key of the ASGI scope, which no client can set
+
 # RFC 9110 section 11.1, as in `itemwire_auth.credentials`.
 _BEARER: Final = re.compile(rb"bearer(?![!#$%&'*+.^_`|~0-9A-Za-z-]) ?", re.IGNORECASE)
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -77,7 +79,7 @@ class Presented(msgspec.Struct, array_like=True, gc=False):
     def of(cls, scope: Scope, inputs: Inputs) -> Presented:
         """Take from a handshake what its dependencies may read."""
         query: bytes = scope.get("query_string", b"")
-        headers: Headers = scope["headers"]
+        headers = shown_headers(scope)
         if inputs.whole:
             return cls(query, list(headers))
         parts = [part for part in query.split(b"&") if _query_name(part) in inputs.query]
@@ -91,6 +93,12 @@ class Presented(msgspec.Struct, array_like=True, gc=False):
         parts.append(urlencode({QUERY_NAME: token}, errors="surrogatepass").encode())
         headers = [(name, _renewed(name, it, raw, cookie_name)) for name, it in self.headers]
         return Presented(b"&".join(parts), headers)
+
+
+def shown_headers(scope: Scope) -> Headers:
+    """Return the headers that dependencies find, where they are not shown those that came."""
+    headers: Headers = scope.get(SHOWN, scope["headers"])
+    return headers
 
 
 def pack(presented: Presented) -> bytes | None:

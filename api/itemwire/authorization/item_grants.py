@@ -9,6 +9,8 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
+from itemwire.application import application_of
+from itemwire.authorization.asking import SOLVED
 from itemwire.authorization.deadline import DECISION_SECONDS
 from itemwire.authorization.solving import Dependant, solve, with_overrides
 from itemwire.close_reasons import CLOSE_REASONS, FORBIDDEN, INTERNAL, OVERLOADED, CloseReason
@@ -35,7 +37,7 @@ async def grants_of(
     The application's own dependencies are asked, with the request that came and the item's path.
     Items whose dependencies have not decided in `DECISION_SECONDS` are refused as `overloaded`.
     """
-    dependant = with_overrides(route.dependant, request.app.dependency_overrides)
+    dependant = with_overrides(route.dependant, application_of(request.scope).dependency_overrides)
     verdicts: dict[str, Verdict] = dict.fromkeys(items, OVERLOADED)
     waiting = iter(verdicts)
 
@@ -77,10 +79,11 @@ def _request_for(request: Request, route: APIRoute, principal: Principal, item_i
     """Make the request that the item's own route would get, from a verified caller."""
     scope = {
         **request.scope,
-        "path": f"/items/{item_id}/messages",
+        "path": f"{request.scope.get('root_path', '')}/items/{item_id}/messages",
         "path_params": {"item_id": item_id},
         "route": route,
         "endpoint": route.endpoint,
+        SOLVED: {},
         VERIFIED: principal,
         IDENTITY: principal.identity,
     }

@@ -11,6 +11,8 @@ from typing import Final, NoReturn
 
 from fastapi import HTTPException, Request
 
+from itemwire.application import application_of
+from itemwire.authorization.asking import SOLVED
 from itemwire.authorization.deadline import DECISION_SECONDS
 from itemwire.authorization.solving import dependant_of, solve, with_overrides
 from itemwire.close_reasons import OVERLOADED
@@ -46,8 +48,10 @@ def check_still_valid(request: Request, known: Grant | Principal) -> None:
 
 async def _ask_again(request: Request, known: Grant | Principal) -> None:
     principal = _principal_of(known)
-    asked = Request({**request.scope, VERIFIED: principal}, _no_body)
-    dependant = with_overrides(dependant_of(request), request.app.dependency_overrides)
+    asked = Request({**request.scope, SOLVED: {}, VERIFIED: principal}, _no_body)
+    dependant = with_overrides(
+        dependant_of(request), application_of(request.scope).dependency_overrides
+    )
     deadline = asyncio.timeout(DECISION_SECONDS)
     try:
         async with deadline:

@@ -36,6 +36,7 @@ from fastapi import WebSocket
 from starlette.types import Message, Scope
 from typing_extensions import override
 
+from itemwire.application import application_of
 from itemwire.authorization.deadline import DECISION_SECONDS
 from itemwire.authorization.inputs import (
     NO_INPUTS,
@@ -47,7 +48,7 @@ from itemwire.authorization.inputs import (
 )
 from itemwire.authorization.routes import SocketRoute, socket_route_of
 from itemwire.authorization.solving import Solved, solve
-from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
+from itemwire.channels.reauthorization import Denied, ItemRights, Renewal, Verdict
 from itemwire.close_reasons import INTERNAL, OVERLOADED, QUERY_INVALID, CloseReason
 from itemwire.counters import ChannelCounters
 from itemwire.responses.rejections import reason_of
@@ -188,7 +189,7 @@ class KeptHandshake:
             "client": self.client,
             "server": None,
             "state": dict(self.state or {}),
-            "app": route.application,
+            **route.application.scope_parts,
             **more,
         }
         scope.update(route.matches(scope)[1])
@@ -226,7 +227,7 @@ class Reauthorization:
         return await verdict_of(self._route, websocket, Grant)
 
 
-class SocketRights(Rights):
+class SocketRights(ItemRights):
     """What the caller of a socket of many items may do with each, by the item's own route.
 
     That route's dependencies are asked as if the client had connected to it, with what it
@@ -320,7 +321,7 @@ def rights_of(
     websocket: WebSocket, owner: Reauthorizer, item_endpoint: Callable[..., Any]
 ) -> SocketRights:
     """Keep what is needed to ask an item route's dependencies about this socket's caller."""
-    item_route = socket_route_of(websocket.app, item_endpoint)
+    item_route = socket_route_of(application_of(websocket.scope), item_endpoint)
     return SocketRights(owner, websocket.scope["route"], item_route, websocket.scope)
 
 

@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.routing import APIWebSocketRoute
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from itemwire.application import ChannelApplication
 from itemwire.authorization.deadline import DecisionDeadlines
 from itemwire.authorization.inputs import Inputs
 from itemwire.authorization.solving import (
@@ -32,7 +33,7 @@ CREDENTIAL_READERS: Final[frozenset[Callable[..., Any]]] = frozenset(
 """Dependencies that are given a connection, and read no more of it than a credential."""
 
 
-def add_sockets(app: FastAPI, router: APIRouter, shortcuts: Overrides) -> None:
+def add_sockets(app: ChannelApplication, router: APIRouter, shortcuts: Overrides) -> None:
     """Add a router's WebSocket routes to an application.
 
     A shortcut does in one call what a dependency and all those below it do. It is taken on routes
@@ -45,7 +46,7 @@ def add_sockets(app: FastAPI, router: APIRouter, shortcuts: Overrides) -> None:
     )
 
 
-def socket_route_of(app: FastAPI, endpoint: Callable[..., Any]) -> "SocketRoute":
+def socket_route_of(app: ChannelApplication, endpoint: Callable[..., Any]) -> "SocketRoute":
     """Return the route that `add_sockets` made for an endpoint; LookupError without one."""
     for route in app.router.routes:
         if isinstance(route, SocketRoute) and route.endpoint is endpoint:
@@ -60,7 +61,9 @@ class SocketRoute(APIWebSocketRoute):
     place, and `dependant`, which a handshake uses and which may take shortcuts.
     """
 
-    def __init__(self, route: APIWebSocketRoute, app: FastAPI, shortcuts: Overrides) -> None:
+    def __init__(
+        self, route: APIWebSocketRoute, app: ChannelApplication, shortcuts: Overrides
+    ) -> None:
         # FastAPI's constructor is told of no application, so it looks for no overrides.
         super().__init__(
             route.path, route.endpoint, name=route.name, dependencies=route.dependencies
@@ -80,7 +83,7 @@ class SocketRoute(APIWebSocketRoute):
         await self._deadlines.enforce(scope, super().handle(scope, receive, send))
 
     @property
-    def application(self) -> FastAPI:
+    def application(self) -> ChannelApplication:
         """Return the application that the route is in."""
         return self._application
 
@@ -109,7 +112,7 @@ class SocketRoute(APIWebSocketRoute):
     def _apply(self, overrides: Overrides) -> None:
         is_altered = not overrides.keys().isdisjoint(calls_of(self._declared))
         self._whole = with_overrides(self._declared, overrides) if is_altered else self._declared
-        self._inputs = inputs_of(self._whole, CREDENTIAL_READERS)
+        self._inputs = inputs_of(self._whole, CREDENTIAL_READERS, overrides)
         self.dependant = self._whole
         if not is_altered:
             self.dependant = with_overrides(self._declared, self._shortcuts)

@@ -7,10 +7,10 @@ version is bounded in `pyproject.toml`, and tests fail when one of them changes.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, Protocol, TypeVar, get_args, runtime_checkable
 
 from fastapi import Request, WebSocket
 from fastapi.dependencies import models
@@ -99,7 +99,7 @@ async def _solve(
             embed_body_fields=False,
         )
         if outcome.errors:
-            raise _invalid(connection, outcome.errors)
+            raise invalid(connection, outcome.errors)
         found += [value for value in outcome.values.values() if isinstance(value, kind)]
     if len(found) != 1:
         raise RuntimeError(
@@ -109,7 +109,8 @@ async def _solve(
     return found[0]
 
 
-def _invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
+def invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
+    """Return FastAPI's exception for parameters that are not valid."""
     if connection.scope["type"] == "websocket":
         return WebSocketRequestValidationError(errors)
     return RequestValidationError(errors)
@@ -153,7 +154,26 @@ def calls_of(dependant: Dependant, overrides: Overrides = NO_OVERRIDES) -> Itera
         yield from calls_of(below, overrides)
 
 
-def inputs_of(dependant: Dependant, known: Collection[Callable[..., Any]]) -> Inputs:
+class AskedFunction(Protocol):
+    """A function with dependencies that is called outside of FastAPI's own routes."""
+
+    def under(self, overrides: Overrides) -> Dependant:
+        """Return what the function depends on, with an application's overrides in place."""
+        ...
+
+
+@runtime_checkable
+class AsksFunctions(Protocol):
+    """A dependency that asks functions when it is called, which its signature does not show."""
+
+    def asked(self) -> Iterable[AskedFunction]:
+        """Return the functions that it may ask."""
+        ...
+
+
+def inputs_of(
+    dependant: Dependant, known: Collection[Callable[..., Any]], overrides: Overrides = NO_OVERRIDES
+) -> Inputs:
     """Return what the dependencies of an endpoint may read of a request, at any depth.
 
     A dependency that is given the connection itself may read all of it, except those that are
@@ -162,7 +182,10 @@ def inputs_of(dependant: Dependant, known: Collection[Callable[..., Any]]) -> In
     inputs = _declared_by(dependant)
     for below in _all_below(dependant):
         inputs |= _declared_by(below)
-        if isinstance(below.call, SecurityBase):
+        if isinstance(below.call, AsksFunctions):
+            for function in below.call.asked():
+                inputs |= inputs_of(function.under(overrides), known, overrides)
+        elif isinstance(below.call, SecurityBase):
             inputs |= _read_by_scheme(below.call)
         elif _is_given_connection(below) and below.call not in known:
             inputs |= Inputs(whole=True)

@@ -14,13 +14,12 @@ from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange, NoExchange, SharedExchange
 from itemwire.channels.connection import ENDED, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
-from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
-from itemwire.channels.idempotency import key_of
+from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
@@ -32,6 +31,7 @@ from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.rights import rights_of
+from itemwire.channels.storing import Storing
 from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
@@ -96,7 +96,6 @@ class Node:
         self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
-        self._in_flight = InFlight(limits.max_in_flight, limits.max_in_flight_bytes)
         self._registry = ConnectionRegistry()
         self._draining: Draining | None = None
         self._is_started = False
@@ -125,6 +124,7 @@ class Node:
         self._cluster = Cluster(self._id, self._control, self._exchange, self.counters)
         self._proofs = ResumeProofs()
         self.answers = TimelyAnswers(timers)
+        self._storing = Storing(engine, limits, self.answers)
         self._parts = ChannelParts(
             engine,
             self.answers,
@@ -327,20 +327,39 @@ class Node:
             again = partial(self.publish, by, item_id, data, key, answer, connection=connection)
             self.environment.timers.hand_over(again)
             return
-        channel = channel_of(item_id)
         if connection is not None:
-            wait = self.spend_deliveries(connection, channel, payload_size(data))
+            wait = self.spend_deliveries(connection, channel_of(item_id), payload_size(data))
             if wait:
                 answer(TooManyDeliveries(wait))
                 return
-        own_key = None if key is None else key_of(by, key)
-        sent_at = int(self.environment.clock() * 1000) / 1000
-        draft = Draft(item_id, by.subject, sent_at, data, own_key)
-        tracked: Answer[Position] | None = answer
-        if not self._engine.answers_at_once:
-            tracked = self._track(payload_size(data), answer, connection)
-        if tracked is not None:
-            self._engine.publish(channel, draft, self._in_time(tracked))
+        own_key = None if key is None else key_of(by.identity, key)
+        draft = Draft(item_id, by.subject, self._now_in_ms(), data, own_key)
+        self._storing.store(draft, answer, connection)
+
+    def publish_from_code(
+        self,
+        item_id: str,
+        data: Payload,
+        answer: Answer[Position],
+        *,
+        key: str | None = None,
+        sender: str = "",
+    ) -> None:
+        """Publish what the application's own code sends; answer once it is stored.
+
+        It is charged to nobody's rates, and its idempotency keys are the application's. Any thread
+        may call this; the answer is given on the node's event loop.
+        """
+        if get_ident() != self._hub.thread:
+            again = partial(self.publish_from_code, item_id, data, answer, key=key, sender=sender)
+            self.environment.timers.hand_over(again)
+            return
+        own_key = None if key is None else key_of(NOBODY, key)
+        self._storing.store(Draft(item_id, sender, self._now_in_ms(), data, own_key), answer)
+
+    def _now_in_ms(self) -> float:
+        """Return the Unix time in seconds, rounded down to whole milliseconds."""
+        return int(self.environment.clock() * 1000) / 1000
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
@@ -387,26 +406,6 @@ class Node:
     def _in_time(self, answer: Answer[T]) -> Answer[T]:
         """Have a request answered in time; an engine that answers at once needs no watching."""
         return answer if self._engine.answers_at_once else self.answers.limit(answer)
-
-    def _track(
-        self, size: int, answer: Answer[Position], connection: Connection | None
-    ) -> Answer[Position] | None:
-        """Count a publish into the share of its connection, then into the node's bounds.
-
-        Return what to have the engine answer; None if there was no room, which is answered here.
-        """
-        if connection is not None:
-            if connection.in_flight is None:
-                connection.in_flight = share_of(self.limits, connection.id)
-            tracked = connection.in_flight.track(size, answer)
-            if tracked is None:
-                answer(TooManyInFlight("this connection has too many messages in flight"))
-                return None
-            answer = tracked  # from here on, any answer counts it out of the share again
-        tracked = self._in_flight.track(size, answer)
-        if tracked is None:
-            answer(TooManyInFlight("the engine has too many messages to store"))
-        return tracked
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)

@@ -44,7 +44,7 @@ class Renewal:
     verdicts: Mapping[str, Verdict]
 
 
-class Rights(Protocol):
+class ItemRights(Protocol):
     """Works out what the caller of a socket with many items may do.
 
     Each answer is given once, on the event loop, in bounded time.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from typing_extensions import override
 
@@ -53,6 +53,22 @@ class Verifier(Protocol):
     def explain(self, token: str) -> list[CheckResult]:
         """Return how each check ends, for an operator's eyes only."""
         ...
+
+
+class NoIssuer(Verifier):
+    """Refuses every token, in an application that accepts none."""
+
+    @override
+    def verify(self, token: str) -> NoReturn:
+        raise InvalidToken("issuer", "this application accepts no tokens")
+
+    @override
+    async def verify_or_fetch(self, token: str) -> NoReturn:
+        self.verify(token)
+
+    @override
+    def explain(self, token: str) -> list[CheckResult]:
+        return [CheckResult("issuer", passed=False, detail="this application accepts no tokens")]
 
 
 class TokenVerifier(Verifier):

@@ -15,7 +15,7 @@ from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
-from itemwire.channels.reauthorization import Denied, Renewal, Rights, Verdict
+from itemwire.channels.reauthorization import Denied, ItemRights, Renewal, Verdict
 from itemwire.channels.rights import rights_of
 from itemwire.channels.sessions.commands import DECODERS_OF_MANY
 from itemwire.channels.sessions.context import Command, ManyItemsContext
@@ -77,7 +77,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
 
     __slots__ = ("_gate", "_joining", "_replays", "_rights")
 
-    def __init__(self, node: Node, connection: Connection, rights: Rights) -> None:
+    def __init__(self, node: Node, connection: Connection, rights: ItemRights) -> None:
         super().__init__(node, connection, DECODERS_OF_MANY[connection.codec])
         self._rights = rights
         self._joining: dict[str, _Joining] = {}  # by item id

@@ -17,11 +17,9 @@ from itemwire.engines.callbacks import tell
 from itemwire.engines.faults import Readiness
 from itemwire.engines.redis.client import (
     AskError,
-    ClusterDownError,
     Command,
     MakeConnection,
     NoScriptError,
-    ReadOnlyError,
     RedisPyConnection,
     Reply,
     ResponseError,
@@ -181,9 +179,8 @@ class RedisRequests(RedisConnection):
         else:
             refusal = refusal_of(reply)
             self._settle(call, refusal)
-            if isinstance(reply, ReadOnlyError | ClusterDownError):
-                self._doubted_life = self._life
             if refusal.fault.readiness is Readiness.NOT_READY:
+                self._doubted_life = self._life  # another server has taken over, or will
                 raise EngineError(f"the server takes nothing: {reply}")
 
     @override

@@ -1,0 +1,126 @@
+"""Asks dependencies of a host application about any request or handshake.
+
+A host's dependencies know nothing of Itemwire: they declare a `Request`, a security scheme, a
+header. A handshake is shown to them as the GET request that it is. The token of a query or of a
+subprotocol, which browsers use on sockets, is shown as the `Authorization` header.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request, WebSocket
+from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from starlette.requests import HTTPConnection
+from starlette.types import Message, Scope
+from starlette.websockets import WebSocketState
+
+from itemwire.authorization.inputs import shown_headers
+from itemwire.authorization.solving import (
+    REQUEST_STACK,
+    Dependant,
+    Overrides,
+    Solved,
+    invalid,
+    with_overrides,
+)
+from itemwire_auth.dependencies import VERIFIED
+from itemwire_auth.principal import Principal
+
+SOLVED: Final = "itemwire.solved"  # what a host's dependencies have returned about this request
+
+SCHEMES: Final = {"ws": "http", "wss": "https"}
+
+
+class AskedCall:
+    """A host's function with dependencies, asked outside of FastAPI's own routes."""
+
+    def __init__(self, call: Callable[..., Any], parameters: Iterable[str] = ()) -> None:
+        async def asked(answer: Annotated[object, Depends(call)]) -> None:
+            """Depend on the function, so that it is called as any dependency is."""
+
+        path = "".join(f"/{{{name}}}" for name in parameters)
+        self._declared = get_dependant(path=path, call=asked)
+        self._applied: Overrides = {}
+        self._dependant = self._declared
+
+    def under(self, overrides: Overrides) -> Dependant:
+        """Return what the function depends on, with an application's overrides in place."""
+        if overrides != self._applied:
+            self._applied = dict(overrides)
+            self._dependant = with_overrides(self._declared, self._applied)
+        return self._dependant
+
+    async def ask(
+        self,
+        connection: HTTPConnection,
+        overrides: Overrides,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        principal: Principal | None = None,
+    ) -> object:
+        """Return what the function returns about a request or handshake that FastAPI handles.
+
+        A dependency is asked once about each request, whichever functions depend on it. What it
+        opened with `yield` is closed where those of the route are.
+
+        `parameters` are added to those of the path, and a caller that is known is not asked for
+        again.
+
+        Raises what a dependency raises, and FastAPI's validation error for parameters.
+        """
+        more: dict[str, Any] = {}
+        if parameters:
+            more["path_params"] = {**connection.path_params, **parameters}
+        if principal is not None:
+            more[VERIFIED] = principal
+        view = _view_of(connection, more)
+        stack: AsyncExitStack = connection.scope[REQUEST_STACK]
+        solved: Solved = connection.scope.setdefault(SOLVED, {})
+        outcome = await solve_dependencies(
+            request=view,
+            dependant=self.under(overrides),
+            dependency_cache=solved,
+            async_exit_stack=stack,
+            embed_body_fields=False,
+        )
+        if outcome.errors:
+            raise invalid(connection, outcome.errors)
+        return outcome.values["answer"]
+
+
+class HandshakeRequest(Request, WebSocket):  # type: ignore[misc] # both have `receive`, `close`
+    """A handshake as dependencies find it: the GET request that it is, and a socket.
+
+    They may only decide: reading from the socket and writing to it raise RuntimeError.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        # Neither class can be initialized: each insists that a scope is of its own type.
+        HTTPConnection.__init__(self, scope)
+        self._receive = _no_request
+        self._send = _no_answer
+        self._body = b""  # a request whose body was read already
+        self._stream_consumed = True
+        self._is_disconnected = False
+        self._form = None
+        self.client_state = self.application_state = WebSocketState.CONNECTING
+
+
+def _view_of(connection: HTTPConnection, more: Mapping[str, Any]) -> Request | WebSocket:
+    """Return a request or handshake as the host's dependencies find it."""
+    scope = {**connection.scope, "headers": shown_headers(connection.scope), **more}
+    if scope["type"] == "http":
+        return Request(
+            scope, connection.receive if isinstance(connection, Request) else _no_request
+        )
+    scheme = SCHEMES.get(scope.get("scheme", ""), "http")
+    return HandshakeRequest({**scope, "type": "http", "method": "GET", "scheme": scheme})
+
+
+async def _no_request() -> Message:
+    raise RuntimeError("a dependency of a handshake decides: it cannot read from the socket")
+
+
+async def _no_answer(_message: Message) -> None:
+    raise RuntimeError("a dependency of a handshake decides: it cannot write to the socket")

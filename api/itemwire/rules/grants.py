@@ -1,0 +1,49 @@
+"""Answers what a caller may do with an item by the rule that its application declared."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from starlette.requests import HTTPConnection
+
+from itemwire.application import application_of
+from itemwire.authorization.asking import AskedCall
+from itemwire.rules.channels import ChannelRules
+from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
+from itemwire_auth.errors import Forbidden
+from itemwire_auth.principal import Grant
+from itemwire_auth.refusals import delayed_refusal
+from itemwire_auth.rights import Rights
+
+UnknownItems = Literal["policy", "forbid"]
+"""What decides about items that no rule is declared for: the policy of the settings, or nobody."""
+
+
+class RuleGrants:
+    """The dependency that takes the place of `authorize_item` in an application with rules."""
+
+    def __init__(self, rules: ChannelRules, unknown: UnknownItems) -> None:
+        self._rules = rules
+        self._unknown = unknown
+
+    def asked(self) -> Iterable[AskedCall]:
+        """Return the functions of the host that it may ask."""
+        return [rule.authorize for rule in self._rules]
+
+    async def __call__(
+        self, connection: HTTPConnection, item_id: ItemId, principal: CurrentPrincipal
+    ) -> Grant:
+        """Return what the caller may do with the item, or refuse."""
+        found = self._rules.find(item_id)
+        if found is None:
+            if self._unknown == "forbid":
+                error = Forbidden(f"no channel is declared for {item_id!r}")
+                raise await delayed_refusal(connection, error)
+            return await authorize_item(connection, item_id, principal)
+        rule, parameters = found
+        overrides = application_of(connection.scope).dependency_overrides
+        rights = await rule.authorize.ask(
+            connection, overrides, parameters=parameters, principal=principal
+        )
+        if not isinstance(rights, Rights):
+            raise TypeError(f"the channel {rule.pattern.text!r} has returned no Rights")
+        return Grant(principal, item_id, rights.can)

@@ -1,0 +1,65 @@
+"""The patterns of channels: `order:{number}`, `room:{name}`, `logs:{rest:path}`."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
+_REST: Final = ".+"
+_SEGMENT: Final = "[^:]+"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A pattern of item ids, whose segments stand between colons.
+
+    `{name}` stands for one segment, and `{name:path}`, at the end, for all that follow.
+    """
+
+    text: str
+    parameters: tuple[str, ...]
+    _regex: re.Pattern[str]
+
+    @classmethod
+    def parse(cls, text: str) -> "Pattern":
+        """Return the pattern that a text describes; ValueError if it is none."""
+        segments = text.split(":") if ":path}" not in text else _split(text)
+        parameters: list[str] = []
+        parts: list[str] = []
+        for place, segment in enumerate(segments):
+            parameter = _PARAMETER.fullmatch(segment)
+            if parameter is None:
+                if not segment or "{" in segment or "}" in segment:
+                    raise ValueError(
+                        f"{text!r} is no pattern: {segment!r} is neither text nor a parameter"
+                    )
+                parts.append(re.escape(segment))
+                continue
+            name, is_rest = parameter[1], bool(parameter[2])
+            if is_rest and place != len(segments) - 1:
+                raise ValueError(f"{text!r} is no pattern: {segment!r} must be its end")
+            if name in parameters:
+                raise ValueError(f"{text!r} is no pattern: it has two parameters {name!r}")
+            parameters.append(name)
+            parts.append(f"(?P<{name}>{_REST if is_rest else _SEGMENT})")
+        return cls(text, tuple(parameters), re.compile(":".join(parts), re.DOTALL))
+
+    def match(self, item_id: str) -> dict[str, str] | None:
+        """Return the parameters in an item id, or None if the pattern is not its."""
+        found = self._regex.fullmatch(item_id)
+        return found.groupdict() if found else None
+
+    def fill(self, parameters: dict[str, object]) -> str:
+        """Return the item id with these parameters, or raise ValueError for another set of them."""
+        if parameters.keys() != set(self.parameters):
+            wanted = ", ".join(self.parameters) or "none"
+            raise ValueError(f"the channel {self.text!r} has these parameters: {wanted}")
+        filled = _PARAMETER.sub(lambda found: str(parameters[found[1]]), self.text)
+        if self.match(filled) != {name: str(value) for name, value in parameters.items()}:
+            raise ValueError(f"{filled!r} is no item of the channel {self.text!r}")
+        return filled
+
+
+def _split(text: str) -> list[str]:
+    """Split at the colons between segments, and not at that of `{rest:path}`."""
+    return [part.replace("\0", ":") for part in text.replace(":path}", "\0path}").split(":")]

@@ -1,0 +1,29 @@
+"""Writes what application code publishes as the payload that is stored."""
+
+from typing import Final
+
+import msgspec
+from pydantic import BaseModel
+
+from itemwire.messages import Payload
+from itemwire.wire.payloads import payload_of
+
+
+def _encode_model(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=_encode_model).encode
+
+
+def encoded(data: object) -> Payload:
+    """Return text and bytes as they are, and anything else as its JSON text.
+
+    Raises TypeError for what has no JSON form, and ValueError for JSON that clients could not read
+    (`itemwire.wire.payloads`).
+    """
+    if isinstance(data, str | bytes):
+        return data
+    return payload_of(msgspec.Raw(_encode(data)))
