@@ -17,7 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from itemwire.engines.postgres.engine import init_store
-from tests.server_process import free_port
+from tests.server_process import free_port, wait_until_stopped
 
 START_SECONDS: Final = 20.0
 URL_VARIABLE: Final = "ITEMWIRE_TEST_POSTGRESQL_URL"
@@ -96,6 +96,9 @@ class PostgresServer:
         self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no more of them
         stopped = [self._process.pid, *_children_of(self._process.pid)]
         _signal_all(stopped, signal.SIGSTOP)
+        for pid in stopped:
+            with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+                wait_until_stopped(pid)
         try:
             yield
         finally:

@@ -28,6 +28,18 @@ def free_port() -> int:
             return port
 
 
+def wait_until_stopped(pid: int) -> None:
+    """Wait until all threads of a process stand still: on a busy machine some go on for a while."""
+    deadline = time.monotonic() + START_SECONDS
+    while any(_state_of(thread) not in "TZ" for thread in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < deadline, "it does not stop"
+        time.sleep(0.001)
+
+
+def _state_of(thread: Path) -> str:
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 class ServerProcess(ABC):
     """One server process; its log is in a folder."""
 
@@ -68,6 +80,7 @@ class ServerProcess(ABC):
         """Let it do nothing: its port is open, and nobody is there."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        wait_until_stopped(self._process.pid)
         try:
             yield
         finally:

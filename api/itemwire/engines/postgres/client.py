@@ -23,6 +23,9 @@ PROBLEMS: Final = (
 )
 """What asyncpg says that it raises; it raises others too."""
 
+FROM_SERVER: Final[type[Exception]] = asyncpg.PostgresError
+"""What the server says about a statement; anything else is about the connection."""
+
 TAKES_NO_WRITES: Final[type[Exception]] = asyncpg.ReadOnlySQLTransactionError
 IS_LOCKED: Final[tuple[type[Exception], ...]] = (
     asyncpg.LockNotAvailableError,

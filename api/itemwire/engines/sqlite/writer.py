@@ -166,7 +166,7 @@ class SqliteWriter:
                 try:
                     with self._store.transaction():
                         request.outcome = request.run(self._store)
-                except sqlite3.Error as problem:
+                except Exception as problem:  # noqa: BLE001 - it ends this request, not the thread
                     request.outcome = EngineError(str(problem))
 
     def _keep_up(self) -> None:
