@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from itemwire.engines.postgres.engine import init_store
 from tests.nats_server import purge, running_nats
-from tests.postgres_server import execute, running_postgres
-from tests.redis_server import running_redis
+from tests.postgres_server import TERMINATE, execute, running_postgres
+from tests.redis_server import RedisServer, running_redis
 
 
 class Process(Protocol):
@@ -33,6 +34,10 @@ class Process(Protocol):
         """End it as a crash does."""
         ...
 
+    def stop(self) -> None:
+        """End it in order, as for an ordinary restart."""
+        ...
+
     def paused(self) -> AbstractContextManager[None]:
         """Let it do nothing while this is entered."""
         ...
@@ -44,6 +49,7 @@ class EngineServer:
 
     process: Process
     empty: Callable[[], None]  # while it serves
+    terminate: Callable[[], None] | None  # end the connections of all nodes, if it can be told to
     is_durable: bool  # what was stored is there when it was killed and comes back
 
     def url_at(self, port: int) -> str:
@@ -55,11 +61,17 @@ class EngineServer:
 def on_redis(folder: Path) -> Iterator[EngineServer]:
     """Run one that keeps nothing on disk."""
     with running_redis(folder) as process:
-        yield EngineServer(process, lambda: _flush(process.ask), is_durable=False)
+        empty, terminate = partial(_flush, process), partial(_kill_clients, process)
+        yield EngineServer(process, empty, terminate, is_durable=False)
 
 
-def _flush(ask: Callable[[str], bytes]) -> None:
-    assert ask("FLUSHALL").startswith(b"+OK")
+def _flush(server: RedisServer) -> None:
+    assert server.ask("FLUSHALL").startswith(b"+OK")
+
+
+def _kill_clients(server: RedisServer) -> None:
+    for kind in ("normal", "pubsub"):
+        assert server.ask("CLIENT", "KILL", "TYPE", kind).startswith(b":")
 
 
 @contextmanager
@@ -67,7 +79,12 @@ def on_postgres(_folder: Path) -> Iterator[EngineServer]:
     """Run one with the schema in it."""
     with running_postgres() as process:
         init_store(process.url)
-        yield EngineServer(process, lambda: _make_anew(process.url), is_durable=True)
+        empty, terminate = partial(_make_anew, process.url), partial(_terminate, process.url)
+        yield EngineServer(process, empty, terminate, is_durable=True)
+
+
+def _terminate(url: str) -> None:
+    asyncio.run(execute(url, TERMINATE))
 
 
 def _make_anew(url: str) -> None:
@@ -82,7 +99,7 @@ def on_nats(folder: Path) -> Iterator[EngineServer]:
     """Run one that answers when the disk has it."""
     with running_nats(folder, jetstream="sync_interval: always") as process:
         process.url += "?sync=always"
-        yield EngineServer(process, lambda: purge(process.url), is_durable=True)
+        yield EngineServer(process, partial(purge, process.url), None, is_durable=True)
 
 
 ENGINE_SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]] = {

@@ -20,7 +20,7 @@ from tests.conformance.network_faults_contract import NetworkFaultsContract, all
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import Watched, node, play
 from tests.fakes import CHANNEL
-from tests.postgres_server import PostgresServer, execute, running_postgres
+from tests.postgres_server import TERMINATE, PostgresServer, execute, running_postgres
 from tests.proxy import Proxy
 from tests.timing import BUSY_SECONDS
 
@@ -153,11 +153,7 @@ def test_hears_again_after_it_was_terminated_and_no_end_came(
         async with node(through) as one:
             await one.publish("before")
             with proxy.losing_ends():
-                await execute(
-                    url,
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-                )
+                await execute(url, TERMINATE)
                 await one.until(lambda: proxy.dead > 0)
             await one.until(lambda: proxy.dead == 0)
             await one.until(lambda: one.engine.is_available)
