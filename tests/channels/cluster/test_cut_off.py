@@ -57,7 +57,7 @@ def test_ends_them_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(engine, shared_as="a")
     subscribers = [stage.join() for _ in range(20)]
     engine.is_away = True
-    left = []
+    left: list[int] = []
     ticked(stage, CUT_OFF_TICKS - 1)
     for _ in range(10):
         ticked(stage, 1)
