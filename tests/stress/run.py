@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from tests.proxy import Proxy
-from tests.stress.clients import Addresses, Publisher, Unsound, Watcher, stay_stuck
+from tests.stress.clients import Addresses, Position, Publisher, Unsound, Watcher, stay_stuck
 from tests.stress.engines import ENGINE_SERVERS
 from tests.stress.faults import FAULTS
 from tests.stress.nodes import ServedNode, Stage
@@ -109,9 +109,7 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
     """Wait until every watcher is where the item stands, and all nodes agree on who is there."""
     for watcher in watchers:
         watcher.is_steadfast = True
-    async with stage.addresses.socket("last", 0) as socket:
-        welcome = json.loads(await socket.recv())
-    end = welcome["epoch"], welcome["offset"]
+    end = await _last_position(stage)
     await _until("not all was heard", lambda: all(one.position == end for one in watchers))
     there: Counter[str] = Counter(one.name for one in watchers)
     seen: list[Counter[str]] = []
@@ -123,6 +121,19 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
                 seen = [Counter(one for one in each if one in there) for each in subjects]
     except TimeoutError:
         raise Unsound(f"there should be {there}, there are {seen}") from None
+
+
+async def _last_position(stage: Stage) -> Position:
+    """Join once more, and again for as long as it is told to come later."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            async with stage.addresses.socket("last", 0) as socket:
+                welcome = json.loads(await socket.recv())
+            if welcome["type"] == "welcome":
+                return welcome["epoch"], welcome["offset"]
+            if welcome["reason"] != "overloaded":
+                raise Unsound(f"the last one was refused with {welcome}")
+            await asyncio.sleep(0.1)
 
 
 async def _until(problem: str, holds: Callable[[], bool]) -> None:
