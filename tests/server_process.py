@@ -38,7 +38,14 @@ def wait_until_stopped(processes: Sequence[int]) -> None:
 
 def _is_stopped(process: int) -> bool:
     threads = Path(f"/proc/{process}/task").glob("*/stat")
-    return all(thread.read_text().rpartition(")")[2].split()[0] in "TZ" for thread in threads)
+    return all(_state_of(thread) in "TZ" for thread in threads)
+
+
+def _state_of(thread: Path) -> str:
+    try:
+        return thread.read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return "Z"
 
 
 class ServerProcess(ABC):
@@ -75,6 +82,13 @@ class ServerProcess(ABC):
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def stop(self) -> None:
+        """End it in order, as for an ordinary restart."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(START_SECONDS)
+        self._process = None
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

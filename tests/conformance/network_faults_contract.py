@@ -24,6 +24,8 @@ from tests.fakes import draft
 from tests.proxy import Proxy
 from tests.timing import BUSY_SECONDS
 
+DEAD_SECONDS: Final = 2.0  # until a connection that is dead counts as lost, in whichever way
+BACK_SECONDS: Final = 2.0  # until one is made again
 WAITED_SECONDS: Final = 1.0  # a lost connection is tried once more before the server is away
 AT_ONCE_SECONDS: Final = 0.1 + BUSY_SECONDS
 
@@ -75,6 +77,9 @@ class NetworkFaultsContract(ABC):
 
     epochs_go_on: bool
     """Whether the server still has what it had acknowledged when it was killed."""
+
+    last_words: bytes
+    """What the server says on a connection that it is about to end."""
 
     server: FaultyServer
     url: str
@@ -246,6 +251,47 @@ class NetworkFaultsContract(ABC):
                 await one.publish_at_last("after")
                 await one.until(lambda: one.texts == ["after"])
                 await one.until(lambda: one.engine.is_available)
+
+        with self.proxied() as (proxy, url):
+            play(lambda: scene(proxy, url))
+
+    @pytest.mark.parametrize("sign", ["lost end", "half an answer", "standstill", "last words"])
+    def test_ends_and_remakes_connections_that_died_without_a_word(self, sign: str) -> None:
+        """A node that cannot hear is not ready, and what it missed is delivered (141, 112)."""
+
+        def let_die(proxy: Proxy) -> None:
+            if sign == "lost end":
+                proxy.lose_ends()
+            elif sign == "half an answer":
+                proxy.halve()
+            elif sign == "standstill":
+                proxy.freeze()
+            else:
+                proxy.say(self.last_words)
+
+        async def scene(proxy: Proxy, url: str) -> None:
+            async with node(self.url) as one, node(url) as other:
+                await other.publish("before")
+                with proxy.closed():  # so that it can be seen
+                    died = time.monotonic()
+                    await asyncio.to_thread(let_die, proxy)
+                    await other.until(lambda: not other.engine.is_available)
+                    assert time.monotonic() - died < DEAD_SECONDS + BUSY_SECONDS
+                    await one.publish("meanwhile")
+                    await one.post(b"meanwhile")
+                    await other.until(lambda: proxy.dead == 0)  # each was ended
+                    assert other.texts == ["before"]
+                back = time.monotonic()
+                await other.until(lambda: other.engine.is_available)
+                assert time.monotonic() - back < BACK_SECONDS + BUSY_SECONDS
+                await other.publish("after")
+                await all_have(3, one, other)
+                await other.until(lambda: other.noticed == [b"meanwhile"])
+                await other.put("k", b"v")
+
+                assert one.log == other.log
+                assert one.losses == []
+                assert await other.take("k") == b"v"
 
         with self.proxied() as (proxy, url):
             play(lambda: scene(proxy, url))

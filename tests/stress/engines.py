@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from itemwire.engines.postgres.engine import init_store
 from tests.nats_server import purge, running_nats
-from tests.postgres_server import execute, running_postgres
-from tests.redis_server import running_redis
+from tests.postgres_server import TERMINATE, execute, running_postgres
+from tests.redis_server import RedisServer, running_redis
 
 
 class Process(Protocol):
@@ -36,6 +37,10 @@ class Process(Protocol):
         """End it as a crash does."""
         ...
 
+    def stop(self) -> None:
+        """End it in order, as for an ordinary restart."""
+        ...
+
     def paused(self) -> AbstractContextManager[None]:
         """Let it do nothing while this is entered."""
         ...
@@ -50,6 +55,7 @@ class EngineServer:
     """A server of this machine that nodes share; by default it takes part in no such fault."""
 
     process: Process
+    terminate: Callable[[], object] | None = None  # end the connections of all nodes
     is_durable: bool  # what was stored is there when it was killed and comes back
     is_proxied: bool = True  # one port leads to all of it
     empty: Callable[[], object] = _cannot  # while it serves
@@ -75,14 +81,20 @@ def on_redis(folder: Path) -> Iterator[EngineServer]:
         yield EngineServer(
             process=process,
             is_durable=False,
-            empty=lambda: _flush(process.ask),
+            empty=partial(_flush, process),
+            terminate=partial(_kill_clients, process),
             copy=lambda: process.ask("SAVE"),
             put_back=lambda: _restart(process),
         )
 
 
-def _flush(ask: Callable[[str], bytes]) -> None:
-    assert ask("FLUSHALL").startswith(b"+OK")
+def _flush(server: RedisServer) -> None:
+    assert server.ask("FLUSHALL").startswith(b"+OK")
+
+
+def _kill_clients(server: RedisServer) -> None:
+    for kind in ("normal", "pubsub"):
+        assert server.ask("CLIENT", "KILL", "TYPE", kind).startswith(b":")
 
 
 @contextmanager
@@ -94,10 +106,15 @@ def on_postgres(folder: Path) -> Iterator[EngineServer]:
         yield EngineServer(
             process=process,
             is_durable=True,
-            empty=lambda: _make_anew(process.url),
+            empty=partial(_make_anew, process.url),
+            terminate=partial(_terminate, process.url),
             copy=lambda: _restart(process, lambda: process.copy_to(copy)),
             put_back=lambda: _restart(process, lambda: process.put_back(copy)),
         )
+
+
+def _terminate(url: str) -> None:
+    asyncio.run(execute(url, TERMINATE))
 
 
 def _make_anew(url: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from tests.stress.engines import ENGINE_SERVERS
-from tests.stress.faults import ALWAYS, FAULTS, Fault, server_of
+from tests.stress.faults import ALWAYS, DIRECT, FAULTS, Fault, server_of
 from tests.stress.nodes import Stage
 from tests.stress.replicas import ClusterServer, PairServer
 
@@ -75,8 +75,13 @@ FAULTS_OF: Final[dict[str, dict[str, Fault]]] = dict.fromkeys(ENGINE_SERVERS, CO
 """The faults of each server that a run can start."""
 
 
-def faults_of(engine: str) -> dict[str, Fault]:
-    """Give the faults that are possible on an engine: a URL, or the name of a server."""
+def faults_of(engine: str, *, is_direct: bool = False) -> dict[str, Fault]:
+    """Give the faults that are possible on an engine: a URL, or the name of a server.
+
+    With `is_direct` there is no proxy between the nodes and their engine.
+    """
+    if is_direct and engine in ENGINE_SERVERS:
+        return {name: FAULTS[name] for name in DIRECT}
     return FAULTS_OF.get(engine) or {name: FAULTS[name] for name in ALWAYS}
 
 

@@ -52,6 +52,10 @@ class Pair(Generic[P]):
         """End the primary as a crash does."""
         self.primary.kill()
 
+    def stop(self) -> None:
+        """End the primary in order."""
+        self.primary.stop()
+
     def paused(self) -> AbstractContextManager[None]:
         """Let the primary do nothing while this is entered."""
         return self.primary.paused()

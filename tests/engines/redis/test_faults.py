@@ -46,6 +46,7 @@ class TestNetworkFaults(NetworkFaultsContract):
 
     module = redis_engine
     epochs_go_on = False
+    last_words = b"-ERR max number of clients reached\r\n"
 
     @pytest.fixture(autouse=True)
     def _take_server(self, server: RedisServer) -> None:

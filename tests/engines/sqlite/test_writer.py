@@ -142,8 +142,9 @@ def test_refuses_reads_and_writes_of_a_file_that_has_gone_wrong(
     assert "engine_close_failed" in caplog.text
 
 
+@pytest.mark.parametrize("only_reads", [False, True], ids=["a write", "a read"])
 def test_survives_what_nobody_thought_of(
-    engine: SqliteEngine, caplog: pytest.LogCaptureFixture
+    engine: SqliteEngine, caplog: pytest.LogCaptureFixture, *, only_reads: bool
 ) -> None:
     """A mistake of ours fails those who asked; the thread goes on."""
 
@@ -152,7 +153,7 @@ def test_survives_what_nobody_thought_of(
 
     async def scene(asked: Asked) -> tuple[EngineError | None, Position]:
         answers: list[EngineError | None] = []
-        engine._ask(StoreCall(answer=answers.append, run=fail))
+        engine._ask(StoreCall(answer=answers.append, run=fail, only_reads=only_reads))
         await until(lambda: bool(answers))
         return answers[0], await asked.publish()
 

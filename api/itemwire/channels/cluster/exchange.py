@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from itemwire.channels.cluster.asked_channels import Answered
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
+from itemwire.channels.cluster.cut_off import CutOff
 from itemwire.channels.cluster.gossip import Gossip
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.cluster.remote_presence import RemotePresence
@@ -115,6 +116,7 @@ class SharedExchange(Exchange):
         self._presence = presence
         self._registry = registry
         self._end_all = end_all
+        self._cut_off = CutOff(registry, end_all)
         self._counts = ConnectionCounts(node_id, slots)
         self._remote_presence = RemotePresence(
             node_id,
@@ -146,11 +148,13 @@ class SharedExchange(Exchange):
 
     @override
     def tick(self) -> None:
-        """Remove silent nodes, and end sockets that are too many over all nodes."""
+        """Remove silent nodes, and end sockets that are too many or that hear nothing."""
         # While the engine is away every node is silent, which is not their end.
         if not self._engine.is_available:
             self._remote_presence.answer_all()
+            self._cut_off.tick()
             return
+        self._cut_off.hear()
         self._remote_presence.tick()
         excess = self._counts.find_excess()
         if excess:

@@ -109,7 +109,7 @@ class PostgresEngine(NetworkedEngine):
     @property
     @override
     def _is_connected(self) -> bool:
-        return all(one.is_alive for one in self._connections) and all(
+        return all(one.is_connected for one in self._connections) and all(
             one.is_running for one in self._queues
         )
 

@@ -48,6 +48,11 @@ Reply = Any
 class RedisPyConnection(Protocol):
     """What is used of redis-py's connection."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Return whether it has been connected, and not disconnected since."""
+        ...
+
     async def connect(self) -> None:
         """Connect, authenticate and choose the database."""
         ...

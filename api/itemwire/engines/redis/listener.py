@@ -25,7 +25,7 @@ from itemwire.engines.redis.client import (
 from itemwire.engines.redis.connection import RedisConnection, info_of
 from itemwire.engines.redis.requests import RedisRequests
 
-SILENT_SECONDS: Final = 2.0
+SILENT_SECONDS: Final = 1.5  # with one look of the connection less than two seconds
 
 
 class RedisListener(RedisConnection):

@@ -29,7 +29,7 @@ from itemwire.engines.redis.connection import RedisConnection, info_of
 from itemwire.engines.redis.faults import refusal_of
 from itemwire.engines.redis.scripts import LIFE, LuaScript
 
-REQUEST_SECONDS: Final = 1.5  # with one look of the connection still less than ANSWER_SECONDS
+REQUEST_SECONDS: Final = 1.5  # with two looks of the connection still less than ANSWER_SECONDS
 
 MAX_IN_FLIGHT_BYTES: Final = 64 * 1_048_576
 CALL_BYTES: Final = 1000  # what a request costs beside its message
@@ -165,6 +165,8 @@ class RedisRequests(RedisConnection):
 
     @override
     def _receive(self, reply: Reply | ResponseError) -> None:
+        if not self._pending:
+            raise EngineError(f"the server says what it was not asked: {reply}")
         call = self._pending.popleft()
         if not isinstance(reply, ResponseError):
             self._settle(call, reply)

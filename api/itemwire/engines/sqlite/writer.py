@@ -164,7 +164,7 @@ class SqliteWriter:
                 try:
                     with self._store.transaction(), self._store.writing_nothing():
                         request.outcome = request.run(self._store)
-                except sqlite3.Error as problem:
+                except Exception as problem:  # noqa: BLE001 - it ends this request, not the thread
                     request.outcome = refusal_of(problem)
 
     def _keep_up(self) -> None:
