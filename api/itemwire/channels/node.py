@@ -198,13 +198,9 @@ class Node:
         seconds = self.drain_seconds if seconds is None else seconds
         if self._draining is None:
             logger.info("draining connections=%d seconds=%g", len(self._registry), seconds)
-            environment = self.environment
-            self._draining = Draining(
-                self._registry.all(),
-                self._hub.end_all,
-                environment.timers.call_later,
-                environment.random,
-            )
+            call_later, chance = self.environment.timers.call_later, self.environment.random
+            connections = self._registry.all()
+            self._draining = Draining(connections, self._hub.end_all, call_later, chance)
         return self._draining.end_within(seconds, done)
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
@@ -333,7 +329,7 @@ class Node:
                 answer(TooManyDeliveries(wait))
                 return
         own_key = None if key is None else key_of(by.identity, key)
-        draft = Draft(item_id, by.subject, self._now_in_ms(), data, own_key)
+        draft = Draft(item_id, by.subject, self.environment.now_in_ms(), data, own_key)
         self._storing.store(draft, answer, connection)
 
     def publish_from_code(
@@ -355,11 +351,9 @@ class Node:
             self.environment.timers.hand_over(again)
             return
         own_key = None if key is None else key_of(NOBODY, key)
-        self._storing.store(Draft(item_id, sender, self._now_in_ms(), data, own_key), answer)
-
-    def _now_in_ms(self) -> float:
-        """Return the Unix time in seconds, rounded down to whole milliseconds."""
-        return int(self.environment.clock() * 1000) / 1000
+        self._storing.store(
+            Draft(item_id, sender, self.environment.now_in_ms(), data, own_key), answer
+        )
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
