@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from threading import get_ident
 from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -124,7 +122,7 @@ class Node:
         self._cluster = Cluster(self._id, self._control, self._exchange, self.counters)
         self._proofs = ResumeProofs()
         self.answers = TimelyAnswers(timers)
-        self._storing = Storing(engine, limits, self.answers)
+        self._storing = Storing(engine, self._hub, limits, self.answers, timers)
         self._parts = ChannelParts(
             engine,
             self.answers,
@@ -319,10 +317,6 @@ class Node:
 
         Any thread may call this; the answer is given on the node's event loop.
         """
-        if get_ident() != self._hub.thread:
-            again = partial(self.publish, by, item_id, data, key, answer, connection=connection)
-            self.environment.timers.hand_over(again)
-            return
         if connection is not None:
             wait = self.spend_deliveries(connection, channel_of(item_id), payload_size(data))
             if wait:
@@ -346,14 +340,9 @@ class Node:
         It is charged to nobody's rates, and its idempotency keys are the application's. Any thread
         may call this; the answer is given on the node's event loop.
         """
-        if get_ident() != self._hub.thread:
-            again = partial(self.publish_from_code, item_id, data, answer, key=key, sender=sender)
-            self.environment.timers.hand_over(again)
-            return
         own_key = None if key is None else key_of(NOBODY, key)
-        self._storing.store(
-            Draft(item_id, sender, self.environment.now_in_ms(), data, own_key), answer
-        )
+        draft = Draft(item_id, sender, self.environment.now_in_ms(), data, own_key)
+        self._storing.store(draft, answer)
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
