@@ -81,7 +81,10 @@ commands > payloads
 commands > node
 node > names
 node > idempotency
-node > memory
+node > environment
+node > storing
+storing > names
+storing > memory
 memory > hub
 hub > json_codec
 hub > lanes
@@ -126,6 +129,9 @@ memory > join
 join > memory
 memory > join
 join > connection
+join > exchange
+exchange > join
+join > connection
 join > recovery
 recovery > bounded_buffer
 recovery > bounded_buffer
@@ -159,6 +165,7 @@ JOIN_AGAIN = {
     "item": "the route makes the session and opens it, and frames that came early run at the end",
     "node": "the route connects, and the session joins",
     "join": "an engine answers by callback, so that asking costs neither a task nor a tick",
+    "exchange": "first it follows the item, then it is asked whether the caller's node was killed",
     "memory": "hold, then read: what comes after the history can only be held once it is heard",
     "recovery": "it holds what is published meanwhile, and gives it after the history",
     "presence": "the list in the welcome has the newcomer, who is a member only after joining",
