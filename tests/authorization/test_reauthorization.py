@@ -11,7 +11,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, WebSocket
 from starlette.types import Scope
 
-from itemwire.authorization import reauthorization
+from itemwire.authorization import deadline
 from itemwire.authorization.reauthorization import (
     Reauthorization,
     Reauthorizer,
@@ -246,7 +246,7 @@ def test_waits_for_no_dependency_for_ever(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slower than that is a no, and what waited has let go (requirement 66)."""
-    monkeypatch.setattr(reauthorization, "DECISION_SECONDS", 0.01)
+    monkeypatch.setattr(deadline, "DECISION_SECONDS", 0.01)
     events: list[str] = []
 
     async def stuck() -> Grant:
