@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from typing_extensions import override
 
+from itemwire_auth.addresses import parse_networks
 from itemwire_auth.building import build_authenticator, build_policy
 from itemwire_auth.errors import InvalidToken, KeyProblem
 from itemwire_auth.keys.algorithms import SigningKey
@@ -17,6 +19,7 @@ from itemwire_auth.policies import TokenRights
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.settings import AuthSettings
 from itemwire_auth.testing import public_jwk, signing_key
+from itemwire_auth.tickets import TicketStore
 from itemwire_auth.tokens.minting import mint, new_secret
 from tests.auth.conftest import KeysFile
 from tests.auth.key_server import key_server
@@ -164,3 +167,43 @@ def test_asks_whom_the_settings_name() -> None:
     assert isinstance(build_policy(AuthSettings()), TokenRights)
     assert isinstance(build_policy(asked), PolicyURL)
     assert "'s'" not in repr(asked)
+
+
+class NoTickets(TicketStore):
+    """A store that nothing is put into."""
+
+    @override
+    async def put(self, key: str, value: bytes, seconds: float) -> None:
+        raise AssertionError
+
+    @override
+    async def take(self, key: str) -> bytes | None:
+        raise AssertionError
+
+
+def test_has_tickets_where_it_is_given_a_store_for_them() -> None:
+    """Without a store nobody could find them again."""
+    settings = AuthSettings(secret=SecretStr(new_secret()))
+
+    assert build_authenticator(settings).tickets is None
+    assert build_authenticator(settings, NoTickets()).tickets is not None
+
+
+def test_what_may_be_configured_reaches_the_authenticator() -> None:
+    """Each setting has another value than by default, and is where it is applied."""
+    settings = AuthSettings(
+        secret=SecretStr(new_secret()),
+        leeway=7,
+        query_tokens=False,
+        max_token_lifetime=1000,
+        slow_after_refusals=3,
+        stop_after_refusals=9,
+        throttle_exempt=("10.0.0.0/8",),
+    )
+    built = build_authenticator(settings, clock=lambda: 5.0)
+    rules = built.throttle._rules
+
+    assert (built.leeway, built.query_tokens, built.fetched_keys) == (7, False, ())
+    assert built.revocations.end_of_life() == 5 + 1000 + 2 * 7
+    assert (rules.slow_after, rules.stop_after) == (3, 9)
+    assert rules.exempt == parse_networks(["10.0.0.0/8"])

@@ -228,3 +228,8 @@ def test_agrees_with_a_list_that_is_looked_through(
 
     expected = any(one.until > clock.now and one.covers(principal) for one in added)
     assert revocations.revokes(principal) == expected
+
+
+def test_tells_the_time_that_it_goes_by(clock: Clock, revocations: Revocations) -> None:
+    """What else ends at a time is judged by the same clock."""
+    assert revocations.now() == clock.now

@@ -46,6 +46,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/delivery/bounded_buffer.py": ("channels/delivery/test_dropping.py",),
     "api/itemwire/channels/delivery/in_flight.py": ("channels/test_node.py",),
     "api/itemwire/channels/delivery/lanes.py": (
+        "channels/delivery/test_time_slice.py",
         "channels/delivery/test_delivery_model.py",
         "channels/delivery/test_dropping.py",
         "channels/test_hub.py",
@@ -60,7 +61,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/delivery/test_resume.py",
     ),
     "api/itemwire/channels/delivery/resume.py": ("channels/test_join.py",),
-    "api/itemwire/channels/sessions/commands.py": ("channels/sessions/test_many_items.py",),
+    "api/itemwire/channels/sessions/commands.py": (
+        "channels/sessions/test_many_items.py",
+        "channels/test_reauthorization.py",
+    ),
     "api/itemwire/channels/sessions/context.py": (
         "channels/sessions/test_item.py",
         "channels/sessions/test_many_items.py",
@@ -68,6 +72,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/sessions/item.py": (
         "channels/sessions/test_item.py",
         "channels/sessions/test_session.py",
+        "channels/test_reauthorization.py",
     ),
     "api/itemwire/channels/sessions/ordered_gate.py": ("channels/sessions/test_many_items.py",),
     "api/itemwire/channels/sessions/replay_queue.py": (
@@ -77,6 +82,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/sessions/test_item.py",
         "channels/sessions/test_session.py",
         "channels/sessions/test_many_items.py",
+        "channels/test_reauthorization.py",
     ),
     "auth/itemwire_auth/__init__.py": ("auth/test_public_face.py",),
     "auth/itemwire_auth/authenticator.py": (
@@ -115,7 +121,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/test_scopes.py",
         "auth/tokens/test_claims.py",
     ),
-    "auth/itemwire_auth/state.py": ("auth/test_dependencies.py",),
+    "auth/itemwire_auth/state.py": (
+        "auth/test_dependencies.py",
+        "auth/test_explaining.py",
+    ),
     "auth/itemwire_auth/testing/factory.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/testing/keys.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/throttle.py": ("auth/test_throttled.py",),
