@@ -22,8 +22,10 @@ from itemwire_auth.state import (
     tickets_of,
 )
 from itemwire_auth.testing import TokenFactory
+from itemwire_auth.tickets import Tickets
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import handshake
+from tests.auth.test_tickets import Store
 
 
 @pytest.fixture
@@ -81,3 +83,13 @@ def test_explains_by_what_is_installed(
     decision = asyncio.run(explain_to(connection, factory.good(), "42", Action.PUBLISH))
 
     assert decision.reason == ("token_revoked" if is_revoked else None)
+
+
+def test_finds_the_tickets_of_an_application(verifier: TokenVerifier) -> None:
+    """Those of the authenticator that is installed in it."""
+    connection = handshake()
+    connection.scope["app"] = app = FastAPI()
+    tickets = Tickets(Store())
+    install_auth(app, Authenticator(verifier, OriginPolicy([]), tickets=tickets))
+
+    assert tickets_of(connection) is tickets

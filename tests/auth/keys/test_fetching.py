@@ -206,3 +206,8 @@ def test_a_key_set_may_have_a_quarter_of_a_mebibyte() -> None:
     """And keys come over TLS alone, unless an operator says otherwise."""
     assert Fetching().max_bytes == 262_144
     assert not Fetching().allow_http
+
+
+def test_keys_are_fetched_as_often_as_is_documented() -> None:
+    """Every five minutes, and for an unknown `kid` at most every 30 seconds."""
+    assert (Fetching().refresh, Fetching().cooldown, Fetching().timeout) == (300, 30, 5)
