@@ -187,14 +187,20 @@ async def _accepts(websocket: WebSocket) -> Grant:
     raise AssertionError("there is nobody to tell")
 
 
-@pytest.mark.parametrize("override", [_reads, _accepts])
+@pytest.mark.parametrize(
+    ("override", "problem"), [(_reads, "cannot read"), (_accepts, "cannot send")]
+)
 def test_lets_no_dependency_talk_to_the_client(
-    application: Application, override: Callable[[WebSocket], Coroutine[None, None, Grant]]
+    application: Application,
+    override: Callable[[WebSocket], Coroutine[None, None, Grant]],
+    problem: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The socket is in use: a close from here would be one in the middle of a frame."""
     application.app.dependency_overrides[authorize_item] = override
 
     assert reason_of(application.verdict(FACTORY.good())) == "internal"
+    assert problem in caplog.text
 
 
 def test_releases_what_dependencies_hold_before_it_answers(application: Application) -> None:
