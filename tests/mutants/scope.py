@@ -19,6 +19,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/authorization/item_grants.py": ("routes/test_batches.py",),
     "api/itemwire/authorization/late_bodies.py": ("scenarios/test_late_bodies.py",),
     "api/itemwire/authorization/solving.py": (
+        "authorization/test_inputs.py",
         "authorization/test_reauthorization.py",
         "authorization/test_routes.py",
     ),
