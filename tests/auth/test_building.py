@@ -11,14 +11,15 @@ from pydantic import SecretStr
 from typing_extensions import override
 
 from itemwire_auth.addresses import parse_networks
-from itemwire_auth.building import build_authenticator, build_policy
+from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.errors import InvalidToken, KeyProblem
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.policies import TokenRights
-from itemwire_auth.policy_url import PolicyURL
+from itemwire_auth.policy_url import PolicyRules, PolicyURL
 from itemwire_auth.settings import AuthSettings
 from itemwire_auth.testing import public_jwk, signing_key
+from itemwire_auth.ticket_limits import TicketLimits
 from itemwire_auth.tickets import TicketStore
 from itemwire_auth.tokens.minting import mint, new_secret
 from tests.auth.conftest import KeysFile
@@ -207,3 +208,30 @@ def test_what_may_be_configured_reaches_the_authenticator() -> None:
     assert built.revocations.end_of_life() == 5 + 1000 + 2 * 7
     assert (rules.slow_after, rules.stop_after) == (3, 9)
     assert rules.exempt == parse_networks(["10.0.0.0/8"])
+
+
+def test_what_may_be_configured_reaches_tickets_policy_and_cookie() -> None:
+    """As for the authenticator itself."""
+    settings = AuthSettings(
+        secret=SecretStr(new_secret()),
+        leeway=7,
+        ticket_seconds=11,
+        ticket_rate=13,
+        max_tickets=17,
+        cookie_name="__Host-s",
+        cookie_secure=False,
+        policy_url="http://policy.internal/",
+        policy_allow_http=True,
+        policy_timeout=3,
+        policy_cache_seconds=4,
+        policy_token=SecretStr("t0ken"),
+    )
+    tickets = build_authenticator(settings, NoTickets(), clock=lambda: 5.0).tickets
+    policy, cookie = build_policy(settings), session_cookie(settings, clock=lambda: 5.0)
+
+    assert tickets is not None
+    assert (tickets.seconds, tickets.leeway, tickets.clock()) == (11, 7, 5.0)
+    assert tickets.allowances._limits == TicketLimits(rate=13, unused=17)
+    assert isinstance(policy, PolicyURL)
+    assert policy._rules == PolicyRules(3, 4, "t0ken", allow_http=True)
+    assert (cookie.name, cookie.holding("t", 15).count("Max-Age=10;")) == ("__Host-s", 1)

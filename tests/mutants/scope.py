@@ -47,10 +47,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/delivery/bounded_buffer.py": ("channels/delivery/test_dropping.py",),
     "api/itemwire/channels/delivery/in_flight.py": ("channels/test_node.py",),
     "api/itemwire/channels/delivery/lanes.py": (
-        "channels/delivery/test_time_slice.py",
         "channels/delivery/test_delivery_model.py",
         "channels/delivery/test_dropping.py",
         "channels/test_hub.py",
+        "channels/delivery/test_time_slice.py",
     ),
     "api/itemwire/channels/delivery/outbox.py": (
         "channels/delivery/test_dropping.py",

@@ -120,7 +120,7 @@ def test_a_member_is_stored_once_and_room_is_given_back(monkeypatch: pytest.Monk
     assert peer.remove_member("item:other", "c1") is None
     assert peer.add_member(CHANNEL, three)
     assert not peer.add_member("item:other", one)
-    assert peer.members == {CHANNEL: {"c1": two, "c2": three}}
+    assert peer.members[CHANNEL] == {"c1": two, "c2": three}
 
 
 def test_a_request_waits_three_ticks_and_no_more() -> None:
