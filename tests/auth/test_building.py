@@ -235,3 +235,11 @@ def test_what_may_be_configured_reaches_tickets_policy_and_cookie() -> None:
     assert isinstance(policy, PolicyURL)
     assert policy._rules == PolicyRules(3, 4, "t0ken", allow_http=True)
     assert (cookie.name, cookie.holding("t", 15).count("Max-Age=10;")) == ("__Host-s", 1)
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+def test_a_cookie_is_secure_unless_the_settings_say_otherwise(is_secure: bool) -> None:
+    """`itemwire dev` speaks http, where a secure cookie would never be sent."""
+    settings = AuthSettings(cookie_name="s", cookie_secure=is_secure)
+
+    assert ("; Secure" in session_cookie(settings).cleared()) is is_secure

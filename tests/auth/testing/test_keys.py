@@ -85,7 +85,7 @@ def test_a_coordinate_has_the_size_of_its_curve(algorithm: str) -> None:
     size = {"ES256": 43, "ES384": 64, "ES512": 88}[algorithm]
     key = SigningKey("a", algorithm, ec.derive_private_key(1, _curve(algorithm)))
 
-    assert {len(private_jwk(key)[name]) for name in ("x", "y", "d")} == {size}
+    assert {len(str(private_jwk(key)[name])) for name in ("x", "y", "d")} == {size}
 
 
 def _curve(algorithm: str) -> ec.EllipticCurve:
