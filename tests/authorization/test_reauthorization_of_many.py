@@ -18,6 +18,7 @@ from itemwire.authorization.reauthorization import (
 )
 from itemwire.authorization.routes import add_sockets, socket_route_of
 from itemwire.channels.reauthorization import Denied, Renewal
+from itemwire.close_reasons import QUERY_INVALID
 from itemwire.dependencies import SubscribeGrant
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item
@@ -249,3 +250,25 @@ def test_a_refresh_that_takes_too_long_is_answered(
     assert (denied.reason.reason, denied.is_temporary) == ("overloaded", True)
     assert denied.principal is not None
     assert denied.principal.subject == "carol"
+
+
+async def _reads_all(websocket: WebSocket, item_id: str, principal: CurrentPrincipal) -> Grant:
+    assert websocket.scope["type"] == "websocket"
+    return Grant(principal, item_id, frozenset(Action))
+
+
+def test_an_item_is_not_joined_by_less_than_the_handshake_presented(
+    application: Application,
+) -> None:
+    """An override that was set later reads what was not kept; without it the item is joined."""
+    rights, who = application.rights, caller()
+
+    def join(answer: Answer) -> None:
+        rights.of_item(who, "42", rights.due(), answer)
+
+    (joined,) = application.ask(join)
+    application.app.dependency_overrides[authorize_item] = _reads_all
+    (denied,) = application.ask(join)
+
+    assert isinstance(joined, Grant)
+    assert denied == Denied(QUERY_INVALID, who)

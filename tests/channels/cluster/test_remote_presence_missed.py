@@ -184,3 +184,17 @@ def test_a_channel_that_is_followed_no_longer_is_not_asked_for() -> None:
 
     assert [one.channels for one in requests(crowd, before)] == [["item:7"]]
     assert crowd.listed("b", "7") == ["a2", "b2"]
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_a_member_that_has_left_for_good_is_nobodys_to_take_over(*, has_left: bool) -> None:
+    """Its caller comes back as somebody new; before that it comes back as the same member."""
+    crowd = Crowd("a", limits=WITH_GRACE)
+    crowd.join("a")
+    say(crowd, 1, MemberJoined(CHANNEL, Member("x1", "bob")))
+    say(crowd, 2, MemberAway(CHANNEL, Member("x1", "bob"), None))
+    if has_left:
+        say(crowd, 3, MemberLeft(CHANNEL, "x1"))
+    back = crowd.join("a", subject="bob")
+
+    assert (back.session.subscription.member.connection == "x1") is not has_left

@@ -96,6 +96,7 @@ def test_is_told_what_was_wrong_and_keeps_the_socket(
     pong = many.says("ping", ref=2)
 
     assert (error["type"], error["ref"], error["code"]) == ("error", 1, code)
+    assert not error["temporary"]
     assert pong["type"] == "pong"
 
 
