@@ -63,6 +63,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "api/itemwire/channels/delivery/resume.py": ("channels/test_join.py",),
     "api/itemwire/channels/sessions/commands.py": (
+        "channels/sessions/test_session.py",
         "channels/sessions/test_many_items.py",
         "channels/test_reauthorization.py",
     ),
