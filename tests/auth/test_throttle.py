@@ -277,3 +277,13 @@ def test_a_count_falls_by_the_minute() -> None:
 
     assert count.now(7.0) == 100.0
     assert count.now(67.0) == pytest.approx(100 / math.e)
+
+
+def test_is_calm_until_somebody_is_refused() -> None:
+    """Most servers need not even look at an address."""
+    scene = Scene()
+    before = scene.throttle.is_calm
+    scene.refuse()
+
+    assert before is True
+    assert scene.throttle.is_calm is False
