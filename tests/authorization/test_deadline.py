@@ -129,7 +129,9 @@ def test_refuses_what_swallows_its_cancellation(
             told.set()
 
         with pytest.raises(WebSocketException):
-            await deadlines.enforce(handshake(), send, hang())
+            await deadlines.enforce(handshake(), unheard, hang())
+        await asyncio.sleep(0.03)  # past the time that it had to let go
+        assert asyncio.all_tasks() == {asyncio.current_task()}
         stuck = asyncio.create_task(deadlines.enforce(handshake(), send, hold_on(over)))
         await asyncio.wait_for(told.wait(), 5)
         assert not stuck.done()
