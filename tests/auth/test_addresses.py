@@ -164,3 +164,11 @@ def test_every_proxy_stays_every_proxy() -> None:
     assert with_mapped_forms(["*"]) == ["*"]
     assert with_mapped_forms(["/run/proxy.sock"]) == ["/run/proxy.sock"]
     assert ip_address("::ffff:192.0.2.1") in parse_networks(["::/0"])[0]
+
+
+def test_a_name_is_looked_at_if_it_is_no_longer_than_an_address_can_be() -> None:
+    """A zone may be long; a stranger's text is not even kept as no address."""
+    zone = "fe80::1%"
+
+    assert parse_address(zone.ljust(100, "z")) is not None
+    assert parse_address(zone.ljust(101, "z")) is None

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from fastapi import Depends, HTTPException, Query, WebSocket
 
-from itemwire.authorization import reauthorization
+from itemwire.authorization import deadline
 from itemwire.channels.reauthorization import Denied, Verdict
 from itemwire_auth.dependencies import CurrentPrincipal, authorize_item
 from itemwire_auth.errors import Forbidden
@@ -114,14 +114,20 @@ async def _accepts(websocket: WebSocket) -> Grant:
     raise AssertionError("there is nobody to tell")
 
 
-@pytest.mark.parametrize("override", [_reads, _accepts])
+@pytest.mark.parametrize(
+    ("override", "problem"), [(_reads, "cannot read"), (_accepts, "cannot send")]
+)
 def test_lets_no_dependency_talk_to_the_client(
-    application: Application, override: Callable[[WebSocket], Coroutine[None, None, Grant]]
+    application: Application,
+    override: Callable[[WebSocket], Coroutine[None, None, Grant]],
+    problem: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The socket is in use: a close from here would be one in the middle of a frame."""
     application.app.dependency_overrides[authorize_item] = override
 
     assert reason_of(application.verdict(FACTORY.good())) == "internal"
+    assert problem in caplog.text
 
 
 def test_releases_what_dependencies_hold_before_it_answers(application: Application) -> None:
@@ -173,7 +179,7 @@ def test_waits_for_no_dependency_for_ever(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slower than that is a no, and what waited has let go (requirement 66)."""
-    monkeypatch.setattr(reauthorization, "DECISION_SECONDS", 0.01)
+    monkeypatch.setattr(deadline, "DECISION_SECONDS", 0.01)
     events: list[str] = []
 
     async def stuck() -> Grant:

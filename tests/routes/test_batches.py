@@ -90,7 +90,7 @@ def test_a_rule_that_does_not_answer_is_no_grant(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was worked out by then counts; the rest may be asked again."""
-    monkeypatch.setattr("itemwire.authorization.item_grants.DECISION_SECONDS", 1.5)
+    monkeypatch.setattr("itemwire.authorization.deadline.DECISION_SECONDS", 1.5)
 
     async def own(item_id: str, principal: CurrentPrincipal) -> Grant:
         if item_id == "slow":

@@ -253,3 +253,13 @@ def test_knows_its_connections_and_forgets_who_left(stage: Stage) -> None:
 
     assert stage.node.connections(10) == [peer]
     assert peer.since == int(NOW)
+
+
+@pytest.mark.parametrize(("margin", "is_open"), [(-1, False), (0, False), (1, True)])
+def test_a_margin_that_is_over_is_none(stage: Stage, margin: int, is_open: bool) -> None:
+    """A revocation with a margin reaches a node late: what is due by then ends at once."""
+    peer = stage.join("alice")
+    late = Notice("another", ALICE, ends_at=int(NOW) + margin)
+    stage.engine.post(late.encoded(), ALICE.until, lambda _: None)
+
+    assert peer.connection.is_open is is_open

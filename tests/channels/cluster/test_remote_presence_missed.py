@@ -18,7 +18,6 @@ from itemwire.channels.cluster.gossip import (
 from itemwire.channels.cluster.gossip_sender import URGENT_SECONDS
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
-from itemwire.messages import Member
 from tests.channels.nodes import WITH_GRACE, Crowd, told
 from tests.fakes import CHANNEL
 
@@ -53,7 +52,7 @@ def test_a_repeated_notice_makes_nobody_away_again() -> None:
     """A member that was taken over is its caller's: the next one does not get it too."""
     crowd = Crowd("a", limits=WITH_GRACE)
     watcher = crowd.join("a")
-    away = MemberAway(CHANNEL, Member("x1", "bob"), None)
+    away = MemberAway(CHANNEL, ClusterMember("x1", "bob"), None)
     say(crowd, 1, MemberJoined(CHANNEL, ClusterMember("x1", "bob")))
     say(crowd, 2, away)
     back = crowd.join("a", subject="bob")
@@ -185,3 +184,17 @@ def test_a_channel_that_is_followed_no_longer_is_not_asked_for() -> None:
 
     assert [one.channels for one in requests(crowd, before)] == [["item:7"]]
     assert crowd.listed("b", "7") == ["a2", "b2"]
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_a_member_that_has_left_for_good_is_nobodys_to_take_over(*, has_left: bool) -> None:
+    """Its caller comes back as somebody new; before that it comes back as the same member."""
+    crowd = Crowd("a", limits=WITH_GRACE)
+    crowd.join("a")
+    say(crowd, 1, MemberJoined(CHANNEL, ClusterMember("x1", "bob")))
+    say(crowd, 2, MemberAway(CHANNEL, ClusterMember("x1", "bob"), None))
+    if has_left:
+        say(crowd, 3, MemberLeft(CHANNEL, "x1"))
+    back = crowd.join("a", subject="bob")
+
+    assert (back.session.subscription.member.connection == "x1") is not has_left

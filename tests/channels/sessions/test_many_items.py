@@ -94,6 +94,7 @@ def test_is_told_what_was_wrong_and_keeps_the_socket(
     pong = many.says("ping", ref=2)
 
     assert (error["type"], error["ref"], error["code"]) == ("error", 1, code)
+    assert not error["temporary"]
     assert pong["type"] == "pong"
 
 
@@ -123,6 +124,18 @@ def test_joins_no_more_items_than_a_socket_may_hear(rules: ItemRules) -> None:
 
     assert codes(many.saw("error")) == [("c", "item_limit")]
     assert [one["item"] for one in many.saw("welcome")] == ["a", "b", "c"]
+
+
+def test_an_item_that_the_engine_joins_counts_once(late_engine: LateEngine) -> None:
+    """It is on its way and on the channel already; the second item of two is no third."""
+    stage = Stage(late_engine, replace(LIMITS, max_items=2))
+    many = stage.open(ItemRules(dict.fromkeys("abc", EVERYTHING)))
+    for item in "abc":
+        many.session.received(join(item, ref=item))
+    late_engine.settle()
+
+    assert [one["ref"] for one in many.saw("welcome")] == ["a", "b"]
+    assert codes(many.saw("error")) == [("c", "item_limit")]
 
 
 def test_keeps_what_is_asked_of_an_item_until_it_is_joined(stage: Stage, rules: ItemRules) -> None:

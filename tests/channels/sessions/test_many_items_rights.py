@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 from typing_extensions import override
 
-from itemwire.channels.limits.bounds import Lifetime
-from itemwire.channels.reauthorization import Verdict
-from itemwire.close_reasons import CREDENTIALS_INVALID, OVERLOADED
+from itemwire.channels.limits.bounds import Lifetime, RateLimits
+from itemwire.channels.reauthorization import Denied, Renewal, Verdict
+from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED, CloseReason
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action
 from tests.channels.sessions.test_many_items import OTHER, READING, codes, join
@@ -206,3 +207,54 @@ def test_a_refresh_ends_an_item_whose_new_grant_is_not_for_it(
     assert list(kept["items"]) == [ITEM]
     assert lost["items"] == {}
     assert [(one["item"], one["reason"]) for one in many.saw("ended")] == [(ITEM, "forbidden")]
+
+
+class Denying(ItemRules):
+    """Rules that deny a newer token for a reason."""
+
+    def __init__(self, reason: CloseReason) -> None:
+        super().__init__({ITEM: EVERYTHING})
+        self.reason = reason
+
+    @override
+    def renew(
+        self,
+        token: str,
+        items: Sequence[str],
+        due: float,
+        answer: Callable[[Renewal | Denied], None],
+    ) -> None:
+        answer(Denied(self.reason, principal(token)))
+
+
+@pytest.mark.parametrize(
+    ("reason", "token", "ends"),
+    [
+        pytest.param(FORBIDDEN, "alice", ["forbidden"], id="may not be here"),
+        pytest.param(OVERLOADED, "alice", [], id="not known now"),
+        pytest.param(CREDENTIALS_INVALID, "alice", [], id="not a good token"),
+        pytest.param(FORBIDDEN, "mallory", [], id="what another may not"),
+    ],
+)
+def test_a_refresh_ends_a_socket_whose_caller_may_not_be_here(
+    stage: Stage, reason: CloseReason, token: str, ends: list[str]
+) -> None:
+    """Whatever else is wrong with the new token leaves the connection as it was."""
+    many = stage.open(Denying(reason))
+    many.joins(ITEM)
+    many.says("refresh", token=token)
+
+    assert many.transport.reasons == ends
+
+
+def test_joins_that_begin_in_the_past_count_as_reading_history() -> None:
+    """A rate of one a second allows two at once; a join that begins now is not counted."""
+    many = Stage(rate_limits=RateLimits(history=1)).open(
+        ItemRules(dict.fromkeys("abc", EVERYTHING))
+    )
+    for item in "abc":
+        many.joins(item, replay=1, ref=item)
+    many.joins("c", ref="live")
+
+    assert [one["ref"] for one in many.saw("welcome")] == ["a", "b", "live"]
+    assert codes(many.saw("error")) == [("c", "rate_limited")]

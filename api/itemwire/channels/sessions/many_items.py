@@ -54,6 +54,7 @@ class _Joining:
 
     start: StartPoint
     ref: Ref | UnsetType
+    due: float  # when it is to be answered, however long it waits for its turn
     early: Held | None = None  # from the first one on
     early_size: int = 0
     is_replaying: bool = False
@@ -133,7 +134,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             detail = f"A socket hears at most {self.node.limits.max_items} items; leave one first."
             self._deny(item_id, ref, "item_limit", detail)
         elif start == LIVE or not self._is_past_history_rate(ref):
-            joining = self._joining[item_id] = _Joining(start, ref)
+            joining = self._joining[item_id] = _Joining(start, ref, self._rights.due())
             self._gate.submit(partial(self._authorize, item_id, joining))
 
     @property
@@ -149,7 +150,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         token does not allow are left.
         """
         self.is_refreshing = True
-        self._gate.submit(partial(self._renew, token, answer), exclusive=True)
+        self._gate.submit(partial(self._renew, token, self._rights.due(), answer), exclusive=True)
 
     def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
         """Return the reply to a refresh: the new expiry, and the rights by item."""
@@ -175,7 +176,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
                     self._enter(item_id, joining, principal, verdict)
 
         if self.connection.is_open:
-            self._rights.of_item(principal, item_id, worked_out)
+            self._rights.of_item(principal, item_id, joining.due, worked_out)
         else:
             turn.end()
 
@@ -202,6 +203,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             self._put_on(joining, grant)
         else:  # refreshed meanwhile: the old token gives no right any more
             self._end_replay(joining)
+            joining.due = self._rights.due()
             self._gate.submit(partial(self._authorize, item_id, joining))
 
     def _put_on(self, joining: _Joining, grant: Grant) -> None:
@@ -263,7 +265,9 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         error = Error(code, temporary=temporary, detail=detail, ref=ref, item=item_id)
         self.connection.send(error)
 
-    def _renew(self, token: str, answer: Callable[[Denied | None], None], turn: Turn) -> None:
+    def _renew(
+        self, token: str, due: float, answer: Callable[[Denied | None], None], turn: Turn
+    ) -> None:
         def worked_out(outcome: Renewal | Denied) -> None:
             with self._failing_alone(), turn:
                 self.is_refreshing = False
@@ -272,7 +276,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
 
         if self.connection.is_open:
             items = [one.item_id for one in self.connection.subscriptions.values()]
-            self._rights.renew(token, items, worked_out)
+            self._rights.renew(token, items, due, worked_out)
         else:
             turn.end()
 
