@@ -5,9 +5,10 @@ import json
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, Request
 from starlette.types import Message
 
+from itemwire.application import ChannelApplication
 from itemwire.authorization import late_bodies
 from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.responses.rejections import install_rejections
@@ -42,7 +43,7 @@ def test_another_caller_than_before_the_body_is_refused(
     """An application's dependency may take the caller from somewhere else by then."""
     monkeypatch.setattr(late_bodies, "SLOW_BODY", slow_from)
     callers = iter([principal("alice"), principal(after)])
-    app = FastAPI()
+    app = ChannelApplication()
     install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
     install_rejections(app)
 
@@ -58,7 +59,7 @@ def test_another_caller_than_before_the_body_is_refused(
     assert asyncio.run(_post(app)) == status
 
 
-async def _post(app: FastAPI) -> int:
+async def _post(app: ChannelApplication) -> int:
     sent: list[Message] = []
     scope: dict[str, Any] = {
         "type": "http",

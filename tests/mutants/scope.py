@@ -44,6 +44,15 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_connection_counts.py",
         "channels/cluster/test_hostile_gossip.py",
     ),
+    "api/itemwire/authorization/asking.py": ("test_app.py",),
+    "api/itemwire/authorization/host_users.py": ("test_app.py",),
+    "api/itemwire/channels/cluster/asked_channels.py": ("channels/cluster/test_asked_members.py",),
+    "api/itemwire/channels/cluster/life_checks.py": ("channels/cluster/test_killed_nodes.py",),
+    "api/itemwire/channels/cluster/own_members.py": ("channels/cluster/test_remote_presence.py",),
+    "api/itemwire/channels/cluster/peers.py": (
+        "channels/cluster/test_asked_members.py",
+        "channels/cluster/test_remote_presence.py",
+    ),
     "api/itemwire/channels/delivery/bounded_buffer.py": ("channels/delivery/test_dropping.py",),
     "api/itemwire/channels/delivery/in_flight.py": ("channels/test_node.py",),
     "api/itemwire/channels/delivery/lanes.py": (

@@ -37,7 +37,7 @@ class _Waiting:
 
 
 class TimelyAnswers:
-    """Passes on the engine's answers, and refuses what has none `REFUSE_SECONDS` after it came.
+    """Passes on the engine's answers, and refuses what has none `REFUSE_SECONDS` later.
 
     All requests have the same time, so those that begin now end in the order in which they began:
     they share one timer, and cost no more than an entry in a list. Requests that had to wait

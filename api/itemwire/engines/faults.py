@@ -1,4 +1,4 @@
-"""What an error of an engine means: what its caller is told, and whether the node is ready.
+"""What an error of an engine means to its caller, and to readiness.
 
 Each engine has a table, in its own `faults.py`, from its errors to these. Whether trying again
 helps is the retry verdict of the close reason: `later` is "not now", `never` is "never".
@@ -27,7 +27,7 @@ class Readiness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineFault:
-    """A kind of error: its name, the refusal of what needed it, and what is left of the engine.
+    """A kind of error: its name, what is refused for it, and what is left of the engine.
 
     `readiness` is that of the engine as long as such errors last. An error that says nothing about
     the next request leaves it as it is.

@@ -27,6 +27,7 @@ from itemwire.channels.cluster.gossip import (
     member_ranges,
     pack_lines,
 )
+from itemwire.messages import Member
 
 ALICE = ClusterMember("c1", "alice")
 
@@ -39,7 +40,7 @@ ALICE = ClusterMember("c1", "alice")
         (MembersRange("x", "", "", [ALICE]), "part"),
         (StateRequest("b", 1, ["x"]), "ask"),
         (StateSent("b", 1), "answered"),
-        (MemberAway("x", ALICE), "away"),
+        (MemberAway("x", Member("c1", "alice")), "away"),
         (SocketCounts([SocketCount(None, "alice", 1)]), "holds"),
         (NodeStopping(), "farewell"),
     ],
