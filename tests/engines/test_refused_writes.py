@@ -19,7 +19,7 @@ import pytest
 from itemwire.counters import OPERATIONS, OperationCounters
 from itemwire.engines import memory as memory_engine
 from itemwire.engines import open_engine, write_watch
-from itemwire.engines.base import Engine, EngineError, Span
+from itemwire.engines.base import Answer, Engine, EngineError, Span
 from itemwire.engines.faults import (
     DAMAGED,
     FAILING,
@@ -32,6 +32,8 @@ from itemwire.engines.metered import MeteredEngine
 from itemwire.engines.nats.engine import NatsEngine
 from itemwire.engines.sqlite.engine import SqliteEngine
 from itemwire.engines.write_watch import WriteWatch
+from itemwire.messages import Draft, Position
+from tests.conformance.engine_contract import answer_of
 from tests.engines.postgres.database import new_database
 from tests.engines.watched import BOUNDS, Watched, play
 from tests.nats_server import running_nats
@@ -123,11 +125,25 @@ def postgres_with(begin: str, end: str) -> Fault:
     async def state(stage: Stage) -> AsyncIterator[None]:
         await execute(stage.url, begin)
         await execute(stage.url, "SELECT pg_reload_conf()")
+        await _until_refused(stage.inner)
         yield
         await execute(stage.url, end)
         await execute(stage.url, "SELECT pg_reload_conf()")
 
     return state
+
+
+async def _until_refused(engine: Engine) -> None:
+    """Wait until the state has reached the sessions that the engine has open."""
+
+    def ask(answer: Answer[Position]) -> None:
+        engine.publish("item:elsewhere", Draft("elsewhere", "alice", 1.5, "x"), answer)
+
+    while True:
+        try:
+            await answer_of(ask)
+        except EngineError:
+            return
 
 
 @contextlib.asynccontextmanager

@@ -54,7 +54,7 @@ def test_makes_no_transaction_without_end(engine: SqliteEngine) -> None:
         await until(lambda: len(answers) == 2500)
         return statements.count("COMMIT")
 
-    assert on(engine, scene) == 3
+    assert on(engine, scene) >= 3
 
 
 def test_answers_in_the_order_in_which_it_was_asked(engine: SqliteEngine) -> None:
