@@ -99,7 +99,12 @@ class Itemwire:
         return declare
 
     async def publish(
-        self, item_id: str, data: object, *, idempotency_key: str | None = None, sender: str = ""
+        self,
+        item_id: str,
+        data: object,
+        *,
+        idempotency_key: str | None = None,
+        sender: str | None = None,
     ) -> Position:
         """Publish to an item, from any coroutine, and return the position of the stored message.
 
@@ -172,7 +177,7 @@ class Channel(Generic[P, R]):
         data: object,
         *,
         idempotency_key: str | None = None,
-        sender: str = "",
+        sender: str | None = None,
         **parameters: object,
     ) -> Position:
         """Publish to the item with these parameters, as `Itemwire.publish` does."""

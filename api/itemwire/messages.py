@@ -57,10 +57,13 @@ def read_position(written: str) -> Position:
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message to which the engine has not given an offset yet."""
+    """A message to which the engine has not given an offset yet.
+
+    The sender is the publisher's subject; None if the application's own code published it.
+    """
 
     item: str
-    sender: str
+    sender: str | None
     sent_at: float
     data: Payload
     key: str | None = None
@@ -82,7 +85,7 @@ class Publication(Event, frozen=True, tag="message"):
 
     item: str
     offset: int
-    sender: str
+    sender: str | None
     sent_at: float
     data: Payload
     encoding: Literal["base64"] | UnsetType = UNSET

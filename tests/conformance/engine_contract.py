@@ -59,10 +59,14 @@ class Asked:
         await answer_of(ask)
 
     async def publish(
-        self, data: Payload = "hello", key: str | None = None, channel: str | None = None
+        self,
+        data: Payload = "hello",
+        key: str | None = None,
+        channel: str | None = None,
+        sender: str | None = "alice",
     ) -> Position:
         """Publish, and wait until it is stored."""
-        draft = Draft("42", "alice", 1.5, data, key)
+        draft = Draft("42", sender, 1.5, data, key)
         return await answer_of(
             lambda answer: self.engine.publish(channel or self.channel, draft, answer)
         )
@@ -182,6 +186,18 @@ class EngineContract(ABC):
         assert [type(one.data) for one in heard] == [str, bytes, msgspec.Raw]
         assert heard[0] == Publication("42", 1, "alice", 1.5, "tëxt 😀")
         assert (heard[1].data, heard[1].encoding) == (b"\x00\xff", "base64")
+
+    def test_a_message_may_have_no_sender(self) -> None:
+        """What the application's own code publishes is nobody's word."""
+
+        async def scene(asked: Asked) -> tuple[list[Publication], History]:
+            await asked.subscribe()
+            await asked.publish(sender=None)
+            return await asked.hear(1), await asked.read(Span(limit=1))
+
+        heard, history = self.on(scene)
+
+        assert heard == history.publications == [Publication("42", 1, None, 1.5, "hello")]
 
     def test_delivers_once_however_often_it_was_subscribed(self) -> None:
         """Every join of a node subscribes; messages do not multiply with them."""

@@ -333,7 +333,7 @@ class Node:
         answer: Answer[Position],
         *,
         key: str | None = None,
-        sender: str = "",
+        sender: str | None = None,
     ) -> None:
         """Publish what the application's own code sends; answer once it is stored.
 
@@ -341,7 +341,7 @@ class Node:
         may call this; the answer is given on the node's event loop.
         """
         own_key = None if key is None else key_of(NOBODY, key)
-        draft = Draft(item_id, sender, self.environment.now_in_ms(), data, own_key)
+        draft = Draft(item_id, sender or None, self.environment.now_in_ms(), data, own_key)
         self._storing.store(draft, answer)
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:

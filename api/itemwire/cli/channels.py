@@ -116,7 +116,8 @@ def _line(envelope: dict[str, Any]) -> str | None:
         case "message" if "data" in envelope:
             data = envelope["data"]
             shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-            return _plain(f"{envelope['offset']} {envelope['sender']}: {shown}")
+            sender = envelope["sender"] or "(application)"
+            return _plain(f"{envelope['offset']} {sender}: {shown}")
         case "joined" | "left":
             return _plain(f"* {envelope['member']['subject']} {envelope['type']}")
         case _:

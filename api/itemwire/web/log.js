@@ -53,9 +53,10 @@ function drawEntry(entry) {
 
 function drawMessage(line, { sender, own, offset, replayed, data, encoding }) {
   const payload = describePayload(data, encoding);
-  Object.assign(line.dataset, { sender, offset, payload: payload.kind, own, replayed });
+  const by = sender ?? ""; // what the application's own code publishes has none
+  Object.assign(line.dataset, { sender: by, offset, payload: payload.kind, own, replayed });
   const from = part("span", "from");
-  from.append(part("bdi", "sender", sender), ...(own ? [" ", part("span", "tag", "you")] : []));
+  from.append(part("bdi", "sender", by || "(application)"), ...(own ? [" ", part("span", "tag", "you")] : []));
   const body = part("bdi", "body", payload.text);
   const notes = [payload.label, replayed ? "replayed" : "", `#${offset}`].filter(Boolean);
   return [from, body, part("span", "offset", notes.join(" · "))];

@@ -273,7 +273,8 @@ def _row_of(channel: str, draft: Draft | None) -> MessageRow:
     if draft is None:
         return channel, None, None, None, None, None, None
     kind, data = bytes_of(draft.data)
-    for text in (channel, draft.item, draft.sender, draft.key or ""):
+    sender = draft.sender or ""
+    for text in (channel, draft.item, sender, draft.key or ""):
         if b"\0" in text.encode():
             raise ValueError("the engine stores no name with a zero character")
-    return channel, draft.item, draft.sender, draft.sent_at, kind, data, draft.key
+    return channel, draft.item, sender, draft.sent_at, kind, data, draft.key

@@ -114,4 +114,4 @@ def _publication_of(row: Row) -> Publication:
     _, _, _, offset, item, sender, sent_at, kind, data = row
     # Text that no node can have written must not keep everything else from being read.
     payload = payload_of(kind, data, "replace")
-    return Publication.of(Draft(item, sender, sent_at, payload), offset)
+    return Publication.of(Draft(item, sender or None, sent_at, payload), offset)
