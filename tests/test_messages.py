@@ -56,6 +56,7 @@ def test_gives_each_event_a_type_of_its_own() -> None:
         [
             "message",
             "welcome",
+            "direct",
             "joined",
             "left",
             "reply",

@@ -18,26 +18,23 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from fastapi import APIRouter
 from starlette.applications import Starlette
 
-from itemwire.assembly import Assembly, assemble
+from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostUser
-from itemwire.channels.node import Node
-from itemwire.dependencies import asked
-from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.channels.names import check_item_id
+from itemwire.engines.base import History, Span
+from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
 from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire.rules.grants import RuleGrants, UnknownItems
-from itemwire.rules.payloads import encoded
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
-from itemwire_auth.scopes import ITEM_ID_RULE, is_item_id
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
-class Itemwire:
+class Itemwire(FromCode):
     """Live channels for any FastAPI application.
 
     `router` is for `include_router` with a prefix; it brings the lifespan with it. Or mount `app`,
@@ -61,12 +58,12 @@ class Itemwire:
 
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
-        self._assembly: Assembly = assemble(
-            settings or Settings(), clock=clock, needs_keys=user is None
-        )
+        settings = settings or Settings()
+        assembly = assemble(settings, clock=clock, needs_keys=user is None)
+        super().__init__(assembly, settings.issuer if user is None else None)
         self._rules = ChannelRules()
-        self._unknown = unknown
-        self.app = application_with(self._assembly)
+        self._unknown: UnknownItems = unknown
+        self.app = application_with(assembly)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
@@ -78,7 +75,8 @@ class Itemwire:
         """Run the channels for as long as the host application runs."""
         self.app.hosted_by = host
         async with self._assembly.lifespan(self.app) as state:
-            yield state
+            with self._serving_code():
+                yield state
 
     def channel(self, pattern: str) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
         """Declare who may do what with the items of a pattern: a decorator.
@@ -114,12 +112,11 @@ class Itemwire:
         Raises ValueError for a text that is no item id, TypeError for data that is no JSON,
         RuntimeError while the lifespan does not run, and EngineError where it was not stored.
         """
-        _check_item_id(item_id)
+        payload = self._payload(item_id, data)
         node = self._running_node()
-        ask = partial(
-            node.publish_from_code, item_id, encoded(data), key=idempotency_key, sender=sender
+        return await self._ask(
+            partial(node.publish_from_code, item_id, payload, key=idempotency_key, sender=sender)
         )
-        return await _answer_of(ask)
 
     async def history(
         self,
@@ -134,18 +131,9 @@ class Itemwire:
         Raises ValueError for a text that is no item id, RuntimeError while the lifespan does not
         run, and EngineError where the engine does not answer.
         """
-        _check_item_id(item_id)
+        check_item_id(item_id)
         node = self._running_node()
-        return await _answer_of(partial(node.history, item_id, Span(limit, after, before)))
-
-    def _running_node(self) -> Node:
-        node = self._assembly.node
-        if not node.is_started:
-            raise RuntimeError(
-                "the channels do not run: include `router`, or enter `lifespan(app)` in the "
-                "lifespan of the application, and start it"
-            )
-        return node
+        return await self._ask(partial(node.history, item_id, Span(limit, after, before)))
 
     def _apply_rules(self) -> None:
         # A new dependency each time: routes look again at what it may read of a handshake.
@@ -184,15 +172,3 @@ class Channel(Generic[P, R]):
         return await self._live.publish(
             self.item(**parameters), data, idempotency_key=idempotency_key, sender=sender
         )
-
-
-async def _answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    answer = await asked(ask)
-    if isinstance(answer, EngineError):
-        raise answer
-    return answer
-
-
-def _check_item_id(item_id: str) -> None:
-    if not is_item_id(item_id):
-        raise ValueError(f"{item_id!r} is no item id: {ITEM_ID_RULE}")

@@ -1,6 +1,5 @@
 """Parameters that routes share, and what endpoints ask of their application."""
 
-import asyncio
 import logging
 import math
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.close_reasons import QUERY_INVALID, RATE_LIMITED
 from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.callbacks import asked
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import ScopeMissing
 from itemwire_auth.principal import Grant, Principal
@@ -151,18 +151,3 @@ async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
         refusal = answer.fault.refusal
         raise HTTPException(refusal.status, refusal.reason)
     return answer
-
-
-def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
-    """Ask the node and return a future of its answer, which comes in time.
-
-    The answer may come when nobody waits for the future any more; then it is ignored.
-    """
-    answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
-
-    def take(answer: T | EngineError) -> None:
-        if not answered.done():
-            answered.set_result(answer)
-
-    ask(take)
-    return answered

@@ -97,6 +97,15 @@ class Publication(Event, frozen=True, tag="message"):
         return cls(draft.item, offset, draft.sender, draft.sent_at, draft.data, encoding)
 
 
+class Direct(Event, frozen=True, tag="direct"):
+    """A message to one caller, on all of its sockets; it belongs to no item."""
+
+    sender: str | None
+    sent_at: float
+    data: Payload
+    encoding: Literal["base64"] | UnsetType = UNSET
+
+
 class Welcome(Event, frozen=True, tag="welcome"):
     """The answer to a join: who the client is, and where the stream stands.
 

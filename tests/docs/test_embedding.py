@@ -7,10 +7,13 @@ from types import ModuleType
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from itemwire import Itemwire
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint, new_secret
 from tests.docs.pages import DOCS, page
+from tests.test_startup_checks import settings_of
 
 TEXT = page("embedding.md")
 
@@ -88,3 +91,20 @@ def test_authentication_alone_decides_by_the_token(monkeypatch: pytest.MonkeyPat
     assert asyncio.run(ask("/documents/7", token)).json() == "7 for a"
     assert asyncio.run(ask("/documents/7", other)).status_code == 403
     assert asyncio.run(ask("/me", "x")).status_code == 401
+
+
+def test_a_task_that_hears_items_ends_with_the_channels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It prints what is published until then."""
+    live = Itemwire(user=lambda: None, settings=settings_of(secret=None))
+    watch = example("hears.py", monkeypatch).watch
+
+    async def scene() -> None:
+        async with live.lifespan(FastAPI()):
+            task = asyncio.create_task(watch(live))
+            while "packed" not in capsys.readouterr().out:
+                await asyncio.to_thread(live.publish_sync, "order:8", "packed")
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(scene())

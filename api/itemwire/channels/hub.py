@@ -1,7 +1,7 @@
 """The subscriptions of this process by channel, and the synchronous fan-out to them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import get_ident
 
@@ -19,6 +19,9 @@ from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
 
 
+def _discard(_channel: str, _publication: Publication) -> None: ...
+
+
 class Hub:
     """Delivers what is published on a channel to its subscriptions in this process.
 
@@ -26,12 +29,18 @@ class Hub:
     is sent to live ones waits in their lanes until `flush`, which is called at the end of the tick.
 
     It belongs to one thread, the one that starts it. A publication that comes in on another thread
-    is handed over to that one.
+    is handed over to that one. `without_audience` takes those of channels without a subscription.
     """
 
-    def __init__(self, timers: Timers, counters: ChannelCounters | None = None) -> None:
+    def __init__(
+        self,
+        timers: Timers,
+        counters: ChannelCounters | None = None,
+        without_audience: Callable[[str, Publication], None] = _discard,
+    ) -> None:
         self._timers = timers
         self._counters = counters or ChannelCounters()
+        self._without_audience = without_audience
         self._audiences: dict[str, _Audience] = {}
         self.pending: list[Lane[Subscription]] = []  # lanes with something to write; never replaced
         self._failed: dict[Connection, CloseReason] = {}  # to be ended by the flush
@@ -63,6 +72,25 @@ class Hub:
         audience.held[subscription] = recovery
         return True
 
+    def listen(self, channel: str, hear: Callable[[Publication | Gap], None]) -> None:
+        """Call back with what is published on a channel, at once, and with what of it is lost."""
+        audience = self._audiences.setdefault(channel, _Audience(channel))
+        audience.listeners = (*audience.listeners, hear)
+
+    def unlisten(self, channel: str, hear: Callable[[Publication | Gap], None]) -> bool:
+        """Call back no longer; return whether the channel has no subscription here any more."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return False
+        audience.listeners = tuple(one for one in audience.listeners if one != hear)
+        return self._forget_if_unheard(audience, channel)
+
+    def advance(self, channel: str, position: Position) -> None:
+        """Note that the listeners of a channel have all up to a position."""
+        audience = self._audiences.get(channel)
+        if audience is not None:
+            audience.advance_to(position)
+
     def subscribers(self, channel: str) -> int:
         """Return the number of subscriptions that a channel has here."""
         audience = self._audiences.get(channel)
@@ -72,6 +100,11 @@ class Hub:
         for lane in audience.lanes:  # without a generator: this runs for every publish
             count += len(lane.writers)
         return count
+
+    def audiences(self) -> dict[str, int]:
+        """Return the number of subscriptions of each channel that has any here."""
+        sizes = ((channel, audience.size) for channel, audience in self._audiences.items())
+        return {channel: size for channel, size in sizes if size}
 
     def go_live(self, subscription: Subscription, position: Position) -> None:
         """Deliver to a held subscription from now on; it has everything up to a position."""
@@ -90,9 +123,12 @@ class Hub:
             return False
         audience.held.pop(subscription, None)
         self._stop_delivery(subscription)
-        if audience.lanes or audience.held:
+        return self._forget_if_unheard(audience, subscription.channel)
+
+    def _forget_if_unheard(self, audience: "_Audience", channel: str) -> bool:
+        if audience.lanes or audience.held or audience.listeners:
             return False
-        del self._audiences[subscription.channel]
+        del self._audiences[channel]
         return True
 
     def change_lane(self, subscription: Subscription) -> None:
@@ -114,10 +150,13 @@ class Hub:
             return
         audience = self._audiences.get(channel)
         if audience is None:
+            self._without_audience(channel, publication)
             return
         audience.offset = publication.offset
         for recovery in audience.held.values():
             recovery.receive(publication)
+        for hear in audience.listeners:
+            hear(publication)
         for lane in audience.lanes:
             self._counters.delivered += len(lane.writers)
         self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
@@ -132,6 +171,8 @@ class Hub:
         first = audience.offset + 1 if audience.epoch == position.epoch else 1
         audience.advance_to(position)
         gap = Gap(item_id, position.epoch, first, position.offset)
+        for hear in audience.listeners:
+            hear(gap)
         # A client whose codec has no word for a gap would not see it, so its connection ends.
         for lane in audience.lanes:
             if lane.codec.encode(gap) is None:
@@ -241,12 +282,13 @@ class Hub:
 class _Audience:
     """The subscriptions of one channel."""
 
-    __slots__ = ("_channel", "epoch", "held", "lanes", "offset")
+    __slots__ = ("_channel", "epoch", "held", "lanes", "listeners", "offset")
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
         self.held: dict[Subscription, Recovery] = {}
         self.lanes: list[Lane[Subscription]] = []
+        self.listeners: tuple[Callable[[Publication | Gap], None], ...] = ()  # code, not sockets
         self.epoch = ""
         self.offset = 0  # of the newest message that was sent to its lanes
 

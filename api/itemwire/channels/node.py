@@ -15,6 +15,7 @@ from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.delivery.resume import ResumeProofs
+from itemwire.channels.direct import DirectMessages
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import NOBODY, key_of
@@ -25,6 +26,7 @@ from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
+from itemwire.channels.listening import Listening
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
@@ -64,9 +66,8 @@ DEFAULTS: Final = NodeOptions()
 class Node:
     """Connects sockets to channels and channels to the engine.
 
-    All of it is called on the event loop that `start` was awaited on, but `publish`, which any
-    thread may call. With `shared_slots` there are other nodes: members and the sockets of each
-    caller are counted together with theirs.
+    It belongs to the event loop that `start` was awaited on; any thread may publish. With
+    `shared_slots` members and each caller's sockets are counted together with other nodes'.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class Node:
         self.connection_log = ConnectionLog(self.counters)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._engine = engine
-        self._hub = Hub(timers, self.counters)
+        self._registry = ConnectionRegistry()
+        self.direct = DirectMessages(engine, self._registry)
+        self._hub = Hub(timers, self.counters, self.direct.receive)
         self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
-        self._registry = ConnectionRegistry()
         self._draining: Draining | None = None
         self._is_started = False
         self._id = new_connection_id()  # tells this node's own notices from those of others
@@ -135,6 +137,7 @@ class Node:
             find_moved=self._exchange.find_moved,
             proofs=self._proofs,
         )
+        self.listening = Listening(self._parts)
 
     @property
     def channels(self) -> int:
@@ -183,6 +186,7 @@ class Node:
         send_expiring(due.warned)
         self._presence.tick(self.environment.clock())
         self._cluster.tick()
+        self.direct.tick()
         self._proofs.tick(self._engine)
         if self.rates is not None:
             self.rates.forget_idle()
@@ -392,4 +396,5 @@ class Node:
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)
+        self.direct.report_loss(channel, position)
         self._hub.report_loss(channel, item_of(channel), position)

@@ -21,8 +21,9 @@ from itemwire.close_reasons import (
     RATE_LIMITED,
     CloseReason,
 )
-from itemwire.dependencies import asked, node_of, wait_to_publish
+from itemwire.dependencies import node_of, wait_to_publish
 from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import asked
 from itemwire.messages import Payload, Position, payload_size
 from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages

@@ -22,8 +22,10 @@ def encoded(data: object) -> Payload:
     """Return text and bytes as they are, and anything else as its JSON text.
 
     Raises TypeError for what has no JSON form, and ValueError for JSON that clients could not read
-    (`itemwire.wire.payloads`).
+    (`itemwire.wire.payloads`), and for text with half of a surrogate pair, which no frame carries.
     """
+    if isinstance(data, str):
+        data.encode()
     if isinstance(data, str | bytes):
         return data
     return payload_of(msgspec.Raw(_encode(data)))

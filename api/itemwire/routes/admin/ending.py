@@ -7,8 +7,9 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel
 
 from itemwire.channels.limits.requests import RequestKind
-from itemwire.dependencies import asked, spend
+from itemwire.dependencies import spend
 from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.callbacks import asked
 from itemwire.responses.problems import Problem
 from itemwire_auth.audit import log_administered
 from itemwire_auth.principal import Principal
