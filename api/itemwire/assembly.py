@@ -26,7 +26,6 @@ from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.node import Node, NodeOptions
 from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
-from itemwire.engines.base import Bounds
 from itemwire.engines.metered import MeteredEngine
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
@@ -123,7 +122,9 @@ def assemble(
     """
     audit_settings(settings)
     counters = Counters()
-    engine = MeteredEngine(open_engine(settings.engine_url, _history(settings)), counters.engine)
+    engine = MeteredEngine(
+        open_engine(settings.engine_url, settings.history_bounds), counters.engine
+    )
     authenticator = build_authenticator(
         settings, EngineTickets(engine), clock=clock, needs_keys=needs_keys
     )
@@ -154,15 +155,6 @@ def assemble(
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
         scrape=Scrape(registry_of(measured)),
-    )
-
-
-def _history(settings: Settings) -> Bounds:
-    return Bounds(
-        settings.history_size,
-        settings.history_bytes,
-        settings.history_seconds,
-        settings.history_total_bytes,
     )
 
 

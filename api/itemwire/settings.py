@@ -14,6 +14,7 @@ from itemwire.channels.limits.bounds import RateLimits
 from itemwire.channels.limits.connections import ConnectionLimits, max_sockets
 from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
+from itemwire.engines.base import Bounds
 from itemwire_auth.addresses import parse_networks
 from itemwire_auth.settings import AuthSettings, CommaSeparated
 
@@ -278,6 +279,16 @@ class Settings(AuthSettings):
         for variable in sorted(_set_variables() & RENAMED.keys()):
             raise ValueError(f"{variable} is called {RENAMED[variable]} now: rename it")
         return values
+
+    @property
+    def history_bounds(self) -> Bounds:
+        """How much history an item keeps."""
+        return Bounds(
+            self.history_size,
+            self.history_bytes,
+            self.history_seconds,
+            self.history_total_bytes,
+        )
 
     @property
     def rate_limits(self) -> RateLimits:

@@ -10,7 +10,10 @@ import pytest
 from fastapi import FastAPI
 
 from itemwire import Itemwire
+from itemwire.testing import live_server
+from itemwire.testing.servers import settings_for
 from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.testing import TokenFactory
 from itemwire_auth.tokens.minting import mint, new_secret
 from tests.docs.pages import DOCS, page
 from tests.test_startup_checks import settings_of
@@ -108,3 +111,18 @@ def test_a_task_that_hears_items_ends_with_the_channels(
         await asyncio.wait_for(task, 10)
 
     asyncio.run(scene())
+
+
+def test_a_worker_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the server that the environment names."""
+    tokens = TokenFactory(signing_key_from_secret(new_secret()))
+    worker = example("worker.py", monkeypatch)
+    with live_server(settings_for(tokens)) as server:
+        monkeypatch.setenv("ITEMWIRE_URL", server.url)
+        monkeypatch.setenv("ITEMWIRE_TOKEN", tokens.good(scope="items:publish items:subscribe"))
+        token = tokens.good(scope="items:subscribe")
+        with server.client(f"/items/order:7/ws?token={token}") as client:
+            client.welcome()
+            worker.pack(7)
+            assert client.message()["data"] == {"status": "packed"}
+    worker.publisher.close()
