@@ -3,6 +3,8 @@
 import asyncio
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -221,3 +223,13 @@ def test_refuses_what_is_no_message(
         pytest.raises(error),
     ):
         publisher.publish(item_id, data)
+
+
+def test_a_worker_loads_no_server() -> None:
+    """Every process of a pool would pay for it, in time and memory."""
+    script = "import sys, itemwire; itemwire.Publisher; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert {"fastapi", "starlette", "uvicorn", "websockets"}.isdisjoint(done.stdout.split())
