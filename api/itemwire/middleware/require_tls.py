@@ -5,6 +5,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire.close_reasons import TLS_REQUIRED
+from itemwire.middleware.route_path import route_path
 from itemwire.responses.problems import problem
 
 ENCRYPTED: Final = frozenset({"https", "wss"})
@@ -34,4 +35,4 @@ class RequireTLS:
 def _may_pass(scope: Scope) -> bool:
     if scope["type"] not in {"http", "websocket"}:
         return True
-    return scope.get("scheme") in ENCRYPTED or scope["path"].startswith(HEALTH)
+    return scope.get("scheme") in ENCRYPTED or route_path(scope).startswith(HEALTH)
