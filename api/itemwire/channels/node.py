@@ -62,8 +62,8 @@ DEFAULTS: Final = NodeOptions()
 class Node:
     """Connects sockets to channels and channels to the engine.
 
-    All of it is called on the event loop that `start` was awaited on, but `publish`, which any
-    thread may call. With `shared_slots` there are other nodes: members and the sockets of each
+    All of it is called on the event loop that `start` was awaited on, but what any thread
+    may call and says so. With `shared_slots` there are other nodes: members and the sockets of each
     caller are counted together with theirs.
     """
 
@@ -252,10 +252,10 @@ class Node:
         self._expiry.watch(connection)
         self.counters.refreshes["accepted"] += 1
         logger.info(
-            "renewed connection=%s subject=%r expires_at=%d",
+            "renewed connection=%s subject=%r expires_at=%s",
             connection.id,
             principal.subject,
-            connection.expires_at,
+            connection.expiry,
         )
         return None
 
@@ -265,11 +265,11 @@ class Node:
         if (Action.PRESENCE in before) != (Action.PRESENCE in can):
             self._hub.change_lane(subscription)
         logger.debug(
-            "refreshed channel=%s connection=%s can=%s expires_at=%d",
+            "refreshed channel=%s connection=%s can=%s expires_at=%s",
             subscription.channel,
             subscription.connection.id,
             ",".join(rights_of(can)),
-            subscription.connection.expires_at,
+            subscription.connection.expiry,
         )
 
     def join(
