@@ -25,6 +25,8 @@ from itemwire.dependencies import answer_or_error
 from itemwire.engines.base import Answer, EngineError, History, Span
 from itemwire.main import application_with
 from itemwire.messages import Position
+from itemwire.observability.host_logs import redact_channel_lines
+from itemwire.placement import NO_PREFIX
 from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire.rules.grants import RuleGrants, UnknownItems
 from itemwire.rules.payloads import encoded
@@ -71,12 +73,13 @@ class Itemwire:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
-        self.router.mount("", self.app)
+        self.router.mount("", self.app, name=NO_PREFIX)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, host: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Run the channels for as long as the host application runs."""
         self.app.hosted_by = host
+        redact_channel_lines()
         async with self._assembly.lifespan(self.app) as state:
             yield state
 
@@ -131,7 +134,13 @@ class Itemwire:
         """
         _check_item_id(item_id)
         node = self._running_node()
-        return await _answer_of(partial(node.history, item_id, Span(limit, after, before)))
+        span = Span(limit, after, before)
+
+        def ask(answer: Answer[History]) -> None:
+            # On the node's own thread: this may be called on another one.
+            node.environment.timers.hand_over(partial(node.history, item_id, span, answer))
+
+        return await _answer_of(ask)
 
     def _running_node(self) -> Node:
         node = self._assembly.node

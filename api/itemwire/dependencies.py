@@ -1,10 +1,12 @@
 """Parameters that routes share, and what endpoints ask of their application."""
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Annotated, Final, TypeVar
 
 from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException, status
@@ -163,15 +165,24 @@ async def answer_or_error(ask: Callable[[Answer[T]], None]) -> T | EngineError:
 
 
 def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
-    """Ask the engine and return a future of its answer.
+    """Ask the engine and return a future of its answer, from any event loop.
 
     The answer may come when nobody waits for the future any more; then it is ignored.
     """
-    answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
+    loop, thread = asyncio.get_running_loop(), get_ident()
+    answered: asyncio.Future[T | EngineError] = loop.create_future()
 
-    def take(answer: T | EngineError) -> None:
+    def settle(answer: T | EngineError) -> None:
         if not answered.done():
             answered.set_result(answer)
+
+    def take(answer: T | EngineError) -> None:
+        # A node answers on its own thread, where setting the result would not wake this loop up.
+        if get_ident() == thread:
+            settle(answer)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop that asked is closed
+                loop.call_soon_threadsafe(settle, answer)
 
     ask(take)
     return answered
