@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,6 +27,8 @@ ANN: Final = {"Authorization": "Bearer anns-login"}  # the seller of order 7
 BEN: Final = {"Cookie": "shop_login=bens-login"}  # its buyer
 
 ITEM: Final = "/items/order:7"
+
+ask: Final = partial(httpx.request, timeout=30)  # seconds, on a busy machine
 
 
 def settings_of(**changes: object) -> Settings:

@@ -1,15 +1,19 @@
 """The host decides inside the channels as on its own routes: users, overrides, sessions."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 from fastapi import Request
 
-from tests.embedding.conftest import ANN, BEN, ITEM, Shop
+from itemwire.serving.server import Protocols
+from tests.conftest import SECRET
+from tests.embedding.conftest import ANN, BEN, ITEM, Shop, ask, running_shop, settings_of
 from tests.embedding.shop.database import User, database_session
 from tests.embedding.shop.users import current_user
+from tests.scenarios.clients import token
 
 SELLER: Final = ["subscribe", "publish", "history"]
 BUYER: Final = ["subscribe", "history"]
@@ -66,9 +70,9 @@ def test_its_overrides_hold_from_one_moment_to_the_next(shop: Shop, override: An
         refreshed = before.ask("refresh", token="anns-login")
         with shop.server.client(f"/live{ITEM}/ws") as client:
             welcome = client.welcome()
-        published = httpx.post(history, json=1)
+        published = ask("POST", history, json=1)
         shop.app.dependency_overrides = {}
-        after = httpx.post(history, json=1)
+        after = ask("POST", history, json=1)
 
     assert joined["can"] == BUYER  # the rule is given Ben
     assert refreshed["code"] == "credentials_invalid"  # Ben, and the socket is Ann's
@@ -127,6 +131,20 @@ def test_a_user_without_an_expiry_has_none(shop: Shop) -> None:
         told += [many.ask("join", item="order:7"), many.ask("refresh", token="anns-login")]
 
     assert [envelope["expires_at"] for envelope in told] == [None] * 4
+
+
+def test_operators_see_that_a_user_has_no_expiry(folder: Path, protocols: Protocols) -> None:
+    """In the list of connections; operators have tokens beside the host's users."""
+    settings = settings_of(secret=SECRET, admin=True)
+    operator = {"Authorization": f"Bearer {token('root', 'admin')}"}
+    with (
+        running_shop(folder, protocols, settings=settings) as shop,
+        shop.server.client("/live/ws", headers=ANN) as ann,
+    ):
+        ann.ask("join", item="order:7")
+        listed = ask("GET", shop.url("/admin/connections"), headers=operator).json()
+
+    assert [(one["subject"], one["expires_at"]) for one in listed["connections"]] == [("1", None)]
 
 
 def test_a_user_with_an_expiry_is_told_it(shop: Shop) -> None:

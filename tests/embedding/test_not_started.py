@@ -5,13 +5,12 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
 from itemwire.serving.server import Protocols
 from itemwire.testing.servers import live_application
-from tests.embedding.conftest import ANN, ITEM, Shop, database_in, settings_of
+from tests.embedding.conftest import ANN, ITEM, Shop, ask, database_in, settings_of
 from tests.embedding.shop.live import make_live
 from tests.embedding.shop.main import create_shop
 
@@ -43,7 +42,7 @@ def test_what_was_not_started_refuses_and_says_why_once(
         live_application(host(folder), protocols=protocols) as server,
     ):
         refusals = [server.refusal(f"/live{ITEM}/ws", headers=ANN) for _ in range(3)]
-        answer = httpx.get(f"{server.url}/live{ITEM}/messages", headers=ANN)
+        answer = ask("GET", f"{server.url}/live{ITEM}/messages", headers=ANN)
     lines = [line for line in caplog.messages if line.startswith("not_started")]
 
     assert [(one.code, one.reason) for one in refusals] == [(1013, "overloaded")] * 3

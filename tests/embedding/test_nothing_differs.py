@@ -70,12 +70,17 @@ class Lines(logging.Handler):
 def log() -> Iterator[Lines]:
     """Keep what is logged from INFO on, as most servers do."""
     lines, root = Lines(), logging.getLogger()
-    level = root.level
+    loggers = [root, *(logging.getLogger(f"uvicorn.{name}") for name in ("error", "access"))]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:  # servers of tests before may have muted them
+        logger.setLevel(logging.INFO)
+        logger.propagate = True
     root.addHandler(lines)
-    root.setLevel(logging.INFO)
     yield lines
     root.removeHandler(lines)
-    root.setLevel(level)
+    for logger, level, propagates in before:
+        logger.setLevel(level)
+        logger.propagate = propagates
 
 
 @pytest.fixture(scope="module")

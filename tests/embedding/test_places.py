@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from itemwire.serving.server import Protocols
-from tests.embedding.conftest import ANN, BEN, ITEM, Shop, running_shop, settings_of
+from itemwire.testing.servers import STOCK
+from itemwire.transports.asgi import AsgiTransport
+from tests.embedding.conftest import ANN, BEN, ITEM, Shop, ask, running_shop, settings_of
 from tests.embedding.places import PLACES, Place
 
 TIMEOUT = 30
@@ -26,7 +28,7 @@ def test_a_socket_hears_what_is_published(running: Shop) -> None:
     with running.server.client(f"{running.prefix}{ITEM}/ws", headers=ANN) as ann:
         ann.welcome()
         by_socket = ann.publish("by socket")
-        answer = httpx.post(running.url(f"{ITEM}/messages"), headers=ANN, json="by HTTP")
+        answer = ask("POST", running.url(f"{ITEM}/messages"), headers=ANN, json="by HTTP")
         heard = [ann.message()["data"] for _ in range(2)]
 
     assert by_socket["type"] == "reply"
@@ -57,10 +59,22 @@ def test_a_socket_of_one_item_refreshes(running: Shop) -> None:
     assert reply["can"] == ["subscribe", "publish", "history"]
 
 
+def test_the_servers_own_class_carries_sockets_where_it_can(
+    running: Shop, protocols: Protocols
+) -> None:
+    """The fast path holds wherever channels are; with uvicorn's class they are carried by ASGI."""
+    with running.server.client(f"{running.prefix}{ITEM}/ws", headers=ANN) as ann:
+        connection = ann.welcome()["connection"]
+        (one,) = running.live._assembly.node.connections(1)
+
+        assert one.id == connection
+        assert isinstance(one._transport, AsgiTransport) is (protocols is STOCK)
+
+
 def test_a_batch_is_judged_item_by_item(running: Shop) -> None:
     """As each item's own route would judge it."""
     messages = [{"item": "order:7", "data": 1}, {"item": "order:8", "data": 2}]
-    answer = httpx.post(running.url("/messages"), headers=ANN, json={"messages": messages})
+    answer = ask("POST", running.url("/messages"), headers=ANN, json={"messages": messages})
 
     assert [one.get("code", "stored") for one in answer.json()["results"]] == [
         "stored",
@@ -78,7 +92,7 @@ def test_a_stream_of_events_is_served(running: Shop) -> None:
 
 def test_health_is_told(running: Shop) -> None:
     """The channels have a health of their own."""
-    assert httpx.get(running.url("/health/ready")).json() == {"status": "ready"}
+    assert ask("GET", running.url("/health/ready")).json() == {"status": "ready"}
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
@@ -89,13 +103,13 @@ def test_paths_are_told_apart_below_the_prefix(
     by_tls = {**ANN, "X-Forwarded-Proto": "https"}
     settings = settings_of(require_tls=True, admin=True)
     with running_shop(folder, protocols, place, settings=settings) as shop:
-        health = httpx.get(shop.url("/health/live"))
+        health = ask("GET", shop.url("/health/live"))
         bare, encrypted = (
-            httpx.get(shop.url(f"{ITEM}/messages"), headers=headers) for headers in (ANN, by_tls)
+            ask("GET", shop.url(f"{ITEM}/messages"), headers=headers) for headers in (ANN, by_tls)
         )
         shop.live._assembly.node.drain()
         draining, operating = (
-            httpx.post(shop.url(path), headers=by_tls, json={})
+            ask("POST", shop.url(path), headers=by_tls, json={})
             for path in (f"{ITEM}/messages", "/admin/drain")
         )
 
