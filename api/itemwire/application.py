@@ -54,7 +54,7 @@ class ChannelApplication(FastAPI):
 
     @property  # type: ignore[explicit-override] # mypy does not see it
     @override
-    def dependency_overrides(self) -> Overrides:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def dependency_overrides(self) -> Overrides:
         """Return what is called in place of each dependency, by the host or here."""
         hosts: Overrides = getattr(self._host, "dependency_overrides", {})
         given = [one for one in (self.seams, self._own_overrides, hosts) if one]
@@ -64,7 +64,7 @@ class ChannelApplication(FastAPI):
 
     @dependency_overrides.setter
     @override
-    def dependency_overrides(self, overrides: Overrides) -> None:
+    def dependency_overrides(self, overrides: Overrides) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._own_overrides = overrides
 
     @property
