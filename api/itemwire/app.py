@@ -25,6 +25,8 @@ from itemwire.engines.base import History, Span
 from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
+from itemwire.observability.host_logs import redact_channel_lines
+from itemwire.placement import NO_PREFIX
 from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire.rules.grants import RuleGrants, UnknownItems
 from itemwire.settings import Settings
@@ -68,12 +70,13 @@ class Itemwire(FromCode):
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
-        self.router.mount("", self.app)
+        self.router.mount("", self.app, name=NO_PREFIX)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, host: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Run the channels for as long as the host application runs."""
         self.app.hosted_by = host
+        redact_channel_lines()
         async with self._assembly.lifespan(self.app) as state:
             with self._serving_code():
                 yield state

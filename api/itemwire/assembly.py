@@ -4,11 +4,13 @@
 serve inside a host application, with `install`, `lifespan` and the routers.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
+from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -95,10 +97,25 @@ class Assembly:
         )
         app.parts = {ASSEMBLY: self, AUTH: app.state.auth}
 
-    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
-        """Run the parts for as long as the application runs."""
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncGenerator[Mapping[str, object]]:
+        """Run the parts for as long as the application runs.
+
+        Raises RuntimeError if they run already: a node is started once.
+        """
+        if self.node.is_started:
+            raise RuntimeError(
+                "these channels run already: include live.router once, or enter live.lifespan "
+                "once, and not both"
+            )
         state = {STATE_KEY: self.connection_limit}
-        return lifespan_of(self.node, *self._beside(), state=state)(app)
+        running = _running.setdefault(asyncio.get_running_loop(), [])
+        async with lifespan_of(self.node, *self._beside(), state=state)(app) as told:
+            running.append(self)
+            try:
+                yield told
+            finally:
+                running.remove(self)
 
     def _beside(self) -> list[Beside]:
         """List what is opened before the node, in order; it is closed after it, in reverse."""
@@ -109,6 +126,18 @@ class Assembly:
         beside.append(self.streams.running)
         beside.append(lambda: self.reauthorizer)  # closed first: what it runs asks the others
         return beside
+
+
+_running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, list[Assembly]]] = WeakKeyDictionary()
+
+
+def running_assemblies() -> Sequence[Assembly]:
+    """Return what runs on this event loop, in the order of the start.
+
+    A server that runs an application it knows nothing of finds the channels in it by this, however
+    they were put there.
+    """
+    return tuple(_running.get(asyncio.get_running_loop(), ()))
 
 
 def assemble(

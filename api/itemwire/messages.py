@@ -123,7 +123,7 @@ class Welcome(Event, frozen=True, tag="welcome"):
     offset: int
     was_recovering: bool
     recovered: bool
-    expires_at: int
+    expires_at: int | None
     ping_interval: float
     max_message_bytes: int
     members: list[Member] | UnsetType = UNSET
@@ -190,7 +190,7 @@ class RefreshReply(Reply, frozen=True, kw_only=True):
     A socket of one item has `can`; a socket of many has `items`, the rights by item.
     """
 
-    expires_at: int
+    expires_at: int | None
     can: list[str] | UnsetType = UNSET
     items: dict[str, list[str]] | UnsetType = UNSET
 

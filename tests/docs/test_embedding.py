@@ -59,12 +59,13 @@ def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize("name", ["mounted.py", "mounted_channels.py"])
 def test_a_mounted_application_is_ready_once_its_lifespan_is_entered(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """And not before, as the page says."""
     monkeypatch.setenv("ITEMWIRE_SECRET", new_secret())
-    app = example("mounted.py", monkeypatch).app
+    app = example(name, monkeypatch).app
 
     async def ready() -> list[int]:
         transport = httpx.ASGITransport(app)

@@ -34,7 +34,7 @@ from itemwire.messages import (
     Welcome,
 )
 from itemwire.wire.base import Codec
-from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.principal import NO_EXPIRY, Grant, Principal
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -144,6 +144,11 @@ class Connection:
         if self.session_ends_at is not None:
             end = min(end, self.session_ends_at)
         return end if self.revoked_at is None else min(end, self.revoked_at)
+
+    @property
+    def expiry(self) -> int | None:
+        """Return `expires_at` as clients are told it: None for a caller without an expiry."""
+        return None if self.expires_at == NO_EXPIRY else self.expires_at
 
     @property
     def framing(self) -> Framing:

@@ -262,10 +262,10 @@ class Node:
         self._expiry.watch(connection)
         self.counters.refreshes["accepted"] += 1
         logger.info(
-            "renewed connection=%s subject=%r expires_at=%d",
+            "renewed connection=%s subject=%r expires_at=%s",
             connection.id,
             principal.subject,
-            connection.expires_at,
+            connection.expiry,
         )
         return None
 
@@ -275,11 +275,11 @@ class Node:
         if (Action.PRESENCE in before) != (Action.PRESENCE in can):
             self._hub.change_lane(subscription)
         logger.debug(
-            "refreshed channel=%s connection=%s can=%s expires_at=%d",
+            "refreshed channel=%s connection=%s can=%s expires_at=%s",
             subscription.channel,
             subscription.connection.id,
             ",".join(rights_of(can)),
-            subscription.connection.expires_at,
+            subscription.connection.expiry,
         )
 
     def join(

@@ -33,7 +33,7 @@ def welcome_to(
         offset=position.offset,
         was_recovering=was_recovering,
         recovered=recovered,
-        expires_at=connection.expires_at,
+        expires_at=connection.expiry,
         ping_interval=limits.ping_interval,
         max_message_bytes=limits.max_message_bytes,
         resume=UNSET if resume is None else resume,

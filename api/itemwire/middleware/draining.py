@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire.channels.node import Node
 from itemwire.close_reasons import DRAINING
+from itemwire.middleware.route_path import route_path
 from itemwire.responses.problems import problem
 from itemwire.responses.rejections import RETRY_AFTER
 
@@ -47,5 +48,5 @@ def _changes_something(scope: Scope) -> bool:
     return (
         scope["type"] == "http"
         and scope["method"] not in SAFE_METHODS
-        and not scope["path"].startswith(OPERATORS)
+        and not route_path(scope).startswith(OPERATORS)
     )

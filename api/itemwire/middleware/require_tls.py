@@ -6,6 +6,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire.close_reasons import TLS_REQUIRED
+from itemwire.middleware.route_path import route_path
 from itemwire.responses.problems import problem
 
 ENCRYPTED: Final = frozenset({"https", "wss"})
@@ -39,4 +40,4 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 def _may_pass(scope: Scope) -> bool:
     if scope["type"] not in {"http", "websocket"}:
         return True
-    return scope.get("scheme") in ENCRYPTED or scope["path"].startswith(HEALTH)
+    return scope.get("scheme") in ENCRYPTED or route_path(scope).startswith(HEALTH)

@@ -87,7 +87,7 @@ class ItemSession(ChannelSession[Command[Context]]):
     def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
         """Return the reply to a refresh: the new expiry and rights."""
         can = rights_of(self.subscription.can)
-        return RefreshReply(ref, expires_at=self.connection.expires_at, can=can)
+        return RefreshReply(ref, expires_at=self.connection.expiry, can=can)
 
     def _apply(self, verdict: Verdict) -> Denied | None:
         # First: what another caller may not do is no reason to end this connection.

@@ -156,7 +156,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         """Return the reply to a refresh: the new expiry, and the rights by item."""
         subscriptions = self.connection.subscriptions.values()
         items = {one.item_id: rights_of(one.can) for one in subscriptions}
-        return RefreshReply(ref, expires_at=self.connection.expires_at, items=items)
+        return RefreshReply(ref, expires_at=self.connection.expiry, items=items)
 
     def _count(self) -> int:
         """Return the number of items that are joined or being joined."""
