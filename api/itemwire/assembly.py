@@ -33,6 +33,7 @@ from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources
 from itemwire.observability.metrics_registry import registry_of
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.rules.channels import ChannelRules, RuledBounds
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
@@ -75,6 +76,7 @@ class Assembly:
     reauthorizer: Reauthorizer
     event_codecs: EventCodecs
     streams: OpenStreams
+    rules: ChannelRules
     scrape: Scrape
 
     @classmethod
@@ -123,7 +125,9 @@ def assemble(
     """
     audit_settings(settings)
     counters = Counters()
-    engine = MeteredEngine(open_engine(settings.engine_url, _history(settings)), counters.engine)
+    rules = ChannelRules()
+    bounds = RuledBounds(_history(settings), rules)
+    engine = MeteredEngine(open_engine(settings.engine_url, bounds), counters.engine)
     authenticator = build_authenticator(
         settings, EngineTickets(engine), clock=clock, needs_keys=needs_keys
     )
@@ -139,6 +143,7 @@ def assemble(
         counters=counters.channels,
         rates=build_request_rates(settings.rate_limits),
         shared_slots=slots if is_shared else None,
+        rules_of=rules.of_item,
     )
     measured = MetricSources(node, counters, authenticator, policy, slots)
     return Assembly(
@@ -153,6 +158,7 @@ def assemble(
         reauthorizer=Reauthorizer(counters.channels),
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
+        rules=rules,
         scrape=Scrape(registry_of(measured)),
     )
 

@@ -19,6 +19,7 @@ from itemwire.channels.delivery.recovery import (
 from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.hub import Hub
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.presence.presence import Presence
 from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
@@ -46,6 +47,7 @@ class ChannelParts:
     watch_members: Callable[[str], None]  # of a channel, on other nodes
     forget_members: Callable[[str], None]
     proofs: ResumeProofs
+    rules_of: RulesOf = no_rules
 
 
 def begin_join(
@@ -108,6 +110,7 @@ class _Join:
         "_parts",
         "_recovery",
         "_ref",
+        "_rules",
         "_start",
         "_subscription",
     )
@@ -128,6 +131,7 @@ class _Join:
         self._start = start
         self._joined = joined
         self._ref = ref
+        self._rules = parts.rules_of(subscription.item_id)
         self._recovery = Recovery(limits.outbox_bytes)
         self._is_proven = self._has_proof()
 
@@ -141,7 +145,8 @@ class _Join:
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
         parts.counters.subscriptions += 1
-        parts.watch_members(subscription.channel)
+        if self._has_members:
+            parts.watch_members(subscription.channel)
         parts.engine.subscribe(subscription.channel, self._subscribed)
 
     def _subscribed(self, problem: EngineError | None) -> None:
@@ -172,6 +177,10 @@ class _Join:
         if not isinstance(history, EngineError) and Action.HISTORY not in self._subscription.can:
             history = replace(history, publications=[])
         self._have_read(history)
+
+    @property
+    def _has_members(self) -> bool:
+        return self._rules.presence != "off"
 
     def _may_resume(self) -> bool:
         """Return whether the client may get what was published before it joined."""
@@ -216,7 +225,8 @@ class _Join:
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
-        subscription.member = parts.presence.join(channel, caller, subscription.member)
+        if self._has_members:
+            subscription.member = parts.presence.join(channel, caller, subscription.member)
         logger.debug(
             "joined channel=%s subject=%r connection=%s member=%s",
             channel,
@@ -233,6 +243,7 @@ class _Join:
             was_recovering=self._start.since is not None,
             recovered=recovered,
             resume=self._resume_token(history),
+            max_message_bytes=self._rules.max_message_bytes,
         )
         replayed = connection.welcome(subscription, welcome, history)
         if replayed is not None:

@@ -14,7 +14,6 @@ from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange, NoExchange, SharedExchange
 from itemwire.channels.connection import ENDED, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
-from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.delivery.resume import ResumeProofs
@@ -27,9 +26,11 @@ from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
+from itemwire.channels.publishing import Publishing
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.rights import rights_of
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
@@ -78,10 +79,12 @@ class Node:
         counters: ChannelCounters | None = None,
         rates: RequestRates | None = None,
         shared_slots: ConnectionSlots | None = None,
+        rules_of: RulesOf = no_rules,
     ) -> None:
         self.environment = environment = environment or Environment()
         clock, timers = environment.clock, environment.timers
         self.limits = limits
+        self.rules_of = rules_of
         self.rates = rates  # None: nothing is limited
         self.drain_seconds = options.drain_seconds
         self.counters = counters or ChannelCounters()
@@ -90,9 +93,10 @@ class Node:
         self._engine = engine
         self._hub = Hub(timers, self.counters)
         self.pending = self._hub.pending
-        self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
+        self._presence = Presence(
+            self._hub.announce, limits.presence_limit, limits.presence_grace, self._is_counted
+        )
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
-        self._in_flight = InFlight(limits.max_in_flight, limits.max_in_flight_bytes)
         self._registry = ConnectionRegistry()
         self._draining: Draining | None = None
         self._is_started = False
@@ -118,7 +122,12 @@ class Node:
                 call_later=timers.call_later,
                 end_all=self._hub.end_all,
             )
-        self._cluster = Cluster(self._id, self._control, exchange, self.counters)
+        self._publishing = Publishing(
+            self._id, engine, self._hub, limits, rules_of, is_shared=shared_slots is not None
+        )
+        self._cluster = Cluster(
+            self._id, self._control, exchange, self.counters, self._publishing.receive
+        )
         self._proofs = ResumeProofs()
         self._parts = ChannelParts(
             engine,
@@ -129,6 +138,7 @@ class Node:
             watch_members=exchange.follow,
             forget_members=exchange.unfollow,
             proofs=self._proofs,
+            rules_of=rules_of,
         )
 
     @property
@@ -322,7 +332,8 @@ class Node:
                 answer(TooManyDeliveries(wait))
                 return
         own_key = None if key is None else key_of(by.identity, key)
-        self._store(Draft(item_id, by.subject, self._sent_at(), data, own_key), answer, connection)
+        draft = Draft(item_id, by.subject, self._sent_at(), data, own_key)
+        self._publishing.publish(draft, answer, connection)
 
     def publish_from_code(
         self,
@@ -343,18 +354,11 @@ class Node:
             self.environment.timers.hand_over(again)
             return
         own_key = None if key is None else key_of(NOBODY, key)
-        self._store(Draft(item_id, sender, self._sent_at(), data, own_key), answer, None)
+        draft = Draft(item_id, sender, self._sent_at(), data, own_key)
+        self._publishing.publish(draft, answer)
 
     def _sent_at(self) -> float:
         return int(self.environment.clock() * 1000) / 1000
-
-    def _store(self, draft: Draft, answer: Answer[Position], connection: Connection | None) -> None:
-        """Have the engine store a message, within the bounds of what may be in flight."""
-        tracked: Answer[Position] | None = answer
-        if not self._engine.answers_at_once:
-            tracked = self._track(payload_size(draft.data), answer, connection)
-        if tracked is not None:
-            self._engine.publish(channel_of(draft.item), draft, tracked)
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
@@ -385,25 +389,9 @@ class Node:
             leave(self._parts, subscription, may_return=may_return)
         connection.subscriptions.clear()
 
-    def _track(
-        self, size: int, answer: Answer[Position], connection: Connection | None
-    ) -> Answer[Position] | None:
-        """Count a publish into the share of its connection, then into the node's bounds.
-
-        Return what to have the engine answer; None if there was no room, which is answered here.
-        """
-        if connection is not None:
-            if connection.in_flight is None:
-                connection.in_flight = share_of(self.limits, connection.id)
-            tracked = connection.in_flight.track(size, answer)
-            if tracked is None:
-                answer(TooManyInFlight("this connection has too many messages in flight"))
-                return None
-            answer = tracked  # from here on, any answer counts it out of the share again
-        tracked = self._in_flight.track(size, answer)
-        if tracked is None:
-            answer(TooManyInFlight("the engine has too many messages to store"))
-        return tracked
+    def _is_counted(self, channel: str) -> bool:
+        """Return whether the members of a channel are counted, and not announced."""
+        return self.rules_of(item_of(channel)).presence != "on"
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)

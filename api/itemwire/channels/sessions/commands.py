@@ -11,12 +11,15 @@ from msgspec import UNSET, UnsetType
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.limits.item_rules import PublishRefused
 from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
 from itemwire.close_reasons import OVERLOADED, PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
+    NOT_STORED,
+    EphemeralReply,
     Error,
     Frame,
     HistoryReply,
@@ -85,6 +88,9 @@ class _OfItem(_Envelope, frozen=True):
         if isinstance(problem, TooManyDeliveries):
             context.slow_down(problem.wait, self.ref, str(problem))
             return
+        if isinstance(problem, PublishRefused):
+            self.deny(context, problem.reason.reason, str(problem))
+            return
         _log_failure(context.connection, problem)
         detail = "The engine could not take this now; ask again."
         self.deny(context, OVERLOADED.reason, detail, temporary=True)
@@ -99,7 +105,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     key: Key | UnsetType = UNSET
 
     def run(self, context: Context, subscription: Subscription | None) -> None:
-        """Answer the message's `offset` in its `epoch`."""
+        """Answer the message's `offset` in its `epoch`, or that it is `ephemeral`."""
         target, connection = (
             self.permitted(context, subscription, Action.PUBLISH),
             context.connection,
@@ -115,6 +121,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
                 self.failed(context, position)
+            elif position is NOT_STORED:
+                connection.send(EphemeralReply(self.ref, ephemeral=True))
             else:
                 reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
                 connection.send(reply)
@@ -288,6 +296,8 @@ class Send:
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, TooManyDeliveries):
                 context.slow_down(position.wait, self.ref, str(position))
+            elif isinstance(position, PublishRefused):
+                connection.end(position.reason)
             elif isinstance(position, EngineError):
                 _log_failure(connection, position)
                 connection.end(OVERLOADED)
