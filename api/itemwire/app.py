@@ -26,8 +26,8 @@ from itemwire.dependencies import answer_or_error
 from itemwire.engines.base import Answer, EngineError, History, Span
 from itemwire.main import application_with
 from itemwire.messages import Position
-from itemwire.rules.channels import ChannelRule
-from itemwire.rules.grants import RuleGrants, UnknownItems
+from itemwire.rules.channels import ChannelRule, UnknownItems
+from itemwire.rules.grants import RuleGrants
 from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.rules.payloads import encoded
 from itemwire.settings import Settings
@@ -67,7 +67,7 @@ class Itemwire:
             settings or Settings(), clock=clock, needs_keys=user is None
         )
         self._rules = self._assembly.rules
-        self._unknown: UnknownItems = unknown
+        self._unknown = self._rules.unknown if unknown == "policy" else unknown
         self.app = application_with(self._assembly)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)

@@ -34,6 +34,7 @@ from itemwire.observability.metrics import MetricSources
 from itemwire.observability.metrics_registry import registry_of
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.rules.channels import ChannelRules, RuledBounds
+from itemwire.rules.file import add_channels_of
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
@@ -126,6 +127,8 @@ def assemble(
     audit_settings(settings)
     counters = Counters()
     rules = ChannelRules()
+    if settings.channels_file is not None:
+        add_channels_of(settings.channels_file, rules, settings.max_message_bytes)
     bounds = RuledBounds(_history(settings), rules)
     engine = MeteredEngine(open_engine(settings.engine_url, bounds), counters.engine)
     authenticator = build_authenticator(

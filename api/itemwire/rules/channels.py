@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from typing_extensions import override
 
@@ -12,6 +12,11 @@ from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
 from itemwire.channels.names import item_of
 from itemwire.engines.base import Bounds, ChannelBounds
 from itemwire.rules.patterns import Pattern
+
+UnknownItems = Literal["policy", "forbid"]
+"""What decides about items that no rule is declared for: the policy of the settings, or nobody."""
+
+UNKNOWN_ITEMS: Final[tuple[str, ...]] = get_args(UnknownItems)
 
 CACHED: Final = 10_000  # items whose rules are remembered
 
@@ -45,6 +50,7 @@ class ChannelRules:
 
     def __init__(self) -> None:
         self._rules: list[ChannelRule] = []
+        self.unknown: UnknownItems = "policy"
         self.of_item = lru_cache(CACHED)(self._of_item)
 
     def __iter__(self) -> Iterator[ChannelRule]:

@@ -1,22 +1,18 @@
 """Answers what a caller may do with an item by the rule that its application declared."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import AskedCall
-from itemwire.rules.channels import ChannelRule, ChannelRules
+from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
 from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
 from itemwire_auth.principal import Grant
 from itemwire_auth.refusals import delayed_refusal
 from itemwire_auth.rights import Rights
 from itemwire_auth.scopes import Action
-
-UnknownItems = Literal["policy", "forbid"]
-"""What decides about items that no rule is declared for: the policy of the settings, or nobody."""
 
 
 class RuleGrants:
