@@ -82,6 +82,30 @@ def test_the_rules_hold_and_tokens_decide(file: Path) -> None:
     ]
 
 
+@pytest.mark.server
+def test_streams_and_commands_show_ephemeral_messages(file: Path) -> None:
+    """An event without an id, so that a stream goes on from what is stored."""
+    tokens = TokenFactory(signing_key_from_secret(new_secret()))
+    with (
+        live_server(settings_for(tokens, channels_file=file)) as server,
+        httpx.Client(base_url=server.url, headers=bearer(tokens)) as http,
+        http.stream("GET", "/items/cursor:7/events") as stream,
+        server.client("/items/cursor:7/ws", headers=bearer(tokens)) as client,
+    ):
+        client.welcome()
+        events = stream.iter_lines()
+        while not next(events).startswith("id: "):  # the stream has begun to be live
+            pass
+        options = ["cursor:7", "hello", "--url", server.url, "--token", tokens.good()]
+        published = CliRunner().invoke(main, ["publish", *options])
+        lines = [line for line in (next(events) for _ in range(4)) if line]
+        message = client.message()
+
+    assert published.output == "ephemeral\n"
+    assert lines[0] == "event: message"
+    assert json.loads(lines[1].removeprefix("data: ")) == message
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -57,7 +57,8 @@ function drawMessage(line, { sender, own, offset, replayed, data, encoding }) {
   const from = part("span", "from");
   from.append(part("bdi", "sender", sender), ...(own ? [" ", part("span", "tag", "you")] : []));
   const body = part("bdi", "body", payload.text);
-  const notes = [payload.label, replayed ? "replayed" : "", `#${offset}`].filter(Boolean);
+  const place = offset === undefined ? "ephemeral" : `#${offset}`;
+  const notes = [payload.label, replayed ? "replayed" : "", place].filter(Boolean);
   return [from, body, part("span", "offset", notes.join(" · "))];
 }
 
