@@ -67,7 +67,7 @@ class Itemwire:
             settings or Settings(), clock=clock, needs_keys=user is None
         )
         self._rules = self._assembly.rules
-        self._unknown = self._rules.unknown if unknown == "policy" else unknown
+        self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
         self.app = application_with(self._assembly)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
