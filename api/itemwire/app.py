@@ -17,6 +17,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from fastapi import APIRouter
 from starlette.applications import Starlette
+from typing_extensions import Unpack
 
 from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostUser
@@ -27,8 +28,9 @@ from itemwire.main import application_with
 from itemwire.messages import Position
 from itemwire.observability.host_logs import redact_channel_lines
 from itemwire.placement import NO_PREFIX
-from itemwire.rules.channels import ChannelRule, ChannelRules
-from itemwire.rules.grants import RuleGrants, UnknownItems
+from itemwire.rules.channels import ChannelRule, UnknownItems
+from itemwire.rules.grants import RuleGrants
+from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
 
@@ -63,8 +65,8 @@ class Itemwire(FromCode):
         settings = settings or Settings()
         assembly = assemble(settings, clock=clock, needs_keys=user is None)
         super().__init__(assembly, settings.issuer if user is None else None)
-        self._rules = ChannelRules()
-        self._unknown: UnknownItems = unknown
+        self._rules = assembly.rules
+        self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
         self.app = application_with(assembly)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
@@ -81,23 +83,41 @@ class Itemwire(FromCode):
             with self._serving_code():
                 yield state
 
-    def channel(self, pattern: str) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
+    def channel(
+        self, pattern: str, **options: Unpack[ChannelOptions]
+    ) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
         """Declare who may do what with the items of a pattern: a decorator.
 
         The function is asked like a path operation: its parameters are those of the pattern, and
         dependencies. It returns `Rights`, or refuses by raising. What does not parse as a parameter
-        is refused as `item_invalid`.
+        is refused as `item_invalid`. `ChannelOptions` describes the options.
 
-        Raises ValueError for a text that is no pattern.
+        Raises ValueError for a text that is no pattern and for an option that is wrong, and
+        RuntimeError once the application runs.
         """
 
         def declare(function: Callable[P, R]) -> Channel[P, R]:
-            rule = ChannelRule.of(pattern, function)
-            self._rules.add(rule)
-            self._apply_rules()
-            return Channel(self, rule, function)
+            return Channel(self, self._declare(pattern, function, options), function)
 
         return declare
+
+    def add_channel(self, pattern: str, **options: Unpack[ChannelOptions]) -> None:
+        """Declare a channel without a function: the rights of the caller's token decide.
+
+        Raises ValueError and RuntimeError as `channel` does.
+        """
+        self._declare(pattern, None, options)
+
+    def _declare(
+        self, pattern: str, function: Callable[..., Any] | None, options: ChannelOptions
+    ) -> ChannelRule:
+        if self._assembly.node.is_started:
+            raise RuntimeError("declare channels before the application starts")
+        most = self._assembly.settings.max_message_bytes
+        rule = ChannelRule.of(pattern, function, rules_of_options(options, most))
+        self._rules.add(rule)
+        self._apply_rules()
+        return rule
 
     async def publish(
         self,
@@ -112,8 +132,11 @@ class Itemwire(FromCode):
         `data` is text, bytes, or what can be written as JSON: also a Pydantic model or a msgspec
         struct. It is charged to nobody's rates.
 
-        Raises ValueError for a text that is no item id, TypeError for data that is no JSON,
-        RuntimeError while the lifespan does not run, and EngineError where it was not stored.
+        Where messages are ephemeral the position has the offset 0: it was stored nowhere.
+
+        Raises ValueError for a text that is no item id and for data that do not fit the rules of
+        the channel, TypeError for data that are no JSON, RuntimeError while the lifespan does not
+        run, and EngineError where it was not stored.
         """
         payload = self._payload(item_id, data)
         node = self._running_node()

@@ -34,6 +34,8 @@ from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources
 from itemwire.observability.metrics_registry import registry_of
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.rules.channels import ChannelRules, RuledBounds
+from itemwire.rules.file import add_channels_of
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
@@ -76,6 +78,7 @@ class Assembly:
     reauthorizer: Reauthorizer
     event_codecs: EventCodecs
     streams: OpenStreams
+    rules: ChannelRules
     scrape: Scrape
 
     @classmethod
@@ -151,9 +154,11 @@ def assemble(
     """
     audit_settings(settings)
     counters = Counters()
-    engine = MeteredEngine(
-        open_engine(settings.engine_url, settings.history_bounds), counters.engine
-    )
+    rules = ChannelRules()
+    if settings.channels_file is not None:
+        add_channels_of(settings.channels_file, rules, settings.max_message_bytes)
+    bounds = RuledBounds(settings.history_bounds, rules)
+    engine = MeteredEngine(open_engine(settings.engine_url, bounds), counters.engine)
     authenticator = build_authenticator(
         settings, EngineTickets(engine), clock=clock, needs_keys=needs_keys
     )
@@ -169,6 +174,7 @@ def assemble(
         counters=counters.channels,
         rates=build_request_rates(settings.rate_limits),
         shared_slots=slots if is_shared else None,
+        rules_of=rules.of_item,
     )
     measured = MetricSources(node, counters, authenticator, policy, slots)
     return Assembly(
@@ -183,6 +189,7 @@ def assemble(
         reauthorizer=Reauthorizer(counters.channels),
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
+        rules=rules,
         scrape=Scrape(registry_of(measured)),
     )
 

@@ -6,19 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
-from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException
+from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException, status
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from itemwire.assembly import ASSEMBLY, Assembly
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.delivery.resume import read_since
+from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.limits.requests import RequestKind, TokenBuckets
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
-from itemwire.close_reasons import QUERY_INVALID, RATE_LIMITED
+from itemwire.close_reasons import (
+    MESSAGE_TOO_BIG,
+    PAYLOAD_INVALID,
+    QUERY_INVALID,
+    RATE_LIMITED,
+)
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import asked
+from itemwire.responses.problems import CodedProblem
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import ScopeMissing
 from itemwire_auth.principal import Grant, Principal
@@ -32,6 +39,12 @@ T = TypeVar("T")
 MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
+
+HTTP_STATUSES: Final = {
+    MESSAGE_TOO_BIG: status.HTTP_413_CONTENT_TOO_LARGE,
+    PAYLOAD_INVALID: status.HTTP_422_UNPROCESSABLE_CONTENT,
+}
+"""The statuses of a message that does not fit the rules of its item."""
 
 Replay = Annotated[int, Query(ge=0, description="How many recent messages come first.")]
 
@@ -146,6 +159,9 @@ def _refuse_until(wait: float) -> None:
 async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
     """Ask the engine and return its answer, or refuse the request as its error says."""
     answer = await asked(ask)
+    if isinstance(answer, MessageRefused):
+        status_of = HTTP_STATUSES[answer.reason]
+        raise CodedProblem(status_of, answer.reason.reason, str(answer))
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
         refusal = answer.fault.refusal

@@ -45,6 +45,9 @@ class Position(msgspec.Struct, frozen=True):
         return f"{self.epoch}:{self.offset}"
 
 
+NOT_STORED: Final = Position("", 0)
+"""Answers a message that was only delivered: it is ephemeral."""
+
 _POSITION: Final = re.compile(r"([A-Za-z0-9_-]{1,64}):([0-9]{1,15})")  # JavaScript counts to 2**53
 
 
@@ -106,6 +109,24 @@ class Direct(Event, frozen=True, tag="direct"):
     encoding: Literal["base64"] | UnsetType = UNSET
 
 
+class Ephemeral(Event, frozen=True, tag="message"):
+    """A message that is not stored: it has no offset, and nobody can read it later."""
+
+    item: str
+    ephemeral: Literal[True]
+    sender: str | None
+    sent_at: float
+    data: Payload
+    encoding: Literal["base64"] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, message: Publication) -> "Ephemeral":
+        """Return a message without its offset."""
+        return cls(
+            message.item, True, message.sender, message.sent_at, message.data, message.encoding
+        )
+
+
 class Welcome(Event, frozen=True, tag="welcome"):
     """The answer to a join: who the client is, and where the stream stands.
 
@@ -157,6 +178,12 @@ class PublishReply(Reply, frozen=True, kw_only=True):
 
     epoch: str
     offset: int
+
+
+class EphemeralReply(Reply, frozen=True, kw_only=True):
+    """The answer to `publish` where messages are ephemeral: it was delivered, and not stored."""
+
+    ephemeral: bool
 
 
 class HistoryReply(Reply, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
@@ -112,6 +113,11 @@ class Settings(AuthSettings):
         ge=0,
         description="Bytes that the history of all items may use with `memory://`. Above that, "
         "items without subscribers are dropped, the longest unused first; 0 sets no limit.",
+    )
+    channels_file: Path | None = Field(
+        default=None,
+        description="A TOML file with rules for the items of patterns: a table for each pattern, "
+        "such as `history`, `presence` or `echo`.",
     )
     max_message_bytes: int = Field(
         default=65_536,

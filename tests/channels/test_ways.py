@@ -23,7 +23,16 @@ ROOT = Path(itemwire.__file__).parent
 PREFIXES = ("channels/", "engines/memory", "wire/")
 
 # Pure functions and plain containers: they call no other file, so no way leads through them.
-LEAVES = {"names", "idempotency", "rights", "endings", "json_codec", "bounded_buffer", "time_slice"}
+LEAVES = {
+    "bounded_buffer",
+    "endings",
+    "idempotency",
+    "item_rules",
+    "json_codec",
+    "names",
+    "rights",
+    "time_slice",
+}
 
 
 def name_of(frame: FrameType) -> str | None:
@@ -82,9 +91,10 @@ commands > node
 node > names
 node > idempotency
 node > environment
-node > storing
-storing > names
-storing > memory
+node > publishing
+publishing > item_rules
+publishing > names
+publishing > memory
 memory > hub
 hub > json_codec
 hub > lanes
@@ -120,6 +130,7 @@ item > bounded_buffer
 > item
 item > node
 node > join
+join > item_rules
 join > recovery
 recovery > bounded_buffer
 join > hub
@@ -137,6 +148,9 @@ recovery > bounded_buffer
 recovery > bounded_buffer
 join > presence
 presence > grace
+presence > node
+node > names
+node > item_rules
 presence > names
 presence > hub
 hub > json_codec
@@ -179,6 +193,7 @@ hub > time_slice
 hub > lanes
 lanes > time_slice
 lanes > connection
+connection > item_rules
 connection > slow_consumers
 connection > outbox
 hub > connection

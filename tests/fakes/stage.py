@@ -14,6 +14,7 @@ from itemwire.channels.environment import Environment
 from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node, NodeOptions
@@ -99,6 +100,7 @@ class Stage:
         shared_as: str | None = None,
         slots: ConnectionSlots | None = None,
         timers: ManualTimers | None = None,
+        rules_of: RulesOf = no_rules,
     ) -> None:
         self.timers = timers or ManualTimers(Clock())
         self.clock = self.timers.clock
@@ -119,6 +121,7 @@ class Stage:
             revocations=self.revocations,
             rates=RequestRates(rate_limits, self.clock) if rate_limits else None,
             shared_slots=None if shared_as is None else slots or ConnectionSlots(),
+            rules_of=rules_of,
         )
         complete(self.node.start())
 

@@ -8,13 +8,14 @@ from threading import get_ident
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.delivery.outbox import Chunk, Framing
+from itemwire.channels.delivery.own_messages import OwnMessages
 from itemwire.channels.delivery.recovery import Recovery
 from itemwire.channels.delivery.time_slice import TimeSlice
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.timers import Timers
 from itemwire.close_reasons import MESSAGES_LOST, SLOW_CONSUMER, CloseReason
 from itemwire.counters import ChannelCounters
-from itemwire.messages import Event, Gap, Position, Publication
+from itemwire.messages import NOT_STORED, Draft, Ephemeral, Event, Gap, Position, Publication
 from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
 
@@ -46,6 +47,7 @@ class Hub:
         self._failed: dict[Connection, CloseReason] = {}  # to be ended by the flush
         self._is_scheduled = False
         self._time_slice = TimeSlice()  # of the flush that is being done
+        self._own: OwnMessages[Connection] = OwnMessages()
         self.thread = get_ident()
 
     def __len__(self) -> int:
@@ -159,7 +161,23 @@ class Hub:
             hear(publication)
         for lane in audience.lanes:
             self._counters.delivered += len(lane.writers)
-        self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
+        position = Position(audience.epoch, publication.offset)
+        muted = self._own.publisher_of(channel, publication) if self._own.expected else None
+        self._send(publication, audience.lanes, position, muted)
+
+    def mute(self, channel: str, draft: Draft, publisher: Connection) -> None:
+        """Keep a message that is about to be published from the connection that publishes it."""
+        self._own.add(channel, draft, publisher, time.monotonic())
+
+    def send_ephemeral(
+        self, channel: str, message: Ephemeral, muted: Connection | None = None
+    ) -> None:
+        """Send a message that is stored nowhere to the live subscriptions, but that of one."""
+        audience = self._audiences.get(channel)
+        if audience is not None:
+            for lane in audience.lanes:
+                self._counters.delivered += len(lane.writers)
+            self._send(message, audience.lanes, NOT_STORED, muted)
 
     def report_loss(self, channel: str, item_id: str, position: Position) -> None:
         """Tell every subscription of a channel that all messages up to a position are lost."""
@@ -243,11 +261,16 @@ class Hub:
             self._failed.setdefault(subscription.connection, reason)
 
     def _send(
-        self, event: Event, lanes: Iterable[Lane[Subscription]], position: Position | None = None
+        self,
+        event: Event,
+        lanes: Iterable[Lane[Subscription]],
+        position: Position | None = None,
+        muted: Connection | None = None,
     ) -> None:
         """Hand an event to each lane, encoded once per codec and framing.
 
-        With a position it is a message, which a client that is behind may have to do without.
+        With a position it is a message, which a client that is behind may have to do without. A
+        connection that is `muted` gets nothing of it.
         """
         chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
         try:
@@ -260,7 +283,8 @@ class Hub:
                 if chunk is not None:
                     if not lane.is_pending:
                         self.pending.append(lane)
-                    lane.send(chunk, position)
+                    own = None if muted is None else muted.subscriptions.get(lane.channel)
+                    lane.send(chunk, position, muted=own)
         finally:
             # Also for what is left from before: an earlier call for it may have been refused.
             self._schedule_flush()

@@ -19,6 +19,7 @@ from itemwire.channels.delivery.recovery import (
 from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.hub import Hub
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.presence.presence import Presence
 from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.channels.welcome import welcome_to
@@ -50,6 +51,7 @@ class ChannelParts:
     forget_members: Callable[[str], None]
     find_moved: Callable[[str, Identity, Callable[[], None]], None]  # before a caller is a member
     proofs: ResumeProofs
+    rules_of: RulesOf = no_rules
 
 
 def begin_join(
@@ -115,6 +117,7 @@ class _Join:
         "_parts",
         "_recovery",
         "_ref",
+        "_rules",
         "_start",
         "_subscription",
     )
@@ -137,6 +140,7 @@ class _Join:
         self._deadline: Joined | None = None  # not of an engine that answers at once
         self._is_over = False
         self._ref = ref
+        self._rules = parts.rules_of(subscription.item_id)
         self._recovery = Recovery(limits.outbox_bytes)
         self._is_proven = self._has_proof()
 
@@ -152,7 +156,8 @@ class _Join:
         parts.counters.subscriptions += 1
         if not parts.engine.answers_at_once:
             self._deadline = parts.answers.limit(self._expire)
-        parts.watch_members(subscription.channel)
+        if self._has_members:
+            parts.watch_members(subscription.channel)
         parts.engine.subscribe(subscription.channel, self._subscribed)
 
     def _subscribed(self, problem: EngineError | None) -> None:
@@ -184,6 +189,10 @@ class _Join:
         if isinstance(history, History) and history.publications and not may_read:
             history = replace(history, publications=[])
         self._have_read(history)
+
+    @property
+    def _has_members(self) -> bool:
+        return self._rules.presence != "off"
 
     def _may_resume(self) -> bool:
         """Return whether the client may get what was published before it joined."""
@@ -237,7 +246,8 @@ class _Join:
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
-        subscription.member = parts.presence.join(channel, caller, subscription.member)
+        if self._has_members:
+            subscription.member = parts.presence.join(channel, caller, subscription.member)
         logger.debug(
             "joined channel=%s subject=%r connection=%s member=%s",
             channel,
@@ -254,6 +264,7 @@ class _Join:
             was_recovering=self._start.since is not None,
             recovered=recovered,
             resume=self._resume_token(history),
+            max_message_bytes=self._rules.max_message_bytes,
         )
         replayed = connection.welcome(subscription, welcome, history)
         if replayed is not None:

@@ -25,13 +25,14 @@ from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
 from itemwire.channels.listening import Listening
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.presence import Page, Presence
+from itemwire.channels.publishing import Publishing
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.rights import rights_of
-from itemwire.channels.storing import Storing
 from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
@@ -81,10 +82,12 @@ class Node:
         counters: ChannelCounters | None = None,
         rates: RequestRates | None = None,
         shared_slots: ConnectionSlots | None = None,
+        rules_of: RulesOf = no_rules,
     ) -> None:
         self.environment = environment = environment or Environment()
         clock, timers = environment.clock, environment.timers
         self.limits = limits
+        self.rules_of = rules_of
         self.rates = rates  # None: nothing is limited
         self.drain_seconds = options.drain_seconds
         self.counters = counters or ChannelCounters()
@@ -95,7 +98,9 @@ class Node:
         self.direct = DirectMessages(engine, self._registry)
         self._hub = Hub(timers, self.counters, self.direct.receive)
         self.pending = self._hub.pending
-        self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
+        self._presence = Presence(
+            self._hub.announce, limits.presence_limit, limits.presence_grace, self._is_counted
+        )
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
         self._draining: Draining | None = None
         self._is_started = False
@@ -121,10 +126,21 @@ class Node:
                 call_later=timers.call_later,
                 end_all=self._hub.end_all,
             )
-        self._cluster = Cluster(self._id, self._control, self._exchange, self.counters)
-        self._proofs = ResumeProofs()
         self.answers = TimelyAnswers(timers)
-        self._storing = Storing(engine, self._hub, limits, self.answers, timers)
+        self._publishing = Publishing(
+            self._id,
+            engine,
+            self._hub,
+            limits=limits,
+            answers=self.answers,
+            timers=timers,
+            rules_of=rules_of,
+            is_shared=shared_slots is not None,
+        )
+        self._cluster = Cluster(
+            self._id, self._control, self._exchange, self.counters, self._publishing.receive
+        )
+        self._proofs = ResumeProofs()
         self._parts = ChannelParts(
             engine,
             self.answers,
@@ -136,6 +152,7 @@ class Node:
             forget_members=self._exchange.unfollow,
             find_moved=self._exchange.find_moved,
             proofs=self._proofs,
+            rules_of=rules_of,
         )
         self.listening = Listening(self._parts)
 
@@ -328,7 +345,7 @@ class Node:
                 return
         own_key = None if key is None else key_of(by.identity, key)
         draft = Draft(item_id, by.subject, self.environment.now_in_ms(), data, own_key)
-        self._storing.store(draft, answer, connection)
+        self._publishing.publish(draft, answer, connection)
 
     def publish_from_code(
         self,
@@ -346,7 +363,7 @@ class Node:
         """
         own_key = None if key is None else key_of(NOBODY, key)
         draft = Draft(item_id, sender or None, self.environment.now_in_ms(), data, own_key)
-        self._storing.store(draft, answer)
+        self._publishing.publish(draft, answer)
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
@@ -393,6 +410,10 @@ class Node:
     def _in_time(self, answer: Answer[T]) -> Answer[T]:
         """Have a request answered in time; an engine that answers at once needs no watching."""
         return answer if self._engine.answers_at_once else self.answers.limit(answer)
+
+    def _is_counted(self, channel: str) -> bool:
+        """Return whether the members of a channel are counted, and not announced."""
+        return self.rules_of(item_of(channel)).presence != "on"
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)

@@ -69,6 +69,28 @@ class Bounds:
     seconds: float
     total_bytes: int = 0
 
+    def of(self, _channel: str) -> "Bounds":
+        """Return the bounds of a channel: the same for all."""
+        return self
+
+    @property
+    def largest(self) -> "Bounds":
+        """Return bounds that are nowhere exceeded."""
+        return self
+
+
+class ChannelBounds(Protocol):
+    """The bounds of each channel's history; `Bounds` are those of every channel alike."""
+
+    def of(self, channel: str, /) -> Bounds:
+        """Return the bounds of a channel, which stay the same while the engine runs."""
+        ...
+
+    @property
+    def largest(self) -> Bounds:
+        """Return bounds that no channel exceeds; those of all channels together are in these."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -15,6 +15,7 @@ from itemwire.engines.base import (
     NO_SINK,
     Answer,
     Bounds,
+    ChannelBounds,
     Engine,
     EngineError,
     History,
@@ -37,7 +38,7 @@ MESSAGE_BYTES: Final = 500
 KEY_BYTES: Final = 300
 
 
-def open_engine(_url: str, bounds: Bounds) -> "MemoryEngine":
+def open_engine(_url: str, bounds: ChannelBounds) -> "MemoryEngine":
     """Return an engine; the URL says nothing beyond its scheme."""
     return MemoryEngine(bounds)
 
@@ -55,13 +56,13 @@ class MemoryEngine(Engine):
 
     def __init__(
         self,
-        bounds: Bounds,
+        bounds: ChannelBounds,
         *,
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
         self._bounds = bounds
-        self._most_bytes = bounds.total_bytes or sys.maxsize
+        self._most_bytes = bounds.largest.total_bytes or sys.maxsize
         self._clock = clock
         self._deliver, self._apply, _ = NO_SINK
         self._unix_clock = unix_clock
@@ -114,7 +115,7 @@ class MemoryEngine(Engine):
             answer(first)
             return
         publication = stream.append(draft, now)
-        stream.trim(self._bounds, now)
+        stream.trim(self._bounds.of(channel), now)
         if self._total.bytes > self._most_bytes:
             self._make_room(stream)
             stream.forget(self._excess)
@@ -126,7 +127,7 @@ class MemoryEngine(Engine):
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         now = self._clock()
         stream = self._subscribed.get(channel) or self._touch(channel, now)
-        stream.trim(self._bounds, now)
+        stream.trim(self._bounds.of(channel), now)
         self._make_room(stream)
         answer(stream.read(span))
 
@@ -173,7 +174,7 @@ class MemoryEngine(Engine):
 
     def _forget_idle(self) -> None:
         """Drop streams that nobody can miss: idle for longer than their history and keys last."""
-        idle_since = self._clock() - max(self._bounds.seconds, KEY_SECONDS)
+        idle_since = self._clock() - max(self._bounds.largest.seconds, KEY_SECONDS)
         while self._idle:
             oldest = next(iter(self._idle))
             if self._idle[oldest].used_at > idle_since:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from itemwire.authorization.item_grants import Verdict, grants_of
 from itemwire.authorization.late_bodies import check_still_valid, judged_after_body
+from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
@@ -24,7 +25,7 @@ from itemwire.close_reasons import (
 from itemwire.dependencies import node_of, wait_to_publish
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import asked
-from itemwire.messages import Payload, Position, payload_size
+from itemwire.messages import NOT_STORED, Payload, Position, payload_size
 from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
@@ -72,10 +73,16 @@ class RefusedMessage(msgspec.Struct):
     detail: str
 
 
+class EphemeralMessage(msgspec.Struct):
+    """Says that a message was delivered to the subscribers, and is stored nowhere."""
+
+    ephemeral: Literal[True] = True
+
+
 class BatchResults(msgspec.Struct):
     """The outcome of each message, in the order of the batch."""
 
-    results: Sequence[Position | RefusedMessage]
+    results: Sequence[Position | EphemeralMessage | RefusedMessage]
 
 
 _read_batch: Final[Callable[[bytes], MessageBatch]] = msgspec.json.Decoder(MessageBatch).decode
@@ -147,7 +154,7 @@ async def _publish(
     principal: Principal,
     parsed: Sequence[ReadyMessage | CloseReason],
     verdicts: Mapping[str, Verdict],
-) -> list[Position | RefusedMessage]:
+) -> list[Position | EphemeralMessage | RefusedMessage]:
     """Publish in order, without waiting between two messages; then wait for all answers."""
     begun: list[asyncio.Future[Position | EngineError] | CloseReason] = []
     for message in parsed:
@@ -168,10 +175,14 @@ async def _publish(
 
 def _result(
     begun: "asyncio.Future[Position | EngineError] | CloseReason",
-) -> Position | RefusedMessage:
+) -> Position | EphemeralMessage | RefusedMessage:
     if isinstance(begun, CloseReason):
         return _refused(begun)
     answer = begun.result()
+    if isinstance(answer, MessageRefused):
+        return _refused(answer.reason, str(answer))
+    if answer is NOT_STORED:
+        return EphemeralMessage()
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
         return _refused(answer.fault.refusal, answer.fault.detail)

@@ -1,7 +1,7 @@
 """Serves backends over HTTP: publish to items, read their history, list their members."""
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
@@ -12,7 +12,7 @@ from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, node_of, spend, spend_publish
 from itemwire.engines.base import Span
-from itemwire.messages import Member, Publication, payload_size
+from itemwire.messages import NOT_STORED, Member, Publication, payload_size
 from itemwire.responses import request_bodies
 from itemwire.responses.problems import Problem
 from itemwire.responses.request_bodies import described, read_payload
@@ -50,6 +50,12 @@ class StoredMessage(BaseModel):
 
     epoch: str
     offset: int
+
+
+class DeliveredMessage(BaseModel):
+    """A message that was delivered to the subscribers, and is stored nowhere."""
+
+    ephemeral: Literal[True] = True
 
 
 class HistoryPage(msgspec.Struct):
@@ -117,14 +123,17 @@ PRESENT: Final[dict[int | str, dict[str, Any]]] = {
 @router.post(
     ITEM_PATH + "/messages",
     status_code=status.HTTP_201_CREATED,
-    responses=BODY_PROBLEMS,
+    responses={**BODY_PROBLEMS, 202: {"model": DeliveredMessage, "description": "Not stored."}},
     openapi_extra=described(
         "application/json", "text/plain", "application/octet-stream", schema={}
     ),
 )
 async def publish(
-    request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
-) -> StoredMessage:
+    request: Request,
+    response: Response,
+    grant: PublishGrant,
+    idempotency_key: IdempotencyKey = None,
+) -> StoredMessage | DeliveredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     async with judged_after_body(request, grant):
@@ -132,6 +141,9 @@ async def publish(
     spend_publish(request, grant, payload_size(data))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)
+    if position is NOT_STORED:
+        response.status_code = status.HTTP_202_ACCEPTED
+        return DeliveredMessage()
     return StoredMessage(epoch=position.epoch, offset=position.offset)
 
 

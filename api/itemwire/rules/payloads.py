@@ -11,7 +11,7 @@ from itemwire.wire.payloads import payload_of
 
 def _encode_model(value: object) -> object:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", by_alias=True)
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 

@@ -17,6 +17,7 @@ from itemwire.engines.postgres import engine as postgres_engine
 from itemwire.engines.postgres import upkeep
 from itemwire.engines.postgres.schema import VERSION
 from itemwire.messages import Draft, Position
+from tests.conformance.engine_contract import OwnBounds
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS, CHANNEL
@@ -331,6 +332,30 @@ def test_forgets_what_is_out_of_bounds(url: str) -> None:
                 for table in ("messages", "keys", "kept_values", "notices", "channels")
             ]
             assert left == [3, 0, 0, 1, 1]
+
+    play(scene)
+
+
+def test_forgets_what_is_out_of_the_bounds_of_one_channel(url: str) -> None:
+    """A channel whose bounds are narrower than those of others is trimmed by its own."""
+
+    async def scene() -> None:
+        async with node(url, OwnBounds()) as one:
+            for number in range(10):
+                await publish_to(one, "item:42:few", str(number))
+                await publish_to(one, "item:42:other", str(number))
+            upkeep_of_one = engine_of(one)._upkeep
+            await upkeep_of_one.trim()
+            await execute(
+                url, "UPDATE itemwire.messages SET stored_at = stored_at - '11 s'::interval"
+            )
+            await upkeep_of_one.trim()
+            left = await execute(
+                url,
+                "SELECT c.name, count(*) FROM itemwire.channels c "
+                "JOIN itemwire.messages m ON m.channel = c.id GROUP BY c.name ORDER BY c.name",
+            )
+            assert [tuple(row) for row in left] == [("item:42:few", 3), ("item:42:other", 10)]
 
     play(scene)
 

@@ -80,7 +80,8 @@ class Presence:
 
         listed    subscribers were told that it joined; at most `limit` members of a channel are
         unlisted  past the limit: counted, but not announced, or a crowd would be told of each
-                  newcomer and each newcomer of the crowd; listed once there is room
+                  newcomer and each newcomer of the crowd; listed once there is room. Where
+                  members are only counted, all of them
         away      listed, but its connection broke: it leaves when the grace time is over, unless
                   its caller returns and continues as this member, which nobody notices
 
@@ -90,9 +91,14 @@ class Presence:
     """
 
     def __init__(
-        self, announce: Callable[[str, Joined | Left], None], limit: int, grace: float
+        self,
+        announce: Callable[[str, Joined | Left], None],
+        limit: int,
+        grace: float,
+        is_counted: Callable[[str], bool] = lambda _channel: False,
     ) -> None:
         self._announce = announce
+        self._is_counted = is_counted  # whether the members of a channel are never listed
         self._limit = limit
         self._away = AwayMembers(grace)
         self._other_nodes: OtherNodes = NoOtherNodes()
@@ -140,7 +146,7 @@ class Presence:
 
     def add(self, channel: str, member: Member) -> None:
         """Add a member of any node, which must not be there yet."""
-        if len(self._listed.get(channel, ())) < self._limit:
+        if len(self._listed.get(channel, ())) < self._limit and not self._is_counted(channel):
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member

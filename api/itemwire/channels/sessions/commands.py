@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
@@ -18,6 +19,8 @@ from itemwire.channels.sessions.context import Command, Context, ManyItemsContex
 from itemwire.close_reasons import PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
+    NOT_STORED,
+    EphemeralReply,
     Error,
     Frame,
     HistoryReply,
@@ -86,6 +89,9 @@ class _OfItem(_Envelope, frozen=True):
         if isinstance(problem, TooManyDeliveries):
             context.slow_down(problem.wait, self.ref, str(problem))
             return
+        if isinstance(problem, MessageRefused):
+            self.deny(context, problem.reason.reason, str(problem))
+            return
         _log_failure(context.connection, problem)
         fault = problem.fault
         temporary = fault.refusal.is_temporary
@@ -101,7 +107,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     key: Key | UnsetType = UNSET
 
     def run(self, context: Context, subscription: Subscription | None) -> None:
-        """Answer the message's `offset` in its `epoch`."""
+        """Answer the message's `offset` in its `epoch`, or that it is `ephemeral`."""
         target, connection = (
             self.permitted(context, subscription, Action.PUBLISH),
             context.connection,
@@ -117,6 +123,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
                 self.failed(context, position)
+            elif position is NOT_STORED:
+                connection.send(EphemeralReply(self.ref, ephemeral=True))
             else:
                 reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
                 connection.send(reply)
@@ -304,6 +312,8 @@ class Send:
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, TooManyDeliveries):
                 context.slow_down(position.wait, self.ref, str(position))
+            elif isinstance(position, MessageRefused):
+                connection.end(position.reason)
             elif isinstance(position, EngineError):
                 _log_failure(connection, position)
                 connection.end(position.fault.refusal)

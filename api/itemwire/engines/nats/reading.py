@@ -9,7 +9,15 @@ from typing import Final, NamedTuple
 
 from nats.aio.msg import Msg
 
-from itemwire.engines.base import EMPTY, Answer, Bounds, EngineError, History, Span
+from itemwire.engines.base import (
+    EMPTY,
+    Answer,
+    Bounds,
+    ChannelBounds,
+    EngineError,
+    History,
+    Span,
+)
 from itemwire.engines.callbacks import tell
 from itemwire.engines.faults import DEGRADING
 from itemwire.engines.nats.connection import NatsConnection
@@ -58,7 +66,7 @@ class NatsHistoryReader:
         self,
         connection: NatsConnection,
         streams: JetStreams,
-        bounds: Bounds,
+        bounds: ChannelBounds,
         make_epoch: MakeEpoch,
         remember: Callable[[str, LastRecord], None],
     ) -> None:
@@ -106,7 +114,7 @@ class NatsHistoryReader:
                 _tell_all(reads, found)
             elif found.last.epoch.startswith(self._streams.life):
                 self._remember(channel, found.last)
-                self._answer_all(found, reads)
+                self._answer_all(found, reads, self._bounds.of(channel))
             else:
                 self._begin_epoch(channel, found.last, reads)
             asyncio.get_running_loop().call_soon(self._read_next)  # no recursion
@@ -145,27 +153,28 @@ class NatsHistoryReader:
         question = from_on(self._names.channels, subject, begin, self._streams.record_limit)
         self._connection.ask(*question, have_read, is_many=True)
 
-    def _answer_all(self, found: FoundRecords, reads: list[NatsRead]) -> None:
+    def _answer_all(self, found: FoundRecords, reads: list[NatsRead], bounds: Bounds) -> None:
         for read in reads:
             try:
-                history: History | EngineError = self._history_of(found, read)
+                history: History | EngineError = self._history_of(found, read, bounds)
             except ValueError as error:
                 history = EngineError(str(error))
             tell(read.answer, history)
 
-    def _history_of(self, found: FoundRecords, read: NatsRead) -> History:
+    def _history_of(self, found: FoundRecords, read: NatsRead, bounds: Bounds) -> History:
         last, span = found.last, read.span
         after, before = span.within(last.offset)
-        there = self._publications_of(found, read) if span.limit else []
+        there = self._publications_of(found, read, bounds) if span.limit else []
         within = [one for one in there if after < one.offset < before]
         cut = within[-span.limit :] if span.after is None else within[: span.limit]
         return History.of(Position(last.epoch, last.offset), cut if span.limit else [], span)
 
-    def _publications_of(self, found: FoundRecords, read: NatsRead) -> list[Publication]:
+    def _publications_of(
+        self, found: FoundRecords, read: NatsRead, bounds: Bounds
+    ) -> list[Publication]:
         if read.is_live:
             after = read.span.after or 0
             return [one for _, record in found.records for one in record.publications(after)]
-        bounds = self._bounds
         oldest = self._streams.now - bounds.seconds
         return [
             one

@@ -17,7 +17,7 @@ from typing_extensions import override
 from itemwire.engines.base import (
     NO_SINK,
     Answer,
-    Bounds,
+    ChannelBounds,
     EngineError,
     History,
     Sink,
@@ -50,7 +50,7 @@ QUICK_LOCK_MS: Final = 50  # all channels wait for it
 PATIENT_LOCK_MS: Final = 100  # the other locked channels wait for it
 
 
-def open_engine(url: str, bounds: Bounds) -> PostgresEngine:
+def open_engine(url: str, bounds: ChannelBounds) -> PostgresEngine:
     """Return an engine for postgresql:// or postgres://, not yet connected."""
     check_url(url)
     return PostgresEngine(url, bounds)
@@ -79,7 +79,7 @@ async def _init(url: str) -> str:
 class PostgresEngine(NetworkedEngine):
     """Keeps channels in a PostgreSQL database, over five connections per node."""
 
-    def __init__(self, url: str, bounds: Bounds) -> None:
+    def __init__(self, url: str, bounds: ChannelBounds) -> None:
         super().__init__(hide_password(url))
         self._listener = PostgresConnection("listening", url, self._prepare_listener)
         self._quick = PostgresConnection("publishing", url, self._prepare, lock_ms=QUICK_LOCK_MS)
@@ -155,6 +155,7 @@ class PostgresEngine(NetworkedEngine):
                 answer(stored)
                 return
             epoch, offset, is_new = stored
+            self._upkeep.note_stored(channel)
             if is_new:  # it is known here: no need to read it
                 self._subscriptions.receive(channel, epoch, Publication.of(draft, offset))
             answer(Position(epoch, offset))

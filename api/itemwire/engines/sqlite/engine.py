@@ -16,7 +16,7 @@ from itemwire.engines.base import (
     ANSWER_SECONDS,
     NO_SINK,
     Answer,
-    Bounds,
+    ChannelBounds,
     Engine,
     EngineError,
     History,
@@ -41,7 +41,7 @@ PATROL_SECONDS: Final = 0.25
 STOP_SECONDS: Final = 10.0
 
 
-def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
+def open_engine(url: str, bounds: ChannelBounds) -> "SqliteEngine":
     """Return an engine on the file that a URL names; ValueError if it cannot be used."""
     file = SqliteFile.of(url)
     check_file(file)
@@ -57,7 +57,7 @@ class SqliteEngine(Engine):
     """
 
     def __init__(
-        self, file: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
+        self, file: SqliteFile, bounds: ChannelBounds, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._file = file
         self._bounds = bounds
