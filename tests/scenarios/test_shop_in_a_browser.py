@@ -58,3 +58,14 @@ def test_the_customer_sees_that_the_seller_ships(chromium: Browser, shop: LiveSe
 
     for page in (sam, carol, logged_in(chromium, shop, "carol")):  # the last one comes late
         sees(page, "shipped")
+
+
+def test_the_console_connects_by_the_cookie(chromium: Browser, shop: LiveServer) -> None:
+    """Where the tutorial sends its reader, below the prefix of the shop."""
+    page = logged_in(chromium, shop, "carol")
+
+    page.goto(f"{shop.url}/live/#item=order:7")
+    page.click("#connect")
+
+    expect(page.locator("#state[data-state=open]")).to_be_visible()
+    expect(page.get_by_text("may subscribe, history")).to_be_visible()
