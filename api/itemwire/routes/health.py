@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
 from itemwire.dependencies import node_of
+from itemwire_auth.state import auth_of
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -30,9 +31,9 @@ async def live() -> Live:
 
 @router.get("/ready", responses={503: {"model": Ready, "description": "Not ready to serve."}})
 async def ready(request: Request, response: Response) -> Ready:
-    """Return whether the node is started, its engine is available, and it does not drain."""
+    """Return whether the node is started, has its engine and a key, and does not drain."""
     node = node_of(request)
-    if node.is_ready:
+    if node.is_ready and auth_of(request).authenticator.can_judge:
         return Ready(status="ready")
     response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return Ready(status="draining" if node.is_draining else "not_ready")
