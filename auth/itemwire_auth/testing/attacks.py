@@ -36,7 +36,7 @@ CLAIM_FAULTS: Final[dict[str, Callable[[int], dict[str, object]]]] = {
     "nbf_string": lambda now: {"nbf": str(now)},
     "nbf_null": lambda _: {"nbf": None},
     "iat_ahead": lambda now: {"iat": now + 200},
-    "nbf_float_ahead": lambda now: {"nbf": now + 0.5},
+    "nbf_float_ahead": lambda now: {"nbf": now + 200.5},
     "no_sub": lambda _: {"sub": ABSENT},
     "empty_sub": lambda _: {"sub": ""},
     "sub_float": lambda _: {"sub": 4.2},
