@@ -88,6 +88,19 @@ def test_each_issuer_has_its_own_audience(verifier: IssuersVerifier) -> None:
     assert refused(verifier, SECOND.good(aud=ABSENT)) == "audience"
 
 
+def test_a_client_stands_in_for_the_audience_of_its_own_issuer() -> None:
+    """The client of one issuer opens nothing to another issuer's tokens (requirement 53)."""
+    issuers = {
+        FIRST.issuer: Issuer(StaticKeys([FIRST_KEY.verification_key()]), ("one",)),
+        SECOND.issuer: Issuer(StaticKeys([SECOND_KEY.verification_key()]), (), ("web",)),
+    }
+    verifier = IssuersVerifier(issuers, FIRST.rules, clock=lambda: NOW)
+
+    assert verifier.verify(SECOND.good(aud=ABSENT, client_id="web")).issuer == SECOND.issuer
+    assert refused(verifier, SECOND.good(aud=ABSENT, client_id="ios")) == "audience"
+    assert refused(verifier, FIRST.good(aud=ABSENT, client_id="web")) == "audience"
+
+
 @pytest.mark.parametrize(
     "issuer",
     [
