@@ -5,16 +5,18 @@ header. A handshake is shown to them as the GET request that it is. The token of
 subprotocol, which browsers use on sockets, is shown as the `Authorization` header.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import Depends, Request, WebSocket
+from fastapi import Depends, HTTPException, Request, WebSocket
 from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocketState
 
+from itemwire.authorization.deadline import DECISION_SECONDS
 from itemwire.authorization.inputs import shown_headers
 from itemwire.authorization.solving import (
     REQUEST_STACK,
@@ -24,8 +26,11 @@ from itemwire.authorization.solving import (
     invalid,
     with_overrides,
 )
+from itemwire.close_reasons import OVERLOADED
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.principal import Principal
+
+T = TypeVar("T")
 
 SOLVED: Final = "itemwire.solved"  # what a host's dependencies have returned about this request
 
@@ -77,13 +82,16 @@ class AskedCall:
         view = _view_of(connection, more)
         stack: AsyncExitStack = connection.scope[REQUEST_STACK]
         solved: Solved = connection.scope.setdefault(SOLVED, {})
-        outcome = await solve_dependencies(
+        solving = solve_dependencies(
             request=view,
             dependant=self.under(overrides),
             dependency_cache=solved,
             async_exit_stack=stack,
             embed_body_fields=False,
         )
+        # Handshakes have a deadline of their own.
+        is_timed = connection.scope["type"] == "http"
+        outcome = await (_in_time(solving) if is_timed else solving)
         if outcome.errors:
             raise invalid(connection, outcome.errors)
         return outcome.values["answer"]
@@ -109,13 +117,25 @@ class HandshakeRequest(Request, WebSocket):  # type: ignore[misc] # both have `r
 
 def _view_of(connection: HTTPConnection, more: Mapping[str, Any]) -> Request | WebSocket:
     """Return a request or handshake as the host's dependencies find it."""
-    scope = {**connection.scope, "headers": shown_headers(connection.scope), **more}
+    scope: Scope = {**connection.scope, "headers": shown_headers(connection.scope), **more}
     if scope["type"] == "http":
         return Request(
             scope, connection.receive if isinstance(connection, Request) else _no_request
         )
     scheme = SCHEMES.get(scope.get("scheme", ""), "http")
     return HandshakeRequest({**scope, "type": "http", "method": "GET", "scheme": scheme})
+
+
+async def _in_time(deciding: Awaitable[T]) -> T:
+    """Wait for a decision as long as a handshake would; then refuse with 503 `overloaded`."""
+    deadline = asyncio.timeout(DECISION_SECONDS)
+    try:
+        async with deadline:
+            return await deciding
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise HTTPException(OVERLOADED.status, OVERLOADED.reason) from error
 
 
 async def _no_request() -> Message:

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
-from itemwire.authorization.inputs import Inputs
+from itemwire.authorization.inputs import NO_INPUTS, Inputs
 
 T = TypeVar("T")
 
@@ -189,6 +189,15 @@ def inputs_of(
             inputs |= _read_by_scheme(below.call)
         elif _is_given_connection(below) and below.call not in known:
             inputs |= Inputs(whole=True)
+    return inputs
+
+
+def read_by_schemes(dependant: Dependant) -> Inputs:
+    """Return what the security schemes below a dependant read of a request, at any depth."""
+    inputs = NO_INPUTS
+    for below in _all_below(dependant):
+        if isinstance(below.call, SecurityBase):
+            inputs |= _read_by_scheme(below.call)
     return inputs
 
 

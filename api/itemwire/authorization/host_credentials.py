@@ -1,0 +1,123 @@
+"""Chooses what a host's dependencies find of the credentials of a request.
+
+A page of a foreign origin is believed only where it presents a credential that it must know
+itself: a token, or the API key that the host declares in the query. What its browser, or a server
+in front, has added to the request is hidden from the host then: a cookie, Basic, the name in a
+client certificate (cross-site WebSocket hijacking, CWE-1385).
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
+
+from itemwire.authorization.inputs import SHOWN, Headers, Inputs, shown_headers
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.credentials import Credential, find_credentials
+from itemwire_auth.errors import (
+    DisagreeingCredentials,
+    DuplicateCredential,
+    InvalidCredential,
+    InvalidToken,
+    OriginDenied,
+)
+
+EXPLICIT: Final = ("authorization", "subprotocol", "query")
+"""Where a credential is that a page must add: the browser sends none of them by itself."""
+
+IMPERSONAL: Final = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"forwarded",
+        b"host",
+        b"idempotency-key",
+        b"last-event-id",
+        b"origin",
+        b"referer",
+        b"upgrade",
+        b"user-agent",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+        b"x-request-id",
+    }
+)
+"""Headers that say who calls for nobody: all that is shown of a foreign page's request."""
+
+IMPERSONAL_PREFIX: Final = b"sec-"  # of a handshake, and of Fetch Metadata
+
+
+def show_credential(
+    connection: HTTPConnection, authenticator: Authenticator, schemes: Inputs
+) -> None:
+    """Choose what the host's dependencies find; raise an AuthError if it would be nothing.
+
+    A token in the query or in a subprotocol is shown as the `Authorization` header. An API
+    key in the query, where one of the host's `schemes` reads it, is shown as it came.
+    """
+    token = _token_of(find_credentials(connection, "", EXPLICIT), authenticator)
+    headers: Headers = connection.scope["headers"]
+    _check_one_authorization(headers)
+    has_key = _presents_key(connection, schemes.query)
+    if not authenticator.believes_browser(connection):
+        if token is None and not has_key:
+            raise OriginDenied("a page of a foreign origin presented no credential of its own")
+        headers = impersonal(headers)
+    if token is not None:
+        headers = [(name, value) for name, value in headers if name != b"authorization"]
+        headers.append((b"authorization", b"Bearer " + token))
+    connection.scope[SHOWN] = headers
+
+
+def shows_credential(connection: HTTPConnection, schemes: Inputs) -> bool:
+    """Return whether the host's dependencies find something that may name a caller."""
+    places = {"authorization", "cookie", *schemes.headers}
+    return _presents_key(connection, schemes.query) or any(
+        name.decode("latin-1") in places for name, _ in shown_headers(connection.scope)
+    )
+
+
+def impersonal(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return the headers without those by which a host may know a caller."""
+    return [
+        (name, value)
+        for name, value in headers
+        if name in IMPERSONAL or name.startswith(IMPERSONAL_PREFIX)
+    ]
+
+
+def _token_of(presented: Sequence[Credential], authenticator: Authenticator) -> bytes | None:
+    values = {one.value for one in presented}
+    if len(values) > 1:
+        raise DisagreeingCredentials("two sources hold two tokens")
+    if not values:
+        return None
+    if not authenticator.query_tokens and any(one.source == "query" for one in presented):
+        raise InvalidToken("source", "tokens in the query are not accepted here")
+    token = values.pop()
+    if not (token.isascii() and token.isprintable()):
+        raise InvalidCredential("it holds what no header may hold (RFC 9110 section 5.5)")
+    return token.encode()
+
+
+def _check_one_authorization(headers: Headers) -> None:
+    """Refuse several headers: a server in front and the host may read different ones."""
+    if sum(name == b"authorization" for name, _ in headers) > 1:
+        raise DuplicateCredential("authorization")
+
+
+def _presents_key(connection: HTTPConnection, query_keys: Collection[str]) -> bool:
+    if not query_keys:
+        return False
+    query: QueryParams = connection.query_params
+    counts = [len(query.getlist(name)) for name in query_keys]
+    if any(count > 1 for count in counts):
+        raise DuplicateCredential("query")
+    return any(counts)
