@@ -15,9 +15,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, WebSocket
 from starlette.applications import Starlette
 
+from itemwire.accept import accepted
 from itemwire.assembly import Assembly, assemble
 from itemwire.authorization.host_users import HostUser
 from itemwire.channels.node import Node
@@ -31,6 +32,7 @@ from itemwire.rules.payloads import encoded
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
 from itemwire_auth.scopes import ITEM_ID_RULE, is_item_id
+from itemwire_auth.state import AUTH
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,7 +67,7 @@ class Itemwire:
             settings or Settings(), clock=clock, needs_keys=user is None
         )
         self._rules = ChannelRules()
-        self._unknown = unknown
+        self._unknown: UnknownItems = unknown
         self.app = application_with(self._assembly)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
@@ -132,6 +134,25 @@ class Itemwire:
         _check_item_id(item_id)
         node = self._running_node()
         return await _answer_of(partial(node.history, item_id, Span(limit, after, before)))
+
+    def accept(
+        self, websocket: WebSocket, user: object, *, subprotocol: str | None = None
+    ) -> contextlib.AbstractAsyncContextManager[WebSocket]:
+        """Accept a socket in a handler of the application's own, for a user of the application.
+
+            async with live.accept(websocket, user) as socket:
+                async for data in socket.iter_json():
+                    await socket.send_json(data)
+
+        The socket is Starlette's. It is listed, counted and limited as those on channels are, and
+        ends when the user's login expires or is revoked, or the node drains; then the block ends,
+        too. What the dependencies of the handler hold (`yield`) is closed before.
+
+        Without a user, or where the user may not connect, the client is told why, and
+        WebSocketException is raised. Raises RuntimeError while the lifespan does not run.
+        """
+        self._running_node()
+        return accepted(self._assembly, self.app.parts[AUTH], websocket, user, subprotocol)
 
     def _running_node(self) -> Node:
         node = self._assembly.node

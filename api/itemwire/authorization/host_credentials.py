@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 
 from itemwire.authorization.inputs import SHOWN, Headers, Inputs, shown_headers
 from itemwire_auth.authenticator import Authenticator
-from itemwire_auth.credentials import Credential, find_credentials
+from itemwire_auth.credentials import Credential, find_credentials, from_authorization
 from itemwire_auth.errors import (
     DisagreeingCredentials,
     DuplicateCredential,
@@ -82,6 +82,16 @@ def shows_credential(connection: HTTPConnection, schemes: Inputs) -> bool:
     return _presents_key(connection, schemes.query) or any(
         name.decode("latin-1") in places for name, _ in shown_headers(connection.scope)
     )
+
+
+def presents_only_its_own(connection: HTTPConnection) -> bool:
+    """Return whether a request holds nothing that a browser, or a proxy, adds to name a caller.
+
+    What names the caller is then a bearer token, a subprotocol, or in the query.
+    """
+    headers: Headers = connection.scope["headers"]
+    own = len(impersonal(headers)) + len(from_authorization(connection, ""))
+    return own == len(headers)
 
 
 def impersonal(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -67,13 +67,7 @@ class HostUser:
         user = await self._ask(connection, schemes)
         if user is None:
             raise _unknown(connection, schemes)
-        principal = principal_of(user, authenticator)
-        connection.scope[IDENTITY] = principal.identity
-        authenticator.check_throttle(connection)
-        if authenticator.revocations.revokes(principal):
-            raise RevokedToken(f"{principal.subject!r} was revoked", SOURCE)
-        log_authenticated(connection, principal, SOURCE)
-        return principal
+        return admit(connection, user)
 
     async def _ask(self, connection: HTTPConnection, schemes: Inputs) -> object:
         """Return the host's user; that the host knows none is a refusal, and counts as one."""
@@ -106,6 +100,18 @@ def _unknown(connection: HTTPConnection, schemes: Inputs) -> AuthError:
     if shows_credential(connection, schemes):
         return InvalidCredential("the application knows no such user")
     return MissingCredential("the application asks for a credential")
+
+
+def admit(connection: HTTPConnection, user: object) -> Principal:
+    """Return a host's user as the caller of a request, or raise an AuthError."""
+    authenticator = auth_of(connection).authenticator
+    principal = principal_of(user, authenticator)
+    connection.scope[IDENTITY] = principal.identity
+    authenticator.check_throttle(connection)
+    if authenticator.revocations.revokes(principal):
+        raise RevokedToken(f"{principal.subject!r} was revoked", SOURCE)
+    log_authenticated(connection, principal, SOURCE)
+    return principal
 
 
 def principal_of(user: object, authenticator: Authenticator) -> Principal:

@@ -123,8 +123,11 @@ async def release(connection: HTTPConnection) -> None:
     session. Closing the stacks early leaves FastAPI nothing to close.
     """
     for name in (FUNCTION_STACK, REQUEST_STACK):
-        stack: AsyncExitStack = connection.scope[name]
-        await stack.aclose()
+        stack: AsyncExitStack | None = connection.scope.get(
+            name
+        )  # Starlette's own routes have none
+        if stack is not None:
+            await stack.aclose()
 
 
 def dependant_of(request: Request) -> Dependant:
