@@ -52,6 +52,7 @@ class Itemwire:
         user: Callable[..., Any] | None = None,
         settings: Settings | None = None,
         unknown: UnknownItems = "policy",
+        recheck_interval: float = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make the parts; nothing runs yet.
@@ -61,10 +62,17 @@ class Itemwire:
         JWTs, which the settings describe. `unknown` says what decides about items that no channel
         is declared for: the `policy` of the settings, or nothing (`forbid`).
 
+        With a `recheck_interval`, in seconds, `user` and the rules of the channels are asked again
+        about each open socket, so that a user who was logged out does not stay. What the handshake
+        presented is kept for this, as far as their dependencies declare it.
+
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
         self._assembly: Assembly = assemble(
-            settings or Settings(), clock=clock, needs_keys=user is None
+            settings or Settings(),
+            clock=clock,
+            needs_keys=user is None,
+            recheck_interval=recheck_interval,
         )
         self._rules = ChannelRules()
         self._unknown: UnknownItems = unknown

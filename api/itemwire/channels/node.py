@@ -24,6 +24,7 @@ from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
+from itemwire.channels.lifecycle.rechecks import Rechecks
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
@@ -54,6 +55,7 @@ class NodeOptions:
     lifetime: Lifetime = BY_TOKEN
     leeway: float = 0
     drain_seconds: float = 5
+    recheck_interval: float = 0  # after which callers are asked about again; 0: never
 
 
 DEFAULTS: Final = NodeOptions()
@@ -92,6 +94,10 @@ class Node:
         self.pending = self._hub.pending
         self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
+        self.rechecks: Rechecks | None = None  # nobody is asked about again
+        if options.recheck_interval:
+            interval = options.recheck_interval
+            self.rechecks = Rechecks(interval, self._expiry, clock, environment.random)
         self._in_flight = InFlight(limits.max_in_flight, limits.max_in_flight_bytes)
         self._registry = ConnectionRegistry()
         self._draining: Draining | None = None
@@ -172,6 +178,8 @@ class Node:
         self._hub.end_all(due.ended)
         send_expiring(due.warned)
         self._presence.tick(self.environment.clock())
+        if self.rechecks is not None:
+            self.rechecks.tick()
         self._cluster.tick()
         self._proofs.tick(self._engine)
         if self.rates is not None:
@@ -379,6 +387,8 @@ class Node:
         """Forget a connection, which has just ended, and take it off all of its channels."""
         self._expiry.forget(connection)
         self._registry.discard(connection)
+        if self.rechecks is not None:
+            self.rechecks.forget(connection)
         if self.rates is not None:
             self.rates.release(connection)
         for subscription in connection.subscriptions.values():
