@@ -76,7 +76,7 @@ class Itemwire:
         )
         self._rules = ChannelRules()
         self._unknown: UnknownItems = unknown
-        self.app = application_with(self._assembly)
+        self.app = application_with(self._assembly, has_users=user is not None)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()

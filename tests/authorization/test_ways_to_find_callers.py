@@ -222,6 +222,72 @@ def test_ends_when_the_caller_is_revoked(stranger: Stranger, way: str) -> None:
         client.welcome()
 
 
+def ticket_of(stranger: Stranger, way: str, secret: str, **wanted: str) -> str:
+    """Ask for a ticket with a secret, as a page of the application does."""
+    query, headers = stranger.presented(way, secret)
+    own = {"origin": stranger.server.url}
+    url = stranger.server.url + stranger.url(way, "/auth/tickets", query)
+    answer = httpx.post(url, json=wanted, headers=headers | own)
+    assert answer.status_code == 200, answer.text
+    ticket: str = answer.json()["ticket"]
+    return ticket
+
+
+@ALL
+def test_a_ticket_opens_a_socket_as_its_owner(stranger: Stranger, way: str) -> None:
+    """Once, on a foreign page too, beside whatever the browser there adds of another user."""
+    victim = {"cookie": f"sid={stranger.secret('cookie', '8')}"}
+    secret = stranger.secret(way)
+    ticket = f"ticket={ticket_of(stranger, way, secret)}"
+    many = f"ticket={ticket_of(stranger, way, secret)}"
+
+    with stranger.server.client(stranger.url(way, ITEM, ticket), headers=EVIL | victim) as client:
+        assert client.welcome()["subject"] == "7"
+    with stranger.server.client(stranger.url(way, "/ws", many), headers=EVIL | victim) as client:
+        assert client.ask("join", item="order:7")["subject"] == "7"
+        assert client.ask("join", item="order:8").get("can") == ["subscribe", "history"]
+    assert stranger.refused(way, None, query=ticket) == "ticket_invalid"
+
+
+@HOSTS
+def test_a_ticket_is_worth_what_its_owner_is(stranger: Stranger, way: str) -> None:
+    """The host is asked again: whoever was logged out meanwhile, or is somebody else, is out."""
+    logins, secret = stranger.host.logins, stranger.secret(way)
+    gone, changed, bound, beside = (
+        f"ticket={ticket_of(stranger, way, secret, item=item)}"
+        for item in ("order:7", "order:7", "order:8", "order:7")
+    )
+    logins.end(secret)
+    assert stranger.refused(way, None, query=gone) == "credentials_invalid"
+    logins.begin(secret, "8")
+    assert stranger.refused(way, None, query=changed) == "ticket_invalid"
+    logins.begin(secret, "7")
+    assert stranger.refused(way, None, query=bound) == "ticket_invalid"
+    assert stranger.refused(way, None, query=f"{beside}&token=x") == "credentials_invalid"
+    with stranger.server.client(stranger.url(way, ITEM, beside)) as client:
+        assert client.welcome()["subject"] == "7"
+
+
+@HOSTS
+def test_a_host_has_sessions_of_its_own(stranger: Stranger, way: str) -> None:
+    """A token in the cookie of ours would name nobody there."""
+    url = stranger.server.url + stranger.url(way, "/auth/session")
+    headers = {"authorization": f"Bearer {stranger.secret(way)}"}
+
+    assert httpx.post(url, headers=headers).status_code == 404
+    assert httpx.delete(url).status_code == 404
+
+
+@HOSTS
+def test_lacks_a_right_by_the_rule_and_not_by_a_token(stranger: Stranger, way: str) -> None:
+    """No other token would help: `forbidden`, never `scope_missing`."""
+    query, headers = stranger.presented(way, stranger.secret(way))
+    url = stranger.server.url + stranger.url(way, "/items/order:8/messages", query)
+    own = {"origin": stranger.server.url}
+
+    assert httpx.post(url, json={"data": 1}, headers=headers | own).json()["code"] == "forbidden"
+
+
 @pytest.fixture(scope="module")
 def watched(clock: Clock, tokens: TokenFactory) -> Iterator[Stranger]:
     """Give another host, which stops whoever is refused three times a minute."""

@@ -17,7 +17,7 @@ from starlette.types import Message, Scope
 from starlette.websockets import WebSocketState
 
 from itemwire.authorization.deadline import DECISION_SECONDS
-from itemwire.authorization.inputs import shown_headers
+from itemwire.authorization.inputs import shown_headers, shown_query
 from itemwire.authorization.solving import (
     REQUEST_STACK,
     Dependant,
@@ -117,7 +117,11 @@ class HandshakeRequest(Request, WebSocket):  # type: ignore[misc] # both have `r
 
 def _view_of(connection: HTTPConnection, more: Mapping[str, Any]) -> Request | WebSocket:
     """Return a request or handshake as the host's dependencies find it."""
-    scope: Scope = {**connection.scope, "headers": shown_headers(connection.scope), **more}
+    shown = {
+        "headers": shown_headers(connection.scope),
+        "query_string": shown_query(connection.scope),
+    }
+    scope: Scope = {**connection.scope, **shown, **more}
     if scope["type"] == "http":
         return Request(
             scope, connection.receive if isinstance(connection, Request) else _no_request

@@ -12,16 +12,32 @@ from typing import Final
 from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
-from itemwire.authorization.inputs import SHOWN, Headers, Inputs, shown_headers
+from itemwire.authorization.inputs import (
+    SHOWN,
+    SHOWN_QUERY,
+    Headers,
+    Inputs,
+    shown_headers,
+    shown_query,
+    unpack,
+    without_fields,
+)
 from itemwire_auth.authenticator import Authenticator
-from itemwire_auth.credentials import Credential, find_credentials, from_authorization
+from itemwire_auth.credentials import (
+    TICKET_NAME,
+    Credential,
+    find_credentials,
+    from_authorization,
+)
 from itemwire_auth.errors import (
     DisagreeingCredentials,
     DuplicateCredential,
     InvalidCredential,
+    InvalidTicket,
     InvalidToken,
     OriginDenied,
 )
+from itemwire_auth.principal import Principal
 
 EXPLICIT: Final = ("authorization", "subprotocol", "query")
 """Where a credential is that a page must add: the browser sends none of them by itself."""
@@ -76,6 +92,34 @@ def show_credential(
     connection.scope[SHOWN] = headers
 
 
+async def show_ticket(
+    connection: HTTPConnection, authenticator: Authenticator, schemes: Inputs
+) -> Principal | None:
+    """Show the host what the owner of a ticket presented; return the owner, or None without one.
+
+    The ticket is spent. Nothing else that may name a caller is shown beside it.
+    """
+    presented = find_credentials(connection, "", ["ticket"])
+    if not presented or presented[0].source != "ticket":  # a refresh has no ticket
+        return None
+    if find_credentials(connection, "", EXPLICIT) or _presents_key(connection, schemes.query):
+        raise DisagreeingCredentials("a ticket came together with another credential")
+    if authenticator.tickets is None:
+        raise InvalidTicket("this server issues no tickets")
+    redeemed = await authenticator.tickets.redeem(
+        presented[0].value,
+        item_id=connection.path_params.get("item_id"),
+        origins=connection.headers.getlist("origin"),
+    )
+    if redeemed.credential is None:
+        raise InvalidTicket("no credential was kept with it")
+    kept = unpack(redeemed.credential)
+    rest = without_fields(connection.scope["query_string"], {TICKET_NAME})
+    connection.scope[SHOWN] = [*impersonal(connection.scope["headers"]), *kept.headers]
+    connection.scope[SHOWN_QUERY] = b"&".join(filter(None, [rest, kept.query]))
+    return redeemed.principal
+
+
 def shows_credential(connection: HTTPConnection, schemes: Inputs) -> bool:
     """Return whether the host's dependencies find something that may name a caller."""
     places = {"authorization", "cookie", *schemes.headers}
@@ -126,7 +170,7 @@ def _check_one_authorization(headers: Headers) -> None:
 def _presents_key(connection: HTTPConnection, query_keys: Collection[str]) -> bool:
     if not query_keys:
         return False
-    query: QueryParams = connection.query_params
+    query = QueryParams(shown_query(connection.scope))
     counts = [len(query.getlist(name)) for name in query_keys]
     if any(count > 1 for count in counts):
         raise DuplicateCredential("query")

@@ -10,13 +10,23 @@ from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import AskedCall
-from itemwire.authorization.host_credentials import show_credential, shows_credential
-from itemwire.authorization.inputs import NO_INPUTS, Inputs
-from itemwire.authorization.solving import Dependant, read_by_schemes
+from itemwire.authorization.host_credentials import (
+    show_credential,
+    show_ticket,
+    shows_credential,
+)
+from itemwire.authorization.inputs import NO_INPUTS, Inputs, Presented, pack
+from itemwire.authorization.solving import Dependant, inputs_of, read_by_schemes
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.authenticator import IDENTITY, Authenticator
 from itemwire_auth.dependencies import VERIFIED
-from itemwire_auth.errors import AuthError, InvalidCredential, MissingCredential, RevokedToken
+from itemwire_auth.errors import (
+    AuthError,
+    InvalidCredential,
+    InvalidTicket,
+    MissingCredential,
+    RevokedToken,
+)
 from itemwire_auth.principal import NO_EXPIRY, Principal
 from itemwire_auth.refusals import delayed_refusal
 from itemwire_auth.rights import ScopeSet
@@ -24,7 +34,7 @@ from itemwire_auth.state import auth_of
 
 SOURCE: Final = "application"
 
-NO_RIGHTS: Final = ScopeSet()
+NO_RIGHTS: Final = ScopeSet(is_of_token=False)
 
 NOBODY: Final = frozenset({"", "credentials_missing", "credentials_invalid"})
 """The reasons with which a host's dependency closes the socket of somebody unknown."""
@@ -63,11 +73,33 @@ class HostUser:
         authenticator = auth_of(connection).authenticator
         authenticator.check_throttle(connection)
         schemes = self._read_by_schemes(connection)
-        show_credential(connection, authenticator, schemes)
+        owner = await show_ticket(connection, authenticator, schemes)
+        if owner is None:
+            show_credential(connection, authenticator, schemes)
         user = await self._ask(connection, schemes)
         if user is None:
             raise _unknown(connection, schemes)
-        return admit(connection, user)
+        principal = admit(connection, user)
+        if owner is not None and owner.identity != principal.identity:
+            raise InvalidTicket("what its owner presented names another user by now")
+        return principal
+
+    def presented(self, connection: HTTPConnection) -> bytes:
+        """Return what a request presents to the host, so that a ticket may stand for it.
+
+        Raises ValueError if that is too large.
+        """
+        overrides = application_of(connection.scope).dependency_overrides
+        declared = inputs_of(self._user.under(overrides), (), overrides)
+        schemes = self._read_by_schemes(connection)
+        headers = declared.headers | schemes.headers | {"authorization"}
+        if declared.whole:
+            headers |= {"cookie"}
+        kept = Inputs(headers, declared.cookies | schemes.cookies, schemes.query)
+        packed = pack(Presented.of(connection.scope, kept))
+        if packed is None:
+            raise ValueError("what names the caller is too large for a ticket")
+        return packed
 
     async def _ask(self, connection: HTTPConnection, schemes: Inputs) -> object:
         """Return the host's user; that the host knows none is a refusal, and counts as one."""

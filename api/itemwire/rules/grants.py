@@ -46,4 +46,7 @@ class RuleGrants:
         )
         if not isinstance(rights, Rights):
             raise TypeError(f"the channel {rule.pattern.text!r} has returned no Rights")
+        if not rights.can:  # whatever the token says: it is the rule that decides
+            error = Forbidden(f"the channel {rule.pattern.text!r} grants nothing")
+            raise await delayed_refusal(connection, error)
         return Grant(principal, item_id, rights.can)

@@ -195,7 +195,8 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         elif not self._fits(verdict, item_id):
             self._refuse(item_id, FORBIDDEN)
         elif joining.start.replay and not verdict.allows(Action.HISTORY):
-            self._refuse(item_id, SCOPE_MISSING)
+            is_of_token = principal.rights.is_of_token
+            self._refuse(item_id, SCOPE_MISSING if is_of_token else FORBIDDEN)
         elif joining.start == LIVE:
             self._put_on(joining, verdict)
         else:
