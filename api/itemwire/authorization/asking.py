@@ -7,11 +7,9 @@ subprotocol, which browsers use on sockets, is shown as the `Authorization` head
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from fastapi import Depends, HTTPException, Request, WebSocket
-from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from fastapi import HTTPException, Request, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocketState
@@ -19,11 +17,11 @@ from starlette.websockets import WebSocketState
 from itemwire.authorization.deadline import DECISION_SECONDS
 from itemwire.authorization.inputs import shown_headers, shown_query
 from itemwire.authorization.solving import (
-    REQUEST_STACK,
     Dependant,
     Overrides,
     Solved,
-    invalid,
+    dependant_on,
+    values_for,
     with_overrides,
 )
 from itemwire.close_reasons import OVERLOADED
@@ -41,11 +39,7 @@ class AskedCall:
     """A host's function with dependencies, asked outside of FastAPI's own routes."""
 
     def __init__(self, call: Callable[..., Any], parameters: Iterable[str] = ()) -> None:
-        async def asked(answer: Annotated[object, Depends(call)]) -> None:
-            """Depend on the function, so that it is called as any dependency is."""
-
-        path = "".join(f"/{{{name}}}" for name in parameters)
-        self._declared = get_dependant(path=path, call=asked)
+        self._declared = dependant_on(call, parameters)
         self._applied: Overrides = {}
         self._dependant = self._declared
 
@@ -80,21 +74,12 @@ class AskedCall:
         if principal is not None:
             more[VERIFIED] = principal
         view = _view_of(connection, more)
-        stack: AsyncExitStack = connection.scope[REQUEST_STACK]
         solved: Solved = connection.scope.setdefault(SOLVED, {})
-        solving = solve_dependencies(
-            request=view,
-            dependant=self.under(overrides),
-            dependency_cache=solved,
-            async_exit_stack=stack,
-            embed_body_fields=False,
-        )
+        solving = values_for(connection, view, self.under(overrides), solved)
         # Handshakes have a deadline of their own.
         is_timed = connection.scope["type"] == "http"
-        outcome = await (_in_time(solving) if is_timed else solving)
-        if outcome.errors:
-            raise invalid(connection, outcome.errors)
-        return outcome.values["answer"]
+        values = await (_in_time(solving) if is_timed else solving)
+        return values["answer"]
 
 
 class HandshakeRequest(Request, WebSocket):  # type: ignore[misc] # both have `receive`, `close`

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Final, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Annotated, Any, Final, Protocol, TypeVar, get_args, runtime_checkable
 
-from fastapi import Request, WebSocket
+from fastapi import Depends, Request, WebSocket
 from fastapi.dependencies import models
 from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
@@ -91,22 +91,46 @@ async def _solve(
     async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
         connection.scope[REQUEST_STACK] = request_stack
         connection.scope[FUNCTION_STACK] = function_stack
-        outcome = await solve_dependencies(
-            request=connection,
-            dependant=dependant,
-            dependency_cache=solved,
-            async_exit_stack=request_stack,
-            embed_body_fields=False,
-        )
-        if outcome.errors:
-            raise invalid(connection, outcome.errors)
-        found += [value for value in outcome.values.values() if isinstance(value, kind)]
+        values = await values_for(connection, connection, dependant, solved)
+        found += [value for value in values.values() if isinstance(value, kind)]
     if len(found) != 1:
         raise RuntimeError(
             f"{dependant.path} has {len(found)} arguments of {kind.__name__}: "
             "exactly one is needed to work out rights"
         )
     return found[0]
+
+
+async def values_for(
+    connection: HTTPConnection, view: Request | WebSocket, dependant: Dependant, solved: Solved
+) -> Mapping[str, Any]:
+    """Return the arguments that the dependencies give, by name, to be asked about a request.
+
+    They are shown `view`; what they open with `yield` is closed where that of the route is.
+
+    Raises what a dependency raises, and FastAPI's validation error for parameters.
+    """
+    stack: AsyncExitStack = connection.scope[REQUEST_STACK]
+    outcome = await solve_dependencies(
+        request=view,
+        dependant=dependant,
+        dependency_cache=solved,
+        async_exit_stack=stack,
+        embed_body_fields=False,
+    )
+    if outcome.errors:
+        raise invalid(connection, outcome.errors)
+    return outcome.values
+
+
+def dependant_on(call: Callable[..., Any], parameters: Iterable[str] = ()) -> Dependant:
+    """Return what depends on a call, as its argument `answer`, with parameters of a path."""
+
+    async def asked(answer: Annotated[object, Depends(call)]) -> None:
+        """Depend on the function, so that it is called as any dependency is."""
+
+    path = "".join(f"/{{{name}}}" for name in parameters)
+    return get_dependant(path=path, call=asked)
 
 
 def invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
