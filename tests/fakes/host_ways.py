@@ -161,7 +161,7 @@ def node_of(live: Itemwire) -> Any:  # noqa: ANN401 - a part that is not public
     return live._assembly.node
 
 
-def host_with_ways(tokens: TokenFactory, clock: Clock, **settings: Any) -> Host:  # noqa: ANN401
+def host_with_ways(tokens: TokenFactory, clock: Callable[[], float], **settings: Any) -> Host:  # noqa: ANN401
     """Make a host whose channels `order:{number}` are below a prefix for each way."""
     app = FastAPI()
     logins = Logins(clock)

@@ -28,6 +28,7 @@ from itemwire_auth.credentials import (
     Credential,
     find_credentials,
     from_authorization,
+    from_cookie,
 )
 from itemwire_auth.errors import (
     DisagreeingCredentials,
@@ -80,7 +81,7 @@ def show_credential(
     """
     token = _token_of(find_credentials(connection, "", EXPLICIT), authenticator)
     headers: Headers = connection.scope["headers"]
-    _check_one_authorization(headers)
+    _check_no_duplicate(connection, schemes)
     has_key = _presents_key(connection, schemes.query)
     if not authenticator.believes_browser(connection):
         if token is None and not has_key:
@@ -122,9 +123,13 @@ async def show_ticket(
 
 def shows_credential(connection: HTTPConnection, schemes: Inputs) -> bool:
     """Return whether the host's dependencies find something that may name a caller."""
-    places = {"authorization", "cookie", *schemes.headers}
-    return _presents_key(connection, schemes.query) or any(
-        name.decode("latin-1") in places for name, _ in shown_headers(connection.scope)
+    shown = HTTPConnection({**connection.scope, "headers": shown_headers(connection.scope)})
+    if schemes.is_empty:  # the host reads the request itself
+        return "authorization" in shown.headers or "cookie" in shown.headers
+    return (
+        any(name in shown.headers for name in schemes.headers)
+        or any(from_cookie(shown, name) for name in schemes.cookies)
+        or _presents_key(connection, schemes.query)
     )
 
 
@@ -156,15 +161,22 @@ def _token_of(presented: Sequence[Credential], authenticator: Authenticator) -> 
     if not authenticator.query_tokens and any(one.source == "query" for one in presented):
         raise InvalidToken("source", "tokens in the query are not accepted here")
     token = values.pop()
-    if not (token.isascii() and token.isprintable()):
-        raise InvalidCredential("it holds what no header may hold (RFC 9110 section 5.5)")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise InvalidCredential("it holds what no bearer token may hold (RFC 6750 section 2.1)")
     return token.encode()
 
 
-def _check_one_authorization(headers: Headers) -> None:
-    """Refuse several headers: a server in front and the host may read different ones."""
-    if sum(name == b"authorization" for name, _ in headers) > 1:
-        raise DuplicateCredential("authorization")
+def _check_no_duplicate(connection: HTTPConnection, schemes: Inputs) -> None:
+    """Refuse a credential that comes twice: a server in front and the host may read different ones.
+
+    A page of a sibling subdomain can add a cookie beside the one of the host.
+    """
+    for name in {"authorization", *schemes.headers}:
+        if len(connection.headers.getlist(name)) > 1:
+            raise DuplicateCredential(name)
+    for name in schemes.cookies:
+        if len(from_cookie(connection, name)) > 1:
+            raise DuplicateCredential("cookie")
 
 
 def _presents_key(connection: HTTPConnection, query_keys: Collection[str]) -> bool:
