@@ -17,6 +17,7 @@ from fastapi import (
     HTTPException,
     Query,
     WebSocket,
+    WebSocketDisconnect,
     WebSocketException,
 )
 from starlette.requests import HTTPConnection
@@ -149,6 +150,7 @@ FAULTS: Final = {
     "word": WebSocketException(4000, "my own"),
     "fault": LookupError("a fault of the handler"),
     "time": TimeoutError("of the handler's own"),
+    "other": WebSocketDisconnect(1006),  # of another client's socket
 }
 
 
@@ -272,6 +274,7 @@ def test_lets_the_twins_of_those_in(host: Host) -> None:
         ("return", 1000, ""),
         ("fault", 1011, "internal"),
         ("time", 1011, "internal"),
+        ("other", 1011, "internal"),
     ],
 )
 def test_closes_as_the_handler_leaves(host: Host, how: str, code: int, reason: str) -> None:

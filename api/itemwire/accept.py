@@ -195,7 +195,11 @@ class HandledSocket(Transport):
                 finally:
                     self._staying = None
         except WebSocketDisconnect:
-            pass  # the client, or the node, has ended it: the block is over, which is no fault
+            # Its client or its node has ended it, which is no fault; but this may be about another
+            # client's socket, to which the handler has sent something.
+            if self._connection.is_open:
+                self._connection.end(INTERNAL)
+                raise
         except (HTTPException, WebSocketException) as error:
             self._connection.end(reason_of(error))
         except Exception:
@@ -227,7 +231,11 @@ class HandledSocket(Transport):
             raise OSError("the connection has ended")
         if message["type"] == "websocket.close":
             self._close = Close(message.get("code", 1000), message.get("reason") or "")
-        await self._websocket.send(message)
+        try:
+            await self._websocket.send(message)
+        except WebSocketDisconnect:
+            self._connection.lost()
+            raise
 
     async def _read(self) -> Message | None:
         """Return the next message; None once the connection has ended here."""

@@ -197,13 +197,13 @@ def test_a_form_of_a_foreign_page_changes_nothing(stranger: Stranger, way: str) 
     assert answers == [foreign, foreign, 201, own]
 
 
-def test_ends_when_the_login_does(stranger: Stranger) -> None:
+def test_ends_when_the_login_does(stranger: Stranger, clock: Clock) -> None:
     """The host's `expires_at`, or the token's own: in each of the ways."""
     with ExitStack() as sockets:
         clients = [sockets.enter_context(stranger.socket(way, user="70")) for way in WAYS]
         for client in clients:
             client.welcome()
-        stranger.host.clock.advance(LIFE + 60)
+        clock.advance(LIFE + 60)
         told = {way: _told(one.ending()) for way, one in zip(WAYS, clients, strict=True)}
 
     assert told == dict.fromkeys(WAYS, "token_expired")

@@ -16,7 +16,7 @@ from fastapi.security import (
 )
 
 from itemwire import Itemwire, Rights
-from itemwire.testing import Clock, settings_for
+from itemwire.testing import settings_for
 from itemwire_auth.revocation import Revocation
 from itemwire_auth.testing import TokenFactory
 
@@ -148,7 +148,7 @@ class Host:
     app: FastAPI
     lives: dict[str, Itemwire]
     logins: Logins
-    clock: Clock
+    clock: Callable[[], float]
 
     def revoke(self, mount: str, subject: str) -> None:
         """Revoke what a subject has, from its node's event loop; called by a route."""
