@@ -67,7 +67,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """The caller that a ticket was issued to, and the credential that was kept with it, if any."""
+    """The caller of a ticket, and the credential that was kept with it, if any."""
 
     principal: Principal
     credential: bytes | None = field(default=None, repr=False)
@@ -217,7 +217,7 @@ def _thawed(value: object) -> object:
 
 
 def _cipher(value: str) -> AESGCM:
-    """Return the cipher that one ticket's credential is kept with; the store never has its key."""
+    """Return the cipher of one ticket's credential; the store never has its key."""
     return AESGCM(hmac.digest(value.encode(), b"itemwire ticket credential", "sha256"))
 
 

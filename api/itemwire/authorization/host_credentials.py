@@ -96,9 +96,10 @@ def show_credential(
 async def show_ticket(
     connection: HTTPConnection, authenticator: Authenticator, schemes: Inputs
 ) -> Principal | None:
-    """Show the host what the owner of a ticket presented; return the owner, or None without one.
+    """Show the host what a ticket's owner presented, and return the owner.
 
-    The ticket is spent. Nothing else that may name a caller is shown beside it.
+    Return None for a request without a ticket. The ticket is spent. Nothing else that may name a
+    caller is shown beside it.
     """
     presented = find_credentials(connection, "", ["ticket"])
     if not presented or presented[0].source != "ticket":  # a refresh has no ticket
@@ -134,7 +135,7 @@ def shows_credential(connection: HTTPConnection, schemes: Inputs) -> bool:
 
 
 def presents_only_its_own(connection: HTTPConnection) -> bool:
-    """Return whether a request holds nothing that a browser, or a proxy, adds to name a caller.
+    """Return whether no browser or proxy has added something that names a caller.
 
     What names the caller is then a bearer token, a subprotocol, or in the query.
     """
@@ -167,9 +168,10 @@ def _token_of(presented: Sequence[Credential], authenticator: Authenticator) -> 
 
 
 def _check_no_duplicate(connection: HTTPConnection, schemes: Inputs) -> None:
-    """Refuse a credential that comes twice: a server in front and the host may read different ones.
+    """Refuse a credential that comes twice.
 
-    A page of a sibling subdomain can add a cookie beside the one of the host.
+    A server in front and the host may read different ones. A page of a sibling subdomain can add a
+    cookie beside the one of the host.
     """
     for name in {"authorization", *schemes.headers}:
         if len(connection.headers.getlist(name)) > 1:

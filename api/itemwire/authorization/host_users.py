@@ -120,7 +120,7 @@ class HostUser:
 
 
 def _knows_nobody(error: HTTPException | WebSocketException) -> bool:
-    """Return whether a host has said, in the words of HTTP or of sockets, who calls is unknown."""
+    """Return whether a host has said, by HTTP's word or a socket's, that it knows nobody."""
     if isinstance(error, HTTPException):
         is_unauthenticated = error.status_code == status.HTTP_401_UNAUTHORIZED
         return is_unauthenticated or error.detail == UNAUTHENTICATED

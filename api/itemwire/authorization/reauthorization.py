@@ -257,7 +257,7 @@ def reauthorization_of(websocket: WebSocket, owner: Reauthorizer) -> Reauthoriza
 def reauthorization_of_stream(
     request: Request, owner: Reauthorizer, item_endpoint: Callable[..., Any], suffix: str
 ) -> Reauthorization:
-    """Keep what is needed to ask an item's socket route about the caller of a stream over HTTP."""
+    """Keep what is needed to ask an item's socket route about a stream's caller."""
     route = socket_route_of(application_of(request.scope), item_endpoint)
     path = f"{request.scope['path'].removesuffix(suffix)}/ws"
     return Reauthorization(owner, route, {**request.scope, "path": path})

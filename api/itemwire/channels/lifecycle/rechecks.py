@@ -1,4 +1,4 @@
-"""When a connection's caller is asked about again: one structure for all of them, no timer each."""
+"""When each connection's caller is asked about again, without a timer for each."""
 
 from collections import deque
 from collections.abc import Callable
