@@ -7,9 +7,9 @@ subprotocol, which browsers use on sockets, is shown as the `Authorization` head
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import HTTPException, Request, WebSocket
+from fastapi import Depends, HTTPException, Request, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocketState
@@ -20,8 +20,8 @@ from itemwire.authorization.solving import (
     Dependant,
     Overrides,
     Solved,
-    dependant_on,
-    values_for,
+    dependant_for,
+    values_within,
     with_overrides,
 )
 from itemwire.close_reasons import OVERLOADED
@@ -39,7 +39,11 @@ class AskedCall:
     """A host's function with dependencies, asked outside of FastAPI's own routes."""
 
     def __init__(self, call: Callable[..., Any], parameters: Iterable[str] = ()) -> None:
-        self._declared = dependant_on(call, parameters)
+        async def asked(answer: Annotated[object, Depends(call)]) -> None:
+            """Depend on the function, so that it is called as any dependency is."""
+
+        path = "".join(f"/{{{name}}}" for name in parameters)
+        self._declared = dependant_for(asked, path)
         self._applied: Overrides = {}
         self._dependant = self._declared
 
@@ -75,7 +79,7 @@ class AskedCall:
             more[VERIFIED] = principal
         view = _view_of(connection, more)
         solved: Solved = connection.scope.setdefault(SOLVED, {})
-        solving = values_for(connection, view, self.under(overrides), solved)
+        solving = values_within(connection, view, self.under(overrides), solved)
         # Handshakes have a deadline of their own.
         is_timed = connection.scope["type"] == "http"
         values = await (_in_time(solving) if is_timed else solving)

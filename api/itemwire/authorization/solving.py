@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Annotated, Any, Final, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, get_args, runtime_checkable
 
-from fastapi import Depends, Request, WebSocket
+from fastapi import Request, WebSocket
 from fastapi.dependencies import models
 from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
@@ -91,7 +91,7 @@ async def _solve(
     async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
         connection.scope[REQUEST_STACK] = request_stack
         connection.scope[FUNCTION_STACK] = function_stack
-        values = await values_for(connection, connection, dependant, solved)
+        values = await values_within(connection, connection, dependant, solved)
         found += [value for value in values.values() if isinstance(value, kind)]
     if len(found) != 1:
         raise RuntimeError(
@@ -101,40 +101,35 @@ async def _solve(
     return found[0]
 
 
-async def values_for(
-    connection: HTTPConnection, view: Request | WebSocket, dependant: Dependant, solved: Solved
-) -> Mapping[str, Any]:
-    """Return the arguments that the dependencies give, by name, to be asked about a request.
+def dependant_for(call: Callable[..., Any], path: str) -> Dependant:
+    """Return what a function depends on; what is named in the path is a path parameter."""
+    return get_dependant(path=path, call=call)
 
-    They are shown `view`; what they open with `yield` is closed where that of the route is.
+
+async def values_within(
+    handled: HTTPConnection, shown: Request | WebSocket, dependant: Dependant, solved: Solved
+) -> dict[str, Any]:
+    """Return the arguments of a function, while FastAPI handles the request that it is about.
+
+    The function's dependencies find what they are shown, which may differ from what came.
+
+    What dependencies open with `yield` is closed where those of the request's route are.
 
     Raises what a dependency raises, and FastAPI's validation error for parameters.
     """
-    stack: AsyncExitStack = connection.scope[REQUEST_STACK]
     outcome = await solve_dependencies(
-        request=view,
+        request=shown,
         dependant=dependant,
         dependency_cache=solved,
-        async_exit_stack=stack,
+        async_exit_stack=handled.scope[REQUEST_STACK],
         embed_body_fields=False,
     )
     if outcome.errors:
-        raise invalid(connection, outcome.errors)
+        raise _invalid(handled, outcome.errors)
     return outcome.values
 
 
-def dependant_on(call: Callable[..., Any], parameters: Iterable[str] = ()) -> Dependant:
-    """Return what depends on a call, as its argument `answer`, with parameters of a path."""
-
-    async def asked(answer: Annotated[object, Depends(call)]) -> None:
-        """Depend on the function, so that it is called as any dependency is."""
-
-    path = "".join(f"/{{{name}}}" for name in parameters)
-    return get_dependant(path=path, call=asked)
-
-
-def invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
-    """Return FastAPI's exception for parameters that are not valid."""
+def _invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
     if connection.scope["type"] == "websocket":
         return WebSocketRequestValidationError(errors)
     return RequestValidationError(errors)
