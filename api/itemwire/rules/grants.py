@@ -46,7 +46,11 @@ class RuleGrants:
         )
         if not isinstance(rights, Rights):
             raise TypeError(f"the channel {rule.pattern.text!r} has returned no Rights")
-        return Grant(principal, item_id, _without_hidden(rule, rights.can))
+        can = _without_hidden(rule, rights.can)
+        if not can:  # whatever the token says: it is the rule that decides
+            error = Forbidden(f"the channel {rule.pattern.text!r} grants nothing")
+            raise await delayed_refusal(connection, error)
+        return Grant(principal, item_id, can)
 
 
 def _without_hidden(rule: ChannelRule, can: frozenset[Action]) -> frozenset[Action]:
