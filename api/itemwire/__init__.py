@@ -6,14 +6,26 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from itemwire.app import Channel, Itemwire
     from itemwire.main import create_app
+    from itemwire.messages import Member
     from itemwire.settings import Settings
+    from itemwire_auth.errors import ChannelException
     from itemwire_auth.rights import Rights
 
-__all__ = ["Channel", "Itemwire", "Rights", "Settings", "create_app"]
+__all__ = [
+    "Channel",
+    "ChannelException",
+    "Itemwire",
+    "Member",
+    "Rights",
+    "Settings",
+    "create_app",
+]
 
 _MODULES: Final = {
     "Channel": "itemwire.app",
+    "ChannelException": "itemwire_auth.errors",
     "Itemwire": "itemwire.app",
+    "Member": "itemwire.messages",
     "Rights": "itemwire_auth.rights",
     "Settings": "itemwire.settings",
     "create_app": "itemwire.main",

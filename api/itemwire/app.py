@@ -25,8 +25,12 @@ from itemwire.dependencies import answer_or_error
 from itemwire.engines.base import Answer, EngineError, History, Span
 from itemwire.main import application_with
 from itemwire.messages import Position
+from itemwire.routes import requests
 from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire.rules.grants import RuleGrants, UnknownItems
+from itemwire.rules.handlers import HookEvent
+from itemwire.rules.hooks import Hooks
+from itemwire.rules.host import HOST, HostFunctions
 from itemwire.rules.payloads import encoded
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
@@ -35,6 +39,7 @@ from itemwire_auth.scopes import ITEM_ID_RULE, is_item_id
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Itemwire:
@@ -66,7 +71,11 @@ class Itemwire:
         )
         self._rules = ChannelRules()
         self._unknown = unknown
+        self._functions = HostFunctions(self._rules)
         self.app = application_with(self._assembly)
+        self.app.parts[HOST] = self._functions
+        self.app.include_router(requests.router)
+        self._hooks = Hooks(self.app, self._rules)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
@@ -77,7 +86,8 @@ class Itemwire:
     async def lifespan(self, host: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Run the channels for as long as the host application runs."""
         self.app.hosted_by = host
-        async with self._assembly.lifespan(self.app) as state:
+        running = self._assembly.lifespan(self.app)
+        async with self._hooks.calls, running as state, self._functions.calls:
             yield state
 
     def channel(self, pattern: str) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
@@ -94,9 +104,25 @@ class Itemwire:
             rule = ChannelRule.of(pattern, function)
             self._rules.add(rule)
             self._apply_rules()
-            return Channel(self, rule, function)
+            return Channel(self, rule, function, self._apply_handlers)
 
         return declare
+
+    def on_connect(self, function: F) -> F:
+        """Have a function called after each connection was opened: a decorator.
+
+        It may have a parameter for the `Member`, and dependencies that read nothing of a request.
+        No socket waits for it; what it raises is logged. Raises ValueError for other signatures.
+        """
+        self._hooks.handlers.observe(HookEvent.CONNECT, function)
+        self._observe()
+        return function
+
+    def on_disconnect(self, function: F) -> F:
+        """Have a function called after each connection has ended, as `on_connect` does."""
+        self._hooks.handlers.observe(HookEvent.DISCONNECT, function)
+        self._observe()
+        return function
 
     async def publish(
         self, item_id: str, data: object, *, idempotency_key: str | None = None, sender: str = ""
@@ -142,6 +168,15 @@ class Itemwire:
             )
         return node
 
+    def _apply_handlers(self) -> None:
+        self._apply_rules()
+        self._functions.follow_rules()
+        if any(rule.handlers.after for rule in self._rules):
+            self._observe()
+
+    def _observe(self) -> None:
+        self._assembly.node.connection_log.observer = self._hooks
+
     def _apply_rules(self) -> None:
         # A new dependency each time: routes look again at what it may read of a handshake.
         self.app.seams = {
@@ -153,15 +188,73 @@ class Itemwire:
 class Channel(Generic[P, R]):
     """The items of one pattern; calling it calls the function that declares their rights."""
 
-    def __init__(self, live: Itemwire, rule: ChannelRule, function: Callable[P, R]) -> None:
+    def __init__(
+        self,
+        live: Itemwire,
+        rule: ChannelRule,
+        function: Callable[P, R],
+        declared: Callable[[], None],
+    ) -> None:
         self._live = live
         self._rule = rule
+        self._declared = declared  # called after each change of the rule
         self._function = function
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, as a test of it does."""
         return self._function(*args, **kwargs)
+
+    def message(self, name: str) -> Callable[[F], F]:
+        """Answer what clients ask by this name: a decorator.
+
+        The function is asked like a path operation, afresh for each request. Its parameters are
+        those of the pattern, dependencies, and one more for the request's `data`, which is read as
+        its annotation says. What it returns is the reply.
+
+        Raises ValueError for a name or a signature that cannot be.
+        """
+
+        def declare(function: F) -> F:
+            self._rule.handlers.answer(name, function)
+            self._declared()
+            return function
+
+        return declare
+
+    def before_publish(self, function: F) -> F:
+        """Have a function check what clients publish to these items: a decorator.
+
+        Its parameters are as those of `message`. What it returns is published instead; if it
+        returns None, the message as it is. It refuses by raising. The application's own `publish`
+        does not ask it.
+
+        Raises ValueError for a second one, or a signature that cannot be.
+        """
+        self._rule.handlers.check(function)
+        self._declared()
+        return function
+
+    def on_join(self, function: F) -> F:
+        """Have a function called after a client has joined an item of these: a decorator.
+
+        Its parameters are those of the pattern, one for the `Member` that joined, and dependencies
+        that read nothing of a request. No socket waits for it, and what it raises is logged.
+
+        Raises ValueError for other signatures.
+        """
+        self._rule.handlers.observe(HookEvent.JOIN, function)
+        self._declared()
+        return function
+
+    def on_leave(self, function: F) -> F:
+        """Have a function called after a client is off an item, as `on_join` does.
+
+        A client whose connection broke may be back soon, and then joins again.
+        """
+        self._rule.handlers.observe(HookEvent.LEAVE, function)
+        self._declared()
+        return function
 
     def item(self, **parameters: object) -> str:
         """Return the id of the item with these parameters; ValueError for other parameters."""

@@ -168,6 +168,15 @@ class KeptHandshake:
             return replace(self, inputs=NO_INPUTS, kept=None)
         return replace(self, inputs=inputs, kept=KeptInputs(packed, counters))
 
+    def with_token(
+        self, token: str, route: SocketRoute, counters: ChannelCounters
+    ) -> KeptHandshake:
+        """Return the handshake with a token in place of what spoke for the caller before."""
+        if self.inputs.is_empty:
+            return self
+        presented = self.presented.with_token(token, _cookie_name(route))
+        return self.keeping(presented, self.inputs, counters)
+
     @property
     def presented(self) -> Presented:
         """Return the query and the headers, as far as they are kept."""
@@ -194,6 +203,12 @@ class KeptHandshake:
         }
         scope.update(route.matches(scope)[1])
         return WebSocket(scope, receive=_no_request, send=_no_answer)
+
+    def of_caller(self, principal: Principal, route: SocketRoute) -> WebSocket | None:
+        """Make a socket of a verified caller; None if too little is kept for the dependencies."""
+        if not self.has_all_for(route):
+            return None
+        return self.to(route, more={VERIFIED: principal, IDENTITY: principal.identity})
 
     def has_all_for(self, *routes: SocketRoute) -> bool:
         """Return whether it holds all that the dependencies of these routes may read now."""
@@ -260,7 +275,7 @@ class SocketRights(ItemRights):
 
     async def _renew(self, token: str, items: Sequence[str]) -> Renewal | Denied:
         """Work out a refresh, of the socket and of its items together within one deadline."""
-        handshake = self._with_token(token)
+        handshake = self._handshake.with_token(token, self._route, self._owner.counters)
         if not handshake.has_all_for(self._route, self._item_route):
             return Denied(QUERY_INVALID)
         websocket = handshake.to(self._route, more={REFRESH: token})
@@ -278,14 +293,6 @@ class SocketRights(ItemRights):
         self._handshake = handshake  # from now on the new token alone speaks for the caller
         return Renewal(principal, verdicts)
 
-    def _with_token(self, token: str) -> KeptHandshake:
-        """Return the handshake with a token in place of what spoke for the caller before."""
-        handshake = self._handshake
-        if handshake.inputs.is_empty:
-            return handshake
-        presented = handshake.presented.with_token(token, _cookie_name(self._route))
-        return handshake.keeping(presented, handshake.inputs, self._owner.counters)
-
     async def _verdicts(
         self, handshake: KeptHandshake, principal: Principal, items: Sequence[str]
     ) -> dict[str, Verdict]:
@@ -298,12 +305,18 @@ class SocketRights(ItemRights):
     async def _verdict(
         self, handshake: KeptHandshake, principal: Principal, item_id: str
     ) -> Verdict:
-        if not handshake.has_all_for(self._item_route):
+        websocket = self.about(principal, item_id, handshake)
+        if websocket is None:
             return Denied(QUERY_INVALID, principal)
-        path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
-        known = {VERIFIED: principal, IDENTITY: principal.identity}
-        websocket = replace(handshake, path=path).to(self._item_route, more=known)
         return await verdict_of(self._item_route, websocket, Grant)
+
+    def about(
+        self, principal: Principal, item_id: str, handshake: KeptHandshake | None = None
+    ) -> WebSocket | None:
+        """Return a socket to ask about an item; None if too little of the handshake is kept."""
+        handshake = handshake or self._handshake
+        path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
+        return replace(handshake, path=path).of_caller(principal, self._item_route)
 
 
 def reauthorization_of(websocket: WebSocket, owner: Reauthorizer) -> Reauthorization | None:

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
+from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.recovery import (
     LIVE,
     Recovery,
@@ -46,6 +47,7 @@ class ChannelParts:
     watch_members: Callable[[str], None]  # of a channel, on other nodes
     forget_members: Callable[[str], None]
     proofs: ResumeProofs
+    log: ConnectionLog
 
 
 def begin_join(
@@ -91,6 +93,7 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
             member.connection,
             may_return,
         )
+        parts.log.left(subscription.item_id, member)
 
 
 class _Join:
@@ -224,6 +227,7 @@ class _Join:
             connection.id,
             subscription.member.connection,
         )
+        parts.log.joined(subscription.item_id, subscription.member)
         welcome = welcome_to(
             subscription,
             history.position,

@@ -129,6 +129,7 @@ class Node:
             watch_members=exchange.follow,
             forget_members=exchange.unfollow,
             proofs=self._proofs,
+            log=self.connection_log,
         )
 
     @property

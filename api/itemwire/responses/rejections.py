@@ -30,7 +30,7 @@ from itemwire.close_reasons import (
 )
 from itemwire.responses.problems import problem
 from itemwire_auth.audit import client_label
-from itemwire_auth.errors import AuthError
+from itemwire_auth.errors import AuthError, ChannelException
 from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
@@ -49,6 +49,14 @@ SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *rang
 
 MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
 
+STATUS_OF_RETRY: Final[dict[Retry, int]] = {
+    Retry.NEVER: FORBIDDEN.status,
+    Retry.TOKEN: CREDENTIALS_INVALID.status,
+    Retry.LATER: OVERLOADED.status,
+    Retry.NOW: OVERLOADED.status,
+}
+"""The HTTP status of what an application refuses for a reason of its own."""
+
 REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
     400: QUERY_INVALID,
     401: CREDENTIALS_INVALID,
@@ -60,9 +68,24 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 }
 
 
+class Refused(Exception):
+    """A refusal for a reason that is known already; its meaning is told, too."""
+
+    def __init__(self, reason: CloseReason) -> None:
+        super().__init__(reason.reason)
+        self.reason = reason
+
+
 def install_rejections(app: FastAPI) -> None:
     """Install the exception handlers: what a route raises reaches its client as a reason."""
-    for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
+    for error in (
+        AuthError,
+        ChannelException,
+        HTTPException,
+        Refused,
+        WebSocketException,
+        WebSocketRequestValidationError,
+    ):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
     app.add_exception_handler(Exception, _tell_failure)
@@ -72,6 +95,12 @@ def reason_of(error: Exception) -> CloseReason:
     """Return the close reason of an exception; an unknown exception is `internal`."""
     if isinstance(error, WebSocketException):
         return reason_of_close(error.code, error.reason)
+    if isinstance(error, ChannelException):
+        retry = Retry(error.retry)
+        status = STATUS_OF_RETRY[retry]
+        return CloseReason(error.code, FORBIDDEN.code, retry, status, error.detail)
+    if isinstance(error, Refused):
+        return error.reason
     if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
         in_path = any(fault["loc"][0] == "path" for fault in error.errors())
         return ITEM_INVALID if in_path else QUERY_INVALID
@@ -108,12 +137,19 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
     if isinstance(error, WebSocketException):
         row = reason_of(error)
         error = HTTPException(row.status, row.reason)
+    if isinstance(error, ChannelException | Refused):
+        return _tell_reason(reason_of(error))
     if isinstance(error, HTTPException) and error.status_code in PASSING_STATUSES:
         error.headers = {"Retry-After": RETRY_AFTER, **(error.headers or {})}
     told = cast("HTTPException", error)
     if not is_body_allowed_for_status_code(told.status_code):
         return await http_exception_handler(connection, told)
     return problem(told.status_code, told.detail, headers=told.headers)
+
+
+def _tell_reason(row: CloseReason) -> Response:
+    headers = {"Retry-After": RETRY_AFTER} if row.status in PASSING_STATUSES else None
+    return problem(row.status, row.meaning, code=row.reason, headers=headers)
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:

@@ -1,10 +1,11 @@
 """The channels of an application, in the order in which it declared them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from itemwire.authorization.asking import AskedCall
+from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
 
 
@@ -14,12 +15,14 @@ class ChannelRule:
 
     pattern: Pattern
     authorize: AskedCall
+    handlers: Handlers = field(default_factory=Handlers)
 
     @classmethod
     def of(cls, text: str, authorize: Callable[..., Any]) -> "ChannelRule":
         """Return the rule of a function with dependencies; ValueError for a text that is wrong."""
         pattern = Pattern.parse(text)
-        return cls(pattern, AskedCall(authorize, pattern.parameters))
+        handlers = Handlers(pattern.parameters)
+        return cls(pattern, AskedCall(authorize, pattern.parameters), handlers)
 
 
 class ChannelRules:
