@@ -376,11 +376,13 @@ def test_a_refresh_replaces_what_is_asked_about(server: LiveServer) -> None:
 
 def test_a_stranger_refreshes_nothing(server: LiveServer) -> None:
     """The token of another caller is refused, and does not speak for this one afterwards."""
-    asked: dict[str, Any] = {"name": "mark_read", "data": {"upto": 1}}
-    with server.client("/live/items/order:7/ws?token=user-ann") as client:
-        client.welcome()
-        assert client.ask("refresh", token="user-bob")["code"] == "credentials_invalid"
-        assert client.ask("request", **asked)["data"]["by"] == "ann"
+    asked: dict[str, Any] = {"name": "mark_read", "data": {"upto": 1}, "item": "order:7"}
+    for path in ("/live/items/order:7/ws", "/live/ws"):
+        with server.client(f"{path}?token=user-ann") as client:
+            if path == "/live/ws":
+                client.ask("join", item="order:7")
+            assert client.ask("refresh", token="user-bob")["code"] == "credentials_invalid"
+            assert client.ask("request", **asked)["data"]["by"] == "ann"
 
 
 @pytest.mark.parametrize(
@@ -495,7 +497,7 @@ def test_answers_the_callers_of_tokens() -> None:
     """An application without users of its own knows them by `CurrentPrincipal`."""
     live = Itemwire(settings=settings_of(secret=SECRET))
     app = FastAPI()
-    app.include_router(live.router)
+    app.include_router(live.router, prefix="/live")
 
     @live.channel("room:{name}")
     async def room(name: str) -> Rights:
@@ -507,9 +509,9 @@ def test_answers_the_callers_of_tokens() -> None:
 
     token = mint(signing_key_from_secret(SECRET), subject="ann", lifetime=60)
     with live_application(app) as running:
-        for path in ("/items/room:a/ws", "/ws"):
+        for path in ("/live/items/room:a/ws", "/live/ws"):
             with running.client(f"{path}?token={token}") as client:
-                if path == "/ws":
+                if path == "/live/ws":
                     client.ask("join", item="room:a")
                 reply = client.ask("request", item="room:a", name="whoami")
                 assert reply["data"] == ["a", "ann"]

@@ -32,7 +32,7 @@ class KeptCaller(Reauthorization):
     @override
     async def _work_out(self, token: str) -> Verdict:
         verdict = await super()._work_out(token)
-        if isinstance(verdict, Grant) and verdict.principal.identity == self._identity:
+        if isinstance(verdict, Grant) and self._identity in (None, verdict.principal.identity):
             # From now on the new token alone speaks for the caller.
             self._handshake = self._handshake.with_token(token, self._route, self._owner.counters)
         return verdict

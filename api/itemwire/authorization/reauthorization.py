@@ -250,7 +250,7 @@ class SocketRights(ItemRights):
     the caller again.
     """
 
-    __slots__ = ("_handshake", "_item_route", "_owner", "_route")
+    __slots__ = ("_handshake", "_identity", "_item_route", "_owner", "_route")
 
     def __init__(
         self, owner: Reauthorizer, route: SocketRoute, item_route: SocketRoute, scope: Scope
@@ -258,8 +258,8 @@ class SocketRights(ItemRights):
         self._owner = owner
         self._route = route
         self._item_route = item_route
-        inputs = route.inputs | item_route.inputs
-        self._handshake = KeptHandshake.of(scope, inputs, owner.counters)
+        self._handshake = KeptHandshake.of(scope, route.inputs | item_route.inputs, owner.counters)
+        self._identity = scope.get(IDENTITY)
 
     @override
     def of_item(
@@ -290,7 +290,8 @@ class SocketRights(ItemRights):
         except TimeoutError:
             logger.error("refresh_late path=%r items=%d", handshake.path, len(items))  # noqa: TRY400
             return Denied(OVERLOADED, known)
-        self._handshake = handshake  # from now on the new token alone speaks for the caller
+        if self._identity in (None, principal.identity):  # else it is about to be refused
+            self._handshake = handshake  # from now on the new token alone speaks for the caller
         return Renewal(principal, verdicts)
 
     async def _verdicts(

@@ -105,7 +105,7 @@ class Calls(AbstractAsyncContextManager["Calls"]):
             return task.result()
         if not task.done():
             task.cancel()
-            logger.error("call_late name=%r seconds=%g", name, DECISION_SECONDS)
+            logger.error("call_late name=%r", name)
         return OVERLOADED
 
     async def _in_slot(self, work: Callable[[], Awaitable[T]], name: str) -> T | CloseReason:
