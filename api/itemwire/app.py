@@ -175,7 +175,9 @@ class Itemwire:
             self._observe()
 
     def _observe(self) -> None:
-        self._assembly.node.connection_log.observer = self._hooks
+        log = self._assembly.node.connection_log
+        if self._hooks not in log.observers:
+            log.observers += (self._hooks,)
 
     def _apply_rules(self) -> None:
         # A new dependency each time: routes look again at what it may read of a handshake.

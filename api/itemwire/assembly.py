@@ -32,6 +32,7 @@ from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources
 from itemwire.observability.metrics_registry import registry_of
+from itemwire.observability.webhooks import Webhooks
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
@@ -76,6 +77,7 @@ class Assembly:
     event_codecs: EventCodecs
     streams: OpenStreams
     scrape: Scrape
+    webhooks: Webhooks | None
 
     @classmethod
     def of(cls, app: Starlette) -> Self:
@@ -107,6 +109,9 @@ class Assembly:
         policy = self.policy
         if isinstance(policy, PolicyURL):
             beside.append(lambda: policy)
+        webhooks = self.webhooks
+        if webhooks is not None:
+            beside.append(lambda: webhooks)
         beside.append(self.streams.running)
         beside.append(lambda: self.reauthorizer)  # closed first: what it runs asks the others
         return beside
@@ -140,6 +145,9 @@ def assemble(
         rates=build_request_rates(settings.rate_limits),
         shared_slots=slots if is_shared else None,
     )
+    webhooks = _webhooks(settings, clock)
+    if webhooks is not None:
+        node.connection_log.observers += (webhooks,)
     measured = MetricSources(node, counters, authenticator, policy, slots)
     return Assembly(
         settings=settings,
@@ -154,7 +162,15 @@ def assemble(
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
         scrape=Scrape(registry_of(measured)),
+        webhooks=webhooks,
     )
+
+
+def _webhooks(settings: Settings, clock: Callable[[], float]) -> Webhooks | None:
+    if settings.webhook_url is None:
+        return None
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
+    return Webhooks(settings.webhook_url, secret, settings.webhook_events, clock=clock)
 
 
 def _history(settings: Settings) -> Bounds:

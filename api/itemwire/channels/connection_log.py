@@ -1,4 +1,4 @@
-"""What becomes of each connection: counted, its end logged once, and told to an observer."""
+"""What becomes of each connection: counted, its end logged once, and told to observers."""
 
 import logging
 from typing import Protocol
@@ -57,7 +57,7 @@ class ConnectionLog:
     def __init__(self, counters: ChannelCounters) -> None:
         self._counters = counters
         self._behind: dict[LoggedConnection, Backlog] = {}
-        self.observer: Observer | None = None
+        self.observers: tuple[Observer, ...] = ()
 
     @property
     def behind(self) -> tuple[int, int]:
@@ -73,18 +73,18 @@ class ConnectionLog:
         """Note that a connection is open."""
         self._counters.opened[connection.codec.subprotocol] += 1
         self._counters.open[connection.codec.subprotocol] += 1
-        if self.observer is not None:
-            self.observer.connected(connection)
+        for observer in self.observers:
+            observer.connected(connection)
 
     def joined(self, item_id: str, member: Member) -> None:
         """Note that a client is on an item."""
-        if self.observer is not None:
-            self.observer.joined(item_id, member)
+        for observer in self.observers:
+            observer.joined(item_id, member)
 
     def left(self, item_id: str, member: Member) -> None:
         """Note that a client is off an item."""
-        if self.observer is not None:
-            self.observer.left(item_id, member)
+        for observer in self.observers:
+            observer.left(item_id, member)
 
     def ended(self, connection: LoggedConnection, reason: CloseReason) -> None:
         """Note that this server ends an open connection, and why."""
@@ -115,5 +115,5 @@ class ConnectionLog:
             reason,
             code,
         )
-        if self.observer is not None:
-            self.observer.disconnected(connection)
+        for observer in self.observers:
+            observer.disconnected(connection)
