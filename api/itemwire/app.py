@@ -70,7 +70,7 @@ class Itemwire:
             settings or Settings(), clock=clock, needs_keys=user is None
         )
         self._rules = ChannelRules()
-        self._unknown = unknown
+        self._unknown: UnknownItems = unknown
         self._functions = HostFunctions(self._rules)
         self.app = application_with(self._assembly)
         self.app.parts[HOST] = self._functions

@@ -1,204 +1,24 @@
-"""Requests to an application, and checks of what its clients publish, on real servers."""
+"""Requests to an application, on real servers."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, field
-from threading import Event
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import httpx
-import msgspec
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException
-from fastapi.security import OAuth2PasswordBearer
-from pydantic import BaseModel
+from fastapi import FastAPI
 
-from itemwire import Channel, ChannelException, Itemwire, Rights
+from itemwire import Itemwire, Rights
 from itemwire.rules import calls
-from itemwire.serving.server import FASTPATH, Protocols
 from itemwire.testing import LiveServer
-from itemwire.testing.servers import STOCK, live_application
+from itemwire.testing.servers import live_application
 from itemwire_auth import CurrentPrincipal
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint, new_secret
+from tests.rules.shop import application, log
 from tests.test_startup_checks import settings_of
 
 pytestmark = pytest.mark.server
 
-CLASSES: Final[dict[str, Protocols]] = {"fastpath": FASTPATH, "stock": STOCK}
 SECRET: Final = new_secret()
-PLAIN: Final = ("itemwire.v1.plain",)
-
-
-class MarkRead(BaseModel):
-    """What a client says that it has read."""
-
-    upto: int
-
-
-class Note(msgspec.Struct):
-    """What a client publishes."""
-
-    text: str
-
-
-@dataclass
-class Log:
-    """What the application's functions have seen."""
-
-    opened: int = 0
-    closed: int = 0
-    seen: list[str] = field(default_factory=list)
-    released: Event = field(default_factory=Event)
-
-
-log = Log()
-
-
-async def session() -> AsyncGenerator[Log]:
-    """Open the database for one message."""
-    log.opened += 1
-    try:
-        yield log
-    finally:
-        log.closed += 1
-
-
-SessionDep = Annotated[Log, Depends(session)]
-
-
-async def pinned() -> AsyncGenerator[None]:
-    """Open what a call that hangs would pin for ever."""
-    try:
-        yield
-    finally:
-        log.released.set()
-
-
-async def current_user(
-    token: Annotated[str, Depends(OAuth2PasswordBearer("login"))], _session: SessionDep
-) -> str:
-    """Find the user by what the socket presented."""
-    if not token.startswith("user-"):
-        raise HTTPException(401)
-    return token.removeprefix("user-").partition(".")[0]
-
-
-async def user_with_id(name: Annotated[str, Depends(current_user)]) -> dict[str, str]:
-    """Return the user as `Itemwire` takes it."""
-    return {"id": name}
-
-
-CurrentUser = Annotated[str, Depends(current_user)]
-
-
-def answer(order: Channel[..., Any]) -> None:
-    """Declare what answers requests."""
-
-    @order.message("mark_read")
-    async def mark_read(
-        message: MarkRead,
-        number: int,
-        user: CurrentUser,
-        database: SessionDep,
-        token: Annotated[str, Depends(OAuth2PasswordBearer("login"))],
-    ) -> dict[str, object]:
-        assert database.opened > database.closed
-        return {"order": number, "by": user, "upto": message.upto, "token": token}
-
-    @order.message("label")
-    def label(note: Note, number: int) -> Note:
-        return Note(f"{number}: {note.text}")
-
-    @order.message("now")
-    async def now() -> str:
-        return "now"
-
-    @order.message("sum")
-    async def add(numbers: list[int] = [1, 2]) -> int:  # noqa: B006 - never changed
-        return sum(numbers)
-
-    @order.message("echo")
-    async def echo(data: object, x_shop: Annotated[str, Header()] = "none") -> list[object]:
-        return [data, x_shop]
-
-
-def behave_badly(order: Channel[..., Any]) -> None:
-    """Declare what answers late, never, or by raising."""
-
-    @order.message("slow")
-    async def slow(text: str) -> str:
-        await asyncio.sleep(0.05 if text == "first" else 0)
-        log.seen.append(text)
-        return text
-
-    @order.message("hang")
-    async def hang(_pinned: Annotated[None, Depends(pinned)]) -> None:
-        await asyncio.Event().wait()
-
-    @order.message("fail")
-    async def fail(how: str) -> object:
-        errors = {
-            "own": ChannelException("sold_out", retry="later", detail="Come back."),
-            "404": HTTPException(404, "no such line"),
-            "bug": ValueError("secret"),
-            "cancelled": asyncio.CancelledError(),
-        }
-        if how == "unreadable":
-            return object()
-        raise errors[how]
-
-
-def check(order: Channel[..., Any]) -> None:
-    """Declare what checks messages."""
-    errors = {
-        "rude": ChannelException("profanity"),
-        "forbidden": HTTPException(403),
-        "bug": ValueError("secret"),
-    }
-
-    @order.before_publish
-    async def check_note(
-        note: Note, number: int, user: CurrentUser, _session: SessionDep
-    ) -> Note | None:
-        if note.text in errors:
-            raise errors[note.text]
-        if note.text == "slow":
-            await asyncio.sleep(0.05)
-        if note.text == "hang":
-            await asyncio.Event().wait()
-        return Note(f"{number} {user}: {note.text[5:]}") if note.text.startswith("sign ") else None
-
-
-def application() -> FastAPI:
-    """Make an application that answers requests and checks messages."""
-    live = Itemwire(user=user_with_id, settings=settings_of(secret=None))
-    app = FastAPI()
-    app.include_router(live.router, prefix="/live")
-
-    @live.channel("order:{number}")
-    async def order(number: int, user: CurrentUser) -> Rights:
-        if user == "stranger":
-            raise HTTPException(403)
-        if number == 99:
-            raise ChannelException("closed_today", retry="later")
-        return Rights("subscribe", "history", publish=True)
-
-    @live.channel("free:{name}")
-    async def free(name: str) -> Rights:
-        return Rights("subscribe", "publish")
-
-    answer(order)
-    behave_badly(order)
-    check(order)
-    return app
-
-
-@pytest.fixture(params=list(CLASSES), scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
-    """Give a running application, on each of the protocol classes."""
-    with live_application(application(), protocols=CLASSES[request.param]) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
@@ -383,88 +203,6 @@ def test_a_stranger_refreshes_nothing(server: LiveServer) -> None:
                 client.ask("join", item="order:7")
             assert client.ask("refresh", token="user-bob")["code"] == "credentials_invalid"
             assert client.ask("request", **asked)["data"]["by"] == "ann"
-
-
-@pytest.mark.parametrize(
-    ("text", "published"),
-    [("plain", "plain"), ("sign this", "9 ann: this")],
-)
-def test_a_check_may_change_a_message(server: LiveServer, text: str, published: str) -> None:
-    """What clients publish over sockets, over HTTP and in a batch; not what others publish."""
-    base, body = f"{server.url}/live", {"text": text}
-    with server.client("/live/items/order:9/ws?token=user-ann") as client:
-        client.welcome()
-        client.publish(body)
-        httpx.post(f"{base}/items/order:9/messages?token=user-ann", json=body)
-        batch = {"messages": [{"item": "order:9", "data": body}]}
-        httpx.post(f"{base}/messages?token=user-ann", json=batch)
-        received = [client.message()["data"] for _ in range(3)]
-
-    assert received == [{"text": published}] * 3
-
-
-@pytest.mark.parametrize(
-    ("data", "code", "status"),
-    [
-        ({"text": "rude"}, "profanity", 403),
-        ({"text": "forbidden"}, "forbidden", 403),
-        ({"text": "bug"}, "internal", 500),
-        ({"text": 5}, "payload_invalid", 422),
-    ],
-)
-def test_a_check_may_deny(server: LiveServer, data: object, code: str, status: int) -> None:
-    """Nothing is stored, and the publisher is told why."""
-    base = f"{server.url}/live"
-    with server.client("/live/items/order:10/ws?token=user-ann") as client:
-        client.welcome()
-        socket = client.ask("publish", data=data)
-        over_http = httpx.post(f"{base}/items/order:10/messages?token=user-ann", json=data)
-        batch = {"messages": [{"item": "order:10", "data": data}]}
-        results = httpx.post(f"{base}/messages?token=user-ann", json=batch).json()["results"]
-        history = client.ask("history")
-
-    assert (socket["code"], over_http.json()["code"], results[0]["code"]) == (code,) * 3
-    assert over_http.status_code == status
-    assert history["messages"] == []
-
-
-def test_a_check_keeps_the_order(server: LiveServer) -> None:
-    """A slow check of the first message holds back the second one of the same client."""
-    with server.client("/live/items/order:11/ws?token=user-ann") as client:
-        client.welcome()
-        for number, text in enumerate(["slow", "b", "c"]):
-            client.send(f'{{"type":"publish","ref":{number},"data":{{"text":"{text}"}}}}')
-        texts = [client.message()["data"]["text"] for _ in range(3)]
-
-    assert texts == ["slow", "b", "c"]
-
-
-def test_a_hanging_check_is_refused(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its deadline, and the next message is checked."""
-    monkeypatch.setattr(calls, "DECISION_SECONDS", 0.05)
-    with server.client("/live/items/order:12/ws?token=user-ann") as client:
-        client.welcome()
-        assert client.ask("publish", data={"text": "hang"})["code"] == "overloaded"
-        assert client.ask("publish", data={"text": "b"})["type"] == "reply"
-
-
-def test_a_plain_client_is_closed(server: LiveServer) -> None:
-    """It has no word for an error, and cannot ask: its frames are messages."""
-    path = "/live/items/order:13/ws?token=user-ann"
-    with server.client(path, subprotocols=PLAIN) as client:
-        client.send('{"text": "x"}')
-        close = client.ending()
-
-    assert (close.code, close.reason) == (1007, "payload_invalid")
-
-
-def test_a_channel_without_a_check_is_published_to_at_once(server: LiveServer) -> None:
-    """Its messages wait for nothing, not for a call about another item of the same client."""
-    with server.client("/live/ws?token=user-ann") as client:
-        client.ask("join", item="order:7")
-        client.ask("join", item="free:x")
-        client.send('{"type":"request","ref":"h","item":"order:7","name":"hang"}')
-        assert client.ask("publish", item="free:x", data=1)["type"] == "reply"
 
 
 def test_a_server_stops_while_a_call_hangs() -> None:
