@@ -17,32 +17,33 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from fastapi import APIRouter
 from starlette.applications import Starlette
+from typing_extensions import Unpack
 
-from itemwire.assembly import Assembly, assemble
+from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostUser
-from itemwire.channels.node import Node
-from itemwire.dependencies import answer_or_error
-from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.channels.names import check_item_id
+from itemwire.engines.base import History, Span
+from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
+from itemwire.observability.host_logs import redact_channel_lines
+from itemwire.placement import NO_PREFIX
 from itemwire.routes import requests
-from itemwire.rules.channels import ChannelRule, ChannelRules
-from itemwire.rules.grants import RuleGrants, UnknownItems
+from itemwire.rules.channels import ChannelRule, UnknownItems
+from itemwire.rules.grants import RuleGrants
 from itemwire.rules.handlers import HookEvent
 from itemwire.rules.hooks import Hooks
 from itemwire.rules.host import HOST, HostFunctions
-from itemwire.rules.payloads import encoded
+from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
-from itemwire_auth.scopes import ITEM_ID_RULE, is_item_id
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Itemwire:
+class Itemwire(FromCode):
     """Live channels for any FastAPI application.
 
     `router` is for `include_router` with a prefix; it brings the lifespan with it. Or mount `app`,
@@ -66,13 +67,13 @@ class Itemwire:
 
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
-        self._assembly: Assembly = assemble(
-            settings or Settings(), clock=clock, needs_keys=user is None
-        )
-        self._rules = ChannelRules()
-        self._unknown: UnknownItems = unknown
+        settings = settings or Settings()
+        assembly = assemble(settings, clock=clock, needs_keys=user is None)
+        super().__init__(assembly, settings.issuer if user is None else None)
+        self._rules = assembly.rules
+        self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
         self._functions = HostFunctions(self._rules)
-        self.app = application_with(self._assembly)
+        self.app = application_with(assembly)
         self.app.parts[HOST] = self._functions
         self.app.include_router(requests.router)
         self._hooks = Hooks(self.app, self._rules)
@@ -80,33 +81,54 @@ class Itemwire:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
-        self.router.mount("", self.app)
+        self.router.mount("", self.app, name=NO_PREFIX)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, host: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Run the channels for as long as the host application runs."""
         self.app.hosted_by = host
+        redact_channel_lines()
         running = self._assembly.lifespan(self.app)
         async with self._hooks.calls, running as state, self._functions.calls:
-            yield state
+            with self._serving_code():
+                yield state
 
-    def channel(self, pattern: str) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
+    def channel(
+        self, pattern: str, **options: Unpack[ChannelOptions]
+    ) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
         """Declare who may do what with the items of a pattern: a decorator.
 
         The function is asked like a path operation: its parameters are those of the pattern, and
         dependencies. It returns `Rights`, or refuses by raising. What does not parse as a parameter
-        is refused as `item_invalid`.
+        is refused as `item_invalid`. `ChannelOptions` describes the options.
 
-        Raises ValueError for a text that is no pattern.
+        Raises ValueError for a text that is no pattern and for an option that is wrong, and
+        RuntimeError once the application runs.
         """
 
         def declare(function: Callable[P, R]) -> Channel[P, R]:
-            rule = ChannelRule.of(pattern, function)
-            self._rules.add(rule)
-            self._apply_rules()
+            rule = self._declare(pattern, function, options)
             return Channel(self, rule, function, self._apply_handlers)
 
         return declare
+
+    def add_channel(self, pattern: str, **options: Unpack[ChannelOptions]) -> None:
+        """Declare a channel without a function: the rights of the caller's token decide.
+
+        Raises ValueError and RuntimeError as `channel` does.
+        """
+        self._declare(pattern, None, options)
+
+    def _declare(
+        self, pattern: str, function: Callable[..., Any] | None, options: ChannelOptions
+    ) -> ChannelRule:
+        if self._assembly.node.is_started:
+            raise RuntimeError("declare channels before the application starts")
+        most = self._assembly.settings.max_message_bytes
+        rule = ChannelRule.of(pattern, function, rules_of_options(options, most))
+        self._rules.add(rule)
+        self._apply_rules()
+        return rule
 
     def on_connect(self, function: F) -> F:
         """Have a function called after each connection was opened: a decorator.
@@ -125,22 +147,29 @@ class Itemwire:
         return function
 
     async def publish(
-        self, item_id: str, data: object, *, idempotency_key: str | None = None, sender: str = ""
+        self,
+        item_id: str,
+        data: object,
+        *,
+        idempotency_key: str | None = None,
+        sender: str | None = None,
     ) -> Position:
         """Publish to an item, from any coroutine, and return the position of the stored message.
 
         `data` is text, bytes, or what can be written as JSON: also a Pydantic model or a msgspec
         struct. It is charged to nobody's rates.
 
-        Raises ValueError for a text that is no item id, TypeError for data that is no JSON,
-        RuntimeError while the lifespan does not run, and EngineError where it was not stored.
+        Where messages are ephemeral the position has the offset 0: it was stored nowhere.
+
+        Raises ValueError for a text that is no item id and for data that do not fit the rules of
+        the channel, TypeError for data that are no JSON, RuntimeError while the lifespan does not
+        run, and EngineError where it was not stored.
         """
-        _check_item_id(item_id)
+        payload = self._payload(item_id, data)
         node = self._running_node()
-        ask = partial(
-            node.publish_from_code, item_id, encoded(data), key=idempotency_key, sender=sender
+        return await self._ask(
+            partial(node.publish_from_code, item_id, payload, key=idempotency_key, sender=sender)
         )
-        return await _answer_of(ask)
 
     async def history(
         self,
@@ -155,18 +184,9 @@ class Itemwire:
         Raises ValueError for a text that is no item id, RuntimeError while the lifespan does not
         run, and EngineError where the engine does not answer.
         """
-        _check_item_id(item_id)
+        check_item_id(item_id)
         node = self._running_node()
-        return await _answer_of(partial(node.history, item_id, Span(limit, after, before)))
-
-    def _running_node(self) -> Node:
-        node = self._assembly.node
-        if not node.is_started:
-            raise RuntimeError(
-                "the channels do not run: include `router`, or enter `lifespan(app)` in the "
-                "lifespan of the application, and start it"
-            )
-        return node
+        return await self._ask(partial(node.history, item_id, Span(limit, after, before)))
 
     def _apply_handlers(self) -> None:
         self._apply_rules()
@@ -267,22 +287,10 @@ class Channel(Generic[P, R]):
         data: object,
         *,
         idempotency_key: str | None = None,
-        sender: str = "",
+        sender: str | None = None,
         **parameters: object,
     ) -> Position:
         """Publish to the item with these parameters, as `Itemwire.publish` does."""
         return await self._live.publish(
             self.item(**parameters), data, idempotency_key=idempotency_key, sender=sender
         )
-
-
-async def _answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    answer = await answer_or_error(ask)
-    if isinstance(answer, EngineError):
-        raise answer
-    return answer
-
-
-def _check_item_id(item_id: str) -> None:
-    if not is_item_id(item_id):
-        raise ValueError(f"{item_id!r} is no item id: {ITEM_ID_RULE}")

@@ -12,7 +12,10 @@ JSON: Final = 2
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
-    """A message as it is stored; fields that a newer node may append are ignored."""
+    """A message as it is stored; fields that a newer node may append are ignored.
+
+    No sender is an empty text, as earlier versions can read it.
+    """
 
     item: str
     sender: str
@@ -28,7 +31,7 @@ _decoder: Final = msgspec.msgpack.Decoder(_Packed)
 def pack(draft: Draft) -> bytes:
     """Return a draft as bytes."""
     kind, data = bytes_of(draft.data)
-    return _encoder.encode(_Packed(draft.item, draft.sender, draft.sent_at, kind, data))
+    return _encoder.encode(_Packed(draft.item, draft.sender or "", draft.sent_at, kind, data))
 
 
 def unpack(packed: bytes, offset: int) -> Publication:
@@ -38,7 +41,7 @@ def unpack(packed: bytes, offset: int) -> Publication:
         data = payload_of(stored.kind, stored.data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(f"message {offset} cannot be read: {error}") from error
-    draft = Draft(stored.item, stored.sender, stored.sent_at, data)
+    draft = Draft(stored.item, stored.sender or None, stored.sent_at, data)
     return Publication.of(draft, offset)
 
 

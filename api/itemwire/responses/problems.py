@@ -4,16 +4,27 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.close_reasons import CLOSE_REASONS, CloseReason
 
 
 class ProblemResponse(JSONResponse):
     """A JSON response with the media type of a problem."""
 
     media_type = "application/problem+json"
+
+
+class CodedProblem(HTTPException):
+    """A refusal that says its reason's code, and beside it the meaning or more than that."""
+
+    def __init__(
+        self, reason: CloseReason, detail: str | None = None, *, status: int | None = None
+    ) -> None:
+        super().__init__(status or reason.status, detail or reason.meaning)
+        self.reason = reason
 
 
 class Problem(BaseModel):

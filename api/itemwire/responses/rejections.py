@@ -28,7 +28,7 @@ from itemwire.close_reasons import (
     CloseReason,
     Retry,
 )
-from itemwire.responses.problems import problem
+from itemwire.responses.problems import CodedProblem, problem
 from itemwire_auth.audit import client_label
 from itemwire_auth.errors import AuthError, ChannelException
 from itemwire_auth.refusals import refusal
@@ -68,21 +68,12 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 }
 
 
-class Refused(Exception):
-    """A refusal for a reason that is known already; its meaning is told, too."""
-
-    def __init__(self, reason: CloseReason) -> None:
-        super().__init__(reason.reason)
-        self.reason = reason
-
-
 def install_rejections(app: FastAPI) -> None:
     """Install the exception handlers: what a route raises reaches its client as a reason."""
     for error in (
         AuthError,
         ChannelException,
         HTTPException,
-        Refused,
         WebSocketException,
         WebSocketRequestValidationError,
     ):
@@ -99,7 +90,7 @@ def reason_of(error: Exception) -> CloseReason:
         retry = Retry(error.retry)
         status = STATUS_OF_RETRY[retry]
         return CloseReason(error.code, FORBIDDEN.code, retry, status, error.detail)
-    if isinstance(error, Refused):
+    if isinstance(error, CodedProblem):
         return error.reason
     if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
         in_path = any(fault["loc"][0] == "path" for fault in error.errors())
@@ -137,19 +128,15 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
     if isinstance(error, WebSocketException):
         row = reason_of(error)
         error = HTTPException(row.status, row.reason)
-    if isinstance(error, ChannelException | Refused):
-        return _tell_reason(reason_of(error))
+    if isinstance(error, ChannelException):
+        error = CodedProblem(reason_of(error))
     if isinstance(error, HTTPException) and error.status_code in PASSING_STATUSES:
         error.headers = {"Retry-After": RETRY_AFTER, **(error.headers or {})}
     told = cast("HTTPException", error)
     if not is_body_allowed_for_status_code(told.status_code):
         return await http_exception_handler(connection, told)
-    return problem(told.status_code, told.detail, headers=told.headers)
-
-
-def _tell_reason(row: CloseReason) -> Response:
-    headers = {"Retry-After": RETRY_AFTER} if row.status in PASSING_STATUSES else None
-    return problem(row.status, row.meaning, code=row.reason, headers=headers)
+    code = told.reason.reason if isinstance(told, CodedProblem) else None
+    return problem(told.status_code, told.detail, code=code, headers=told.headers)
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:

@@ -4,16 +4,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from msgspec import UNSET, UnsetType
 
-from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.deadline import decision_due
 from itemwire.authorization.item_grants import Verdict, grants_of
 from itemwire.authorization.late_bodies import check_still_valid, judged_after_body
+from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
     CLOSE_REASONS,
@@ -22,12 +23,12 @@ from itemwire.close_reasons import (
     PAYLOAD_INVALID,
     RATE_LIMITED,
     CloseReason,
-    Retry,
 )
-from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_to_publish
+from itemwire.dependencies import node_of, wait_to_publish
 from itemwire.engines.base import EngineError
-from itemwire.messages import Payload, Position, payload_size
-from itemwire.responses.rejections import Refused
+from itemwire.engines.callbacks import asked
+from itemwire.messages import NOT_STORED, Payload, Position, payload_size
+from itemwire.responses.problems import CodedProblem
 from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
@@ -77,10 +78,16 @@ class RefusedMessage(msgspec.Struct):
     detail: str
 
 
+class EphemeralMessage(msgspec.Struct):
+    """Says that a message was delivered to the subscribers, and is stored nowhere."""
+
+    ephemeral: Literal[True] = True
+
+
 class BatchResults(msgspec.Struct):
     """The outcome of each message, in the order of the batch."""
 
-    results: Sequence[Position | RefusedMessage]
+    results: Sequence[Position | EphemeralMessage | RefusedMessage]
 
 
 _read_batch: Final[Callable[[bytes], MessageBatch]] = msgspec.json.Decoder(MessageBatch).decode
@@ -152,7 +159,7 @@ async def _publish(
     principal: Principal,
     parsed: Sequence[ReadyMessage | CloseReason],
     verdicts: Mapping[str, Verdict],
-) -> list[Position | RefusedMessage]:
+) -> list[Position | EphemeralMessage | RefusedMessage]:
     """Publish in order, without waiting for the engine in between; then wait for all answers."""
     node, check = node_of(request), _check_of(request)
     begun: list[asyncio.Future[Position | EngineError] | CloseReason] = []
@@ -170,15 +177,14 @@ async def _publish(
             begun.append(asked(ask))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
-        await asyncio.wait(waiting, timeout=ENGINE_SECONDS)
+        await asyncio.wait(waiting)
     return [_result(one) for one in begun]
 
 
 def _check_of(request: Request) -> Callable[[Grant, Payload], Awaitable[Payload | CloseReason]]:
-    """Return what checks each message; all of a batch together have `DECISION_SECONDS`."""
+    """Return what checks each message; all of a batch together have the time of one decision."""
     functions = HostFunctions.of(request)
-    loop = asyncio.get_running_loop()
-    until = loop.time() + DECISION_SECONDS
+    until = decision_due()
 
     async def check(grant: Grant, data: Payload) -> Payload | CloseReason:
         if functions is None:
@@ -189,7 +195,7 @@ def _check_of(request: Request) -> Callable[[Grant, Payload], Awaitable[Payload 
             check_still_valid(request, grant)
         except TimeoutError:
             return OVERLOADED
-        except Refused as error:
+        except CodedProblem as error:
             return error.reason
         except AuthError as error:
             return CLOSE_REASONS[error.code]
@@ -200,19 +206,22 @@ def _check_of(request: Request) -> Callable[[Grant, Payload], Awaitable[Payload 
 
 def _result(
     begun: "asyncio.Future[Position | EngineError] | CloseReason",
-) -> Position | RefusedMessage:
+) -> Position | EphemeralMessage | RefusedMessage:
     if isinstance(begun, CloseReason):
         return _refused(begun)
-    answer = begun.result() if begun.done() else EngineError("no answer in time")
+    answer = begun.result()
+    if isinstance(answer, MessageRefused):
+        return _refused(answer.reason, str(answer))
+    if answer is NOT_STORED:
+        return EphemeralMessage()
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
-        return _refused(OVERLOADED)
+        return _refused(answer.fault.refusal, answer.fault.detail)
     return answer
 
 
-def _refused(reason: CloseReason) -> RefusedMessage:
-    temporary = reason.retry in {Retry.LATER, Retry.NOW}
-    return RefusedMessage(reason.reason, temporary, reason.meaning)
+def _refused(reason: CloseReason, detail: str = "") -> RefusedMessage:
+    return RefusedMessage(reason.reason, reason.is_temporary, detail or reason.meaning)
 
 
 def _item_route() -> APIRoute:

@@ -1,7 +1,7 @@
 """Serves backends over HTTP: publish to items, read their history, list their members."""
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
@@ -12,7 +12,7 @@ from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, node_of, spend, spend_publish
 from itemwire.engines.base import Span
-from itemwire.messages import Member, Publication, payload_size
+from itemwire.messages import NOT_STORED, Member, Publication, payload_size
 from itemwire.responses import request_bodies
 from itemwire.responses.problems import Problem
 from itemwire.responses.request_bodies import described, read_payload
@@ -53,6 +53,12 @@ class StoredMessage(BaseModel):
     offset: int
 
 
+class DeliveredMessage(BaseModel):
+    """A message that was delivered to the subscribers, and is stored nowhere."""
+
+    ephemeral: Literal[True] = True
+
+
 class HistoryPage(msgspec.Struct):
     """Messages, oldest first, and the position of the stream when they were read."""
 
@@ -63,24 +69,72 @@ class HistoryPage(msgspec.Struct):
 
 
 class Present(msgspec.Struct, omit_defaults=True):
-    """A page of an item's members, and how many there are; `next` is the next `after`."""
+    """A page of an item's members, and how many there are; `next` is the next `after`.
+
+    It is `partial` if a node has not said in time which members it has.
+    """
 
     members: list[Member]
     count: int
     next: str | None = None
+    partial: bool = False
+
+
+PRESENT: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "A page of the members on all nodes.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["members", "count"],
+                    "properties": {
+                        "members": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "required": ["connection", "subject"],
+                                "properties": {
+                                    "connection": {"type": "string"},
+                                    "subject": {"type": "string"},
+                                },
+                            },
+                        },
+                        "count": {
+                            "type": "integer",
+                            "description": "All members, those of other pages included.",
+                        },
+                        "next": {
+                            "type": "string",
+                            "description": "The `after` of the next page; absent on the last one.",
+                        },
+                        "partial": {
+                            "type": "boolean",
+                            "description": "True, or absent: a node did not answer in time, so "
+                            "members may be missing, and some that left may be listed.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 
 @router.post(
     ITEM_PATH + "/messages",
     status_code=status.HTTP_201_CREATED,
-    responses=BODY_PROBLEMS,
+    responses={**BODY_PROBLEMS, 202: {"model": DeliveredMessage, "description": "Not stored."}},
     openapi_extra=described(
         "application/json", "text/plain", "application/octet-stream", schema={}
     ),
 )
 async def publish(
-    request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
-) -> StoredMessage:
+    request: Request,
+    response: Response,
+    grant: PublishGrant,
+    idempotency_key: IdempotencyKey = None,
+) -> StoredMessage | DeliveredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     async with judged_after_body(request, grant):
@@ -92,6 +146,9 @@ async def publish(
         check_still_valid(request, grant)  # the check may have taken seconds
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(ask)
+    if position is NOT_STORED:
+        response.status_code = status.HTTP_202_ACCEPTED
+        return DeliveredMessage()
     return StoredMessage(epoch=position.epoch, offset=position.offset)
 
 
@@ -111,7 +168,7 @@ async def read_history(
     return as_json(HistoryPage(epoch, offset, history.publications, history.complete))
 
 
-@router.get(ITEM_PATH + "/members", response_model=None)
+@router.get(ITEM_PATH + "/members", response_model=None, responses=PRESENT)
 async def list_members(
     request: Request,
     grant: PresenceGrant,
@@ -119,8 +176,10 @@ async def list_members(
     after: str = "",
 ) -> Response:
     """List the members of the item, by connection id; with `limit=0` only their number."""
-    page = node_of(request).members(grant.item_id, limit, after)
-    return as_json(Present(page.members, page.count, page.next))
+    spend(request, grant.principal, RequestKind.OTHER, 0)
+    ask = node_of(request).members
+    page = await answer_of(partial(ask, grant.item_id, limit=limit, after=after))
+    return as_json(Present(page.members, page.count, page.next, page.is_partial))
 
 
 def as_json(answer: msgspec.Struct) -> Response:

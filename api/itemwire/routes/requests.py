@@ -10,8 +10,7 @@ from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import SubscribeGrant, node_of, spend
 from itemwire.messages import payload_size
-from itemwire.responses.problems import Problem
-from itemwire.responses.rejections import Refused
+from itemwire.responses.problems import CodedProblem, Problem
 from itemwire.responses.request_bodies import described, read_payload
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
@@ -42,7 +41,7 @@ async def ask_application(request: Request, grant: SubscribeGrant, name: str) ->
     """Ask the application about an item; the body is the request's data, empty for none."""
     functions = HostFunctions.of(request)
     if functions is None:
-        raise Refused(NOT_SUPPORTED)
+        raise CodedProblem(NOT_SUPPORTED)
     is_empty = request.headers.get("content-length", "0") == "0" and not _is_chunked(request)
     async with judged_after_body(request, grant):
         limit = node_of(request).limits.max_message_bytes

@@ -1,21 +1,18 @@
 """Answers what a caller may do with an item by the rule that its application declared."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
 from itemwire.authorization.solving import AskedFunction
-from itemwire.rules.channels import ChannelRules
+from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
 from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
 from itemwire_auth.principal import Grant
 from itemwire_auth.refusals import delayed_refusal
 from itemwire_auth.rights import Rights
-
-UnknownItems = Literal["policy", "forbid"]
-"""What decides about items that no rule is declared for: the policy of the settings, or nobody."""
+from itemwire_auth.scopes import Action
 
 
 class RuleGrants:
@@ -28,7 +25,8 @@ class RuleGrants:
     def asked(self) -> Iterable[AskedFunction]:
         """List the functions of the host that are asked about what a handshake presented."""
         for rule in self._rules:
-            yield rule.authorize
+            if rule.authorize is not None:
+                yield rule.authorize
             yield from rule.handlers.asked()
 
     async def __call__(
@@ -42,10 +40,18 @@ class RuleGrants:
                 raise await delayed_refusal(connection, error)
             return await authorize_item(connection, item_id, principal)
         rule, parameters = found
+        if rule.authorize is None:
+            grant = await authorize_item(connection, item_id, principal)
+            return Grant(grant.principal, item_id, _without_hidden(rule, grant.can))
         overrides = application_of(connection.scope).dependency_overrides
         rights = await rule.authorize.ask(
             connection, overrides, parameters=parameters, principal=principal
         )
         if not isinstance(rights, Rights):
             raise TypeError(f"the channel {rule.pattern.text!r} has returned no Rights")
-        return Grant(principal, item_id, rights.can)
+        return Grant(principal, item_id, _without_hidden(rule, rights.can))
+
+
+def _without_hidden(rule: ChannelRule, can: frozenset[Action]) -> frozenset[Action]:
+    """Return rights without the one to see members where nobody is known to be a member."""
+    return can - {Action.PRESENCE} if rule.item_rules.presence == "off" else can

@@ -23,7 +23,7 @@ from itemwire.close_reasons import (
     Retry,
 )
 from itemwire.messages import Payload, payload_size
-from itemwire.responses.rejections import Refused
+from itemwire.responses.problems import CodedProblem
 from itemwire.rules.calls import CallQueue, Calls
 from itemwire.rules.channels import ChannelRules
 from itemwire.rules.payloads import as_json, encoded
@@ -88,14 +88,14 @@ class HostFunctions:
     async def reply(
         self, request: Request, grant: Grant, name: str, data: Payload | UnsetType
     ) -> msgspec.Raw:
-        """Return the reply to a request over HTTP, or raise Refused."""
+        """Return the reply to a request over HTTP, or raise CodedProblem."""
         found = self.find_answering(grant.item_id, name)
         if found is None:
-            raise Refused(NOT_SUPPORTED)
+            raise CodedProblem(NOT_SUPPORTED)
         return await self._ask_over_http(request, grant, found, data, as_json)
 
     async def checked(self, request: Request, grant: Grant, data: Payload) -> Payload:
-        """Return what is to be published in place of a message, or raise Refused."""
+        """Return what is to be published in place of a message, or raise CodedProblem."""
         found = self.find_checking(grant.item_id)
         if found is None:
             return data
@@ -111,7 +111,7 @@ class HostFunctions:
     ) -> T:
         size = 0 if data is UNSET else payload_size(data)
         if not self.calls.reserve(size):
-            raise Refused(OVERLOADED)
+            raise CodedProblem(OVERLOADED)
         try:
             asked = Request({**request.scope, SOLVED: {}}, _no_body)
             work = partial(self.ask, found, asked, grant.principal, data, finish)
@@ -119,7 +119,7 @@ class HostFunctions:
         finally:
             self.calls.release(size)
         if isinstance(answer, CloseReason):
-            raise Refused(answer)
+            raise CodedProblem(answer)
         return answer
 
     async def ask(

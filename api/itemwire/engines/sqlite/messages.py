@@ -39,7 +39,7 @@ _DEEP_ROW: Final = re.compile(
 def encode_message(draft: Draft) -> str:
     """Return a message as it is stored; UnicodeError if its text cannot be encoded."""
     encoding: Literal["base64"] | UnsetType = "base64" if type(draft.data) is bytes else UNSET
-    message = _Message(draft.item, draft.sender, draft.sent_at, draft.data, encoding)
+    message = _Message(draft.item, draft.sender or "", draft.sent_at, draft.data, encoding)
     return msgspec.json.encode(message).decode()
 
 
@@ -50,7 +50,7 @@ def decode_history(rows: bytes) -> list[Publication]:
     except RecursionError:  # an earlier version stored a payload that is nested so deeply
         found = [_decode_deep(row) for row in _split(rows)]
     return [
-        Publication(one.item, offset, one.sender, one.sent_at, _payload(one), one.encoding)
+        Publication(one.item, offset, one.sender or None, one.sent_at, _payload(one), one.encoding)
         for offset, one in sorted(found, key=lambda row: row[0])
     ]
 
