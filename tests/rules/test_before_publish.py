@@ -4,9 +4,14 @@ from typing import Final
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
 
+from itemwire import Itemwire, Rights
 from itemwire.rules import calls
 from itemwire.testing import LiveServer
+from itemwire.testing.servers import live_application
+from tests.test_startup_checks import settings_of
 
 pytestmark = pytest.mark.server
 
@@ -93,3 +98,59 @@ def test_a_channel_without_a_check_is_published_to_at_once(server: LiveServer) -
         client.ask("join", item="free:x")
         client.send('{"type":"request","ref":"h","item":"order:7","name":"hang"}')
         assert client.ask("publish", item="free:x", data=1)["type"] == "reply"
+
+
+class Price(BaseModel):
+    """What the channel publishes."""
+
+    cents: int
+
+
+async def anybody() -> dict[str, str]:
+    """Return the same user for everybody."""
+    return {"id": "ann"}
+
+
+def shop_with_model() -> FastAPI:
+    """Make an application whose check turns euros into what the channel's model is."""
+    live = Itemwire(user=anybody, settings=settings_of(secret=None))
+    app = FastAPI()
+    app.include_router(live.router, prefix="/live")
+
+    @live.channel("price:{number}", model=Price)
+    async def price(number: int) -> Rights:
+        return Rights("subscribe", "publish")
+
+    @price.before_publish
+    async def convert(data: dict[str, int]) -> object:
+        return {"cents": data["euros"] * 100} if "euros" in data else None
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("sent", "published"),
+    [({"euros": 2}, {"cents": 200}), ({"cents": 5}, {"cents": 5}), ({"dollars": 2}, None)],
+)
+def test_the_model_is_that_of_what_is_published(
+    sent: dict[str, int], published: dict[str, int] | None
+) -> None:
+    """A message need not fit before its check has changed it; on every way in."""
+    batch = {"messages": [{"item": "price:1", "data": sent}]}
+    with (
+        live_application(shop_with_model()) as server,
+        server.client("/live/items/price:1/ws?token=x") as client,
+    ):
+        client.welcome()
+        base = f"{server.url}/live"
+        over_http = httpx.post(f"{base}/items/price:1/messages?token=x", json=sent).json()
+        result = httpx.post(f"{base}/messages?token=x", json=batch).json()["results"][0]
+        if published is None:
+            socket = client.ask("publish", data=sent)
+            assert [one["code"] for one in (over_http, result, socket)] == ["payload_invalid"] * 3
+            assert {one["detail"] for one in (over_http, result, socket)} == {
+                "data.cents: Field required"
+            }
+        else:
+            client.publish(sent)
+            assert [client.message()["data"] for _ in range(3)] == [published] * 3

@@ -91,6 +91,33 @@ def test_is_told_in_order() -> None:
     ]
 
 
+def test_is_told_where_nobody_is_a_member() -> None:
+    """A channel without presence has clients that join and leave, too."""
+    seen: list[str] = []
+    live = Itemwire(user=anybody, settings=settings_of(secret=None))
+    app = FastAPI()
+    app.include_router(live.router, prefix="/live")
+
+    @live.channel("cursor:{board}", presence="off")
+    async def cursor(board: str) -> Rights:
+        return Rights("subscribe")
+
+    @cursor.on_join
+    async def joined(board: str) -> None:
+        seen.append(f"join {board}")
+
+    @cursor.on_leave
+    async def left(board: str) -> None:
+        seen.append(f"leave {board}")
+
+    with live_application(app) as server, server.client("/live/ws?token=x") as client:
+        client.ask("join", item="cursor:a")
+        client.ask("leave", item="cursor:a")
+        client.ask("join", item="cursor:b")
+
+    assert seen == ["join a", "leave a", "join b", "leave b"]
+
+
 def test_no_socket_waits_for_a_hook(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus, urlencode
 import msgspec
 from starlette.types import Scope
 
+from itemwire.counters import ChannelCounters
 from itemwire_auth.credentials import QUERY_NAME, SUBPROTOCOL_PREFIX, TICKET_NAME
 
 MAX_KEPT_BYTES: Final = 4096  # of one handshake
@@ -158,3 +159,18 @@ def _cookie_name(pair: bytes) -> str:
 
 def _query_name(part: bytes) -> str:
     return unquote_plus(part.partition(b"=")[0].decode("latin-1"))
+
+
+class KeptInputs:
+    """What is kept of one handshake's query and headers; its size is counted while it lives."""
+
+    __slots__ = ("_counters", "packed")
+
+    def __init__(self, packed: bytes, counters: ChannelCounters) -> None:
+        self.packed = packed
+        self._counters = counters
+        counters.kept_handshake_bytes += len(packed)
+
+    def __del__(self) -> None:
+        """Count it out: the socket that it belonged to is gone, or was refreshed."""
+        self._counters.kept_handshake_bytes -= len(self.packed)

@@ -41,6 +41,7 @@ from itemwire.authorization.deadline import LateDecision, decided, decision_due
 from itemwire.authorization.inputs import (
     NO_INPUTS,
     Inputs,
+    KeptInputs,
     Presented,
     pack,
     subprotocols_of,
@@ -106,21 +107,6 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
             answer(_outcome_of(task))
         except Exception:
             logger.exception("refresh_failed")
-
-
-class KeptInputs:
-    """What is kept of one handshake's query and headers; its size is counted while it lives."""
-
-    __slots__ = ("_counters", "packed")
-
-    def __init__(self, packed: bytes, counters: ChannelCounters) -> None:
-        self.packed = packed
-        self._counters = counters
-        counters.kept_handshake_bytes += len(packed)
-
-    def __del__(self) -> None:
-        """Count it out: the socket that it belonged to is gone, or was refreshed."""
-        self._counters.kept_handshake_bytes -= len(self.packed)
 
 
 @dataclass(frozen=True, slots=True)

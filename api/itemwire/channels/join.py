@@ -99,6 +99,9 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
             member.connection,
             may_return,
         )
+    if was_member or (
+        subscription.has_joined and parts.rules_of(subscription.item_id).presence == "off"
+    ):
         parts.log.left(subscription.item_id, member)
 
 
@@ -258,6 +261,7 @@ class _Join:
             connection.id,
             subscription.member.connection,
         )
+        subscription.has_joined = True
         parts.log.joined(subscription.item_id, subscription.member)
         welcome = welcome_to(
             subscription,

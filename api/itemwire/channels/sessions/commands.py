@@ -150,14 +150,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
                 reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
                 connection.send(reply)
 
-        context.node.publish(
-            connection.principal,
-            target.item_id,
-            data,
-            self.key or None,
-            answer,
-            connection=connection,
-        )
+        by, key = connection.principal, self.key or None
+        context.node.publish(by, target.item_id, data, key, answer, connection=connection)
 
 
 class Request(_OfItem, frozen=True, kw_only=True, tag="request"):
