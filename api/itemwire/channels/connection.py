@@ -350,7 +350,7 @@ class Subscription:
     until it has joined, then perhaps that of an earlier connection of the same caller.
     """
 
-    __slots__ = ("can", "channel", "connection", "item_id", "lane", "member")
+    __slots__ = ("can", "channel", "connection", "has_joined", "item_id", "lane", "member")
 
     def __init__(self, connection: Connection, grant: Grant) -> None:
         self.connection = connection
@@ -359,6 +359,7 @@ class Subscription:
         self.can = grant.can
         self.member = self.own_member
         self.lane: Lane[Subscription] | None = None
+        self.has_joined = False  # its client was welcomed, or is about to be
 
     @property
     def own_member(self) -> Member:

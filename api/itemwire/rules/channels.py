@@ -1,7 +1,7 @@
 """The channels of an application, in the order in which it declared them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, get_args
 
@@ -11,6 +11,7 @@ from itemwire.authorization.asking import AskedCall
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
 from itemwire.channels.names import item_of
 from itemwire.engines.base import Bounds, ChannelBounds
+from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
 
 UnknownItems = Literal["policy", "forbid"]
@@ -31,6 +32,7 @@ class ChannelRule:
     pattern: Pattern
     authorize: AskedCall | None
     item_rules: ItemRules = NO_RULES
+    handlers: Handlers = field(default_factory=Handlers)
 
     @classmethod
     def of(
@@ -42,7 +44,7 @@ class ChannelRule:
         """Return the rule of a function with dependencies; ValueError for a text that is wrong."""
         pattern = Pattern.parse(text)
         asked = None if authorize is None else AskedCall(authorize, pattern.parameters)
-        return cls(pattern, asked, item_rules)
+        return cls(pattern, asked, item_rules, Handlers(pattern.parameters))
 
 
 class ChannelRules:
