@@ -9,6 +9,7 @@ from itemwire.application import ChannelApplication
 from itemwire.assembly import Assembly, assemble
 from itemwire.authorization.routes import add_sockets
 from itemwire.middleware.admission import Admission
+from itemwire.middleware.cross_origin import CrossOrigin, named_origins
 from itemwire.middleware.draining import RefuseWhileDraining
 from itemwire.middleware.no_store import NoStore
 from itemwire.middleware.refusals import Refusals
@@ -75,6 +76,9 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
     app.add_middleware(Refusals, form=settings.refusal, counters=assembly.counters.handshakes)
     # Outside of the refusals, which answer a credential in a query as well.
     app.add_middleware(NoStore)
+    origins = named_origins(settings.allowed_origins)
+    if origins:  # outside of the refusals, which their pages have to be able to read
+        app.add_middleware(CrossOrigin, origins=origins)
     # Has to do with the lifespan alone.
     app.add_middleware(StartupErrors)
 
