@@ -67,10 +67,14 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A member of a channel: the id of the connection it first joined with, and its subject."""
+    """A member of a channel: the id of the connection it first joined with, and its subject.
+
+    `info` is what the application lets others know of it, a JSON object.
+    """
 
     connection: str
     subject: str
+    info: msgspec.Raw | UnsetType = UNSET
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type"):
@@ -122,6 +126,13 @@ class Welcome(Event, frozen=True, tag="welcome"):
 
 class Joined(Event, frozen=True, tag="joined"):
     """A member joined."""
+
+    item: str
+    member: Member
+
+
+class Updated(Event, frozen=True, tag="updated"):
+    """The `info` of a member changed."""
 
     item: str
     member: Member

@@ -29,6 +29,7 @@ from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
 from itemwire.channels.names import channel_of, item_of
+from itemwire.channels.presence.info import with_info
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.rights import rights_of
@@ -37,7 +38,7 @@ from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
 from itemwire.messages import Draft, Payload, Position, Ref, payload_size
 from itemwire.wire.base import Codec
-from itemwire_auth.principal import Principal
+from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocation, Revocations
 from itemwire_auth.scopes import Action
 
@@ -259,16 +260,18 @@ class Node:
         )
         return None
 
-    def change_rights(self, subscription: Subscription, can: frozenset[Action]) -> None:
+    def change_rights(self, subscription: Subscription, grant: Grant) -> None:
         """Let a subscriber do something else than before, from the next message on."""
-        before, subscription.can = subscription.can, can
-        if (Action.PRESENCE in before) != (Action.PRESENCE in can):
+        before, subscription.can = subscription.can, grant.can
+        subscription.member = with_info(subscription.member, grant.info)
+        self._presence.change(subscription.channel, subscription.member)
+        if (Action.PRESENCE in before) != (Action.PRESENCE in grant.can):
             self._hub.change_lane(subscription)
         logger.debug(
             "refreshed channel=%s connection=%s can=%s expires_at=%d",
             subscription.channel,
             subscription.connection.id,
-            ",".join(rights_of(can)),
+            ",".join(rights_of(grant.can)),
             subscription.connection.expires_at,
         )
 

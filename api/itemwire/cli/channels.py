@@ -117,7 +117,7 @@ def _line(envelope: dict[str, Any]) -> str | None:
             data = envelope["data"]
             shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
             return _plain(f"{envelope['offset']} {envelope['sender']}: {shown}")
-        case "joined" | "left":
+        case "joined" | "left" | "updated":
             return _plain(f"* {envelope['member']['subject']} {envelope['type']}")
         case _:
             return None

@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import AskedCall
+from itemwire.channels.presence.info import read_info
 from itemwire.rules.channels import ChannelRules
 from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
@@ -46,4 +47,6 @@ class RuleGrants:
         )
         if not isinstance(rights, Rights):
             raise TypeError(f"the channel {rule.pattern.text!r} has returned no Rights")
-        return Grant(principal, item_id, rights.can)
+        if rights.info is not None:
+            read_info(rights.info)
+        return Grant(principal, item_id, rights.can, rights.info)

@@ -71,7 +71,8 @@ def dropped(crowd: Crowd, name: str = "a") -> int:
 CHANNELS: Final = st.sampled_from([CHANNEL, "item:7", "item:nobody-is-there", "no-item", SOCKETS])
 CONNECTIONS: Final = st.sampled_from(["a1", "b1", "x1", "x2", "\x00", "~" * 300])
 SUBJECTS: Final = st.sampled_from(["a-0", "b-0", "alice", "", "s" * 256])
-MEMBERS: Final = st.builds(Member, CONNECTIONS, SUBJECTS)
+INFOS: Final = st.sampled_from([msgspec.UNSET, msgspec.Raw(b"{}"), msgspec.Raw(b'{"a":1}')])
+MEMBERS: Final = st.builds(Member, CONNECTIONS, SUBJECTS, INFOS)
 COUNTS: Final = st.builds(
     SocketCount, st.sampled_from([None, "issuer"]), SUBJECTS, st.integers(0, MAX_SOCKETS)
 )

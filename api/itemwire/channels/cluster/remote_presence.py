@@ -214,6 +214,7 @@ class RemotePresence(OtherNodes):
             case MemberJoined(channel, member):
                 is_stored = self._add(peer, channel, [member])
                 self._resolve_owner(node_id, channel, member)
+                self._update(channel, [member])
                 return is_stored
             case MemberLeft(channel, connection):
                 peer.away.discard(channel, connection)
@@ -277,7 +278,9 @@ class RemotePresence(OtherNodes):
             if one not in there and part.after < one and (not part.last or one <= part.last)
         ]
         self._remove(peer, part.channel, gone)
-        return self._add(peer, part.channel, part.members)
+        is_stored = self._add(peer, part.channel, part.members)
+        self._update(part.channel, part.members)
+        return is_stored
 
     def _add(self, peer: Peer, channel: str, members: Iterable[Member]) -> bool:
         if channel not in self._followed:
@@ -290,6 +293,13 @@ class RemotePresence(OtherNodes):
             elif not is_known:
                 self._presence.add(channel, member)
         return is_stored
+
+    def _update(self, channel: str, members: Iterable[Member]) -> None:
+        """Apply the `info` of members that are not this node's own."""
+        own = self._own.get(channel, {})
+        for member in members:
+            if member.connection not in own:
+                self._presence.update(channel, member)
 
     def _remove(self, peer: Peer, channel: str, connections: Iterable[str]) -> None:
         for connection in connections:
