@@ -24,7 +24,7 @@ from itemwire.channels.node import Node
 from itemwire.dependencies import answer_or_error
 from itemwire.engines.base import Answer, EngineError, History, Span
 from itemwire.main import application_with
-from itemwire.messages import Position
+from itemwire.messages import Extras, Position
 from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire.rules.grants import RuleGrants, UnknownItems
 from itemwire.rules.payloads import encoded
@@ -99,20 +99,34 @@ class Itemwire:
         return declare
 
     async def publish(
-        self, item_id: str, data: object, *, idempotency_key: str | None = None, sender: str = ""
+        self,
+        item_id: str,
+        data: object,
+        *,
+        idempotency_key: str | None = None,
+        sender: str = "",
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
     ) -> Position:
         """Publish to an item, from any coroutine, and return the position of the stored message.
 
         `data` is text, bytes, or what can be written as JSON: also a Pydantic model or a msgspec
-        struct. It is charged to nobody's rates.
+        struct. It is charged to nobody's rates. `meta` is a small map that goes with the message,
+        and `end` marks it as the last one of a stream.
 
-        Raises ValueError for a text that is no item id, TypeError for data that is no JSON,
-        RuntimeError while the lifespan does not run, and EngineError where it was not stored.
+        Raises ValueError for a text that is no item id or too much `meta`, TypeError for data that
+        is no JSON, RuntimeError while the lifespan does not run, and EngineError where it was not
+        stored.
         """
         _check_item_id(item_id)
         node = self._running_node()
         ask = partial(
-            node.publish_from_code, item_id, encoded(data), key=idempotency_key, sender=sender
+            node.publish_from_code,
+            item_id,
+            encoded(data),
+            key=idempotency_key,
+            sender=sender,
+            extras=Extras.of(meta, end=end),
         )
         return await _answer_of(ask)
 
@@ -173,11 +187,18 @@ class Channel(Generic[P, R]):
         *,
         idempotency_key: str | None = None,
         sender: str = "",
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
         **parameters: object,
     ) -> Position:
         """Publish to the item with these parameters, as `Itemwire.publish` does."""
         return await self._live.publish(
-            self.item(**parameters), data, idempotency_key=idempotency_key, sender=sender
+            self.item(**parameters),
+            data,
+            idempotency_key=idempotency_key,
+            sender=sender,
+            meta=meta,
+            end=end,
         )
 
 

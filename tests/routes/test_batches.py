@@ -15,7 +15,7 @@ from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
 from itemwire.main import create_app
-from itemwire.messages import Payload, Position
+from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
 from itemwire.settings import Settings
 from itemwire_auth import Action, CurrentPrincipal, Grant, Principal, authorize_item
 from itemwire_auth.errors import Forbidden
@@ -159,6 +159,7 @@ class Halting(Node):
         answer: Answer[Position],
         *,
         connection: Connection | None = None,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         if item_id == "a":
             answer(Position("e", 1))

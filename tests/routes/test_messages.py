@@ -17,7 +17,7 @@ from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError, History, Span
 from itemwire.main import create_app
-from itemwire.messages import Payload, Position
+from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
 from itemwire.settings import Settings
 from itemwire_auth.principal import Principal
 from tests.conftest import SECRET
@@ -203,6 +203,7 @@ class Away(Node):
         answer: Answer[Position],
         *,
         connection: Connection | None = None,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         if not self.is_silent:
             answer(EngineError("the engine is at secret://"))

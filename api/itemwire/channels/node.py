@@ -36,7 +36,7 @@ from itemwire.channels.rights import rights_of
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
-from itemwire.messages import Draft, Payload, Position, Ref, payload_size
+from itemwire.messages import NO_EXTRAS, Draft, Extras, Payload, Position, Ref, message_size
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocation, Revocations
@@ -305,6 +305,7 @@ class Node:
         answer: Answer[Position],
         *,
         connection: Connection | None = None,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         """Publish to an item in the name of a verified caller; answer once it is stored.
 
@@ -315,17 +316,17 @@ class Node:
         Any thread may call this; the answer is given on the node's event loop.
         """
         if get_ident() != self._hub.thread:
-            again = partial(self.publish, by, item_id, data, key, answer, connection=connection)
-            self.environment.timers.hand_over(again)
+            again = partial(self.publish, by, item_id, data, key, answer, extras=extras)
+            self.environment.timers.hand_over(partial(again, connection=connection))
             return
-        channel = channel_of(item_id)
+        own_key = None if key is None else key_of(by.identity, key)
+        draft = self._draft(item_id, by.subject, data, own_key, extras)
         if connection is not None:
-            wait = self.spend_deliveries(connection, channel, payload_size(data))
+            wait = self.spend_deliveries(connection, channel_of(item_id), message_size(draft))
             if wait:
                 answer(TooManyDeliveries(wait))
                 return
-        own_key = None if key is None else key_of(by.identity, key)
-        self._store(Draft(item_id, by.subject, self._sent_at(), data, own_key), answer, connection)
+        self._store(draft, answer, connection)
 
     def publish_from_code(
         self,
@@ -335,6 +336,7 @@ class Node:
         *,
         key: str | None = None,
         sender: str = "",
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         """Publish what the application's own code sends; answer once it is stored.
 
@@ -343,19 +345,22 @@ class Node:
         """
         if get_ident() != self._hub.thread:
             again = partial(self.publish_from_code, item_id, data, answer, key=key, sender=sender)
-            self.environment.timers.hand_over(again)
+            self.environment.timers.hand_over(partial(again, extras=extras))
             return
         own_key = None if key is None else key_of(NOBODY, key)
-        self._store(Draft(item_id, sender, self._sent_at(), data, own_key), answer, None)
+        self._store(self._draft(item_id, sender, data, own_key, extras), answer, None)
 
-    def _sent_at(self) -> float:
-        return int(self.environment.clock() * 1000) / 1000
+    def _draft(
+        self, item_id: str, sender: str, data: Payload, key: str | None, extras: Extras
+    ) -> Draft:
+        sent_at = int(self.environment.clock() * 1000) / 1000
+        return Draft(item_id, sender, sent_at, data, key, extras.meta, extras.end)
 
     def _store(self, draft: Draft, answer: Answer[Position], connection: Connection | None) -> None:
         """Have the engine store a message, within the bounds of what may be in flight."""
         tracked: Answer[Position] | None = answer
         if not self._engine.answers_at_once:
-            tracked = self._track(payload_size(draft.data), answer, connection)
+            tracked = self._track(message_size(draft), answer, connection)
         if tracked is not None:
             self._engine.publish(channel_of(draft.item), draft, tracked)
 

@@ -11,7 +11,14 @@ from typing_extensions import override
 from itemwire_auth.origins import NULL, SELF, OriginPolicy
 
 METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
-HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Itemwire-End",
+    "Itemwire-Meta",
+    "Last-Event-ID",
+)
 EXPOSED: Final = ("Retry-After", "WWW-Authenticate")
 
 

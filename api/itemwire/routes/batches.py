@@ -25,7 +25,15 @@ from itemwire.close_reasons import (
 )
 from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_to_publish
 from itemwire.engines.base import EngineError
-from itemwire.messages import Payload, Position, payload_size
+from itemwire.messages import (
+    MAX_META,
+    Extras,
+    MessageMeta,
+    Payload,
+    Position,
+    meta_size,
+    payload_size,
+)
 from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
@@ -55,6 +63,8 @@ class WantedMessage(msgspec.Struct, forbid_unknown_fields=True):
     item: str
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool = False
 
 
 class ReadyMessage(msgspec.Struct):
@@ -63,6 +73,12 @@ class ReadyMessage(msgspec.Struct):
     item: str
     data: Payload
     key: str | None
+    extras: Extras
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that it is charged for."""
+        return payload_size(self.data) + meta_size(self.extras.meta)
 
 
 class RefusedMessage(msgspec.Struct):
@@ -98,6 +114,12 @@ SCHEMA: Final = {
                     "item": {"type": "string"},
                     "data": {},
                     "key": {"type": "string", "minLength": 1, "maxLength": 128},
+                    "meta": {
+                        "type": "object",
+                        "maxProperties": MAX_META,
+                        "additionalProperties": {"type": "string"},
+                    },
+                    "end": {"type": "boolean"},
                 },
             },
         }
@@ -136,11 +158,12 @@ def _parsed(raw: msgspec.Raw, limit: int) -> ReadyMessage | CloseReason:
     try:
         wanted = _read_message(raw)
         data = payload_of(wanted.data)
+        extras = Extras.of(wanted.meta, end=wanted.end)
     except (ValueError, RecursionError):
         return PAYLOAD_INVALID
     if len(bytes(wanted.data)) > limit:
         return MESSAGE_TOO_BIG
-    return ReadyMessage(wanted.item, data, wanted.key or None)
+    return ReadyMessage(wanted.item, data, wanted.key or None, extras)
 
 
 async def _publish(
@@ -156,11 +179,11 @@ async def _publish(
             begun.append(message)
         elif isinstance(verdict := verdicts[message.item], CloseReason):
             begun.append(verdict)
-        elif wait_to_publish(node, principal, message.item, payload_size(message.data)):
+        elif wait_to_publish(node, principal, message.item, message.size):
             begun.append(RATE_LIMITED)
         else:
             ask = partial(node.publish, principal, message.item, message.data, message.key)
-            begun.append(asked(ask))
+            begun.append(asked(partial(ask, extras=message.extras)))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
         await asyncio.wait(waiting, timeout=ENGINE_SECONDS)

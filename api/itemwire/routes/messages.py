@@ -12,10 +12,19 @@ from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, node_of, spend, spend_publish
 from itemwire.engines.base import Span
-from itemwire.messages import Member, Publication, payload_size
+from itemwire.messages import (
+    MAX_META,
+    META_BYTES,
+    Extras,
+    Member,
+    MessageMeta,
+    Publication,
+    meta_size,
+    payload_size,
+)
 from itemwire.responses import request_bodies
 from itemwire.responses.problems import Problem
-from itemwire.responses.request_bodies import described, read_payload
+from itemwire.responses.request_bodies import described, read_payload, unreadable
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
 from itemwire_auth.dependencies import permitted
@@ -30,6 +39,17 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=128, description="The same key stores the same message once."),
 ]
+MetaHeader = Annotated[
+    str | None,
+    Header(
+        alias="Itemwire-Meta",
+        description="What goes with the message: a JSON object of texts, written in ASCII, of at "
+        f"most {MAX_META} entries and {META_BYTES} bytes.",
+    ),
+]
+EndHeader = Annotated[
+    bool, Header(alias="Itemwire-End", description="Marks the last message of a stream.")
+]
 Offset = Annotated[int | None, Query(ge=0, lt=2**53, description="An offset; not included.")]
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -41,6 +61,8 @@ BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     **request_bodies.BODY_PROBLEMS,
     415: {"model": Problem, "description": "A media type that is none of these."},
 }
+
+_read_meta: Final = msgspec.json.Decoder(MessageMeta).decode
 
 router = APIRouter(tags=["messages"], dependencies=[Depends(keep_nowhere)], responses=PROBLEMS)
 
@@ -78,16 +100,30 @@ class Present(msgspec.Struct, omit_defaults=True):
     ),
 )
 async def publish(
-    request: Request, grant: PublishGrant, idempotency_key: IdempotencyKey = None
+    request: Request,
+    grant: PublishGrant,
+    idempotency_key: IdempotencyKey = None,
+    meta: MetaHeader = None,
+    end: EndHeader = False,
 ) -> StoredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     async with judged_after_body(request, grant):
         data = await read_payload(request, node.limits.max_message_bytes)
-    spend_publish(request, grant, payload_size(data))
+    extras = _extras_of(meta, end=end)
+    spend_publish(request, grant, payload_size(data) + meta_size(extras.meta))
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
-    position = await answer_of(ask)
+    position = await answer_of(partial(ask, extras=extras))
     return StoredMessage(epoch=position.epoch, offset=position.offset)
+
+
+def _extras_of(meta: str | None, *, end: bool) -> Extras:
+    """Return what the headers say, or refuse them; a server reads other bytes as Latin-1."""
+    try:
+        given = None if meta is None else _read_meta(meta.encode("ascii"))
+        return Extras.of(given, end=end)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise unreadable() from error
 
 
 @router.get(ITEM_PATH + "/messages", response_model=None)

@@ -18,9 +18,11 @@ from itemwire.close_reasons import OVERLOADED, PAYLOAD_INVALID, RATE_LIMITED, SC
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
     Error,
+    Extras,
     Frame,
     HistoryReply,
     MembersReply,
+    MessageMeta,
     Pong,
     Position,
     PublishReply,
@@ -97,6 +99,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
 
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool = False
 
     def run(self, context: Context, subscription: Subscription | None) -> None:
         """Answer the message's `offset` in its `epoch`."""
@@ -108,6 +112,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
             return
         try:
             data = payload_of(self.data)
+            extras = Extras.of(self.meta, end=self.end)
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
@@ -126,6 +131,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
             self.key or None,
             answer,
             connection=connection,
+            extras=extras,
         )
 
 
