@@ -21,6 +21,7 @@ from itemwire.observability.logs import redact_logs
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
     admin,
+    asyncapi,
     auth,
     batches,
     console,
@@ -86,7 +87,7 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
 def _add_routes(app: ChannelApplication, settings: Settings) -> None:
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, auth, console, messages, batches, events):
+    for group in (health, auth, console, asyncapi, messages, batches, events):
         app.include_router(group.router)
     if settings.admin:
         app.include_router(admin.router)

@@ -1,5 +1,6 @@
 """The channels of an application, in the order in which it declared them."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,14 @@ class ChannelRule:
 
     pattern: Pattern
     authorize: AskedCall
+    description: str = ""
 
     @classmethod
     def of(cls, text: str, authorize: Callable[..., Any]) -> "ChannelRule":
         """Return the rule of a function with dependencies; ValueError for a text that is wrong."""
         pattern = Pattern.parse(text)
-        return cls(pattern, AskedCall(authorize, pattern.parameters))
+        asked = AskedCall(authorize, pattern.parameters)
+        return cls(pattern, asked, inspect.getdoc(authorize) or "")
 
 
 class ChannelRules:

@@ -26,6 +26,11 @@ class RuleGrants:
         self._rules = rules
         self._unknown = unknown
 
+    @property
+    def rules(self) -> ChannelRules:
+        """Return the rules that it asks."""
+        return self._rules
+
     def asked(self) -> Iterable[AskedCall]:
         """Return the functions of the host that it may ask."""
         return [rule.authorize for rule in self._rules]
