@@ -56,6 +56,25 @@ def test_members_know_what_the_rule_tells_of_them(server: LiveServer) -> None:
     assert updated["member"] in page["members"]
 
 
+def test_an_info_that_clients_could_not_read_is_a_fault_of_the_rule() -> None:
+    """Nested too deeply for their parsers: its caller is not let in without it."""
+    deep: list[object] = []
+    for _ in range(64):
+        deep = [deep]
+    live = Itemwire(settings=settings_of())
+    app = FastAPI()
+    app.include_router(live.router, prefix="/live")
+
+    @live.channel("room:{name}")
+    async def room(name: str) -> Rights:
+        return Rights("subscribe", info={"deep": deep})
+
+    with live_application(app) as running:
+        refusal = running.refusal("/live/items/room:1/ws?token=" + token("alice"))
+
+    assert (refusal.code, refusal.reason) == (1011, "internal")
+
+
 @pytest.mark.parametrize("info", [{"a": "a" * INFO_BYTES}, {"a": float("nan")}, {"a": "\ud800"}])
 def test_refuses_an_info_that_no_client_could_get(info: dict[str, object]) -> None:
     """Where the rule makes it."""
