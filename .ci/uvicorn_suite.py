@@ -1,7 +1,7 @@
-"""Runs uvicorn's own WebSocket tests with our protocol class; arguments are passed to pytest.
+"""Runs uvicorn's own protocol tests with our two classes; arguments are passed to pytest.
 
 The tests come from the source distribution of the installed version of uvicorn. `SUITE_OF` selects
-the class: `ours` (the default) or, as a control, `stock`. `SUITE_WORK` names a folder to keep the
+the classes: `ours` (the default) or, as a control, `stock`. `SUITE_WORK` names a folder to keep the
 downloads in, and `SUITE_ALL=1` also runs the tests that are normally deselected.
 """
 
@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.importer import import_from_string
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TESTS = "tests/protocols/test_websocket.py"
+TESTS = ("tests/protocols/test_websocket.py", "tests/protocols/test_http.py")
 
 CLASSES = {
     "stock": "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
@@ -33,6 +33,8 @@ HTTP_CLASSES = {
 WORDS = "our close reason differs; tests/conformance tests ours"
 TIMERS = "uses uvicorn's own timers by name; tests/conformance tests what a peer sees"
 SKIPPED = "uvicorn skips it for its own class too: both send a denial's start and body as one"
+TIMER_SHARED = "uvicorn's timer by name; `test_keepalive_timeout` tests when ours ends a connection"
+HTTPTOOLS = "uvicorn skips it for its own httptools class, which ours extends"
 DESELECTED = {
     "test_server_keepalive_ping_timeout": WORDS,
     "test_server_keepalive_ping_pong": TIMERS,
@@ -41,6 +43,8 @@ DESELECTED = {
     "test_server_reject_connection_with_invalid_msg": SKIPPED,
     "test_server_reject_connection_with_missing_body": SKIPPED,
     "test_server_multiple_websocket_http_response_start_events": SKIPPED,
+    "test_keepalive_timeout_with_pipelined_requests": TIMER_SHARED,
+    "test_keepalive_timeout_with_pipelined_websocket_upgrade": HTTPTOOLS,
 }
 
 
@@ -54,9 +58,16 @@ def pytest_generate_tests(metafunc):
             tested = type(tested.__name__, (tested,), {})
         metafunc.parametrize("ws_protocol_cls", [tested], ids=[kind])
     if "http_protocol_cls" in metafunc.fixturenames:
-        names = [name for name in HTTP_CLASSES if kind == "ours" or name != "ours"]
+        is_about_http = metafunc.module.__name__.endswith("test_http")
+        names = _http_classes(kind, only_ours=is_about_http)
         classes = [import_from_string(HTTP_CLASSES[name]) for name in names]
         metafunc.parametrize("http_protocol_cls", classes, ids=names)
+
+
+def _http_classes(kind, *, only_ours):
+    if kind == "stock":
+        return [name for name in HTTP_CLASSES if name != "ours"]
+    return ["ours"] if only_ours else list(HTTP_CLASSES)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -88,6 +99,42 @@ def whole_transport(request, monkeypatch):
         # The property reads uvicorn's timer; it means that the socket is not closed yet.
         waiting = property(lambda self: not (self.transport_closed or self._connection_lost))
         monkeypatch.setattr(connection, "awaiting_close_reply", waiting)
+
+
+@pytest.fixture(autouse=True)
+def whole_loop(request, monkeypatch):
+    """Add to the suite's fake event loop, and to its other fake transport, what ours uses."""
+    loop = getattr(request.module, "MockLoop", None)
+    if loop is None:
+        return
+    run_one = loop.run_one
+
+    async def run_one_turn(self):
+        self.run_later(0)  # what was to be called soon comes before the next task
+        return await run_one(self)
+
+    monkeypatch.setattr(loop, "run_one", run_one_turn)
+    additions = {
+        "now": 0.0,
+        "time": lambda self: self.now,
+        "call_at": _call_at,
+        "call_soon": lambda self, call: self.call_later(0, call),
+    }
+    for name, method in additions.items():
+        monkeypatch.setattr(loop, name, method, raising=False)
+    transport = request.module.MockTransport
+    monkeypatch.setattr(transport, "abort", transport.close, raising=False)
+    monkeypatch.setattr(transport, "can_write_eof", lambda _: False, raising=False)
+
+
+def _call_at(loop, when, callback):
+    """Call back at a time of the fake loop, whose clock then stands there."""
+
+    def wake_up():
+        loop.now = when
+        callback()
+
+    return loop.call_later(when - loop.now, wake_up)
 
 
 def _pip(*arguments):
@@ -123,7 +170,7 @@ def _run(work, options):
             "-n",
             "2",
         ),
-        *(TESTS, *options),
+        *(*TESTS, *options),
     ]
     path = os.pathsep.join(map(str, (suite, pathlib.Path(__file__).parent, ROOT, extras)))
     environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

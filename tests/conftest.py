@@ -28,6 +28,7 @@ SERVED: Final = (
     "cli",
     "conformance",
     "docs",
+    "embedding",
     "engines/nats",
     "engines/postgres",
     "engines/redis",

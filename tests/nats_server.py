@@ -15,7 +15,7 @@ import nats
 from typing_extensions import override
 
 from tests.conformance.websocket_targets import localhost_certificate
-from tests.server_process import ServerProcess
+from tests.server_process import START_SECONDS, ServerProcess, free_port
 
 
 def find_server() -> str:
@@ -51,6 +51,16 @@ class NatsServer(ServerProcess):
         """Throw away what it has stored, while it does not run."""
         shutil.rmtree(self.store, ignore_errors=True)
 
+    def copy_to(self, copy: Path) -> None:
+        """Copy what it has stored, while it does not run."""
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.store, copy)
+
+    def put_back(self, copy: Path) -> None:
+        """Put a copy in the place of what it has stored, while it does not run."""
+        self.empty()
+        shutil.copytree(copy, self.store)
+
     @override
     def _answers(self) -> bool:
         # It listens once its streams are there.
@@ -70,6 +80,45 @@ def running_nats(folder: Path, config: str = "", jetstream: str = "") -> Iterato
         yield server
     finally:
         server.kill()
+
+
+@contextlib.contextmanager
+def running_trio(folder: Path) -> Iterator[list[NatsServer]]:
+    """Run a cluster of three; each is called by its port."""
+    routes = [free_port() for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        servers = [NatsServer(folder) for _ in routes]
+        for server, route in zip(servers, routes, strict=True):
+            others = ", ".join(f"'nats://127.0.0.1:{other}'" for other in routes)
+            cluster = f"name: trio, listen: '127.0.0.1:{route}', routes: [{others}]"
+            server.configure(f"server_name: '{server.port}'\ncluster {{ {cluster} }}")
+            stack.callback(server.kill)
+            server.start()
+        asyncio.run(_until_led([server.url for server in servers]))
+        yield servers
+
+
+async def _until_led(urls: list[str]) -> None:
+    """Wait until the servers have found each other, and can store something on all three."""
+    client = await nats.connect(urls)
+    jetstream = client.jsm()
+    async with asyncio.timeout(3 * START_SECONDS):
+        while True:
+            with contextlib.suppress(nats.errors.Error):
+                await jetstream.add_stream(name="probe", subjects=["probe"], num_replicas=3)
+                break
+            await asyncio.sleep(0.1)
+    await jetstream.delete_stream("probe")
+    await client.close()
+
+
+async def leader_of(url: str, stream: str) -> str:
+    """Give the name of the server that leads a stream."""
+    client = await nats.connect(url.partition("?")[0].split(","))
+    info = await client.jsm().stream_info(stream)
+    await client.close()
+    assert info.cluster is not None
+    return str(info.cluster.leader)
 
 
 def purge(url: str) -> None:

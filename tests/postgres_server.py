@@ -17,7 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from itemwire.engines.postgres.engine import init_store
-from tests.server_process import free_port
+from tests.server_process import free_port, wait_until_stopped
 
 START_SECONDS: Final = 20.0
 URL_VARIABLE: Final = "ITEMWIRE_TEST_POSTGRESQL_URL"
@@ -59,7 +59,7 @@ class PostgresServer:
         options = ["-p", str(self.port), "-k", "", "-h", "127.0.0.1", *self._options]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._folder / "data", *options],
+                [self._binaries / "postgres", "-D", self.data, *options],
                 stdout=log,
                 stderr=log,
                 **_unprivileged(),
@@ -70,9 +70,29 @@ class PostgresServer:
             assert time.monotonic() < deadline, f"no answer: see {log.name}"
             time.sleep(0.02)
 
+    @property
+    def data(self) -> Path:
+        """Give the folder of everything that it keeps."""
+        return self._folder / "data"
+
+    def copy_to(self, copy: Path) -> None:
+        """Copy all that it keeps, while it does not run."""
+        _replace(copy, self.data)
+
+    def put_back(self, copy: Path) -> None:
+        """Put a copy in the place of what it keeps, while it does not run."""
+        _replace(self.data, copy)
+
+    def follow(self, primary: PostgresServer) -> None:
+        """Become a replica of another server, which streams to it, and start."""
+        shutil.rmtree(self.data)
+        at = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        self._run("pg_basebackup", *at, "-D", str(self.data), "-R", "-N", "-c", "fast")
+        self.start()
+
     def start_as_replica(self) -> None:
         """Start it as what takes no writes."""
-        signal_file = self._folder / "data" / "standby.signal"
+        signal_file = self.data / "standby.signal"
         signal_file.touch()
         if os.geteuid() == 0:
             shutil.chown(signal_file, NOBODY)
@@ -80,7 +100,7 @@ class PostgresServer:
 
     def promote(self) -> None:
         """Let the replica take over."""
-        self._run("pg_ctl", "promote", "-D", str(self._folder / "data"))
+        self._run("pg_ctl", "promote", "-D", str(self.data))
 
     def kill(self) -> None:
         """End it and all its processes at once; it writes nothing any more."""
@@ -89,6 +109,13 @@ class PostgresServer:
             self._process.wait(START_SECONDS)
             self._process = None
 
+    def stop(self) -> None:
+        """End it in order, without waiting for its clients: each connection is told so."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(START_SECONDS)
+        self._process = None
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Let it do nothing: its port is open, and nobody is there."""
@@ -96,6 +123,7 @@ class PostgresServer:
         self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no more of them
         stopped = [self._process.pid, *_children_of(self._process.pid)]
         _signal_all(stopped, signal.SIGSTOP)
+        wait_until_stopped(stopped)
         try:
             yield
         finally:
@@ -114,6 +142,11 @@ class PostgresServer:
             **_unprivileged(),
         )
         return done.returncode
+
+
+def _replace(folder: Path, source: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run(["cp", "-a", source, folder], check=True)  # with its owners
 
 
 def _unprivileged() -> dict[str, Any]:
@@ -157,6 +190,12 @@ def postgres_url(_folder: Path) -> Iterator[str]:
     with running_postgres() as server:
         init_store(server.url)
         yield server.url
+
+
+TERMINATE: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 async def execute(url: str, query: str, *values: object) -> list[Any]:

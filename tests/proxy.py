@@ -1,4 +1,7 @@
-"""A TCP proxy that does to connections what networks do: cuts, silence, delay; TLS if asked."""
+"""A TCP proxy that does to connections what networks do: cuts, silence, delay; TLS if asked.
+
+It also lets connections die without a word: their clients are not told that they are over.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -14,6 +18,22 @@ T = TypeVar("T")
 CALL_SECONDS: Final = 5.0
 CHUNK: Final = 65_536
 QUIET_TURNS: Final = 5
+
+
+class ProxiedConnection:
+    """One connection: `client` is who connected to the proxy, and `server` where it leads."""
+
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.client = client
+        self.server = server
+        self.is_dead = False  # the client is kept, and told nothing more
+        self.is_halved = False  # it dies in the middle of the next answer
+
+    def pass_answer(self, data: bytes) -> None:
+        """Pass on what the server says, or half of it and then nothing more."""
+        if self.is_halved:
+            data, self.is_dead = data[: len(data) // 2], True
+        self.client.write(data)
 
 
 class Proxy:
@@ -24,8 +44,9 @@ class Proxy:
         self.port = 0
         self._tls = tls
         self._loop = asyncio.new_event_loop()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[ProxiedConnection] = set()
         self._is_open = True
+        self._loses_ends = False
         self._flows = asyncio.Event()
         self._delay = 0.0
 
@@ -50,12 +71,48 @@ class Proxy:
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
         """Break every connection, and every new one at once."""
+        with self.closed():
+            self.cut()
+            yield
+
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[None]:
+        """Break every new connection at once; those that are there stay."""
         self._is_open = False
-        self.cut()
         try:
             yield
         finally:
             self._is_open = True
+
+    @contextlib.contextmanager
+    def losing_ends(self) -> Iterator[None]:
+        """Pass everything on but that the server has ended a connection."""
+        self._loses_ends = True
+        try:
+            yield
+        finally:
+            self._loses_ends = False
+
+    @property
+    def dead(self) -> int:
+        """Count the connections that are dead, and that their clients have not ended yet."""
+        return sum(one.is_dead for one in self._connections)
+
+    def lose_ends(self) -> None:
+        """End every connection to the server; no client is told."""
+        self._each(_lose_end)
+
+    def freeze(self) -> None:
+        """Pass nothing on, either way, and keep everything open; new connections are served."""
+        self._each(_freeze)
+
+    def halve(self) -> None:
+        """Let every connection freeze in the middle of its next answer."""
+        self._each(_halve)
+
+    def say(self, words: bytes) -> None:
+        """Tell every client this in the server's name, and then nothing more."""
+        self._each(partial(_say, words))
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
@@ -86,6 +143,10 @@ class Proxy:
 
     async def _close(self, server: asyncio.Server) -> None:
         self._is_open = False
+        # asyncio forgets a connection whose server is closed between its accept and its first turn.
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
         server.close()
         await self._cut()
         self._flows.set()
@@ -101,31 +162,74 @@ class Proxy:
                 assert not late, late
 
     async def _cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
+        for one in self._connections:
+            one.client.transport.abort()
+            one.server.transport.abort()
+
+    def _each(self, do: Callable[[ProxiedConnection], None]) -> None:
+        async def do_all() -> None:
+            for one in self._connections:
+                do(one)
+
+        self._call(do_all())
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         try:
             if self._is_open:
-                onward = await asyncio.open_connection("127.0.0.1", self.target)
-                self._writers.add(onward[1])
-                await asyncio.gather(self._pump(reader, onward[1]), self._pump(onward[0], writer))
-                self._writers.discard(onward[1])
+                answers, server = await asyncio.open_connection("127.0.0.1", self.target)
+                await self._pass(ProxiedConnection(writer, server), reader, answers)
         except OSError:
             pass  # the other side is away: so is this one
         finally:
-            self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, one: ProxiedConnection, asked: asyncio.StreamReader, answers: asyncio.StreamReader
+    ) -> None:
+        """Pass on what both sides say; with its client, a connection is always over."""
+        self._connections.add(one)
+        answering = asyncio.create_task(self._pass_answers(one, answers))
         try:
-            while data := await reader.read(CHUNK):
-                await asyncio.sleep(self._delay)
-                await self._flows.wait()
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass  # it was cut
+            while data := await asked.read(CHUNK):
+                await self._hold_up()
+                if not one.is_dead:
+                    one.server.write(data)
+                    with contextlib.suppress(OSError):  # `_pass_answers` sees that it is over
+                        await one.server.drain()
         finally:
-            writer.transport.abort()
+            self._connections.discard(one)
+            one.server.transport.abort()
+            await answering
+
+    async def _pass_answers(self, one: ProxiedConnection, answers: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):  # it was cut
+            while data := await answers.read(CHUNK):
+                await self._hold_up()
+                if not one.is_dead:
+                    one.pass_answer(data)
+                    await one.client.drain()
+        one.is_dead = one.is_dead or self._loses_ends
+        if not one.is_dead:
+            one.client.transport.abort()
+
+    async def _hold_up(self) -> None:
+        await asyncio.sleep(self._delay)
+        await self._flows.wait()
+
+
+def _lose_end(one: ProxiedConnection) -> None:
+    one.is_dead = True
+    one.server.transport.abort()
+
+
+def _freeze(one: ProxiedConnection) -> None:
+    one.is_dead = True
+
+
+def _halve(one: ProxiedConnection) -> None:
+    one.is_halved = True
+
+
+def _say(words: bytes, one: ProxiedConnection) -> None:
+    one.is_dead = True
+    one.client.write(words)

@@ -51,12 +51,37 @@ class RedisServer(ServerProcess):
             client.sendall("\r\n".join([" ".join(map(str, words)), ""]).encode())
             return client.recv(65_536)
 
+    @property
+    def is_running(self) -> bool:
+        """Return whether it was started and not ended."""
+        return self._process is not None
+
+    def follow(self, primary: RedisServer) -> None:
+        """Become a replica of another server, and have what it has."""
+        self.ask("REPLICAOF", "127.0.0.1", primary.port)
+        self.catch_up(primary)
+
+    def catch_up(self, primary: RedisServer) -> None:
+        """Wait until a replica has what its primary has now."""
+        deadline = time.monotonic() + START_SECONDS
+        offset = _field(primary, "master_repl_offset")
+        while _field(self, "master_link_status") != "up" or (
+            int(_field(self, "master_repl_offset")) < int(offset)
+        ):
+            assert time.monotonic() < deadline, "the replica does not catch up"
+            time.sleep(0.01)
+
     @override
     def _answers(self) -> bool:
         try:
             return self.ask("PING").startswith(b"+PONG")
         except OSError:
             return False
+
+
+def _field(server: RedisServer, name: str) -> str:
+    lines = server.ask("INFO", "replication").decode().splitlines()
+    return next((line.partition(":")[2] for line in lines if line.startswith(f"{name}:")), "")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,26 @@ def free_port() -> int:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+
+
+def wait_until_stopped(processes: Sequence[int]) -> None:
+    """Wait until no thread of the processes runs: on a busy machine some go on after SIGSTOP."""
+    deadline = time.monotonic() + START_SECONDS
+    while not all(_is_stopped(process) for process in processes):
+        assert time.monotonic() < deadline, "it does not stop"
+        time.sleep(0.001)
+
+
+def _is_stopped(process: int) -> bool:
+    threads = Path(f"/proc/{process}/task").glob("*/stat")
+    return all(_state_of(thread) in "TZ" for thread in threads)
+
+
+def _state_of(thread: Path) -> str:
+    try:
+        return thread.read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return "Z"
 
 
 class ServerProcess(ABC):
@@ -63,11 +83,19 @@ class ServerProcess(ABC):
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """End it in order, as for an ordinary restart."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(START_SECONDS)
+        self._process = None
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Let it do nothing: its port is open, and nobody is there."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        wait_until_stopped([self._process.pid])
         try:
             yield
         finally:

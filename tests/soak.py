@@ -19,6 +19,7 @@ from itemwire.testing import live_server
 from tests.conformance.websocket_churn import WAYS, Door, footprint
 from tests.conformance.websocket_targets import wait_until
 from tests.conftest import SECRET
+from tests.fakes import known_members
 from tests.scenarios.clients import item_path, token
 
 WARM_VISITS: Final = 500  # in each way: caches and pools are full then
@@ -59,8 +60,8 @@ def main(visits: int) -> None:
         grown = resident_bytes() - memory
         app = live.server.config.app
         node = Assembly.of(app).node  # type: ignore[arg-type] # FastAPI's
-        wait_until(lambda: node.members("soak").count == 0, 30)  # the absent are waited for
-        members = node.members("soak").count
+        wait_until(lambda: known_members(node, "soak").count == 0, 30)  # the absent are waited for
+        members = known_members(node, "soak").count
     click.echo(f"{visits} visits in {time.monotonic() - began:.0f} s; before and after: {before}")
     click.echo(f"memory grew by {grown / 1024:.0f} KiB from {memory >> 20} MiB; members: {members}")
     sys.exit(1 if members or grown > MAX_GROWTH else 0)

@@ -119,7 +119,7 @@ def test_its_users_and_rules_decide(shop: Shop) -> None:
 
     assert (welcome["subject"], welcome["can"]) == ("1", ["subscribe", "publish", "history"])
     assert shipped == {"offset": 1, "own": 1}
-    assert message["data"] == {"status": "shipped"}
+    assert (message["data"], message["sender"]) == ({"status": "shipped"}, None)
 
 
 @pytest.mark.parametrize(

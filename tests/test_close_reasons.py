@@ -33,6 +33,7 @@ PROMISED = {
     "message_too_big": (1009, "never"),
     "internal": (1011, "later"),
     "draining": (1012, "now"),
+    "store_refused": (1011, "never"),
     "overloaded": (1013, "later"),
 }
 

@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-BUSY_SECONDS: Final = 3.0
+BUSY_SECONDS: Final = 10.0
 """What a busy machine may add to the time in which something is promised."""
 
 

@@ -5,15 +5,36 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from itemwire.app import Channel, Itemwire
+    from itemwire.engines.base import EngineError
     from itemwire.main import create_app
+    from itemwire.publisher import AsyncPublisher, Publisher, PublishRefused
     from itemwire.settings import Settings
+    from itemwire.subscribing import ItemMessage, MessagesLost
     from itemwire_auth.rights import Rights
 
-__all__ = ["Channel", "Itemwire", "Rights", "Settings", "create_app"]
+__all__ = [
+    "AsyncPublisher",
+    "Channel",
+    "EngineError",
+    "ItemMessage",
+    "Itemwire",
+    "MessagesLost",
+    "PublishRefused",
+    "Publisher",
+    "Rights",
+    "Settings",
+    "create_app",
+]
 
 _MODULES: Final = {
+    "AsyncPublisher": "itemwire.publisher",
     "Channel": "itemwire.app",
+    "EngineError": "itemwire.engines.base",
+    "ItemMessage": "itemwire.subscribing",
     "Itemwire": "itemwire.app",
+    "MessagesLost": "itemwire.subscribing",
+    "PublishRefused": "itemwire.publisher",
+    "Publisher": "itemwire.publisher",
     "Rights": "itemwire_auth.rights",
     "Settings": "itemwire.settings",
     "create_app": "itemwire.main",

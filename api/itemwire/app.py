@@ -17,27 +17,28 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from fastapi import APIRouter
 from starlette.applications import Starlette
+from typing_extensions import Unpack
 
-from itemwire.assembly import Assembly, assemble
+from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostUser
-from itemwire.channels.node import Node
-from itemwire.dependencies import answer_or_error
-from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.channels.names import check_item_id
+from itemwire.engines.base import History, Span
+from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Extras, Position
-from itemwire.rules.channels import ChannelRule, ChannelRules
-from itemwire.rules.grants import RuleGrants, UnknownItems
-from itemwire.rules.payloads import encoded
+from itemwire.observability.host_logs import redact_channel_lines
+from itemwire.placement import NO_PREFIX
+from itemwire.rules.channels import ChannelRule, UnknownItems
+from itemwire.rules.grants import RuleGrants
+from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
-from itemwire_auth.scopes import ITEM_ID_RULE, is_item_id
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
-class Itemwire:
+class Itemwire(FromCode):
     """Live channels for any FastAPI application.
 
     `router` is for `include_router` with a prefix; it brings the lifespan with it. Or mount `app`,
@@ -61,42 +62,64 @@ class Itemwire:
 
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
-        self._assembly: Assembly = assemble(
-            settings or Settings(), clock=clock, needs_keys=user is None
-        )
-        self._rules = ChannelRules()
-        self._unknown = unknown
-        self.app = application_with(self._assembly)
+        settings = settings or Settings()
+        assembly = assemble(settings, clock=clock, needs_keys=user is None)
+        super().__init__(assembly, settings.issuer if user is None else None)
+        self._rules = assembly.rules
+        self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
+        self.app = application_with(assembly)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
-        self.router.mount("", self.app)
+        self.router.mount("", self.app, name=NO_PREFIX)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, host: Starlette) -> AsyncGenerator[Mapping[str, object]]:
         """Run the channels for as long as the host application runs."""
         self.app.hosted_by = host
+        redact_channel_lines()
         async with self._assembly.lifespan(self.app) as state:
-            yield state
+            with self._serving_code():
+                yield state
 
-    def channel(self, pattern: str) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
+    def channel(
+        self, pattern: str, **options: Unpack[ChannelOptions]
+    ) -> Callable[[Callable[P, R]], "Channel[P, R]"]:
         """Declare who may do what with the items of a pattern: a decorator.
 
         The function is asked like a path operation: its parameters are those of the pattern, and
         dependencies. It returns `Rights`, or refuses by raising. What does not parse as a parameter
-        is refused as `item_invalid`.
+        is refused as `item_invalid`. `ChannelOptions` describes the options.
 
-        Raises ValueError for a text that is no pattern.
+        Raises ValueError for a text that is no pattern and for an option that is wrong, and
+        RuntimeError once the application runs.
         """
 
         def declare(function: Callable[P, R]) -> Channel[P, R]:
-            rule = ChannelRule.of(pattern, function)
-            self._rules.add(rule)
-            self._apply_rules()
-            return Channel(self, rule, function)
+            return Channel(self, self._declare(pattern, function, options), function)
 
         return declare
+
+    def add_channel(self, pattern: str, **options: Unpack[ChannelOptions]) -> None:
+        """Declare a channel without a function: the rights of the caller's token decide.
+
+        Raises ValueError and RuntimeError as `channel` does.
+        """
+        self._declare(pattern, None, options)
+
+    def _declare(
+        self, pattern: str, function: Callable[..., Any] | None, options: ChannelOptions
+    ) -> ChannelRule:
+        if self._assembly.node.is_started:
+            raise RuntimeError("declare channels before the application starts")
+        most = self._assembly.settings.max_message_bytes
+        rule = ChannelRule.of(
+            pattern, function, rules_of_options(options, most), model=options.get("model")
+        )
+        self._rules.add(rule)
+        self._apply_rules()
+        return rule
 
     async def publish(
         self,
@@ -104,7 +127,7 @@ class Itemwire:
         data: object,
         *,
         idempotency_key: str | None = None,
-        sender: str = "",
+        sender: str | None = None,
         meta: Mapping[str, str] | None = None,
         end: bool = False,
     ) -> Position:
@@ -114,21 +137,16 @@ class Itemwire:
         struct. It is charged to nobody's rates. `meta` is a small map that goes with the message,
         and `end` marks it as the last one of a stream.
 
-        Raises ValueError for a text that is no item id or too much `meta`, TypeError for data that
-        is no JSON, RuntimeError while the lifespan does not run, and EngineError where it was not
-        stored.
+        Where messages are ephemeral the position has the offset 0: it was stored nowhere.
+
+        Raises ValueError for a text that is no item id, for too much `meta`, and for data that do
+        not fit the rules of the channel, TypeError for data that are no JSON, RuntimeError while
+        the lifespan does not run, and EngineError where it was not stored.
         """
-        _check_item_id(item_id)
+        payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
         node = self._running_node()
-        ask = partial(
-            node.publish_from_code,
-            item_id,
-            encoded(data),
-            key=idempotency_key,
-            sender=sender,
-            extras=Extras.of(meta, end=end),
-        )
-        return await _answer_of(ask)
+        ask = partial(node.publish_from_code, item_id, payload, key=idempotency_key, sender=sender)
+        return await self._ask(partial(ask, extras=extras))
 
     async def history(
         self,
@@ -143,18 +161,9 @@ class Itemwire:
         Raises ValueError for a text that is no item id, RuntimeError while the lifespan does not
         run, and EngineError where the engine does not answer.
         """
-        _check_item_id(item_id)
+        check_item_id(item_id)
         node = self._running_node()
-        return await _answer_of(partial(node.history, item_id, Span(limit, after, before)))
-
-    def _running_node(self) -> Node:
-        node = self._assembly.node
-        if not node.is_started:
-            raise RuntimeError(
-                "the channels do not run: include `router`, or enter `lifespan(app)` in the "
-                "lifespan of the application, and start it"
-            )
-        return node
+        return await self._ask(partial(node.history, item_id, Span(limit, after, before)))
 
     def _apply_rules(self) -> None:
         # A new dependency each time: routes look again at what it may read of a handshake.
@@ -186,7 +195,7 @@ class Channel(Generic[P, R]):
         data: object,
         *,
         idempotency_key: str | None = None,
-        sender: str = "",
+        sender: str | None = None,
         meta: Mapping[str, str] | None = None,
         end: bool = False,
         **parameters: object,
@@ -200,15 +209,3 @@ class Channel(Generic[P, R]):
             meta=meta,
             end=end,
         )
-
-
-async def _answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    answer = await answer_or_error(ask)
-    if isinstance(answer, EngineError):
-        raise answer
-    return answer
-
-
-def _check_item_id(item_id: str) -> None:
-    if not is_item_id(item_id):
-        raise ValueError(f"{item_id!r} is no item id: {ITEM_ID_RULE}")

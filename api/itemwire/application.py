@@ -8,10 +8,22 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
+from itemwire.placement import check_placement
+
 Overrides = dict[Callable[..., Any], Callable[..., Any]]
 """What is called in place of each dependency."""
 
 APPLICATION: Final = "itemwire.application"  # a key of the ASGI scope, which no client can set
+
+MAX_PREFIXES: Final = 1024  # a prefix may have parameters, which clients choose
+
+_prefixes: Final[dict[str, None]] = {}  # where channels were reached, the newest last
+
+
+def is_channel_path(path: str) -> bool:
+    """Return whether channels of a host in this process were just reached by such a path."""
+    parts = path.split("/")
+    return any("/".join(parts[:end]) in _prefixes for end in range(2, len(parts) + 1))
 
 
 class ChannelApplication(FastAPI):
@@ -36,22 +48,23 @@ class ChannelApplication(FastAPI):
 
     @hosted_by.setter
     def hosted_by(self, host: Starlette) -> None:
-        self._host = None if host is self else host
+        if host is not self and host is not self._host:
+            check_placement(host, self)
+            self._host = host
 
     @property  # type: ignore[explicit-override] # mypy does not see it
     @override
     def dependency_overrides(self) -> Overrides:
         """Return what is called in place of each dependency, by the host or here."""
-        given = self._own_overrides
-        if self._host is not None:
-            given = getattr(self._host, "dependency_overrides", {})
-        if not self.seams:
-            return given
-        return {**self.seams, **given} if given else self.seams
+        hosts: Overrides = getattr(self._host, "dependency_overrides", {})
+        given = [one for one in (self.seams, self._own_overrides, hosts) if one]
+        if len(given) > 1:
+            return {call: instead for one in given for call, instead in one.items()}
+        return given[0] if given else self._own_overrides
 
     @dependency_overrides.setter
     @override
-    def dependency_overrides(self, overrides: Overrides) -> None:
+    def dependency_overrides(self, overrides: Overrides) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._own_overrides = overrides
 
     @property
@@ -64,7 +77,9 @@ class ChannelApplication(FastAPI):
         host = scope.get("app")
         if isinstance(host, Starlette):
             self.hosted_by = host
-        await super().__call__(scope, receive, send)
+        if "app_root_path" in scope:  # only a mounted application has it
+            _remember_prefix(scope)
+        await super().__call__(_with_whole_path(scope), receive, send)
 
     @override
     def build_middleware_stack(self) -> ASGIApp:
@@ -82,6 +97,29 @@ class _WithParts:
         if scope["type"] != "lifespan":
             scope.update(self._application.scope_parts)
         return self._app(scope, receive, send)
+
+
+def _remember_prefix(scope: Scope) -> None:
+    """Note by which prefix a request came, before its server logs it."""
+    prefix: str = scope["root_path"]
+    if not scope["path"].startswith(prefix):
+        prefix = prefix.removeprefix(scope["app_root_path"])
+    if prefix and prefix not in _prefixes:
+        _prefixes[prefix] = None
+        if len(_prefixes) > MAX_PREFIXES:
+            del _prefixes[next(iter(_prefixes))]
+
+
+def _with_whole_path(scope: Scope) -> Scope:
+    """Return the scope of a request with the host's own prefix in its path, as ASGI wants it.
+
+    An application with a `root_path` whose proxy takes that prefix off has it in `root_path` alone.
+    What it mounts would find no route.
+    """
+    prefix: str = scope.get("app_root_path", "")
+    if not prefix or scope["path"].startswith(scope["root_path"]):
+        return scope
+    return {**scope, "path": prefix + scope["path"]}
 
 
 def application_of(scope: Scope) -> ChannelApplication:

@@ -4,11 +4,13 @@
 serve inside a host application, with `install`, `lifespan` and the routers.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
+from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -26,18 +28,19 @@ from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.node import Node, NodeOptions
 from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
-from itemwire.engines.base import Bounds
 from itemwire.engines.metered import MeteredEngine
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources
 from itemwire.observability.metrics_registry import registry_of
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.rules.channels import ChannelRules, RuledBounds
+from itemwire.rules.file import add_channels_of
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventCodecs
-from itemwire_auth.addresses import parse_address, parse_networks, site_of
+from itemwire_auth.addresses import parse_address, parse_networks, site_finder
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.cookies import SessionCookie
@@ -75,6 +78,7 @@ class Assembly:
     reauthorizer: Reauthorizer
     event_codecs: EventCodecs
     streams: OpenStreams
+    rules: ChannelRules
     scrape: Scrape
 
     @classmethod
@@ -96,10 +100,25 @@ class Assembly:
         )
         app.parts = {ASSEMBLY: self, AUTH: app.state.auth}
 
-    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
-        """Run the parts for as long as the application runs."""
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncGenerator[Mapping[str, object]]:
+        """Run the parts for as long as the application runs.
+
+        Raises RuntimeError if they run already: a node is started once.
+        """
+        if self.node.is_started:
+            raise RuntimeError(
+                "these channels run already: include live.router once, or enter live.lifespan "
+                "once, and not both"
+            )
         state = {STATE_KEY: self.connection_limit}
-        return lifespan_of(self.node, *self._beside(), state=state)(app)
+        running = _running.setdefault(asyncio.get_running_loop(), [])
+        async with lifespan_of(self.node, *self._beside(), state=state)(app) as told:
+            running.append(self)
+            try:
+                yield told
+            finally:
+                running.remove(self)
 
     def _beside(self) -> list[Beside]:
         """List what is opened before the node, in order; it is closed after it, in reverse."""
@@ -110,6 +129,18 @@ class Assembly:
         beside.append(self.streams.running)
         beside.append(lambda: self.reauthorizer)  # closed first: what it runs asks the others
         return beside
+
+
+_running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, list[Assembly]]] = WeakKeyDictionary()
+
+
+def running_assemblies() -> Sequence[Assembly]:
+    """Return what runs on this event loop, in the order of the start.
+
+    A server that runs an application it knows nothing of finds the channels in it by this, however
+    they were put there.
+    """
+    return tuple(_running.get(asyncio.get_running_loop(), ()))
 
 
 def assemble(
@@ -123,7 +154,11 @@ def assemble(
     """
     audit_settings(settings)
     counters = Counters()
-    engine = MeteredEngine(open_engine(settings.engine_url, _history(settings)), counters.engine)
+    rules = ChannelRules()
+    if settings.channels_file is not None:
+        add_channels_of(settings.channels_file, rules, settings.max_message_bytes)
+    bounds = RuledBounds(settings.history_bounds, rules)
+    engine = MeteredEngine(open_engine(settings.engine_url, bounds), counters.engine)
     authenticator = build_authenticator(
         settings, EngineTickets(engine), clock=clock, needs_keys=needs_keys
     )
@@ -139,6 +174,7 @@ def assemble(
         counters=counters.channels,
         rates=build_request_rates(settings.rate_limits),
         shared_slots=slots if is_shared else None,
+        rules_of=rules.of_item,
     )
     measured = MetricSources(node, counters, authenticator, policy, slots)
     return Assembly(
@@ -153,16 +189,8 @@ def assemble(
         reauthorizer=Reauthorizer(counters.channels),
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
+        rules=rules,
         scrape=Scrape(registry_of(measured)),
-    )
-
-
-def _history(settings: Settings) -> Bounds:
-    return Bounds(
-        settings.history_size,
-        settings.history_bytes,
-        settings.history_seconds,
-        settings.history_total_bytes,
     )
 
 
@@ -194,7 +222,7 @@ def _connection_limit(settings: Settings) -> ConnectionLimit:
     return ConnectionLimit(
         with_spare(limits.total),
         with_spare(limits.per_address),
-        lambda host: site_of(host, exempt),
+        site_finder(exempt),
     )
 
 

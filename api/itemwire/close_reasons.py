@@ -28,6 +28,11 @@ class CloseReason:
     status: int
     meaning: str
 
+    @property
+    def is_temporary(self) -> bool:
+        """Return whether the same request may succeed later, without a new token."""
+        return self.retry in {Retry.LATER, Retry.NOW}
+
 
 def _row(reason: str, code: int, retry: Retry, status: int, meaning: str) -> CloseReason:
     return CloseReason(reason, code, retry, status, meaning)
@@ -98,6 +103,9 @@ PING_TIMEOUT: Final = _row(
 DRAINING: Final = _row(
     "draining", 1012, Retry.NOW, 503, "The server is going away; another may be there."
 )
+STORE_REFUSED: Final = _row(
+    "store_refused", 1011, Retry.NEVER, 500, "The store refuses this until its operator acts."
+)
 OVERLOADED: Final = _row("overloaded", 1013, Retry.LATER, 503, "The server cannot take this now.")
 
 CLOSE_REASONS: Final[dict[str, CloseReason]] = {
@@ -124,6 +132,7 @@ CLOSE_REASONS: Final[dict[str, CloseReason]] = {
         INTERNAL,
         PING_TIMEOUT,
         DRAINING,
+        STORE_REFUSED,
         OVERLOADED,
     )
 }

@@ -1,6 +1,5 @@
 """Parameters that routes share, and what endpoints ask of their application."""
 
-import asyncio
 import logging
 import math
 from collections.abc import Callable
@@ -14,11 +13,19 @@ from starlette.requests import HTTPConnection
 from itemwire.assembly import ASSEMBLY, Assembly
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.delivery.resume import read_since
+from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.limits.requests import RequestKind, TokenBuckets
 from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
-from itemwire.close_reasons import OVERLOADED, QUERY_INVALID, RATE_LIMITED
+from itemwire.close_reasons import (
+    MESSAGE_TOO_BIG,
+    PAYLOAD_INVALID,
+    QUERY_INVALID,
+    RATE_LIMITED,
+)
 from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.callbacks import asked
+from itemwire.responses.problems import CodedProblem
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import ScopeMissing
 from itemwire_auth.principal import Grant, Principal
@@ -30,9 +37,14 @@ logger = logging.getLogger("itemwire.channels")
 T = TypeVar("T")
 
 MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
-ENGINE_SECONDS: Final = 5.0  # engines always answer sooner, with a result or an error
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
+
+HTTP_STATUSES: Final = {
+    MESSAGE_TOO_BIG: status.HTTP_413_CONTENT_TOO_LARGE,
+    PAYLOAD_INVALID: status.HTTP_422_UNPROCESSABLE_CONTENT,
+}
+"""The statuses of a message that does not fit the rules of its item."""
 
 Replay = Annotated[int, Query(ge=0, description="How many recent messages come first.")]
 
@@ -145,33 +157,13 @@ def _refuse_until(wait: float) -> None:
 
 
 async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
-    """Ask the engine and return its answer, or refuse the request with 503 `overloaded`."""
-    answer = await answer_or_error(ask)
+    """Ask the engine and return its answer, or refuse the request as its error says."""
+    answer = await asked(ask)
+    if isinstance(answer, MessageRefused):
+        status_of = HTTP_STATUSES[answer.reason]
+        raise CodedProblem(status_of, answer.reason.reason, str(answer))
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
+        refusal = answer.fault.refusal
+        raise HTTPException(refusal.status, refusal.reason)
     return answer
-
-
-async def answer_or_error(ask: Callable[[Answer[T]], None]) -> T | EngineError:
-    """Ask the engine and return its answer, which is an error if none comes in time."""
-    try:
-        async with asyncio.timeout(ENGINE_SECONDS):
-            return await asked(ask)
-    except TimeoutError:
-        return EngineError(f"no answer in {ENGINE_SECONDS:g} s")
-
-
-def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
-    """Ask the engine and return a future of its answer.
-
-    The answer may come when nobody waits for the future any more; then it is ignored.
-    """
-    answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
-
-    def take(answer: T | EngineError) -> None:
-        if not answered.done():
-            answered.set_result(answer)
-
-    ask(take)
-    return answered

@@ -40,6 +40,7 @@ def lifespan_of(
             # Makes anyio import its backend now: without a free descriptor it could not.
             await anyio.to_thread.run_sync(_do_nothing)
             await node.start()
+            node.direct.open()
             try:
                 async with _ticking(node):
                     yield state

@@ -33,8 +33,9 @@ from itemwire.routes import (
     messages,
     metrics,
 )
+from itemwire.rules.grants import RuleGrants
 from itemwire.settings import Settings
-from itemwire_auth.dependencies import SHORT_CUTS
+from itemwire_auth.dependencies import SHORT_CUTS, authorize_item
 
 
 def create_app(
@@ -47,7 +48,11 @@ def create_app(
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
     redact_logs()
-    return application_with(assemble(settings or Settings(), clock=clock))
+    assembly = assemble(settings or Settings(), clock=clock)
+    app = application_with(assembly)
+    if assembly.settings.channels_file is not None:
+        app.seams = {authorize_item: RuleGrants(assembly.rules, assembly.rules.unknown)}
+    return app
 
 
 def application_with(assembly: Assembly) -> ChannelApplication:

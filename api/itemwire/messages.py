@@ -46,6 +46,9 @@ class Position(msgspec.Struct, frozen=True):
         return f"{self.epoch}:{self.offset}"
 
 
+NOT_STORED: Final = Position("", 0)
+"""Answers a message that was only delivered: it is ephemeral."""
+
 _POSITION: Final = re.compile(r"([A-Za-z0-9_-]{1,64}):([0-9]{1,15})")  # JavaScript counts to 2**53
 
 
@@ -99,10 +102,13 @@ NO_EXTRAS: Final = Extras()
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message to which the engine has not given an offset yet."""
+    """A message to which the engine has not given an offset yet.
+
+    The sender is the publisher's subject; None if the application's own code published it.
+    """
 
     item: str
-    sender: str
+    sender: str | None
     sent_at: float
     data: Payload
     key: str | None = None
@@ -130,7 +136,7 @@ class Publication(Event, frozen=True, tag="message"):
 
     item: str
     offset: int
-    sender: str
+    sender: str | None
     sent_at: float
     data: Payload
     encoding: Literal["base64"] | UnsetType = UNSET
@@ -159,6 +165,42 @@ def message_size(message: Draft | Publication) -> int:
     return size if message.meta is UNSET else size + meta_size(message.meta)
 
 
+class Direct(Event, frozen=True, tag="direct"):
+    """A message to one caller, on all of its sockets; it belongs to no item."""
+
+    sender: str | None
+    sent_at: float
+    data: Payload
+    encoding: Literal["base64"] | UnsetType = UNSET
+
+
+class Ephemeral(Event, frozen=True, tag="message"):
+    """A message that is not stored: it has no offset, and nobody can read it later."""
+
+    item: str
+    ephemeral: Literal[True]
+    sender: str | None
+    sent_at: float
+    data: Payload
+    encoding: Literal["base64"] | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, message: Publication) -> "Ephemeral":
+        """Return a message without its offset."""
+        return cls(
+            message.item,
+            True,
+            message.sender,
+            message.sent_at,
+            message.data,
+            message.encoding,
+            message.meta,
+            message.end,
+        )
+
+
 class Welcome(Event, frozen=True, tag="welcome"):
     """The answer to a join: who the client is, and where the stream stands.
 
@@ -176,7 +218,7 @@ class Welcome(Event, frozen=True, tag="welcome"):
     offset: int
     was_recovering: bool
     recovered: bool
-    expires_at: int
+    expires_at: int | None
     ping_interval: float
     max_message_bytes: int
     members: list[Member] | UnsetType = UNSET
@@ -219,6 +261,12 @@ class PublishReply(Reply, frozen=True, kw_only=True):
     offset: int
 
 
+class EphemeralReply(Reply, frozen=True, kw_only=True):
+    """The answer to `publish` where messages are ephemeral: it was delivered, and not stored."""
+
+    ephemeral: bool
+
+
 class HistoryReply(Reply, frozen=True, kw_only=True):
     """The answer to `history`: messages, oldest first, and the stream's position at the read.
 
@@ -234,12 +282,14 @@ class HistoryReply(Reply, frozen=True, kw_only=True):
 class MembersReply(Reply, frozen=True, kw_only=True):
     """The answer to `members`: one page of them, and how many members there are in all.
 
-    `next` is the `after` of the next page, absent on the last one.
+    `next` is the `after` of the next page, absent on the last one. `partial` is true, or absent:
+    a node has not said in time which members it has.
     """
 
     members: list[Member]
     count: int
     next: str | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class RefreshReply(Reply, frozen=True, kw_only=True):
@@ -248,7 +298,7 @@ class RefreshReply(Reply, frozen=True, kw_only=True):
     A socket of one item has `can`; a socket of many has `items`, the rights by item.
     """
 
-    expires_at: int
+    expires_at: int | None
     can: list[str] | UnsetType = UNSET
     items: dict[str, list[str]] | UnsetType = UNSET
 

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
@@ -14,6 +15,7 @@ from itemwire.channels.limits.bounds import RateLimits
 from itemwire.channels.limits.connections import ConnectionLimits, max_sockets
 from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
+from itemwire.engines.base import Bounds
 from itemwire_auth.addresses import parse_networks
 from itemwire_auth.settings import AuthSettings, CommaSeparated
 
@@ -111,6 +113,11 @@ class Settings(AuthSettings):
         ge=0,
         description="Bytes that the history of all items may use with `memory://`. Above that, "
         "items without subscribers are dropped, the longest unused first; 0 sets no limit.",
+    )
+    channels_file: Path | None = Field(
+        default=None,
+        description="A TOML file with rules for the items of patterns: a table for each pattern, "
+        "such as `history`, `presence` or `echo`.",
     )
     max_message_bytes: int = Field(
         default=65_536,
@@ -278,6 +285,16 @@ class Settings(AuthSettings):
         for variable in sorted(_set_variables() & RENAMED.keys()):
             raise ValueError(f"{variable} is called {RENAMED[variable]} now: rename it")
         return values
+
+    @property
+    def history_bounds(self) -> Bounds:
+        """How much history an item keeps."""
+        return Bounds(
+            self.history_size,
+            self.history_bytes,
+            self.history_seconds,
+            self.history_total_bytes,
+        )
 
     @property
     def rate_limits(self) -> RateLimits:

@@ -8,8 +8,7 @@ no address: it is shown in quotes, and all such clients count as one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import (
     IPv4Address,
@@ -19,7 +18,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from itemwire_auth.principal import Identity
 
@@ -27,6 +26,7 @@ UNKNOWN: Final = "unknown"  # stands for every client whose name is not an addre
 MAX_ADDRESS_LENGTH: Final = 100  # the longest has 45 characters, a zone, brackets and a port
 SITE_PREFIX: Final = 64  # bits of an IPv6 address: the rest is its owner's (RFC 4291 2.5.1)
 BLOCK_PREFIX: Final = 48  # what one site may be given (RFC 6177): 65,536 prefixes of 64 bits
+MAX_REMEMBERED: Final = 4096  # texts that were read; then the one read least recently is forgotten
 BLOCK_SHARE: Final = 16  # times the limit of one of them: a carrier gives each phone its own
 MAPPED_PREFIX: Final = 96  # bits of ::ffff:0:0, which IPv4 addresses follow (RFC 4291 2.5.5.2)
 
@@ -39,18 +39,13 @@ _WITH_PORT: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientAddress:
+class ClientAddress(NamedTuple):
     """The client of a connection: its name as the server has it, its port, its IP address."""
 
     name: str
     port: int | None
     ip: Address | None  # None if the name is not an address
-
-    @property
-    def host(self) -> str:
-        """Return the normal form of the address; UNKNOWN if the name is not an address."""
-        return UNKNOWN if self.ip is None else str(self.ip)
+    host: str  # the normal form of the address; UNKNOWN if the name is not an address
 
 
 def client_address(scope: Mapping[str, Any]) -> ClientAddress | None:
@@ -62,7 +57,7 @@ def client_address(scope: Mapping[str, Any]) -> ClientAddress | None:
     if not client or not client[0]:
         return None
     name, port = client
-    return ClientAddress(name, port, parse_address(name))
+    return ClientAddress(name, port, *_read(name))
 
 
 def client_host(scope: Mapping[str, Any]) -> str | None:
@@ -77,10 +72,20 @@ def parse_address(text: str) -> Address | None:
     IPv4 in IPv6 (`::ffff:192.0.2.7`) is the IPv4 address. A zone (`fe80::1%eth0`), brackets and a
     port are left out.
     """
-    return None if len(text) > MAX_ADDRESS_LENGTH else _parse(text)
+    return _read(text)[0]
 
 
-@lru_cache(maxsize=4096)
+def _read(text: str) -> tuple[Address | None, str]:
+    """Return the address that a text is, and its normal form; None and UNKNOWN if it is none."""
+    return (None, UNKNOWN) if len(text) > MAX_ADDRESS_LENGTH else _read_short(text)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _read_short(text: str) -> tuple[Address | None, str]:
+    address = _parse(text)
+    return address, UNKNOWN if address is None else str(address)
+
+
 def _parse(text: str) -> Address | None:
     match = _WITH_PORT.fullmatch(text)
     try:
@@ -127,20 +132,25 @@ def _forms(text: str) -> Iterator[str]:
         yield f"::ffff:{network.network_address}/{network.prefixlen + MAPPED_PREFIX}"
 
 
-def site_of(host: str, exempt: Sequence[Network]) -> str | None:
-    """Return what an address is counted by; None if it is exempt.
+def site_finder(exempt: Sequence[Network]) -> Callable[[str], str | None]:
+    """Return the function that finds what an address is counted by; None if it is exempt.
 
     Of IPv6 that is the prefix which a stranger cannot choose.
     """
-    address = parse_address(host)
-    if address is None:
-        return UNKNOWN
-    if any(address in network for network in exempt):
-        return None
-    return str(address) if isinstance(address, IPv4Address) else _network_of(address, SITE_PREFIX)
+
+    @lru_cache(MAX_REMEMBERED)
+    def site_of(host: str) -> str | None:
+        address, normal = _read(host)
+        if address is None:
+            return UNKNOWN
+        if any(address in network for network in exempt):
+            return None
+        return normal if isinstance(address, IPv4Address) else _network_of(address, SITE_PREFIX)
+
+    return site_of
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(MAX_REMEMBERED)
 def _network_of(address: IPv6Address, prefix: int) -> str:
     return str(ip_network((address, prefix), strict=False))
 

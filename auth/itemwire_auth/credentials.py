@@ -83,7 +83,7 @@ def from_query(connection: HTTPConnection, _cookie_name: str) -> list[str]:
 
 def _query_values(connection: HTTPConnection, name: str) -> list[str]:
     query = _query_of(connection.scope)
-    if not _may_name(query, name):
+    if not query or not _may_name(query, name):
         return []
     if _is_dear(query):
         raise InvalidCredential("the query has too many fields or escapes")
@@ -96,7 +96,7 @@ def has_query_field(scope: Mapping[str, Any], names: Collection[str]) -> bool:
     A query that is too dear to parse counts as one that has.
     """
     query = _query_of(scope)
-    if not any(_may_name(query, name) for name in names):
+    if not query or not any(_may_name(query, name) for name in names):
         return False
     return _is_dear(query) or any(name in QueryParams(query) for name in names)
 

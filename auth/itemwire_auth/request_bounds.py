@@ -63,12 +63,11 @@ def refusal_of_headers(headers: Iterable[tuple[bytes, bytes]]) -> HTTPStatus | N
     """
     counts: dict[tuple[bytes, bytes], int] = {}
     for name, value in headers:
-        for separator, most in SEPARATORS.get(name, _NONE).items():
+        if name not in SEPARATORS:
+            continue
+        for separator, most in SEPARATORS[name].items():
             kind = name, separator
             counts[kind] = counts.get(kind, 0) + value.count(separator)
             if counts[kind] > most:
                 return REFUSALS[separator]
     return None
-
-
-_NONE: Final[Mapping[bytes, int]] = {}

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from itemwire_auth.addresses import Caller, Network, shares_of, site_of
+from itemwire_auth.addresses import Caller, Network, shares_of, site_finder
 from itemwire_auth.errors import AuthError, NotNow, RateLimited
 from itemwire_auth.principal import Identity
 
@@ -66,6 +66,7 @@ class Throttle:
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._rules = rules or ThrottleRules()
+        self._site_of = site_finder(self._rules.exempt)
         self._clock = clock
         self._jitter = jitter
         self._pause = pause
@@ -84,7 +85,7 @@ class Throttle:
         """Return what a caller is counted by; None if it is exempt or has no address."""
         if identity is not None:
             return identity
-        return site_of(host, self._rules.exempt) if host else None
+        return self._site_of(host) if host else None
 
     def check(self, caller: Caller | None) -> None:
         """Raise RateLimited for a caller that has been refused too often."""

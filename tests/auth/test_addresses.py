@@ -16,7 +16,7 @@ from itemwire_auth.addresses import (
     parse_address,
     parse_networks,
     shares_of,
-    site_of,
+    site_finder,
     with_mapped_forms,
 )
 
@@ -120,7 +120,7 @@ def test_counts_by_what_a_stranger_cannot_choose(host: str, site: str | None) ->
     """A name that a stranger made up is no name of its own: all of them are one."""
     exempt = parse_networks(["10.0.0.0/8", "::ffff:172.16.0.0/108", "::1"])
 
-    assert site_of(host, exempt) == site
+    assert site_finder(exempt)(host) == site
 
 
 def test_an_ipv6_site_counts_for_its_block_too() -> None:
@@ -164,3 +164,11 @@ def test_every_proxy_stays_every_proxy() -> None:
     assert with_mapped_forms(["*"]) == ["*"]
     assert with_mapped_forms(["/run/proxy.sock"]) == ["/run/proxy.sock"]
     assert ip_address("::ffff:192.0.2.1") in parse_networks(["::/0"])[0]
+
+
+def test_a_name_is_looked_at_if_it_is_no_longer_than_an_address_can_be() -> None:
+    """A zone may be long; a stranger's text is not even kept as no address."""
+    zone = "fe80::1%"
+
+    assert parse_address(zone.ljust(100, "z")) is not None
+    assert parse_address(zone.ljust(101, "z")) is None

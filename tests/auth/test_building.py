@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from typing_extensions import override
 
-from itemwire_auth.building import build_authenticator, build_policy
+from itemwire_auth.addresses import parse_networks
+from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.errors import InvalidToken, KeyProblem
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.policies import TokenRights
-from itemwire_auth.policy_url import PolicyURL
+from itemwire_auth.policy_url import PolicyRules, PolicyURL
 from itemwire_auth.settings import AuthSettings
 from itemwire_auth.testing import public_jwk, signing_key
+from itemwire_auth.ticket_limits import TicketLimits
+from itemwire_auth.tickets import TicketStore
 from itemwire_auth.tokens.minting import mint, new_secret
 from tests.auth.conftest import KeysFile
 from tests.auth.key_server import key_server
@@ -164,3 +168,78 @@ def test_asks_whom_the_settings_name() -> None:
     assert isinstance(build_policy(AuthSettings()), TokenRights)
     assert isinstance(build_policy(asked), PolicyURL)
     assert "'s'" not in repr(asked)
+
+
+class NoTickets(TicketStore):
+    """A store that nothing is put into."""
+
+    @override
+    async def put(self, key: str, value: bytes, seconds: float) -> None:
+        raise AssertionError
+
+    @override
+    async def take(self, key: str) -> bytes | None:
+        raise AssertionError
+
+
+def test_has_tickets_where_it_is_given_a_store_for_them() -> None:
+    """Without a store nobody could find them again."""
+    settings = AuthSettings(secret=SecretStr(new_secret()))
+
+    assert build_authenticator(settings).tickets is None
+    assert build_authenticator(settings, NoTickets()).tickets is not None
+
+
+def test_what_may_be_configured_reaches_the_authenticator() -> None:
+    """Each setting has another value than by default, and is where it is applied."""
+    settings = AuthSettings(
+        secret=SecretStr(new_secret()),
+        leeway=7,
+        query_tokens=False,
+        max_token_lifetime=1000,
+        slow_after_refusals=3,
+        stop_after_refusals=9,
+        throttle_exempt=("10.0.0.0/8",),
+    )
+    built = build_authenticator(settings, clock=lambda: 5.0)
+    rules = built.throttle._rules
+
+    assert (built.leeway, built.query_tokens, built.fetched_keys) == (7, False, ())
+    assert built.revocations.end_of_life() == 5 + 1000 + 2 * 7
+    assert (rules.slow_after, rules.stop_after) == (3, 9)
+    assert rules.exempt == parse_networks(["10.0.0.0/8"])
+
+
+def test_what_may_be_configured_reaches_tickets_policy_and_cookie() -> None:
+    """As for the authenticator itself."""
+    settings = AuthSettings(
+        secret=SecretStr(new_secret()),
+        leeway=7,
+        ticket_seconds=11,
+        ticket_rate=13,
+        max_tickets=17,
+        cookie_name="__Host-s",
+        cookie_secure=False,
+        policy_url="http://policy.internal/",
+        policy_allow_http=True,
+        policy_timeout=3,
+        policy_cache_seconds=4,
+        policy_token=SecretStr("t0ken"),
+    )
+    tickets = build_authenticator(settings, NoTickets(), clock=lambda: 5.0).tickets
+    policy, cookie = build_policy(settings), session_cookie(settings, clock=lambda: 5.0)
+
+    assert tickets is not None
+    assert (tickets.seconds, tickets.leeway, tickets.clock()) == (11, 7, 5.0)
+    assert tickets.allowances._limits == TicketLimits(rate=13, unused=17)
+    assert isinstance(policy, PolicyURL)
+    assert policy._rules == PolicyRules(3, 4, "t0ken", allow_http=True)
+    assert (cookie.name, cookie.holding("t", 15).count("Max-Age=10;")) == ("__Host-s", 1)
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+def test_a_cookie_is_secure_unless_the_settings_say_otherwise(is_secure: bool) -> None:
+    """`itemwire dev` speaks http, where a secure cookie would never be sent."""
+    settings = AuthSettings(cookie_name="s", cookie_secure=is_secure)
+
+    assert ("; Secure" in session_cookie(settings).cleared()) is is_secure

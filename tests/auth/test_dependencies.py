@@ -5,21 +5,37 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Security, WebSocket
+from fastapi import Depends, FastAPI, HTTPException, Security, WebSocket
+from starlette.requests import HTTPConnection
 from starlette.types import Message
 from typing_extensions import override
 
 from itemwire_auth.authenticator import Authenticator
-from itemwire_auth.dependencies import CurrentPrincipal, authorize_item, permitted
+from itemwire_auth.dependencies import (
+    GUARDS,
+    VERIFIED,
+    CurrentPrincipal,
+    administrator,
+    authorize_item,
+    current_principal,
+    from_own_page,
+    open_to_strangers,
+    permitted,
+    permitted_unaltered,
+    scraper,
+    sent_bearer,
+    without_ticket,
+)
 from itemwire_auth.errors import Forbidden, MissingCredential
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.policies import Policy
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import refusal
+from itemwire_auth.rights import ScopeSet
 from itemwire_auth.scopes import Action
 from itemwire_auth.state import install_auth
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
@@ -297,3 +313,86 @@ def test_logs_each_decision_once(
     assert "'alice' is not granted subscribe here" in lines[1]
     assert good not in caplog.text
     assert bad not in caplog.text
+
+
+def connected(app: FastAPI, connection: HTTPConnection) -> HTTPConnection:
+    """Return a connection to the application."""
+    connection.scope["app"] = app
+    return connection
+
+
+def refused_as(steps: Coroutine[Any, Any, object]) -> str:
+    """Return the code that a dependency refuses with."""
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(steps)
+    return refused.value.detail
+
+
+def test_a_caller_that_the_server_has_verified_is_not_verified_again(app: FastAPI) -> None:
+    """As for one more item of a socket, or of a batch: the token may be spent by then."""
+    known = Principal(None, "alice", ScopeSet(), 0)
+    connection = connected(app, handshake(method="GET"))
+    connection.scope[VERIFIED] = known
+
+    assert asyncio.run(current_principal(connection)) is known
+    del connection.scope[VERIFIED]
+    assert refused_as(current_principal(connection)) == "credentials_missing"
+
+
+def test_only_the_authorization_header_begins_a_session(
+    app: FastAPI, factory: TokenFactory
+) -> None:
+    """Its token is what the cookie will hold; the cookie of before is not even read."""
+    token = factory.good()
+    headers = [("Authorization", f"Bearer {token}"), ("Cookie", "session=old")]
+    bearer = asyncio.run(sent_bearer(connected(app, handshake(headers=headers, method="POST"))))
+
+    assert (bearer.token, bearer.principal.subject) == (token, "alice")
+    assert token not in repr(bearer)
+    cookie = handshake(headers=[("Cookie", f"session={token}")], method="POST")
+    assert refused_as(sent_bearer(connected(app, cookie))) == "credentials_missing"
+
+
+def test_a_ticket_is_no_credential_where_tickets_are_made(app: FastAPI) -> None:
+    """Else one ticket would do for ever, renewed by itself."""
+    with_one = connected(app, handshake("ticket=abc", method="POST"))
+
+    assert refused_as(without_ticket(with_one)) == "ticket_invalid"
+    asyncio.run(without_ticket(connected(app, handshake(method="POST"))))
+
+
+def test_a_foreign_page_gets_no_session(app: FastAPI) -> None:
+    """Whatever credential it presents; our own page, and what is no browser, does."""
+    foreign = handshake(headers=[("Origin", "https://evil.test")], method="POST")
+
+    assert refused_as(from_own_page(connected(app, foreign))) == "origin_denied"
+    asyncio.run(from_own_page(connected(app, handshake(method="POST"))))
+
+
+def test_who_may_administer_or_scrape_is_asked_of_the_authenticator(
+    app: FastAPI, factory: TokenFactory
+) -> None:
+    """Without the word `admin` nobody administers; without a metrics token nobody scrapes."""
+
+    def bearer(token: str) -> HTTPConnection:
+        headers = [("Authorization", f"Bearer {token}")]
+        return connected(app, handshake(headers=headers, method="GET"))
+
+    admin = factory.good(scope="admin", sub="root")
+
+    assert asyncio.run(administrator(bearer(admin))).subject == "root"
+    assert refused_as(administrator(bearer(factory.good()))) == "scope_missing"
+    assert refused_as(scraper(bearer(admin))) == "forbidden"
+
+
+def test_a_route_without_one_of_these_is_reported_as_open() -> None:
+    """The list is what start-up goes by: one left out would warn of a route that is guarded."""
+    assert {
+        current_principal,
+        permitted_unaltered,
+        sent_bearer,
+        administrator,
+        scraper,
+        open_to_strangers,
+    } == GUARDS
+    assert asyncio.run(open_to_strangers()) is None

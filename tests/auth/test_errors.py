@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from itemwire_auth import errors
-from itemwire_auth.errors import AuthError
+from itemwire_auth.errors import (
+    AuthError,
+    DuplicateCredential,
+    Forbidden,
+    InvalidCredential,
+    InvalidTicket,
+    PolicyUnavailable,
+    RateLimited,
+    RevokedToken,
+    TooManyConnections,
+    Unavailable,
+    UnknownKey,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +53,28 @@ def test_a_token_error_names_the_check() -> None:
 
     assert error.check == "expiry"
     assert str(error) == "it expired 5 s ago"
+
+
+def test_an_error_names_where_the_credential_was() -> None:
+    """The log says it; a ticket is always in the query, under its own name."""
+    assert RevokedToken("was revoked", "cookie").source == "cookie"
+    assert DuplicateCredential("query").source == "query"
+    assert "query" in str(DuplicateCredential("query"))
+    assert InvalidTicket("used").source == "ticket"
+    assert InvalidCredential("no").source is None
+    assert UnknownKey("key", "not here", "k1").kid == "k1"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Forbidden, 1008),
+        (RateLimited, 1008),
+        (TooManyConnections, 1008),
+        (Unavailable, 1013),
+        (PolicyUnavailable, 1013),
+    ],
+)
+def test_a_socket_is_closed_by_what_may_help(error: type[AuthError], code: int) -> None:
+    """1013 says: try again later, nothing is wrong with you (RFC 6455 section 7.4)."""
+    assert error.close_code == code

@@ -164,3 +164,17 @@ def test_says_that_a_token_was_revoked(
     assert decided(factory.good(jti="t2")) == (None, [(name, True) for name in rows])
     bad = BAD_TOKENS["expired"](factory)
     assert decided(bad) == ("credentials_invalid", [(name, None) for name in rows])
+
+
+def test_reports_a_decision_as_json(verifier: TokenVerifier, factory: TokenFactory) -> None:
+    """What `POST /admin/explain` answers: every check by its name, and how it ended."""
+    decision = asyncio.run(explain(verifier, TokenRights(), factory.good(), "42", Action.PUBLISH))
+    report = decision.report()
+
+    assert (report["accepted"], report["reason"]) == (True, None)
+    assert [tuple(row) for row in report["checks"]] == [("check", "passed", "detail")] * len(
+        decision.checks
+    )
+    assert report["checks"][-2]["check"] == "policy"
+    assert report["checks"][-2]["passed"] is True
+    assert report["checks"][-2]["detail"].startswith("TokenRights: history")

@@ -393,3 +393,28 @@ def test_counts_what_it_asks_and_what_fails(application: PolicyServer) -> None:
         return policy.asked, policy.failed
 
     assert with_policy(application, scene) == (3, 1)
+
+
+def test_forgets_its_answers_and_ends_its_questions_when_it_is_closed(
+    application: PolicyServer,
+) -> None:
+    """An application that is started again asks again; a question in flight holds up no end."""
+
+    async def play() -> BaseException | frozenset[Action]:
+        policy = PolicyURL(application.url, PolicyRules(cache_seconds=60), lambda: 0)
+        for _ in range(2):
+            async with policy:
+                await policy.authorize(caller(), "1")
+        application.may_answer.clear()
+        application.was_asked.clear()
+        async with policy:
+            asking = asyncio.create_task(policy.authorize(caller(), "2"))
+            assert await asyncio.to_thread(application.was_asked.wait, PATIENCE)
+        (outcome,) = await asyncio.gather(asking, return_exceptions=True)
+        application.may_answer.set()
+        return outcome
+
+    outcome = asyncio.run(play())
+
+    assert [question["item"] for question in application.questions] == ["1", "1", "2"]
+    assert isinstance(outcome, PolicyUnavailable | asyncio.CancelledError)

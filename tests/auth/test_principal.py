@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from itemwire_auth.principal import Grant, Principal
@@ -65,3 +67,51 @@ def test_a_grant_fits_its_item_its_caller_and_its_actions(
     grant = Grant(Principal(None, "alice", ScopeSet(), 0), "42", frozenset({Action.SUBSCRIBE}))
 
     assert grant.fits(item_id, identity, *actions) is fits
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        pytest.param(frozenset({Action.PUBLISH}), id="actions"),
+        pytest.param({Action.PUBLISH}, id="set"),
+        pytest.param(["publish"], id="list-of-names"),
+        pytest.param(frozenset({"publish"}), id="frozenset-of-names"),
+    ],
+)
+def test_actions_may_be_any_collection_of_their_names(actions: Any) -> None:  # noqa: ANN401 - wrong types are what is tried
+    """What the type checker would have said need not fail at night; kept is one kind of set."""
+    grant = Grant(Principal(None, "alice", ScopeSet(), 0), "42", actions)
+
+    assert type(grant.can) is frozenset
+    assert grant.can == {Action.PUBLISH}
+
+
+def test_a_sound_grant_is_kept_as_it_is() -> None:
+    """Sets of actions are shared by all sockets that have them, also the set of all."""
+    caller = Principal(None, "alice", ScopeSet(), 0)
+
+    for actions in (frozenset({Action.PUBLISH}), frozenset(Action)):
+        assert Grant(caller, "42", actions).can is actions
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        pytest.param((None, "42", frozenset(Action)), TypeError, id="no-principal"),
+        pytest.param(("alice", "42", frozenset(Action)), TypeError, id="subject"),
+        pytest.param(
+            (Principal(None, "a", ScopeSet(), 0), 42, frozenset(Action)), TypeError, id="item"
+        ),
+        pytest.param((Principal(None, "a", ScopeSet(), 0), "42", "publish"), TypeError, id="text"),
+        pytest.param((Principal(None, "a", ScopeSet(), 0), "42", None), TypeError, id="none"),
+        pytest.param(
+            (Principal(None, "a", ScopeSet(), 0), "42", {"fly"}), ValueError, id="unknown"
+        ),
+    ],
+)
+def test_a_grant_of_anything_else_cannot_be_made(
+    values: tuple[Any, Any, Any], fault: type[Exception]
+) -> None:
+    """An override that returns such a thing fails there, and not where it is acted on."""
+    with pytest.raises(fault):
+        Grant(*values)

@@ -228,3 +228,13 @@ def test_agrees_with_a_list_that_is_looked_through(
 
     expected = any(one.until > clock.now and one.covers(principal) for one in added)
     assert revocations.revokes(principal) == expected
+
+
+def test_tells_the_time_that_it_goes_by(clock: Clock, revocations: Revocations) -> None:
+    """What else ends at a time is judged by the same clock."""
+    assert revocations.now() == clock.now
+
+
+def test_without_a_bound_on_lifetimes_a_revocation_lasts_a_month(clock: Clock) -> None:
+    """Longer than any token that a server accepts by default."""
+    assert Revocations(clock=clock).end_of_life() == clock.now + 30 * 24 * 3600

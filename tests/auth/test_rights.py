@@ -87,3 +87,10 @@ def test_writes_rights_as_the_claim_that_grants_them() -> None:
 
     assert written == {"*": ["subscribe"], "a:*": ["publish"], "42": ["history"]}
     assert ScopeSet.of_claims(None, written) == rights
+
+
+def test_nobody_administers_who_is_not_said_to() -> None:
+    """Neither by no rights at all nor by all rights on items."""
+    assert not ScopeSet().admin
+    assert not ScopeSet.of_claims("items:*").admin
+    assert ScopeSet.of_claims("admin").admin

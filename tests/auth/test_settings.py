@@ -160,3 +160,100 @@ def test_accepts_a_value_at_the_bound(
     monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", value)
 
     assert str(getattr(AuthSettings(), name)).removesuffix(".0") == value
+
+
+DEFAULTS: dict[str, object] = {
+    "secret": None,
+    "keys_file": None,
+    "jwks_url": None,
+    "jwks_allow_http": False,
+    "jwks_cooldown": 30,
+    "jwks_refresh": 300,
+    "issuers_file": None,
+    "issuer": None,
+    "audience": (),
+    "token_types": (),
+    "leeway": 0,
+    "max_token_lifetime": 30 * 24 * 3600,
+    "max_token_length": 8192,
+    "query_tokens": True,
+    "ticket_seconds": 30,
+    "ticket_rate": 20,
+    "max_tickets": 200,
+    "cookie_name": "session",
+    "cookie_secure": True,
+    "allowed_origins": ("self",),
+    "allowed_hosts": ("localhost", "127.0.0.1", "[::1]"),
+    "policy_url": None,
+    "policy_timeout": 2,
+    "policy_cache_seconds": 5,
+    "policy_token": None,
+    "policy_allow_http": False,
+    "slow_after_refusals": 60,
+    "stop_after_refusals": 600,
+    "throttle_exempt": ("127.0.0.0/8", "::1"),
+}
+
+
+def test_every_default_is_the_one_that_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who sets nothing gets these: each is a promise."""
+    for name in AuthSettings.model_fields:
+        monkeypatch.delenv(f"ITEMWIRE_{name.upper()}", raising=False)
+
+    assert {name: getattr(AuthSettings(), name) for name in AuthSettings.model_fields} == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("jwks_url", [], [""]),
+        ("jwks_cooldown", [0.001], [0, float("inf"), float("nan")]),
+        ("jwks_refresh", [0.001], [0, float("inf"), float("nan")]),
+        ("issuer", ["i"], [""]),
+        ("leeway", [0, 60], [-0.001, 60.001]),
+        ("max_token_lifetime", [1], [0]),
+        ("max_token_length", [1], [0]),
+        ("ticket_seconds", [1, 60], [0, 61]),
+        ("ticket_rate", [0], [-0.001, float("inf"), float("nan")]),
+        ("max_tickets", [0], [-1]),
+        ("cookie_name", ["__Host-s_1"], ["", "a b", "a;", "a\n"]),
+        ("policy_timeout", [0.001, 30], [0, 30.001]),
+        ("policy_cache_seconds", [0, 300], [-0.001, 300.001]),
+        ("slow_after_refusals", [0], [-1]),
+        ("stop_after_refusals", [0], [-1]),
+    ],
+)
+def test_a_value_is_taken_up_to_its_bounds(
+    name: str, good: list[object], bad: list[object]
+) -> None:
+    """Both ends, and just beyond them."""
+    for value in good:
+        assert getattr(AuthSettings.model_validate({name: value}), name) == value
+    for value in bad:
+        with pytest.raises(ValidationError):
+            AuthSettings.model_validate({name: value})
+
+
+def test_keys_are_fetched_as_the_settings_say() -> None:
+    """Each of them arrives."""
+    settings = AuthSettings(jwks_cooldown=7, jwks_refresh=8, jwks_allow_http=True)
+    fetching = settings.fetching
+
+    assert (fetching.cooldown, fetching.refresh, fetching.allow_http) == (7, 8, True)
+
+
+def test_thresholds_may_be_equal_but_not_the_wrong_way_round() -> None:
+    """Who is stopped at once was never slowed; then that must be what is written."""
+    assert AuthSettings(slow_after_refusals=5, stop_after_refusals=5).stop_after_refusals == 5
+    with pytest.raises(ValidationError, match="ITEMWIRE_STOP_AFTER_REFUSALS is below"):
+        AuthSettings(slow_after_refusals=5, stop_after_refusals=4)
+
+
+def test_a_validation_error_does_not_show_what_was_given() -> None:
+    """It may be the secret; nor can settings be changed afterwards."""
+    with pytest.raises(ValidationError) as refused:
+        AuthSettings.model_validate({"leeway": "s3cret"})
+
+    assert "s3cret" not in str(refused.value)
+    with pytest.raises(ValidationError, match="frozen"):
+        AuthSettings().leeway = 3  # type: ignore[misc] # that is the fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -16,6 +17,7 @@ from itemwire_auth.throttle import (
     SHORTEST_WAIT,
     Throttle,
     ThrottleRules,
+    _Count,
 )
 
 BAD = InvalidToken("signature", "it was not made with the key")
@@ -267,3 +269,21 @@ def test_tells_how_many_were_counted_held_back_and_stopped() -> None:
     counted = scene.throttle
     assert (counted.counted, counted.held_back, counted.stopped) == (2, 1, 1)
     assert (off.throttle.counted, off.throttle.held_back, off.throttle.stopped) == (0, 0, 0)
+
+
+def test_a_count_falls_by_the_minute() -> None:
+    """The settings are per minute: after one, a count has fallen to 1/e of what it was."""
+    count = _Count(100.0, at=7.0)
+
+    assert count.now(7.0) == 100.0
+    assert count.now(67.0) == pytest.approx(100 / math.e)
+
+
+def test_is_calm_until_somebody_is_refused() -> None:
+    """Most servers need not even look at an address."""
+    scene = Scene()
+    before = scene.throttle.is_calm
+    scene.refuse()
+
+    assert before is True
+    assert scene.throttle.is_calm is False

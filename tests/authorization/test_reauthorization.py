@@ -1,93 +1,19 @@
-"""Asking a route's dependencies again without a request: verdicts, bounds, no leaks."""
+"""Asking a route's dependencies again without a request: verdicts and bounds."""
 
 import asyncio
-import gc
-import tracemalloc
-import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Depends, HTTPException, Query, WebSocket
-from starlette.types import Scope
+from fastapi import Depends, HTTPException, Query, WebSocket
 
-from itemwire.application import ChannelApplication
-from itemwire.authorization import reauthorization
-from itemwire.authorization.reauthorization import (
-    Reauthorization,
-    Reauthorizer,
-    SocketRights,
-    reauthorization_of,
-)
-from itemwire.authorization.routes import SocketRoute, add_sockets
+from itemwire.authorization import deadline
 from itemwire.channels.reauthorization import Denied, Verdict
-from itemwire.dependencies import SubscribeGrant
-from itemwire_auth.authenticator import Authenticator
-from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item
+from itemwire_auth.dependencies import CurrentPrincipal, authorize_item
 from itemwire_auth.errors import Forbidden
-from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
-from itemwire_auth.state import install_auth
-from itemwire_auth.testing import TokenFactory, signing_key
-from tests.auth.conftest import NOW, verifier_of
-
-FACTORY = TokenFactory(signing_key("HS256"), clock=lambda: NOW)
-
-router = APIRouter()
-
-
-@router.websocket("/items/{item_id}/ws")
-async def item(websocket: WebSocket, grant: SubscribeGrant) -> None:
-    """Do nothing: only what it depends on is asked."""
-
-
-@router.websocket("/free/ws")
-async def free(websocket: WebSocket) -> None:
-    """Ask for no grant."""
-
-
-class Application:
-    """An application with these routes, and what it keeps of a socket."""
-
-    def __init__(self) -> None:
-        self.app = ChannelApplication()
-        self.reauthorizer = Reauthorizer()
-        install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
-        add_sockets(self.app, router, SHORT_CUTS)
-
-    def connected(self, path: str = "/items/42/ws", **facts: object) -> Reauthorization:
-        """Keep of a handshake what is kept of it."""
-        scope: Scope = {"type": "websocket", "path": path, "app": self.app, "headers": [], **facts}
-        for route in self.app.routes:
-            if isinstance(route, SocketRoute):
-                scope.update(route.matches(scope)[1])
-        kept = reauthorization_of(WebSocket(scope, receive=_never, send=_never), self.reauthorizer)
-        assert kept is not None
-        return kept
-
-    def verdict(self, token: str, path: str = "/items/42/ws", **facts: object) -> Verdict:
-        """Refresh with a token, and see that nothing runs on."""
-
-        async def scene() -> Verdict:
-            answered: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-            async with self.reauthorizer:
-                self.connected(path, **facts)(token, answered.set_result)
-                verdict = await asyncio.wait_for(answered, 5)
-            assert len(asyncio.all_tasks()) == 1
-            return verdict
-
-        return asyncio.run(scene())
-
-
-async def _never(*_: object) -> NoReturn:
-    raise AssertionError("nobody reads or writes here")
-
-
-@pytest.fixture
-def application() -> Application:
-    """Give an application without an override."""
-    return Application()
+from tests.authorization.application import FACTORY, Application
 
 
 def reason_of(verdict: Verdict) -> str:
@@ -188,14 +114,20 @@ async def _accepts(websocket: WebSocket) -> Grant:
     raise AssertionError("there is nobody to tell")
 
 
-@pytest.mark.parametrize("override", [_reads, _accepts])
+@pytest.mark.parametrize(
+    ("override", "problem"), [(_reads, "cannot read"), (_accepts, "cannot send")]
+)
 def test_lets_no_dependency_talk_to_the_client(
-    application: Application, override: Callable[[WebSocket], Coroutine[None, None, Grant]]
+    application: Application,
+    override: Callable[[WebSocket], Coroutine[None, None, Grant]],
+    problem: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The socket is in use: a close from here would be one in the middle of a frame."""
     application.app.dependency_overrides[authorize_item] = override
 
     assert reason_of(application.verdict(FACTORY.good())) == "internal"
+    assert problem in caplog.text
 
 
 def test_releases_what_dependencies_hold_before_it_answers(application: Application) -> None:
@@ -247,7 +179,7 @@ def test_waits_for_no_dependency_for_ever(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slower than that is a no, and what waited has let go (requirement 66)."""
-    monkeypatch.setattr(reauthorization, "DECISION_SECONDS", 0.01)
+    monkeypatch.setattr(deadline, "DECISION_SECONDS", 0.01)
     events: list[str] = []
 
     async def stuck() -> Grant:
@@ -304,107 +236,3 @@ def test_an_answer_that_fails_is_logged(
     asyncio.run(scene())
     assert "a fault of ours" in caplog.text
     assert "refresh_failed" in caplog.messages
-
-
-def test_offers_the_facts_that_are_documented(application: Application) -> None:
-    """What the server's lifespan gave, who called, where the application is mounted."""
-    found: list[Any] = []
-
-    async def rule(websocket: WebSocket, principal: CurrentPrincipal) -> Grant:
-        found.append((websocket.client, websocket.state.pool, websocket.scope["root_path"]))
-        found.append((websocket.app, websocket.scope["route"].path, websocket.path_params))
-        return Grant(principal, "42", frozenset(Action))
-
-    application.app.dependency_overrides[authorize_item] = rule
-    facts = {"client": ("192.0.2.7", 4711), "state": {"pool": "p"}, "root_path": "/live"}
-    verdict = application.verdict(FACTORY.good(), "/live/items/42/ws", **facts)
-
-    assert isinstance(verdict, Grant)
-    assert found[0] == (("192.0.2.7", 4711), "p", "/live")
-    assert found[1] == (application.app, "/items/{item_id}/ws", {"item_id": "42"})
-
-
-def test_keeps_nothing_of_the_request(application: Application) -> None:
-    """An idle socket must not hold the scope, the headers or the credential it came with."""
-    headers = [(b"authorization", b"Bearer secret")]
-
-    class Held(dict[str, Any]):
-        """A scope that can be watched."""
-
-    scope = Held(type="websocket", path="/items/42/ws", app=application.app, headers=headers)
-    route = next(one for one in application.app.routes if isinstance(one, SocketRoute))
-    scope |= route.matches(scope)[1]
-    socket = WebSocket(scope, receive=_never, send=_never)
-    kept = reauthorization_of(socket, application.reauthorizer)
-    del socket
-    gone = weakref.ref(scope)
-    del scope
-    gc.collect()
-
-    assert kept is not None
-    assert gone() is None
-    assert not hasattr(kept, "__dict__")
-
-
-def test_keeps_nothing_where_rights_cannot_be_asked_again(application: Application) -> None:
-    """On a route that was not added with `add_sockets`."""
-    scope: Scope = {"type": "websocket", "app": application.app, "headers": [], "route": None}
-    foreign = WebSocket(scope, receive=_never, send=_never)
-
-    assert reauthorization_of(foreign, application.reauthorizer) is None
-
-
-class Reads:
-    """Overrides of `authorize_item`, by how much of a handshake they read."""
-
-    @staticmethod
-    async def nothing(item_id: str, principal: CurrentPrincipal) -> Grant:
-        """Look at the caller alone."""
-        return Grant(principal, item_id, frozenset(Action))
-
-    @staticmethod
-    async def everything(websocket: WebSocket, item_id: str, principal: CurrentPrincipal) -> Grant:
-        """Be given the connection itself."""
-        assert websocket.scope["type"] == "websocket"
-        return Grant(principal, item_id, frozenset(Action))
-
-
-@pytest.mark.parametrize(
-    ("override", "headers", "most"),
-    [
-        pytest.param(None, 57_000, 1000, id="no override"),
-        pytest.param(Reads.nothing, 57_000, 1000, id="reads nothing"),
-        pytest.param(Reads.everything, 57_000, 1000, id="over the bound"),
-        pytest.param(Reads.everything, 3500, 4096 + 1000, id="within the bound"),
-    ],
-)
-def test_a_socket_of_many_items_keeps_little_of_its_handshake(
-    application: Application,
-    override: Callable[..., Any] | None,
-    headers: int,
-    most: int,
-) -> None:
-    """It kept all headers: 57 KB of them held 72 KiB a socket (requirement 131)."""
-    if override is not None:
-        application.app.dependency_overrides[authorize_item] = override
-    item_route = next(one for one in application.app.routes if isinstance(one, SocketRoute))
-    counters = application.reauthorizer.counters
-    count = 50
-
-    def rights() -> SocketRights:
-        padding = [(b"x-padding", bytes([97 + n % 26]) * 500) for n in range(headers // 500)]
-        scope = {"type": "websocket", "path": "/ws", "query_string": b"", "headers": padding}
-        return SocketRights(application.reauthorizer, item_route, item_route, scope)
-
-    rights()
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    open_sockets = [rights() for _ in range(count)]
-    taken = (tracemalloc.get_traced_memory()[0] - before) / count
-    tracemalloc.stop()
-    kept = counters.kept_handshake_bytes / count
-    open_sockets.clear()
-
-    assert kept <= taken < most
-    assert (kept > 0) is (most > 4096)
-    assert counters.kept_handshake_bytes == 0

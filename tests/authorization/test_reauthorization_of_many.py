@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, WebSocket
 from starlette.types import Scope
 
 from itemwire.application import ChannelApplication
-from itemwire.authorization import reauthorization
+from itemwire.authorization import deadline
 from itemwire.authorization.reauthorization import (
     Reauthorizer,
     SocketRights,
@@ -19,6 +19,7 @@ from itemwire.authorization.reauthorization import (
 )
 from itemwire.authorization.routes import add_sockets, socket_route_of
 from itemwire.channels.reauthorization import Denied, Renewal
+from itemwire.close_reasons import QUERY_INVALID
 from itemwire.dependencies import SubscribeGrant
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item
@@ -127,7 +128,10 @@ def test_an_item_is_asked_about_with_what_the_handshake_presented(
 ) -> None:
     """The path is the item's own; the caller is not verified again."""
     principal = caller()
-    (verdict,) = application.ask(lambda answer: application.rights.of_item(principal, "42", answer))
+    rights = application.rights
+    (verdict,) = application.ask(
+        lambda answer: rights.of_item(principal, "42", rights.due(), answer)
+    )
 
     assert isinstance(verdict, Grant)
     assert verdict.principal is principal
@@ -141,10 +145,10 @@ def test_after_a_refresh_the_new_token_alone_speaks_for_the_caller(
     rights, token = application.rights, FACTORY.good(sub="carol")
 
     def refresh(answer: Answer) -> None:
-        rights.renew(token, ["42"], answer)
+        rights.renew(token, ["42"], rights.due(), answer)
 
     def join(answer: Answer) -> None:
-        rights.of_item(caller(), "43", answer)
+        rights.of_item(caller(), "43", rights.due(), answer)
 
     renewal, verdict = application.ask(refresh, join)
 
@@ -161,10 +165,10 @@ def test_a_refresh_that_is_denied_leaves_the_handshake_as_it_was(
     rights = application.rights
 
     def refresh(answer: Answer) -> None:
-        rights.renew("not.a.token", ["42"], answer)
+        rights.renew("not.a.token", ["42"], rights.due(), answer)
 
     def join(answer: Answer) -> None:
-        rights.of_item(caller(), "43", answer)
+        rights.of_item(caller(), "43", rights.due(), answer)
 
     denied, verdict = application.ask(refresh, join)
 
@@ -177,7 +181,8 @@ def test_each_item_has_its_own_verdict_by_the_new_token(application: Application
     """More items than are asked about at once: none is left out, none takes another's."""
     items = [str(number) for number in range(36, 56)]
     token = FACTORY.good(sub="carol", scope=READING)
-    (renewal,) = application.ask(lambda answer: application.rights.renew(token, items, answer))
+    rights = application.rights
+    (renewal,) = application.ask(lambda answer: rights.renew(token, items, rights.due(), answer))
 
     assert isinstance(renewal, Renewal)
     assert list(renewal.verdicts) == items
@@ -208,7 +213,7 @@ def test_two_grants_where_one_must_be_are_none() -> None:
     scope: Scope = {"path": "/ws", "query_string": b"", "headers": []}
     routes = socket_route_of(app, many), socket_route_of(app, _two_grants)
     both = SocketRights(owner, *routes, scope)
-    (verdict,) = application.ask(lambda answer: both.of_item(caller(), "42", answer))
+    (verdict,) = application.ask(lambda answer: both.of_item(caller(), "42", both.due(), answer))
 
     assert isinstance(verdict, Denied)
     assert verdict.reason.reason == "internal"
@@ -236,13 +241,35 @@ def test_a_refresh_that_takes_too_long_is_answered(
 ) -> None:
     """With who asked, and that it may be tried again; the handshake's credential still counts."""
     application.app.dependency_overrides[authorize_item] = _waits_for_ever
-    monkeypatch.setattr(reauthorization, "DECISION_SECONDS", 0.05)
-    token = FACTORY.good(sub="carol")
+    monkeypatch.setattr(deadline, "DECISION_SECONDS", 0.05)
+    rights, token = application.rights, FACTORY.good(sub="carol")
     (denied,) = application.ask(
-        lambda answer: application.rights.renew(token, ["42", "43"], answer)
+        lambda answer: rights.renew(token, ["42", "43"], rights.due(), answer)
     )
 
     assert isinstance(denied, Denied)
     assert (denied.reason.reason, denied.is_temporary) == ("overloaded", True)
     assert denied.principal is not None
     assert denied.principal.subject == "carol"
+
+
+async def _reads_all(websocket: WebSocket, item_id: str, principal: CurrentPrincipal) -> Grant:
+    assert websocket.scope["type"] == "websocket"
+    return Grant(principal, item_id, frozenset(Action))
+
+
+def test_an_item_is_not_joined_by_less_than_the_handshake_presented(
+    application: Application,
+) -> None:
+    """An override that was set later reads what was not kept; without it the item is joined."""
+    rights, who = application.rights, caller()
+
+    def join(answer: Answer) -> None:
+        rights.of_item(who, "42", rights.due(), answer)
+
+    (joined,) = application.ask(join)
+    application.app.dependency_overrides[authorize_item] = _reads_all
+    (denied,) = application.ask(join)
+
+    assert isinstance(joined, Grant)
+    assert denied == Denied(QUERY_INVALID, who)

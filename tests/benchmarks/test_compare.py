@@ -14,7 +14,6 @@ from benchmarks.works import WORKS
 SECRET = "a secret that only these servers know, 48 bytes.."
 
 
-@pytest.mark.timeout(150)
 def test_compares_the_two_that_are_always_there(tmp_path: Path) -> None:
     """Real servers are started, measured, stopped."""
     out = tmp_path / "runs.json"

@@ -12,7 +12,6 @@ from benchmarks.trial import ADDED, ALONE, TRIPS, WINDOWS, work_of
 from itemwire.engines import ENGINES
 
 
-@pytest.mark.timeout(150)
 def test_measures_one_node_and_two(tmp_path: Path) -> None:
     """All is delivered once; who cannot be run is named, and the others are measured."""
     out = tmp_path / "runs.json"

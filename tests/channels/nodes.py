@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlot, ConnectionSlots
-from itemwire.engines.base import Answer, Apply, Sink
+from itemwire.channels.presence.presence import Page
+from itemwire.engines.base import Answer, Apply, EngineError, Sink
 from itemwire.engines.memory import MemoryEngine
 from tests.fakes import BOUNDS, LIMITS, Clock, Peer, Stage, complete
 
@@ -143,12 +144,12 @@ class Crowd:
     def step(self) -> None:
         """Let each node say what it has to, and everything arrive."""
         for stage in self.stages.values():
-            stage.do_what_waits()
+            stage.timers.make_soon_calls()
         self.bus.carry()
 
     def settle(self) -> None:
         """Let it come to rest, as it does within a fraction of a second."""
-        while self.bus.waiting or any(stage.waits for stage in self.stages.values()):
+        while self.bus.waiting or any(stage.timers.waits_soon for stage in self.stages.values()):
             self.step()
 
     def tick(self, count: int = 1) -> None:
@@ -161,7 +162,18 @@ class Crowd:
 
     def listed(self, name: str, item: str = "42") -> list[str]:
         """List the ids of an item's members as a node has them."""
-        return [one.connection for one in self.stages[name].node.members(item, 1000).members]
+        return [one.connection for one in self.stages[name].known_members(item, 1000).members]
+
+    def ask(self, name: str, item: str = "42") -> list[Page]:
+        """Ask a node for the members of an item; the page is in the list once it has answered."""
+        pages: list[Page] = []
+
+        def answer(page: Page | EngineError) -> None:
+            assert isinstance(page, Page)
+            pages.append(page)
+
+        self.stages[name].node.members(item, answer, limit=1000)
+        return pages
 
     def there(self, item: str = "42") -> list[str]:
         """List the ids of those who are on an item of any node."""

@@ -11,6 +11,7 @@ from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.endings import WITHOUT_FLUSH
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.close_reasons import (
     CLOSE_REASONS,
     INTERNAL,
@@ -34,6 +35,7 @@ class Opened:
         self.limits = Limits(
             max_message_bytes=1000, outbox_bytes=limit, history_limit=1, ping_interval=20
         )
+        self.rules_of: RulesOf = no_rules
         self.environment = Environment(random=lambda: 0.5)
         self.pending: list[Lane[Subscription]] = []
         self.transport = RecordingTransport(room)

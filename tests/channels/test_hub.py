@@ -138,7 +138,7 @@ def test_ends_a_whole_audience_that_stalls_at_once(caplog: pytest.LogCaptureFixt
     assert {tuple(peer.transport.reasons) for peer in stalled} == {("slow_consumer",)}
     assert publisher.connection.is_open
     assert len(publisher.saw("reply")) == 20
-    assert stage.node.members(ITEM).members == [publisher.session.subscription.member]
+    assert stage.known_members(ITEM).members == [publisher.session.subscription.member]
     assert "session_failed" not in caplog.text
 
 

@@ -23,7 +23,16 @@ ROOT = Path(itemwire.__file__).parent
 PREFIXES = ("channels/", "engines/memory", "wire/")
 
 # Pure functions and plain containers: they call no other file, so no way leads through them.
-LEAVES = {"names", "idempotency", "rights", "endings", "json_codec", "bounded_buffer", "time_slice"}
+LEAVES = {
+    "bounded_buffer",
+    "endings",
+    "idempotency",
+    "item_rules",
+    "json_codec",
+    "names",
+    "rights",
+    "time_slice",
+}
 
 
 def name_of(frame: FrameType) -> str | None:
@@ -81,7 +90,11 @@ commands > payloads
 commands > node
 node > names
 node > idempotency
-node > memory
+node > environment
+node > publishing
+publishing > item_rules
+publishing > names
+publishing > memory
 memory > hub
 hub > json_codec
 hub > lanes
@@ -117,6 +130,7 @@ item > bounded_buffer
 > item
 item > node
 node > join
+join > item_rules
 join > recovery
 recovery > bounded_buffer
 join > hub
@@ -126,11 +140,17 @@ memory > join
 join > memory
 memory > join
 join > connection
+join > exchange
+exchange > join
+join > connection
 join > recovery
 recovery > bounded_buffer
 recovery > bounded_buffer
 join > presence
 presence > grace
+presence > node
+node > names
+node > item_rules
 presence > names
 presence > hub
 hub > json_codec
@@ -159,6 +179,7 @@ JOIN_AGAIN = {
     "item": "the route makes the session and opens it, and frames that came early run at the end",
     "node": "the route connects, and the session joins",
     "join": "an engine answers by callback, so that asking costs neither a task nor a tick",
+    "exchange": "first it follows the item, then it is asked whether the caller's node was killed",
     "memory": "hold, then read: what comes after the history can only be held once it is heard",
     "recovery": "it holds what is published meanwhile, and gives it after the history",
     "presence": "the list in the welcome has the newcomer, who is a member only after joining",
@@ -172,6 +193,7 @@ hub > time_slice
 hub > lanes
 lanes > time_slice
 lanes > connection
+connection > item_rules
 connection > slow_consumers
 connection > outbox
 hub > connection

@@ -1,6 +1,7 @@
 """`token mint` and `token inspect`."""
 
 import json
+import re
 from pathlib import Path
 
 import jwt
@@ -73,7 +74,11 @@ def test_says_which_check_fails_and_why(
     assert text.exit_code == 1
     assert "refused: credentials_invalid" in text.stdout
     assert [row["check"] for row in failed] == [check]
-    assert failed[0]["detail"] in text.stdout
+    assert _without_age(failed[0]["detail"]) in _without_age(text.stdout)
+
+
+def _without_age(line: str) -> str:
+    return re.sub(r"\d+ s ago", "some time ago", line)
 
 
 def test_a_token_of_another_secret_fails_at_the_signature(itemwire: CommandLine) -> None:

@@ -1,7 +1,7 @@
 """What every engine promises, as tests: subclass `EngineContract` and give it your engine.
 
 class TestMyEngine(EngineContract):
-    def open_engine(self, bounds: Bounds) -> Engine:
+    def open_engine(self, bounds: ChannelBounds) -> Engine:
         return MyEngine("my://localhost", bounds)
 """
 
@@ -18,8 +18,18 @@ from typing import Final, TypeVar
 
 import msgspec
 import pytest
+from typing_extensions import override
 
-from itemwire.engines.base import Answer, Bounds, Engine, EngineError, History, Sink, Span
+from itemwire.engines.base import (
+    Answer,
+    Bounds,
+    ChannelBounds,
+    Engine,
+    EngineError,
+    History,
+    Sink,
+    Span,
+)
 from itemwire.messages import (
     META_BYTES,
     NO_EXTRAS,
@@ -34,6 +44,23 @@ T = TypeVar("T")
 
 WAIT_SECONDS: Final = 10.0
 BOUNDS: Final = Bounds(messages=20, bytes=1_000_000, seconds=300)
+
+OWN_BOUNDS: Final = {
+    "few": Bounds(messages=3, bytes=1_000_000, seconds=300),
+    "small": Bounds(messages=20, bytes=11, seconds=300),
+    "short": Bounds(messages=20, bytes=1_000_000, seconds=0.001),
+    "many": Bounds(messages=30, bytes=1_000_000, seconds=600),
+}
+
+
+class OwnBounds(ChannelBounds):
+    """Some channels, by the end of their name, have bounds of their own."""
+
+    largest = Bounds(messages=30, bytes=1_000_000, seconds=600)
+
+    @override
+    def of(self, channel: str, /) -> Bounds:
+        return OWN_BOUNDS.get(channel.rpartition(":")[2], BOUNDS)
 
 
 class Asked:
@@ -72,10 +99,11 @@ class Asked:
         data: Payload = "hello",
         key: str | None = None,
         channel: str | None = None,
+        sender: str | None = "alice",
         extras: Extras = NO_EXTRAS,
     ) -> Position:
         """Publish, and wait until it is stored."""
-        draft = Draft("42", "alice", 1.5, data, key, extras.meta, extras.end)
+        draft = Draft("42", sender, 1.5, data, key, extras.meta, extras.end)
         return await answer_of(
             lambda answer: self.engine.publish(channel or self.channel, draft, answer)
         )
@@ -131,15 +159,19 @@ class EngineContract(ABC):
     """The promises of `itemwire.engines.base.Engine`, one test each."""
 
     @abstractmethod
-    def open_engine(self, bounds: Bounds) -> Engine:
+    def open_engine(self, bounds: ChannelBounds) -> Engine:
         """Make the engine under test."""
         ...
 
-    def on(self, scene: Callable[[Asked], Coroutine[object, object, T]]) -> T:
+    def on(
+        self,
+        scene: Callable[[Asked], Coroutine[object, object, T]],
+        bounds: ChannelBounds = BOUNDS,
+    ) -> T:
         """Play a scene on a started engine."""
 
         async def play() -> T:
-            async with Asked(self.open_engine(BOUNDS)).running() as asked:
+            async with Asked(self.open_engine(bounds)).running() as asked:
                 return await scene(asked)
 
         return asyncio.run(play())
@@ -229,6 +261,18 @@ class EngineContract(ABC):
                 return [one.offset for one in (await asked.read(Span(10))).publications]
 
         assert asyncio.run(play()) in ([2, 3, 4], [3, 4])  # a store may count its own few bytes
+
+    def test_a_message_may_have_no_sender(self) -> None:
+        """What the application's own code publishes is nobody's word."""
+
+        async def scene(asked: Asked) -> tuple[list[Publication], History]:
+            await asked.subscribe()
+            await asked.publish(sender=None)
+            return await asked.hear(1), await asked.read(Span(limit=1))
+
+        heard, history = self.on(scene)
+
+        assert heard == history.publications == [Publication("42", 1, None, 1.5, "hello")]
 
     def test_delivers_once_however_often_it_was_subscribed(self) -> None:
         """Every join of a node subscribes; messages do not multiply with them."""
@@ -372,6 +416,29 @@ class EngineContract(ABC):
         assert [one.offset for one in history.publications] == offsets
         assert history.complete is complete
         assert history.position.offset == 25
+
+    def test_keeps_each_channel_within_bounds_of_its_own(self) -> None:
+        """A rule may give a channel less history than others, or more."""
+        names = ("short", "few", "small", "many", "other")
+
+        async def scene(asked: Asked) -> dict[str, list[int]]:
+            channels = {name: f"{asked.channel}:{name}" for name in names}
+            for channel in channels.values():
+                for _ in range(35):
+                    await asked.publish("5byte", channel=channel)
+            histories = {name: await asked.read(Span(100), one) for name, one in channels.items()}
+            return {
+                name: [one.offset for one in history.publications]
+                for name, history in histories.items()
+            }
+
+        assert self.on(scene, OwnBounds()) == {
+            "short": [],
+            "few": [33, 34, 35],
+            "small": [34, 35],
+            "many": list(range(6, 36)),
+            "other": list(range(16, 36)),
+        }
 
     def test_reads_nothing_of_a_channel_that_never_was(self) -> None:
         """An empty channel has a position too: a first subscriber resumes from it."""

@@ -9,18 +9,38 @@ import asyncio
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from types import ModuleType
-from typing import Protocol
+from typing import Final, Protocol
 
 import pytest
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import Engine, EngineError, Span
 from itemwire.messages import Position
 from tests.engines.watched import Watched, node, play, stand_still
+from tests.fakes import draft
 from tests.proxy import Proxy
 from tests.timing import BUSY_SECONDS
+
+DEAD_SECONDS: Final = 2.0  # until a connection that is dead counts as lost, in whichever way
+BACK_SECONDS: Final = 2.0  # until one is made again
+WAITED_SECONDS: Final = 1.0  # a lost connection is tried once more before the server is away
+AT_ONCE_SECONDS: Final = 0.1 + BUSY_SECONDS
+
+Ask = Callable[[Callable[[object], None]], None]
+
+
+def asks(engine: Engine) -> Iterator[tuple[str, Ask]]:
+    """Yield everything that can be asked of an engine."""
+    yield "subscribe", partial(engine.subscribe, "item:nobody-hears-it")
+    yield "publish", partial(engine.publish, "item:42", draft())
+    yield "read", partial(engine.read, "item:42", Span(1))
+    yield "post", partial(engine.post, b"notice", 0)
+    yield "put", partial(engine.put, "key", b"value", 9)
+    yield "take", partial(engine.take, "key")
+    yield "secret", engine.secret
 
 
 class FaultyServer(Protocol):
@@ -57,6 +77,9 @@ class NetworkFaultsContract(ABC):
 
     epochs_go_on: bool
     """Whether the server still has what it had acknowledged when it was killed."""
+
+    last_words: bytes
+    """What the server says on a connection that it is about to end."""
 
     server: FaultyServer
     url: str
@@ -150,6 +173,37 @@ class NetworkFaultsContract(ABC):
             self.server.kill()
             self.server.start()
 
+    def test_answers_whatever_is_asked_at_once_while_the_server_is_known_to_be_away(self) -> None:
+        """Requirement 143: a join that nobody waits with too, and one that waited already."""
+
+        async def scene() -> None:
+            async with node(self.url) as one:
+                await asyncio.to_thread(self.server.kill)
+                waited = await self._seconds(partial(one.engine.subscribe, "item:first"))
+                await one.until(lambda: not one.engine.is_available)
+                with contextlib.suppress(EngineError):
+                    await one.publish("until it is known")
+                seconds = {name: await self._seconds(ask) for name, ask in asks(one.engine)}
+
+                assert waited < WAITED_SECONDS + BUSY_SECONDS
+                assert {
+                    name: took for name, took in seconds.items() if took > AT_ONCE_SECONDS
+                } == {}
+
+        try:
+            play(scene)
+        finally:
+            self.server.kill()
+            self.server.start()
+
+    async def _seconds(self, ask: Ask) -> float:
+        """Return how long an answer took, which must be an error."""
+        answered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        began = time.monotonic()
+        ask(answered.set_result)
+        assert isinstance(await answered, EngineError)
+        return time.monotonic() - began
+
     def _check_after(
         self, before: list[Position], after: Position, one: Watched, other: Watched
     ) -> None:
@@ -197,6 +251,47 @@ class NetworkFaultsContract(ABC):
                 await one.publish_at_last("after")
                 await one.until(lambda: one.texts == ["after"])
                 await one.until(lambda: one.engine.is_available)
+
+        with self.proxied() as (proxy, url):
+            play(lambda: scene(proxy, url))
+
+    @pytest.mark.parametrize("sign", ["lost end", "half an answer", "standstill", "last words"])
+    def test_ends_and_remakes_connections_that_died_without_a_word(self, sign: str) -> None:
+        """A node that cannot hear is not ready, and what it missed is delivered (141, 112)."""
+
+        def let_die(proxy: Proxy) -> None:
+            if sign == "lost end":
+                proxy.lose_ends()
+            elif sign == "half an answer":
+                proxy.halve()
+            elif sign == "standstill":
+                proxy.freeze()
+            else:
+                proxy.say(self.last_words)
+
+        async def scene(proxy: Proxy, url: str) -> None:
+            async with node(self.url) as one, node(url) as other:
+                await other.publish("before")
+                with proxy.closed():  # so that it can be seen
+                    died = time.monotonic()
+                    await asyncio.to_thread(let_die, proxy)
+                    await other.until(lambda: not other.engine.is_available)
+                    assert time.monotonic() - died < DEAD_SECONDS + BUSY_SECONDS
+                    await one.publish("meanwhile")
+                    await one.post(b"meanwhile")
+                    await other.until(lambda: proxy.dead == 0)  # each was ended
+                    assert other.texts == ["before"]
+                back = time.monotonic()
+                await other.until(lambda: other.engine.is_available)
+                assert time.monotonic() - back < BACK_SECONDS + BUSY_SECONDS
+                await other.publish("after")
+                await all_have(3, one, other)
+                await other.until(lambda: other.noticed == [b"meanwhile"])
+                await other.put("k", b"v")
+
+                assert one.log == other.log
+                assert one.losses == []
+                assert await other.take("k") == b"v"
 
         with self.proxied() as (proxy, url):
             play(lambda: scene(proxy, url))

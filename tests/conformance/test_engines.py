@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from itemwire.engines import ENGINES, open_engine
-from itemwire.engines.base import Bounds, Engine
+from itemwire.engines.base import ChannelBounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
 from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE
@@ -35,7 +35,7 @@ class ByURL:
     def _take_url(self, engine_url: str) -> None:
         self.url = engine_url
 
-    def open_engine(self, bounds: Bounds) -> Engine:
+    def open_engine(self, bounds: ChannelBounds) -> Engine:
         """Make the engine under test."""
         return open_engine(self.url, bounds)
 

@@ -13,6 +13,7 @@ from tests.conformance.websocket_churn import WAYS, Door, footprint, reset
 from tests.conformance.websocket_frames import text
 from tests.conformance.websocket_targets import wait_until
 from tests.conftest import SECRET
+from tests.fakes import known_members
 from tests.fastpath.served import head, read_until
 from tests.scenarios.clients import item_path, token
 
@@ -33,7 +34,7 @@ def door() -> Iterator[Door]:
 
 def _members(door: Door) -> int:
     app = door.server.config.app
-    return Assembly.of(app).node.members(ITEM).count  # type: ignore[arg-type] # FastAPI's
+    return known_members(Assembly.of(app).node, ITEM).count  # type: ignore[arg-type] # FastAPI's
 
 
 @pytest.mark.parametrize("way", WAYS)

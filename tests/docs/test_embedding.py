@@ -7,10 +7,16 @@ from types import ModuleType
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from itemwire import Itemwire
+from itemwire.testing import live_server
+from itemwire.testing.servers import settings_for
 from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.testing import TokenFactory
 from itemwire_auth.tokens.minting import mint, new_secret
 from tests.docs.pages import DOCS, page
+from tests.test_startup_checks import settings_of
 
 TEXT = page("embedding.md")
 
@@ -53,12 +59,13 @@ def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize("name", ["mounted.py", "mounted_channels.py"])
 def test_a_mounted_application_is_ready_once_its_lifespan_is_entered(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """And not before, as the page says."""
     monkeypatch.setenv("ITEMWIRE_SECRET", new_secret())
-    app = example("mounted.py", monkeypatch).app
+    app = example(name, monkeypatch).app
 
     async def ready() -> list[int]:
         transport = httpx.ASGITransport(app)
@@ -88,3 +95,35 @@ def test_authentication_alone_decides_by_the_token(monkeypatch: pytest.MonkeyPat
     assert asyncio.run(ask("/documents/7", token)).json() == "7 for a"
     assert asyncio.run(ask("/documents/7", other)).status_code == 403
     assert asyncio.run(ask("/me", "x")).status_code == 401
+
+
+def test_a_task_that_hears_items_ends_with_the_channels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It prints what is published until then."""
+    live = Itemwire(user=lambda: None, settings=settings_of(secret=None))
+    watch = example("hears.py", monkeypatch).watch
+
+    async def scene() -> None:
+        async with live.lifespan(FastAPI()):
+            task = asyncio.create_task(watch(live))
+            while "packed" not in capsys.readouterr().out:
+                await asyncio.to_thread(live.publish_sync, "order:8", "packed")
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(scene())
+
+
+def test_a_worker_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the server that the environment names."""
+    tokens = TokenFactory(signing_key_from_secret(new_secret()))
+    worker = example("worker.py", monkeypatch)
+    with live_server(settings_for(tokens)) as server:
+        monkeypatch.setenv("ITEMWIRE_URL", server.url)
+        monkeypatch.setenv("ITEMWIRE_TOKEN", tokens.good(scope="items:publish items:subscribe"))
+        token = tokens.good(scope="items:subscribe")
+        with server.client(f"/items/order:7/ws?token={token}") as client:
+            client.welcome()
+            worker.pack(7)
+            assert client.message()["data"] == {"status": "packed"}
+    worker.publisher.close()

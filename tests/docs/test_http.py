@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.docs.pages import page
 from tests.docs.test_readme import free_port
 
@@ -34,7 +32,6 @@ def session() -> list[tuple[str, str]]:
     return [(command, "\n".join(printed).strip("\n")) for command, printed in steps]
 
 
-@pytest.mark.timeout(170)
 def test_the_commands_print_what_it_says(tmp_path: Path) -> None:
     """In one shell, in order; the epoch is that of the first answer."""
     mark, port = "-- next --", str(free_port())

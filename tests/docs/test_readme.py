@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.docs.pages import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -33,7 +31,6 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.timeout(170)
 def test_the_shell_session_prints_what_it_says(tmp_path: Path) -> None:
     """In one shell, in order, with this installation in place of `.venv`."""
     mark = "-- next --"

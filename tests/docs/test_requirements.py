@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ CITED = re.compile(r"\brequirements? (\d+(?:(?:, | and | to |-)\d+)*)", re.IGNOR
 ROWS = ROW.findall(TEXT)
 
 
+@functools.cache
 def names_in(path: str) -> set[str]:
     """List the tests of a file, those of a contract's class included."""
     file = ROOT / path

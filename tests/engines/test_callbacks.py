@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from itemwire.engines import callbacks as answers
-from itemwire.engines.base import EngineError
-from itemwire.engines.callbacks import answer_to, in_time, tell, when_done
+from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.callbacks import (
+    AT_ONCE,
+    answer_or_raise,
+    answer_to,
+    answers_of,
+    in_time,
+    tell,
+    when_done,
+)
 
 
 def test_a_fault_of_who_asked_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -74,3 +83,31 @@ def test_nobody_is_answered_who_waits_no_more() -> None:
         return [waiting.result(), gone.cancelled()]
 
     assert asyncio.run(scene()) == [1, True]
+
+
+def reply(result: int | EngineError, answer: Answer[int]) -> None:
+    """Answer at once."""
+    answer(result)
+
+
+def test_an_error_that_is_answered_is_raised() -> None:
+    """Coroutines hear of errors by exceptions."""
+    assert asyncio.run(answer_or_raise(partial(reply, 1))) == 1
+    with pytest.raises(EngineError, match="away"):
+        asyncio.run(answer_or_raise(partial(reply, EngineError("away"))))
+
+
+def test_many_are_asked_in_order_up_to_the_first_error() -> None:
+    """What comes after the error of one turn is not asked for."""
+    asked: list[int] = []
+
+    def ask(number: int, answer: Answer[int]) -> None:
+        asked.append(number)
+        reply(EngineError("full") if number == 3 else number, answer)
+
+    good = [partial(reply, number) for number in range(2 * AT_ONCE + 1)]
+    assert asyncio.run(answers_of(good)) == list(range(2 * AT_ONCE + 1))
+    with pytest.raises(EngineError, match="message 4 of 300 was not stored: full"):
+        asyncio.run(answers_of([partial(ask, number) for number in range(300)]))
+
+    assert asked == list(range(AT_ONCE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.counters import OPERATIONS, OperationCounters
-from itemwire.engines.base import Bounds, Engine, EngineError, Sink, Span
+from itemwire.engines.base import Bounds, ChannelBounds, Engine, EngineError, Sink, Span
 from itemwire.engines.memory import MemoryEngine
 from itemwire.engines.metered import MeteredEngine
 from itemwire.messages import Position
@@ -113,7 +113,7 @@ def test_is_available_when_the_engine_is(
 class Metered:
     """The engine around one in memory."""
 
-    def open_engine(self, bounds: Bounds) -> Engine:
+    def open_engine(self, bounds: ChannelBounds) -> Engine:
         """Make the engine under test."""
         counters = {operation: OperationCounters() for operation in OPERATIONS}
         return MeteredEngine(MemoryEngine(bounds), counters)

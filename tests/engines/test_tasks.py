@@ -81,8 +81,15 @@ class Link(ReconnectingLink):
         super().__init__("test")
         self.log: list[str] = []
         self.refusal = ""
-        self.breaks: asyncio.Queue[str | Exception] = asyncio.Queue()
+        self.breaks: asyncio.Queue[str | BaseException] = asyncio.Queue()
+        self.is_dead = False
+        self.swallows_cancellation = False
         self.changed = asyncio.Event()
+
+    @property
+    @override
+    def _is_alive(self) -> bool:
+        return not self.is_dead
 
     @override
     async def _open(self) -> None:
@@ -92,8 +99,13 @@ class Link(ReconnectingLink):
 
     @override
     async def _serve(self) -> str:
-        end = await self.breaks.get()
-        if isinstance(end, Exception):
+        try:
+            end = await self.breaks.get()
+        except asyncio.CancelledError:
+            if self.swallows_cancellation:
+                return "broke as it was stopped"
+            raise
+        if isinstance(end, BaseException):
             raise end
         return end
 
@@ -145,6 +157,47 @@ def test_a_link_that_breaks_is_away_only_once_an_attempt_has_failed() -> None:
         link.refusal = ""
         await link.until("opened")
         assert (link.is_connected, link.is_away) == (True, False)
+
+    link_scene(scene)
+
+
+def test_a_link_is_not_connected_once_its_library_would_not_use_it() -> None:
+    """Before anybody is told, and though nobody ever is (141)."""
+
+    async def scene(link: Link) -> None:
+        await link.first_attempt()
+        link.is_dead = True
+        assert not link.is_connected
+        link.is_dead = False
+        assert link.is_connected
+
+    link_scene(scene)
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError(), asyncio.CancelledError()], ids=repr)
+def test_a_link_tries_again_after_whatever_its_library_raises(fault: BaseException) -> None:
+    """Only `stop` ends it: a CancelledError may be about a task of the library (141)."""
+
+    async def scene(link: Link) -> None:
+        await link.first_attempt()
+        link.breaks.put_nowait(fault)
+        await link.until("closed see the log soon back")
+        await link.until("opened")
+        assert link.is_connected
+
+    link_scene(scene)
+
+
+def test_a_link_stops_though_what_it_waited_for_has_forgotten_that() -> None:
+    """`wait_for` and task groups do, if they end at the same moment: a server would never stop."""
+
+    async def scene(link: Link) -> None:
+        await link.first_attempt()
+        link.swallows_cancellation = True
+        await asyncio.sleep(0)  # it is being served
+        await asyncio.wait_for(link.stop(), 5)
+
+        assert link.log[-1] == "closed the engine was stopped away"
 
     link_scene(scene)
 

@@ -16,6 +16,7 @@ from itemwire.engines.base import (
     ANSWER_SECONDS,
     Answer,
     Bounds,
+    ChannelBounds,
     Engine,
     EngineError,
     History,
@@ -170,7 +171,7 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def node(url: str, bounds: Bounds = BOUNDS) -> AsyncIterator[Watched]:
+async def node(url: str, bounds: ChannelBounds = BOUNDS) -> AsyncIterator[Watched]:
     """Run an engine that is watched: a node, as far as others can tell."""
     async with Watched(open_engine(url, bounds)).running() as watched:
         yield watched

@@ -2,7 +2,7 @@
 
 from tests.fakes.engine import LateEngine
 from tests.fakes.rules import ItemRules, Rules
-from tests.fakes.stage import ManyPeer, Peer, Stage, Talker, complete
+from tests.fakes.stage import ManyPeer, Peer, Stage, Talker, complete, known_members
 from tests.fakes.timers import ManualTimers
 from tests.fakes.transport import Close, RecordingTransport
 from tests.fakes.values import (
@@ -41,5 +41,6 @@ __all__ = [
     "Talker",
     "complete",
     "draft",
+    "known_members",
     "principal",
 ]

@@ -28,15 +28,23 @@ class ItemRules(ItemRights):
         self._answers: deque[Callable[[], None]] = deque()
 
     @override
+    def due(self) -> float:
+        return NOW
+
+    @override
     def of_item(
-        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
+        self, principal: Principal, item_id: str, due: float, answer: Callable[[Verdict], None]
     ) -> None:
         self.asked.append(item_id)
         self._answer(lambda: answer(self._verdict(principal, item_id)))
 
     @override
     def renew(
-        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
+        self,
+        token: str,
+        items: Sequence[str],
+        due: float,
+        answer: Callable[[Renewal | Denied], None],
     ) -> None:
         """Take the token for the subject it names."""
         self.asked.append(f"renew {' '.join(items)}".strip())

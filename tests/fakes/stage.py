@@ -11,10 +11,14 @@ import msgspec
 from itemwire.channels.connection import Connection
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.environment import Environment
+from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import RequestRates
+from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node, NodeOptions
+from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Reauthorize
 from itemwire.channels.sessions.item import ItemSession
 from itemwire.channels.sessions.many_items import ManyItemsSession
@@ -31,6 +35,11 @@ from tests.fakes.transport import RecordingTransport
 from tests.fakes.values import BOUNDS, EVERYTHING, ITEM, JSON, LIMITS, Clock, principal
 
 C = TypeVar("C", bound=ChannelSession[Any])
+
+
+def known_members(node: Node, item: str = ITEM, limit: int = FIRST_PAGE) -> Page:
+    """List the members of an item that a node knows, without asking the others."""
+    return node._presence.page(channel_of(item), limit)
 
 
 class Talker(Generic[C]):
@@ -91,6 +100,7 @@ class Stage:
         shared_as: str | None = None,
         slots: ConnectionSlots | None = None,
         timers: ManualTimers | None = None,
+        rules_of: RulesOf = no_rules,
     ) -> None:
         self.timers = timers or ManualTimers(Clock())
         self.clock = self.timers.clock
@@ -111,6 +121,7 @@ class Stage:
             revocations=self.revocations,
             rates=RequestRates(rate_limits, self.clock) if rate_limits else None,
             shared_slots=None if shared_as is None else slots or ConnectionSlots(),
+            rules_of=rules_of,
         )
         complete(self.node.start())
 
@@ -130,6 +141,10 @@ class Stage:
     def settle(self) -> None:
         """Let the loop tick end."""
         self.timers.settle()
+
+    def known_members(self, item: str = ITEM, limit: int = FIRST_PAGE) -> Page:
+        """List the members of an item, as far as this node knows them."""
+        return known_members(self.node, item, limit)
 
     def connect(
         self, subject: str = "alice", codec: Codec = JSON, room: int | None = None, life: int = 3600

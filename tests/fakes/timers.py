@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from typing_extensions import override
 
 from itemwire.channels.timers import Timers
 from tests.fakes.values import Clock
+
+SOON: Final = 0.1
+"""Seconds: longer than a batch of notices waits, and shorter than anything is waited for."""
 
 
 class ManualTimers(Timers):
@@ -21,6 +25,10 @@ class ManualTimers(Timers):
     @override
     def start(self) -> None:
         """Do nothing: there is no loop."""
+
+    @override
+    def now(self) -> float:
+        return self.clock.now
 
     @override
     def call_soon(self, callback: Callable[[], None]) -> None:
@@ -39,6 +47,11 @@ class ManualTimers(Timers):
         """Return whether a call is to be made later."""
         return bool(self._later)
 
+    @property
+    def waits_soon(self) -> bool:
+        """Return whether a call is due within `SOON`."""
+        return any(due <= self.clock.now + SOON for due, _ in self._later)
+
     def settle(self) -> None:
         """Let the loop tick end."""
         while self._soon:
@@ -49,6 +62,15 @@ class ManualTimers(Timers):
         later, self._later = self._later, []
         for _, callback in later:
             callback()
+
+    def make_soon_calls(self) -> None:
+        """Make all calls that are due within `SOON`, and leave the clock as it is."""
+        later, self._later = self._later, []
+        for due, callback in later:
+            if due <= self.clock.now + SOON:
+                callback()
+            else:
+                self._later.append((due, callback))
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock, and make the calls that are due on the way, in their order."""

@@ -103,14 +103,17 @@ def test_trailers_are_no_headers(site: Site) -> None:
 
 
 def test_pipelined_requests_are_kept_as_bytes_until_it_is_their_turn(site: Site) -> None:
-    """20 MiB of them took 1.5 GB; each is answered all the same, in order."""
-    number = 20_000
+    """20 MiB of them took 1.5 GB; each is answered all the same, in order.
+
+    One waits beside the one that is answered: a hundred on each of 300 connections took 120 MiB.
+    """
+    number = 12_000
     with dial(site) as client:
         client.setblocking(False)
         sent, pending = 0, memoryview(GET * number)
         kept = unparsed = received = 0
         answers = bytearray()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while received < number and time.monotonic() < deadline:
             if sent < len(pending):
                 with suppress(BlockingIOError):
@@ -125,7 +128,7 @@ def test_pipelined_requests_are_kept_as_bytes_until_it_is_their_turn(site: Site)
             received = answers.count(b"HTTP/1.1 200 ")
 
     assert received == number
-    assert 0 < kept <= 200
+    assert kept == 1
     assert unparsed <= 1 << 19
 
 

@@ -8,8 +8,13 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
+from itemwire.fastpath.handshake import parse_head, parse_opening
+from itemwire.fastpath.protocol import WebSocketProtocol
+from itemwire.fastpath.shared_state import SharedState, SocketAddresses
 from tests.fastpath.served import Site, close_frame, dial, head, read_all, read_until, serving
 
 GET = b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -47,6 +52,26 @@ def test_a_full_server_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert statuses == [None, 503, 503, None, 503, None, 503]
     assert len(caplog.messages) == 2
     assert "connections_full open=10 limit=10" in caplog.messages[0]
+
+
+async def _no_app(_scope: object, _receive: object, _send: object) -> None:
+    pass
+
+
+def test_a_socket_is_given_the_state_of_the_lifespan_without_the_limit() -> None:
+    """An idle socket keeps its state for a refresh: a dict of its own would be 200 bytes."""
+
+    async def scope_with(state: dict[str, object]) -> object:
+        config, server_state = Config(_no_app, lifespan="off"), ServerState()
+        config.load()
+        shared = SharedState(WebSocketProtocol, config, server_state, state)
+        opening = parse_opening(parse_head(head()))
+        return shared.scope_of(opening, SocketAddresses(None, None, is_secure=False))["state"]
+
+    limit = limit_of()
+
+    assert asyncio.run(scope_with({STATE_KEY: limit})) == {}
+    assert asyncio.run(scope_with({STATE_KEY: limit, "pool": 1})) == {"pool": 1}
 
 
 def with_limit(site: Site, limit: ConnectionLimit) -> None:

@@ -12,6 +12,7 @@ from tests.conformance.websocket_targets import wait_until
 from tests.fastpath import served
 from tests.fastpath.handing import Handing
 from tests.fastpath.served import Site, close_frame, frame, read_all, serving
+from tests.scenarios.clients import PATIENCE
 
 pytestmark = pytest.mark.server
 
@@ -30,7 +31,7 @@ def test_calls_the_receiver_with_each_message_and_the_end(site: Site, applicatio
         receiver = application.receiver()
         client.send(["frag", "mented"])
         client.send(b"binary")
-        echoed = [client.recv(timeout=5), client.recv(timeout=5)]
+        echoed = [client.recv(timeout=PATIENCE), client.recv(timeout=PATIENCE)]
         client.close(4321)
 
     assert echoed == ["fragmented", b"binary"]
@@ -47,7 +48,7 @@ def test_leaves_no_task_and_no_exchange_behind(site: Site, application: Handing)
         receiver = application.receiver()
         assert application.errors.get(timeout=5) is None
         client.send("still served")
-        assert client.recv(timeout=5) == "still served"
+        assert client.recv(timeout=PATIENCE) == "still served"
 
         # The task has ended by then, and the loop has yet to tell the server so.
         wait_until(lambda: not site.server.server_state.tasks)
@@ -63,7 +64,7 @@ def test_gives_what_came_before_the_hand_over_first(site: Site, application: Han
         application.hold.set()
         receiver = application.receiver()
         heard = [receiver.next()[1] for _ in range(200)]
-        echoed = [client.recv(timeout=5) for _ in range(200)]
+        echoed = [client.recv(timeout=PATIENCE) for _ in range(200)]
 
     assert heard == echoed == [str(number) for number in range(200)]
 
@@ -87,7 +88,7 @@ def test_closes_as_the_receiver_says(site: Site, application: Handing) -> None:
         receiver = application.receiver()
         client.send("close")
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(timeout=5)
+            client.recv(timeout=PATIENCE)
 
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4000, "as you wish")
@@ -104,9 +105,9 @@ def test_ends_one_socket_for_a_fault_of_its_receiver(
         receiver = application.receiver()
         client.send("fail")
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(timeout=5)
+            client.recv(timeout=PATIENCE)
         other.send("well")
-        assert other.recv(timeout=5) == "well"
+        assert other.recv(timeout=PATIENCE) == "well"
 
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "internal")
@@ -159,9 +160,9 @@ def test_tells_the_receiver_that_the_server_stops(site: Site, application: Handi
     with connect(site.url("/detach")) as client:
         receiver = application.receiver()
         site.server.should_exit = True
-        assert client.recv(timeout=5) == "last words"
+        assert client.recv(timeout=PATIENCE) == "last words"
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(timeout=5)
+            client.recv(timeout=PATIENCE)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
@@ -193,7 +194,7 @@ def test_asks_for_no_last_words_where_the_receiver_closes_or_fails(
             receiver = application.receiver()
             client.send(word)
             with pytest.raises(ConnectionClosed):
-                client.recv(timeout=5)
+                client.recv(timeout=PATIENCE)
         kinds += [receiver.next()[0], receiver.next()[0]]
 
     assert kinds == ["received", "closed"] * 2

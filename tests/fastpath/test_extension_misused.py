@@ -11,6 +11,7 @@ from itemwire.fastpath.extension import Socket
 from tests.fastpath import served
 from tests.fastpath.handing import Application, Detach, Handing, Noting
 from tests.fastpath.served import Receive, Send, Site
+from tests.scenarios.clients import PATIENCE
 
 pytestmark = pytest.mark.server
 
@@ -88,7 +89,7 @@ def test_leaves_the_socket_to_an_application_whose_receiver_fails_to_begin(
 
     application.script = script
     with connect(site.url("/detach")) as client, pytest.raises(ConnectionClosed) as closed:
-        client.recv(timeout=5)
+        client.recv(timeout=PATIENCE)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1011
@@ -109,6 +110,6 @@ def test_keeps_a_socket_whose_application_fails_after_the_hand_over(
         application.receiver()
         assert isinstance(application.errors.get(timeout=5), ZeroDivisionError)
         client.send("still here")
-        assert client.recv(timeout=5) == "still here"
+        assert client.recv(timeout=PATIENCE) == "still here"
 
     assert "after the hand-over" in caplog.text

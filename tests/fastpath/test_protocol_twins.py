@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 from itemwire.fastpath.http import HttpProtocol
 from itemwire.fastpath.protocol import WebSocketProtocol
 from tests.fastpath.served import MAX_MESSAGE_BYTES, Site, frame, read_all, serving, upgrade
+from tests.scenarios.clients import PATIENCE
 
 pytestmark = pytest.mark.server
 
@@ -45,7 +46,7 @@ def test_echoes(site: Site, message: str | bytes | list[str]) -> None:
     """Text stays text, bytes stay bytes, fragments become one message."""
     with connect(site.url()) as client:
         client.send(message)
-        echo = client.recv(timeout=5)
+        echo = client.recv(timeout=PATIENCE)
 
     assert echo == ("".join(message) if isinstance(message, list) else message)
     assert site.events.get(timeout=5) == (1000, "")
@@ -76,7 +77,7 @@ def test_negotiates_compression(site: Site, compression: str | None) -> None:
     with connect(site.url(), compression=compression) as client:
         extensions = client.protocol.extensions
         client.send("a" * 100)
-        echo = client.recv(timeout=5)
+        echo = client.recv(timeout=PATIENCE)
 
     assert bool(extensions) == (compression is not None)
     assert echo == "a" * 100
@@ -115,7 +116,7 @@ def test_the_client_hears_how_the_application_closed(site: Site, code: int, reas
     with connect(site.url()) as client:
         client.send(f"close {code} {reason}")
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(timeout=5)
+            client.recv(timeout=PATIENCE)
 
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (code, reason)

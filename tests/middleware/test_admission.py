@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -40,6 +41,10 @@ def knock(app: App, scope: Scope) -> list[Message]:
     return sent
 
 
+async def ignore(_message: Message) -> None:
+    """Send to nobody."""
+
+
 async def served(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Let everybody in, and leave."""
     await send({"type": "websocket.accept"})
@@ -48,6 +53,34 @@ async def served(_scope: Scope, _receive: Receive, send: Send) -> None:
 async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Fail before there is an answer."""
     raise LookupError("broken")
+
+
+def test_requests_over_http_take_turns_as_handshakes_do() -> None:
+    """Open sockets waited for 300 of them, half a second each time."""
+    went, number = list[str](), 24
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        went.append("request")
+
+    async def flood() -> None:
+        admission, loop = (
+            Admission(app, ConnectionSlots(ConnectionLimits())),
+            asyncio.get_running_loop(),
+        )
+
+        def served() -> None:
+            went.append("served")
+            if went.count("request") < number:
+                loop.call_soon(served)
+
+        calls = [admission(scope_of(kind="http"), nothing, ignore) for _ in range(number)]
+        loop.call_soon(served)
+        await asyncio.gather(*calls)
+
+    asyncio.run(flood())
+
+    runs = [len(list(run)) for one, run in groupby(went) if one == "request"]
+    assert runs == [8, 8, 8]
 
 
 def test_a_handshake_past_the_limit_is_refused_before_anything_is_done() -> None:

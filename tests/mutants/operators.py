@@ -37,6 +37,18 @@ SILENT_ARGUMENTS: Final = frozenset(
     {"description", "exc_info", "frozen", "gc", "kw_only", "slots", "stacklevel", "strict"}
 )
 
+# Figures that users are told; `_is_number` says why others are left alone.
+PROMISED: Final = frozenset(
+    {
+        *("BLOCK_PREFIX", "BLOCK_SHARE", "SITE_PREFIX", "MAPPED_PREFIX"),
+        *("DECISION_SECONDS", "LAST_SECONDS", "SLOW_BODY", "MAX_KEPT_BYTES"),
+        *("MAX_COOKIES", "MAX_ESCAPES", "MAX_LIST_MEMBERS", "MAX_PATH_BYTES", "MAX_QUERY_FIELDS"),
+        *("MAX_COOKIE_BYTES", "MAX_SUBJECT_LENGTH", "LAST_DATE", "MAX_LEEWAY", "MAX_SECONDS"),
+        *("MAX_KEYS", "MAX_BYTES", "MIN_RSA_EXPONENT", "MIN_BITS", "MAX_REVOCATIONS"),
+        *("MINUTE", "MAX_ANSWER_BYTES", "DEAD_TICKS", "HEARTBEAT_TICKS"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
@@ -105,8 +117,24 @@ def _is_passed_over(node: ast.AST) -> bool:
             return True
         case ast.Assign(value=ast.BinOp(op=ast.BitOr()), targets=[ast.Name(id=name)]):
             return name[0].isupper()  # a union that has a name
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            return name.isupper() and name not in PROMISED and _is_number(value)
         case ast.keyword(arg=str(name)):
             return name in SILENT_ARGUMENTS
+    return False
+
+
+def _is_number(value: ast.expr) -> bool:
+    """Return whether a value is a number that is written out, such as `64 * 1024`.
+
+    What has a name in capitals and is promised to nobody is sized by a guess or a measurement. One
+    more or less of it is no fault, so it is not made; what is done at the figure is still mutated.
+    """
+    match value:
+        case ast.Constant(value=int() | float() as number):
+            return not isinstance(number, bool)
+        case ast.BinOp(left=left, right=right):
+            return _is_number(left) and _is_number(right)
     return False
 
 

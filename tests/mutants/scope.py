@@ -15,7 +15,102 @@ PACKAGES: Final = (
 """What decides who may do what, and what reaches whom."""
 
 ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
+    "api/itemwire/authorization/inputs.py": ("authorization/test_reauthorization_of_many.py",),
+    "api/itemwire/authorization/item_grants.py": ("routes/test_batches.py",),
+    "api/itemwire/authorization/late_bodies.py": ("scenarios/test_late_bodies.py",),
+    "api/itemwire/authorization/solving.py": (
+        "authorization/test_inputs.py",
+        "authorization/test_reauthorization.py",
+        "authorization/test_routes.py",
+    ),
+    "api/itemwire/channels/cluster/cluster.py": ("channels/cluster/test_exchange.py",),
+    "api/itemwire/channels/cluster/connection_counts.py": (
+        "channels/cluster/test_hostile_gossip.py",
+    ),
+    "api/itemwire/channels/cluster/exchange.py": ("channels/cluster/test_connection_counts.py",),
+    "api/itemwire/channels/cluster/gossip.py": (
+        "channels/cluster/test_hostile_gossip.py",
+        "channels/cluster/test_remote_presence.py",
+    ),
+    "api/itemwire/channels/cluster/gossip_sender.py": (
+        "channels/cluster/test_connection_counts.py",
+    ),
+    "api/itemwire/channels/cluster/notices.py": ("channels/cluster/test_hostile_gossip.py",),
+    "api/itemwire/channels/cluster/peer.py": (
+        "channels/cluster/test_remote_presence.py",
+        "channels/cluster/test_hostile_gossip.py",
+    ),
+    "api/itemwire/channels/cluster/remote_presence.py": (
+        "channels/cluster/test_connection_counts.py",
+        "channels/cluster/test_hostile_gossip.py",
+    ),
+    "api/itemwire/authorization/asking.py": ("test_app.py",),
+    "api/itemwire/authorization/host_users.py": ("test_app.py",),
+    "api/itemwire/channels/cluster/asked_channels.py": ("channels/cluster/test_asked_members.py",),
+    "api/itemwire/channels/cluster/life_checks.py": ("channels/cluster/test_killed_nodes.py",),
+    "api/itemwire/channels/cluster/own_members.py": ("channels/cluster/test_remote_presence.py",),
+    "api/itemwire/channels/cluster/peers.py": (
+        "channels/cluster/test_asked_members.py",
+        "channels/cluster/test_remote_presence.py",
+    ),
+    "api/itemwire/channels/delivery/bounded_buffer.py": ("channels/delivery/test_dropping.py",),
+    "api/itemwire/channels/delivery/in_flight.py": ("channels/test_node.py",),
+    "api/itemwire/channels/delivery/lanes.py": (
+        "channels/delivery/test_delivery_model.py",
+        "channels/delivery/test_dropping.py",
+        "channels/test_hub.py",
+        "channels/delivery/test_time_slice.py",
+    ),
+    "api/itemwire/channels/delivery/outbox.py": (
+        "channels/delivery/test_dropping.py",
+        "channels/test_connection.py",
+        "channels/delivery/test_delivery_model.py",
+    ),
+    "api/itemwire/channels/delivery/recovery.py": (
+        "channels/test_join.py",
+        "channels/delivery/test_resume.py",
+    ),
+    "api/itemwire/channels/delivery/resume.py": ("channels/test_join.py",),
+    "api/itemwire/channels/sessions/commands.py": (
+        "channels/sessions/test_session.py",
+        "channels/sessions/test_many_items.py",
+        "channels/sessions/test_many_items_rights.py",
+        "channels/test_reauthorization.py",
+    ),
+    "api/itemwire/channels/sessions/context.py": (
+        "channels/sessions/test_item.py",
+        "channels/sessions/test_many_items.py",
+        "channels/sessions/test_many_items_rights.py",
+    ),
+    "api/itemwire/channels/sessions/item.py": (
+        "channels/sessions/test_item.py",
+        "channels/sessions/test_session.py",
+        "channels/test_reauthorization.py",
+    ),
+    "api/itemwire/channels/sessions/ordered_gate.py": (
+        "channels/sessions/test_many_items.py",
+        "channels/sessions/test_many_items_rights.py",
+    ),
+    "api/itemwire/channels/sessions/replay_queue.py": (
+        "channels/sessions/test_many_items_replays.py",
+    ),
+    "api/itemwire/channels/sessions/session.py": (
+        "channels/sessions/test_item.py",
+        "channels/sessions/test_session.py",
+        "channels/sessions/test_many_items.py",
+        "channels/sessions/test_many_items_rights.py",
+        "channels/test_reauthorization.py",
+    ),
     "auth/itemwire_auth/__init__.py": ("auth/test_public_face.py",),
+    "auth/itemwire_auth/authenticator.py": (
+        "auth/test_throttled.py",
+        "auth/test_dependencies.py",
+    ),
+    "auth/itemwire_auth/building.py": ("auth/test_settings.py",),
+    "auth/itemwire_auth/credentials.py": (
+        "auth/test_request_bounds.py",
+        "auth/test_authenticator.py",
+    ),
     "auth/itemwire_auth/keys/algorithms.py": (
         "auth/keys/test_jwks.py",
         "auth/keys/test_static.py",
@@ -23,10 +118,35 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/tokens/test_key_confusion.py",
     ),
     "auth/itemwire_auth/keys/base.py": ("auth/keys/test_static.py",),
-    "auth/itemwire_auth/keys/jwk.py": ("auth/keys/test_static.py", "auth/keys/test_jwks.py"),
+    "auth/itemwire_auth/keys/fetching.py": ("auth/keys/test_jwks.py",),
+    "auth/itemwire_auth/keys/guessing.py": ("auth/keys/test_secrets.py",),
+    "auth/itemwire_auth/keys/jwk.py": (
+        "auth/keys/test_static.py",
+        "auth/keys/test_jwks.py",
+    ),
+    "auth/itemwire_auth/keys/published.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/keys/static.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/keys/strength.py": ("auth/keys/test_secrets.py",),
-    "auth/itemwire_auth/refusals.py": ("auth/test_dependencies.py",),
+    "auth/itemwire_auth/policies.py": ("auth/test_dependencies.py",),
+    "auth/itemwire_auth/principal.py": ("auth/test_dependencies.py",),
+    "auth/itemwire_auth/refusals.py": (
+        "auth/test_dependencies.py",
+        "auth/test_throttled.py",
+        "auth/test_authenticator.py",
+    ),
+    "auth/itemwire_auth/rights.py": (
+        "auth/test_scopes.py",
+        "auth/tokens/test_claims.py",
+    ),
+    "auth/itemwire_auth/state.py": (
+        "auth/test_dependencies.py",
+        "auth/test_explaining.py",
+    ),
+    "auth/itemwire_auth/testing/factory.py": ("auth/testing/test_attacks.py",),
+    "auth/itemwire_auth/testing/keys.py": ("auth/testing/test_attacks.py",),
+    "auth/itemwire_auth/throttle.py": ("auth/test_throttled.py",),
+    "auth/itemwire_auth/ticket_limits.py": ("auth/test_tickets.py",),
+    "auth/itemwire_auth/tickets.py": ("auth/test_authenticator_tickets.py",),
     "auth/itemwire_auth/tokens/checks.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/tokens/claims.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/tokens/parsed_token.py": (
@@ -36,35 +156,6 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "auth/itemwire_auth/tokens/verifier.py": (
         "auth/tokens/test_key_confusion.py",
         "auth/tokens/test_tokens_remembered.py",
-    ),
-    "api/itemwire/authorization/late_bodies.py": ("scenarios/test_late_bodies.py",),
-    "api/itemwire/authorization/item_grants.py": ("routes/test_batches.py",),
-    "api/itemwire/channels/cluster/connection_counts.py": (
-        "channels/cluster/test_hostile_gossip.py",
-    ),
-    "api/itemwire/channels/cluster/exchange.py": ("channels/cluster/test_connection_counts.py",),
-    "api/itemwire/channels/cluster/gossip.py": (
-        "channels/cluster/test_hostile_gossip.py",
-        "channels/cluster/test_remote_presence.py",
-    ),
-    "api/itemwire/channels/cluster/notices.py": ("channels/cluster/test_hostile_gossip.py",),
-    "api/itemwire/channels/cluster/peer.py": ("channels/cluster/test_remote_presence.py",),
-    "api/itemwire/channels/cluster/remote_presence.py": (
-        "channels/cluster/test_connection_counts.py",
-        "channels/cluster/test_hostile_gossip.py",
-    ),
-    "api/itemwire/channels/delivery/outbox.py": ("channels/delivery/test_dropping.py",),
-    "api/itemwire/channels/delivery/lanes.py": (
-        "channels/delivery/test_delivery_model.py",
-        "channels/delivery/test_dropping.py",
-    ),
-    "api/itemwire/channels/sessions/commands.py": ("channels/sessions/test_many_items.py",),
-    "api/itemwire/channels/sessions/replay_queue.py": (
-        "channels/sessions/test_many_items_replays.py",
-    ),
-    "api/itemwire/channels/sessions/context.py": (
-        "channels/sessions/test_item.py",
-        "channels/sessions/test_many_items.py",
     ),
 }
 """Tests, below `tests/`, that a file needs beside those that bear its name."""

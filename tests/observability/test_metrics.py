@@ -239,7 +239,16 @@ def test_no_label_names_an_item_or_a_subject(stage: Stage) -> None:
     assert SUBJECT not in page
     assert ITEM not in page
     labels = {label for row in METRICS for label in row.labels}
-    assert labels == {"codec", "reason", "code", "limit", "kind", "operation", "outcome"}
+    assert labels == {
+        "codec",
+        "reason",
+        "code",
+        "limit",
+        "kind",
+        "operation",
+        "outcome",
+        "fault",
+    }
 
 
 def test_every_reason_has_its_series_from_the_start() -> None:

@@ -90,13 +90,13 @@ async def test_a_worker_that_is_gone_is_told_of_as_such(tmp_path: Path) -> None:
         async with worker(tmp_path, 1):
             assert await ups(one) == ["1.0", "1.0"]
         before = await ups(one)
-        (tmp_path / "1.sock").touch()  # of one that was killed: it removes nothing
+        (tmp_path / "1-0.sock").touch()  # of one that was killed: it removes nothing
         killed = await ups(one)
         async with worker(tmp_path, 1):
             assert await ups(one) == ["1.0", "1.0"]
 
     assert before == killed == ["1.0", "0.0"]
-    assert not (tmp_path / "1.sock").exists()
+    assert not (tmp_path / "1-0.sock").exists()
 
 
 @pytest.mark.parametrize("answer", [b"", b"\xc1 not what it should be"], ids=["hangs", "nonsense"])
@@ -113,7 +113,7 @@ async def test_a_worker_that_does_not_answer_properly_hangs_nobody(
         if answer:
             writer.close()
 
-    server = await asyncio.start_unix_server(say, tmp_path / "1.sock")
+    server = await asyncio.start_unix_server(say, tmp_path / "1-0.sock")
     async with server, worker(tmp_path, 0) as one, asyncio.timeout(5):
         told = await ups(one)
         for writer in asked:

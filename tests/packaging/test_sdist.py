@@ -9,8 +9,6 @@ import pytest
 
 from tests.packaging.building import build, run
 
-pytestmark = pytest.mark.timeout(170)
-
 REPRESENTATIVE = (
     "tests/test_project.py",
     "tests/test_settings.py",

@@ -10,8 +10,6 @@ import pytest
 
 from tests.packaging.building import build, run
 
-pytestmark = pytest.mark.timeout(170)
-
 PROJECT = {
     "api/__init__.py": "",
     "api/main.py": """

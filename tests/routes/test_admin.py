@@ -8,7 +8,7 @@ import time
 import pytest
 from fastapi import FastAPI
 
-from itemwire import dependencies
+from itemwire.channels import timely_answers
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
 from itemwire.main import create_app
@@ -198,7 +198,8 @@ def test_an_engine_that_never_answers_is_not_waited_for(
 ) -> None:
     """And an answer that comes too late harms nobody."""
     answers: list[Answer[None]] = []
-    monkeypatch.setattr(dependencies, "ENGINE_SECONDS", 0.01)
+    monkeypatch.setattr(timely_answers, "REFUSE_SECONDS", 0.01)
+    monkeypatch.setattr(node._engine, "answers_at_once", False)
     monkeypatch.setattr(node._engine, "post", lambda _n, _u, answer: answers.append(answer))
     answer = call(app, "DELETE", "/admin/connections/c1")
     answers[0](None)

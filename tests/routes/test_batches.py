@@ -8,18 +8,16 @@ from typing import Annotated
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
-from typing_extensions import override
 
 from itemwire.assembly import Assembly
-from itemwire.channels.connection import Connection
-from itemwire.channels.node import Node
-from itemwire.engines.base import Answer, EngineError
+from itemwire.channels import timely_answers
 from itemwire.main import create_app
-from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
+from itemwire.messages import Position
 from itemwire.settings import Settings
-from itemwire_auth import Action, CurrentPrincipal, Grant, Principal, authorize_item
+from itemwire_auth import Action, CurrentPrincipal, Grant, authorize_item
 from itemwire_auth.errors import Forbidden
 from tests.conftest import SECRET
+from tests.routes.scripted_node import FAILURE, ScriptedNode
 from tests.scenarios.clients import EVERYTHING, token
 
 ALL = frozenset(Action)
@@ -92,7 +90,7 @@ def test_a_rule_that_does_not_answer_is_no_grant(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was worked out by then counts; the rest may be asked again."""
-    monkeypatch.setattr("itemwire.authorization.item_grants.DECISION_SECONDS", 1.5)
+    monkeypatch.setattr("itemwire.authorization.deadline.DECISION_SECONDS", 1.5)
 
     async def own(item_id: str, principal: CurrentPrincipal) -> Grant:
         if item_id == "slow":
@@ -146,31 +144,12 @@ def test_takes_nothing_but_json(app: FastAPI) -> None:
     assert asyncio.run(request()).status_code == 415
 
 
-class Halting(Node):
-    """A node whose engine takes some messages, refuses others, and is silent about the rest."""
-
-    @override
-    def publish(
-        self,
-        by: Principal,
-        item_id: str,
-        data: Payload,
-        key: str | None,
-        answer: Answer[Position],
-        *,
-        connection: Connection | None = None,
-        extras: Extras = NO_EXTRAS,
-    ) -> None:
-        if item_id == "a":
-            answer(Position("e", 1))
-        elif item_id == "b":
-            answer(EngineError("the engine is at secret://"))
-
-
 def test_only_what_is_stored_is_answered_so(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may be asked again, best with their keys (requirement 110)."""
-    monkeypatch.setattr("itemwire.routes.batches.ENGINE_SECONDS", 0.02)
-    monkeypatch.setattr(Assembly.of(app).node, "__class__", Halting)
+    monkeypatch.setattr(timely_answers, "REFUSE_SECONDS", 0.02)
+    monkeypatch.setattr(Assembly.of(app).node, "__class__", ScriptedNode)
+    outcomes = {"a": Position("e", 1), "b": FAILURE}  # and silence about "c"
+    monkeypatch.setattr(ScriptedNode, "outcomes", outcomes)
     body = {"messages": [{"item": one, "data": 1} for one in "abc"]}
     answer = post(app, body)
     late = {"code": "overloaded", "temporary": True}

@@ -10,17 +10,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.types import Message
-from typing_extensions import override
 
 from itemwire.assembly import Assembly
-from itemwire.channels.connection import Connection
-from itemwire.channels.node import Node
-from itemwire.engines.base import Answer, EngineError, History, Span
+from itemwire.channels import timely_answers
 from itemwire.main import create_app
-from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
 from itemwire.settings import Settings
-from itemwire_auth.principal import Principal
 from tests.conftest import SECRET
+from tests.routes.scripted_node import FAILURE, ScriptedNode
 from tests.scenarios.clients import EVERYTHING, token
 
 JSON = "application/json"
@@ -188,41 +184,15 @@ def test_bounds_the_key(app: FastAPI, key: str, status: int) -> None:
     assert post(app, b"1", JSON, **{"Idempotency-Key": key}).status_code == status
 
 
-class Away(Node):
-    """A node whose engine is away, or says nothing at all."""
-
-    is_silent = False
-
-    @override
-    def publish(
-        self,
-        by: Principal,
-        item_id: str,
-        data: Payload,
-        key: str | None,
-        answer: Answer[Position],
-        *,
-        connection: Connection | None = None,
-        extras: Extras = NO_EXTRAS,
-    ) -> None:
-        if not self.is_silent:
-            answer(EngineError("the engine is at secret://"))
-
-    @override
-    def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
-        if not self.is_silent:
-            answer(EngineError("the engine is at secret://"))
-
-
 @pytest.mark.parametrize("is_silent", [False, True])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_engine_that_is_away_is_no_success(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, method: str, is_silent: bool
 ) -> None:
     """Only what is stored is answered with 201 (requirement 110)."""
-    monkeypatch.setattr("itemwire.dependencies.ENGINE_SECONDS", 0.01)
-    monkeypatch.setattr(Assembly.of(app).node, "__class__", Away)
-    monkeypatch.setattr(Away, "is_silent", is_silent)
+    monkeypatch.setattr(timely_answers, "REFUSE_SECONDS", 0.01)
+    monkeypatch.setattr(Assembly.of(app).node, "__class__", ScriptedNode)
+    monkeypatch.setattr(ScriptedNode, "outcomes", {} if is_silent else {"1": FAILURE})
     answer = call(app, method, "/items/1/messages", content=b"1", headers={"Content-Type": JSON})
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

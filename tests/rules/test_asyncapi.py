@@ -21,6 +21,8 @@ from itemwire.rules.asyncapi import (
     EVENTS_OF_MANY,
     Credentials,
     DescribedChannel,
+    ReadDirect,
+    ReadEphemeral,
     ReadMessage,
     document_of,
 )
@@ -97,9 +99,8 @@ def test_is_valid_whatever_an_application_declares() -> None:
 def test_names_all_that_can_be_sent() -> None:
     """A new event or request cannot be left out of it."""
     ours = {event for event in Event.__subclasses__() if event.__module__ == Event.__module__}
-    described = {
-        ReadMessage.__base__ if one is ReadMessage else one for one in EVENTS_OF_MANY.values()
-    }
+    as_read = {ReadMessage, ReadEphemeral, ReadDirect}
+    described = {one.__base__ if one in as_read else one for one in EVENTS_OF_MANY.values()}
     replies = {one for one in Reply.__subclasses__() if one.__module__ == Event.__module__}
     missing = {one.__name__ for one in (ours | replies) - described}
 

@@ -61,7 +61,7 @@ class JsonClient:
         self._refs = itertools.count(1)
         self._set_aside: deque[Envelope] = deque()
         self.welcome = self.read()
-        assert self.welcome["type"] == "welcome"
+        assert self.welcome["type"] == "welcome", self.welcome
 
     @property
     def member(self) -> Envelope:

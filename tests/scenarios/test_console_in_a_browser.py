@@ -1,15 +1,20 @@
 """The console in a real Chromium: what a person sees, and what a browser's script can see."""
 
+import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
+from itemwire import Itemwire
 from itemwire.close_reasons import CLOSE_REASONS
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer
+from itemwire.testing.servers import live_application
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint, new_secret
 from tests.scenarios.browsers import running_browser
@@ -89,6 +94,22 @@ def test_two_tabs_chat_and_one_sees_the_other_leave(chromium: Browser, console: 
     alice.sees("#log li[data-kind=left]", "bob left")
     expect(alice.page.locator("#members li[data-subject=bob]")).to_have_count(0)
     assert alice.problems + bob.problems == []
+
+
+def test_shows_what_the_application_itself_publishes_and_sends(chromium: Browser) -> None:
+    """Nobody has sent the one, and the other has no place in the item."""
+    live, app = Itemwire(settings=Settings(secret=SECRET, _env_file=None)), FastAPI()
+    app.include_router(live.router, prefix="/live")
+    with live_application(app) as server:
+        inner = LiveServer(f"{server.url}/live", server.server)
+        alice = Tab(chromium, inner).join("browser:9", token("alice")).is_open()
+        live.publish_sync("browser:9", "from code")
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: asyncio.run(live.send_to("alice", "for alice"))).result(PATIENCE)
+
+        alice.sees("#log li[data-kind=message][data-sender='']", "(application)from code")
+        alice.sees("#log li[data-kind=message]", "to you alone")
+        assert alice.problems == []
 
 
 def test_lists_a_crowd_that_the_welcome_has_no_room_for(

@@ -13,6 +13,7 @@ from itemwire.testing import LiveServer, Refusal
 from itemwire_auth import Action, CurrentPrincipal, Grant, authorize_item
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint, new_secret
+from tests.scenarios.clients import PATIENCE
 from tests.scenarios.conftest import Serve
 
 SECRET = new_secret()
@@ -70,7 +71,7 @@ def test_many_sockets_share_a_pool_of_one(shop: LiveServer) -> None:
     ):
         first.send("hello")
 
-        assert [peer.recv(timeout=5) for peer in (first, second, third)] == ["hello"] * 3
+        assert [peer.recv(timeout=PATIENCE) for peer in (first, second, third)] == ["hello"] * 3
 
 
 def test_a_failure_at_the_return_refuses_the_client(shop: LiveServer, pool: Pool) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from itemwire.testing import Refusal
 from tests.scenarios.clients import item_path
+from tests.scenarios.nodes import until
 from tests.scenarios.processes import Started, started
 
 INVALID = Refusal(101, 1008, "credentials_invalid")
@@ -90,11 +91,18 @@ FORGED = [
 def test_a_name_that_is_no_address_forges_nothing(behind_proxies: Started) -> None:
     """It is one field of the log, it is cut, and all such names are one caller."""
     seen = refusals(behind_proxies, *FORGED)
-    lines = [json.loads(line) for line in behind_proxies.lines if line.startswith("{")]
-    refused = [line for line in lines if line.get("event") == "refused"][-len(FORGED) :]
+    names = [name[:200] for name in FORGED]
+
+    def read() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        lines = [json.loads(line) for line in behind_proxies.lines if line.startswith("{")]
+        refused = [line for line in lines if line.get("event") == "refused"]
+        return lines, [line for line in refused if line["client"] in names]
+
+    until(lambda: len(read()[1]) >= len(names))  # the log comes by a pipe
+    lines, refused = read()
 
     assert seen == [INVALID] * STOP_AFTER + [LIMITED] * (len(FORGED) - STOP_AFTER)
-    assert [line["client"] for line in refused] == [name[:200] for name in FORGED]
+    assert [line["client"] for line in refused] == names
     assert all(set(line) == set(refused[0]) for line in refused)
     assert all("subject" not in line for line in refused)
     assert {line["event"] for line in lines}.isdisjoint({"authenticated"})

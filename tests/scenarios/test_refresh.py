@@ -18,6 +18,7 @@ from tests.conftest import SECRET
 from tests.scenarios.clients import (
     EVERYTHING,
     JSON,
+    PATIENCE,
     Envelope,
     JsonClient,
     closed,
@@ -156,7 +157,7 @@ def test_a_lost_right_is_lost_at_once(server: LiveServer, item_id: str) -> None:
 
         assert reply["can"] == ["subscribe", "history"]
         assert error["code"] == "scope_missing"
-        assert watching.recv(timeout=5) == "next"
+        assert watching.recv(timeout=PATIENCE) == "next"
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from itemwire.authorization import deadline
 from itemwire.main import create_app
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer
@@ -96,19 +99,27 @@ class Switched:
         return httpx.post(url, headers=headers, json=body, timeout=PATIENCE)
 
 
-@pytest.fixture(scope="module")
-def switched(serve: Serve) -> Iterator[Switched]:
+@contextmanager
+def _switched(serve: Serve) -> Generator[Switched]:
     """Run an application whose override is switched by the tests."""
     settings = Settings(secret=SECRET, _env_file=None)
     app = create_app(settings)
     rule = [SOUND["actions"]]
 
     async def switched(principal: CurrentPrincipal) -> object:
-        return rule[0](principal)
+        answer = rule[0](principal)
+        return await answer if isinstance(answer, Awaitable) else answer
 
     app.dependency_overrides[authorize_item] = switched
     with serve(settings, app) as server:
         yield Switched(server, rule)
+
+
+@pytest.fixture(scope="module")
+def switched(serve: Serve) -> Iterator[Switched]:
+    """Share one server between the tests that need no deadline of their own."""
+    with _switched(serve) as running:
+        yield running
 
 
 def _handshake(switched: Switched, rule: Callable[[Principal], object]) -> object:
@@ -206,3 +217,56 @@ def test_an_override_that_cancels_its_own_task_is_answered(switched: Switched, a
 
     assert ask(switched, _cancels) == told
     assert ask(switched, SOUND["actions"]) == served
+
+
+class Stubborn:
+    """A rule that swallows its cancellation, and goes on until the test is over."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+    async def __call__(self, _: Principal) -> None:
+        """Decide nothing."""
+        while not self.is_over:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def hasty(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switched]:
+    """Run a server of its own, on which dependencies have little time."""
+    monkeypatch.setattr(deadline, "DECISION_SECONDS", 0.5)
+    monkeypatch.setattr(deadline, "LAST_SECONDS", 0.1)
+    with _switched(serve) as running:
+        yield running
+
+
+def test_an_override_that_swallows_its_cancellation_is_answered(hasty: Switched) -> None:
+    """As `overloaded`, at every door: nobody waits for its end."""
+    stubborn = Stubborn()
+    doors = ("handshake", "join", "refresh", "refresh-of-many", "batch")
+    told = {door: ASKERS[door][0](hasty, stubborn) for door in doors}
+    stubborn.is_over = True
+
+    assert told == dict.fromkeys(doors, "overloaded") | {"batch": (200, "overloaded")}
+    assert _join(hasty, SOUND["actions"]) == "welcome"
+
+
+def test_joins_that_wait_for_others_are_answered_within_one_deadline(
+    hasty: Switched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty items whose rules hang: their time runs from when they were asked for, not in turn."""
+    monkeypatch.setattr(deadline, "DECISION_SECONDS", 2.0)
+    stubborn = Stubborn()
+    hasty.does(stubborn)
+    with many_client(hasty.server) as many:
+        began = time.monotonic()
+        for number in range(20):
+            many.send("join", item=str(number), ref=number)
+        answers = [many.read() for _ in range(20)]
+        taken = time.monotonic() - began
+        stubborn.is_over = True
+
+    assert {one["code"] for one in answers} == {"overloaded"}
+    assert sorted(one["ref"] for one in answers) == list(range(20))
+    assert 2 <= taken < 6  # that would be three deadlines, one for each eight

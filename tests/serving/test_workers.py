@@ -24,7 +24,7 @@ class Spawning:
 
     def Process(self, *, target: object, args: tuple[Any, ...]) -> Spawned:  # noqa: N802, ARG002 - as theirs is called
         """Make a worker."""
-        _, listener, _ = args
+        _, listener, *_ = args
         self.made.append(Spawned(self, listener))
         return self.made[-1]
 

@@ -34,6 +34,12 @@ class Outcome(msgspec.Struct):
     cpu_ratio: float | None = None
     """CPU time of a request, by that of what it is compared with in the same round."""
 
+    left_out: list[str] = []
+    """What could not be tried here, and why."""
+
+    accepted: int = 0
+    """Requests whose credential was good: each may log what becomes of its caller."""
+
     notes: dict[str, float] = {}
     """Figures that are printed and not judged."""
 
@@ -59,7 +65,7 @@ class Bounds:
     peak_mib: float = 20
     growth_mib: float = 3  # of the second round, and of the third
     cpu_ratio: float = 5
-    log_kib: float = 64  # of all rounds
+    log_kib: float = 64  # of all rounds, and half a KiB for each accepted request
     delay_ms: float = 10  # of a neighbour's p99, or twice what it is without the attack
     is_neighbour_judged: bool = True
 
@@ -77,3 +83,5 @@ class Row:
     """Descriptors that the server may have; 0: as many as we may."""
 
     most_rounds: int = 3
+    short_rounds: int = 2
+    """Rounds in the suite: 1 where a round takes seconds, however little it does in them."""

@@ -24,6 +24,11 @@ class Plan:
     cpu_margin: float = 1.0  # by which the CPU bound is multiplied
     has_neighbour: bool = True  # its delays say nothing on a machine that does other things
 
+    def rounds_of(self, row: Row) -> int:
+        """Return how often an attack is run."""
+        most = row.most_rounds if self.has_neighbour else row.short_rounds
+        return min(self.rounds, row.most_rounds, most)
+
 
 @dataclass(slots=True)
 class Report:
@@ -37,7 +42,9 @@ class Report:
     calm: LatencyHistogram = field(default_factory=LatencyHistogram)
     delays: list[LatencyHistogram] = field(default_factory=list)  # of the neighbour, by round
     log_bytes: int = 0
+    accepted: int = 0
     faults: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     notes: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -49,14 +56,16 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """Take what the attacker saw in a round; the costliest and the latest figures stay."""
         self.faults += [fault for fault in outcome.faults if fault not in self.faults]
+        self.left_out = outcome.left_out
         self.notes |= outcome.notes
+        self.accepted += outcome.accepted
         if outcome.cpu_ratio is not None:
             self.cpu_ratio = max(self.cpu_ratio or 0, outcome.cpu_ratio)
 
 
 async def besiege(server: Besieged, attacker: Attacker, row: Row, plan: Plan) -> Report:
     """Run all rounds of an attack, with a neighbour beside it if there is one."""
-    report, logged = Report(row), server.log_bytes
+    report = Report(row)
     try:
         await attacker.obey(Order("prepare", row.name, is_neighbour_judged=plan.has_neighbour))
         async with AsyncExitStack() as stack:
@@ -70,7 +79,6 @@ async def besiege(server: Besieged, attacker: Attacker, row: Row, plan: Plan) ->
         report.faults.append("the attacker's process ended, or got no answer")
     except FileNotFoundError:  # in /proc
         report.faults.append("the server's process ended")
-    report.log_bytes = server.log_bytes - logged
     return report
 
 
@@ -81,8 +89,9 @@ async def _run_rounds(
     await server.until_quiet(expected)
     reset_peak(server.pid)
     first = before = resident_bytes(server.pid)
+    logged = server.log_bytes
     order = Order("run", report.row.name, plan.seconds)
-    for _ in range(min(plan.rounds, report.row.most_rounds)):
+    for _ in range(plan.rounds_of(report.row)):
         attack = asyncio.create_task(attacker.obey(order))
         if pair is not None:
             report.delays.append(await pair.talk(attack.done))
@@ -92,5 +101,6 @@ async def _run_rounds(
         report.growth_bytes.append(after - before)
         before = after
     report.peak_bytes = peak_bytes(server.pid) - first
+    report.log_bytes = server.log_bytes - logged
     if pair is not None and (ended := pair.pair.ended()):
         report.faults.append(f"the neighbour was cut: {', '.join(ended)}")

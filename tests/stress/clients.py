@@ -23,6 +23,7 @@ ITEM: Final = "stress"
 BREAK_SECONDS: Final = 0.7  # between a watcher's breaks, at most twice that
 STUCK_SECONDS: Final = 5.0
 BACKOFF_SECONDS: Final = 0.02
+TOKEN_SECONDS: Final = 86_400  # longer than a run
 BUSY_SECONDS: Final = 3.0  # what a busy machine, with all clients in one process, may add
 PUBLISH_SECONDS: Final = ANSWER_SECONDS + BUSY_SECONDS
 JOIN_SECONDS: Final = 2 * ANSWER_SECONDS + BUSY_SECONDS  # it listens, then it reads
@@ -59,7 +60,9 @@ class Addresses:
         url = self.urls[attempt % len(self.urls)]
         if not url:
             raise ConnectionRefusedError("the node is not there")
-        path = item_path(item_id, {"token": token(subject, EVERYTHING), **query})
+        path = item_path(
+            item_id, {"token": token(subject, EVERYTHING, lifetime=TOKEN_SECONDS), **query}
+        )
         connecting = connect(
             url.replace("http", "ws", 1) + path,
             subprotocols=[Subprotocol(JSON)],

@@ -6,19 +6,23 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from itemwire.engines.postgres.engine import init_store
 from tests.nats_server import purge, running_nats
-from tests.postgres_server import execute, running_postgres
-from tests.redis_server import running_redis
+from tests.postgres_server import TERMINATE, execute, running_postgres
+from tests.redis_server import RedisServer, running_redis
 
 
 class Process(Protocol):
     """A server's process: it always comes back on the same port."""
 
-    port: int
+    @property
+    def port(self) -> int:
+        """Give the port that it listens on."""
+        ...
 
     @property
     def url(self) -> str:
@@ -33,41 +37,84 @@ class Process(Protocol):
         """End it as a crash does."""
         ...
 
+    def stop(self) -> None:
+        """End it in order, as for an ordinary restart."""
+        ...
+
     def paused(self) -> AbstractContextManager[None]:
         """Let it do nothing while this is entered."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+def _cannot() -> None:
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineServer:
-    """A server of this machine that nodes share."""
+    """A server of this machine that nodes share; by default it takes part in no such fault."""
 
     process: Process
-    empty: Callable[[], None]  # while it serves
+    terminate: Callable[[], object] | None = None  # end the connections of all nodes
     is_durable: bool  # what was stored is there when it was killed and comes back
+    is_proxied: bool = True  # one port leads to all of it
+    empty: Callable[[], object] = _cannot  # while it serves
+    copy: Callable[[], object] = _cannot  # copy what it has; it may end and start for that
+    put_back: Callable[[], object] = _cannot  # start it on the copy
 
     def url_at(self, port: int) -> str:
         """Give the URL that leads to it by another port."""
         return self.process.url.replace(f":{self.process.port}", f":{port}")
 
 
+def _restart(process: Process, between: Callable[[], object] | None = None) -> None:
+    process.kill()
+    if between is not None:
+        between()
+    process.start()
+
+
 @contextmanager
 def on_redis(folder: Path) -> Iterator[EngineServer]:
     """Run one that keeps nothing on disk."""
     with running_redis(folder) as process:
-        yield EngineServer(process, lambda: _flush(process.ask), is_durable=False)
+        yield EngineServer(
+            process=process,
+            is_durable=False,
+            empty=partial(_flush, process),
+            terminate=partial(_kill_clients, process),
+            copy=lambda: process.ask("SAVE"),
+            put_back=lambda: _restart(process),
+        )
 
 
-def _flush(ask: Callable[[str], bytes]) -> None:
-    assert ask("FLUSHALL").startswith(b"+OK")
+def _flush(server: RedisServer) -> None:
+    assert server.ask("FLUSHALL").startswith(b"+OK")
+
+
+def _kill_clients(server: RedisServer) -> None:
+    for kind in ("normal", "pubsub"):
+        assert server.ask("CLIENT", "KILL", "TYPE", kind).startswith(b":")
 
 
 @contextmanager
-def on_postgres(_folder: Path) -> Iterator[EngineServer]:
+def on_postgres(folder: Path) -> Iterator[EngineServer]:
     """Run one with the schema in it."""
     with running_postgres() as process:
         init_store(process.url)
-        yield EngineServer(process, lambda: _make_anew(process.url), is_durable=True)
+        copy = folder / "copy"
+        yield EngineServer(
+            process=process,
+            is_durable=True,
+            empty=partial(_make_anew, process.url),
+            terminate=partial(_terminate, process.url),
+            copy=lambda: _restart(process, lambda: process.copy_to(copy)),
+            put_back=lambda: _restart(process, lambda: process.put_back(copy)),
+        )
+
+
+def _terminate(url: str) -> None:
+    asyncio.run(execute(url, TERMINATE))
 
 
 def _make_anew(url: str) -> None:
@@ -82,7 +129,14 @@ def on_nats(folder: Path) -> Iterator[EngineServer]:
     """Run one that answers when the disk has it."""
     with running_nats(folder, jetstream="sync_interval: always") as process:
         process.url += "?sync=always"
-        yield EngineServer(process, lambda: purge(process.url), is_durable=True)
+        copy = folder / "copy"
+        yield EngineServer(
+            process=process,
+            is_durable=True,
+            empty=lambda: purge(process.url),
+            copy=lambda: _restart(process, lambda: process.copy_to(copy)),
+            put_back=lambda: _restart(process, lambda: process.put_back(copy)),
+        )
 
 
 ENGINE_SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]] = {

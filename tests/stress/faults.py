@@ -29,7 +29,7 @@ Fault = Callable[[Stage], Awaitable[None]]
 
 async def kill_engine(stage: Stage) -> None:
     """End the engine as a crash does, and start it again with what it has on disk."""
-    server = _server_of(stage)
+    server = server_of(stage)
     await asyncio.to_thread(server.process.kill)
     stage.wipes += not server.is_durable
     await stage.until_red(stage.nodes)
@@ -37,9 +37,61 @@ async def kill_engine(stage: Stage) -> None:
     await stage.until_green(stage.nodes)
 
 
+async def restart_engine(stage: Stage) -> None:
+    """End the engine in order and start it again: it tells each connection that it is over."""
+    server = server_of(stage)
+    await asyncio.to_thread(server.process.stop)
+    stage.wipes += not server.is_durable
+    await stage.until_red(stage.nodes)
+    await asyncio.to_thread(server.process.start)
+    await stage.until_green(stage.nodes)
+
+
+async def terminate_connections(stage: Stage) -> None:
+    """Have the engine end the connections of all nodes, and serve on."""
+    terminate = server_of(stage).terminate
+    if terminate is not None:
+        await asyncio.to_thread(terminate)
+    await stage.until_green(stage.nodes)
+
+
+async def lose_close(stage: Stage) -> None:
+    """Let the engine end the connections of all nodes, and no node hear of the end."""
+    with ExitStack() as losing:
+        for node in stage.nodes:
+            losing.enter_context(_proxy_of(node).losing_ends())
+        terminate = server_of(stage).terminate
+        if terminate is not None:
+            await asyncio.to_thread(terminate)
+        else:
+            await _let_die(stage, Proxy.lose_ends)
+        await stage.until_remade(stage.nodes)
+
+
+async def restart_unheard(stage: Stage) -> None:
+    """Restart the engine, and let no node hear of the end of its connections."""
+    with ExitStack() as losing:
+        for node in stage.nodes:
+            losing.enter_context(_proxy_of(node).losing_ends())
+        await restart_engine(stage)
+        await stage.until_remade(stage.nodes)
+
+
+async def stand_still(stage: Stage) -> None:
+    """Let the connections of all nodes pass nothing any more; new ones are served."""
+    await _let_die(stage, Proxy.freeze)
+    await stage.until_remade(stage.nodes)
+
+
+async def halve_answers(stage: Stage) -> None:
+    """Let each connection stand still in the middle of an answer."""
+    await _let_die(stage, Proxy.halve)
+    await stage.until_remade(stage.nodes)
+
+
 async def empty_engine(stage: Stage) -> None:
     """Take everything out of the engine while it serves."""
-    await asyncio.to_thread(_server_of(stage).empty)
+    await asyncio.to_thread(server_of(stage).empty)
     stage.wipes += 1
 
 
@@ -47,7 +99,7 @@ async def pause_engine(stage: Stage) -> None:
     """Let the engine stand still while more is published than a node has room for."""
     async with _flooders(stage) as flooders:
         before = [node.memory("VmRSS") for node in stage.nodes]
-        with _server_of(stage).process.paused():
+        with server_of(stage).process.paused():
             async with asyncio.TaskGroup() as flooding:
                 for socket in flooders:
                     flooding.create_task(_flood(socket))
@@ -102,19 +154,35 @@ async def kill_node(stage: Stage) -> None:
 
 FAULTS: Final[dict[str, Fault]] = {
     "engine-killed": kill_engine,
+    "engine-restarted": restart_engine,
+    "terminated": terminate_connections,
     "engine-emptied": empty_engine,
     "engine-paused": pause_engine,
     "cut-one": cut_one_off,
     "cut-all": cut_all_off,
     "broken": break_connections,
     "slow": slow_down,
+    "lost-close": lose_close,
+    "restarted-unheard": restart_unheard,
+    "standstill": stand_still,
+    "half-answer": halve_answers,
     "node-killed": kill_node,
 }
 ALWAYS: Final = ("node-killed",)
 """Faults that need no server of the run's own between its nodes."""
+DIRECT: Final = (
+    *ALWAYS,
+    "engine-killed",
+    "engine-restarted",
+    "terminated",
+    "engine-emptied",
+    "engine-paused",
+)
+"""Faults that need no proxy between the nodes and their engine."""
 
 
-def _server_of(stage: Stage) -> EngineServer:
+def server_of(stage: Stage) -> EngineServer:
+    """Give the server that the run has started between its nodes."""
     assert stage.server is not None
     return stage.server
 
@@ -122,6 +190,11 @@ def _server_of(stage: Stage) -> EngineServer:
 def _proxy_of(node: ServedNode) -> Proxy:
     assert node.proxy is not None
     return node.proxy
+
+
+async def _let_die(stage: Stage, die: Callable[[Proxy], None]) -> None:
+    for node in stage.nodes:
+        await asyncio.to_thread(die, _proxy_of(node))
 
 
 def _parted(stage: Stage, node: ServedNode) -> AbstractContextManager[None]:

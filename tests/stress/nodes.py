@@ -23,7 +23,9 @@ from tests.stress.engines import EngineServer
 RED_SECONDS: Final = 6.0  # two until the engine counts as silent, and what a busy machine adds
 GREEN_SECONDS: Final = 10.0  # a new connection a second, and one that is tried takes up to three
 LAST_LINES: Final = 40
+METRICS_TOKEN: Final = "the-metrics-token-of-a-stress-run"
 SETTINGS: Final = {
+    "metrics_token": METRICS_TOKEN,
     "history_size": "1000000",
     "history_bytes": "1000000000",
     "history_total_bytes": "0",
@@ -95,6 +97,7 @@ class Stage:
     kills: int = 0
     growth: int = 0
     done: list[str] = field(default_factory=list)
+    slowest: dict[str, float] = field(default_factory=dict)  # seconds until what came last
 
     async def start(self, node: ServedNode) -> None:
         """Start a node, and let clients find it."""
@@ -108,9 +111,12 @@ class Stage:
         self.addresses.urls[self.nodes.index(node)] = ""
         await asyncio.to_thread(node.kill)
 
-    async def is_ready(self, node: ServedNode) -> bool:
-        """Ask as a load balancer does."""
-        return (await self.http.get(f"{node.url}/health/ready")).status_code == 200
+    async def is_ready(self, node: ServedNode) -> bool | None:
+        """Ask as a load balancer does, and as Prometheus; None while they disagree."""
+        is_ready = (await self.http.get(f"{node.url}/health/ready")).status_code == 200
+        headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+        metrics = (await self.http.get(f"{node.url}/metrics", headers=headers)).text
+        return is_ready if f"\nitemwire_ready {is_ready:.1f}\n" in metrics else None
 
     async def until_red(self, nodes: Sequence[ServedNode]) -> None:
         """Wait until they say that their engine is away."""
@@ -120,14 +126,29 @@ class Stage:
         """Wait until they say that they serve again."""
         await self._until(nodes, GREEN_SECONDS, is_ready=True)
 
+    async def until_remade(self, nodes: Sequence[ServedNode]) -> None:
+        """Wait until they have ended each dead connection to their engine, and serve again."""
+        begun = time.monotonic()
+        for node in nodes:
+            while node.proxy is not None and node.proxy.dead:
+                if time.monotonic() - begun > RED_SECONDS:
+                    raise Unsound(f"{self.done[-1]}: {node.proxy.dead} are kept\n{node.log}")
+                await asyncio.sleep(0.05)
+        self._note_time("remade", begun)
+        await self.until_green(nodes)
+
     async def _until(self, nodes: Sequence[ServedNode], seconds: float, *, is_ready: bool) -> None:
-        deadline = time.monotonic() + seconds
+        begun = time.monotonic()
         for node in nodes:
             while await self.is_ready(node) is not is_ready:
-                if time.monotonic() > deadline:
+                if time.monotonic() - begun > seconds:
                     state = f"ready={not is_ready} after {seconds:g} s"
                     raise Unsound(f"{self.done[-1]}: {state}\n{node.log}")
                 await asyncio.sleep(0.05)
+        self._note_time("green" if is_ready else "red", begun)
+
+    def _note_time(self, change: str, begun: float) -> None:
+        self.slowest[change] = max(self.slowest.get(change, 0), time.monotonic() - begun)
 
     async def subjects(self, node: ServedNode) -> list[str]:
         """List who is on the item, as a node knows it: each as often as it has members."""

@@ -14,10 +14,10 @@ from typing import Final
 import httpx
 
 from tests.proxy import Proxy
-from tests.stress.clients import Addresses, Publisher, Unsound, Watcher, stay_stuck
-from tests.stress.engines import ENGINE_SERVERS
-from tests.stress.faults import FAULTS
+from tests.stress.clients import Addresses, Position, Publisher, Unsound, Watcher, stay_stuck
+from tests.stress.failover import faults_of
 from tests.stress.nodes import ServedNode, Stage
+from tests.stress.replicas import SERVERS
 from tests.stress.soundness import Outcome
 
 STEADFAST: Final = 2  # watchers
@@ -36,13 +36,17 @@ async def run(
     calm: float = 1.0,
     pace: float = 0.0,
     seed: int = 1,
+    is_direct: bool = False,
 ) -> Outcome:
     """Run it on an engine: a URL, or the name of a server that is started for it.
 
     The plan names faults. Before each, and after the last, all goes well for `calm` seconds. A
-    publisher waits for `pace` seconds after each answer.
+    publisher waits for `pace` seconds after each answer. With `is_direct` there is no proxy between
+    the nodes and their engine.
     """
-    async with _staged(engine, folder, nodes, seed) as stage, asyncio.TaskGroup() as tasks:
+    faults = faults_of(engine, is_direct=is_direct)
+    staged = _staged(engine, folder, nodes, seed, is_direct=is_direct)
+    async with staged as stage, asyncio.TaskGroup() as tasks:
         at, randomness = stage.addresses, stage.randomness
         watchers = [
             Watcher(f"watcher{number}", at, randomness, number, is_steadfast=number < STEADFAST)
@@ -58,7 +62,7 @@ async def run(
         for name in plan:
             await asyncio.sleep(calm)
             stage.done.append(name)
-            await FAULTS[name](stage)
+            await faults[name](stage)
         await asyncio.sleep(calm)
         for publisher in publishers:
             publisher.is_over = True
@@ -66,28 +70,33 @@ async def run(
         await _settle(stage, watchers)
         for task in watching:
             task.cancel()
-    return Outcome(watchers, publishers, stage.wipes, stage.kills, stage.growth)
+    return Outcome(watchers, publishers, stage.wipes, stage.kills, stage.growth, stage.slowest)
 
 
 @asynccontextmanager
-async def _staged(engine: str, folder: Path, nodes: int, seed: int) -> AsyncIterator[Stage]:
+async def _staged(
+    engine: str, folder: Path, nodes: int, seed: int, *, is_direct: bool
+) -> AsyncIterator[Stage]:
     """Start the engine's server, if it has a row, and the nodes."""
     async with AsyncExitStack() as stack:
-        row = ENGINE_SERVERS.get(engine)
+        row = SERVERS.get(engine)
         server = await asyncio.to_thread(stack.enter_context, row(folder)) if row else None
         served = []
         for _ in range(nodes):
-            proxy, url = None, engine
-            if server is not None:
+            proxy, url = None, server.process.url if server else engine
+            if server is not None and server.is_proxied and not is_direct:
                 proxy = stack.enter_context(Proxy(server.process.port).running())
                 url = server.url_at(proxy.port)
             served.append(ServedNode(folder, url, proxy))
+        # Each question on a connection of its own: a server may close one that was idle.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        http = httpx.AsyncClient(timeout=5, trust_env=False, limits=limits)
         stage = Stage(
             served,
             Addresses([""] * nodes),
             server,
             random.Random(seed),  # noqa: S311 - to be repeated
-            await stack.enter_async_context(httpx.AsyncClient(timeout=5, trust_env=False)),
+            await stack.enter_async_context(http),
             forgets_with_node=engine.startswith("memory:"),
         )
         try:
@@ -101,10 +110,13 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
     """Wait until every watcher is where the item stands, and all nodes agree on who is there."""
     for watcher in watchers:
         watcher.is_steadfast = True
-    async with stage.addresses.socket("last", 0) as socket:
-        welcome = json.loads(await socket.recv())
-    end = welcome["epoch"], welcome["offset"]
-    await _until("not all was heard", lambda: all(one.position == end for one in watchers))
+    end = await _position_of_item(stage)
+    try:
+        await _until("not all was heard", lambda: all(one.position == end for one in watchers))
+    except Unsound as unsound:
+        heard = {one.name: one.position for one in watchers}
+        logs = [node.log for node in stage.nodes]
+        raise Unsound(f"{unsound}: {heard}, and the item is at {end}\n{''.join(logs)}") from None
     there: Counter[str] = Counter(one.name for one in watchers)
     seen: list[Counter[str]] = []
     try:
@@ -115,6 +127,19 @@ async def _settle(stage: Stage, watchers: list[Watcher]) -> None:
                 seen = [Counter(one for one in each if one in there) for each in subjects]
     except TimeoutError:
         raise Unsound(f"there should be {there}, there are {seen}") from None
+
+
+async def _position_of_item(stage: Stage) -> Position:
+    """Learn where the item stands; a server that has just come back may have to catch up."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            async with stage.addresses.socket("last", 0) as socket:
+                told = json.loads(await socket.recv())
+            if told["type"] == "welcome":
+                return told["epoch"], told["offset"]
+            if told["reason"] != "overloaded":
+                raise Unsound(f"the last one was refused with {told}")
+            await asyncio.sleep(0.1)
 
 
 async def _until(problem: str, holds: Callable[[], bool]) -> None:

@@ -143,7 +143,7 @@ def test_sends_events_until_the_client_goes() -> None:
 
             assert stream.task.exception() is None
             assert not stream.session.connection.is_open
-            assert stream.stage.node.members(ITEM).members == []
+            assert stream.stage.known_members(ITEM).members == []
             assert stream.client.is_unheeded
             assert stream.client.aborted == 0
 

@@ -6,22 +6,20 @@ subprotocol, which browsers use on sockets, is shown as the `Authorization` head
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, WebSocket
-from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocketState
 
 from itemwire.authorization.inputs import shown_headers
 from itemwire.authorization.solving import (
-    REQUEST_STACK,
     Dependant,
     Overrides,
     Solved,
-    invalid,
+    dependant_for,
+    values_within,
     with_overrides,
 )
 from itemwire_auth.dependencies import VERIFIED
@@ -40,7 +38,7 @@ class AskedCall:
             """Depend on the function, so that it is called as any dependency is."""
 
         path = "".join(f"/{{{name}}}" for name in parameters)
-        self._declared = get_dependant(path=path, call=asked)
+        self._declared = dependant_for(asked, path)
         self._applied: Overrides = {}
         self._dependant = self._declared
 
@@ -75,18 +73,9 @@ class AskedCall:
         if principal is not None:
             more[VERIFIED] = principal
         view = _view_of(connection, more)
-        stack: AsyncExitStack = connection.scope[REQUEST_STACK]
         solved: Solved = connection.scope.setdefault(SOLVED, {})
-        outcome = await solve_dependencies(
-            request=view,
-            dependant=self.under(overrides),
-            dependency_cache=solved,
-            async_exit_stack=stack,
-            embed_body_fields=False,
-        )
-        if outcome.errors:
-            raise invalid(connection, outcome.errors)
-        return outcome.values["answer"]
+        values = await values_within(connection, view, self.under(overrides), solved)
+        return values["answer"]
 
 
 class HandshakeRequest(Request, WebSocket):  # type: ignore[misc] # both have `receive`, `close`

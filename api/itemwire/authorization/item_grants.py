@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import SOLVED
-from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.deadline import LateDecision, decided, decision_due
 from itemwire.authorization.solving import Dependant, solve, with_overrides
 from itemwire.close_reasons import CLOSE_REASONS, FORBIDDEN, INTERNAL, OVERLOADED, CloseReason
 from itemwire.responses.rejections import reason_of
@@ -35,7 +35,7 @@ async def grants_of(
     """Return for each item the grant to publish its route would have given, or why not.
 
     The application's own dependencies are asked, with the request that came and the item's path.
-    Items whose dependencies have not decided in `DECISION_SECONDS` are refused as `overloaded`.
+    Items whose dependencies have not decided in time are refused as `overloaded`.
     """
     dependant = with_overrides(route.dependant, application_of(request.scope).dependency_overrides)
     verdicts: dict[str, Verdict] = dict.fromkeys(items, OVERLOADED)
@@ -50,13 +50,16 @@ async def grants_of(
             )
             verdicts[item_id] = FORBIDDEN if is_misfit else verdict
 
-    try:
-        async with asyncio.timeout(DECISION_SECONDS), asyncio.TaskGroup() as asking:
+    async def ask_all() -> None:
+        async with asyncio.TaskGroup() as asking:
             for _ in range(min(AT_ONCE, len(verdicts))):
                 asking.create_task(ask_in_turn())
-    except TimeoutError:
+
+    try:
+        await decided(ask_all(), decision_due())
+    except LateDecision:
         logger.warning("refused reason=%r path=%r", OVERLOADED.reason, request.scope["path"])
-    return verdicts
+    return dict(verdicts)  # a copy: a dependency that is left behind may decide yet
 
 
 async def _ask(request: Request, dependant: Dependant) -> Verdict:

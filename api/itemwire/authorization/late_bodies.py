@@ -13,7 +13,7 @@ from fastapi import HTTPException, Request
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import SOLVED
-from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.deadline import LateDecision, decided, decision_due
 from itemwire.authorization.solving import dependant_of, solve, with_overrides
 from itemwire.close_reasons import OVERLOADED
 from itemwire_auth.dependencies import VERIFIED
@@ -52,13 +52,9 @@ async def _ask_again(request: Request, known: Grant | Principal) -> None:
     dependant = with_overrides(
         dependant_of(request), application_of(request.scope).dependency_overrides
     )
-    deadline = asyncio.timeout(DECISION_SECONDS)
     try:
-        async with deadline:
-            found = await solve(asked, dependant, type(known), {})
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
+        found = await decided(solve(asked, dependant, type(known), {}), decision_due())
+    except LateDecision as error:
         raise HTTPException(OVERLOADED.status, OVERLOADED.reason) from error
     if _principal_of(found).identity != principal.identity:
         raise Forbidden("the dependencies name another caller than before the body")

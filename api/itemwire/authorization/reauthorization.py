@@ -37,7 +37,7 @@ from starlette.types import Message, Scope
 from typing_extensions import override
 
 from itemwire.application import application_of
-from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.deadline import LateDecision, decided, decision_due
 from itemwire.authorization.inputs import (
     NO_INPUTS,
     Inputs,
@@ -224,7 +224,7 @@ class Reauthorization:
             return Denied(QUERY_INVALID)
         presented = self._handshake.presented.with_token(token, _cookie_name(self._route))
         websocket = self._handshake.to(self._route, presented, more={REFRESH: token})
-        return await verdict_of(self._route, websocket, Grant)
+        return await verdict_of(self._route, websocket, Grant, decision_due())
 
 
 class SocketRights(ItemRights):
@@ -247,34 +247,39 @@ class SocketRights(ItemRights):
         self._handshake = KeptHandshake.of(scope, inputs, owner.counters)
 
     @override
+    def due(self) -> float:
+        return decision_due()
+
+    @override
     def of_item(
-        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
+        self, principal: Principal, item_id: str, due: float, answer: Callable[[Verdict], None]
     ) -> None:
-        self._owner.run(self._verdict(self._handshake, principal, item_id), answer)
+        self._owner.run(self._verdict(self._handshake, principal, item_id, due), answer)
 
     @override
     def renew(
-        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
+        self,
+        token: str,
+        items: Sequence[str],
+        due: float,
+        answer: Callable[[Renewal | Denied], None],
     ) -> None:
-        self._owner.run(self._renew(token, items), answer)
+        self._owner.run(self._renew(token, items, due), answer)
 
-    async def _renew(self, token: str, items: Sequence[str]) -> Renewal | Denied:
+    async def _renew(self, token: str, items: Sequence[str], due: float) -> Renewal | Denied:
         """Work out a refresh, of the socket and of its items together within one deadline."""
         handshake = self._with_token(token)
         if not handshake.has_all_for(self._route, self._item_route):
             return Denied(QUERY_INVALID)
         websocket = handshake.to(self._route, more={REFRESH: token})
-        known: Principal | None = None
+        principal = await verdict_of(self._route, websocket, Principal, due)
+        if isinstance(principal, Denied):
+            return principal
         try:
-            async with asyncio.timeout(DECISION_SECONDS):
-                principal = await verdict_of(self._route, websocket, Principal)
-                if isinstance(principal, Denied):
-                    return principal
-                known = principal
-                verdicts = await self._verdicts(handshake, principal, items)
-        except TimeoutError:
+            verdicts = await decided(self._verdicts(handshake, principal, items, due), due)
+        except LateDecision:
             logger.error("refresh_late path=%r items=%d", handshake.path, len(items))  # noqa: TRY400
-            return Denied(OVERLOADED, known)
+            return Denied(OVERLOADED, principal)
         self._handshake = handshake  # from now on the new token alone speaks for the caller
         return Renewal(principal, verdicts)
 
@@ -287,23 +292,23 @@ class SocketRights(ItemRights):
         return handshake.keeping(presented, handshake.inputs, self._owner.counters)
 
     async def _verdicts(
-        self, handshake: KeptHandshake, principal: Principal, items: Sequence[str]
+        self, handshake: KeptHandshake, principal: Principal, items: Sequence[str], due: float
     ) -> dict[str, Verdict]:
         verdicts: dict[str, Verdict] = {}
         for batch in batched(items, AT_ONCE):
-            asked = (self._verdict(handshake, principal, item_id) for item_id in batch)
+            asked = (self._verdict(handshake, principal, item_id, due) for item_id in batch)
             verdicts.update(zip(batch, await asyncio.gather(*asked), strict=True))
         return verdicts
 
     async def _verdict(
-        self, handshake: KeptHandshake, principal: Principal, item_id: str
+        self, handshake: KeptHandshake, principal: Principal, item_id: str, due: float
     ) -> Verdict:
         if not handshake.has_all_for(self._item_route):
             return Denied(QUERY_INVALID, principal)
         path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
         known = {VERIFIED: principal, IDENTITY: principal.identity}
         websocket = replace(handshake, path=path).to(self._item_route, more=known)
-        return await verdict_of(self._item_route, websocket, Grant)
+        return await verdict_of(self._item_route, websocket, Grant, due)
 
 
 def reauthorization_of(websocket: WebSocket, owner: Reauthorizer) -> Reauthorization | None:
@@ -349,19 +354,19 @@ def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield items[start : start + size]
 
 
-async def verdict_of(route: SocketRoute, websocket: WebSocket, kind: type[T]) -> T | Denied:
+async def verdict_of(
+    route: SocketRoute, websocket: WebSocket, kind: type[T], due: float
+) -> T | Denied:
     """Return the argument of this kind that an endpoint would get, or why it is denied.
 
     A denial names the caller if the dependencies found out who it is.
     """
     solved: Solved = {}
-    deadline = asyncio.timeout(DECISION_SECONDS)
     try:
-        async with deadline:
-            return await solve(websocket, route.whole, kind, solved)
+        return await decided(solve(websocket, route.whole, kind, solved), due)
     except Exception as error:  # noqa: BLE001 - whatever a dependency raises, it denies
         told = refusal(websocket, error) if isinstance(error, AuthError) else error
-        reason = OVERLOADED if deadline.expired() else reason_of(told)
+        reason = OVERLOADED if isinstance(error, LateDecision) else reason_of(told)
         _log(websocket, reason, told)
     callers = (one for one in solved.values() if isinstance(one, Principal))
     return Denied(reason, next(callers, None))

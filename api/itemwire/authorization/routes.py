@@ -80,7 +80,7 @@ class SocketRoute(APIWebSocketRoute):
     @override
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._follow_overrides()
-        await self._deadlines.enforce(scope, super().handle(scope, receive, send))
+        await self._deadlines.enforce(scope, send, super().handle(scope, receive, send))
 
     @property
     def application(self) -> ChannelApplication:

@@ -99,7 +99,7 @@ async def _solve(
             embed_body_fields=False,
         )
         if outcome.errors:
-            raise invalid(connection, outcome.errors)
+            raise _invalid(connection, outcome.errors)
         found += [value for value in outcome.values.values() if isinstance(value, kind)]
     if len(found) != 1:
         raise RuntimeError(
@@ -109,8 +109,35 @@ async def _solve(
     return found[0]
 
 
-def invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
-    """Return FastAPI's exception for parameters that are not valid."""
+def dependant_for(call: Callable[..., Any], path: str) -> Dependant:
+    """Return what a function depends on; what is named in the path is a path parameter."""
+    return get_dependant(path=path, call=call)
+
+
+async def values_within(
+    handled: HTTPConnection, shown: Request | WebSocket, dependant: Dependant, solved: Solved
+) -> dict[str, Any]:
+    """Return the arguments of a function, while FastAPI handles the request that it is about.
+
+    The function's dependencies find what they are shown, which may differ from what came.
+
+    What dependencies open with `yield` is closed where those of the request's route are.
+
+    Raises what a dependency raises, and FastAPI's validation error for parameters.
+    """
+    outcome = await solve_dependencies(
+        request=shown,
+        dependant=dependant,
+        dependency_cache=solved,
+        async_exit_stack=handled.scope[REQUEST_STACK],
+        embed_body_fields=False,
+    )
+    if outcome.errors:
+        raise _invalid(handled, outcome.errors)
+    return outcome.values
+
+
+def _invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
     if connection.scope["type"] == "websocket":
         return WebSocketRequestValidationError(errors)
     return RequestValidationError(errors)

@@ -19,6 +19,7 @@ from itemwire.channels.delivery.outbox import (
 from itemwire.channels.endings import GOODBYES, MAY_RETURN, WITHOUT_FLUSH, retry_after_ms
 from itemwire.channels.environment import Environment
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rules import RulesOf
 from itemwire.channels.limits.requests import TokenBuckets
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.channels.names import channel_of
@@ -26,6 +27,7 @@ from itemwire.channels.presence.info import with_info
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
 from itemwire.engines.base import History
 from itemwire.messages import (
+    NOT_STORED,
     Closing,
     Event,
     Frame,
@@ -35,7 +37,7 @@ from itemwire.messages import (
     Welcome,
 )
 from itemwire.wire.base import Codec
-from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.principal import NO_EXPIRY, Grant, Principal
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -44,6 +46,7 @@ class Home(Protocol):
     """The node of a connection, as far as the connection knows it."""
 
     limits: Limits
+    rules_of: RulesOf
     environment: Environment
     connection_log: ConnectionLog
 
@@ -147,6 +150,11 @@ class Connection:
         return end if self.revoked_at is None else min(end, self.revoked_at)
 
     @property
+    def expiry(self) -> int | None:
+        """Return `expires_at` as clients are told it: None for a caller without an expiry."""
+        return None if self.expires_at == NO_EXPIRY else self.expires_at
+
+    @property
     def framing(self) -> Framing:
         """Return the form in which its writer takes frames."""
         return self._transport.framing
@@ -232,7 +240,9 @@ class Connection:
             return self.outbox.keep(joined, unsent)
         is_kept = True
         for chunk, position in zip(chunks, positions, strict=True):
-            if position is not None:
+            if position is NOT_STORED:
+                self.outbox.keep(chunk, unsent)  # without room it is lost, which shows nowhere
+            elif position is not None:
                 message = Message(chunk, subscription, subscription.item_id, position, policy)
                 self.outbox.keep_or_drop(message, unsent)
             elif not self.outbox.keep(chunk, unsent):
@@ -297,7 +307,8 @@ class Connection:
         # A codec without a word for a gap would hide from its client that messages are missing.
         if not self.codec.has_envelopes:
             return SlowConsumerPolicy.DISCONNECT
-        return self._home.limits.slow_consumers.of_item(subscription.item_id)
+        own = self._home.rules_of(subscription.item_id).slow_consumers
+        return own or self._home.limits.slow_consumers.of_item(subscription.item_id)
 
     def _take(self, outbox: Outbox) -> Chunk | None:
         """Return what has waited longest, a gap as its client reads it; None if nothing waits."""

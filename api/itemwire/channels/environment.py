@@ -22,3 +22,7 @@ class Environment:
     random: Callable[[], float] = random.random  # from 0 on, below 1
     new_id: Callable[[], str] = new_connection_id
     timers: Timers = field(default_factory=LoopTimers)
+
+    def now_in_ms(self) -> float:
+        """Return the Unix time in seconds, rounded down to whole milliseconds."""
+        return int(self.clock() * 1000) / 1000

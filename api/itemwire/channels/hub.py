@@ -1,22 +1,26 @@
 """The subscriptions of this process by channel, and the synchronous fan-out to them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import get_ident
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.lanes import Lane
 from itemwire.channels.delivery.outbox import Chunk, Framing
+from itemwire.channels.delivery.own_messages import OwnMessages
 from itemwire.channels.delivery.recovery import Recovery
 from itemwire.channels.delivery.time_slice import TimeSlice
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.timers import Timers
 from itemwire.close_reasons import MESSAGES_LOST, SLOW_CONSUMER, CloseReason
 from itemwire.counters import ChannelCounters
-from itemwire.messages import Event, Gap, Position, Publication
+from itemwire.messages import NOT_STORED, Draft, Ephemeral, Event, Gap, Position, Publication
 from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
+
+
+def _discard(_channel: str, _publication: Publication) -> None: ...
 
 
 class Hub:
@@ -26,17 +30,24 @@ class Hub:
     is sent to live ones waits in their lanes until `flush`, which is called at the end of the tick.
 
     It belongs to one thread, the one that starts it. A publication that comes in on another thread
-    is handed over to that one.
+    is handed over to that one. `without_audience` takes those of channels without a subscription.
     """
 
-    def __init__(self, timers: Timers, counters: ChannelCounters | None = None) -> None:
+    def __init__(
+        self,
+        timers: Timers,
+        counters: ChannelCounters | None = None,
+        without_audience: Callable[[str, Publication], None] = _discard,
+    ) -> None:
         self._timers = timers
         self._counters = counters or ChannelCounters()
+        self._without_audience = without_audience
         self._audiences: dict[str, _Audience] = {}
         self.pending: list[Lane[Subscription]] = []  # lanes with something to write; never replaced
         self._failed: dict[Connection, CloseReason] = {}  # to be ended by the flush
         self._is_scheduled = False
         self._time_slice = TimeSlice()  # of the flush that is being done
+        self._own: OwnMessages[Connection] = OwnMessages()
         self.thread = get_ident()
 
     def __len__(self) -> int:
@@ -63,6 +74,25 @@ class Hub:
         audience.held[subscription] = recovery
         return True
 
+    def listen(self, channel: str, hear: Callable[[Publication | Gap], None]) -> None:
+        """Call back with what is published on a channel, at once, and with what of it is lost."""
+        audience = self._audiences.setdefault(channel, _Audience(channel))
+        audience.listeners = (*audience.listeners, hear)
+
+    def unlisten(self, channel: str, hear: Callable[[Publication | Gap], None]) -> bool:
+        """Call back no longer; return whether the channel has no subscription here any more."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return False
+        audience.listeners = tuple(one for one in audience.listeners if one != hear)
+        return self._forget_if_unheard(audience, channel)
+
+    def advance(self, channel: str, position: Position) -> None:
+        """Note that the listeners of a channel have all up to a position."""
+        audience = self._audiences.get(channel)
+        if audience is not None:
+            audience.advance_to(position)
+
     def subscribers(self, channel: str) -> int:
         """Return the number of subscriptions that a channel has here."""
         audience = self._audiences.get(channel)
@@ -72,6 +102,11 @@ class Hub:
         for lane in audience.lanes:  # without a generator: this runs for every publish
             count += len(lane.writers)
         return count
+
+    def audiences(self) -> dict[str, int]:
+        """Return the number of subscriptions of each channel that has any here."""
+        sizes = ((channel, audience.size) for channel, audience in self._audiences.items())
+        return {channel: size for channel, size in sizes if size}
 
     def go_live(self, subscription: Subscription, position: Position) -> None:
         """Deliver to a held subscription from now on; it has everything up to a position."""
@@ -90,9 +125,12 @@ class Hub:
             return False
         audience.held.pop(subscription, None)
         self._stop_delivery(subscription)
-        if audience.lanes or audience.held:
+        return self._forget_if_unheard(audience, subscription.channel)
+
+    def _forget_if_unheard(self, audience: "_Audience", channel: str) -> bool:
+        if audience.lanes or audience.held or audience.listeners:
             return False
-        del self._audiences[subscription.channel]
+        del self._audiences[channel]
         return True
 
     def change_lane(self, subscription: Subscription) -> None:
@@ -114,13 +152,32 @@ class Hub:
             return
         audience = self._audiences.get(channel)
         if audience is None:
+            self._without_audience(channel, publication)
             return
         audience.offset = publication.offset
         for recovery in audience.held.values():
             recovery.receive(publication)
+        for hear in audience.listeners:
+            hear(publication)
         for lane in audience.lanes:
             self._counters.delivered += len(lane.writers)
-        self._send(publication, audience.lanes, Position(audience.epoch, publication.offset))
+        position = Position(audience.epoch, publication.offset)
+        muted = self._own.publisher_of(channel, publication) if self._own.expected else None
+        self._send(publication, audience.lanes, position, muted)
+
+    def mute(self, channel: str, draft: Draft, publisher: Connection) -> None:
+        """Keep a message that is about to be published from the connection that publishes it."""
+        self._own.add(channel, draft, publisher, time.monotonic())
+
+    def send_ephemeral(
+        self, channel: str, message: Ephemeral, muted: Connection | None = None
+    ) -> None:
+        """Send a message that is stored nowhere to the live subscriptions, but that of one."""
+        audience = self._audiences.get(channel)
+        if audience is not None:
+            for lane in audience.lanes:
+                self._counters.delivered += len(lane.writers)
+            self._send(message, audience.lanes, NOT_STORED, muted)
 
     def report_loss(self, channel: str, item_id: str, position: Position) -> None:
         """Tell every subscription of a channel that all messages up to a position are lost."""
@@ -132,6 +189,8 @@ class Hub:
         first = audience.offset + 1 if audience.epoch == position.epoch else 1
         audience.advance_to(position)
         gap = Gap(item_id, position.epoch, first, position.offset)
+        for hear in audience.listeners:
+            hear(gap)
         # A client whose codec has no word for a gap would not see it, so its connection ends.
         for lane in audience.lanes:
             if lane.codec.encode(gap) is None:
@@ -202,11 +261,16 @@ class Hub:
             self._failed.setdefault(subscription.connection, reason)
 
     def _send(
-        self, event: Event, lanes: Iterable[Lane[Subscription]], position: Position | None = None
+        self,
+        event: Event,
+        lanes: Iterable[Lane[Subscription]],
+        position: Position | None = None,
+        muted: Connection | None = None,
     ) -> None:
         """Hand an event to each lane, encoded once per codec and framing.
 
-        With a position it is a message, which a client that is behind may have to do without.
+        With a position it is a message, which a client that is behind may have to do without. A
+        connection that is `muted` gets nothing of it.
         """
         chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
         try:
@@ -219,7 +283,8 @@ class Hub:
                 if chunk is not None:
                     if not lane.is_pending:
                         self.pending.append(lane)
-                    lane.send(chunk, position)
+                    own = None if muted is None else muted.subscriptions.get(lane.channel)
+                    lane.send(chunk, position, muted=own)
         finally:
             # Also for what is left from before: an earlier call for it may have been refused.
             self._schedule_flush()
@@ -241,12 +306,13 @@ class Hub:
 class _Audience:
     """The subscriptions of one channel."""
 
-    __slots__ = ("_channel", "epoch", "held", "lanes", "offset")
+    __slots__ = ("_channel", "epoch", "held", "lanes", "listeners", "offset")
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
         self.held: dict[Subscription, Recovery] = {}
         self.lanes: list[Lane[Subscription]] = []
+        self.listeners: tuple[Callable[[Publication | Gap], None], ...] = ()  # code, not sockets
         self.epoch = ""
         self.offset = 0  # of the newest message that was sent to its lanes
 

@@ -19,11 +19,14 @@ from itemwire.channels.delivery.recovery import (
 from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.hub import Hub
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.presence.presence import Presence
+from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
 from itemwire.messages import Position, Ref
+from itemwire_auth.principal import Identity
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -39,13 +42,16 @@ class ChannelParts:
     """The parts of a node that a subscription has to do with when it joins or leaves."""
 
     engine: Engine
+    answers: TimelyAnswers
     hub: Hub
     presence: Presence
     counters: ChannelCounters
     clock: Callable[[], float]
     watch_members: Callable[[str], None]  # of a channel, on other nodes
     forget_members: Callable[[str], None]
+    find_moved: Callable[[str, Identity, Callable[[], None]], None]  # before a caller is a member
     proofs: ResumeProofs
+    rules_of: RulesOf = no_rules
 
 
 def begin_join(
@@ -99,15 +105,19 @@ class _Join:
     Hold, then read: the hub keeps what is published from the first step on, and only then is the
     history read. So every message is in the history or was kept, and none falls in between. If the
     client leaves meanwhile, the next answer of the engine finds the subscription gone, and stops.
+    All steps together have one deadline; what the engine answers after it is not heeded.
     """
 
     __slots__ = (
+        "_deadline",
+        "_is_over",
         "_is_proven",
         "_joined",
         "_limits",
         "_parts",
         "_recovery",
         "_ref",
+        "_rules",
         "_start",
         "_subscription",
     )
@@ -127,7 +137,10 @@ class _Join:
         self._subscription = subscription
         self._start = start
         self._joined = joined
+        self._deadline: Joined | None = None  # not of an engine that answers at once
+        self._is_over = False
         self._ref = ref
+        self._rules = parts.rules_of(subscription.item_id)
         self._recovery = Recovery(limits.outbox_bytes)
         self._is_proven = self._has_proof()
 
@@ -141,7 +154,10 @@ class _Join:
             return
         subscription.connection.subscriptions[subscription.channel] = subscription
         parts.counters.subscriptions += 1
-        parts.watch_members(subscription.channel)
+        if not parts.engine.answers_at_once:
+            self._deadline = parts.answers.limit(self._expire)
+        if self._has_members:
+            parts.watch_members(subscription.channel)
         parts.engine.subscribe(subscription.channel, self._subscribed)
 
     def _subscribed(self, problem: EngineError | None) -> None:
@@ -169,9 +185,14 @@ class _Join:
 
     def _replay(self, history: History | EngineError) -> None:
         """Begin with the last messages, unless a refresh took the right away meanwhile."""
-        if not isinstance(history, EngineError) and Action.HISTORY not in self._subscription.can:
+        may_read = Action.HISTORY in self._subscription.can
+        if isinstance(history, History) and history.publications and not may_read:
             history = replace(history, publications=[])
         self._have_read(history)
+
+    @property
+    def _has_members(self) -> bool:
+        return self._rules.presence != "off"
 
     def _may_resume(self) -> bool:
         """Return whether the client may get what was published before it joined."""
@@ -201,11 +222,20 @@ class _Join:
         self._parts.engine.read(self._subscription.channel, span, answer)
 
     def _have_read(self, history: History | EngineError, *, recovered: bool = False) -> None:
-        if not self._subscription.is_current:
+        if self._is_over or not self._subscription.is_current:
             return
         if isinstance(history, EngineError):
             self._fail(history)
-        elif self._recovery.is_broken:
+            return
+        channel, caller = self._subscription.channel, self._subscription.connection.principal
+        found = partial(self._have_found, history, recovered=recovered)
+        self._parts.find_moved(channel, caller.identity, found)
+
+    def _have_found(self, history: History, *, recovered: bool) -> None:
+        """Admit the client, now that it is known whether it continues as an earlier member."""
+        if not self._subscription.is_current:
+            return
+        if self._recovery.is_broken:
             self._fail(EngineError("more was published during a join than can be held for it"))
         else:
             merged = self._recovery.merge(history, from_first=self._start == LIVE)
@@ -216,7 +246,8 @@ class _Join:
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
-        subscription.member = parts.presence.join(channel, caller, subscription.member)
+        if self._has_members:
+            subscription.member = parts.presence.join(channel, caller, subscription.member)
         logger.debug(
             "joined channel=%s subject=%r connection=%s member=%s",
             channel,
@@ -233,14 +264,28 @@ class _Join:
             was_recovering=self._start.since is not None,
             recovered=recovered,
             resume=self._resume_token(history),
+            max_message_bytes=self._rules.max_message_bytes,
         )
         replayed = connection.welcome(subscription, welcome, history)
         if replayed is not None:
             parts.counters.replayed += replayed
             parts.hub.go_live(subscription, history.position)
+        self._end()
         self._joined(None)
 
+    def _expire(self, problem: EngineError | None) -> None:
+        """Fail a join that is not done in time, unless its client has left."""
+        if problem is not None and self._subscription.is_current:
+            self._fail(problem)
+
+    def _end(self) -> None:
+        """Note that the outcome is known, so that nothing that comes now changes it."""
+        self._is_over = True
+        if self._deadline is not None:
+            self._deadline(None)
+
     def _fail(self, problem: EngineError) -> None:
+        self._end()
         logger.error(
             "join_failed connection=%s channel=%s problem=%s",
             self._subscription.connection.id,

@@ -2,7 +2,12 @@
 
 from typing import Final
 
+from itemwire_auth.scopes import ITEM_ID_RULE, is_item_id
+
 PREFIX: Final = "item:"
+
+DIRECT_ITEM: Final = "$direct"
+"""Stands for messages to one caller. No request can name it: an item id has no `$`."""
 
 
 def channel_of(item_id: str) -> str:
@@ -13,3 +18,9 @@ def channel_of(item_id: str) -> str:
 def item_of(channel: str) -> str:
     """Return the id of the item that a channel belongs to."""
     return channel.removeprefix(PREFIX)
+
+
+def check_item_id(item_id: str) -> None:
+    """Raise ValueError for a text that is no item id: the application's code may name any."""
+    if not is_item_id(item_id):
+        raise ValueError(f"{item_id!r} is no item id: {ITEM_ID_RULE}")

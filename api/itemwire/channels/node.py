@@ -2,10 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from threading import get_ident
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -14,10 +12,10 @@ from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange, NoExchange, SharedExchange
 from itemwire.channels.connection import ENDED, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
-from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.delivery.resume import ResumeProofs
+from itemwire.channels.direct import DirectMessages
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import NOBODY, key_of
@@ -27,15 +25,20 @@ from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
+from itemwire.channels.listening import Listening
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.presence.info import with_info
 from itemwire.channels.presence.presence import Page, Presence
+from itemwire.channels.publishing import Publishing
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.rights import rights_of
+from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
+from itemwire.engines.faults import EngineFault
 from itemwire.messages import NO_EXTRAS, Draft, Extras, Payload, Position, Ref, message_size
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Grant, Principal
@@ -43,6 +46,8 @@ from itemwire_auth.revocation import Revocation, Revocations
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,8 @@ DEFAULTS: Final = NodeOptions()
 class Node:
     """Connects sockets to channels and channels to the engine.
 
-    All of it is called on the event loop that `start` was awaited on, but `publish`, which any
-    thread may call. With `shared_slots` there are other nodes: members and the sockets of each
-    caller are counted together with theirs.
+    It belongs to the event loop that `start` was awaited on; any thread may publish. With
+    `shared_slots` members and each caller's sockets are counted together with other nodes'.
     """
 
     def __init__(
@@ -79,22 +83,26 @@ class Node:
         counters: ChannelCounters | None = None,
         rates: RequestRates | None = None,
         shared_slots: ConnectionSlots | None = None,
+        rules_of: RulesOf = no_rules,
     ) -> None:
         self.environment = environment = environment or Environment()
         clock, timers = environment.clock, environment.timers
         self.limits = limits
+        self.rules_of = rules_of
         self.rates = rates  # None: nothing is limited
         self.drain_seconds = options.drain_seconds
         self.counters = counters or ChannelCounters()
         self.connection_log = ConnectionLog(self.counters)
         self.revocations = Revocations(clock=clock) if revocations is None else revocations
         self._engine = engine
-        self._hub = Hub(timers, self.counters)
-        self.pending = self._hub.pending
-        self._presence = Presence(self._hub.announce, limits.presence_limit, limits.presence_grace)
-        self._expiry = Expiry(options.lifetime, options.leeway, clock)
-        self._in_flight = InFlight(limits.max_in_flight, limits.max_in_flight_bytes)
         self._registry = ConnectionRegistry()
+        self.direct = DirectMessages(engine, self._registry)
+        self._hub = Hub(timers, self.counters, self.direct.receive)
+        self.pending = self._hub.pending
+        self._presence = Presence(
+            self._hub.announce, limits.presence_limit, limits.presence_grace, self._is_counted
+        )
+        self._expiry = Expiry(options.lifetime, options.leeway, clock)
         self._draining: Draining | None = None
         self._is_started = False
         self._id = new_connection_id()  # tells this node's own notices from those of others
@@ -107,9 +115,9 @@ class Node:
             end_all=self._hub.end_all,
             clock=clock,
         )
-        exchange: Exchange = NoExchange()
+        self._exchange: Exchange = NoExchange()
         if shared_slots is not None:
-            exchange = SharedExchange(
+            self._exchange = SharedExchange(
                 self._id,
                 engine,
                 presence=self._presence,
@@ -119,18 +127,35 @@ class Node:
                 call_later=timers.call_later,
                 end_all=self._hub.end_all,
             )
-        self._cluster = Cluster(self._id, self._control, exchange, self.counters)
+        self.answers = TimelyAnswers(timers)
+        self._publishing = Publishing(
+            self._id,
+            engine,
+            self._hub,
+            limits=limits,
+            answers=self.answers,
+            timers=timers,
+            rules_of=rules_of,
+            is_shared=shared_slots is not None,
+        )
+        self._cluster = Cluster(
+            self._id, self._control, self._exchange, self.counters, self._publishing.receive
+        )
         self._proofs = ResumeProofs()
         self._parts = ChannelParts(
             engine,
+            self.answers,
             self._hub,
             self._presence,
             self.counters,
             clock,
-            watch_members=exchange.follow,
-            forget_members=exchange.unfollow,
+            watch_members=self._exchange.follow,
+            forget_members=self._exchange.unfollow,
+            find_moved=self._exchange.find_moved,
             proofs=self._proofs,
+            rules_of=rules_of,
         )
+        self.listening = Listening(self._parts)
 
     @property
     def channels(self) -> int:
@@ -141,6 +166,11 @@ class Node:
     def is_ready(self) -> bool:
         """Return whether sockets can be served: started, not draining, the engine available."""
         return self._is_started and not self.is_draining and self._engine.is_available
+
+    @property
+    def fault(self) -> EngineFault | None:
+        """Return why nothing can be stored at present though sockets can be served, or None."""
+        return self._engine.fault if self.is_ready else None
 
     @property
     def is_started(self) -> bool:
@@ -174,6 +204,7 @@ class Node:
         send_expiring(due.warned)
         self._presence.tick(self.environment.clock())
         self._cluster.tick()
+        self.direct.tick()
         self._proofs.tick(self._engine)
         if self.rates is not None:
             self.rates.forget_idle()
@@ -187,13 +218,9 @@ class Node:
         seconds = self.drain_seconds if seconds is None else seconds
         if self._draining is None:
             logger.info("draining connections=%d seconds=%g", len(self._registry), seconds)
-            environment = self.environment
-            self._draining = Draining(
-                self._registry.all(),
-                self._hub.end_all,
-                environment.timers.call_later,
-                environment.random,
-            )
+            call_later, chance = self.environment.timers.call_later, self.environment.random
+            connections = self._registry.all()
+            self._draining = Draining(connections, self._hub.end_all, call_later, chance)
         return self._draining.end_within(seconds, done)
 
     def revoke(self, revocation: Revocation, answer: Answer[int], *, margin: float = 0) -> None:
@@ -206,11 +233,11 @@ class Node:
         With a margin, in seconds, the sockets end when it is over, unless they are refreshed with
         a token that is not revoked. No new socket is opened with a revoked token from now on.
         """
-        self._control.revoke(revocation, margin, answer)
+        self._control.revoke(revocation, margin, self._in_time(answer))
 
     def disconnect(self, connection_id: str, answer: Answer[int]) -> None:
         """End a connection, on whichever node it is; answer how many ended here."""
-        self._control.disconnect(connection_id, answer)
+        self._control.disconnect(connection_id, self._in_time(answer))
 
     def connections(self, limit: int, after: str = "") -> list[Connection]:
         """List at most so many connections of this node, by id, from the one after `after` on."""
@@ -253,10 +280,10 @@ class Node:
         self._expiry.watch(connection)
         self.counters.refreshes["accepted"] += 1
         logger.info(
-            "renewed connection=%s subject=%r expires_at=%d",
+            "renewed connection=%s subject=%r expires_at=%s",
             connection.id,
             principal.subject,
-            connection.expires_at,
+            connection.expiry,
         )
         return None
 
@@ -264,15 +291,16 @@ class Node:
         """Let a subscriber do something else than before, from the next message on."""
         before, subscription.can = subscription.can, grant.can
         subscription.member = with_info(subscription.member, grant.info)
-        self._presence.change(subscription.channel, subscription.member)
+        identity = subscription.connection.principal.identity
+        self._presence.change(subscription.channel, identity, subscription.member)
         if (Action.PRESENCE in before) != (Action.PRESENCE in grant.can):
             self._hub.change_lane(subscription)
         logger.debug(
-            "refreshed channel=%s connection=%s can=%s expires_at=%d",
+            "refreshed channel=%s connection=%s can=%s expires_at=%s",
             subscription.channel,
             subscription.connection.id,
             ",".join(rights_of(grant.can)),
-            subscription.connection.expires_at,
+            subscription.connection.expiry,
         )
 
     def join(
@@ -315,18 +343,15 @@ class Node:
 
         Any thread may call this; the answer is given on the node's event loop.
         """
-        if get_ident() != self._hub.thread:
-            again = partial(self.publish, by, item_id, data, key, answer, extras=extras)
-            self.environment.timers.hand_over(partial(again, connection=connection))
-            return
         own_key = None if key is None else key_of(by.identity, key)
-        draft = self._draft(item_id, by.subject, data, own_key, extras)
+        now = self.environment.now_in_ms()
+        draft = Draft(item_id, by.subject, now, data, own_key, extras.meta, extras.end)
         if connection is not None:
             wait = self.spend_deliveries(connection, channel_of(item_id), message_size(draft))
             if wait:
                 answer(TooManyDeliveries(wait))
                 return
-        self._store(draft, answer, connection)
+        self._publishing.publish(draft, answer, connection)
 
     def publish_from_code(
         self,
@@ -335,7 +360,7 @@ class Node:
         answer: Answer[Position],
         *,
         key: str | None = None,
-        sender: str = "",
+        sender: str | None = None,
         extras: Extras = NO_EXTRAS,
     ) -> None:
         """Publish what the application's own code sends; answer once it is stored.
@@ -343,26 +368,10 @@ class Node:
         It is charged to nobody's rates, and its idempotency keys are the application's. Any thread
         may call this; the answer is given on the node's event loop.
         """
-        if get_ident() != self._hub.thread:
-            again = partial(self.publish_from_code, item_id, data, answer, key=key, sender=sender)
-            self.environment.timers.hand_over(partial(again, extras=extras))
-            return
         own_key = None if key is None else key_of(NOBODY, key)
-        self._store(self._draft(item_id, sender, data, own_key, extras), answer, None)
-
-    def _draft(
-        self, item_id: str, sender: str, data: Payload, key: str | None, extras: Extras
-    ) -> Draft:
-        sent_at = int(self.environment.clock() * 1000) / 1000
-        return Draft(item_id, sender, sent_at, data, key, extras.meta, extras.end)
-
-    def _store(self, draft: Draft, answer: Answer[Position], connection: Connection | None) -> None:
-        """Have the engine store a message, within the bounds of what may be in flight."""
-        tracked: Answer[Position] | None = answer
-        if not self._engine.answers_at_once:
-            tracked = self._track(message_size(draft), answer, connection)
-        if tracked is not None:
-            self._engine.publish(channel_of(draft.item), draft, tracked)
+        now = self.environment.now_in_ms()
+        draft = Draft(item_id, sender or None, now, data, own_key, extras.meta, extras.end)
+        self._publishing.publish(draft, answer)
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
@@ -377,11 +386,24 @@ class Node:
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""
-        self._engine.read(channel_of(item_id), span.at_most(self.limits.history_limit), answer)
+        span = span.at_most(self.limits.history_limit)
+        self._engine.read(channel_of(item_id), span, self._in_time(answer))
 
-    def members(self, item_id: str, limit: int = FIRST_PAGE, after: str = "") -> Page:
-        """List at most so many members of an item, by id, from the one after `after` on."""
-        return self._presence.page(channel_of(item_id), limit, after)
+    def members(
+        self, item_id: str, answer: Answer[Page], *, limit: int = FIRST_PAGE, after: str = ""
+    ) -> None:
+        """Answer at most so many members of an item, by id, from the one after `after` on.
+
+        They are those of all nodes. One that does not say within two seconds which members it has
+        makes the page a partial one; so does an engine that is away, and then at once.
+        """
+        channel = channel_of(item_id)
+
+        def asked(is_complete: bool) -> None:
+            page = self._presence.page(channel, limit, after)
+            answer(page if is_complete else replace(page, is_partial=True))
+
+        self._exchange.ask_members(channel, asked)
 
     def released(self, connection: Connection, *, may_return: bool) -> None:
         """Forget a connection, which has just ended, and take it off all of its channels."""
@@ -393,26 +415,15 @@ class Node:
             leave(self._parts, subscription, may_return=may_return)
         connection.subscriptions.clear()
 
-    def _track(
-        self, size: int, answer: Answer[Position], connection: Connection | None
-    ) -> Answer[Position] | None:
-        """Count a publish into the share of its connection, then into the node's bounds.
+    def _in_time(self, answer: Answer[T]) -> Answer[T]:
+        """Have a request answered in time; an engine that answers at once needs no watching."""
+        return answer if self._engine.answers_at_once else self.answers.limit(answer)
 
-        Return what to have the engine answer; None if there was no room, which is answered here.
-        """
-        if connection is not None:
-            if connection.in_flight is None:
-                connection.in_flight = share_of(self.limits, connection.id)
-            tracked = connection.in_flight.track(size, answer)
-            if tracked is None:
-                answer(TooManyInFlight("this connection has too many messages in flight"))
-                return None
-            answer = tracked  # from here on, any answer counts it out of the share again
-        tracked = self._in_flight.track(size, answer)
-        if tracked is None:
-            answer(TooManyInFlight("the engine has too many messages to store"))
-        return tracked
+    def _is_counted(self, channel: str) -> bool:
+        """Return whether the members of a channel are counted, and not announced."""
+        return self.rules_of(item_of(channel)).presence != "on"
 
     def _lose(self, channel: str, position: Position) -> None:
         logger.error("messages_lost channel=%s position=%s", channel, position)
+        self.direct.report_loss(channel, position)
         self._hub.report_loss(channel, item_of(channel), position)

@@ -27,7 +27,7 @@ class Denied:
     @property
     def is_temporary(self) -> bool:
         """Return whether the same token may be accepted later."""
-        return self.reason.retry in (Retry.LATER, Retry.NOW)
+        return self.reason.is_temporary
 
 
 Verdict = Grant | Denied
@@ -47,17 +47,26 @@ class Renewal:
 class ItemRights(Protocol):
     """Works out what the caller of a socket with many items may do.
 
-    Each answer is given once, on the event loop, in bounded time.
+    Each answer is given once, on the event loop, and says `overloaded` if it is not found until
+    it is due. So requests that wait for each other are all answered in bounded time.
     """
 
+    def due(self) -> float:
+        """Return when the answer to what a client asks now is due."""
+        ...
+
     def of_item(
-        self, principal: Principal, item_id: str, answer: Callable[[Verdict], None]
+        self, principal: Principal, item_id: str, due: float, answer: Callable[[Verdict], None]
     ) -> None:
         """Answer what a verified caller may do with an item."""
         ...
 
     def renew(
-        self, token: str, items: Sequence[str], answer: Callable[[Renewal | Denied], None]
+        self,
+        token: str,
+        items: Sequence[str],
+        due: float,
+        answer: Callable[[Renewal | Denied], None],
     ) -> None:
         """Answer what another token allows, on the socket and on each of the items."""
         ...

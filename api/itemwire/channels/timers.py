@@ -22,6 +22,10 @@ class Timers(Protocol):
         """Make the running event loop the node's."""
         ...
 
+    def now(self) -> float:
+        """Return the time of the event loop, in seconds, which no clock step changes."""
+        ...
+
     def call_soon(self, callback: Callable[[], None]) -> object:
         """Make a call in the next turn of the event loop."""
         ...
@@ -44,6 +48,10 @@ class LoopTimers(Timers):
     @override
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+
+    @override
+    def now(self) -> float:
+        return self._running().time()
 
     @override
     def call_soon(self, callback: Callable[[], None]) -> object:

@@ -20,8 +20,12 @@ def welcome_to(
     was_recovering: bool,
     recovered: bool,
     resume: str | None,
+    max_message_bytes: int | None = None,
 ) -> Welcome:
-    """Return the welcome of a subscription; it has members only if its client may see them."""
+    """Return the welcome of a subscription; it has members only if its client may see them.
+
+    `max_message_bytes` is the bound of its item, if that has one of its own.
+    """
     connection = subscription.connection
     may_see = Action.PRESENCE in subscription.can
     return Welcome(
@@ -33,9 +37,9 @@ def welcome_to(
         offset=position.offset,
         was_recovering=was_recovering,
         recovered=recovered,
-        expires_at=connection.expires_at,
+        expires_at=connection.expiry,
         ping_interval=limits.ping_interval,
-        max_message_bytes=limits.max_message_bytes,
+        max_message_bytes=max_message_bytes or limits.max_message_bytes,
         resume=UNSET if resume is None else resume,
         members=page.members if may_see else UNSET,
         member_count=page.count if may_see else UNSET,

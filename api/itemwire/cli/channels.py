@@ -20,6 +20,8 @@ from itemwire.wire.payloads import payload_of
 T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 10.0
+ANSWERED: Final = ("epoch", "offset", "ephemeral")  # of a reply, what is printed
+EPHEMERAL: Final = "ephemeral"  # in place of the position of a message that is not stored
 ENVELOPES: Final = Subprotocol("itemwire.v1.json")
 
 url_option = click.option(
@@ -48,12 +50,17 @@ def publish(
 ) -> None:
     """Publish DATA to ITEM, and print its position as EPOCH:OFFSET.
 
+    Where messages of ITEM are not stored, print `ephemeral`.
     DATA is read from standard input if it is `-` or absent.
     """
     text = sys.stdin.read() if data == "-" else data
     payload = _checked(text) if data_json else json.dumps(text)
     answer = _run(_publish(_socket_url(url, item), token, payload), url)
-    click.echo(json.dumps(answer) if as_json else f"{answer['epoch']}:{answer['offset']}")
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        is_stored = "offset" in answer
+        click.echo(f"{answer['epoch']}:{answer['offset']}" if is_stored else EPHEMERAL)
 
 
 @click.command()
@@ -74,7 +81,7 @@ def tail(
 
 
 async def _publish(address: str, token: str | None, payload: str) -> dict[str, Any]:
-    """Publish a payload, given as JSON, and return its position."""
+    """Publish a payload, given as JSON, and return its position, or that it has none."""
     async with asyncio.timeout(ANSWER_SECONDS), _connect(address, token) as connection:
         await connection.send(f'{{"type":"publish","ref":"cli","data":{payload}}}')
         async for text in connection:
@@ -82,7 +89,7 @@ async def _publish(address: str, token: str | None, payload: str) -> dict[str, A
             if envelope["type"] == "error":
                 raise click.ClickException(f"{envelope['code']}: {envelope['detail']}")
             if envelope["type"] == "reply":
-                return {"epoch": envelope["epoch"], "offset": envelope["offset"]}
+                return {name: envelope[name] for name in ANSWERED if name in envelope}
     raise click.ClickException("the server closed the connection without an answer")
 
 
@@ -116,7 +123,9 @@ def _line(envelope: dict[str, Any]) -> str | None:
         case "message" if "data" in envelope:
             data = envelope["data"]
             shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-            return _plain(f"{envelope['offset']} {envelope['sender']}: {shown}")
+            sender = envelope["sender"] or "(application)"
+            place = envelope.get("offset", EPHEMERAL)
+            return _plain(f"{place} {sender}: {shown}")
         case "joined" | "left" | "updated":
             return _plain(f"* {envelope['member']['subject']} {envelope['type']}")
         case _:

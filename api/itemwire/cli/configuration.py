@@ -7,6 +7,8 @@ from typing import Final, TypedDict, cast
 import click
 from pydantic import SecretStr, ValidationError
 
+from itemwire.rules.channels import ChannelRules
+from itemwire.rules.file import add_channels_of, options_shown
 from itemwire.settings import PREFIX, Settings, source_of, unknown_variables
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
@@ -48,16 +50,33 @@ def _faults(error: ValidationError) -> list[str]:
 def config(*, as_json: bool) -> None:
     """Print every setting with its value and the source of the value."""
     settings = load_settings()
+    channels = _channels_of(settings)
     rows = {
         f"{PREFIX}{name.upper()}": {"value": _shown(value), "source": source_of(name)}
         for name, value in settings
     }
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        shown = rows if channels is None else {**rows, "channels": channels}
+        click.echo(json.dumps(shown, indent=2))
         return
     width = max(map(len, rows))
     for name, row in rows.items():
         click.echo(f"{name:{width}}  {row['value'] or '-':<24}  {row['source']}")
+    for pattern, options in (channels or {}).items():
+        told = " ".join(f"{name}={value}" for name, value in options.items())
+        click.echo(f"{'channel ' + pattern:{width}}  {told or '-'}")
+
+
+def _channels_of(settings: Settings) -> dict[str, dict[str, object]] | None:
+    """Return the options of each channel of the file, by pattern; None without a file."""
+    if settings.channels_file is None:
+        return None
+    rules = ChannelRules()
+    try:
+        add_channels_of(settings.channels_file, rules, settings.max_message_bytes)
+    except ValueError as error:
+        raise ConfigurationProblem(f"{PREFIX}CHANNELS_FILE: {error}") from error
+    return {rule.pattern.text: options_shown(rule) for rule in rules}
 
 
 def _shown(value: object) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from itemwire.cli.configuration import ConfigurationProblem, load_settings, stam
 from itemwire.engines import UNSHARED
 from itemwire.serving.server import serve as run_server
 from itemwire.serving.workers import serve_by_workers
-from itemwire.settings import MAX_WORKERS, Settings
+from itemwire.settings import MAX_WORKERS, PREFIX, Settings
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint, new_secret
@@ -42,8 +43,12 @@ port_option = click.option("--port", type=int, help="Port; 0 takes a free one [I
     type=int,
     help="Processes; need a shared engine [ITEMWIRE_WORKERS, else WEB_CONCURRENCY].",
 )
-def serve(host: str | None, port: int | None, workers: int | None) -> None:
-    """Run the server, with settings from the environment and `.env`."""
+@click.option("--app", help="Your own application with channels in it, as package.main:app.")
+def serve(host: str | None, port: int | None, workers: int | None, app: str | None) -> None:
+    """Run the server, with settings from the environment and `.env`.
+
+    With `--app`, run an application that includes the channels of an `Itemwire`.
+    """
     settings = load_settings(**_given(host=host, port=port, workers=workers))
     platform = os.environ.get("WEB_CONCURRENCY", "").strip()
     if (count := workers_of_platform(settings, platform)) is not None:
@@ -59,7 +64,11 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         else:
             click.echo(f"Listening on {url}", err=True)
 
-    _run(settings, announce)
+    if app is not None:
+        sys.path.insert(0, "")  # the folder it is started in, as other servers do
+        # Its own settings are read where it is imported, and refuse what does not go with workers.
+        os.environ[f"{PREFIX}WORKERS"] = str(settings.workers)
+    _run(settings, announce, app)
 
 
 @click.command()
@@ -104,9 +113,9 @@ def _given(**options: object) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _run(settings: Settings, announce: Callable[[str], None]) -> None:
+def _run(settings: Settings, announce: Callable[[str], None], app: str | None = None) -> None:
     try:
-        (run_server if settings.workers == 1 else serve_by_workers)(settings, announce)
+        (run_server if settings.workers == 1 else serve_by_workers)(settings, announce, app)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     except OSError as error:

@@ -4,7 +4,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
-from itemwire.engines.base import Bounds, Engine
+from itemwire.engines.base import ChannelBounds, Engine
 
 ENGINES: Final[dict[str, str]] = {
     "memory": "itemwire.engines.memory",
@@ -35,7 +35,7 @@ EXTRAS: Final[dict[str, str]] = {
 """The extra that installs the client library of an engine's module."""
 
 
-def open_engine(url: str, bounds: Bounds) -> Engine:
+def open_engine(url: str, bounds: ChannelBounds) -> Engine:
     """Return the engine that a URL names; ValueError says which exist, or what to install."""
     engine: Engine = _load(_scheme_of(url)).open_engine(url, bounds)
     return engine

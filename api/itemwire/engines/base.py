@@ -5,13 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from itemwire.engines.faults import UNKNOWN, EngineFault
 from itemwire.messages import Draft, Position, Publication
 
 T = TypeVar("T")
 
 
 class EngineError(Exception):
-    """The engine could not do what was asked, or cannot tell whether it was done."""
+    """The engine could not do what was asked, or cannot tell whether it was done.
+
+    `fault` says what follows from it: what the caller is told, and whether the node is ready.
+    """
+
+    def __init__(self, problem: str, fault: EngineFault = UNKNOWN) -> None:
+        super().__init__(problem)
+        self.fault = fault
 
 
 Answer = Callable[[T | EngineError], None]
@@ -61,6 +69,28 @@ class Bounds:
     seconds: float
     total_bytes: int = 0
 
+    def of(self, _channel: str) -> "Bounds":
+        """Return the bounds of a channel: the same for all."""
+        return self
+
+    @property
+    def largest(self) -> "Bounds":
+        """Return bounds that are nowhere exceeded."""
+        return self
+
+
+class ChannelBounds(Protocol):
+    """The bounds of each channel's history; `Bounds` are those of every channel alike."""
+
+    def of(self, channel: str, /) -> Bounds:
+        """Return the bounds of a channel, which stay the same while the engine runs."""
+        ...
+
+    @property
+    def largest(self) -> Bounds:
+        """Return bounds that no channel exceeds; those of all channels together are in these."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -102,6 +132,13 @@ class History:
         return cls(position, publications, len(publications) == wanted)
 
 
+NO_EPOCH: Final = "none"
+"""The epoch of channels that cannot be made; messages may be missed in it, so none resumes it."""
+
+EMPTY: Final = History(Position(NO_EPOCH, 0), [], complete=True)
+"""What is read of a channel that does not exist while the store takes no writes to make it."""
+
+
 class Engine(Protocol):
     """Stores each channel's messages in order and carries them to every subscribed node.
 
@@ -117,8 +154,16 @@ class Engine(Protocol):
 
     @property
     def is_available(self) -> bool:
-        """Return whether it can store and deliver now; an outage ends without help."""
+        """Return whether it can be read and heard now; an outage ends without help."""
         ...
+
+    @property
+    def fault(self) -> EngineFault | None:
+        """Return why it stores nothing at present though it is available; None if it does.
+
+        An engine alone only refuses: that it takes writes again is found out by `MeteredEngine`.
+        """
+        return None
 
     async def start(self, sink: Sink) -> None:
         """Connect, and hand over the notices that are kept; EngineError says why it cannot.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
@@ -12,6 +12,8 @@ from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
 logger = logging.getLogger("itemwire.engines")
 
 T = TypeVar("T")
+
+AT_ONCE: Final = 100  # publishes of one call that wait for their answers together
 
 LATE: Final = "the engine did not answer in time"
 
@@ -52,3 +54,34 @@ def answer_to(future: asyncio.Future[T]) -> Callable[[T], None]:
             future.set_result(result)
 
     return answer
+
+
+def asked(ask: Callable[[Answer[T]], None]) -> asyncio.Future[T | EngineError]:
+    """Ask for something that is answered by callback, and return a future of its answer.
+
+    The answer may come when nobody waits for the future any more; then it is ignored.
+    """
+    answered: asyncio.Future[T | EngineError] = asyncio.get_running_loop().create_future()
+    ask(answer_to(answered))
+    return answered
+
+
+async def answer_or_raise(ask: Callable[[Answer[T]], None]) -> T:
+    """Ask for something that is answered by callback; return its answer, or raise the error."""
+    answer = await asked(ask)
+    if isinstance(answer, EngineError):
+        raise answer
+    return answer
+
+
+async def answers_of(asks: Sequence[Callable[[Answer[T]], None]]) -> list[T]:
+    """Ask in order, some at once, up to the first error, which is raised with its number."""
+    answers: list[T] = []
+    for begin in range(0, len(asks), AT_ONCE):
+        waiting = [asked(ask) for ask in asks[begin : begin + AT_ONCE]]
+        for answer in await asyncio.gather(*waiting):
+            if isinstance(answer, EngineError):
+                which = f"message {len(answers) + 1} of {len(asks)}"
+                raise EngineError(f"{which} was not stored: {answer}", answer.fault)
+            answers.append(answer)
+    return answers

@@ -15,6 +15,7 @@ from itemwire.engines.base import (
     NO_SINK,
     Answer,
     Bounds,
+    ChannelBounds,
     Engine,
     EngineError,
     History,
@@ -22,6 +23,7 @@ from itemwire.engines.base import (
     Span,
     new_secret,
 )
+from itemwire.engines.faults import FULL
 from itemwire.messages import Draft, Position, Publication, message_size
 
 MAX_KEYS: Final = 10_000  # of a channel: a flood of new keys must not fill the memory
@@ -36,7 +38,7 @@ MESSAGE_BYTES: Final = 500
 KEY_BYTES: Final = 300
 
 
-def open_engine(_url: str, bounds: Bounds) -> "MemoryEngine":
+def open_engine(_url: str, bounds: ChannelBounds) -> "MemoryEngine":
     """Return an engine; the URL says nothing beyond its scheme."""
     return MemoryEngine(bounds)
 
@@ -54,13 +56,13 @@ class MemoryEngine(Engine):
 
     def __init__(
         self,
-        bounds: Bounds,
+        bounds: ChannelBounds,
         *,
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
         self._bounds = bounds
-        self._most_bytes = bounds.total_bytes or sys.maxsize
+        self._most_bytes = bounds.largest.total_bytes or sys.maxsize
         self._clock = clock
         self._deliver, self._apply, _ = NO_SINK
         self._unix_clock = unix_clock
@@ -113,7 +115,7 @@ class MemoryEngine(Engine):
             answer(first)
             return
         publication = stream.append(draft, now)
-        stream.trim(self._bounds, now)
+        stream.trim(self._bounds.of(channel), now)
         if self._total.bytes > self._most_bytes:
             self._make_room(stream)
             stream.forget(self._excess)
@@ -125,7 +127,7 @@ class MemoryEngine(Engine):
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         now = self._clock()
         stream = self._subscribed.get(channel) or self._touch(channel, now)
-        stream.trim(self._bounds, now)
+        stream.trim(self._bounds.of(channel), now)
         self._make_room(stream)
         answer(stream.read(span))
 
@@ -149,7 +151,7 @@ class MemoryEngine(Engine):
         if self._values.put(key, value, seconds, self._clock()):
             answer(None)
         else:
-            answer(EngineError("more values are kept than the memory has room for"))
+            answer(EngineError("more values are kept than the memory has room for", FULL))
 
     @override
     def take(self, key: str, answer: Answer[bytes | None]) -> None:
@@ -172,7 +174,7 @@ class MemoryEngine(Engine):
 
     def _forget_idle(self) -> None:
         """Drop streams that nobody can miss: idle for longer than their history and keys last."""
-        idle_since = self._clock() - max(self._bounds.seconds, KEY_SECONDS)
+        idle_since = self._clock() - max(self._bounds.largest.seconds, KEY_SECONDS)
         while self._idle:
             oldest = next(iter(self._idle))
             if self._idle[oldest].used_at > idle_since:

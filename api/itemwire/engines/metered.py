@@ -1,10 +1,10 @@
-"""Any engine, with its answers counted and timed."""
+"""Any engine, with its answers counted and timed, and its refusals watched."""
 
 from __future__ import annotations  # else the types of `answered` are built at each call
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from typing_extensions import override
 
@@ -17,13 +17,17 @@ from itemwire.engines.base import (
     Sink,
     Span,
 )
-from itemwire.messages import Draft, Position
+from itemwire.engines.faults import EngineFault
+from itemwire.engines.write_watch import WriteWatch
+from itemwire.messages import Draft, Payload, Position, payload_size
 
 T = TypeVar("T")
 
+WRITES: Final = frozenset({"publish", "post", "put", "take"})
+
 
 class MeteredEngine(Engine):
-    """Passes everything on, and measures the time until each answer."""
+    """Passes everything on, measures the time until each answer, and knows what is refused."""
 
     def __init__(
         self,
@@ -35,6 +39,12 @@ class MeteredEngine(Engine):
         self.answers_at_once = inner.answers_at_once
         self._counters = counters
         self._clock = clock
+        self._watch = WriteWatch(inner)
+
+    @property
+    @override
+    def fault(self) -> EngineFault | None:
+        return self._watch.fault
 
     @property
     @override
@@ -44,9 +54,11 @@ class MeteredEngine(Engine):
     @override
     async def start(self, sink: Sink) -> None:
         await self._inner.start(sink)
+        self._watch.start()
 
     @override
     async def stop(self) -> None:
+        self._watch.stop()
         await self._inner.stop()
 
     @override
@@ -60,7 +72,7 @@ class MeteredEngine(Engine):
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         if not self.answers_at_once:
-            self._inner.publish(channel, draft, self._timed("publish", answer))
+            self._inner.publish(channel, draft, self._timed("publish", answer, draft.data))
             return
         began = self._clock()  # no closure per message: the answer has come by then
         self._inner.publish(channel, draft, answer)
@@ -86,7 +98,7 @@ class MeteredEngine(Engine):
     def secret(self, answer: Answer[bytes]) -> None:
         self._inner.secret(answer)  # asked every few seconds, and no client waits for it
 
-    def _timed(self, operation: str, answer: Answer[T]) -> Answer[T]:
+    def _timed(self, operation: str, answer: Answer[T], data: Payload = b"") -> Answer[T]:
         counters = self._counters[operation]
         counters.pending += 1
         began = self._clock()
@@ -96,6 +108,8 @@ class MeteredEngine(Engine):
             counters.seconds.observe(self._clock() - began)
             if isinstance(result, EngineError):
                 counters.errors += 1
+                if operation in WRITES:
+                    self._watch.take(result, payload_size(data))
             answer(result)
 
         return answered

@@ -24,6 +24,7 @@ from itemwire.messages import Position
 AWAY: Final = "the engine is away"
 NO_ROOM: Final = "more waits for the engine than there is room for"
 NO_ANSWER: Final = "no answer in time"
+AWAY_SECONDS: Final = 0.05  # between two looks whether the engine is away, while a join waits
 STALE_SECONDS: Final = 0.05  # before a replica that was behind is asked again
 
 Routine = tuple[float, Callable[[], Awaitable[object]]]
@@ -37,6 +38,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
         self._shown_url = shown_url
         self._tasks: list[asyncio.Task[None]] = []
         self._subscriptions = Subscriptions(self, NO_SINK)
+        self._is_watching = False
 
     @property
     @abstractmethod
@@ -53,7 +55,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
     @property
     @abstractmethod
     def _is_away(self) -> bool:
-        """Return whether a request would fail now, because the connection is lost."""
+        """Return whether a request or a subscription would fail now, as a connection is lost."""
         ...
 
     @abstractmethod
@@ -125,6 +127,19 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
             answer(EngineError(AWAY))
         else:
             self._subscriptions.subscribe(channel, answer)
+            self._watch_waiting()
+
+    def _watch_waiting(self) -> None:
+        """Look at whether the engine is away for as long as subscribers wait for an answer."""
+        if not self._is_watching and self._subscriptions.has_waiting:
+            self._is_watching = True
+            asyncio.get_running_loop().call_later(AWAY_SECONDS, self._check_waiting)
+
+    def _check_waiting(self) -> None:
+        self._is_watching = False
+        if self._is_away:
+            self._subscriptions.refuse_waiting(EngineError(AWAY))
+        self._watch_waiting()
 
     @override
     def unsubscribe(self, channel: str) -> None:

@@ -13,7 +13,10 @@ JSON: Final = 2
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
-    """A message as it is stored; fields that a newer node may append are ignored."""
+    """A message as it is stored; fields that a newer node may append are ignored.
+
+    No sender is an empty text, as earlier versions can read it.
+    """
 
     item: str
     sender: str
@@ -36,7 +39,7 @@ _decoder: Final = msgspec.msgpack.Decoder(_PackedMore)
 def pack(draft: Draft) -> bytes:
     """Return a draft as bytes."""
     kind, data = bytes_of(draft.data)
-    stored = (draft.item, draft.sender, draft.sent_at, kind, data)
+    stored = (draft.item, draft.sender or "", draft.sent_at, kind, data)
     if draft.meta is UNSET and draft.end is UNSET:
         return _encoder.encode(_Packed(*stored))
     meta = None if draft.meta is UNSET else draft.meta
@@ -52,7 +55,7 @@ def unpack(packed: bytes, offset: int) -> Publication:
         raise ValueError(f"message {offset} cannot be read: {error}") from error
     meta = UNSET if stored.meta is None else stored.meta
     end = stored.end or UNSET
-    draft = Draft(stored.item, stored.sender, stored.sent_at, data, None, meta, end)
+    draft = Draft(stored.item, stored.sender or None, stored.sent_at, data, None, meta, end)
     return Publication.of(draft, offset)
 
 
@@ -100,11 +103,11 @@ def draft_of(item: str, sender: str, sent_at: float, kind: int, data: bytes) -> 
     Text that no node can have written must not keep everything else from being read.
     """
     if kind < WITH_EXTRAS:
-        return Draft(item, sender, sent_at, payload_of(kind, data, "replace"))
+        return Draft(item, sender or None, sent_at, payload_of(kind, data, "replace"))
     try:
         opened = _open(data)
     except msgspec.MsgspecError:
-        return Draft(item, sender, sent_at, data)
+        return Draft(item, sender or None, sent_at, data)
     meta = UNSET if opened.meta is None else opened.meta
     payload = payload_of(kind - WITH_EXTRAS, opened.data, "replace")
-    return Draft(item, sender, sent_at, payload, None, meta, opened.end or UNSET)
+    return Draft(item, sender or None, sent_at, payload, None, meta, opened.end or UNSET)

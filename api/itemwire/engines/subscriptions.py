@@ -74,6 +74,16 @@ class Subscriptions:
             self._followed[channel] = StreamFollower(channel, self._sink.deliver, self._sink.lose)
             self._source.listen(channel)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Return whether a subscriber waits for its answer."""
+        return bool(self._subscribing)
+
+    def refuse_waiting(self, problem: EngineError) -> None:
+        """Answer all that wait with an error; their channels are followed until they are left."""
+        for channel in list(self._subscribing):
+            self._answer_subscribers(channel, problem)
+
     def unsubscribe(self, channel: str) -> None:
         """Stop following a channel."""
         follower = self._followed.pop(channel, None)

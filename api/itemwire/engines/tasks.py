@@ -48,6 +48,12 @@ async def end(*tasks: asyncio.Task[None] | None) -> None:
         await asyncio.wait(running)
 
 
+def is_ending() -> bool:
+    """Return whether the running task was told to end: libraries raise CancelledError too."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class ReconnectingLink(ABC):
     """Keeps one connection to a server open, and opens it anew whenever it breaks.
 
@@ -61,11 +67,25 @@ class ReconnectingLink(ABC):
         self._tried = asyncio.Event()
         self._was_open = False
         self._logged_problem = ""
+        self._is_open = False
         # A break is no outage yet. Only when an attempt to reconnect has failed as well is the
         # server away, and then nothing waits for it any longer.
-        self.is_connected = False
         self.is_away = False
         self.problem = "there was no answer yet"
+
+    @property
+    def is_connected(self) -> bool:
+        """Return whether the connection is open, and its library gives no sign that it is dead."""
+        return self._is_open and self._is_alive
+
+    @property
+    @abstractmethod
+    def _is_alive(self) -> bool:
+        """Return whether the client library would still use the connection.
+
+        A library may know that a connection is dead without calling anybody: `_serve` has to look.
+        """
+        ...
 
     def start(self) -> None:
         """Begin to connect, and go on until `stop`."""
@@ -82,7 +102,7 @@ class ReconnectingLink(ABC):
         """Disconnect and stay disconnected; pending callers get an error."""
         task, self._task = self._task, None
         await end(task)
-        self.is_connected, self.is_away = False, True
+        self._is_open, self.is_away = False, True
         await self._close(STOPPED)
 
     @abstractmethod
@@ -103,7 +123,8 @@ class ReconnectingLink(ABC):
     async def _keep_open(self) -> None:
         loop = asyncio.get_running_loop()
         pauses = backoff()
-        while True:
+        # What waits below may forget that it was cancelled, if it ends at the same moment.
+        while self._task is not None:
             opened_at = math.inf
             try:
                 await self._open()
@@ -112,7 +133,9 @@ class ReconnectingLink(ABC):
                 problem = await self._serve()
             except EngineError as error:
                 problem = str(error)
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_ending():
+                    raise
                 # Without another attempt the engine would be away for ever.
                 logger.exception("engine_failed")
                 problem = SEE_LOG
@@ -123,13 +146,13 @@ class ReconnectingLink(ABC):
             await asyncio.sleep(next(pauses))
 
     def _mark_open(self) -> None:
-        self.is_connected, self.is_away = True, False
+        self._is_open, self.is_away = True, False
         self._was_open, self._logged_problem = True, ""
         logger.info("engine_connected link=%s", self._name)
         self._tried.set()
 
     async def _mark_broken(self, problem: str, *, was_open: bool) -> None:
-        self.is_connected, self.is_away = False, not was_open
+        self._is_open, self.is_away = False, not was_open
         self.problem = problem
         # At the start the caller gets the reason. Later each reason is logged once: the attempts
         # of a long outage would fill the log.

@@ -17,10 +17,6 @@ class BodyFraming:
     __slots__ = ("_body", "_framing", "_since_body", "_trailers")
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin to count for the next request."""
         self._body = self._framing = self._since_body = self._trailers = 0
 
     def add(self, received: int, body: int) -> None:

@@ -39,8 +39,12 @@ from itemwire.fastpath.transport import MortalTransport
 LINGER_SECONDS: Final = 1.0
 
 # One read of 256 KiB may hold 9,000 pipelined requests, and each takes 3 KB from when it is parsed
-# until it is answered. So data is parsed in pieces, and only up to a request that must wait.
+# until it is answered. So data is parsed in pieces, and only up to a request that must wait. A
+# piece ends with a head, so none has two requests; the least size is for what holds nothing but
+# line breaks, and no request is that short.
 PIECE_BYTES: Final = 4 * 1024
+LEAST_PIECE_BYTES: Final = 24
+END_OF_HEAD: Final = b"\r\n\r\n"
 
 _timers: "WeakKeyDictionary[ServerState, ConnectionTimers[HttpProtocol]]" = WeakKeyDictionary()
 
@@ -54,6 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     handshake_seconds: ClassVar[float] = 10.0  # for a whole head to arrive (slowloris)
 
+    framing: BodyFraming  # of the body that is being read
     parser: httptools.HttpRequestParser  # uvicorn types it as optional: None once it is lost
 
     url = b""
@@ -79,7 +84,6 @@ class HttpProtocol(HttpToolsProtocol):
             )
         self.timers = timers
         self.unparsed = bytearray()  # what came after requests that are not answered yet
-        self.framing = BodyFraming()
         self.limit: ConnectionLimit | None = self.app_state.get(STATE_KEY)
 
     # Called by asyncio.
@@ -146,12 +150,14 @@ class HttpProtocol(HttpToolsProtocol):
     # Parsing.
 
     def _parse(self, data: bytes) -> None:
-        for start in range(0, len(data), PIECE_BYTES):
+        start = 0
+        while start < len(data):
             if self.pipeline:
                 self._hold(data[start:])
                 return
             self.data, self.piece_start = data, start
-            self._parse_piece(data[start : start + PIECE_BYTES])
+            start = _end_of_piece(data, start)
+            self._parse_piece(data[self.piece_start : start])
             self.data = b""
             if self.refusal is not None or self.is_handed_over:
                 return
@@ -220,7 +226,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse a bad head before anything uses it: uvicorn passes all of them on."""
         self.reading_head = False
-        self.framing.reset()
+        self.framing = BodyFraming()
         self.timers.head.stop(self)
         self.refusal = refusal_of_head(
             self.url,
@@ -339,6 +345,13 @@ class HttpProtocol(HttpToolsProtocol):
                 return
         self.transport.write(_render(self.refusal, self.server_state.default_headers, msg))
         ending.linger()
+
+
+def _end_of_piece(data: bytes, start: int) -> int:
+    """Return where the piece that starts here ends: with a head, if it has one."""
+    end = start + PIECE_BYTES
+    found = data.find(END_OF_HEAD, start + LEAST_PIECE_BYTES - len(END_OF_HEAD), end)
+    return end if found < 0 else found + len(END_OF_HEAD)
 
 
 def _do_nothing() -> None:

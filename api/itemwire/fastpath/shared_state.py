@@ -91,6 +91,14 @@ class SharedState:
         self.refusal_timer = Timeout[TimedSocket](
             self.loop, kind.refusal_seconds, lambda socket: socket.abort()
         )
+        self._timers = (
+            self.ping_timer,
+            self.pong_timer,
+            self.message_timer,
+            self.close_timer,
+            self.refusal_timer,
+        )
+        self._limit: ConnectionLimit | None = app_state.get(STATE_KEY)
 
     @property
     def default_headers(self) -> Headers:
@@ -99,25 +107,20 @@ class SharedState:
 
     def forget(self, socket: TimedSocket) -> None:
         """Stop all timers of a socket that is gone."""
-        for timeout in (
-            self.ping_timer,
-            self.pong_timer,
-            self.message_timer,
-            self.close_timer,
-            self.refusal_timer,
-        ):
-            timeout.stop(socket)
+        for timer in self._timers:
+            timer.stop(socket)
 
     def release_connection(self, transport: asyncio.Transport) -> None:
         """Stop counting a TCP connection that the HTTP class had admitted."""
-        limit: ConnectionLimit | None = self.app_state.get(STATE_KEY)
-        if limit is not None:
-            limit.release(peer_host(transport))
+        if self._limit is not None:
+            self._limit.release(peer_host(transport))
 
     def scope_of(self, opening: OpeningHandshake, addresses: SocketAddresses) -> dict[str, Any]:
         """Return the ASGI scope of an opening handshake, with the values uvicorn would give."""
         root_path = self.config.root_path
         path, _, query = opening.target.partition(b"?")
+        state = self.app_state.copy()
+        state.pop(STATE_KEY, None)  # is for the server: it would be kept with each socket
         return {
             "type": "websocket",
             "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
@@ -131,7 +134,7 @@ class SharedState:
             "query_string": query,
             "headers": opening.headers,
             "subprotocols": opening.subprotocols,
-            "state": self.app_state.copy(),
+            "state": state,
             "extensions": {"websocket.http.response": {}},
         }
 

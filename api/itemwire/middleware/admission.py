@@ -1,7 +1,7 @@
 """Gives each socket a connection slot before anything is awaited, and takes it back once.
 
     Admission (here, before every route)   acquires a slot, or refuses without a look at the token;
-                                           then waits for its turn if many handshakes come at once
+                                           then waits for its turn if many requests come at once
     claim_slot (a route that knows)        counts the slot for its caller as well, or refuses
     hand_over_slot                         passes it on to the session
     Session.closed                         releases it: the socket is gone
@@ -52,7 +52,7 @@ class Admission:
                 )
                 return
         try:
-            if scope["type"] == "websocket":
+            if scope["type"] != "lifespan":
                 await self._pacing.turn()
             await self._app(scope, receive, send)
         finally:

@@ -1,11 +1,13 @@
 """Refuses new sockets and changes while the node goes out of service."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire.channels.node import Node
 from itemwire.close_reasons import DRAINING
+from itemwire.middleware.route_path import route_path
 from itemwire.responses.problems import problem
 from itemwire.responses.rejections import RETRY_AFTER
 
@@ -23,11 +25,14 @@ class RefuseWhileDraining:
         self._app = app
         self._node = node
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass everything on unless the node drains."""
         if not self._node.is_draining:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return self._app(scope, receive, send)
+        return self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
             await send(
                 {"type": "websocket.close", "code": DRAINING.code, "reason": DRAINING.reason}
             )
@@ -43,5 +48,5 @@ def _changes_something(scope: Scope) -> bool:
     return (
         scope["type"] == "http"
         and scope["method"] not in SAFE_METHODS
-        and not scope["path"].startswith(OPERATORS)
+        and not route_path(scope).startswith(OPERATORS)
     )

@@ -1,5 +1,6 @@
 """Keeps answers to URLs with a credential out of caches, and the URLs out of `Referer`."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -21,11 +22,10 @@ class NoStore:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Set two headers of the answer, whatever the route set them to."""
         if scope["type"] == "lifespan" or not has_query_field(scope, CREDENTIALS):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         is_undecided = "websocket.http.response" in scope.get("extensions", {})
 
         async def send_private(message: Message) -> None:
@@ -40,7 +40,7 @@ class NoStore:
                 headers["Referrer-Policy"] = "no-referrer"
             await send(message)
 
-        await self._app(scope, receive, send_private)
+        return self._app(scope, receive, send_private)
 
 
 async def _deny(send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Lets handshakes proceed a few at a time, so that open sockets are served in between."""
+"""Lets requests proceed a few at a time, so that open sockets are served in between."""
 
 import asyncio
 from collections import deque
@@ -8,13 +8,13 @@ AT_ONCE: Final = 8  # per turn of the event loop: 2 ms, where a thousand would t
 
 
 class Pacing:
-    """Lets so many handshakes start per turn of the event loop, first come first served.
+    """Lets so many requests start per turn of the event loop, first come first served.
 
-    When all clients reconnect at once, the loop would otherwise start all of their handshakes
-    before it looks at an open socket again. No handshake is refused here, and while there are few,
-    none of them waits.
+    When all clients reconnect at once, or a stranger keeps hundreds of connections full of
+    requests, the loop would otherwise start all of them before it looks at an open socket again. No
+    request is refused here, and while there are few, none of them waits.
 
-    `_is_counting` is True from the first handshake of a turn until a turn passes without any: while
+    `_is_counting` is True from the first request of a turn until a turn passes without any: while
     it is False, nothing is scheduled.
     """
 
@@ -25,7 +25,7 @@ class Pacing:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def turn(self) -> None:
-        """Return when the handshake may start: at once if few did in this turn."""
+        """Return when the request may start: at once if few did in this turn."""
         loop = asyncio.get_running_loop()
         if not self._is_counting:
             self._is_counting = True
@@ -38,11 +38,11 @@ class Pacing:
         await waiting
 
     def _go_on(self) -> None:
-        """Begin the next turn with the handshakes that wait."""
+        """Begin the next turn with the requests that wait."""
         self._left = self._at_once
         while self._waiting and self._left:
             waiting = self._waiting.popleft()
-            if not waiting.done():  # a handshake whose client is gone was cancelled
+            if not waiting.done():  # a request whose client is gone was cancelled
                 waiting.set_result(None)
                 self._left -= 1
         self._is_counting = self._left < self._at_once

@@ -3,6 +3,7 @@
 Itemwire's own classes refuse them before there is a scope (`itemwire.fastpath.head_rules`).
 """
 
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Final
 
@@ -21,24 +22,23 @@ class RequestBounds:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Refuse with 400, 414 or 431; a handshake with `query_invalid`."""
         status = _refusal_of(scope) if scope["type"] in REQUESTS else None
         if status is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            scope["subprotocols"] = []  # the refusal would look for a codec among all of them
-            await send(
-                {
-                    "type": "websocket.close",
-                    "code": QUERY_INVALID.code,
-                    "reason": QUERY_INVALID.reason,
-                }
-            )
-        else:
-            code = QUERY_INVALID.reason if status is HTTPStatus.BAD_REQUEST else None
-            answer = problem(status, status.phrase, code=code)
-            await answer(scope, receive, send)
+            return self._app(scope, receive, send)
+        return _refuse(status, scope, receive, send)
+
+
+async def _refuse(status: HTTPStatus, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        scope["subprotocols"] = []  # the refusal would look for a codec among all of them
+        close = {"code": QUERY_INVALID.code, "reason": QUERY_INVALID.reason}
+        await send({"type": "websocket.close", **close})
+    else:
+        code = QUERY_INVALID.reason if status is HTTPStatus.BAD_REQUEST else None
+        answer = problem(status, status.phrase, code=code)
+        await answer(scope, receive, send)
 
 
 def _refusal_of(scope: Scope) -> HTTPStatus | None:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED
+from itemwire.middleware.route_path import route_path
 from itemwire.responses.problems import problem
 from itemwire.responses.rejections import RETRY_AFTER
 
@@ -21,8 +22,10 @@ NEEDS_NODE: Final = re.compile(
 
 
 REMEDY: Final = (
-    "the lifespan of this application does not run, so whatever needs its node is refused; if "
-    "another application mounts it, enter app.router.lifespan_context(app) in that one's lifespan"
+    "the lifespan of the channels does not run, so whatever needs their node is refused; put them "
+    "into the application that the server runs by include_router(live.router, prefix=...), or, "
+    "where they are mounted or included in a sub-application, enter live.lifespan(app) in its "
+    "lifespan; of create_app(), that is app.router.lifespan_context(app)"
 )
 
 
@@ -68,6 +71,4 @@ class RequireStart:
 def _needs_node(scope: Scope) -> bool:
     if scope["type"] != "http":
         return False
-    # A mounted application gets the whole path, and where it is mounted.
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return NEEDS_NODE.fullmatch(path) is not None
+    return NEEDS_NODE.fullmatch(route_path(scope)) is not None

@@ -1,6 +1,7 @@
 """Reports an engine that cannot be used at start-up in one line of the log."""
 
 import sys
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,8 +14,10 @@ class StartupErrors:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Replace the traceback that Starlette sends to the server by the engine's message."""
+        if scope["type"] != "lifespan":
+            return self._app(scope, receive, send)
 
         async def send_brief(message: Message) -> None:
             problem = sys.exception()  # Starlette sends the failure while it handles the exception
@@ -22,4 +25,4 @@ class StartupErrors:
                 message["message"] = str(problem)
             await send(message)
 
-        await self._app(scope, receive, send_brief if scope["type"] == "lifespan" else send)
+        return self._app(scope, receive, send_brief)

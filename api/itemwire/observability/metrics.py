@@ -10,6 +10,7 @@ from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.close_reasons import CLOSE_REASONS
 from itemwire.counters import GONE, OTHER, Counters, MetricHistogram
+from itemwire.engines.faults import DEGRADING
 from itemwire.wire import CODECS
 from itemwire.wire.events_codec import EventsCodec
 from itemwire_auth.authenticator import Authenticator
@@ -267,6 +268,13 @@ METRICS: Final = (
         "ready",
         "1 while the server is started and its engine is reachable.",
         lambda sources: int(sources.node.is_ready),
+    ),
+    MetricRow(
+        "gauge",
+        "degraded",
+        ("fault",),
+        "1 while the engine stores nothing for this reason, though it is read and heard.",
+        lambda sources: [((one.name,), int(one is sources.node.fault)) for one in DEGRADING],
     ),
     _one(
         "histogram",

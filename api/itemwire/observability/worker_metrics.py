@@ -36,11 +36,21 @@ _decoder: Final = msgspec.msgpack.Decoder(list[MetricFamily])
 class WorkerMetrics:
     """Sends one worker's metrics to the others, and collects theirs.
 
-    Each worker listens on a Unix socket in a folder that only this user may enter.
+    Each worker listens on a Unix socket in a folder that only this user may enter. `place` tells
+    the sockets of several `Itemwire` in one application from each other.
     """
 
-    def __init__(self, folder: Path, number: int, count: int, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        count: int,
+        registry: CollectorRegistry,
+        *,
+        place: int = 0,
+    ) -> None:
         self._folder = folder
+        self._place = place
         self._number = number
         self._count = count
         self._registry = registry
@@ -86,7 +96,7 @@ class WorkerMetrics:
             await writer.drain()
 
     def _path_of(self, number: int) -> Path:
-        return self._folder / f"{number}.sock"
+        return self._folder / f"{number}-{self._place}.sock"
 
 
 def families_of(registry: CollectorRegistry) -> list[MetricFamily]:

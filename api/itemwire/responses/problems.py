@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -14,6 +15,14 @@ class ProblemResponse(JSONResponse):
     """A JSON response with the media type of a problem."""
 
     media_type = "application/problem+json"
+
+
+class CodedProblem(HTTPException):
+    """A refusal whose detail says more than its code, a close reason."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(status, detail)
+        self.code = code
 
 
 class Problem(BaseModel):

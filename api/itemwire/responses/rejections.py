@@ -28,7 +28,7 @@ from itemwire.close_reasons import (
     CloseReason,
     Retry,
 )
-from itemwire.responses.problems import problem
+from itemwire.responses.problems import CodedProblem, problem
 from itemwire_auth.audit import client_label
 from itemwire_auth.errors import AuthError
 from itemwire_auth.refusals import refusal
@@ -113,7 +113,8 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
     told = cast("HTTPException", error)
     if not is_body_allowed_for_status_code(told.status_code):
         return await http_exception_handler(connection, told)
-    return problem(told.status_code, told.detail, headers=told.headers)
+    code = told.code if isinstance(told, CodedProblem) else None
+    return problem(told.status_code, told.detail, code=code, headers=told.headers)
 
 
 async def _tell_faults(_request: Request, error: RequestValidationError) -> Response:

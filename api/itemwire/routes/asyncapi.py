@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from functools import lru_cache
 from html import escape
-from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -13,11 +12,7 @@ from itemwire.application import ChannelApplication, application_of
 from itemwire.assembly import Assembly
 from itemwire.routes.console import HEADERS
 from itemwire.rules.asyncapi import Credentials, Json, described, document_of
-from itemwire.rules.channels import ChannelRules
-from itemwire.rules.grants import RuleGrants
-from itemwire_auth.dependencies import authorize_item, current_principal
-
-NOTHING: Final = ChannelRules()
+from itemwire_auth.dependencies import current_principal
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,8 +32,7 @@ async def asyncapi_page(request: Request) -> HTMLResponse:
 
 def asyncapi_of(application: ChannelApplication) -> bytes:
     """Return the AsyncAPI document of an application, with the channels that it declares."""
-    grants = application.seams.get(authorize_item)
-    rules = grants.rules if isinstance(grants, RuleGrants) else NOTHING
+    rules = Assembly.of(application).rules
     return document_of(described(rules), _credentials_of(application))
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,20 +13,21 @@ from msgspec import UNSET, UnsetType
 
 from itemwire.authorization.item_grants import Verdict, grants_of
 from itemwire.authorization.late_bodies import check_still_valid, judged_after_body
+from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
     MESSAGE_TOO_BIG,
-    OVERLOADED,
     PAYLOAD_INVALID,
     RATE_LIMITED,
     CloseReason,
-    Retry,
 )
-from itemwire.dependencies import ENGINE_SECONDS, asked, node_of, wait_to_publish
+from itemwire.dependencies import node_of, wait_to_publish
 from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import asked
 from itemwire.messages import (
     MAX_META,
+    NOT_STORED,
     Extras,
     MessageMeta,
     Payload,
@@ -89,10 +90,16 @@ class RefusedMessage(msgspec.Struct):
     detail: str
 
 
+class EphemeralMessage(msgspec.Struct):
+    """Says that a message was delivered to the subscribers, and is stored nowhere."""
+
+    ephemeral: Literal[True] = True
+
+
 class BatchResults(msgspec.Struct):
     """The outcome of each message, in the order of the batch."""
 
-    results: Sequence[Position | RefusedMessage]
+    results: Sequence[Position | EphemeralMessage | RefusedMessage]
 
 
 _read_batch: Final[Callable[[bytes], MessageBatch]] = msgspec.json.Decoder(MessageBatch).decode
@@ -171,7 +178,7 @@ async def _publish(
     principal: Principal,
     parsed: Sequence[ReadyMessage | CloseReason],
     verdicts: Mapping[str, Verdict],
-) -> list[Position | RefusedMessage]:
+) -> list[Position | EphemeralMessage | RefusedMessage]:
     """Publish in order, without waiting between two messages; then wait for all answers."""
     begun: list[asyncio.Future[Position | EngineError] | CloseReason] = []
     for message in parsed:
@@ -186,25 +193,28 @@ async def _publish(
             begun.append(asked(partial(ask, extras=message.extras)))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
-        await asyncio.wait(waiting, timeout=ENGINE_SECONDS)
+        await asyncio.wait(waiting)
     return [_result(one) for one in begun]
 
 
 def _result(
     begun: "asyncio.Future[Position | EngineError] | CloseReason",
-) -> Position | RefusedMessage:
+) -> Position | EphemeralMessage | RefusedMessage:
     if isinstance(begun, CloseReason):
         return _refused(begun)
-    answer = begun.result() if begun.done() else EngineError("no answer in time")
+    answer = begun.result()
+    if isinstance(answer, MessageRefused):
+        return _refused(answer.reason, str(answer))
+    if answer is NOT_STORED:
+        return EphemeralMessage()
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
-        return _refused(OVERLOADED)
+        return _refused(answer.fault.refusal, answer.fault.detail)
     return answer
 
 
-def _refused(reason: CloseReason) -> RefusedMessage:
-    temporary = reason.retry in {Retry.LATER, Retry.NOW}
-    return RefusedMessage(reason.reason, temporary, reason.meaning)
+def _refused(reason: CloseReason, detail: str = "") -> RefusedMessage:
+    return RefusedMessage(reason.reason, reason.is_temporary, detail or reason.meaning)
 
 
 def _item_route() -> APIRoute:

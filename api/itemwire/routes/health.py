@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
+from itemwire.close_reasons import Retry
 from itemwire.dependencies import node_of
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -19,7 +20,11 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """Whether sockets can be served, or why not."""
 
-    status: Literal["ready", "not_ready", "draining"]
+    status: Literal["ready", "degraded", "not_ready", "draining"]
+    reason: str | None = None
+    """Where it is degraded: the fault for which the engine stores nothing."""
+    retry: Retry | None = None
+    """Whether it passes: `later`, or `never` without its operator."""
 
 
 @router.get("/live")
@@ -28,10 +33,19 @@ async def live() -> Live:
     return Live()
 
 
-@router.get("/ready", responses={503: {"model": Ready, "description": "Not ready to serve."}})
+@router.get(
+    "/ready",
+    response_model_exclude_none=True,
+    responses={503: {"model": Ready, "description": "Not ready to serve."}},
+)
 async def ready(request: Request, response: Response) -> Ready:
-    """Return whether the node is started, its engine is available, and it does not drain."""
+    """Return whether the node is started, its engine is available, and it does not drain.
+
+    `degraded` is 200 as well: sockets are served, and what has to be stored is refused.
+    """
     node = node_of(request)
+    if (fault := node.fault) is not None:
+        return Ready(status="degraded", reason=fault.name, retry=fault.refusal.retry)
     if node.is_ready:
         return Ready(status="ready")
     response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE

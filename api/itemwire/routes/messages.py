@@ -1,7 +1,7 @@
 """Serves backends over HTTP: publish to items, read their history, list their members."""
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
@@ -15,6 +15,7 @@ from itemwire.engines.base import Span
 from itemwire.messages import (
     MAX_META,
     META_BYTES,
+    NOT_STORED,
     Extras,
     Member,
     MessageMeta,
@@ -74,6 +75,12 @@ class StoredMessage(BaseModel):
     offset: int
 
 
+class DeliveredMessage(BaseModel):
+    """A message that was delivered to the subscribers, and is stored nowhere."""
+
+    ephemeral: Literal[True] = True
+
+
 class HistoryPage(msgspec.Struct):
     """Messages, oldest first, and the position of the stream when they were read."""
 
@@ -84,46 +91,94 @@ class HistoryPage(msgspec.Struct):
 
 
 class Present(msgspec.Struct, omit_defaults=True):
-    """A page of an item's members, and how many there are; `next` is the next `after`."""
+    """A page of an item's members, and how many there are; `next` is the next `after`.
+
+    It is `partial` if a node has not said in time which members it has.
+    """
 
     members: list[Member]
     count: int
     next: str | None = None
+    partial: bool = False
 
 
-@router.post(
-    ITEM_PATH + "/messages",
-    status_code=status.HTTP_201_CREATED,
-    responses=BODY_PROBLEMS,
-    openapi_extra=described(
-        "application/json", "text/plain", "application/octet-stream", schema={}
-    ),
-)
-async def publish(
-    request: Request,
-    grant: PublishGrant,
-    idempotency_key: IdempotencyKey = None,
-    meta: MetaHeader = None,
-    end: EndHeader = False,
-) -> StoredMessage:
-    """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
-    node = node_of(request)
-    async with judged_after_body(request, grant):
-        data = await read_payload(request, node.limits.max_message_bytes)
-    extras = _extras_of(meta, end=end)
-    spend_publish(request, grant, payload_size(data) + meta_size(extras.meta))
-    ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
-    position = await answer_of(partial(ask, extras=extras))
-    return StoredMessage(epoch=position.epoch, offset=position.offset)
+PRESENT: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "A page of the members on all nodes.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["members", "count"],
+                    "properties": {
+                        "members": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "required": ["connection", "subject"],
+                                "properties": {
+                                    "connection": {"type": "string"},
+                                    "subject": {"type": "string"},
+                                    "info": {"type": "object"},
+                                },
+                            },
+                        },
+                        "count": {
+                            "type": "integer",
+                            "description": "All members, those of other pages included.",
+                        },
+                        "next": {
+                            "type": "string",
+                            "description": "The `after` of the next page; absent on the last one.",
+                        },
+                        "partial": {
+                            "type": "boolean",
+                            "description": "True, or absent: a node did not answer in time, so "
+                            "members may be missing, and some that left may be listed.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 
-def _extras_of(meta: str | None, *, end: bool) -> Extras:
+async def _extras_of(meta: MetaHeader = None, end: EndHeader = False) -> Extras:
     """Return what the headers say, or refuse them; a server reads other bytes as Latin-1."""
     try:
         given = None if meta is None else _read_meta(meta.encode("ascii"))
         return Extras.of(given, end=end)
     except (ValueError, msgspec.MsgspecError) as error:
         raise unreadable() from error
+
+
+@router.post(
+    ITEM_PATH + "/messages",
+    status_code=status.HTTP_201_CREATED,
+    responses={**BODY_PROBLEMS, 202: {"model": DeliveredMessage, "description": "Not stored."}},
+    openapi_extra=described(
+        "application/json", "text/plain", "application/octet-stream", schema={}
+    ),
+)
+async def publish(
+    request: Request,
+    response: Response,
+    grant: PublishGrant,
+    extras: Annotated[Extras, Depends(_extras_of)],
+    idempotency_key: IdempotencyKey = None,
+) -> StoredMessage | DeliveredMessage:
+    """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
+    node = node_of(request)
+    async with judged_after_body(request, grant):
+        data = await read_payload(request, node.limits.max_message_bytes)
+    spend_publish(request, grant, payload_size(data) + meta_size(extras.meta))
+    ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
+    position = await answer_of(partial(ask, extras=extras))
+    if position is NOT_STORED:
+        response.status_code = status.HTTP_202_ACCEPTED
+        return DeliveredMessage()
+    return StoredMessage(epoch=position.epoch, offset=position.offset)
 
 
 @router.get(ITEM_PATH + "/messages", response_model=None)
@@ -142,7 +197,7 @@ async def read_history(
     return as_json(HistoryPage(epoch, offset, history.publications, history.complete))
 
 
-@router.get(ITEM_PATH + "/members", response_model=None)
+@router.get(ITEM_PATH + "/members", response_model=None, responses=PRESENT)
 async def list_members(
     request: Request,
     grant: PresenceGrant,
@@ -150,8 +205,10 @@ async def list_members(
     after: str = "",
 ) -> Response:
     """List the members of the item, by connection id; with `limit=0` only their number."""
-    page = node_of(request).members(grant.item_id, limit, after)
-    return as_json(Present(page.members, page.count, page.next))
+    spend(request, grant.principal, RequestKind.OTHER, 0)
+    ask = node_of(request).members
+    page = await answer_of(partial(ask, grant.item_id, limit=limit, after=after))
+    return as_json(Present(page.members, page.count, page.next, page.is_partial))
 
 
 def as_json(answer: msgspec.Struct) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 from pydantic import TypeAdapter
@@ -17,6 +17,9 @@ from pydantic import TypeAdapter
 from itemwire.channels.sessions.commands import COMMANDS, COMMANDS_OF_MANY
 from itemwire.messages import (
     Closing,
+    Direct,
+    Ephemeral,
+    EphemeralReply,
     Error,
     Event,
     Expiring,
@@ -35,6 +38,7 @@ from itemwire.messages import (
     Welcome,
 )
 from itemwire.rules.channels import ChannelRules
+from itemwire.rules.models import has_structs
 from itemwire.wire.json_codec import JsonCodec
 
 Json = dict[str, Any]
@@ -48,6 +52,18 @@ class ReadMessage(Publication, frozen=True, tag="message"):
     data: Any  # any JSON value: bytes are written as base64
 
 
+class ReadEphemeral(Ephemeral, frozen=True, tag="message"):
+    """A message that is not stored: it has no offset, and nobody can read it later."""
+
+    data: Any
+
+
+class ReadDirect(Direct, frozen=True, tag="direct"):
+    """A message to one caller, on all of its sockets; it belongs to no item."""
+
+    data: Any
+
+
 class HistoryOfItem(HistoryReply, frozen=True, kw_only=True):
     """The answer to `history`: messages, oldest first, and the stream's position at the read."""
 
@@ -57,11 +73,14 @@ class HistoryOfItem(HistoryReply, frozen=True, kw_only=True):
 EVENTS: Final[dict[str, type[Event]]] = {
     "welcome": Welcome,
     "message": ReadMessage,
+    "ephemeral_message": ReadEphemeral,
+    "direct": ReadDirect,
     "joined": Joined,
     "updated": Updated,
     "left": Left,
     "reply": Reply,
     "publish_reply": PublishReply,
+    "ephemeral_reply": EphemeralReply,
     "history_reply": HistoryOfItem,
     "members_reply": MembersReply,
     "refresh_reply": RefreshReply,
@@ -74,6 +93,10 @@ EVENTS: Final[dict[str, type[Event]]] = {
 """What a client of one item may get, by the name of the message in the document."""
 
 EVENTS_OF_MANY: Final[dict[str, type[Event]]] = {**EVENTS, "ended": ItemEnded}
+
+
+WITH_DATA: Final = ("message", "ephemeral_message", "publish")
+"""The messages whose data is that of the channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +142,7 @@ def described(rules: ChannelRules) -> tuple[DescribedChannel, ...]:
             rule.pattern.text,
             rule.pattern.parameters,
             rule.description,
-            getattr(rule, "model", None),
+            rule.model,
         )
         for rule in rules
     )
@@ -205,9 +228,7 @@ class _Parts:
             key += "_"
         replaced: dict[str, str] = {}
         if channel.model is not None:
-            replaced = {
-                name: self._add_message(name, key, channel.model) for name in ("message", "publish")
-            }
+            replaced = {name: self._add_message(name, key, channel.model) for name in WITH_DATA}
         self.add(
             key,
             f"/items/{channel.pattern.replace(':path}', '}')}/ws",
@@ -255,8 +276,7 @@ def _schemas_of(structs: Iterable[type]) -> Json:
 def _schema_of(model: Any, prefix: str) -> tuple[Json, Json]:  # noqa: ANN401 - a class or a union
     """Return the schema of a model, and those that it refers to, by names with a prefix."""
     ref = REF.format(name=prefix + "{}")
-    kinds = get_args(model) or (model,)
-    if all(isinstance(kind, type) and issubclass(kind, msgspec.Struct) for kind in kinds):
+    if has_structs(model):
         (schema,), further = msgspec.json.schema_components(
             [model], ref_template=ref.format("{name}")
         )

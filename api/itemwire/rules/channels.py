@@ -3,26 +3,52 @@
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, Final, Literal, get_args
+
+from typing_extensions import override
 
 from itemwire.authorization.asking import AskedCall
+from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
+from itemwire.channels.names import item_of
+from itemwire.engines.base import Bounds, ChannelBounds
 from itemwire.rules.patterns import Pattern
+
+UnknownItems = Literal["policy", "forbid"]
+"""What decides about items that no rule is declared for: the policy of the settings, or nobody."""
+
+UNKNOWN_ITEMS: Final[tuple[str, ...]] = get_args(UnknownItems)
+
+CACHED: Final = 10_000  # items whose rules are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRule:
-    """What an application declares about the items of one pattern: who may do what."""
+    """What an application declares about the items of one pattern.
+
+    `authorize` says who may do what; without it the rights of the caller's token decide.
+    """
 
     pattern: Pattern
-    authorize: AskedCall
+    authorize: AskedCall | None
+    item_rules: ItemRules = NO_RULES
     description: str = ""
+    model: object = None  # what messages must be, as `item_rules` check it
 
     @classmethod
-    def of(cls, text: str, authorize: Callable[..., Any]) -> "ChannelRule":
+    def of(
+        cls,
+        text: str,
+        authorize: Callable[..., Any] | None,
+        item_rules: ItemRules = NO_RULES,
+        *,
+        model: object = None,
+    ) -> "ChannelRule":
         """Return the rule of a function with dependencies; ValueError for a text that is wrong."""
         pattern = Pattern.parse(text)
-        asked = AskedCall(authorize, pattern.parameters)
-        return cls(pattern, asked, inspect.getdoc(authorize) or "")
+        asked = None if authorize is None else AskedCall(authorize, pattern.parameters)
+        description = "" if authorize is None else inspect.getdoc(authorize) or ""
+        return cls(pattern, asked, item_rules, description, model)
 
 
 class ChannelRules:
@@ -30,6 +56,8 @@ class ChannelRules:
 
     def __init__(self) -> None:
         self._rules: list[ChannelRule] = []
+        self.unknown: UnknownItems = "policy"
+        self.of_item = lru_cache(CACHED)(self._of_item)
 
     def __iter__(self) -> Iterator[ChannelRule]:
         return iter(self._rules)
@@ -42,6 +70,7 @@ class ChannelRules:
         if any(rule.pattern.text == other.pattern.text for other in self._rules):
             raise ValueError(f"the channel {rule.pattern.text!r} is declared twice")
         self._rules.append(rule)
+        self.of_item.cache_clear()
 
     def find(self, item_id: str) -> tuple[ChannelRule, dict[str, str]] | None:
         """Return the rule of an item and its parameters; None if none is declared."""
@@ -50,3 +79,44 @@ class ChannelRules:
             if parameters is not None:
                 return rule, parameters
         return None
+
+    def _of_item(self, item_id: str) -> ItemRules:
+        found = self.find(item_id)
+        return NO_RULES if found is None else found[0].item_rules
+
+
+class RuledBounds(ChannelBounds):
+    """The bounds of each channel's history: by the rule of its item, or the settings.
+
+    All channels are declared before an engine asks for the first time.
+    """
+
+    def __init__(self, default: Bounds, rules: ChannelRules) -> None:
+        self._default = default
+        self._rules = rules
+        self._find_cached = lru_cache(CACHED)(self._find)
+        self._find_largest_cached = cache(self._find_largest)
+
+    @override
+    def of(self, channel: str, /) -> Bounds:
+        return self._find_cached(channel)
+
+    @property
+    @override
+    def largest(self) -> Bounds:
+        return self._find_largest_cached()
+
+    def _find_largest(self) -> Bounds:
+        """Return bounds that no channel exceeds: the default itself if no rule exceeds it."""
+        default = self._default
+        each = [default, *(rule.item_rules.bounds(default) for rule in self._rules)]
+        largest = Bounds(
+            max(one.messages for one in each),
+            max(one.bytes for one in each),
+            max(one.seconds for one in each),
+            default.total_bytes,
+        )
+        return default if largest == default else largest
+
+    def _find(self, channel: str) -> Bounds:
+        return self._rules.of_item(item_of(channel)).bounds(self._default)

@@ -1,22 +1,19 @@
 """Answers what a caller may do with an item by the rule that its application declared."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import AskedCall
 from itemwire.channels.presence.info import read_info
-from itemwire.rules.channels import ChannelRules
+from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
 from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
 from itemwire_auth.principal import Grant
 from itemwire_auth.refusals import delayed_refusal
 from itemwire_auth.rights import Rights
-
-UnknownItems = Literal["policy", "forbid"]
-"""What decides about items that no rule is declared for: the policy of the settings, or nobody."""
+from itemwire_auth.scopes import Action
 
 
 class RuleGrants:
@@ -26,14 +23,9 @@ class RuleGrants:
         self._rules = rules
         self._unknown = unknown
 
-    @property
-    def rules(self) -> ChannelRules:
-        """Return the rules that it asks."""
-        return self._rules
-
     def asked(self) -> Iterable[AskedCall]:
         """Return the functions of the host that it may ask."""
-        return [rule.authorize for rule in self._rules]
+        return [rule.authorize for rule in self._rules if rule.authorize is not None]
 
     async def __call__(
         self, connection: HTTPConnection, item_id: ItemId, principal: CurrentPrincipal
@@ -46,6 +38,9 @@ class RuleGrants:
                 raise await delayed_refusal(connection, error)
             return await authorize_item(connection, item_id, principal)
         rule, parameters = found
+        if rule.authorize is None:
+            grant = await authorize_item(connection, item_id, principal)
+            return Grant(grant.principal, item_id, _without_hidden(rule, grant.can), grant.info)
         overrides = application_of(connection.scope).dependency_overrides
         rights = await rule.authorize.ask(
             connection, overrides, parameters=parameters, principal=principal
@@ -54,4 +49,9 @@ class RuleGrants:
             raise TypeError(f"the channel {rule.pattern.text!r} has returned no Rights")
         if rights.info is not None:
             read_info(rights.info)
-        return Grant(principal, item_id, rights.can, rights.info)
+        return Grant(principal, item_id, _without_hidden(rule, rights.can), rights.info)
+
+
+def _without_hidden(rule: ChannelRule, can: frozenset[Action]) -> frozenset[Action]:
+    """Return rights without the one to see members where nobody is known to be a member."""
+    return can - {Action.PRESENCE} if rule.item_rules.presence == "off" else can

@@ -11,7 +11,7 @@ from itemwire.wire.payloads import payload_of
 
 def _encode_model(value: object) -> object:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", by_alias=True)
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
@@ -22,8 +22,10 @@ def encoded(data: object) -> Payload:
     """Return text and bytes as they are, and anything else as its JSON text.
 
     Raises TypeError for what has no JSON form, and ValueError for JSON that clients could not read
-    (`itemwire.wire.payloads`).
+    (`itemwire.wire.payloads`), and for text with half of a surrogate pair, which no frame carries.
     """
+    if isinstance(data, str):
+        data.encode()
     if isinstance(data, str | bytes):
         return data
     return payload_of(msgspec.Raw(_encode(data)))

@@ -6,15 +6,15 @@ import gc
 import math
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import uvicorn
-from fastapi import FastAPI
 from typing_extensions import override
+from uvicorn.importer import ImportFromStringError, import_from_string
 
-from itemwire.assembly import Assembly
+from itemwire.assembly import running_assemblies
 from itemwire.channels.node import Node
 from itemwire.main import create_app
 from itemwire.observability.logs import configure_logs
@@ -42,7 +42,10 @@ FASTPATH: Final = Protocols(
 
 
 class DrainingServer(uvicorn.Server):
-    """Drains its node when a signal comes, then ends with status 0; a second signal kills it."""
+    """Drains the nodes of its application when a signal comes, then ends with status 0.
+
+    A second signal kills it.
+    """
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -61,19 +64,21 @@ class DrainingServer(uvicorn.Server):
         clock = asyncio.get_running_loop()
         limit = self.config.timeout_graceful_shutdown or 0
         deadline = clock.time() + limit
-        node = Assembly.of(cast("FastAPI", self.config.app)).node
+        nodes = [one.node for one in running_assemblies()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                await self._drained(node, limit)
+                await self._drained(nodes, limit)
         # uvicorn waits for open connections; it gets the time that is left.
         self.config.timeout_graceful_shutdown = math.ceil(max(deadline - clock.time(), 0))
         await super().shutdown(sockets)
 
-    async def _drained(self, node: Node, limit: float) -> None:
+    async def _drained(self, nodes: Sequence[Node], limit: float) -> None:
         """Wait until all sockets have a close frame, then briefly for clients to answer it."""
-        ended = asyncio.Event()
-        node.drain(min(node.drain_seconds, limit / 2), ended.set)
-        await ended.wait()
+        ended = [asyncio.Event() for _ in nodes]
+        for node, event in zip(nodes, ended, strict=True):
+            node.drain(min(node.drain_seconds, limit / 2), event.set)
+        for event in ended:
+            await event.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
                 while self._has_sockets:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -117,16 +122,20 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
 
 
 def server_of(
-    settings: Settings, protocols: Protocols = FASTPATH, kind: type[DrainingServer] = DrainingServer
+    settings: Settings,
+    protocols: Protocols = FASTPATH,
+    kind: type[DrainingServer] = DrainingServer,
+    host: str | None = None,
 ) -> DrainingServer:
-    """Return the uvicorn server, not yet listening.
+    """Return the uvicorn server, not yet listening, of `create_app` or of a host application.
 
-    Raises `ValueError` if the application refuses to run with these settings.
+    `host` says where that one is, as in `package.main:app`.
+
+    Raises `ValueError` if the application refuses to run with these settings, or is not there.
     """
-    app = create_app(settings)
     return kind(
         uvicorn.Config(
-            app,
+            create_app(settings) if host is None else _imported(host),
             http=protocols.http,
             ws=protocols.ws,
             ws_max_size=settings.max_message_bytes,
@@ -143,10 +152,19 @@ def server_of(
     )
 
 
-def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+def _imported(host: str) -> Any:  # noqa: ANN401 - any ASGI application
+    """Return the application that a module names; raises ValueError if it names none."""
+    try:
+        found = import_from_string(host)
+    except ImportFromStringError as error:
+        raise ValueError(str(error)) from error
+    return found
+
+
+def serve(settings: Settings, announce: Callable[[str], None], host: str | None = None) -> None:
     """Serve until a signal comes; `announce` is called with the URL once the port is bound."""
     configure_logs(settings.log_level, settings.log_format)
-    server = server_of(settings)
+    server = server_of(settings, host=host)
     listener = bind(settings)
     announce(url_of(listener))
     calm_collector()

@@ -11,18 +11,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple, cast
 
-from fastapi import FastAPI
 from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 
-from itemwire.assembly import Assembly
+from itemwire.assembly import running_assemblies
 from itemwire.observability.logs import configure_logs
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.serving.server import DrainingServer, bind, calm_collector, server_of, url_of
@@ -40,6 +39,7 @@ class WorkerSlot(NamedTuple):
     """The place of a worker among the others; its replacement gets the same slot."""
 
     number: int
+    total: int  # of all workers
     folder: Path | None  # for the sockets by which workers share metrics; None: they do not
 
 
@@ -50,21 +50,24 @@ class WorkerServer(DrainingServer):
     again.
     """
 
-    worker_metrics: WorkerMetrics | None = None
+    slot: WorkerSlot | None = None
+    _shared: Sequence[WorkerMetrics] = ()
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve, and answer the other workers' requests for metrics."""
         await super().startup(sockets)
-        if self.worker_metrics is not None:
-            await self.worker_metrics.start()
+        if self.slot is not None and self.slot.folder is not None:
+            self._shared = _share_metrics(self.slot, self.slot.folder)
+            for metrics in self._shared:
+                await metrics.start()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain; the other workers are answered until that is done."""
         await super().shutdown(sockets)
-        if self.worker_metrics is not None:
-            self.worker_metrics.stop()
+        for metrics in self._shared:
+            metrics.stop()
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -72,11 +75,26 @@ class WorkerServer(DrainingServer):
         self.should_exit = True
 
 
+def _share_metrics(slot: WorkerSlot, folder: Path) -> Sequence[WorkerMetrics]:
+    """Have a scrape of each `Itemwire` of the application return the metrics of all workers."""
+    shared: list[WorkerMetrics] = []
+    for place, assembly in enumerate(running_assemblies()):
+        scrape = assembly.scrape
+        scrape.workers = WorkerMetrics(
+            folder, slot.number, slot.total, scrape.registry, place=place
+        )
+        shared.append(scrape.workers)
+    return shared
+
+
 class Supervisor:
     """Keeps a number of workers alive on one listener, until a signal comes."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, host: str | None = None
+    ) -> None:
         self._settings = settings
+        self._host = host
         self._listener = listener
         self._folder = _make_folder() if settings.metrics_token else None
         self._workers: dict[int, SpawnProcess] = {}  # by the number of their slot
@@ -125,8 +143,9 @@ class Supervisor:
         self._is_starting = True
         for number in range(self._settings.workers):
             if number not in self._workers and not self._is_stopping:
-                slot = WorkerSlot(number, self._folder)
-                worker = _spawn.Process(target=_work, args=(self._settings, self._listener, slot))
+                slot = WorkerSlot(number, self._settings.workers, self._folder)
+                given = (self._settings, self._listener, slot, self._host)
+                worker = _spawn.Process(target=_work, args=given)
                 worker.start()
                 self._workers[number] = worker
         self._is_starting = False
@@ -165,26 +184,24 @@ def _make_folder() -> Path | None:
         return None
 
 
-def serve_by_workers(settings: Settings, announce: Callable[[str], None]) -> None:
+def serve_by_workers(
+    settings: Settings, announce: Callable[[str], None], host: str | None = None
+) -> None:
     """Serve as `itemwire.serving.server.serve` does, in several processes."""
     configure_logs(settings.log_level, settings.log_format)
-    server_of(settings)  # report a mistake once, and before anything listens
+    server_of(settings, host=host)  # report a mistake once, and before anything listens
     listener = bind(settings)
     announce(url_of(listener))
-    if status := Supervisor(settings, listener).run():
+    if status := Supervisor(settings, listener, host).run():
         sys.exit(status)
 
 
-def _work(settings: Settings, listener: socket.socket, slot: WorkerSlot) -> None:
+def _work(settings: Settings, listener: socket.socket, slot: WorkerSlot, host: str | None) -> None:
     """Run one worker; it also ends when its supervisor dies."""
     configure_logs(settings.log_level, settings.log_format)
     threading.Thread(target=_follow_supervisor, daemon=True).start()
-    server = cast("WorkerServer", server_of(settings, kind=WorkerServer))
-    if slot.folder is not None:
-        scrape = Assembly.of(cast("FastAPI", server.config.app)).scrape
-        number, count = slot.number, settings.workers
-        scrape.workers = WorkerMetrics(slot.folder, number, count, scrape.registry)
-        server.worker_metrics = scrape.workers
+    server = cast("WorkerServer", server_of(settings, kind=WorkerServer, host=host))
+    server.slot = slot
     calm_collector()
     server.run(sockets=[listener])
     if slot.folder is not None and not _has_supervisor():

@@ -64,6 +64,8 @@ async def serve_socket(
 
 def log_connected(connection: HTTPConnection, session: Session) -> None:
     """Log the line that ties a connection's id to its handshake: the subject and the address."""
+    if not logger.isEnabledFor(logging.INFO):
+        return  # quoting costs more than all the rest of a log line
     logger.info(
         "connected connection=%s subject=%s client=%s",
         session.connection.id,

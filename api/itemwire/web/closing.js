@@ -42,6 +42,8 @@ export const REASONS = {
   payload_invalid: ["never", "The server could not read what was sent.",
     "Send text, or valid JSON."],
   internal: ["later", "Something failed inside the server.", "The server’s log has the details."],
+  store_refused: ["never", "The server cannot store this until its operator acts.",
+    "The server’s log and /health/ready say what is wrong with the store."],
   draining: ["now", "The server is restarting and moves its connections away.", "Connect again."],
   overloaded: ["later", "The server is overloaded at the moment.", "Wait a little."],
 };

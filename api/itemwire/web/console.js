@@ -40,6 +40,9 @@ const ENVELOPES = {
     const replayed = offset <= replayedUpTo;
     log.add({ kind: "message", at: sent_at, sender, own, offset, replayed, data, encoding });
   },
+  direct({ sender, sent_at, data, encoding }) {
+    log.add({ kind: "message", at: sent_at, sender, own: false, replayed: false, data, encoding });
+  },
   joined({ member }) {
     members.joined(member);
     log.add({ kind: "joined", about: member.subject, text: " joined" });

@@ -51,13 +51,16 @@ function drawEntry(entry) {
   return line;
 }
 
-function drawMessage(line, { sender, own, offset, replayed, data, encoding }) {
+function drawMessage(line, { sender, own, offset, ephemeral, replayed, data, encoding }) {
   const payload = describePayload(data, encoding);
-  Object.assign(line.dataset, { sender, offset, payload: payload.kind, own, replayed });
+  const by = sender ?? ""; // what the application's own code publishes has none
+  Object.assign(line.dataset, { sender: by, offset: offset ?? "", payload: payload.kind, own, replayed });
   const from = part("span", "from");
-  from.append(part("bdi", "sender", sender), ...(own ? [" ", part("span", "tag", "you")] : []));
+  from.append(part("bdi", "sender", by || "(application)"), ...(own ? [" ", part("span", "tag", "you")] : []));
   const body = part("bdi", "body", payload.text);
-  const notes = [payload.label, replayed ? "replayed" : "", `#${offset}`].filter(Boolean);
+  const unnumbered = ephemeral ? "ephemeral" : "to you alone";
+  const place = offset === undefined ? unnumbered : `#${offset}`;
+  const notes = [payload.label, replayed ? "replayed" : "", place].filter(Boolean);
   return [from, body, part("span", "offset", notes.join(" · "))];
 }
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from itemwire.messages import Ref
 
 MAX_TOKENS: Final = 4096
-"""Strings and runs of brackets that are looked at: half a millisecond at most."""
+"""Strings and runs of brackets that are looked at: 2.4 ms at most, in a frame of 64 KiB."""
 
 # A string that does not end reaches to the end, so that its rest is not searched again.
 _STRING: Final = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'

@@ -20,7 +20,7 @@ MAX_DIGITS: Final = 308
 """Digits in a row in a number: an integer of so many is always finite as a double."""
 
 # Below, `_translate` tables flatten the text at C speed, so that a publish pays next to nothing.
-# A number whose exponent has three digits reads `e999` in the flat text, with `+` as a digit.
+# A number whose exponent has three digits has `9e999` in the flat text, with `+` as a digit.
 _FLAT: Final = bytes(
     ord("9") if byte in b"0123456789+" else ord("e") if byte in b"eE" else ord(" ")
     for byte in range(256)
@@ -29,6 +29,8 @@ _FLAT: Final = bytes(
 # cover 16 places in a row at a multiple of 184, so nothing else has to be looked at.
 _MANY_DIGITS: Final = re.compile(rb"(?s:(?:.{184}(?![0-9]{16}))*+.{184})").match
 _MANY: Final = 200
+
+_E, _CAPITAL_E = b"eE"
 
 _BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b'[]{}"\\'))
@@ -50,7 +52,11 @@ def payload_of(data: msgspec.Raw) -> Payload:
     size = len(raw)
     if size > 2 * MAX_DEPTH and _opens_often(raw):
         _check_depth(raw)
-    if b"e999" in raw.translate(_FLAT) or (size > _MANY and _MANY_DIGITS(raw)):
+    # `in` is fast for one byte, but for several, `rfind` takes half the time of `in` and `find`.
+    may_be_large = _E in raw or _CAPITAL_E in raw
+    if (may_be_large and raw.translate(_FLAT).rfind(b"9e999") >= 0) or (
+        size > _MANY and _MANY_DIGITS(raw)
+    ):
         _check_numbers(raw)
     return msgspec.Raw(raw)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 from typing_extensions import override
 
-from itemwire.messages import Event, Frame, Publication
+from itemwire.messages import Ephemeral, Event, Frame, Publication
 from itemwire.wire.base import C, Codec
 
 
@@ -18,7 +18,7 @@ class PlainCodec(Codec):
 
     @override
     def encode(self, event: Event) -> Frame | None:
-        if not isinstance(event, Publication):
+        if not isinstance(event, Publication | Ephemeral):
             return None
         data = event.data
         return bytes(data).decode() if isinstance(data, msgspec.Raw) else data

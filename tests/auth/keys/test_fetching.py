@@ -18,7 +18,7 @@ from itemwire_auth.errors import KeyProblem
 from itemwire_auth.keys.fetching import Fetching, KeySetURL
 from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.testing import signing_key
-from tests.auth.key_server import KeyServer, key_server
+from tests.auth.key_server import Answer, KeyServer, key_server
 
 ALLOWED = Fetching(allow_http=True)
 
@@ -179,3 +179,35 @@ def test_secrets_cannot_be_published() -> None:
     """An issuer whose only algorithm is HMAC has nothing to publish."""
     with pytest.raises(KeyProblem, match="nothing else"):
         JWKSKeys("https://keys.test/set", algorithms=["HS256"])
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("status", "size", "is_taken"),
+    [
+        pytest.param(200, 1000, True, id="of the size"),
+        pytest.param(200, 1001, False, id="one byte more"),
+        pytest.param(500, 1000, False, id="an error with good keys"),
+        pytest.param(302, 1000, False, id="a redirect with good keys"),
+    ],
+)
+def test_takes_a_good_answer_of_a_bounded_size(status: int, size: int, is_taken: bool) -> None:
+    """Keys in an answer that is none, or a file without end, are not looked at."""
+    with key_server() as server:
+        server.publish(signing_key("ES256", "a"))
+        body = server.answer.body.ljust(size)
+        server.answer = Answer(body, status, {"Location": server.url()})
+        keys = JWKSKeys(server.url(), Fetching(allow_http=True, max_bytes=1000))
+
+        assert asyncio.run(keys.refresh()) is is_taken
+
+
+def test_a_key_set_may_have_a_quarter_of_a_mebibyte() -> None:
+    """And keys come over TLS alone, unless an operator says otherwise."""
+    assert Fetching().max_bytes == 262_144
+    assert not Fetching().allow_http
+
+
+def test_keys_are_fetched_as_often_as_is_documented() -> None:
+    """Every five minutes, and for an unknown `kid` at most every 30 seconds."""
+    assert (Fetching().refresh, Fetching().cooldown, Fetching().timeout) == (300, 30, 5)

@@ -115,3 +115,15 @@ def test_a_repeat_is_longer_than_chance_makes_it(secret: bytes, at: int, length:
 def test_a_sequence_has_a_shortest_length(secret: bytes, length: int) -> None:
     """Up, down, along a row of the keyboard, in either case; exactly the shortest counts."""
     assert guessing._sequence_at(secret, 0) == length
+
+
+@pytest.mark.parametrize(
+    ("secret", "guessable"),
+    [
+        pytest.param("2750381964930572816", True, id="19 digits: 63 bits"),
+        pytest.param("27503819649305728164", False, id="20 digits: 66 bits"),
+    ],
+)
+def test_counts_a_secret_of_chance_by_its_length(secret: str, guessable: bool) -> None:
+    """Each byte once, and none beyond the end."""
+    assert is_guessable(secret.encode()) is guessable

@@ -23,3 +23,20 @@ def test_recognises_a_secret_written_as_jwk() -> None:
 
     assert is_published(decoded)
     assert not is_published(decoded[::-1])
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+        "change_this_to_a_long_random_string",
+        "supersecretkeythatshouldbechanged",
+        "this_is_a_secret_key_of_32_bytes",
+        "thisisaverylongsecretkeyforjwtsigning",
+        "your_super_secret_key_change_this_in_production",
+    ],
+)
+def test_knows_what_tutorials_and_people_write(secret: str) -> None:
+    """Attackers try these first; one more letter is another secret, though hardly a better one."""
+    assert is_published(secret.encode())
+    assert not is_published(secret.encode() + b"x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
 import traceback
@@ -12,7 +13,7 @@ import pytest
 from itemwire_auth.errors import KeyProblem
 from itemwire_auth.keys.algorithms import ALGORITHMS
 from itemwire_auth.keys.jwk import JWK
-from itemwire_auth.keys.static import keys_from_file
+from itemwire_auth.keys.static import StaticKeys, keys_from_file
 from itemwire_auth.testing import encode, private_jwk, public_jwk, public_pem, signing_key
 from tests.auth.conftest import KeysFile
 from tests.auth.keys.test_strength import roca_prime_shape
@@ -214,3 +215,15 @@ def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is a key problem with the path in it, not a traceback."""
     with pytest.raises(KeyProblem, match=r"absent\.json"):
         keys_from_file(tmp_path / "absent.json")
+
+
+def test_a_key_that_is_here_already_stays_the_same_object() -> None:
+    """What it has verified is remembered by it; a key of another content is another key."""
+    kept, other = signing_key("ES256", "a"), signing_key("ES256", "b")
+    before = StaticKeys([kept.verification_key()])
+    replaced = dataclasses.replace(other.verification_key(), kid="a")
+
+    assert before.renewed([kept.verification_key()]).find("a") is before.find("a")
+    assert before.renewed([replaced]).find("a") is replaced
+    assert [key.kid for key in before.renewed([kept.verification_key()])] == ["a"]
+    assert len(before) == 1

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
 from itemwire_auth.errors import InvalidToken
-from itemwire_auth.keys.algorithms import ALGORITHMS
+from itemwire_auth.keys.algorithms import ALGORITHMS, SigningKey
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory, signing_key
 from itemwire_auth.testing.attacks import CLAIM_FAULTS, FORM_FAULTS, HEADER_FAULTS, JSON_FAULTS
+from itemwire_auth.testing.keys import base64url
 from itemwire_auth.tokens.checks import CHECKS
 from itemwire_auth.tokens.verifier import TokenVerifier
-from tests.auth.conftest import verifier_of
+from tests.auth.conftest import NOW, verifier_of
 
 # The check that stops each row; so a row cannot pass its test because of another fault.
 STOPPED_BY: dict[str, str] = (
@@ -156,3 +160,75 @@ def test_a_retired_key_is_refused(factory: TokenFactory) -> None:
 def test_every_row_keeps_its_name() -> None:
     """Users choose rows by name, so a renamed one would silently be left out of their tests."""
     assert sorted(BAD_TOKENS) == NAMES.split()
+
+
+CATALOGUE = Path(__file__).with_name("attacks.txt")
+SHOWN = 120  # characters of each part
+
+
+def described(name: str, factory: TokenFactory) -> str:
+    """Return how a row's token differs from a good one: its header, its claims, its signature."""
+    good = factory.good().split(".")
+    token = BAD_TOKENS[name](factory)
+    if len(token.split(".")) != 3:
+        return f"{name} | {_short(_spoilt(token, factory.good()))}"
+    message, _, signature = token.rpartition(".")
+    is_signed = signature == base64url(factory.key.sign(message.encode("utf-8", "replace")))
+    parts = [_part(mine, its) for mine, its in zip(token.split(".")[:2], good[:2], strict=True)]
+    end = "signed" if is_signed else _short(signature.replace(good[2], "<good>"))
+    return " | ".join([name, *parts, OTHER_KEY.get(name, end)])
+
+
+# Signed by keys that are made anew in each run.
+OTHER_KEY = dict.fromkeys(
+    (
+        "own_key_in_header",
+        "own_key_url_in_header",
+        "own_certificate_in_header",
+        "hs256_with_rsa_public_key",
+    ),
+    "signed by another key",
+)
+
+
+def _spoilt(token: str, good: str) -> str:
+    for whole, name in (
+        (good, "<good>"),
+        *zip(good.split("."), ("<header>", "<claims>", "<mac>"), strict=True),
+    ):
+        token = token.replace(whole, name)
+    return token
+
+
+def _part(mine: str, good: str) -> str:
+    """Return what a part has that the good one has not, and what it has not."""
+    if mine == good:
+        return "good"
+    try:
+        members, usual = (_decoded(part).split(", ") for part in (mine, good))
+    except ValueError:
+        return _short(mine.replace(good, "<good>"))
+    added, left_out = _beside(members, usual), _beside(usual, members)
+    return f"{_short(added)} for {_short(left_out)}"
+
+
+def _beside(members: list[str], others: list[str]) -> str:
+    return ", ".join(one for one in members if one not in others)
+
+
+def _decoded(part: str) -> str:
+    data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    return re.sub(r'("k": )"[^"]+"', r'\1"…"', data.decode("latin-1"))
+
+
+def _short(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}… {len(text)} characters"
+
+
+def test_each_row_is_the_attack_that_it_is_called() -> None:
+    """A row that came to be another attack would be refused all the same, and leave one out."""
+    key = SigningKey(None, "HS256", bytes(range(32)))
+    factory = TokenFactory(key, clock=lambda: NOW)
+
+    assert [described(name, factory) for name in BAD_TOKENS] == CATALOGUE.read_text().splitlines()

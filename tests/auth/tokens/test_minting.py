@@ -82,3 +82,12 @@ def test_makes_secrets_that_are_accepted_and_differ() -> None:
 
     assert len(secrets) == 20
     assert all(len(secret) == 64 and keys_from_secret(secret) for secret in secrets)
+
+
+def test_an_id_cannot_be_guessed() -> None:
+    """96 random bits; one that is given is kept."""
+    key = signing_key("HS256")
+    tokens = [mint(key, subject="a", lifetime=1, token_id=given) for given in (None, "mine")]
+    ids = [jwt.decode(token, options={"verify_signature": False}) for token in tokens]
+
+    assert [len(one["jti"]) for one in ids] == [16, 4]

@@ -24,3 +24,16 @@ def test_a_notice_that_cannot_be_read_is_logged_and_does_no_harm(
 
     assert [one.message.partition(" ")[0] for one in caplog.records] == ["notice_unreadable"] * 2
     assert len(alice.saw("joined")) == 1
+
+
+def test_each_notice_that_is_dropped_is_counted_once() -> None:
+    """An operator's first sign of a node that is newer, or of a bus that is not ours alone."""
+    crowd = Crowd("a")
+    crowd.join("a")
+    counters = crowd.stages["a"].node.counters
+    before = counters.notices_dropped
+    crowd.bus.post(b"{}")
+    crowd.bus.post(Notice("c", connection="nobody").encoded())
+    crowd.settle()
+
+    assert counters.notices_dropped - before == 1

@@ -81,7 +81,7 @@ def test_ends_a_thousand_connections_of_one_subject_in_one_call() -> None:
     assert {transport.closes[0].reason for transport in transports} == {"token_revoked"}
     last = [msgspec.json.decode(frame) for one in transports for frame in one.frames[-2:]]
     assert {one["type"] for one in last} == {"joined", "closing"}
-    assert stage.node.members(ITEM).members == [bob.session.subscription.member]
+    assert stage.known_members(ITEM).members == [bob.session.subscription.member]
     assert stage.node.connections(10) == [bob.connection]
 
 
@@ -115,7 +115,7 @@ def test_a_revocation_while_the_engine_reads_the_history_ends_the_join(
     late_engine.settle()
 
     assert [one["type"] for one in peer.sees] == ["closing"]
-    assert late_stage.node.members(ITEM).count == 0
+    assert late_stage.known_members(ITEM).count == 0
 
 
 def test_who_was_let_in_before_and_expires_later_can_come_back_after_until(stage: Stage) -> None:
@@ -253,3 +253,13 @@ def test_knows_its_connections_and_forgets_who_left(stage: Stage) -> None:
 
     assert stage.node.connections(10) == [peer]
     assert peer.since == int(NOW)
+
+
+@pytest.mark.parametrize(("margin", "is_open"), [(-1, False), (0, False), (1, True)])
+def test_a_margin_that_is_over_is_none(stage: Stage, margin: int, is_open: bool) -> None:
+    """A revocation with a margin reaches a node late: what is due by then ends at once."""
+    peer = stage.join("alice")
+    late = Notice("another", ALICE, ends_at=int(NOW) + margin)
+    stage.engine.post(late.encoded(), ALICE.until, lambda _: None)
+
+    assert peer.connection.is_open is is_open

@@ -48,6 +48,32 @@ def test_a_node_that_stops_waits_until_its_farewell_is_sent() -> None:
     assert asyncio.run(run()) == (False, True)
 
 
+def test_a_node_that_stops_waits_for_each_notice_and_for_no_time_after_the_last() -> None:
+    """Some may be on their way when it begins to stop."""
+
+    async def run() -> list[bool]:
+        engine = SlowEngine(Bus())
+        stage = Stage(engine, shared_as="a")
+        stage.node.tick()
+        stage.node.tick()
+        stopping = asyncio.ensure_future(stage.node.stop())
+        await asyncio.sleep(0)
+        done = [len(engine.answers) > 1]
+        for answer in engine.answers:
+            done.append(stopping.done())
+            answer(None)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        done.append(stopping.done())
+        return done
+
+    many, *before, after = asyncio.run(run())
+
+    assert many
+    assert not any(before)
+    assert after
+
+
 @pytest.mark.parametrize("is_away", [False, True])
 def test_no_node_waits_for_ever_to_stop(monkeypatch: pytest.MonkeyPatch, is_away: bool) -> None:
     """The engine may be unavailable, or become so at this moment."""

@@ -17,6 +17,7 @@ from itemwire.channels.cluster.gossip import (
     MAX_NUMBER,
     MAX_SOCKETS,
     SOCKETS,
+    ClusterMember,
     Gossip,
     Line,
     MemberAway,
@@ -71,11 +72,10 @@ def dropped(crowd: Crowd, name: str = "a") -> int:
 CHANNELS: Final = st.sampled_from([CHANNEL, "item:7", "item:nobody-is-there", "no-item", SOCKETS])
 CONNECTIONS: Final = st.sampled_from(["a1", "b1", "x1", "x2", "\x00", "~" * 300])
 SUBJECTS: Final = st.sampled_from(["a-0", "b-0", "alice", "", "s" * 256])
+ISSUERS: Final = st.sampled_from([None, "issuer"])
 INFOS: Final = st.sampled_from([msgspec.UNSET, msgspec.Raw(b"{}"), msgspec.Raw(b'{"a":1}')])
-MEMBERS: Final = st.builds(Member, CONNECTIONS, SUBJECTS, INFOS)
-COUNTS: Final = st.builds(
-    SocketCount, st.sampled_from([None, "issuer"]), SUBJECTS, st.integers(0, MAX_SOCKETS)
-)
+MEMBERS: Final = st.builds(ClusterMember, CONNECTIONS, SUBJECTS, INFOS, ISSUERS)
+COUNTS: Final = st.builds(SocketCount, ISSUERS, SUBJECTS, st.integers(0, MAX_SOCKETS))
 
 
 def lines_to(nodes: Iterable[str]) -> st.SearchStrategy[Line]:
@@ -102,17 +102,17 @@ def check_bounds(crowd: Crowd, name: str) -> None:
         assert all(one.members.values())
         away = one.away
         assert sum(map(len, away._by_caller.values())) == len(away._absences)
-        assert set(one.members) <= known._followed
-        assert set(one.requested) <= {*known._followed, SOCKETS}
+        assert set(one.members) <= {*known._followed, *known._asked}
+        assert set(one.requested) <= {*known._followed, *known._asked, SOCKETS}
     counts, on_other_nodes = known._counts, crowd.slots(name).on_other_nodes
     assert all(0 < each <= LIMIT for by in counts._by_node.values() for each in by.values())
     assert on_other_nodes.total() == sum(sum(by.values()) for by in counts._by_node.values())
-    assert len(known._answers) <= len(known._peers) <= remote_presence.MAX_PEERS
+    assert len(known._own._requests) <= len(known._peers) <= remote_presence.MAX_PEERS
 
 
 def go_on(crowd: Crowd, data: st.DataObject) -> None:
     """Let something happen on one of the nodes meanwhile."""
-    what = data.draw(st.sampled_from(["nothing", "settle", "tick", "join", "back", "cut"]))
+    what = data.draw(st.sampled_from(["nothing", "settle", "tick", "join", "back", "cut", "ask"]))
     name = data.draw(st.sampled_from(["a", "b"]))
     if what == "settle":
         crowd.settle()
@@ -120,6 +120,8 @@ def go_on(crowd: Crowd, data: st.DataObject) -> None:
         crowd.tick()
     elif what in {"join", "back"}:
         crowd.join(name, subject="alice" if what == "back" else None)
+    elif what == "ask":
+        crowd.ask(name, data.draw(st.sampled_from(["42", "7"])))
     elif what == "cut" and len(crowd.peers[name]) > 1:
         crowd.cut(crowd.peers[name][0])
 
@@ -171,7 +173,7 @@ def test_a_node_may_say_twice_that_it_stops(*, grace: bool) -> None:
     """And what follows in the same notice is not believed: nobody would ever take it back."""
     crowd = Crowd("a", limits=WITH_GRACE) if grace else Crowd("a")
     watcher = crowd.join("a")
-    say(crowd, NodeStopping(), NodeStopping(), MemberJoined(CHANNEL, Member("x1", "eve")))
+    say(crowd, NodeStopping(), NodeStopping(), MemberJoined(CHANNEL, ClusterMember("x1", "eve")))
     say(crowd, NodeStopping(), number=2)
 
     assert told(watcher) == ["a1"]
@@ -232,7 +234,7 @@ def test_there_is_room_for_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(remote_presence, "MAX_PEERS", 3)
     crowd = crowd_of_two()
     for name in ("x", "y", "z"):
-        say(crowd, MemberJoined(CHANNEL, Member(f"{name}1", name)), node=name)
+        say(crowd, MemberJoined(CHANNEL, ClusterMember(f"{name}1", name)), node=name)
     crowd.join("b")
     crowd.settle()
 
@@ -244,7 +246,7 @@ def test_there_is_room_for_so_many_members_of_a_node(monkeypatch: pytest.MonkeyP
     """One that leaves makes room; what was dropped is counted."""
     monkeypatch.setattr(peer, "MAX_MEMBERS", 2)
     crowd = crowd_of_two()
-    joined = [MemberJoined(CHANNEL, Member(f"x{number}", "eve")) for number in range(3)]
+    joined = [MemberJoined(CHANNEL, ClusterMember(f"x{number}", "eve")) for number in range(3)]
     say(crowd, *joined)
     assert (crowd.listed("a"), dropped(crowd)) == (["a1", "b1", "x0", "x1"], 1)
 
@@ -314,8 +316,8 @@ def test_a_subject_that_another_node_makes_up_does_not_keep_a_member_for_ever() 
     """Members are told apart by the id of their connection, whatever else is said of them."""
     crowd = crowd_of_two()
     (watcher,) = crowd.peers["a"]
-    say(crowd, MemberJoined(CHANNEL, Member("x1", "alice")))
-    say(crowd, MemberJoined(CHANNEL, Member("x1", "bob")), number=2)
+    say(crowd, MemberJoined(CHANNEL, ClusterMember("x1", "alice")))
+    say(crowd, MemberJoined(CHANNEL, ClusterMember("x1", "bob")), number=2)
     say(crowd, MemberLeft(CHANNEL, "x1"), number=3)
 
     assert crowd.listed("a") == told(watcher) == ["a1", "b1"]

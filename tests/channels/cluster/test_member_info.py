@@ -6,13 +6,13 @@ import msgspec
 
 from itemwire.channels.cluster.gossip import (
     NOTICE_BYTES,
+    ClusterMember,
     Gossip,
     MemberJoined,
     MembersRange,
     member_ranges,
 )
 from itemwire.channels.cluster.notices import Notice
-from itemwire.messages import Member
 from itemwire_auth.member_info import INFO_BYTES, written_info
 from itemwire_auth.principal import Grant
 from tests.channels.cluster.test_hostile_gossip import dropped, say
@@ -24,7 +24,7 @@ BIG = msgspec.Raw(b'{"name":"Big"}')
 
 def infos(crowd: Crowd, name: str) -> dict[str, object]:
     """List the info of each member as a node has it."""
-    members = crowd.stages[name].node.members(ITEM, 1000).members
+    members = crowd.stages[name].known_members(ITEM, 1000).members
     return {
         one.connection: None if one.info is msgspec.UNSET else msgspec.json.decode(one.info)
         for one in members
@@ -89,8 +89,8 @@ def test_no_other_node_changes_the_info_of_a_member_here() -> None:
     crowd.settle()
     say(
         crowd,
-        MemberJoined(CHANNEL, Member("a1", "a-0", BIG)),
-        MembersRange(CHANNEL, "", "", [Member("a1", "a-0", BIG)]),
+        MemberJoined(CHANNEL, ClusterMember("a1", "a-0", BIG)),
+        MembersRange(CHANNEL, "", "", [ClusterMember("a1", "a-0", BIG)]),
     )
 
     assert infos(crowd, "a")["a1"] is None
@@ -101,7 +101,8 @@ def test_an_info_past_its_bounds_is_refused_with_its_notice() -> None:
     """Also inside of a range; and what is kept of a good one is no piece of the notice."""
     crowd = Crowd("a")
     crowd.join("a")
-    good = Notice("forged", gossip=Gossip(1, [MemberJoined(CHANNEL, Member("x1", "x", BIG))]))
+    joined = MemberJoined(CHANNEL, ClusterMember("x1", "x", BIG))
+    good = Notice("forged", gossip=Gossip(1, [joined]))
     long = b'{"a":"' + b"a" * INFO_BYTES + b'"}'
     for info in (long, b"[1]", b'"a"', b'{"a":"\xff"}', b'{"a":' + b"[" * 65 + b"]" * 65 + b"}"):
         crowd.bus.post(good.encoded().replace(bytes(BIG), info))
@@ -109,14 +110,14 @@ def test_an_info_past_its_bounds_is_refused_with_its_notice() -> None:
     assert dropped(crowd) == 5
     assert list(infos(crowd, "a")) == ["a1"]
 
-    say(crowd, MemberJoined(CHANNEL, Member("x1", "x", BIG)), number=5)
+    say(crowd, joined, number=5)
     assert infos(crowd, "a") == {"a1": None, "x1": {"name": "Big"}}
 
 
 def test_a_line_stays_small_with_the_largest_infos() -> None:
     """A range holds fewer members then, and none of them twice."""
     info = msgspec.Raw(written_info({"a": "a" * (INFO_BYTES - 8)}))
-    members = [Member(f"{number:012}", "s" * 64, info) for number in range(100)]
+    members = [ClusterMember(f"{number:012}", "s" * 64, info) for number in range(100)]
     lines = list(member_ranges(CHANNEL, members))
 
     assert [member for line in lines for member in line.members] == members

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.cluster.gossip import CHANNELS_A_LINE
+from itemwire.channels.cluster.gossip import CHANNELS_A_LINE, ClusterMember
 from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS, Peer
-from itemwire.messages import Member
+from tests.fakes import CHANNEL
 
-ALICE = Member("c1", "alice")
+ALICE = ClusterMember("c1", "alice")
 
 
 def requested(*channels: str) -> Peer:
@@ -104,3 +104,82 @@ def test_keeps_nothing_of_members_that_left() -> None:
     assert peer.remove_member("a", "c1") == ALICE
     assert peer.remove_member("a", "c1") is None
     assert (peer.members, peer._member_count) == ({}, 0)
+
+
+def test_a_member_is_stored_once_and_room_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is of members: one that is told of again takes no more room."""
+    monkeypatch.setattr("itemwire.channels.cluster.peer.MAX_MEMBERS", 2)
+    peer = Peer(1)
+    one, two, three = (ClusterMember(f"c{number}", "a") for number in range(3))
+    stored = [peer.add_member(CHANNEL, it) for it in (one, two, one, three)]
+    removed = [peer.remove_member(CHANNEL, it) for it in ("c0", "c0", "none")]
+
+    assert stored == [True, True, True, False]
+    assert removed == [one, None, None]
+    assert peer.remove_member("item:other", "c1") is None
+    assert peer.add_member(CHANNEL, three)
+    assert not peer.add_member("item:other", one)
+    assert peer.members[CHANNEL] == {"c1": two, "c2": three}
+
+
+def test_a_request_waits_three_ticks_and_no_more() -> None:
+    """Each request anew: the ticks of one before it do not count."""
+    peer = Peer(1)
+    peer.mark_stale(["x"], is_missed=False)
+    for number in (5, 6):
+        assert peer.request(number) == ("x",)
+        assert peer.request_number == number
+        open_after = []
+        for _ in range(3):
+            peer.tick()
+            open_after.append(bool(peer.requested))
+        assert open_after == [True, True, False]
+        assert peer.request_number == 0
+    peer.request(7)
+    peer.tick()
+    peer.mark_current()
+    peer.mark_stale(["y"], is_missed=False)
+    peer.request(8)
+    peer.tick()
+    peer.tick()
+    assert peer.requested == ("y",)
+
+
+@pytest.mark.parametrize(("is_missed", "is_open"), [(True, False), (False, True)])
+def test_only_what_was_missed_makes_an_open_request_void(is_missed: bool, is_open: bool) -> None:
+    """A channel that is new here is asked for with the next request."""
+    peer = Peer(1)
+    peer.mark_stale(["x"], is_missed=False)
+    peer.request(1)
+    peer.mark_stale(["y"], is_missed=is_missed)
+
+    assert bool(peer.requested) is is_open
+    assert list(peer.stale) == ["x", "y"]
+
+
+def test_forgetting_another_channel_leaves_the_request_open() -> None:
+    """Only an answer that would be about a channel of no interest is ignored."""
+    peer = Peer(1)
+    peer.mark_stale(["x"], is_missed=False)
+    peer.request(1)
+    peer.mark_stale(["y"], is_missed=False)
+    peer.forget("y")
+    still_open = peer.requested
+    peer.forget("x")
+
+    assert (still_open, peer.requested, list(peer.stale)) == (("x",), (), [])
+
+
+def test_a_node_that_said_it_stops_and_goes_on_is_as_before() -> None:
+    """Anybody on the bus can forge a farewell."""
+    peer = Peer(1)
+    peer.mark_stopping(2)
+    peer.mark_stale(["x"], is_missed=True)
+    ignored = list(peer.stale)
+    gone = [peer.tick(), peer.tick()]
+    peer.mark_running()
+    peer.mark_stale(["x"], is_missed=True)
+
+    assert (ignored, gone, list(peer.stale)) == ([], [False, True], ["x"])
+    assert not peer.is_stopping
+    assert peer.max_silent_ticks == DEAD_TICKS

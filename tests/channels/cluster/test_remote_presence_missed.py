@@ -6,6 +6,7 @@ import pytest
 
 from itemwire.channels.cluster.gossip import (
     SOCKETS,
+    ClusterMember,
     Gossip,
     Line,
     MemberAway,
@@ -17,7 +18,6 @@ from itemwire.channels.cluster.gossip import (
 from itemwire.channels.cluster.gossip_sender import URGENT_SECONDS
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
-from itemwire.messages import Member
 from tests.channels.nodes import WITH_GRACE, Crowd, told
 from tests.fakes import CHANNEL
 
@@ -40,7 +40,7 @@ def test_a_repeated_notice_is_no_sign_of_life(*, is_repeated: bool) -> None:
     """Whoever replays the last notice of a dead node does not keep its members; a new one does."""
     crowd = Crowd("a")
     watcher = crowd.join("a")
-    say(crowd, 1, MemberJoined(CHANNEL, Member("x1", "bob")))
+    say(crowd, 1, MemberJoined(CHANNEL, ClusterMember("x1", "bob")))
     for number in range(DEAD_TICKS + 1):
         crowd.tick()
         say(crowd, 1 if is_repeated else number + 2)
@@ -52,8 +52,8 @@ def test_a_repeated_notice_makes_nobody_away_again() -> None:
     """A member that was taken over is its caller's: the next one does not get it too."""
     crowd = Crowd("a", limits=WITH_GRACE)
     watcher = crowd.join("a")
-    away = MemberAway(CHANNEL, Member("x1", "bob"), None)
-    say(crowd, 1, MemberJoined(CHANNEL, Member("x1", "bob")))
+    away = MemberAway(CHANNEL, ClusterMember("x1", "bob"), None)
+    say(crowd, 1, MemberJoined(CHANNEL, ClusterMember("x1", "bob")))
     say(crowd, 2, away)
     back = crowd.join("a", subject="bob")
     say(crowd, 2, away)
@@ -69,7 +69,7 @@ def test_a_repeated_or_late_notice_brings_no_member_back(repeated: int) -> None:
     """In the numbers of its node it was read; the next number is read."""
     crowd = Crowd("a")
     watcher = crowd.join("a")
-    joined = MemberJoined(CHANNEL, Member("x1", "bob"))
+    joined = MemberJoined(CHANNEL, ClusterMember("x1", "bob"))
     say(crowd, 1, joined)
     say(crowd, 2, MemberLeft(CHANNEL, "x1"))
     say(crowd, repeated, joined)
@@ -114,7 +114,7 @@ def test_a_range_of_members_replaces_those_within_it_and_no_others(
     """The first id is outside of it and the last one inside, so that ranges adjoin."""
     crowd = Crowd("a")
     watcher = crowd.join("a")
-    members = {name: Member(name, "bob") for name in ("x1", "x2", "x3", "x4")}
+    members = {name: ClusterMember(name, "bob") for name in ("x1", "x2", "x3", "x4")}
     say(crowd, 1, *(MemberJoined(CHANNEL, member) for member in members.values()))
     say(crowd, 2, MembersRange(CHANNEL, after, last, [members[name] for name in there]))
 
@@ -184,3 +184,17 @@ def test_a_channel_that_is_followed_no_longer_is_not_asked_for() -> None:
 
     assert [one.channels for one in requests(crowd, before)] == [["item:7"]]
     assert crowd.listed("b", "7") == ["a2", "b2"]
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_a_member_that_has_left_for_good_is_nobodys_to_take_over(*, has_left: bool) -> None:
+    """Its caller comes back as somebody new; before that it comes back as the same member."""
+    crowd = Crowd("a", limits=WITH_GRACE)
+    crowd.join("a")
+    say(crowd, 1, MemberJoined(CHANNEL, ClusterMember("x1", "bob")))
+    say(crowd, 2, MemberAway(CHANNEL, ClusterMember("x1", "bob"), None))
+    if has_left:
+        say(crowd, 3, MemberLeft(CHANNEL, "x1"))
+    back = crowd.join("a", subject="bob")
+
+    assert (back.session.subscription.member.connection == "x1") is not has_left

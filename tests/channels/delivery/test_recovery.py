@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itemwire.channels.delivery.recovery import Recovery, StartPoint
-from itemwire.engines.base import History
+from itemwire.channels.delivery.recovery import LIVE, Recovery, StartPoint, first_offset, resumes
+from itemwire.engines.base import EMPTY, History
 from itemwire.messages import Position, Publication
 from tests.fakes import CHANNEL, LateEngine, Stage, draft
 
@@ -109,3 +109,60 @@ def publish(engine: LateEngine, count: int) -> None:
     """Publish from elsewhere, at once."""
     for _ in range(count):
         engine.inner.publish(CHANNEL, draft(), lambda _: None)
+
+
+def test_nobody_resumes_from_a_channel_that_could_not_be_made() -> None:
+    """While its store took no writes messages may have come and gone, all under one name."""
+    assert not resumes(EMPTY.position, EMPTY)
+    assert resumes(Position("e", 0), History(Position("e", 0), [], complete=True))
+
+
+@pytest.mark.parametrize(
+    ("since", "replay", "start"),
+    [
+        pytest.param(None, 0, LIVE, id="live"),
+        pytest.param(None, 5, StartPoint(replay=5), id="replay"),
+        pytest.param("e:7", 0, StartPoint(Position("e", 7)), id="since"),
+        pytest.param("e:7", 5, StartPoint(Position("e", 7), 5), id="both"),
+    ],
+)
+def test_begins_where_a_client_has_written(since: str | None, replay: int, start: object) -> None:
+    """Nothing written is: with what is published from now on."""
+    assert StartPoint.of(since, replay) == start
+
+
+@pytest.mark.parametrize("since", ["", "7", "e:", ":7", "e:-1", "e:7 ", "e:x"])
+def test_refuses_a_start_that_says_nothing(since: str) -> None:
+    """A typing error is no wish to begin now."""
+    with pytest.raises(ValueError, match="write <epoch>:<offset>"):
+        StartPoint.of(since, 0)
+
+
+@pytest.mark.parametrize(
+    ("position", "offsets", "first"),
+    [(3, [], 3), (3, [2, 3], 1), (3, [4, 5], 3), (3, [3], 2), (0, [], 0), (2, [4], 2)],
+)
+def test_hears_everything_after_the_first_offset(
+    position: int, offsets: list[int], first: int
+) -> None:
+    """What a resume proves: before the oldest message that was sent, or where the stream stood."""
+    history = History(Position("e", position), list(map(publication, offsets)), complete=True)
+
+    assert first_offset(history) == first
+
+
+@pytest.mark.parametrize(
+    ("since", "complete", "has_all"),
+    [
+        pytest.param(Position("e", 3), True, True, id="nothing-missed"),
+        pytest.param(Position("e", 1), True, True, id="all-there"),
+        pytest.param(Position("e", 4), True, False, id="not-reached"),
+        pytest.param(Position("f", 1), True, False, id="another-epoch"),
+        pytest.param(Position("e", 1), False, False, id="forgotten"),
+    ],
+)
+def test_resumes_only_where_nothing_is_missing(
+    since: Position, complete: bool, has_all: bool
+) -> None:
+    """The same epoch, an offset that was reached, and no message forgotten."""
+    assert resumes(since, History(Position("e", 3), [], complete)) is has_all

@@ -170,3 +170,15 @@ def test_costs_a_welcome_little() -> None:
         proofs.write(ALICE, "42", "e", number)
 
     assert time.process_time() - began < 0.05
+
+
+def test_asks_for_the_secret_again_once_in_so_many_ticks() -> None:
+    """Not at each: a store that was emptied may be noticed ten seconds later."""
+    engine, proofs = SecretEngine(b"a" * 32), ResumeProofs()
+    asyncio.run(proofs.start(engine))
+    asked = []
+    for _ in range(2 * CHECK_TICKS):
+        proofs.tick(engine)
+        asked.append(len(engine.asked) - 1)
+
+    assert asked == [0] * (CHECK_TICKS - 1) + [1] * CHECK_TICKS + [2]

@@ -87,6 +87,19 @@ def test_is_over_once_its_time_is_up_and_looks_at_the_clock_seldom() -> None:
     assert (SECONDS, STRIDE) == (0.005, 256)
 
 
+def test_is_over_at_its_last_moment() -> None:
+    """And not a moment before."""
+    now = [100.0]
+    one = TimeSlice(1.0, 1, lambda: now[0])
+    over = []
+    for moment in (100.5, 101.0):
+        now[0] = moment
+        one.spend(1)
+        over.append(one.is_over)
+
+    assert over == [False, True]
+
+
 class Member(Listener):
     """A subscriber that can fall behind and catch up, and notes the order of all that it gets."""
 

@@ -13,6 +13,7 @@ from itemwire.channels.endings import retry_after_ms
 from itemwire.channels.lifecycle.draining import ANSWER_STEPS, MIN_BATCH, STEP_SECONDS, Draining
 from itemwire.channels.sessions.echo import EchoSession
 from itemwire.close_reasons import CLOSE_REASONS, DRAINING, MESSAGES_LOST, CloseReason, Retry
+from itemwire.engines.base import ANSWER_SECONDS
 from tests.fakes import ITEM, PLAIN, Close, LateEngine, Peer, RecordingTransport, Stage
 
 A_STEP = STEP_SECONDS * 1.01  # the clock's sums are not exact
@@ -183,10 +184,11 @@ def test_what_is_said_meanwhile_is_not_acted_on(
 
 def test_an_answer_that_does_not_come_is_not_waited_for(late_stage: Stage, publisher: Peer) -> None:
     """The engine may be what is broken; the process must stop all the same."""
-    late_stage.pass_time((ANSWER_STEPS - 1) * STEP_SECONDS)
+    late_stage.pass_time(ANSWER_SECONDS / 2)
     before = list(publisher.transport.reasons)
-    late_stage.pass_time(2 * STEP_SECONDS)
+    late_stage.pass_time((ANSWER_STEPS + 1) * STEP_SECONDS - ANSWER_SECONDS / 2)
 
+    assert publisher.saw("error")[-1]["code"] == "overloaded"
     assert (before, publisher.transport.reasons) == ([], ["draining"])
 
 

@@ -12,6 +12,7 @@ from tests.fakes import EVERYTHING, ITEM, Peer, Stage
 
 CHANNEL = "item:1"
 ALICE = (None, "alice")
+BOB = (None, "bob")
 BIG = Raw(b'{"name":"Big"}')
 SMALL = Raw(b'{"name":"Small"}')
 
@@ -33,7 +34,7 @@ def test_tells_a_change_once() -> None:
     watched = Watched()
     watched.presence.join(CHANNEL, ALICE, Member("c1", "alice", BIG))
     for info in (BIG, SMALL, SMALL):
-        watched.presence.change(CHANNEL, Member("c1", "alice", info))
+        watched.presence.change(CHANNEL, ALICE, Member("c1", "alice", info))
 
     assert watched.told == [("Joined", bytes(BIG)), ("Updated", bytes(SMALL))]
     assert watched.presence.page(CHANNEL, 1).members == [Member("c1", "alice", SMALL)]
@@ -43,8 +44,8 @@ def test_an_unlisted_member_is_told_with_its_newest_info() -> None:
     """Nobody knows of it before there is room for it."""
     watched = Watched(limit=1)
     watched.presence.join(CHANNEL, ALICE, Member("c1", "alice"))
-    watched.presence.join(CHANNEL, (None, "bob"), Member("c2", "bob", BIG))
-    watched.presence.change(CHANNEL, Member("c2", "bob", SMALL))
+    watched.presence.join(CHANNEL, BOB, Member("c2", "bob", BIG))
+    watched.presence.change(CHANNEL, BOB, Member("c2", "bob", SMALL))
     watched.presence.leave(CHANNEL, Member("c1", "alice"))
     watched.presence.tick(1)
 
@@ -67,7 +68,7 @@ def test_a_member_that_returns_tells_what_is_new(info: Raw, told: list[tuple[str
 def test_a_stranger_is_no_member() -> None:
     """A change of a client that is not on the channel is told to nobody."""
     watched = Watched()
-    watched.presence.change(CHANNEL, Member("c1", "alice", BIG))
+    watched.presence.change(CHANNEL, ALICE, Member("c1", "alice", BIG))
 
     assert watched.told == []
 

@@ -282,7 +282,7 @@ def test_a_join_that_never_was_leaves_no_trace(late_engine: LateEngine) -> None:
     stage.join("bob").session.closed(1006)
     late_engine.settle()
 
-    assert stage.node.members(ITEM).count == 0
+    assert stage.known_members(ITEM).count == 0
     assert stage.node._presence._away._absences == {}
 
 
@@ -293,7 +293,7 @@ def test_a_channel_of_the_absent_is_freed() -> None:
         stage.join(f"user-{number}").session.closed(1006)
     engine, presence = stage.engine, stage.node._presence
     assert isinstance(engine, MemoryEngine)
-    heard, waited_for = dict(engine._subscribed), stage.node.members(ITEM).count
+    heard, waited_for = dict(engine._subscribed), stage.known_members(ITEM).count
     passes(stage, GRACE)
 
     assert (heard, stage.node._hub._audiences, waited_for) == ({}, {}, 10)
@@ -360,13 +360,13 @@ def test_what_a_watcher_was_told_adds_up_to_the_list(
     live = [stage.join("watching")]
     for kind, number in steps:
         _take(stage, live, kind, number)
-        page = stage.node.members(ITEM)
+        page = stage.known_members(ITEM)
         listed = {member.connection: member.subject for member in page.members}
         assert [told(peer) for peer in live] == [listed] * len(live)
         assert len(listed) <= min(limit, page.count)
         assert page.count >= len(live)
     passes(stage, 2 * GRACE)
-    page = stage.node.members(ITEM)
+    page = stage.known_members(ITEM)
 
     assert page.count == len(live)
     assert len(page.members) == min(limit, len(live))

@@ -57,3 +57,17 @@ def test_ends_who_says_too_much_before_the_welcome(
 
     assert open_before
     assert peer.transport.reasons == ["overloaded"]
+
+
+@pytest.mark.parametrize(("broken", "reasons"), [({"read"}, ["overloaded"]), (set[str](), [])])
+def test_ends_where_the_engine_cannot_join_it(
+    late_stage: Stage, late_engine: LateEngine, broken: set[str], reasons: list[str]
+) -> None:
+    """A socket of one item without that item would only wait; its client is to come back."""
+    late_engine.broken |= broken
+    peer = late_stage.join()
+    peer.session.received('{"type":"ping"}')
+    late_engine.settle()
+
+    assert peer.transport.reasons == reasons
+    assert bool(peer.saw("pong")) is not bool(reasons)

@@ -1,4 +1,4 @@
-"""A connection with many items: joins, refusals, and what a refresh ends."""
+"""A connection with many items: joins, refusals, and bursts of requests."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import replace
 import pytest
 from typing_extensions import override
 
-from itemwire.channels.limits.bounds import Lifetime
 from itemwire.channels.reauthorization import Verdict
-from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
-from itemwire_auth.principal import Grant, Principal
+from itemwire.close_reasons import FORBIDDEN, OVERLOADED
+from itemwire_auth.principal import Principal
 from itemwire_auth.scopes import Action
-from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage, principal
+from tests.fakes import EVERYTHING, ITEM, LIMITS, ItemRules, LateEngine, Stage
 
 READING = frozenset({Action.SUBSCRIBE})
 OTHER = "43"
@@ -95,6 +94,7 @@ def test_is_told_what_was_wrong_and_keeps_the_socket(
     pong = many.says("ping", ref=2)
 
     assert (error["type"], error["ref"], error["code"]) == ("error", 1, code)
+    assert not error["temporary"]
     assert pong["type"] == "pong"
 
 
@@ -124,6 +124,18 @@ def test_joins_no_more_items_than_a_socket_may_hear(rules: ItemRules) -> None:
 
     assert codes(many.saw("error")) == [("c", "item_limit")]
     assert [one["item"] for one in many.saw("welcome")] == ["a", "b", "c"]
+
+
+def test_an_item_that_the_engine_joins_counts_once(late_engine: LateEngine) -> None:
+    """It is on its way and on the channel already; the second item of two is no third."""
+    stage = Stage(late_engine, replace(LIMITS, max_items=2))
+    many = stage.open(ItemRules(dict.fromkeys("abc", EVERYTHING)))
+    for item in "abc":
+        many.session.received(join(item, ref=item))
+    late_engine.settle()
+
+    assert [one["ref"] for one in many.saw("welcome")] == ["a", "b"]
+    assert codes(many.saw("error")) == [("c", "item_limit")]
 
 
 def test_keeps_what_is_asked_of_an_item_until_it_is_joined(stage: Stage, rules: ItemRules) -> None:
@@ -193,71 +205,8 @@ def test_leaves_every_item_when_the_socket_is_gone(stage: Stage, rules: ItemRule
     many.session.closed(1000)
     rules.say()
 
-    assert stage.node.members(OTHER).members == [watcher.session.subscription.member]
-    assert stage.node.members(ITEM).members == []
-
-
-def test_a_refresh_keeps_what_is_allowed_and_ends_the_rest(stage: Stage, rules: ItemRules) -> None:
-    """Rights shrink at once and by item (requirement 69)."""
-    many, publisher = stage.open(rules), stage.join(item=OTHER)
-    many.joins(ITEM)
-    many.joins(OTHER)
-    rules.can = {ITEM: READING}
-    reply = many.says("refresh", token="alice", ref=1)
-    publisher.says("publish", data="unheard")
-
-    assert reply["items"] == {ITEM: ["subscribe"]}
-    assert [(one["item"], one["reason"]) for one in many.saw("ended")] == [(OTHER, "forbidden")]
-    assert many.saw("message") == []
-
-
-def test_a_refresh_waits_for_joins_and_joins_wait_for_it(stage: Stage, rules: ItemRules) -> None:
-    """A join that was worked out by the old token must not outlive it (requirement 69)."""
-    rules.is_slow = True
-    many = stage.open(rules)
-    many.session.received(join(ITEM))
-    many.session.received('{"type":"refresh","token":"alice"}')
-    many.session.received(join(OTHER))
-    asked = [list(rules.asked)]
-    for _ in range(3):
-        rules.say()
-        asked.append(list(rules.asked))
-
-    assert asked == [
-        [ITEM],
-        [ITEM, f"renew {ITEM}"],
-        [ITEM, f"renew {ITEM}", OTHER],
-        [ITEM, f"renew {ITEM}", OTHER],
-    ]
-    assert [one["type"] for one in many.sees] == ["welcome", "reply", "welcome"]
-
-
-def test_a_refresh_with_another_callers_token_changes_nothing(
-    stage: Stage, rules: ItemRules
-) -> None:
-    """A socket stays its caller's; with a token of the same one it is renewed."""
-    many = stage.open(rules)
-    many.joins(ITEM)
-    refused = many.says("refresh", token="mallory")
-    renewed = many.says("refresh", token="alice")
-
-    assert (refused["type"], refused["code"]) == ("error", CREDENTIALS_INVALID.reason)
-    assert renewed["type"] == "reply"
-
-
-def test_a_refresh_that_cannot_be_worked_out_for_one_item_changes_none(
-    stage: Stage, rules: ItemRules
-) -> None:
-    """A policy that is down takes nobody's rights away, and gives none."""
-    many = stage.open(rules)
-    many.joins(ITEM)
-    rules.problem = OVERLOADED
-    error = many.says("refresh", token="alice")
-    rules.problem = None
-    many.says("publish", item=ITEM, data=1)
-
-    assert (error["code"], error["temporary"]) == ("overloaded", True)
-    assert len(many.saw("message")) == 1
+    assert stage.known_members(OTHER).members == [watcher.session.subscription.member]
+    assert stage.known_members(ITEM).members == []
 
 
 def test_a_join_that_cannot_be_worked_out_may_be_tried_again(
@@ -274,36 +223,6 @@ def test_a_join_that_cannot_be_worked_out_may_be_tried_again(
 
     assert (temporary["temporary"], final["temporary"]) == (True, False)
     assert welcome["type"] == "welcome"
-
-
-def test_tells_a_refreshed_socket_without_items_its_new_end(rules: ItemRules) -> None:
-    """It is warned too, though it hears nothing yet."""
-    stage = Stage(lifetime=Lifetime(warning=30))
-    many = stage.open(rules, life=60)
-    stage.clock.now += 31
-    stage.node.tick()
-    warned = many.saw("expiring")
-    reply = many.says("refresh", token="alice")
-
-    assert len(warned) == 1
-    assert reply["items"] == {}
-    assert reply["expires_at"] == many.connection.principal.expires_at
-
-
-def test_a_refresh_ends_an_item_that_is_still_being_joined(late_engine: LateEngine) -> None:
-    """No welcome comes after it, and the next join starts from the beginning."""
-    stage, rules = Stage(late_engine), ItemRules({ITEM: EVERYTHING})
-    many = stage.open(rules)
-    many.session.received(join(ITEM, ref=1))
-    late_engine.step(2)
-    rules.can = {}
-    many.session.received('{"type":"refresh","token":"alice","ref":2}')
-    rules.can = {ITEM: EVERYTHING}
-    many.session.received(join(ITEM, ref=3))
-    late_engine.settle()
-
-    seen = [(one["type"], one["ref"]) for one in many.sees]
-    assert seen == [("error", 1), ("reply", 2), ("welcome", 3)]
 
 
 @pytest.mark.parametrize("is_slow", [False, True], ids=["at-once", "later"])
@@ -375,96 +294,3 @@ def test_ends_alone_when_a_verdict_cannot_be_used() -> None:
 
     assert many.transport.reasons == ["internal"]
     assert other.joins(ITEM)["type"] == "welcome"
-
-
-def test_does_not_read_back_an_item_that_a_refresh_took_away(late_engine: LateEngine) -> None:
-    """Not even by an answer that was on its way; before, it is given."""
-    stage, rules = Stage(late_engine), ItemRules({ITEM: EVERYTHING})
-    many = stage.open(rules)
-    many.session.received(join(ITEM))
-    late_engine.settle()
-    many.session.received('{"type":"history","item":"42","ref":1}')
-    late_engine.settle()
-    many.session.received('{"type":"history","item":"42","ref":2}')
-    rules.can = {}
-    many.session.received('{"type":"refresh","token":"alice"}')
-    late_engine.settle()
-
-    assert [one["ref"] for one in many.saw("reply") if "messages" in one] == [1]
-    assert codes(many.saw("error")) == [(2, "scope_missing")]
-
-
-def test_an_answer_on_its_way_is_not_given_once_its_item_is_lost(late_engine: LateEngine) -> None:
-    """History that was asked for with the right to it is denied if the right is gone by then.
-
-    The same request on the item that is kept is answered.
-    """
-    rules = ItemRules({ITEM: EVERYTHING, OTHER: EVERYTHING})
-    many = Stage(late_engine).open(rules)
-    for item in (ITEM, OTHER):
-        many.session.received(join(item))
-        late_engine.settle()
-    many.session.received(f'{{"type":"history","item":"{ITEM}","ref":1}}')
-    many.session.received(f'{{"type":"history","item":"{OTHER}","ref":2}}')
-    rules.can = {OTHER: EVERYTHING}
-    many.session.received('{"type":"refresh","token":"alice","ref":3}')
-    late_engine.settle()
-
-    answers = [(one["type"], one["ref"]) for one in many.sees if one.get("ref") in {1, 2}]
-    assert answers == [("error", 1), ("reply", 2)]
-    assert codes(many.saw("error")) == [(1, "scope_missing")]
-
-
-class ForeignGrants(ItemRules):
-    """Rules whose grant may be another caller's, for another item, or without the right to hear."""
-
-    def __init__(self) -> None:
-        super().__init__({ITEM: EVERYTHING, OTHER: EVERYTHING})
-        self.changes: dict[str, object] = {}
-
-    @override
-    def _verdict(self, caller: Principal, item_id: str) -> Verdict:
-        verdict = super()._verdict(caller, item_id)
-        assert isinstance(verdict, Grant)
-        return replace(verdict, **self.changes)  # type: ignore[arg-type]
-
-
-FOREIGN = [
-    pytest.param({"principal": principal("mallory")}, id="another-subject"),
-    pytest.param({"principal": replace(principal("alice"), issuer="other")}, id="another-issuer"),
-    pytest.param({"item_id": OTHER}, id="another-item"),
-    pytest.param({"can": EVERYTHING - {Action.SUBSCRIBE}}, id="not-to-subscribe"),
-]
-
-
-@pytest.mark.parametrize("changes", FOREIGN)
-def test_a_grant_that_is_not_for_this_caller_and_item_joins_nothing(
-    stage: Stage, changes: dict[str, object]
-) -> None:
-    """An application's own rule may confuse two of them; with the right grant it is joined."""
-    rules = ForeignGrants()
-    many = stage.open(rules)
-    rules.changes = changes
-    refused = many.joins(ITEM)
-    rules.changes = {}
-    welcome = many.joins(ITEM)
-
-    assert (refused["type"], refused["code"]) == ("error", "forbidden")
-    assert welcome["type"] == "welcome"
-
-
-@pytest.mark.parametrize("changes", FOREIGN)
-def test_a_refresh_ends_an_item_whose_new_grant_is_not_for_it(
-    stage: Stage, changes: dict[str, object]
-) -> None:
-    """As at the join; with the right grant the item is kept."""
-    rules = ForeignGrants()
-    many = stage.open(rules)
-    many.joins(ITEM)
-    kept = many.says("refresh", token="alice")
-    rules.changes = changes
-    lost = many.says("refresh", token="alice")
-
-    assert list(kept["items"]) == [ITEM]
-    assert lost["items"] == {}
-    assert [(one["item"], one["reason"]) for one in many.saw("ended")] == [(ITEM, "forbidden")]

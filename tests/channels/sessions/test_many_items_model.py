@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import StringIO
 from typing import Any, Final
 
 from hypothesis import settings
@@ -18,8 +21,10 @@ from hypothesis.stateful import (
 )
 from typing_extensions import override
 
+from itemwire.channels.reauthorization import Denied, Renewal, Verdict
 from itemwire.engines.base import EngineError
 from itemwire.messages import Position
+from itemwire_auth.principal import Principal
 from itemwire_auth.revocation import Revocation
 from tests.fakes import EVERYTHING, LIMITS, NOW, ItemRules, LateEngine, Stage, principal
 
@@ -31,9 +36,54 @@ STARTS: Final[tuple[dict[str, Any], ...]] = (
     {"since": "x:0"},
     {"since": "x:0", "replay": 1},
 )
+WHEN: Final = ("joining", "joined", "replay waits")
 ROOM: Final = replace(LIMITS, max_items=2)
 
+SESSIONS_LOG: Final = logging.getLogger("itemwire.channels")
+
 an_item = st.sampled_from(ITEMS)
+
+
+class OrderedRules(ItemRules):
+    """Rules that see to it that a refresh is worked out alone (requirement 69).
+
+    `lost` are the items that the last refresh did not allow, and that were not allowed since.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(ITEMS, EVERYTHING))
+        self.is_slow = True
+        self.lost: set[str] = set()
+
+    def allow(self, item_id: str) -> None:
+        """Allow an item from now on."""
+        self.can[item_id] = EVERYTHING
+        self.lost.discard(item_id)
+
+    @override
+    def of_item(
+        self, principal: Principal, item_id: str, due: float, answer: Callable[[Verdict], None]
+    ) -> None:
+        assert not (self.waits and self._is_renewing())
+        super().of_item(principal, item_id, due, answer)
+
+    @override
+    def renew(
+        self,
+        token: str,
+        items: Sequence[str],
+        due: float,
+        answer: Callable[[Renewal | Denied], None],
+    ) -> None:
+        def decided(outcome: Renewal | Denied) -> None:
+            self.lost = set(ITEMS) - self.can.keys()
+            answer(outcome)
+
+        assert not self.waits
+        super().renew(token, items, due, decided)
+
+    def _is_renewing(self) -> bool:
+        return self.asked[-1].startswith("renew")
 
 
 class Socket(RuleBasedStateMachine):
@@ -42,14 +92,17 @@ class Socket(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.engine = LateEngine()
-        self.law = ItemRules(dict.fromkeys(ITEMS, EVERYTHING))
-        self.law.is_slow = True
+        self.law = OrderedRules()
         self.stage = Stage(self.engine, ROOM)
         self.peer = self.stage.open(self.law)
         self.refs = 0
         self.asked: dict[int, tuple[str, object]] = {}  # kind and item, by ref
         self.wishes: dict[str, str] = {}  # the latest of each item
         self.has_failed = False  # what is asked for may be refused
+        self.failures = StringIO()
+        self.handler = logging.StreamHandler(self.failures)
+        self.handler.addFilter(lambda record: record.exc_info is not None)
+        SESSIONS_LOG.addHandler(self.handler)
 
     @initialize(published=st.lists(an_item, max_size=6))
     def fill(self, published: list[str]) -> None:
@@ -104,10 +157,36 @@ class Socket(RuleBasedStateMachine):
         self.law.can.pop(item, None)
         self.has_failed = True
 
+    @rule()
+    def join_all(self) -> None:
+        """Ask for more items than a socket may hear, in one burst."""
+        for item in ITEMS:
+            self.join(item, {})
+
+    @rule(item=an_item, when=st.sampled_from(WHEN), is_again=st.booleans())
+    def lose(self, item: str, when: str, is_again: bool) -> None:
+        """Join an item alone, and refresh without the right to it at some point on the way."""
+        self.law.allow(item)
+        for other in ITEMS:
+            self.leave(other)
+        if when == "replay waits":
+            self.stop_reading()
+            self._ask("ping")
+        self.join(item, {"replay": 2} if when == "replay waits" else {})
+        self._decide_all()
+        if when == "joined":
+            self._rest()
+        self.forbid(item)
+        self.refresh()
+        self._decide_all()
+        if is_again:
+            self.allow(item)
+            self.join(item, {})
+
     @rule(item=an_item)
     def allow(self, item: str) -> None:
         """Give the right to an item back."""
-        self.law.can[item] = EVERYTHING
+        self.law.allow(item)
 
     @rule(name=st.sampled_from(["subscribe", "read", "publish"]))
     def break_engine(self, name: str) -> None:
@@ -175,6 +254,19 @@ class Socket(RuleBasedStateMachine):
             assert on == {one.item_id for one in live if one.lane is not None}
 
     @invariant()
+    def is_on_what_it_may_be_on(self) -> None:
+        """On no item that a refresh took away, and on no more items than a socket may hear."""
+        on = {one.item_id for one in self.peer.connection.subscriptions.values()}
+        assert not on & self.law.lost
+        assert len(on) <= ROOM.max_items
+
+    @invariant()
+    def nothing_fails(self) -> None:
+        """Whatever the order, it was thought of."""
+        assert "internal" not in self.peer.transport.reasons
+        assert self.failures.getvalue() == ""
+
+    @invariant()
     def is_answered_at_most_once(self) -> None:
         """No request is answered twice."""
         assert all(count == 1 for count in self._answers().values())
@@ -182,7 +274,14 @@ class Socket(RuleBasedStateMachine):
     @override
     def teardown(self) -> None:
         """Come to rest: everything is answered, the last wish holds, and the socket goes on."""
+        try:
+            self._come_to_rest()
+        finally:
+            SESSIONS_LOG.removeHandler(self.handler)
+
+    def _come_to_rest(self) -> None:
         self._rest()
+        self.nothing_fails()
         if not self.peer.connection.is_open:
             assert not self.peer.connection.subscriptions
             return
@@ -198,18 +297,32 @@ class Socket(RuleBasedStateMachine):
     def _goes_on(self) -> None:
         """See that every item is heard that it is on, and that it can leave and join."""
         for item in ITEMS:
-            self.law.can[item] = EVERYTHING
+            self.law.allow(item)
             self.publish(item)
         self._rest()
         self.hears_what_it_is_on()
         self.refresh()
+        refreshed = self.refs
         for item in ITEMS:
             self.leave(item)
         self.join(ITEMS[0], STARTS[1])
         self._rest()
         assert self._answers().keys() == set(range(1, self.refs + 1))
+        assert [one["type"] for one in self._seen() if one.get("ref") == refreshed] == ["reply"]
         subscriptions = self.peer.connection.subscriptions.values()
         assert [one.item_id for one in subscriptions] == [ITEMS[0]]
+        self._ends_for_good()
+
+    def _ends_for_good(self) -> None:
+        """See that nothing is joined, and nothing fails, when answers come after the end."""
+        self.forbid(ITEMS[1])
+        self.join(ITEMS[1], {})
+        self.join(ITEMS[2], {})
+        self.refresh()
+        self.peer.session.closed(1000)
+        self._rest()
+        assert not self.peer.connection.subscriptions
+        self.nothing_fails()
 
     def _rest(self) -> None:
         self.engine.broken.clear()
@@ -220,6 +333,10 @@ class Socket(RuleBasedStateMachine):
                 self.law.say()
             self.peer.drains()
         self.stage.settle()
+
+    def _decide_all(self) -> None:
+        while self.law.waits:
+            self.law.say()
 
     def _ask(self, kind: str, **fields: object) -> None:
         self.refs += 1

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from itemwire.close_reasons import OVERLOADED
 from itemwire.engines.base import EngineError
 from itemwire.messages import Frame
 from itemwire.wire.base import Codec
@@ -201,3 +202,13 @@ def test_carries_every_payload_between_codecs(stage: Stage) -> None:
         (None, None),
         (1.5, None),
     ]
+
+
+def test_a_ping_is_answered_where_nothing_is_limited(stage: Stage) -> None:
+    """Also one that comes while the connection ends: nobody judges it then."""
+    peer = stage.join()
+    answers = [peer.session.pinged(10)]
+    peer.connection.end(OVERLOADED)
+    answers.append(peer.session.pinged(10))
+
+    assert answers == [False, False]

@@ -68,6 +68,7 @@ class TestNetworkFaults(NetworkFaultsContract):
 
     module = nats_engine
     epochs_go_on = False
+    last_words = b"-ERR 'Server Shutdown'\r\n"
 
     @pytest.fixture(autouse=True)
     def _take_server(self, server: NatsServer) -> None:

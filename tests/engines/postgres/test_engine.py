@@ -6,7 +6,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 
+import asyncpg
 import pytest
 
 from itemwire.engines import init_store, open_engine
@@ -15,6 +17,7 @@ from itemwire.engines.postgres import engine as postgres_engine
 from itemwire.engines.postgres import upkeep
 from itemwire.engines.postgres.schema import VERSION
 from itemwire.messages import Draft, Position
+from tests.conformance.engine_contract import OwnBounds
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS, CHANNEL
@@ -167,6 +170,28 @@ def test_makes_the_schema_once_however_many_ask(server: PostgresServer) -> None:
     )
 
 
+def test_brings_an_older_schema_up_to_date(server: PostgresServer) -> None:
+    """What is stored stays, and serves on."""
+    url = new_database(server, is_prepared=False)
+    first = files("itemwire.engines.postgres").joinpath("schema_1.sql").read_text("utf-8")
+
+    async def make_first() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(first)
+        await connection.execute("UPDATE itemwire.store SET version = 1")
+        await connection.execute("SELECT itemwire_publish('42', '\"kept\"')")
+        await connection.close()
+
+    async def scene() -> None:
+        async with node(url) as one:
+            assert [each.data for each in (await one.read()).publications] == ["kept"]
+
+    asyncio.run(make_first())
+
+    assert init_store(url) == f"The schema has version {VERSION} now; it had 1."
+    play(scene)
+
+
 def test_counts_on_after_a_second_init(url: str) -> None:
     """It is safe to run it with every deployment."""
 
@@ -307,6 +332,30 @@ def test_forgets_what_is_out_of_bounds(url: str) -> None:
                 for table in ("messages", "keys", "kept_values", "notices", "channels")
             ]
             assert left == [3, 0, 0, 1, 1]
+
+    play(scene)
+
+
+def test_forgets_what_is_out_of_the_bounds_of_one_channel(url: str) -> None:
+    """A channel whose bounds are narrower than those of others is trimmed by its own."""
+
+    async def scene() -> None:
+        async with node(url, OwnBounds()) as one:
+            for number in range(10):
+                await publish_to(one, "item:42:few", str(number))
+                await publish_to(one, "item:42:other", str(number))
+            upkeep_of_one = engine_of(one)._upkeep
+            await upkeep_of_one.trim()
+            await execute(
+                url, "UPDATE itemwire.messages SET stored_at = stored_at - '11 s'::interval"
+            )
+            await upkeep_of_one.trim()
+            left = await execute(
+                url,
+                "SELECT c.name, count(*) FROM itemwire.channels c "
+                "JOIN itemwire.messages m ON m.channel = c.id GROUP BY c.name ORDER BY c.name",
+            )
+            assert [tuple(row) for row in left] == [("item:42:few", 3), ("item:42:other", 10)]
 
     play(scene)
 

@@ -20,7 +20,7 @@ from tests.conformance.network_faults_contract import NetworkFaultsContract, all
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import Watched, node, play
 from tests.fakes import CHANNEL
-from tests.postgres_server import PostgresServer, execute, running_postgres
+from tests.postgres_server import TERMINATE, PostgresServer, execute, running_postgres
 from tests.proxy import Proxy
 from tests.timing import BUSY_SECONDS
 
@@ -51,13 +51,12 @@ def proxied(server: PostgresServer, url: str) -> Iterator[tuple[Proxy, str]]:
         yield proxy, url.replace(str(server.port), str(proxy.port))
 
 
-# asyncpg leaves transports of connections open that break while they are made.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestNetworkFaults(NetworkFaultsContract):
     """A database: what was committed is there, and epochs go on."""
 
     module = postgres_engine
     epochs_go_on = True
+    last_words = b"E\0\0\0\x3dSFATAL\0VFATAL\0C57P01\0Mterminating connection by command\0\0"
 
     @pytest.fixture(autouse=True)
     def _take_server(self, server: PostgresServer, url: str) -> None:
@@ -143,20 +142,50 @@ def test_says_what_was_forgotten_while_it_was_away(server: PostgresServer, url: 
         play(lambda: scene(proxy, through))
 
 
+def test_hears_again_after_it_was_terminated_and_no_end_came(
+    server: PostgresServer, url: str
+) -> None:
+    """A fast restart behind a proxy: each backend says FATAL, and its close is lost (141)."""
+
+    async def scene(proxy: Proxy, through: str) -> None:
+        async with node(through) as one:
+            await one.publish("before")
+            with proxy.losing_ends():
+                await execute(url, TERMINATE)
+                await one.until(lambda: proxy.dead > 0)
+            await one.until(lambda: proxy.dead == 0)
+            await one.until(lambda: one.engine.is_available)
+            await execute(url, "SELECT itemwire_publish('42', '\"heard\"')")
+            await one.publish_at_last("published")
+            await all_have(3, one)
+
+            assert one.losses == []
+            assert (await one.read()).position.offset == 3
+
+    with proxied(server, url) as (proxy, through):
+        play(lambda: scene(proxy, through))
+
+
 @pytest.mark.parametrize(
-    "fault", ["terminated", "thrown"], ids=["an end in mid-query", "a fault of the client library"]
+    "fault",
+    [
+        None,
+        ZeroDivisionError(),
+        asyncio.CancelledError(),
+        asyncpg.InterfaceError("another operation is in progress"),
+    ],
+    ids=["an end in mid-query", "its own fault", "its own cancellation", "a state it is stuck in"],
 )
 def test_goes_on_after_whatever_its_client_library_throws(
-    url: str, monkeypatch: pytest.MonkeyPatch, fault: str
+    url: str, monkeypatch: pytest.MonkeyPatch, fault: BaseException | None
 ) -> None:
     """Time runs out between the two steps of a query, say: nothing may stop for good (117)."""
     find_statement = asyncpg.Connection._get_statement
 
     async def fail(connection: asyncpg.Connection, *query: object, **options: object) -> object:
-        if fault == "terminated":
-            connection.terminate()
-        else:
-            raise ZeroDivisionError
+        if fault is not None:
+            raise fault
+        connection.terminate()
         return await find_statement(connection, *query, **options)
 
     async def scene() -> None:

@@ -78,7 +78,8 @@ def test_everything_it_stores_ends_by_itself(server: RedisServer) -> None:
     ends = {name.decode(): int(server.ask("TTL", name.decode()).strip()[1:]) for name in names}
     kept = {name.replace(CHANNEL, "C"): seconds for name, seconds in ends.items()}
 
-    # A little is kept for ever: what the notices are counted by.
+    # A little is kept for ever: what the notices are counted by, and which life it is.
+    assert kept.pop("itemwire:0:life") == -1
     assert kept.pop("itemwire:0:{notices}:meta") == -1
     assert kept.pop("itemwire:0:{C}:s") in range(50, 61)
     assert kept.pop("itemwire:0:value:v") in range(20, 31)

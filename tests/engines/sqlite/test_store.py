@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from itemwire.engines.base import KEY_SECONDS, Bounds, EngineError, Span
+from itemwire.engines.base import KEY_SECONDS, Bounds, ChannelBounds, EngineError, Span
 from itemwire.engines.sqlite import store
 from itemwire.engines.sqlite.file import SqliteFile, open_file
 from itemwire.engines.sqlite.store import MessageEntry, SqliteStore, in_parts
@@ -24,7 +24,7 @@ MESSAGE = '{"item":"42","sender":"alice","sent_at":1.5,"data":"x"}'
 class Shelf(SqliteStore):
     """A store in a transaction that never ends, with a clock that the tests hold."""
 
-    def __init__(self, connection: sqlite3.Connection, bounds: Bounds) -> None:
+    def __init__(self, connection: sqlite3.Connection, bounds: ChannelBounds) -> None:
         self.hands = Clock()
         super().__init__(connection, bounds, self.hands)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from itemwire.engines.base import Bounds, Span
+from itemwire.engines.base import Bounds, ChannelBounds, Span
 from itemwire.engines.sqlite import upkeep
 from itemwire.engines.sqlite.file import SqliteFile, open_file
 from itemwire.engines.sqlite.store import MessageEntry
 from itemwire.engines.sqlite.upkeep import SqliteUpkeep
+from tests.conformance.engine_contract import OwnBounds
 from tests.engines.sqlite.test_store import Shelf
 from tests.fakes import CHANNEL
 
@@ -23,7 +24,7 @@ PADDED = '{{"item":"42","sender":"alice","sent_at":1.5,"data":"{}"}}'.format("x"
 class Kept:
     """A store and its upkeep, run to the end."""
 
-    def __init__(self, connection: sqlite3.Connection, bounds: Bounds) -> None:
+    def __init__(self, connection: sqlite3.Connection, bounds: ChannelBounds) -> None:
         self.connection = connection
         self.shelf = Shelf(connection, bounds)
         self.heard: set[str] = set()
@@ -214,3 +215,21 @@ def test_gives_pages_back_to_the_disk(kept: Kept, tmp_path: Path) -> None:
 
     assert before > 10_000_000
     assert (tmp_path / "itemwire.db").stat().st_size < 6_000_000
+
+
+def test_prunes_each_channel_to_bounds_of_its_own(connection: sqlite3.Connection) -> None:
+    """A rule may give a channel less history than others, also by age."""
+    kept = Kept(connection, OwnBounds())
+    for name in ("few", "short", "other"):
+        for _ in range(10):
+            kept.shelf.add(at=f"item:42:{name}")
+    kept.shelf.hands.now += 1
+
+    kept.shelf.add(at="item:42:short")
+    kept.tidy()
+
+    rows = connection.execute(
+        "SELECT name, count(*) FROM messages JOIN channels ON channel = channels.id "
+        "GROUP BY name ORDER BY name"
+    )
+    assert rows.fetchall() == [("item:42:few", 3), ("item:42:other", 10), ("item:42:short", 1)]

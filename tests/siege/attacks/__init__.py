@@ -11,7 +11,7 @@ from tests.siege.attacks.connections import Kept, Lingering, Streams
 from tests.siege.attacks.credentials import PaddedSockets, Tickets
 from tests.siege.attacks.poison import Poison
 from tests.siege.attacks.processor import Costly, Fragments
-from tests.siege.attacks.requests import EndlessBody, UnreadPipeline
+from tests.siege.attacks.requests import EndlessBody, ManyPipelines, UnreadPipeline
 
 FEW_FILES: Final = 256
 HEAD: Final = 60_000  # bytes of a query, cookie or header: with the rest, a head as large as may be
@@ -43,7 +43,8 @@ ROWS: Final = (
     Row("A1 one trailer", NOTHING, partial(EndlessBody, b"0\r\nX: ", b"a")),
     Row("A1 chunk extension", NOTHING, partial(EndlessBody, b"1;", b"a")),
     Row("A2 pipelines", NOTHING, UnreadPipeline),
-    Row("A3 kept open", NOTHING, Kept, files=FEW_FILES),
+    Row("A2 many pipelines", NOTHING, ManyPipelines),
+    Row("A3 kept open", NOTHING, Kept, files=FEW_FILES, short_rounds=1),
     Row("A4 streams", TOKEN, Streams, OF_A_TOKEN),
     _costly("query", QUERY),
     _costly("query, HTTP", f"/items/42/messages?{'a&' * (HEAD // 2)}", is_http=True),
@@ -52,12 +53,12 @@ ROWS: Final = (
     _costly("cookies", SOCKET, f"Cookie: {'a=b;' * (HEAD // 4)}"),
     _costly("stopped", QUERY, stopped_address="192.0.2.7", settings=STOPS_SOON),
     Row("A6 fragments", TOKEN, Fragments, OF_A_TOKEN, {"max_message_bytes": str(4 << 20)}),
-    Row("A7 lingering", NOTHING, Lingering, files=FEW_FILES),
+    Row("A7 lingering", NOTHING, Lingering, files=FEW_FILES, short_rounds=1),
     Row("A8 tickets", TOKEN, Tickets, OF_A_TOKEN),
-    Row("A9 padded sockets", TOKEN, PaddedSockets, OF_A_TOKEN),
-    Row("B1 replay unread", TOKEN, ReplayUnread, OF_A_TOKEN),
+    Row("A9 padded sockets", TOKEN, PaddedSockets, OF_A_TOKEN, short_rounds=1),
+    Row("B1 replay unread", TOKEN, ReplayUnread, OF_A_TOKEN, short_rounds=1),
     Row("B2 join races", TOKEN, JoinRaces, OF_A_TOKEN),
-    Row("B3 amplified", TOKEN, Amplified, CROWD),
+    Row("B3 amplified", TOKEN, Amplified, CROWD, short_rounds=1),
     Row("B4 poison", TOKEN, Poison, OF_A_TOKEN),
 )
 

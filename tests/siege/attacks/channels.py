@@ -32,16 +32,16 @@ class ReplayUnread(Attack):
     items: Final = 40
     payload: Final = "x" * 10_000
     messages: Final = 100  # what is kept of an item: about 1 MiB
-    joins: Final = 320
+    joins: Final = 320  # in a second: 320 MiB where nothing bounds it
     rate: Final = 200.0  # joins a second, as many as a socket may ask for
 
     @override
     def prepare(self, door: Door) -> None:
         for number in range(self.items):
             with door.socket(f"/items/{_replayed(number)}/ws", "publisher") as wire:
-                for ref in range(self.messages):
-                    wire.send({"type": "publish", "ref": ref, "data": self.payload})
-                    wire.answer_to(ref)
+                message = {"type": "publish", "data": self.payload}
+                wire.send(*(message | {"ref": ref} for ref in range(self.messages)))
+                wire.answer_to(self.messages - 1)
 
     @override
     def run(self, door: Door, seconds: float) -> Outcome:
@@ -49,7 +49,7 @@ class ReplayUnread(Attack):
         # Without the right to presence: what is told of members is counted, and would end it.
         opening = door.socket("/ws", scope=TALKING, receive_buffer=8192)
         with opening as wire, suppress(OSError):
-            while asked < self.joins:
+            while asked < self.joins * seconds:
                 wire.send(*(join | {"item": _replayed(number)} for number in range(self.items)))
                 asked += self.items
                 time.sleep(self.items / self.rate)  # what it may ask, and no more
@@ -147,7 +147,7 @@ class Amplified(Attack):
     """Publishes small messages to an item that a thousand hear, as fast as a socket may."""
 
     rate: Final = 2000
-    messages: Final = 4000  # 4 million deliveries, past what two seconds of any rate may be
+    least_seconds: Final = 1.0  # 2 million deliveries: twice what may be spent at once
     burst_seconds: Final = 0.01
 
     def __init__(self, listeners: int = 1000) -> None:
@@ -172,12 +172,13 @@ class Amplified(Attack):
     @override
     def run(self, door: Door, seconds: float) -> Outcome:
         message = client_frame(TEXT, b'{"type":"publish","data":"%s"}' % (b"x" * 20))
+        most = int(self.rate * (self.least_seconds + seconds))
         before, sent, limited = self._received, 0, 0
         began = time.monotonic()
         with door.socket("/items/loud/ws") as wire:
-            while sent < self.messages and time.monotonic() - began < MOST_SECONDS:
+            while sent < most and time.monotonic() - began < MOST_SECONDS:
                 elapsed = time.monotonic() - began + self.burst_seconds
-                due = min(int(elapsed * self.rate), self.messages) - sent
+                due = min(int(elapsed * self.rate), most) - sent
                 wire.client.sendall(message * due)
                 sent += due
                 limited += _limited(wire, self.burst_seconds)

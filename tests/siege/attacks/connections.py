@@ -204,7 +204,8 @@ class Streams(Attack):
         for start in range(0, self.count, self.at_once):
             answers += await asyncio.gather(*visits[start : start + self.at_once])
         bad = [answer for answer in answers if not answer.startswith(b"HTTP/1.1 200 ")]
-        return Outcome(faults=[f"a stream was refused: {bad[0][:40]!r}"] if bad else [])
+        faults = [f"a stream was refused: {bad[0][:40]!r}"] if bad else []
+        return Outcome(faults, accepted=len(answers) - len(bad))
 
 
 async def _visit(door: Door, opening: bytes) -> bytes:

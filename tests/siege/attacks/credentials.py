@@ -23,12 +23,15 @@ AT_ONCE: Final = 20
 class Tickets(Attack):
     """One caller makes tickets as fast as it can."""
 
+    least: Final = 100  # more than a burst may be
     most: Final = 10_000
 
     @override
     def run(self, door: Door, seconds: float) -> Outcome:
         deadline, seen = time.monotonic() + seconds, Counter[int]()
-        while time.monotonic() < deadline and seen.total() < self.most:
+        while seen.total() < self.least or (
+            time.monotonic() < deadline and seen.total() < self.most
+        ):
             seen += make_tickets(door, "attacker", AT_ONCE)
         other = make_tickets(door, "neighbour", 1)
         faults = []
@@ -36,9 +39,8 @@ class Tickets(Attack):
             faults.append("one caller made tickets without a limit")
         if not other[200]:
             faults.append(f"another caller got no ticket: {dict(other)}")
-        return Outcome(
-            faults=faults, notes={"tickets": seen[200], "refused": seen[429] + seen[503]}
-        )
+        notes: dict[str, float] = {"tickets": seen[200], "refused": seen[429] + seen[503]}
+        return Outcome(faults, accepted=seen.total() + 1, notes=notes)
 
 
 def make_tickets(door: Door, subject: str, count: int) -> Counter[int]:
@@ -68,9 +70,8 @@ class PaddedSockets(Attack):
             padded = self._open(door, stack, (padding(),))
         kib = (padded - plain) / self.count / 1024
         faults = [f"a socket kept {kib:.0f} KiB of its head"] if kib > self.most_kib else []
-        return Outcome(
-            faults=faults, notes={"KiB a head": kib, "KiB a socket": plain / self.count / 1024}
-        )
+        notes = {"KiB a head": kib, "KiB a socket": plain / self.count / 1024}
+        return Outcome(faults, accepted=2 * self.count, notes=notes)
 
     def _open(self, door: Door, stack: ExitStack, extra: Sequence[str]) -> int:
         """Open so many, and return the memory that they take."""

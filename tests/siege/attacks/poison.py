@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,10 @@ class Poison(Attack):
                     faults.append(f"{name} cannot read {payload}")
         if stored and not _can_tail(door, len(stored)):
             faults.append("itemwire tail ended at what was stored")
-        return Outcome(faults=faults, notes={"stored": len(stored)})
+        left_out = [] if shutil.which("node") else ["JavaScript's reader: there is no node"]
+        if "CI" in os.environ:  # where it must be there
+            faults += left_out
+        return Outcome(faults, left_out=left_out, notes={"stored": len(stored)})
 
 
 def _is_stored(wire: Wire, payload: str) -> bool:

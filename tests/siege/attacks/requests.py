@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from typing_extensions import override
@@ -52,6 +53,33 @@ class UnreadPipeline(Attack):
                 client = stack.enter_context(door.dial(receive_buffer=8192))
                 sent += pour(client, block, deadline, self.most_bytes)
         return Outcome(notes={"MiB sent": sent / 2**20})
+
+
+class ManyPipelines(Attack):
+    """Keeps hundreds of connections full of requests, and reads the answers of all."""
+
+    connections: Final = 300
+
+    @override
+    def run(self, door: Door, seconds: float) -> Outcome:
+        deadline, answered = time.monotonic() + seconds, 0
+        block = REQUEST * (BLOCK_BYTES // 16 // len(REQUEST))
+        with ExitStack() as stack:
+            crowd = stack.enter_context(selectors.DefaultSelector())
+            for _ in range(self.connections):
+                client = stack.enter_context(door.dial())
+                client.setblocking(False)
+                crowd.register(client, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            while time.monotonic() < deadline:
+                for key, events in crowd.select(timeout=STUCK_SECONDS):
+                    one = key.fileobj
+                    assert isinstance(one, socket.socket)
+                    with suppress(BlockingIOError):
+                        if events & selectors.EVENT_READ:
+                            answered += one.recv(BLOCK_BYTES).count(b" 200 OK")
+                        if events & selectors.EVENT_WRITE:
+                            one.send(block)
+        return Outcome(notes={"answered": answered})
 
 
 def pour(client: socket.socket, block: bytes, deadline: float, most: int) -> int:

@@ -1,6 +1,7 @@
 """Receives the notices of the other nodes, and tells them what happens on this one."""
 
 import logging
+from collections.abc import Callable
 
 from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange
@@ -15,16 +16,22 @@ class Cluster:
 
     Revocations and disconnects are applied whichever engine there is, since a node that restarts
     reads those of its former life. Members and connection counts are exchanged only where there
-    can be other nodes.
+    can be other nodes. Ephemeral messages of other nodes are handed to `deliver`.
     """
 
     def __init__(
-        self, node_id: str, control: Control, exchange: Exchange, counters: ChannelCounters
+        self,
+        node_id: str,
+        control: Control,
+        exchange: Exchange,
+        counters: ChannelCounters,
+        deliver: Callable[[bytes], None],
     ) -> None:
         self._id = node_id
         self._control = control
         self._counters = counters
         self._exchange = exchange
+        self._deliver = deliver
 
     def start(self) -> None:
         """Tell the other nodes that this one is there."""
@@ -52,7 +59,9 @@ class Cluster:
             return
         if notice.node == self._id:
             return
-        if notice.gossip is None:
+        if notice.message is not None:
+            self._deliver(notice.message)
+        elif notice.gossip is None:
             self._control.apply(notice)
         elif not self._exchange.receive(notice.node, notice.gossip):
             self._counters.notices_dropped += 1

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from itemwire.channels.cluster.asked_channels import Answered
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
+from itemwire.channels.cluster.cut_off import CutOff
 from itemwire.channels.cluster.gossip import Gossip
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.cluster.remote_presence import RemotePresence
@@ -19,6 +21,7 @@ from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import CONNECTION_LIMIT, CloseReason
 from itemwire.engines.base import ANSWER_SECONDS, Engine
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity
 
 
 class Exchange(Protocol):
@@ -42,6 +45,14 @@ class Exchange(Protocol):
 
     def unfollow(self, channel: str) -> None:
         """Forget them."""
+        ...
+
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        """Call back once it is known whether a caller that joins was on a node that was killed."""
+        ...
+
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        """Bring the members of a channel up to date; answer whether that could be done in time."""
         ...
 
     def receive(self, node_id: str, gossip: Gossip) -> bool:
@@ -73,6 +84,14 @@ class NoExchange(Exchange):
         """Do nothing."""
 
     @override
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        done()
+
+    @override
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        answered(True)
+
+    @override
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         return True
 
@@ -97,6 +116,7 @@ class SharedExchange(Exchange):
         self._presence = presence
         self._registry = registry
         self._end_all = end_all
+        self._cut_off = CutOff(registry, end_all)
         self._counts = ConnectionCounts(node_id, slots)
         self._remote_presence = RemotePresence(
             node_id,
@@ -128,10 +148,13 @@ class SharedExchange(Exchange):
 
     @override
     def tick(self) -> None:
-        """Remove silent nodes, and end sockets that are too many over all nodes."""
+        """Remove silent nodes, and end sockets that are too many or that hear nothing."""
         # While the engine is away every node is silent, which is not their end.
         if not self._engine.is_available:
+            self._remote_presence.answer_all()
+            self._cut_off.tick()
             return
+        self._cut_off.hear()
         self._remote_presence.tick()
         excess = self._counts.find_excess()
         if excess:
@@ -146,13 +169,24 @@ class SharedExchange(Exchange):
         self._remote_presence.unfollow(channel)
 
     @override
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        self._remote_presence.find_moved(channel, identity, done)
+
+    @override
+    def ask_members(self, channel: str, answered: Answered) -> None:
+        self._remote_presence.ask(channel, answered)
+        if not self._engine.is_available:
+            self._remote_presence.answer_all()
+
+    @override
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         return self._remote_presence.receive(node_id, gossip)
 
     def _yield_member(self, channel: str, member: Member) -> None:
         """Give a client a new member: another node also resumed the member that it had resumed."""
         subscription = self._registry.find_member(channel, member)
-        if subscription is not None:
+        # A member that began here has no other id to go on with: the other node gives way.
+        if subscription is not None and subscription.own_member.connection != member.connection:
             self._presence.leave(channel, member)
             identity = subscription.connection.principal.identity
             subscription.member = self._presence.join(channel, identity, subscription.own_member)

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, structs
 
 from itemwire.channels.presence.info import read_info
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity
 
 NOTICE_BYTES: Final = 24 * 1024  # a notice is full at this size; a single line is smaller than it
 MEMBERS_A_LINE: Final = 40  # without `info`
@@ -28,11 +29,27 @@ SOCKETS: Final = ""
 """Stands for a channel in a `StateRequest` that asks for the connection counts."""
 
 
+class ClusterMember(Member, frozen=True, omit_defaults=True):
+    """A member as nodes tell each other of it, with the issuer, which clients never see."""
+
+    issuer: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Return what tells its caller from every other one."""
+        return self.issuer, self.subject
+
+    @property
+    def shown(self) -> Member:
+        """Return the member as clients see it."""
+        return Member(self.connection, self.subject, self.info)
+
+
 class MemberJoined(msgspec.Struct, frozen=True, tag="came"):
     """A member is on a channel of this node now."""
 
     channel: str
-    member: Member
+    member: ClusterMember
 
     def __post_init__(self) -> None:
         """Refuse a member without an id, or with an `info` past its bounds."""
@@ -52,7 +69,7 @@ class MembersRange(msgspec.Struct, frozen=True, tag="part"):
     channel: str
     after: str
     last: str
-    members: list[Member]
+    members: list[ClusterMember]
 
     def __post_init__(self) -> None:
         """Refuse a member without an id, or with an `info` past its bounds."""
@@ -60,7 +77,7 @@ class MembersRange(msgspec.Struct, frozen=True, tag="part"):
 
 
 class StateRequest(msgspec.Struct, frozen=True, tag="ask"):
-    """Asks the node `to` for all it has on these channels."""
+    """Asks the node `to` for all it has on these channels; without any, for a sign of life."""
 
     to: str
     number: int
@@ -68,7 +85,7 @@ class StateRequest(msgspec.Struct, frozen=True, tag="ask"):
 
 
 class StateSent(msgspec.Struct, frozen=True, tag="answered"):
-    """Everything that the request with this number asked for has been sent."""
+    """Everything that the request with this number asked for has been sent; 0: a sign of life."""
 
     to: str
     number: int
@@ -135,10 +152,10 @@ def pack_lines(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield pack
 
 
-def member_ranges(channel: str, members: Iterable[Member]) -> Iterator[MembersRange]:
+def member_ranges(channel: str, members: Iterable[ClusterMember]) -> Iterator[MembersRange]:
     """Write all members of a channel as adjoining ranges, so that no id lies between two."""
     after = ""
-    page: list[Member] = []
+    page: list[ClusterMember] = []
     room = MEMBERS_A_LINE
     for member in sorted(members, key=lambda member: member.connection):
         places = _places_of(member)

@@ -1,16 +1,21 @@
 """What this node knows of another node, and on which channels that may be wrong."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from itemwire.channels.cluster.gossip import CHANNELS_A_LINE
+from itemwire.channels.cluster.gossip import CHANNELS_A_LINE, ClusterMember
 from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
+from itemwire_auth.principal import Identity
 
-DEAD_TICKS: Final = 7  # three heartbeats of two ticks, and one tick because ticks do not align
+HEARTBEAT_TICKS: Final = 2
+DEAD_TICKS: Final = 7  # three heartbeats, and one tick because ticks do not align
+SILENT_TICKS: Final = HEARTBEAT_TICKS + 2  # without a heartbeat that was due
 ANSWER_TICKS: Final = 3  # without an answer after so many ticks, a request is sent again
+MAX_SEARCHED: Final = 1000  # members of a channel, 25 µs; more of one item are a crowd
 MAX_MEMBERS: Final = 1_000_000  # of one peer, 0.2 KB each: more sockets than one node can hold
 
 
@@ -32,6 +37,7 @@ class Peer:
         "_waited_ticks",
         "away",
         "is_stopping",
+        "is_suspect",
         "last_number",
         "max_silent_ticks",
         "members",
@@ -39,22 +45,25 @@ class Peer:
         "requested",
         "silent_ticks",
         "stale",
+        "taken_over",
     )
 
     def __init__(self, last_number: int) -> None:
         self.last_number = last_number  # of its notices, the one that was read last
-        self.members: dict[str, dict[str, Member]] = {}  # by channel, then by connection id
+        self.members: dict[str, dict[str, ClusterMember]] = {}  # by channel, then by connection id
         self.away = AwayMembers(math.inf)  # no grace time here: its own node says when it is over
-        self.stale: dict[str, None] = {}  # channels, in the order in which they became so
+        self.stale: OrderedDict[str, None] = OrderedDict()  # channels, in the order to ask for
         self.requested: tuple[str, ...] = ()  # those stale channels that it has been asked for
         self.request_number = 0
         self.silent_ticks = 0
         self.max_silent_ticks = DEAD_TICKS
         self.is_stopping = False  # it said so: nobody is left to answer a request
+        self.is_suspect = False  # it may have been killed: its members may return elsewhere
+        self.taken_over: set[tuple[str, str]] = set()  # channels and ids, since it is suspect
         self._waited_ticks = 0
         self._member_count = 0
 
-    def add_member(self, channel: str, member: Member) -> bool:
+    def add_member(self, channel: str, member: ClusterMember) -> bool:
         """Store a member; return False if there is no room for another one."""
         members = self.members.setdefault(channel, {})
         if member.connection not in members:
@@ -64,7 +73,7 @@ class Peer:
         members[member.connection] = member
         return True
 
-    def remove_member(self, channel: str, connection_id: str) -> Member | None:
+    def remove_member(self, channel: str, connection_id: str) -> ClusterMember | None:
         """Remove a member and return it; None if the peer does not have it."""
         members = self.members.get(channel, {})
         member = members.pop(connection_id, None)
@@ -72,6 +81,36 @@ class Peer:
             self._member_count -= 1
             if not members:
                 del self.members[channel]
+        return member
+
+    def may_have_lost(self, channel: str, identity: Identity) -> bool:
+        """Return whether it has a member of this caller, who is on another node now.
+
+        That is a second connection of the caller, unless this node was killed. Of one that is
+        suspect, or stops, it is known already.
+        """
+        members = self.members.get(channel, {})
+        if self.is_suspect or self.is_stopping or len(members) > MAX_SEARCHED:
+            return False
+        return any(
+            one.identity == identity and not self.away.has(channel, one.connection)
+            for one in members.values()
+        )
+
+    def suspect(self) -> None:
+        """Take its members for away: it may have been killed, and its clients return elsewhere."""
+        self.is_suspect = True
+        for channel, members in self.members.items():
+            for one in members.values():
+                if self.away.has_room and not self.away.has(channel, one.connection):
+                    self.away.add(channel, one.identity, one.shown, 0)
+
+    def take_over(self, channel: str, identity: Identity) -> Member | None:
+        """Remove and return a member of this caller that is away, to continue as it elsewhere."""
+        member = self.away.take_over(channel, identity)
+        if member is not None and self.is_suspect:
+            self.remove_member(channel, member.connection)
+            self.taken_over.add((channel, member.connection))
         return member
 
     def tick(self) -> bool:
@@ -90,9 +129,14 @@ class Peer:
         self.stale.clear()
         self._cancel_request()
 
+    def note_sign(self, number: int) -> None:
+        """Note that it has sent the notice with this number."""
+        self.last_number = number
+        self.silent_ticks = 0
+
     def mark_running(self) -> None:
-        """Undo `mark_stopping`: the node sent something again, so that notice was not its own."""
-        self.is_stopping = False
+        """Undo `mark_stopping` and `suspect`: the node has sent something again."""
+        self.is_stopping = self.is_suspect = False
         self.max_silent_ticks = DEAD_TICKS
 
     def mark_stale(self, channels: Iterable[str], *, is_missed: bool) -> None:
@@ -104,6 +148,16 @@ class Peer:
             self.stale.update(dict.fromkeys(channels))
             if is_missed:
                 self._cancel_request()
+
+    def ask_first(self, channel: str) -> None:
+        """Ask for a channel before all others that are stale, if it is stale."""
+        if channel in self.stale:
+            self.stale.move_to_end(channel, last=False)
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether a sign of life is overdue, so that it may have other members by now."""
+        return self.silent_ticks >= SILENT_TICKS and not self.is_stopping
 
     def forget(self, channel: str) -> None:
         """Ask for a channel no longer: it is not followed any more."""

@@ -6,9 +6,11 @@ from typing import Final
 
 from typing_extensions import override
 
+from itemwire.channels.cluster.asked_channels import Answered, AskedChannels
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.gossip import (
     SOCKETS,
+    ClusterMember,
     Gossip,
     Line,
     MemberAway,
@@ -20,16 +22,17 @@ from itemwire.channels.cluster.gossip import (
     SocketCounts,
     StateRequest,
     StateSent,
-    member_ranges,
 )
 from itemwire.channels.cluster.gossip_sender import GossipSender
-from itemwire.channels.cluster.peer import Peer
+from itemwire.channels.cluster.life_checks import LifeChecks
+from itemwire.channels.cluster.own_members import OwnMembers
+from itemwire.channels.cluster.peer import HEARTBEAT_TICKS, Peer
+from itemwire.channels.cluster.peers import Peers
 from itemwire.channels.presence.presence import OtherNodes, Presence
 from itemwire.channels.timers import CallLater, call_later
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
 
-HEARTBEAT_TICKS: Final = 2
 MAX_PEERS: Final = 1000  # nodes known at the same time, so that forged ids cannot use up memory
 
 
@@ -66,12 +69,12 @@ class RemotePresence(OtherNodes):
         self._sender = GossipSender(self._collect, send, call_later)
         # One tick more than the grace time: the first may come at once.
         self._grace_ticks = math.ceil(grace) + 1 if grace else 0
-        self._own: dict[str, dict[str, Member]] = {}  # by channel, then by connection id
-        self._followed: set[str] = set()
-        self._peers: dict[str, Peer] = {}  # by node id
+        self._own = OwnMembers()
+        self._life = LifeChecks(self._ask_for_sign, self._suspect, call_later)
+        self._followed: set[str] = set()  # channels with a subscriber here
+        self._asked = AskedChannels(self._is_current, self._forget_unless_kept)
+        self._peers = Peers()
         self._lines: list[Line] = []  # for the next batch
-        self._wanted: dict[str, None] = {}  # channels whose members here were asked for
-        self._answers: dict[str, int] = {}  # node and number of its latest request
         self._last_request = 0
         self._ticks = 0
 
@@ -84,17 +87,16 @@ class RemotePresence(OtherNodes):
         self._sender.stop()
 
     @override
-    def report_joined(self, channel: str, member: Member) -> None:
-        self._own.setdefault(channel, {})[member.connection] = member
-        self._discard_away(channel, member)
-        self._queue(MemberJoined(channel, member))
+    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
+        issuer, _ = identity
+        own = ClusterMember(member.connection, member.subject, member.info, issuer)
+        self._own.add(channel, own)
+        self._peers.discard_away(channel, member.connection)
+        self._queue(MemberJoined(channel, own))
 
     @override
     def report_left(self, channel: str, member: Member) -> bool:
-        own = self._own.get(channel, {})
-        if own.pop(member.connection, None) is not None:
-            if not own:
-                del self._own[channel]
+        if self._own.remove(channel, member.connection):
             self._queue(MemberLeft(channel, member.connection))
         return not self._is_known(channel, member.connection)
 
@@ -106,8 +108,25 @@ class RemotePresence(OtherNodes):
 
     @override
     def take_over(self, channel: str, identity: Identity) -> Member | None:
-        taken = (peer.away.take_over(channel, identity) for peer in self._peers.values())
-        return next(filter(None, taken), None)
+        return self._peers.take_over(channel, identity)
+
+    def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
+        """Call back once each node that has a member of this caller has shown that it lives.
+
+        One that does not within half a second may have been killed: its members are taken for
+        away, so that this caller continues as the member that it was there.
+        """
+        nodes = self._peers.may_have_lost(channel, identity) if self._grace_ticks else []
+        self._life.check(nodes, done)
+
+    def _ask_for_sign(self, node_id: str) -> None:
+        self._lines.append(StateRequest(node_id, 0, []))
+        self._sender.schedule_urgent()
+
+    def _suspect(self, node_id: str) -> None:
+        peer = self._peers.get(node_id)
+        if peer is not None and self._grace_ticks and not (peer.is_suspect or peer.is_stopping):
+            peer.suspect()
 
     def report_count(self, identity: Identity) -> None:
         """Report that a caller has another number of sockets here now."""
@@ -118,20 +137,41 @@ class RemotePresence(OtherNodes):
 
     def follow(self, channel: str) -> None:
         """Keep the members of a channel up to date from now on, and ask who is there."""
-        if channel in self._followed:
-            return
+        is_kept = self._is_kept(channel)
         self._followed.add(channel)
-        for peer in self._peers.values():
-            peer.mark_stale((channel,), is_missed=False)
-        if self._peers:
-            self._sender.schedule()
+        if not is_kept:
+            self._peers.request(channel)
+            if self._peers:
+                self._sender.schedule()
 
     def unfollow(self, channel: str) -> None:
         """Forget the members of a channel: it has no subscriber here any more."""
         self._followed.discard(channel)
-        for peer in self._peers.values():
-            peer.forget(channel)
-            self._remove_all(peer, channel)
+        self._forget_unless_kept(channel)
+
+    def ask(self, channel: str, answered: Answered) -> None:
+        """Answer once every other node has said which members it has, or when time is up.
+
+        The answer is whether all of them have, and none is silent. A node that has just started
+        first waits until the others had time to answer its greeting.
+        """
+
+        def told(is_current: bool) -> None:
+            answered(is_current and not self._peers.is_any_silent)
+
+        is_kept = self._is_kept(channel)
+        self._asked.add(channel, told)
+        if not is_kept:
+            self._peers.request(channel)
+        if self._is_current(channel):
+            self._asked.check((channel,))
+            return
+        self._peers.ask_first(channel)
+        self._sender.schedule_urgent()
+
+    def answer_all(self) -> None:
+        """Answer all that was asked with what is known: the engine is away."""
+        self._asked.answer_all()
 
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         """Apply what another node says; return False if there was no room for all of it."""
@@ -142,13 +182,10 @@ class RemotePresence(OtherNodes):
             peer = self._add_peer(node_id, gossip.number)
         if gossip.number <= peer.last_number:
             return True  # a duplicate, or late: what it said was asked for since
-        if peer.is_stopping:
+        if peer.is_stopping or peer.is_suspect or gossip.number > peer.last_number + 1:
             peer.mark_running()
             self._mark_stale(peer)
-        peer.silent_ticks = 0
-        if gossip.number > peer.last_number + 1:
-            self._mark_stale(peer)
-        peer.last_number = gossip.number
+        peer.note_sign(gossip.number)
         is_stored = True
         for line in gossip.lines:
             if isinstance(line, NodeStopping):
@@ -165,6 +202,9 @@ class RemotePresence(OtherNodes):
         for node_id, peer in list(self._peers.items()):
             if peer.tick():
                 self._remove_peer(node_id)
+            elif peer.is_silent:
+                self._suspect(node_id)
+        self._asked.tick()
         self._sender.flush()
 
     def _add_peer(self, node_id: str, number: int) -> Peer:
@@ -176,22 +216,25 @@ class RemotePresence(OtherNodes):
     def _remove_peer(self, node_id: str) -> None:
         peer = self._peers.pop(node_id)
         self._counts.remove_node(node_id)
-        self._answers.pop(node_id, None)
+        self._own.forget_node(node_id)
         for channel in list(peer.members):
             self._remove_all(peer, channel)
+        self._asked.check_all()
 
     def _peer_stops(self, node_id: str, peer: Peer) -> None:
         """Keep the members of a stopping node for the grace time: they may return elsewhere."""
         self._counts.remove_node(node_id)
         peer.mark_stopping(self._grace_ticks)
+        self._life.heard(node_id)
         if not self._grace_ticks:
             self._remove_peer(node_id)
+        self._asked.check_all()
 
     def _mark_stale(self, peer: Peer) -> None:
-        """Ask a peer for everything: it is new here, or a notice of it was missed."""
+        """Ask a peer for everything: it is new here, or a notice of it may have been missed."""
         peer.away.clear()  # the missed notice may have said that one of them returned
-        channels = [SOCKETS, *self._followed] if self._counts.is_limited else self._followed
-        peer.mark_stale(channels, is_missed=True)
+        counts = [SOCKETS] if self._counts.is_limited else []
+        peer.mark_stale([*counts, *self._asked, *self._followed], is_missed=True)
         self._sender.schedule()
 
     def _apply(self, node_id: str, peer: Peer, line: Line) -> bool:
@@ -201,6 +244,8 @@ class RemotePresence(OtherNodes):
                 return self._counts.receive(node_id, line)
             case StateRequest(to, number, channels) if to == self._id:
                 self._answer(node_id, number, channels)
+            case StateSent(to, 0) if to == self._id:
+                self._life.heard(node_id)
             case StateSent(to, number) if to == self._id and number == peer.request_number:
                 self._state_received(node_id, peer)
             case MemberJoined() | MemberLeft() | MemberAway() | MembersRange():
@@ -224,50 +269,58 @@ class RemotePresence(OtherNodes):
                 if peer.away.has_room and not is_elsewhere:
                     peer.away.add(channel, (line.issuer, member.subject), member, 0)
             case MembersRange(channel):
-                return channel not in self._followed or self._replace(peer, line)
+                return not self._is_kept(channel) or self._replace(peer, line)
         return True
 
-    def _answer(self, node_id: str, number: int, channels: Iterable[str]) -> None:
-        """Send the state of these channels with the next batch.
-
-        A batch contains each channel once, however often and by however many nodes it was asked
-        for. So a short request cannot cause a large amount of work.
-        """
-        for channel in channels:
-            if channel == SOCKETS:
-                self._counts.report_all()
-            else:
-                self._wanted[channel] = None
-        self._answers[node_id] = number  # an earlier request of this node is cancelled by it
+    def _answer(self, node_id: str, number: int, channels: list[str]) -> None:
+        """Send the state of these channels with the next batch; without any, a sign of life."""
+        if not channels:
+            self._own.sign_to(node_id)
+            self._sender.schedule_urgent()
+            return
+        if SOCKETS in channels:
+            self._counts.report_all()
+        self._own.request(node_id, number, (one for one in channels if one != SOCKETS))
         self._sender.schedule()
 
     def _state_received(self, node_id: str, peer: Peer) -> None:
         if SOCKETS in peer.requested:
             self._counts.end_snapshot(node_id)
+        answered = peer.requested
         peer.mark_current()
         self._sender.schedule()  # for the channels that are still stale
+        self._asked.check(answered)
 
     def _resolve_owner(self, node_id: str, channel: str, member: Member) -> None:
         """Make sure that only one node has a member that another node has just reported."""
-        self._discard_away(channel, member)
-        if member.connection not in self._own.get(channel, {}):
+        self._peers.discard_away(channel, member.connection)
+        if not self._own.has(channel, member.connection):
             return
         if self._presence.discard_away(channel, member):
             self._presence.leave(channel, member)  # its caller returned there
         elif node_id < self._id:
             self._yield_member(channel, member)
 
+    def _is_kept(self, channel: str) -> bool:
+        """Return whether the members of a channel on other nodes are kept up to date here."""
+        return channel in self._followed or channel in self._asked
+
+    def _is_current(self, channel: str) -> bool:
+        """Return whether every other node has said which members it has on a channel."""
+        is_greeted = self._ticks > 0  # within a second, each node has answered the greeting
+        return is_greeted and self._peers.is_current(channel)
+
+    def _forget_unless_kept(self, channel: str) -> None:
+        """Forget the members of a channel on other nodes, which nobody here needs any more."""
+        if not self._is_kept(channel):
+            for peer in self._peers.values():
+                peer.forget(channel)
+                self._remove_all(peer, channel)
+
     def _is_known(self, channel: str, connection: str, except_on: Peer | None = None) -> bool:
         """Return whether any node has a member, leaving one of them out."""
-        if connection in self._own.get(channel, ()):
-            return True
-        others = (one for one in self._peers.values() if one is not except_on)
-        return any(connection in one.members.get(channel, ()) for one in others)
-
-    def _discard_away(self, channel: str, member: Member) -> None:
-        # One look into a dict for each peer: 4 µs with 50 of them, so there is no index.
-        for peer in self._peers.values():
-            peer.away.discard(channel, member.connection)
+        is_here = self._own.has(channel, connection)
+        return is_here or self._peers.has(channel, connection, except_on)
 
     def _replace(self, peer: Peer, part: MembersRange) -> bool:
         """Replace the peer's members in a range of ids; return False without room for all."""
@@ -279,11 +332,20 @@ class RemotePresence(OtherNodes):
         ]
         self._remove(peer, part.channel, gone)
         is_stored = self._add(peer, part.channel, part.members)
+        for member in part.members if peer.taken_over else ():
+            self._give_back(peer, part.channel, member.shown)
         self._update(part.channel, part.members)
         return is_stored
 
-    def _add(self, peer: Peer, channel: str, members: Iterable[Member]) -> bool:
-        if channel not in self._followed:
+    def _give_back(self, peer: Peer, channel: str, member: Member) -> None:
+        """Give a member back that was taken over from a node which, after all, still has it."""
+        if (channel, member.connection) in peer.taken_over:
+            peer.taken_over.discard((channel, member.connection))
+            if self._own.has(channel, member.connection):
+                self._yield_member(channel, member)
+
+    def _add(self, peer: Peer, channel: str, members: Iterable[ClusterMember]) -> bool:
+        if not self._is_kept(channel):
             return True
         is_stored = True
         for member in members:
@@ -291,14 +353,13 @@ class RemotePresence(OtherNodes):
             if not peer.add_member(channel, member):
                 is_stored = False
             elif not is_known:
-                self._presence.add(channel, member)
+                self._presence.add(channel, member.shown)
         return is_stored
 
     def _update(self, channel: str, members: Iterable[Member]) -> None:
         """Apply the `info` of members that are not this node's own."""
-        own = self._own.get(channel, {})
         for member in members:
-            if member.connection not in own:
+            if not self._own.has(channel, member.connection):
                 self._presence.update(channel, member)
 
     def _remove(self, peer: Peer, channel: str, connections: Iterable[str]) -> None:
@@ -325,11 +386,7 @@ class RemotePresence(OtherNodes):
         if self._counts.has_unreported:
             self._sender.schedule()
             return lines
-        for channel in self._wanted:
-            lines += member_ranges(channel, self._own.get(channel, {}).values())
-        lines += [StateSent(node_id, number) for node_id, number in self._answers.items()]
-        self._wanted.clear()
-        self._answers.clear()
+        lines += self._own.pop_answers()
         return lines
 
     def _request_stale(self) -> None:

@@ -144,15 +144,22 @@ class Lane(Generic[S]):
         if subscriber in self.writers and subscriber not in self._aside:
             self._route(subscriber)
 
-    def send(self, chunk: Chunk, position: Position | None = None) -> None:
-        """Send a chunk to all with the next flush.
+    def send(
+        self, chunk: Chunk, position: Position | None = None, *, muted: S | None = None
+    ) -> None:
+        """Send a chunk to all with the next flush, but to a subscriber that is `muted`.
 
         Once more is pending than should wait for the end of the tick, it is written at once, as
         far as a slice of time allows. If the write before it is not done yet, that is finished
         first: a flood has to wait for its own delivery.
         """
         self.is_pending = True
-        self._pending.append(chunk)
+        if muted is not None and muted in self.writers:
+            self.catch_up(muted)
+            self._pending.append(chunk)
+            self._set_aside(muted)  # it has had this one, as far as the joint write knows
+        else:
+            self._pending.append(chunk)
         self._positions.append(position)
         self._size += len(chunk)
         if self._size >= MAX_PENDING_BYTES:

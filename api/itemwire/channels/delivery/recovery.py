@@ -5,7 +5,7 @@ from typing import Final
 
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
 from itemwire.channels.delivery.resume import Proof, read_since
-from itemwire.engines.base import History
+from itemwire.engines.base import NO_EPOCH, History
 from itemwire.messages import Position, Publication, message_size
 
 
@@ -39,7 +39,7 @@ def resumes(since: Position, history: History) -> bool:
     it is forgotten.
     """
     return (
-        since.epoch == history.position.epoch
+        since.epoch == history.position.epoch != NO_EPOCH
         and since.offset <= history.position.offset
         and history.complete
     )
@@ -61,7 +61,7 @@ class Recovery:
     __slots__ = ("_live", "is_broken")
 
     def __init__(self, limit: int) -> None:
-        self._live = BoundedBuffer[Publication](limit)
+        self._live: BoundedBuffer[Publication] = BoundedBuffer(limit)
         self.is_broken = False  # a message is missing, so there is no unbroken stream to join to
 
     def receive(self, publication: Publication) -> None:

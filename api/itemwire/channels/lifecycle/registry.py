@@ -19,6 +19,7 @@ class ConnectionRegistry:
 
     def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
+        self._by_caller: dict[Identity, list[Connection]] | None = None  # once it was asked for
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -26,10 +27,17 @@ class ConnectionRegistry:
     def add(self, connection: Connection) -> None:
         """Add a connection that was opened."""
         self._connections[connection.id] = connection
+        if self._by_caller is not None:
+            self._by_caller.setdefault(connection.principal.identity, []).append(connection)
 
     def discard(self, connection: Connection) -> None:
         """Remove a connection that ended; do nothing if it is not there."""
-        self._connections.pop(connection.id, None)
+        known = self._connections.pop(connection.id, None)
+        if self._by_caller is not None and known is not None:
+            own = self._by_caller[known.principal.identity]
+            own.remove(known)
+            if not own:
+                del self._by_caller[known.principal.identity]
 
     def find(self, connection_id: str) -> Connection | None:
         """Return the connection with this id, if it is here."""
@@ -38,6 +46,17 @@ class ConnectionRegistry:
     def all(self) -> list[Connection]:
         """Return all connections."""
         return list(self._connections.values())
+
+    def of_caller(self, identity: Identity) -> list[Connection]:
+        """Return the connections of a caller.
+
+        Callers are indexed from the first call on, so a node that is never asked pays nothing.
+        """
+        if self._by_caller is None:
+            self._by_caller = {}
+            for connection in self._connections.values():
+                self._by_caller.setdefault(connection.principal.identity, []).append(connection)
+        return list(self._by_caller.get(identity, ()))
 
     def covered_by(self, revocation: Revocation) -> list[Connection]:
         """Return the connections whose token a revocation covers."""

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.close_reasons import CONNECTION_LIMIT, OVERLOADED, CloseReason
-from itemwire_auth.addresses import Network, site_of
+from itemwire_auth.addresses import Network, site_finder
 from itemwire_auth.principal import Identity
 
 K = TypeVar("K", bound=Hashable)
@@ -90,6 +90,7 @@ class ConnectionSlots:
         self, limits: ConnectionLimits | None = None, handshake_rate: HandshakeRate | None = None
     ) -> None:
         self.limits = limits or ConnectionLimits()
+        self._site_of = site_finder(self.limits.exempt)
         self.handshake_rate = handshake_rate or HandshakeRate()  # which by default admits all
         self.in_use = 0
         self.by_address: Counter[str] = Counter()
@@ -107,7 +108,7 @@ class ConnectionSlots:
         if limits.total and self.in_use >= limits.total:
             self.refused["all"] += 1
             return OVERLOADED
-        site = site_of(host, limits.exempt) if host and limits.per_address else None
+        site = self._site_of(host) if host and limits.per_address else None
         if site is not None:
             if self.by_address[site] >= limits.per_address:
                 self.refused["address"] += 1

@@ -12,7 +12,7 @@ from typing import Final
 
 from itemwire.channels.limits.requests import BURST_SECONDS
 from itemwire.close_reasons import OVERLOADED, RATE_LIMITED, CloseReason
-from itemwire_auth.addresses import Caller, Network, shares_of, site_of
+from itemwire_auth.addresses import Caller, Network, shares_of, site_finder
 
 MAX_ADDRESSES: Final = 20_000  # some 4 MB; past it the one that was seen least recently goes
 
@@ -38,7 +38,7 @@ class HandshakeRate:
         limits = limits or HandshakeLimits()
         self._cost = 1 / limits.total if limits.total else 0.0
         self._address_cost = 1 / limits.per_address if limits.per_address else 0.0
-        self._exempt = limits.exempt
+        self._site_of = site_finder(limits.exempt)
         self._clock = clock
         self._full_at = 0.0
         self._by_address: OrderedDict[Caller, float] = OrderedDict()
@@ -52,7 +52,7 @@ class HandshakeRate:
     def admit(self, host: str | None) -> CloseReason | None:
         """Count a handshake and return None, or return why to refuse it."""
         now = self._clock()
-        site = site_of(host, self._exempt) if host and self._address_cost else None
+        site = self._site_of(host) if host and self._address_cost else None
         # Checked first: an address past its rate must not use up what all share.
         costs = [(key, self._address_cost / share) for key, share in shares_of(site)]
         if any(_is_empty(self._by_address.get(key, 0.0), cost, now) for key, cost in costs):

@@ -45,9 +45,13 @@ class AwayMembers:
         ids = self._by_caller.get((channel, identity))
         return None if ids is None else self._remove(channel, next(iter(ids))).member
 
+    def has(self, channel: str, connection_id: str) -> bool:
+        """Return whether a member is away."""
+        return (channel, connection_id) in self._absences
+
     def discard(self, channel: str, connection_id: str) -> bool:
         """Stop waiting for a member; return False if it was not away."""
-        if (channel, connection_id) not in self._absences:
+        if not self.has(channel, connection_id):
             return False
         self._remove(channel, connection_id)
         return True

@@ -23,8 +23,8 @@ _id_of: Final = attrgetter("connection")
 class OtherNodes(Protocol):
     """What the other nodes learn of this node's members, and what is known of theirs."""
 
-    def report_joined(self, channel: str, member: Member) -> None:
-        """Report that a member joined here; it may be known already, after a return."""
+    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
+        """Report that a caller's member joined here; it may be known already, after a return."""
         ...
 
     def report_left(self, channel: str, member: Member) -> bool:
@@ -44,7 +44,7 @@ class NoOtherNodes(OtherNodes):
     """For a node on an engine that has no other nodes."""
 
     @override
-    def report_joined(self, channel: str, member: Member) -> None:
+    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
         """Do nothing."""
 
     @override
@@ -65,12 +65,13 @@ class Page:
     """Some members of a channel, in the order of their connection ids.
 
     `count` is the number of all members, including those that are not listed; `next` is the
-    `after` of the next page, None on the last one.
+    `after` of the next page, None on the last one. It is partial if a node could not be asked.
     """
 
     members: list[Member]
     count: int
     next: str | None
+    is_partial: bool = False
 
 
 class Presence:
@@ -80,7 +81,8 @@ class Presence:
 
         listed    subscribers were told that it joined; at most `limit` members of a channel are
         unlisted  past the limit: counted, but not announced, or a crowd would be told of each
-                  newcomer and each newcomer of the crowd; listed once there is room
+                  newcomer and each newcomer of the crowd; listed once there is room. Where
+                  members are only counted, all of them
         away      listed, but its connection broke: it leaves when the grace time is over, unless
                   its caller returns and continues as this member, which nobody notices
 
@@ -90,9 +92,14 @@ class Presence:
     """
 
     def __init__(
-        self, announce: Callable[[str, Joined | Left | Updated], None], limit: int, grace: float
+        self,
+        announce: Callable[[str, Joined | Left | Updated], None],
+        limit: int,
+        grace: float,
+        is_counted: Callable[[str], bool] = lambda _channel: False,
     ) -> None:
         self._announce = announce
+        self._is_counted = is_counted  # whether the members of a channel are never listed
         self._limit = limit
         self._away = AwayMembers(grace)
         self._other_nodes: OtherNodes = NoOtherNodes()
@@ -116,15 +123,15 @@ class Presence:
             member = structs.replace(away, info=member.info)
         if not self.update(channel, member):
             self.add(channel, member)
-        self._other_nodes.report_joined(channel, member)
+        self._other_nodes.report_joined(channel, identity, member)
         return member
 
-    def change(self, channel: str, member: Member) -> None:
+    def change(self, channel: str, identity: Identity, member: Member) -> None:
         """Tell the others the `info` of a member of this node, if it is another than before."""
         known = self._find(channel, member.connection)
         if known is not None and known.info != member.info:
             self.update(channel, member)
-            self._other_nodes.report_joined(channel, member)
+            self._other_nodes.report_joined(channel, identity, member)
 
     def leave(self, channel: str, member: Member) -> bool:
         """Remove a member of this node; return whether it was there and is on no other node."""
@@ -147,7 +154,7 @@ class Presence:
 
     def add(self, channel: str, member: Member) -> None:
         """Add a member of any node, which must not be there yet."""
-        if len(self._listed.get(channel, ())) < self._limit:
+        if len(self._listed.get(channel, ())) < self._limit and not self._is_counted(channel):
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member

@@ -11,12 +11,16 @@ from msgspec import UNSET, UnsetType
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
+from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
-from itemwire.close_reasons import OVERLOADED, PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
+from itemwire.close_reasons import PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
+    NOT_STORED,
+    EphemeralReply,
     Error,
     Extras,
     Frame,
@@ -87,9 +91,13 @@ class _OfItem(_Envelope, frozen=True):
         if isinstance(problem, TooManyDeliveries):
             context.slow_down(problem.wait, self.ref, str(problem))
             return
+        if isinstance(problem, MessageRefused):
+            self.deny(context, problem.reason.reason, str(problem))
+            return
         _log_failure(context.connection, problem)
-        detail = "The engine could not take this now; ask again."
-        self.deny(context, OVERLOADED.reason, detail, temporary=True)
+        fault = problem.fault
+        temporary = fault.refusal.is_temporary
+        self.deny(context, fault.refusal.reason, fault.detail, temporary=temporary)
 
 
 class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
@@ -103,7 +111,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
     end: bool = False
 
     def run(self, context: Context, subscription: Subscription | None) -> None:
-        """Answer the message's `offset` in its `epoch`."""
+        """Answer the message's `offset` in its `epoch`, or that it is `ephemeral`."""
         target, connection = (
             self.permitted(context, subscription, Action.PUBLISH),
             context.connection,
@@ -120,6 +128,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
                 self.failed(context, position)
+            elif position is NOT_STORED:
+                connection.send(EphemeralReply(self.ref, ephemeral=True))
             else:
                 reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
                 connection.send(reply)
@@ -179,10 +189,24 @@ class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
         target = self.permitted(context, subscription, Action.PRESENCE)
         if target is None:
             return
-        page = context.node.members(target.item_id, self.limit, self.after)
-        following = UNSET if page.next is None else page.next
-        reply = MembersReply(self.ref, members=page.members, count=page.count, next=following)
-        context.connection.send(reply)
+
+        def answer(page: Page | EngineError) -> None:
+            if isinstance(page, EngineError):
+                self.failed(context, page)
+            # A refresh may have taken the right away meanwhile.
+            elif self.permitted(context, target, Action.PRESENCE) is not None:
+                context.connection.send(self._reply(page))
+
+        context.node.members(target.item_id, answer, limit=self.limit, after=self.after)
+
+    def _reply(self, page: Page) -> MembersReply:
+        return MembersReply(
+            self.ref,
+            members=page.members,
+            count=page.count,
+            next=UNSET if page.next is None else page.next,
+            partial=page.is_partial or UNSET,
+        )
 
 
 class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
@@ -294,9 +318,11 @@ class Send:
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, TooManyDeliveries):
                 context.slow_down(position.wait, self.ref, str(position))
+            elif isinstance(position, MessageRefused):
+                connection.end(position.reason)
             elif isinstance(position, EngineError):
                 _log_failure(connection, position)
-                connection.end(OVERLOADED)
+                connection.end(position.fault.refusal)
 
         by, item_id = connection.principal, subscription.item_id
         context.node.publish(by, item_id, self._frame, None, answer, connection=connection)

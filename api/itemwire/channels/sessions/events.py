@@ -6,7 +6,6 @@ from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.session import Session
-from itemwire.close_reasons import OVERLOADED
 from itemwire.engines.base import EngineError
 from itemwire.messages import Frame
 from itemwire.wire.events_codec import Cursor
@@ -31,7 +30,7 @@ class EventsSession(Session):
     def _joined(self, problem: EngineError | None) -> None:
         """Send the stream's position, now that everything up to it has been sent."""
         if problem is not None:
-            self.connection.end(OVERLOADED)
+            self.connection.end(problem.fault.refusal)
         else:
             self.connection.send_after_replay(Cursor())
 

@@ -14,7 +14,7 @@ from itemwire.channels.rights import rights_of
 from itemwire.channels.sessions.commands import DECODERS
 from itemwire.channels.sessions.context import Command, Context
 from itemwire.channels.sessions.session import ChannelSession
-from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED
+from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN
 from itemwire.engines.base import EngineError
 from itemwire.messages import Ref, RefreshReply
 from itemwire_auth.principal import Grant
@@ -52,10 +52,11 @@ class ItemSession(ChannelSession[Command[Context]]):
 
     def _joined(self, problem: EngineError | None) -> None:
         if problem is not None:
-            self.connection.end(OVERLOADED)
+            self.connection.end(problem.fault.refusal)
         early, self._early = self._early, None
-        for frame in early.take_all() if early else ():
-            self.received(frame)
+        for frame, came_at in early.take_all() if early else ():
+            with self.node.answers.counting_from(came_at):
+                self.received(frame)
 
     @override
     def _run(self, command: Command[Context], size: int) -> None:
@@ -86,7 +87,7 @@ class ItemSession(ChannelSession[Command[Context]]):
     def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
         """Return the reply to a refresh: the new expiry and rights."""
         can = rights_of(self.subscription.can)
-        return RefreshReply(ref, expires_at=self.connection.expires_at, can=can)
+        return RefreshReply(ref, expires_at=self.connection.expiry, can=can)
 
     def _apply(self, verdict: Verdict) -> Denied | None:
         # First: what another caller may not do is no reason to end this connection.

@@ -39,8 +39,8 @@ from itemwire_auth.scopes import Action
 JOINS_AT_ONCE: Final = 8
 
 
-Held = deque[tuple[Command[ManyItemsContext], int]]
-"""Commands that wait, each with the size of its frame."""
+Held = deque[tuple[Command[ManyItemsContext], int, float]]
+"""Commands that wait, each with the size of its frame and when it came."""
 
 
 @dataclass(slots=True)
@@ -54,15 +54,17 @@ class _Joining:
 
     start: StartPoint
     ref: Ref | UnsetType
+    due: float  # when it is to be answered, however long it waits for its turn
     early: Held | None = None  # from the first one on
     early_size: int = 0
     is_replaying: bool = False
+    began_at: float = 0.0  # its rights being known, from when on the engine is waited for
 
-    def hold(self, command: Command[ManyItemsContext], size: int) -> None:
+    def hold(self, command: Command[ManyItemsContext], size: int, came_at: float) -> None:
         """Keep a command until the item is joined or refused."""
         if self.early is None:
             self.early = deque()
-        self.early.append((command, size))
+        self.early.append((command, size, came_at))
         self.early_size += size
 
 
@@ -110,7 +112,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         if joining is None:
             command.run(self, self._find(item))
         elif self._has_room(size):
-            joining.hold(command, size)
+            joining.hold(command, size, self.node.answers.now)
         else:
             self.connection.end(OVERLOADED)
 
@@ -132,7 +134,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             detail = f"A socket hears at most {self.node.limits.max_items} items; leave one first."
             self._deny(item_id, ref, "item_limit", detail)
         elif start == LIVE or not self._is_past_history_rate(ref):
-            joining = self._joining[item_id] = _Joining(start, ref)
+            joining = self._joining[item_id] = _Joining(start, ref, self._rights.due())
             self._gate.submit(partial(self._authorize, item_id, joining))
 
     @property
@@ -148,13 +150,13 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         token does not allow are left.
         """
         self.is_refreshing = True
-        self._gate.submit(partial(self._renew, token, answer), exclusive=True)
+        self._gate.submit(partial(self._renew, token, self._rights.due(), answer), exclusive=True)
 
     def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
         """Return the reply to a refresh: the new expiry, and the rights by item."""
         subscriptions = self.connection.subscriptions.values()
         items = {one.item_id: rights_of(one.can) for one in subscriptions}
-        return RefreshReply(ref, expires_at=self.connection.expires_at, items=items)
+        return RefreshReply(ref, expires_at=self.connection.expiry, items=items)
 
     def _count(self) -> int:
         """Return the number of items that are joined or being joined."""
@@ -174,7 +176,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
                     self._enter(item_id, joining, principal, verdict)
 
         if self.connection.is_open:
-            self._rights.of_item(principal, item_id, worked_out)
+            self._rights.of_item(principal, item_id, joining.due, worked_out)
         else:
             turn.end()
 
@@ -201,10 +203,12 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             self._put_on(joining, grant)
         else:  # refreshed meanwhile: the old token gives no right any more
             self._end_replay(joining)
+            joining.due = self._rights.due()
             self._gate.submit(partial(self._authorize, item_id, joining))
 
     def _put_on(self, joining: _Joining, grant: Grant) -> None:
         subscription = Subscription(self.connection, grant)
+        joining.began_at = self.node.answers.now
         joined = partial(self._joined, subscription)
         self.node.join(subscription, joining.start, joined, joining.ref)
 
@@ -218,12 +222,12 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
                 self._finish(subscription.item_id, self._joining.pop(subscription.item_id))
             else:
                 self.node.leave(subscription)
-                self._refuse(subscription.item_id, OVERLOADED)
+                self._refuse(subscription.item_id, problem.fault.refusal)
 
     def _refuse(self, item_id: str, reason: CloseReason) -> None:
         """Answer a join that was not done, then run the commands that waited for it."""
         joining = self._joining.pop(item_id)
-        temporary = Denied(reason).is_temporary
+        temporary = reason.is_temporary
         self._deny(item_id, joining.ref, reason.reason, reason.meaning, temporary=temporary)
         self._finish(item_id, joining)
 
@@ -239,9 +243,10 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
             if again is not None:  # one of them has joined the item anew: the rest waits for that
                 again.early, again.early_size = early, size
                 return
-            command, taken = early.popleft()
+            command, taken, came_at = early.popleft()
             size -= taken
-            command.run(self, self._find(item_id))
+            with self.node.answers.counting_from(max(came_at, joining.began_at)):
+                command.run(self, self._find(item_id))
 
     def _end_replay(self, joining: _Joining) -> None:
         if joining.is_replaying and self._replays is not None:
@@ -260,7 +265,9 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         error = Error(code, temporary=temporary, detail=detail, ref=ref, item=item_id)
         self.connection.send(error)
 
-    def _renew(self, token: str, answer: Callable[[Denied | None], None], turn: Turn) -> None:
+    def _renew(
+        self, token: str, due: float, answer: Callable[[Denied | None], None], turn: Turn
+    ) -> None:
         def worked_out(outcome: Renewal | Denied) -> None:
             with self._failing_alone(), turn:
                 self.is_refreshing = False
@@ -269,7 +276,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
 
         if self.connection.is_open:
             items = [one.item_id for one in self.connection.subscriptions.values()]
-            self._rights.renew(token, items, worked_out)
+            self._rights.renew(token, items, due, worked_out)
         else:
             turn.end()
 

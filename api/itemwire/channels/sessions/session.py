@@ -126,7 +126,8 @@ class ChannelSession(Session, Generic[C]):
         super().__init__(node, connection)
         self.is_refreshing = False
         self._decode = decode
-        self._early: BoundedBuffer[Frame] | None = None  # frames that came before it can act
+        # Frames that came before it can act, and when.
+        self._early: BoundedBuffer[tuple[Frame, float]] | None = None
 
     @abstractmethod
     def _run(self, command: C, size: int) -> None:
@@ -135,7 +136,7 @@ class ChannelSession(Session, Generic[C]):
     @override
     def _act(self, frame: Frame, size: int) -> None:
         if self._early is not None:
-            if not self._early.offer(frame, size):
+            if not self._early.offer((frame, self.node.answers.now), size):
                 self.connection.end(OVERLOADED)
             return
         rates = self.node.rates

@@ -92,7 +92,17 @@ class NatsConnection(ReconnectingLink):
         self._to_send: deque[Send] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
-        self.is_ready = False
+        self._is_prepared = False
+
+    @property
+    @override
+    def _is_alive(self) -> bool:
+        return self._client is not None and self._client.is_connected
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether it is connected, and the streams are there."""
+        return self._is_prepared and self.is_connected
 
     @property
     def max_payload(self) -> int:
@@ -125,7 +135,19 @@ class NatsConnection(ReconnectingLink):
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None
     ) -> Msg:
-        """Return the answer to a request, which may be made before the server is ready too."""
+        """Return the answer to a request, which may be made before the server is ready too.
+
+        Before that it is made once more if nobody answers: requests get lost while a cluster
+        chooses who leads a stream. Each of them may be repeated.
+        """
+        try:
+            return await self._request(subject, data, headers)
+        except NoAnswerInTime:
+            if self.is_ready:
+                raise
+            return await self._request(subject, data, headers)
+
+    async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None) -> Msg:
         answered: asyncio.Future[list[Msg] | EngineError]
         answered = asyncio.get_running_loop().create_future()
 
@@ -193,29 +215,29 @@ class NatsConnection(ReconnectingLink):
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), BEAT_SECONDS)
-            if self._closed.is_set():
+            if not self.is_connected:
                 return self._requests.problem or "the connection broke"
             try:
-                await (self._beat() if self.is_ready else self._prepare())
+                await (self._beat() if self._is_prepared else self._prepare())
             except NoAnswerInTime as error:
                 return str(error)
             except EngineError as error:
                 # The connection is good, and JetStream is not: it may be choosing a leader.
-                if self.is_ready and not self._closed.is_set():
+                if self.is_ready:
                     logger.warning("engine_lost link=jetstream problem=%s", error)
-                self.is_ready = False
+                self._is_prepared = False
             else:
-                if not self.is_ready:
+                if not self._is_prepared:
                     logger.info("engine_connected link=jetstream")
                     self._become_ready()
 
     def _become_ready(self) -> None:
-        self.is_ready = True
+        self._is_prepared = True
         self._on_ready()
 
     @override
     async def _close(self, problem: str) -> None:
-        self.is_ready = False
+        self._is_prepared = False
         client, self._client = self._client, None
         writer, self._writer = self._writer, None
         await end(writer)

@@ -14,7 +14,7 @@ from typing import Final
 from nats.aio.msg import Msg
 from typing_extensions import override
 
-from itemwire.engines.base import NO_SINK, Answer, Bounds, EngineError, History, Sink, Span
+from itemwire.engines.base import NO_SINK, Answer, ChannelBounds, EngineError, History, Sink, Span
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.nats.batches import NatsPublish
 from itemwire.engines.nats.connection import NatsConnection
@@ -38,7 +38,7 @@ RENEW_SECONDS: Final = IDLE_SECONDS / 4
 ROUTE_SECONDS: Final = 1.0  # until all servers of a cluster know a subscription on one of them
 
 
-def open_engine(url: str, bounds: Bounds) -> NatsEngine:
+def open_engine(url: str, bounds: ChannelBounds) -> NatsEngine:
     """Return an engine for nats:// or tls://, not yet connected."""
     return NatsEngine(NatsTarget.of(url), bounds)
 
@@ -46,7 +46,7 @@ def open_engine(url: str, bounds: Bounds) -> NatsEngine:
 class NatsEngine(NetworkedEngine):
     """Keeps channels in JetStream, over one connection per node."""
 
-    def __init__(self, target: NatsTarget, bounds: Bounds) -> None:
+    def __init__(self, target: NatsTarget, bounds: ChannelBounds) -> None:
         super().__init__(target.shown)
         self._target = target
         self._bounds = bounds
@@ -73,7 +73,7 @@ class NatsEngine(NetworkedEngine):
         target = self._target
         names = self._names = NatsNames(target.world)
         streams = self._streams = JetStreams(
-            names, self._bounds, target.replicas, is_synced=target.is_synced
+            names, self._bounds.largest, target.replicas, is_synced=target.is_synced
         )
         connection = self._connection = NatsConnection(
             target, self._prepare, self._beat, self._take_ready

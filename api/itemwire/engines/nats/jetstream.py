@@ -10,6 +10,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.nats.faults import fault_of
 from itemwire.engines.nats.records import StreamMessage
 
 # Headers of requests, and of what is answered.
@@ -155,7 +156,7 @@ def when_stored(answer: Answer[None]) -> Callable[[list[Msg] | EngineError], Non
 
 def refusal(problem: JetStreamProblem) -> EngineError:
     """Return an error that says what JetStream refused."""
-    return EngineError(f"JetStream: {problem.description}")
+    return EngineError(f"JetStream: {problem.description}", fault_of(problem.err_code))
 
 
 def ttl_of(seconds: float) -> str:

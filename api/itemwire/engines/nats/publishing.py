@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import TOO_BIG
 from itemwire.engines.nats.batches import RECORD_BYTES, ChannelQueue, NatsPublish, record_of
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
@@ -91,7 +92,9 @@ class NatsPublisher:
         if not self._connection.is_ready:
             publish.settle(EngineError(AWAY))
         elif publish.cost + RECORD_BYTES > self._connection.max_payload:
-            publish.settle(EngineError("the message is larger than the server's max_payload"))
+            publish.settle(
+                EngineError("the message is larger than the server's max_payload", TOO_BIG)
+            )
         elif self._count >= MAX_WAITING or self._bytes + len(packed) > MAX_WAITING_BYTES:
             publish.settle(EngineError(NO_ROOM))
         else:

@@ -9,8 +9,17 @@ from typing import Final, NamedTuple
 
 from nats.aio.msg import Msg
 
-from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
+from itemwire.engines.base import (
+    EMPTY,
+    Answer,
+    Bounds,
+    ChannelBounds,
+    EngineError,
+    History,
+    Span,
+)
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import DEGRADING
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     from_on,
@@ -57,7 +66,7 @@ class NatsHistoryReader:
         self,
         connection: NatsConnection,
         streams: JetStreams,
-        bounds: Bounds,
+        bounds: ChannelBounds,
         make_epoch: MakeEpoch,
         remember: Callable[[str, LastRecord], None],
     ) -> None:
@@ -102,10 +111,10 @@ class NatsHistoryReader:
             self._reading.discard(channel)
             self._count -= len(reads)
             if isinstance(found, EngineError):
-                _fail(reads, found)
+                _tell_all(reads, found)
             elif found.last.epoch.startswith(self._streams.life):
                 self._remember(channel, found.last)
-                self._answer_all(found, reads)
+                self._answer_all(found, reads, self._bounds.of(channel))
             else:
                 self._begin_epoch(channel, found.last, reads)
             asyncio.get_running_loop().call_soon(self._read_next)  # no recursion
@@ -144,27 +153,28 @@ class NatsHistoryReader:
         question = from_on(self._names.channels, subject, begin, self._streams.record_limit)
         self._connection.ask(*question, have_read, is_many=True)
 
-    def _answer_all(self, found: FoundRecords, reads: list[NatsRead]) -> None:
+    def _answer_all(self, found: FoundRecords, reads: list[NatsRead], bounds: Bounds) -> None:
         for read in reads:
             try:
-                history: History | EngineError = self._history_of(found, read)
+                history: History | EngineError = self._history_of(found, read, bounds)
             except ValueError as error:
                 history = EngineError(str(error))
             tell(read.answer, history)
 
-    def _history_of(self, found: FoundRecords, read: NatsRead) -> History:
+    def _history_of(self, found: FoundRecords, read: NatsRead, bounds: Bounds) -> History:
         last, span = found.last, read.span
         after, before = span.within(last.offset)
-        there = self._publications_of(found, read) if span.limit else []
+        there = self._publications_of(found, read, bounds) if span.limit else []
         within = [one for one in there if after < one.offset < before]
         cut = within[-span.limit :] if span.after is None else within[: span.limit]
         return History.of(Position(last.epoch, last.offset), cut if span.limit else [], span)
 
-    def _publications_of(self, found: FoundRecords, read: NatsRead) -> list[Publication]:
+    def _publications_of(
+        self, found: FoundRecords, read: NatsRead, bounds: Bounds
+    ) -> list[Publication]:
         if read.is_live:
             after = read.span.after or 0
             return [one for _, record in found.records for one in record.publications(after)]
-        bounds = self._bounds
         oldest = self._streams.now - bounds.seconds
         return [
             one
@@ -176,10 +186,9 @@ class NatsHistoryReader:
     def _begin_epoch(self, channel: str, last: LastRecord, reads: list[NatsRead]) -> None:
         def begun(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
-                _fail(reads, position)
+                _tell_all(reads, EMPTY if position.fault in DEGRADING else position)
             elif position.offset == 0:  # there is nothing to read
-                for read in reads:
-                    tell(read.answer, History(position, [], complete=True))
+                _tell_all(reads, History(position, [], complete=True))
             else:
                 for read in reads:
                     self.ask(channel, read.span, read.answer, is_live=read.is_live)
@@ -203,6 +212,6 @@ def _found_in(messages: list[Msg]) -> FoundRecords:
     return FoundRecords(LastRecord.found(stored), records)
 
 
-def _fail(reads: Iterable[NatsRead], error: EngineError) -> None:
+def _tell_all(reads: Iterable[NatsRead], result: History | EngineError) -> None:
     for read in reads:
-        tell(read.answer, error)
+        tell(read.answer, result)

@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import LATE, tell
+from itemwire.engines.nats.faults import fault_of_silence
 
 REQUEST_SECONDS: Final = 1.3  # with the wait before it is sent still less than ANSWER_SECONDS
 PATIENT_SECONDS: Final = 3.0  # for what makes the server ready, while nobody else may ask
@@ -111,7 +112,9 @@ class NatsRequests:
         self._looked_at = now
         for number, request in list(self._pending.items()) if not was_held_up else ():
             if request.deadline <= now:
-                self._settle(number, NoAnswerInTime(self.problem or LATE))
+                self._settle(
+                    number, NoAnswerInTime(self.problem or LATE, fault_of_silence(self.problem))
+                )
             elif not request.is_patient:
                 break
         self._is_looking = bool(self._pending)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from nats.aio.msg import Msg
 
-from itemwire.engines.base import Bounds, EngineError
+from itemwire.engines.base import ChannelBounds, EngineError
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.names import NatsNames
 from itemwire.engines.nats.records import LastRecord
@@ -24,25 +24,25 @@ LEAST_STEP: Final = 65_536
 class HistoryTrimmer:
     """Marks now and then how far a channel has come, and deletes what lies before old marks."""
 
-    def __init__(self, connection: NatsConnection, names: NatsNames, bounds: Bounds) -> None:
+    def __init__(self, connection: NatsConnection, names: NatsNames, bounds: ChannelBounds) -> None:
         self._connection = connection
         self._names = names
-        self._most = bounds.bytes + SPARE_BYTES
-        self._step = max(bounds.bytes // 4, LEAST_STEP)
+        self._bounds = bounds
         self._marks: OrderedDict[str, deque[LastRecord]] = OrderedDict()
 
     def trim(self, channel: str, last: LastRecord) -> None:
         """Delete what a record that this node has just stored makes superfluous."""
+        most_bytes = self._bounds.of(channel).bytes
         marks = self._marks.setdefault(channel, deque())
         self._marks.move_to_end(channel)
         if len(self._marks) > MAX_CHANNELS:
             self._marks.popitem(last=False)
         if marks and marks[-1].epoch != last.epoch:
             marks.clear()
-        if not marks or last.size - marks[-1].size >= self._step:
+        if not marks or last.size - marks[-1].size >= max(most_bytes // 4, LEAST_STEP):
             marks.append(last._replace(keys={}))
         superfluous: LastRecord | None = None
-        while last.size - marks[0].size >= self._most:
+        while last.size - marks[0].size >= most_bytes + SPARE_BYTES:
             superfluous = marks.popleft()
         if superfluous is not None:
             self._delete_until(channel, superfluous.sequence)

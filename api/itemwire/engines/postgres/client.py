@@ -23,7 +23,9 @@ PROBLEMS: Final = (
 )
 """What asyncpg says that it raises; it raises others too."""
 
-TAKES_NO_WRITES: Final[type[Exception]] = asyncpg.ReadOnlySQLTransactionError
+FROM_SERVER: Final[type[Exception]] = asyncpg.PostgresError
+"""What the server says about a statement; anything else is about the connection."""
+
 IS_LOCKED: Final[tuple[type[Exception], ...]] = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,

@@ -14,14 +14,15 @@ from typing_extensions import override
 from itemwire.engines.base import EngineError
 from itemwire.engines.networked import AWAY, NO_ANSWER
 from itemwire.engines.postgres.client import (
+    FROM_SERVER,
     IS_LOCKED,
     PROBLEMS,
-    TAKES_NO_WRITES,
     AsyncpgConnection,
     Row,
     connect,
 )
-from itemwire.engines.tasks import ReconnectingLink
+from itemwire.engines.postgres.faults import fault_of
+from itemwire.engines.tasks import SEE_LOG, ReconnectingLink, is_ending
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -67,10 +68,9 @@ class PostgresConnection(ReconnectingLink):
         self.pid = 0
 
     @property
-    def is_alive(self) -> bool:
-        """Return whether it is connected, by every sign that asyncpg gives."""
-        connection = self._connection
-        return self.is_connected and connection is not None and not connection.is_closed()
+    @override
+    def _is_alive(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed()
 
     async def fetch(self, query: str, *values: object) -> list[Row]:
         """Run one statement; EngineError if it fails or takes too long."""
@@ -87,33 +87,37 @@ class PostgresConnection(ReconnectingLink):
                 # asyncpg raises more than it says: AttributeError, for instance, from a connection
                 # that is ended between the two steps of a query. The caller must not end with it.
                 raise self._judge(error, connection) from error
+            except asyncio.CancelledError as error:
+                if is_ending():
+                    raise
+                raise self._judge(error, connection) from error
             finally:
                 watch.cancel()
 
-    def _judge(self, error: Exception, connection: AsyncpgConnection) -> EngineError:
+    def _judge(self, error: BaseException, connection: AsyncpgConnection) -> EngineError:
         """Return what an error means, and end a connection that cannot be used any more."""
         if connection.is_closed():
             # It may be closed without its termination listener having been called: an error of
             # the server that arrives between two queries does that. `terminate` calls it.
             connection.terminate()
             return EngineError("the engine did not answer in time, or is away")
-        if not isinstance(error, PROBLEMS):
+        if not isinstance(error, FROM_SERVER):
             logger.error("engine_failed", exc_info=error)
             connection.terminate()  # nobody knows what state it is in
-            return EngineError("the engine failed: see the log")
-        if isinstance(error, TAKES_NO_WRITES):
-            connection.terminate()  # a replica by now: find the server that took over
-            return EngineError("the engine's server takes no writes")
+            return EngineError(f"the engine failed: {SEE_LOG}")
         problem = reason_of(error)
-        return ChannelLocked(problem) if isinstance(error, IS_LOCKED) else StatementRefused(problem)
+        if isinstance(error, IS_LOCKED):
+            return ChannelLocked(problem)
+        return StatementRefused(problem, fault_of(error))
 
     @override
     async def _open(self) -> None:
         connection: AsyncpgConnection | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
+                # One that takes no writes for a while is read and heard; a replica is of no use.
                 connection = await connect(
-                    self._url, CONNECT_SECONDS, target_session_attrs="read-write"
+                    self._url, CONNECT_SECONDS, target_session_attrs="primary"
                 )
                 await connection.execute(f"{SESSION}; {self._limits}")
                 await self._prepare(connection)
@@ -129,22 +133,16 @@ class PostgresConnection(ReconnectingLink):
         closed = self._closed = asyncio.Event()
         self._connection = connection
         self.pid = connection.get_server_pid()
-
-        def mark_closed(_connection: object) -> None:
-            if self._connection is connection:  # there may be another one by now
-                self.is_connected = False
-            closed.set()
-
-        connection.add_termination_listener(mark_closed)
+        connection.add_termination_listener(lambda _: closed.set())
 
     @override
     async def _serve(self) -> str:
         """Ask an idle server for nothing now and then, so that one that is gone is noticed."""
-        while self.is_alive:
+        while self.is_connected:
             self._is_used = False
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), BEAT_SECONDS)
-            if not self._is_used and self.is_alive:
+            if not self._is_used and self.is_connected:
                 with contextlib.suppress(EngineError):
                     await self.fetch("SELECT 1")
         return BROKE

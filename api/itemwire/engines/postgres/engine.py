@@ -17,7 +17,7 @@ from typing_extensions import override
 from itemwire.engines.base import (
     NO_SINK,
     Answer,
-    Bounds,
+    ChannelBounds,
     EngineError,
     History,
     Sink,
@@ -50,7 +50,7 @@ QUICK_LOCK_MS: Final = 50  # all channels wait for it
 PATIENT_LOCK_MS: Final = 100  # the other locked channels wait for it
 
 
-def open_engine(url: str, bounds: Bounds) -> PostgresEngine:
+def open_engine(url: str, bounds: ChannelBounds) -> PostgresEngine:
     """Return an engine for postgresql:// or postgres://, not yet connected."""
     check_url(url)
     return PostgresEngine(url, bounds)
@@ -79,13 +79,13 @@ async def _init(url: str) -> str:
 class PostgresEngine(NetworkedEngine):
     """Keeps channels in a PostgreSQL database, over five connections per node."""
 
-    def __init__(self, url: str, bounds: Bounds) -> None:
+    def __init__(self, url: str, bounds: ChannelBounds) -> None:
         super().__init__(hide_password(url))
         self._listener = PostgresConnection("listening", url, self._prepare_listener)
-        self._quick = PostgresConnection("publishing", url, check_schema, lock_ms=QUICK_LOCK_MS)
-        self._patient = PostgresConnection("waiting", url, check_schema, lock_ms=PATIENT_LOCK_MS)
-        self._reader = PostgresConnection("reading", url, check_schema)
-        self._other = PostgresConnection("other", url, check_schema, most_ms=OTHER_MS)
+        self._quick = PostgresConnection("publishing", url, self._prepare, lock_ms=QUICK_LOCK_MS)
+        self._patient = PostgresConnection("waiting", url, self._prepare, lock_ms=PATIENT_LOCK_MS)
+        self._reader = PostgresConnection("reading", url, self._prepare)
+        self._other = PostgresConnection("other", url, self._prepare, most_ms=OTHER_MS)
         self._publisher = PostgresPublisher(self._quick, self._patient, self._mark_stale)
         self._history_reader = PostgresHistoryReader(self._reader, bounds, self._make_channel)
         self._requests = PostgresRequests(self._other)
@@ -109,7 +109,7 @@ class PostgresEngine(NetworkedEngine):
     @property
     @override
     def _is_connected(self) -> bool:
-        return all(one.is_alive for one in self._connections) and all(
+        return all(one.is_connected for one in self._connections) and all(
             one.is_running for one in self._queues
         )
 
@@ -155,6 +155,7 @@ class PostgresEngine(NetworkedEngine):
                 answer(stored)
                 return
             epoch, offset, is_new = stored
+            self._upkeep.note_stored(channel)
             if is_new:  # it is known here: no need to read it
                 self._subscriptions.receive(channel, epoch, Publication.of(draft, offset))
             answer(Position(epoch, offset))
@@ -208,8 +209,12 @@ class PostgresEngine(NetworkedEngine):
     def _mark_stale(self, channel: str) -> None:
         self._subscriptions.mark_stale(channel)
 
-    async def _prepare_listener(self, connection: AsyncpgConnection) -> None:
+    async def _prepare(self, connection: AsyncpgConnection) -> None:
         await check_schema(connection)
+        await self._notices.check_life(connection)  # before anything is stored in an older copy
+
+    async def _prepare_listener(self, connection: AsyncpgConnection) -> None:
+        await self._prepare(connection)
         await connection.add_listener("itemwire", self._take_wake_up)
         # What was notified while nobody listened has to be read.
         asyncio.get_running_loop().call_soon(self._compare_now)

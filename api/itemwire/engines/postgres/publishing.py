@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from itemwire.engines.base import ANSWER_SECONDS, EngineError
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import INVALID
 from itemwire.engines.networked import AWAY, NO_ROOM
 from itemwire.engines.postgres.client import Row
 from itemwire.engines.postgres.connection import (
@@ -154,7 +155,7 @@ class PostgresPublisher:
         try:
             publish = PostgresPublish(_row_of(channel, draft), answer, deadline)
         except ValueError as error:
-            answer(EngineError(f"the message cannot be stored: {error}"))
+            answer(EngineError(f"the message cannot be stored: {error}", INVALID))
             return
         if not self._tasks or not self._quick.is_connected:
             answer(EngineError(AWAY))
@@ -272,7 +273,8 @@ def _row_of(channel: str, draft: Draft | None) -> MessageRow:
     if draft is None:
         return channel, None, None, None, None, None, None
     kind, data = columns_of(draft)
-    for text in (channel, draft.item, draft.sender, draft.key or ""):
+    sender = draft.sender or ""
+    for text in (channel, draft.item, sender, draft.key or ""):
         if b"\0" in text.encode():
             raise ValueError("the engine stores no name with a zero character")
-    return channel, draft.item, draft.sender, draft.sent_at, kind, data, draft.key
+    return channel, draft.item, sender, draft.sent_at, kind, data, draft.key

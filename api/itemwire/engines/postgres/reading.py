@@ -10,8 +10,9 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from itemwire.engines.base import Answer, Bounds, EngineError, History, Span
+from itemwire.engines.base import EMPTY, Answer, ChannelBounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import DEGRADING
 from itemwire.engines.postgres.client import Row
 from itemwire.engines.postgres.connection import PostgresConnection
 from itemwire.engines.postgres.queue import RequestQueue
@@ -25,14 +26,15 @@ NO_END: Final = 2**62
 # deliver live messages may be a little behind: for them the history's bounds do not apply.
 KEPT: Final = """
         o.channel = c.id AND o."offset" < a.before AND (a.is_live OR (
-            o."offset" > c.last_offset - $6 AND c.bytes - o.bytes_before <= $7
-            AND o.stored_at > clock_timestamp() - make_interval(secs => $8)))
+            o."offset" > c.last_offset - a.messages AND c.bytes - o.bytes_before <= a.bytes
+            AND o.stored_at > clock_timestamp() - make_interval(secs => a.seconds)))
 """
 READ: Final = f"""
-SELECT a.place, c.epoch || itemwire.life(), c.last_offset,
+SELECT a.place, c.epoch || (SELECT itemwire.life()), c.last_offset,
     m."offset", m.item, m.sender, m.sent_at, m.kind, m.data
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[]) WITH ORDINALITY
-    AS a (name, after, before, most, is_live, place)
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[],
+        $6::bigint[], $7::bigint[], $8::double precision[]) WITH ORDINALITY
+    AS a (name, after, before, most, is_live, messages, bytes, seconds, place)
 LEFT JOIN itemwire.channels c ON c.name = a.name
 LEFT JOIN LATERAL (
     (SELECT o.* FROM itemwire.messages o WHERE a.after IS NOT NULL AND o."offset" > a.after
@@ -62,10 +64,10 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
     """Reads histories within their bounds, though more than that may be stored."""
 
     def __init__(
-        self, connection: PostgresConnection, bounds: Bounds, make_channel: MakeChannel
+        self, connection: PostgresConnection, bounds: ChannelBounds, make_channel: MakeChannel
     ) -> None:
         super().__init__(connection, MAX_BATCH)
-        self._bounds = (bounds.messages, bounds.bytes, float(bounds.seconds))
+        self._bounds = bounds
         self._make_channel = make_channel
 
     def ask(
@@ -76,7 +78,7 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
 
     @override
     async def _serve_batch(self, batch: list[PostgresRead]) -> None:
-        rows = await self._connection.fetch(READ, *_columns(batch), *self._bounds)
+        rows = await self._connection.fetch(READ, *_columns(batch, self._bounds))
         groups = cast("Iterable[tuple[int, Iterable[Row]]]", groupby(rows, itemgetter(0)))
         for place, group in groups:
             self._answer(batch[place - 1], list(group))
@@ -94,18 +96,22 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
             if problem is None:
                 self.ask(read.channel, read.span, read.answer, is_live=read.is_live)
             else:
-                tell(read.answer, problem)
+                tell(read.answer, EMPTY if problem.fault in DEGRADING else problem)
 
         self._make_channel(read.channel, made)
 
 
-def _columns(batch: list[PostgresRead]) -> tuple[list[Any], ...]:
+def _columns(batch: list[PostgresRead], bounds: ChannelBounds) -> tuple[list[Any], ...]:
+    of_each = [bounds.of(one.channel) for one in batch]
     return (
         [one.channel for one in batch],
         [one.span.after for one in batch],
         [NO_END if one.span.before is None else one.span.before for one in batch],
         [one.span.limit for one in batch],
         [one.is_live for one in batch],
+        [one.messages for one in of_each],
+        [one.bytes for one in of_each],
+        [float(one.seconds) for one in of_each],
     )
 
 

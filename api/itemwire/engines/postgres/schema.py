@@ -8,7 +8,7 @@ from typing import Final
 from itemwire.engines.base import EngineError
 from itemwire.engines.postgres.client import AsyncpgConnection
 
-VERSION: Final = 1
+VERSION: Final = 2
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('itemwire.init'))"
 IS_THERE: Final = "SELECT to_regclass('itemwire.store') IS NOT NULL"
 FIND_VERSION: Final = "SELECT version FROM itemwire.store"

@@ -14,27 +14,24 @@ from redis.asyncio.connection import Connection, parse_url
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
-    ClusterDownError,
     MovedError,
     NoScriptError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
 )
 
 __all__ = [
     "AskError",
-    "ClusterDownError",
     "Command",
     "MakeConnection",
     "MovedError",
     "NoScriptError",
-    "ReadOnlyError",
     "RedisError",
     "RedisPyConnection",
     "Reply",
     "ResponseError",
     "Word",
+    "code_of",
     "is_push",
     "moved_to",
     "options_of",
@@ -50,6 +47,11 @@ Reply = Any
 
 class RedisPyConnection(Protocol):
     """What is used of redis-py's connection."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Return whether it has been connected, and not disconnected since."""
+        ...
 
     async def connect(self) -> None:
         """Connect, authenticate and choose the database."""
@@ -98,6 +100,11 @@ def pack_commands(commands: Iterable[Command]) -> bytes:
 def is_push(reply: Reply) -> TypeGuard[list[Reply]]:
     """Return whether a reply is what pub/sub sends: its kind, a name, and data."""
     return isinstance(reply, list) and len(reply) > PONG_LENGTH
+
+
+def code_of(error: ResponseError) -> str:
+    """Return the code that redis-py has cut off from the text of an error; else nothing."""
+    return error.status_code or ""
 
 
 def slot_of(key: str) -> int:

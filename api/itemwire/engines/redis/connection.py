@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 from abc import abstractmethod
-from typing import Final, cast
+from typing import Final
 
 from typing_extensions import override
 
@@ -25,12 +25,12 @@ from itemwire.engines.redis.client import (
     ResponseError,
     pack_commands,
 )
-from itemwire.engines.tasks import ReconnectingLink
+from itemwire.engines.tasks import ReconnectingLink, end
 
 logger = logging.getLogger("itemwire.engines")
 
 CONNECT_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = 0.25
+LOOK_SECONDS: Final = 0.2
 LATE_TURN: Final = 0.05  # for replies that arrived while this process itself was held up
 
 
@@ -68,6 +68,11 @@ class RedisConnection(ReconnectingLink):
         """Return whether a reply is overdue; ask an idle server for one."""
         ...
 
+    @property
+    @override
+    def _is_alive(self) -> bool:
+        return self._connection is not None and self._connection.is_connected
+
     @override
     async def _open(self) -> None:
         connection = self._connection = self._make_connection()
@@ -83,15 +88,15 @@ class RedisConnection(ReconnectingLink):
         if (connection := self._connection) is None:
             return self.problem
         self._wake.set()
-        problem = NO_ANSWER
+        parts = self._read(connection), self._write(connection), self._watch()
+        serving = [asyncio.create_task(part) for part in parts]
+        # No TaskGroup: before Python 3.13 it forgets that it was cancelled if a task fails as well.
         try:
-            async with asyncio.TaskGroup() as group:  # its tasks end with an error only
-                group.create_task(self._read(connection))
-                group.create_task(self._write(connection))
-                group.create_task(self._watch())
-        except* (RedisError, OSError, EngineError) as errors:
-            problem = str(_first_of(errors)) or NO_ANSWER
-        return problem
+            await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(*serving)
+        failures = [task.exception() for task in serving if not task.cancelled()]
+        return _problem_of(failures[0]) if failures else NO_ANSWER
 
     @override
     async def _close(self, problem: str) -> None:
@@ -131,14 +136,27 @@ class RedisConnection(ReconnectingLink):
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            if not self.is_connected:
+                raise EngineError("the connection broke")
             if self._is_silent(loop.time()):
                 await asyncio.sleep(LATE_TURN)
                 if self._is_silent(loop.time()):
                     raise EngineError("the server does not answer")
 
 
-def _first_of(error: BaseException) -> BaseException:
-    """Return the first error in a group, which may contain groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
+async def info_of(connection: RedisPyConnection) -> dict[str, str]:
+    """Return what a server tells of itself."""
+    await connection.send_command("INFO", "server", check_health=False)
+    info: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)
+    parts = (line.partition(":") for line in info.decode().splitlines())
+    fields = {name: value for name, _, value in parts}
+    if "run_id" not in fields:
+        raise EngineError("the server does not tell its run_id")
+    return fields
+
+
+def _problem_of(error: BaseException | None) -> str:
+    """Return what ended a connection; a fault of our own is raised, to be logged."""
+    if error is None or isinstance(error, (RedisError, OSError, EngineError)):
+        return str(error or "") or NO_ANSWER
+    raise error

@@ -19,6 +19,7 @@ from itemwire.engines.base import (
     NO_SINK,
     Answer,
     Bounds,
+    ChannelBounds,
     EngineError,
     History,
     Sink,
@@ -47,7 +48,7 @@ class ChannelKeys(NamedTuple):
     live: str
 
 
-def open_engine(url: str, bounds: Bounds) -> RedisEngine:
+def open_engine(url: str, bounds: ChannelBounds) -> RedisEngine:
     """Return an engine for redis://, rediss:// (TLS) or redis+cluster://, not yet connected."""
     return RedisEngine(RedisTarget.of(url), bounds)
 
@@ -55,14 +56,14 @@ def open_engine(url: str, bounds: Bounds) -> RedisEngine:
 class RedisEngine(NetworkedEngine):
     """Keeps channels on a Redis or Valkey server, or on a cluster of them."""
 
-    def __init__(self, target: RedisTarget, bounds: Bounds) -> None:
+    def __init__(self, target: RedisTarget, bounds: ChannelBounds) -> None:
         super().__init__(target.shown)
         self._target = target
         self._publish_command = "SPUBLISH" if target.is_cluster else "PUBLISH"
-        # Pub/sub knows no databases, so the number of the database is a part of every name.
-        self._prefix = f"itemwire:{target.options.get('db', 0)}:"
+        self._prefix = target.prefix
         self._keys = lru_cache(maxsize=10_000)(self._make_keys)
-        self._scripts = ChannelScripts.of(bounds, self._publish_command)
+        self._bounds = bounds
+        self._scripts_of = lru_cache(maxsize=256)(self._make_scripts)  # one for each rule
         self._channels: dict[bytes, str] = {}  # by their pub/sub channel
         self._epochs = count()
         self._begin(NO_SINK)
@@ -137,7 +138,7 @@ class RedisEngine(NetworkedEngine):
                 message,
                 message_size(draft),
                 names.live,
-                script=self._scripts.publish,
+                script=self._scripts_of(self._bounds.of(channel)).publish,
                 keys=keys,
                 size=len(message),
             ),
@@ -177,6 +178,9 @@ class RedisEngine(NetworkedEngine):
     ) -> None:
         name = f"{self._prefix}secret"
         self._servers.ask(name, RedisCall(answer, command, name, *words))
+
+    def _make_scripts(self, bounds: Bounds) -> ChannelScripts:
+        return ChannelScripts.of(bounds, self._publish_command)
 
     def _make_keys(self, channel: str) -> ChannelKeys:
         # A hash tag ends at the first brace; and no two channels may get the same tag.
@@ -242,7 +246,7 @@ class RedisEngine(NetworkedEngine):
                 self._new_epoch(),
                 span.limit,
                 *((high, low, "XREVRANGE") if is_newest else (low, high, "XRANGE")),
-                script=self._scripts.read,
+                script=self._scripts_of(self._bounds.of(channel)).read,
                 keys=(names.stream, names.meta),
             ),
         )

@@ -13,6 +13,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from itemwire.engines.base import EngineError
 from itemwire.engines.redis.client import (
     Command,
     MakeConnection,
@@ -21,9 +22,10 @@ from itemwire.engines.redis.client import (
     ResponseError,
     is_push,
 )
-from itemwire.engines.redis.connection import RedisConnection
+from itemwire.engines.redis.connection import RedisConnection, info_of
+from itemwire.engines.redis.requests import RedisRequests
 
-SILENT_SECONDS: Final = 2.0
+SILENT_SECONDS: Final = 1.5  # with one look of the connection less than two seconds
 
 
 class RedisListener(RedisConnection):
@@ -35,11 +37,14 @@ class RedisListener(RedisConnection):
         receive: Callable[[list[Reply]], None],
         refuse: Callable[[ResponseError | list[Reply]], None],
         commands: tuple[str, str],
+        requests: RedisRequests,
     ) -> None:
         super().__init__("listener", make_connection)
         self._listen_command, self._leave_command = commands
         self._on_push = receive
         self._on_refusal = refuse
+        self._requests = requests
+        self._run_id = ""
         self._queue: list[tuple[str, ...]] = []
         self._received_at = 0.0
         self.names: dict[str, None] = {}
@@ -65,6 +70,7 @@ class RedisListener(RedisConnection):
         """Make sure that it answers PING, by which silence is noticed later."""
         await connection.send_command("PING", check_health=False)
         await connection.read_response(disable_decoding=True, timeout=math.inf)
+        self._run_id = (await info_of(connection))["run_id"]
 
     @override
     async def _serve(self) -> str:
@@ -93,5 +99,9 @@ class RedisListener(RedisConnection):
 
     @override
     def _is_silent(self, now: float) -> bool:
+        requests = self._requests
+        if requests.is_connected and requests.run_id != self._run_id:
+            # A name may lead elsewhere by now, and what is published there is not heard here.
+            raise EngineError("another server has taken its place")
         self._send("PING")
         return now - self._received_at > SILENT_SECONDS

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,22 +14,22 @@ from typing_extensions import override
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import tell
+from itemwire.engines.faults import Readiness
 from itemwire.engines.redis.client import (
     AskError,
-    ClusterDownError,
     Command,
     MakeConnection,
     NoScriptError,
-    ReadOnlyError,
     RedisPyConnection,
     Reply,
     ResponseError,
     Word,
 )
-from itemwire.engines.redis.connection import RedisConnection
-from itemwire.engines.redis.scripts import LuaScript
+from itemwire.engines.redis.connection import RedisConnection, info_of
+from itemwire.engines.redis.faults import refusal_of
+from itemwire.engines.redis.scripts import LIFE, LuaScript
 
-REQUEST_SECONDS: Final = 1.5  # with one look of the connection still less than ANSWER_SECONDS
+REQUEST_SECONDS: Final = 1.5  # with two looks of the connection still less than ANSWER_SECONDS
 
 MAX_IN_FLIGHT_BYTES: Final = 64 * 1_048_576
 CALL_BYTES: Final = 1000  # what a request costs beside its message
@@ -74,16 +76,19 @@ class RedisRequests(RedisConnection):
         make_connection: MakeConnection,
         redirect: Callable[[RedisCall, AskError], None],
         *,
-        is_cluster: bool,
+        life_key: str | None,
     ) -> None:
         super().__init__("requests", make_connection)
         self._redirect = redirect
-        self._is_cluster = is_cluster
+        self._life_key = life_key  # none in a cluster: there a life is a process
         self._queue: list[RedisCall] = []
         self._pending: deque[RedisCall] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight_bytes = 0
+        self.run_id = ""  # of the server's process
         self._life = ""
+        self._doubted_life = ""
+        self._probe: RedisCall | None = None
         self._known: set[str] = set()
 
     def ask(self, call: RedisCall) -> None:
@@ -107,25 +112,45 @@ class RedisRequests(RedisConnection):
     @override
     async def _greet(self, connection: RedisPyConnection) -> None:
         """Make sure that this is a server that takes writes, and learn which life it is in."""
-        await connection.send_command("INFO", "server", check_health=False)
-        info: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)
-        fields = {
-            name: value
-            for name, _, value in (line.partition(":") for line in info.decode().splitlines())
-        }
+        fields = await info_of(connection)
         mode = fields.get("server_mode", fields.get("redis_mode"))  # Valkey's word, and Redis'
-        if (mode == "cluster") != self._is_cluster:
-            is_one = "no part" if self._is_cluster else "a part"
-            scheme = "redis" if self._is_cluster else "redis+cluster"
+        is_cluster = self._life_key is None
+        if (mode == "cluster") != is_cluster:
+            is_one = "no part" if is_cluster else "a part"
+            scheme = "redis" if is_cluster else "redis+cluster"
             raise EngineError(f"the server is {is_one} of a cluster: use {scheme}://")
         await connection.send_command("ROLE", check_health=False)
-        role: list[Any] = await connection.read_response(disable_decoding=True, timeout=math.inf)
-        if role[0] != b"master":
-            raise EngineError("the server is a replica, and takes nothing")
-        if "run_id" not in fields:
-            raise EngineError("the server does not tell its run_id")
-        self._life = fields["run_id"]
+        self._check_role(await connection.read_response(disable_decoding=True, timeout=math.inf))
+        await self._check_loaded(connection)
+        self.run_id = fields["run_id"]
+        self._life = await self._learn_life(connection)
         self._known = set()
+
+    async def _check_loaded(self, connection: RedisPyConnection) -> None:
+        """Make sure that the server has read what it kept: until then it answers INFO alone.
+
+        A server whose disk fails refuses a PING too, and is read all the same.
+        """
+        await connection.send_command("PING", check_health=False)
+        with contextlib.suppress(ResponseError):
+            await connection.read_response(disable_decoding=True, timeout=math.inf)
+
+    async def _learn_life(self, connection: RedisPyConnection) -> str:
+        """Return the life that all nodes agree on, which may begin now."""
+        if self._life_key is None:
+            return self.run_id
+        words = (self.run_id, secrets.token_urlsafe(6), self._doubted_life)
+        await connection.send_command(
+            "EVAL", LIFE.source, 1, self._life_key, *words, check_health=False
+        )
+        life: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        return life.decode()
+
+    def _check_role(self, role: list[Any]) -> None:
+        """Check that the server takes writes; a replica may come back without what it had."""
+        if role[0] != b"master":
+            self._doubted_life = self._life
+            raise EngineError("the server is a replica, and takes nothing")
 
     @override
     def _fail(self, problem: str) -> None:
@@ -140,9 +165,13 @@ class RedisRequests(RedisConnection):
 
     @override
     def _receive(self, reply: Reply | ResponseError) -> None:
+        if not self._pending:
+            raise EngineError(f"the server says what it was not asked: {reply}")
         call = self._pending.popleft()
         if not isinstance(reply, ResponseError):
             self._settle(call, reply)
+            if call is self._probe:
+                self._check_role(reply)
         elif isinstance(reply, NoScriptError):
             self._known.clear()  # somebody has flushed them
             self._send_again(call)
@@ -150,8 +179,10 @@ class RedisRequests(RedisConnection):
             self._in_flight_bytes -= call.size
             self._redirect(call, reply)
         else:
-            self._settle(call, EngineError(str(reply)))
-            if isinstance(reply, ReadOnlyError | ClusterDownError):
+            refusal = refusal_of(reply)
+            self._settle(call, refusal)
+            if refusal.fault.readiness is Readiness.NOT_READY:
+                self._doubted_life = self._life  # another server has taken over, or will
                 raise EngineError(f"the server takes nothing: {reply}")
 
     @override
@@ -174,7 +205,8 @@ class RedisRequests(RedisConnection):
         if oldest is None and self._queue:
             oldest = self._queue[0]
         if oldest is None:
-            self.ask(RedisCall(lambda _: None, "PING"))
+            self._probe = RedisCall(lambda _: None, "ROLE")  # it may have become a replica
+            self.ask(self._probe)
         return oldest is not None and oldest.deadline < now
 
     def _expire_in_time(self) -> None:

@@ -4,9 +4,9 @@ A channel has three kinds of keys under one hash tag: `m`, a hash with the epoch
 the bytes of everything that was ever published; `s`, a stream whose ids are the offsets; and one
 key for each idempotency key.
 
-An epoch ends with the server process that it began on (`life`, its run id). A server that was
-restarted from a dump, or a replica that took over, may lack messages that were acknowledged
-already, and would give their offsets to other messages.
+An epoch ends with the life of the server that it began in. A server that was restarted from a
+dump, or a replica that took over, may lack messages that were acknowledged already, and would give
+their offsets to other messages.
 """
 
 from __future__ import annotations
@@ -61,6 +61,24 @@ class ChannelScripts:
         )
 
 
+# A life ends with the process of the server, and when that was a replica meanwhile: then another
+# server has left its own process here, or a node doubts the life because it has seen the replica.
+# A full server takes no new name, but its process names the life as well, and a key can be deleted.
+# KEYS: life. ARGV: the run id of the process, a new name, a life that is in doubt.
+LIFE: Final = LuaScript.of(
+    """
+local known = redis.call('HMGET', KEYS[1], 'run', 'name')
+if known[1] == ARGV[1] and known[2] ~= ARGV[3] then return known[2] end
+local name = known[1] and ARGV[2] or ARGV[1]
+local made = redis.pcall('HSET', KEYS[1], 'run', ARGV[1], 'name', name)
+if type(made) == 'table' and made.err then
+  redis.pcall('DEL', KEYS[1])
+  return ARGV[1]
+end
+return name
+""",
+)
+
 # KEYS: stream, meta. ARGV: the life of the server, an epoch in case one begins, then the script's.
 CHANNEL: Final = """
 local stream, meta, life = KEYS[1], KEYS[2], ARGV[1]
@@ -74,13 +92,16 @@ if kept[1] and kept[2] == life then
 end
 
 -- An entry is {id, {'b', bytes before it, 't', when, 'm', message}}.
+local function is_kept(entry)
+  return bytes - tonumber(entry[2][2]) <= most and tonumber(entry[2][4]) >= now - age
+end
+
 local function trim()
   while true do
     local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-    if not first then return end
-    local is_kept = bytes - tonumber(first[2][2]) <= most and tonumber(first[2][4]) >= now - age
-    if is_kept then return end
-    redis.call('XDEL', stream, first[1])
+    if not first or is_kept(first) then return end
+    -- A server whose disk fails lets nothing be deleted either, and must be read all the same.
+    if type(redis.pcall('XDEL', stream, first[1])) == 'table' then return end
   end
 end
 """
@@ -107,8 +128,8 @@ redis.call(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
 return {epoch, offset, 1}
 """
 
-# A full server cannot make a channel that does not exist yet. Until there is room the channel is
-# read as empty, in an epoch that is called `none` on every node.
+# A server that takes no writes cannot make a channel that does not exist yet. Until it does the
+# channel is read as empty, in an epoch that is called `none` on every node.
 READ: Final = """
 local limit, low, high, command = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 if is_new then
@@ -116,13 +137,15 @@ if is_new then
   if type(made) == 'table' and made.err then return {'none', 0} end
   redis.call('DEL', stream)
 end
-redis.call('PEXPIRE', meta, idle)
+redis.pcall('PEXPIRE', meta, idle)
 trim()
 local found = {epoch, offset}
 if limit > 0 then
   for _, entry in ipairs(redis.call(command, stream, low, high, 'COUNT', limit)) do
-    found[#found + 1] = entry[1]
-    found[#found + 1] = entry[2][6]
+    if is_kept(entry) then
+      found[#found + 1] = entry[1]
+      found[#found + 1] = entry[2][6]
+    end
   end
 end
 return found

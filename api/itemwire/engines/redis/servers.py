@@ -71,6 +71,11 @@ class RedisTarget:
         return target
 
     @property
+    def prefix(self) -> str:
+        """Return the beginning of every name: pub/sub knows no databases, so one has its number."""
+        return f"itemwire:{self.options.get('db', 0)}:"
+
+    @property
     def address(self) -> Address:
         """Return the host and port that the URL names."""
         return self.options["host"], self.options["port"]
@@ -99,6 +104,11 @@ class ServerConnections:
     def is_connected(self) -> bool:
         """Return whether both are connected."""
         return self.requests.is_connected and self.listener.is_connected
+
+    @property
+    def is_away(self) -> bool:
+        """Return whether one of them is lost, and could not be made anew."""
+        return self.requests.is_away or self.listener.is_away
 
     def start(self) -> None:
         """Begin to connect both."""
@@ -136,8 +146,8 @@ class RedisServers:
 
     @property
     def is_away(self) -> bool:
-        """Return whether no server would take a request."""
-        return all(one.requests.is_away for one in self._servers.values())
+        """Return whether no server would take a request and listen to a channel."""
+        return all(one.is_away for one in self._servers.values())
 
     async def start(self) -> None:
         """Connect to all servers; EngineError if one of them does not answer."""
@@ -193,9 +203,10 @@ class RedisServers:
     def _make(self, address: Address) -> ServerConnections:
         maker, is_cluster = self._target.maker(address), self._target.is_cluster
         words = ("SSUBSCRIBE", "SUNSUBSCRIBE") if is_cluster else ("SUBSCRIBE", "UNSUBSCRIBE")
+        life_key = None if is_cluster else f"{self._target.prefix}life"
+        requests = RedisRequests(maker, self._redirect, life_key=life_key)
         server = self._servers[address] = ServerConnections(
-            RedisRequests(maker, self._redirect, is_cluster=is_cluster),
-            RedisListener(maker, self._on_push, self._take_refusal, words),
+            requests, RedisListener(maker, self._on_push, self._take_refusal, words, requests)
         )
         return server
 

@@ -16,7 +16,7 @@ from itemwire.engines.base import (
     ANSWER_SECONDS,
     NO_SINK,
     Answer,
-    Bounds,
+    ChannelBounds,
     Engine,
     EngineError,
     History,
@@ -24,6 +24,7 @@ from itemwire.engines.base import (
     Span,
 )
 from itemwire.engines.callbacks import answer_to, tell
+from itemwire.engines.faults import INVALID
 from itemwire.engines.sqlite.file import SqliteFile, check_file, open_file
 from itemwire.engines.sqlite.messages import encode_message
 from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
@@ -40,7 +41,7 @@ PATROL_SECONDS: Final = 0.25
 STOP_SECONDS: Final = 10.0
 
 
-def open_engine(url: str, bounds: Bounds) -> "SqliteEngine":
+def open_engine(url: str, bounds: ChannelBounds) -> "SqliteEngine":
     """Return an engine on the file that a URL names; ValueError if it cannot be used."""
     file = SqliteFile.of(url)
     check_file(file)
@@ -56,7 +57,7 @@ class SqliteEngine(Engine):
     """
 
     def __init__(
-        self, file: SqliteFile, bounds: Bounds, *, clock: Callable[[], float] = time.time
+        self, file: SqliteFile, bounds: ChannelBounds, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._file = file
         self._bounds = bounds
@@ -75,7 +76,7 @@ class SqliteEngine(Engine):
     @property
     @override
     def is_available(self) -> bool:
-        return self._writer is not None and self._writer.is_working and not self._is_late
+        return self._writer is not None and not self._is_late
 
     @override
     async def start(self, sink: Sink) -> None:
@@ -148,7 +149,7 @@ class SqliteEngine(Engine):
             message = encode_message(draft)
             size = len(message) + len(channel.encode()) + len((draft.key or "").encode())
         except UnicodeError as error:
-            answer(EngineError(f"this cannot be stored as text: {error}"))
+            answer(EngineError(f"this cannot be stored as text: {error}", INVALID))
             return
         entry = MessageEntry(channel, draft.key, message_size(draft), message)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from itemwire.engines.sqlite.faults import FAULTS, sentence_of
+
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x49574952  # marks our files among those of other applications
 OLDEST_SQLITE: Final = (3, 32, 0)  # the first that takes as many values per statement as are used
@@ -43,15 +45,6 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """A channel counts its messages (`offset`), the bytes of all payloads (`bytes`) and its keys
 (`keys`). A message knows how many bytes came before it (`start`), so that both bounds of a history
 are comparisons."""
-
-FAULTS: Final[dict[int, str]] = {
-    sqlite3.SQLITE_BUSY: "is in use: a file belongs to one server at a time",
-    sqlite3.SQLITE_NOTADB: "is not a SQLite database",
-    sqlite3.SQLITE_CORRUPT: "is damaged: restore it, or move it away to begin anew",
-    sqlite3.SQLITE_READONLY: "cannot be written: this process may not write to it or its folder",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this process may not write to it or its folder",
-    sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
-}
 
 
 class UnusableFile(ValueError):
@@ -91,9 +84,9 @@ def check_file(file: SqliteFile) -> None:
     try:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            raise _unusable(file, FAULTS[sqlite3.SQLITE_CORRUPT])
+            raise _unusable(file, FAULTS[sqlite3.SQLITE_CORRUPT].sentence)
     except sqlite3.Error as error:
-        raise _unusable(file, fault_of(error)) from error
+        raise _unusable(file, sentence_of(error)) from error
     finally:
         close_file(connection)
 
@@ -107,7 +100,7 @@ def open_file(file: SqliteFile) -> sqlite3.Connection:
     if file.path.is_dir():
         raise _unusable(file, "is a folder: name a file in it")
     if not (_may_write(file.path.parent) and _may_write(file.path)):
-        raise _unusable(file, FAULTS[sqlite3.SQLITE_READONLY])  # SQLite: "disk I/O error"
+        raise _unusable(file, FAULTS[sqlite3.SQLITE_READONLY].sentence)  # SQLite: "disk I/O error"
     try:
         _make_private(file.path)
         connection = sqlite3.connect(
@@ -118,12 +111,12 @@ def open_file(file: SqliteFile) -> sqlite3.Connection:
             cached_statements=256,
         )
     except (OSError, sqlite3.Error) as error:
-        raise _unusable(file, fault_of(error)) from error
+        raise _unusable(file, sentence_of(error)) from error
     try:
         _prepare(connection, file)
     except sqlite3.Error as error:
         connection.close()
-        raise _unusable(file, fault_of(error)) from error
+        raise _unusable(file, sentence_of(error)) from error
     except UnusableFile:
         connection.close()
         raise
@@ -137,15 +130,6 @@ def close_file(connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM state WHERE name = 'boot'")
     finally:
         connection.close()
-
-
-def fault_of(error: Exception) -> str:
-    """Return what is wrong with a file, and what to do if that is known."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if isinstance(error, PermissionError):
-        code = sqlite3.SQLITE_CANTOPEN
-    fault = None if code is None else FAULTS.get(code & 0xFF)
-    return fault or f"cannot be used: {getattr(error, 'strerror', None) or error}"
 
 
 def _unusable(file: SqliteFile, fault: str) -> UnusableFile:

@@ -42,7 +42,7 @@ def encode_message(draft: Draft) -> str:
     """Return a message as it is stored; UnicodeError if its text cannot be encoded."""
     encoding: Literal["base64"] | UnsetType = "base64" if type(draft.data) is bytes else UNSET
     message = _Message(
-        draft.item, draft.sender, draft.sent_at, draft.data, encoding, draft.meta, draft.end
+        draft.item, draft.sender or "", draft.sent_at, draft.data, encoding, draft.meta, draft.end
     )
     return msgspec.json.encode(message).decode()
 
@@ -57,7 +57,7 @@ def decode_history(rows: bytes) -> list[Publication]:
         Publication(
             one.item,
             offset,
-            one.sender,
+            one.sender or None,
             one.sent_at,
             _payload(one),
             one.encoding,

@@ -15,13 +15,16 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from itemwire.engines.base import (
+    EMPTY,
     KEY_SECONDS,
     Bounds,
+    ChannelBounds,
     EngineError,
     History,
     Span,
     new_secret,
 )
+from itemwire.engines.faults import FULL
 from itemwire.engines.sqlite.messages import decode_history
 from itemwire.messages import Position, Publication
 
@@ -94,15 +97,25 @@ class SqliteStore:
     """Reads and writes the tables; the caller holds the transaction."""
 
     def __init__(
-        self, connection: sqlite3.Connection, bounds: Bounds, clock: Callable[[], float]
+        self, connection: sqlite3.Connection, bounds: ChannelBounds, clock: Callable[[], float]
     ) -> None:
         self._connection = connection
         self._bounds = bounds
         self.clock = clock
         self._notices: int | None = None  # None until they have been counted
         self._value_bytes: int | None = None
-        self.changed: set[int] = set()  # channels whose history may exceed its bounds
+        self._may_write = True
+        self.changed: dict[int, Bounds] = {}  # of channels whose history may exceed them
         self.used: set[int] = set()  # channels that were read after a long time
+
+    @contextlib.contextmanager
+    def writing_nothing(self) -> Generator[None]:
+        """Read only: a channel that does not exist is read as empty, and is not made."""
+        self._may_write = False
+        try:
+            yield
+        finally:
+            self._may_write = True
 
     @contextlib.contextmanager
     def transaction(self) -> Generator[None]:
@@ -152,6 +165,8 @@ class SqliteStore:
         """Return a part of a channel's history; a channel that does not exist is made."""
         now = self.clock()
         heads = self._heads({channel})
+        if not heads and not self._may_write:
+            return EMPTY
         is_new = self._add_missing(heads, {channel}, now)
         head = heads[channel]
         if is_new:
@@ -160,7 +175,8 @@ class SqliteStore:
             self.used.add(head.id)
         after, before = span.within(head.offset)
         is_asked = span.limit > 0 and before - after > 1
-        found = self._find(head, span, (after, before), now) if is_asked else []
+        bounds = self._bounds.of(channel)
+        found = self._find(head, span, (after, before), bounds, now) if is_asked else []
         return History.of(Position(head.epoch, head.offset), found, span)
 
     def post(self, notice: bytes, until: float) -> EngineError | None:
@@ -190,7 +206,7 @@ class SqliteStore:
         if self._value_bytes is None:
             self._value_bytes = int(self._one(SUM_VALUES, (VALUE_BYTES,)))
         if self._value_bytes + size > MAX_VALUES_BYTES:
-            return EngineError("more values are kept than there is room for")
+            return EngineError("more values are kept than there is room for", FULL)
         self.take(key)
         self._value_bytes += size
         self._connection.execute(
@@ -244,7 +260,7 @@ class SqliteStore:
             (head.id, name, head.epoch, head.offset, head.bytes, head.keys, now)
             for name, head in heads.items()
         ]
-        self.changed.update(head.id for head in heads.values())
+        self.changed.update((head.id, self._bounds.of(name)) for name, head in heads.items())
         self._insert(SAVE_HEADS, rows)
 
     def _known_keys(
@@ -266,7 +282,7 @@ class SqliteStore:
         return known
 
     def _find(
-        self, head: _Head, span: Span, between: tuple[int, int], now: float
+        self, head: _Head, span: Span, between: tuple[int, int], bounds: Bounds, now: float
     ) -> list[Publication]:
         after, before = between
         order = "DESC" if span.after is None else "ASC"
@@ -274,10 +290,10 @@ class SqliteStore:
             FIND_MESSAGES.format(order),
             (
                 head.id,
-                max(after, head.offset - self._bounds.messages),
+                max(after, head.offset - bounds.messages),
                 before,
-                head.bytes - self._bounds.bytes,
-                now - self._bounds.seconds,
+                head.bytes - bounds.bytes,
+                now - bounds.seconds,
                 min(span.limit, head.offset),
             ),
         )

@@ -1,11 +1,11 @@
 """Deletes, a slice at a time, what the SQLite engine need not keep any longer."""
 
 import sqlite3
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Container
 from typing import Final
 
-from itemwire.engines.base import KEY_SECONDS, Bounds
+from itemwire.engines.base import KEY_SECONDS, Bounds, ChannelBounds
 from itemwire.engines.sqlite.store import MAX_KEYS, SqliteStore, in_parts
 
 SLICE_ROWS: Final = 2000  # about 5 ms, for which a publish may have to wait
@@ -28,23 +28,23 @@ class SqliteUpkeep:
         self,
         connection: sqlite3.Connection,
         store: SqliteStore,
-        bounds: Bounds,
+        bounds: ChannelBounds,
         subscribed: Container[str],
         left: deque[str],
     ) -> None:
         self._connection = connection
         self._store = store
-        self._bounds = bounds
+        self._longest = bounds.largest.seconds
         self._subscribed = subscribed
         self._left = left
-        self._idle_seconds = max(bounds.seconds, KEY_SECONDS)
+        self._idle_seconds = max(self._longest, KEY_SECONDS)
         self._started_at = store.clock()
 
     def tidy(self) -> bool:
         """Do a slice of everything that is due; return whether there is more."""
         now = self._store.clock()
         self._touch(now)
-        steps = (self._prune(), self._forget_old(now), self._forget_idle(now), self._shrink())
+        steps = (self._prune(now), self._forget_old(now), self._forget_idle(now), self._shrink())
         return any(steps)
 
     def _touch(self, now: float) -> None:
@@ -63,27 +63,33 @@ class SqliteUpkeep:
             statement = f"UPDATE channels SET used_at = ? WHERE {column} IN ({marks})"  # noqa: S608
             self._connection.execute(statement, (now, *part))
 
-    def _prune(self) -> bool:
-        """Delete what is beyond the bounds of the channels that have changed."""
+    def _prune(self, now: float) -> bool:
+        """Delete what is beyond the bounds of the channels that have changed.
+
+        A channel that does not change may keep what is too old by its own rule, which no read
+        returns, until it is too old for every channel.
+        """
         changed = self._store.changed
-        channels = [changed.pop() for _ in range(min(len(changed), SLICE_CHANNELS))]
-        for part in in_parts(channels):
-            asked = ",".join(["(?)"] * len(part))
-            deleted = [
-                self._delete(statement.format(asked), (*part, *values, SLICE_ROWS))
-                for statement, values in (
-                    (PRUNE_MESSAGES, (self._bounds.messages, self._bounds.bytes)),
-                    (PRUNE_KEYS, (MAX_KEYS,)),
-                )
-            ]
-            if SLICE_ROWS in deleted:
-                changed.update(part)
+        taken = [changed.popitem() for _ in range(min(len(changed), SLICE_CHANNELS))]
+        alike: defaultdict[Bounds, list[int]] = defaultdict(list)
+        for channel, bounds in taken:
+            alike[bounds].append(channel)
+        for bounds, channels in alike.items():
+            limits = (bounds.messages, bounds.bytes, now - bounds.seconds)
+            for part in in_parts(channels):
+                asked = ",".join(["(?)"] * len(part))
+                deleted = [
+                    self._delete(statement.format(asked), (*part, *values, SLICE_ROWS))
+                    for statement, values in ((PRUNE_MESSAGES, limits), (PRUNE_KEYS, (MAX_KEYS,)))
+                ]
+                if SLICE_ROWS in deleted:
+                    changed.update(dict.fromkeys(part, bounds))
         return bool(changed)
 
     def _forget_old(self, now: float) -> bool:
         """Delete messages and keys that are too old, and notices and values that have ended."""
         is_more = False
-        for table, seconds in (("messages", self._bounds.seconds), ("keys", KEY_SECONDS)):
+        for table, seconds in (("messages", self._longest), ("keys", KEY_SECONDS)):
             first = f"SELECT stored_at FROM {table} ORDER BY id LIMIT 1"  # noqa: S608 - our own
             row = self._connection.execute(first).fetchone()
             if row is not None and row[0] < now - seconds:
@@ -134,7 +140,7 @@ DELETE FROM messages WHERE id IN (
     ON old.channel = channels.id AND old.offset < coalesce(
         (SELECT kept.offset FROM messages AS kept
          WHERE kept.channel = channels.id AND kept.offset > channels.offset - ?
-         AND kept.start >= channels.bytes - ? ORDER BY kept.offset LIMIT 1),
+         AND kept.start >= channels.bytes - ? AND kept.stored_at >= ? ORDER BY kept.offset LIMIT 1),
         channels.offset + 1)
     LIMIT ?)
 """

@@ -12,7 +12,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.sqlite.file import close_file, fault_of
+from itemwire.engines.sqlite.faults import refusal_of, sentence_of
+from itemwire.engines.sqlite.file import close_file
 from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
 from itemwire.engines.sqlite.upkeep import SqliteUpkeep
 from itemwire.messages import Position
@@ -25,8 +26,6 @@ MOST_REQUESTS: Final = 1000  # in a transaction: a larger one is no faster per r
 
 UPKEEP_SECONDS: Final = 1.0
 UPKEEP_PUBLISHES: Final = 5000  # after so many, upkeep does not wait for its time
-
-PROBE_BYTES: Final = 131_072  # if this fits on the disk, the next publish does too
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -92,7 +91,7 @@ class SqliteWriter:
         self._is_ending = False
         self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
         self._published = 0  # since the last upkeep
-        self.is_working = True
+        self._upkeep_problem = ""  # logged once, however long it lasts
         threading.Thread(target=self._work, name="itemwire-sqlite", daemon=True).start()
 
     def hand_in(self, requests: list[WriterRequest[Any]]) -> None:
@@ -135,7 +134,6 @@ class SqliteWriter:
                 for _, run in groupby(batch, type):
                     self._run(list(run))
         except sqlite3.Error as error:
-            self._failed(error)
             self._do_without_writing(batch, error)
         except Exception as error:
             # Without this thread nothing would ever be answered again.
@@ -161,40 +159,26 @@ class SqliteWriter:
     def _do_without_writing(self, batch: Sequence[WriterRequest[Any]], error: Exception) -> None:
         """Refuse all writes; reads may still succeed."""
         for request in batch:
-            request.outcome = EngineError(str(error))
+            request.outcome = refusal_of(error)
             if isinstance(request, StoreCall) and request.only_reads:
                 try:
-                    with self._store.transaction():
+                    with self._store.transaction(), self._store.writing_nothing():
                         request.outcome = request.run(self._store)
-                except sqlite3.Error as problem:
-                    request.outcome = EngineError(str(problem))
+                except Exception as problem:  # noqa: BLE001 - it ends this request, not the thread
+                    request.outcome = refusal_of(problem)
 
     def _keep_up(self) -> None:
         is_more = False
         try:
-            if not self.is_working:
-                self._probe()
             with self._store.transaction():
                 is_more = self._upkeep.tidy()
+            self._upkeep_problem = ""
         except sqlite3.Error as error:
-            self._failed(error)
+            problem = sentence_of(error)
+            if problem != self._upkeep_problem:
+                self._upkeep_problem = problem
+                logger.error("engine_upkeep_failed problem=the file %s", problem)  # noqa: TRY400 - the disk's fault
         except Exception:
             logger.exception("engine_upkeep_failed")
         self._published = 0
         self._upkeep_at = time.monotonic() + (0 if is_more else UPKEEP_SECONDS)
-
-    def _probe(self) -> None:
-        """Check whether the disk takes as much as a publish may need."""
-        with self._store.transaction():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO state VALUES ('probe', zeroblob(?))", (PROBE_BYTES,)
-            )
-        with self._store.transaction():
-            self._connection.execute("DELETE FROM state WHERE name = 'probe'")
-        self.is_working = True
-        logger.warning("engine_available")
-
-    def _failed(self, error: sqlite3.Error) -> None:
-        if self.is_working:
-            logger.error("engine_unavailable: the file %s", fault_of(error))
-        self.is_working = False

@@ -21,14 +21,17 @@ router = APIRouter()
 
 
 class Connected(BaseModel):
-    """A connection: its caller, the items it is joined to, its begin and end in Unix seconds."""
+    """A connection: its caller, the items it is joined to, its begin and end in Unix seconds.
+
+    Without `expires_at`, its caller has no expiry.
+    """
 
     id: str
     subject: str
     issuer: str | None
     items: list[str]
     since: int
-    expires_at: int
+    expires_at: int | None
 
     @classmethod
     def of(cls, connection: Connection) -> Self:
@@ -40,7 +43,7 @@ class Connected(BaseModel):
             issuer=principal.issuer,
             items=[one.item_id for one in connection.subscriptions.values()],
             since=connection.since,
-            expires_at=connection.expires_at,
+            expires_at=connection.expiry,
         )
 
 

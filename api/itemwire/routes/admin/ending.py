@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fastapi import HTTPException, Request, status
+from fastapi import HTTPException, Request
 from pydantic import BaseModel
 
 from itemwire.channels.limits.requests import RequestKind
-from itemwire.close_reasons import OVERLOADED
-from itemwire.dependencies import answer_or_error, spend
+from itemwire.dependencies import spend
 from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.callbacks import asked
 from itemwire.responses.problems import Problem
 from itemwire_auth.audit import log_administered
 from itemwire_auth.principal import Principal
@@ -39,8 +39,9 @@ async def end_connections(
     administrator past its rate of requests is refused with 429 before anything is done.
     """
     spend(request, admin, RequestKind.OTHER, 0)
-    answer = await answer_or_error(ask)
+    answer = await asked(ask)
     log_administered(request, admin, action, {**facts, "closed": answer})
     if isinstance(answer, EngineError):
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, OVERLOADED.reason)
+        refusal = answer.fault.refusal
+        raise HTTPException(refusal.status, refusal.reason)
     return answer

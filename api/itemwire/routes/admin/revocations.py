@@ -77,7 +77,9 @@ async def revoke(request: Request, admin: Administrator) -> RevokedConnections:
     async with judged_after_body(request, admin):
         wanted = await read_model(request, WantedRevocation)
     node = node_of(request)
-    check_dates(wanted, node.revocations.now())
+    fault = dates_fault(wanted.until, wanted.issued_before, node.revocations.now())
+    if fault is not None:
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, fault)
     until = node.revocations.end_of_life() if wanted.until is None else wanted.until
     revocation = wanted.in_force_until(until)
     margin = wanted.reauth_margin_seconds
@@ -93,13 +95,11 @@ async def revoke(request: Request, admin: Administrator) -> RevokedConnections:
     return RevokedConnections(closed=count, expiring=0)
 
 
-def check_dates(wanted: WantedRevocation, now: float) -> None:
-    """Refuse dates that nobody can mean, most of which are milliseconds."""
-    if wanted.until is not None and not now < wanted.until <= LAST_DATE:
-        fault = "until is not ahead, in Unix seconds"
+def dates_fault(until: float | None, issued_before: float | None, now: float) -> str | None:
+    """Return what is wrong with dates that nobody can mean, most of which are milliseconds."""
+    if until is not None and not now < until <= LAST_DATE:
+        return "until is not ahead, in Unix seconds"
     # Clocks differ a little, and `issued_before` may well be this very moment.
-    elif wanted.issued_before is not None and wanted.issued_before > now + MAX_LEEWAY:
-        fault = "issued_before is ahead: it is Unix seconds"
-    else:
-        return
-    raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, fault)
+    if issued_before is not None and issued_before > now + MAX_LEEWAY:
+        return "issued_before is ahead: it is Unix seconds"
+    return None

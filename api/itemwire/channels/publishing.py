@@ -1,0 +1,147 @@
+"""Publishes messages, which the engine stores, or only carries if they are ephemeral."""
+
+import logging
+from functools import partial
+from threading import get_ident
+from typing import Final
+
+from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.connection import Connection
+from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
+from itemwire.channels.hub import Hub
+from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rules import NO_RULES, ItemRules, MessageRefused, RulesOf
+from itemwire.channels.names import channel_of
+from itemwire.channels.timely_answers import TimelyAnswers
+from itemwire.channels.timers import Timers
+from itemwire.close_reasons import MESSAGE_TOO_BIG
+from itemwire.engines.base import Answer, Engine, EngineError
+from itemwire.engines.storage_format import pack, unpack
+from itemwire.messages import NOT_STORED, Draft, Ephemeral, Position, Publication, message_size
+
+logger = logging.getLogger("itemwire.channels")
+
+MAX_EPHEMERAL_BYTES: Final = 131_072  # it goes to other nodes in one notice
+
+
+class Publishing:
+    """Takes every message that is published on a node, whichever way it came.
+
+    An ephemeral message goes to the other nodes as a notice that is not kept: to each of them,
+    since no engine knows who is subscribed where. It may be lost on its way, and that shows
+    nowhere. A node may receive a notice twice, and delivers it twice then.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        engine: Engine,
+        hub: Hub,
+        *,
+        limits: Limits,
+        answers: TimelyAnswers,
+        timers: Timers,
+        rules_of: RulesOf,
+        is_shared: bool,
+    ) -> None:
+        self._answers = answers
+        self._timers = timers
+        self._id = node_id
+        self._engine = engine
+        self._hub = hub
+        self._limits = limits
+        self._rules_of = rules_of
+        self._is_shared = is_shared
+        self._in_flight = InFlight(limits.max_in_flight, limits.max_in_flight_bytes)
+
+    def publish(
+        self, draft: Draft, answer: Answer[Position], connection: Connection | None = None
+    ) -> None:
+        """Publish a message, within the bounds of what may be in flight.
+
+        Answer its position, `NOT_STORED` if it is ephemeral, or `MessageRefused` if it does not
+        fit the rules of its item.
+
+        Any thread may call this; the answer is given on the node's event loop.
+        """
+        if get_ident() != self._hub.thread:
+            self._timers.hand_over(partial(self.publish, draft, answer, connection))
+            return
+        rules = self._rules_of(draft.item)
+        refusal = None if rules is NO_RULES else rules.refusal_of(draft.data)
+        if refusal is not None:
+            answer(refusal)
+            return
+        tracked: Answer[Position] | None = answer
+        if not self._engine.answers_at_once:
+            tracked = self._track(message_size(draft), answer, connection)
+            tracked = None if tracked is None else self._answers.limit(tracked)
+        if tracked is None:
+            return
+        if rules is NO_RULES:
+            self._engine.publish(channel_of(draft.item), draft, tracked)
+        else:
+            self._publish_by(rules, draft, tracked, connection)
+
+    def receive(self, packed: bytes) -> None:
+        """Deliver an ephemeral message that was published on another node."""
+        try:
+            message = unpack(packed, 0)
+        except ValueError as error:
+            logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
+        else:
+            self._deliver(message)
+
+    def _publish_by(
+        self,
+        rules: ItemRules,
+        draft: Draft,
+        answer: Answer[Position],
+        connection: Connection | None,
+    ) -> None:
+        muted = None if rules.echo else connection
+        if rules.is_ephemeral:
+            self._carry(draft, answer, muted)
+            return
+        channel = channel_of(draft.item)
+        if muted is not None and channel in muted.subscriptions:
+            self._hub.mute(channel, draft, muted)
+        self._engine.publish(channel, draft, answer)
+
+    def _carry(self, draft: Draft, answer: Answer[Position], muted: Connection | None) -> None:
+        if message_size(draft) > MAX_EPHEMERAL_BYTES:
+            detail = f"data: larger than {MAX_EPHEMERAL_BYTES} bytes, and ephemeral"
+            answer(MessageRefused(MESSAGE_TOO_BIG, detail))
+            return
+
+        def carried(problem: EngineError | None) -> None:
+            answer(NOT_STORED if problem is None else problem)
+
+        self._deliver(Publication.of(draft, 0), muted)
+        if self._is_shared:
+            self._engine.post(Notice(self._id, message=pack(draft)).encoded(), 0, carried)
+        else:
+            carried(None)
+
+    def _deliver(self, message: Publication, muted: Connection | None = None) -> None:
+        self._hub.send_ephemeral(channel_of(message.item), Ephemeral.of(message), muted)
+
+    def _track(
+        self, size: int, answer: Answer[Position], connection: Connection | None
+    ) -> Answer[Position] | None:
+        """Count a publish into the share of its connection, then into the node's bounds.
+
+        Return what to have the engine answer; None if there was no room, which is answered here.
+        """
+        if connection is not None:
+            if connection.in_flight is None:
+                connection.in_flight = share_of(self._limits, connection.id)
+            tracked = connection.in_flight.track(size, answer)
+            if tracked is None:
+                answer(TooManyInFlight("this connection has too many messages in flight"))
+                return None
+            answer = tracked  # from here on, any answer counts it out of the share again
+        tracked = self._in_flight.track(size, answer)
+        if tracked is None:
+            answer(TooManyInFlight("the engine has too many messages to store"))
+        return tracked

@@ -1,0 +1,39 @@
+"""What the errors of a PostgreSQL server mean, by SQLSTATE (appendix A of its manual)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from itemwire.engines.faults import (
+    AWAY,
+    DAMAGED,
+    FAILING,
+    FORBIDDEN,
+    FULL,
+    INVALID,
+    READ_ONLY,
+    UNKNOWN,
+    EngineFault,
+)
+
+FAULTS: Final[dict[str, EngineFault]] = {
+    "53100": FULL,  # disk_full
+    "53200": FAILING,  # out_of_memory
+    "53300": AWAY,  # too_many_connections
+    "53400": FULL,  # configuration_limit_exceeded
+    "54000": FULL,  # program_limit_exceeded: the queue of NOTIFY
+    "25006": READ_ONLY,  # read_only_sql_transaction
+    "42501": FORBIDDEN,  # insufficient_privilege
+    "58030": FAILING,  # io_error
+    "XX001": DAMAGED,  # data_corrupted
+    "XX002": DAMAGED,  # index_corrupted
+}
+
+DATA: Final = "22"
+"""The class of errors that are about the values of one request."""
+
+
+def fault_of(error: BaseException) -> EngineFault:
+    """Return what an error of the server means; one without a row says nothing."""
+    state = getattr(error, "sqlstate", None) or ""
+    return FAULTS.get(state) or (INVALID if state.startswith(DATA) else UNKNOWN)

@@ -1,0 +1,32 @@
+"""What the errors of a Redis or Valkey server mean."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from itemwire.engines.base import EngineError
+from itemwire.engines.faults import AWAY, FAILING, FORBIDDEN, FULL, READ_ONLY, UNKNOWN, EngineFault
+from itemwire.engines.redis.client import ResponseError, code_of
+
+FAULTS: Final[dict[str, EngineFault]] = {
+    "OOM": FULL,  # `maxmemory` is reached, and nothing may be evicted
+    "MISCONF": FAILING,  # it cannot write its snapshot or its log
+    "NOREPLICAS": READ_ONLY,  # fewer replicas than `min-replicas-to-write`
+    "NOPERM": FORBIDDEN,
+    "ACL failure": FORBIDDEN,  # the same within a script, by Valkey and Redis 7
+    "user executing the script can't": FORBIDDEN,  # by Redis 6.2
+    "READONLY": AWAY,  # a replica by now: another server has taken over, or will
+    "MASTERDOWN": AWAY,
+    "CLUSTERDOWN": AWAY,
+    "LOADING": AWAY,  # it has started, and reads what it kept
+}
+"""By the code that an error begins with, or words in it; an error within a script quotes it."""
+
+CODE: Final = re.compile(rf"\b({'|'.join(FAULTS)})\b")
+
+
+def refusal_of(error: ResponseError) -> EngineError:
+    """Return what an error of the server means."""
+    found = CODE.search(f"{code_of(error)} {error}")
+    return EngineError(str(error), FAULTS[found[0]] if found else UNKNOWN)

@@ -1,0 +1,215 @@
+"""How a process without a server publishes: through the engine, or over HTTP."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Final, Protocol
+from urllib.parse import quote
+
+import httpx
+import msgspec
+from typing_extensions import override
+
+from itemwire.channels.idempotency import NOBODY, key_of
+from itemwire.channels.names import channel_of
+from itemwire.engines import ENGINES, UNSHARED, open_engine
+from itemwire.engines.base import NO_SINK, Bounds, EngineError
+from itemwire.engines.callbacks import answers_of
+from itemwire.messages import Draft, Payload, Position
+from itemwire.settings import Settings
+
+HTTP_SECONDS: Final = 10.0
+
+
+class PublishRefused(EngineError):
+    """A server has refused a message: `status` and `code` say why; asking again is no use."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(f"the server refused the message: {status} {code} ({detail})")
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message that is ready to be published."""
+
+    item_id: str
+    data: Payload
+    key: str | None
+    sender: str | None
+
+
+class PublishingWay(Protocol):
+    """Takes messages to where subscribers hear them."""
+
+    async def open(self) -> None:
+        """Connect; EngineError says why that cannot be."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything."""
+        ...
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[Position]:
+        """Publish in order; return the positions, or raise EngineError for the first failure."""
+        ...
+
+
+class EngineWay(PublishingWay):
+    """Publishes through an engine that processes share; it subscribes to nothing."""
+
+    def __init__(self, url: str, bounds: Bounds) -> None:
+        self._engine = open_engine(url, bounds)
+
+    @override
+    async def open(self) -> None:
+        await self._engine.start(NO_SINK)
+
+    @override
+    async def close(self) -> None:
+        await self._engine.stop()
+
+    @override
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[Position]:
+        sent_at = int(time.time() * 1000) / 1000
+        return await answers_of(
+            [
+                partial(
+                    self._engine.publish,
+                    channel_of(one.item_id),
+                    Draft(
+                        one.item_id,
+                        one.sender or None,
+                        sent_at,
+                        one.data,
+                        None if one.key is None else key_of(NOBODY, one.key),
+                    ),
+                )
+                for one in messages
+            ]
+        )
+
+
+class HTTPWay(PublishingWay):
+    """Publishes through a server, as the caller that a token names."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._client: httpx.AsyncClient | None = None
+
+    @override
+    async def open(self) -> None:
+        self._client = httpx.AsyncClient(headers=self._headers, timeout=HTTP_SECONDS)
+
+    @override
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    @override
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[Position]:
+        if any(one.sender for one in messages):
+            raise ValueError("over HTTP the sender is the subject of the token: give none")
+        return [await self._post(one) for one in messages]
+
+    async def _post(self, message: OutgoingMessage) -> Position:
+        if self._client is None:
+            raise RuntimeError("it is not open")
+        media_type, body = _body_of(message.data)
+        headers = {"Content-Type": media_type}
+        if message.key is not None:
+            headers["Idempotency-Key"] = message.key
+        url = f"{self._url}/items/{quote(message.item_id, safe='')}/messages"
+        try:
+            answer = await self._client.post(url, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            problem = str(error) or type(error).__name__
+            raise EngineError(f"{self._url} did not answer: {problem}") from error
+        return _position_of(answer, self._url)
+
+
+def choose_way(
+    engine_url: str | None, url: str | None, token: str | None, environment: Mapping[str, str]
+) -> PublishingWay:
+    """Return the way that is given, or else the one that the environment names.
+
+    Raises ValueError, saying what is missing.
+    """
+    if engine_url is not None and url is not None:
+        raise ValueError("give `engine_url` or `url`, not both")
+    if url is not None:
+        return _http_way(url, token, environment)
+    settings = Settings()
+    bounds = settings.history_bounds
+    if engine_url is not None:
+        if not _is_shared(engine_url):
+            raise ValueError(
+                f"the engine {_scheme_of(engine_url)}:// lives in one process, and this is another "
+                "one: give `url` and `token` of the server"
+            )
+        return EngineWay(engine_url, bounds)
+    if _is_shared(settings.engine_url):
+        return EngineWay(settings.engine_url, bounds)
+    server = environment.get("ITEMWIRE_URL")
+    if server:
+        return _http_way(server, token, environment)
+    shared = ", ".join(f"{name}://" for name in ENGINES if name not in UNSHARED)
+    raise ValueError(
+        "nothing says where to publish: set ITEMWIRE_ENGINE_URL to an engine that processes share "
+        f"({shared}; {_scheme_of(settings.engine_url)}:// is none), or ITEMWIRE_URL and "
+        "ITEMWIRE_TOKEN to a server and a token that may publish"
+    )
+
+
+def _http_way(url: str, token: str | None, environment: Mapping[str, str]) -> HTTPWay:
+    token = token or environment.get("ITEMWIRE_TOKEN")
+    if not token:
+        raise ValueError(
+            "over HTTP a token that may publish is needed: give `token` or set ITEMWIRE_TOKEN"
+        )
+    return HTTPWay(url, token)
+
+
+def _is_shared(engine_url: str) -> bool:
+    return _scheme_of(engine_url) not in UNSHARED
+
+
+def _scheme_of(url: str) -> str:
+    return url.partition("://")[0]
+
+
+def _body_of(data: Payload) -> tuple[str, bytes]:
+    if isinstance(data, str):
+        return "text/plain; charset=utf-8", data.encode()
+    if isinstance(data, msgspec.Raw):
+        return "application/json", bytes(data)
+    return "application/octet-stream", data
+
+
+def _position_of(answer: httpx.Response, url: str) -> Position:
+    if answer.status_code == HTTPStatus.CREATED:
+        try:
+            return msgspec.json.decode(answer.content, type=Position)
+        except msgspec.MsgspecError as error:
+            raise EngineError(f"{url} answered with no position: {error}") from error
+    code, detail = _problem_of(answer)
+    if answer.is_client_error and answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+        raise PublishRefused(answer.status_code, code, detail)
+    raise EngineError(f"{url} cannot take the message now: {answer.status_code} {code} ({detail})")
+
+
+class _Problem(msgspec.Struct):
+    code: str = ""
+    detail: str = ""
+
+
+def _problem_of(answer: httpx.Response) -> tuple[str, str]:
+    try:
+        problem = msgspec.json.decode(answer.content, type=_Problem)
+    except msgspec.MsgspecError:
+        return "", answer.reason_phrase
+    return problem.code, problem.detail

@@ -1,0 +1,55 @@
+"""Reads the channels of the stand-alone server from a TOML file: a table for each pattern."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Final, cast
+
+from itemwire.channels.limits.item_rules import NO_RULES
+from itemwire.rules.channels import UNKNOWN_ITEMS, ChannelRule, ChannelRules
+from itemwire.rules.options import OPTIONS, ChannelOptions, rules_of_options
+
+MODEL: Final = "model"
+UNKNOWN: Final = "unknown"
+
+
+def add_channels_of(path: Path, rules: ChannelRules, max_message_bytes: int) -> None:
+    """Add the channels of a file to rules, in its order, and what decides about other items.
+
+    Raises ValueError with the file, the table and the key of what is wrong.
+    """
+    for key, value in _read(path).items():
+        if key == UNKNOWN:
+            if value not in UNKNOWN_ITEMS:
+                wanted = ", ".join(UNKNOWN_ITEMS)
+                raise ValueError(f"{path}: {UNKNOWN}={value!r} must be one of {wanted}")
+            rules.unknown = value
+            continue
+        try:
+            rules.add(_rule_of(key, value, max_message_bytes))
+        except ValueError as error:
+            raise ValueError(f"{path}: [{key!r}] {error}") from error
+
+
+def options_shown(rule: ChannelRule) -> dict[str, object]:
+    """Return the options of a rule that differ from those of a channel without any."""
+    names = [name for name in OPTIONS if name != MODEL]
+    own = {name: getattr(rule.item_rules, name) for name in names}
+    return {name: value for name, value in own.items() if value != getattr(NO_RULES, name)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read the channels file {path}: {error.strerror}") from error
+    except ValueError as error:  # no UTF-8, or no TOML
+        raise ValueError(f"the channels file {path} is no TOML: {error}") from error
+
+
+def _rule_of(pattern: str, table: object, max_message_bytes: int) -> ChannelRule:
+    if not isinstance(table, dict):
+        raise ValueError("is no table of options")  # noqa: TRY004 - a fault of the file
+    options = cast("ChannelOptions", table)
+    if MODEL in options:
+        raise ValueError(f"{MODEL} is a class, which only code can name")
+    return ChannelRule.of(pattern, None, rules_of_options(options, max_message_bytes))

@@ -1,0 +1,98 @@
+"""The options of a channel, as an application or a file writes them."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, TypedDict, get_args
+
+from itemwire.channels.limits.item_rules import ItemRules, PresenceMode
+from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
+from itemwire.rules.models import check_of
+
+
+class ChannelOptions(TypedDict, total=False):
+    """What may be said of a channel beside who may do what; the settings say the rest.
+
+    - `model`: what messages must be: a Pydantic model, a msgspec struct, or a union of either. A
+      message that does not fit is refused as `payload_invalid`, to its publisher only.
+    - `history`, `history_bytes`, `max_age`: how many messages, how many bytes of them, and for how
+      many seconds each is kept. With `history=0` messages are ephemeral: delivered, never stored.
+    - `presence`: `on`, `counts` (members are counted, and not named) or `off`.
+    - `slow_consumers`: `disconnect`, `drop_oldest` or `drop_newest`.
+    - `max_message_bytes`: the largest payload, at most that of the settings.
+    - `echo`: whether a connection gets what it publishes itself.
+    """
+
+    model: object
+    history: int
+    history_bytes: int
+    max_age: float
+    presence: PresenceMode
+    slow_consumers: str
+    max_message_bytes: int
+    echo: bool
+
+
+def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRules:
+    """Return the rules that options describe; ValueError names the option that is wrong.
+
+    `max_message_bytes` is that of the settings, which bounds every frame.
+    """
+    rest: dict[str, object] = {**options}
+    model = rest.pop("model", None)
+    for name, value in rest.items():
+        wanted = _WANTED.get(name)
+        if wanted is None:
+            raise ValueError(f"{name} is no option of a channel: they are {', '.join(OPTIONS)}")
+        is_right, meaning = wanted
+        if not is_right(value):
+            raise ValueError(f"{name}={value!r} must be {meaning}")
+    most = options.get("max_message_bytes")
+    if most is not None and most > max_message_bytes:
+        raise ValueError(
+            f"max_message_bytes={most} must be at most that of the settings, {max_message_bytes}"
+        )
+    policy = options.get("slow_consumers")
+    return ItemRules(
+        check=None if model is None else check_of(model),
+        history=options.get("history"),
+        history_bytes=options.get("history_bytes"),
+        max_age=options.get("max_age"),
+        presence=options.get("presence", "on"),
+        slow_consumers=None if policy is None else SlowConsumerPolicy(policy),
+        max_message_bytes=most,
+        echo=options.get("echo", True),
+    )
+
+
+OPTIONS: Final = tuple(ChannelOptions.__annotations__)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _is_seconds(value: object) -> bool:
+    return type(value) in {int, float} and 0 < float(str(value)) < math.inf
+
+
+def _is_one_of(*words: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in words
+
+
+_MODES: Final[tuple[str, ...]] = get_args(PresenceMode)
+_WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "history": (_is_count, "a number of messages, 0 or more"),
+    "history_bytes": (_is_count, "a number of bytes, 0 or more"),
+    "max_age": (_is_seconds, "a number of seconds above 0"),
+    "presence": (_is_one_of(*_MODES), f"one of {', '.join(_MODES)}"),
+    "slow_consumers": (
+        _is_one_of(*SlowConsumerPolicy),
+        f"one of {', '.join(SlowConsumerPolicy)}",
+    ),
+    "max_message_bytes": (_is_size, "a number of bytes, 1 or more"),
+    "echo": (lambda value: isinstance(value, bool), "true or false"),
+}

@@ -1,0 +1,1 @@
+"""Channels inside a real application of somebody else: `shop`."""

@@ -1,0 +1,1 @@
+"""A web shop as a FastAPI team writes it, before it knows of Itemwire; `live.py` adds channels."""
