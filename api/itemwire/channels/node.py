@@ -39,7 +39,16 @@ from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
 from itemwire.engines.faults import EngineFault
-from itemwire.messages import NO_EXTRAS, Draft, Extras, Payload, Position, Ref, message_size
+from itemwire.messages import (
+    NO_EXTRAS,
+    Draft,
+    Extras,
+    Payload,
+    Position,
+    Ref,
+    meta_size,
+    payload_size,
+)
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocation, Revocations
@@ -343,14 +352,15 @@ class Node:
 
         Any thread may call this; the answer is given on the node's event loop.
         """
-        own_key = None if key is None else key_of(by.identity, key)
-        now = self.environment.now_in_ms()
-        draft = Draft(item_id, by.subject, now, data, own_key, extras.meta, extras.end)
         if connection is not None:
-            wait = self.spend_deliveries(connection, channel_of(item_id), message_size(draft))
+            size = payload_size(data) + meta_size(extras.meta)
+            wait = self.spend_deliveries(connection, channel_of(item_id), size)
             if wait:
                 answer(TooManyDeliveries(wait))
                 return
+        own_key = None if key is None else key_of(by.identity, key)
+        now = self.environment.now_in_ms()
+        draft = Draft(item_id, by.subject, now, data, own_key, extras.meta, extras.end)
         self._publishing.publish(draft, answer, connection)
 
     def publish_from_code(
