@@ -65,6 +65,11 @@ class Authenticator:
         """Return a context that keeps fetched keys fresh: enter it in the server's lifespan."""
         return kept_fresh(self.fetched_keys)
 
+    @property
+    def can_judge(self) -> bool:
+        """Return whether there is any key: until an issuer answers, no token can be judged."""
+        return self.verifier.has_keys
+
     async def fetch_keys(self) -> None:
         """Fetch the published keys once, for programs that run no server."""
         await fetch_all(self.fetched_keys)

@@ -21,6 +21,7 @@ from itemwire_auth.settings import KEY_SETTINGS, AuthSettings, list_variables
 from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.ticket_limits import TicketAllowances, TicketLimits
 from itemwire_auth.tickets import Tickets, TicketStore
+from itemwire_auth.tokens.claims import CLOCK_DIFFERENCE
 from itemwire_auth.tokens.issuers import IssuersVerifier
 from itemwire_auth.tokens.issuers_file import issuers_from_file
 from itemwire_auth.tokens.parsed_token import TokenRules
@@ -117,7 +118,9 @@ def _build_verifier(
     if settings.issuers_file is None:
         keys = verification_keys(settings)
         return TokenVerifier(keys, rules, clock), [keys]
-    issuers = issuers_from_file(settings.issuers_file, settings.fetching, settings.audience)
+    issuers = issuers_from_file(
+        settings.issuers_file, settings.fetching, settings.audience, settings.client_id
+    )
     return IssuersVerifier(issuers, rules, clock), [issuer.keys for issuer in issuers.values()]
 
 
@@ -125,6 +128,9 @@ def _token_rules(settings: AuthSettings) -> TokenRules:
     return TokenRules(
         issuer=settings.issuer,
         audience=settings.audience,
+        client_ids=settings.client_id,
+        subject_claim=settings.subject_claim,
+        rights=settings.rights_rules(),
         types=settings.token_types,
         leeway=settings.leeway,
         max_lifetime=settings.max_token_lifetime,
@@ -133,9 +139,9 @@ def _token_rules(settings: AuthSettings) -> TokenRules:
 
 
 def _build_revocations(settings: AuthSettings, clock: Callable[[], float]) -> Revocations:
-    # Twice the leeway: the issuer's clock may be off when it dates a token, and this server's
-    # when the token expires.
-    longest_life = settings.max_token_lifetime + 2 * settings.leeway
+    # The issuer's clock may be off when it dates a token, and this server's when it expires.
+    apart = max(settings.leeway, CLOCK_DIFFERENCE) + settings.leeway
+    longest_life = settings.max_token_lifetime + apart
     return Revocations(longest_life=longest_life, clock=clock)
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from itemwire_auth.errors import AuthError, InvalidToken, ItemInvalid, RevokedToken, Unauthenticated
+from itemwire_auth.errors import (
+    AuthError,
+    InvalidToken,
+    ItemInvalid,
+    NotNow,
+    RevokedToken,
+    Unauthenticated,
+)
 from itemwire_auth.policies import Policy, shortfall
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocations
@@ -49,13 +56,20 @@ async def explain(
     action any granted action will do. Only a server knows what was revoked: without `revocations`
     that is not checked.
     """
-    with contextlib.suppress(AuthError):  # explained below; this fetches a key that is new
-        await verifier.verify_or_fetch(token)
+    unjudged: NotNow | None = None
+    try:
+        await verifier.verify_or_fetch(token)  # which fetches a key that is new
+    except NotNow as error:
+        unjudged = error
+    except AuthError:
+        pass  # explained below
     checks = verifier.explain(token)
     names = _rows(item_id, action, revocations)
     if not all(check.passed for check in checks):
         checks += [CheckResult(name, passed=None) for name in names]
-        return Decision(tuple(checks), Unauthenticated.code)
+        if unjudged is None:
+            return Decision(tuple(checks), Unauthenticated.code)
+        return Decision(tuple(_with_cause(checks, unjudged)), unjudged.code)
     if not names:
         return Decision(tuple(checks), None)
     try:
@@ -65,6 +79,13 @@ async def explain(
     further, reason = await _decide(policy, principal, item_id, action, revocations)
     further += [CheckResult(name, passed=None) for name in names[len(further) :]]
     return Decision((*checks, *further), reason)
+
+
+def _with_cause(checks: Sequence[CheckResult], cause: NotNow) -> Iterator[CheckResult]:
+    """Yield the checks, and with the one that failed why it could not be judged."""
+    for check in checks:
+        detail = f"{check.detail}: {cause}" if check.passed is False else check.detail
+        yield replace(check, detail=detail)
 
 
 def _rows(

@@ -39,8 +39,8 @@ class Principal:
     @property
     def session(self) -> str | None:
         """Return the login this token belongs to (OpenID Connect `sid`), if the issuer names it."""
-        sid = self.claims.get("sid")  # read when something is revoked, not at a handshake
-        return sid if isinstance(sid, str) else None
+        # Read when something is revoked, not at a handshake.
+        return identifier(self.claims.get("sid"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,14 @@ class Grant:
             and self.principal.identity == identity
             and all(action in self.can for action in actions)
         )
+
+
+def identifier(value: object) -> str | None:
+    """Return a name that an issuer wrote as a string, or as a whole number; None for all else."""
+    if isinstance(value, str):
+        return value
+    # Many applications number their users, and write `"sub": 42` against RFC 7519 section 4.1.2.
+    return str(value) if type(value) is int else None
 
 
 def frozen(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 
 from itemwire_auth.member_info import written_info
@@ -68,7 +69,13 @@ class ScopeSet:
         cls, scope: str | None = None, items: Mapping[str, Sequence[str]] | None = None
     ) -> ScopeSet:
         """Compile the claims `scope` (words) and `items` (pattern to actions) into one set."""
-        return _compile(scope or "", items) if items else _compile_words(scope or "")
+        # RFC 6749 section 3.3: only the space separates words; a tab or U+00A0 is part of a word.
+        return cls.of_words(tuple((scope or "").split(" ")), items or {})
+
+    @classmethod
+    def of_words(cls, words: tuple[str, ...], items: Mapping[str, Sequence[str]]) -> ScopeSet:
+        """Compile words of a scope and a map from pattern to actions into one set."""
+        return _compile(words, items) if items else _compile_words(words)
 
     def actions_on(self, item_id: str) -> frozenset[Action]:
         """Return every action granted on this item."""
@@ -95,9 +102,7 @@ class ScopeSet:
         return {pattern: sorted(actions) for pattern, actions in {**self.exact, **wild}.items()}
 
 
-def _compile(scope: str, items: Mapping[str, Sequence[str]]) -> ScopeSet:
-    # RFC 6749 section 3.3: only the space separates words; a tab or U+00A0 is part of a word.
-    words = scope.split(" ")
+def _compile(words: Sequence[str], items: Mapping[str, Sequence[str]]) -> ScopeSet:
     granted: dict[str, frozenset[Action]] = {}
     for one in _scopes(words, items):
         granted[one.pattern] = granted.get(one.pattern, frozenset()) | {one.action}
@@ -113,13 +118,14 @@ def _compile(scope: str, items: Mapping[str, Sequence[str]]) -> ScopeSet:
 
 
 @lru_cache(maxsize=256)
-def _compile_words(scope: str) -> ScopeSet:
-    """Compile a `scope` claim once for all tokens that have it: most servers see few."""
-    return _compile(scope, {})
+def _compile_words(words: tuple[str, ...]) -> ScopeSet:
+    """Compile words once for all tokens that have them: most servers see few."""
+    return _compile(words, {})
 
 
 def _scopes(words: Sequence[str], items: Mapping[str, Sequence[str]]) -> Iterator[Scope]:
     """Yield the rights of both claims; what grants nothing is left out."""
-    yield from filter(None, map(parse_scope, words))
+    yield from chain.from_iterable(map(parse_scope, words))
     for pattern, actions in items.items():
-        yield from filter(None, (make_scope(pattern, action) for action in actions))
+        for action in actions:
+            yield from make_scope(pattern, action)

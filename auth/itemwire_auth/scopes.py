@@ -4,11 +4,13 @@
     items:order-7:publish          publish to the item order-7
     items:team:*:history           read the history of team:a, of team:b:c, not of team
     items:team:*:chat:publish      publish to team:a:chat, not to team:a:b:chat
+    items:*                        take every action on every item
+    items:team:*:*                 take every action on team:a, on team:b:c
     admin                          use the admin API
 
 A pattern is compared segment by segment; colons separate segments. A segment `*` stands for one
 whole segment, and as the last one for one or more. Anywhere else, as in `team*`, an asterisk is
-an ordinary character.
+an ordinary character. The word behind the last colon is always the action; `*` is every action.
 """
 
 from __future__ import annotations
@@ -63,19 +65,23 @@ def is_item_id(text: str) -> bool:
     return ITEM_ID.fullmatch(text) is not None and text not in DOT_SEGMENTS
 
 
-def parse_scope(text: str) -> Scope | None:
-    """Return the right that one word of a `scope` claim grants on items, or None."""
+def parse_scope(text: str) -> tuple[Scope, ...]:
+    """Return the rights that one word of a `scope` claim grants on items; () if it grants none."""
     if not text.startswith(PREFIX):
-        return None
+        return ()
     pattern, _, action = text.removeprefix(PREFIX).rpartition(":")
     # `items:publish` has no pattern; `items::publish` has an empty one, which no item matches.
     return make_scope(pattern if text.count(":") > 1 else ANY, action)
 
 
-def make_scope(pattern: str, action: str) -> Scope | None:
-    """Return a right; None for an empty pattern and for an action this version does not know."""
+def make_scope(pattern: str, action: str) -> tuple[Scope, ...]:
+    """Return the rights; () for an empty pattern and for an action this version does not know."""
+    if not pattern:
+        return ()
+    if action == ANY:
+        return tuple(Scope(pattern, each) for each in Action)
     known = ACTIONS.get(action)
-    return Scope(pattern, known) if known and pattern else None
+    return (Scope(pattern, known),) if known else ()
 
 
 def matches(pattern: str, item_id: str) -> bool:

@@ -12,8 +12,10 @@ from itemwire_auth.addresses import parse_networks
 from itemwire_auth.keys.fetching import DEFAULTS, Fetching
 from itemwire_auth.origins import SELF
 from itemwire_auth.policy_url import check_policy_url
+from itemwire_auth.strict_json import parse_object
 from itemwire_auth.tickets import MAX_SECONDS
 from itemwire_auth.tokens.parsed_token import MAX_LEEWAY
+from itemwire_auth.tokens.rights_claims import RIGHTS_CLAIMS, RightsRules
 
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
 
@@ -27,6 +29,12 @@ def split_commas(value: object) -> object:
     return value
 
 
+def parse_object_text(value: object) -> object:
+    """Return the JSON object that a text holds; the empty text holds an empty one."""
+    return parse_object(value.encode() or b"{}") if isinstance(value, str) else value
+
+
+RoleRights = Annotated[dict[str, str], NoDecode, BeforeValidator(parse_object_text)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
 
 
@@ -82,6 +90,31 @@ class AuthSettings(BaseSettings):
     audience: CommaSeparated = Field(
         default=(),
         description="Tokens must name one of these in `aud`. If empty, `aud` is refused.",
+    )
+    client_id: CommaSeparated = Field(
+        default=(),
+        description="Tokens without `aud` must name one of these in `client_id`, as the access "
+        "tokens of Amazon Cognito do.",
+    )
+    subject_claim: str = Field(
+        default="sub",
+        min_length=1,
+        description="The claim that says who the caller is: a name, or a path such as `user.id`.",
+    )
+    rights_claims: CommaSeparated = Field(
+        default=RIGHTS_CLAIMS,
+        description="Claims that hold rights or roles, beside `items`: names, or paths such as "
+        "`realm_access.roles`. Each is a string of words or a list of strings.",
+    )
+    role_rights: RoleRights = Field(
+        default={},
+        description="What a role in one of these claims grants, as a JSON object: "
+        '`{"editor": "items:*"}`. The values are words as in `scope`.',
+    )
+    default_rights: CommaSeparated = Field(
+        default=(),
+        description="Rights that every valid token has: actions on every item, or words as in "
+        "`scope`.",
     )
     token_types: CommaSeparated = Field(
         default=(),
@@ -195,6 +228,16 @@ class AuthSettings(BaseSettings):
             refresh=self.jwks_refresh,
             allow_http=self.jwks_allow_http,
         )
+
+    def rights_rules(self) -> RightsRules:
+        """Return how the rights of a token are read."""
+        return RightsRules(self.rights_claims, self.role_rights, self.default_rights)
+
+    @model_validator(mode="after")
+    def _has_known_rights(self) -> Self:
+        """Refuse a role or a default that would grant nothing, because it is misspelt."""
+        self.rights_rules()
+        return self
 
     @model_validator(mode="after")
     def _has_one_source_of_keys(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from itemwire_auth.errors import PolicyUnavailable
+from itemwire_auth.errors import PolicyUnavailable, Unavailable
 from itemwire_auth.explaining import Decision, explain
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.policies import Policy, TokenRights
@@ -134,6 +134,25 @@ def test_a_token_that_ends_while_it_is_explained_is_explained_as_such(
 
     assert decision.reason == "credentials_invalid"
     assert [row.name for row in decision.checks if row.passed is False] == ["expiry"]
+
+
+def test_says_that_a_key_cannot_be_had_yet(factory: TokenFactory) -> None:
+    """It is no fault of the token, and its bearer is told to come back (requirement 134)."""
+
+    class Away(StaticKeys):
+        @override
+        async def refresh_for(self, _kid: str | None, /) -> bool:
+            raise Unavailable("the issuer is away")
+
+    verifier = TokenVerifier(Away([]), factory.rules, factory.clock)
+
+    decision = decide(verifier, factory.good(), "42")
+
+    assert decision.reason == "overloaded"
+    assert [(row.name, row.detail) for row in decision.checks if row.passed is False] == [
+        ("key", "it names none of several keys: the issuer is away")
+    ]
+    assert decide(verifier, BAD_TOKENS["crit"](factory)).reason == "credentials_invalid"
 
 
 @pytest.mark.parametrize(

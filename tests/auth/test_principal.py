@@ -29,8 +29,8 @@ def test_does_not_show_its_claims() -> None:
 
 @pytest.mark.parametrize(
     ("claims", "session"),
-    [({"sid": "s1"}, "s1"), ({}, None), ({"sid": 7}, None)],
-    ids=["sid", "none", "of-another-kind"],
+    [({"sid": "s1"}, "s1"), ({}, None), ({"sid": 7}, "7"), ({"sid": ["s1"]}, None)],
+    ids=["sid", "none", "number", "of-another-kind"],
 )
 def test_names_the_login_its_token_comes_from(
     claims: dict[str, object], session: str | None

@@ -13,29 +13,39 @@ SUBSCRIBE, PUBLISH = Action.SUBSCRIBE, Action.PUBLISH
 
 
 @pytest.mark.parametrize(
-    ("text", "scope"),
+    ("text", "scopes"),
     [
-        pytest.param("items:subscribe", Scope("*", SUBSCRIBE), id="every-item"),
-        pytest.param("items:42:publish", Scope("42", PUBLISH), id="one-item"),
-        pytest.param("items:a:*:c:publish", Scope("a:*:c", PUBLISH), id="pattern"),
+        pytest.param("items:subscribe", [Scope("*", SUBSCRIBE)], id="every-item"),
+        pytest.param("items:42:publish", [Scope("42", PUBLISH)], id="one-item"),
+        pytest.param("items:a:*:c:publish", [Scope("a:*:c", PUBLISH)], id="pattern"),
         pytest.param(
-            "items:publish:subscribe", Scope("publish", SUBSCRIBE), id="item-named-publish"
+            "items:publish:subscribe", [Scope("publish", SUBSCRIBE)], id="item-named-publish"
         ),
-        pytest.param("items::publish", None, id="empty-pattern"),
-        pytest.param("items:subscriber", None, id="longer-action"),
-        pytest.param("items:subscrib", None, id="shorter-action"),
-        pytest.param("items:Subscribe", None, id="other-case"),
-        pytest.param("items:*", None, id="no-action"),
-        pytest.param("items:", None, id="nothing"),
-        pytest.param("items", None, id="prefix-alone"),
-        pytest.param("myitems:subscribe", None, id="other-prefix"),
-        pytest.param("openid", None, id="other-word"),
-        pytest.param("", None, id="empty"),
+        pytest.param("items::publish", [], id="empty-pattern"),
+        pytest.param("items:subscriber", [], id="longer-action"),
+        pytest.param("items:subscrib", [], id="shorter-action"),
+        pytest.param("items:Subscribe", [], id="other-case"),
+        pytest.param("items:*", [Scope("*", action) for action in Action], id="every-action"),
+        pytest.param(
+            "items:a:*:*",
+            [Scope("a:*", action) for action in Action],
+            id="every-action-of-a-pattern",
+        ),
+        pytest.param(
+            "items:a:*", [Scope("a", action) for action in Action], id="the-last-word-is-the-action"
+        ),
+        pytest.param("items:**", [], id="two-stars-are-no-action"),
+        pytest.param("items::*", [], id="every-action-of-no-pattern"),
+        pytest.param("items:", [], id="nothing"),
+        pytest.param("items", [], id="prefix-alone"),
+        pytest.param("myitems:subscribe", [], id="other-prefix"),
+        pytest.param("openid", [], id="other-word"),
+        pytest.param("", [], id="empty"),
     ],
 )
-def test_reads_one_word(text: str, scope: Scope | None) -> None:
+def test_reads_one_word(text: str, scopes: list[Scope]) -> None:
     """Words of others are ignored, and names compare whole (requirement 60)."""
-    assert parse_scope(text) == scope
+    assert list(parse_scope(text)) == scopes
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from itemwire_auth.scopes import Action
 from itemwire_auth.settings import AuthSettings, list_variables
 from itemwire_auth.tokens.minting import new_secret
 
@@ -28,7 +29,10 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param('["a"]', ('["a"]',), id="not-json"),
     ],
 )
-@pytest.mark.parametrize("name", ["audience", "token_types", "allowed_origins", "allowed_hosts"])
+@pytest.mark.parametrize(
+    "name",
+    ["audience", "client_id", "rights_claims", "token_types", "allowed_origins", "allowed_hosts"],
+)
 def test_reads_lists_from_the_environment(
     name: str, text: str, entries: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,6 +47,29 @@ def test_takes_lists_in_code() -> None:
     assert AuthSettings(audience=["a", "b"]).audience == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        pytest.param("", {}, id="empty"),
+        pytest.param("{}", {}, id="none"),
+        pytest.param('{"editor": "items:*"}', {"editor": "items:*"}, id="one"),
+        pytest.param(
+            '{"Größe": "items:history admin"}', {"Größe": "items:history admin"}, id="any"
+        ),
+    ],
+)
+def test_reads_roles_as_a_json_object(
+    text: str, roles: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role has any characters, so the setting is no list with commas."""
+    monkeypatch.setenv("ITEMWIRE_ROLE_RIGHTS", text)
+
+    assert AuthSettings().role_rights == roles
+    assert AuthSettings().rights_rules().rights_of({"scope": "editor"}).actions_on("42") == (
+        set(Action) if "editor" in roles else set()
+    )
+
+
 def test_has_safe_defaults() -> None:
     """Nobody has to know a setting to be safe."""
     settings = AuthSettings()
@@ -53,6 +80,8 @@ def test_has_safe_defaults() -> None:
     assert settings.max_token_length == 8192
     assert settings.ticket_seconds == 30
     assert settings.cookie_secure
+    assert settings.subject_claim == "sub"
+    assert (settings.role_rights, settings.default_rights) == ({}, ())
     assert all(field.description for field in AuthSettings.model_fields.values())
 
 
@@ -69,6 +98,14 @@ def test_has_safe_defaults() -> None:
         pytest.param("jwks_cooldown", "0", id="no-cooldown"),
         pytest.param("jwks_cooldown", "inf", id="endless-cooldown"),
         pytest.param("jwks_refresh", "inf", id="no-refresh"),
+        pytest.param("subject_claim", "", id="empty-subject-claim"),
+        pytest.param("role_rights", "editor", id="roles-no-json"),
+        pytest.param("role_rights", '["editor"]', id="roles-list"),
+        pytest.param("role_rights", '{"editor": ["items:*"]}', id="role-list"),
+        pytest.param("role_rights", '{"editor": "items:fly"}', id="role-that-grants-nothing"),
+        pytest.param("role_rights", '{"a": "items:*", "a": ""}', id="role-twice"),
+        pytest.param("default_rights", "subscribe,fly", id="default-that-grants-nothing"),
+        pytest.param("default_rights", "admin", id="everybody-an-administrator"),
         pytest.param("cookie_name", "a b", id="cookie-name-with-space"),
         pytest.param("cookie_name", "a\n", id="cookie-name-with-line-break"),
         pytest.param("cookie_name", "", id="empty-cookie-name"),
@@ -163,6 +200,11 @@ def test_accepts_a_value_at_the_bound(
 
 
 DEFAULTS: dict[str, object] = {
+    "rights_claims": ("scope", "scp", "permissions", "realm_access.roles"),
+    "role_rights": {},
+    "default_rights": (),
+    "subject_claim": "sub",
+    "client_id": (),
     "secret": None,
     "keys_file": None,
     "jwks_url": None,

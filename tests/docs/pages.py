@@ -1,6 +1,8 @@
 """The pages of the documentation, and the parts of them that tests compare with the code."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,20 @@ def table_under(text: str, heading: str) -> list[list[str]]:
     assert part is not None, f"no heading {heading}"
     rows = [line.strip("|").split("|") for line in part[1].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def run_tests(folder: Path) -> str:
+    """Run the tests in a folder as a reader of the documentation does; return what is printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return done.stdout
 
 
 def links(text: str) -> list[tuple[str, str]]:

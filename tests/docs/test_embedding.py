@@ -2,7 +2,12 @@
 
 import asyncio
 import re
+import sqlite3
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from types import ModuleType
 
 import httpx
@@ -10,12 +15,12 @@ import pytest
 from fastapi import FastAPI
 
 from itemwire import Itemwire
-from itemwire.testing import live_server
-from itemwire.testing.servers import settings_for
+from itemwire.testing import LiveServer, live_server
+from itemwire.testing.servers import live_application, settings_for
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import TokenFactory
 from itemwire_auth.tokens.minting import mint, new_secret
-from tests.docs.pages import DOCS, page
+from tests.docs.pages import DOCS, page, run_tests
 from tests.test_startup_checks import settings_of
 
 TEXT = page("embedding.md")
@@ -49,23 +54,109 @@ def test_the_routes_of_its_own_that_it_shows_work(monkeypatch: pytest.MonkeyPatc
     assert asyncio.run(ask("x")).status_code == 401
 
 
+def shown_as(mark: str) -> str:
+    """Return the example of the page that has this mark."""
+    shown = re.search(rf"<!-- {re.escape(mark)} -->\n\n```py\n(.*?)```", TEXT, re.DOTALL)
+    assert shown is not None, f"no example is marked {mark}"
+    return shown[1]
+
+
+def continued(name: str) -> str:
+    """Return what the page adds to a file later, or nothing."""
+    mark = f"{name} goes on"
+    return shown_as(mark) if mark in TEXT else ""
+
+
+def source(name: str) -> str:
+    """Return a file of the page, with what it adds later."""
+    return shown_as(name) + continued(name)
+
+
 def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Run the example of the page that has this name, and return it as a module."""
-    shown = re.search(rf"<!-- {re.escape(name)} -->\n\n```py\n(.*?)```", TEXT, re.DOTALL)
-    assert shown is not None, f"no example is called {name}"
     module = ModuleType(name.removesuffix(".py"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(shown[1], vars(module))  # noqa: S102 - the page's own code
+    exec(source(name), vars(module))  # noqa: S102 - the page's own code
     return module
 
 
-@pytest.mark.parametrize("name", ["mounted.py", "mounted_channels.py"])
+def make_shop(path: Path) -> None:
+    """Make the database of the shop: order 7, its customer 1, its seller 2, and a stranger."""
+    now = int(time.time())
+    logins = [("carol", 1, now + 600), ("sam", 2, now + 600), ("mallory", 3, now + 600)]
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE sessions (token, user_id, expires_at)")
+        database.executemany("INSERT INTO sessions VALUES (?, ?, ?)", logins)
+        database.execute("INSERT INTO sessions VALUES ('late', 2, ?)", [now - 600])
+        database.execute("CREATE TABLE orders (number, customer, seller)")
+        database.execute("INSERT INTO orders VALUES (7, 1, 2)")
+
+
+@pytest.fixture(params=["app.py", "mounted_live.py"])
+def shop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
+    """Run the page's application with its channel: the router included, and mounted."""
+    make_shop(Path("shop.db"))
+    example("users.py", monkeypatch)
+    module = example(request.param, monkeypatch)
+    if request.param != "app.py":
+        exec(continued("app.py"), vars(module))  # noqa: S102 - the page's own code
+    with live_application(module.app) as running:
+        yield running
+
+
+def test_its_own_users_and_database_decide(shop: LiveServer) -> None:
+    """By cookie and by bearer token, until the user's login ends."""
+    path = "/live/items/order:7/ws"
+    cookie = {"cookie": "session=carol"}
+    with (
+        shop.client(path, headers=cookie) as carol,
+        shop.client(path, headers={"authorization": "Bearer sam"}) as sam,
+        shop.client(f"{path}?token=sam", headers={"origin": "https://evil.example"}) as page,
+    ):
+        assert [one.welcome()["subject"] for one in (carol, sam, page)] == ["1", "2", "2"]
+        httpx.post(f"{shop.url}/orders/7/ship").raise_for_status()
+        assert [one.message()["data"] for one in (carol, sam)] == [{"status": "shipped"}] * 2
+    refusals = [
+        shop.refusal(path).reason,
+        shop.refusal(f"{path}?token=late").reason,
+        shop.refusal(f"{path}?token=mallory").reason,
+        shop.refusal("/live/items/order:8/ws?token=sam").reason,
+        shop.refusal("/live/items/order:x/ws?token=sam").reason,
+        shop.refusal(path, headers={**cookie, "origin": "https://evil.example"}).reason,
+    ]
+    assert refusals == [
+        "credentials_missing",
+        "credentials_invalid",
+        "forbidden",
+        "forbidden",
+        "item_invalid",
+        "origin_denied",
+    ]
+
+
+def test_its_own_routes_stay_as_they_were(shop: LiveServer) -> None:
+    """Errors and documents are the application's."""
+    assert httpx.get(f"{shop.url}/nowhere").json() == {"detail": "Not Found"}
+    assert set(httpx.get(f"{shop.url}/openapi.json").json()["paths"]) == {"/orders/{number}/ship"}
+
+
+def test_its_own_test_passes(tmp_path: Path) -> None:
+    """In a folder with the three files, as the reader has them."""
+    make_shop(tmp_path / "shop.db")
+    for name in ("users.py", "app.py", "test_app.py"):
+        (tmp_path / name).write_text(source(name))
+
+    done = run_tests(tmp_path)
+
+    assert "1 passed" in done, done
+
+
 def test_a_mounted_application_is_ready_once_its_lifespan_is_entered(
-    monkeypatch: pytest.MonkeyPatch, name: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And not before, as the page says."""
-    monkeypatch.setenv("ITEMWIRE_SECRET", new_secret())
-    app = example(name, monkeypatch).app
+    example("users.py", monkeypatch)
+    app = example("mounted_live.py", monkeypatch).app
 
     async def ready() -> list[int]:
         transport = httpx.ASGITransport(app)

@@ -6,7 +6,15 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
 
+import httpx
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.security import OAuth2PasswordBearer
+
+from itemwire import Itemwire, Rights
+from itemwire.testing.servers import live_application
 from tests.docs.pages import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -71,6 +79,48 @@ def test_the_rule_it_shows_is_the_tested_one() -> None:
 
     assert shown is not None
     assert f"\n\n\n{shown[2]}\n\n" in (ROOT / shown[1]).read_text()
+
+
+class Order(SimpleNamespace):
+    """An order of the application that the README has in mind."""
+
+
+class Session:
+    """A session of its database, which knows one order."""
+
+    async def get(self, _model: type[Order], number: int) -> Order | None:
+        """Return the order 7, which user 2 sells."""
+        return Order(seller_id=2) if number == 7 else None
+
+
+def current_user(token: Annotated[str, Depends(OAuth2PasswordBearer("login"))]) -> SimpleNamespace:
+    """Believe every token that is a number."""
+    return SimpleNamespace(id=int(token))
+
+
+def test_its_channel_works_inside_an_application() -> None:
+    """The lines are added to an application that has users and a database."""
+    shown = re.search(r"<!-- inside.py -->\n\n```py\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    app = FastAPI()
+    names = {
+        "app": app,
+        "current_user": current_user,
+        "CurrentUser": Annotated[SimpleNamespace, Depends(current_user)],
+        "SessionDep": Annotated[Session, Depends(Session)],
+        "Order": Order,
+        "HTTPException": HTTPException,
+        "Itemwire": Itemwire,
+        "Rights": Rights,
+    }
+    exec(shown[1], names)  # noqa: S102 - the page's own code
+
+    with live_application(app) as server:
+        with server.client("/live/items/order:7/ws?token=1") as client:
+            assert client.welcome()["can"] == ["subscribe", "history"]
+            httpx.post(f"{server.url}/orders/7/ship").raise_for_status()
+            assert client.message()["data"] == {"status": "shipped"}
+        assert server.refusal("/live/items/order:8/ws?token=1").reason == "forbidden"
 
 
 def test_is_short() -> None:

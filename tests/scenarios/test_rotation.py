@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from itemwire.settings import Settings
+from itemwire.testing import LiveServer, Refusal
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import TokenFactory, confused, public_jwk, public_pem, signing_key
 from tests.auth.key_server import KeyServer, key_server
@@ -19,6 +20,7 @@ OLD = signing_key("ES256", "old")
 NEW = signing_key("EdDSA", "new")
 TOKENS = TokenFactory(OLD)
 INVALID = "credentials_invalid"
+CANNOT_JUDGE = Refusal(101, 1013, "overloaded")
 
 
 @pytest.fixture
@@ -130,14 +132,48 @@ def test_each_issuer_signs_for_itself(
 
 
 def test_a_server_starts_without_its_issuer(serve: Serve, published: KeyServer) -> None:
-    """It is ready, refuses whom it cannot know, and takes them when the keys are there."""
+    """It cannot judge, says so, and takes its callers when the keys are there (requirement 134)."""
     answer = published.answer
     published.answer = dataclasses.replace(answer, status=503)
     with serve(settings_for(published, jwks_cooldown=0.05)) as server:
         door = Door(server, "close", TOKENS)
-        assert httpx.get(f"{server.url}/health/ready").status_code == httpx.codes.OK
-        assert door.refusal(path_of(door, "old")) == door.says(INVALID)
+        assert is_ready(server) == (503, {"status": "not_ready"})
+        assert door.refusal(path_of(door, "old")) == CANNOT_JUDGE
+        assert door.refusal(door.path(token="garbage")) == door.says(INVALID)
+        publish = {"Authorization": f"Bearer {TOKENS.good()}"}
+        told = httpx.post(f"{server.url}/items/1/messages", headers=publish, json=1)
+        assert (told.status_code, told.json()["code"]) == (503, "overloaded")
 
         published.answer = answer
         published.wait_for(len(published.paths) + 1)
         assert door.welcomes(path_of(door, "old"))
+        assert is_ready(server) == (200, {"status": "ready"})
+
+
+def test_an_issuer_that_is_away_refuses_its_own_tokens_alone(
+    serve: Serve, published: KeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callers of the others notice nothing, and the server is ready (requirement 134)."""
+    monkeypatch.setenv("BACKEND_SECRET", SECRET)
+    path = tmp_path / "issuers.json"
+    entries = [
+        {"issuer": TOKENS.issuer, "jwks_url": published.url()},
+        {"issuer": "backend", "secret_env": "BACKEND_SECRET"},
+    ]
+    path.write_text(json.dumps(entries))
+    backend = dataclasses.replace(TOKENS, key=signing_key_from_secret(SECRET), issuer="backend")
+    published.answer = dataclasses.replace(published.answer, status=503)
+    settings = settings_for(published, jwks_url=None, issuer=None, issuers_file=path)
+    with serve(settings) as server:
+        door = Door(server, "close", TOKENS)
+
+        assert is_ready(server) == (200, {"status": "ready"})
+        assert door.welcomes(door.path(token=backend.good()))
+        assert door.refusal(path_of(door, "old")) == CANNOT_JUDGE
+        assert door.refusal(door.path(token=backend.good(iss="nobody"))) == door.says(INVALID)
+
+
+def is_ready(server: LiveServer) -> tuple[int, object]:
+    """Ask as a load balancer does."""
+    answer = httpx.get(f"{server.url}/health/ready")
+    return answer.status_code, answer.json()

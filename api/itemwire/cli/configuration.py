@@ -84,6 +84,8 @@ def _shown(value: object) -> str | None:
         return "(hidden)"
     if isinstance(value, tuple):
         return ",".join(map(str, cast("tuple[object, ...]", value)))
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return None if value is None else PASSWORDS.sub("(hidden)", str(value))
 
 

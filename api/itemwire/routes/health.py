@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from itemwire.close_reasons import Retry
 from itemwire.dependencies import node_of
+from itemwire_auth.state import auth_of
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -39,14 +40,15 @@ async def live() -> Live:
     responses={503: {"model": Ready, "description": "Not ready to serve."}},
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """Return whether the node is started, its engine is available, and it does not drain.
+    """Return whether the node is started, has its engine and a key, and does not drain.
 
     `degraded` is 200 as well: sockets are served, and what has to be stored is refused.
     """
     node = node_of(request)
-    if (fault := node.fault) is not None:
+    can_judge = auth_of(request).authenticator.can_judge
+    if can_judge and (fault := node.fault) is not None:
         return Ready(status="degraded", reason=fault.name, retry=fault.refusal.retry)
-    if node.is_ready:
+    if can_judge and node.is_ready:
         return Ready(status="ready")
     response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return Ready(status="draining" if node.is_draining else "not_ready")

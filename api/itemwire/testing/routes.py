@@ -12,7 +12,9 @@ from urllib.parse import quote
 import httpx
 
 from itemwire.testing.raw_handshakes import ANSWER_SECONDS, POLICY, RawHandshake, Refreshing
+from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import TokenFactory
+from itemwire_auth.tokens.minting import new_secret
 
 Place = Literal["query", "cookie", "header", "subprotocol"]
 
@@ -58,12 +60,19 @@ class Ticketing:
     name: str = "ticket"
 
 
+def _forger() -> TokenFactory:
+    """Return a maker of tokens with a key that no application knows."""
+    return TokenFactory(signing_key_from_secret(new_secret()))
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A WebSocket route of the application under test.
 
     - `path` has `{item}` in place of the item's id; `item` is an id that exists.
-    - `tokens` makes tokens that the application accepts.
+    - `tokens` makes tokens that the application accepts, and bad ones that are like them.
+    - `good` returns a credential that the application accepts, where it is not for `tokens` to
+      make: an opaque token, a key, an id of a session. Without `tokens`, bad ones are forged JWTs.
     - `sources` are the places where the route reads a credential.
     - `refusals` says, by kind of fault (see `Fault`), how the route must refuse. Kinds that are
       left out may be refused by any status from 400 to 499, or any close code that blames the
@@ -77,8 +86,9 @@ class Route:
     """
 
     path: str
-    tokens: TokenFactory = field(repr=False)
+    tokens: TokenFactory = field(default_factory=_forger, repr=False)
     sources: tuple[Source, ...] = (QUERY,)
+    good: Callable[[], str] | None = field(default=None, repr=False)
     item: str = "42"
     subprotocols: tuple[str, ...] = ()
     refusals: Mapping[str, tuple[Told, ...]] = field(default_factory=dict[str, tuple[Told, ...]])

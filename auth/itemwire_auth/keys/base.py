@@ -10,10 +10,21 @@ from itemwire_auth.keys.algorithms import VerificationKey
 class KeySource(Protocol):
     """Where verification keys come from."""
 
-    def find(self, kid: str | None) -> VerificationKey | None:
-        """Return the key with exactly this `kid`, or None; nothing is waited for."""
+    @property
+    def has_keys(self) -> bool:
+        """Return whether there is any key: without one no token can be judged."""
+        return True
+
+    def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
+        """Return the key with exactly this `kid`, or None; nothing is waited for.
+
+        `algorithm` chooses where several keys share the `kid`, and nowhere else.
+        """
         ...
 
     async def refresh_for(self, _kid: str | None, /) -> bool:
-        """Look elsewhere for a key that was not found; return whether `find` may know it now."""
+        """Look elsewhere for a key that was not found; return whether `find` may know it now.
+
+        Raises Unavailable if nobody can say whether there is such a key.
+        """
         return False

@@ -48,13 +48,13 @@ class FileKeys(KeySource):
         self.failures = 0
 
     @override
-    def find(self, kid: str | None) -> VerificationKey | None:
+    def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with this `kid`; check for changes at most once a second."""
         now = self._clock()
         if now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
             self._reload()
-        return self._keys.find(kid)
+        return self._keys.find(kid, algorithm)
 
     def _reload(self) -> None:
         """Read the file if it is not the one that was loaded."""

@@ -31,26 +31,37 @@ def read_set_file(path: Path) -> list[tuple[str, JWK]]:
     """Return each key of a JWK Set file with a label for error messages, or raise KeyProblem."""
     source = f"the keys file {path}"
     try:
-        return read_set(path.read_bytes(), source)
+        return [(label, jwk_of(label, key)) for label, key in read_set(path.read_bytes(), source)]
     except OSError as error:
         raise KeyProblem(f"cannot read {source}: {error.strerror}") from error
 
 
-def read_set(data: bytes, source: str) -> list[tuple[str, JWK]]:
-    """Return each key of a JWK Set (RFC 7517 section 5) with a label for error messages."""
+def read_set(data: bytes, source: str) -> list[tuple[str, object]]:
+    """Return each member of a JWK Set (RFC 7517 section 5) with a label for error messages.
+
+    A member may be anything: `jwk_of` refuses one that is no key, and so spoils no other.
+    """
     try:
         keys = parse_object(data).get("keys")
     except ValueError as error:
         raise KeyProblem(f"{source} must be a JWK Set, but {error}") from None
     if not isinstance(keys, list) or not keys:
         raise KeyProblem(f'{source} must be a JWK Set with at least one key: {{"keys": [{{…}}]}}')
-    listed: list[tuple[str, JWK]] = []
-    for number, key in enumerate(cast("list[object]", keys), 1):
-        if not isinstance(key, dict):
-            raise KeyProblem(f"key {number} of {source} is not a JSON object")
-        jwk = cast("JWK", key)
-        listed.append((f"key {number} of {source} (kid {jwk.get('kid')!r})", jwk))
-    return listed
+    members = cast("list[object]", keys)
+    return [
+        (f"key {number} of {source}{_kid_of(key)}", key) for number, key in enumerate(members, 1)
+    ]
+
+
+def _kid_of(member: object) -> str:
+    return f" (kid {cast('JWK', member).get('kid')!r})" if isinstance(member, dict) else ""
+
+
+def jwk_of(label: str, key: object) -> JWK:
+    """Return a member of a JWK Set as a JWK, or raise KeyProblem."""
+    if not isinstance(key, dict):
+        raise KeyProblem(f"{label} is not a JSON object")
+    return cast("JWK", key)
 
 
 def parse_verification_key(

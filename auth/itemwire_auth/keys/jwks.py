@@ -17,12 +17,12 @@ from typing import Final
 import httpx
 from typing_extensions import override
 
-from itemwire_auth.errors import KeyProblem
+from itemwire_auth.errors import KeyProblem, Unavailable
 from itemwire_auth.keys.algorithms import PUBLIC_ALGORITHMS, VerificationKey
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.fetching import DEFAULTS, Fetching, KeySetURL
-from itemwire_auth.keys.jwk import JWK, parse_verification_key, read_set
-from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.keys.jwk import jwk_of, parse_verification_key, read_set
+from itemwire_auth.keys.static import StaticKeys, conflicting, unique
 
 MAX_KEYS: Final = 100  # parsing one takes up to 0.1 ms, in which nothing else runs
 
@@ -67,24 +67,44 @@ class JWKSKeys(KeySource):
         """Return whether the last fetch failed, or none has ended yet."""
         return not self._is_good
 
+    @property
     @override
-    def find(self, kid: str | None) -> VerificationKey | None:
+    def has_keys(self) -> bool:
+        """Return whether a fetch has ever succeeded: its keys stay until another one does."""
+        return len(self._keys) > 0
+
+    @override
+    def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with this `kid` among those that were fetched."""
-        return self._keys.find(kid)
+        return self._keys.find(kid, algorithm)
 
     @override
     async def refresh_for(self, kid: str | None, /) -> bool:
-        """Fetch because of an unknown `kid`, unless just done; return whether it is found now."""
+        """Fetch because of an unknown `kid`, unless just done; return whether it is there now.
+
+        Raises Unavailable if the last fetch failed: the key may be among those that it would have
+        brought.
+        """
         if kid is None and len(self._keys):
             return False  # there are keys, and the token should have said which
-        if self._running is None:
-            # Only fetches for an unknown `kid` start the cooldown: a key that is published after a
-            # regular fetch is found at once, and strangers cannot start more than one in a while.
-            if self._clock() < self._quiet_until:
-                return False
-            self._quiet_until = self._clock() + self._fetching.cooldown
-        await self.refresh()
-        return self.find(kid) is not None
+        if self._running is not None or self._may_fetch():
+            await self.refresh()
+        if any(kid in (None, key.kid) for key in self._keys):
+            return True
+        if not self._is_good:
+            raise Unavailable(f"{self.source} has given no answer that could be used")
+        return False
+
+    def _may_fetch(self) -> bool:
+        """Return whether an unknown `kid` may start a fetch now, and begin the cooldown.
+
+        Only such fetches begin it: a key that is published after a regular fetch is found at once,
+        and strangers cannot start more than one in a while.
+        """
+        if self._clock() < self._quiet_until:
+            return False
+        self._quiet_until = self._clock() + self._fetching.cooldown
+        return True
 
     async def refresh(self) -> bool:
         """Fetch the keys and return whether that succeeded; concurrent callers share one fetch."""
@@ -142,25 +162,39 @@ class JWKSKeys(KeySource):
         listed = read_set(body, self.source)
         if len(listed) > MAX_KEYS:
             raise KeyProblem(f"{self.source} has {len(listed)} keys of at most {MAX_KEYS}")
-        keys = list(self._parsed(listed))
+        keys = self._tellable(unique(self._parsed(listed)))
         if not keys:
             raise KeyProblem(f"{self.source} has no usable key")
         return keys
 
-    def _parsed(self, listed: list[tuple[str, JWK]]) -> Iterator[VerificationKey]:
-        for label, jwk in listed:
+    def _parsed(self, listed: list[tuple[str, object]]) -> Iterator[VerificationKey]:
+        for label, member in listed:
             try:
-                yield self._parse(label, jwk, is_only=len(listed) == 1)
+                yield self._parse(label, member)
             except KeyProblem as problem:
-                _log.warning("jwks_key_left_out detail=%.*r", LOGGED_LENGTH, str(problem))
+                _log_left_out(str(problem))
 
-    def _parse(self, label: str, jwk: JWK, *, is_only: bool) -> VerificationKey:
+    def _parse(self, label: str, member: object) -> VerificationKey:
+        jwk = jwk_of(label, member)
         if "d" in jwk or "k" in jwk:
             raise KeyProblem(f"{label} is published with its secret part: revoke it")
-        key = parse_verification_key(label, jwk, self._algorithms)
-        if key.kid is None and not is_only:
-            raise KeyProblem(f"{label} has no kid and is not the only key")
-        return key
+        return parse_verification_key(label, jwk, self._algorithms)
+
+    def _tellable(self, keys: list[VerificationKey]) -> list[VerificationKey]:
+        """Return the keys that a token can name; among two that it cannot, any would be a guess."""
+        if len(keys) == 1:
+            return keys
+        ambiguous = conflicting(keys)
+        for key in keys:
+            if key.kid is None:
+                _log_left_out(f"an {key.algorithm} key of {self.source} has no kid, of several")
+            elif key in ambiguous:
+                _log_left_out(f"{self.source} has kid {key.kid!r} twice for {key.algorithm}")
+        return [key for key in keys if key.kid is not None and key not in ambiguous]
+
+
+def _log_left_out(problem: str) -> None:
+    _log.warning("jwks_key_left_out detail=%.*r", LOGGED_LENGTH, problem)
 
 
 async def fetch_all(sources: Sequence[JWKSKeys]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -20,21 +21,36 @@ from itemwire_auth.keys.strength import ADVICE, refuse_weak_secret
 
 
 class StaticKeys(KeySource):
-    """A fixed set of keys, found by the exact text of their `kid`."""
+    """A fixed set of keys, found by the exact text of their `kid`.
+
+    A set may name a `kid` twice, for keys of different algorithms (RFC 7517 section 4.5).
+    """
 
     def __init__(self, keys: Iterable[VerificationKey]) -> None:
-        listed = list(keys)
+        listed = unique(keys)
         _refuse_mixed_families(listed)
         _refuse_ambiguous_kids(listed)
+        self._listed = listed
         self._only = listed[0] if len(listed) == 1 else None
-        self._by_kid = {key.kid: key for key in listed}
+        # One secret has no name in the settings, though its issuer may have given it one.
+        self._has_no_names = (
+            self._only is not None and self._only.kid is None and isinstance(self._only.key, bytes)
+        )
+        kids = {key.kid for key in listed}
+        self._by_kid = {kid: [key for key in listed if key.kid == kid] for kid in kids}
 
     @override
-    def find(self, kid: str | None) -> VerificationKey | None:
+    def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with this `kid`; a token without `kid` means the only key there is."""
         # An unknown kid never falls back to another key: the tokens of a retired key would be
         # tried against its successor, and a guess would count as an answer.
-        return self._only if kid is None else self._by_kid.get(kid)
+        if kid is None or self._has_no_names:
+            return self._only
+        named = self._by_kid.get(kid, ())
+        if len(named) == 1:
+            return named[0]
+        # Each of them is bound to its one algorithm: the token picks a key, never how it is used.
+        return next((key for key in named if key.algorithm == algorithm), None)
 
     def renewed(self, keys: Iterable[VerificationKey]) -> StaticKeys:
         """Return the set of these keys, in which a key that is here already is the same object.
@@ -44,14 +60,13 @@ class StaticKeys(KeySource):
         return StaticKeys(map(self._same_object, keys))
 
     def _same_object(self, key: VerificationKey) -> VerificationKey:
-        known = self._by_kid.get(key.kid)
-        return known if known is not None and known == key else key
+        return next((known for known in self._by_kid.get(key.kid, ()) if known == key), key)
 
     def __len__(self) -> int:
-        return len(self._by_kid)
+        return len(self._listed)
 
     def __iter__(self) -> Iterator[VerificationKey]:
-        return iter(self._by_kid.values())
+        return iter(self._listed)
 
 
 def keys_from_secret(secret: str) -> StaticKeys:
@@ -93,6 +108,21 @@ def signing_key_from_file(path: Path, kid: str | None = None) -> SigningKey:
     return keys[0]
 
 
+def unique(keys: Iterable[VerificationKey]) -> list[VerificationKey]:
+    """Return the keys without those that are listed a second time, with every member equal."""
+    listed: list[VerificationKey] = []
+    for key in keys:
+        if key not in listed:
+            listed.append(key)
+    return listed
+
+
+def conflicting(keys: Sequence[VerificationKey]) -> list[VerificationKey]:
+    """Return the keys that neither `kid` nor algorithm tells from another one."""
+    counts = Counter((key.kid, key.algorithm) for key in keys)
+    return [key for key in keys if counts[key.kid, key.algorithm] > 1]
+
+
 def _refuse_mixed_families(keys: list[VerificationKey]) -> None:
     """Refuse secrets and public keys in one set: half of every algorithm confusion attack."""
     if len({isinstance(key.key, bytes) for key in keys}) > 1:
@@ -106,5 +136,8 @@ def _refuse_ambiguous_kids(keys: list[VerificationKey]) -> None:
         raise KeyProblem(
             f"key {kids.index(None) + 1} of {len(keys)} has no kid: give each key its own"
         )
-    if repeated := {kid for kid in kids if kids.count(kid) > 1}:
-        raise KeyProblem(f"the key set has a kid twice: {sorted(map(str, repeated))}; rename one")
+    if repeated := {key.kid for key in conflicting(keys)}:
+        raise KeyProblem(
+            f"the key set has a kid twice for one algorithm: {sorted(map(str, repeated))}; "
+            "rename one"
+        )

@@ -23,7 +23,6 @@ from itemwire_auth.tokens.claims import (
     check_not_before,
     check_rights,
     check_subject,
-    check_token_id,
 )
 from itemwire_auth.tokens.parsed_token import ParsedToken, decode, media_type, text_or_none
 
@@ -82,7 +81,7 @@ def check_key(token: ParsedToken) -> str | None:
     if "kid" in token.header and not isinstance(kid, str):
         return "kid is not a string"
     token.kid = text_or_none(kid)
-    key = token.keys.find(token.kid)
+    key = token.keys.find(token.kid, text_or_none(token.header.get("alg")))
     if key is None:
         return f"no key is named {kid!r}" if kid is not None else "it names none of several keys"
     token.key = key
@@ -121,6 +120,5 @@ CHECKS: Final[dict[str, Callable[[ParsedToken], str | None]]] = {
     "issuer": check_issuer,
     "audience": check_audience,
     "binding": check_binding,
-    "token_id": check_token_id,
     "rights": check_rights,
 }

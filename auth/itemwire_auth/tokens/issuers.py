@@ -35,10 +35,11 @@ CHECKS_BEFORE_ISSUER: Final[dict[str, Callable[[ParsedToken], str | None]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """The keys that sign for one `iss`, and the audience its tokens must name."""
+    """The keys that sign for one `iss`, and the audience or client its tokens must name."""
 
     keys: KeySource
     audience: tuple[str, ...] = ()
+    client_ids: tuple[str, ...] = ()
 
 
 class IssuersVerifier(Verifier):
@@ -54,10 +55,19 @@ class IssuersVerifier(Verifier):
         share = MAX_REMEMBERED // max(1, len(issuers))
         self._verifiers = {
             name: TokenVerifier(
-                issuer.keys, replace(rules, issuer=name, audience=issuer.audience), clock, share
+                issuer.keys,
+                replace(rules, issuer=name, audience=issuer.audience, client_ids=issuer.client_ids),
+                clock,
+                share,
             )
             for name, issuer in issuers.items()
         }
+
+    @property
+    @override
+    def has_keys(self) -> bool:
+        """Return whether there is a key of any issuer: only its tokens need it."""
+        return any(verifier.has_keys for verifier in self._verifiers.values())
 
     @override
     def verify(self, token: str) -> Principal:

@@ -51,6 +51,7 @@ class IssuerEntry(BaseModel):
 
     issuer: Text
     audience: Texts | None = None
+    client_id: Texts | None = None
     keys_file: Text | None = None
     jwks_url: Text | None = None
     secret_env: Text | None = None
@@ -82,11 +83,11 @@ _ENTRIES: Final = TypeAdapter(list[IssuerEntry])
 
 
 def issuers_from_file(
-    path: Path, fetching: Fetching, audience: tuple[str, ...]
+    path: Path, fetching: Fetching, audience: tuple[str, ...], client_ids: tuple[str, ...] = ()
 ) -> dict[str, Issuer]:
     """Return every issuer by its `iss`, or raise KeyProblem.
 
-    `audience` is for the issuers that the file gives none.
+    `audience` and `client_ids` are for the issuers that the file gives none.
     """
     issuers: dict[str, Issuer] = {}
     for number, entry in enumerate(_read(path), 1):
@@ -97,8 +98,11 @@ def issuers_from_file(
             keys = entry.keys(path.parent, fetching)
         except KeyProblem as problem:
             raise KeyProblem(f"{label}: {problem}") from problem
-        own = audience if entry.audience is None else entry.audience
-        issuers[entry.issuer] = Issuer(keys, own)
+        issuers[entry.issuer] = Issuer(
+            keys,
+            audience if entry.audience is None else entry.audience,
+            client_ids if entry.client_id is None else entry.client_id,
+        )
     return issuers
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from itemwire_auth.keys.algorithms import VerificationKey
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.rights import ScopeSet
+from itemwire_auth.tokens.rights_claims import RightsRules
 
 MAX_LEEWAY: Final = 60
 
@@ -21,6 +22,9 @@ class TokenRules:
 
     issuer: str | None = None
     audience: tuple[str, ...] = ()
+    client_ids: tuple[str, ...] = ()
+    subject_claim: str = "sub"
+    rights: RightsRules = field(default_factory=RightsRules)
     types: tuple[str, ...] = ()
     leeway: float = 0
     max_lifetime: int = 30 * 24 * 3600
@@ -51,7 +55,6 @@ class ParsedToken:
     expires_at: int = field(init=False)
     issued_at: int = field(init=False)
     issuer: str | None = field(init=False)
-    token_id: str | None = field(init=False)
     rights: ScopeSet = field(init=False)
 
 

@@ -18,9 +18,10 @@ from typing_extensions import override
 from itemwire_auth.errors import InvalidToken, UnknownKey
 from itemwire_auth.keys.algorithms import VerificationKey
 from itemwire_auth.keys.base import KeySource
-from itemwire_auth.principal import Principal, frozen
+from itemwire_auth.principal import Principal, frozen, identifier
 from itemwire_auth.tokens.checks import CHECKS, check_key
 from itemwire_auth.tokens.parsed_token import ParsedToken, TokenRules
+from itemwire_auth.tokens.passed_checks import describe_found
 
 # Counted in characters and not in tokens, because a long token takes more memory: 10,000 tokens of
 # the usual 300 characters take 12 MB, and the worst that an issuer could sign takes 80.
@@ -42,12 +43,20 @@ class CheckResult:
 class Verifier(Protocol):
     """What turns tokens into principals."""
 
+    @property
+    def has_keys(self) -> bool:
+        """Return whether the tokens of any issuer can be judged."""
+        return True
+
     def verify(self, token: str) -> Principal:
         """Return whom the token names, or raise InvalidToken with the check that failed."""
         ...
 
     async def verify_or_fetch(self, token: str) -> Principal:
-        """Verify; if only the key is unknown, refresh the source of keys and verify again."""
+        """Verify; if only the key is unknown, refresh the source of keys and verify again.
+
+        Raises Unavailable if that source gives no answer: the token may be good.
+        """
         ...
 
     def explain(self, token: str) -> list[CheckResult]:
@@ -85,6 +94,12 @@ class TokenVerifier(Verifier):
         self._rules = rules
         self._clock = clock
         self._verified = _VerifiedTokens(max_remembered)
+
+    @property
+    @override
+    def has_keys(self) -> bool:
+        """Return whether there is a key to judge tokens with."""
+        return self._keys.has_keys
 
     @override
     def verify(self, token: str) -> Principal:
@@ -125,7 +140,8 @@ class TokenVerifier(Verifier):
                 results.append(CheckResult(name, passed=None))
             else:
                 problem = check(parsed)
-                results.append(CheckResult(name, not problem, problem or ""))
+                detail = problem or describe_found(name, parsed)
+                results.append(CheckResult(name, not problem, detail))
         return results
 
     def _run_checks(self, token: str, now: float) -> _Verified:
@@ -141,7 +157,7 @@ class TokenVerifier(Verifier):
             subject=parsed.subject,
             rights=parsed.rights,
             expires_at=parsed.expires_at,
-            token_id=parsed.token_id,
+            token_id=identifier(parsed.claims.get("jti")),
             claims=_shareable(parsed.claims),
             issued_at=parsed.issued_at,
         )
@@ -154,9 +170,8 @@ class TokenVerifier(Verifier):
         `expiry`; and a time before it, by a clock that was set back, is not a later time.
         """
         ago = now - known.principal.expires_at
-        return (
-            known.at <= now and ago < self._rules.leeway and self._keys.find(known.kid) is known.key
-        )
+        key = self._keys.find(known.kid, known.key.algorithm)
+        return known.at <= now and ago < self._rules.leeway and key is known.key
 
     def _begin(self, token: str, now: float) -> ParsedToken:
         return ParsedToken(token, now, self._rules, self._keys)

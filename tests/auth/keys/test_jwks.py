@@ -8,9 +8,12 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
 
 import pytest
 
+from itemwire_auth.errors import Unavailable
 from itemwire_auth.keys.fetching import MAX_BYTES, Fetching
 from itemwire_auth.keys.jwk import JWK
 from itemwire_auth.keys.jwks import MAX_KEYS, JWKSKeys, kept_fresh
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.server
 
 A = signing_key("ES256", "a")
 B = signing_key("EdDSA", "b")
+OTHER_A = replace(signing_key("ES256", "other"), kid="a")
 GOOD = jwk_set(public_jwk(A)).encode()
 
 
@@ -88,7 +92,7 @@ BAD_ANSWERS = {
     "too_many_keys": Answer(
         jwk_set(*(public_jwk(A) | {"kid": str(n)} for n in range(MAX_KEYS + 1))).encode()
     ),
-    "kid_twice": Answer(jwk_set(public_jwk(A), public_jwk(B) | {"kid": "a"}).encode()),
+    "only_one_kid_twice": Answer(jwk_set(public_jwk(A), public_jwk(OTHER_A)).encode()),
     "only_secrets": Answer(jwk_set(private_jwk(signing_key("HS256", "a"))).encode()),
     "only_private_keys": Answer(jwk_set(private_jwk(A)).encode()),
     "only_for_encryption": Answer(jwk_set(public_jwk(A) | {"use": "enc"}).encode()),
@@ -142,7 +146,7 @@ def test_gives_up_where_nobody_listens(published: KeyServer) -> None:
     assert refreshed(keys_of(published))
 
 
-LEFT_OUT: dict[str, JWK] = {
+LEFT_OUT: dict[str, object] = {
     "for_encryption": public_jwk(signing_key("RS256", "x")) | {"use": "enc", "alg": "RSA-OAEP"},
     "unknown_curve": public_jwk(A) | {"kid": "x", "crv": "secp256k1", "alg": "ES256K"},
     "unknown_type": {"kty": "AKP", "kid": "x", "alg": "ML-DSA-44", "pub": "AAAA"},
@@ -153,22 +157,98 @@ LEFT_OUT: dict[str, JWK] = {
     "damaged": public_jwk(A) | {"kid": "x", "x": "AAAA"},
     "without_kid": public_jwk(signing_key("ES256")),
     "kid_number": public_jwk(A) | {"kid": 7},
+    "no_object": ["x"],
+    "null": None,
 }
 
 
 @pytest.mark.parametrize("jwk", [pytest.param(it, id=name) for name, it in LEFT_OUT.items()])
 def test_leaves_out_what_is_not_for_us(
-    jwk: JWK, published: KeyServer, caplog: pytest.LogCaptureFixture
+    jwk: object, published: KeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An issuer publishes keys for others too; a secret everybody knows (requirements 42 to 45)."""
-    published.answer = Answer(jwk_set(jwk, public_jwk(A)).encode())
+    """An issuer publishes keys for others too; a secret everybody knows (requirements 42 to 45).
+
+    None of them spoils the key beside it (requirement 135).
+    """
+    published.answer = Answer(json.dumps({"keys": [jwk, public_jwk(A)]}).encode())
     keys = keys_of(published)
 
     assert refreshed(keys)
     assert keys.find("a") is not None
     assert keys.find("x") is None
     assert "jwks_key_left_out" in caplog.text
-    assert not any(str(value) in caplog.text for value in jwk.values() if len(str(value)) > 20)
+    members = cast("JWK", jwk) if isinstance(jwk, dict) else {}
+    assert not any(str(it) in caplog.text for it in members.values() if len(str(it)) > 20)
+
+
+@pytest.mark.parametrize(
+    ("published_twice", "is_left_out"),
+    [
+        pytest.param(public_jwk(A), False, id="the-same-key"),
+        pytest.param(public_jwk(B) | {"kid": "a"}, False, id="another-type"),
+        pytest.param(public_jwk(A) | {"use": "enc"}, False, id="another-use"),
+        pytest.param(public_jwk(OTHER_A), True, id="another-key-of-this-algorithm"),
+    ],
+)
+def test_a_set_may_name_a_kid_twice(
+    published_twice: JWK,
+    is_left_out: bool,
+    published: KeyServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """RFC 7517 section 4.5; only a true conflict is left out, and named (requirement 135)."""
+    other = signing_key("ES384", "c")
+    published.answer = Answer(jwk_set(public_jwk(A), published_twice, public_jwk(other)).encode())
+    keys = keys_of(published)
+
+    assert refreshed(keys)
+    assert keys.find("c") == other.verification_key()
+    found = keys.find("a", "ES256")
+    assert (found is None) is is_left_out
+    assert ("has kid 'a' twice for ES256" in caplog.text) is is_left_out
+    assert asyncio.run(keys.refresh_for("a")) is not is_left_out
+
+
+def test_a_key_without_a_name_is_used_where_it_is_the_only_usable_one(
+    published: KeyServer,
+) -> None:
+    """What cannot be used beside it does not make it ambiguous (requirement 135)."""
+    nameless = signing_key("ES256")
+    published.answer = Answer(
+        jwk_set(public_jwk(nameless), public_jwk(A) | {"use": "enc"}).encode()
+    )
+    keys = keys_of(published)
+
+    assert refreshed(keys)
+    assert keys.find(None) == nameless.verification_key()
+
+
+def test_an_issuer_that_gives_no_answer_is_no_verdict(published: KeyServer) -> None:
+    """A key that it would have brought may be the one that is asked for (requirement 134)."""
+    clock = Clock()
+    good, published.answer = published.answer, Answer(status=503)
+    keys = keys_of(published, clock, cooldown=30)
+
+    def is_there(kid: str | None) -> bool:
+        return asyncio.run(keys.refresh_for(kid))
+
+    for kid in ("a", "made-up", None):  # the first fetches, the others are within the cooldown
+        with pytest.raises(Unavailable, match="no answer"):
+            is_there(kid)
+    assert (keys.has_keys, len(published.paths)) == (False, 1)
+
+    clock.now = 30
+    published.answer = good
+    assert is_there("a")
+    assert keys.has_keys
+    assert not is_there("made-up")  # the issuer has said which keys there are
+
+    clock.now = 60
+    published.answer = Answer(status=503)
+    with pytest.raises(Unavailable):
+        is_there("new")
+    assert keys.find("a") is not None  # who comes with a known key notices nothing
+    assert not is_there(None)  # one that names none of the keys is at fault itself
 
 
 def test_a_key_that_stays_is_the_same_object(published: KeyServer) -> None:

@@ -107,6 +107,28 @@ def test_a_token_without_kid_means_the_only_key(keys_file: KeysFile) -> None:
     assert two.find("rsa") is not None
 
 
+def test_one_secret_answers_to_every_name(keys_file: KeysFile) -> None:
+    """Its file gives it none; a pair without a name, and a secret with one, do not."""
+    secret = {name: value for name, value in OCT_JWK.items() if name != "kid"}
+    pair = {name: value for name, value in EC_JWK.items() if name != "kid"}
+
+    assert keys_from_file(keys_file(secret)).find("any") is not None
+    assert keys_from_file(keys_file(OCT_JWK)).find("any") is None
+    assert keys_from_file(keys_file(pair)).find("any") is None
+    assert keys_from_file(keys_file(pair)).find(None) is not None
+
+
+def test_one_name_may_stand_for_keys_of_several_algorithms(keys_file: KeysFile) -> None:
+    """RFC 7517 section 4.5: then the algorithm tells which; a key that is there twice is one."""
+    keys = keys_from_file(keys_file(EC_JWK, RSA_JWK | {"kid": "ec"}, EC_JWK))
+
+    assert len(keys) == 2
+    assert keys.find("ec") is None
+    assert {name: getattr(keys.find("ec", name), "algorithm", None) for name in ALGORITHMS} == {
+        name: name if name in ("ES256", "RS256") else None for name in ALGORITHMS
+    }
+
+
 def test_rotation_ends_when_the_old_key_is_removed(keys_file: KeysFile) -> None:
     """Old and new verify side by side until the old is taken out (requirement 47)."""
     both = keys_from_file(keys_file(EC_JWK, RSA_JWK))
@@ -136,7 +158,7 @@ REFUSED_JWKS: dict[str, tuple[list[JWK], str]] = {
     "kid_number": ([EC_JWK | {"kid": 1}], "kid"),
     "kid_empty": ([EC_JWK | {"kid": ""}], "kid"),
     "kid_null": ([EC_JWK | {"kid": None}], "kid"),
-    "kid_twice": ([EC_JWK, RSA_JWK | {"kid": "ec"}], "twice"),
+    "kid_twice": ([EC_JWK, public_jwk(signing_key("ES256", "x")) | {"kid": "ec"}], "twice"),
     "kid_missing_in_two": ([EC_JWK, {k: v for k, v in RSA_JWK.items() if k != "kid"}], "no kid"),
     "secret_beside_public_key": ([OCT_JWK, EC_JWK], "mixes"),
     "point_off_curve": ([EC_JWK | {"x": EC_JWK["y"]}], "damaged"),

@@ -5,10 +5,15 @@ The attack catalogue holds the far side of most lines (test_attacks.py); here ar
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from itemwire_auth.testing import ABSENT, TokenFactory
+from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.testing import ABSENT, TokenFactory, signing_key
 from itemwire_auth.tokens.parsed_token import TokenRules
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import failed_check
 
 
@@ -68,9 +73,38 @@ def test_looks_at_no_key_in_the_header(header: dict[str, object], factory: Token
     assert failed_check(factory, token) is None
 
 
-def test_a_secret_without_a_name_serves_no_token_with_one(factory: TokenFactory) -> None:
-    """A `kid` names a key; that there is only one does not make it the one (requirement 34)."""
-    token = factory.sign(factory.header(kid="a"), factory.claims())
+def test_one_secret_has_no_name_whatever_its_issuer_calls_it(factory: TokenFactory) -> None:
+    """Supabase signs with one secret and writes a `kid`; the signature decides (requirement 34)."""
+    header = factory.header(kid="J2kA")
+    stranger = dataclasses.replace(factory, key=signing_key("HS256", "stranger"))
 
-    assert failed_check(factory, token) == "key"
-    assert failed_check(factory, factory.good()) is None
+    assert failed_check(factory, factory.sign(header, factory.claims())) is None
+    assert failed_check(factory, stranger.sign(header, factory.claims())) == "signature"
+    assert failed_check(factory, factory.sign(header | {"kid": 7}, factory.claims())) == "key"
+    named = dataclasses.replace(factory, key=signing_key("HS256", "a"))
+    assert failed_check(named, named.sign(header, named.claims())) == "key"
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_two_keys_of_one_name_are_told_apart_by_their_algorithm(
+    algorithm: str, factory: TokenFactory
+) -> None:
+    """RFC 7517 section 4.5 allows it; each key still has its one algorithm (requirement 135)."""
+    both = {name: signing_key(name, "a") for name in ("RS256", "ES256")}
+    keys = StaticKeys(key.verification_key() for key in both.values())
+    verifier = TokenVerifier(keys, factory.rules, factory.clock)
+    own = dataclasses.replace(factory, key=both[algorithm])
+    confusing = {**own.header(), "alg": next(name for name in both if name != algorithm)}
+
+    token = own.good()
+    assert verifier.verify(token) is verifier.verify(token)
+    for header, check in (
+        (confusing, "signature"),
+        (own.header(alg="PS256"), "key"),
+        (own.header(alg="HS256"), "key"),
+        (own.header(alg="none"), "key"),
+        (own.header(kid=ABSENT), "key"),
+    ):
+        with pytest.raises(InvalidToken) as refused:
+            verifier.verify(own.sign(header, own.claims()))
+        assert refused.value.check == check

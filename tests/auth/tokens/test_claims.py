@@ -5,10 +5,15 @@ The attack catalogue holds the far side of most lines (test_attacks.py); here ar
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from itemwire_auth.errors import InvalidToken
+from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.testing import ABSENT, TokenFactory
 from itemwire_auth.tokens.claims import LAST_DATE, MAX_SUBJECT_LENGTH
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import NOW, failed_check, verifier_of
 
 
@@ -24,8 +29,17 @@ from tests.auth.conftest import NOW, failed_check, verifier_of
         pytest.param(5, {"nbf": NOW + 5}, None, id="begins-within-leeway"),
         pytest.param(5, {"nbf": NOW + 6}, "not_before", id="begins-past-leeway"),
         pytest.param(0, {"iat": NOW}, None, id="issued-now"),
-        pytest.param(0, {"iat": NOW + 1}, "issued_at", id="issued-later"),
-        pytest.param(5, {"iat": NOW + 5}, None, id="issued-within-leeway"),
+        pytest.param(0, {"iat": NOW + 5}, None, id="issued-by-a-clock-ahead"),
+        pytest.param(0, {"iat": NOW + 6}, "issued_at", id="issued-later"),
+        pytest.param(9, {"iat": NOW + 9}, None, id="issued-within-leeway"),
+        pytest.param(9, {"iat": NOW + 10}, "issued_at", id="issued-past-leeway"),
+        pytest.param(0, {"exp": NOW + 1.5}, None, id="ends-at-a-fraction"),
+        pytest.param(0, {"exp": NOW + 0.9}, "expiry", id="a-fraction-adds-nothing"),
+        pytest.param(0, {"exp": float(NOW + 1)}, None, id="whole-number-with-a-point"),
+        pytest.param(0, {"nbf": NOW - 0.5}, None, id="began-at-a-fraction"),
+        pytest.param(0, {"nbf": NOW + 0.5}, "not_before", id="begins-at-a-fraction"),
+        pytest.param(0, {"iat": NOW - 0.5}, None, id="issued-at-a-fraction"),
+        pytest.param(0, {"exp": LAST_DATE + 0.5}, "expiry", id="a-fraction-past-ten-digits"),
         pytest.param(0, {"iat": ABSENT}, None, id="no-iat"),
         pytest.param(0, {"exp": LAST_DATE + 1}, "expiry", id="eleven-digits"),
         pytest.param(0, {"exp": LAST_DATE}, "lifetime", id="ten-digits"),
@@ -34,7 +48,10 @@ from tests.auth.conftest import NOW, failed_check, verifier_of
 def test_draws_the_line_of_a_date(
     leeway: int, claims: dict[str, object], check: str | None, factory: TokenFactory
 ) -> None:
-    """Expiry includes its second; the leeway is the configured one (requirements 50, 51)."""
+    """Expiry includes its second; the leeway is the configured one (requirements 50, 51).
+
+    A date may have a fraction (RFC 7519 section 2, requirement 136): Python's `time.time()` has.
+    """
     assert failed_check(factory, factory.good(**claims), leeway=leeway) == check
 
 
@@ -63,6 +80,9 @@ def test_bounds_a_life(claims: dict[str, object], check: str | None, factory: To
         pytest.param("Zoë O'Neil <zoë@example.com>", None, id="name"),
         pytest.param("auth0|507f1f77bcf86cd799439011", None, id="bar"),
         pytest.param("نام‌کاربر", None, id="zero-width-non-joiner"),
+        pytest.param(42, None, id="number"),
+        pytest.param(4.2, "subject", id="fraction"),
+        pytest.param(True, "subject", id="true"),
         pytest.param("a\x7f", "subject", id="delete"),
         pytest.param("a\x85", "subject", id="next-line"),
         pytest.param("a\u2028", "subject", id="line-separator"),
@@ -70,7 +90,7 @@ def test_bounds_a_life(claims: dict[str, object], check: str | None, factory: To
     ],
 )
 def test_draws_the_line_of_a_subject(
-    subject: str, check: str | None, factory: TokenFactory
+    subject: object, check: str | None, factory: TokenFactory
 ) -> None:
     """A subject is shown to others and logged: it stays on its line (requirement 55)."""
     assert failed_check(factory, factory.good(sub=subject)) == check
@@ -118,6 +138,91 @@ def test_draws_the_line_of_an_issuer(
 ) -> None:
     """An issuer compares exactly (requirement 54, CVE-2024-53861)."""
     assert failed_check(factory, factory.good(iss=claim), issuer=issuer) == check
+
+
+@pytest.mark.parametrize(
+    ("claims", "subject"),
+    [
+        pytest.param({"user_id": "7", "sub": ABSENT}, "7", id="no-sub"),
+        pytest.param({"user_id": 7, "sub": "alice"}, "7", id="number-beside-sub"),
+        pytest.param({"user_id": "7", "sub": 4.2}, "7", id="a-sub-that-decides-nothing"),
+        pytest.param({"user_id": ABSENT, "sub": "alice"}, None, id="sub-alone"),
+        pytest.param({"user_id": ""}, None, id="empty"),
+    ],
+)
+def test_the_caller_is_whom_the_configured_claim_names(
+    claims: dict[str, object], subject: str | None, factory: TokenFactory
+) -> None:
+    """Nobody falls back to another claim: that could name somebody else (requirement 136)."""
+    rules = dataclasses.replace(factory.rules, subject_claim="user_id")
+    keys = StaticKeys([factory.key.verification_key()])
+    verifier = TokenVerifier(keys, rules, factory.clock)
+    token = factory.good(**claims)
+
+    if subject is None:
+        with pytest.raises(InvalidToken) as refused:
+            verifier.verify(token)
+        assert refused.value.check == "subject"
+    else:
+        assert verifier.verify(token).identity == (factory.issuer, subject)
+
+
+@pytest.mark.parametrize(
+    ("audience", "claims", "check"),
+    [
+        pytest.param((), {"aud": ABSENT, "client_id": "web"}, None, id="our-client"),
+        pytest.param((), {"aud": ABSENT, "client_id": "ios"}, None, id="our-other-client"),
+        pytest.param((), {"aud": ABSENT, "client_id": "web2"}, "audience", id="another-client"),
+        pytest.param((), {"aud": ABSENT, "client_id": ["web"]}, "audience", id="list"),
+        pytest.param((), {"aud": ABSENT}, "audience", id="no-client"),
+        pytest.param(("a",), {"aud": ABSENT, "client_id": "web"}, None, id="in-place-of-aud"),
+        pytest.param(("a",), {"aud": "a", "client_id": "other"}, None, id="aud-decides"),
+        pytest.param(("a",), {"aud": "b", "client_id": "web"}, "audience", id="not-beside-aud"),
+        pytest.param((), {"aud": "b", "client_id": "web"}, "audience", id="aud-not-configured"),
+    ],
+)
+def test_a_client_stands_in_for_an_absent_audience(
+    audience: tuple[str, ...], claims: dict[str, object], check: str | None, factory: TokenFactory
+) -> None:
+    """Cognito's access tokens have no `aud`; where there is one, it decides (requirement 53)."""
+    token = factory.good(**claims)
+
+    assert failed_check(factory, token, audience=audience, client_ids=("web", "ios")) == check
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param({"scope": ["openid", "items:subscribe"]}, id="scope-list"),
+        pytest.param({"scope": None}, id="scope-null"),
+        pytest.param({"scope": {"a": 1}}, id="scope-object"),
+        pytest.param({"items": [{"id": 1}]}, id="items-list"),
+        pytest.param({"items": None}, id="items-null"),
+        pytest.param({"items": {"*": "subscribe"}}, id="items-of-text"),
+        pytest.param({"items": {"*": [1]}}, id="items-of-numbers"),
+        pytest.param({"permissions": {"read": True}}, id="permissions-object"),
+        pytest.param({"realm_access": ["roles"]}, id="path-through-a-list"),
+        pytest.param({"jti": 7}, id="jti-number"),
+        pytest.param({"jti": ["7"]}, id="jti-list"),
+        pytest.param({"sid": ["s1"]}, id="sid-list"),
+        pytest.param({"azp": 1, "nonce": None, "amr": "pwd"}, id="claims-of-others"),
+    ],
+)
+def test_a_claim_that_decides_nothing_here_refuses_nothing(
+    claims: dict[str, object], factory: TokenFactory
+) -> None:
+    """Issuers write such tokens; what a claim cannot grant it does not grant (requirement 136)."""
+    assert failed_check(factory, factory.good(**claims)) is None
+
+
+def test_numbers_are_names_too(factory: TokenFactory) -> None:
+    """A token is revoked by the text of its number; a list names nothing."""
+    verifier = verifier_of(factory)
+    numbered = verifier.verify(factory.good(jti=7, sid=8))
+    listed = verifier.verify(factory.good(jti=["7"], sid=["8"]))
+
+    assert (numbered.token_id, numbered.session) == ("7", "8")
+    assert (listed.token_id, listed.session) == (None, None)
 
 
 def test_what_a_revocation_goes_by_is_read_from_the_claims(factory: TokenFactory) -> None:

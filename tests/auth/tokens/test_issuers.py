@@ -13,7 +13,6 @@ from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.testing import ABSENT, BAD_TOKENS, TokenFactory, encode, signing_key
 from itemwire_auth.tokens.checks import CHECKS
 from itemwire_auth.tokens.issuers import Issuer, IssuersVerifier
-from itemwire_auth.tokens.verifier import CheckResult
 from tests.auth.conftest import NOW
 
 # Both name their key "k": a key that was found by `kid` alone could be the other issuer's.
@@ -63,7 +62,7 @@ def test_takes_the_tokens_of_each_issuer(factory: TokenFactory, verifier: Issuer
 
     assert verifier.verify(token).issuer == factory.issuer
     assert asyncio.run(verifier.verify_or_fetch(token)) is verifier.verify(token)
-    assert verifier.explain(token) == [CheckResult(name, passed=True) for name in CHECKS]
+    assert [(it.name, it.passed) for it in verifier.explain(token)] == [(it, True) for it in CHECKS]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +86,19 @@ def test_each_issuer_has_its_own_audience(verifier: IssuersVerifier) -> None:
     assert refused(verifier, FIRST.good(aud="two")) == "audience"
     assert refused(verifier, SECOND.good(aud="one")) == "audience"
     assert refused(verifier, SECOND.good(aud=ABSENT)) == "audience"
+
+
+def test_a_client_stands_in_for_the_audience_of_its_own_issuer() -> None:
+    """The client of one issuer opens nothing to another issuer's tokens (requirement 53)."""
+    issuers = {
+        FIRST.issuer: Issuer(StaticKeys([FIRST_KEY.verification_key()]), ("one",)),
+        SECOND.issuer: Issuer(StaticKeys([SECOND_KEY.verification_key()]), (), ("web",)),
+    }
+    verifier = IssuersVerifier(issuers, FIRST.rules, clock=lambda: NOW)
+
+    assert verifier.verify(SECOND.good(aud=ABSENT, client_id="web")).issuer == SECOND.issuer
+    assert refused(verifier, SECOND.good(aud=ABSENT, client_id="ios")) == "audience"
+    assert refused(verifier, FIRST.good(aud=ABSENT, client_id="web")) == "audience"
 
 
 @pytest.mark.parametrize(

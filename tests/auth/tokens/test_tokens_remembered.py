@@ -40,7 +40,7 @@ class Server(KeySource):
         self.verifier = TokenVerifier(self, self.rules, lambda: self.now, self.max_remembered)
 
     @override
-    def find(self, kid: str | None) -> VerificationKey | None:
+    def find(self, kid: str | None, _algorithm: str | None = None, /) -> VerificationKey | None:
         """Return a key by the exact text of its name."""
         return self.keys.get(kid)
 

@@ -67,7 +67,19 @@ def test_claims_cannot_be_changed(factory: TokenFactory, verifier: TokenVerifier
 
 def test_explains_a_good_token(factory: TokenFactory, verifier: TokenVerifier) -> None:
     """Each check passes, in the order of the table."""
-    assert verifier.explain(factory.good()) == [CheckResult(name, passed=True) for name in CHECKS]
+    results = verifier.explain(factory.good())
+
+    assert [(it.name, it.passed) for it in results] == [(name, True) for name in CHECKS]
+    assert {it.name: it.detail for it in results if it.detail} == {
+        "type": "typ is 'at+jwt'",
+        "key": "the key without a name is for HS256",
+        "subject": "sub is 'alice'",
+        "expiry": "it expires in 300 s",
+        "issuer": "iss is 'https://issuer.test'",
+        "audience": "aud is 'itemwire-tests'",
+        "rights": "scope grants items:subscribe items:publish items:history items:presence; "
+        "scp is absent; permissions is absent; realm_access.roles is absent",
+    }
 
 
 def test_explains_what_was_not_reached(factory: TokenFactory, verifier: TokenVerifier) -> None:
@@ -226,7 +238,7 @@ def test_a_key_that_came_meanwhile_verifies() -> None:
 
     class Late(KeySource):
         @override
-        def find(self, kid: str | None) -> VerificationKey | None:
+        def find(self, kid: str | None, _algorithm: str | None = None, /) -> VerificationKey | None:
             return found.get(kid)
 
         @override

@@ -1,0 +1,71 @@
+"""A shop with users and orders of its own, and live channels in it: what docs/tutorial.md builds.
+
+Run it with `uvicorn docs.examples.shop:app`.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Cookie, Depends, FastAPI, HTTPException, Response
+from fastapi.responses import FileResponse
+
+from itemwire import Itemwire, Rights
+
+SESSIONS: dict[str, str] = {}  # your table of sessions
+
+
+@dataclass
+class User:
+    """Your own user."""
+
+    id: str
+
+
+def current_user(session: Annotated[str, Cookie()] = "") -> User:
+    """Find the user by the cookie of the session, as for any route."""
+    if session not in SESSIONS:
+        raise HTTPException(401)
+    return User(SESSIONS[session])
+
+
+live = Itemwire(user=current_user)
+app = FastAPI()
+app.include_router(live.router, prefix="/live")
+
+ORDERS = {7: {"customer": "carol", "seller": "sam"}}  # your table of orders
+CurrentUser = Annotated[User, Depends(current_user)]
+
+
+@live.channel("order:{number}")
+def order(number: int, user: CurrentUser) -> Rights:
+    """Let the customer and the seller listen, and the seller publish."""
+    parties = ORDERS.get(number, {})
+    if user.id not in parties.values():
+        raise HTTPException(403)
+    return Rights("subscribe", "history", publish=user.id == parties["seller"])
+
+
+@app.post("/login")
+def login(name: str, response: Response) -> None:
+    """Begin a session; yours asks for a password."""
+    session = secrets.token_urlsafe()
+    SESSIONS[session] = name
+    response.set_cookie("session", session, httponly=True)
+
+
+@app.post("/orders/{number}/ship")
+async def ship(number: int, user: CurrentUser) -> int:
+    """Tell everybody who listens, once, and return the offset of the message."""
+    if "publish" not in order(number, user).can:
+        raise HTTPException(403)
+    once = f"ship-{number}"
+    shipped = await order.publish({"status": "shipped"}, number=number, idempotency_key=once)
+    return shipped.offset
+
+
+@app.get("/")
+def page() -> FileResponse:
+    """Serve the page that listens."""
+    return FileResponse(Path(__file__).with_name("shop.html"))

@@ -1,0 +1,170 @@
+"""docs/tutorial.md does what it says: its file grows step by step, and each step is run."""
+
+import ast
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+
+from itemwire.testing import LiveServer
+from itemwire.testing.servers import live_application
+from tests.docs.pages import DOCS, page, run_tests
+
+TEXT = page("tutorial.md")
+EXAMPLE = DOCS / "examples" / "shop.py"
+TEST = "<!-- test_shop.py -->\n\n"
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def blocks() -> list[str]:
+    """Return what the page adds to `shop.py`, in order."""
+    return re.findall(r"```py\n(.*?)```", TEXT.replace(f"{TEST}```py", "```"), re.DOTALL)
+
+
+def marked(name: str, language: str) -> str:
+    """Return a whole file that the page shows."""
+    shown = re.search(rf"<!-- {re.escape(name)} -->\n\n```{language}\n(.*?)```", TEXT, re.DOTALL)
+    assert shown is not None
+    return shown[1]
+
+
+def name_of(statement: ast.stmt) -> str:
+    """Return the name that a statement defines, or ''."""
+    return getattr(statement, "name", "")
+
+
+def grown(steps: int) -> ast.Module:
+    """Return `shop.py` after so many steps that add to it.
+
+    Imports come first; what has the name of something that is there takes its place, after what
+    the step shows before it; everything else is added at the end.
+    """
+    imports: list[ast.stmt] = []
+    body: list[ast.stmt] = []
+    for block in blocks()[:steps]:
+        new: list[ast.stmt] = []
+        for statement in ast.parse(block).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                imports.append(statement)
+                continue
+            new.append(statement)
+            names = [name_of(one) for one in body]
+            if name_of(statement) and name_of(statement) in names:
+                place = names.index(name_of(statement))
+                body[place : place + 1] = new
+                new = []
+        body += new
+    return ast.Module([*imports, *body], [])
+
+
+def outline(module: ast.Module) -> tuple[set[str], list[str]]:
+    """Return the names that a module imports, and its other statements."""
+    imported: set[str] = set()
+    others: list[str] = []
+    for statement in module.body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            origin = getattr(statement, "module", "")
+            imported |= {f"{origin}.{alias.name}" for alias in statement.names}
+        else:
+            others.append(ast.unparse(statement))
+    return imported, others
+
+
+def run(steps: int, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import `shop.py` as it is after so many steps."""
+    module = ModuleType("shop")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(grown(steps), "shop.py", "exec"), vars(module))  # noqa: S102 - the page's own code
+    return module
+
+
+def reason(server: LiveServer, item: str = "order:7", cookie: str = "") -> str:
+    """Return why a socket is refused."""
+    headers = {"cookie": cookie} if cookie else None
+    return server.refusal(f"/live/items/{item}/ws", headers=headers).reason
+
+
+def first_channel(server: LiveServer) -> None:
+    """One talks to oneself."""
+    with server.connect("/live/items/order:7/ws") as socket:
+        socket.send("hello")
+        assert socket.recv(timeout=20) == "hello"
+    assert reason(server, "order:seven") == "item_invalid"
+
+
+def log_in(server: LiveServer, name: str) -> str:
+    """Return the cookie of a new session."""
+    answer = httpx.post(f"{server.url}/login", params={"name": name})
+    return f"session={answer.cookies['session']}"
+
+
+def who_is_calling(server: LiveServer) -> None:
+    """The application's sessions decide, and a foreign page is nobody."""
+    assert reason(server) == "credentials_missing"
+    assert reason(server, cookie="session=x") == "credentials_invalid"
+    cookie = log_in(server, "carol")
+    with server.client("/live/items/order:7/ws", headers={"cookie": cookie}) as client:
+        assert client.welcome()["subject"] == "carol"
+    foreign = {"cookie": cookie, "origin": "https://evil.example"}
+    assert server.refusal("/live/items/order:7/ws", headers=foreign).reason == "origin_denied"
+
+
+def who_may_do_what(server: LiveServer) -> None:
+    """The parties of the order, and nobody else."""
+    for name, rights in {"carol": {"subscribe", "history"}, "sam": {"publish"}}.items():
+        headers = {"cookie": log_in(server, name)}
+        with server.client("/live/items/order:7/ws", headers=headers) as client:
+            assert rights <= set(client.welcome()["can"])
+    assert reason(server, cookie=log_in(server, "mallory")) == "forbidden"
+    assert reason(server, "order:8", log_in(server, "sam")) == "forbidden"
+
+
+def publish(server: LiveServer) -> None:
+    """Only the seller ships, and only once."""
+    url = f"{server.url}/orders/7/ship"
+    headers = {"cookie": log_in(server, "sam")}
+    with server.connect("/live/items/order:7/ws", headers=headers) as socket:
+        shipped = [httpx.post(url, headers=headers).json() for _ in range(2)]
+        assert socket.recv(timeout=20) == '{"status":"shipped"}'
+    assert shipped == [1, 1]
+    assert httpx.post(url, headers={"cookie": log_in(server, "carol")}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("steps", "works"),
+    [*enumerate([first_channel, who_is_calling, who_may_do_what, publish], start=1)],
+)
+def test_the_file_works_after_each_step(
+    steps: int, works: Callable[[LiveServer], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader who stops there has something that runs."""
+    with live_application(run(steps, monkeypatch).app) as server:
+        works(server)
+
+
+def test_it_becomes_the_example() -> None:
+    """Which `test_shop_in_a_browser` runs; it has docstrings besides."""
+    example = ast.parse(EXAMPLE.read_text())
+    for node in ast.walk(example):
+        if isinstance(node, Documented) and ast.get_docstring(node):
+            del node.body[0]
+
+    assert outline(example) == outline(grown(len(blocks())))
+    assert (DOCS / "examples" / "shop.html").read_text() == marked(
+        "docs/examples/shop.html", "html"
+    )
+
+
+def test_its_own_tests_pass(tmp_path: Path) -> None:
+    """In a folder with the two files, as the reader has them."""
+    (tmp_path / "shop.py").write_text(ast.unparse(grown(len(blocks()))))
+    (tmp_path / "test_shop.py").write_text(marked("test_shop.py", "py"))
+
+    done = run_tests(tmp_path)
+
+    assert "2 passed" in done, done

@@ -1,0 +1,71 @@
+"""The example of docs/tutorial.md in a real Chromium, with the page that the shop serves."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from docs.examples.shop import app
+from itemwire.serving.server import FASTPATH, Protocols
+from itemwire.testing import LiveServer
+from itemwire.testing.servers import STOCK, live_application
+from tests.scenarios.browsers import running_browser
+from tests.scenarios.clients import PATIENCE
+
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(scope="module", params=[FASTPATH, STOCK], ids=["fastpath", "stock"])
+def shop(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
+    """Run the example with our protocol classes, then with uvicorn's own."""
+    protocols: Protocols = request.param
+    with live_application(app, protocols=protocols) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Run one Chromium for all tests here."""
+    with running_browser() as browser:
+        yield browser
+
+
+def logged_in(browser: Browser, shop: LiveServer, name: str) -> Page:
+    """Open the page in a browser of its own, and log in."""
+    page = browser.new_context().new_page()
+    page.goto(shop.url)
+    page.fill("[name=user]", name)
+    page.click("text=Log in")
+    sees(page, f"/login?name={name} 200")
+    return page
+
+
+def sees(page: Page, line: str) -> None:
+    """Wait until the page shows a line."""
+    expect(page.get_by_text(line, exact=True)).to_be_visible()
+
+
+def test_the_customer_sees_that_the_seller_ships(chromium: Browser, shop: LiveServer) -> None:
+    """What a route publishes reaches the pages of those whom the rule lets in, and no other."""
+    sam = logged_in(chromium, shop, "sam")
+    stranger = logged_in(chromium, shop, "mallory")
+    sees(stranger, "closed: 1008 forbidden")
+    stranger.click("text=Ship it")
+    sees(stranger, "/orders/7/ship 403")
+    carol = logged_in(chromium, shop, "carol")
+
+    sam.click("text=Ship it")
+
+    for page in (sam, carol, logged_in(chromium, shop, "carol")):  # the last one comes late
+        sees(page, "shipped")
+
+
+def test_the_console_connects_by_the_cookie(chromium: Browser, shop: LiveServer) -> None:
+    """Where the tutorial sends its reader, below the prefix of the shop."""
+    page = logged_in(chromium, shop, "carol")
+
+    page.goto(f"{shop.url}/live/#item=order:7")
+    page.click("#connect")
+
+    expect(page.locator("#state[data-state=open]")).to_be_visible()
+    expect(page.get_by_text("may subscribe, history")).to_be_visible()
