@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import msgspec
+from msgspec import UNSET
 from typing_extensions import override
 
 from itemwire.messages import Gap, Publication, message_size
@@ -32,13 +33,18 @@ class MessagesLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ItemMessage:
-    """A message as code hears it: `data` is text, bytes, or what its JSON stands for."""
+    """A message as code hears it: `data` is text, bytes, or what its JSON stands for.
+
+    `meta` and `end` are what its publisher gave beside the data.
+    """
 
     item: str
     offset: int
     sender: str | None
     sent_at: float
     data: Any
+    meta: Mapping[str, str] | None = None
+    end: bool = False
 
     @classmethod
     def of(cls, publication: Publication) -> Self:
@@ -47,7 +53,13 @@ class ItemMessage:
         if isinstance(data, msgspec.Raw):
             data = msgspec.json.decode(data)
         return cls(
-            publication.item, publication.offset, publication.sender, publication.sent_at, data
+            publication.item,
+            publication.offset,
+            publication.sender,
+            publication.sent_at,
+            data,
+            None if publication.meta is UNSET else publication.meta,
+            publication.end is True,
         )
 
 

@@ -137,6 +137,10 @@ def server() -> Iterator[LiveServer]:
         """Tell <what> happens to an order."""
         return Rights("subscribe", "publish", "history", "presence", info={"name": "Al"})
 
+    @live.channel("cursor:{board}", model=Line, history=0)
+    async def cursor(board: str) -> Rights:
+        return Rights("subscribe", "publish")
+
     with live_application(app) as running:
         yield running
 
@@ -161,6 +165,22 @@ def test_what_a_server_sends_is_what_its_document_says(server: LiveServer) -> No
 
     assert "order_number" in found["channels"]
     assert found["components"]["securitySchemes"].keys() == {"bearer", "token", "ticket", "cookie"}
+
+
+@pytest.mark.server
+def test_messages_that_are_not_stored_are_described(server: LiveServer) -> None:
+    """With the model that their channel declares, and what goes with them."""
+    found = httpx.get(f"{server.url}/live/asyncapi.json").json()
+    with server.client(f"/live/items/cursor:1/ws?token={token()}") as alice:
+        check_message(found, "welcome", alice.welcome())
+        reply = alice.ask("publish", data={"article": "a"}, meta={"b": "c"}, end=True)
+        check_message(found, "ephemeral_reply", reply)
+        message = alice.message()
+        check_message(found, "cursor_board_ephemeral_message", message)
+
+    assert (message["meta"], message["end"]) == ({"b": "c"}, True)
+    with pytest.raises(jsonschema.ValidationError, match="article"):
+        check_message(found, "cursor_board_ephemeral_message", {**message, "data": {}})
 
 
 @pytest.mark.server
