@@ -90,6 +90,11 @@ class Extras(msgspec.Struct, frozen=True):
         if meta_size(self.meta) > META_BYTES:
             raise ValueError(f"meta: more than {META_BYTES} bytes")
 
+    @property
+    def size(self) -> int:
+        """Return the bytes that count beside those of the payload."""
+        return meta_size(self.meta)
+
     @classmethod
     def of(cls, meta: Mapping[str, str] | UnsetType | None, *, end: bool) -> "Extras":
         """Return what was given; an empty map is none, and a message that ends nothing says so."""

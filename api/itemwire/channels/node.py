@@ -39,16 +39,7 @@ from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
 from itemwire.engines.faults import EngineFault
-from itemwire.messages import (
-    NO_EXTRAS,
-    Draft,
-    Extras,
-    Payload,
-    Position,
-    Ref,
-    meta_size,
-    payload_size,
-)
+from itemwire.messages import NO_EXTRAS, Draft, Extras, Payload, Position, Ref, payload_size
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocation, Revocations
@@ -353,7 +344,7 @@ class Node:
         Any thread may call this; the answer is given on the node's event loop.
         """
         if connection is not None:
-            size = payload_size(data) + meta_size(extras.meta)
+            size = payload_size(data) + extras.size
             wait = self.spend_deliveries(connection, channel_of(item_id), size)
             if wait:
                 answer(TooManyDeliveries(wait))

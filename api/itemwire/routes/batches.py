@@ -32,7 +32,6 @@ from itemwire.messages import (
     MessageMeta,
     Payload,
     Position,
-    meta_size,
     payload_size,
 )
 from itemwire.responses.request_bodies import described, read_json, unreadable
@@ -79,7 +78,7 @@ class ReadyMessage(msgspec.Struct):
     @property
     def size(self) -> int:
         """Return the bytes that it is charged for."""
-        return payload_size(self.data) + meta_size(self.extras.meta)
+        return payload_size(self.data) + self.extras.size
 
 
 class RefusedMessage(msgspec.Struct):

@@ -20,7 +20,6 @@ from itemwire.messages import (
     Member,
     MessageMeta,
     Publication,
-    meta_size,
     payload_size,
 )
 from itemwire.responses import request_bodies
@@ -172,7 +171,7 @@ async def publish(
     node = node_of(request)
     async with judged_after_body(request, grant):
         data = await read_payload(request, node.limits.max_message_bytes)
-    spend_publish(request, grant, payload_size(data) + meta_size(extras.meta))
+    spend_publish(request, grant, payload_size(data) + extras.size)
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(partial(ask, extras=extras))
     if position is NOT_STORED:
