@@ -60,6 +60,7 @@ def test_gives_each_event_a_type_of_its_own() -> None:
             "direct",
             "joined",
             "left",
+            "updated",
             "reply",
             "error",
             "pong",

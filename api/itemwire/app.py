@@ -26,7 +26,7 @@ from itemwire.channels.names import check_item_id
 from itemwire.engines.base import History, Span
 from itemwire.from_code import FromCode
 from itemwire.main import application_with
-from itemwire.messages import Position
+from itemwire.messages import Extras, Position
 from itemwire.observability.host_logs import redact_channel_lines
 from itemwire.placement import NO_PREFIX
 from itemwire.routes import requests
@@ -134,7 +134,9 @@ class Itemwire(FromCode):
         if self._assembly.node.is_started:
             raise RuntimeError("declare channels before the application starts")
         most = self._assembly.settings.max_message_bytes
-        rule = ChannelRule.of(pattern, function, rules_of_options(options, most))
+        rule = ChannelRule.of(
+            pattern, function, rules_of_options(options, most), model=options.get("model")
+        )
         self._rules.add(rule)
         self._apply_rules()
         return rule
@@ -162,23 +164,27 @@ class Itemwire(FromCode):
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
     ) -> Position:
         """Publish to an item, from any coroutine, and return the position of the stored message.
 
         `data` is text, bytes, or what can be written as JSON: also a Pydantic model or a msgspec
-        struct. It is charged to nobody's rates.
+        struct. It is charged to nobody's rates. `meta` is a small map that goes with the message,
+        and `end` marks it as the last one of a stream.
 
         Where messages are ephemeral the position has the offset 0: it was stored nowhere.
 
-        Raises ValueError for a text that is no item id and for data that do not fit the rules of
-        the channel, TypeError for data that are no JSON, RuntimeError while the lifespan does not
-        run, and EngineError where it was not stored.
+        Raises ValueError for a text that is no item id, for too much `meta`, and for data that do
+        not fit the rules of the channel, TypeError for data that are no JSON, RuntimeError while
+        the lifespan does not run, and EngineError where it was not stored.
         """
-        payload = self._payload(item_id, data)
+        payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
         node = self._running_node()
-        return await self._ask(
-            partial(node.publish_from_code, item_id, payload, key=idempotency_key, sender=sender)
+        ask = partial(
+            node.publishing.from_code, item_id, payload, key=idempotency_key, sender=sender
         )
+        return await self._ask(partial(ask, extras=extras))
 
     async def history(
         self,
@@ -316,9 +322,16 @@ class Channel(Generic[P, R]):
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
         **parameters: object,
     ) -> Position:
         """Publish to the item with these parameters, as `Itemwire.publish` does."""
         return await self._live.publish(
-            self.item(**parameters), data, idempotency_key=idempotency_key, sender=sender
+            self.item(**parameters),
+            data,
+            idempotency_key=idempotency_key,
+            sender=sender,
+            meta=meta,
+            end=end,
         )

@@ -141,7 +141,7 @@ def wait_to_publish(node: Node, principal: Principal, item_id: str, size: int) -
     if wait or node.rates is None:
         return wait
     caller = _Caller(principal)
-    wait = node.spend_deliveries(caller, channel_of(item_id), size)
+    wait = node.publishing.spend_deliveries(caller, channel_of(item_id), size)
     node.rates.release(caller)
     return min(wait, MAX_WAIT)
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -15,7 +15,7 @@ from itemwire.channels.node import Node
 from itemwire.channels.presence.presence import Page
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
 from itemwire.engines.callbacks import answer_or_raise, answers_of
-from itemwire.messages import Payload, Position
+from itemwire.messages import Extras, Payload, Position
 from itemwire.routes.admin.connections import Connected
 from itemwire.routes.admin.revocations import dates_fault
 from itemwire.rules.payloads import encoded
@@ -64,7 +64,7 @@ class FromCode:
         node = self._running_node()
         asks = [
             partial(
-                node.publish_from_code,
+                node.publishing.from_code,
                 item_id,
                 payload,
                 key=None if idempotency_key is None else f"{idempotency_key}:{number}",
@@ -81,21 +81,27 @@ class FromCode:
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
     ) -> Position:
         """Publish from a thread, such as that of a `def` route, and wait until it is stored.
 
         Raises RuntimeError on the thread of the event loop, which would wait for itself, and
         everything that the coroutine `publish` raises.
         """
-        payload = self._payload(item_id, data)
+        payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
         node, loop = self._running_node(), self._own_loop()
         if _is_running(loop):
             raise RuntimeError(
                 "publish_sync would block the event loop that it waits for: "
                 "`await` the coroutine `publish` here"
             )
-        ask = partial(node.publish_from_code, item_id, payload, key=idempotency_key, sender=sender)
-        waiting = asyncio.run_coroutine_threadsafe(answer_or_raise(ask), loop)
+        ask = partial(
+            node.publishing.from_code, item_id, payload, key=idempotency_key, sender=sender
+        )
+        waiting = asyncio.run_coroutine_threadsafe(
+            answer_or_raise(partial(ask, extras=extras)), loop
+        )
         try:
             position: Position = waiting.result(PATIENCE)
         except TimeoutError:
@@ -178,7 +184,11 @@ class FromCode:
         node = self._running_node()
         await self._ask(
             partial(
-                node.publish_from_code, DIRECT_ITEM, addressed, key=idempotency_key, sender=sender
+                node.publishing.from_code,
+                DIRECT_ITEM,
+                addressed,
+                key=idempotency_key,
+                sender=sender,
             )
         )
 

@@ -9,6 +9,7 @@ from itemwire.application import ChannelApplication
 from itemwire.assembly import Assembly, assemble
 from itemwire.authorization.routes import add_sockets
 from itemwire.middleware.admission import Admission
+from itemwire.middleware.cross_origin import CrossOrigin, named_origins
 from itemwire.middleware.draining import RefuseWhileDraining
 from itemwire.middleware.no_store import NoStore
 from itemwire.middleware.refusals import Refusals
@@ -20,6 +21,7 @@ from itemwire.observability.logs import redact_logs
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
     admin,
+    asyncapi,
     auth,
     batches,
     console,
@@ -85,6 +87,9 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
     app.add_middleware(Refusals, form=settings.refusal, counters=assembly.counters.handshakes)
     # Outside of the refusals, which answer a credential in a query as well.
     app.add_middleware(NoStore)
+    origins = named_origins(settings.allowed_origins)
+    if origins:  # outside of the refusals, which their pages have to be able to read
+        app.add_middleware(CrossOrigin, origins=origins)
     # Has to do with the lifespan alone.
     app.add_middleware(StartupErrors)
 
@@ -92,7 +97,7 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
 def _add_routes(app: ChannelApplication, settings: Settings) -> None:
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, auth, console, messages, batches, events):
+    for group in (health, auth, console, asyncapi, messages, batches, events):
         app.include_router(group.router)
     if settings.admin:
         app.include_router(admin.router)

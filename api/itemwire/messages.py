@@ -5,6 +5,7 @@ absent on the wire.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -59,6 +60,52 @@ def read_position(written: str) -> Position:
     return Position(parts[1], int(parts[2]))
 
 
+MAX_META: Final = 16
+META_BYTES: Final = 1024
+
+MessageMeta = Annotated[dict[str, str], msgspec.Meta(max_length=MAX_META)]
+"""What goes with the data of a message for the programs that handle it, such as a trace id."""
+
+
+def meta_size(meta: MessageMeta | UnsetType) -> int:
+    """Return the bytes of all names and values."""
+    if meta is UNSET:
+        return 0
+    return sum(len(name.encode()) + len(value.encode()) for name, value in meta.items())
+
+
+class Extras(msgspec.Struct, frozen=True):
+    """What a publisher may give beside the data: `meta`, and that nothing follows (`end`).
+
+    Raises ValueError for more entries than `MAX_META`, or more bytes than `META_BYTES`.
+    """
+
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Refuse a map past its bounds, whoever made it."""
+        if self.meta is not UNSET and len(self.meta) > MAX_META:
+            raise ValueError(f"meta: more than {MAX_META} entries")
+        if meta_size(self.meta) > META_BYTES:
+            raise ValueError(f"meta: more than {META_BYTES} bytes")
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that count beside those of the payload."""
+        return meta_size(self.meta)
+
+    @classmethod
+    def of(cls, meta: Mapping[str, str] | UnsetType | None, *, end: bool) -> "Extras":
+        """Return what was given; an empty map is none, and a message that ends nothing says so."""
+        if not meta and not end:
+            return NO_EXTRAS
+        return cls(dict(meta) if meta else UNSET, True if end else UNSET)
+
+
+NO_EXTRAS: Final = Extras()
+
+
 class Draft(msgspec.Struct, frozen=True):
     """A message to which the engine has not given an offset yet.
 
@@ -70,13 +117,19 @@ class Draft(msgspec.Struct, frozen=True):
     sent_at: float
     data: Payload
     key: str | None = None
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool | UnsetType = UNSET
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A member of a channel: the id of the connection it first joined with, and its subject."""
+    """A member of a channel: the id of the connection it first joined with, and its subject.
+
+    `info` is what the application lets others know of it, a JSON object.
+    """
 
     connection: str
     subject: str
+    info: msgspec.Raw | UnsetType = UNSET
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type"):
@@ -92,12 +145,29 @@ class Publication(Event, frozen=True, tag="message"):
     sent_at: float
     data: Payload
     encoding: Literal["base64"] | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool | UnsetType = UNSET
 
     @classmethod
     def of(cls, draft: Draft, offset: int) -> "Publication":
         """Return a draft as the message with this offset."""
         encoding: Literal["base64"] | UnsetType = "base64" if type(draft.data) is bytes else UNSET
-        return cls(draft.item, offset, draft.sender, draft.sent_at, draft.data, encoding)
+        return cls(
+            draft.item,
+            offset,
+            draft.sender,
+            draft.sent_at,
+            draft.data,
+            encoding,
+            draft.meta,
+            draft.end,
+        )
+
+
+def message_size(message: Draft | Publication) -> int:
+    """Return the bytes of a message that count: its payload and its `meta`."""
+    size = payload_size(message.data)
+    return size if message.meta is UNSET else size + meta_size(message.meta)
 
 
 class Direct(Event, frozen=True, tag="direct"):
@@ -118,12 +188,21 @@ class Ephemeral(Event, frozen=True, tag="message"):
     sent_at: float
     data: Payload
     encoding: Literal["base64"] | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool | UnsetType = UNSET
 
     @classmethod
     def of(cls, message: Publication) -> "Ephemeral":
         """Return a message without its offset."""
         return cls(
-            message.item, True, message.sender, message.sent_at, message.data, message.encoding
+            message.item,
+            True,
+            message.sender,
+            message.sent_at,
+            message.data,
+            message.encoding,
+            message.meta,
+            message.end,
         )
 
 
@@ -155,6 +234,13 @@ class Welcome(Event, frozen=True, tag="welcome"):
 
 class Joined(Event, frozen=True, tag="joined"):
     """A member joined."""
+
+    item: str
+    member: Member
+
+
+class Updated(Event, frozen=True, tag="updated"):
+    """The `info` of a member changed."""
 
     item: str
     member: Member

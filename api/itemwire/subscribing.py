@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import msgspec
+from msgspec import UNSET
 from typing_extensions import override
 
-from itemwire.messages import Gap, Publication, payload_size
+from itemwire.messages import Gap, Publication, message_size
 
 MAX_WAITING: Final = 1000
 MAX_WAITING_BYTES: Final = 16 * 1_048_576
@@ -32,13 +33,18 @@ class MessagesLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ItemMessage:
-    """A message as code hears it: `data` is text, bytes, or what its JSON stands for."""
+    """A message as code hears it: `data` is text, bytes, or what its JSON stands for.
+
+    `meta` and `end` are what its publisher gave beside the data.
+    """
 
     item: str
     offset: int
     sender: str | None
     sent_at: float
     data: Any
+    meta: Mapping[str, str] | None = None
+    end: bool = False
 
     @classmethod
     def of(cls, publication: Publication) -> Self:
@@ -47,7 +53,13 @@ class ItemMessage:
         if isinstance(data, msgspec.Raw):
             data = msgspec.json.decode(data)
         return cls(
-            publication.item, publication.offset, publication.sender, publication.sent_at, data
+            publication.item,
+            publication.offset,
+            publication.sender,
+            publication.sent_at,
+            data,
+            None if publication.meta is UNSET else publication.meta,
+            publication.end is True,
         )
 
 
@@ -74,9 +86,9 @@ class ItemMessages(AsyncIterator[ItemMessage]):
         if isinstance(event, Gap):
             self._epochs[event.item] = event.epoch
             self._lose(event)
-        elif self._has_room(payload_size(event.data)):
+        elif self._has_room(message_size(event)):
             self._waiting.append(event)
-            self._size += payload_size(event.data)
+            self._size += message_size(event)
         else:
             epoch = self._epochs.get(event.item, "")
             self._lose(Gap(event.item, epoch, event.offset, event.offset))
@@ -98,7 +110,7 @@ class ItemMessages(AsyncIterator[ItemMessage]):
         event = self._waiting.popleft()
         if isinstance(event, Gap):
             raise MessagesLost(event)
-        self._size -= payload_size(event.data)
+        self._size -= message_size(event)
         return ItemMessage.of(event)
 
     def _has_room(self, size: int) -> bool:

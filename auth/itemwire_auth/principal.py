@@ -45,7 +45,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a principal may do with one item.
+    """What a principal may do with one item, and the `info` that its members get of it.
 
     Actions may be given as any collection of their names. Raises TypeError for what is no
     principal, item id or collection, and ValueError for what is the name of no action: an
@@ -55,6 +55,7 @@ class Grant:
     principal: Principal
     item_id: str
     can: frozenset[Action]
+    info: bytes | None = None  # the JSON text of an object, as `written_info` returns it
 
     def __post_init__(self) -> None:
         principal, item_id = cast("object", self.principal), cast("object", self.item_id)

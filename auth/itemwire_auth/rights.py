@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
 
+from itemwire_auth.member_info import written_info
 from itemwire_auth.scopes import (
     ACTION_SETS,
     ADMIN,
@@ -25,10 +26,12 @@ class Rights:
 
         Rights("subscribe", "history", publish=order.seller_id == user.id)
 
-    Raises ValueError for what is the name of no action.
+    `info` is what the other members may know of this one: any JSON object of at most 1 KiB.
+
+    Raises ValueError for what is the name of no action, and for an `info` that is too large.
     """
 
-    __slots__ = ("can",)
+    __slots__ = ("can", "info")
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Rights:
         publish: bool = False,
         history: bool = False,
         presence: bool = False,
+        info: Mapping[str, object] | None = None,
     ) -> None:
         allowed = {
             Action.SUBSCRIBE: subscribe,
@@ -46,6 +50,7 @@ class Rights:
         }
         named = frozenset(Action(action) for action in actions)
         self.can = named | frozenset(action for action, is_allowed in allowed.items() if is_allowed)
+        self.info = None if info is None else written_info(info)
 
 
 @dataclass(frozen=True, slots=True)

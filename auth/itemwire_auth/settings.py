@@ -172,8 +172,9 @@ class AuthSettings(BaseSettings):
     )
     allowed_origins: CommaSeparated = Field(
         default=(SELF,),
-        description="Web origins whose pages may use the cookie: `https://app.example.com`, "
-        "`https://*.example.com`, `null`, or `self` for the server's own. If empty, none may.",
+        description="Web origins whose pages may use the cookie and read over HTTP (CORS): "
+        "`https://app.example.com`, `https://*.example.com`; `self` for the server's own; or "
+        "`null`, which reads nothing. If empty, none may.",
     )
     allowed_hosts: CommaSeparated = Field(
         default=("localhost", "127.0.0.1", "[::1]"),

@@ -13,7 +13,7 @@ from tests.fakes import PLAIN, LateEngine, Peer, Stage
 def direct(stage: Stage, subject: str, data: Payload) -> None:
     """Send to a caller, as the application's code does."""
     caller = stage.join(subject).connection.principal.identity
-    stage.node.publish_from_code(DIRECT_ITEM, addressed_to(caller, data), lambda _: None)
+    stage.node.publishing.from_code(DIRECT_ITEM, addressed_to(caller, data), lambda _: None)
 
 
 def receiving() -> Stage:
@@ -60,7 +60,7 @@ def test_comes_after_what_the_channel_has_sent() -> None:
     """In the order in which code published."""
     stage = receiving()
     alice: Peer = stage.join("alice")
-    stage.node.publish_from_code(alice.session.subscription.item_id, "first", lambda _: None)
+    stage.node.publishing.from_code(alice.session.subscription.item_id, "first", lambda _: None)
     direct(stage, "alice", "second")
 
     assert [one["data"] for one in alice.saw("message", "direct")] == ["first", "second"]
@@ -73,7 +73,7 @@ def test_what_has_no_addressee_is_logged_and_dropped(
     """Somebody else may write under our names."""
     stage = receiving()
     alice = stage.join("alice")
-    stage.node.publish_from_code(DIRECT_ITEM, data, lambda _: None)
+    stage.node.publishing.from_code(DIRECT_ITEM, data, lambda _: None)
     direct(stage, "alice", "good")
 
     assert "direct_unreadable" in caplog.text

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from itemwire.channels.delivery.recovery import StartPoint, resumes
 from itemwire.engines.base import History, Span
 from itemwire.messages import Position
+from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
 from tests.fakes import CHANNEL, ITEM, LIMITS, PLAIN, LateEngine, Peer, Stage, draft
 
@@ -129,7 +130,9 @@ def test_a_right_to_history_that_is_lost_during_the_join_gives_nothing(
     peer = late_stage.join(start=start)
     late_engine.step(3)  # the read is under way
     if not is_kept:
-        late_stage.node.change_rights(peer.session.subscription, frozenset({Action.SUBSCRIBE}))
+        principal = peer.session.connection.principal
+        less = Grant(principal, ITEM, frozenset({Action.SUBSCRIBE}))
+        late_stage.node.change_rights(peer.session.subscription, less)
     late_engine.settle()
 
     assert offsets(peer) == ([3, 4, 5] if is_kept else [])

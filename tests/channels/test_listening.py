@@ -32,7 +32,7 @@ class Heard:
 
 def publish(stage: Stage, data: str) -> None:
     """Publish as the application's code does."""
-    stage.node.publish_from_code(ITEM, data, lambda _: None)
+    stage.node.publishing.from_code(ITEM, data, lambda _: None)
 
 
 def test_each_listener_hears_until_it_ends() -> None:

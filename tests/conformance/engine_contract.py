@@ -13,6 +13,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -29,7 +30,15 @@ from itemwire.engines.base import (
     Sink,
     Span,
 )
-from itemwire.messages import Draft, Payload, Position, Publication
+from itemwire.messages import (
+    META_BYTES,
+    NO_EXTRAS,
+    Draft,
+    Extras,
+    Payload,
+    Position,
+    Publication,
+)
 
 T = TypeVar("T")
 
@@ -91,9 +100,10 @@ class Asked:
         key: str | None = None,
         channel: str | None = None,
         sender: str | None = "alice",
+        extras: Extras = NO_EXTRAS,
     ) -> Position:
         """Publish, and wait until it is stored."""
-        draft = Draft("42", sender, 1.5, data, key)
+        draft = Draft("42", sender, 1.5, data, key, extras.meta, extras.end)
         return await answer_of(
             lambda answer: self.engine.publish(channel or self.channel, draft, answer)
         )
@@ -217,6 +227,40 @@ class EngineContract(ABC):
         assert [type(one.data) for one in heard] == [str, bytes, msgspec.Raw]
         assert heard[0] == Publication("42", 1, "alice", 1.5, "tëxt 😀")
         assert (heard[1].data, heard[1].encoding) == (b"\x00\xff", "base64")
+
+    def test_stores_and_delivers_what_goes_with_a_message(self) -> None:
+        """`meta` and the end mark, with any payload; beside messages that have neither."""
+        extras = Extras({"trace": "é😀", "": ""}, end=True), Extras(end=True), Extras({"a": "b"})
+
+        async def scene(asked: Asked) -> tuple[list[Publication], History]:
+            await asked.subscribe()
+            payloads: list[Payload] = ["é", b"\x00\xff", msgspec.Raw(b"{}")]
+            for data, extra in zip(payloads, extras, strict=True):
+                await asked.publish(data, extras=extra)
+            await asked.publish()
+            return await asked.hear(4), await asked.read(Span(limit=10))
+
+        heard, history = self.on(scene)
+
+        assert [(one.meta, one.end) for one in heard] == [
+            *((one.meta, one.end) for one in extras),
+            (msgspec.UNSET, msgspec.UNSET),
+        ]
+        assert msgspec.json.encode(history.publications) == msgspec.json.encode(heard)
+        assert [one.data for one in heard[:2]] == ["é", b"\x00\xff"]
+
+    def test_counts_what_goes_with_a_message_as_its_bytes(self) -> None:
+        """Else a history could keep more than its bound."""
+        full = Extras({"a": "a" * (META_BYTES - 1)})
+
+        async def play() -> list[int]:
+            engine = self.open_engine(replace(BOUNDS, bytes=3 * META_BYTES))
+            async with Asked(engine).running() as asked:
+                for _ in range(4):
+                    await asked.publish("", extras=full)
+                return [one.offset for one in (await asked.read(Span(10))).publications]
+
+        assert asyncio.run(play()) in ([2, 3, 4], [3, 4])  # a store may count its own few bytes
 
     def test_a_message_may_have_no_sender(self) -> None:
         """What the application's own code publishes is nobody's word."""

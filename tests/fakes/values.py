@@ -6,7 +6,7 @@ from typing import Final
 
 from itemwire.channels.limits.bounds import Limits
 from itemwire.engines.base import Bounds
-from itemwire.messages import Draft, Payload
+from itemwire.messages import NO_EXTRAS, Draft, Extras, Payload
 from itemwire.wire import CODECS
 from itemwire_auth.principal import Principal
 from itemwire_auth.rights import ScopeSet
@@ -40,6 +40,6 @@ def principal(subject: str = "alice", expires_at: int = int(NOW) + 3600) -> Prin
     return Principal(None, subject, ScopeSet(), expires_at)
 
 
-def draft(data: Payload = "hello", key: str | None = None) -> Draft:
+def draft(data: Payload = "hello", key: str | None = None, extras: Extras = NO_EXTRAS) -> Draft:
     """Make a message that has no place yet."""
-    return Draft(ITEM, "alice", NOW, data, key)
+    return Draft(ITEM, "alice", NOW, data, key, extras.meta, extras.end)

@@ -7,7 +7,7 @@ from typing_extensions import override
 from itemwire.channels.connection import Connection
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError, History, Span
-from itemwire.messages import Payload, Position
+from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
 from itemwire_auth.principal import Principal
 
 FAILURE = EngineError("the engine is at secret://")
@@ -29,6 +29,7 @@ class ScriptedNode(Node):
         answer: Answer[Position],
         *,
         connection: Connection | None = None,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         tell = self.answers.limit(answer)
         if item_id in self.outcomes:

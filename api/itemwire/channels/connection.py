@@ -23,6 +23,7 @@ from itemwire.channels.limits.item_rules import RulesOf
 from itemwire.channels.limits.requests import TokenBuckets
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.channels.names import channel_of
+from itemwire.channels.presence.info import with_info
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
 from itemwire.engines.base import History
 from itemwire.messages import (
@@ -357,14 +358,15 @@ class Subscription:
         self.channel = channel_of(grant.item_id)
         self.item_id = grant.item_id
         self.can = grant.can
-        self.member = self.own_member
+        own = Member(connection.id, connection.principal.subject)
+        self.member = own if grant.info is None else with_info(own, grant.info)
         self.lane: Lane[Subscription] | None = None
         self.has_joined = False  # its client was welcomed, or is about to be
 
     @property
     def own_member(self) -> Member:
         """Return who it is to others unless it continues as an earlier member."""
-        return Member(self.connection.id, self.connection.principal.subject)
+        return Member(self.connection.id, self.connection.principal.subject, self.member.info)
 
     @property
     def is_current(self) -> bool:

@@ -18,7 +18,7 @@ from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.direct import DirectMessages
 from itemwire.channels.environment import Environment, new_connection_id
 from itemwire.channels.hub import Hub
-from itemwire.channels.idempotency import NOBODY, key_of
+from itemwire.channels.idempotency import key_of
 from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
@@ -27,9 +27,10 @@ from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.item_rules import RulesOf, no_rules
-from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
+from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.listening import Listening
 from itemwire.channels.names import channel_of, item_of
+from itemwire.channels.presence.info import with_info
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.publishing import Publishing
 from itemwire.channels.reauthorization import Denied
@@ -39,9 +40,9 @@ from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Answer, Engine, History, Sink, Span
 from itemwire.engines.faults import EngineFault
-from itemwire.messages import Draft, Payload, Position, Ref, payload_size
+from itemwire.messages import NO_EXTRAS, Draft, Extras, Payload, Position, Ref
 from itemwire.wire.base import Codec
-from itemwire_auth.principal import Principal
+from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.revocation import Revocation, Revocations
 from itemwire_auth.scopes import Action
 
@@ -133,18 +134,19 @@ class Node:
                 end_all=self._hub.end_all,
             )
         self.answers = TimelyAnswers(timers)
-        self._publishing = Publishing(
+        self.publishing = Publishing(
             self._id,
             engine,
             self._hub,
             limits=limits,
             answers=self.answers,
-            timers=timers,
+            environment=environment,
+            rates=rates,
             rules_of=rules_of,
             is_shared=shared_slots is not None,
         )
         self._cluster = Cluster(
-            self._id, self._control, self._exchange, self.counters, self._publishing.receive
+            self._id, self._control, self._exchange, self.counters, self.publishing.receive
         )
         self._proofs = ResumeProofs()
         self._parts = ChannelParts(
@@ -295,16 +297,19 @@ class Node:
         )
         return None
 
-    def change_rights(self, subscription: Subscription, can: frozenset[Action]) -> None:
+    def change_rights(self, subscription: Subscription, grant: Grant) -> None:
         """Let a subscriber do something else than before, from the next message on."""
-        before, subscription.can = subscription.can, can
-        if (Action.PRESENCE in before) != (Action.PRESENCE in can):
+        before, subscription.can = subscription.can, grant.can
+        subscription.member = with_info(subscription.member, grant.info)
+        identity = subscription.connection.principal.identity
+        self._presence.change(subscription.channel, identity, subscription.member)
+        if (Action.PRESENCE in before) != (Action.PRESENCE in grant.can):
             self._hub.change_lane(subscription)
         logger.debug(
             "refreshed channel=%s connection=%s can=%s expires_at=%s",
             subscription.channel,
             subscription.connection.id,
-            ",".join(rights_of(can)),
+            ",".join(rights_of(grant.can)),
             subscription.connection.expiry,
         )
 
@@ -338,52 +343,17 @@ class Node:
         answer: Answer[Position],
         *,
         connection: Connection | None = None,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         """Publish to an item in the name of a verified caller; answer once it is stored.
 
-        Each caller has idempotency keys of its own. While too many publishes of the node, or of
-        the given connection, are in flight, the answer is `TooManyInFlight` at once. A publish of
-        a connection is charged to its subject's deliveries; past these it is `TooManyDeliveries`.
-
-        Any thread may call this; the answer is given on the node's event loop.
+        Each caller has idempotency keys of its own. Any thread may call this; the answer is given
+        on the node's event loop, and tells what `Publishing.publish` tells.
         """
-        if connection is not None:
-            wait = self.spend_deliveries(connection, channel_of(item_id), payload_size(data))
-            if wait:
-                answer(TooManyDeliveries(wait))
-                return
         own_key = None if key is None else key_of(by.identity, key)
-        draft = Draft(item_id, by.subject, self.environment.now_in_ms(), data, own_key)
-        self._publishing.publish(draft, answer, connection)
-
-    def publish_from_code(
-        self,
-        item_id: str,
-        data: Payload,
-        answer: Answer[Position],
-        *,
-        key: str | None = None,
-        sender: str | None = None,
-    ) -> None:
-        """Publish what the application's own code sends; answer once it is stored.
-
-        It is charged to nobody's rates, and its idempotency keys are the application's. Any thread
-        may call this; the answer is given on the node's event loop.
-        """
-        own_key = None if key is None else key_of(NOBODY, key)
-        draft = Draft(item_id, sender or None, self.environment.now_in_ms(), data, own_key)
-        self._publishing.publish(draft, answer)
-
-    def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
-        """Charge a message to its publisher's budget of deliveries, once per subscriber here.
-
-        Return the seconds to wait, or `NEVER`, if it is past the budget; 0 if it is not. Those
-        that publish without a connection call this first; the application's own code does not.
-        """
-        rates = self.rates
-        if rates is None or not rates.counts_deliveries:
-            return 0.0
-        return rates.spend_deliveries(by, self._hub.subscribers(channel), size)
+        now = self.environment.now_in_ms()
+        draft = Draft(item_id, by.subject, now, data, own_key, extras.meta, extras.end)
+        self.publishing.publish(draft, answer, connection)
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of an item's history, of at most `history_limit` messages."""

@@ -8,16 +8,28 @@ from typing import Final
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.connection import Connection
 from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
+from itemwire.channels.environment import Environment
 from itemwire.channels.hub import Hub
+from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules, MessageRefused, RulesOf
+from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
 from itemwire.channels.names import channel_of
 from itemwire.channels.timely_answers import TimelyAnswers
-from itemwire.channels.timers import Timers
 from itemwire.close_reasons import MESSAGE_TOO_BIG
 from itemwire.engines.base import Answer, Engine, EngineError
 from itemwire.engines.storage_format import pack, unpack
-from itemwire.messages import NOT_STORED, Draft, Ephemeral, Position, Publication, payload_size
+from itemwire.messages import (
+    NO_EXTRAS,
+    NOT_STORED,
+    Draft,
+    Ephemeral,
+    Extras,
+    Payload,
+    Position,
+    Publication,
+    message_size,
+)
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -40,12 +52,14 @@ class Publishing:
         *,
         limits: Limits,
         answers: TimelyAnswers,
-        timers: Timers,
+        environment: Environment,
+        rates: RequestRates | None,
         rules_of: RulesOf,
         is_shared: bool,
     ) -> None:
         self._answers = answers
-        self._timers = timers
+        self._environment = environment
+        self._rates = rates
         self._id = node_id
         self._engine = engine
         self._hub = hub
@@ -60,13 +74,19 @@ class Publishing:
         """Publish a message, within the bounds of what may be in flight.
 
         Answer its position, `NOT_STORED` if it is ephemeral, or `MessageRefused` if it does not
-        fit the rules of its item.
+        fit the rules of its item. A publish of a connection is charged to its subject's
+        deliveries; past these the answer is `TooManyDeliveries`.
 
         Any thread may call this; the answer is given on the node's event loop.
         """
         if get_ident() != self._hub.thread:
-            self._timers.hand_over(partial(self.publish, draft, answer, connection))
+            self._environment.timers.hand_over(partial(self.publish, draft, answer, connection))
             return
+        if connection is not None:
+            wait = self.spend_deliveries(connection, channel_of(draft.item), message_size(draft))
+            if wait:
+                answer(TooManyDeliveries(wait))
+                return
         rules = self._rules_of(draft.item)
         refusal = None if rules is NO_RULES else rules.refusal_of(draft.data)
         if refusal is not None:
@@ -74,7 +94,7 @@ class Publishing:
             return
         tracked: Answer[Position] | None = answer
         if not self._engine.answers_at_once:
-            tracked = self._track(payload_size(draft.data), answer, connection)
+            tracked = self._track(message_size(draft), answer, connection)
             tracked = None if tracked is None else self._answers.limit(tracked)
         if tracked is None:
             return
@@ -82,6 +102,37 @@ class Publishing:
             self._engine.publish(channel_of(draft.item), draft, tracked)
         else:
             self._publish_by(rules, draft, tracked, connection)
+
+    def from_code(
+        self,
+        item_id: str,
+        data: Payload,
+        answer: Answer[Position],
+        *,
+        key: str | None = None,
+        sender: str | None = None,
+        extras: Extras = NO_EXTRAS,
+    ) -> None:
+        """Publish what the application's own code sends; answer once it is stored.
+
+        It is charged to nobody's rates, and its idempotency keys are the application's.
+        """
+        own_key = None if key is None else key_of(NOBODY, key)
+        now = self._environment.now_in_ms()
+        self.publish(
+            Draft(item_id, sender or None, now, data, own_key, extras.meta, extras.end), answer
+        )
+
+    def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
+        """Charge a message to its publisher's budget of deliveries, once per subscriber here.
+
+        Return the seconds to wait, or `NEVER`, if it is past the budget; 0 if it is not. Those
+        that publish without a connection call this first; the application's own code does not.
+        """
+        rates = self._rates
+        if rates is None or not rates.counts_deliveries:
+            return 0.0
+        return rates.spend_deliveries(by, self._hub.subscribers(channel), size)
 
     def receive(self, packed: bytes) -> None:
         """Deliver an ephemeral message that was published on another node."""
@@ -109,7 +160,7 @@ class Publishing:
         self._engine.publish(channel, draft, answer)
 
     def _carry(self, draft: Draft, answer: Answer[Position], muted: Connection | None) -> None:
-        if payload_size(draft.data) > MAX_EPHEMERAL_BYTES:
+        if message_size(draft) > MAX_EPHEMERAL_BYTES:
             detail = f"data: larger than {MAX_EPHEMERAL_BYTES} bytes, and ephemeral"
             answer(MessageRefused(MESSAGE_TOO_BIG, detail))
             return

@@ -6,6 +6,7 @@ from itemwire.cli.bench import bench
 from itemwire.cli.channels import publish, tail
 from itemwire.cli.configuration import config
 from itemwire.cli.engine import engine
+from itemwire.cli.export import export
 from itemwire.cli.serving import dev, serve
 from itemwire.cli.tokens import token
 
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, token, publish, tail, bench, config, engine):
+for command in (dev, serve, token, publish, tail, bench, config, engine, export):
     main.add_command(command)

@@ -126,7 +126,7 @@ def _line(envelope: dict[str, Any]) -> str | None:
             sender = envelope["sender"] or "(application)"
             place = envelope.get("offset", EPHEMERAL)
             return _plain(f"{place} {sender}: {shown}")
-        case "joined" | "left":
+        case "joined" | "left" | "updated":
             return _plain(f"* {envelope['member']['subject']} {envelope['type']}")
         case _:
             return None

@@ -24,7 +24,7 @@ from itemwire.engines.base import (
     new_secret,
 )
 from itemwire.engines.faults import FULL
-from itemwire.messages import Draft, Position, Publication, payload_size
+from itemwire.messages import Draft, Position, Publication, message_size
 
 MAX_KEYS: Final = 10_000  # of a channel: a flood of new keys must not fill the memory
 MAX_NOTICES: Final = 100_000
@@ -250,7 +250,7 @@ class _Stream:
         """Append a message, whatever the bounds; `trim` applies them."""
         self._offset += 1
         publication = Publication.of(draft, self._offset)
-        size = payload_size(draft.data)
+        size = message_size(draft)
         self._kept = self._kept or deque()
         self._kept.append((now, size, publication))
         self._bytes += size

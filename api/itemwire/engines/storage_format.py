@@ -3,6 +3,7 @@
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from itemwire.messages import Draft, Payload, Publication
 
@@ -24,14 +25,25 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     data: bytes
 
 
+class _PackedMore(_Packed, array_like=True, frozen=True):
+    """A message with what only few have beside their data; others are stored without."""
+
+    meta: dict[str, str] | None = None
+    end: bool = False
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+_decoder: Final = msgspec.msgpack.Decoder(_PackedMore)
 
 
 def pack(draft: Draft) -> bytes:
     """Return a draft as bytes."""
     kind, data = bytes_of(draft.data)
-    return _encoder.encode(_Packed(draft.item, draft.sender or "", draft.sent_at, kind, data))
+    stored = (draft.item, draft.sender or "", draft.sent_at, kind, data)
+    if draft.meta is UNSET and draft.end is UNSET:
+        return _encoder.encode(_Packed(*stored))
+    meta = None if draft.meta is UNSET else draft.meta
+    return _encoder.encode(_PackedMore(*stored, meta, draft.end is True))
 
 
 def unpack(packed: bytes, offset: int) -> Publication:
@@ -41,7 +53,9 @@ def unpack(packed: bytes, offset: int) -> Publication:
         data = payload_of(stored.kind, stored.data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(f"message {offset} cannot be read: {error}") from error
-    draft = Draft(stored.item, stored.sender or None, stored.sent_at, data)
+    meta = UNSET if stored.meta is None else stored.meta
+    end = stored.end or UNSET
+    draft = Draft(stored.item, stored.sender or None, stored.sent_at, data, None, meta, end)
     return Publication.of(draft, offset)
 
 
@@ -59,3 +73,41 @@ def payload_of(kind: int, data: bytes, errors: str = "strict") -> Payload:
     if kind == TEXT:
         return data.decode(errors=errors)
     return msgspec.Raw(data) if kind == JSON else data
+
+
+WITH_EXTRAS: Final = 4
+"""Added to the kind of a message whose bytes are an envelope of its payload and its extras."""
+
+
+class _Envelope(msgspec.Struct, array_like=True, frozen=True):
+    data: bytes
+    meta: dict[str, str] | None
+    end: bool
+
+
+_open: Final = msgspec.msgpack.Decoder(_Envelope).decode
+
+
+def columns_of(draft: Draft) -> tuple[int, bytes]:
+    """Return the kind and the bytes of a message, for a store that has two columns for them."""
+    kind, data = bytes_of(draft.data)
+    if draft.meta is UNSET and draft.end is UNSET:
+        return kind, data
+    meta = None if draft.meta is UNSET else draft.meta
+    return kind + WITH_EXTRAS, _encoder.encode(_Envelope(data, meta, draft.end is True))
+
+
+def draft_of(item: str, sender: str, sent_at: float, kind: int, data: bytes) -> Draft:
+    """Return the message of these columns.
+
+    Text that no node can have written must not keep everything else from being read.
+    """
+    if kind < WITH_EXTRAS:
+        return Draft(item, sender or None, sent_at, payload_of(kind, data, "replace"))
+    try:
+        opened = _open(data)
+    except msgspec.MsgspecError:
+        return Draft(item, sender or None, sent_at, data)
+    meta = UNSET if opened.meta is None else opened.meta
+    payload = payload_of(kind - WITH_EXTRAS, opened.data, "replace")
+    return Draft(item, sender or None, sent_at, payload, None, meta, opened.end or UNSET)

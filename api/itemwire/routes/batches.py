@@ -27,7 +27,15 @@ from itemwire.close_reasons import (
 from itemwire.dependencies import node_of, wait_to_publish
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import asked
-from itemwire.messages import NOT_STORED, Payload, Position, payload_size
+from itemwire.messages import (
+    MAX_META,
+    NOT_STORED,
+    Extras,
+    MessageMeta,
+    Payload,
+    Position,
+    payload_size,
+)
 from itemwire.responses.problems import CodedProblem
 from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
@@ -60,6 +68,8 @@ class WantedMessage(msgspec.Struct, forbid_unknown_fields=True):
     item: str
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool = False
 
 
 class ReadyMessage(msgspec.Struct):
@@ -68,6 +78,12 @@ class ReadyMessage(msgspec.Struct):
     item: str
     data: Payload
     key: str | None
+    extras: Extras
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that it is charged for."""
+        return payload_size(self.data) + self.extras.size
 
 
 class RefusedMessage(msgspec.Struct):
@@ -109,6 +125,12 @@ SCHEMA: Final = {
                     "item": {"type": "string"},
                     "data": {},
                     "key": {"type": "string", "minLength": 1, "maxLength": 128},
+                    "meta": {
+                        "type": "object",
+                        "maxProperties": MAX_META,
+                        "additionalProperties": {"type": "string"},
+                    },
+                    "end": {"type": "boolean"},
                 },
             },
         }
@@ -147,11 +169,12 @@ def _parsed(raw: msgspec.Raw, limit: int) -> ReadyMessage | CloseReason:
     try:
         wanted = _read_message(raw)
         data = payload_of(wanted.data)
+        extras = Extras.of(wanted.meta, end=wanted.end)
     except (ValueError, RecursionError):
         return PAYLOAD_INVALID
     if len(bytes(wanted.data)) > limit:
         return MESSAGE_TOO_BIG
-    return ReadyMessage(wanted.item, data, wanted.key or None)
+    return ReadyMessage(wanted.item, data, wanted.key or None, extras)
 
 
 async def _publish(
@@ -168,13 +191,13 @@ async def _publish(
             begun.append(message)
         elif isinstance(verdict := verdicts[message.item], CloseReason):
             begun.append(verdict)
-        elif wait_to_publish(node, principal, message.item, payload_size(message.data)):
+        elif wait_to_publish(node, principal, message.item, message.size):
             begun.append(RATE_LIMITED)
         elif isinstance(data := await check(verdict, message.data), CloseReason):
             begun.append(data)
         else:
             ask = partial(node.publish, principal, message.item, data, message.key)
-            begun.append(asked(ask))
+            begun.append(asked(partial(ask, extras=message.extras)))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
         await asyncio.wait(waiting)

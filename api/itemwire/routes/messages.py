@@ -12,10 +12,19 @@ from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, node_of, spend, spend_publish
 from itemwire.engines.base import Span
-from itemwire.messages import NOT_STORED, Member, Publication, payload_size
+from itemwire.messages import (
+    MAX_META,
+    META_BYTES,
+    NOT_STORED,
+    Extras,
+    Member,
+    MessageMeta,
+    Publication,
+    payload_size,
+)
 from itemwire.responses import request_bodies
 from itemwire.responses.problems import Problem
-from itemwire.responses.request_bodies import described, read_payload
+from itemwire.responses.request_bodies import described, read_payload, unreadable
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
 from itemwire.rules.host import HostFunctions
@@ -31,6 +40,17 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=128, description="The same key stores the same message once."),
 ]
+MetaHeader = Annotated[
+    str | None,
+    Header(
+        alias="Itemwire-Meta",
+        description="What goes with the message: a JSON object of texts, written in ASCII, of at "
+        f"most {MAX_META} entries and {META_BYTES} bytes.",
+    ),
+]
+EndHeader = Annotated[
+    bool, Header(alias="Itemwire-End", description="Marks the last message of a stream.")
+]
 Offset = Annotated[int | None, Query(ge=0, lt=2**53, description="An offset; not included.")]
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -42,6 +62,8 @@ BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     **request_bodies.BODY_PROBLEMS,
     415: {"model": Problem, "description": "A media type that is none of these."},
 }
+
+_read_meta: Final = msgspec.json.Decoder(MessageMeta).decode
 
 router = APIRouter(tags=["messages"], dependencies=[Depends(keep_nowhere)], responses=PROBLEMS)
 
@@ -97,6 +119,7 @@ PRESENT: Final[dict[int | str, dict[str, Any]]] = {
                                 "properties": {
                                     "connection": {"type": "string"},
                                     "subject": {"type": "string"},
+                                    "info": {"type": "object"},
                                 },
                             },
                         },
@@ -121,6 +144,15 @@ PRESENT: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+async def _extras_of(meta: MetaHeader = None, end: EndHeader = False) -> Extras:
+    """Return what the headers say, or refuse them; a server reads other bytes as Latin-1."""
+    try:
+        given = None if meta is None else _read_meta(meta.encode("ascii"))
+        return Extras.of(given, end=end)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise unreadable() from error
+
+
 @router.post(
     ITEM_PATH + "/messages",
     status_code=status.HTTP_201_CREATED,
@@ -133,19 +165,20 @@ async def publish(
     request: Request,
     response: Response,
     grant: PublishGrant,
+    extras: Annotated[Extras, Depends(_extras_of)],
     idempotency_key: IdempotencyKey = None,
 ) -> StoredMessage | DeliveredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""
     node = node_of(request)
     async with judged_after_body(request, grant):
         data = await read_payload(request, node.limits.max_message_bytes)
-    spend_publish(request, grant, payload_size(data))
+    spend_publish(request, grant, payload_size(data) + extras.size)
     functions = HostFunctions.of(request)
     if functions is not None:
         data = await functions.checked(request, grant, data)
         check_still_valid(request, grant)  # the check may have taken seconds
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
-    position = await answer_of(ask)
+    position = await answer_of(partial(ask, extras=extras))
     if position is NOT_STORED:
         response.status_code = status.HTTP_202_ACCEPTED
         return DeliveredMessage()

@@ -1,5 +1,6 @@
 """The channels of an application, in the order in which it declared them."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -33,6 +34,8 @@ class ChannelRule:
     authorize: AskedCall | None
     item_rules: ItemRules = NO_RULES
     handlers: Handlers = field(default_factory=Handlers)
+    description: str = ""
+    model: object = None  # what messages must be, as `item_rules` check it
 
     @classmethod
     def of(
@@ -40,11 +43,15 @@ class ChannelRule:
         text: str,
         authorize: Callable[..., Any] | None,
         item_rules: ItemRules = NO_RULES,
+        *,
+        model: object = None,
     ) -> "ChannelRule":
         """Return the rule of a function with dependencies; ValueError for a text that is wrong."""
         pattern = Pattern.parse(text)
         asked = None if authorize is None else AskedCall(authorize, pattern.parameters)
-        return cls(pattern, asked, item_rules, Handlers(pattern.parameters))
+        description = "" if authorize is None else inspect.getdoc(authorize) or ""
+        handlers = Handlers(pattern.parameters)
+        return cls(pattern, asked, item_rules, handlers, description, model)
 
 
 class ChannelRules:

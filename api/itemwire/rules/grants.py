@@ -6,6 +6,7 @@ from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
 from itemwire.authorization.solving import AskedFunction
+from itemwire.channels.presence.info import read_info
 from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
 from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
@@ -42,7 +43,7 @@ class RuleGrants:
         rule, parameters = found
         if rule.authorize is None:
             grant = await authorize_item(connection, item_id, principal)
-            return Grant(grant.principal, item_id, _without_hidden(rule, grant.can))
+            return Grant(grant.principal, item_id, _without_hidden(rule, grant.can), grant.info)
         overrides = application_of(connection.scope).dependency_overrides
         rights = await rule.authorize.ask(
             connection, overrides, parameters=parameters, principal=principal
@@ -53,7 +54,9 @@ class RuleGrants:
         if not can:  # whatever the token says: it is the rule that decides
             error = Forbidden(f"the channel {rule.pattern.text!r} grants nothing")
             raise await delayed_refusal(connection, error)
-        return Grant(principal, item_id, can)
+        if rights.info is not None:
+            read_info(rights.info)
+        return Grant(principal, item_id, can, rights.info)
 
 
 def _without_hidden(rule: ChannelRule, can: frozenset[Action]) -> frozenset[Action]:

@@ -21,7 +21,7 @@ def check_of(model: object) -> Check:
     What is stored is what was sent, so nothing is converted: `"1"` is no `int`. Raises ValueError
     for what is no type that JSON can be checked by.
     """
-    find_fault = _by_msgspec(model) if _has_structs(model) else _by_pydantic(model)
+    find_fault = _by_msgspec(model) if has_structs(model) else _by_pydantic(model)
 
     def check(data: Payload) -> str | None:
         if type(data) is bytes:  # raw JSON is a kind of bytes, too
@@ -33,7 +33,8 @@ def check_of(model: object) -> Check:
     return check
 
 
-def _has_structs(model: object) -> bool:
+def has_structs(model: object) -> bool:
+    """Return whether msgspec checks a model, and not Pydantic."""
     kinds: tuple[object, ...] = get_args(model) or (model,)
     return any(isinstance(kind, type) and issubclass(kind, msgspec.Struct) for kind in kinds)
 

@@ -47,6 +47,9 @@ const ENVELOPES = {
     members.joined(member);
     log.add({ kind: "joined", about: member.subject, text: " joined" });
   },
+  updated({ member }) {
+    members.joined(member);
+  },
   left({ member }) {
     members.left(member);
     log.add({ kind: "left", about: member.subject, text: " left" });

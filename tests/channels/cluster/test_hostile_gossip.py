@@ -73,7 +73,8 @@ CHANNELS: Final = st.sampled_from([CHANNEL, "item:7", "item:nobody-is-there", "n
 CONNECTIONS: Final = st.sampled_from(["a1", "b1", "x1", "x2", "\x00", "~" * 300])
 SUBJECTS: Final = st.sampled_from(["a-0", "b-0", "alice", "", "s" * 256])
 ISSUERS: Final = st.sampled_from([None, "issuer"])
-MEMBERS: Final = st.builds(ClusterMember, CONNECTIONS, SUBJECTS, ISSUERS)
+INFOS: Final = st.sampled_from([msgspec.UNSET, msgspec.Raw(b"{}"), msgspec.Raw(b'{"a":1}')])
+MEMBERS: Final = st.builds(ClusterMember, CONNECTIONS, SUBJECTS, INFOS, ISSUERS)
 COUNTS: Final = st.builds(SocketCount, ISSUERS, SUBJECTS, st.integers(0, MAX_SOCKETS))
 
 

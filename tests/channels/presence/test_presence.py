@@ -23,7 +23,7 @@ from itemwire.close_reasons import (
     Retry,
 )
 from itemwire.engines.memory import MemoryEngine
-from itemwire.messages import Joined, Left, Member
+from itemwire.messages import Joined, Left, Member, Updated
 from itemwire_auth.principal import Grant
 from tests.fakes import CHANNEL, EVERYTHING, ITEM, LIMITS, LateEngine, Peer, Stage
 
@@ -38,7 +38,7 @@ class Watched:
         self.told: list[str] = []
         self.presence = Presence(self._announce, limit, grace)
 
-    def _announce(self, _channel: str, event: Joined | Left) -> None:
+    def _announce(self, _channel: str, event: Joined | Left | Updated) -> None:
         kind = type(event).__name__.lower()
         self.told.append(f"{kind} {event.member.connection} {event.item}")
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from itemwire.engines.sqlite.messages import decode_history, encode_message
-from itemwire.messages import Payload, Publication
+from itemwire.messages import Extras, Payload, Publication
 from tests.fakes import draft
 
 DEEP: Final = {
@@ -23,6 +23,19 @@ AROUND: Final[list[Payload]] = [
     "",
     msgspec.Raw(b"1"),
 ]
+
+
+@pytest.mark.parametrize("data", AROUND)
+def test_reads_what_goes_with_a_message(data: Payload) -> None:
+    """And of an older file's messages, which have nothing, nothing."""
+    marked = draft(data, None, Extras({"a": '"}]'}, end=True))
+    rows = f"[[1,{encode_message(marked)}],[2,{encode_message(draft(data))}]]"
+
+    assert decode_history(rows.encode()) == [
+        Publication.of(marked, 1),
+        Publication.of(draft(data), 2),
+    ]
+    assert "meta" not in encode_message(draft(data))
 
 
 @pytest.mark.parametrize("payload", DEEP.values(), ids=DEEP)

@@ -4,18 +4,21 @@ What is read here came over a bus that others may write to, so the types carry b
 with a line outside of them is refused whole.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, structs
 
+from itemwire.channels.presence.info import read_info
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
 
 NOTICE_BYTES: Final = 24 * 1024  # a notice is full at this size; a single line is smaller than it
-MEMBERS_A_LINE: Final = 40
+MEMBERS_A_LINE: Final = 40  # without `info`
+INFO_BYTES_A_PLACE: Final = 512  # of `info` takes the place of a member in a line
 CHANNELS_A_LINE: Final = 80
 CALLERS_A_LINE: Final = 40
 
@@ -39,7 +42,7 @@ class ClusterMember(Member, frozen=True, omit_defaults=True):
     @property
     def shown(self) -> Member:
         """Return the member as clients see it."""
-        return Member(self.connection, self.subject)
+        return Member(self.connection, self.subject, self.info)
 
 
 class MemberJoined(msgspec.Struct, frozen=True, tag="came"):
@@ -49,8 +52,8 @@ class MemberJoined(msgspec.Struct, frozen=True, tag="came"):
     member: ClusterMember
 
     def __post_init__(self) -> None:
-        """Refuse a member without an id."""
-        _check_ids((self.member,))
+        """Refuse a member without an id, or with an `info` past its bounds."""
+        _check_members((self.member,))
 
 
 class MemberLeft(msgspec.Struct, frozen=True, tag="gone"):
@@ -69,8 +72,8 @@ class MembersRange(msgspec.Struct, frozen=True, tag="part"):
     members: list[ClusterMember]
 
     def __post_init__(self) -> None:
-        """Refuse a member without an id."""
-        _check_ids(self.members)
+        """Refuse a member without an id, or with an `info` past its bounds."""
+        _check_members(self.members)
 
 
 class StateRequest(msgspec.Struct, frozen=True, tag="ask"):
@@ -96,8 +99,8 @@ class MemberAway(msgspec.Struct, frozen=True, tag="away"):
     issuer: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a member without an id."""
-        _check_ids((self.member,))
+        """Refuse a member without an id, or with an `info` past its bounds."""
+        _check_members((self.member,))
 
 
 class SocketCount(msgspec.Struct, frozen=True, array_like=True):
@@ -151,13 +154,17 @@ def pack_lines(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 def member_ranges(channel: str, members: Iterable[ClusterMember]) -> Iterator[MembersRange]:
     """Write all members of a channel as adjoining ranges, so that no id lies between two."""
-    ordered = sorted(members, key=lambda member: member.connection)
     after = ""
-    while len(ordered) > MEMBERS_A_LINE:
-        page, ordered = ordered[:MEMBERS_A_LINE], ordered[MEMBERS_A_LINE:]
-        yield MembersRange(channel, after, page[-1].connection, page)
-        after = page[-1].connection
-    yield MembersRange(channel, after, "", ordered)
+    page: list[ClusterMember] = []
+    room = MEMBERS_A_LINE
+    for member in sorted(members, key=lambda member: member.connection):
+        places = _places_of(member)
+        if places > room:
+            yield MembersRange(channel, after, page[-1].connection, page)
+            after, page, room = page[-1].connection, [], MEMBERS_A_LINE
+        page.append(member)
+        room -= places
+    yield MembersRange(channel, after, "", page)
 
 
 def count_lines(counts: Iterable[SocketCount]) -> Iterator[SocketCounts]:
@@ -167,7 +174,19 @@ def count_lines(counts: Iterable[SocketCount]) -> Iterator[SocketCounts]:
         yield SocketCounts(line)
 
 
-def _check_ids(members: Iterable[Member]) -> None:
-    """Raise ValueError for an empty id, because no page of members could begin before it."""
-    if not all(member.connection for member in members):
-        raise ValueError("a member has no connection id")
+def _places_of(member: Member) -> int:
+    """Return how much of a line a member takes: as much as several where it has much `info`."""
+    return 1 if member.info is UNSET else 1 + math.ceil(len(member.info) / INFO_BYTES_A_PLACE)
+
+
+def _check_members(members: Iterable[Member]) -> None:
+    """Raise ValueError for an empty id, because no page of members could begin before it.
+
+    Also for an `info` that no rule could have written. What is kept of it is a copy: the text it
+    was read from is that of a whole notice.
+    """
+    for member in members:
+        if not member.connection:
+            raise ValueError("a member has no connection id")
+        if member.info is not UNSET:
+            structs.force_setattr(member, "info", read_info(bytes(member.info)))

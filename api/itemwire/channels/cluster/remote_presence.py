@@ -89,7 +89,7 @@ class RemotePresence(OtherNodes):
     @override
     def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
         issuer, _ = identity
-        own = ClusterMember(member.connection, member.subject, issuer)
+        own = ClusterMember(member.connection, member.subject, member.info, issuer)
         self._own.add(channel, own)
         self._peers.discard_away(channel, member.connection)
         self._queue(MemberJoined(channel, own))
@@ -259,6 +259,7 @@ class RemotePresence(OtherNodes):
             case MemberJoined(channel, member):
                 is_stored = self._add(peer, channel, [member])
                 self._resolve_owner(node_id, channel, member)
+                self._update(channel, [member])
                 return is_stored
             case MemberLeft(channel, connection):
                 peer.away.discard(channel, connection)
@@ -333,6 +334,7 @@ class RemotePresence(OtherNodes):
         is_stored = self._add(peer, part.channel, part.members)
         for member in part.members if peer.taken_over else ():
             self._give_back(peer, part.channel, member.shown)
+        self._update(part.channel, part.members)
         return is_stored
 
     def _give_back(self, peer: Peer, channel: str, member: Member) -> None:
@@ -353,6 +355,12 @@ class RemotePresence(OtherNodes):
             elif not is_known:
                 self._presence.add(channel, member.shown)
         return is_stored
+
+    def _update(self, channel: str, members: Iterable[Member]) -> None:
+        """Apply the `info` of members that are not this node's own."""
+        for member in members:
+            if not self._own.has(channel, member.connection):
+                self._presence.update(channel, member)
 
     def _remove(self, peer: Peer, channel: str, connections: Iterable[str]) -> None:
         for connection in connections:

@@ -6,7 +6,7 @@ from typing import Final
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
 from itemwire.channels.delivery.resume import Proof, read_since
 from itemwire.engines.base import NO_EPOCH, History
-from itemwire.messages import Position, Publication, payload_size
+from itemwire.messages import Position, Publication, message_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Recovery:
 
     def receive(self, publication: Publication) -> None:
         """Hold a live publication until the history is there; one too many breaks the recovery."""
-        if not self._live.offer(publication, payload_size(publication.data)):
+        if not self._live.offer(publication, message_size(publication)):
             self.is_broken = True
 
     def merge(self, history: History, *, from_first: bool = False) -> History:

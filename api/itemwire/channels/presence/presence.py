@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Protocol
 
+from msgspec import structs
 from typing_extensions import override
 
 from itemwire.channels.names import item_of
 from itemwire.channels.presence.grace import AwayMembers
-from itemwire.messages import Joined, Left, Member
+from itemwire.messages import Joined, Left, Member, Updated
 from itemwire_auth.principal import Identity
 
 MAX_PAGE: Final = 1000
@@ -92,7 +93,7 @@ class Presence:
 
     def __init__(
         self,
-        announce: Callable[[str, Joined | Left], None],
+        announce: Callable[[str, Joined | Left | Updated], None],
         limit: int,
         grace: float,
         is_counted: Callable[[str], bool] = lambda _channel: False,
@@ -113,17 +114,24 @@ class Presence:
     def join(self, channel: str, identity: Identity, member: Member) -> Member:
         """Add a member of this node, and return it as subscribers know it.
 
-        If a member of the same caller is away, on any node, the new one continues as that one.
+        If a member of the same caller is away, on any node, the new one continues as that one,
+        with its own `info`.
         """
-        member = (
-            self._away.take_over(channel, identity)
-            or self._other_nodes.take_over(channel, identity)
-            or member
-        )
-        if not self._has(channel, member.connection):
+        away = self._away.take_over(channel, identity)
+        away = away or self._other_nodes.take_over(channel, identity)
+        if away is not None:
+            member = structs.replace(away, info=member.info)
+        if not self.update(channel, member):
             self.add(channel, member)
         self._other_nodes.report_joined(channel, identity, member)
         return member
+
+    def change(self, channel: str, identity: Identity, member: Member) -> None:
+        """Tell the others the `info` of a member of this node, if it is another than before."""
+        known = self._find(channel, member.connection)
+        if known is not None and known.info != member.info:
+            self.update(channel, member)
+            self._other_nodes.report_joined(channel, identity, member)
 
     def leave(self, channel: str, member: Member) -> bool:
         """Remove a member of this node; return whether it was there and is on no other node."""
@@ -150,6 +158,20 @@ class Presence:
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member
+
+    def update(self, channel: str, member: Member) -> bool:
+        """Give a member of any node this `info`; return False if there is no such member."""
+        known = self._find(channel, member.connection)
+        if known is None or known.info == member.info:
+            return known is not None
+        updated = structs.replace(known, info=member.info)
+        index = self._index_of(channel, member.connection)
+        if index is None:
+            self._unlisted[channel][member.connection] = updated
+        else:
+            self._listed[channel][index] = updated
+            self._announce(channel, Updated(item_of(channel), updated))
+        return True
 
     def remove(self, channel: str, member: Member) -> bool:
         """Remove a member of any node; return False if it was not there."""
@@ -205,10 +227,12 @@ class Presence:
         is_there = index < len(listed) and listed[index].connection == connection_id
         return index if is_there else None
 
-    def _has(self, channel: str, connection_id: str) -> bool:
-        if self._index_of(channel, connection_id) is not None:
-            return True
-        return connection_id in self._unlisted.get(channel, ())
+    def _find(self, channel: str, connection_id: str) -> Member | None:
+        index = self._index_of(channel, connection_id)
+        if index is not None:
+            return self._listed[channel][index]
+        unlisted = self._unlisted.get(channel)
+        return None if unlisted is None else unlisted.get(connection_id)
 
     def _remove_unlisted(self, channel: str, connection_id: str) -> bool:
         unlisted = self._unlisted.get(channel)

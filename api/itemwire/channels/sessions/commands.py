@@ -23,9 +23,11 @@ from itemwire.messages import (
     NOT_STORED,
     EphemeralReply,
     Error,
+    Extras,
     Frame,
     HistoryReply,
     MembersReply,
+    MessageMeta,
     Payload,
     Pong,
     Position,
@@ -119,6 +121,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
 
     data: msgspec.Raw
     key: Key | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool = False
 
     def run(self, context: Context, subscription: Subscription | None) -> None:
         """Answer the message's `offset` in its `epoch`, or that it is `ephemeral`."""
@@ -127,6 +131,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
             return
         try:
             data = payload_of(self.data)
+            extras = Extras.of(self.meta, end=self.end)
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
@@ -134,11 +139,13 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
             context,
             target,
             data,
-            publish=partial(self._publish, context, target),
+            publish=partial(self._publish, context, target, extras),
             refuse=partial(self.refuse, context),
         )
 
-    def _publish(self, context: Context, target: Subscription, data: Payload) -> None:
+    def _publish(
+        self, context: Context, target: Subscription, extras: Extras, data: Payload
+    ) -> None:
         connection = context.connection
 
         def answer(position: Position | EngineError) -> None:
@@ -151,7 +158,8 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
                 connection.send(reply)
 
         by, key = connection.principal, self.key or None
-        context.node.publish(by, target.item_id, data, key, answer, connection=connection)
+        publish = partial(context.node.publish, by, target.item_id, data, key, answer)
+        publish(connection=connection, extras=extras)
 
 
 class Request(_OfItem, frozen=True, kw_only=True, tag="request"):

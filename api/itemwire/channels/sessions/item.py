@@ -100,7 +100,7 @@ class ItemSession(ChannelSession[Command[Context]]):
             if verdict.fits(self.subscription.item_id, identity, Action.SUBSCRIBE):
                 denied = self.node.renew(self.connection, verdict.principal)
                 if denied is None:
-                    self.node.change_rights(self.subscription, verdict.can)
+                    self.node.change_rights(self.subscription, verdict)
                 return denied
             verdict = Denied(FORBIDDEN, verdict.principal)
         if verdict.is_final:

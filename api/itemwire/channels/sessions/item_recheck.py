@@ -59,5 +59,4 @@ class ItemRecheck:
             connection.end(FORBIDDEN)
         else:
             self.rechecks.confirm(connection, verdict.principal)
-            if verdict.can != self.subscription.can:
-                self.node.change_rights(self.subscription, verdict.can)
+            self.node.change_rights(self.subscription, verdict)

@@ -342,7 +342,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         if subscription is None:
             return
         if isinstance(verdict, Grant) and self._fits(verdict, item_id):
-            self.node.change_rights(subscription, verdict.can)
+            self.node.change_rights(subscription, verdict)
         else:
             reason = verdict.reason if isinstance(verdict, Denied) else FORBIDDEN
             self._expel(subscription, reason)

@@ -9,7 +9,7 @@ from typing import Final
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import LATE, tell
 from itemwire.engines.nats.records import LastRecord, Record
-from itemwire.messages import Draft, Position, payload_size
+from itemwire.messages import Draft, Position, message_size
 
 MAX_BATCH: Final = 500
 MAX_BATCH_BYTES: Final = 256 * 1024
@@ -105,7 +105,7 @@ def record_of(
         epoch=epoch if is_new else last.epoch,
         first=first,
         size_before=0 if is_new else last.size,
-        size=sum(payload_size(one.draft.data) for one in messages if one.draft is not None),
+        size=sum(message_size(one.draft) for one in messages if one.draft is not None),
         node=node,
         messages=[publish.packed for publish in messages],
         keys={

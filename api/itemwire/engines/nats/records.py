@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self
 import msgspec
 
 from itemwire.engines.storage_format import unpack
-from itemwire.messages import Publication, payload_size
+from itemwire.messages import Publication, message_size
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -101,5 +101,5 @@ def kept_of(record: Record, last: LastRecord, messages: int, size: int) -> list[
     for publication in record.publications():
         if publication.offset > last.offset - messages and last.size - before <= size:
             kept.append(publication)
-        before += payload_size(publication.data)
+        before += message_size(publication)
     return kept

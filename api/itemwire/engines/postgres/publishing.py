@@ -22,7 +22,7 @@ from itemwire.engines.postgres.connection import (
     PostgresConnection,
     StatementRefused,
 )
-from itemwire.engines.storage_format import bytes_of
+from itemwire.engines.storage_format import columns_of
 from itemwire.engines.tasks import STOPPED, end
 from itemwire.messages import Draft
 
@@ -272,7 +272,7 @@ def _row_of(channel: str, draft: Draft | None) -> MessageRow:
     """Return a message as it is stored; ValueError if no server could take it."""
     if draft is None:
         return channel, None, None, None, None, None, None
-    kind, data = bytes_of(draft.data)
+    kind, data = columns_of(draft)
     sender = draft.sender or ""
     for text in (channel, draft.item, sender, draft.key or ""):
         if b"\0" in text.encode():

@@ -16,8 +16,8 @@ from itemwire.engines.faults import DEGRADING
 from itemwire.engines.postgres.client import Row
 from itemwire.engines.postgres.connection import PostgresConnection
 from itemwire.engines.postgres.queue import RequestQueue
-from itemwire.engines.storage_format import payload_of
-from itemwire.messages import Draft, Position, Publication
+from itemwire.engines.storage_format import draft_of
+from itemwire.messages import Position, Publication
 
 MAX_BATCH: Final = 32  # histories in one answer
 NO_END: Final = 2**62
@@ -117,6 +117,4 @@ def _columns(batch: list[PostgresRead], bounds: ChannelBounds) -> tuple[list[Any
 
 def _publication_of(row: Row) -> Publication:
     _, _, _, offset, item, sender, sent_at, kind, data = row
-    # Text that no node can have written must not keep everything else from being read.
-    payload = payload_of(kind, data, "replace")
-    return Publication.of(Draft(item, sender or None, sent_at, payload), offset)
+    return Publication.of(draft_of(item, sender, sent_at, kind, data), offset)

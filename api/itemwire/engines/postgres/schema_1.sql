@@ -26,7 +26,7 @@ CREATE TABLE itemwire.messages (
     bytes_before bigint NOT NULL,  -- of all payloads before it, so that bounds need no sums
     stored_at timestamptz NOT NULL,
     sent_at double precision NOT NULL,
-    kind smallint NOT NULL,  -- 0 text, 1 binary, 2 any other JSON value
+    kind smallint NOT NULL,  -- 0 text, 1 binary, 2 any other JSON value; 4 more if extras go with it
     item text NOT NULL,
     sender text NOT NULL,
     data bytea NOT NULL,

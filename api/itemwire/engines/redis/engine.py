@@ -34,7 +34,7 @@ from itemwire.engines.redis.requests import RedisCall
 from itemwire.engines.redis.scripts import ChannelScripts
 from itemwire.engines.redis.servers import RedisServers, RedisTarget
 from itemwire.engines.storage_format import pack, unpack
-from itemwire.messages import Draft, Position, Publication, payload_size
+from itemwire.messages import Draft, Position, Publication, message_size
 
 CHECK_SECONDS: Final = 10.0  # the last message of a channel, if lost, is missed for so long
 START_SECONDS: Final = 5.0
@@ -136,7 +136,7 @@ class RedisEngine(NetworkedEngine):
                 published,
                 self._new_epoch(),
                 message,
-                payload_size(draft.data),
+                message_size(draft),
                 names.live,
                 script=self._scripts_of(self._bounds.of(channel)).publish,
                 keys=keys,

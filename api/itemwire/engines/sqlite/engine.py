@@ -30,7 +30,7 @@ from itemwire.engines.sqlite.messages import encode_message
 from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
 from itemwire.engines.sqlite.upkeep import SqliteUpkeep
 from itemwire.engines.sqlite.writer import PublishRequest, SqliteWriter, StoreCall, WriterRequest
-from itemwire.messages import Draft, Position, Publication, payload_size
+from itemwire.messages import Draft, Position, Publication, message_size
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -151,7 +151,7 @@ class SqliteEngine(Engine):
         except UnicodeError as error:
             answer(EngineError(f"this cannot be stored as text: {error}", INVALID))
             return
-        entry = MessageEntry(channel, draft.key, payload_size(draft.data), message)
+        entry = MessageEntry(channel, draft.key, message_size(draft), message)
 
         def deliver(position: Position) -> None:
             if channel in self._subscribed:

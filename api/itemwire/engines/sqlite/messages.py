@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from itemwire.messages import Draft, Payload, Publication
+from itemwire.messages import Draft, MessageMeta, Payload, Publication
 
 
 class _Message(msgspec.Struct):
@@ -17,6 +17,8 @@ class _Message(msgspec.Struct):
     sent_at: float
     data: Any
     encoding: Literal["base64"] | UnsetType = UNSET
+    meta: MessageMeta | UnsetType = UNSET
+    end: bool | UnsetType = UNSET
 
 
 class _Read(_Message):
@@ -39,7 +41,9 @@ _DEEP_ROW: Final = re.compile(
 def encode_message(draft: Draft) -> str:
     """Return a message as it is stored; UnicodeError if its text cannot be encoded."""
     encoding: Literal["base64"] | UnsetType = "base64" if type(draft.data) is bytes else UNSET
-    message = _Message(draft.item, draft.sender or "", draft.sent_at, draft.data, encoding)
+    message = _Message(
+        draft.item, draft.sender or "", draft.sent_at, draft.data, encoding, draft.meta, draft.end
+    )
     return msgspec.json.encode(message).decode()
 
 
@@ -50,7 +54,16 @@ def decode_history(rows: bytes) -> list[Publication]:
     except RecursionError:  # an earlier version stored a payload that is nested so deeply
         found = [_decode_deep(row) for row in _split(rows)]
     return [
-        Publication(one.item, offset, one.sender or None, one.sent_at, _payload(one), one.encoding)
+        Publication(
+            one.item,
+            offset,
+            one.sender or None,
+            one.sent_at,
+            _payload(one),
+            one.encoding,
+            one.meta,
+            one.end,
+        )
         for offset, one in sorted(found, key=lambda row: row[0])
     ]
 
