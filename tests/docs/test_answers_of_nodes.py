@@ -35,6 +35,7 @@ SPEAKS_FOR: Final = {
     "the node that answers": {
         "GET /admin/connections",
         "POST /admin/drain",
+        "request",
         "GET /health/live",
         "GET /health/ready",
     },
