@@ -179,7 +179,7 @@ def test_a_foreign_page_needs_a_token(shop: Shop) -> None:
     foreign = {"origin": "https://evil.example", "cookie": "login=x"}
     url = shop.url("/live/items/order:7/messages")
 
-    assert httpx.get(url, headers=own).json()["code"] == "credentials_invalid"
+    assert httpx.get(url, headers=own).json()["code"] == "credentials_missing"
     assert httpx.get(url, headers=foreign).json()["code"] == "origin_denied"
     assert httpx.get(url + "?token=user-1", headers=foreign).status_code == 200
 

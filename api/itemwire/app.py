@@ -15,10 +15,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, WebSocket
 from starlette.applications import Starlette
 from typing_extensions import Unpack
 
+from itemwire.accept import accepted
 from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostUser
 from itemwire.channels.names import check_item_id
@@ -33,6 +34,7 @@ from itemwire.rules.grants import RuleGrants
 from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
+from itemwire_auth.state import AUTH
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,6 +53,7 @@ class Itemwire(FromCode):
         user: Callable[..., Any] | None = None,
         settings: Settings | None = None,
         unknown: UnknownItems = "policy",
+        recheck_interval: float = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make the parts; nothing runs yet.
@@ -60,14 +63,20 @@ class Itemwire(FromCode):
         JWTs, which the settings describe. `unknown` says what decides about items that no channel
         is declared for: the `policy` of the settings, or nothing (`forbid`).
 
+        With a `recheck_interval`, in seconds, `user` and the rules of the channels are asked again
+        about each open socket, so that a user who was logged out does not stay. What the handshake
+        presented is kept for this, as far as their dependencies declare it.
+
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
         settings = settings or Settings()
-        assembly = assemble(settings, clock=clock, needs_keys=user is None)
+        assembly = assemble(
+            settings, clock=clock, needs_keys=user is None, recheck_interval=recheck_interval
+        )
         super().__init__(assembly, settings.issuer if user is None else None)
         self._rules = assembly.rules
         self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
-        self.app = application_with(assembly)
+        self.app = application_with(assembly, has_users=user is not None)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
@@ -164,6 +173,25 @@ class Itemwire(FromCode):
         check_item_id(item_id)
         node = self._running_node()
         return await self._ask(partial(node.history, item_id, Span(limit, after, before)))
+
+    def accept(
+        self, websocket: WebSocket, user: object, *, subprotocol: str | None = None
+    ) -> contextlib.AbstractAsyncContextManager[WebSocket]:
+        """Accept a socket in a handler of the application's own, for a user of the application.
+
+            async with live.accept(websocket, user) as socket:
+                async for data in socket.iter_json():
+                    await socket.send_json(data)
+
+        The socket is Starlette's. It is listed, counted and limited as those on channels are, and
+        ends when the user's login expires or is revoked, or the node drains; then the block ends,
+        too. What the dependencies of the handler hold (`yield`) is closed before.
+
+        Without a user, or where the user may not connect, the client is told why, and
+        WebSocketException is raised. Raises RuntimeError while the lifespan does not run.
+        """
+        self._running_node()
+        return accepted(self._assembly, self.app.parts[AUTH], websocket, user, subprotocol)
 
     def _apply_rules(self) -> None:
         # A new dependency each time: routes look again at what it may read of a handshake.

@@ -144,11 +144,16 @@ def running_assemblies() -> Sequence[Assembly]:
 
 
 def assemble(
-    settings: Settings, *, clock: Callable[[], float] = time.time, needs_keys: bool = True
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    needs_keys: bool = True,
+    recheck_interval: float = 0,
 ) -> Assembly:
     """Make the parts of one application; nothing runs yet.
 
-    An application with users of its own `needs_keys` only where its settings name some.
+    An application with users of its own `needs_keys` only where its settings name some. With a
+    `recheck_interval`, in seconds, callers are asked about again while their sockets are open.
 
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
@@ -168,7 +173,7 @@ def assemble(
     node = Node(
         engine,
         _limits(settings),
-        NodeOptions(_lifetime(settings), settings.leeway, settings.drain_seconds),
+        NodeOptions(_lifetime(settings), settings.leeway, settings.drain_seconds, recheck_interval),
         environment=Environment(clock),
         revocations=authenticator.revocations,
         counters=counters.channels,
@@ -186,7 +191,9 @@ def assemble(
         slots=slots,
         connection_limit=_connection_limit(settings),
         node=node,
-        reauthorizer=Reauthorizer(counters.channels),
+        reauthorizer=Reauthorizer(
+            counters.channels, keeps_credentials=recheck_interval > 0 and not needs_keys
+        ),
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
         rules=rules,

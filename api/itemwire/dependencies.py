@@ -27,7 +27,7 @@ from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import asked
 from itemwire.responses.problems import CodedProblem
 from itemwire_auth.dependencies import permitted
-from itemwire_auth.errors import ScopeMissing
+from itemwire_auth.errors import Forbidden, ScopeMissing
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import refusal
 from itemwire_auth.scopes import Action
@@ -90,7 +90,8 @@ def start_of(
     proof that this caller was there, and without either the client is told `recovered: false`.
     """
     if replay and not grant.allows(Action.HISTORY):
-        raise refusal(connection, ScopeMissing("replay needs the right to history"))
+        reason = ScopeMissing if grant.principal.rights.is_of_token else Forbidden
+        raise refusal(connection, reason("replay needs the right to history"))
     return StartPoint.of(since, replay)
 
 

@@ -55,8 +55,11 @@ def create_app(
     return app
 
 
-def application_with(assembly: Assembly) -> ChannelApplication:
-    """Make the application that serves with these parts, alone or inside a host application."""
+def application_with(assembly: Assembly, *, has_users: bool = False) -> ChannelApplication:
+    """Make the application that serves with these parts, alone or inside a host application.
+
+    A host that `has_users` of its own has sessions of its own, too.
+    """
     # The stock documentation pages load their scripts from elsewhere.
     app = ChannelApplication(
         title="Itemwire", lifespan=assembly.lifespan, docs_url=None, redoc_url=None
@@ -64,6 +67,8 @@ def application_with(assembly: Assembly) -> ChannelApplication:
     assembly.install(app)
     _add_middlewares(app, assembly)
     _add_routes(app, assembly.settings)
+    if not has_users:
+        app.include_router(auth.session_router)
     return app
 
 

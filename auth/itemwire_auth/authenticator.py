@@ -46,6 +46,10 @@ ADMIN_SOURCES: Final = frozenset({"authorization"})
 # verified caller are counted by identity, those of all others by address.
 IDENTITY: Final = "itemwire.identity"
 
+# The key under which a scope says that the server itself asks about a caller, who did nothing: a
+# refusal is not counted then.
+RECHECK: Final = "itemwire.recheck"
+
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
@@ -167,6 +171,8 @@ class Authenticator:
     def _caller(self, connection: HTTPConnection) -> Caller | None:
         """Return what this caller's refusals are counted by."""
         scope = connection.scope
+        if RECHECK in scope:
+            return None
         return self.throttle.caller(client_host(scope), scope.get(IDENTITY))
 
     def believes_browser(self, connection: HTTPConnection) -> bool:

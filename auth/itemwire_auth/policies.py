@@ -40,7 +40,7 @@ def shortfall(grant: Grant, required: Sequence[Action]) -> AuthError | None:
         return None
     missing = missing or list(Action)
     rights = grant.principal.rights
-    is_by_token = grant.can == rights.actions_on(grant.item_id)
+    is_by_token = rights.is_of_token and grant.can == rights.actions_on(grant.item_id)
     elsewhere = any(rights.has(action) for action in missing)
     reason = ScopeMissing if is_by_token and not elsewhere else Forbidden
     return reason(f"{grant.principal.subject!r} is not granted {', '.join(missing)} here")

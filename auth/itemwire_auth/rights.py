@@ -57,12 +57,14 @@ class Rights:
 class ScopeSet:
     """All rights of a token, compiled once and asked often.
 
-    `exact` holds actions by item id, `wild` holds them by the segments of a pattern.
+    `exact` holds actions by item id, `wild` holds them by the segments of a pattern. Where rights
+    do not come from a token (`is_of_token`), no other token of the caller would help.
     """
 
     exact: Mapping[str, frozenset[Action]] = field(default_factory=dict[str, frozenset[Action]])
     wild: tuple[tuple[tuple[str, ...], frozenset[Action]], ...] = ()
     admin: bool = False
+    is_of_token: bool = True
 
     @classmethod
     def of_claims(

@@ -66,7 +66,7 @@ def is_item_id(text: str) -> bool:
 
 
 def parse_scope(text: str) -> tuple[Scope, ...]:
-    """Return the rights that one word of a `scope` claim grants on items; () if it grants none."""
+    """Return the rights that one word of a `scope` claim grants, or () if none."""
     if not text.startswith(PREFIX):
         return ()
     pattern, _, action = text.removeprefix(PREFIX).rpartition(":")

@@ -1,15 +1,17 @@
 """One-time tickets: credentials for a URL, worthless once they have been used there.
 
 A ticket is 32 random bytes. The caller it stands for waits in a store under the ticket's digest, so
-a dump of the store holds no ticket and no token. Using a ticket takes the entry out: of two clients
-that present one ticket at the same time, on any nodes, one gets in (RFC 9700 section 4.3.2 says
-why credentials in a URL must be worthless afterwards).
+a dump of the store holds no ticket, and no token that could be read: where an application finds its
+callers itself, what it found them by is kept, encrypted with a key made of the ticket. Using a
+ticket takes the entry out: of two clients that present one ticket at the same time, on any nodes,
+one gets in (RFC 9700 section 4.3.2 says why credentials in a URL must be worthless afterwards).
 
 Anyone who can write to the store can impersonate callers: trust it as you trust the keys.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import math
 import re
@@ -20,6 +22,9 @@ from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, Protocol, cast
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from itemwire_auth.errors import InvalidTicket, InvalidToken
 from itemwire_auth.origins import normal_origin
@@ -34,6 +39,8 @@ MAX_SECONDS: Final = 60
 _CALLER: Final = tuple(
     one.name for one in fields(Principal) if one.name not in {"rights", "claims"}
 )
+
+NONCE: Final = bytes(12)  # the key of a ticket encrypts one text and no other
 
 _TICKET: Final = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes in base64url
 
@@ -56,6 +63,14 @@ class Ticket:
 
     value: str = field(repr=False)
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """The caller of a ticket, and the credential that was kept with it, if any."""
+
+    principal: Principal
+    credential: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -88,9 +103,16 @@ class Tickets:
             raise ValueError(f"a ticket lives at most {MAX_SECONDS} s")
 
     async def make(
-        self, principal: Principal, *, item_id: str | None = None, origin: str | None = None
+        self,
+        principal: Principal,
+        *,
+        item_id: str | None = None,
+        origin: str | None = None,
+        credential: bytes | None = None,
     ) -> Ticket:
         """Return a new ticket; with an item or an origin it is valid only there.
+
+        A `credential` is kept with it, encrypted so that the ticket alone opens it.
 
         It expires no later than the caller's token: InvalidToken if that has expired. RateLimited
         if the caller asks too often or has too many unused tickets.
@@ -103,13 +125,19 @@ class Tickets:
             raise InvalidToken("expiry", "it expired before it got a ticket")
         self.allowances.spend(principal.identity, seconds)
         value = self.new_value()
-        kept = _Kept(principal, item_id, origin and normal_origin(origin))
+        sealed = None if credential is None else _cipher(value).encrypt(NONCE, credential, None)
+        kept = _Kept(principal, item_id, origin and normal_origin(origin), sealed)
         await self.store.put(_key(value), kept.written(), seconds)
         self.counts.made += 1
         return Ticket(value, math.floor(now + seconds))
 
     async def use(self, value: str, *, item_id: str | None, origins: Sequence[str]) -> Principal:
-        """Return the caller a ticket was issued to, once; InvalidTicket if it is not valid here.
+        """Return the caller a ticket was issued to, as `redeem` does."""
+        redeemed = await self.redeem(value, item_id=item_id, origins=origins)
+        return redeemed.principal
+
+    async def redeem(self, value: str, *, item_id: str | None, origins: Sequence[str]) -> Redeemed:
+        """Return what a ticket stands for, once; InvalidTicket if it is not valid here.
 
         `item_id` is the item it is presented for, `origins` are the Origin headers it came with. A
         ticket in the wrong place is spent all the same: somebody who should not have it has seen
@@ -129,7 +157,7 @@ class Tickets:
         if self.clock() - kept.principal.expires_at >= self.leeway:
             raise InvalidTicket("its token has expired")
         self.counts.used += 1
-        return kept.principal
+        return Redeemed(kept.principal, kept.opened(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +167,7 @@ class _Kept:
     principal: Principal
     item_id: str | None
     origin: str | None
+    sealed: bytes | None = None  # a credential
 
     @classmethod
     def read(cls, content: bytes) -> _Kept:
@@ -151,7 +180,8 @@ class _Kept:
             principal = Principal(
                 rights=rights, claims=claims, **{name: caller[name] for name in _CALLER}
             )
-            return cls(principal, kept["item"], kept["origin"])
+            sealed = None if kept["sealed"] is None else bytes.fromhex(kept["sealed"])
+            return cls(principal, kept["item"], kept["origin"], sealed)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidTicket("the store holds something else for it") from error
 
@@ -165,8 +195,18 @@ class _Kept:
             "claims": principal.claims,
             "item": self.item_id,
             "origin": self.origin,
+            "sealed": None if self.sealed is None else self.sealed.hex(),
         }
         return json.dumps(content, default=_thawed, separators=(",", ":")).encode()
+
+    def opened(self, value: str) -> bytes | None:
+        """Return the credential that was kept with a ticket."""
+        if self.sealed is None:
+            return None
+        try:
+            return _cipher(value).decrypt(NONCE, self.sealed, None)
+        except InvalidTag as error:
+            raise InvalidTicket("the store holds another credential for it") from error
 
 
 def _thawed(value: object) -> object:
@@ -174,6 +214,11 @@ def _thawed(value: object) -> object:
     if isinstance(value, MappingProxyType):
         return dict(cast("Mapping[str, object]", value))
     raise TypeError(f"a claim holds a {type(value).__name__}, which is no JSON")
+
+
+def _cipher(value: str) -> AESGCM:
+    """Return the cipher of one ticket's credential; the store never has its key."""
+    return AESGCM(hmac.digest(value.encode(), b"itemwire ticket credential", "sha256"))
 
 
 def _key(value: str) -> str:

@@ -79,6 +79,20 @@ def make(
     return asyncio.run(tickets.make(principal, item_id=item_id, origin=origin))
 
 
+def test_a_credential_is_kept_for_the_ticket_alone(store: Store, tickets: Tickets) -> None:
+    """Who reads the store, or takes the entry of another ticket, cannot read it."""
+    one = asyncio.run(tickets.make(ALICE, credential=b"sid=secret"))
+    other = asyncio.run(tickets.make(ALICE, credential=b"sid=other"))
+    assert not any(b"secret" in entry or b"sid" in entry for entry in store.kept.values())
+
+    first, second = store.kept
+    store.kept[second] = store.kept[first]
+    redeemed = asyncio.run(tickets.redeem(one.value, item_id=None, origins=[]))
+    assert (redeemed.principal, redeemed.credential) == (ALICE, b"sid=secret")
+    with pytest.raises(InvalidTicket, match="another credential"):
+        asyncio.run(tickets.redeem(other.value, item_id=None, origins=[]))
+
+
 def use(tickets: Tickets, value: str, item_id: str | None = "42", *origins: str) -> Principal:
     """Present a ticket."""
     return asyncio.run(tickets.use(value, item_id=item_id, origins=origins))

@@ -10,7 +10,7 @@ from fastapi import HTTPException, WebSocket
 from starlette.types import Scope
 
 from itemwire.authorization.inputs import Inputs
-from itemwire.authorization.reauthorization import KeptHandshake
+from itemwire.authorization.kept_handshake import KeptHandshake
 from itemwire.counters import ChannelCounters
 from itemwire_auth.dependencies import CurrentPrincipal, authorize_item
 from itemwire_auth.errors import Forbidden

@@ -127,6 +127,7 @@ item > session
 item > connection
 connection > names
 item > bounded_buffer
+item > item_recheck
 > item
 item > node
 node > join

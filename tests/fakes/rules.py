@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from itemwire.channels.reauthorization import Denied, ItemRights, Renewal, Verdict
+from itemwire.channels.reauthorization import Denied, ItemRights, Offered, Renewal, Verdict
 from itemwire.close_reasons import FORBIDDEN, CloseReason
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action
@@ -41,14 +41,14 @@ class ItemRules(ItemRights):
     @override
     def renew(
         self,
-        token: str,
+        offered: Offered,
         items: Sequence[str],
         due: float,
         answer: Callable[[Renewal | Denied], None],
     ) -> None:
         """Take the token for the subject it names."""
         self.asked.append(f"renew {' '.join(items)}".strip())
-        caller = principal(token, int(NOW) + 7200)
+        caller = principal(str(offered), int(NOW) + 7200)
         self._answer(
             lambda: answer(Renewal(caller, {one: self._verdict(caller, one) for one in items}))
         )
@@ -82,9 +82,9 @@ class Rules:
         self.asked: list[str] = []
         self._answers: deque[Callable[[Verdict], None]] = deque()
 
-    def __call__(self, token: str, answer: Callable[[Verdict], None]) -> None:
-        """Take a question."""
-        self.asked.append(token)
+    def __call__(self, offered: Offered, answer: Callable[[Verdict], None]) -> None:
+        """Take a question: about a token, or a caller who is known."""
+        self.asked.append(offered if isinstance(offered, str) else offered.subject)
         self._answers.append(answer)
 
     def say(self, verdict: Verdict) -> None:

@@ -5,15 +5,17 @@ header. A handshake is shown to them as the GET request that it is. The token of
 subprotocol, which browsers use on sockets, is shown as the `Authorization` header.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import Depends, Request, WebSocket
+from fastapi import Depends, HTTPException, Request, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocketState
 
-from itemwire.authorization.inputs import shown_headers
+from itemwire.authorization.deadline import DECISION_SECONDS
+from itemwire.authorization.inputs import shown_headers, shown_query
 from itemwire.authorization.solving import (
     Dependant,
     Overrides,
@@ -22,8 +24,11 @@ from itemwire.authorization.solving import (
     values_within,
     with_overrides,
 )
+from itemwire.close_reasons import OVERLOADED
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.principal import Principal
+
+T = TypeVar("T")
 
 SOLVED: Final = "itemwire.solved"  # what a host's dependencies have returned about this request
 
@@ -74,7 +79,10 @@ class AskedCall:
             more[VERIFIED] = principal
         view = _view_of(connection, more)
         solved: Solved = connection.scope.setdefault(SOLVED, {})
-        values = await values_within(connection, view, self.under(overrides), solved)
+        solving = values_within(connection, view, self.under(overrides), solved)
+        # Handshakes have a deadline of their own.
+        is_timed = connection.scope["type"] == "http"
+        values = await (_in_time(solving) if is_timed else solving)
         return values["answer"]
 
 
@@ -98,13 +106,29 @@ class HandshakeRequest(Request, WebSocket):  # type: ignore[misc] # both have `r
 
 def _view_of(connection: HTTPConnection, more: Mapping[str, Any]) -> Request | WebSocket:
     """Return a request or handshake as the host's dependencies find it."""
-    scope = {**connection.scope, "headers": shown_headers(connection.scope), **more}
+    shown = {
+        "headers": shown_headers(connection.scope),
+        "query_string": shown_query(connection.scope),
+    }
+    scope: Scope = {**connection.scope, **shown, **more}
     if scope["type"] == "http":
         return Request(
             scope, connection.receive if isinstance(connection, Request) else _no_request
         )
     scheme = SCHEMES.get(scope.get("scheme", ""), "http")
     return HandshakeRequest({**scope, "type": "http", "method": "GET", "scheme": scheme})
+
+
+async def _in_time(deciding: Awaitable[T]) -> T:
+    """Wait for a decision as long as a handshake would; then refuse with 503 `overloaded`."""
+    deadline = asyncio.timeout(DECISION_SECONDS)
+    try:
+        async with deadline:
+            return await deciding
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise HTTPException(OVERLOADED.status, OVERLOADED.reason) from error
 
 
 async def _no_request() -> Message:

@@ -1,27 +1,30 @@
 """Finds out who is calling by a dependency of the host application, in place of a token."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final, cast
 
-from fastapi import HTTPException, status
-from starlette.exceptions import WebSocketException
+from fastapi import status
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import AskedCall
-from itemwire.authorization.inputs import SHOWN
+from itemwire.authorization.host_credentials import (
+    show_credential,
+    show_ticket,
+    shows_credential,
+)
+from itemwire.authorization.inputs import NO_INPUTS, Inputs, Presented, pack
+from itemwire.authorization.solving import Dependant, inputs_of, read_by_schemes
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.authenticator import IDENTITY, Authenticator
-from itemwire_auth.credentials import find_credentials
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import (
     AuthError,
-    DisagreeingCredentials,
     InvalidCredential,
+    InvalidTicket,
     MissingCredential,
-    OriginDenied,
     RevokedToken,
 )
 from itemwire_auth.principal import NO_EXPIRY, Principal
@@ -29,14 +32,14 @@ from itemwire_auth.refusals import delayed_refusal
 from itemwire_auth.rights import ScopeSet
 from itemwire_auth.state import auth_of
 
-logger = logging.getLogger("itemwire.refusals")
-
-EXPLICIT: Final = ("authorization", "subprotocol", "query")
-"""Where a credential is that a page must add: the browser sends none of them by itself."""
-
 SOURCE: Final = "application"
 
-NO_RIGHTS: Final = ScopeSet()
+NO_RIGHTS: Final = ScopeSet(is_of_token=False)
+
+NOBODY: Final = frozenset({"", "credentials_missing", "credentials_invalid"})
+"""The reasons with which a host's dependency closes the socket of somebody unknown."""
+
+UNAUTHENTICATED: Final = "Not authenticated"  # with 403 in FastAPI's schemes before 0.122
 
 
 class HostUser:
@@ -49,6 +52,8 @@ class HostUser:
 
     def __init__(self, user: Callable[..., Any]) -> None:
         self._user = AskedCall(user)
+        self._schemes_of: Dependant | None = None
+        self._schemes: Inputs = NO_INPUTS
 
     def asked(self) -> Iterable[AskedCall]:
         """Return the function of the host that it asks."""
@@ -67,83 +72,115 @@ class HostUser:
     async def _identify(self, connection: HTTPConnection) -> Principal:
         authenticator = auth_of(connection).authenticator
         authenticator.check_throttle(connection)
-        _show_credential(connection, authenticator)
-        principal = _principal_of(await self._ask(connection), authenticator.revocations.now())
-        connection.scope[IDENTITY] = principal.identity
-        authenticator.check_throttle(connection)
-        if authenticator.revocations.revokes(principal):
-            raise RevokedToken(f"{principal.subject!r} was revoked", SOURCE)
-        log_authenticated(connection, principal, SOURCE)
+        schemes = self._read_by_schemes(connection)
+        owner = await show_ticket(connection, authenticator, schemes)
+        if owner is None:
+            show_credential(connection, authenticator, schemes)
+        user = await self._ask(connection, schemes)
+        if user is None:
+            raise _unknown(connection, schemes)
+        principal = admit(connection, user)
+        if owner is not None and owner.identity != principal.identity:
+            raise InvalidTicket("what its owner presented names another user by now")
         return principal
 
-    async def _ask(self, connection: HTTPConnection) -> object:
-        """Return the host's user; what the host refuses with 401 or 1008 counts as a refusal."""
+    def presented(self, connection: HTTPConnection) -> bytes:
+        """Return what a request presents to the host, so that a ticket may stand for it.
+
+        Raises ValueError if that is too large.
+        """
+        overrides = application_of(connection.scope).dependency_overrides
+        declared = inputs_of(self._user.under(overrides), (), overrides)
+        schemes = self._read_by_schemes(connection)
+        headers = declared.headers | schemes.headers | {"authorization"}
+        if declared.whole:
+            headers |= {"cookie"}
+        kept = Inputs(headers, declared.cookies | schemes.cookies, schemes.query)
+        packed = pack(Presented.of(connection.scope, kept))
+        if packed is None:
+            raise ValueError("what names the caller is too large for a ticket")
+        return packed
+
+    async def _ask(self, connection: HTTPConnection, schemes: Inputs) -> object:
+        """Return the host's user; that the host knows none is a refusal, and counts as one."""
         overrides = application_of(connection.scope).dependency_overrides
         try:
             return await self._user.ask(connection, overrides)
-        except HTTPException as error:
-            if error.status_code != status.HTTP_401_UNAUTHORIZED:
-                raise
-            _refuse_stranger(connection, error)
-        except WebSocketException as error:
-            if error.code != status.WS_1008_POLICY_VIOLATION or error.reason:
-                raise
-            _refuse_stranger(connection, error)
+        except (HTTPException, WebSocketException) as error:
+            if _knows_nobody(error):
+                raise _unknown(connection, schemes) from error
+            raise
+
+    def _read_by_schemes(self, connection: HTTPConnection) -> Inputs:
+        """Return where the security schemes of the host look for a credential."""
+        dependant = self._user.under(application_of(connection.scope).dependency_overrides)
+        if dependant is not self._schemes_of:
+            self._schemes_of, self._schemes = dependant, read_by_schemes(dependant)
+        return self._schemes
 
 
-def _show_credential(connection: HTTPConnection, authenticator: Authenticator) -> None:
-    """Choose what the host's dependencies find of the credentials of a request.
-
-    A token in the query or in a subprotocol is shown as the `Authorization` header. A page of a
-    foreign origin is believed only where it presents a token: what its browser has added by itself
-    is hidden then (cross-site WebSocket hijacking, CWE-1385).
-    """
-    presented = {one.value for one in find_credentials(connection, "", EXPLICIT)}
-    if len(presented) > 1:
-        raise DisagreeingCredentials("two sources hold two tokens")
-    is_own_page = authenticator.believes_browser(connection)
-    if not presented and not is_own_page:
-        raise OriginDenied("a page of a foreign origin presented no token")
-    headers: list[tuple[bytes, bytes]] = connection.scope["headers"]
-    if presented:
-        bearer = b"Bearer " + presented.pop().encode("utf-8", "surrogatepass")
-        headers = [(name, value) for name, value in headers if name != b"authorization"]
-        headers.append((b"authorization", bearer))
-    if not is_own_page:
-        headers = [(name, value) for name, value in headers if name != b"cookie"]
-    connection.scope[SHOWN] = headers
+def _knows_nobody(error: HTTPException | WebSocketException) -> bool:
+    """Return whether a host has said, by HTTP's word or a socket's, that it knows nobody."""
+    if isinstance(error, HTTPException):
+        is_unauthenticated = error.status_code == status.HTTP_401_UNAUTHORIZED
+        return is_unauthenticated or error.detail == UNAUTHENTICATED
+    return error.code == status.WS_1008_POLICY_VIOLATION and error.reason in NOBODY
 
 
-def _refuse_stranger(connection: HTTPConnection, error: Exception) -> NoReturn:
-    """Raise that the host knows no caller by what the request presents, if anything."""
-    headers: list[tuple[bytes, bytes]] = connection.scope[SHOWN]
-    if any(name in {b"authorization", b"cookie"} for name, _ in headers):
-        raise InvalidCredential("the application knows no such user") from error
-    raise MissingCredential("the application asks for a credential") from error
+def _unknown(connection: HTTPConnection, schemes: Inputs) -> AuthError:
+    """Return the refusal of a caller that the host does not know."""
+    if shows_credential(connection, schemes):
+        return InvalidCredential("the application knows no such user")
+    return MissingCredential("the application asks for a credential")
 
 
-def _principal_of(user: object, now: float) -> Principal:
+def admit(connection: HTTPConnection, user: object) -> Principal:
+    """Return a host's user as the caller of a request, or raise an AuthError."""
+    authenticator = auth_of(connection).authenticator
+    principal = principal_of(user, authenticator)
+    connection.scope[IDENTITY] = principal.identity
+    authenticator.check_throttle(connection)
+    if authenticator.revocations.revokes(principal):
+        raise RevokedToken(f"{principal.subject!r} was revoked", SOURCE)
+    log_authenticated(connection, principal, SOURCE)
+    return principal
+
+
+def principal_of(user: object, authenticator: Authenticator) -> Principal:
     """Return a host's user as a caller, or raise an AuthError.
 
-    Its rights are for the host's rules to say. Raises TypeError for a user that has no id.
+    Its rights are for the host's rules to say. Raises TypeError for a user without a usable id or
+    with an expiry that is no moment.
     """
-    if isinstance(user, Principal):
-        return user
-    if user is None:
-        raise MissingCredential("the application names no user")
-    subject = _field(user, "id")
-    if not isinstance(subject, int | str) or isinstance(subject, bool):
-        subject = str(subject) if subject is not None else ""
-    if subject == "":
-        raise TypeError(f"the user of the application has no id: {type(user).__name__}")
-    expires_at = _expiry_of(_field(user, "expires_at"))
-    if expires_at <= now:
+    now = authenticator.revocations.now()
+    principal = user if isinstance(user, Principal) else _named(user, now)
+    if now - principal.expires_at >= authenticator.leeway:
         raise InvalidCredential("the user's login has expired")
-    return Principal(None, str(subject), NO_RIGHTS, expires_at, issued_at=int(now))
+    return principal
+
+
+def _named(user: object, now: float) -> Principal:
+    expires_at = _expiry_of(_field(user, "expires_at"))
+    return Principal(None, _subject_of(user), NO_RIGHTS, expires_at, issued_at=int(now))
+
+
+def _subject_of(user: object) -> str:
+    """Return the id of a user as text: it has to be the same text at every request."""
+    found = _field(user, "id")
+    kind = type(found)
+    is_its_address = kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+    if found is None or isinstance(found, bool | bytes) or is_its_address:
+        raise TypeError(f"the user of the application has no id: {type(user).__name__}")
+    subject = str(found)
+    if not subject or not subject.isprintable():
+        raise TypeError(f"the id of the user is no text that others can be told: {subject!r}")
+    return subject
 
 
 def _field(user: object, name: str) -> object:
-    return user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)
+    if isinstance(user, Mapping):
+        return cast("Mapping[str, object]", user).get(name)
+    return getattr(user, name, None)
 
 
 def _expiry_of(value: object) -> int:
@@ -152,8 +189,10 @@ def _expiry_of(value: object) -> int:
         return NO_EXPIRY
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise TypeError("`expires_at` of the user has no time zone")
-        return int(value.timestamp())
-    if isinstance(value, int | float):
-        return int(value)
-    raise TypeError("`expires_at` of the user is a datetime or a Unix time")
+            raise TypeError("`expires_at` of the user has no time zone: give it one (UTC?)")
+        value = value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("`expires_at` of the user is a datetime or a Unix time")
+    if not 0 <= value <= NO_EXPIRY + 1:  # also for NaN
+        raise ValueError("`expires_at` of the user is no Unix time in seconds; milliseconds?")
+    return min(int(value), NO_EXPIRY)

@@ -7,7 +7,7 @@ take a header that is missing for a caller without restrictions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_plus, urlencode
@@ -22,6 +22,7 @@ MAX_KEPT_BYTES: Final = 4096  # of one handshake
 Headers = Sequence[tuple[bytes, bytes]]
 
 SHOWN: Final = "itemwire.shown"  # a key of the ASGI scope, which no client can set
+SHOWN_QUERY: Final = "itemwire.shown_query"  # another one
 
 # RFC 9110 section 11.1, as in `itemwire_auth.credentials`.
 _BEARER: Final = re.compile(rb"bearer(?![!#$%&'*+.^_`|~0-9A-Za-z-]) ?", re.IGNORECASE)
@@ -78,7 +79,7 @@ class Presented(msgspec.Struct, array_like=True, gc=False):
     @classmethod
     def of(cls, scope: Scope, inputs: Inputs) -> Presented:
         """Take from a handshake what its dependencies may read."""
-        query: bytes = scope.get("query_string", b"")
+        query = shown_query(scope)
         headers = shown_headers(scope)
         if inputs.whole:
             return cls(query, list(headers))
@@ -88,8 +89,8 @@ class Presented(msgspec.Struct, array_like=True, gc=False):
     def with_token(self, token: str, cookie_name: str) -> Presented:
         """Return the same with a token in place of each credential, and always in the query."""
         raw = token.encode("utf-8", "surrogatepass")
-        names = {QUERY_NAME, TICKET_NAME}
-        parts = [part for part in self.query.split(b"&") if part and _query_name(part) not in names]
+        rest = without_fields(self.query, {QUERY_NAME, TICKET_NAME})
+        parts = [rest] if rest else []
         parts.append(urlencode({QUERY_NAME: token}, errors="surrogatepass").encode())
         headers = [(name, _renewed(name, it, raw, cookie_name)) for name, it in self.headers]
         return Presented(b"&".join(parts), headers)
@@ -99,6 +100,17 @@ def shown_headers(scope: Scope) -> Headers:
     """Return the headers that dependencies find, where they are not shown those that came."""
     headers: Headers = scope.get(SHOWN, scope["headers"])
     return headers
+
+
+def shown_query(scope: Scope) -> bytes:
+    """Return the query that dependencies find, where they are not shown the one that came."""
+    query: bytes = scope.get(SHOWN_QUERY, scope.get("query_string", b""))
+    return query
+
+
+def without_fields(query: bytes, names: Collection[str]) -> bytes:
+    """Return a query without the fields of these names."""
+    return b"&".join(part for part in query.split(b"&") if part and _query_name(part) not in names)
 
 
 def pack(presented: Presented) -> bytes | None:

@@ -26,38 +26,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from fastapi import WebSocket
-from starlette.types import Message, Scope
+from fastapi import Request, WebSocket
+from starlette.types import Scope
 from typing_extensions import override
 
 from itemwire.application import application_of
 from itemwire.authorization.deadline import LateDecision, decided, decision_due
-from itemwire.authorization.inputs import (
-    NO_INPUTS,
-    Inputs,
-    Presented,
-    pack,
-    subprotocols_of,
-    unpack,
-)
+from itemwire.authorization.kept_handshake import KeptHandshake
 from itemwire.authorization.routes import SocketRoute, socket_route_of
 from itemwire.authorization.solving import Solved, solve
-from itemwire.channels.reauthorization import Denied, ItemRights, Renewal, Verdict
-from itemwire.close_reasons import INTERNAL, OVERLOADED, QUERY_INVALID, CloseReason
+from itemwire.channels.reauthorization import Denied, ItemRights, Offered, Renewal, Verdict
+from itemwire.close_reasons import (
+    INTERNAL,
+    OVERLOADED,
+    QUERY_INVALID,
+    TOKEN_EXPIRED,
+    CloseReason,
+)
 from itemwire.counters import ChannelCounters
 from itemwire.responses.rejections import reason_of
 from itemwire_auth.audit import LOGGED_LENGTH
-from itemwire_auth.authenticator import IDENTITY
+from itemwire_auth.authenticator import IDENTITY, RECHECK
 from itemwire_auth.credentials import REFRESH
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import AuthError
-from itemwire_auth.principal import Grant, Principal
+from itemwire_auth.principal import Grant, Identity, Principal
 from itemwire_auth.refusals import refusal
 from itemwire_auth.state import AuthState
 
@@ -74,8 +73,11 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
     Leaving it cancels the tasks that still run, and waits until they have released everything.
     """
 
-    def __init__(self, counters: ChannelCounters | None = None) -> None:
+    def __init__(
+        self, counters: ChannelCounters | None = None, *, keeps_credentials: bool = False
+    ) -> None:
         self.counters = counters or ChannelCounters()
+        self.keeps_credentials = keeps_credentials  # to ask a host about its users again
         self._running: set[asyncio.Task[Any]] = set()
         self._is_left = False
 
@@ -87,6 +89,13 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(partial(self._done, answer))
+
+    def known(self, principal: Principal) -> dict[str, object]:
+        """Return what a scope says about a caller who is asked about again.
+
+        A host is asked about its user itself.
+        """
+        return {RECHECK: True} if self.keeps_credentials else {VERIFIED: principal}
 
     @override
     async def __aexit__(self, *_: object) -> None:
@@ -108,123 +117,45 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
             logger.exception("refresh_failed")
 
 
-class KeptInputs:
-    """What is kept of one handshake's query and headers; its size is counted while it lives."""
-
-    __slots__ = ("_counters", "packed")
-
-    def __init__(self, packed: bytes, counters: ChannelCounters) -> None:
-        self.packed = packed
-        self._counters = counters
-        counters.kept_handshake_bytes += len(packed)
-
-    def __del__(self) -> None:
-        """Count it out: the socket that it belonged to is gone, or was refreshed."""
-        self._counters.kept_handshake_bytes -= len(self.packed)
-
-
-@dataclass(frozen=True, slots=True)
-class KeptHandshake:
-    """What is kept of a handshake to ask its route's dependencies again.
-
-    `inputs` is what may be read of it; it is empty where that would be over the bound.
-    """
-
-    path: str
-    root_path: str
-    client: object
-    state: Mapping[str, object] | None
-    inputs: Inputs = NO_INPUTS
-    kept: KeptInputs | None = None
-
-    @classmethod
-    def of(
-        cls,
-        scope: Scope,
-        inputs: Inputs,
-        counters: ChannelCounters,
-        *,
-        without_credential: str | None = None,
-    ) -> KeptHandshake:
-        """Keep where a handshake came from and went to, and what dependencies may read of it.
-
-        `without_credential` leaves out the credential; it is the name of the session cookie.
-        """
-        state = scope.get("state") or None
-        place = cls(scope["path"], scope.get("root_path", ""), scope.get("client"), state)
-        if inputs.is_empty:
-            return place
-        presented = Presented.of(scope, inputs)
-        if without_credential is not None:
-            presented = presented.with_token("", without_credential)
-        return place.keeping(presented, inputs, counters)
-
-    def keeping(
-        self, presented: Presented, inputs: Inputs, counters: ChannelCounters
-    ) -> KeptHandshake:
-        """Return the same handshake with another query and headers, if they are not too large."""
-        packed = pack(presented)
-        if packed is None:
-            return replace(self, inputs=NO_INPUTS, kept=None)
-        return replace(self, inputs=inputs, kept=KeptInputs(packed, counters))
-
-    @property
-    def presented(self) -> Presented:
-        """Return the query and the headers, as far as they are kept."""
-        return Presented(b"", []) if self.kept is None else unpack(self.kept.packed)
-
-    def to(
-        self, route: SocketRoute, presented: Presented | None = None, *, more: Mapping[str, object]
-    ) -> WebSocket:
-        """Make a socket to ask a route's dependencies about; `more` is added to its scope."""
-        presented = presented or self.presented
-        scope: Scope = {
-            "type": "websocket",
-            "scheme": "ws",
-            "path": self.path,
-            "root_path": self.root_path,
-            "query_string": presented.query,
-            "headers": presented.headers,
-            "subprotocols": subprotocols_of(presented.headers),
-            "client": self.client,
-            "server": None,
-            "state": dict(self.state or {}),
-            **route.application.scope_parts,
-            **more,
-        }
-        scope.update(route.matches(scope)[1])
-        return WebSocket(scope, receive=_no_request, send=_no_answer)
-
-    def has_all_for(self, *routes: SocketRoute) -> bool:
-        """Return whether it holds all that the dependencies of these routes may read now."""
-        if all(self.inputs.covers(route.inputs) for route in routes):
-            return True
-        logger.warning("refresh_refused reason=%r path=%r", QUERY_INVALID.reason, self.path)
-        return False
-
-
 class Reauthorization:
     """Works out the rights of one socket again; holds all that is kept of its handshake."""
 
-    __slots__ = ("_handshake", "_owner", "_route")
+    __slots__ = ("_handshake", "_identity", "_owner", "_route")
 
     def __init__(self, owner: Reauthorizer, route: SocketRoute, scope: Scope) -> None:
         self._owner = owner
         self._route = route
+        self._identity: Identity | None = None
+        without: str | None = _cookie_name(route)
+        if owner.keeps_credentials:
+            self._identity, without = scope.get(IDENTITY), None
         self._handshake = KeptHandshake.of(
-            scope, route.inputs, owner.counters, without_credential=_cookie_name(route)
+            scope, route.inputs, owner.counters, without_credential=without
         )
 
-    def __call__(self, token: str, answer: Callable[[Verdict], None]) -> None:
-        """Begin to work out what a token allows on this socket's route; `answer` comes later."""
-        self._owner.run(self._work_out(token), answer)
+    def __call__(self, offered: Offered, answer: Callable[[Verdict], None]) -> None:
+        """Begin to work out what is allowed on this socket's route; `answer` comes later."""
+        if isinstance(offered, Principal):
+            self._owner.run(self._recheck(offered), answer)
+        else:
+            self._owner.run(self._work_out(offered), answer)
+
+    async def _recheck(self, principal: Principal) -> Verdict:
+        if not self._handshake.has_all_for(self._route):
+            return Denied(TOKEN_EXPIRED, principal)  # its client presents all of it once more
+        websocket = self._handshake.to(self._route, more=self._owner.known(principal))
+        return await verdict_of(self._route, websocket, Grant, decision_due())
 
     async def _work_out(self, token: str) -> Verdict:
         if not self._handshake.has_all_for(self._route):
             return Denied(QUERY_INVALID)
         presented = self._handshake.presented.with_token(token, _cookie_name(self._route))
         websocket = self._handshake.to(self._route, presented, more={REFRESH: token})
-        return await verdict_of(self._route, websocket, Grant, decision_due())
+        verdict = await verdict_of(self._route, websocket, Grant, decision_due())
+        if isinstance(verdict, Grant) and verdict.principal.identity == self._identity:
+            inputs = self._handshake.inputs
+            self._handshake = self._handshake.keeping(presented, inputs, self._owner.counters)
+        return verdict
 
 
 class SocketRights(ItemRights):
@@ -259,19 +190,23 @@ class SocketRights(ItemRights):
     @override
     def renew(
         self,
-        token: str,
+        offered: Offered,
         items: Sequence[str],
         due: float,
         answer: Callable[[Renewal | Denied], None],
     ) -> None:
-        self._owner.run(self._renew(token, items, due), answer)
+        self._owner.run(self._renew(offered, items, due), answer)
 
-    async def _renew(self, token: str, items: Sequence[str], due: float) -> Renewal | Denied:
-        """Work out a refresh, of the socket and of its items together within one deadline."""
-        handshake = self._with_token(token)
+    async def _renew(self, offered: Offered, items: Sequence[str], due: float) -> Renewal | Denied:
+        """Work out the rights of the socket and of its items together within one deadline."""
+        handshake = self._with(offered)
+        more: dict[str, object] = {REFRESH: offered}
+        lacking = QUERY_INVALID
+        if isinstance(offered, Principal):
+            more, lacking = self._owner.known(offered), TOKEN_EXPIRED
         if not handshake.has_all_for(self._route, self._item_route):
-            return Denied(QUERY_INVALID)
-        websocket = handshake.to(self._route, more={REFRESH: token})
+            return Denied(lacking)
+        websocket = handshake.to(self._route, more=more)
         principal = await verdict_of(self._route, websocket, Principal, due)
         if isinstance(principal, Denied):
             return principal
@@ -280,15 +215,17 @@ class SocketRights(ItemRights):
         except LateDecision:
             logger.error("refresh_late path=%r items=%d", handshake.path, len(items))  # noqa: TRY400
             return Denied(OVERLOADED, principal)
-        self._handshake = handshake  # from now on the new token alone speaks for the caller
-        return Renewal(principal, verdicts)
+        return Renewal(principal, verdicts, partial(self._keep, handshake))
 
-    def _with_token(self, token: str) -> KeptHandshake:
-        """Return the handshake with a token in place of what spoke for the caller before."""
+    def _keep(self, handshake: KeptHandshake) -> None:
+        self._handshake = handshake
+
+    def _with(self, offered: Offered) -> KeptHandshake:
+        """Return the handshake, with a new token in place of what spoke for the caller before."""
         handshake = self._handshake
-        if handshake.inputs.is_empty:
+        if handshake.inputs.is_empty or isinstance(offered, Principal):
             return handshake
-        presented = handshake.presented.with_token(token, _cookie_name(self._route))
+        presented = handshake.presented.with_token(offered, _cookie_name(self._route))
         return handshake.keeping(presented, handshake.inputs, self._owner.counters)
 
     async def _verdicts(
@@ -320,6 +257,15 @@ def reauthorization_of(websocket: WebSocket, owner: Reauthorizer) -> Reauthoriza
     if not isinstance(route, SocketRoute):
         return None
     return Reauthorization(owner, route, websocket.scope)
+
+
+def reauthorization_of_stream(
+    request: Request, owner: Reauthorizer, item_endpoint: Callable[..., Any], suffix: str
+) -> Reauthorization:
+    """Keep what is needed to ask an item's socket route about a stream's caller."""
+    route = socket_route_of(application_of(request.scope), item_endpoint)
+    path = f"{request.scope['path'].removesuffix(suffix)}/ws"
+    return Reauthorization(owner, route, {**request.scope, "path": path})
 
 
 def rights_of(
@@ -381,11 +327,3 @@ def _log(websocket: WebSocket, reason: CloseReason, error: Exception) -> None:
         logger.error("refresh_failed path=%r", path, exc_info=error)
     else:
         logger.warning("refresh_refused reason=%r path=%r", reason.reason, path)
-
-
-async def _no_request() -> Message:
-    raise RuntimeError("the handshake is over: a dependency that is asked again cannot read")
-
-
-async def _no_answer(_message: Message) -> None:
-    raise RuntimeError("the handshake is over: a dependency that is asked again cannot send")

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
-from itemwire.authorization.inputs import Inputs
+from itemwire.authorization.inputs import NO_INPUTS, Inputs
 
 T = TypeVar("T")
 
@@ -91,16 +91,8 @@ async def _solve(
     async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
         connection.scope[REQUEST_STACK] = request_stack
         connection.scope[FUNCTION_STACK] = function_stack
-        outcome = await solve_dependencies(
-            request=connection,
-            dependant=dependant,
-            dependency_cache=solved,
-            async_exit_stack=request_stack,
-            embed_body_fields=False,
-        )
-        if outcome.errors:
-            raise _invalid(connection, outcome.errors)
-        found += [value for value in outcome.values.values() if isinstance(value, kind)]
+        values = await values_within(connection, connection, dependant, solved)
+        found += [value for value in values.values() if isinstance(value, kind)]
     if len(found) != 1:
         raise RuntimeError(
             f"{dependant.path} has {len(found)} arguments of {kind.__name__}: "
@@ -150,8 +142,11 @@ async def release(connection: HTTPConnection) -> None:
     session. Closing the stacks early leaves FastAPI nothing to close.
     """
     for name in (FUNCTION_STACK, REQUEST_STACK):
-        stack: AsyncExitStack = connection.scope[name]
-        await stack.aclose()
+        stack: AsyncExitStack | None = connection.scope.get(
+            name
+        )  # Starlette's own routes have none
+        if stack is not None:
+            await stack.aclose()
 
 
 def dependant_of(request: Request) -> Dependant:
@@ -216,6 +211,15 @@ def inputs_of(
             inputs |= _read_by_scheme(below.call)
         elif _is_given_connection(below) and below.call not in known:
             inputs |= Inputs(whole=True)
+    return inputs
+
+
+def read_by_schemes(dependant: Dependant) -> Inputs:
+    """Return what the security schemes below a dependant read of a request, at any depth."""
+    inputs = NO_INPUTS
+    for below in _all_below(dependant):
+        if isinstance(below.call, SecurityBase):
+            inputs |= _read_by_scheme(below.call)
     return inputs
 
 

@@ -22,6 +22,7 @@ from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
+from itemwire.channels.lifecycle.rechecks import Rechecks
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
 from itemwire.channels.limits.connections import ConnectionSlots
@@ -60,6 +61,7 @@ class NodeOptions:
     lifetime: Lifetime = BY_TOKEN
     leeway: float = 0
     drain_seconds: float = 5
+    recheck_interval: float = 0  # after which callers are asked about again; 0: never
 
 
 DEFAULTS: Final = NodeOptions()
@@ -103,6 +105,10 @@ class Node:
             self._hub.announce, limits.presence_limit, limits.presence_grace, self._is_counted
         )
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
+        self.rechecks: Rechecks | None = None  # nobody is asked about again
+        if options.recheck_interval:
+            interval = options.recheck_interval
+            self.rechecks = Rechecks(interval, self._expiry, clock, environment.random)
         self._draining: Draining | None = None
         self._is_started = False
         self._id = new_connection_id()  # tells this node's own notices from those of others
@@ -203,6 +209,8 @@ class Node:
         self._hub.end_all(due.ended)
         send_expiring(due.warned)
         self._presence.tick(self.environment.clock())
+        if self.rechecks is not None:
+            self.rechecks.tick()
         self._cluster.tick()
         self.direct.tick()
         self._proofs.tick(self._engine)
@@ -410,6 +418,8 @@ class Node:
         """Forget a connection, which has just ended, and take it off all of its channels."""
         self._expiry.forget(connection)
         self._registry.discard(connection)
+        if self.rechecks is not None:
+            self.rechecks.forget(connection)
         if self.rates is not None:
             self.rates.release(connection)
         for subscription in connection.subscriptions.values():

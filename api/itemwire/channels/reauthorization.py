@@ -32,16 +32,27 @@ class Denied:
 
 Verdict = Grant | Denied
 
-Reauthorize = Callable[[str, Callable[[Verdict], None]], None]
-"""Works out what a token allows on a socket: answers once, on the event loop, in bounded time."""
+Offered = str | Principal
+"""What rights are worked out for: another token, or the caller as it is known, once more."""
+
+Reauthorize = Callable[[Offered, Callable[[Verdict], None]], None]
+"""Works out what is allowed on a socket: answers once, on the event loop, in bounded time."""
+
+
+def keep_nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """The caller of a new token, and the verdict on each item that was asked about."""
+    """The caller of a new token, and the verdict on each item that was asked about.
+
+    `keep` is called where the token is taken: from then on it alone speaks for the caller.
+    """
 
     principal: Principal
     verdicts: Mapping[str, Verdict]
+    keep: Callable[[], None] = keep_nothing
 
 
 class ItemRights(Protocol):
@@ -63,10 +74,10 @@ class ItemRights(Protocol):
 
     def renew(
         self,
-        token: str,
+        offered: Offered,
         items: Sequence[str],
         due: float,
         answer: Callable[[Renewal | Denied], None],
     ) -> None:
-        """Answer what another token allows, on the socket and on each of the items."""
+        """Answer what is allowed on the socket and on each of the items."""
         ...

@@ -5,11 +5,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from itemwire.application import application_of
+from itemwire.authorization.host_users import HostUser
 from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire_auth.dependencies import (
     Bearer,
     CurrentPrincipal,
+    current_principal,
     from_own_page,
     open_to_strangers,
     sent_bearer,
@@ -29,6 +32,9 @@ def keep_nowhere(response: Response) -> None:
 
 
 router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[Depends(keep_nowhere)])
+
+session_router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[Depends(keep_nowhere)])
+"""Where callers present tokens: an application with users of its own has its own session."""
 
 
 class TicketRequest(BaseModel):
@@ -79,11 +85,28 @@ async def make_ticket(request: Request, principal: CurrentPrincipal) -> NewTicke
         )
     if wanted.item is not None and not is_item_id(wanted.item):
         raise ItemInvalid("a ticket was asked for an id that no item can have")
-    ticket = await tickets_of(request).make(principal, item_id=wanted.item, origin=wanted.origin)
+    ticket = await tickets_of(request).make(
+        principal,
+        item_id=wanted.item,
+        origin=wanted.origin,
+        credential=_kept_credential(request),
+    )
     return NewTicket(ticket=ticket.value, expires_at=ticket.expires_at)
 
 
-@router.post("/session", dependencies=[Depends(from_own_page)])
+def _kept_credential(request: Request) -> bytes | None:
+    """Return what a ticket has to keep where the host finds its users itself, else None."""
+    overrides = application_of(request.scope).dependency_overrides
+    finds = overrides.get(current_principal)
+    if not isinstance(finds, HostUser):
+        return None
+    try:
+        return finds.presented(request)
+    except ValueError as error:
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from error
+
+
+@session_router.post("/session", dependencies=[Depends(from_own_page)])
 async def begin_session(
     request: Request, response: Response, bearer: Annotated[Bearer, Depends(sent_bearer)]
 ) -> NewSession:
@@ -98,7 +121,7 @@ async def begin_session(
     return NewSession(expires_at=expires_at)
 
 
-@router.delete(
+@session_router.delete(
     "/session",
     dependencies=[Depends(from_own_page), Depends(open_to_strangers)],
     status_code=status.HTTP_204_NO_CONTENT,

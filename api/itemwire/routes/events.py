@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Request
 from pydantic import AfterValidator
 
+from itemwire.authorization.reauthorization import reauthorization_of_stream
 from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
@@ -20,7 +21,7 @@ from itemwire.dependencies import (
     written_position,
 )
 from itemwire.middleware.admission import acquire_slot, hand_over_slot
-from itemwire.routes.items import ITEM_PATH
+from itemwire.routes.items import ITEM_PATH, item_channel
 from itemwire.routes.messages import PROBLEMS
 from itemwire.transports.asgi import log_connected
 from itemwire.transports.sse import EventStream
@@ -58,12 +59,16 @@ async def item_events(
     node = assembly.node
     acquire_slot(request, assembly.slots, grant.principal)
     await release(request)
+    reauthorization = None
+    if node.rechecks is not None:
+        owner = assembly.reauthorizer
+        reauthorization = reauthorization_of_stream(request, owner, item_channel, "/events")
 
     codec = assembly.event_codecs.of_item(grant.item_id)
 
     def join(transport: Transport) -> EventsSession:
         connection = node.connect(grant.principal, codec, transport)
-        session = EventsSession(node, connection, grant, start)
+        session = EventsSession(node, connection, grant, start, reauthorization)
         hand_over_slot(request, session)
         log_connected(request, session)
         return session

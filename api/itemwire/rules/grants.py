@@ -47,9 +47,13 @@ class RuleGrants:
         )
         if not isinstance(rights, Rights):
             raise TypeError(f"the channel {rule.pattern.text!r} has returned no Rights")
+        can = _without_hidden(rule, rights.can)
+        if not can:  # whatever the token says: it is the rule that decides
+            error = Forbidden(f"the channel {rule.pattern.text!r} grants nothing")
+            raise await delayed_refusal(connection, error)
         if rights.info is not None:
             read_info(rights.info)
-        return Grant(principal, item_id, _without_hidden(rule, rights.can), rights.info)
+        return Grant(principal, item_id, can, rights.info)
 
 
 def _without_hidden(rule: ChannelRule, can: frozenset[Action]) -> frozenset[Action]:

@@ -104,7 +104,7 @@ def find_claim(claims: Mapping[str, object], path: str) -> object:
 
 
 def words_of(value: object) -> tuple[str, ...] | None:
-    """Return the words of a string, or the members of a list of strings; None of anything else."""
+    """Return the words of a string or the members of a list of strings, or else None."""
     if isinstance(value, str):
         return tuple(value.split(" "))  # RFC 6749 section 3.3: only the space separates words
     return tuple(value) if are_strings(value) else None

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from typing_extensions import override
 
-from itemwire.channels.reauthorization import Denied, Renewal, Verdict
+from itemwire.channels.reauthorization import Denied, Offered, Renewal, Verdict
 from itemwire.engines.base import EngineError
 from itemwire.messages import Position
 from itemwire_auth.principal import Principal
@@ -70,7 +70,7 @@ class OrderedRules(ItemRules):
     @override
     def renew(
         self,
-        token: str,
+        offered: Offered,
         items: Sequence[str],
         due: float,
         answer: Callable[[Renewal | Denied], None],
@@ -80,7 +80,7 @@ class OrderedRules(ItemRules):
             answer(outcome)
 
         assert not self.waits
-        super().renew(token, items, due, decided)
+        super().renew(offered, items, due, decided)
 
     def _is_renewing(self) -> bool:
         return self.asked[-1].startswith("renew")

@@ -9,7 +9,7 @@ import pytest
 from typing_extensions import override
 
 from itemwire.channels.limits.bounds import Lifetime, RateLimits
-from itemwire.channels.reauthorization import Denied, Renewal, Verdict
+from itemwire.channels.reauthorization import Denied, Offered, Renewal, Verdict
 from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED, CloseReason
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action
@@ -219,12 +219,12 @@ class Denying(ItemRules):
     @override
     def renew(
         self,
-        token: str,
+        offered: Offered,
         items: Sequence[str],
         due: float,
         answer: Callable[[Renewal | Denied], None],
     ) -> None:
-        answer(Denied(self.reason, principal(token)))
+        answer(Denied(self.reason, principal(str(offered))))
 
 
 @pytest.mark.parametrize(

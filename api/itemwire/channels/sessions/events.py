@@ -5,6 +5,8 @@ from typing_extensions import override
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.node import Node
+from itemwire.channels.reauthorization import Reauthorize
+from itemwire.channels.sessions.item_recheck import ItemRecheck
 from itemwire.channels.sessions.session import Session
 from itemwire.engines.base import EngineError
 from itemwire.messages import Frame
@@ -17,10 +19,18 @@ class EventsSession(Session):
 
     __slots__ = ("_start", "_subscription")
 
-    def __init__(self, node: Node, connection: Connection, grant: Grant, start: StartPoint) -> None:
+    def __init__(
+        self,
+        node: Node,
+        connection: Connection,
+        grant: Grant,
+        start: StartPoint,
+        reauthorize: Reauthorize | None = None,
+    ) -> None:
         super().__init__(node, connection)
         self._start = start
         self._subscription = Subscription(connection, grant)
+        ItemRecheck.begin(node, self._subscription, reauthorize)
 
     @override
     def opened(self) -> None:

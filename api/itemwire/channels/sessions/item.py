@@ -13,6 +13,7 @@ from itemwire.channels.reauthorization import Denied, Reauthorize, Verdict
 from itemwire.channels.rights import rights_of
 from itemwire.channels.sessions.commands import DECODERS
 from itemwire.channels.sessions.context import Command, Context
+from itemwire.channels.sessions.item_recheck import ItemRecheck
 from itemwire.channels.sessions.session import ChannelSession
 from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN
 from itemwire.engines.base import EngineError
@@ -42,6 +43,7 @@ class ItemSession(ChannelSession[Command[Context]]):
         self._start = start
         # The engine may take its time over a join; frames that come before the welcome wait.
         self._early = BoundedBuffer(node.limits.outbox_bytes)
+        ItemRecheck.begin(node, self.subscription, reauthorize)
         # A codec without envelopes has no word to ask for a refresh with.
         self._reauthorize = reauthorize if connection.codec.has_envelopes else None
 

@@ -89,6 +89,8 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
     def opened(self) -> None:
         # There is no envelope that welcomes it: the first one answers the first request.
         self.connection.mark_welcomed()
+        if self.node.rechecks is not None:
+            self.node.rechecks.watch(self.connection, self.recheck)
 
     @override
     def writable(self) -> None:
@@ -152,6 +154,13 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         self.is_refreshing = True
         self._gate.submit(partial(self._renew, token, self._rights.due(), answer), exclusive=True)
 
+    def recheck(self, answer: Callable[[bool], None]) -> None:
+        """Work all rights out again; leave what the caller may not have any more, or end.
+
+        Answers whether that is unknown for now.
+        """
+        self._gate.submit(partial(self._recheck, self._rights.due(), answer), exclusive=True)
+
     def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
         """Return the reply to a refresh: the new expiry, and the rights by item."""
         subscriptions = self.connection.subscriptions.values()
@@ -188,7 +197,8 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         elif not self._fits(verdict, item_id):
             self._refuse(item_id, FORBIDDEN)
         elif joining.start.replay and not verdict.allows(Action.HISTORY):
-            self._refuse(item_id, SCOPE_MISSING)
+            is_of_token = principal.rights.is_of_token
+            self._refuse(item_id, SCOPE_MISSING if is_of_token else FORBIDDEN)
         elif joining.start == LIVE:
             self._put_on(joining, verdict)
         else:
@@ -280,6 +290,34 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         else:
             turn.end()
 
+    def _recheck(self, due: float, answer: Callable[[bool], None], turn: Turn) -> None:
+        def worked_out(outcome: Renewal | Denied) -> None:
+            with self._failing_alone(), turn:
+                if self.connection.is_open:
+                    self._confirm(outcome)
+            verdicts = outcome.verdicts.values() if isinstance(outcome, Renewal) else [outcome]
+            answer(any(isinstance(one, Denied) and one.is_temporary for one in verdicts))
+
+        if self.connection.is_open:
+            items = [one.item_id for one in self.connection.subscriptions.values()]
+            self._rights.renew(self.connection.principal, items, due, worked_out)
+        else:
+            turn.end()
+            answer(False)
+
+    def _confirm(self, outcome: Renewal | Denied) -> None:
+        if isinstance(outcome, Denied):
+            if not outcome.is_temporary:
+                self.connection.end(outcome.reason)
+            return
+        if outcome.principal.identity != self.connection.principal.identity:
+            self.connection.end(CREDENTIALS_INVALID)
+            return
+        self._keep_confirmed(outcome.principal)
+        for item_id, verdict in outcome.verdicts.items():
+            if not (isinstance(verdict, Denied) and verdict.is_temporary):
+                self._change_rights(item_id, verdict)
+
     def _apply(self, outcome: Renewal | Denied) -> Denied | None:
         """Apply a new token and its rights, all or none; return None, or why it was refused."""
         # First: what another caller may not do is no reason to end this connection.
@@ -294,6 +332,7 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
                 return verdict
         denied = self.node.renew(self.connection, outcome.principal)
         if denied is None:
+            outcome.keep()
             for item_id, verdict in outcome.verdicts.items():
                 self._change_rights(item_id, verdict)
         return denied

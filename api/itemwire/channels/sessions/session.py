@@ -174,6 +174,11 @@ class ChannelSession(Session, Generic[C]):
             )
             self.connection.send(error)
 
+    def _keep_confirmed(self, principal: Principal) -> None:
+        """Take over what was found out about the caller, who may stay."""
+        if self.node.rechecks is not None:
+            self.node.rechecks.confirm(self.connection, principal)
+
     def _names_another(self, principal: Principal | None) -> bool:
         """Return whether a new token is of another caller, and log it if so."""
         ours = self.connection.principal
