@@ -105,10 +105,8 @@ class Node:
             self._hub.announce, limits.presence_limit, limits.presence_grace, self._is_counted
         )
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
-        self.rechecks: Rechecks | None = None  # nobody is asked about again
-        if options.recheck_interval:
-            interval = options.recheck_interval
-            self.rechecks = Rechecks(interval, self._expiry, clock, environment.random)
+        every, chance = options.recheck_interval, environment.random
+        self.rechecks = Rechecks(every, self._expiry, clock, chance) if every else None
         self._draining: Draining | None = None
         self._is_started = False
         self._id = new_connection_id()  # tells this node's own notices from those of others

@@ -135,12 +135,9 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
+        publish = partial(self._publish, context, target, extras)
         publish_checked(
-            context,
-            target,
-            data,
-            publish=partial(self._publish, context, target, extras),
-            refuse=partial(self.refuse, context),
+            context, target, data, publish=publish, refuse=partial(self.refuse, context)
         )
 
     def _publish(
@@ -360,14 +357,9 @@ class Send:
         if subscription is None or Action.PUBLISH not in subscription.can:
             connection.end(SCOPE_MISSING)
             return
-
-        publish_checked(
-            context,
-            subscription,
-            self._frame,
-            publish=partial(self._publish, context, subscription.item_id),
-            refuse=connection.end,
-        )
+        publish = partial(self._publish, context, subscription.item_id)
+        refuse = connection.end
+        publish_checked(context, subscription, self._frame, publish=publish, refuse=refuse)
 
     def _publish(self, context: Context, item_id: str, data: Payload) -> None:
         connection = context.connection
