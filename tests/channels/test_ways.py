@@ -90,10 +90,10 @@ commands > payloads
 commands > checked
 checked > commands
 commands > node
-node > names
 node > idempotency
 node > environment
 node > publishing
+publishing > names
 publishing > item_rules
 publishing > names
 publishing > memory
