@@ -70,7 +70,8 @@ class Lines(logging.Handler):
 def log() -> Iterator[Lines]:
     """Keep what is logged from INFO on, as most servers do."""
     lines, root = Lines(), logging.getLogger()
-    loggers = [root, *(logging.getLogger(f"uvicorn.{name}") for name in ("error", "access"))]
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access")
+    loggers = [root, *map(logging.getLogger, names)]
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:  # servers of tests before may have muted them
         logger.setLevel(logging.INFO)
