@@ -7,17 +7,21 @@ if TYPE_CHECKING:
     from itemwire.app import Channel, Itemwire
     from itemwire.engines.base import EngineError
     from itemwire.main import create_app
+    from itemwire.messages import Member
     from itemwire.publisher import AsyncPublisher, Publisher, PublishRefused
     from itemwire.settings import Settings
     from itemwire.subscribing import ItemMessage, MessagesLost
+    from itemwire_auth.errors import ChannelException
     from itemwire_auth.rights import Rights
 
 __all__ = [
     "AsyncPublisher",
     "Channel",
+    "ChannelException",
     "EngineError",
     "ItemMessage",
     "Itemwire",
+    "Member",
     "MessagesLost",
     "PublishRefused",
     "Publisher",
@@ -29,9 +33,11 @@ __all__ = [
 _MODULES: Final = {
     "AsyncPublisher": "itemwire.publisher",
     "Channel": "itemwire.app",
+    "ChannelException": "itemwire_auth.errors",
     "EngineError": "itemwire.engines.base",
     "ItemMessage": "itemwire.subscribing",
     "Itemwire": "itemwire.app",
+    "Member": "itemwire.messages",
     "MessagesLost": "itemwire.subscribing",
     "PublishRefused": "itemwire.publisher",
     "Publisher": "itemwire.publisher",

@@ -29,8 +29,12 @@ from itemwire.main import application_with
 from itemwire.messages import Extras, Position
 from itemwire.observability.host_logs import redact_channel_lines
 from itemwire.placement import NO_PREFIX
+from itemwire.routes import requests
 from itemwire.rules.channels import ChannelRule, UnknownItems
 from itemwire.rules.grants import RuleGrants
+from itemwire.rules.handlers import HookEvent
+from itemwire.rules.hooks import Hooks
+from itemwire.rules.host import HOST, HostFunctions
 from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
@@ -38,6 +42,7 @@ from itemwire_auth.state import AUTH
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Itemwire(FromCode):
@@ -76,7 +81,11 @@ class Itemwire(FromCode):
         super().__init__(assembly, settings.issuer if user is None else None)
         self._rules = assembly.rules
         self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
+        self._functions = HostFunctions(self._rules)
         self.app = application_with(assembly, has_users=user is not None)
+        self.app.parts[HOST] = self._functions
+        self.app.include_router(requests.router)
+        self._hooks = Hooks(self.app, self._rules)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
         self._apply_rules()
@@ -88,7 +97,8 @@ class Itemwire(FromCode):
         """Run the channels for as long as the host application runs."""
         self.app.hosted_by = host
         redact_channel_lines()
-        async with self._assembly.lifespan(self.app) as state:
+        running = self._assembly.lifespan(self.app)
+        async with self._hooks.calls, running as state, self._functions.calls:
             with self._serving_code():
                 yield state
 
@@ -106,7 +116,8 @@ class Itemwire(FromCode):
         """
 
         def declare(function: Callable[P, R]) -> Channel[P, R]:
-            return Channel(self, self._declare(pattern, function, options), function)
+            rule = self._declare(pattern, function, options)
+            return Channel(self, rule, function, self._apply_handlers)
 
         return declare
 
@@ -129,6 +140,22 @@ class Itemwire(FromCode):
         self._rules.add(rule)
         self._apply_rules()
         return rule
+
+    def on_connect(self, function: F) -> F:
+        """Have a function called after each connection was opened: a decorator.
+
+        It may have a parameter for the `Member`, and dependencies that read nothing of a request.
+        No socket waits for it; what it raises is logged. Raises ValueError for other signatures.
+        """
+        self._hooks.handlers.observe(HookEvent.CONNECT, function)
+        self._observe()
+        return function
+
+    def on_disconnect(self, function: F) -> F:
+        """Have a function called after each connection has ended, as `on_connect` does."""
+        self._hooks.handlers.observe(HookEvent.DISCONNECT, function)
+        self._observe()
+        return function
 
     async def publish(
         self,
@@ -193,6 +220,17 @@ class Itemwire(FromCode):
         self._running_node()
         return accepted(self._assembly, self.app.parts[AUTH], websocket, user, subprotocol)
 
+    def _apply_handlers(self) -> None:
+        self._apply_rules()
+        self._functions.follow_rules()
+        if any(rule.handlers.after for rule in self._rules):
+            self._observe()
+
+    def _observe(self) -> None:
+        log = self._assembly.node.connection_log
+        if self._hooks not in log.observers:
+            log.observers += (self._hooks,)
+
     def _apply_rules(self) -> None:
         # A new dependency each time: routes look again at what it may read of a handshake.
         self.app.seams = {
@@ -204,15 +242,73 @@ class Itemwire(FromCode):
 class Channel(Generic[P, R]):
     """The items of one pattern; calling it calls the function that declares their rights."""
 
-    def __init__(self, live: Itemwire, rule: ChannelRule, function: Callable[P, R]) -> None:
+    def __init__(
+        self,
+        live: Itemwire,
+        rule: ChannelRule,
+        function: Callable[P, R],
+        declared: Callable[[], None],
+    ) -> None:
         self._live = live
         self._rule = rule
+        self._declared = declared  # called after each change of the rule
         self._function = function
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, as a test of it does."""
         return self._function(*args, **kwargs)
+
+    def message(self, name: str) -> Callable[[F], F]:
+        """Answer what clients ask by this name: a decorator.
+
+        The function is asked like a path operation, afresh for each request. Its parameters are
+        those of the pattern, dependencies, and one more for the request's `data`, which is read as
+        its annotation says. What it returns is the reply.
+
+        Raises ValueError for a name or a signature that cannot be.
+        """
+
+        def declare(function: F) -> F:
+            self._rule.handlers.answer(name, function)
+            self._declared()
+            return function
+
+        return declare
+
+    def before_publish(self, function: F) -> F:
+        """Have a function check what clients publish to these items: a decorator.
+
+        Its parameters are as those of `message`. What it returns is published instead; if it
+        returns None, the message as it is. It refuses by raising. The application's own `publish`
+        does not ask it.
+
+        Raises ValueError for a second one, or a signature that cannot be.
+        """
+        self._rule.handlers.check(function)
+        self._declared()
+        return function
+
+    def on_join(self, function: F) -> F:
+        """Have a function called after a client has joined an item of these: a decorator.
+
+        Its parameters are those of the pattern, one for the `Member` that joined, and dependencies
+        that read nothing of a request. No socket waits for it, and what it raises is logged.
+
+        Raises ValueError for other signatures.
+        """
+        self._rule.handlers.observe(HookEvent.JOIN, function)
+        self._declared()
+        return function
+
+    def on_leave(self, function: F) -> F:
+        """Have a function called after a client is off an item, as `on_join` does.
+
+        A client whose connection broke may be back soon, and then joins again.
+        """
+        self._rule.handlers.observe(HookEvent.LEAVE, function)
+        self._declared()
+        return function
 
     def item(self, **parameters: object) -> str:
         """Return the id of the item with these parameters; ValueError for other parameters."""

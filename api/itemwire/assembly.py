@@ -33,6 +33,7 @@ from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources
 from itemwire.observability.metrics_registry import registry_of
+from itemwire.observability.webhooks import Webhooks
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.rules.channels import ChannelRules, RuledBounds
 from itemwire.rules.file import add_channels_of
@@ -80,6 +81,7 @@ class Assembly:
     streams: OpenStreams
     rules: ChannelRules
     scrape: Scrape
+    webhooks: Webhooks | None
 
     @classmethod
     def of(cls, app: Starlette) -> Self:
@@ -126,6 +128,9 @@ class Assembly:
         policy = self.policy
         if isinstance(policy, PolicyURL):
             beside.append(lambda: policy)
+        webhooks = self.webhooks
+        if webhooks is not None:
+            beside.append(lambda: webhooks)
         beside.append(self.streams.running)
         beside.append(lambda: self.reauthorizer)  # closed first: what it runs asks the others
         return beside
@@ -181,6 +186,9 @@ def assemble(
         shared_slots=slots if is_shared else None,
         rules_of=rules.of_item,
     )
+    webhooks = _webhooks(settings, clock)
+    if webhooks is not None:
+        node.connection_log.observers += (webhooks,)
     measured = MetricSources(node, counters, authenticator, policy, slots)
     return Assembly(
         settings=settings,
@@ -198,7 +206,15 @@ def assemble(
         streams=OpenStreams(),
         rules=rules,
         scrape=Scrape(registry_of(measured)),
+        webhooks=webhooks,
     )
+
+
+def _webhooks(settings: Settings, clock: Callable[[], float]) -> Webhooks | None:
+    if settings.webhook_url is None:
+        return None
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
+    return Webhooks(settings.webhook_url, secret, settings.webhook_events, clock=clock)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -161,8 +161,7 @@ async def answer_of(ask: Callable[[Answer[T]], None]) -> T:
     """Ask the engine and return its answer, or refuse the request as its error says."""
     answer = await asked(ask)
     if isinstance(answer, MessageRefused):
-        status_of = HTTP_STATUSES[answer.reason]
-        raise CodedProblem(status_of, answer.reason.reason, str(answer))
+        raise CodedProblem(answer.reason, str(answer), status=HTTP_STATUSES[answer.reason])
     if isinstance(answer, EngineError):
         logger.error("engine_failed problem=%s", answer)
         refusal = answer.fault.refusal

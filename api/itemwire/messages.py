@@ -308,8 +308,17 @@ class RefreshReply(Reply, frozen=True, kw_only=True):
     items: dict[str, list[str]] | UnsetType = UNSET
 
 
+class RequestReply(Reply, frozen=True, kw_only=True):
+    """The answer of the application to a `request`: whatever its handler has returned."""
+
+    data: msgspec.Raw
+
+
 class Error(Event, frozen=True, tag="error"):
-    """The answer to a request that was not done: why, and whether asking again may help."""
+    """The answer to a request that was not done: why, and whether asking again may help.
+
+    `retry` says what to do next, where the application's own code has refused.
+    """
 
     code: str
     temporary: bool
@@ -317,6 +326,7 @@ class Error(Event, frozen=True, tag="error"):
     ref: Ref | UnsetType = UNSET
     item: str | UnsetType = UNSET
     retry_after_ms: int | UnsetType = UNSET
+    retry: str | UnsetType = UNSET
 
 
 class Gap(Event, frozen=True, tag="gap", rename={"from_": "from"}):

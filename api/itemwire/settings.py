@@ -71,6 +71,18 @@ class Settings(AuthSettings):
         default=("127.0.0.1",),
         description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
     )
+    webhook_url: str | None = Field(
+        default=None,
+        description="The application's endpoint that is told who connects, joins and leaves.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="What signs these requests: `whsec_` and the base64 of 24 random bytes.",
+    )
+    webhook_events: CommaSeparated = Field(
+        default=("joined", "left"),
+        description="What it is told: `connected`, `disconnected`, `joined`, `left`.",
+    )
     require_tls: bool = Field(
         default=False,
         description="Refuse what does not use TLS (wss, https), as seen by this server or reported "

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from itemwire_auth.errors import (
         AuthError,
+        ChannelException,
         Forbidden,
         KeyProblem,
         NotAllowed,
@@ -49,6 +50,7 @@ __all__ = [
     "AuthError",
     "AuthSettings",
     "Authenticator",
+    "ChannelException",
     "CurrentPrincipal",
     "Decision",
     "Forbidden",
@@ -92,6 +94,7 @@ _MODULES: Final = {
     ),
     "errors": (
         "AuthError",
+        "ChannelException",
         "Forbidden",
         "KeyProblem",
         "NotAllowed",

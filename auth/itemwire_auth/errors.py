@@ -22,6 +22,7 @@ AuthError                        the class, and the status and code that the cli
     └── Unavailable                  overloaded
 
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
+ChannelException                 what an application refuses for a reason of its own
 
 Every fault of a credential has the same public code, so that a stranger learns nothing from trying.
 So has every fault of a ticket: whatever it is, the client must fetch a new one. A revoked token has
@@ -30,7 +31,10 @@ a code of its own: it passed every check, so its bearer is no stranger.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final, Literal
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class AuthError(Exception):
@@ -167,3 +171,28 @@ class PolicyUnavailable(NotNow):
 
 class KeyProblem(ValueError):
     """The server must not start with this key; the message says what is wrong and what to do."""
+
+
+class ChannelException(Exception):
+    """A refusal for a reason of the application's own, which its client is told.
+
+        raise ChannelException("profanity", retry="never", detail="Mind your language.")
+
+    `code` is for programs: a lower-case word of at most 64 letters, digits and underscores. `retry`
+    says what the client should do: `never` ask so again, ask again `later` or `now`, or first fetch
+    a new `token`. Raises ValueError for another `code`.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        retry: Literal["never", "token", "later", "now"] = "never",
+        detail: str = "The application refused this.",
+    ) -> None:
+        if _CODE.fullmatch(code) is None:
+            raise ValueError(f"{code!r} is no code: it is a word such as `out_of_stock`")
+        super().__init__(code)
+        self.code = code
+        self.retry = retry
+        self.detail = detail

@@ -87,6 +87,8 @@ session > json_codec
 session > item
 item > commands
 commands > payloads
+commands > checked
+checked > commands
 commands > node
 node > names
 node > idempotency
@@ -109,7 +111,7 @@ lanes > time_slice
 """
 
 PUBLISH_AGAIN = {
-    "commands": "an engine answers by callback, so that asking costs neither a task nor a tick",
+    "commands": "an application that checks it, and an engine, answer by callback: without a task",
     "lanes": "the publisher's answer comes after the message, so what is pending is written first",
     "hub": "what a tick sends is written at its end, joined: the largest gain of the fan-out",
 }
@@ -156,6 +158,7 @@ presence > names
 presence > hub
 hub > json_codec
 hub > lanes
+join > connection_log
 join > presence
 join > recovery
 join > resume
@@ -178,6 +181,7 @@ JOIN_AGAIN = {
     "expiry": "the end of the session is set when the connection is made, and watched after that",
     "connection": "it is what joins: made, looked at, welcomed, and its framing chooses its lane",
     "item": "the route makes the session and opens it, and frames that came early run at the end",
+    "connection_log": "observers are told of the connection, then of the item that it is on",
     "node": "the route connects, and the session joins",
     "join": "an engine answers by callback, so that asking costs neither a task nor a tick",
     "exchange": "first it follows the item, then it is asked whether the caller's node was killed",
@@ -212,6 +216,7 @@ presence > names
 presence > hub
 hub > json_codec
 hub > lanes
+join > connection_log
 connection > endings
 connection > json_codec
 hub > lanes
@@ -221,6 +226,7 @@ lanes > time_slice
 END_AGAIN = {
     "connection": "it ends only when the fan-out has gone round: all see the message, then the end",
     "hub": "it is where the subscription is removed, and where the others are told that it left",
+    "connection_log": "observers are told of the end, then of the item that it is off",
     "lanes": "the news that a member left goes to the others as messages do",
 }
 

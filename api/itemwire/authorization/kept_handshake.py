@@ -20,6 +20,9 @@ from itemwire.authorization.inputs import (
 from itemwire.authorization.routes import SocketRoute
 from itemwire.close_reasons import QUERY_INVALID
 from itemwire.counters import ChannelCounters
+from itemwire_auth.authenticator import IDENTITY
+from itemwire_auth.dependencies import VERIFIED
+from itemwire_auth.principal import Principal
 
 logger = logging.getLogger("itemwire.refusals")
 
@@ -110,6 +113,12 @@ class KeptHandshake:
         }
         scope.update(route.matches(scope)[1])
         return WebSocket(scope, receive=_no_request, send=_no_answer)
+
+    def of_caller(self, principal: Principal, route: SocketRoute) -> WebSocket | None:
+        """Make a socket of a verified caller; None if too little is kept for the dependencies."""
+        if not self.has_all_for(route):
+            return None
+        return self.to(route, more={VERIFIED: principal, IDENTITY: principal.identity})
 
     def has_all_for(self, *routes: SocketRoute) -> bool:
         """Return whether it holds all that the dependencies of these routes may read now."""

@@ -122,12 +122,19 @@ class Reauthorization:
 
     __slots__ = ("_handshake", "_identity", "_owner", "_route")
 
-    def __init__(self, owner: Reauthorizer, route: SocketRoute, scope: Scope) -> None:
+    def __init__(
+        self,
+        owner: Reauthorizer,
+        route: SocketRoute,
+        scope: Scope,
+        *,
+        keeps_credential: bool = False,
+    ) -> None:
         self._owner = owner
         self._route = route
         self._identity: Identity | None = None
         without: str | None = _cookie_name(route)
-        if owner.keeps_credentials:
+        if owner.keeps_credentials or keeps_credential:
             self._identity, without = scope.get(IDENTITY), None
         self._handshake = KeptHandshake.of(
             scope, route.inputs, owner.counters, without_credential=without
@@ -174,8 +181,7 @@ class SocketRights(ItemRights):
         self._owner = owner
         self._route = route
         self._item_route = item_route
-        inputs = route.inputs | item_route.inputs
-        self._handshake = KeptHandshake.of(scope, inputs, owner.counters)
+        self._handshake = KeptHandshake.of(scope, route.inputs | item_route.inputs, owner.counters)
 
     @override
     def due(self) -> float:
@@ -240,12 +246,18 @@ class SocketRights(ItemRights):
     async def _verdict(
         self, handshake: KeptHandshake, principal: Principal, item_id: str, due: float
     ) -> Verdict:
-        if not handshake.has_all_for(self._item_route):
+        websocket = self.about(principal, item_id, handshake)
+        if websocket is None:
             return Denied(QUERY_INVALID, principal)
-        path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
-        known = {VERIFIED: principal, IDENTITY: principal.identity}
-        websocket = replace(handshake, path=path).to(self._item_route, more=known)
         return await verdict_of(self._item_route, websocket, Grant, due)
+
+    def about(
+        self, principal: Principal, item_id: str, handshake: KeptHandshake | None = None
+    ) -> WebSocket | None:
+        """Return a socket to ask about an item; None if too little of the handshake is kept."""
+        handshake = handshake or self._handshake
+        path = f"{handshake.path.removesuffix('/ws')}/items/{item_id}/ws"
+        return replace(handshake, path=path).of_caller(principal, self._item_route)
 
 
 def reauthorization_of(websocket: WebSocket, owner: Reauthorizer) -> Reauthorization | None:

@@ -351,7 +351,7 @@ class Subscription:
     until it has joined, then perhaps that of an earlier connection of the same caller.
     """
 
-    __slots__ = ("can", "channel", "connection", "item_id", "lane", "member")
+    __slots__ = ("can", "channel", "connection", "has_joined", "item_id", "lane", "member")
 
     def __init__(self, connection: Connection, grant: Grant) -> None:
         self.connection = connection
@@ -361,6 +361,7 @@ class Subscription:
         own = Member(connection.id, connection.principal.subject)
         self.member = own if grant.info is None else with_info(own, grant.info)
         self.lane: Lane[Subscription] | None = None
+        self.has_joined = False  # its client was welcomed, or is about to be
 
     @property
     def own_member(self) -> Member:

@@ -1,10 +1,11 @@
-"""What becomes of each connection: counted, and its end logged once."""
+"""What becomes of each connection: counted, its end logged once, and told to observers."""
 
 import logging
 from typing import Protocol
 
 from itemwire.close_reasons import CloseReason
 from itemwire.counters import CLOSE_CODES, GONE, ChannelCounters
+from itemwire.messages import Member
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import Principal
 
@@ -30,12 +31,33 @@ class Backlog(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """What is told of connections after the fact; it must neither wait nor raise."""
+
+    def connected(self, connection: LoggedConnection) -> None:
+        """Take note of a connection that was opened."""
+        ...
+
+    def disconnected(self, connection: LoggedConnection) -> None:
+        """Take note of a connection that ended."""
+        ...
+
+    def joined(self, item_id: str, member: Member) -> None:
+        """Take note of a client that is on an item now."""
+        ...
+
+    def left(self, item_id: str, member: Member) -> None:
+        """Take note of a client that is off an item, perhaps to return soon."""
+        ...
+
+
 class ConnectionLog:
     """Counts the connections that are open, that are behind, and that ended, by reason."""
 
     def __init__(self, counters: ChannelCounters) -> None:
         self._counters = counters
         self._behind: dict[LoggedConnection, Backlog] = {}
+        self.observers: tuple[Observer, ...] = ()
 
     @property
     def behind(self) -> tuple[int, int]:
@@ -51,6 +73,18 @@ class ConnectionLog:
         """Note that a connection is open."""
         self._counters.opened[connection.codec.subprotocol] += 1
         self._counters.open[connection.codec.subprotocol] += 1
+        for observer in self.observers:
+            observer.connected(connection)
+
+    def joined(self, item_id: str, member: Member) -> None:
+        """Note that a client is on an item."""
+        for observer in self.observers:
+            observer.joined(item_id, member)
+
+    def left(self, item_id: str, member: Member) -> None:
+        """Note that a client is off an item."""
+        for observer in self.observers:
+            observer.left(item_id, member)
 
     def ended(self, connection: LoggedConnection, reason: CloseReason) -> None:
         """Note that this server ends an open connection, and why."""
@@ -81,3 +115,5 @@ class ConnectionLog:
             reason,
             code,
         )
+        for observer in self.observers:
+            observer.disconnected(connection)

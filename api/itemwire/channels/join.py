@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Subscription
+from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.recovery import (
     LIVE,
     Recovery,
@@ -51,6 +52,7 @@ class ChannelParts:
     forget_members: Callable[[str], None]
     find_moved: Callable[[str, Identity, Callable[[], None]], None]  # before a caller is a member
     proofs: ResumeProofs
+    log: ConnectionLog
     rules_of: RulesOf = no_rules
 
 
@@ -97,6 +99,10 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
             member.connection,
             may_return,
         )
+    if was_member or (
+        subscription.has_joined and parts.rules_of(subscription.item_id).presence == "off"
+    ):
+        parts.log.left(subscription.item_id, member)
 
 
 class _Join:
@@ -255,6 +261,8 @@ class _Join:
             connection.id,
             subscription.member.connection,
         )
+        subscription.has_joined = True
+        parts.log.joined(subscription.item_id, subscription.member)
         welcome = welcome_to(
             subscription,
             history.position,

@@ -159,6 +159,7 @@ class Node:
             forget_members=self._exchange.unfollow,
             find_moved=self._exchange.find_moved,
             proofs=self._proofs,
+            log=self.connection_log,
             rules_of=rules_of,
         )
         self.listening = Listening(self._parts)

@@ -8,7 +8,7 @@ from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.close_reasons import CLOSE_REASONS, CloseReason
 
 
 class ProblemResponse(JSONResponse):
@@ -18,11 +18,13 @@ class ProblemResponse(JSONResponse):
 
 
 class CodedProblem(HTTPException):
-    """A refusal whose detail says more than its code, a close reason."""
+    """A refusal that says its reason's code, and beside it the meaning or more than that."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(status, detail)
-        self.code = code
+    def __init__(
+        self, reason: CloseReason, detail: str | None = None, *, status: int | None = None
+    ) -> None:
+        super().__init__(status or reason.status, detail or reason.meaning)
+        self.reason = reason
 
 
 class Problem(BaseModel):

@@ -30,7 +30,7 @@ from itemwire.close_reasons import (
 )
 from itemwire.responses.problems import CodedProblem, problem
 from itemwire_auth.audit import client_label
-from itemwire_auth.errors import AuthError
+from itemwire_auth.errors import AuthError, ChannelException
 from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
@@ -49,6 +49,14 @@ SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *rang
 
 MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
 
+STATUS_OF_RETRY: Final[dict[Retry, int]] = {
+    Retry.NEVER: FORBIDDEN.status,
+    Retry.TOKEN: CREDENTIALS_INVALID.status,
+    Retry.LATER: OVERLOADED.status,
+    Retry.NOW: OVERLOADED.status,
+}
+"""The HTTP status of what an application refuses for a reason of its own."""
+
 REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
     400: QUERY_INVALID,
     401: CREDENTIALS_INVALID,
@@ -62,7 +70,13 @@ REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
 
 def install_rejections(app: FastAPI) -> None:
     """Install the exception handlers: what a route raises reaches its client as a reason."""
-    for error in (AuthError, HTTPException, WebSocketException, WebSocketRequestValidationError):
+    for error in (
+        AuthError,
+        ChannelException,
+        HTTPException,
+        WebSocketException,
+        WebSocketRequestValidationError,
+    ):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
     app.add_exception_handler(Exception, _tell_failure)
@@ -72,6 +86,12 @@ def reason_of(error: Exception) -> CloseReason:
     """Return the close reason of an exception; an unknown exception is `internal`."""
     if isinstance(error, WebSocketException):
         return reason_of_close(error.code, error.reason)
+    if isinstance(error, ChannelException):
+        retry = Retry(error.retry)
+        status = STATUS_OF_RETRY[retry]
+        return CloseReason(error.code, FORBIDDEN.code, retry, status, error.detail)
+    if isinstance(error, CodedProblem):
+        return error.reason
     if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
         in_path = any(fault["loc"][0] == "path" for fault in error.errors())
         return ITEM_INVALID if in_path else QUERY_INVALID
@@ -108,12 +128,14 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
     if isinstance(error, WebSocketException):
         row = reason_of(error)
         error = HTTPException(row.status, row.reason)
+    if isinstance(error, ChannelException):
+        error = CodedProblem(reason_of(error))
     if isinstance(error, HTTPException) and error.status_code in PASSING_STATUSES:
         error.headers = {"Retry-After": RETRY_AFTER, **(error.headers or {})}
     told = cast("HTTPException", error)
     if not is_body_allowed_for_status_code(told.status_code):
         return await http_exception_handler(connection, told)
-    code = told.code if isinstance(told, CodedProblem) else None
+    code = told.reason.reason if isinstance(told, CodedProblem) else None
     return problem(told.status_code, told.detail, code=code, headers=told.headers)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final, Literal
 
@@ -11,13 +11,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from msgspec import UNSET, UnsetType
 
+from itemwire.authorization.deadline import decision_due
 from itemwire.authorization.item_grants import Verdict, grants_of
 from itemwire.authorization.late_bodies import check_still_valid, judged_after_body
 from itemwire.channels.limits.item_rules import MessageRefused
-from itemwire.channels.node import Node
 from itemwire.channels.sessions.commands import Key
 from itemwire.close_reasons import (
+    CLOSE_REASONS,
     MESSAGE_TOO_BIG,
+    OVERLOADED,
     PAYLOAD_INVALID,
     RATE_LIMITED,
     CloseReason,
@@ -34,12 +36,15 @@ from itemwire.messages import (
     Position,
     payload_size,
 )
+from itemwire.responses.problems import CodedProblem
 from itemwire.responses.request_bodies import described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
+from itemwire.rules.host import HostFunctions
 from itemwire.wire.payloads import payload_of
 from itemwire_auth.dependencies import CurrentPrincipal
-from itemwire_auth.principal import Principal
+from itemwire_auth.errors import AuthError
+from itemwire_auth.principal import Grant, Principal
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -148,7 +153,7 @@ async def publish_many(request: Request, principal: CurrentPrincipal) -> Respons
     items = [message.item for message in parsed if isinstance(message, ReadyMessage)]
     verdicts = await grants_of(request, _item_route(), principal, items)
     check_still_valid(request, principal)  # working that out may have taken seconds
-    return messages.as_json(BatchResults(await _publish(node, principal, parsed, verdicts)))
+    return messages.as_json(BatchResults(await _publish(request, principal, parsed, verdicts)))
 
 
 def _messages_of(body: bytes) -> list[msgspec.Raw]:
@@ -173,12 +178,13 @@ def _parsed(raw: msgspec.Raw, limit: int) -> ReadyMessage | CloseReason:
 
 
 async def _publish(
-    node: Node,
+    request: Request,
     principal: Principal,
     parsed: Sequence[ReadyMessage | CloseReason],
     verdicts: Mapping[str, Verdict],
 ) -> list[Position | EphemeralMessage | RefusedMessage]:
-    """Publish in order, without waiting between two messages; then wait for all answers."""
+    """Publish in order, without waiting for the engine in between; then wait for all answers."""
+    node, check = node_of(request), _check_of(request)
     begun: list[asyncio.Future[Position | EngineError] | CloseReason] = []
     for message in parsed:
         if isinstance(message, CloseReason):
@@ -187,13 +193,38 @@ async def _publish(
             begun.append(verdict)
         elif wait_to_publish(node, principal, message.item, message.size):
             begun.append(RATE_LIMITED)
+        elif isinstance(data := await check(verdict, message.data), CloseReason):
+            begun.append(data)
         else:
-            ask = partial(node.publish, principal, message.item, message.data, message.key)
+            ask = partial(node.publish, principal, message.item, data, message.key)
             begun.append(asked(partial(ask, extras=message.extras)))
     waiting = [one for one in begun if not isinstance(one, CloseReason)]
     if waiting:
         await asyncio.wait(waiting)
     return [_result(one) for one in begun]
+
+
+def _check_of(request: Request) -> Callable[[Grant, Payload], Awaitable[Payload | CloseReason]]:
+    """Return what checks each message; all of a batch together have the time of one decision."""
+    functions = HostFunctions.of(request)
+    until = decision_due()
+
+    async def check(grant: Grant, data: Payload) -> Payload | CloseReason:
+        if functions is None:
+            return data
+        try:
+            async with asyncio.timeout_at(until):
+                checked = await functions.checked(request, grant, data)
+            check_still_valid(request, grant)
+        except TimeoutError:
+            return OVERLOADED
+        except CodedProblem as error:
+            return error.reason
+        except AuthError as error:
+            return CLOSE_REASONS[error.code]
+        return checked
+
+    return check
 
 
 def _result(

@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter, WebSocket
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from itemwire.authorization.kept_callers import kept_caller_of
 from itemwire.authorization.reauthorization import reauthorization_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
@@ -12,6 +13,7 @@ from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.sessions.item import ItemSession
 from itemwire.dependencies import SubscribeGrant, assembly_of, spend, start_asked
 from itemwire.middleware.admission import claim_slot
+from itemwire.rules.host import HostFunctions, SocketHost
 from itemwire.transports.asgi import serve_socket
 from itemwire.wire.base import Codec
 
@@ -42,10 +44,15 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     claim_slot(websocket, grant.principal)
     assembly = assembly_of(websocket)
     node = assembly.node
-    reauthorization = reauthorization_of(websocket, assembly.reauthorizer)
+    functions = HostFunctions.of(websocket)
+    caller = kept_caller_of(websocket, assembly.reauthorizer) if functions else None
+    reauthorization = caller or reauthorization_of(websocket, assembly.reauthorizer)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         connection = node.connect(grant.principal, codec, transport)
-        return ItemSession(node, connection, grant, start, reauthorization)
+        session = ItemSession(node, connection, grant, start, reauthorization)
+        if functions is not None and caller is not None:
+            session.host = SocketHost(functions, caller)
+        return session
 
     await serve_socket(websocket, join)

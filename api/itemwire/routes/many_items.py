@@ -8,6 +8,7 @@ from itemwire.channels.sessions.many_items import ManyItemsSession
 from itemwire.dependencies import assembly_of
 from itemwire.middleware.admission import claim_slot
 from itemwire.routes.items import item_channel
+from itemwire.rules.host import HostFunctions, SocketHost
 from itemwire.transports.asgi import serve_socket
 from itemwire.wire import choose_envelopes
 from itemwire.wire.base import Codec
@@ -25,6 +26,10 @@ async def many_items(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     rights = rights_of(websocket, assembly.reauthorizer, item_channel)
 
     def open_socket(codec: Codec, transport: Transport) -> ManyItemsSession:
-        return ManyItemsSession(node, node.connect(principal, codec, transport), rights)
+        session = ManyItemsSession(node, node.connect(principal, codec, transport), rights)
+        functions = HostFunctions.of(websocket)
+        if functions is not None:
+            session.host = SocketHost(functions, rights)
+        return session
 
     await serve_socket(websocket, open_socket, choose_envelopes)

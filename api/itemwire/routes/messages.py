@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security, status
 from pydantic import BaseModel
 
-from itemwire.authorization.late_bodies import judged_after_body
+from itemwire.authorization.late_bodies import check_still_valid, judged_after_body
 from itemwire.channels.join import FIRST_PAGE
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, node_of, spend, spend_publish
@@ -27,6 +27,7 @@ from itemwire.responses.problems import Problem
 from itemwire.responses.request_bodies import described, read_payload, unreadable
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
+from itemwire.rules.host import HostFunctions
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
@@ -172,6 +173,10 @@ async def publish(
     async with judged_after_body(request, grant):
         data = await read_payload(request, node.limits.max_message_bytes)
     spend_publish(request, grant, payload_size(data) + extras.size)
+    functions = HostFunctions.of(request)
+    if functions is not None:
+        data = await functions.checked(request, grant, data)
+        check_still_valid(request, grant)  # the check may have taken seconds
     ask = partial(node.publish, grant.principal, grant.item_id, data, idempotency_key)
     position = await answer_of(partial(ask, extras=extras))
     if position is NOT_STORED:

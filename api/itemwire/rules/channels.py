@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, get_args
 
@@ -12,6 +12,7 @@ from itemwire.authorization.asking import AskedCall
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
 from itemwire.channels.names import item_of
 from itemwire.engines.base import Bounds, ChannelBounds
+from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
 
 UnknownItems = Literal["policy", "forbid"]
@@ -32,6 +33,7 @@ class ChannelRule:
     pattern: Pattern
     authorize: AskedCall | None
     item_rules: ItemRules = NO_RULES
+    handlers: Handlers = field(default_factory=Handlers)
     description: str = ""
     model: object = None  # what messages must be, as `item_rules` check it
 
@@ -48,7 +50,8 @@ class ChannelRule:
         pattern = Pattern.parse(text)
         asked = None if authorize is None else AskedCall(authorize, pattern.parameters)
         description = "" if authorize is None else inspect.getdoc(authorize) or ""
-        return cls(pattern, asked, item_rules, description, model)
+        handlers = Handlers(pattern.parameters)
+        return cls(pattern, asked, item_rules, handlers, description, model)
 
 
 class ChannelRules:

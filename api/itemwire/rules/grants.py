@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from starlette.requests import HTTPConnection
 
 from itemwire.application import application_of
-from itemwire.authorization.asking import AskedCall
+from itemwire.authorization.solving import AskedFunction
 from itemwire.channels.presence.info import read_info
 from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
 from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
@@ -23,9 +23,12 @@ class RuleGrants:
         self._rules = rules
         self._unknown = unknown
 
-    def asked(self) -> Iterable[AskedCall]:
-        """Return the functions of the host that it may ask."""
-        return [rule.authorize for rule in self._rules if rule.authorize is not None]
+    def asked(self) -> Iterable[AskedFunction]:
+        """List the functions of the host that are asked about what a handshake presented."""
+        for rule in self._rules:
+            if rule.authorize is not None:
+                yield rule.authorize
+            yield from rule.handlers.asked()
 
     async def __call__(
         self, connection: HTTPConnection, item_id: ItemId, principal: CurrentPrincipal

@@ -29,3 +29,10 @@ def encoded(data: object) -> Payload:
     if isinstance(data, str | bytes):
         return data
     return payload_of(msgspec.Raw(_encode(data)))
+
+
+def as_json(value: object) -> msgspec.Raw:
+    """Return any value as its JSON text; raises what `encoded` raises."""
+    raw = msgspec.Raw(_encode(value))
+    payload_of(raw)
+    return raw

@@ -15,8 +15,9 @@ from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
+from itemwire.channels.sessions.checked import publish_checked
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
-from itemwire.close_reasons import PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING
+from itemwire.close_reasons import PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING, CloseReason
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
     NOT_STORED,
@@ -27,11 +28,13 @@ from itemwire.messages import (
     HistoryReply,
     MembersReply,
     MessageMeta,
+    Payload,
     Pong,
     Position,
     PublishReply,
     Ref,
     Reply,
+    RequestReply,
 )
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
@@ -55,6 +58,17 @@ class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fi
     def deny(self, context: Context, code: str, detail: str, *, temporary: bool = False) -> None:
         """Send the client the error for a request that is refused."""
         context.connection.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
+
+    def refuse(self, context: Context, reason: CloseReason) -> None:
+        """Send the client the error for a request that the application has refused."""
+        error = Error(
+            reason.reason,
+            temporary=reason.is_temporary,
+            detail=reason.meaning,
+            ref=self.ref,
+            retry=reason.retry,
+        )
+        context.connection.send(error)
 
 
 class _OfItem(_Envelope, frozen=True):
@@ -112,10 +126,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
 
     def run(self, context: Context, subscription: Subscription | None) -> None:
         """Answer the message's `offset` in its `epoch`, or that it is `ephemeral`."""
-        target, connection = (
-            self.permitted(context, subscription, Action.PUBLISH),
-            context.connection,
-        )
+        target = self.permitted(context, subscription, Action.PUBLISH)
         if target is None:
             return
         try:
@@ -124,6 +135,12 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
+        publish = partial(self._publish, context, target, extras)
+        refuse = partial(self.refuse, context)
+        publish_checked(context, target, data, publish=publish, refuse=refuse)
+
+    def _publish(self, context: Context, to: Subscription, extras: Extras, data: Payload) -> None:
+        connection = context.connection
 
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
@@ -134,15 +151,37 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
                 reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
                 connection.send(reply)
 
-        context.node.publish(
-            connection.principal,
-            target.item_id,
-            data,
-            self.key or None,
-            answer,
-            connection=connection,
-            extras=extras,
-        )
+        by, key = connection.principal, self.key or None
+        publish = partial(context.node.publish, by, to.item_id, data, key, answer)
+        publish(connection=connection, extras=extras)
+
+
+class Request(_OfItem, frozen=True, kw_only=True, tag="request"):
+    """Ask the application itself, by the name of one of its handlers."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    data: msgspec.Raw | UnsetType = UNSET
+
+    def run(self, context: Context, subscription: Subscription | None) -> None:
+        """Answer the `data` that the handler returns."""
+        target = self.permitted(context, subscription, Action.SUBSCRIBE)
+        if target is None:
+            return
+        if context.host is None:
+            self.deny(context, "not_supported", "No application answers requests here.")
+            return
+        try:
+            data = UNSET if self.data is UNSET else payload_of(self.data)
+        except ValueError as error:
+            self.deny(context, PAYLOAD_INVALID.reason, str(error))
+            return
+        context.host.reply_to(target, self.name, data, partial(self._answer, context))
+
+    def _answer(self, context: Context, answer: msgspec.Raw | CloseReason) -> None:
+        if isinstance(answer, CloseReason):
+            self.refuse(context, answer)
+        else:
+            context.connection.send(RequestReply(self.ref, data=answer))
 
 
 class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
@@ -281,6 +320,7 @@ class Ping(_Envelope, frozen=True, tag="ping"):
 
 COMMANDS: Final[dict[str, type[Command[Context]]]] = {
     "publish": Publish,
+    "request": Request,
     "history": ReadHistory,
     "members": ListMembers,
     "refresh": Refresh,
@@ -315,6 +355,17 @@ class Send:
             connection.end(SCOPE_MISSING)
             return
 
+        publish_checked(
+            context,
+            subscription,
+            self._frame,
+            publish=partial(self._publish, context, subscription.item_id),
+            refuse=connection.end,
+        )
+
+    def _publish(self, context: Context, item_id: str, data: Payload) -> None:
+        connection = context.connection
+
         def answer(position: Position | EngineError) -> None:
             if isinstance(position, TooManyDeliveries):
                 context.slow_down(position.wait, self.ref, str(position))
@@ -324,8 +375,8 @@ class Send:
                 _log_failure(connection, position)
                 connection.end(position.fault.refusal)
 
-        by, item_id = connection.principal, subscription.item_id
-        context.node.publish(by, item_id, self._frame, None, answer, connection=connection)
+        by = connection.principal
+        context.node.publish(by, item_id, data, None, answer, connection=connection)
 
 
 DECODERS: Final[dict[Codec, Callable[[Frame], Command[Context]]]] = {

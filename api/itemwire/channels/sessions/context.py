@@ -7,6 +7,7 @@ from msgspec import UnsetType
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.host import Host
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.channels.reauthorization import Denied
@@ -25,6 +26,9 @@ class Context(Protocol):
     def connection(self) -> Connection:
         """Return the connection of the client that asks, which answers go to."""
         ...
+
+    host: Host | None
+    """The application around the session, where it has a word in what clients ask for."""
 
     @property
     def can_refresh(self) -> bool:

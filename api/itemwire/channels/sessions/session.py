@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from itemwire.channels.connection import LEAVING, Connection
 from itemwire.channels.delivery.bounded_buffer import BoundedBuffer
+from itemwire.channels.host import Host
 from itemwire.channels.limits.connections import ConnectionSlot
 from itemwire.channels.limits.requests import NEVER, RequestKind, RequestRates
 from itemwire.channels.node import Node
@@ -120,10 +121,11 @@ class Session(ABC):
 class ChannelSession(Session, Generic[C]):
     """A connection that is on channels, and runs the commands that its client sends."""
 
-    __slots__ = ("_decode", "_early", "is_refreshing")
+    __slots__ = ("_decode", "_early", "host", "is_refreshing")
 
     def __init__(self, node: Node, connection: Connection, decode: Callable[[Frame], C]) -> None:
         super().__init__(node, connection)
+        self.host: Host | None = None  # set by the route where an application has a word in this
         self.is_refreshing = False
         self._decode = decode
         # Frames that came before it can act, and when.

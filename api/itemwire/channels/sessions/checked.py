@@ -1,0 +1,39 @@
+"""Has the application check what a client publishes, where it wants to be asked."""
+
+from collections.abc import Callable
+
+from itemwire.channels.connection import Subscription
+from itemwire.channels.sessions.context import Context
+from itemwire.close_reasons import SCOPE_MISSING, CloseReason
+from itemwire.messages import Payload
+from itemwire_auth.scopes import Action
+
+
+def publish_checked(
+    context: Context,
+    target: Subscription,
+    data: Payload,
+    *,
+    publish: Callable[[Payload], None],
+    refuse: Callable[[CloseReason], None],
+) -> None:
+    """Publish what the application lets through; at once where it does not want to be asked.
+
+    Nothing is published whose publisher is gone by then, or may not publish any more.
+    """
+    host = context.host
+    if host is None or not host.checks(target.item_id):
+        publish(data)
+        return
+
+    def answer(checked: Payload | CloseReason) -> None:
+        if not context.connection.is_open:
+            return
+        if isinstance(checked, CloseReason):
+            refuse(checked)
+        elif Action.PUBLISH in target.can:
+            publish(checked)
+        else:
+            refuse(SCOPE_MISSING)
+
+    host.check(target, data, answer)
