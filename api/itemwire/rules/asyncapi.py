@@ -34,6 +34,7 @@ from itemwire.messages import (
     PublishReply,
     RefreshReply,
     Reply,
+    RequestReply,
     Updated,
     Welcome,
 )
@@ -80,6 +81,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
     "left": Left,
     "reply": Reply,
     "publish_reply": PublishReply,
+    "request_reply": RequestReply,
     "ephemeral_reply": EphemeralReply,
     "history_reply": HistoryOfItem,
     "members_reply": MembersReply,

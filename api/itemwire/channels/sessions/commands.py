@@ -136,13 +136,10 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
         publish = partial(self._publish, context, target, extras)
-        publish_checked(
-            context, target, data, publish=publish, refuse=partial(self.refuse, context)
-        )
+        refuse = partial(self.refuse, context)
+        publish_checked(context, target, data, publish=publish, refuse=refuse)
 
-    def _publish(
-        self, context: Context, target: Subscription, extras: Extras, data: Payload
-    ) -> None:
+    def _publish(self, context: Context, to: Subscription, extras: Extras, data: Payload) -> None:
         connection = context.connection
 
         def answer(position: Position | EngineError) -> None:
@@ -155,7 +152,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
                 connection.send(reply)
 
         by, key = connection.principal, self.key or None
-        publish = partial(context.node.publish, by, target.item_id, data, key, answer)
+        publish = partial(context.node.publish, by, to.item_id, data, key, answer)
         publish(connection=connection, extras=extras)
 
 
