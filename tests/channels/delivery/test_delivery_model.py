@@ -89,15 +89,18 @@ class Delivery(RuleBasedStateMachine):
         self.stage.clock.now = clock.now
         self.engine.inner._clock = self.stage.clock
         self.engine.heard.clear()
-        for item in ITEMS:
-            # An item that somebody hears is not forgotten while it is idle: its epoch stays.
-            self.engine.inner.subscribe(channel_of(item), lambda _: None)
+        self.keep_epochs()
         for item in ITEMS:
             told: list[Any] = []
             self.stage.node.history(item, Span(0), told.append)
             self.engine.settle()
             self.epochs[item] = told[0].position.epoch
             self.streams[item, self.epochs[item]] = []
+
+    def keep_epochs(self) -> None:
+        """Hear all items: one that nobody hears is forgotten while it is idle, epoch and all."""
+        for item in ITEMS:
+            self.engine.inner.subscribe(channel_of(item), lambda _: None)
 
     @rule(client=clients, item=items, resumes=st.sampled_from([True, True, False]))
     def joins(self, client: int, item: str, resumes: bool) -> None:
@@ -169,6 +172,7 @@ class Delivery(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, SECONDS // 2, SECONDS + 1]))
     def time_passes(self, seconds: int) -> None:
         """Let messages age."""
+        self.keep_epochs()
         self.stage.clock.now += seconds
 
     @rule()
