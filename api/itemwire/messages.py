@@ -179,6 +179,13 @@ class Direct(Event, frozen=True, tag="direct"):
     encoding: Literal["base64"] | UnsetType = UNSET
 
 
+class DirectLost(Event, frozen=True, tag="direct_lost"):
+    """Direct messages to this caller may be lost: its node was away for too long.
+
+    It is no `gap`: a client of one item takes each of those for its own item's.
+    """
+
+
 class Ephemeral(Event, frozen=True, tag="message"):
     """A message that is not stored: it has no offset, and nobody can read it later."""
 

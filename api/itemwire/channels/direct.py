@@ -15,7 +15,7 @@ from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.names import DIRECT_ITEM, channel_of
 from itemwire.engines.base import Engine, EngineError
 from itemwire.engines.storage_format import bytes_of, payload_of
-from itemwire.messages import Direct, Gap, Payload, Position, Publication
+from itemwire.messages import Direct, DirectLost, Payload, Position, Publication
 from itemwire_auth.principal import Identity
 
 logger = logging.getLogger("itemwire.channels")
@@ -79,13 +79,13 @@ class DirectMessages:
         """Tell every socket that direct messages up to a position may be lost, if they are."""
         if channel != DIRECT_CHANNEL:
             return
-        had = self._last.offset if self._last.epoch in {"", position.epoch} else 0
+        was_used = self._last.offset or position.offset  # else there was nothing to lose
         self._last = position
-        first = had + 1 if had <= position.offset else 1  # past it: the offsets have begun anew
-        gap = Gap(DIRECT_ITEM, position.epoch, first, position.offset)
+        if not was_used:
+            return
         for connection in self._registry.all():
             if connection.is_welcomed:
-                connection.send(gap)
+                connection.send(DirectLost())
 
     def _subscribed(self, problem: EngineError | None) -> None:
         self._is_subscribed = problem is None

@@ -18,6 +18,7 @@ from itemwire.channels.sessions.commands import COMMANDS, COMMANDS_OF_MANY
 from itemwire.messages import (
     Closing,
     Direct,
+    DirectLost,
     Ephemeral,
     EphemeralReply,
     Error,
@@ -87,6 +88,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
     "members_reply": MembersReply,
     "refresh_reply": RefreshReply,
     "error": Error,
+    "direct_lost": DirectLost,
     "gap": Gap,
     "expiring": Expiring,
     "closing": Closing,

@@ -35,13 +35,16 @@ const ENVELOPES = {
     if (!can.includes("publish")) messageBox.placeholder = "This token may not publish here";
     messageBox.focus();
   },
-  message({ offset, sender, sent_at, data, encoding }) {
+  message({ offset, ephemeral, sender, sent_at, data, encoding }) {
     const own = sender === channel.subject;
     const replayed = offset <= replayedUpTo;
-    log.add({ kind: "message", at: sent_at, sender, own, offset, replayed, data, encoding });
+    log.add({ kind: "message", at: sent_at, sender, own, offset, ephemeral, replayed, data, encoding });
   },
   direct({ sender, sent_at, data, encoding }) {
     log.add({ kind: "message", at: sent_at, sender, own: false, replayed: false, data, encoding });
+  },
+  direct_lost() {
+    log.add({ kind: "error", text: "Messages to you alone may be lost." });
   },
   joined({ member }) {
     members.joined(member);

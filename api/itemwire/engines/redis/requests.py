@@ -24,12 +24,16 @@ from itemwire.engines.redis.client import (
     Reply,
     ResponseError,
     Word,
+    code_of,
 )
 from itemwire.engines.redis.connection import RedisConnection, info_of
 from itemwire.engines.redis.faults import refusal_of
 from itemwire.engines.redis.scripts import LIFE, LuaScript
 
 REQUEST_SECONDS: Final = 1.5  # with two looks of the connection still less than ANSWER_SECONDS
+
+TAKEN_OVER: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})
+"""Codes of errors after which another server may have taken over, perhaps with less."""
 
 MAX_IN_FLIGHT_BYTES: Final = 64 * 1_048_576
 CALL_BYTES: Final = 1000  # what a request costs beside its message
@@ -181,8 +185,9 @@ class RedisRequests(RedisConnection):
         else:
             refusal = refusal_of(reply)
             self._settle(call, refusal)
+            if code_of(reply) in TAKEN_OVER:
+                self._doubted_life = self._life
             if refusal.fault.readiness is Readiness.NOT_READY:
-                self._doubted_life = self._life  # another server has taken over, or will
                 raise EngineError(f"the server takes nothing: {reply}")
 
     @override
