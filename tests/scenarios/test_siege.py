@@ -20,7 +20,7 @@ from tests.siege.besieging import Plan, besiege
 from tests.siege.server import Besieged, besieged
 from tests.siege.verdicts import broken
 
-PLAN: Final = Plan(rounds=2, seconds=0.2, cpu_margin=2, has_neighbour=False)
+PLAN: Final = Plan(rounds=2, seconds=0.2, cpu_margin=2, growth_mib=3, has_neighbour=False)
 ALL_SETTINGS: Final = {name: value for row in ROWS for name, value in row.settings.items()}
 
 

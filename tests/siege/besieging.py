@@ -22,6 +22,7 @@ class Plan:
     seconds: float = 1.0  # of a round, where an attack does not end by itself
     calm_seconds: float = 0.8
     cpu_margin: float = 1.0  # by which the CPU bound is multiplied
+    growth_mib: float = 0.0  # more: a short round may not reach what a later one does
     has_neighbour: bool = True  # its delays say nothing on a machine that does other things
 
     def rounds_of(self, row: Row) -> int:
