@@ -58,6 +58,7 @@ def test_gives_each_event_a_type_of_its_own() -> None:
             "message",
             "welcome",
             "direct",
+            "direct_lost",
             "joined",
             "left",
             "updated",

@@ -128,7 +128,7 @@ def test_pipelined_requests_are_kept_as_bytes_until_it_is_their_turn(site: Site)
             received = answers.count(b"HTTP/1.1 200 ")
 
     assert received == number
-    assert kept == 1
+    assert kept <= 2  # seen from another thread, also while the next one takes its turn
     assert unparsed <= 1 << 19
 
 
