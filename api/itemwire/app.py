@@ -12,7 +12,7 @@ await order.publish({"status": "shipped"}, number=7)
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from fastapi import APIRouter, WebSocket
@@ -22,11 +22,9 @@ from typing_extensions import Unpack
 from itemwire.accept import accepted
 from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostUser
-from itemwire.channels.names import check_item_id
-from itemwire.engines.base import History, Span
 from itemwire.from_code import FromCode
 from itemwire.main import application_with
-from itemwire.messages import Extras, Position
+from itemwire.messages import Position
 from itemwire.observability.host_logs import redact_channel_lines
 from itemwire.placement import NO_PREFIX
 from itemwire.routes import requests
@@ -156,52 +154,6 @@ class Itemwire(FromCode):
         self._hooks.handlers.observe(HookEvent.DISCONNECT, function)
         self._observe()
         return function
-
-    async def publish(
-        self,
-        item_id: str,
-        data: object,
-        *,
-        idempotency_key: str | None = None,
-        sender: str | None = None,
-        meta: Mapping[str, str] | None = None,
-        end: bool = False,
-    ) -> Position:
-        """Publish to an item, from any coroutine, and return the position of the stored message.
-
-        `data` is text, bytes, or what can be written as JSON: also a Pydantic model or a msgspec
-        struct. It is charged to nobody's rates. `meta` is a small map that goes with the message,
-        and `end` marks it as the last one of a stream.
-
-        Where messages are ephemeral the position has the offset 0: it was stored nowhere.
-
-        Raises ValueError for a text that is no item id, for too much `meta`, and for data that do
-        not fit the rules of the channel, TypeError for data that are no JSON, RuntimeError while
-        the lifespan does not run, and EngineError where it was not stored.
-        """
-        payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
-        node = self._running_node()
-        ask = partial(
-            node.publishing.from_code, item_id, payload, key=idempotency_key, sender=sender
-        )
-        return await self._ask(partial(ask, extras=extras))
-
-    async def history(
-        self,
-        item_id: str,
-        *,
-        limit: int = 100,
-        after: int | None = None,
-        before: int | None = None,
-    ) -> History:
-        """Return the newest `limit` messages of an item, or the oldest ones after an offset.
-
-        Raises ValueError for a text that is no item id, RuntimeError while the lifespan does not
-        run, and EngineError where the engine does not answer.
-        """
-        check_item_id(item_id)
-        node = self._running_node()
-        return await self._ask(partial(node.history, item_id, Span(limit, after, before)))
 
     def accept(
         self, websocket: WebSocket, user: object, *, subprotocol: str | None = None

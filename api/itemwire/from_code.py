@@ -13,9 +13,9 @@ from itemwire.channels.direct import addressed_to
 from itemwire.channels.names import DIRECT_ITEM, check_item_id
 from itemwire.channels.node import Node
 from itemwire.channels.presence.presence import Page
-from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
+from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError, History, Span
 from itemwire.engines.callbacks import answer_or_raise, answers_of
-from itemwire.messages import Extras, Payload, Position
+from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
 from itemwire.routes.admin.connections import Connected
 from itemwire.routes.admin.revocations import dates_fault
 from itemwire.rules.payloads import encoded
@@ -45,6 +45,48 @@ class FromCode:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open: set[ItemMessages] = set()
 
+    async def publish(
+        self,
+        item_id: str,
+        data: object,
+        *,
+        idempotency_key: str | None = None,
+        sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
+    ) -> Position:
+        """Publish to an item, from any coroutine, and return the position of the stored message.
+
+        `data` is text, bytes, or what can be written as JSON: also a Pydantic model or a msgspec
+        struct. It is charged to nobody's rates. `meta` is a small map that goes with the message,
+        and `end` marks it as the last one of a stream.
+
+        Where messages are ephemeral the position has the offset 0: it was stored nowhere.
+
+        Raises ValueError for a text that is no item id, for too much `meta`, and for data that do
+        not fit the rules of the channel, TypeError for data that are no JSON, RuntimeError while
+        the lifespan does not run, and EngineError where it was not stored.
+        """
+        payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
+        return await self._ask(self._publishing(item_id, payload, idempotency_key, sender, extras))
+
+    async def history(
+        self,
+        item_id: str,
+        *,
+        limit: int = 100,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> History:
+        """Return the newest `limit` messages of an item, or the oldest ones after an offset.
+
+        Raises ValueError for a text that is no item id, RuntimeError while the lifespan does not
+        run, and EngineError where the engine does not answer.
+        """
+        check_item_id(item_id)
+        node = self._running_node()
+        return await self._ask(partial(node.history, item_id, Span(limit, after, before)))
+
     async def publish_many(
         self,
         messages: Iterable[tuple[str, object]],
@@ -61,14 +103,12 @@ class FromCode:
         Raises ValueError and TypeError as `publish` does.
         """
         ready = [(item_id, self._payload(item_id, data)) for item_id, data in messages]
-        node = self._running_node()
         asks = [
-            partial(
-                node.publishing.from_code,
+            self._publishing(
                 item_id,
                 payload,
-                key=None if idempotency_key is None else f"{idempotency_key}:{number}",
-                sender=sender,
+                None if idempotency_key is None else f"{idempotency_key}:{number}",
+                sender,
             )
             for number, (item_id, payload) in enumerate(ready)
         ]
@@ -90,18 +130,14 @@ class FromCode:
         everything that the coroutine `publish` raises.
         """
         payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
-        node, loop = self._running_node(), self._own_loop()
+        ask = self._publishing(item_id, payload, idempotency_key, sender, extras)
+        loop = self._own_loop()
         if _is_running(loop):
             raise RuntimeError(
                 "publish_sync would block the event loop that it waits for: "
                 "`await` the coroutine `publish` here"
             )
-        ask = partial(
-            node.publishing.from_code, item_id, payload, key=idempotency_key, sender=sender
-        )
-        waiting = asyncio.run_coroutine_threadsafe(
-            answer_or_raise(partial(ask, extras=extras)), loop
-        )
+        waiting = asyncio.run_coroutine_threadsafe(answer_or_raise(ask), loop)
         try:
             position: Position = waiting.result(PATIENCE)
         except TimeoutError:
@@ -181,16 +217,7 @@ class FromCode:
         """
         caller = (self._issuer if issuer is None else issuer, _subject_of(subject))
         addressed = addressed_to(caller, encoded(data))
-        node = self._running_node()
-        await self._ask(
-            partial(
-                node.publishing.from_code,
-                DIRECT_ITEM,
-                addressed,
-                key=idempotency_key,
-                sender=sender,
-            )
-        )
+        await self._ask(self._publishing(DIRECT_ITEM, addressed, idempotency_key, sender))
 
     async def disconnect(self, subject: Subject, *, issuer: str | None = None) -> int:
         """End all sockets of a caller, on every node; return how many ended on this one.
@@ -258,6 +285,18 @@ class FromCode:
         """Return what is stored of a message, or raise what is wrong with it."""
         check_item_id(item_id)
         return encoded(data)
+
+    def _publishing(
+        self,
+        item_id: str,
+        payload: Payload,
+        key: str | None,
+        sender: str | None,
+        extras: Extras = NO_EXTRAS,
+    ) -> Callable[[Answer[Position]], None]:
+        """Return what publishes a message and answers its position."""
+        publish = self._running_node().publishing.from_code
+        return partial(publish, item_id, payload, key=key, sender=sender, extras=extras)
 
     def _running_node(self) -> Node:
         node = self._assembly.node
