@@ -117,7 +117,7 @@ def attacks_for(
 
 
 def run_attacks(server: HasUrl, trials: Iterable[Trial]) -> list[Report]:
-    """Run all trials and return a report for each; if the good client is refused, only its own."""
+    """Run all trials and return their reports; only the first if it refuses a good client."""
     reports: list[Report] = []
     for trial in trials:
         reports.append(trial.against(server))

@@ -172,7 +172,7 @@ FORM_FAULTS: Final[dict[str, BadToken]] = {
 
 
 def needs_of(name: str) -> frozenset[str]:
-    """Return what a token must have so that a row is a fault of it, and not just another token.
+    """Return what the tokens of an application must have for a row to be a fault.
 
     `signing` means that the application's own key signs it; `issuer`, `audience` and `type` mean
     that the application's good tokens have `iss`, `aud` or `typ`.

@@ -1,4 +1,4 @@
-"""How bad it is to be let in by each attack: a hole, a weakness, or against our own rules only."""
+"""How bad it is to let each attack in: a hole, a weakness, or against our rules only."""
 
 from __future__ import annotations
 

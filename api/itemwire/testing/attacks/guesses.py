@@ -1,4 +1,4 @@
-"""Attacks with guesses: parts of a good credential, and what careless look-ups take for one."""
+"""Attacks with guesses: parts of a credential, patterns, words for a missing value."""
 
 from __future__ import annotations
 
