@@ -99,6 +99,7 @@ class Assembly:
             self.policy,
             cookie=self.cookie,
             metrics_token=token.get_secret_value() if token else None,
+            info_claims=self.settings.shown_claims(),
         )
         app.parts = {ASSEMBLY: self, AUTH: app.state.auth}
 
