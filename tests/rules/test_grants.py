@@ -26,6 +26,10 @@ def application(unknown: Literal["policy", "forbid"]) -> FastAPI:
             raise HTTPException(403, "It is somebody else's order.")
         return Rights("subscribe", "history")
 
+    @live.channel("board:{name}")
+    async def board(number: int) -> Rights:  # no parameter of the pattern, so one of the query
+        return Rights("subscribe")
+
     return app
 
 
@@ -53,6 +57,17 @@ def test_the_log_says_that_no_channel_declares_an_item(
     assert len(details) == 3
     assert all("no channel declares 'oder:7'" in line for line in details)
     assert all("order:{number}" in line for line in details)
+
+
+def test_the_log_says_which_parameter_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    """A parameter with another name than the pattern's is one of the query, as in a path."""
+    with live_application(application("forbid")) as server:
+        refusal = server.refusal("/live/items/board:7/ws?token=ann")
+        with server.client("/live/items/board:7/ws?token=ann&number=7") as client:
+            client.welcome()
+
+    assert refusal.reason == "query_invalid"
+    assert [line for line in caplog.messages if "detail='query.number: missing'" in line]
 
 
 def test_the_log_says_why_the_application_refused(caplog: pytest.LogCaptureFixture) -> None:

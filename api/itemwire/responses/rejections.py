@@ -104,9 +104,13 @@ def reason_of(error: Exception) -> CloseReason:
 
 
 def detail_of(error: Exception) -> str:
-    """Return what an application has said of its refusal, for the log."""
+    """Return why a request was refused, for the log: what the application said, or a fault."""
     if isinstance(error, HTTPException | ChannelException):
         return str(error.detail)[:MAX_DETAIL]
+    if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
+        # Where what kind of fault is: a message of the application's could hold the value.
+        faults = (f"{'.'.join(map(str, it['loc']))}: {it['type']}" for it in error.errors())
+        return "; ".join(faults)[:MAX_DETAIL]
     return ""
 
 
