@@ -125,6 +125,16 @@ def test_the_environment_of_whoever_runs_the_tests_has_no_say(
         assert server.url.startswith("http://127.0.0.1:")
 
 
+def test_settings_for_plain_tokens_accept_them() -> None:
+    """Those of an application that puts no issuer, audience or type into its tokens."""
+    key = signing_key_from_secret(new_secret())
+    plain = TokenFactory(key, issuer=None, audience=None, token_type=None)
+    app = create_app(settings_for(plain))
+    path = f"/items/1/ws?token={plain.good()}"
+    with live_application(app) as server, server.client(path) as client:
+        assert client.welcome()["subject"] == "alice"
+
+
 def test_settings_for_a_pair_of_keys_are_not_guessed() -> None:
     """A private key is no secret to share."""
     with pytest.raises(TypeError, match="keys_file"):

@@ -217,7 +217,7 @@ def settings_for(tokens: TokenFactory, **changes: Any) -> Settings:  # noqa: ANN
         "_env_file": None,
         "secret": secret,
         "issuer": tokens.issuer,
-        "audience": (tokens.audience,),
-        "token_types": (tokens.token_type,),
+        "audience": tokens.rules.audience,
+        "token_types": tokens.rules.types,
     }
     return Settings(**(values | changes))
