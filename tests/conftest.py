@@ -13,6 +13,7 @@ import pytest
 
 from itemwire.settings import PREFIX, Settings
 from itemwire.testing import LiveServer, live_server
+from tests.certificates import write_authority_of_nobody
 
 hypothesis.settings.register_profile("itemwire", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("itemwire")
@@ -104,6 +105,19 @@ def no_settings_from_outside() -> Iterator[None]:
         for name in list(os.environ):
             if name.upper().startswith(PREFIX):
                 patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no TLS client trust the public authorities: no test calls anybody outside.
+
+    To read their certificates takes 30 ms of each HTTP client, and the tests make thousands.
+    """
+    path = tmp_path_factory.mktemp("authorities") / "nobody.pem"
+    write_authority_of_nobody(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
         yield
 
 
