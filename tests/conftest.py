@@ -18,6 +18,10 @@ from tests.certificates import write_authority_of_nobody
 hypothesis.settings.register_profile("itemwire", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("itemwire")
 
+# Where an image forbids to keep bytecode, each worker and each server's process would compile all.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 SECRET = "a secret that only the tests know, 48 bytes long"
 
 
