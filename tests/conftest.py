@@ -5,6 +5,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -57,11 +58,17 @@ _quick_tests: list[str] = []  # the one that runs just now, if it is quick
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test `server` or `quick`, so that `pytest -m quick` takes less than a minute."""
     for item in items:
-        folder = item.path.parent.relative_to(TESTS).as_posix()
-        if any(f"{folder}/".startswith(f"{served}/") for served in SERVED):
+        if _is_served(item.path.parent):
             item.add_marker("server")
         elif item.get_closest_marker("server") is None:
             item.add_marker("quick")
+
+
+@cache
+def _is_served(folder: Path) -> bool:
+    """Tell once for each folder: there are thousands of tests, and each worker collects all."""
+    path = folder.relative_to(TESTS)
+    return any(path.is_relative_to(served) for served in SERVED)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -114,7 +114,8 @@ def test_gives_up_where_nobody_listens(published: KeyServer) -> None:
 
 
 LEFT_OUT: dict[str, object] = {
-    "for_encryption": public_jwk(signing_key("RS256", "x")) | {"use": "enc", "alg": "RSA-OAEP"},
+    "for_encryption": public_jwk(signing_key("RS256"))
+    | {"kid": "x", "use": "enc", "alg": "RSA-OAEP"},
     "unknown_curve": public_jwk(A) | {"kid": "x", "crv": "secp256k1", "alg": "ES256K"},
     "unknown_type": {"kty": "AKP", "kid": "x", "alg": "ML-DSA-44", "pub": "AAAA"},
     "secret": private_jwk(signing_key("HS256", "x")),
