@@ -5,6 +5,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +14,14 @@ import pytest
 
 from itemwire.settings import PREFIX, Settings
 from itemwire.testing import LiveServer, live_server
+from tests.certificates import write_authority_of_nobody
 
 hypothesis.settings.register_profile("itemwire", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("itemwire")
+
+# Where an image forbids to keep bytecode, each worker and each server's process would compile all.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SECRET = "a secret that only the tests know, 48 bytes long"
 
@@ -52,11 +58,17 @@ _quick_tests: list[str] = []  # the one that runs just now, if it is quick
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test `server` or `quick`, so that `pytest -m quick` takes less than a minute."""
     for item in items:
-        folder = item.path.parent.relative_to(TESTS).as_posix()
-        if any(f"{folder}/".startswith(f"{served}/") for served in SERVED):
+        if _is_served(item.path.parent):
             item.add_marker("server")
         elif item.get_closest_marker("server") is None:
             item.add_marker("quick")
+
+
+@cache
+def _is_served(folder: Path) -> bool:
+    """Tell once for each folder: there are thousands of tests, and each worker collects all."""
+    path = folder.relative_to(TESTS)
+    return any(path.is_relative_to(served) for served in SERVED)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -104,6 +116,19 @@ def no_settings_from_outside() -> Iterator[None]:
         for name in list(os.environ):
             if name.upper().startswith(PREFIX):
                 patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no TLS client trust the public authorities: no test calls anybody outside.
+
+    To read their certificates takes 30 ms of each HTTP client, and the tests make thousands.
+    """
+    path = tmp_path_factory.mktemp("authorities") / "nobody.pem"
+    write_authority_of_nobody(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
         yield
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import nats
 from typing_extensions import override
 
-from tests.conformance.websocket_targets import localhost_certificate
+from tests.certificates import localhost_certificate
 from tests.server_process import START_SECONDS, ServerProcess, free_port
 
 
@@ -113,11 +113,16 @@ async def _until_led(urls: list[str]) -> None:
 
 
 async def leader_of(url: str, stream: str) -> str:
-    """Give the name of the server that leads a stream."""
+    """Give the name of the server that leads a stream, once one does."""
     client = await nats.connect(url.partition("?")[0].split(","))
-    info = await client.jsm().stream_info(stream)
+    async with asyncio.timeout(3 * START_SECONDS):
+        while True:
+            with contextlib.suppress(nats.errors.Error):
+                info = await client.jsm().stream_info(stream)
+                if info.cluster is not None and info.cluster.leader:
+                    break
+            await asyncio.sleep(0.1)
     await client.close()
-    assert info.cluster is not None
     return str(info.cluster.leader)
 
 

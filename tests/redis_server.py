@@ -13,7 +13,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from tests.conformance.websocket_targets import localhost_certificate
+from tests.certificates import localhost_certificate
 from tests.proxy import Proxy
 from tests.server_process import START_SECONDS, ServerProcess, free_port
 

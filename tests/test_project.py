@@ -12,6 +12,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SOURCES = [*ROOT.glob("api/itemwire/**/*.py"), *ROOT.glob("auth/itemwire_auth/**/*.py")]
+FOLDERS = ("api", "auth", "benchmarks", "docs", "tests", ".ci")
+LONGEST = 400  # lines; past 300, look for the second concept and give it a file
 PINS = (ROOT / "constraints.txt").read_text().splitlines()
 
 
@@ -77,3 +79,12 @@ def test_a_public_class_name_stands_for_one_thing() -> None:
 
     twice = [f"{name}: {', '.join(found)}" for name, found in homes.items() if len(found) > 1]
     assert not twice, "\n".join(["more than one class has the name", *sorted(twice)])
+
+
+def test_no_file_is_longer_than_its_reader_keeps_in_mind() -> None:
+    """A test file too is about one thing: who looks for a test finds it by the file's name."""
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+
+    assert len(lines) > len(SOURCES)
+    assert {name: count for name, count in lines.items() if count > LONGEST} == {}

@@ -34,12 +34,15 @@ class ChannelApplication(FastAPI):
     """
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
-        self._own_overrides: Overrides = {}
         self._host: Starlette | None = None
         self.parts: dict[str, object] = {}
         self.seams: Overrides = {}
-        """What the application itself calls in place of a dependency; its host may override it."""
+        """What the application itself calls in place of a dependency, with the same arguments.
+
+        Its host may override it.
+        """
         super().__init__(**options)
+        self.router.dependency_overrides_provider = _Overriding(self)
 
     @property
     def hosted_by(self) -> Starlette:
@@ -52,20 +55,17 @@ class ChannelApplication(FastAPI):
             check_placement(host, self)
             self._host = host
 
-    @property  # type: ignore[explicit-override] # mypy does not see it
-    @override
-    def dependency_overrides(self) -> Overrides:
-        """Return what is called in place of each dependency, by the host or here."""
+    @property
+    def overrides(self) -> Overrides:
+        """Return what is called in place of each dependency, here and by the host, who wins.
+
+        It is not to be changed: `dependency_overrides` is.
+        """
         hosts: Overrides = getattr(self._host, "dependency_overrides", {})
-        given = [one for one in (self.seams, self._own_overrides, hosts) if one]
+        given = [one for one in (self.seams, self.dependency_overrides, hosts) if one]
         if len(given) > 1:
             return {call: instead for one in given for call, instead in one.items()}
-        return given[0] if given else self._own_overrides
-
-    @dependency_overrides.setter
-    @override
-    def dependency_overrides(self, overrides: Overrides) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._own_overrides = overrides
+        return given[0] if given else {}
 
     @property
     def scope_parts(self) -> Mapping[str, object]:
@@ -84,6 +84,18 @@ class ChannelApplication(FastAPI):
     @override
     def build_middleware_stack(self) -> ASGIApp:
         return _WithParts(self, super().build_middleware_stack())
+
+
+class _Overriding:
+    """What FastAPI asks for overrides when it solves the dependencies of a route."""
+
+    def __init__(self, application: ChannelApplication) -> None:
+        self._application = application
+
+    @property
+    def dependency_overrides(self) -> Overrides:
+        """Return the overrides that hold at this moment."""
+        return self._application.overrides
 
 
 class _WithParts:

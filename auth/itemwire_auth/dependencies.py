@@ -11,8 +11,9 @@ An application with rules of its own sets `app.dependency_overrides[authorize_it
 the override returns, `permitted` still checks the actions that the route asks for.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends
 from fastapi.security import SecurityScopes
@@ -25,6 +26,9 @@ from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import delayed_refusal
 from itemwire_auth.scopes import ITEM_ID_RULE, Action, is_item_id
 from itemwire_auth.state import auth_of
+
+Seams = Mapping[Callable[..., Any], Callable[..., Any]]
+"""What an application itself calls in place of each dependency, with the same arguments."""
 
 # Where a scope that the server itself has made names the caller, who was verified before.
 VERIFIED: Final = "itemwire.principal"
@@ -94,20 +98,27 @@ async def permitted(
     return grant
 
 
-async def permitted_unaltered(connection: HTTPConnection, required: SecurityScopes) -> Grant:
-    """Return what `permitted` returns where an application overrides nothing below it.
+def permitted_at_once(seams: Seams) -> Callable[..., Awaitable[Grant]]:
+    """Make a dependency that does in one call what `permitted` and those below it do.
 
-    The same calls in the same order, for a route with `item_id` in its path. FastAPI visits a
-    dependency once for each dependency that names it, which costs a handshake 70 µs.
+    It calls them in the same order, each with what stands in its place in `seams`. It is for a
+    route with `item_id` in its path. FastAPI visits a dependency once for each dependency that
+    names it, which costs a handshake 70 µs.
     """
-    principal = await current_principal(connection)
-    item_id = await valid_item_id(connection, connection.path_params["item_id"], principal)
-    grant = await authorize_item(connection, item_id, principal)
-    return await permitted(connection, required, item_id, principal, grant)
+    identify = seams.get(current_principal, current_principal)
+    authorize = seams.get(authorize_item, authorize_item)
+
+    async def permitted_in_a_row(connection: HTTPConnection, required: SecurityScopes) -> Grant:
+        principal = await identify(connection)
+        item_id = await valid_item_id(connection, connection.path_params["item_id"], principal)
+        grant = await authorize(connection, item_id, principal)
+        return await permitted(connection, required, item_id, principal, grant)
+
+    return permitted_in_a_row
 
 
-# A dependency, and what may take its place where nothing below it is overridden.
-SHORT_CUTS: Final = {permitted: permitted_unaltered}
+# A dependency, and what makes the one that may take its place.
+SHORT_CUTS: Final = {permitted: permitted_at_once}
 
 
 async def administrator(connection: HTTPConnection) -> Principal:
@@ -175,7 +186,6 @@ async def open_to_strangers() -> None:
 GUARDS: Final = frozenset(
     {
         current_principal,
-        permitted_unaltered,
         sent_bearer,
         administrator,
         scraper,

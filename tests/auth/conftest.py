@@ -1,9 +1,9 @@
-"""Stops the clock and provides a server's keys and rules to each test."""
+"""Stops the clock and provides a server's keys and rules to each test, and a policy's server."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from itemwire_auth.errors import InvalidToken
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.testing import TokenFactory, jwk_set, signing_key
 from itemwire_auth.tokens.verifier import TokenVerifier
+from tests.policy_server import PolicyServer, policy_server
 
 NOW = 1_800_000_000
 
@@ -57,3 +58,10 @@ def keys_file(tmp_path: Path) -> KeysFile:
         return path
 
     return write
+
+
+@pytest.fixture
+def application() -> Iterator[PolicyServer]:
+    """Return an application that answers questions: everybody may subscribe, by default."""
+    with policy_server() as server:
+        yield server

@@ -1,40 +1,12 @@
-"""Tokens in the shape in which identity providers and libraries really issue them."""
+"""Tokens in the shape in which identity providers really issue them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 from tests.auth.conftest import NOW
-
-JWT: Final = {"typ": "JWT"}
-NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
-ABSENT: Final = object()  # as the value of a claim: it is left out
-
-Claims = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One token; `twins` are bad ones, by name: what is changed, and the check that refuses it.
-
-    A twin whose check is `rights` is a good token that grants nothing.
-    """
-
-    claims: Claims
-    header: Claims = field(default_factory=lambda: JWT)
-    algorithm: str = "RS256"
-    kid: str | None = "k1"
-    subject: str = "sub"
-    twins: Mapping[str, tuple[Claims, str]] = field(default_factory=dict[str, tuple[Claims, str]])
-
-
-def dates(life: int, **more: object) -> dict[str, object]:
-    """Return when a token begins and ends."""
-    return {"iat": NOW, "exp": NOW + life, **more}
-
+from tests.auth.library_tokens import LIBRARIES
+from tests.auth.token_shape import ABSENT, NOTHING, Shape, dates
 
 COGNITO = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab12Cd34E"
 ENTRA = "https://login.microsoftonline.com/9122040d-6c67-4c5b-b112-36a304b66dad/v2.0"
@@ -59,7 +31,7 @@ ANON_KEY = (
     "subject",
 )
 
-SHAPES: Final[dict[str, Shape]] = {
+PROVIDERS: Final[dict[str, Shape]] = {
     "Auth0": Shape(
         {
             "iss": "https://shop.eu.auth0.com/",
@@ -356,54 +328,6 @@ SHAPES: Final[dict[str, Shape]] = {
         header={"typ": "JWT", "x5t": "ykNaY4qM_ta4k2TgZOCEYLkcYlA"},
         twins={"anybody's repository": ({"repository": "mallory/shop"}, "rights")},
     ),
-    "fastapi-users": Shape(
-        {
-            "sub": "9a4bcd6e-7c2e-4d21-9f60-7e4b9d6d6a01",
-            "aud": ["fastapi-users:auth"],
-            "exp": NOW + 3_600,
-        },
-        algorithm="HS256",
-        kid=None,
-        twins={
-            "its token for a new password": (
-                {"aud": "fastapi-users:reset", "password_fgpt": "x"},
-                "audience",
-            )
-        },
-    ),
-    "Django REST framework simplejwt": Shape(
-        {
-            "token_type": "access",
-            **dates(300, jti="f6b1a3c1d2e34f5a8b9c0d1e2f3a4b5c"),
-            "user_id": 7,
-        },
-        algorithm="HS256",
-        kid=None,
-        subject="user_id",
-        twins={"its refresh token": ({"token_type": "refresh"}, "rights")},
-    ),
-    "Flask-JWT-Extended": Shape(
-        {
-            "fresh": False,
-            **dates(900, nbf=NOW, jti="b3b1f4f2-0c1a-4a41-9a55-5c7d2c9d0f11"),
-            "type": "access",
-            "sub": "ada",
-            "csrf": "0f6a1a52-7b44-4b0e-8b61-3c1d6a1b2c3d",
-        },
-        algorithm="HS256",
-        kid=None,
-        twins={"its refresh token": ({"type": "refresh"}, "rights")},
-    ),
-    "PyJWT": Shape(
-        {"sub": "ada", "exp": NOW + 300.25},
-        algorithm="HS256",
-        kid=None,
-        twins={"a fraction past": ({"exp": NOW - 0.25}, "expiry")},
-    ),
-    "jsonwebtoken, python-jose": Shape(
-        {"sub": 42, "username": "ada", "items": [{"id": 1}], **dates(3_600)},
-        algorithm="HS256",
-        kid=None,
-        twins={"no number": ({"sub": 4.2}, "subject")},
-    ),
 }
+
+SHAPES: Final = PROVIDERS | LIBRARIES

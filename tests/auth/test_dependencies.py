@@ -25,7 +25,6 @@ from itemwire_auth.dependencies import (
     from_own_page,
     open_to_strangers,
     permitted,
-    permitted_unaltered,
     scraper,
     sent_bearer,
     without_ticket,
@@ -389,7 +388,6 @@ def test_a_route_without_one_of_these_is_reported_as_open() -> None:
     """The list is what start-up goes by: one left out would warn of a route that is guarded."""
     assert {
         current_principal,
-        permitted_unaltered,
         sent_bearer,
         administrator,
         scraper,

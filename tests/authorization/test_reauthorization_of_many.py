@@ -1,6 +1,7 @@
 """A socket of many items asks about each by what speaks for its caller now, and nothing older."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Any, NoReturn
@@ -21,6 +22,7 @@ from itemwire.authorization.routes import add_sockets, socket_route_of
 from itemwire.channels.reauthorization import Denied, Renewal
 from itemwire.close_reasons import QUERY_INVALID
 from itemwire.dependencies import SubscribeGrant
+from itemwire.pacing import AT_ONCE
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_item
 from itemwire_auth.origins import OriginPolicy
@@ -121,6 +123,33 @@ def presented(application: Application) -> Presented:
 def caller(sub: str = "carol") -> Principal:
     """Verify a caller as a handshake does."""
     return verifier_of(FACTORY).verify(FACTORY.good(sub=sub))
+
+
+def test_a_few_items_of_all_sockets_are_asked_about_in_a_turn(application: Application) -> None:
+    """A burst of joins on twenty sockets held up everybody else for 130 ms."""
+    turn, turns, number = 0, list[int](), 6 * AT_ONCE
+    principal = caller()
+
+    async def rule(item_id: str) -> Grant:
+        turns.append(turn)
+        return Grant(principal, item_id, frozenset(Action))
+
+    async def scene() -> None:
+        nonlocal turn
+        answers: list[object] = []
+        async with application.reauthorizer:
+            rights = application.rights
+            for one in range(number):
+                rights.of_item(principal, str(one), rights.due(), answers.append)
+            while len(answers) < number:
+                await asyncio.sleep(0)
+                turn += 1
+
+    application.app.dependency_overrides[authorize_item] = rule
+    asyncio.run(scene())
+
+    assert len(turns) == number
+    assert max(Counter(turns).values()) == AT_ONCE
 
 
 def test_an_item_is_asked_about_with_what_the_handshake_presented(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import pytest
 from fastapi import APIRouter, Depends, Query, WebSocket, WebSocketException
@@ -20,9 +20,12 @@ from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import (
     SHORT_CUTS,
     CurrentPrincipal,
+    ItemId,
+    Seams,
     authorize_item,
     current_principal,
     permitted,
+    permitted_at_once,
 )
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant, Principal
@@ -214,11 +217,66 @@ def test_a_short_cut_is_taken_where_nothing_is_overridden() -> None:
         return Grant(await anybody(), "short", frozenset({Action.SUBSCRIBE}))
 
     app = create()
-    add_sockets(app, router, {permitted: straight})
+    add_sockets(app, router, {permitted: lambda _seams: straight})
 
     assert connect(app, "") == "short anybody subscribe 0"
     app.dependency_overrides[authorize_item] = reader
     assert connect(app) == "42 alice subscribe 0"
+
+
+async def guest(_connection: HTTPConnection) -> Principal:
+    """Let everybody in, as a seam: called with what `current_principal` is called with."""
+    return Principal(None, "guest", ScopeSet.of_claims("items:subscribe"), NOW + 300)
+
+
+async def by_rule(
+    _connection: HTTPConnection, item_id: ItemId, principal: CurrentPrincipal
+) -> Grant:
+    """Let everybody listen and publish, as a seam in place of `authorize_item`."""
+    return Grant(principal, item_id, frozenset({Action.SUBSCRIBE, Action.PUBLISH}))
+
+
+@pytest.mark.parametrize("install", INSTALL)
+@pytest.mark.parametrize(
+    ("seams", "told"),
+    [
+        ({}, f"alice {ALL}"),
+        ({current_principal: guest}, "guest subscribe"),
+        ({authorize_item: by_rule}, "alice publish subscribe"),
+        ({current_principal: guest, authorize_item: by_rule}, "guest publish subscribe"),
+    ],
+)
+def test_what_the_application_itself_puts_in_place_is_called_on_every_way(
+    install: str, seams: dict[Callable[..., Any], Callable[..., Any]], told: str
+) -> None:
+    """The shortcut calls the seams in the order in which FastAPI would."""
+    app = create()
+    app.seams = seams
+    INSTALL[install](app, router)
+
+    assert connect(app) == f"42 {told} 0"
+    app.dependency_overrides[authorize_item] = reader  # it wins over a seam
+    assert connect(app) == f"42 {told.split(maxsplit=1)[0]} subscribe 0"
+
+
+def test_a_short_cut_is_taken_where_the_application_itself_alone_has_put_something() -> None:
+    """And it is made anew with the seams; what a host overrides, it knows nothing of."""
+    made: list[Seams] = []
+
+    def shorten(seams: Seams) -> Callable[..., Any]:
+        made.append(seams)
+        return permitted_at_once(seams)
+
+    app = create()
+    app.seams = {authorize_item: by_rule}
+    add_sockets(app, router, {permitted: shorten})
+
+    assert connect(app) == "42 alice publish subscribe 0"
+    assert made[-1] == {authorize_item: by_rule}
+    count = len(made)
+    app.dependency_overrides[current_principal] = anybody
+    assert connect(app).startswith("42 anybody")
+    assert len(made) == count
 
 
 async def closed_today() -> None:

@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.conformance.engine_contract")
+pytest.register_assert_rewrite(
+    "tests.conformance.asked_engine", "tests.conformance.engine_contract"
+)

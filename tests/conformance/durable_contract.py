@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 
 from itemwire.engines.base import Answer, Bounds, Engine, Span
-from tests.conformance.engine_contract import BOUNDS, Asked, answer_of
+from tests.conformance.asked_engine import BOUNDS, Asked, answer_of
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
 from itemwire.engines.base import SECRET_BYTES, Bounds, Engine, Sink
-from tests.conformance.engine_contract import BOUNDS, answer_of
+from tests.conformance.asked_engine import BOUNDS, answer_of
 
 Secrets = list[bytes]
 

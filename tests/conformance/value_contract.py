@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 from itemwire.engines.base import Answer, Bounds, Engine, Sink
-from tests.conformance.engine_contract import BOUNDS, WAIT_SECONDS, answer_of
+from tests.conformance.asked_engine import BOUNDS, WAIT_SECONDS, answer_of
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import socket
 import ssl
 import tempfile
@@ -15,9 +14,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import uvicorn
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from typing_extensions import override
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -25,6 +21,7 @@ from itemwire.fastpath.protocol import WebSocketProtocol
 from itemwire.serving.server import server_of
 from itemwire.settings import Settings
 from itemwire.testing import live_server
+from tests.certificates import localhost_certificate
 from tests.conftest import SECRET
 from tests.fastpath.served import CLOSE_SECONDS, head, read_until, serving
 from tests.scenarios.clients import token
@@ -128,28 +125,6 @@ def tls(**settings: Any) -> Iterator[Target]:  # noqa: ANN401 - uvicorn's and se
         trusting = ssl.create_default_context(cafile=str(certificate))
         with serving(ssl_certfile=str(certificate), **settings) as site:
             yield Target(site.server, "/echo", tls=trusting, transports=site.transports)
-
-
-def localhost_certificate() -> bytes:
-    """Make a key, and a certificate of it for this hour."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    hour = dt.timedelta(hours=1)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - hour)
-        .not_valid_after(now + hour)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return private + certificate.public_bytes(serialization.Encoding.PEM)
 
 
 @contextmanager

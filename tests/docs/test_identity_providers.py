@@ -21,7 +21,8 @@ from itemwire_auth.testing import encode, jwk_set, public_jwk, signing_key
 from itemwire_auth.tokens.minting import new_secret
 from tests.auth.conftest import NOW
 from tests.auth.key_server import Answer, KeyServer, key_server
-from tests.auth.provider_tokens import ABSENT, SHAPES, Claims, Shape
+from tests.auth.provider_tokens import SHAPES
+from tests.auth.token_shape import ABSENT, Claims, Shape
 from tests.docs.pages import page
 
 pytestmark = pytest.mark.server

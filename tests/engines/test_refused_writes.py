@@ -33,7 +33,7 @@ from itemwire.engines.nats.engine import NatsEngine
 from itemwire.engines.sqlite.engine import SqliteEngine
 from itemwire.engines.write_watch import WriteWatch
 from itemwire.messages import Draft, Position
-from tests.conformance.engine_contract import answer_of
+from tests.conformance.asked_engine import answer_of
 from tests.engines.postgres.database import new_database
 from tests.engines.watched import BOUNDS, Watched, play
 from tests.nats_server import running_nats

@@ -12,7 +12,7 @@ from itemwire.engines import callbacks, subscriptions
 from itemwire.engines.base import Answer, EngineError, History, Sink, Span
 from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.messages import Position, Publication
-from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
+from tests.conformance.asked_engine import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL, draft
 
 

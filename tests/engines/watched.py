@@ -24,7 +24,7 @@ from itemwire.engines.base import (
     Span,
 )
 from itemwire.messages import Draft, Position, Publication
-from tests.conformance.engine_contract import WAIT_SECONDS, answer_of
+from tests.conformance.asked_engine import WAIT_SECONDS, answer_of
 from tests.fakes import CHANNEL
 from tests.timing import BUSY_SECONDS
 

@@ -11,7 +11,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
 from itemwire.fastpath.deflate import DeflateFraming, framing_for, negotiate
-from itemwire.fastpath.frames import PLAIN_FRAMING, FrameReader, ProtocolViolation
+from itemwire.fastpath.frames import FRAGMENT, PLAIN_FRAMING, FrameReader, ProtocolViolation
 from itemwire.fastpath.inflate import TooLong, inflate
 
 ALONE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -162,4 +162,5 @@ def test_reads_compressed_messages_in_fragments() -> None:
     reader.feed(compressed_frame(Opcode.TEXT, data[:10], fin=False))
     reader.feed(Frame(Opcode.CONT, data[10:]).serialize(mask=True))
 
+    assert reader.read() is FRAGMENT
     assert reader.read() == (Opcode.TEXT, "fragmented " * 50)

@@ -12,6 +12,7 @@ from websockets.frames import Opcode
 
 from itemwire.fastpath import frames
 from itemwire.fastpath.frames import (
+    FRAGMENT,
     PLAIN_FRAMING,
     FrameReader,
     Message,
@@ -35,7 +36,8 @@ def read_all(reader: FrameReader, *pieces: bytes) -> list[Message]:
     for piece in pieces:
         reader.feed(piece)
         while (message := reader.read()) is not None:
-            messages.append(message)
+            if message is not FRAGMENT:
+                messages.append(message)
     return messages
 
 
@@ -157,6 +159,18 @@ def test_bounds_small_fragments(part: bytes, count: int) -> None:
         read_all(reader, *crumbs)
 
     assert fault.value.code == 1009
+
+
+def test_reads_one_frame_at_a_time() -> None:
+    """A chunk of 256 KiB may hold 40,000 fragments, which would hold up everybody else."""
+    reader = FrameReader(MAX_SIZE)
+    reader.feed(
+        masked(Opcode.TEXT, b"a", fin=False)
+        + masked(Opcode.CONT, b"b", fin=False)
+        + masked(Opcode.CONT, b"c")
+    )
+
+    assert [reader.read() for _ in range(4)] == [FRAGMENT, FRAGMENT, (frames.TEXT, "abc"), None]
 
 
 def test_appends_a_fragment_in_place() -> None:

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from typing_extensions import override
 
-from itemwire.fastpath.transport import MortalTransport
+from itemwire.fastpath.transport import MortalTransport, read_on
+from itemwire.pacing import Pacing
 
 
 class Recorded(asyncio.Transport):
@@ -30,6 +31,10 @@ class Recorded(asyncio.Transport):
     @override
     def write_eof(self) -> None:
         self.calls.append("write_eof")
+
+    @override
+    def pause_reading(self) -> None:
+        self.calls.append("pause_reading")
 
     @override
     def resume_reading(self) -> None:
@@ -80,3 +85,20 @@ def test_forgets_the_deadline_of_a_connection_that_is_gone() -> None:
         return transport.calls
 
     assert asyncio.run(forget()) == ["close", "close"]
+
+
+def test_reads_on_from_refused_peers_at_a_pace() -> None:
+    """Three hundred that sent all the time took 4 ms of each turn of the event loop."""
+
+    async def flooded() -> list[list[str]]:
+        pacing = Pacing(at_once=2)
+        transports = [Recorded(half_closes=True) for _ in range(4)]
+        for transport in transports:
+            read_on(transport, pacing)
+        transports[-1].abort()
+        for _ in range(2):
+            await asyncio.sleep(0)
+        return [transport.calls for transport in transports]
+
+    late = ["pause_reading", "resume_reading"]
+    assert asyncio.run(flooded()) == [[], [], late, ["pause_reading", "abort"]]

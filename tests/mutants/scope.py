@@ -69,6 +69,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/delivery/test_dropping.py",
         "channels/test_hub.py",
         "channels/delivery/test_time_slice.py",
+        "channels/delivery/test_time_slice_model.py",
     ),
     "api/itemwire/channels/delivery/outbox.py": (
         "channels/delivery/test_dropping.py",
@@ -127,7 +128,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/tokens/test_key_confusion.py",
     ),
     "auth/itemwire_auth/keys/base.py": ("auth/keys/test_static.py",),
-    "auth/itemwire_auth/keys/fetching.py": ("auth/keys/test_jwks.py",),
+    "auth/itemwire_auth/keys/fetching.py": (
+        "auth/keys/test_jwks.py",
+        "auth/keys/test_jwks_fetches.py",
+    ),
     "auth/itemwire_auth/keys/guessing.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/keys/jwk.py": (
         "auth/keys/test_static.py",

@@ -1,13 +1,15 @@
 """The source distribution: its tests run where it is unpacked."""
 
 import os
+import subprocess
 import sys
 import tarfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from tests.packaging.building import build, run
+from tests.packaging.building import ROOT, build, run
 
 REPRESENTATIVE = (
     "tests/test_project.py",
@@ -24,10 +26,31 @@ REPRESENTATIVE = (
 """Tests that read every kind of file outside of the packages, and a few of each other kind."""
 
 
+def own_files() -> set[str]:
+    """List the files of the project: those in git, or all where there is no git, but no caches."""
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-files", "-z"]
+        listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        names = set(listed.stdout.rstrip("\0").split("\0"))
+        return {name for name in names if (ROOT / name).exists()}  # one may be deleted just now
+    caches = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    paths = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
+    return {
+        path.as_posix()
+        for path in paths
+        if not any(fnmatch(part, cache) for part in path.parts for cache in caches)
+    }
+
+
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the source distribution and unpack it."""
-    archive = build("sdist", tmp_path_factory.mktemp("sdist"))
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the source distribution."""
+    return build("sdist", tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpack it."""
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
@@ -47,6 +70,15 @@ def test_its_tests_run_where_it_is_unpacked(unpacked: Path) -> None:
     assert all(Path(file).is_relative_to(unpacked) for file in imported.split())
     assert "passed" in printed
     assert "failed" not in printed
+
+
+def test_has_every_file_of_the_project(archive: Path) -> None:
+    """The tests above are a few of many, and what none of them reads may be missing."""
+    with tarfile.open(archive) as tar:
+        shipped = {member.name.partition("/")[2] for member in tar if member.isfile()}
+
+    assert len(shipped) > len(REPRESENTATIVE)
+    assert own_files() - shipped == set()
 
 
 def test_has_what_a_newcomer_needs(unpacked: Path) -> None:

@@ -202,8 +202,12 @@ def test_a_stream_of_events_is_served_and_left(other: Other, item_id: str) -> No
     assert (joined["type"], left["type"], heard.envelope) == ("joined", "left", message)
 
 
+@pytest.mark.parametrize("other", ["close"], indirect=True)
 def test_a_socket_ends_with_its_token(other: Other, item_id: str) -> None:
-    """While its peer says nothing: a server must not keep the close until a frame comes in."""
+    """While its peer says nothing: a server must not keep the close until a frame comes in.
+
+    The refusal mode is about sockets that were never open, and the life of a token takes its time.
+    """
     brief = token(lifetime=LIFETIME)
     expired_by = time.monotonic() + LIFETIME + EXPIRED_WITHIN
     path = item_path(item_id, {"token": brief})

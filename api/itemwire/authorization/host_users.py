@@ -89,7 +89,7 @@ class HostUser:
 
         Raises ValueError if that is too large.
         """
-        overrides = application_of(connection.scope).dependency_overrides
+        overrides = application_of(connection.scope).overrides
         declared = inputs_of(self._user.under(overrides), (), overrides)
         schemes = self._read_by_schemes(connection)
         headers = declared.headers | schemes.headers | {"authorization"}
@@ -103,7 +103,7 @@ class HostUser:
 
     async def _ask(self, connection: HTTPConnection, schemes: Inputs) -> object:
         """Return the host's user; that the host knows none is a refusal, and counts as one."""
-        overrides = application_of(connection.scope).dependency_overrides
+        overrides = application_of(connection.scope).overrides
         try:
             return await self._user.ask(connection, overrides)
         except (HTTPException, WebSocketException) as error:
@@ -113,7 +113,7 @@ class HostUser:
 
     def _read_by_schemes(self, connection: HTTPConnection) -> Inputs:
         """Return where the security schemes of the host look for a credential."""
-        dependant = self._user.under(application_of(connection.scope).dependency_overrides)
+        dependant = self._user.under(application_of(connection.scope).overrides)
         if dependant is not self._schemes_of:
             self._schemes_of, self._schemes = dependant, read_by_schemes(dependant)
         return self._schemes

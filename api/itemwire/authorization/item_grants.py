@@ -37,7 +37,7 @@ async def grants_of(
     The application's own dependencies are asked, with the request that came and the item's path.
     Items whose dependencies have not decided in time are refused as `overloaded`.
     """
-    dependant = with_overrides(route.dependant, application_of(request.scope).dependency_overrides)
+    dependant = with_overrides(route.dependant, application_of(request.scope).overrides)
     verdicts: dict[str, Verdict] = dict.fromkeys(items, OVERLOADED)
     waiting = iter(verdicts)
 

@@ -49,9 +49,7 @@ def check_still_valid(request: Request, known: Grant | Principal) -> None:
 async def _ask_again(request: Request, known: Grant | Principal) -> None:
     principal = _principal_of(known)
     asked = Request({**request.scope, SOLVED: {}, VERIFIED: principal}, _no_body)
-    dependant = with_overrides(
-        dependant_of(request), application_of(request.scope).dependency_overrides
-    )
+    dependant = with_overrides(dependant_of(request), application_of(request.scope).overrides)
     try:
         found = await decided(solve(asked, dependant, type(known), {}), decision_due())
     except LateDecision as error:

@@ -50,6 +50,7 @@ from itemwire.close_reasons import (
     CloseReason,
 )
 from itemwire.counters import ChannelCounters
+from itemwire.pacing import Pacing
 from itemwire.responses.rejections import detail_of, reason_of
 from itemwire_auth.audit import LOGGED_LENGTH
 from itemwire_auth.authenticator import IDENTITY, RECHECK
@@ -77,6 +78,7 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
         self, counters: ChannelCounters | None = None, *, keeps_credentials: bool = False
     ) -> None:
         self.counters = counters or ChannelCounters()
+        self._pacing = Pacing()
         self.keeps_credentials = keeps_credentials  # to ask a host about its users again
         self._running: set[asyncio.Task[Any]] = set()
         self._is_left = False
@@ -96,6 +98,30 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
         A host is asked about its user itself.
         """
         return {RECHECK: True} if self.keeps_credentials else {VERIFIED: principal}
+
+    async def verdict_of(
+        self, route: SocketRoute, websocket: WebSocket, kind: type[T], due: float
+    ) -> T | Denied:
+        """Return the argument of this kind that an endpoint would get, or why it is denied.
+
+        A few are worked out in each turn of the event loop, and the others wait. A denial names the
+        caller if the dependencies found out who it is.
+        """
+        solved: Solved = {}
+        try:
+            return await decided(self._solve(websocket, route, kind, solved), due)
+        except Exception as error:  # noqa: BLE001 - whatever a dependency raises, it denies
+            told = refusal(websocket, error) if isinstance(error, AuthError) else error
+            reason = OVERLOADED if isinstance(error, LateDecision) else reason_of(told)
+            _log(websocket, reason, told)
+        callers = (one for one in solved.values() if isinstance(one, Principal))
+        return Denied(reason, next(callers, None))
+
+    async def _solve(
+        self, websocket: WebSocket, route: SocketRoute, kind: type[T], solved: Solved
+    ) -> T:
+        await self._pacing.turn()
+        return await solve(websocket, route.whole, kind, solved)
 
     @override
     async def __aexit__(self, *_: object) -> None:
@@ -151,14 +177,14 @@ class Reauthorization:
         if not self._handshake.has_all_for(self._route):
             return Denied(TOKEN_EXPIRED, principal)  # its client presents all of it once more
         websocket = self._handshake.to(self._route, more=self._owner.known(principal))
-        return await verdict_of(self._route, websocket, Grant, decision_due())
+        return await self._owner.verdict_of(self._route, websocket, Grant, decision_due())
 
     async def _work_out(self, token: str) -> Verdict:
         if not self._handshake.has_all_for(self._route):
             return Denied(QUERY_INVALID)
         presented = self._handshake.presented.with_token(token, _cookie_name(self._route))
         websocket = self._handshake.to(self._route, presented, more={REFRESH: token})
-        verdict = await verdict_of(self._route, websocket, Grant, decision_due())
+        verdict = await self._owner.verdict_of(self._route, websocket, Grant, decision_due())
         if isinstance(verdict, Grant) and verdict.principal.identity == self._identity:
             inputs = self._handshake.inputs
             self._handshake = self._handshake.keeping(presented, inputs, self._owner.counters)
@@ -213,7 +239,7 @@ class SocketRights(ItemRights):
         if not handshake.has_all_for(self._route, self._item_route):
             return Denied(lacking)
         websocket = handshake.to(self._route, more=more)
-        principal = await verdict_of(self._route, websocket, Principal, due)
+        principal = await self._owner.verdict_of(self._route, websocket, Principal, due)
         if isinstance(principal, Denied):
             return principal
         try:
@@ -249,7 +275,7 @@ class SocketRights(ItemRights):
         websocket = self.about(principal, item_id, handshake)
         if websocket is None:
             return Denied(QUERY_INVALID, principal)
-        return await verdict_of(self._item_route, websocket, Grant, due)
+        return await self._owner.verdict_of(self._item_route, websocket, Grant, due)
 
     def about(
         self, principal: Principal, item_id: str, handshake: KeptHandshake | None = None
@@ -310,24 +336,6 @@ def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """Split a sequence into runs of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-async def verdict_of(
-    route: SocketRoute, websocket: WebSocket, kind: type[T], due: float
-) -> T | Denied:
-    """Return the argument of this kind that an endpoint would get, or why it is denied.
-
-    A denial names the caller if the dependencies found out who it is.
-    """
-    solved: Solved = {}
-    try:
-        return await decided(solve(websocket, route.whole, kind, solved), due)
-    except Exception as error:  # noqa: BLE001 - whatever a dependency raises, it denies
-        told = refusal(websocket, error) if isinstance(error, AuthError) else error
-        reason = OVERLOADED if isinstance(error, LateDecision) else reason_of(told)
-        _log(websocket, reason, told)
-    callers = (one for one in solved.values() if isinstance(one, Principal))
-    return Denied(reason, next(callers, None))
 
 
 def _log(websocket: WebSocket, reason: CloseReason, error: Exception) -> None:

@@ -6,7 +6,7 @@ overrides a single one: 1.4 ms where this takes 0.15. And it matches routes that
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -33,11 +33,15 @@ CREDENTIAL_READERS: Final[frozenset[Callable[..., Any]]] = frozenset(
 """Dependencies that are given a connection, and read no more of it than a credential."""
 
 
-def add_sockets(app: ChannelApplication, router: APIRouter, shortcuts: Overrides) -> None:
+ShortCuts = Mapping[Callable[..., Any], Callable[[Overrides], Callable[..., Any]]]
+"""By a dependency: what makes a shortcut for it from the application's own seams."""
+
+
+def add_sockets(app: ChannelApplication, router: APIRouter, shortcuts: ShortCuts) -> None:
     """Add a router's WebSocket routes to an application.
 
     A shortcut does in one call what a dependency and all those below it do. It is taken on routes
-    none of whose dependencies the application overrides.
+    where nothing but `app.seams` stands in place of a dependency.
     """
     app.router.routes.extend(
         SocketRoute(route, app, shortcuts)
@@ -62,7 +66,7 @@ class SocketRoute(APIWebSocketRoute):
     """
 
     def __init__(
-        self, route: APIWebSocketRoute, app: ChannelApplication, shortcuts: Overrides
+        self, route: APIWebSocketRoute, app: ChannelApplication, shortcuts: ShortCuts
     ) -> None:
         # FastAPI's constructor is told of no application, so it looks for no overrides.
         super().__init__(
@@ -105,16 +109,18 @@ class SocketRoute(APIWebSocketRoute):
         return self._inputs
 
     def _follow_overrides(self) -> None:
-        overrides = self._application.dependency_overrides
+        overrides = self._application.overrides
         if overrides != self._applied:
             self._apply(dict(overrides))
 
     def _apply(self, overrides: Overrides) -> None:
-        is_altered = not overrides.keys().isdisjoint(calls_of(self._declared))
-        self._whole = with_overrides(self._declared, overrides) if is_altered else self._declared
+        seams = self._application.seams
+        altered = overrides.keys() & set(calls_of(self._declared))
+        self._whole = with_overrides(self._declared, overrides) if altered else self._declared
         self._inputs = inputs_of(self._whole, CREDENTIAL_READERS, overrides)
         self.dependant = self._whole
-        if not is_altered:
-            self.dependant = with_overrides(self._declared, self._shortcuts)
+        if all(overrides[call] is seams.get(call) for call in altered):
+            made = {call: shorten(seams) for call, shorten in self._shortcuts.items()}
+            self.dependant = with_overrides(self._whole, made)
         self.app = socket_app_of(self.dependant)
         self._applied = overrides

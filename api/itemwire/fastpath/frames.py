@@ -49,6 +49,9 @@ MIN_FRAGMENT_CREDIT: Final = 64 * 1024
 Message = tuple[int, Frame]
 """An opcode and a payload: text as `str`, everything else as `bytes`."""
 
+FRAGMENT: Final[Message] = (CONTINUATION, b"")
+"""A frame of a message that is not complete: nothing to act on, but it took as long as one."""
+
 
 class ProtocolViolation(Exception):
     """A peer violated the protocol; `code` is the close code (RFC 6455 section 7.4.1)."""
@@ -89,6 +92,11 @@ class FrameReader:
         """Return whether a message or frame has begun and is not complete."""
         return self._parts is not None or len(self._buffer) > self._at
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether all received bytes were read, without looking whether they are whole."""
+        return not self._buffer
+
     def feed(self, data: bytes) -> None:
         """Add received bytes."""
         if not self._buffer:
@@ -99,18 +107,17 @@ class FrameReader:
         self._buffer += data
 
     def read(self) -> Message | None:
-        """Return the next message or control frame, None until more bytes arrive.
+        """Return the next message, control frame or `FRAGMENT`, None until more bytes arrive.
 
         Raises `ProtocolViolation`, after which the connection must be closed.
         """
-        while self._buffer and (frame := self._take_frame()) is not None:
-            first, opcode, payload = frame
-            if opcode >= CLOSE:
-                return opcode, payload
-            message = self._assemble(first, opcode, payload)
-            if message is not None:
-                return message
-        return None
+        frame = self._take_frame() if self._buffer else None
+        if frame is None:
+            return None
+        first, opcode, payload = frame
+        if opcode >= CLOSE:
+            return opcode, payload
+        return self._assemble(first, opcode, payload)
 
     def _take_frame(self) -> tuple[int, int, bytes] | None:
         """Take the next whole frame: its first byte, opcode and payload; None if incomplete."""
@@ -184,8 +191,8 @@ class FrameReader:
         if had + length > self._max_size:
             raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG)
 
-    def _assemble(self, first: int, opcode: int, payload: bytes) -> Message | None:
-        """Add a data frame to its message; return the message if this frame completes it."""
+    def _assemble(self, first: int, opcode: int, payload: bytes) -> Message:
+        """Add a data frame to its message; return the message once this frame completes it."""
         if opcode != CONTINUATION:
             self._opcode = opcode
             self._is_compressed = bool(first & RSV1)
@@ -199,7 +206,7 @@ class FrameReader:
             self._parts = bytearray()
         self._parts += payload  # in place: a sum would copy the whole message for each fragment
         if not first & FIN:
-            return None
+            return FRAGMENT
         whole, self._parts = bytes(self._parts), None
         return self._opcode, self._open(whole)
 

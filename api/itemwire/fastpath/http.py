@@ -34,7 +34,7 @@ from itemwire.fastpath.head_rules import refusal_of_head
 from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow
 from itemwire.fastpath.protocol import WebSocketProtocol
 from itemwire.fastpath.shared_state import SocketAddresses
-from itemwire.fastpath.transport import MortalTransport
+from itemwire.fastpath.transport import MortalTransport, read_on
 
 LINGER_SECONDS: Final = 1.0
 
@@ -64,6 +64,9 @@ class HttpProtocol(HttpToolsProtocol):
     url = b""
     data = b""  # the chunk that is being parsed
     piece_start = 0  # in `data`, of the piece that is being parsed
+    unparsed = b""  # a chunk that waits for requests before it to be answered, or for a place
+    unparsed_start = 0  # in `unparsed`, of what was not parsed yet
+    is_in_line = False  # for a place, to parse `unparsed`
     head_bytes = 0  # received for the head that is being read
     body_bytes = 0  # in the piece that is being parsed
     reading_head = True
@@ -83,7 +86,7 @@ class HttpProtocol(HttpToolsProtocol):
                 idle=(self.timeout_keep_alive, HttpProtocol.end_idle_connection),
             )
         self.timers = timers
-        self.unparsed = bytearray()  # what came after requests that are not answered yet
+        self.pacing = timers.pacing
         self.limit: ConnectionLimit | None = self.app_state.get(STATE_KEY)
 
     # Called by asyncio.
@@ -118,43 +121,54 @@ class HttpProtocol(HttpToolsProtocol):
         for cycle in [*([latest] if latest else []), *(queued for queued, _ in self.pipeline)]:
             cycle.on_response = _do_nothing
         self.pipeline.clear()
-        self.unparsed.clear()
+        self.unparsed = b""
         self.parser = self.cycle = self.scope = None  # type: ignore[assignment]
         self.headers = []
         self.ending = None
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Parse the data, unless requests before it wait to be answered.
+        """Parse the data, unless it has to wait for requests before it, or for a place.
 
         uvicorn parses all there is, and keeps every request until it is answered.
         """
         if self.refusal is not None:
-            return
-        if self.unparsed:
-            self._hold(data)  # a read that was under way when reading was paused
+            read_on(self.transport, self.timers.discarding)
+        elif self.unparsed:  # a read that was under way when reading was paused
+            self._hold(self.unparsed[self.unparsed_start :] + data, 0)
         else:
-            self._parse(data)
+            self._parse(data, 0)
 
     # Called by timers.
 
     def fail_slow_head(self) -> None:
-        """Refuse a connection whose head did not arrive in time."""
+        """Refuse a connection whose head did not arrive in time, unless it waits for a place."""
+        if self.is_in_line:
+            self.timers.head.start(self)
+            return
         self.refusal = HTTPStatus.REQUEST_TIMEOUT
         self.send_400_response("The request took too long.")
 
     def end_idle_connection(self) -> None:
-        """End a connection on which no next request was begun in time."""
-        self.transport.close()
+        """End a connection on which no next request came in time, unless one waits for a place."""
+        if self.is_in_line:
+            self.timers.idle.start(self)
+        else:
+            self.transport.close()
 
     # Parsing.
 
-    def _parse(self, data: bytes) -> None:
-        start = 0
+    def _parse(self, data: bytes, start: int, *, has_place: bool = False) -> None:
+        """Parse pieces of a chunk; each that may begin a request takes a place in this turn."""
         while start < len(data):
             if self.pipeline:
-                self._hold(data[start:])
+                self._hold(data, start)  # until `on_response_complete`
                 return
+            if not (has_place or not self.reading_head or self.pacing.take()):
+                self._hold(data, start)
+                self._line_up()
+                return
+            has_place = False
             self.data, self.piece_start = data, start
             start = _end_of_piece(data, start)
             self._parse_piece(data[self.piece_start : start])
@@ -162,20 +176,27 @@ class HttpProtocol(HttpToolsProtocol):
             if self.refusal is not None or self.is_handed_over:
                 return
 
-    def _hold(self, data: bytes) -> None:
-        """Keep data until the requests before it are answered: see `on_response_complete`."""
-        self.unparsed += data
+    def _hold(self, data: bytes, start: int) -> None:
+        """Keep a chunk from so far on, and read nothing more meanwhile."""
+        self.unparsed, self.unparsed_start = data, start
         self.held_flow.hold()
 
-    def _parse_held(self) -> None:
-        """Parse what was held, if no request waits to be answered any more."""
-        if self.pipeline or self.transport.is_closing():
-            return
-        held = bytes(self.unparsed)
-        self.unparsed.clear()
-        self._parse(held)
+    def _line_up(self) -> None:
+        """Wait for a place to parse what is held."""
+        if not self.is_in_line:
+            self.is_in_line = True
+            self.pacing.submit(self._parse_held)
+
+    def _parse_held(self) -> bool:
+        """Parse what was held; return whether there was anything to do."""
+        self.is_in_line = False
+        if not self.unparsed or self.pipeline or self.transport.is_closing():
+            return False
+        held, self.unparsed = self.unparsed, b""
+        self._parse(held, self.unparsed_start, has_place=True)
         if not self.unparsed:
             self.held_flow.release()
+        return True
 
     def _parse_piece(self, piece: bytes) -> None:
         """Parse some bytes, and refuse a head or framing over the limit: it may never end."""
@@ -283,7 +304,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self not in self.timers.head:  # no next head has begun
             self.timers.idle.start(self)
         if self.unparsed:
-            self.loop.call_soon(self._parse_held)
+            self._line_up()
         elif not self.pipeline:
             self.flow.resume_reading()
 

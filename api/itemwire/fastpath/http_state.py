@@ -7,12 +7,16 @@ from typing_extensions import override
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from itemwire.fastpath.timeouts import Timeout, TimerLoop
+from itemwire.pacing import Pacing
 
 C = TypeVar("C")
 
 
 class ConnectionTimers(Generic[C]):
-    """The timers of all HTTP connections of one server, one for each state they may wait in."""
+    """The timers of all HTTP connections of one server, one for each state they may wait in.
+
+    And the pacing of their requests, which is common to all of them.
+    """
 
     def __init__(
         self,
@@ -21,6 +25,8 @@ class ConnectionTimers(Generic[C]):
         head: tuple[float, Callable[[C], None]],
         idle: tuple[float, Callable[[C], None]],
     ) -> None:
+        self.pacing = Pacing()
+        self.discarding = Pacing()  # what refused peers send, which no request has to wait for
         self.head = Timeout[C](loop, *head)
         self.idle = Timeout[C](loop, *idle)
 

@@ -37,11 +37,15 @@ from itemwire.fastpath.handshake import (
 )
 from itemwire.fastpath.head_rules import refusal_of_parts
 from itemwire.fastpath.shared_state import SocketAddresses, shared_state_of
+from itemwire.fastpath.transport import read_on
 from itemwire.messages import Frame
 
 logger = logging.getLogger("uvicorn.error")
 
-MESSAGES_A_TURN: Final = 64  # read from one socket before the others get their turn
+# The first message in what a socket has received is read at once, the others in runs of so many, of
+# which all sockets together have a few in each turn of the event loop. So sockets that are full of
+# messages do not delay those that have one, however many they are.
+MESSAGES_A_RUN: Final = 8
 
 PING: Final = control_frame(frames.PING)
 REASONS: Final[dict[int, str]] = {
@@ -78,10 +82,12 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         elif self._phase is Phase.DECIDING:
             self._reader.feed(data)
             self._pause_reading()
-        elif self._phase is not Phase.ENDED:  # RFC 6455 section 7.1.7: discard what comes later
+        elif self._phase is not Phase.ENDED:
             self._reader.feed(data)
             if not self._is_reading_paused:
                 self._read()
+        else:  # RFC 6455 section 7.1.7: discard what comes later
+            read_on(self.transport, self._shared.message_runs)
 
     @override
     def eof_received(self) -> None:
@@ -154,11 +160,14 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
 
     @override
     def resume_reading(self) -> None:
+        self._resume_reading(1)
+
+    def _resume_reading(self, allowed: int) -> None:
         if self._is_reading_paused and self._phase in (Phase.OPEN, Phase.CLOSING):
             self._is_reading_paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
-            self._read()
+            self._read(allowed)
 
     @override
     def attach_receiver(self, receiver: Receiver) -> None:
@@ -234,10 +243,10 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
 
     # Messages.
 
-    def _read(self) -> None:
-        """Handle the received messages, a bounded number per turn of the event loop."""
+    def _read(self, allowed: int = 1) -> None:
+        """Handle so many received messages, and then runs of them while there are places."""
         try:
-            for _ in range(MESSAGES_A_TURN):
+            while allowed or self._may_go_on():
                 message = self._reader.read()
                 if message is None:
                     self._time_rest_of_message()
@@ -245,10 +254,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
                 self._receive(*message)
                 if self._phase is Phase.ENDED:
                     return
-            else:
-                self._pause_reading()
-                if self._exchange is None or not self._exchange.has_unread:
-                    self._shared.loop.call_soon(self.resume_reading)
+                allowed = (allowed or MESSAGES_A_RUN) - 1
         except ProtocolViolation as fault:
             self._fail(fault.code, REASONS.get(fault.code, ""))
         except Exception:
@@ -257,12 +263,34 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         if self._phase is Phase.OPEN and self._exchange and self._exchange.has_unread:
             self._pause_reading()
 
+    def _may_go_on(self) -> bool:
+        """Return whether to read on; if there is no place for a run now, it is read later."""
+        if self._reader.is_empty or self._shared.message_runs.take():
+            return True
+        if self._phase is Phase.CLOSING and self in self._shared.refusal_timer:
+            self._reader = FrameReader(0)  # nothing is kept of what a refused peer goes on to send
+            self._linger()
+            return False
+        self._pause_reading()
+        if self._exchange is None or not self._exchange.has_unread:
+            self._shared.message_runs.submit(self._go_on)
+        return False
+
+    def _go_on(self) -> bool:
+        """Read a run of messages; return whether there was anything to do."""
+        if not self._is_reading_paused or self._phase is Phase.ENDED:
+            return False
+        self._resume_reading(MESSAGES_A_RUN)
+        return True
+
     def _receive(self, opcode: int, payload: Frame) -> None:
         """Pass a message to the owner of the socket, or handle a control frame."""
         if opcode >= frames.CLOSE:
             self._receive_control(opcode, cast("bytes", payload))
         elif self._phase is not Phase.OPEN:
             return  # RFC 6455 section 1.4: after our close frame, data is discarded
+        elif opcode == frames.CONTINUATION:
+            return  # the rest of the message has yet to come
         elif self._receiver is not None:
             self._receiver.received(payload)
         elif self._exchange is not None:

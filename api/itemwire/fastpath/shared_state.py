@@ -3,7 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
 from uvicorn.config import Config
@@ -13,6 +13,9 @@ from uvicorn.server import ServerState
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
 from itemwire.fastpath.handshake import Headers, OpeningHandshake
 from itemwire.fastpath.timeouts import Timeout
+from itemwire.pacing import Pacing
+
+MESSAGE_RUNS_AT_ONCE: Final = 8  # of all sockets in one turn of the event loop
 
 ASGIApp = Callable[[dict[str, Any], Any, Any], Any]
 
@@ -72,6 +75,7 @@ class SharedState:
         self.connections = server_state.connections
         self.tasks = server_state.tasks
         self.app_state = app_state
+        self.message_runs = Pacing(MESSAGE_RUNS_AT_ONCE)
         self.is_stopping = False  # the server is: a socket that opens now is closed at once
         # Weak: `_shared_states` holds this object by that key.
         self._server_state: ServerState = weakref.proxy(server_state)

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from itemwire.channels.limits.connections import ConnectionSlot, ConnectionSlots
 from itemwire.channels.sessions.session import Session
 from itemwire.close_reasons import CloseReason
-from itemwire.middleware.pacing import Pacing
+from itemwire.pacing import Pacing
 from itemwire_auth.addresses import client_host
 from itemwire_auth.audit import client_label
 from itemwire_auth.errors import TooManyConnections

@@ -96,7 +96,7 @@ async def make_ticket(request: Request, principal: CurrentPrincipal) -> NewTicke
 
 def _kept_credential(request: Request) -> bytes | None:
     """Return what a ticket has to keep where the host finds its users itself, else None."""
-    overrides = application_of(request.scope).dependency_overrides
+    overrides = application_of(request.scope).overrides
     finds = overrides.get(current_principal)
     if not isinstance(finds, HostUser):
         return None

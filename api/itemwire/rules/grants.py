@@ -45,7 +45,7 @@ class RuleGrants:
         if rule.authorize is None:
             grant = await authorize_item(connection, item_id, principal)
             return Grant(grant.principal, item_id, _without_hidden(rule, grant.can), grant.info)
-        overrides = application_of(connection.scope).dependency_overrides
+        overrides = application_of(connection.scope).overrides
         rights = await rule.authorize.ask(
             connection, overrides, parameters=parameters, principal=principal
         )

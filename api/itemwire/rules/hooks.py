@@ -84,7 +84,7 @@ class Hooks(Observer):
             "path_params": {},
             **application.scope_parts,
         }
-        overrides = application.dependency_overrides
+        overrides = application.overrides
         request = Request(scope, _no_request)
         work = partial(call.ask, request, overrides, member, parameters=parameters)
         answer = await self.calls.within_deadline(work, event.value)

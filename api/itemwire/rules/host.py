@@ -132,7 +132,7 @@ class HostFunctions:
     ) -> T:
         """Call a function about one message, and finish what it has returned."""
         call, parameters = found
-        overrides = application_of(connection.scope).dependency_overrides
+        overrides = application_of(connection.scope).overrides
         value = await call.ask(
             connection, overrides, call.read(data), parameters=parameters, principal=principal
         )

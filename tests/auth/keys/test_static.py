@@ -23,7 +23,7 @@ ASYMMETRIC = [name for name in ALGORITHMS if name not in SYMMETRIC]
 PEM = public_pem(signing_key("RS256"))
 SSH = public_pem(signing_key("RS256"))
 EC_JWK = public_jwk(signing_key("ES256", "ec"))
-RSA_JWK = public_jwk(signing_key("RS256", "rsa"))
+RSA_JWK = public_jwk(signing_key("RS256")) | {"kid": "rsa"}
 OCT_JWK = private_jwk(signing_key("HS256", "oct"))
 OKP_JWK = public_jwk(signing_key("EdDSA", "okp"))
 

@@ -16,7 +16,7 @@ import pytest
 from itemwire.engines import open_engine
 from itemwire.engines.base import EngineError, Sink
 from itemwire.engines.nats.target import NatsTarget
-from tests.conformance.websocket_targets import localhost_certificate
+from tests.certificates import localhost_certificate
 from tests.engines.redis.test_start import SECRET, refusal_of
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS

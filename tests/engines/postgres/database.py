@@ -7,7 +7,7 @@ import uuid
 
 from itemwire.engines.postgres.engine import PostgresEngine, init_store
 from itemwire.messages import Draft, Position
-from tests.conformance.engine_contract import answer_of
+from tests.conformance.asked_engine import answer_of
 from tests.engines.watched import Watched
 from tests.postgres_server import PostgresServer, execute
 

@@ -17,7 +17,7 @@ from itemwire.engines.postgres import engine as postgres_engine
 from itemwire.engines.postgres import upkeep
 from itemwire.engines.postgres.schema import VERSION
 from itemwire.messages import Draft, Position
-from tests.conformance.engine_contract import OwnBounds
+from tests.conformance.asked_engine import OwnBounds
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS, CHANNEL

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from itemwire.engines.postgres import engine as postgres_engine
-from tests.conformance.engine_contract import WAIT_SECONDS
+from tests.conformance.asked_engine import WAIT_SECONDS
 from tests.engines.postgres.database import new_database
 from tests.engines.watched import node, play
 from tests.postgres_server import PostgresServer, execute, running_postgres

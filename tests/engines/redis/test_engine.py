@@ -14,7 +14,7 @@ from itemwire.engines.base import Answer, Bounds, EngineError, Sink, Span
 from itemwire.engines.redis import client, scripts
 from itemwire.engines.redis import engine as redis_engine
 from itemwire.messages import Position
-from tests.conformance.engine_contract import answer_of
+from tests.conformance.asked_engine import answer_of
 from tests.engines.watched import Watched
 from tests.fakes import BOUNDS, CHANNEL
 from tests.redis_server import RedisServer, running_redis

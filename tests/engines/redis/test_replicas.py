@@ -12,7 +12,7 @@ import pytest
 
 from itemwire.engines.redis import engine as redis_engine
 from itemwire.messages import Draft, Position
-from tests.conformance.engine_contract import answer_of
+from tests.conformance.asked_engine import answer_of
 from tests.engines.watched import Watched, node, play
 from tests.proxy import Proxy
 from tests.redis_server import RedisServer, running_redis

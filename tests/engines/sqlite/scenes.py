@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from itemwire.engines.sqlite.engine import SqliteEngine
 from itemwire.engines.sqlite.writer import StoreCall
-from tests.conformance.engine_contract import WAIT_SECONDS, Asked
+from tests.conformance.asked_engine import WAIT_SECONDS, Asked
 
 T = TypeVar("T")
 

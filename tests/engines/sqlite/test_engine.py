@@ -14,7 +14,7 @@ from itemwire.engines.sqlite import writer
 from itemwire.engines.sqlite.engine import SqliteEngine, open_engine
 from itemwire.engines.sqlite.file import SqliteFile
 from itemwire.messages import Position
-from tests.conformance.engine_contract import BOUNDS, Asked
+from tests.conformance.asked_engine import BOUNDS, Asked
 from tests.engines.sqlite.scenes import on, statements_of, stuck, until
 from tests.fakes import Clock, draft
 

@@ -14,7 +14,7 @@ from itemwire.engines.sqlite import upkeep
 from itemwire.engines.sqlite.file import SqliteFile, open_file
 from itemwire.engines.sqlite.store import MessageEntry
 from itemwire.engines.sqlite.upkeep import SqliteUpkeep
-from tests.conformance.engine_contract import OwnBounds
+from tests.conformance.asked_engine import OwnBounds
 from tests.engines.sqlite.test_store import Shelf
 from tests.fakes import CHANNEL
 

@@ -17,7 +17,7 @@ from itemwire.engines.sqlite.engine import SqliteEngine, open_engine
 from itemwire.engines.sqlite.upkeep import SqliteUpkeep
 from itemwire.engines.sqlite.writer import StoreCall
 from itemwire.messages import Position, Publication
-from tests.conformance.engine_contract import BOUNDS, Asked
+from tests.conformance.asked_engine import BOUNDS, Asked
 from tests.engines.sqlite.scenes import on, stuck, until
 from tests.timing import BUSY_SECONDS
 

@@ -1,4 +1,4 @@
-"""What one client with a token may cost others (B1, B2, B3)."""
+"""What one client with a token may cost others (B1, B2, B3, B5)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Final
 
@@ -13,12 +14,13 @@ from typing_extensions import override
 
 from itemwire.bench.frames import TEXT, client_frame
 from tests.fastpath.served import head
-from tests.scenarios.clients import TALKING, token
+from tests.scenarios.clients import TALKING, Envelope, token
 from tests.siege.attack import Attack, Outcome
 from tests.siege.door import Door, Wire, credential, read_head
 
 PATIENCE: Final = 2.0  # for an answer of a server that is not busy
 MOST_SECONDS: Final = 10.0  # to publish what takes two
+LAST: Final = 1  # the ref of the last request of a burst
 HOLD_SECONDS: Final = 2.0  # to see what is kept for a socket that reads nothing
 
 
@@ -214,3 +216,35 @@ def _limited(wire: Wire, seconds: float) -> int:
         count += b'"rate_limited"' in text
     wire.client.settimeout(PATIENCE)
     return count
+
+
+class Bursts(Attack):
+    """Joins and leaves items on many sockets in bursts, with pings between, as often as it may."""
+
+    sockets: Final = 20
+    joins: Final = 100
+    pause: Final = 0.5  # after which a socket may join as many items again
+
+    @override
+    def run(self, door: Door, seconds: float) -> Outcome:
+        deadline, bursts, answered = time.monotonic() + seconds, 0, 0
+        with ExitStack() as stack:
+            wires = [stack.enter_context(door.socket("/ws")) for _ in range(self.sockets)]
+            while not bursts or time.monotonic() < deadline:
+                for wire in wires:
+                    wire.send(*self._burst())
+                bursts += 1
+                answered += sum(wire.answer_to(LAST) is not None for wire in wires)
+                time.sleep(self.pause)
+        expected = bursts * self.sockets
+        faults = [] if answered == expected else [f"{expected - answered} bursts were not answered"]
+        notes: dict[str, float] = {"bursts": bursts}
+        return Outcome(faults, accepted=self.sockets, notes=notes)
+
+    def _burst(self) -> Iterator[Envelope]:
+        for number in range(self.joins):
+            yield {"type": "join", "item": f"burst:{number}"}
+            yield {"type": "ping"}
+        for number in range(self.joins):
+            yield {"type": "leave", "item": f"burst:{number}"}
+        yield {"type": "ping", "ref": LAST}

@@ -1,20 +1,29 @@
-"""Requests without an end, and without a reader (A1, A2): what one connection may hold."""
+"""Requests without an end, and without a reader (A1, A2), and refused sockets that go on (A7)."""
 
 from __future__ import annotations
 
 import selectors
 import socket
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Final
 
 from typing_extensions import override
 
+from itemwire.bench.frames import PONG, client_frame
+from tests.fastpath.served import head
 from tests.siege.attack import Attack, Outcome
 from tests.siege.door import Door
 
 BODY: Final = b"GET /health/live HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 REQUEST: Final = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+UNAUTHORIZED: Final = b"GET /items/42/messages HTTP/1.1\r\nHost: a\r\n\r\n"
+PREFLIGHT: Final = (
+    b"OPTIONS /items/42/messages HTTP/1.1\r\nHost: a\r\n"
+    b"Origin: https://app.example\r\nAccess-Control-Request-Method: GET\r\n\r\n"
+)
+HANDSHAKE: Final = head("/items/42/ws")
+FRAME: Final = client_frame(PONG, b"")
 BLOCK_BYTES: Final = 1 << 16
 MOST_BYTES: Final = 128 << 20  # of a round: it fills 1 GiB and more where nothing bounds it
 CONNECTION_BYTES: Final = 16 << 20  # after which another connection begins
@@ -56,29 +65,39 @@ class UnreadPipeline(Attack):
 
 
 class ManyPipelines(Attack):
-    """Keeps hundreds of connections full of requests, and reads the answers of all."""
+    """Keeps hundreds of connections full of requests, and reads the answers of all.
+
+    A first request, which may be another, is answered once on each connection.
+    """
 
     connections: Final = 300
+
+    def __init__(self, repeated: bytes = REQUEST, *, first: bytes = b"") -> None:
+        self._first = first
+        self._block = repeated * (BLOCK_BYTES // 16 // len(repeated))
 
     @override
     def run(self, door: Door, seconds: float) -> Outcome:
         deadline, answered = time.monotonic() + seconds, 0
-        block = REQUEST * (BLOCK_BYTES // 16 // len(REQUEST))
         with ExitStack() as stack:
             crowd = stack.enter_context(selectors.DefaultSelector())
             for _ in range(self.connections):
-                client = stack.enter_context(door.dial())
+                client = stack.enter_context(door.dial(self._first))
                 client.setblocking(False)
                 crowd.register(client, selectors.EVENT_READ | selectors.EVENT_WRITE)
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and crowd.get_map():
                 for key, events in crowd.select(timeout=STUCK_SECONDS):
                     one = key.fileobj
                     assert isinstance(one, socket.socket)
-                    with suppress(BlockingIOError):
+                    try:
                         if events & selectors.EVENT_READ:
-                            answered += one.recv(BLOCK_BYTES).count(b" 200 OK")
+                            answered += one.recv(BLOCK_BYTES).count(b"HTTP/1.1 ")
                         if events & selectors.EVENT_WRITE:
-                            one.send(block)
+                            one.send(self._block)
+                    except BlockingIOError:
+                        pass
+                    except OSError:
+                        crowd.unregister(one)  # the server has ended it
         return Outcome(notes={"answered": answered})
 
 
