@@ -105,7 +105,9 @@ def run(algorithm: str, count: int) -> tuple[Delays, Delays]:
         keys = Path(folder) / "keys.json"
         keys.write_text(jwk_set(public_jwk(own.key)))
         command = ["env", "-u", "ITEMWIRE_SECRET", *serve]
-        with started(command, Path(folder), keys_file=str(keys), audience=own.audience) as running:
+        with started(
+            command, Path(folder), keys_file=str(keys), audience="itemwire-tests"
+        ) as running:
             url = running.server.url
             flood = multiprocessing.Process(target=present, args=(url, tokens))
             good = running.server.socket_url(item_path("42", {"token": own.good()}))

@@ -71,7 +71,9 @@ class Node:
 
     def client(self, item: str, user: str = "alice", **options: Any) -> Any:  # noqa: ANN401
         """Connect to an item."""
-        return self.server.client(f"/live/items/{item}/ws?token={user}", **options)
+        path, _, query = item.partition("?")
+        url = f"/live/items/{path}/ws?token={user}&{query}"
+        return self.server.client(url.removesuffix("&"), **options)
 
     def publish(self, item: str, data: object) -> httpx.Response:
         """Publish over HTTP."""
@@ -95,6 +97,7 @@ def application(url: str = "memory://") -> tuple[FastAPI, Itemwire]:
 
     for pattern, options in {
         "order:{id}": {"model": Shipped | Packed, "history": 2},
+        "text:{id}": {"history": 150},
         "sensor:{id}": {"model": Reading, "max_message_bytes": 30},
         "cursor:{id}": {"history": 0},
         "typing:{id}": {"history": 0, "echo": False},
@@ -136,6 +139,22 @@ def test_keeps_as_much_history_as_the_rule_says(nodes: tuple[Node, Node]) -> Non
 
     assert other.history("order:1") == [{"parcels": [2]}, {"parcels": [3]}]
     assert other.history("other:1") == [0, 1, 2, 3]
+
+
+def test_reads_as_much_history_as_the_rule_keeps(nodes: tuple[Node, Node]) -> None:
+    """More than the settings say: at once, at a join, and after a break from its middle on."""
+    one, other = nodes
+    asyncio.run(one.live.publish_many([("text:1", number) for number in range(160)]))
+    with other.client("text:1?replay=5000") as late:
+        epoch = late.welcome()["epoch"]
+        replayed = [late.message()["data"] for _ in range(150)]
+        answer = late.ask("history", limit=1000)
+    with other.client(f"text:1?since={epoch}:12") as back:
+        recovered = back.welcome()["recovered"]
+        missed = [back.message()["data"] for _ in range(148)]
+
+    assert replayed == [one["data"] for one in answer["messages"]] == list(range(10, 160))
+    assert (recovered, missed) == (True, list(range(12, 160)))
 
 
 def test_ephemeral_messages_are_delivered_and_stored_nowhere(nodes: tuple[Node, Node]) -> None:

@@ -69,6 +69,10 @@ def make_host(engine_url: str = "memory://") -> tuple[Itemwire, FastAPI]:
     def publish_from_a_thread(item_id: str) -> int:
         return live.publish_sync(item_id, {"from": "a thread"}).offset
 
+    @app.post("/sync-channel/{item_id}")
+    def publish_to_a_channel(item_id: str) -> int:
+        return anything.publish_sync({"from": "a channel"}, rest=item_id).offset
+
     @app.post("/blocking/{item_id}")
     async def publish_from_the_loop(item_id: str) -> str:
         with pytest.raises(RuntimeError, match="`await` the coroutine `publish`"):
@@ -99,6 +103,14 @@ def test_publishes_from_a_route_in_a_thread(host: Host) -> None:
         client.welcome()
         assert httpx.post(host.server.url + "/sync/sync").json() == 1
         assert client.message()["data"] == {"from": "a thread"}
+
+
+def test_publishes_to_a_channel_from_a_route_in_a_thread(host: Host) -> None:
+    """The item is named by the parameters of the pattern, as for the coroutine `publish`."""
+    with host.server.client("/live/items/sync-2/ws?token=alice") as client:
+        client.welcome()
+        assert httpx.post(host.server.url + "/sync-channel/sync-2").json() == 1
+        assert client.message()["data"] == {"from": "a channel"}
 
 
 def test_publish_sync_refuses_to_wait_for_itself(host: Host) -> None:

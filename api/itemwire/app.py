@@ -287,3 +287,23 @@ class Channel(Generic[P, R]):
             meta=meta,
             end=end,
         )
+
+    def publish_sync(
+        self,
+        data: object,
+        *,
+        idempotency_key: str | None = None,
+        sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
+        **parameters: object,
+    ) -> Position:
+        """Publish from a `def` route or a thread, as `Itemwire.publish_sync` does."""
+        return self._live.publish_sync(
+            self.item(**parameters),
+            data,
+            idempotency_key=idempotency_key,
+            sender=sender,
+            meta=meta,
+            end=end,
+        )

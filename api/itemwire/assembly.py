@@ -51,6 +51,11 @@ from itemwire_auth.state import AUTH, install_auth
 
 ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
+RUNS_ALREADY: Final = (
+    "these channels run already: include live.router once, or enter live.lifespan once, and not "
+    "both; in tests, run an application in one server or TestClient at a time"
+)
+
 
 @dataclass(slots=True)
 class Scrape:
@@ -99,6 +104,7 @@ class Assembly:
             self.policy,
             cookie=self.cookie,
             metrics_token=token.get_secret_value() if token else None,
+            info_claims=self.settings.shown_claims(),
         )
         app.parts = {ASSEMBLY: self, AUTH: app.state.auth}
 
@@ -109,10 +115,7 @@ class Assembly:
         Raises RuntimeError if they run already: a node is started once.
         """
         if self.node.is_started:
-            raise RuntimeError(
-                "these channels run already: include live.router once, or enter live.lifespan "
-                "once, and not both"
-            )
+            raise RuntimeError(RUNS_ALREADY)
         state = {STATE_KEY: self.connection_limit}
         running = _running.setdefault(asyncio.get_running_loop(), [])
         async with lifespan_of(self.node, *self._beside(), state=state)(app) as told:

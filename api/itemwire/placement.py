@@ -31,6 +31,16 @@ def check_placement(host: Starlette, app: ASGIApp) -> None:
             raise ValueError(UNASKED.format(names=names))
 
 
+def mounted_in(routes: Iterable[BaseRoute]) -> Iterator[ASGIApp]:
+    """List the applications that are mounted anywhere in a tree of routes."""
+    for route in routes:
+        if isinstance(route, Mount):
+            yield route.app
+            yield from mounted_in(route.routes)
+        elif (context := getattr(route, "include_context", None)) is not None:
+            yield from mounted_in(context.included_router.routes)
+
+
 def _placements(
     routes: Iterable[BaseRoute], app: ASGIApp, above: tuple[Any, ...]
 ) -> Iterator[tuple[Any, ...]]:

@@ -68,9 +68,10 @@ async def authorize_item(
     An override returns a Grant, or refuses by raising an HTTPException, a WebSocketException or
     an AuthError (the application then needs an exception handler that calls `refusal`).
     """
-    policy = auth_of(connection).policy
+    auth = auth_of(connection)
     try:
-        return Grant(principal, item_id, await policy.authorize(principal, item_id))
+        actions = await auth.policy.authorize(principal, item_id)
+        return Grant(principal, item_id, actions, auth.info_claims.info_of(principal.claims))
     except AuthError as error:
         raise await delayed_refusal(connection, error) from error
 

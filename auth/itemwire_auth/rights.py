@@ -11,6 +11,7 @@ from types import MappingProxyType
 from itemwire_auth.member_info import written_info
 from itemwire_auth.scopes import (
     ACTION_SETS,
+    ACTIONS,
     ADMIN,
     ANY,
     Action,
@@ -48,9 +49,16 @@ class Rights:
             Action.HISTORY: history,
             Action.PRESENCE: presence,
         }
-        named = frozenset(Action(action) for action in actions)
+        named = frozenset(map(_action_of, actions))
         self.can = named | frozenset(action for action, is_allowed in allowed.items() if is_allowed)
         self.info = None if info is None else written_info(info)
+
+
+def _action_of(name: str) -> Action:
+    action = ACTIONS.get(name)
+    if action is None:
+        raise ValueError(f"{name!r} is no action: they are {', '.join(ACTIONS)}")
+    return action
 
 
 @dataclass(frozen=True, slots=True)

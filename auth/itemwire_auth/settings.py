@@ -14,6 +14,7 @@ from itemwire_auth.origins import SELF
 from itemwire_auth.policy_url import check_policy_url
 from itemwire_auth.strict_json import parse_object
 from itemwire_auth.tickets import MAX_SECONDS
+from itemwire_auth.tokens.info_claims import InfoClaims
 from itemwire_auth.tokens.parsed_token import MAX_LEEWAY
 from itemwire_auth.tokens.rights_claims import RIGHTS_CLAIMS, RightsRules
 
@@ -115,6 +116,11 @@ class AuthSettings(BaseSettings):
         default=(),
         description="Rights that every valid token has: actions on every item, or words as in "
         "`scope`.",
+    )
+    info_claims: CommaSeparated = Field(
+        default=(),
+        description="Claims that the other members of an item may know of a caller: names such as "
+        "`name,picture`, or paths. They get none of them if these are more than 1 KiB.",
     )
     token_types: CommaSeparated = Field(
         default=(),
@@ -228,6 +234,10 @@ class AuthSettings(BaseSettings):
             refresh=self.jwks_refresh,
             allow_http=self.jwks_allow_http,
         )
+
+    def shown_claims(self) -> InfoClaims:
+        """Return which claims other members may know."""
+        return InfoClaims(self.info_claims)
 
     def rights_rules(self) -> RightsRules:
         """Return how the rights of a token are read."""

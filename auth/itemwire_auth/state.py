@@ -18,6 +18,7 @@ from itemwire_auth.explaining import Decision, explain
 from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.scopes import Action
 from itemwire_auth.tickets import Tickets
+from itemwire_auth.tokens.info_claims import InfoClaims
 
 AUTH: Final = "itemwire.auth"  # a key of the ASGI scope, which no client can set
 
@@ -30,6 +31,7 @@ class AuthState:
     policy: Policy
     cookie: SessionCookie = field(default_factory=SessionCookie)
     metrics_token: str | None = field(default=None, repr=False)
+    info_claims: InfoClaims = field(default_factory=InfoClaims)
 
 
 def install_auth(
@@ -38,17 +40,20 @@ def install_auth(
     policy: Policy | None = None,
     cookie: SessionCookie | None = None,
     metrics_token: str | None = None,
+    *,
+    info_claims: InfoClaims | None = None,
 ) -> None:
     """Make the dependencies of `itemwire_auth` work in an application.
 
     Without a policy the token's own rights decide. Without a metrics token `scraper` refuses
-    everybody.
+    everybody. `info_claims` are what grants tell other members of a caller.
     """
     app.state.auth = AuthState(
         authenticator,
         policy or TokenRights(),
         cookie or SessionCookie(authenticator.cookie_name),
         metrics_token,
+        info_claims or InfoClaims(),
     )
 
 

@@ -6,10 +6,11 @@ Run it with `uvicorn docs.examples.shop:app`.
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Cookie, Depends, FastAPI, HTTPException, Response
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
 
 from itemwire import Itemwire, Rights
 
@@ -38,7 +39,13 @@ ORDERS = {7: {"customer": "carol", "seller": "sam"}}  # your table of orders
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
-@live.channel("order:{number}")
+class OrderEvent(BaseModel):
+    """What happens to an order."""
+
+    status: Literal["packed", "shipped"]
+
+
+@live.channel("order:{number}", model=OrderEvent, history=50)
 def order(number: int, user: CurrentUser) -> Rights:
     """Let the customer and the seller listen, and the seller publish."""
     parties = ORDERS.get(number, {})
@@ -69,3 +76,21 @@ async def ship(number: int, user: CurrentUser) -> int:
 def page() -> FileResponse:
     """Serve the page that listens."""
     return FileResponse(Path(__file__).with_name("shop.html"))
+
+
+RATINGS: list[int] = []  # your table of ratings
+
+
+class Rating(BaseModel):
+    """What a customer thinks of an order."""
+
+    stars: int = Field(ge=1, le=5)
+
+
+@order.message("rate")
+def rate(rating: Rating, number: int, user: CurrentUser) -> float:
+    """Note a rating, and return the average of all."""
+    if user.id != ORDERS[number]["customer"]:
+        raise HTTPException(403, "Only the customer rates an order.")
+    RATINGS.append(rating.stars)
+    return sum(RATINGS) / len(RATINGS)

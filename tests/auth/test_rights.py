@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire_auth.rights import ScopeSet
+from itemwire_auth.rights import Rights, ScopeSet
 from itemwire_auth.scopes import Action
 
 SUBSCRIBE, PUBLISH = Action.SUBSCRIBE, Action.PUBLISH
@@ -94,3 +94,10 @@ def test_nobody_administers_who_is_not_said_to() -> None:
     assert not ScopeSet().admin
     assert not ScopeSet.of_claims("items:*").admin
     assert ScopeSet.of_claims("admin").admin
+
+
+def test_an_action_that_is_none_is_refused_with_those_there_are() -> None:
+    """A slip of the pen would otherwise deny everybody."""
+    with pytest.raises(ValueError, match="'subscrbe' is no action: they are subscribe, publish"):
+        Rights("subscrbe")
+    assert Rights("subscribe", "history").can == {Action.SUBSCRIBE, Action.HISTORY}

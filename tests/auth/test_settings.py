@@ -202,6 +202,7 @@ def test_accepts_a_value_at_the_bound(
 DEFAULTS: dict[str, object] = {
     "rights_claims": ("scope", "scp", "permissions", "realm_access.roles"),
     "role_rights": {},
+    "info_claims": (),
     "default_rights": (),
     "subject_claim": "sub",
     "client_id": (),

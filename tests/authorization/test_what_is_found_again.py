@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_not_guessed(
     [
         pytest.param(
             HTTPException(404),
-            "refresh_refused reason='forbidden' path='/items/42/ws'",
+            "refresh_refused reason='forbidden' path='/items/42/ws' detail='Not Found'",
             False,
             id="refused",
         ),

@@ -135,10 +135,51 @@ def publish(server: LiveServer) -> None:
     assert httpx.post(url, headers={"cookie": log_in(server, "carol")}).status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("steps", "works"),
-    [*enumerate([first_channel, who_is_calling, who_may_do_what, publish], start=1)],
-)
+def typed_messages(server: LiveServer) -> None:
+    """What does not fit is refused to whoever publishes it, and the route goes on."""
+    headers = {"cookie": log_in(server, "sam")}
+    with server.client("/live/items/order:7/ws", headers=headers) as client:
+        lost, packed = (client.publish({"status": status}) for status in ("lost", "packed"))
+        assert httpx.post(f"{server.url}/orders/7/ship", headers=headers).status_code == 200
+        assert client.message(data={"status": "shipped"})
+    assert lost["code"] == "payload_invalid"
+    assert "data.status: Input should be 'packed' or 'shipped'" in lost["detail"]
+    assert packed["type"] == "reply"
+
+
+def in_the_page(server: LiveServer) -> None:
+    """`test_shop_in_a_browser` looks at it; before the file is there, its route is."""
+    assert "/" in httpx.get(f"{server.url}/openapi.json").json()["paths"]
+
+
+def messages_from_the_client(server: LiveServer) -> None:
+    """A request is answered, on a socket as over HTTP; who may not ask is told why."""
+    carol, sam = ({"cookie": log_in(server, name)} for name in ("carol", "sam"))
+    with server.client("/live/items/order:7/ws", headers=carol) as client:
+        reply = client.ask("request", name="rate", data={"stars": 5})
+        wrong = client.ask("request", name="rate", data={"stars": 6})
+    headers = sam | {"origin": server.url}
+    url = f"{server.url}/live/items/order:7/requests/rate"
+    refused = httpx.post(url, headers=headers, json={"stars": 5}).json()
+    assert (reply["data"], wrong["code"]) == (5.0, "payload_invalid")
+    assert (refused["code"], refused["detail"]) == (
+        "forbidden",
+        "Only the customer rates an order.",
+    )
+
+
+STEPS = [
+    first_channel,
+    who_is_calling,
+    who_may_do_what,
+    publish,
+    typed_messages,
+    in_the_page,
+    messages_from_the_client,
+]
+
+
+@pytest.mark.parametrize(("steps", "works"), [*enumerate(STEPS, start=1)])
 def test_the_file_works_after_each_step(
     steps: int, works: Callable[[LiveServer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,9 +196,18 @@ def test_it_becomes_the_example() -> None:
             del node.body[0]
 
     assert outline(example) == outline(grown(len(blocks())))
-    assert (DOCS / "examples" / "shop.html").read_text() == marked(
-        "docs/examples/shop.html", "html"
+    shown = ("docs/examples/shop.html", "docs/examples/shop.html goes on")
+    assert (DOCS / "examples" / "shop.html").read_text() == "".join(
+        marked(name, "html") for name in shown
     )
+
+
+def test_each_step_is_short() -> None:
+    """Eight steps, and each of them adds a few lines to read."""
+    sizes = [len([line for line in block.splitlines() if line.strip()]) for block in blocks()]
+
+    assert len(re.findall(r"^## \d\. ", TEXT, re.MULTILINE)) == 8
+    assert max(sizes) <= 20
 
 
 def test_its_own_tests_pass(tmp_path: Path) -> None:
@@ -167,4 +217,4 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
 
     done = run_tests(tmp_path)
 
-    assert "2 passed" in done, done
+    assert "3 passed" in done, done

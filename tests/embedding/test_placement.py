@@ -155,6 +155,19 @@ def test_channels_run_once() -> None:
         pass
 
 
+def test_runs_in_one_test_client_at_a_time() -> None:
+    """And in the next one when that is closed."""
+    live = make_live()
+    app = FastAPI()
+    app.include_router(live.router, prefix="/live")
+    with TestClient(app) as client:
+        with pytest.raises(RuntimeError, match="one server or TestClient"), TestClient(app):
+            pass
+        assert client.get("/live/health/ready").status_code == 200
+    with TestClient(app) as client:
+        assert client.get("/live/health/ready").status_code == 200
+
+
 def test_two_in_one_application_do_not_meet() -> None:
     """Each has its own users, items and node."""
     app, lives = FastAPI(), {name: make_live() for name in ("first", "second")}

@@ -11,7 +11,10 @@ from itemwire import Itemwire, Rights
 from itemwire.testing import LiveServer
 from itemwire.testing.servers import live_application
 from itemwire_auth.dependencies import CurrentPrincipal
+from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.member_info import INFO_BYTES
+from itemwire_auth.testing import TokenFactory
+from tests.conftest import SECRET
 from tests.scenarios.clients import token
 from tests.test_startup_checks import settings_of
 
@@ -54,6 +57,69 @@ def test_members_know_what_the_rule_tells_of_them(server: LiveServer) -> None:
     assert joined["member"]["info"] == {"name": "Bob", "room": "1"}
     assert updated["member"] == {**joined["member"], "info": {"name": "Robert", "room": "1"}}
     assert updated["member"] in page["members"]
+
+
+def claims_of(subject: str, **claims: object) -> str:
+    """Return a token with these claims besides."""
+    key = signing_key_from_secret(SECRET)
+    return TokenFactory(key, issuer=None, audience=None).good(sub=subject, **claims)
+
+
+@pytest.fixture(scope="module")
+def claiming() -> Iterator[LiveServer]:
+    """Run an application whose members are told of by their tokens, but in one channel."""
+    live = Itemwire(settings=settings_of(info_claims=("name", "user.avatar", "profile")))
+    app = FastAPI()
+    app.include_router(live.router, prefix="/live")
+
+    @live.channel("room:{name}")
+    async def room(name: str) -> Rights:
+        return Rights("subscribe", "presence")
+
+    @live.channel("masked:{name}")
+    async def masked(name: str) -> Rights:
+        return Rights("subscribe", "presence", info={"mask": name})
+
+    live.add_channel("hall:{name}", history=5)
+
+    with live_application(app) as running:
+        yield running
+
+
+@pytest.mark.parametrize("item", ["room:1", "hall:1", "undeclared"])
+def test_members_know_what_a_token_tells_of_them(claiming: LiveServer, item: str) -> None:
+    """Whichever rule decides, and anew with another token."""
+    claims = {"name": "Alice", "user": {"avatar": "a.png"}, "profile": {"team": "red"}}
+    url = f"/live/items/{item}/ws?token="
+    with claiming.client(url + claims_of("alice", **claims)) as alice:
+        (own,) = alice.welcome()["members"]
+        with claiming.client(url + token("bob")) as bob:
+            bob.welcome()
+            joined = alice.expect("joined")["member"]
+            alice.ask("refresh", token=claims_of("alice", name="Alicia"))
+            updated = bob.expect("updated")["member"]
+
+    assert own["info"] == {"name": "Alice", "avatar": "a.png", "team": "red"}
+    assert "info" not in joined
+    assert updated["info"] == {"name": "Alicia"}
+
+
+def test_the_rule_says_otherwise(claiming: LiveServer) -> None:
+    """An application that masks its members must not be undone by a token."""
+    url = "/live/items/masked:ball/ws?token=" + claims_of("alice", name="Alice")
+    with claiming.client(url) as alice:
+        (own,) = alice.welcome()["members"]
+
+    assert own["info"] == {"mask": "ball"}
+
+
+def test_claims_that_are_too_large_tell_nothing(claiming: LiveServer) -> None:
+    """And lock nobody out: callers may often choose their own name."""
+    url = "/live/items/room:2/ws?token=" + claims_of("alice", name="A" * INFO_BYTES)
+    with claiming.client(url) as alice:
+        (own,) = alice.welcome()["members"]
+
+    assert "info" not in own
 
 
 def test_an_info_that_clients_could_not_read_is_a_fault_of_the_rule() -> None:

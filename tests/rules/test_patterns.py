@@ -26,12 +26,34 @@ def test_matches_whole_segments(text: str, item_id: str, parameters: dict[str, s
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a:", ":a", "a{b}", "{a", "{1a}", "{a}:{a}", "{rest:path}:x", "{a:int}"]
+    "text",
+    [
+        "",
+        "a:",
+        ":a",
+        "a{b}",
+        "{a",
+        "{1a}",
+        "{a}:{a}",
+        "{rest:path}:x",
+        "{a:int}",
+        "list/{a}",
+        "list/all",
+        "a b",
+        "é",
+    ],
 )
 def test_refuses_what_is_no_pattern(text: str) -> None:
     """Where it is declared, with the text in the error."""
     with pytest.raises(ValueError, match="no pattern"):
         Pattern.parse(text)
+
+
+def test_says_what_a_pattern_is() -> None:
+    """A path operation has slashes and types in its path, and a channel has neither."""
+    for text in ("list/{number}", "list:{number:int}"):
+        with pytest.raises(ValueError, match=r"between colons.*types stand in the function"):
+            Pattern.parse(text)
 
 
 def test_fills_in_parameters() -> None:

@@ -60,6 +60,14 @@ def test_the_customer_sees_that_the_seller_ships(chromium: Browser, shop: LiveSe
         sees(page, "shipped")
 
 
+def test_the_customer_rates_what_it_got(chromium: Browser, shop: LiveServer) -> None:
+    """A page asks the application over HTTP, by the same cookie; others are told why not."""
+    for name, line in {"carol": "average: 5", "sam": "Only the customer rates an order."}.items():
+        page = logged_in(chromium, shop, name)
+        page.click("text=Five stars")
+        sees(page, line)
+
+
 def test_the_console_connects_by_the_cookie(chromium: Browser, shop: LiveServer) -> None:
     """Where the tutorial sends its reader, below the prefix of the shop."""
     page = logged_in(chromium, shop, "carol")

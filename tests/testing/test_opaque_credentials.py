@@ -15,6 +15,7 @@ from itemwire.testing import (
     QUERY,
     LiveServer,
     Route,
+    Severity,
     Verdict,
     attacks_for,
     faults,
@@ -30,6 +31,7 @@ ROUTE: Final = Route(
     good=lambda: KEY,
     sources=(BEARER, QUERY, COOKIE),
     subprotocols=("itemwire.v1.json",),
+    severity=Severity.RULE,
 )
 
 # A page that presents a token of its own is believed whatever cookie the browser adds, which the
@@ -44,8 +46,6 @@ ITS_OWN_READING: Final = {
     "cookie_twice",
     "cookie_bad_before_good",
     "cookie_spelt_quoted",
-    "query_good_beside_cookie_of_another",
-    "query_good_beside_cookie_expired",
     *(f"header_spelt_{blank}" for blank in ("two_spaces", "tab")),
     *(
         f"query_spelt_{blank}"
@@ -93,13 +93,13 @@ def test_all_but_the_known_are_refused(host: LiveServer) -> None:
     found = faults(reports)
     assert set(found.values()) <= {Verdict.LET_IN.value}
     assert set(found) <= COOKIE_UNSEEN | ITS_OWN_READING
-    assert len(reports) > 300
+    assert len(reports) > 200
 
 
-def test_without_its_key_no_twin_is_let_in(host: LiveServer) -> None:
-    """The kit cannot guess a credential, and says so for each attack."""
+def test_without_its_key_nothing_is_tried(host: LiveServer) -> None:
+    """The kit cannot guess a credential, and says so once."""
     route = replace(ROUTE, good=None)
 
-    reports = run_attacks(host, attacks_for(route, only={"query_empty", "token_alg_none"}))
+    (report,) = run_attacks(host, attacks_for(route, only={"query_empty", "token_alg_none"}))
 
-    assert {report.verdict for report in reports} == {Verdict.TWIN_REFUSED}
+    assert report.verdict is Verdict.GOOD_REFUSED

@@ -172,21 +172,43 @@ def test_an_attack_is_a_test(pytester: pytest.Pytester) -> None:
         def test_withstands(itemwire_attack, itemwire_server):
             itemwire_attack.against(itemwire_server).check()
 
-        @pytest.mark.itemwire_attacks(Route("/nowhere", TOKENS), only={"token_expired"})
+        TWO = {"token_expired", "query_twice"}
+
+        @pytest.mark.itemwire_attacks(Route("/nowhere", TOKENS), only=TWO)
         def test_nowhere(itemwire_attack, itemwire_server):
             itemwire_attack.against(itemwire_server).check()
         """
     )
     result = run(pytester, "-v")
 
-    result.assert_outcomes(passed=3, failed=1)
+    result.assert_outcomes(passed=3, failed=1, skipped=1)
     result.stdout.fnmatch_lines_random(
         [
             "*test_withstands?token_expired? PASSED*",
-            "*token_expired: twin_refused*",
+            "*good_client: good_refused*",
             "*seen*HTTP 403*a browser sees 1006*",
         ]
     )
+
+
+def test_a_good_client_that_is_refused_is_the_one_failure(pytester: pytest.Pytester) -> None:
+    """It comes first, and says what to look at; the attacks are skipped, and not failed."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from itemwire.testing import Route
+
+        @pytest.mark.itemwire_attacks(Route("/nowhere", good=lambda: "key"), severity="hole")
+        def test_withstands(itemwire_attack, itemwire_server):
+            itemwire_attack.against(itemwire_server).check()
+        """
+    )
+    result = run(pytester)
+    outcomes = result.parseoutcomes()
+
+    assert (outcomes["failed"], outcomes.get("passed")) == (1, None)
+    assert outcomes["skipped"] > 50
+    result.stdout.fnmatch_lines_random(["*FAILED*test_withstands?good_client?*"])
 
 
 def test_an_attack_on_no_route_is_an_error_that_says_so(pytester: pytest.Pytester) -> None:

@@ -2,17 +2,21 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from itemwire import Itemwire, create_app
 from itemwire.serving.server import FASTPATH, Protocols
 from itemwire.testing import live_application, settings_for
 from itemwire.testing.servers import STOCK
+from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import TokenFactory, signing_key
+from itemwire_auth.tokens.minting import new_secret
+from tests.test_startup_checks import settings_of
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,6 +31,54 @@ def test_runs_any_asgi_application(protocols: Protocols) -> None:
     """The kit asks nothing of what it runs."""
     with live_application(bare, protocols=protocols) as server:
         assert httpx.get(server.url).text == "bare"
+
+
+def itself() -> ASGIApp:
+    """Make Itemwire's own application."""
+    return create_app(settings_for(TokenFactory(signing_key_from_secret(new_secret()))))
+
+
+def without_channels() -> ASGIApp:
+    """Make an application of somebody who has no channels."""
+    return FastAPI()
+
+
+def with_channels() -> ASGIApp:
+    """Make an application that has channels in it, below a router of its own."""
+    live = Itemwire(user=lambda: {"id": "ann"}, settings=settings_of(secret=None))
+    router = APIRouter()
+    router.include_router(live.router, prefix="/live")
+    app = FastAPI()
+    app.include_router(router, prefix="/v1")
+    return app
+
+
+def with_mounted_channels() -> ASGIApp:
+    """Make an application that mounts another one, which has channels."""
+    app = FastAPI()
+    app.mount("/inner", with_channels())
+    return app
+
+
+@pytest.mark.parametrize(
+    ("make", "is_fast"),
+    [
+        (lambda: bare, False),
+        (without_channels, False),
+        (itself, True),
+        (with_channels, True),
+        (with_mounted_channels, True),
+    ],
+    ids=["bare", "without", "own", "with", "mounted"],
+)
+def test_serves_an_application_as_it_is_served_at_home(
+    make: Callable[[], ASGIApp], is_fast: bool
+) -> None:
+    """A foreign application on our classes would be tested for faults of another server."""
+    with live_application(make()) as server:
+        classes = server.server.config.http
+
+    assert (classes == FASTPATH.http) is is_fast
 
 
 def test_runs_the_lifespan_and_stops() -> None:
@@ -71,6 +123,16 @@ def test_the_environment_of_whoever_runs_the_tests_has_no_say(
 
     with live_application(bare) as server:
         assert server.url.startswith("http://127.0.0.1:")
+
+
+def test_settings_for_plain_tokens_accept_them() -> None:
+    """Those of an application that puts no issuer, audience or type into its tokens."""
+    key = signing_key_from_secret(new_secret())
+    plain = TokenFactory(key, issuer=None, audience=None, token_type=None)
+    app = create_app(settings_for(plain))
+    path = f"/items/1/ws?token={plain.good()}"
+    with live_application(app) as server, server.client(path) as client:
+        assert client.welcome()["subject"] == "alice"
 
 
 def test_settings_for_a_pair_of_keys_are_not_guessed() -> None:

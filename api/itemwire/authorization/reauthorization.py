@@ -51,7 +51,7 @@ from itemwire.close_reasons import (
 )
 from itemwire.counters import ChannelCounters
 from itemwire.pacing import Pacing
-from itemwire.responses.rejections import reason_of
+from itemwire.responses.rejections import detail_of, reason_of
 from itemwire_auth.audit import LOGGED_LENGTH
 from itemwire_auth.authenticator import IDENTITY, RECHECK
 from itemwire_auth.credentials import REFRESH
@@ -346,4 +346,5 @@ def _log(websocket: WebSocket, reason: CloseReason, error: Exception) -> None:
     if reason is INTERNAL:
         logger.error("refresh_failed path=%r", path, exc_info=error)
     else:
-        logger.warning("refresh_refused reason=%r path=%r", reason.reason, path)
+        line = "refresh_refused reason=%r path=%r detail=%r"
+        logger.warning(line, reason.reason, path, detail_of(error))

@@ -176,8 +176,7 @@ class _Join:
         elif not self._may_resume():
             self._read(Span(0), self._have_read)  # only to learn where the stream stands
         else:
-            span = Span(self._limits.history_limit, since.offset)
-            self._read(span, partial(self._resume, since))
+            self._read(Span(self._most_read, since.offset), partial(self._resume, since))
 
     def _resume(self, since: Position, history: History | EngineError) -> None:
         if isinstance(history, EngineError):
@@ -199,6 +198,10 @@ class _Join:
     @property
     def _has_members(self) -> bool:
         return self._rules.presence != "off"
+
+    @property
+    def _most_read(self) -> int:
+        return self._rules.most_read(self._limits.history_limit)
 
     def _may_resume(self) -> bool:
         """Return whether the client may get what was published before it joined."""
@@ -224,7 +227,7 @@ class _Join:
         return self._parts.proofs.write(caller, self._subscription.item_id, epoch, first)
 
     def _read(self, span: Span, answer: Callable[[History | EngineError], None]) -> None:
-        span = span.at_most(self._limits.history_limit)
+        span = span.at_most(self._most_read)
         self._parts.engine.read(self._subscription.channel, span, answer)
 
     def _have_read(self, history: History | EngineError, *, recovered: bool = False) -> None:

@@ -354,8 +354,8 @@ class Node:
         self.publishing.publish(draft, answer, connection)
 
     def history(self, item_id: str, span: Span, answer: Answer[History]) -> None:
-        """Answer a part of an item's history, of at most `history_limit` messages."""
-        span = span.at_most(self.limits.history_limit)
+        """Answer a part of an item's history, of at most so many messages as are kept."""
+        span = span.at_most(self.rules_of(item_id).most_read(self.limits.history_limit))
         self._engine.read(channel_of(item_id), span, self._in_time(answer))
 
     def members(

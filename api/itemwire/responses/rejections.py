@@ -49,6 +49,8 @@ SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *rang
 
 MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
 
+MAX_DETAIL: Final = 200  # characters, in the log
+
 STATUS_OF_RETRY: Final[dict[Retry, int]] = {
     Retry.NEVER: FORBIDDEN.status,
     Retry.TOKEN: CREDENTIALS_INVALID.status,
@@ -101,6 +103,17 @@ def reason_of(error: Exception) -> CloseReason:
     return INTERNAL
 
 
+def detail_of(error: Exception) -> str:
+    """Return why a request was refused, for the log: what the application said, or a fault."""
+    if isinstance(error, HTTPException | ChannelException):
+        return str(error.detail)[:MAX_DETAIL]
+    if isinstance(error, WebSocketRequestValidationError | RequestValidationError):
+        # Where what kind of fault is: a message of the application's could hold the value.
+        faults = (f"{'.'.join(map(str, it['loc']))}: {it['type']}" for it in error.errors())
+        return "; ".join(faults)[:MAX_DETAIL]
+    return ""
+
+
 def reason_of_close(code: int, reason: str) -> CloseReason:
     """Return the reason of a raw close; one not in the registry is the application's own."""
     row = CLOSE_REASONS.get(reason)
@@ -120,7 +133,8 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         reason = reason_of(error).reason
         client = client_label(connection.scope)
         path = _path(connection.scope)
-        logger.warning("refused reason=%r path=%r client=%s", reason, path, client)
+        line = "refused reason=%r path=%r client=%s detail=%r"
+        logger.warning(line, reason, path, client, detail_of(error))
     if isinstance(connection, WebSocket):
         row = reason_of(error)
         await connection.close(row.code, row.reason)

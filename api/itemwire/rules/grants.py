@@ -1,6 +1,7 @@
 """Answers what a caller may do with an item by the rule that its application declared."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from starlette.requests import HTTPConnection
 
@@ -10,10 +11,13 @@ from itemwire.channels.presence.info import read_info
 from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
 from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
-from itemwire_auth.principal import Grant
+from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import delayed_refusal
 from itemwire_auth.rights import Rights
 from itemwire_auth.scopes import Action
+from itemwire_auth.state import auth_of
+
+MOST_SHOWN: Final = 500  # characters of patterns in a line of the log
 
 
 class RuleGrants:
@@ -36,10 +40,7 @@ class RuleGrants:
         """Return what the caller may do with the item, or refuse."""
         found = self._rules.find(item_id)
         if found is None:
-            if self._unknown == "forbid":
-                error = Forbidden(f"no channel is declared for {item_id!r}")
-                raise await delayed_refusal(connection, error)
-            return await authorize_item(connection, item_id, principal)
+            return await self._without_rule(connection, item_id, principal)
         rule, parameters = found
         if rule.authorize is None:
             grant = await authorize_item(connection, item_id, principal)
@@ -54,9 +55,24 @@ class RuleGrants:
         if not can:  # whatever the token says: it is the rule that decides
             error = Forbidden(f"the channel {rule.pattern.text!r} grants nothing")
             raise await delayed_refusal(connection, error)
-        if rights.info is not None:
-            read_info(rights.info)
-        return Grant(principal, item_id, can, rights.info)
+        info = rights.info
+        if info is None:
+            info = auth_of(connection).info_claims.info_of(principal.claims)
+        else:
+            read_info(info)
+        return Grant(principal, item_id, can, info)
+
+    async def _without_rule(
+        self, connection: HTTPConnection, item_id: str, principal: Principal
+    ) -> Grant:
+        """Return what the token or the policy grants, where these may decide."""
+        if self._unknown != "forbid":
+            grant = await authorize_item(connection, item_id, principal)
+            if grant.can or principal.rights.is_of_token:
+                return grant
+        patterns = ", ".join(rule.pattern.text for rule in self._rules)[:MOST_SHOWN] or "none"
+        detail = f"no channel declares {item_id!r}; the declared patterns are: {patterns}"
+        raise await delayed_refusal(connection, Forbidden(detail))
 
 
 def _without_hidden(rule: ChannelRule, can: frozenset[Action]) -> frozenset[Action]:

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
+_TEXT: Final = re.compile(r"[A-Za-z0-9._~-]+")  # as in an item id
 _REST: Final = ".+"
 _SEGMENT: Final = "[^:]+"
+
+
+FORM: Final = "it is segments between colons, as in `order:{number}`; types stand in the function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,9 @@ class Pattern:
         for place, segment in enumerate(segments):
             parameter = _PARAMETER.fullmatch(segment)
             if parameter is None:
-                if not segment or "{" in segment or "}" in segment:
-                    raise ValueError(
-                        f"{text!r} is no pattern: {segment!r} is neither text nor a parameter"
-                    )
+                if not _TEXT.fullmatch(segment):
+                    fault = f"{segment!r} is neither text nor a parameter; {FORM}"
+                    raise ValueError(f"{text!r} is no pattern: {fault}")
                 parts.append(re.escape(segment))
                 continue
             name, is_rest = parameter[1], bool(parameter[2])

@@ -8,11 +8,13 @@ from pydantic import BaseModel
 from itemwire.messages import Payload
 from itemwire.wire.payloads import payload_of
 
+WHAT_CAN: Final = "Pydantic models, msgspec structs, dataclasses, lists, dicts and texts can"
+
 
 def _encode_model(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
-    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON; {WHAT_CAN}")
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=_encode_model).encode

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from itemwire.testing.model import Attack, Endpoint, Fault
     from itemwire.testing.raw_handshakes import Answer, RawHandshake, Refreshing
     from itemwire.testing.refusals import Ended, Refusal
+    from itemwire.testing.reports import Blocked, Report, Verdict, faults
     from itemwire.testing.routes import (
         BEARER,
         COOKIE,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
         live_server,
         settings_for,
     )
-    from itemwire.testing.trials import Report, Trial, Verdict, attacks_for, faults, run_attacks
+    from itemwire.testing.trials import Trial, attacks_for, run_attacks
+    from itemwire_auth.testing import Severity
 
 __all__ = [
     "ATTACKS",
@@ -41,6 +43,7 @@ __all__ = [
     "Answer",
     "AsyncChannelClient",
     "Attack",
+    "Blocked",
     "ChannelClient",
     "Clock",
     "Ended",
@@ -52,6 +55,7 @@ __all__ = [
     "Refusal",
     "Report",
     "Route",
+    "Severity",
     "Source",
     "Ticketing",
     "Trial",
@@ -72,6 +76,7 @@ _MODULES: Final = {
     "raw_handshakes": ["Answer", "RawHandshake", "Refreshing"],
     "model": ["Attack", "Endpoint", "Fault"],
     "refusals": ["Ended", "Refusal"],
+    "reports": ["Blocked", "Report", "Verdict", "faults"],
     "routes": [
         "BEARER",
         "COOKIE",
@@ -83,7 +88,7 @@ _MODULES: Final = {
         "itemwire_route",
     ],
     "servers": ["LiveServer", "live_application", "live_server", "settings_for"],
-    "trials": ["Report", "Trial", "Verdict", "attacks_for", "faults", "run_attacks"],
+    "trials": ["Severity", "Trial", "attacks_for", "run_attacks"],
 }
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from itemwire.testing.raw_handshakes import Answer, RawHandshake, send_handshake
 from itemwire.testing.routes import Place, Route, Source
+from itemwire_auth.testing import BAD_TOKENS, ForgedTokens, Severity
 
 
 class Fault(StrEnum):
@@ -64,6 +65,13 @@ class Endpoint:
         if self.route.good is not None and not claims:
             return self.route.good()
         return self.route.tokens.good(**claims)
+
+    def bad(self, name: str) -> str:
+        """Return a bad token, a row of BAD_TOKENS; a forged one if only the application signs."""
+        tokens = self.route.tokens
+        if self.route.good is not None and isinstance(tokens, ForgedTokens):
+            tokens = tokens.like(self.route.good())
+        return BAD_TOKENS[name](tokens)
 
     def source(self, place: Place) -> Source:
         """Return the route's credential source in a place; KeyError if it has none."""
@@ -141,7 +149,8 @@ class Attack:
     `make` returns the handshake that must be refused, `twin` one that must be accepted. `why` names
     the rule or its source. `needs` are the traits that a route must have for the attack to make
     sense: places of credentials, `item`, `narrow`, `number`, `prefix`, `bearer`, `tickets`,
-    `revoke`, `refresh`.
+    `revoke`, `refresh`; `signing`, if the kit has the application's key; `issuer`, `audience` and
+    `type`, if tokens have these. `severity` says how bad it is that the attack is let in.
     """
 
     name: str
@@ -150,6 +159,7 @@ class Attack:
     twin: Make = field(default=good_twin, repr=False)
     needs: frozenset[str] = frozenset()
     why: str = ""
+    severity: Severity = Severity.HOLE
 
     def suits(self, route: Route) -> bool:
         """Return whether a route has every trait that the attack needs."""

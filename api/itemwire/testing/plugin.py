@@ -24,7 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(route, only=(), without=()): run the test once for each attack on a route; "
+        f"{MARKER}(route, severity=None, only=(), without=()): run the test once for a good client "
+        "of a route and for each attack on it, up to a severity (hole, weakness or rule); "
         "the argument `itemwire_attack` is the attack.",
     )
 

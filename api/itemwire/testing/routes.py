@@ -12,9 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from itemwire.testing.raw_handshakes import ANSWER_SECONDS, POLICY, RawHandshake, Refreshing
-from itemwire_auth.keys.static import signing_key_from_secret
-from itemwire_auth.testing import TokenFactory
-from itemwire_auth.tokens.minting import new_secret
+from itemwire_auth.testing import ForgedTokens, Severity, TokenFactory
 
 Place = Literal["query", "cookie", "header", "subprotocol"]
 
@@ -60,11 +58,6 @@ class Ticketing:
     name: str = "ticket"
 
 
-def _forger() -> TokenFactory:
-    """Return a maker of tokens with a key that no application knows."""
-    return TokenFactory(signing_key_from_secret(new_secret()))
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """A WebSocket route of the application under test.
@@ -72,7 +65,8 @@ class Route:
     - `path` has `{item}` in place of the item's id; `item` is an id that exists.
     - `tokens` makes tokens that the application accepts, and bad ones that are like them.
     - `good` returns a credential that the application accepts, where it is not for `tokens` to
-      make: an opaque token, a key, an id of a session. Without `tokens`, bad ones are forged JWTs.
+      make: a token of your own, a key, an id of a session. Without `tokens`, bad ones are forged:
+      in the likeness of the good one, if that is a JWT.
     - `sources` are the places where the route reads a credential.
     - `refusals` says, by kind of fault (see `Fault`), how the route must refuse. Kinds that are
       left out may be refused by any status from 400 to 499, or any close code that blames the
@@ -82,11 +76,12 @@ class Route:
     - `tickets` says how to get a one-time ticket.
     - `revoke(url, token_id)` revokes the token with this `jti`.
     - `refreshing` says how a token is offered on an open connection.
+    - `severity` says which attacks it should withstand, unless `attacks_for` is told otherwise.
     - `probe`, `quiet` and `patience` are those of `send_handshake`.
     """
 
     path: str
-    tokens: TokenFactory = field(default_factory=_forger, repr=False)
+    tokens: TokenFactory = field(default_factory=ForgedTokens, repr=False)
     sources: tuple[Source, ...] = (QUERY,)
     good: Callable[[], str] | None = field(default=None, repr=False)
     item: str = "42"
@@ -97,6 +92,7 @@ class Route:
     tickets: Ticketing | None = None
     revoke: Callable[[str, str], None] | None = field(default=None, repr=False)
     refreshing: Refreshing | None = None
+    severity: Severity | str = Severity.WEAKNESS
     probe: str | None = None
     quiet: float | None = None
     patience: float = ANSWER_SECONDS
@@ -115,11 +111,19 @@ class Route:
         has |= {"tickets"} if self.tickets else set()
         has |= {"revoke"} if self.revoke else set()
         has |= {"refresh"} if self.refreshing else set()
-        return frozenset(has)
+        return frozenset(has | _signed(self.tokens))
 
     def source(self, place: Place) -> Source:
         """Return the source in a place; KeyError if there is none."""
         return {source.place: source for source in self.sources}[place]
+
+
+def _signed(tokens: TokenFactory) -> set[str]:
+    """Return the traits of a route whose own key signs tokens, by what is in these."""
+    if isinstance(tokens, ForgedTokens):
+        return set()
+    ours = {"issuer": tokens.issuer, "audience": tokens.audience, "type": tokens.token_type}
+    return {"signing", *(name for name, value in ours.items() if value is not None)}
 
 
 _REASONS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
@@ -145,9 +149,10 @@ def itemwire_route(
 ) -> Route:
     """Return Itemwire's own route, or a route of yours that its dependencies guard.
 
-    `refusal` is the server's `ITEMWIRE_REFUSAL`. Three more features are attacked if you name them:
-    `tickets` (the server has `POST /auth/tickets`), `revocations` (with `ITEMWIRE_ADMIN`, it has
-    `POST /admin/revocations`), and `refreshing` (the route accepts `refresh` envelopes).
+    All attacks are tried on it. `refusal` is the server's `ITEMWIRE_REFUSAL`. Three more features
+    are attacked if you name them: `tickets` (the server has `POST /auth/tickets`), `revocations`
+    (with `ITEMWIRE_ADMIN`, it has `POST /admin/revocations`), and `refreshing` (the route accepts
+    `refresh` envelopes).
     """
     told: dict[str, tuple[Told, ...]] = {
         fault: tuple((1008, reason) if refusal == "close" else status for reason, status in reasons)
@@ -169,6 +174,7 @@ def itemwire_route(
         tickets=Ticketing(_ask_for_ticket) if tickets else None,
         revoke=partial(_revoke, tokens) if revocations else None,
         refreshing=Refreshing(_refresh, _outcome) if refreshing else None,
+        severity=Severity.RULE,
     )
 
 

@@ -13,6 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from itemwire.application import ChannelApplication
+from itemwire.placement import mounted_in
 from itemwire.serving.server import FASTPATH, Protocols, bind, server_of, url_of
 from itemwire.settings import Settings
 from itemwire.testing.clients import WAIT_SECONDS, AsyncChannelClient, ChannelClient
@@ -145,14 +147,16 @@ def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Gen
 def live_application(
     app: Any,  # noqa: ANN401 - any ASGI application; each framework has its own type
     *,
-    protocols: Protocols = FASTPATH,
+    protocols: Protocols | None = None,
     **options: Any,  # noqa: ANN401 - uvicorn's options, of many types
 ) -> Generator[LiveServer]:
-    """Run any ASGI application in a thread on a free port, with Itemwire's protocol classes.
+    """Run any ASGI application in a thread on a free port, with the protocol classes it has.
 
-    `protocols=STOCK` uses uvicorn's own classes. Further options are those of `uvicorn.Config`.
-    Raises `RuntimeError` if the application does not start.
+    Those are Itemwire's where it has channels, as under `itemwire serve`, and uvicorn's own for any
+    other application; `protocols=FASTPATH` or `STOCK` decides otherwise. Further options are those
+    of `uvicorn.Config`. Raises `RuntimeError` if the application does not start.
     """
+    protocols = protocols or (FASTPATH if _has_channels(app) else STOCK)
     defaults = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     merged: dict[str, Any] = {**defaults, **options}
     config = uvicorn.Config(app, http=protocols.http, ws=protocols.ws, **merged)
@@ -163,6 +167,12 @@ def live_application(
         if not server.started:
             raise RuntimeError("the application did not start; see its log for the cause")
         yield live
+
+
+def _has_channels(app: Any) -> bool:  # noqa: ANN401 - any ASGI application
+    """Return whether an application is Itemwire's, or has channels among its routes."""
+    parts = (app, *mounted_in(getattr(app, "routes", ())))
+    return any(isinstance(part, ChannelApplication) for part in parts)
 
 
 class _Server(uvicorn.Server):
@@ -207,7 +217,7 @@ def settings_for(tokens: TokenFactory, **changes: Any) -> Settings:  # noqa: ANN
         "_env_file": None,
         "secret": secret,
         "issuer": tokens.issuer,
-        "audience": (tokens.audience,),
-        "token_types": (tokens.token_type,),
+        "audience": tokens.rules.audience,
+        "token_types": tokens.rules.types,
     }
     return Settings(**(values | changes))

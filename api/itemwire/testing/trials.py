@@ -1,20 +1,20 @@
-"""Runs attacks against a server, each followed by its twin, and reports the verdicts."""
+"""Runs attacks against a server, each followed by its twin, after one good client."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Protocol
 
-from typing_extensions import override
-
 from itemwire.testing.attacks import ATTACKS
+from itemwire.testing.good_client import GOOD_CLIENT, GoodClient
 from itemwire.testing.model import Attack, Endpoint, Fault
 from itemwire.testing.raw_handshakes import Answer, RawHandshake
 from itemwire.testing.refusals import NO_ANSWER, SWITCHED, Refusal
+from itemwire.testing.reports import Report, Verdict
 from itemwire.testing.routes import Route
+from itemwire_auth.testing import Severity
 
 # A part of a token that identifies it, such as its signature; no name or path is as long.
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{40,}")
@@ -32,61 +32,14 @@ class HasUrl(Protocol):
     url: str
 
 
-class Verdict(StrEnum):
-    """How an attack ended; every verdict but the first is a fault of the server."""
-
-    REFUSED = "refused"
-    LET_IN = "let_in"
-    OTHERWISE = "refused_otherwise"  # not in a way that `Route.refusals` allows
-    CRASHED = "crashed"  # a status of 500 or more, or close code 1011
-    UNANSWERED = "unanswered"  # the connection was dropped, or nothing came
-    LEAKED = "leaked"  # the answer repeats a part of the credential
-    TWIN_REFUSED = "twin_refused"  # the good twin was refused: the refusal proves nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The result of one attack; `twin` is None if the attack alone shows the fault."""
-
-    attack: Attack
-    verdict: Verdict
-    handshake: RawHandshake
-    seen: Answer
-    twin: Answer | None = None
-
-    @property
-    def name(self) -> str:
-        """The attack's name."""
-        return self.attack.name
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether the server failed to withstand the attack."""
-        return self.verdict is not Verdict.REFUSED
-
-    def check(self) -> None:
-        """Raise AssertionError with a full description if the server is at fault."""
-        if self.is_fault:
-            raise AssertionError(str(self))
-
-    @override
-    def __str__(self) -> str:
-        """Describe the attack, the answer and the twin's answer, a line each."""
-        lines = [
-            f"{self.name}: {self.verdict}",
-            f"  fault   {self.attack.fault}; {self.attack.why}",
-            f"  sent    {self.handshake.method} {self.handshake.target[:120]}",
-            f"  seen    {self.seen}",
-        ]
-        return "\n".join([*lines, f"  twin    {self.twin}"] if self.twin else lines)
-
-
 @dataclass(frozen=True, slots=True)
 class Trial:
     """An attack on a route: one value for `pytest.mark.parametrize`."""
 
     attack: Attack
     route: Route
+    good_client: GoodClient
+    severity: Severity = Severity.RULE
 
     @property
     def __name__(self) -> str:
@@ -94,16 +47,25 @@ class Trial:
         return self.attack.name
 
     def against(self, server: HasUrl) -> Report:
-        """Run the attack, then its twin, which also shows that the server survived."""
-        endpoint = Endpoint(server.url, self.route)
+        """Run the attack, then its twin, which also shows that the server survived.
+
+        The first trial at a server sends the good client. If that is refused, its report comes
+        back in place of this one's, and every later trial is `blocked`.
+        """
+        refused = self.good_client.refusal(server.url)
+        if self.attack is GOOD_CLIENT or refused is not None:
+            return self.good_client.report_for(self.attack, server.url)
+        return self._attack(Endpoint(server.url, self.route))
+
+    def _attack(self, endpoint: Endpoint) -> Report:
         handshake = self.attack.make(endpoint)
         seen = endpoint.send(handshake)
         verdict = self._verdict(seen, handshake)
         if verdict is not Verdict.REFUSED:
-            return Report(self.attack, verdict, handshake, seen)
+            return Report(self.attack, verdict, handshake, seen, wanted=self.severity)
         twin = endpoint.send(self.attack.twin(endpoint))
         verdict = Verdict.REFUSED if twin.is_in else Verdict.TWIN_REFUSED
-        return Report(self.attack, verdict, handshake, seen, twin)
+        return Report(self.attack, verdict, handshake, seen, twin, self.severity)
 
     def _verdict(self, seen: Answer, handshake: RawHandshake) -> Verdict:
         if seen.refusal is None:
@@ -124,32 +86,44 @@ class Trial:
 
 
 def attacks_for(
-    route: Route, *, only: Collection[str] = (), without: Collection[str] = ()
+    route: Route,
+    *,
+    severity: Severity | str | None = None,
+    only: Collection[str] = (),
+    without: Collection[str] = (),
 ) -> list[Trial]:
-    """Return the attacks that fit a route: all, `only` some by name, or all `without` some.
+    """Return the good client, then the attacks that fit a route, up to a severity.
+
+    The severity is that of the route unless given. `without` leaves some out by name. `only` names
+    those to return, of any severity, and nothing else.
 
     Raises `KeyError` for an unknown name: an exclusion with an outdated name would have no effect.
     Also raises it for an unknown kind of fault in `route.refusals`, which would never be checked.
     """
     if unknown := sorted(set(route.refusals) - set(Fault)):
         raise KeyError(f"refusals of {route.path}: unknown kinds of fault: {', '.join(unknown)}")
+    rows = {GOOD_CLIENT.name: GOOD_CLIENT, **ATTACKS}
     for name in (*only, *without):
-        ATTACKS[name]
+        rows[name]
+    good_client = GoodClient(route)
+    wanted = Severity.RULE if only else Severity(severity or route.severity)
     return [
-        Trial(attack, route)
-        for name, attack in ATTACKS.items()
-        if attack.suits(route) and name not in without and (not only or name in only)
+        Trial(attack, route, good_client, wanted)
+        for name, attack in rows.items()
+        if attack.suits(route)
+        and name not in without
+        and (name in only if only else wanted.includes(attack.severity))
     ]
 
 
 def run_attacks(server: HasUrl, trials: Iterable[Trial]) -> list[Report]:
-    """Run all trials and return a report for each."""
-    return [trial.against(server) for trial in trials]
-
-
-def faults(reports: Iterable[Report]) -> dict[str, str]:
-    """Return the attacks that the server did not withstand, each with its verdict."""
-    return {report.name: report.verdict.value for report in reports if report.is_fault}
+    """Run all trials and return their reports; only the first if it refuses a good client."""
+    reports: list[Report] = []
+    for trial in trials:
+        reports.append(trial.against(server))
+        if reports[-1].verdict is Verdict.GOOD_REFUSED:
+            return reports[-1:]
+    return reports
 
 
 def _failure(refusal: Refusal) -> Verdict | None:

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.testing.factory import ABSENT, TokenFactory, encode
 from itemwire_auth.testing.keys import public_jwk, public_pem, signing_key
+from itemwire_auth.tokens.parsed_token import decode
 
 BadToken: TypeAlias = Callable[[TokenFactory], str]
 """Makes one bad token with the key and the rules of a factory."""
@@ -170,6 +171,22 @@ FORM_FAULTS: Final[dict[str, BadToken]] = {
 }
 
 
+def needs_of(name: str) -> frozenset[str]:
+    """Return what the tokens of an application must have for a row to be a fault.
+
+    `signing` means that the application's own key signs it; `issuer`, `audience` and `type` mean
+    that the application's good tokens have `iss`, `aud` or `typ`.
+    """
+    about = _RULES & {*name.split("_")} if name in _OF_RULES else frozenset[str]()
+    is_forgery = name in FORM_FAULTS or name in KID_FAULTS or "alg" in name.split("_")
+    is_signed = not is_forgery or name == "oversized"
+    return about | {"signing"} if is_signed else about
+
+
+_RULES: Final = frozenset({"issuer", "audience", "type"})
+_OF_RULES: Final = CLAIM_FAULTS.keys() | HEADER_FAULTS.keys()
+
+
 def _claims_fault(change: Callable[[int], dict[str, object]]) -> BadToken:
     return lambda factory: factory.good(**change(factory.now))
 
@@ -215,8 +232,8 @@ def _respelt(token: str) -> str:
 
 def _resigned(factory: TokenFactory, change: Callable[[bytes], bytes]) -> str:
     """Return a good token with the bytes of its signature changed."""
-    message = f"{encode(factory.header())}.{encode(factory.claims())}"
-    return f"{message}.{encode(change(factory.key.sign(message.encode())))}"
+    message, _, signature = factory.good().rpartition(".")
+    return f"{message}.{encode(change(decode(signature)))}"
 
 
 def _swapped(good: str, wanted: str) -> str:

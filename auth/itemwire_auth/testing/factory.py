@@ -1,11 +1,4 @@
-"""Makes tokens for tests, good ones and every kind of bad one, and their keys.
-
-factory = TokenFactory(signing_key_from_secret(new_secret()))
-verifier = TokenVerifier(StaticKeys([factory.key.verification_key()]), factory.rules)
-
-verifier.verify(factory.good())                       # a Principal
-verifier.verify(BAD_TOKENS["expired"](factory))       # InvalidToken, whichever row it is
-"""
+"""Signs tokens for tests, as an application or its issuer would."""
 
 from __future__ import annotations
 
@@ -24,18 +17,28 @@ ABSENT: Final = object()  # as the value of a claim or a header member: it is le
 
 @dataclass(frozen=True, slots=True)
 class TokenFactory:
-    """Signs tokens for a server that has `key` and follows `rules`."""
+    """Signs tokens for a server that has `key` and follows `rules`.
+
+    Tokens have no `iss`, `aud` or `typ` where `issuer`, `audience` or `token_type` is None.
+    """
 
     key: SigningKey
-    issuer: str = "https://issuer.test"
-    audience: str = "itemwire-tests"
-    token_type: str = "at+jwt"  # noqa: S105 - a media type
+    issuer: str | None = "https://issuer.test"
+    audience: str | None = "itemwire-tests"
+    token_type: str | None = "at+jwt"  # noqa: S105 - a media type
     clock: Callable[[], float] = field(default=time.time, repr=False)
 
     @property
     def rules(self) -> TokenRules:
-        """Return the rules under which every row of BAD_TOKENS is bad."""
-        return TokenRules(issuer=self.issuer, audience=(self.audience,), types=(self.token_type,))
+        """Return the rules under which every row of BAD_TOKENS is bad.
+
+        But for those about what these tokens do not have, see `needs_of`.
+        """
+        return TokenRules(
+            issuer=self.issuer,
+            audience=() if self.audience is None else (self.audience,),
+            types=() if self.token_type is None else (self.token_type,),
+        )
 
     @property
     def now(self) -> int:
@@ -48,21 +51,20 @@ class TokenFactory:
 
     def header(self, **changes: object) -> dict[str, object]:
         """Return the header of a good token with these changes."""
-        kid = ABSENT if self.key.kid is None else self.key.kid
-        good = {"alg": self.key.algorithm, "typ": self.token_type, "kid": kid}
-        return _present(good | changes)
+        kid, typ = _or_absent(self.key.kid), _or_absent(self.token_type)
+        return present({"alg": self.key.algorithm, "typ": typ, "kid": kid} | changes)
 
     def claims(self, **changes: object) -> dict[str, object]:
         """Return the claims of a good token with these changes."""
         good = {
-            "iss": self.issuer,
-            "aud": self.audience,
+            "iss": _or_absent(self.issuer),
+            "aud": _or_absent(self.audience),
             "sub": "alice",
             "iat": self.now,
             "exp": self.now + 300,
             "scope": "items:subscribe items:publish items:history items:presence",
         }
-        return _present(good | changes)
+        return present(good | changes)
 
     def sign(self, header: object, claims: object) -> str:
         """Return a signed token of anything: bytes as they are, all else as JSON."""
@@ -76,5 +78,10 @@ def encode(part: object) -> str:
     return base64url(data)
 
 
-def _present(members: Mapping[str, object]) -> dict[str, object]:
+def present(members: Mapping[str, object]) -> dict[str, object]:
+    """Return the members that are not ABSENT."""
     return {name: value for name, value in members.items() if value is not ABSENT}
+
+
+def _or_absent(value: str | None) -> object:
+    return ABSENT if value is None else value

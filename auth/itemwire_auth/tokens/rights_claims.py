@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, TypeGuard, cast
 
 from itemwire_auth.rights import ScopeSet
@@ -96,8 +97,8 @@ def find_claim(claims: Mapping[str, object], path: str) -> object:
         return claims[path]
     for dot in (place for place, character in enumerate(path) if character == "."):
         member = claims.get(path[:dot])
-        if isinstance(member, dict):
-            found = find_claim(cast("dict[str, object]", member), path[dot + 1 :])
+        if isinstance(member, dict | MappingProxyType):  # as parsed, or as a principal keeps it
+            found = find_claim(cast("Mapping[str, object]", member), path[dot + 1 :])
             if found is not None:
                 return found
     return None

@@ -32,8 +32,8 @@ def verifier_of(*factories: TokenFactory) -> IssuersVerifier:
     """Trust the issuers that these factories are."""
     return IssuersVerifier(
         {
-            factory.issuer: Issuer(
-                StaticKeys([factory.key.verification_key()]), (factory.audience,)
+            str(factory.issuer): Issuer(
+                StaticKeys([factory.key.verification_key()]), factory.rules.audience
             )
             for factory in factories
         },
@@ -91,8 +91,8 @@ def test_each_issuer_has_its_own_audience(verifier: IssuersVerifier) -> None:
 def test_a_client_stands_in_for_the_audience_of_its_own_issuer() -> None:
     """The client of one issuer opens nothing to another issuer's tokens (requirement 53)."""
     issuers = {
-        FIRST.issuer: Issuer(StaticKeys([FIRST_KEY.verification_key()]), ("one",)),
-        SECOND.issuer: Issuer(StaticKeys([SECOND_KEY.verification_key()]), (), ("web",)),
+        str(FIRST.issuer): Issuer(StaticKeys([FIRST_KEY.verification_key()]), ("one",)),
+        str(SECOND.issuer): Issuer(StaticKeys([SECOND_KEY.verification_key()]), (), ("web",)),
     }
     verifier = IssuersVerifier(issuers, FIRST.rules, clock=lambda: NOW)
 
@@ -137,7 +137,11 @@ def test_refuses_every_bad_token(name: str, algorithm: str) -> None:
     """What is bad with one issuer is bad with several."""
     factory = TokenFactory(signing_key(algorithm), clock=lambda: NOW)
     verifier = IssuersVerifier(
-        {factory.issuer: Issuer(StaticKeys([factory.key.verification_key()]), (factory.audience,))},
+        {
+            str(factory.issuer): Issuer(
+                StaticKeys([factory.key.verification_key()]), factory.rules.audience
+            )
+        },
         factory.rules,
         clock=lambda: NOW,
     )

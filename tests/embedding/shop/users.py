@@ -22,7 +22,7 @@ async def current_user(
 ) -> User:
     """Return the user whose login the request presents, or refuse it."""
     login = await session.get(Login, by_bearer or by_cookie or "")
-    if login is None or _is_over(login):
+    if login is None or is_over(login):
         raise HTTPException(401, "log in first", {"WWW-Authenticate": "Bearer"})
     user = await session.get(User, login.user_id)
     if user is None:
@@ -33,7 +33,8 @@ async def current_user(
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
-def _is_over(login: Login) -> bool:
+def is_over(login: Login) -> bool:
+    """Return whether a login has expired."""
     return login.expires_at is not None and login.expires_at.replace(tzinfo=UTC) <= datetime.now(
         UTC
     )

@@ -12,7 +12,7 @@ class Limits:
 
     max_message_bytes: int
     outbox_bytes: int
-    history_limit: int  # messages in one answer, or replayed at a join
+    history_limit: int  # messages in one answer, or replayed at a join, if a rule keeps no more
     ping_interval: float  # seconds; the server in front sends pings, clients are only told
     max_items: int = 100  # joined on one connection
     presence_limit: int = 1000  # members of a channel that are listed and announced

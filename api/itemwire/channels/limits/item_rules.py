@@ -54,6 +54,10 @@ class ItemRules:
             default.total_bytes,
         )
 
+    def most_read(self, default: int) -> int:
+        """Return how many messages are read at once: all that is kept, or the `default`."""
+        return default if self.history is None else max(self.history, default)
+
     def refusal_of(self, data: Payload) -> MessageRefused | None:
         """Return why a message is refused, or None if it fits."""
         most = self.max_message_bytes

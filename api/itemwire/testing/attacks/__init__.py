@@ -3,6 +3,7 @@
 from typing import Final
 
 from itemwire.testing.attacks.credentials import CREDENTIALS
+from itemwire.testing.attacks.guesses import GUESSED
 from itemwire.testing.attacks.handshakes import HANDSHAKES
 from itemwire.testing.attacks.items import ITEMS
 from itemwire.testing.attacks.origins import ORIGINS
@@ -16,6 +17,7 @@ from itemwire.testing.model import Attack
 GROUPS: Final = (
     ORIGINS,
     CREDENTIALS,
+    GUESSED,
     SPELLINGS,
     TOKENS,
     TICKETS,

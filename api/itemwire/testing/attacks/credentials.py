@@ -8,7 +8,7 @@ from typing import Final
 from itemwire.testing.model import Attack, Endpoint, Fault, Make
 from itemwire.testing.raw_handshakes import RawHandshake
 from itemwire.testing.routes import Place
-from itemwire_auth.testing import BAD_TOKENS
+from itemwire_auth.testing import Severity, needs_of, severity_of
 
 PLACES: Final[tuple[Place, ...]] = ("query", "cookie", "header", "subprotocol")
 
@@ -42,10 +42,11 @@ def _bad(place: Place, fault: str) -> Attack:
     return Attack(
         f"{place}_{fault}",
         Fault.CREDENTIAL,
-        lambda endpoint: endpoint.with_token(BAD_TOKENS[fault](endpoint.route.tokens), place),
+        lambda endpoint: endpoint.with_token(endpoint.bad(fault), place),
         lambda endpoint: endpoint.good(place),
-        frozenset({place}),
+        frozenset({place}) | needs_of(fault),
         "RFC 8725: a token is checked in every place where it is presented",
+        severity_of(fault),
     )
 
 
@@ -74,11 +75,12 @@ def _two(place: Place, name: str, first: str | None, second: str | None) -> Atta
         lambda endpoint: endpoint.good(place),
         frozenset({place}),
         _TWICE,
+        Severity.WEAKNESS,
     )
 
 
 def _token(endpoint: Endpoint, fault: str | None) -> str:
-    return endpoint.token() if fault is None else BAD_TOKENS[fault](endpoint.route.tokens)
+    return endpoint.token() if fault is None else endpoint.bad(fault)
 
 
 def _beside(first: Place, second: Place, name: str, claims: dict[str, object]) -> Attack:
@@ -97,15 +99,23 @@ def _beside(first: Place, second: Place, name: str, claims: dict[str, object]) -
         Fault.CREDENTIAL,
         make,
         lambda endpoint: endpoint.good(first),
-        frozenset({first, second}),
+        frozenset({first, second, "signing"}),
         "no silent preference: the subject in the log must be the one the client meant",
+        Severity.RULE,
     )
 
 
 def _missing(name: str, make: Make, *needs: str, why: str = _OTHERS) -> Attack:
     place: Place | None = next((place for place in PLACES if place in needs), None)
+    # What presents a good token, but in another place, lets in nobody who could not have come.
     return Attack(
-        name, Fault.MISSING, make, lambda endpoint: endpoint.good(place), frozenset(needs), why
+        name,
+        Fault.MISSING,
+        make,
+        lambda endpoint: endpoint.good(place),
+        frozenset(needs),
+        why,
+        Severity.WEAKNESS if needs else Severity.HOLE,
     )
 
 

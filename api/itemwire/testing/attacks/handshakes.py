@@ -8,6 +8,7 @@ from typing import Final
 
 from itemwire.testing.model import Attack, Endpoint, Fault
 from itemwire.testing.raw_handshakes import STANDARD_HEADERS, RawHandshake
+from itemwire_auth.testing import Severity
 
 _KEY: Final = STANDARD_HEADERS["Sec-WebSocket-Key"]
 
@@ -52,6 +53,9 @@ SPOILT: Final[dict[str, tuple[Spoil, str]]] = {
     "name_with_space": (lambda k: k.header("X A", "b"), "RFC 9110 5.1"),
 }
 
+# What no RFC forbids: a GET with a body, and white space at the end of the last parameter.
+OURS: Final = frozenset({"body", "chunked", "line_break", "space"})
+
 # `{}` is the good path.
 PATHS: Final = {
     "slash_after": "{}/",
@@ -70,7 +74,11 @@ PATHS: Final = {
 
 def _spoilt(name: str, spoil: Spoil, why: str) -> Attack:
     return Attack(
-        f"handshake_{name}", Fault.HANDSHAKE, lambda endpoint: spoil(endpoint.good()), why=why
+        f"handshake_{name}",
+        Fault.HANDSHAKE,
+        lambda endpoint: spoil(endpoint.good()),
+        why=why,
+        severity=_severity(name),
     )
 
 
@@ -81,8 +89,16 @@ def _path(name: str, pattern: str) -> Attack:
         return replace(handshake, target=pattern.replace("{}", path) + mark + query)
 
     return Attack(
-        f"path_{name}", Fault.ROUTE, make, why="only the exact path of a route may be upgraded"
+        f"path_{name}",
+        Fault.ROUTE,
+        make,
+        why="only the exact path of a route may be upgraded",
+        severity=_severity(name),
     )
+
+
+def _severity(name: str) -> Severity:
+    return Severity.RULE if name in OURS else Severity.WEAKNESS
 
 
 def _in_other_case(endpoint: Endpoint) -> RawHandshake:
@@ -99,6 +115,7 @@ HANDSHAKES: Final = (
         Fault.ROUTE,
         _in_other_case,
         why="paths are case-sensitive (RFC 3986 6.2.2.1)",
+        severity=Severity.WEAKNESS,
     ),
     Attack(
         "head_of_many_headers",
@@ -108,5 +125,6 @@ HANDSHAKES: Final = (
             headers=(*endpoint.good().headers, *((f"X-{n}", "a" * 100) for n in range(2000))),
         ),
         why="RFC 6585 section 5: the request head has a limit, and 431 reports it",
+        severity=Severity.RULE,
     ),
 )

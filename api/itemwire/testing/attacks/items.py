@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from itemwire.testing.model import Attack, Fault
+from itemwire_auth.testing import Severity
 
 _IDS_WHY: Final = (
     "an id is checked once: two spellings must never reach one channel, and no id may break a log "
@@ -83,6 +84,7 @@ def _id(name: str, item: str) -> Attack:
         lambda endpoint: endpoint.good(item=item),
         needs=frozenset({"item"}),
         why=_IDS_WHY,
+        severity=Severity.RULE,
     )
 
 
@@ -104,6 +106,7 @@ def _number(name: str, value: str) -> Attack:
         lambda endpoint: endpoint.good().query(f"{endpoint.route.number}=1"),
         frozenset({"number"}),
         "an invalid value must be refused, not ignored: the client would not notice",
+        Severity.RULE,
     )
 
 

@@ -7,9 +7,11 @@ from typing import Final
 
 from itemwire.testing.model import Attack, Endpoint, Fault
 from itemwire.testing.raw_handshakes import RawHandshake
+from itemwire_auth.testing import Severity
 
 _COOKIE: Final = frozenset({"cookie"})
 _WHY: Final = "CWE-1385, ASVS 5.0 4.4.2: a cookie counts only from an allowed origin"
+_PAGE_OF_ITS_OWN: Final = "a cookie is refused from a foreign page, whatever else that presents"
 
 # `{}` is the server's own origin, `{host}` its host and port.
 FOREIGN: Final = {
@@ -37,6 +39,14 @@ FOREIGN: Final = {
     "wildcard": "*",
 }
 
+# No browser sends one of these: an origin has a scheme and a host, and neither path nor user.
+NOT_SENT: Final = frozenset(
+    """
+    empty no_scheme own_with_path own_as_password own_as_path own_as_query own_as_fragment
+    own_before_backslash joined_by_comma joined_by_space wildcard
+    """.split()  # noqa: SIM905 - a table, not a column
+)
+
 
 def _from(endpoint: Endpoint, origin: str) -> RawHandshake:
     """Present a good cookie from a page of an origin."""
@@ -54,6 +64,7 @@ def _foreign(name: str, origin: str) -> Attack:
         _good,
         _COOKIE,
         _WHY,
+        Severity.WEAKNESS if name in NOT_SENT else Severity.HOLE,
     )
 
 
@@ -96,6 +107,7 @@ ORIGINS: Final = (
         _good,
         _COOKIE,
         "DNS rebinding: an origin that equals Host counts only if that Host is the server's",
+        Severity.WEAKNESS,
     ),
     Attack(
         "origin_twice",
@@ -104,6 +116,7 @@ ORIGINS: Final = (
         _good,
         _COOKIE,
         "RFC 6454 section 7.3: one Origin header; two readers may pick different ones",
+        Severity.WEAKNESS,
     ),
     Attack(
         "origin_foreign_beside_token_in_query",
@@ -111,7 +124,8 @@ ORIGINS: Final = (
         _foreign_with_token,
         lambda endpoint: endpoint.source("query").present(_good(endpoint), endpoint.token()),
         _COOKIE | {"query"},
-        _WHY,
+        _PAGE_OF_ITS_OWN,
+        Severity.RULE,
     ),
     Attack(
         "origin_foreign_beside_token_in_header",
@@ -119,7 +133,8 @@ ORIGINS: Final = (
         _foreign_with_bearer,
         lambda endpoint: endpoint.source("header").present(_good(endpoint), endpoint.token()),
         _COOKIE | {"header"},
-        _WHY,
+        _PAGE_OF_ITS_OWN,
+        Severity.RULE,
     ),
     Attack(
         "origin_foreign_with_expired_cookie",
@@ -129,8 +144,9 @@ ORIGINS: Final = (
             headers=(("Origin", "https://evil.test"), ("Cookie", _expired_pair(endpoint))),
         ),
         _good,
-        _COOKIE,
+        _COOKIE | {"signing"},
         "a page of another origin must not learn whether its visitor is signed in",
+        Severity.WEAKNESS,
     ),
 )
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from itemwire.testing.model import Attack, Endpoint, Fault
 from itemwire.testing.raw_handshakes import RawHandshake
-from itemwire_auth.testing import BAD_TOKENS
+from itemwire_auth.testing import Severity, needs_of, severity_of
 
 _WHY: Final = "ASVS 5.0 7.2.1: a token is verified in full on a refresh, too"
 
@@ -35,7 +35,13 @@ def _good(endpoint: Endpoint) -> RawHandshake:
     return _offered(endpoint, endpoint.token())
 
 
-def _row(name: str, token: Callable[[Endpoint], str], *needs: str, why: str = _WHY) -> Attack:
+def _row(
+    name: str,
+    token: Callable[[Endpoint], str],
+    *needs: str,
+    why: str = _WHY,
+    severity: Severity = Severity.HOLE,
+) -> Attack:
     return Attack(
         f"refresh_{name}",
         Fault.REFRESH,
@@ -43,11 +49,14 @@ def _row(name: str, token: Callable[[Endpoint], str], *needs: str, why: str = _W
         _good,
         frozenset({"refresh", *needs}),
         why,
+        severity,
     )
 
 
 def _bad(fault: str) -> Attack:
-    return _row(fault, lambda endpoint: BAD_TOKENS[fault](endpoint.route.tokens))
+    return _row(
+        fault, lambda endpoint: endpoint.bad(fault), *needs_of(fault), severity=severity_of(fault)
+    )
 
 
 def _revoked(endpoint: Endpoint) -> str:
@@ -62,6 +71,7 @@ REFRESHES: Final = (
     _row(
         "of_another",
         lambda endpoint: endpoint.token(sub="mallory"),
+        "signing",
         why="a connection belongs to one caller: a refresh must not change the subject",
     ),
     _row(

@@ -27,7 +27,7 @@ def _revoked(place: Place) -> Attack:
         Fault.REVOKED,
         make,
         lambda endpoint: endpoint.with_token(endpoint.token(jti=secrets.token_urlsafe(12)), place),
-        frozenset({place, "revoke"}),
+        frozenset({place, "revoke", "signing"}),
         _WHY,
     )
 
@@ -46,7 +46,7 @@ REVOCATIONS: Final = (
         Fault.REVOKED,
         _ticket_of_revoked,
         lambda endpoint: endpoint.with_ticket(endpoint.ticket()),
-        frozenset({"tickets", "revoke"}),
+        frozenset({"tickets", "revoke", "signing"}),
         "a ticket that was made before the revocation is no way around it",
     ),
 )

@@ -7,6 +7,7 @@ from typing import Final
 from itemwire.testing.model import Attack, Endpoint, Fault
 from itemwire.testing.raw_handshakes import RawHandshake
 from itemwire.testing.routes import Place
+from itemwire_auth.testing import Severity
 
 _WHY: Final = (
     "a token is never repaired: it must be presented exactly as signed (RFC 7515 section 5.2)"
@@ -76,6 +77,7 @@ def _row(place: Place, name: str, spelt: str, *needs: str) -> Attack:
         lambda endpoint: endpoint.good(place),
         frozenset({place, *needs}),
         _WHY,
+        Severity.WEAKNESS if "nul" in name.split("_") else Severity.RULE,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from itemwire.testing.model import Attack, Endpoint, Fault, Make
 from itemwire.testing.raw_handshakes import RawHandshake
+from itemwire_auth.testing import Severity
 
 PAGE: Final = "https://shop.example.com"
 RIVALS: Final = 8
@@ -61,15 +62,23 @@ def _row(
     twin: Make = _fresh,
     fault: Fault = Fault.TICKET,
     needs: frozenset[str] = frozenset(),
+    severity: Severity = Severity.HOLE,
 ) -> Attack:
-    return Attack(f"ticket_{name}", fault, make, twin, needs | {"tickets"}, why)
+    return Attack(f"ticket_{name}", fault, make, twin, needs | {"tickets"}, why, severity)
 
 
 TICKETS: Final = (
     _row("used_again", _used, _ONCE),
     _row("raced", _raced, _ONCE),
-    _row("twice", _twice, _TWO, fault=Fault.CREDENTIAL),
-    _row("beside_token_of_another", _beside_another, _TWO, fault=Fault.CREDENTIAL),
+    _row("twice", _twice, _TWO, fault=Fault.CREDENTIAL, severity=Severity.WEAKNESS),
+    _row(
+        "beside_token_of_another",
+        _beside_another,
+        _TWO,
+        fault=Fault.CREDENTIAL,
+        needs=frozenset({"signing"}),
+        severity=Severity.RULE,
+    ),
     _row("garbage", lambda endpoint: endpoint.with_ticket("garbage"), _FORGED),
     _row("unknown", lambda endpoint: endpoint.with_ticket("A" * 43), _FORGED),
     _row("changed", lambda endpoint: endpoint.with_ticket(endpoint.ticket()[:-1]), _FORGED),
@@ -82,6 +91,6 @@ TICKETS: Final = (
         needs=frozenset({"item"}),
     ),
     _row("from_another_origin", _from("https://evil.example.net"), _BOUND, twin=_from(PAGE)),
-    _row("from_no_origin", _from(None), _BOUND, twin=_from(PAGE)),
+    _row("from_no_origin", _from(None), _BOUND, twin=_from(PAGE), severity=Severity.WEAKNESS),
     _row("from_null_origin", _from("null"), _BOUND, twin=_from(PAGE)),
 )

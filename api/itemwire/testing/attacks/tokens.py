@@ -7,7 +7,7 @@ from typing import Final
 from itemwire.testing.attacks.credentials import PLACES
 from itemwire.testing.model import Attack, Fault
 from itemwire.testing.routes import Place
-from itemwire_auth.testing import BAD_TOKENS
+from itemwire_auth.testing import BAD_TOKENS, Severity, needs_of, severity_of
 
 # Tokens that a header cannot hold.
 ONLY_IN_QUERY: Final = frozenset(
@@ -32,10 +32,11 @@ def _row(name: str) -> Attack:
         f"token_{name}",
         Fault.CREDENTIAL,
         lambda endpoint: endpoint.with_token(
-            BAD_TOKENS[name](endpoint.route.tokens), "query" if name in ONLY_IN_QUERY else None
+            endpoint.bad(name), "query" if name in ONLY_IN_QUERY else None
         ),
-        needs=frozenset({"query"} if name in ONLY_IN_QUERY else ()),
+        needs=needs_of(name) | ({"query"} if name in ONLY_IN_QUERY else set[str]()),
         why=_WHY,
+        severity=severity_of(name),
     )
 
 
@@ -43,10 +44,11 @@ def _large(place: Place, name: str) -> Attack:
     return Attack(
         f"{place}_{name}",
         Fault.SIZE,
-        lambda endpoint: endpoint.with_token(BAD_TOKENS[name](endpoint.route.tokens), place),
+        lambda endpoint: endpoint.with_token(endpoint.bad(name), place),
         lambda endpoint: endpoint.good(place),
-        frozenset({place}),
+        frozenset({place}) | needs_of(name),
         "a size limit comes before any parsing, and is reported: 414, 431 or a refusal",
+        Severity.RULE,
     )
 
 
