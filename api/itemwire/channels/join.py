@@ -26,7 +26,7 @@ from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
-from itemwire.messages import Position, Ref
+from itemwire.messages import Position, Publication, Ref
 from itemwire_auth.principal import Identity
 from itemwire_auth.scopes import Action
 
@@ -184,7 +184,7 @@ class _Join:
             self._have_read(history)
         elif self._may_resume() and resumes(since, history):
             self._have_read(history, recovered=True)
-        elif self._start.replay:
+        elif self._start.replay or self._rules.retain:
             self._read(Span(self._start.replay), self._replay)
         else:  # a part of what was missed would look like all of it
             self._have_read(replace(history, publications=[]))
@@ -225,6 +225,8 @@ class _Join:
 
     def _read(self, span: Span, answer: Callable[[History | EngineError], None]) -> None:
         span = span.at_most(self._limits.history_limit)
+        if self._rules.retain:
+            span = replace(span, retained=True)
         self._parts.engine.read(self._subscription.channel, span, answer)
 
     def _have_read(self, history: History | EngineError, *, recovered: bool = False) -> None:
@@ -245,10 +247,15 @@ class _Join:
             self._fail(EngineError("more was published during a join than can be held for it"))
         else:
             merged = self._recovery.merge(history, from_first=self._start == LIVE)
-            self._admit(merged, recovered=recovered)
+            retained = None if recovered else _retained_before(merged, history.retained)
+            self._admit(merged, retained, recovered=recovered)
 
-    def _admit(self, history: History, *, recovered: bool) -> None:
-        """Make the client a member, send its welcome and what it missed, and let it go live."""
+    def _admit(self, history: History, retained: Publication | None, *, recovered: bool) -> None:
+        """Make the client a member, send its welcome and what it missed, and let it go live.
+
+        What is retained comes before all that, and needs no right to history: every subscriber
+        gets it who does not go on from where it was.
+        """
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
@@ -274,6 +281,8 @@ class _Join:
             resume=self._resume_token(history),
             max_message_bytes=self._rules.max_message_bytes,
         )
+        if retained is not None:
+            history = replace(history, publications=[retained, *history.publications])
         replayed = connection.welcome(subscription, welcome, history)
         if replayed is not None:
             parts.counters.replayed += replayed
@@ -301,3 +310,10 @@ class _Join:
             problem,
         )
         self._joined(problem)
+
+
+def _retained_before(history: History, retained: Publication | None) -> Publication | None:
+    """Return what is retained, unless it is among what a client gets anyway."""
+    if retained is None or not history.publications:
+        return retained
+    return retained if retained.offset < history.publications[0].offset else None

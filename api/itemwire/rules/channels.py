@@ -118,6 +118,7 @@ class RuledBounds(ChannelBounds):
             max(one.bytes for one in each),
             max(one.seconds for one in each),
             default.total_bytes,
+            max(one.retained for one in each),
         )
         return default if largest == default else largest
 

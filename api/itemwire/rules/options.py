@@ -20,6 +20,8 @@ class ChannelOptions(TypedDict, total=False):
     - `slow_consumers`: `disconnect`, `drop_oldest` or `drop_newest`.
     - `max_message_bytes`: the largest payload, at most that of the settings.
     - `echo`: whether a connection gets what it publishes itself.
+    - `retain`: whether the last message is kept for who comes late, whatever `history` says: for
+      `RETAIN_SECONDS` after it was published, or for so many seconds.
     """
 
     model: object
@@ -30,6 +32,7 @@ class ChannelOptions(TypedDict, total=False):
     slow_consumers: str
     max_message_bytes: int
     echo: bool
+    retain: bool | float
 
 
 def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRules:
@@ -61,7 +64,15 @@ def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRul
         slow_consumers=None if policy is None else SlowConsumerPolicy(policy),
         max_message_bytes=most,
         echo=options.get("echo", True),
+        retain=_retained_for(options.get("retain", False)),
     )
+
+
+RETAIN_SECONDS: Final = 30 * 86_400.0  # a month: items come and go, and each keeps a message
+
+
+def _retained_for(retain: bool | float) -> float:
+    return (RETAIN_SECONDS if retain else 0) if isinstance(retain, bool) else retain
 
 
 OPTIONS: Final = tuple(ChannelOptions.__annotations__)
@@ -79,6 +90,10 @@ def _is_seconds(value: object) -> bool:
     return type(value) in {int, float} and 0 < float(str(value)) < math.inf
 
 
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_one_of(*words: str) -> Callable[[object], bool]:
     return lambda value: isinstance(value, str) and value in words
 
@@ -94,5 +109,9 @@ _WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
         f"one of {', '.join(SlowConsumerPolicy)}",
     ),
     "max_message_bytes": (_is_size, "a number of bytes, 1 or more"),
-    "echo": (lambda value: isinstance(value, bool), "true or false"),
+    "echo": (_is_flag, "true or false"),
+    "retain": (
+        lambda value: _is_flag(value) or _is_seconds(value),
+        "true, false, or a number of seconds above 0",
+    ),
 }
