@@ -47,7 +47,7 @@ from itemwire_auth.building import build_authenticator, build_policy, session_co
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
-from itemwire_auth.state import AUTH, install_auth
+from itemwire_auth.state import AUTH, Public, install_auth
 
 ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
@@ -89,7 +89,7 @@ class Assembly:
         found: Self = app.state.itemwire
         return found
 
-    def install(self, app: ChannelApplication) -> None:
+    def install(self, app: ChannelApplication, public: Public | None = None) -> None:
         """Make the routes and dependencies of an application use these parts."""
         app.state.itemwire = self
         token = self.settings.metrics_token
@@ -99,6 +99,7 @@ class Assembly:
             self.policy,
             cookie=self.cookie,
             metrics_token=token.get_secret_value() if token else None,
+            public=public,
         )
         app.parts = {ASSEMBLY: self, AUTH: app.state.auth}
 

@@ -85,7 +85,9 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
     if parts.hub.remove(subscription):
         parts.engine.unsubscribe(channel)
         parts.forget_members(channel)
-    if may_return:
+    if not has_members(parts, subscription):
+        was_member = False
+    elif may_return:
         caller = connection.principal.identity
         was_member = parts.presence.mark_away(channel, caller, member, parts.clock())
     else:
@@ -99,10 +101,14 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
             member.connection,
             may_return,
         )
-    if was_member or (
-        subscription.has_joined and parts.rules_of(subscription.item_id).presence == "off"
-    ):
+    if was_member or (subscription.has_joined and not has_members(parts, subscription)):
         parts.log.left(subscription.item_id, member)
+
+
+def has_members(parts: ChannelParts, subscription: Subscription) -> bool:
+    """Return whether others know of a subscriber: not of one that has shown no credential."""
+    principal = subscription.connection.principal
+    return parts.rules_of(subscription.item_id).presence != "off" and not principal.is_anonymous
 
 
 class _Join:
@@ -162,7 +168,7 @@ class _Join:
         parts.counters.subscriptions += 1
         if not parts.engine.answers_at_once:
             self._deadline = parts.answers.limit(self._expire)
-        if self._has_members:
+        if has_members(parts, subscription):
             parts.watch_members(subscription.channel)
         parts.engine.subscribe(subscription.channel, self._subscribed)
 
@@ -195,10 +201,6 @@ class _Join:
         if isinstance(history, History) and history.publications and not may_read:
             history = replace(history, publications=[])
         self._have_read(history)
-
-    @property
-    def _has_members(self) -> bool:
-        return self._rules.presence != "off"
 
     def _may_resume(self) -> bool:
         """Return whether the client may get what was published before it joined."""
@@ -259,7 +261,7 @@ class _Join:
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
-        if self._has_members:
+        if has_members(parts, subscription):
             subscription.member = parts.presence.join(channel, caller, subscription.member)
         logger.debug(
             "joined channel=%s subject=%r connection=%s member=%s",

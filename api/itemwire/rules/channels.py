@@ -75,6 +75,11 @@ class ChannelRules:
         self._rules.append(rule)
         self.of_item.cache_clear()
 
+    @property
+    def has_public(self) -> bool:
+        """Return whether a rule makes its items public."""
+        return any(rule.item_rules.anonymous for rule in self._rules)
+
     def find(self, item_id: str) -> tuple[ChannelRule, dict[str, str]] | None:
         """Return the rule of an item and its parameters; None if none is declared."""
         for rule in self._rules:

@@ -20,6 +20,8 @@ class ChannelOptions(TypedDict, total=False):
     - `slow_consumers`: `disconnect`, `drop_oldest` or `drop_newest`.
     - `max_message_bytes`: the largest payload, at most that of the settings.
     - `echo`: whether a connection gets what it publishes itself.
+    - `anonymous`: whether the items are public: who has no credential, or is nobody to `user`, may
+      subscribe and nothing else.
     - `retain`: whether the last message is kept for who comes late, whatever `history` says: for
       `RETAIN_SECONDS` after it was published, or for so many seconds.
     """
@@ -33,6 +35,7 @@ class ChannelOptions(TypedDict, total=False):
     max_message_bytes: int
     echo: bool
     retain: bool | float
+    anonymous: bool
 
 
 def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRules:
@@ -65,6 +68,7 @@ def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRul
         max_message_bytes=most,
         echo=options.get("echo", True),
         retain=_retained_for(options.get("retain", False)),
+        anonymous=options.get("anonymous", False),
     )
 
 
@@ -110,6 +114,7 @@ _WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
     ),
     "max_message_bytes": (_is_size, "a number of bytes, 1 or more"),
     "echo": (_is_flag, "true or false"),
+    "anonymous": (_is_flag, "true or false"),
     "retain": (
         lambda value: _is_flag(value) or _is_seconds(value),
         "true, false, or a number of seconds above 0",

@@ -37,6 +37,7 @@ class ItemRules:
     max_message_bytes: int | None = None
     echo: bool = True  # whether a connection gets what it publishes itself
     retain: float = 0  # for how many seconds the last message is kept for who comes late; 0: not
+    anonymous: bool = False  # whether who has no credential may subscribe
 
     @property
     def is_ephemeral(self) -> bool:
