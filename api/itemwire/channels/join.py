@@ -85,7 +85,8 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
     if parts.hub.remove(subscription):
         parts.engine.unsubscribe(channel)
         parts.forget_members(channel)
-    if not has_members(parts, subscription):
+    is_anonymous = connection.principal.is_anonymous
+    if is_anonymous:
         was_member = False
     elif may_return:
         caller = connection.principal.identity
@@ -101,14 +102,11 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
             member.connection,
             may_return,
         )
-    if was_member or (subscription.has_joined and not has_members(parts, subscription)):
+    if was_member or (
+        subscription.has_joined
+        and (is_anonymous or parts.rules_of(subscription.item_id).presence == "off")
+    ):
         parts.log.left(subscription.item_id, member)
-
-
-def has_members(parts: ChannelParts, subscription: Subscription) -> bool:
-    """Return whether others know of a subscriber: not of one that has shown no credential."""
-    principal = subscription.connection.principal
-    return parts.rules_of(subscription.item_id).presence != "off" and not principal.is_anonymous
 
 
 class _Join:
@@ -122,6 +120,7 @@ class _Join:
 
     __slots__ = (
         "_deadline",
+        "_has_members",
         "_is_over",
         "_is_proven",
         "_joined",
@@ -153,6 +152,8 @@ class _Join:
         self._is_over = False
         self._ref = ref
         self._rules = parts.rules_of(subscription.item_id)
+        caller = subscription.connection.principal
+        self._has_members = self._rules.presence != "off" and not caller.is_anonymous
         self._recovery = Recovery(limits.outbox_bytes)
         self._is_proven = self._has_proof()
 
@@ -168,7 +169,7 @@ class _Join:
         parts.counters.subscriptions += 1
         if not parts.engine.answers_at_once:
             self._deadline = parts.answers.limit(self._expire)
-        if has_members(parts, subscription):
+        if self._has_members:
             parts.watch_members(subscription.channel)
         parts.engine.subscribe(subscription.channel, self._subscribed)
 
@@ -261,7 +262,7 @@ class _Join:
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
-        if has_members(parts, subscription):
+        if self._has_members:
             subscription.member = parts.presence.join(channel, caller, subscription.member)
         logger.debug(
             "joined channel=%s subject=%r connection=%s member=%s",

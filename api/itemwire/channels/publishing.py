@@ -12,8 +12,14 @@ from itemwire.channels.environment import Environment
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rates import ItemRates
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules, MessageRefused, RulesOf
-from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
+from itemwire.channels.limits.requests import (
+    Requester,
+    RequestRates,
+    TooManyDeliveries,
+    TooManyMessages,
+)
 from itemwire.channels.names import channel_of
 from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.close_reasons import MESSAGE_TOO_BIG
@@ -30,6 +36,7 @@ from itemwire.messages import (
     Publication,
     message_size,
 )
+from itemwire_auth.principal import Identity
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -60,6 +67,7 @@ class Publishing:
         self._answers = answers
         self._environment = environment
         self._rates = rates
+        self._item_rates = ItemRates()
         self._id = node_id
         self._engine = engine
         self._hub = hub
@@ -88,7 +96,7 @@ class Publishing:
                 answer(TooManyDeliveries(wait))
                 return
         rules = self._rules_of(draft.item)
-        refusal = None if rules is NO_RULES else rules.refusal_of(draft.data)
+        refusal = None if rules is NO_RULES else self._refusal_by(rules, draft, connection)
         if refusal is not None:
             answer(refusal)
             return
@@ -122,6 +130,24 @@ class Publishing:
         self.publish(
             Draft(item_id, sender or None, now, data, own_key, extras.meta, extras.end), answer
         )
+
+    def spend_by_rule(self, caller: Identity, item_id: str, size: int) -> float:
+        """Charge a message to what one caller may publish to the items of one rule.
+
+        Return the seconds to wait, or 0. Called as `spend_deliveries` is.
+        """
+        rules = self._rules_of(item_id)
+        return self._item_rates.spend(caller, rules, size) if rules.has_rates else 0.0
+
+    def _refusal_by(
+        self, rules: ItemRules, draft: Draft, by: Connection | None
+    ) -> EngineError | None:
+        """Return why the rules of its item refuse a message; None if they do not."""
+        if by is not None and rules.has_rates:
+            wait = self._item_rates.spend(by.principal.identity, rules, message_size(draft))
+            if wait:
+                return TooManyMessages(wait)
+        return rules.refusal_of(draft.data)
 
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.

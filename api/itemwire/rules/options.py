@@ -20,6 +20,8 @@ class ChannelOptions(TypedDict, total=False):
     - `slow_consumers`: `disconnect`, `drop_oldest` or `drop_newest`.
     - `max_message_bytes`: the largest payload, at most that of the settings.
     - `echo`: whether a connection gets what it publishes itself.
+    - `publish_rate`, `bytes_rate`: how many messages, and how many bytes of them, one caller may
+      publish to these items in a second, beside the rates of the settings.
     - `anonymous`: whether the items are public: who has no credential, or is nobody to `user`, may
       subscribe and nothing else.
     - `retain`: whether the last message is kept for who comes late, whatever `history` says: for
@@ -35,6 +37,8 @@ class ChannelOptions(TypedDict, total=False):
     max_message_bytes: int
     echo: bool
     retain: bool | float
+    publish_rate: float
+    bytes_rate: float
     anonymous: bool
 
 
@@ -68,6 +72,8 @@ def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRul
         max_message_bytes=most,
         echo=options.get("echo", True),
         retain=_retained_for(options.get("retain", False)),
+        publish_rate=options.get("publish_rate", 0),
+        bytes_rate=options.get("bytes_rate", 0),
         anonymous=options.get("anonymous", False),
     )
 
@@ -90,7 +96,7 @@ def _is_size(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _is_seconds(value: object) -> bool:
+def _is_amount(value: object) -> bool:
     return type(value) in {int, float} and 0 < float(str(value)) < math.inf
 
 
@@ -106,7 +112,9 @@ _MODES: Final[tuple[str, ...]] = get_args(PresenceMode)
 _WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
     "history": (_is_count, "a number of messages, 0 or more"),
     "history_bytes": (_is_count, "a number of bytes, 0 or more"),
-    "max_age": (_is_seconds, "a number of seconds above 0"),
+    "max_age": (_is_amount, "a number of seconds above 0"),
+    "publish_rate": (_is_amount, "a number of messages a second above 0"),
+    "bytes_rate": (_is_amount, "a number of bytes a second above 0"),
     "presence": (_is_one_of(*_MODES), f"one of {', '.join(_MODES)}"),
     "slow_consumers": (
         _is_one_of(*SlowConsumerPolicy),
@@ -116,7 +124,7 @@ _WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
     "echo": (_is_flag, "true or false"),
     "anonymous": (_is_flag, "true or false"),
     "retain": (
-        lambda value: _is_flag(value) or _is_seconds(value),
+        lambda value: _is_flag(value) or _is_amount(value),
         "true, false, or a number of seconds above 0",
     ),
 }

@@ -37,12 +37,19 @@ class ItemRules:
     max_message_bytes: int | None = None
     echo: bool = True  # whether a connection gets what it publishes itself
     retain: float = 0  # for how many seconds the last message is kept for who comes late; 0: not
+    publish_rate: float = 0  # messages a second of one caller; 0: as the settings say
+    bytes_rate: float = 0
     anonymous: bool = False  # whether who has no credential may subscribe
 
     @property
     def is_ephemeral(self) -> bool:
         """Return whether messages are only delivered: not stored, and without an offset."""
         return self.history == 0 and not self.retain
+
+    @property
+    def has_rates(self) -> bool:
+        """Return whether one caller may publish only so much to these items together."""
+        return bool(self.publish_rate or self.bytes_rate)
 
     def bounds(self, default: Bounds) -> Bounds:
         """Return how much history is kept, where the settings say `default`."""
