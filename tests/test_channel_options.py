@@ -16,6 +16,7 @@ from fastapi import FastAPI, Query
 from pydantic import BaseModel, Field
 
 from itemwire import Itemwire, Rights
+from itemwire.channels.names import DIRECT_ITEM
 from itemwire.engines.base import Bounds
 from itemwire.rules.channels import RuledBounds
 from itemwire.testing import LiveServer
@@ -348,6 +349,15 @@ def test_the_first_pattern_that_matches_decides() -> None:
     assert bounds.of("item:order:second") == Bounds(2, 1000, 900, 5)
     assert bounds.of("item:else") is bounds._default
     assert bounds.largest == Bounds(100, 1000, 900, 5)
+
+
+def test_no_pattern_reaches_messages_to_a_caller() -> None:
+    """They travel by a name of their own, which `{name}` matches as it matches any."""
+    live = Itemwire(user=caller, settings=settings_of(secret=None))
+    live.add_channel("{name}", history=0)
+
+    assert live._rules.of_item("any").is_ephemeral
+    assert not live._rules.of_item(DIRECT_ITEM).is_ephemeral
 
 
 def test_takes_no_channel_while_it_runs() -> None:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from itemwire.authorization.asking import AskedCall
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
-from itemwire.channels.names import item_of
+from itemwire.channels.names import DIRECT_ITEM, item_of
 from itemwire.engines.base import Bounds, ChannelBounds
 from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
@@ -89,6 +89,8 @@ class ChannelRules:
         return None
 
     def _of_item(self, item_id: str) -> ItemRules:
+        if item_id == DIRECT_ITEM:  # no item, though a pattern may match its name
+            return NO_RULES
         found = self.find(item_id)
         return NO_RULES if found is None else found[0].item_rules
 
