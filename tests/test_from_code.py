@@ -11,8 +11,9 @@ from typing import Annotated, Any, TypeVar
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
+from msgspec import UNSET
 
-from itemwire import Itemwire, MessagesLost, Rights
+from itemwire import Itemwire, MessagesLost, NewMessage, Rights
 from itemwire.messages import Gap, Publication
 from itemwire.subscribing import MAX_WAITING, ItemMessages
 from itemwire.testing import LiveServer
@@ -127,6 +128,19 @@ def test_publishes_many_in_their_order(host: Host) -> None:
 
     assert first == again
     assert [one.offset for one in first[::2]] == list(range(1, 126))
+
+
+def test_publishes_many_with_more_than_their_data(host: Host) -> None:
+    """A generated text ends with its last part."""
+    last = NewMessage("text", "b", meta={"model": "m"}, end=True)
+
+    asyncio.run(host.live.publish_many([("text", "a"), last]))
+    found = host.do(host.live.history("text")).publications
+
+    assert [(one.data, one.meta, one.end) for one in found] == [
+        ("a", UNSET, UNSET),
+        ("b", {"model": "m"}, True),
+    ]
 
 
 def test_publishes_none_of_many_if_one_is_wrong(host: Host) -> None:

@@ -18,7 +18,7 @@ from itemwire.engines.callbacks import answer_or_raise, answers_of
 from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
 from itemwire.routes.admin.connections import Connected
 from itemwire.routes.admin.revocations import dates_fault
-from itemwire.rules.payloads import encoded
+from itemwire.rules.payloads import ManyMessages, encoded, ready
 from itemwire.subscribing import ItemMessages
 from itemwire_auth.revocation import Revocation
 
@@ -89,28 +89,29 @@ class FromCode:
 
     async def publish_many(
         self,
-        messages: Iterable[tuple[str, object]],
+        messages: Iterable[ManyMessages],
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
     ) -> list[Position]:
         """Publish pairs of an item id and data, in their order; return the position of each.
 
-        All are looked at first, so that one that is wrong keeps all of them from being stored. If
-        the engine fails, those before it are stored; with `idempotency_key`, which stands for the
-        whole call, repeating the same call is safe and stores only what is missing.
+        In place of a pair, `NewMessage` has `meta` and `end` as well. All are looked at first, so
+        that one that is wrong keeps all of them from being stored. If the engine fails, those
+        before it are stored; with `idempotency_key`, which stands for the whole call, repeating
+        the same call is safe and stores only what is missing.
 
         Raises ValueError and TypeError as `publish` does.
         """
-        ready = [(item_id, self._payload(item_id, data)) for item_id, data in messages]
         asks = [
             self._publishing(
                 item_id,
                 payload,
                 None if idempotency_key is None else f"{idempotency_key}:{number}",
                 sender,
+                extras,
             )
-            for number, (item_id, payload) in enumerate(ready)
+            for number, (item_id, payload, extras) in enumerate([ready(one) for one in messages])
         ]
         return await self._on_own_loop(lambda: answers_of(asks))
 

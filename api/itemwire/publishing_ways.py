@@ -1,5 +1,6 @@
 """How a process without a server publishes: through the engine, or over HTTP."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+from msgspec import UNSET
 from typing_extensions import override
 
 from itemwire.channels.idempotency import NOBODY, key_of
@@ -17,7 +19,7 @@ from itemwire.channels.names import channel_of
 from itemwire.engines import ENGINES, UNSHARED, open_engine
 from itemwire.engines.base import NO_SINK, Bounds, EngineError
 from itemwire.engines.callbacks import answers_of
-from itemwire.messages import Draft, Payload, Position
+from itemwire.messages import NO_EXTRAS, NOT_STORED, Draft, Extras, Payload, Position
 from itemwire.settings import Settings
 
 HTTP_SECONDS: Final = 10.0
@@ -40,6 +42,7 @@ class OutgoingMessage:
     data: Payload
     key: str | None
     sender: str | None
+    extras: Extras = NO_EXTRAS
 
 
 class PublishingWay(Protocol):
@@ -86,6 +89,8 @@ class EngineWay(PublishingWay):
                         sent_at,
                         one.data,
                         None if one.key is None else key_of(NOBODY, one.key),
+                        one.extras.meta,
+                        one.extras.end,
                     ),
                 )
                 for one in messages
@@ -123,6 +128,10 @@ class HTTPWay(PublishingWay):
         headers = {"Content-Type": media_type}
         if message.key is not None:
             headers["Idempotency-Key"] = message.key
+        if message.extras.meta is not UNSET:
+            headers["Itemwire-Meta"] = json.dumps(message.extras.meta)  # in ASCII, as it has to be
+        if message.extras.end:
+            headers["Itemwire-End"] = "true"
         url = f"{self._url}/items/{quote(message.item_id, safe='')}/messages"
         try:
             answer = await self._client.post(url, content=body, headers=headers)
@@ -191,6 +200,8 @@ def _body_of(data: Payload) -> tuple[str, bytes]:
 
 
 def _position_of(answer: httpx.Response, url: str) -> Position:
+    if answer.status_code == HTTPStatus.ACCEPTED:  # it was delivered, and is stored nowhere
+        return NOT_STORED
     if answer.status_code == HTTPStatus.CREATED:
         try:
             return msgspec.json.decode(answer.content, type=Position)
