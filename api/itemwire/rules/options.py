@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, TypedDict, get_args
+from typing import Final, TypedDict, cast, get_args
 
 from itemwire.channels.limits.item_rules import ItemRules, PresenceMode
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.rules.models import check_of
+from itemwire.rules.schemas import JsonSchema
 
 
 class ChannelOptions(TypedDict, total=False):
     """What may be said of a channel beside who may do what; the settings say the rest.
 
-    - `model`: what messages must be: a Pydantic model, a msgspec struct, or a union of either. A
-      message that does not fit is refused as `payload_invalid`, to its publisher only.
+    - `model`: what messages must be: a Pydantic model, a msgspec struct, a union of either, or a
+      JSON Schema. A message that does not fit is refused as `payload_invalid`, to its publisher
+      only.
     - `history`, `history_bytes`, `max_age`: how many messages, how many bytes of them, and for how
       many seconds each is kept. With `history=0` messages are ephemeral: delivered, never stored.
     - `presence`: `on`, `counts` (members are counted, and not named) or `off`.
@@ -48,7 +50,8 @@ def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRul
     `max_message_bytes` is that of the settings, which bounds every frame.
     """
     rest: dict[str, object] = {**options}
-    model = rest.pop("model", None)
+    model = model_of(options)
+    rest.pop("model", None)
     for name, value in rest.items():
         wanted = _WANTED.get(name)
         if wanted is None:
@@ -83,6 +86,12 @@ RETAIN_SECONDS: Final = 30 * 86_400.0  # a month: items come and go, and each ke
 
 def _retained_for(retain: bool | float) -> float:
     return (RETAIN_SECONDS if retain else 0) if isinstance(retain, bool) else retain
+
+
+def model_of(options: ChannelOptions) -> object:
+    """Return the model that options name; ValueError for a JSON Schema that is none."""
+    model = options.get("model")
+    return JsonSchema.of(cast("Mapping[str, object]", model)) if isinstance(model, dict) else model
 
 
 OPTIONS: Final = tuple(ChannelOptions.__annotations__)

@@ -13,7 +13,7 @@ Endpoints = Collection[Callable[..., Any]]
 
 
 class PublicItems(Public):
-    """The items of channels with `anonymous`, on routes where nothing can be done but subscribe."""
+    """The items of channels with `anonymous`, on the routes where clients subscribe."""
 
     def __init__(self, rules: ChannelRules, *, of_item: Endpoints, of_many: Endpoints) -> None:
         self._rules = rules

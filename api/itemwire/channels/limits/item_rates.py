@@ -1,4 +1,4 @@
-"""How much one caller may publish to the items of one rule, beside what its connections may.
+"""How much one caller may publish to the items of one rule.
 
 The buckets are those of `requests.py`: two seconds' worth, counted in seconds. A caller has them
 from its first message to such an item on, for all of its connections and for HTTP together.
