@@ -37,6 +37,7 @@ from itemwire.observability.webhooks import Webhooks
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.rules.channels import ChannelRules, RuledBounds
 from itemwire.rules.file import add_channels_of
+from itemwire.rules.shared import share_rules
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
@@ -80,6 +81,7 @@ class Assembly:
     event_codecs: EventCodecs
     streams: OpenStreams
     rules: ChannelRules
+    shares_engine: bool  # with other processes
     scrape: Scrape
     webhooks: Webhooks | None
 
@@ -117,6 +119,8 @@ class Assembly:
         state = {STATE_KEY: self.connection_limit}
         running = _running.setdefault(asyncio.get_running_loop(), [])
         async with lifespan_of(self.node, *self._beside(), state=state)(app) as told:
+            if self.shares_engine:
+                await share_rules(self.node, self.rules, self.settings.history_bounds)
             running.append(self)
             try:
                 yield told
@@ -206,6 +210,7 @@ def assemble(
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
         rules=rules,
+        shares_engine=is_shared,
         scrape=Scrape(registry_of(measured)),
         webhooks=webhooks,
     )

@@ -10,6 +10,13 @@ DIRECT_ITEM: Final = "$direct"
 """Stands for messages to one caller. No request can name it: an item id has no `$`."""
 
 
+RULES_ITEM: Final = "$rules"
+"""Stands for the rules that nodes leave in the engine for those that only publish."""
+
+RESERVED: Final = "$"
+"""Begins every name that is no item's."""
+
+
 def channel_of(item_id: str) -> str:
     """Return the name of the channel of a valid item id."""
     return PREFIX + item_id

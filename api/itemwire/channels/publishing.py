@@ -43,6 +43,14 @@ logger = logging.getLogger("itemwire.channels")
 MAX_EPHEMERAL_BYTES: Final = 131_072  # it goes to other nodes in one notice
 
 
+def too_large_to_carry(draft: Draft) -> MessageRefused | None:
+    """Return why an ephemeral message is refused, or None if a notice has room for it."""
+    if message_size(draft) <= MAX_EPHEMERAL_BYTES:
+        return None
+    detail = f"data: larger than {MAX_EPHEMERAL_BYTES} bytes, and ephemeral"
+    return MessageRefused(MESSAGE_TOO_BIG, detail)
+
+
 class Publishing:
     """Takes every message that is published on a node, whichever way it came.
 
@@ -186,9 +194,9 @@ class Publishing:
         self._engine.publish(channel, draft, answer)
 
     def _carry(self, draft: Draft, answer: Answer[Position], muted: Connection | None) -> None:
-        if message_size(draft) > MAX_EPHEMERAL_BYTES:
-            detail = f"data: larger than {MAX_EPHEMERAL_BYTES} bytes, and ephemeral"
-            answer(MessageRefused(MESSAGE_TOO_BIG, detail))
+        refusal = too_large_to_carry(draft)
+        if refusal is not None:
+            answer(refusal)
             return
 
         def carried(problem: EngineError | None) -> None:

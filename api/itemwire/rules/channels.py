@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from itemwire.authorization.asking import AskedCall
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
-from itemwire.channels.names import DIRECT_ITEM, item_of
+from itemwire.channels.names import RESERVED, item_of
 from itemwire.engines.base import Bounds, ChannelBounds
 from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
+from itemwire.rules.shared import RULES_BOUNDS, RULES_CHANNEL, largest_of
 
 UnknownItems = Literal["policy", "forbid"]
 """What decides about items that no rule is declared for: the policy of the settings, or nobody."""
@@ -89,7 +90,7 @@ class ChannelRules:
         return None
 
     def _of_item(self, item_id: str) -> ItemRules:
-        if item_id == DIRECT_ITEM:  # no item, though a pattern may match its name
+        if item_id.startswith(RESERVED):  # no item, though a pattern may match its name
             return NO_RULES
         found = self.find(item_id)
         return NO_RULES if found is None else found[0].item_rules
@@ -118,16 +119,9 @@ class RuledBounds(ChannelBounds):
 
     def _find_largest(self) -> Bounds:
         """Return bounds that no channel exceeds: the default itself if no rule exceeds it."""
-        default = self._default
-        each = [default, *(rule.item_rules.bounds(default) for rule in self._rules)]
-        largest = Bounds(
-            max(one.messages for one in each),
-            max(one.bytes for one in each),
-            max(one.seconds for one in each),
-            default.total_bytes,
-            max(one.retained for one in each),
-        )
-        return default if largest == default else largest
+        return largest_of(self._default, [rule.item_rules for rule in self._rules])
 
     def _find(self, channel: str) -> Bounds:
+        if channel == RULES_CHANNEL:
+            return RULES_BOUNDS
         return self._rules.of_item(item_of(channel)).bounds(self._default)
