@@ -269,9 +269,9 @@ def test_hears_only_on_the_own_event_loop(host: Host) -> None:
         asyncio.run(host.live.subscribe("a").__aenter__())
 
 
-@pytest.mark.parametrize("names", [(), ("order:*",)])
-def test_hears_items_and_no_patterns(host: Host, names: tuple[str, ...]) -> None:
-    """An engine delivers item by item."""
+@pytest.mark.parametrize("names", [(), ("order *",), ("order:7", "order *:*")])
+def test_hears_nothing_that_names_no_item(host: Host, names: tuple[str, ...]) -> None:
+    """Neither an item nor a pattern."""
     with pytest.raises(ValueError, match="item"):
         host.do(host.live.subscribe(*names).__aenter__())
 

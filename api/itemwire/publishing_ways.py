@@ -15,18 +15,19 @@ import msgspec
 from msgspec import UNSET
 from typing_extensions import override
 
-from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.names import channel_of
 from itemwire.channels.publishing import too_large_to_carry
+from itemwire.channels.watched import Watched
 from itemwire.engines import ENGINES, UNSHARED, open_engine
 from itemwire.engines.base import (
-    NO_SINK,
     Answer,
     Bounds,
     ChannelBounds,
     EngineError,
     History,
+    Sink,
 )
 from itemwire.engines.callbacks import answer_or_raise, answers_of
 from itemwire.engines.storage_format import pack
@@ -38,6 +39,8 @@ logger = logging.getLogger("itemwire.publisher")
 
 HTTP_SECONDS: Final = 10.0
 RULES_SECONDS: Final = 60.0  # after which the rules are read again, with the next message
+
+WATCHING: Final = b'"watching"'
 
 PUBLISHER: Final = "publisher"  # in place of a node's id: no node has it
 
@@ -105,11 +108,12 @@ class EngineWay(PublishingWay):
         self._default = default
         self._bounds = CurrentBounds(SharedRules(default))
         self._engine = open_engine(url, self._bounds)
+        self._watched = Watched(time.time)
         self._read_at = 0.0
 
     @override
     async def open(self) -> None:
-        await self._engine.start(NO_SINK)
+        await self._engine.start(Sink(apply=self._apply))
         try:
             if not await self._read_rules():
                 logger.warning(
@@ -174,7 +178,22 @@ class EngineWay(PublishingWay):
             raise refusal
         if rules.is_ephemeral:
             return partial(self._carry, draft)
-        return partial(self._engine.publish, channel_of(message.item_id), draft)
+        return partial(self._store, draft)
+
+    def _store(self, draft: Draft, answer: Answer[Position]) -> None:
+        if self._watched.by_node:
+            answer = self._watched.feeding(self._engine, draft, answer)
+        self._engine.publish(channel_of(draft.item), draft, answer)
+
+    def _apply(self, data: bytes) -> None:
+        """Take note of what nodes watch; all other notices are for nodes."""
+        if WATCHING in data:
+            try:
+                notice = read_notice(data)
+            except ValueError:
+                return  # which nodes log
+            if notice.watching is not None:
+                self._watched.note(notice.node, notice.watching)
 
     def _carry(self, draft: Draft, answer: Answer[Position]) -> None:
         """Send an ephemeral message to all nodes, as a node does."""

@@ -13,6 +13,9 @@ DIRECT_ITEM: Final = "$direct"
 RULES_ITEM: Final = "$rules"
 """Stands for the rules that nodes leave in the engine for those that only publish."""
 
+WATCH_ITEM: Final = "$watch"
+"""Stands for the feed of what code watches by pattern."""
+
 RESERVED: Final = "$"
 """Begins every name that is no item's."""
 

@@ -22,6 +22,7 @@ from itemwire.channels.limits.requests import (
 )
 from itemwire.channels.names import channel_of
 from itemwire.channels.timely_answers import TimelyAnswers
+from itemwire.channels.watched import Watched
 from itemwire.close_reasons import MESSAGE_TOO_BIG
 from itemwire.engines.base import Answer, Engine, EngineError
 from itemwire.engines.storage_format import pack, unpack
@@ -76,6 +77,7 @@ class Publishing:
         self._environment = environment
         self._rates = rates
         self._item_rates = ItemRates()
+        self.watched = Watched(environment.clock)
         self._id = node_id
         self._engine = engine
         self._hub = hub
@@ -114,7 +116,7 @@ class Publishing:
             tracked = None if tracked is None else self._answers.limit(tracked)
         if tracked is None:
             return
-        if rules is NO_RULES:
+        if rules is NO_RULES and not self.watched.by_node:
             self._engine.publish(channel_of(draft.item), draft, tracked)
         else:
             self._publish_by(rules, draft, tracked, connection)
@@ -168,10 +170,14 @@ class Publishing:
             return 0.0
         return rates.spend_deliveries(by, self._hub.subscribers(channel), size)
 
-    def receive(self, packed: bytes) -> None:
-        """Deliver an ephemeral message that was published on another node."""
+    def receive(self, notice: Notice) -> None:
+        """Deliver an ephemeral message of another node, or note what that node watches."""
+        if notice.watching is not None:
+            self.watched.note(notice.node, notice.watching)
+        if notice.message is None:
+            return
         try:
-            message = unpack(packed, 0)
+            message = unpack(notice.message, 0)
         except ValueError as error:
             logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
         else:
@@ -188,6 +194,8 @@ class Publishing:
         if rules.is_ephemeral:
             self._carry(draft, answer, muted)
             return
+        if self.watched.by_node:
+            answer = self.watched.feeding(self._engine, draft, answer)
         channel = channel_of(draft.item)
         if muted is not None and channel in muted.subscriptions:
             self._hub.mute(channel, draft, muted)

@@ -298,7 +298,8 @@ def _schema_of(model: Any, prefix: str) -> tuple[Json, Json]:  # noqa: ANN401 - 
 def _with_refs(value: Any, ref: str) -> Any:  # noqa: ANN401 - any part of a schema
     """Return a schema whose references to its own `$defs` are those of the document."""
     if isinstance(value, list):
-        return [_with_refs(one, ref) for one in value]
+        parts_of = cast("Iterable[Any]", value)
+        return [_with_refs(one, ref) for one in parts_of]
     if not isinstance(value, dict):
         return value
     parts = {name: _with_refs(one, ref) for name, one in cast("Json", value).items()}

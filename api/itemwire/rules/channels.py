@@ -14,7 +14,7 @@ from itemwire.channels.names import RESERVED, item_of
 from itemwire.engines.base import Bounds, ChannelBounds
 from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
-from itemwire.rules.shared import RULES_BOUNDS, RULES_CHANNEL, largest_of
+from itemwire.rules.shared import OWN_BOUNDS, largest_of
 
 UnknownItems = Literal["policy", "forbid"]
 """What decides about items that no rule is declared for: the policy of the settings, or nobody."""
@@ -122,6 +122,7 @@ class RuledBounds(ChannelBounds):
         return largest_of(self._default, [rule.item_rules for rule in self._rules])
 
     def _find(self, channel: str) -> Bounds:
-        if channel == RULES_CHANNEL:
-            return RULES_BOUNDS
+        own = OWN_BOUNDS.get(channel)
+        if own is not None:
+            return own
         return self._rules.of_item(item_of(channel)).bounds(self._default)

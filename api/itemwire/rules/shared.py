@@ -18,6 +18,7 @@ from typing_extensions import override
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
 from itemwire.channels.names import RULES_ITEM, channel_of, item_of
 from itemwire.channels.node import Node
+from itemwire.channels.watched import WATCH_BOUNDS, WATCH_CHANNEL
 from itemwire.engines.base import Bounds, ChannelBounds, EngineError, Span
 from itemwire.engines.callbacks import answer_or_raise
 from itemwire.rules.models import has_structs
@@ -35,6 +36,9 @@ NO_MODEL: Final = b"null"
 RULES_CHANNEL: Final = channel_of(RULES_ITEM)
 RULES_BOUNDS: Final = Bounds(messages=0, bytes=0, seconds=1, retained=10 * 365 * 86_400.0)
 LAST: Final = Span(0, retained=True)
+
+OWN_BOUNDS: Final = {RULES_CHANNEL: RULES_BOUNDS, WATCH_CHANNEL: WATCH_BOUNDS}
+"""The bounds of channels that are no item's."""
 
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -105,8 +109,9 @@ class SharedRules(ChannelBounds):
 
     @override
     def of(self, channel: str, /) -> Bounds:
-        if channel == RULES_CHANNEL:
-            return RULES_BOUNDS
+        own = OWN_BOUNDS.get(channel)
+        if own is not None:
+            return own
         return self.of_item(item_of(channel)).bounds(self._default)
 
     @property
