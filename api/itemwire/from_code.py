@@ -193,16 +193,14 @@ class FromCode:
         self._open.add(messages)
         try:
             for item_id in item_ids:
-                listen = node.listening.watch if is_pattern(item_id) else node.listening.begin
-                position = await self._ask(partial(listen, item_id, messages.hear))
+                position = await self._ask(partial(node.listening.hear, item_id, messages.hear))
                 messages.begin(item_id, position.epoch)
             yield messages
         finally:
             self._open.discard(messages)
             if node.is_started:
                 for item_id in item_ids:
-                    end = node.listening.unwatch if is_pattern(item_id) else node.listening.end
-                    end(item_id, messages.hear)
+                    node.listening.unhear(item_id, messages.hear)
 
     async def send_to(
         self,

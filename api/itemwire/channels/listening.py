@@ -13,6 +13,7 @@ from itemwire.channels.watched import (
     Matches,
     Watched,
     fed,
+    is_pattern,
     matcher_of,
 )
 from itemwire.engines.base import Answer, EngineError, History, Span
@@ -33,6 +34,14 @@ class Listening:
         self._watched = watched
         self._watchers: list[tuple[str, Matches, Hear]] = []
         self._renew_at = 0.0
+
+    def hear(self, name: str, hear: Hear, answer: Answer[Position]) -> None:
+        """Have a callback hear an item, or all items of a pattern; as `begin` and `watch` say."""
+        (self.watch if is_pattern(name) else self.begin)(name, hear, answer)
+
+    def unhear(self, name: str, hear: Hear) -> None:
+        """Have a callback hear an item or a pattern no longer."""
+        (self.unwatch if is_pattern(name) else self.end)(name, hear)
 
     def begin(self, item_id: str, hear: Hear, answer: Answer[Position]) -> None:
         """Have a callback hear an item; answer the position behind which it hears everything."""
