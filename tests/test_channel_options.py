@@ -16,6 +16,7 @@ from fastapi import FastAPI, Query
 from pydantic import BaseModel, Field
 
 from itemwire import Itemwire, Rights
+from itemwire.channels.names import DIRECT_ITEM
 from itemwire.engines.base import Bounds
 from itemwire.rules.channels import RuledBounds
 from itemwire.testing import LiveServer
@@ -104,6 +105,7 @@ def application(url: str = "memory://") -> tuple[FastAPI, Itemwire]:
         "room:{id}": {"echo": False},
         "crowd:{id}": {"presence": "counts"},
         "secret:{id}": {"presence": "off"},
+        "slow:{id}": {"publish_rate": 0.01},
         "other:{id}": {},
     }.items():
         live.channel(pattern, **options)(everything)  # type: ignore[arg-type] # each is an option
@@ -275,6 +277,21 @@ def test_refuses_what_does_not_fit_to_its_publisher_only(
     assert heard["data"] == fitting
 
 
+def test_one_caller_publishes_no_more_than_the_rule_says(node: Node) -> None:
+    """To all items of the pattern, on every way in; others and code are not held up by it."""
+    batch = {"messages": [{"item": item, "data": 1} for item in ("slow:3", "other:9")]}
+    with node.client("slow:1") as client, node.client("slow:2", "bob") as bob:
+        answers = [client.publish(1), client.ask("publish", data=2), bob.publish(3)]
+    answered = [node.publish(item, 1).status_code for item in ("slow:1", "slow:2", "other:9")]
+    many = httpx.post(f"{node.server.url}/live/messages?token=backend", json=batch).json()
+
+    assert [one["type"] for one in answers] == ["reply", "error", "reply"]
+    assert (answers[1]["code"], answers[1]["temporary"]) == ("rate_limited", True)
+    assert answers[1]["retry_after_ms"] > 1000
+    assert answered == [201, 429, 201]
+    assert [one.get("code") for one in many["results"]] == ["rate_limited", None]
+
+
 def test_tells_the_bound_of_the_item_in_the_welcome(node: Node) -> None:
     """A client need not try."""
     with node.client("sensor:1") as sensor, node.client("other:1") as other:
@@ -326,6 +343,9 @@ def test_code_is_held_to_the_model_as_everybody_is() -> None:
         ({"echo": 1}, "echo=1 must be true or false"),
         ({"max_message_bytes": 70_000}, "at most that of the settings, 65536"),
         ({"model": 5}, "model=5"),
+        ({"publish_rate": 0}, "publish_rate=0 must be a number of messages a second"),
+        ({"anonymous": "yes"}, "anonymous='yes' must be true or false"),
+        ({"retain": 0}, "retain=0 must be true, false, or a number of seconds"),
         ({"speed": 1}, "speed is no option of a channel"),
     ],
 )
@@ -348,6 +368,15 @@ def test_the_first_pattern_that_matches_decides() -> None:
     assert bounds.of("item:order:second") == Bounds(2, 1000, 900, 5)
     assert bounds.of("item:else") is bounds._default
     assert bounds.largest == Bounds(100, 1000, 900, 5)
+
+
+def test_no_pattern_reaches_messages_to_a_caller() -> None:
+    """They travel by a name of their own, which `{name}` matches as it matches any."""
+    live = Itemwire(user=caller, settings=settings_of(secret=None))
+    live.add_channel("{name}", history=0)
+
+    assert live._rules.of_item("any").is_ephemeral
+    assert not live._rules.of_item(DIRECT_ITEM).is_ephemeral
 
 
 def test_takes_no_channel_while_it_runs() -> None:

@@ -11,8 +11,9 @@ from typing import Annotated, Any, TypeVar
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
+from msgspec import UNSET
 
-from itemwire import Itemwire, MessagesLost, Rights
+from itemwire import Itemwire, MessagesLost, NewMessage, Rights
 from itemwire.messages import Gap, Publication
 from itemwire.subscribing import MAX_WAITING, ItemMessages
 from itemwire.testing import LiveServer
@@ -141,6 +142,19 @@ def test_publishes_many_in_their_order(host: Host) -> None:
     assert [one.offset for one in first[::2]] == list(range(1, 126))
 
 
+def test_publishes_many_with_more_than_their_data(host: Host) -> None:
+    """A generated text ends with its last part."""
+    last = NewMessage("text", "b", meta={"model": "m"}, end=True)
+
+    asyncio.run(host.live.publish_many([("text", "a"), last]))
+    found = host.do(host.live.history("text")).publications
+
+    assert [(one.data, one.meta, one.end) for one in found] == [
+        ("a", UNSET, UNSET),
+        ("b", {"model": "m"}, True),
+    ]
+
+
 def test_publishes_none_of_many_if_one_is_wrong(host: Host) -> None:
     """A fault of the caller's is known before anything is stored."""
     with pytest.raises(ValueError, match="no item id"):
@@ -267,9 +281,9 @@ def test_hears_only_on_the_own_event_loop(host: Host) -> None:
         asyncio.run(host.live.subscribe("a").__aenter__())
 
 
-@pytest.mark.parametrize("names", [(), ("order:*",)])
-def test_hears_items_and_no_patterns(host: Host, names: tuple[str, ...]) -> None:
-    """An engine delivers item by item."""
+@pytest.mark.parametrize("names", [(), ("order *",), ("order:7", "order *:*")])
+def test_hears_nothing_that_names_no_item(host: Host, names: tuple[str, ...]) -> None:
+    """Neither an item nor a pattern."""
     with pytest.raises(ValueError, match="item"):
         host.do(host.live.subscribe(*names).__aenter__())
 

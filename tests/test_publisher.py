@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from itemwire import AsyncPublisher, EngineError, Publisher, PublishRefused
+from itemwire import AsyncPublisher, EngineError, NewMessage, Publisher, PublishRefused
 from itemwire.messages import Position
 from itemwire.testing import LiveServer, live_server
 from itemwire.testing.servers import settings_for
@@ -71,6 +71,22 @@ def test_a_socket_hears_what_a_publisher_publishes(place: Place) -> None:
     assert [one["data"] for one in heard] == ["text", "/w==", {"n": [1]}]
     assert [one["offset"] for one in heard] == [one.offset for one in positions]
     assert {one["sender"] for one in heard} == {"worker" if place.way == "http" else None}
+
+
+def test_a_message_has_meta_and_an_end_on_every_way(place: Place) -> None:
+    """Alone, and among many."""
+    meta = {"trace": "ü 1", "kind": "a"}
+    last = NewMessage("pub:9", "last", meta=meta, end=True)
+    with place.server.client(listen("pub:9")) as client, Publisher(**place.given) as publisher:
+        client.welcome()
+        publisher.publish("pub:9", "first", meta=meta)
+        publisher.publish_many([("pub:9", "plain"), last])
+        with pytest.raises(ValueError, match="meta"):
+            publisher.publish("pub:9", 1, meta={"large": "x" * 2000})
+        heard = [client.message() for _ in range(3)]
+
+    told = [(one["data"], one.get("meta"), one.get("end")) for one in heard]
+    assert told == [("first", meta, None), ("plain", None, None), ("last", meta, True)]
 
 
 def test_publishes_many_once_whatever_is_repeated(place: Place) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from itemwire.main import create_app
     from itemwire.messages import Member
     from itemwire.publisher import AsyncPublisher, Publisher, PublishRefused
+    from itemwire.rules.payloads import NewMessage
     from itemwire.settings import Settings
     from itemwire.subscribing import ItemMessage, MessagesLost
     from itemwire_auth.errors import ChannelException
@@ -23,6 +24,7 @@ __all__ = [
     "Itemwire",
     "Member",
     "MessagesLost",
+    "NewMessage",
     "PublishRefused",
     "Publisher",
     "Rights",
@@ -39,6 +41,7 @@ _MODULES: Final = {
     "Itemwire": "itemwire.app",
     "Member": "itemwire.messages",
     "MessagesLost": "itemwire.subscribing",
+    "NewMessage": "itemwire.rules.payloads",
     "PublishRefused": "itemwire.publisher",
     "Publisher": "itemwire.publisher",
     "Rights": "itemwire_auth.rights",

@@ -33,7 +33,7 @@ from itemwire.rules.grants import RuleGrants
 from itemwire.rules.handlers import HookEvent
 from itemwire.rules.hooks import Hooks
 from itemwire.rules.host import HOST, HostFunctions
-from itemwire.rules.options import ChannelOptions, rules_of_options
+from itemwire.rules.options import ChannelOptions, model_of, rules_of_options
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import authorize_item, current_principal
 from itemwire_auth.state import AUTH
@@ -132,9 +132,8 @@ class Itemwire(FromCode):
         if self._assembly.node.is_started:
             raise RuntimeError("declare channels before the application starts")
         most = self._assembly.settings.max_message_bytes
-        rule = ChannelRule.of(
-            pattern, function, rules_of_options(options, most), model=options.get("model")
-        )
+        item_rules = rules_of_options(options, most)
+        rule = ChannelRule.of(pattern, function, item_rules, model=model_of(options))
         self._rules.add(rule)
         self._apply_rules()
         return rule

@@ -37,6 +37,7 @@ from itemwire.observability.webhooks import Webhooks
 from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.rules.channels import ChannelRules, RuledBounds
 from itemwire.rules.file import add_channels_of
+from itemwire.rules.shared import share_rules
 from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
@@ -47,7 +48,7 @@ from itemwire_auth.building import build_authenticator, build_policy, session_co
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
-from itemwire_auth.state import AUTH, install_auth
+from itemwire_auth.state import AUTH, Public, install_auth
 
 ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
@@ -85,6 +86,7 @@ class Assembly:
     event_codecs: EventCodecs
     streams: OpenStreams
     rules: ChannelRules
+    shares_engine: bool  # with other processes
     scrape: Scrape
     webhooks: Webhooks | None
 
@@ -94,7 +96,7 @@ class Assembly:
         found: Self = app.state.itemwire
         return found
 
-    def install(self, app: ChannelApplication) -> None:
+    def install(self, app: ChannelApplication, public: Public | None = None) -> None:
         """Make the routes and dependencies of an application use these parts."""
         app.state.itemwire = self
         token = self.settings.metrics_token
@@ -105,6 +107,7 @@ class Assembly:
             cookie=self.cookie,
             metrics_token=token.get_secret_value() if token else None,
             info_claims=self.settings.shown_claims(),
+            public=public,
         )
         app.parts = {ASSEMBLY: self, AUTH: app.state.auth}
 
@@ -119,6 +122,8 @@ class Assembly:
         state = {STATE_KEY: self.connection_limit}
         running = _running.setdefault(asyncio.get_running_loop(), [])
         async with lifespan_of(self.node, *self._beside(), state=state)(app) as told:
+            if self.shares_engine:
+                await share_rules(self.node, self.rules, self.settings.history_bounds)
             running.append(self)
             try:
                 yield told
@@ -208,6 +213,7 @@ def assemble(
         event_codecs=EventCodecs(),
         streams=OpenStreams(),
         rules=rules,
+        shares_engine=is_shared,
         scrape=Scrape(registry_of(measured)),
         webhooks=webhooks,
     )

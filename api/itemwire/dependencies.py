@@ -138,8 +138,9 @@ def spend(connection: HTTPConnection, principal: Principal, kind: RequestKind, s
 def wait_to_publish(node: Node, principal: Principal, item_id: str, size: int) -> float:
     """Charge a message to its subject's rates; return the seconds to wait, or 0."""
     wait = wait_of(node, principal, RequestKind.PUBLISH, size)
+    wait = wait or node.publishing.spend_by_rule(principal.identity, item_id, size)
     if wait or node.rates is None:
-        return wait
+        return min(wait, MAX_WAIT)
     caller = _Caller(principal)
     wait = node.publishing.spend_deliveries(caller, channel_of(item_id), size)
     node.rates.release(caller)

@@ -13,12 +13,13 @@ from itemwire.channels.direct import addressed_to
 from itemwire.channels.names import DIRECT_ITEM, check_item_id
 from itemwire.channels.node import Node
 from itemwire.channels.presence.presence import Page
+from itemwire.channels.watched import is_pattern, matcher_of
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError, History, Span
 from itemwire.engines.callbacks import answer_or_raise, answers_of
 from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
 from itemwire.routes.admin.connections import Connected
 from itemwire.routes.admin.revocations import dates_fault
-from itemwire.rules.payloads import encoded
+from itemwire.rules.payloads import ManyMessages, encoded, ready
 from itemwire.subscribing import ItemMessages
 from itemwire_auth.revocation import Revocation
 
@@ -89,28 +90,29 @@ class FromCode:
 
     async def publish_many(
         self,
-        messages: Iterable[tuple[str, object]],
+        messages: Iterable[ManyMessages],
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
     ) -> list[Position]:
         """Publish pairs of an item id and data, in their order; return the position of each.
 
-        All are looked at first, so that one that is wrong keeps all of them from being stored. If
-        the engine fails, those before it are stored; with `idempotency_key`, which stands for the
-        whole call, repeating the same call is safe and stores only what is missing.
+        In place of a pair, `NewMessage` has `meta` and `end` as well. All are looked at first, so
+        that one that is wrong keeps all of them from being stored. If the engine fails, those
+        before it are stored; with `idempotency_key`, which stands for the whole call, repeating
+        the same call is safe and stores only what is missing.
 
         Raises ValueError and TypeError as `publish` does.
         """
-        ready = [(item_id, self._payload(item_id, data)) for item_id, data in messages]
         asks = [
             self._publishing(
                 item_id,
                 payload,
                 None if idempotency_key is None else f"{idempotency_key}:{number}",
                 sender,
+                extras,
             )
-            for number, (item_id, payload) in enumerate(ready)
+            for number, (item_id, payload, extras) in enumerate([ready(one) for one in messages])
         ]
         return await self._on_own_loop(lambda: answers_of(asks))
 
@@ -170,17 +172,20 @@ class FromCode:
     async def subscribe(self, *item_ids: str) -> AsyncGenerator[ItemMessages]:
         """Hear what is published to these items, on whichever node, from now on.
 
+        An item may be a pattern, such as `order:*`, in which `*` is one segment, and as the last
+        one, one or more. What is lost of a pattern is told as `MessagesLost` of that pattern.
+
         `async with live.subscribe("order:7") as messages: async for message in messages: …`. The
         iteration ends when the channels stop. It raises `MessagesLost` in the place of messages
         that are lost, also to a reader that is far too slow; iterate again to go on.
 
-        Raises ValueError for a text that is no item id (items are heard one by one, so a pattern
-        is none), and RuntimeError on another event loop than that of the channels.
+        Raises ValueError for a text that is neither an item id nor a pattern, and RuntimeError on
+        another event loop than that of the channels.
         """
         if not item_ids:
             raise ValueError("name an item to subscribe to")
         for item_id in item_ids:
-            check_item_id(item_id)
+            (matcher_of if is_pattern(item_id) else check_item_id)(item_id)
         node = self._running_node()
         if not _is_running(self._own_loop()):
             raise RuntimeError("subscribe on the event loop that the channels run on")
@@ -188,14 +193,14 @@ class FromCode:
         self._open.add(messages)
         try:
             for item_id in item_ids:
-                position = await self._ask(partial(node.listening.begin, item_id, messages.hear))
+                position = await self._ask(partial(node.listening.hear, item_id, messages.hear))
                 messages.begin(item_id, position.epoch)
             yield messages
         finally:
             self._open.discard(messages)
             if node.is_started:
                 for item_id in item_ids:
-                    node.listening.end(item_id, messages.hear)
+                    node.listening.unhear(item_id, messages.hear)
 
     async def send_to(
         self,

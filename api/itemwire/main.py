@@ -34,6 +34,7 @@ from itemwire.routes import (
     metrics,
 )
 from itemwire.rules.grants import RuleGrants
+from itemwire.rules.public_items import PublicItems
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import SHORT_CUTS, authorize_item
 
@@ -64,7 +65,9 @@ def application_with(assembly: Assembly, *, has_users: bool = False) -> ChannelA
     app = ChannelApplication(
         title="Itemwire", lifespan=assembly.lifespan, docs_url=None, redoc_url=None
     )
-    assembly.install(app)
+    of_item = (items.item_channel, events.item_events)
+    of_many = (many_items.many_items,)
+    assembly.install(app, PublicItems(assembly.rules, of_item=of_item, of_many=of_many))
     _add_middlewares(app, assembly)
     _add_routes(app, assembly.settings)
     if not has_users:

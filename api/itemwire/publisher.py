@@ -8,10 +8,9 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
 
-from itemwire.channels.names import check_item_id
 from itemwire.messages import Position
 from itemwire.publishing_ways import (
     OutgoingMessage,
@@ -19,9 +18,9 @@ from itemwire.publishing_ways import (
     PublishRefused,
     choose_way,
 )
-from itemwire.rules.payloads import encoded
+from itemwire.rules.payloads import ManyMessages, NewMessage, ready
 
-__all__ = ["AsyncPublisher", "PublishRefused", "Publisher"]
+__all__ = ["AsyncPublisher", "NewMessage", "PublishRefused", "Publisher"]
 
 T = TypeVar("T")
 
@@ -65,41 +64,43 @@ class AsyncPublisher:
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
     ) -> Position:
         """Publish to an item, and return the position of the stored message.
 
-        `data` is text, bytes, or what can be written as JSON. Over HTTP the sender is the subject
-        of the token.
+        `data` is text, bytes, or what can be written as JSON. `meta` is a small map that goes with
+        the message, and `end` marks it as the last one of a stream. Over HTTP the sender is the
+        subject of the token.
 
-        Raises ValueError for a text that is no item id, TypeError for data that is no JSON,
-        `PublishRefused` where a server refuses the message, and EngineError where it was not
-        stored, or may not have been: with the same key it is safe to repeat it.
+        Raises ValueError for a text that is no item id and for too much `meta`, TypeError for data
+        that is no JSON, `PublishRefused` where a server refuses the message, and EngineError where
+        it was not stored, or may not have been: with the same key it is safe to repeat it.
         """
-        check_item_id(item_id)
-        message = OutgoingMessage(item_id, encoded(data), idempotency_key, sender)
+        message = _outgoing(NewMessage(item_id, data, meta, end), idempotency_key, sender)
         (position,) = await self._open_way().publish([message])
         return position
 
     async def publish_many(
         self,
-        messages: Iterable[tuple[str, object]],
+        messages: Iterable[ManyMessages],
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
     ) -> list[Position]:
         """Publish pairs of an item id and data, in their order; return the position of each.
 
-        If one fails, those before it are stored; with `idempotency_key`, which stands for the
-        whole call, repeating the same call is safe and stores only what is missing.
+        In place of a pair, `NewMessage` has `meta` and `end` as well. If one fails, those before
+        it are stored; with `idempotency_key`, which stands for the whole call, repeating the same
+        call is safe and stores only what is missing.
 
         Raises what `publish` raises; before anything is stored where a message is wrong.
         """
-        ready: list[OutgoingMessage] = []
-        for number, (item_id, data) in enumerate(messages):
-            check_item_id(item_id)
+        outgoing: list[OutgoingMessage] = []
+        for number, message in enumerate(messages):
             key = None if idempotency_key is None else f"{idempotency_key}:{number}"
-            ready.append(OutgoingMessage(item_id, encoded(data), key, sender))
-        return await self._open_way().publish(ready)
+            outgoing.append(_outgoing(message, key, sender))
+        return await self._open_way().publish(outgoing)
 
     def _open_way(self) -> PublishingWay:
         if self._way is None:
@@ -142,6 +143,8 @@ class Publisher:
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        end: bool = False,
     ) -> Position:
         """Publish to an item, as `AsyncPublisher.publish` does, and wait until it is stored.
 
@@ -149,13 +152,13 @@ class Publisher:
         """
         return self._run(
             lambda publisher: publisher.publish(
-                item_id, data, idempotency_key=idempotency_key, sender=sender
+                item_id, data, idempotency_key=idempotency_key, sender=sender, meta=meta, end=end
             )
         )
 
     def publish_many(
         self,
-        messages: Iterable[tuple[str, object]],
+        messages: Iterable[ManyMessages],
         *,
         idempotency_key: str | None = None,
         sender: str | None = None,
@@ -227,6 +230,11 @@ class _Worker:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _outgoing(message: ManyMessages, key: str | None, sender: str | None) -> OutgoingMessage:
+    item_id, data, extras = ready(message)
+    return OutgoingMessage(item_id, data, key, sender, extras)
 
 
 def _refuse_event_loop() -> None:

@@ -1,7 +1,9 @@
 """How a process without a server publishes: through the engine, or over HTTP."""
 
+import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -10,17 +12,37 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+from msgspec import UNSET
 from typing_extensions import override
 
+from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.names import channel_of
+from itemwire.channels.publishing import too_large_to_carry
+from itemwire.channels.watched import Watched
 from itemwire.engines import ENGINES, UNSHARED, open_engine
-from itemwire.engines.base import NO_SINK, Bounds, EngineError
-from itemwire.engines.callbacks import answers_of
-from itemwire.messages import Draft, Payload, Position
+from itemwire.engines.base import (
+    Answer,
+    Bounds,
+    ChannelBounds,
+    EngineError,
+    History,
+    Sink,
+)
+from itemwire.engines.callbacks import answer_or_raise, answers_of
+from itemwire.engines.storage_format import pack
+from itemwire.messages import NO_EXTRAS, NOT_STORED, Draft, Extras, Payload, Position
+from itemwire.rules.shared import LAST, RULES_CHANNEL, SharedRules
 from itemwire.settings import Settings
 
+logger = logging.getLogger("itemwire.publisher")
+
 HTTP_SECONDS: Final = 10.0
+RULES_SECONDS: Final = 60.0  # after which the rules are read again, with the next message
+
+WATCHING: Final = b'"watching"'
+
+PUBLISHER: Final = "publisher"  # in place of a node's id: no node has it
 
 
 class PublishRefused(EngineError):
@@ -40,6 +62,7 @@ class OutgoingMessage:
     data: Payload
     key: str | None
     sender: str | None
+    extras: Extras = NO_EXTRAS
 
 
 class PublishingWay(Protocol):
@@ -58,15 +81,71 @@ class PublishingWay(Protocol):
         ...
 
 
-class EngineWay(PublishingWay):
-    """Publishes through an engine that processes share; it subscribes to nothing."""
+class CurrentBounds(ChannelBounds):
+    """The bounds of the rules that were read last."""
 
-    def __init__(self, url: str, bounds: Bounds) -> None:
-        self._engine = open_engine(url, bounds)
+    def __init__(self, rules: SharedRules) -> None:
+        self.rules = rules
+
+    @override
+    def of(self, channel: str, /) -> Bounds:
+        return self.rules.of(channel)
+
+    @property
+    @override
+    def largest(self) -> Bounds:
+        return self.rules.largest
+
+
+class EngineWay(PublishingWay):
+    """Publishes through an engine that processes share; it subscribes to nothing.
+
+    The rules of the channels are those that nodes have left there. They are read again now and
+    then, for a worker may outlive many nodes.
+    """
+
+    def __init__(self, url: str, default: Bounds) -> None:
+        self._default = default
+        self._bounds = CurrentBounds(SharedRules(default))
+        self._engine = open_engine(url, self._bounds)
+        self._watched = Watched(time.time)
+        self._read_at = 0.0
 
     @override
     async def open(self) -> None:
-        await self._engine.start(NO_SINK)
+        await self._engine.start(Sink(apply=self._apply))
+        try:
+            if not await self._read_rules():
+                logger.warning(
+                    "rules_missing: no server has left the rules of its channels in this engine "
+                    "yet, so messages are checked by none"
+                )
+        except EngineError as error:
+            logger.warning("rules_unread problem=%s", error)
+
+    async def _read_rules(self) -> bool:
+        """Read the rules that nodes have left; return whether there are any.
+
+        Those before stay in force where they cannot be read.
+        """
+        self._read_at = time.monotonic()
+        ask = partial(self._engine.read, RULES_CHANNEL, LAST)
+        history: History = await answer_or_raise(ask)
+        if history.retained is None:
+            return False
+        _, text = _body_of(history.retained.data)
+        try:
+            self._bounds.rules = SharedRules.read(text, self._default)
+        except ValueError as error:
+            logger.warning("rules_unreadable problem=%s", error)
+        return True
+
+    async def _refresh_rules(self) -> None:
+        if time.monotonic() - self._read_at > RULES_SECONDS:
+            try:
+                await self._read_rules()
+            except EngineError as error:
+                logger.warning("rules_unread problem=%s", error)
 
     @override
     async def close(self) -> None:
@@ -74,23 +153,56 @@ class EngineWay(PublishingWay):
 
     @override
     async def publish(self, messages: Sequence[OutgoingMessage]) -> list[Position]:
+        await self._refresh_rules()
         sent_at = int(time.time() * 1000) / 1000
-        return await answers_of(
-            [
-                partial(
-                    self._engine.publish,
-                    channel_of(one.item_id),
-                    Draft(
-                        one.item_id,
-                        one.sender or None,
-                        sent_at,
-                        one.data,
-                        None if one.key is None else key_of(NOBODY, one.key),
-                    ),
-                )
-                for one in messages
-            ]
+        return await answers_of([self._ask_of(one, sent_at) for one in messages])
+
+    def _ask_of(
+        self, message: OutgoingMessage, sent_at: float
+    ) -> Callable[[Answer[Position]], None]:
+        """Return what publishes a message, or raise MessageRefused if it breaks its rules."""
+        rules = self._bounds.rules.of_item(message.item_id)
+        refusal = rules.refusal_of(message.data)
+        draft = Draft(
+            message.item_id,
+            message.sender or None,
+            sent_at,
+            message.data,
+            None if message.key is None else key_of(NOBODY, message.key),
+            message.extras.meta,
+            message.extras.end,
         )
+        if rules.is_ephemeral:
+            refusal = refusal or too_large_to_carry(draft)
+        if refusal is not None:
+            raise refusal
+        if rules.is_ephemeral:
+            return partial(self._carry, draft)
+        return partial(self._store, draft)
+
+    def _store(self, draft: Draft, answer: Answer[Position]) -> None:
+        if self._watched.by_node:
+            answer = self._watched.feeding(self._engine, draft, answer)
+        self._engine.publish(channel_of(draft.item), draft, answer)
+
+    def _apply(self, data: bytes) -> None:
+        """Take note of what nodes watch; all other notices are for nodes."""
+        if WATCHING in data:
+            try:
+                notice = read_notice(data)
+            except ValueError:
+                return  # which nodes log
+            if notice.watching is not None:
+                self._watched.note(notice.node, notice.watching)
+
+    def _carry(self, draft: Draft, answer: Answer[Position]) -> None:
+        """Send an ephemeral message to all nodes, as a node does."""
+
+        def carried(problem: EngineError | None) -> None:
+            answer(NOT_STORED if problem is None else problem)
+
+        notice = Notice(PUBLISHER, message=pack(draft))
+        self._engine.post(notice.encoded(), 0, carried)
 
 
 class HTTPWay(PublishingWay):
@@ -123,6 +235,10 @@ class HTTPWay(PublishingWay):
         headers = {"Content-Type": media_type}
         if message.key is not None:
             headers["Idempotency-Key"] = message.key
+        if message.extras.meta is not UNSET:
+            headers["Itemwire-Meta"] = json.dumps(message.extras.meta)  # in ASCII, as it has to be
+        if message.extras.end:
+            headers["Itemwire-End"] = "true"
         url = f"{self._url}/items/{quote(message.item_id, safe='')}/messages"
         try:
             answer = await self._client.post(url, content=body, headers=headers)
@@ -191,6 +307,8 @@ def _body_of(data: Payload) -> tuple[str, bytes]:
 
 
 def _position_of(answer: httpx.Response, url: str) -> Position:
+    if answer.status_code == HTTPStatus.ACCEPTED:  # it was delivered, and is stored nowhere
+        return NOT_STORED
     if answer.status_code == HTTPStatus.CREATED:
         try:
             return msgspec.json.decode(answer.content, type=Position)

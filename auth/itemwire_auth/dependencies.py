@@ -12,15 +12,23 @@ the override returns, `permitted` still checks the actions that the route asks f
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
+from itemwire_auth.anonymous import anonymous_caller, is_public
 from itemwire_auth.credentials import from_authorization, from_ticket
-from itemwire_auth.errors import AuthError, Forbidden, InvalidTicket, ItemInvalid, OriginDenied
+from itemwire_auth.errors import (
+    AuthError,
+    Forbidden,
+    InvalidTicket,
+    ItemInvalid,
+    MissingCredential,
+    OriginDenied,
+)
 from itemwire_auth.policies import shortfall
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import delayed_refusal
@@ -33,6 +41,8 @@ Seams = Mapping[Callable[..., Any], Callable[..., Any]]
 # Where a scope that the server itself has made names the caller, who was verified before.
 VERIFIED: Final = "itemwire.principal"
 
+PUBLIC: Final = frozenset({Action.SUBSCRIBE})
+
 
 async def current_principal(connection: HTTPConnection) -> Principal:
     """Return the verified caller, or refuse."""
@@ -42,6 +52,10 @@ async def current_principal(connection: HTTPConnection) -> Principal:
     try:
         return await auth_of(connection).authenticator.authenticate(connection)
     except AuthError as error:
+        if isinstance(error, MissingCredential):
+            anonymous = anonymous_caller(connection)
+            if anonymous is not None:
+                return anonymous
         raise await delayed_refusal(connection, error) from error
 
 
@@ -49,11 +63,13 @@ CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 
 
 async def valid_item_id(
-    connection: HTTPConnection, item_id: str, _principal: CurrentPrincipal
+    connection: HTTPConnection, item_id: str, principal: CurrentPrincipal
 ) -> str:
     """Return the item's id, or refuse; a caller that is not verified is refused before this."""
     if not is_item_id(item_id):
         raise await delayed_refusal(connection, ItemInvalid(ITEM_ID_RULE))
+    if principal.is_anonymous and not is_public(connection, item_id):
+        raise await delayed_refusal(connection, MissingCredential(f"{item_id!r} is not public"))
     return item_id
 
 
@@ -86,7 +102,8 @@ async def permitted(
     """Return the grant if it has every action that the route asks for, or refuse.
 
     A route that asks for no action needs a grant with any action in it. A grant for another item
-    or another caller, which an override may return, is refused as `forbidden`.
+    or another caller, which an override may return, is refused as `forbidden`. Whatever is
+    granted to a caller without a credential, it is no more than to subscribe.
     """
     if not isinstance(cast("object", grant), Grant):  # an override may return anything
         raise TypeError("authorize_item has returned no Grant")
@@ -95,7 +112,7 @@ async def permitted(
     lacking = shortfall(grant, [Action(scope) for scope in required.scopes])
     if lacking is not None:
         raise await delayed_refusal(connection, lacking)
-    return grant
+    return replace(grant, can=grant.can & PUBLIC) if principal.is_anonymous else grant
 
 
 def permitted_at_once(seams: Seams) -> Callable[..., Awaitable[Grant]]:

@@ -15,6 +15,9 @@ ALL_ACTIONS: Final = frozenset(Action)
 NO_EXPIRY: Final = 253_402_300_799
 """Stands for no expiry: the last second of the year 9999, which every date library can hold."""
 
+ANONYMOUS: Final = "anonymous:"
+"""Begins the issuer of callers without a credential; their address follows."""
+
 Identity: TypeAlias = tuple[str | None, str]
 """Issuer and subject: a subject is unique within its issuer only (RFC 7519 4.1.2)."""
 
@@ -35,6 +38,11 @@ class Principal:
     def identity(self) -> Identity:
         """Return what tells this caller from every other one."""
         return self.issuer, self.subject
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Return whether the caller has shown no credential, and may do no more than subscribe."""
+        return not self.subject and self.issuer is not None and self.issuer.startswith(ANONYMOUS)
 
     @property
     def session(self) -> str | None:

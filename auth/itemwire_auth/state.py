@@ -7,7 +7,7 @@ scope of each request, by the key `AUTH`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
@@ -23,6 +23,18 @@ from itemwire_auth.tokens.info_claims import InfoClaims
 AUTH: Final = "itemwire.auth"  # a key of the ASGI scope, which no client can set
 
 
+class Public(Protocol):
+    """What callers without a credential may subscribe to."""
+
+    def admits(self, connection: HTTPConnection) -> bool:
+        """Return whether a request is on a route, and about an item, that needs no credential."""
+        ...
+
+    def has(self, item_id: str) -> bool:
+        """Return whether an item is public."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AuthState:
     """How one application authenticates and authorises its callers."""
@@ -32,6 +44,7 @@ class AuthState:
     cookie: SessionCookie = field(default_factory=SessionCookie)
     metrics_token: str | None = field(default=None, repr=False)
     info_claims: InfoClaims = field(default_factory=InfoClaims)
+    public: Public | None = None
 
 
 def install_auth(
@@ -42,11 +55,13 @@ def install_auth(
     metrics_token: str | None = None,
     *,
     info_claims: InfoClaims | None = None,
+    public: Public | None = None,
 ) -> None:
     """Make the dependencies of `itemwire_auth` work in an application.
 
     Without a policy the token's own rights decide. Without a metrics token `scraper` refuses
-    everybody. `info_claims` are what grants tell other members of a caller.
+    everybody. `info_claims` are what grants tell other members of a caller. Nobody comes in without
+    a credential but to what is `public`.
     """
     app.state.auth = AuthState(
         authenticator,
@@ -54,6 +69,7 @@ def install_auth(
         cookie or SessionCookie(authenticator.cookie_name),
         metrics_token,
         info_claims or InfoClaims(),
+        public,
     )
 
 

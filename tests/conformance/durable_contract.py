@@ -16,7 +16,9 @@ from typing import TypeVar
 import pytest
 
 from itemwire.engines.base import Answer, Bounds, Engine, Span
+from itemwire.messages import Publication
 from tests.conformance.asked_engine import BOUNDS, Asked, answer_of
+from tests.conformance.retained_contract import ALONE, LAST
 
 T = TypeVar("T")
 
@@ -31,13 +33,15 @@ class DurableContract(ABC):
         """Make an engine on the store of this test."""
         ...
 
-    def on(self, scene: Callable[[Restart], Coroutine[object, object, T]]) -> T:
+    def on(
+        self, scene: Callable[[Restart], Coroutine[object, object, T]], bounds: Bounds = BOUNDS
+    ) -> T:
         """Play a scene that runs engines one after the other, each heard on the same channel."""
         channel = f"item:{uuid.uuid4()}"
 
         @contextlib.asynccontextmanager
         async def running() -> AsyncIterator[Asked]:
-            asked = Asked(self.open_engine(BOUNDS))
+            asked = Asked(self.open_engine(bounds))
             asked.channel = channel
             async with asked.running():
                 yield asked
@@ -108,6 +112,21 @@ class DurableContract(ABC):
                 return [first.offset, *[(await asked.publish(key=k)).offset for k in ("k", "l")]]
 
         assert self.on(scene) == [1, 1, 2]
+
+    def test_keeps_what_is_retained(self) -> None:
+        """Who comes after a restart is no later than who came before it."""
+
+        async def scene(running: Restart) -> Publication | None:
+            async with running() as asked:
+                await asked.publish("first")
+                await asked.publish("last")
+            async with running() as asked:
+                return (await asked.read(LAST)).retained
+
+        kept = self.on(scene, ALONE)
+
+        assert kept is not None
+        assert (kept.data, kept.offset) == ("last", 2)
 
     def test_hands_on_the_notices(self) -> None:
         """A revoked token must not come in again because a server was started (requirement 70)."""

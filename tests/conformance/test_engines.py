@@ -11,6 +11,7 @@ from itemwire.engines.base import ChannelBounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
 from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE
+from tests.conformance.retained_contract import NodesRetainedContract, RetainedContract
 from tests.conformance.secret_contract import (
     NodesSecretContract,
     SecretContract,
@@ -46,6 +47,18 @@ class TestEngines(ByURL, EngineContract):
 
 class TestValues(ByURL, ValueContract):
     """Values that are taken once."""
+
+
+class TestRetained(ByURL, RetainedContract):
+    """The last message of channels that retain it."""
+
+
+class TestNodesRetained(ByURL, NodesRetainedContract):
+    """The same where nodes share a store."""
+
+    pytestmark = pytest.mark.parametrize(
+        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE), indirect=True
+    )
 
 
 class TestNodesSecrets(ByURL, NodesSecretContract):

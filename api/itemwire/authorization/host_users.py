@@ -17,6 +17,7 @@ from itemwire.authorization.host_credentials import (
 )
 from itemwire.authorization.inputs import NO_INPUTS, Inputs, Presented, pack
 from itemwire.authorization.solving import Dependant, inputs_of, read_by_schemes
+from itemwire_auth.anonymous import NO_RIGHTS, anonymous_caller
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.authenticator import IDENTITY, Authenticator
 from itemwire_auth.dependencies import VERIFIED
@@ -25,16 +26,14 @@ from itemwire_auth.errors import (
     InvalidCredential,
     InvalidTicket,
     MissingCredential,
+    OriginDenied,
     RevokedToken,
 )
 from itemwire_auth.principal import NO_EXPIRY, Principal
 from itemwire_auth.refusals import delayed_refusal
-from itemwire_auth.rights import ScopeSet
 from itemwire_auth.state import auth_of
 
 SOURCE: Final = "application"
-
-NO_RIGHTS: Final = ScopeSet(is_of_token=False)
 
 NOBODY: Final = frozenset({"", "credentials_missing", "credentials_invalid"})
 """The reasons with which a host's dependency closes the socket of somebody unknown."""
@@ -67,6 +66,10 @@ class HostUser:
         try:
             return await self._identify(connection)
         except AuthError as error:
+            if isinstance(error, MissingCredential | OriginDenied):  # nothing of its own was shown
+                anonymous = anonymous_caller(connection)
+                if anonymous is not None:
+                    return anonymous
             raise await delayed_refusal(connection, error) from error
 
     async def _identify(self, connection: HTTPConnection) -> Principal:
@@ -78,6 +81,9 @@ class HostUser:
             show_credential(connection, authenticator, schemes)
         user = await self._ask(connection, schemes)
         if user is None:
+            anonymous = anonymous_caller(connection) if owner is None else None
+            if anonymous is not None:  # whatever it has shown: to the host it is nobody
+                return anonymous
             raise _unknown(connection, schemes)
         principal = admit(connection, user)
         if owner is not None and owner.identity != principal.identity:

@@ -26,7 +26,7 @@ from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
-from itemwire.messages import Position, Ref
+from itemwire.messages import Position, Publication, Ref
 from itemwire_auth.principal import Identity
 from itemwire_auth.scopes import Action
 
@@ -85,7 +85,10 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
     if parts.hub.remove(subscription):
         parts.engine.unsubscribe(channel)
         parts.forget_members(channel)
-    if may_return:
+    is_anonymous = connection.principal.is_anonymous
+    if is_anonymous:
+        was_member = False
+    elif may_return:
         caller = connection.principal.identity
         was_member = parts.presence.mark_away(channel, caller, member, parts.clock())
     else:
@@ -100,7 +103,8 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
             may_return,
         )
     if was_member or (
-        subscription.has_joined and parts.rules_of(subscription.item_id).presence == "off"
+        subscription.has_joined
+        and (is_anonymous or parts.rules_of(subscription.item_id).presence == "off")
     ):
         parts.log.left(subscription.item_id, member)
 
@@ -116,6 +120,7 @@ class _Join:
 
     __slots__ = (
         "_deadline",
+        "_has_members",
         "_is_over",
         "_is_proven",
         "_joined",
@@ -147,6 +152,8 @@ class _Join:
         self._is_over = False
         self._ref = ref
         self._rules = parts.rules_of(subscription.item_id)
+        caller = subscription.connection.principal
+        self._has_members = self._rules.presence != "off" and not caller.is_anonymous
         self._recovery = Recovery(limits.outbox_bytes)
         self._is_proven = self._has_proof()
 
@@ -183,7 +190,7 @@ class _Join:
             self._have_read(history)
         elif self._may_resume() and resumes(since, history):
             self._have_read(history, recovered=True)
-        elif self._start.replay:
+        elif self._start.replay or self._rules.retain:
             self._read(Span(self._start.replay), self._replay)
         else:  # a part of what was missed would look like all of it
             self._have_read(replace(history, publications=[]))
@@ -194,10 +201,6 @@ class _Join:
         if isinstance(history, History) and history.publications and not may_read:
             history = replace(history, publications=[])
         self._have_read(history)
-
-    @property
-    def _has_members(self) -> bool:
-        return self._rules.presence != "off"
 
     @property
     def _most_read(self) -> int:
@@ -228,6 +231,8 @@ class _Join:
 
     def _read(self, span: Span, answer: Callable[[History | EngineError], None]) -> None:
         span = span.at_most(self._most_read)
+        if self._rules.retain:
+            span = replace(span, retained=True)
         self._parts.engine.read(self._subscription.channel, span, answer)
 
     def _have_read(self, history: History | EngineError, *, recovered: bool = False) -> None:
@@ -248,10 +253,15 @@ class _Join:
             self._fail(EngineError("more was published during a join than can be held for it"))
         else:
             merged = self._recovery.merge(history, from_first=self._start == LIVE)
-            self._admit(merged, recovered=recovered)
+            retained = None if recovered else _retained_before(merged, history.retained)
+            self._admit(merged, retained, recovered=recovered)
 
-    def _admit(self, history: History, *, recovered: bool) -> None:
-        """Make the client a member, send its welcome and what it missed, and let it go live."""
+    def _admit(self, history: History, retained: Publication | None, *, recovered: bool) -> None:
+        """Make the client a member, send its welcome and what it missed, and let it go live.
+
+        What is retained comes before all that, and needs no right to history: every subscriber
+        gets it who does not go on from where it was.
+        """
         parts, subscription = self._parts, self._subscription
         connection, channel = subscription.connection, subscription.channel
         caller = connection.principal.identity
@@ -277,6 +287,8 @@ class _Join:
             resume=self._resume_token(history),
             max_message_bytes=self._rules.max_message_bytes,
         )
+        if retained is not None:
+            history = replace(history, publications=[retained, *history.publications])
         replayed = connection.welcome(subscription, welcome, history)
         if replayed is not None:
             parts.counters.replayed += replayed
@@ -304,3 +316,10 @@ class _Join:
             problem,
         )
         self._joined(problem)
+
+
+def _retained_before(history: History, retained: Publication | None) -> Publication | None:
+    """Return what is retained, unless it is among what a client gets anyway."""
+    if retained is None or not history.publications:
+        return retained
+    return retained if retained.offset < history.publications[0].offset else None

@@ -10,6 +10,16 @@ DIRECT_ITEM: Final = "$direct"
 """Stands for messages to one caller. No request can name it: an item id has no `$`."""
 
 
+RULES_ITEM: Final = "$rules"
+"""Stands for the rules that nodes leave in the engine for those that only publish."""
+
+WATCH_ITEM: Final = "$watch"
+"""Stands for the feed of what code watches by pattern."""
+
+RESERVED: Final = "$"
+"""Begins every name that is no item's."""
+
+
 def channel_of(item_id: str) -> str:
     """Return the name of the channel of a valid item id."""
     return PREFIX + item_id

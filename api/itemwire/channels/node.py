@@ -53,13 +53,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
-    """How long connections of a node may last, in seconds.
-
-    `leeway` is how far past its expiry a token is still accepted; a connection may stay as long.
-    """
+    """How long connections of a node may last, in seconds."""
 
     lifetime: Lifetime = BY_TOKEN
-    leeway: float = 0
+    leeway: float = 0  # past its expiry a token is accepted so long, and a connection may stay
     drain_seconds: float = 5
     recheck_interval: float = 0  # after which callers are asked about again; 0: never
 
@@ -161,7 +158,7 @@ class Node:
             log=self.connection_log,
             rules_of=rules_of,
         )
-        self.listening = Listening(self._parts)
+        self.listening = Listening(self._parts, self._id, self.publishing.watched)
 
     @property
     def channels(self) -> int:
@@ -212,6 +209,7 @@ class Node:
         if self.rechecks is not None:
             self.rechecks.tick()
         self._cluster.tick()
+        self.listening.tick()
         self.direct.tick()
         self._proofs.tick(self._engine)
         if self.rates is not None:

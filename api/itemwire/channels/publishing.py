@@ -12,10 +12,17 @@ from itemwire.channels.environment import Environment
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import NOBODY, key_of
 from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.item_rates import ItemRates
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules, MessageRefused, RulesOf
-from itemwire.channels.limits.requests import Requester, RequestRates, TooManyDeliveries
+from itemwire.channels.limits.requests import (
+    Requester,
+    RequestRates,
+    TooManyDeliveries,
+    TooManyMessages,
+)
 from itemwire.channels.names import channel_of
 from itemwire.channels.timely_answers import TimelyAnswers
+from itemwire.channels.watched import Watched
 from itemwire.close_reasons import MESSAGE_TOO_BIG
 from itemwire.engines.base import Answer, Engine, EngineError
 from itemwire.engines.storage_format import pack, unpack
@@ -30,10 +37,19 @@ from itemwire.messages import (
     Publication,
     message_size,
 )
+from itemwire_auth.principal import Identity
 
 logger = logging.getLogger("itemwire.channels")
 
 MAX_EPHEMERAL_BYTES: Final = 131_072  # it goes to other nodes in one notice
+
+
+def too_large_to_carry(draft: Draft) -> MessageRefused | None:
+    """Return why an ephemeral message is refused, or None if a notice has room for it."""
+    if message_size(draft) <= MAX_EPHEMERAL_BYTES:
+        return None
+    detail = f"data: larger than {MAX_EPHEMERAL_BYTES} bytes, and ephemeral"
+    return MessageRefused(MESSAGE_TOO_BIG, detail)
 
 
 class Publishing:
@@ -60,6 +76,8 @@ class Publishing:
         self._answers = answers
         self._environment = environment
         self._rates = rates
+        self._item_rates = ItemRates()
+        self.watched = Watched(environment.clock)
         self._id = node_id
         self._engine = engine
         self._hub = hub
@@ -88,7 +106,7 @@ class Publishing:
                 answer(TooManyDeliveries(wait))
                 return
         rules = self._rules_of(draft.item)
-        refusal = None if rules is NO_RULES else rules.refusal_of(draft.data)
+        refusal = None if rules is NO_RULES else self._refusal_by(rules, draft, connection)
         if refusal is not None:
             answer(refusal)
             return
@@ -98,7 +116,7 @@ class Publishing:
             tracked = None if tracked is None else self._answers.limit(tracked)
         if tracked is None:
             return
-        if rules is NO_RULES:
+        if rules is NO_RULES and not self.watched.by_node:
             self._engine.publish(channel_of(draft.item), draft, tracked)
         else:
             self._publish_by(rules, draft, tracked, connection)
@@ -123,6 +141,24 @@ class Publishing:
             Draft(item_id, sender or None, now, data, own_key, extras.meta, extras.end), answer
         )
 
+    def spend_by_rule(self, caller: Identity, item_id: str, size: int) -> float:
+        """Charge a message to what one caller may publish to the items of one rule.
+
+        Return the seconds to wait, or 0. Called as `spend_deliveries` is.
+        """
+        rules = self._rules_of(item_id)
+        return self._item_rates.spend(caller, rules, size) if rules.has_rates else 0.0
+
+    def _refusal_by(
+        self, rules: ItemRules, draft: Draft, by: Connection | None
+    ) -> EngineError | None:
+        """Return why the rules of its item refuse a message; None if they do not."""
+        if by is not None and rules.has_rates:
+            wait = self._item_rates.spend(by.principal.identity, rules, message_size(draft))
+            if wait:
+                return TooManyMessages(wait)
+        return rules.refusal_of(draft.data)
+
     def spend_deliveries(self, by: Requester, channel: str, size: int) -> float:
         """Charge a message to its publisher's budget of deliveries, once per subscriber here.
 
@@ -134,10 +170,14 @@ class Publishing:
             return 0.0
         return rates.spend_deliveries(by, self._hub.subscribers(channel), size)
 
-    def receive(self, packed: bytes) -> None:
-        """Deliver an ephemeral message that was published on another node."""
+    def receive(self, notice: Notice) -> None:
+        """Deliver an ephemeral message of another node, or note what that node watches."""
+        if notice.watching is not None:
+            self.watched.note(notice.node, notice.watching)
+        if notice.message is None:
+            return
         try:
-            message = unpack(packed, 0)
+            message = unpack(notice.message, 0)
         except ValueError as error:
             logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
         else:
@@ -154,15 +194,17 @@ class Publishing:
         if rules.is_ephemeral:
             self._carry(draft, answer, muted)
             return
+        if self.watched.by_node:
+            answer = self.watched.feeding(self._engine, draft, answer)
         channel = channel_of(draft.item)
         if muted is not None and channel in muted.subscriptions:
             self._hub.mute(channel, draft, muted)
         self._engine.publish(channel, draft, answer)
 
     def _carry(self, draft: Draft, answer: Answer[Position], muted: Connection | None) -> None:
-        if message_size(draft) > MAX_EPHEMERAL_BYTES:
-            detail = f"data: larger than {MAX_EPHEMERAL_BYTES} bytes, and ephemeral"
-            answer(MessageRefused(MESSAGE_TOO_BIG, detail))
+        refusal = too_large_to_carry(draft)
+        if refusal is not None:
+            answer(refusal)
             return
 
         def carried(problem: EngineError | None) -> None:

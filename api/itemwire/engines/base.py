@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from itemwire.engines.faults import UNKNOWN, EngineFault
 from itemwire.messages import Draft, Position, Publication
 
@@ -61,13 +63,15 @@ class Bounds:
     """How much history a channel keeps: whichever bound is reached first applies.
 
     `total_bytes` is the bound of all channels together, for an engine that keeps them in memory;
-    0 means no bound.
+    0 means no bound. `retained` is for how many seconds the last message is kept whatever the
+    other bounds say; with 0 it is not.
     """
 
     messages: int
     bytes: int
     seconds: float
     total_bytes: int = 0
+    retained: float = 0
 
     def of(self, _channel: str) -> "Bounds":
         """Return the bounds of a channel: the same for all."""
@@ -96,12 +100,14 @@ class ChannelBounds(Protocol):
 class Span:
     """A part of a channel's history: the offsets between two bounds, both exclusive.
 
-    With `after`, the oldest `limit` messages of it; without, the newest.
+    With `after`, the oldest `limit` messages of it; without, the newest. `retained` asks for the
+    channel's retained message as well.
     """
 
     limit: int
     after: int | None = None
     before: int | None = None
+    retained: bool = False
 
     def within(self, last: int) -> tuple[int, int]:
         """Return both bounds for a stream whose last offset is `last`."""
@@ -117,19 +123,38 @@ class History:
     """Publications in ascending order, and the stream's position when they were read.
 
     `complete` means that nothing within the requested bounds is missing: the limit cut nothing
-    off, and nothing had been forgotten.
+    off, and nothing had been forgotten. `retained` is the channel's last message where that was
+    asked for and there is one; it need not be looked for if there are publications.
     """
 
     position: Position
     publications: list[Publication]
     complete: bool
+    retained: Publication | None = None
 
     @classmethod
-    def of(cls, position: Position, publications: list[Publication], span: Span) -> "History":
+    def of(
+        cls,
+        position: Position,
+        publications: list[Publication],
+        span: Span,
+        retained: Publication | None = None,
+    ) -> "History":
         """Return a history that is complete if it holds everything the span asks for."""
         after, before = span.within(position.offset)
         wanted = max(before - after - 1, 0)
-        return cls(position, publications, len(publications) == wanted)
+        return cls(position, publications, len(publications) == wanted, retained)
+
+
+def retained_at(position: Position, epoch: str, message: Publication) -> Publication | None:
+    """Return a retained message of an epoch as a reader at a position gets it.
+
+    A message outlives its epoch as long as nothing is published in the next one, and then comes
+    before the first offset there. One that is not the channel's last is none.
+    """
+    if epoch == position.epoch:
+        return message if message.offset == position.offset else None
+    return None if position.offset else msgspec.structs.replace(message, offset=0)
 
 
 NO_EPOCH: Final = "none"
@@ -192,7 +217,8 @@ class Engine(Protocol):
         """Store and deliver, as one step per channel; answer the position once it is stored.
 
         The same `key` on the same channel within `KEY_SECONDS` stores nothing and answers the
-        first position again.
+        first position again. Where the bounds of the channel say `retained`, the message is kept
+        for that long in place of the one before.
         """
         ...
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from typing_extensions import override
@@ -24,6 +25,7 @@ from itemwire.engines.base import (
     new_secret,
 )
 from itemwire.engines.faults import FULL
+from itemwire.engines.retained import RetainedMessages
 from itemwire.messages import Draft, Position, Publication, message_size
 
 MAX_KEYS: Final = 10_000  # of a channel: a flood of new keys must not fill the memory
@@ -49,7 +51,8 @@ class MemoryEngine(Engine):
     History is bounded by count, bytes and age. A channel without subscribers whose history has
     aged away is forgotten; if it comes back it has a new epoch. When all histories together
     exceed their bound, the channels that have been idle longest are forgotten sooner. If none of
-    these is left, the channel that grows forgets its own oldest messages.
+    these is left, the messages that were retained longest go, and then the channel that grows
+    forgets its own oldest messages.
     """
 
     answers_at_once = True
@@ -69,6 +72,7 @@ class MemoryEngine(Engine):
         self._notices: list[tuple[float, bytes]] = []  # a heap, by their end
         self._subscribed: dict[str, _Stream] = {}
         self._idle: OrderedDict[str, _Stream] = OrderedDict()  # the longest idle first
+        self._retained = RetainedMessages()
         self._values = _Values()
         self._secret = new_secret()
         self._total = _Total()
@@ -115,8 +119,13 @@ class MemoryEngine(Engine):
             answer(first)
             return
         publication = stream.append(draft, now)
-        stream.trim(self._bounds.of(channel), now)
-        if self._total.bytes > self._most_bytes:
+        bounds = self._bounds.of(channel)
+        stream.trim(bounds, now)
+        if bounds.retained:
+            self._retained.keep(
+                channel, stream.epoch, publication, now=now, seconds=bounds.retained
+            )
+        if self._total.bytes + self._retained.bytes > self._most_bytes:
             self._make_room(stream)
             stream.forget(self._excess)
         if channel in self._subscribed:
@@ -129,7 +138,11 @@ class MemoryEngine(Engine):
         stream = self._subscribed.get(channel) or self._touch(channel, now)
         stream.trim(self._bounds.of(channel), now)
         self._make_room(stream)
-        answer(stream.read(span))
+        history = stream.read(span)
+        if span.retained and not history.publications:
+            found = self._retained.find(channel, history.position, now)
+            history = replace(history, retained=found)
+        answer(history)
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
@@ -183,17 +196,19 @@ class MemoryEngine(Engine):
 
     @property
     def _excess(self) -> int:
-        """Return by how many bytes all histories together exceed their bound."""
-        return max(self._total.bytes - self._most_bytes, 0)
+        """Return by how many bytes everything that is kept exceeds the bound."""
+        return max(self._total.bytes + self._retained.bytes - self._most_bytes, 0)
 
     def _make_room(self, used: "_Stream") -> None:
-        """Drop idle streams until the bound is kept, beginning with the longest idle one."""
+        """Drop idle streams, then retained messages, until the bound is kept: the oldest first."""
         while self._excess:
             oldest = next(iter(self._idle.values()), used)
             if oldest is used:  # it was used just now, so it is the last of them
-                return
+                break
             self._idle.popitem(last=False)
             oldest.drop()
+        while self._excess and self._retained.forget_oldest():
+            pass
 
 
 class _Total:

@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from itemwire.messages import Draft, Payload, Publication
+from itemwire.engines.base import retained_at
+from itemwire.messages import Draft, Payload, Position, Publication
 
 TEXT: Final = 0
 BINARY: Final = 1
@@ -57,6 +58,18 @@ def unpack(packed: bytes, offset: int) -> Publication:
     end = stored.end or UNSET
     draft = Draft(stored.item, stored.sender or None, stored.sent_at, data, None, meta, end)
     return Publication.of(draft, offset)
+
+
+def unpack_retained(kept: bytes, position: Position) -> Publication | None:
+    """Return a message that is stored as `offset epoch message`, for a reader at a position.
+
+    One that no node has written is none: it must not keep everything else from being read.
+    """
+    try:
+        offset, epoch, packed = kept.split(b" ", 2)
+        return retained_at(position, epoch.decode(), unpack(packed, int(offset)))
+    except ValueError:
+        return None
 
 
 def bytes_of(data: Payload) -> tuple[int, bytes]:

@@ -80,8 +80,13 @@ def _acquire_slot(slots: ConnectionSlots, scope: Scope) -> CloseReason | None:
 
 
 def claim_slot(connection: HTTPConnection, principal: Principal) -> None:
-    """Count a connection's slot for its caller; raise if the caller has reached its limit."""
+    """Count a connection's slot for its caller; raise if the caller has reached its limit.
+
+    One without a credential counts for its address alone.
+    """
     slot: ConnectionSlot | None = connection.scope.get(SLOT)
+    if principal.is_anonymous:
+        return
     if slot is not None and not slot.claim_for(principal.identity):
         problem = TooManyConnections(f"{principal.subject!r} has as many sockets as it may")
         raise refusal(connection, problem)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from pydantic import TypeAdapter
@@ -41,11 +41,13 @@ from itemwire.messages import (
 )
 from itemwire.rules.channels import ChannelRules
 from itemwire.rules.models import has_structs
+from itemwire.rules.schemas import JsonSchema
 from itemwire.wire.json_codec import JsonCodec
 
 Json = dict[str, Any]
 
 REF: Final = "#/components/schemas/{name}"
+DEFS: Final = "#/$defs/"
 
 
 class ReadMessage(Publication, frozen=True, tag="message"):
@@ -280,7 +282,10 @@ def _schemas_of(structs: Iterable[type]) -> Json:
 def _schema_of(model: Any, prefix: str) -> tuple[Json, Json]:  # noqa: ANN401 - a class or a union
     """Return the schema of a model, and those that it refers to, by names with a prefix."""
     ref = REF.format(name=prefix + "{}")
-    if has_structs(model):
+    if isinstance(model, JsonSchema):
+        schema = _with_refs(model.value, ref)
+        further = schema.pop("$defs", {})
+    elif has_structs(model):
         (schema,), further = msgspec.json.schema_components(
             [model], ref_template=ref.format("{name}")
         )
@@ -288,3 +293,17 @@ def _schema_of(model: Any, prefix: str) -> tuple[Json, Json]:  # noqa: ANN401 - 
         schema = TypeAdapter(model).json_schema(ref_template=ref.format("{model}"))
         further = schema.pop("$defs", {})
     return schema, {prefix + name: one for name, one in further.items()}
+
+
+def _with_refs(value: Any, ref: str) -> Any:  # noqa: ANN401 - any part of a schema
+    """Return a schema whose references to its own `$defs` are those of the document."""
+    if isinstance(value, list):
+        parts_of = cast("Iterable[Any]", value)
+        return [_with_refs(one, ref) for one in parts_of]
+    if not isinstance(value, dict):
+        return value
+    parts = {name: _with_refs(one, ref) for name, one in cast("Json", value).items()}
+    target = parts.get("$ref")
+    if isinstance(target, str):
+        parts["$ref"] = ref.format(target.removeprefix(DEFS)) if target.startswith(DEFS) else target
+    return parts

@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from itemwire.authorization.asking import AskedCall
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
-from itemwire.channels.names import item_of
+from itemwire.channels.names import RESERVED, item_of
 from itemwire.engines.base import Bounds, ChannelBounds
 from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
+from itemwire.rules.shared import OWN_BOUNDS, largest_of
 
 UnknownItems = Literal["policy", "forbid"]
 """What decides about items that no rule is declared for: the policy of the settings, or nobody."""
@@ -75,6 +76,11 @@ class ChannelRules:
         self._rules.append(rule)
         self.of_item.cache_clear()
 
+    @property
+    def has_public(self) -> bool:
+        """Return whether a rule makes its items public."""
+        return any(rule.item_rules.anonymous for rule in self._rules)
+
     def find(self, item_id: str) -> tuple[ChannelRule, dict[str, str]] | None:
         """Return the rule of an item and its parameters; None if none is declared."""
         for rule in self._rules:
@@ -84,6 +90,8 @@ class ChannelRules:
         return None
 
     def _of_item(self, item_id: str) -> ItemRules:
+        if item_id.startswith(RESERVED):  # no item, though a pattern may match its name
+            return NO_RULES
         found = self.find(item_id)
         return NO_RULES if found is None else found[0].item_rules
 
@@ -111,15 +119,10 @@ class RuledBounds(ChannelBounds):
 
     def _find_largest(self) -> Bounds:
         """Return bounds that no channel exceeds: the default itself if no rule exceeds it."""
-        default = self._default
-        each = [default, *(rule.item_rules.bounds(default) for rule in self._rules)]
-        largest = Bounds(
-            max(one.messages for one in each),
-            max(one.bytes for one in each),
-            max(one.seconds for one in each),
-            default.total_bytes,
-        )
-        return default if largest == default else largest
+        return largest_of(self._default, [rule.item_rules for rule in self._rules])
 
     def _find(self, channel: str) -> Bounds:
+        own = OWN_BOUNDS.get(channel)
+        if own is not None:
+            return own
         return self._rules.of_item(item_of(channel)).bounds(self._default)

@@ -6,7 +6,8 @@ from typing import Any, Final, cast
 
 from itemwire.channels.limits.item_rules import NO_RULES
 from itemwire.rules.channels import UNKNOWN_ITEMS, ChannelRule, ChannelRules
-from itemwire.rules.options import OPTIONS, ChannelOptions, rules_of_options
+from itemwire.rules.options import OPTIONS, ChannelOptions, model_of, rules_of_options
+from itemwire.rules.schemas import JsonSchema
 
 MODEL: Final = "model"
 UNKNOWN: Final = "unknown"
@@ -25,7 +26,7 @@ def add_channels_of(path: Path, rules: ChannelRules, max_message_bytes: int) -> 
             rules.unknown = value
             continue
         try:
-            rules.add(_rule_of(key, value, max_message_bytes))
+            rules.add(_rule_of(path.parent, key, value, max_message_bytes))
         except ValueError as error:
             raise ValueError(f"{path}: [{key!r}] {error}") from error
 
@@ -34,7 +35,8 @@ def options_shown(rule: ChannelRule) -> dict[str, object]:
     """Return the options of a rule that differ from those of a channel without any."""
     names = [name for name in OPTIONS if name != MODEL]
     own = {name: getattr(rule.item_rules, name) for name in names}
-    return {name: value for name, value in own.items() if value != getattr(NO_RULES, name)}
+    shown = {name: value for name, value in own.items() if value != getattr(NO_RULES, name)}
+    return shown if rule.model is None else {MODEL: "JSON Schema", **shown}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -46,10 +48,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"the channels file {path} is no TOML: {error}") from error
 
 
-def _rule_of(pattern: str, table: object, max_message_bytes: int) -> ChannelRule:
+def _rule_of(folder: Path, pattern: str, table: object, max_message_bytes: int) -> ChannelRule:
     if not isinstance(table, dict):
         raise ValueError("is no table of options")  # noqa: TRY004 - a fault of the file
     options = cast("ChannelOptions", table)
-    if MODEL in options:
-        raise ValueError(f"{MODEL} is a class, which only code can name")
-    return ChannelRule.of(pattern, None, rules_of_options(options, max_message_bytes))
+    model = options.get(MODEL)
+    if isinstance(model, str):
+        options[MODEL] = JsonSchema.read_file(folder / model)
+    elif model is not None and not isinstance(model, dict):
+        raise ValueError(f"{MODEL}={model!r} must be a JSON Schema, or the name of a file with one")
+    rules = rules_of_options(options, max_message_bytes)
+    return ChannelRule.of(pattern, None, rules, model=model_of(options))

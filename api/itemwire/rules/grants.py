@@ -9,7 +9,7 @@ from itemwire.application import application_of
 from itemwire.authorization.solving import AskedFunction
 from itemwire.channels.presence.info import read_info
 from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
-from itemwire_auth.dependencies import CurrentPrincipal, ItemId, authorize_item
+from itemwire_auth.dependencies import PUBLIC, CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import delayed_refusal
@@ -42,6 +42,8 @@ class RuleGrants:
         if found is None:
             return await self._without_rule(connection, item_id, principal)
         rule, parameters = found
+        if principal.is_anonymous:  # the item is public, else it had been refused
+            return Grant(principal, item_id, PUBLIC)
         if rule.authorize is None:
             grant = await authorize_item(connection, item_id, principal)
             return Grant(grant.principal, item_id, _without_hidden(rule, grant.can), grant.info)

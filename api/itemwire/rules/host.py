@@ -160,6 +160,8 @@ class SocketHost(Host):
         found = self._functions.find_answering(subscription.item_id, name)
         if found is None:
             answer(NOT_SUPPORTED)
+        elif subscription.connection.principal.is_anonymous:  # to subscribe is all it may do
+            answer(SCOPE_MISSING)
         else:
             self._submit(
                 subscription, found, data, needs=Action.SUBSCRIBE, finish=as_json, answer=answer

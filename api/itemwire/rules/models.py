@@ -1,7 +1,6 @@
 """Checks payloads by the model of a channel, and says where one does not fit."""
 
 import re
-from collections.abc import Callable
 from typing import Any, Final, get_args
 
 import msgspec
@@ -10,18 +9,19 @@ from pydantic_core import ErrorDetails
 
 from itemwire.channels.limits.item_rules import Check
 from itemwire.messages import Payload
+from itemwire.rules.schemas import FindFault, JsonSchema, fault_finder_of
 
 _PATH: Final = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)  # how msgspec ends its errors
 _SHOWN: Final = 200  # characters of an error: a model may repeat what it was given
 
 
 def check_of(model: object) -> Check:
-    """Return the check of a Pydantic model, a msgspec struct, or a union of either.
+    """Return the check of a Pydantic model, a msgspec struct, a union, or a JSON Schema.
 
     What is stored is what was sent, so nothing is converted: `"1"` is no `int`. Raises ValueError
     for what is no type that JSON can be checked by.
     """
-    find_fault = _by_msgspec(model) if has_structs(model) else _by_pydantic(model)
+    find_fault = _fault_finder_of(model)
 
     def check(data: Payload) -> str | None:
         if type(data) is bytes:  # raw JSON is a kind of bytes, too
@@ -33,13 +33,19 @@ def check_of(model: object) -> Check:
     return check
 
 
+def _fault_finder_of(model: object) -> FindFault:
+    if isinstance(model, JsonSchema):
+        return fault_finder_of(model)
+    return _by_msgspec(model) if has_structs(model) else _by_pydantic(model)
+
+
 def has_structs(model: object) -> bool:
     """Return whether msgspec checks a model, and not Pydantic."""
     kinds: tuple[object, ...] = get_args(model) or (model,)
     return any(isinstance(kind, type) and issubclass(kind, msgspec.Struct) for kind in kinds)
 
 
-def _by_msgspec(model: Any) -> Callable[[bytes], str | None]:  # noqa: ANN401 - a type, or a union
+def _by_msgspec(model: Any) -> FindFault:  # noqa: ANN401 - a type, or a union
     try:
         decode = msgspec.json.Decoder(model).decode
     except TypeError as error:
@@ -56,7 +62,7 @@ def _by_msgspec(model: Any) -> Callable[[bytes], str | None]:  # noqa: ANN401 - 
     return find_fault
 
 
-def _by_pydantic(model: Any) -> Callable[[bytes], str | None]:  # noqa: ANN401 - a type, or a union
+def _by_pydantic(model: Any) -> FindFault:  # noqa: ANN401 - a type, or a union
     try:
         adapter: TypeAdapter[object] = TypeAdapter(model)
     except Exception as error:  # Pydantic has many

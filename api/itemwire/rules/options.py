@@ -2,24 +2,32 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, TypedDict, get_args
+from typing import Final, TypedDict, cast, get_args
 
 from itemwire.channels.limits.item_rules import ItemRules, PresenceMode
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.rules.models import check_of
+from itemwire.rules.schemas import JsonSchema
 
 
 class ChannelOptions(TypedDict, total=False):
     """What may be said of a channel beside who may do what; the settings say the rest.
 
-    - `model`: what messages must be: a Pydantic model, a msgspec struct, or a union of either. A
-      message that does not fit is refused as `payload_invalid`, to its publisher only.
+    - `model`: what messages must be: a Pydantic model, a msgspec struct, a union of either, or a
+      JSON Schema. A message that does not fit is refused as `payload_invalid`, to its publisher
+      only.
     - `history`, `history_bytes`, `max_age`: how many messages, how many bytes of them, and for how
       many seconds each is kept. With `history=0` messages are ephemeral: delivered, never stored.
     - `presence`: `on`, `counts` (members are counted, and not named) or `off`.
     - `slow_consumers`: `disconnect`, `drop_oldest` or `drop_newest`.
     - `max_message_bytes`: the largest payload, at most that of the settings.
     - `echo`: whether a connection gets what it publishes itself.
+    - `publish_rate`, `bytes_rate`: how many messages, and how many bytes of them, one caller may
+      publish to these items in a second, beside the rates of the settings.
+    - `anonymous`: whether the items are public: who has no credential, or is nobody to `user`, may
+      subscribe and nothing else.
+    - `retain`: whether the last message is kept for who comes late, whatever `history` says: for
+      `RETAIN_SECONDS` after it was published, or for so many seconds.
     """
 
     model: object
@@ -30,6 +38,10 @@ class ChannelOptions(TypedDict, total=False):
     slow_consumers: str
     max_message_bytes: int
     echo: bool
+    retain: bool | float
+    publish_rate: float
+    bytes_rate: float
+    anonymous: bool
 
 
 def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRules:
@@ -38,7 +50,8 @@ def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRul
     `max_message_bytes` is that of the settings, which bounds every frame.
     """
     rest: dict[str, object] = {**options}
-    model = rest.pop("model", None)
+    model = model_of(options)
+    rest.pop("model", None)
     for name, value in rest.items():
         wanted = _WANTED.get(name)
         if wanted is None:
@@ -61,7 +74,24 @@ def rules_of_options(options: ChannelOptions, max_message_bytes: int) -> ItemRul
         slow_consumers=None if policy is None else SlowConsumerPolicy(policy),
         max_message_bytes=most,
         echo=options.get("echo", True),
+        retain=_retained_for(options.get("retain", False)),
+        publish_rate=options.get("publish_rate", 0),
+        bytes_rate=options.get("bytes_rate", 0),
+        anonymous=options.get("anonymous", False),
     )
+
+
+RETAIN_SECONDS: Final = 30 * 86_400.0  # a month: items come and go, and each keeps a message
+
+
+def _retained_for(retain: bool | float) -> float:
+    return (RETAIN_SECONDS if retain else 0) if isinstance(retain, bool) else retain
+
+
+def model_of(options: ChannelOptions) -> object:
+    """Return the model that options name; ValueError for a JSON Schema that is none."""
+    model = options.get("model")
+    return JsonSchema.of(cast("Mapping[str, object]", model)) if isinstance(model, dict) else model
 
 
 OPTIONS: Final = tuple(ChannelOptions.__annotations__)
@@ -75,8 +105,12 @@ def _is_size(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _is_seconds(value: object) -> bool:
+def _is_amount(value: object) -> bool:
     return type(value) in {int, float} and 0 < float(str(value)) < math.inf
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_one_of(*words: str) -> Callable[[object], bool]:
@@ -87,12 +121,19 @@ _MODES: Final[tuple[str, ...]] = get_args(PresenceMode)
 _WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
     "history": (_is_count, "a number of messages, 0 or more"),
     "history_bytes": (_is_count, "a number of bytes, 0 or more"),
-    "max_age": (_is_seconds, "a number of seconds above 0"),
+    "max_age": (_is_amount, "a number of seconds above 0"),
+    "publish_rate": (_is_amount, "a number of messages a second above 0"),
+    "bytes_rate": (_is_amount, "a number of bytes a second above 0"),
     "presence": (_is_one_of(*_MODES), f"one of {', '.join(_MODES)}"),
     "slow_consumers": (
         _is_one_of(*SlowConsumerPolicy),
         f"one of {', '.join(SlowConsumerPolicy)}",
     ),
     "max_message_bytes": (_is_size, "a number of bytes, 1 or more"),
-    "echo": (lambda value: isinstance(value, bool), "true or false"),
+    "echo": (_is_flag, "true or false"),
+    "anonymous": (_is_flag, "true or false"),
+    "retain": (
+        lambda value: _is_flag(value) or _is_amount(value),
+        "true, false, or a number of seconds above 0",
+    ),
 }

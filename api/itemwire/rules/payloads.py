@@ -1,11 +1,14 @@
 """Writes what application code publishes as the payload that is stored."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 from pydantic import BaseModel
 
-from itemwire.messages import Payload
+from itemwire.channels.names import check_item_id
+from itemwire.messages import Extras, Payload
 from itemwire.wire.payloads import payload_of
 
 WHAT_CAN: Final = "Pydantic models, msgspec structs, dataclasses, lists, dicts and texts can"
@@ -31,6 +34,31 @@ def encoded(data: object) -> Payload:
     if isinstance(data, str | bytes):
         return data
     return payload_of(msgspec.Raw(_encode(data)))
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message for `publish_many` that has more than its data.
+
+    `meta` is a small map that goes with it, and `end` marks it as the last one of a stream.
+    """
+
+    item: str
+    data: object
+    meta: Mapping[str, str] | None = None
+    end: bool = False
+
+
+ManyMessages = tuple[str, object] | NewMessage
+"""A message of `publish_many`: a pair of an item id and data, or with more."""
+
+
+def ready(message: ManyMessages) -> tuple[str, Payload, Extras]:
+    """Return the item of a message, and what is stored; raises what `Itemwire.publish` raises."""
+    if isinstance(message, tuple):
+        message = NewMessage(*message)
+    check_item_id(message.item)
+    return message.item, encoded(message.data), Extras.of(message.meta, end=message.end)
 
 
 def as_json(value: object) -> msgspec.Raw:

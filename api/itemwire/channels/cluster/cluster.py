@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange
-from itemwire.channels.cluster.notices import read_notice
+from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.counters import ChannelCounters
 
 logger = logging.getLogger("itemwire.channels")
@@ -16,7 +16,8 @@ class Cluster:
 
     Revocations and disconnects are applied whichever engine there is, since a node that restarts
     reads those of its former life. Members and connection counts are exchanged only where there
-    can be other nodes. Ephemeral messages of other nodes are handed to `deliver`.
+    can be other nodes. Ephemeral messages of other nodes, and what their code watches, are handed
+    to `published`.
     """
 
     def __init__(
@@ -25,13 +26,13 @@ class Cluster:
         control: Control,
         exchange: Exchange,
         counters: ChannelCounters,
-        deliver: Callable[[bytes], None],
+        published: Callable[[Notice], None],
     ) -> None:
         self._id = node_id
         self._control = control
         self._counters = counters
         self._exchange = exchange
-        self._deliver = deliver
+        self._published = published
 
     def start(self) -> None:
         """Tell the other nodes that this one is there."""
@@ -59,8 +60,8 @@ class Cluster:
             return
         if notice.node == self._id:
             return
-        if notice.message is not None:
-            self._deliver(notice.message)
+        if notice.message is not None or notice.watching is not None:
+            self._published(notice)
         elif notice.gossip is None:
             self._control.apply(notice)
         elif not self._exchange.receive(notice.node, notice.gossip):

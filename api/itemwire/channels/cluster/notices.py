@@ -20,6 +20,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     connection: str | None = None  # the id of a connection to end
     ends_at: int | None = None  # Unix time at which the revocation ends sockets; None: at once
     gossip: Gossip | None = None
+    watching: list[str] | None = None  # patterns of items that its code hears
     message: bytes | None = None  # an ephemeral one, as `storage_format` writes it
 
     def encoded(self) -> bytes:

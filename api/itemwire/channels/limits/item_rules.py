@@ -36,22 +36,32 @@ class ItemRules:
     slow_consumers: SlowConsumerPolicy | None = None
     max_message_bytes: int | None = None
     echo: bool = True  # whether a connection gets what it publishes itself
+    retain: float = 0  # for how many seconds the last message is kept for who comes late; 0: not
+    publish_rate: float = 0  # messages a second of one caller; 0: as the settings say
+    bytes_rate: float = 0
+    anonymous: bool = False  # whether who has no credential may subscribe
 
     @property
     def is_ephemeral(self) -> bool:
         """Return whether messages are only delivered: not stored, and without an offset."""
-        return self.history == 0
+        return self.history == 0 and not self.retain
+
+    @property
+    def has_rates(self) -> bool:
+        """Return whether one caller may publish only so much to these items together."""
+        return bool(self.publish_rate or self.bytes_rate)
 
     def bounds(self, default: Bounds) -> Bounds:
         """Return how much history is kept, where the settings say `default`."""
         own = (self.history, self.history_bytes, self.max_age)
-        if own == (None, None, None):
+        if own == (None, None, None) and not self.retain:
             return default
         return Bounds(
             default.messages if self.history is None else self.history,
             default.bytes if self.history_bytes is None else self.history_bytes,
             default.seconds if self.max_age is None else self.max_age,
             default.total_bytes,
+            self.retain,
         )
 
     def most_read(self, default: int) -> int:

@@ -31,15 +31,31 @@ NEVER: Final = math.inf
 ROUNDING: Final = 1e-5  # seconds by which a sum of floating-point times may be off
 
 
-class TooManyDeliveries(EngineError):
-    """The engine was not asked: the publisher has used up its deliveries, for so many seconds.
+class PastRate(EngineError):
+    """The engine was not asked: the publisher has used up what it may, for so many seconds.
 
     `wait` may be `NEVER`.
     """
 
-    def __init__(self, wait: float) -> None:
-        super().__init__("This is more than one caller may have delivered in this time; slow down.")
+    def __init__(self, wait: float, detail: str) -> None:
+        super().__init__(detail)
         self.wait = wait
+
+
+class TooManyDeliveries(PastRate):
+    """The publisher has used up its deliveries."""
+
+    def __init__(self, wait: float) -> None:
+        detail = "This is more than one caller may have delivered in this time; slow down."
+        super().__init__(wait, detail)
+
+
+class TooManyMessages(PastRate):
+    """The publisher has used up what the rule of the item lets one caller publish."""
+
+    def __init__(self, wait: float) -> None:
+        detail = "This is more than one caller may publish to these items; slow down."
+        super().__init__(wait, detail)
 
 
 class RequestKind(IntEnum):
@@ -139,10 +155,10 @@ class RequestRates:
             or shared[BYTES] + shared_bytes_cost > now + BURST_SECONDS
         ):
             wait = max(
-                _wait(own[kind], now, cost, room),
-                _wait(shared[kind], now, shared_cost, room),
-                _wait(own[BYTES], now, bytes_cost, BURST_SECONDS),
-                _wait(shared[BYTES], now, shared_bytes_cost, BURST_SECONDS),
+                bucket_wait(own[kind], now, cost, room),
+                bucket_wait(shared[kind], now, shared_cost, room),
+                bucket_wait(own[BYTES], now, bytes_cost, BURST_SECONDS),
+                bucket_wait(shared[BYTES], now, shared_bytes_cost, BURST_SECONDS),
             )
             if wait:
                 return self._refuse(connection, kind, now, max(cost, bytes_cost), wait)
@@ -166,8 +182,8 @@ class RequestRates:
         # Written out, as above.
         if full_at + cost > now + BURST_SECONDS or bytes_full_at + bytes_cost > now + BURST_SECONDS:
             wait = max(
-                _wait(full_at, now, cost, BURST_SECONDS),
-                _wait(bytes_full_at, now, bytes_cost, BURST_SECONDS),
+                bucket_wait(full_at, now, cost, BURST_SECONDS),
+                bucket_wait(bytes_full_at, now, bytes_cost, BURST_SECONDS),
             )
             if wait:
                 seconds = max(cost, bytes_cost)
@@ -219,13 +235,13 @@ class RequestRates:
                 connection.principal.subject,
                 kind.name.lower(),
             )
-        if _wait(buckets.refusals_full_at, now, seconds / MAX_REFUSED, BURST_SECONDS):
+        if bucket_wait(buckets.refusals_full_at, now, seconds / MAX_REFUSED, BURST_SECONDS):
             return NEVER
         buckets.refusals_full_at = max(buckets.refusals_full_at, now) + seconds / MAX_REFUSED
         return wait
 
 
-def _wait(full_at: float, now: float, seconds: float, room: float) -> float:
+def bucket_wait(full_at: float, now: float, seconds: float, room: float) -> float:
     """Return the seconds until a bucket holds a number of tokens, or is full.
 
     Otherwise a message that costs more than a full bucket would never get through.

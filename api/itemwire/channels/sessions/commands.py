@@ -12,7 +12,7 @@ from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import TooManyInFlight
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.item_rules import MessageRefused
-from itemwire.channels.limits.requests import RequestKind, TooManyDeliveries
+from itemwire.channels.limits.requests import PastRate, RequestKind
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.checked import publish_checked
@@ -102,7 +102,7 @@ class _OfItem(_Envelope, frozen=True):
 
     def failed(self, context: Context, problem: EngineError) -> None:
         """Send the client the error for a failure of the engine; the log has the reason."""
-        if isinstance(problem, TooManyDeliveries):
+        if isinstance(problem, PastRate):
             context.slow_down(problem.wait, self.ref, str(problem))
             return
         if isinstance(problem, MessageRefused):
@@ -362,7 +362,7 @@ class Send:
         connection = context.connection
 
         def answer(position: Position | EngineError) -> None:
-            if isinstance(position, TooManyDeliveries):
+            if isinstance(position, PastRate):
                 context.slow_down(position.wait, self.ref, str(position))
             elif isinstance(position, MessageRefused):
                 connection.end(position.reason)

@@ -24,6 +24,7 @@ from itemwire.engines.nats.notices import NatsNotices
 from itemwire.engines.nats.publishing import NatsPublisher
 from itemwire.engines.nats.reading import NatsHistoryReader
 from itemwire.engines.nats.records import LastRecord, Record
+from itemwire.engines.nats.retained import NatsRetained
 from itemwire.engines.nats.streams import IDLE_SECONDS, JetStreams
 from itemwire.engines.nats.target import NatsTarget
 from itemwire.engines.nats.trimming import HistoryTrimmer
@@ -79,8 +80,14 @@ class NatsEngine(NetworkedEngine):
             target, self._prepare, self._beat, self._take_ready
         )
         self._node = secrets.token_urlsafe(6)
+        self._retained = NatsRetained(connection, names, self._bounds)
         self._publisher = NatsPublisher(
-            connection, streams, self._node, self._take_stored, self._mark_stale
+            connection,
+            streams,
+            self._node,
+            self._take_stored,
+            mark_stale=self._mark_stale,
+            retained=self._retained,
         )
         self._history_reader = NatsHistoryReader(
             connection, streams, self._bounds, self._publisher.make, self._remember
@@ -156,7 +163,17 @@ class NatsEngine(NetworkedEngine):
 
     @override
     def _read(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        self._history_reader.ask(channel, span, answer)
+        if not span.retained:
+            self._history_reader.ask(channel, span, answer)
+            return
+
+        def have_read(history: History | EngineError) -> None:
+            if isinstance(history, EngineError) or history.publications or history.retained:
+                answer(history)
+            else:
+                self._retained.add_to(channel, history, answer)
+
+        self._history_reader.ask(channel, span, have_read)
 
     def _mark_stale(self, channel: str) -> None:
         self._subscriptions.mark_stale(channel)

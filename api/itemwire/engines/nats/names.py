@@ -39,6 +39,10 @@ class NatsNames:
         """Return the subject of the position of a message that was published with a key."""
         return f"{self._world}.key.{token_of(channel)}.{token_of(key)}"
 
+    def retained(self, channel: str) -> str:
+        """Return the subject of a channel's last message; no key of a value is written like it."""
+        return f"{self._world}.value.=r{token_of(channel)}"
+
     def value(self, key: str) -> str:
         """Return the subject that a value is stored under."""
         return f"{self._world}.value.{token_of(key)}"

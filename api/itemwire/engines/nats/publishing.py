@@ -32,6 +32,7 @@ from itemwire.engines.nats.jetstream import (
 from itemwire.engines.nats.keys import IdempotencyKeys
 from itemwire.engines.nats.last_records import LastRecords
 from itemwire.engines.nats.records import LastRecord, encode_record
+from itemwire.engines.nats.retained import NatsRetained
 from itemwire.engines.nats.streams import JetStreams
 from itemwire.engines.networked import AWAY, NO_ROOM
 from itemwire.engines.storage_format import pack
@@ -68,8 +69,11 @@ class NatsPublisher:
         streams: JetStreams,
         node: str,
         take_stored: TakeStored,
+        *,
         mark_stale: Callable[[str], None],
+        retained: NatsRetained,
     ) -> None:
+        self._retained = retained
         self._connection = connection
         self._names = streams.names
         self._streams = streams
@@ -256,10 +260,27 @@ class NatsPublisher:
         batch, queue.batch = queue.batch, []
         messages = [publish for publish in batch if publish.draft is not None]
         tell(partial(self._take_stored, queue.channel, last), messages)
-        offset = last.offset - len(messages)
+        settle = partial(self._settle_stored, queue, last, batch, is_new=is_new)
+        if messages:  # until it settles, nothing else of the channel is stored
+            position = Position(last.epoch, last.offset)
+            self._retained.keep(queue.channel, position, messages[-1].packed, settle)
+        else:
+            settle(None)
+
+    def _settle_stored(
+        self,
+        queue: ChannelQueue,
+        last: LastRecord,
+        batch: list[NatsPublish],
+        problem: EngineError | None,
+        *,
+        is_new: bool,
+    ) -> None:
+        """Answer what was stored, or that its last message could not be retained; go on."""
+        offset = last.offset - sum(publish.draft is not None for publish in batch)
         for publish in batch:
             offset += publish.draft is not None
-            self._answer(publish, Position(last.epoch, offset))
+            self._answer(publish, problem or Position(last.epoch, offset))
         if is_new:
             self._leave_gap(queue)
         else:

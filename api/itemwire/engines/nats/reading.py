@@ -120,17 +120,20 @@ class NatsHistoryReader:
             asyncio.get_running_loop().call_soon(self._read_next)  # no recursion
 
         if all(one.span.limit == 0 for one in reads):
-            self._read_last(channel, done)
+            is_retained = any(one.span.retained for one in reads)
+            self._read_last(channel, done, is_whole=is_retained)
         else:
             self._read_all(channel, 1, [], done)
 
-    def _read_last(self, channel: str, done: TakeFound) -> None:
+    def _read_last(self, channel: str, done: TakeFound, *, is_whole: bool) -> None:
         def have_read(reply: list[Msg] | EngineError) -> None:
             stored = stored_of(reply)
             if isinstance(stored, EngineError):
                 done(stored)
-            else:
-                done(FoundRecords(LastRecord.found(stored), []))
+                return
+            record = Record.read(stored.data) if is_whole and stored else None
+            records = [(stored.time, record)] if stored and record else []
+            done(FoundRecords(LastRecord.found(stored), records))
 
         subject = self._names.channel(channel)
         self._connection.ask(*last_of(self._names.channels, subject), have_read)
@@ -167,7 +170,17 @@ class NatsHistoryReader:
         there = self._publications_of(found, read, bounds) if span.limit else []
         within = [one for one in there if after < one.offset < before]
         cut = within[-span.limit :] if span.after is None else within[: span.limit]
-        return History.of(Position(last.epoch, last.offset), cut if span.limit else [], span)
+        publications = cut if span.limit else []
+        is_asked = span.retained and not publications
+        retained = self._retained_in(found, bounds) if is_asked else None
+        return History.of(Position(last.epoch, last.offset), publications, span, retained)
+
+    def _retained_in(self, found: FoundRecords, bounds: Bounds) -> Publication | None:
+        """Return the channel's last message if its record is still there, and it is retained."""
+        time, record = found.records[-1] if found.records else (0.0, None)
+        if not bounds.retained or record is None or time < self._streams.now - bounds.retained:
+            return None
+        return next(record.publications(found.last.offset - 1), None)
 
     def _publications_of(
         self, found: FoundRecords, read: NatsRead, bounds: Bounds

@@ -81,6 +81,7 @@ class PostgresEngine(NetworkedEngine):
 
     def __init__(self, url: str, bounds: ChannelBounds) -> None:
         super().__init__(hide_password(url))
+        self._bounds = bounds
         self._listener = PostgresConnection("listening", url, self._prepare_listener)
         self._quick = PostgresConnection("publishing", url, self._prepare, lock_ms=QUICK_LOCK_MS)
         self._patient = PostgresConnection("waiting", url, self._prepare, lock_ms=PATIENT_LOCK_MS)
@@ -160,7 +161,7 @@ class PostgresEngine(NetworkedEngine):
                 self._subscriptions.receive(channel, epoch, Publication.of(draft, offset))
             answer(Position(epoch, offset))
 
-        self._publisher.ask(channel, draft, published)
+        self._publisher.ask(channel, draft, published, self._bounds.of(channel).retained)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

@@ -22,11 +22,30 @@ from itemwire.engines.postgres.connection import (
     PostgresConnection,
     StatementRefused,
 )
-from itemwire.engines.storage_format import columns_of
+from itemwire.engines.storage_format import columns_of, pack
 from itemwire.engines.tasks import STOPPED, end
 from itemwire.messages import Draft
 
 PUBLISH: Final = 'SELECT epoch, "offset", is_new FROM itemwire.publish_all($1,$2,$3,$4,$5,$6,$7,$8)'
+
+# Of several messages of a channel the last is retained; its row is locked until the commit.
+PUBLISH_RETAINING: Final = """
+WITH stored AS MATERIALIZED (
+    SELECT * FROM itemwire.publish_all($1,$2,$3,$4,$5,$6,$7,$8) WITH ORDINALITY
+        AS p (epoch, "offset", is_new, place)
+), kept AS (
+    INSERT INTO itemwire.kept_values (key, value, ends_at)
+    SELECT DISTINCT ON (a.name) 'retained:' || a.name,
+        convert_to(s."offset" || ' ' || s.epoch || ' ', 'UTF8') || a.packed,
+        clock_timestamp() + make_interval(secs => a.seconds)
+    FROM stored s JOIN unnest($1::text[], $9::bytea[], $10::double precision[]) WITH ORDINALITY
+        AS a (name, packed, seconds, place) USING (place)
+    WHERE s.is_new AND s.epoch IS NOT NULL AND a.packed IS NOT NULL
+    ORDER BY a.name, s."offset" DESC
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at
+)
+SELECT epoch, "offset", is_new FROM stored ORDER BY place
+"""
 
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 * 1_048_576
@@ -36,6 +55,12 @@ MAX_BATCH_BYTES: Final = 4 * 1_048_576
 
 MessageRow = tuple[str, str | None, str | None, float | None, int | None, bytes | None, str | None]
 """Channel, item, sender, time, kind, data, key; without data the channel is only made."""
+
+
+RetainedRow = tuple[bytes | None, float | None]
+"""A message as it is retained, and for how many seconds."""
+
+NOT_RETAINED: Final[RetainedRow] = (None, None)
 
 
 class StoredPosition(NamedTuple):
@@ -53,6 +78,7 @@ class PostgresPublish:
     row: MessageRow
     answer: Callable[[StoredPosition | EngineError], None]
     deadline: float
+    retained: RetainedRow = NOT_RETAINED
 
     @property
     def channel(self) -> str:
@@ -149,11 +175,17 @@ class PostgresPublisher:
         channel: str,
         draft: Draft | None,
         answer: Callable[[StoredPosition | EngineError], None],
+        retained: float = 0,
     ) -> None:
-        """Store a message, or without one make its channel; answer once, however late."""
+        """Store a message, or without one make its channel; answer once, however late.
+
+        With `retained` it is kept for so many seconds as the channel's last message as well.
+        """
         deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
         try:
             publish = PostgresPublish(_row_of(channel, draft), answer, deadline)
+            if retained and draft is not None:
+                publish.retained = pack(draft), float(retained)
         except ValueError as error:
             answer(EngineError(f"the message cannot be stored: {error}", INVALID))
             return
@@ -173,7 +205,7 @@ class PostgresPublisher:
             self._has_waiting.clear()
             while batch := self._next_batch():
                 try:
-                    rows = await self._quick.fetch(PUBLISH, *_columns(batch), False)
+                    rows = await self._quick.fetch(*_statement(batch, is_patient=False))
                 except StatementRefused:  # perhaps because of one message: find out which
                     self._put_aside(batch)
                 except EngineError as error:
@@ -224,7 +256,7 @@ class PostgresPublisher:
         if not batch:
             return
         try:
-            rows = await self._patient.fetch(PUBLISH, *_columns(batch), True)
+            rows = await self._patient.fetch(*_statement(batch, is_patient=True))
         except ChannelLocked:
             queue.extendleft(reversed(batch))
         except EngineError as error:
@@ -263,9 +295,17 @@ class PostgresPublisher:
         tell(publish.answer, result)
 
 
-def _columns(batch: list[PostgresPublish]) -> tuple[list[Any], ...]:
-    """Return a batch as the arrays that the server's function takes."""
-    return tuple(list(column) for column in zip(*(one.row for one in batch), strict=True))
+def _statement(batch: list[PostgresPublish], *, is_patient: bool) -> tuple[Any, ...]:
+    """Return the statement that stores a batch, and its values."""
+    values = (*_columns(one.row for one in batch), is_patient)
+    if all(one.retained is NOT_RETAINED for one in batch):
+        return PUBLISH, *values
+    return PUBLISH_RETAINING, *values, *_columns(one.retained for one in batch)
+
+
+def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[Any]]:
+    """Return rows as the arrays that the server's functions take."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _row_of(channel: str, draft: Draft | None) -> MessageRow:

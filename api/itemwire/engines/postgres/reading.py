@@ -16,7 +16,7 @@ from itemwire.engines.faults import DEGRADING
 from itemwire.engines.postgres.client import Row
 from itemwire.engines.postgres.connection import PostgresConnection
 from itemwire.engines.postgres.queue import RequestQueue
-from itemwire.engines.storage_format import draft_of
+from itemwire.engines.storage_format import draft_of, unpack_retained
 from itemwire.messages import Position, Publication
 
 MAX_BATCH: Final = 32  # histories in one answer
@@ -31,10 +31,12 @@ KEPT: Final = """
 """
 READ: Final = f"""
 SELECT a.place, c.epoch || (SELECT itemwire.life()), c.last_offset,
-    m."offset", m.item, m.sender, m.sent_at, m.kind, m.data
+    m."offset", m.item, m.sender, m.sent_at, m.kind, m.data,
+    (SELECT v.value FROM itemwire.kept_values v WHERE a.retained AND m."offset" IS NULL
+        AND v.key = 'retained:' || a.name AND v.ends_at > clock_timestamp())
 FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[],
-        $6::bigint[], $7::bigint[], $8::double precision[]) WITH ORDINALITY
-    AS a (name, after, before, most, is_live, messages, bytes, seconds, place)
+        $6::bigint[], $7::bigint[], $8::double precision[], $9::boolean[]) WITH ORDINALITY
+    AS a (name, after, before, most, is_live, messages, bytes, seconds, retained, place)
 LEFT JOIN itemwire.channels c ON c.name = a.name
 LEFT JOIN LATERAL (
     (SELECT o.* FROM itemwire.messages o WHERE a.after IS NOT NULL AND o."offset" > a.after
@@ -84,12 +86,14 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
             self._answer(batch[place - 1], list(group))
 
     def _answer(self, read: PostgresRead, rows: list[Row]) -> None:
-        _, epoch, last, first, *_ = rows[0]
+        _, epoch, last, first, *_, kept = rows[0]
         if epoch is None:
             self._make_first(read)
             return
         found = [_publication_of(row) for row in rows] if first is not None else []
-        tell(read.answer, History.of(Position(epoch, last), found, read.span))
+        position = Position(epoch, last)
+        retained = None if kept is None else unpack_retained(kept, position)
+        tell(read.answer, History.of(position, found, read.span, retained))
 
     def _make_first(self, read: PostgresRead) -> None:
         def made(problem: EngineError | None) -> None:
@@ -112,9 +116,10 @@ def _columns(batch: list[PostgresRead], bounds: ChannelBounds) -> tuple[list[Any
         [one.messages for one in of_each],
         [one.bytes for one in of_each],
         [float(one.seconds) for one in of_each],
+        [one.span.retained for one in batch],
     )
 
 
 def _publication_of(row: Row) -> Publication:
-    _, _, _, offset, item, sender, sent_at, kind, data = row
+    _, _, _, offset, item, sender, sent_at, kind, data, _ = row
     return Publication.of(draft_of(item, sender, sent_at, kind, data), offset)

@@ -33,7 +33,7 @@ from itemwire.engines.redis.notices import RedisNotices
 from itemwire.engines.redis.requests import RedisCall
 from itemwire.engines.redis.scripts import ChannelScripts
 from itemwire.engines.redis.servers import RedisServers, RedisTarget
-from itemwire.engines.storage_format import pack, unpack
+from itemwire.engines.storage_format import pack, unpack, unpack_retained
 from itemwire.messages import Draft, Position, Publication, message_size
 
 CHECK_SECONDS: Final = 10.0  # the last message of a channel, if lost, is missed for so long
@@ -41,11 +41,12 @@ START_SECONDS: Final = 5.0
 
 
 class ChannelKeys(NamedTuple):
-    """What Redis knows a channel by: two keys and a pub/sub channel, all in one slot."""
+    """What Redis knows a channel by: three keys and a pub/sub channel, all in one slot."""
 
     stream: str
     meta: str
     live: str
+    retained: str
 
 
 def open_engine(url: str, bounds: ChannelBounds) -> RedisEngine:
@@ -115,7 +116,10 @@ class RedisEngine(NetworkedEngine):
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         names = self._keys(channel)
+        bounds = self._bounds.of(channel)
         keys: tuple[str, ...] = (names.stream, names.meta)
+        if bounds.retained:
+            keys = (*keys, names.retained)
         if draft.key is not None:
             keys = (*keys, f"{names.stream}:{draft.key}")
         message = pack(draft)
@@ -138,7 +142,7 @@ class RedisEngine(NetworkedEngine):
                 message,
                 message_size(draft),
                 names.live,
-                script=self._scripts_of(self._bounds.of(channel)).publish,
+                script=self._scripts_of(bounds).publish,
                 keys=keys,
                 size=len(message),
             ),
@@ -186,7 +190,7 @@ class RedisEngine(NetworkedEngine):
         # A hash tag ends at the first brace; and no two channels may get the same tag.
         tag = channel.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
         prefix = f"{self._prefix}{{{tag}}}"
-        return ChannelKeys(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live")
+        return ChannelKeys(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live", f"{prefix}:r")
 
     def _new_epoch(self) -> str:
         """Return a name for an epoch that may begin; no two are the same."""
@@ -247,19 +251,21 @@ class RedisEngine(NetworkedEngine):
                 span.limit,
                 *((high, low, "XREVRANGE") if is_newest else (low, high, "XRANGE")),
                 script=self._scripts_of(self._bounds.of(channel)).read,
-                keys=(names.stream, names.meta),
+                keys=(names.stream, names.meta, names.retained)[: 3 if span.retained else 2],
             ),
         )
 
 
 def _history_of(reply: list[Reply], span: Span) -> History | EngineError:
     """Return the part of a stream that was read, in ascending order."""
-    epoch, last, *found = reply
+    epoch, last, kept, *found = reply
+    position = Position(epoch.decode(), last)
     pairs = list(zip(found[::2], found[1::2], strict=True))
     if span.after is None:
         pairs.reverse()
     try:
         publications = [unpack(packed, int(id_.partition(b"-")[0])) for id_, packed in pairs]
+        retained = None if kept is None else unpack_retained(kept, position)
     except ValueError as error:
         return EngineError(str(error))
-    return History.of(Position(epoch.decode(), last), publications, span)
+    return History.of(position, publications, span, retained)

@@ -1,8 +1,8 @@
 """The Lua scripts, each of which Redis runs as one atomic step.
 
-A channel has three kinds of keys under one hash tag: `m`, a hash with the epoch, the offset and
-the bytes of everything that was ever published; `s`, a stream whose ids are the offsets; and one
-key for each idempotency key.
+A channel has four kinds of keys under one hash tag: `m`, a hash with the epoch, the offset and
+the bytes of everything that was ever published; `s`, a stream whose ids are the offsets; one key
+for each idempotency key; and `r`, the last message, where it is retained.
 
 An epoch ends with the life of the server that it began in. A server that was restarted from a
 dump, or a replica that took over, may lack messages that were acknowledged already, and would give
@@ -12,6 +12,7 @@ their offsets to other messages.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +53,7 @@ class ChannelScripts:
             "most": bounds.bytes,
             "age": max(int(bounds.seconds * 1000), 1),
             "key_time": int(KEY_SECONDS * 1000),
+            "retained": math.ceil(bounds.retained * 1000),
         }
         head = "\n".join(f"local {name} = {number}" for name, number in numbers.items())
         head += f"\nlocal publish = '{publish_command}'"
@@ -79,7 +81,8 @@ return name
 """,
 )
 
-# KEYS: stream, meta. ARGV: the life of the server, an epoch in case one begins, then the script's.
+# KEYS: stream, meta, then `r` where it matters. ARGV: the life of the server, an epoch in case one
+# begins, then the script's.
 CHANNEL: Final = """
 local stream, meta, life = KEYS[1], KEYS[2], ARGV[1]
 local time = redis.call('TIME')
@@ -108,7 +111,7 @@ end
 
 # The write that a full server refuses must come first, before anything else has been done.
 PUBLISH: Final = """
-local message, size, live, key = ARGV[3], tonumber(ARGV[4]), ARGV[5], KEYS[3]
+local message, size, live, key = ARGV[3], tonumber(ARGV[4]), ARGV[5], KEYS[retained > 0 and 4 or 3]
 local first = key and redis.call('GET', key)
 if first then
   local first_offset, first_epoch = string.match(first, '^(%d+) (.+)$')
@@ -123,6 +126,9 @@ redis.call('XADD', stream, 'MAXLEN', messages, offset .. '-0', 'b', bytes, 't', 
 redis.call('PEXPIRE', stream, age)
 bytes = bytes + size
 trim()
+if retained > 0 then
+  redis.call('SET', KEYS[3], offset .. ' ' .. epoch .. ' ' .. message, 'PX', retained)
+end
 if key then redis.call('SET', key, offset .. ' ' .. epoch, 'PX', key_time) end
 redis.call(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
 return {epoch, offset, 1}
@@ -134,12 +140,12 @@ READ: Final = """
 local limit, low, high, command = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 if is_new then
   local made = redis.pcall('HSET', meta, 'epoch', epoch, 'life', life, 'offset', 0, 'bytes', 0)
-  if type(made) == 'table' and made.err then return {'none', 0} end
+  if type(made) == 'table' and made.err then return {'none', 0, false} end
   redis.call('DEL', stream)
 end
 redis.pcall('PEXPIRE', meta, idle)
 trim()
-local found = {epoch, offset}
+local found = {epoch, offset, false}
 if limit > 0 then
   for _, entry in ipairs(redis.call(command, stream, low, high, 'COUNT', limit)) do
     if is_kept(entry) then
@@ -148,6 +154,7 @@ if limit > 0 then
     end
   end
 end
+if KEYS[3] and #found == 3 then found[3] = redis.call('GET', KEYS[3]) end
 return found
 """
 

@@ -46,6 +46,15 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 (`keys`). A message knows how many bytes came before it (`start`), so that both bounds of a history
 are comparisons."""
 
+ADDED: Final = """
+CREATE TABLE IF NOT EXISTS retained (
+    name TEXT PRIMARY KEY, until REAL NOT NULL, epoch TEXT NOT NULL, offset INTEGER NOT NULL,
+    message TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS retained_by_end ON retained (until);
+"""
+"""Tables that earlier versions did not make, and pass over."""
+
 
 class UnusableFile(ValueError):
     """The engine's file cannot be used; the message says why, and what to do."""
@@ -163,6 +172,8 @@ def _prepare(connection: sqlite3.Connection, file: SqliteFile) -> None:
     connection.execute("BEGIN IMMEDIATE")
     if is_new:
         _make_tables(connection)
+    for statement in ADDED.split(";"):
+        connection.execute(statement)
     _begin_anew_after_power_loss(connection, file)
     connection.execute("COMMIT")
     if not file.survives_power_loss:

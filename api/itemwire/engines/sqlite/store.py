@@ -23,6 +23,7 @@ from itemwire.engines.base import (
     History,
     Span,
     new_secret,
+    retained_at,
 )
 from itemwire.engines.faults import FULL
 from itemwire.engines.sqlite.messages import decode_history
@@ -64,6 +65,11 @@ SAVE_HEADS: Final = """
 INSERT INTO channels (id, name, epoch, offset, bytes, keys, used_at) VALUES {}
 ON CONFLICT (id) DO UPDATE SET
 offset = excluded.offset, bytes = excluded.bytes, keys = excluded.keys, used_at = excluded.used_at
+"""
+
+FIND_RETAINED: Final = "SELECT epoch, offset, message FROM retained WHERE name = ? AND until > ?"
+KEEP_RETAINED: Final = """
+INSERT OR REPLACE INTO retained (name, until, epoch, offset, message) VALUES {}
 """
 
 FIND_SECRET: Final = "SELECT value FROM state WHERE name = 'secret'"  # noqa: S105
@@ -143,6 +149,7 @@ class SqliteStore:
         known = self._known_keys(heads, entries, now)
         messages: list[Row] = []
         keys: list[Row] = []
+        retained: dict[str, Row] = {}
         placed: list[tuple[Position, bool]] = []
         for entry in entries:
             head = heads[entry.channel]
@@ -155,9 +162,15 @@ class SqliteStore:
                     head.keys += 1
                     known[head.id, entry.key] = head.offset
                     keys.append((head.id, head.keys, entry.key, head.offset, now))
+                seconds = self._bounds.of(entry.channel).retained
+                if seconds:
+                    until = now + seconds
+                    row = (entry.channel, until, head.epoch, head.offset, entry.message)
+                    retained[entry.channel] = row
             placed.append((Position(head.epoch, first or head.offset), first is None))
         self._insert(ADD_MESSAGES, messages)
         self._insert(ADD_KEYS, keys)
+        self._insert(KEEP_RETAINED, list(retained.values()))
         self._save(heads, now)
         return placed
 
@@ -177,7 +190,17 @@ class SqliteStore:
         is_asked = span.limit > 0 and before - after > 1
         bounds = self._bounds.of(channel)
         found = self._find(head, span, (after, before), bounds, now) if is_asked else []
-        return History.of(Position(head.epoch, head.offset), found, span)
+        position = Position(head.epoch, head.offset)
+        retained = self._retained(channel, position, now) if span.retained and not found else None
+        return History.of(position, found, span, retained)
+
+    def _retained(self, channel: str, position: Position, now: float) -> Publication | None:
+        row: Row | None = self._connection.execute(FIND_RETAINED, (channel, now)).fetchone()
+        if row is None:
+            return None
+        epoch, offset, message = row
+        (kept,) = decode_history(f"[[{offset},{message}]]".encode())
+        return retained_at(position, epoch, kept)
 
     def post(self, notice: bytes, until: float) -> EngineError | None:
         """Keep a notice until its time is over; an error if there is no room."""

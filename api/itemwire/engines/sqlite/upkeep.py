@@ -95,7 +95,7 @@ class SqliteUpkeep:
             if row is not None and row[0] < now - seconds:
                 statement = FORGET_AGED.format(table=table)
                 is_more |= self._delete(statement, (SLICE_ROWS, now - seconds)) == SLICE_ROWS
-        for statement in (FORGET_NOTICES, FORGET_VALUES):
+        for statement in (FORGET_NOTICES, FORGET_VALUES, FORGET_RETAINED):
             if self._delete(statement, (now,)):
                 self._store.recount()
         return is_more
@@ -159,6 +159,7 @@ DELETE FROM {table} WHERE id IN (
 """
 
 FORGET_NOTICES: Final = "DELETE FROM notices WHERE until <= ?"
+FORGET_RETAINED: Final = "DELETE FROM retained WHERE until <= ?"
 FORGET_VALUES: Final = "DELETE FROM kept_values WHERE until <= ?"
 
 FORGET_CHANNELS: Final = (

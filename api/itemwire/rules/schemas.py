@@ -1,0 +1,115 @@
+"""JSON Schemas as models of messages: of a file, or of what a node says of its own.
+
+They are checked by `jsonschema-rs`, which the extra `schema` installs: it is written in Rust, knows
+every draft, and neither a schema nor a message keeps it busy for long or makes it fetch anything.
+"""
+
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgspec
+
+from itemwire.wire.payloads import payload_of
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+MAX_SCHEMA_BYTES: Final = 262_144
+MAX_PATTERN_BYTES: Final = 1_048_576  # what one regular expression may take once it is compiled
+INSTALL: Final = "a JSON Schema is checked by an extra: pip install 'itemwire[schema]'"
+
+FindFault = Callable[[bytes], "str | None"]
+
+
+class NoSchemaLibrary(ValueError):
+    """The extra that checks JSON Schemas is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """A JSON Schema by its text, so that two with the same text are the same."""
+
+    text: str
+
+    @classmethod
+    def of(cls, schema: Mapping[str, object] | bool) -> Self:
+        """Return a schema that was written as a value; ValueError for one that is too large."""
+        try:
+            text = msgspec.json.encode(schema)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"model is no JSON Schema: {error}") from error
+        return cls.read(text)
+
+    @classmethod
+    def read(cls, text: bytes) -> Self:
+        """Return the schema in a text; ValueError if it is no JSON, or too large or too deep."""
+        if len(text) > MAX_SCHEMA_BYTES:
+            raise ValueError(f"model is a JSON Schema of more than {MAX_SCHEMA_BYTES} bytes")
+        try:
+            value = msgspec.json.decode(text)
+            payload_of(msgspec.Raw(text))  # which bounds how deep it is nested
+            decoded = text.decode()
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"model is no JSON: {error}") from error
+        if not isinstance(value, dict | bool):
+            raise ValueError("model is no JSON Schema: it is neither an object nor true or false")  # noqa: TRY004 - a fault of the file
+        return cls(decoded)
+
+    @classmethod
+    def read_file(cls, path: Path) -> Self:
+        """Return the schema in a file; ValueError names a file that cannot be read."""
+        try:
+            return cls.read(path.read_bytes())
+        except OSError as error:
+            raise ValueError(f"model: cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ValueError(f"{error} ({path})") from error
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """Return it as an object; `true` and `false` as the objects that mean the same."""
+        value: dict[str, Any] | bool = msgspec.json.decode(self.text)
+        return value if isinstance(value, dict) else ({} if value else {"not": {}})
+
+
+def fault_finder_of(schema: JsonSchema) -> FindFault:
+    """Return what finds the first fault of a JSON text, with its path.
+
+    Raises ValueError for what is no JSON Schema, or refers to others, and NoSchemaLibrary.
+    """
+    validator = _validator_of(schema)
+
+    def find_fault(json: bytes) -> str | None:
+        error = next(iter(validator.iter_errors(msgspec.json.decode(json))), None)
+        if error is None:
+            return None
+        path = "".join(
+            f"[{one}]" if isinstance(one, int) else f".{one}" for one in error.instance_path
+        )
+        return f"data{path}: {error.message}"
+
+    return find_fault
+
+
+def _validator_of(schema: JsonSchema) -> jsonschema_rs.Validator:
+    try:
+        import jsonschema_rs  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise NoSchemaLibrary(INSTALL) from error
+    try:
+        return jsonschema_rs.validator_for(
+            schema.value,
+            offline=True,
+            mask="the value",  # as with the other models, nothing of what was sent is repeated
+            # In linear time: a message must not be able to keep the event loop busy.
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES),
+        )
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        problem = str(error).partition("\n")[0]
+        raise ValueError(f"model is no JSON Schema that can be used: {problem}") from error
