@@ -89,7 +89,8 @@ class Node:
 
 def application(url: str = "memory://") -> tuple[FastAPI, Itemwire]:
     """Make an application with a channel for each option."""
-    live = Itemwire(user=caller, settings=settings_of(secret=None, engine_url=url))
+    settings = settings_of(secret=None, engine_url=url, history_size=10)
+    live = Itemwire(user=caller, settings=settings)
     app = FastAPI()
     app.include_router(live.router, prefix="/live")
 
@@ -98,7 +99,7 @@ def application(url: str = "memory://") -> tuple[FastAPI, Itemwire]:
 
     for pattern, options in {
         "order:{id}": {"model": Shipped | Packed, "history": 2},
-        "text:{id}": {"history": 150},
+        "text:{id}": {"history": 15},
         "sensor:{id}": {"model": Reading, "max_message_bytes": 30},
         "cursor:{id}": {"history": 0},
         "typing:{id}": {"history": 0, "echo": False},
@@ -146,17 +147,17 @@ def test_keeps_as_much_history_as_the_rule_says(nodes: tuple[Node, Node]) -> Non
 def test_reads_as_much_history_as_the_rule_keeps(nodes: tuple[Node, Node]) -> None:
     """More than the settings say: at once, at a join, and after a break from its middle on."""
     one, other = nodes
-    asyncio.run(one.live.publish_many([("text:1", number) for number in range(160)]))
+    asyncio.run(one.live.publish_many([("text:1", number) for number in range(20)]))
     with other.client("text:1?replay=5000") as late:
         epoch = late.welcome()["epoch"]
-        replayed = [late.message()["data"] for _ in range(150)]
+        replayed = [late.message()["data"] for _ in range(15)]
         answer = late.ask("history", limit=1000)
-    with other.client(f"text:1?since={epoch}:12") as back:
+    with other.client(f"text:1?since={epoch}:7") as back:
         recovered = back.welcome()["recovered"]
-        missed = [back.message()["data"] for _ in range(148)]
+        missed = [back.message()["data"] for _ in range(13)]
 
-    assert replayed == [one["data"] for one in answer["messages"]] == list(range(10, 160))
-    assert (recovered, missed) == (True, list(range(12, 160)))
+    assert replayed == [one["data"] for one in answer["messages"]] == list(range(5, 20))
+    assert (recovered, missed) == (True, list(range(7, 20)))
 
 
 def test_ephemeral_messages_are_delivered_and_stored_nowhere(nodes: tuple[Node, Node]) -> None:
