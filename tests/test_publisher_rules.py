@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -248,6 +249,19 @@ def test_does_without_a_model_that_cannot_be_used(
     assert read.of_item("order:1").check is None
     assert read.of("item:order:1").messages == 7
     assert "model_unreadable" in caplog.text
+
+
+def test_does_without_models_where_nothing_checks_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker may not have the extra; it says so for each pattern."""
+    monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
+
+    read = SharedRules.read(rules(model={"type": "object"}, history=7), DEFAULT)
+
+    assert read.of_item("order:1").refusal_of("no object") is None
+    assert read.of("item:order:1").messages == 7
+    assert "model_unchecked pattern='order:{id}'" in caplog.text
 
 
 def test_a_node_leaves_its_rules_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -63,6 +63,10 @@ class ChannelRules:
         self.unknown: UnknownItems = "policy"
         self.of_item = lru_cache(CACHED)(self._of_item)
 
+    def __len__(self) -> int:
+        """Return how many there are, which tells one state of them from another."""
+        return len(self._rules)
+
     def __iter__(self) -> Iterator[ChannelRule]:
         return iter(self._rules)
 
@@ -115,9 +119,10 @@ class RuledBounds(ChannelBounds):
     @property
     @override
     def largest(self) -> Bounds:
-        return self._find_largest_cached()
+        # An engine may ask when it is made, before the application declares its channels.
+        return self._find_largest_cached(len(self._rules))
 
-    def _find_largest(self) -> Bounds:
+    def _find_largest(self, _count: int) -> Bounds:
         """Return bounds that no channel exceeds: the default itself if no rule exceeds it."""
         return largest_of(self._default, [rule.item_rules for rule in self._rules])
 

@@ -107,6 +107,7 @@ class SqliteStore:
     ) -> None:
         self._connection = connection
         self._bounds = bounds
+        self._retains = bounds.largest.retained > 0
         self.clock = clock
         self._notices: int | None = None  # None until they have been counted
         self._value_bytes: int | None = None
@@ -162,8 +163,7 @@ class SqliteStore:
                     head.keys += 1
                     known[head.id, entry.key] = head.offset
                     keys.append((head.id, head.keys, entry.key, head.offset, now))
-                seconds = self._bounds.of(entry.channel).retained
-                if seconds:
+                if self._retains and (seconds := self._bounds.of(entry.channel).retained):
                     until = now + seconds
                     row = (entry.channel, until, head.epoch, head.offset, entry.message)
                     retained[entry.channel] = row
