@@ -140,6 +140,7 @@ join > hub
 join > exchange
 join > memory
 memory > join
+join > item_rules
 join > memory
 memory > join
 join > connection
