@@ -25,6 +25,8 @@ from itemwire.messages import (
     Event,
     Expiring,
     Gap,
+    Heartbeat,
+    Hello,
     HistoryReply,
     ItemEnded,
     Joined,
@@ -73,6 +75,7 @@ class HistoryOfItem(HistoryReply, frozen=True, kw_only=True):
 
 
 EVENTS: Final[dict[str, type[Event]]] = {
+    "hello": Hello,
     "welcome": Welcome,
     "message": ReadMessage,
     "ephemeral_message": ReadEphemeral,
@@ -93,6 +96,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
     "expiring": Expiring,
     "closing": Closing,
     "pong": Pong,
+    "heartbeat": Heartbeat,
 }
 """What a client of one item may get, by the name of the message in the document."""
 
