@@ -87,7 +87,8 @@ session > json_codec
 session > item
 item > commands
 commands > requests
-commands > payloads
+commands > base
+base > payloads
 commands > checked
 checked > commands
 commands > node

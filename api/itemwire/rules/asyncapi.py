@@ -44,6 +44,7 @@ from itemwire.messages import (
 from itemwire.rules.channels import ChannelRules
 from itemwire.rules.models import has_structs
 from itemwire.wire.json_codec import JsonCodec
+from itemwire.wire.msgpack_codec import MsgpackCodec
 
 Json = dict[str, Any]
 
@@ -173,7 +174,10 @@ def document_of(channels: tuple[DescribedChannel, ...], credentials: Credentials
         "info": {
             "title": "Itemwire",
             "version": version("itemwire"),
-            "description": f"WebSocket channels: the subprotocol {JsonCodec.subprotocol}.",
+            "description": (
+                f"WebSocket channels: the subprotocol {JsonCodec.subprotocol}, or "
+                f"{MsgpackCodec.subprotocol} with the same envelopes in MessagePack."
+            ),
         },
         "defaultContentType": "application/json",
         "channels": parts.channels,

@@ -35,7 +35,6 @@ from itemwire.messages import (
 )
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
-from itemwire.wire.payloads import payload_of
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
@@ -59,7 +58,7 @@ class Publish(ItemRequest, frozen=True, kw_only=True, tag="publish"):
         if target is None:
             return
         try:
-            data = payload_of(self.data)
+            data = context.connection.codec.payload_of(self.data)
             extras = Extras.of(self.meta, end=self.end)
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
@@ -100,7 +99,8 @@ class Request(ItemRequest, frozen=True, kw_only=True, tag="request"):
             self.deny(context, "not_supported", "No application answers requests here.")
             return
         try:
-            data = UNSET if self.data is UNSET else payload_of(self.data)
+            given, codec = self.data, context.connection.codec
+            data = UNSET if given is UNSET else codec.payload_of(given)
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
