@@ -87,8 +87,7 @@ session > json_codec
 session > item
 item > commands
 commands > requests
-commands > base
-base > payloads
+commands > payloads
 commands > checked
 checked > commands
 commands > node

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from itemwire.rules.channels import ChannelRule
-from itemwire.rules.declared_types import UNKNOWN, DeclaredTypes
+from itemwire.rules.declared_types import DeclaredTypes
 from itemwire.rules.item_templates import ItemTemplate, shadows
 from itemwire.rules.typescript_types import TypeScriptTypes, member, union_of
 
@@ -71,7 +71,7 @@ def _key(template: ItemTemplate) -> str:
 
 
 def _channel(types: TypeScriptTypes, rule: ChannelRule) -> str:
-    message = types.of(UNKNOWN if rule.model is None else rule.model, "validation")
+    message = "unknown" if rule.model is None else types.of(rule.model, "validation")
     requests = [
         f"      {member(name)}: {_request(types, call.types, rule.handlers.errors[name])};\n"
         for name, call in rule.handlers.messages.items()

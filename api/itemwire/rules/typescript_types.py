@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal, get_args
+from types import GenericAlias
+from typing import Any, Final, Literal, cast, get_args
 
 import msgspec
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
@@ -93,7 +94,8 @@ class _Writer:
     def _by_kind(self, schema: Schema) -> str:
         kind = schema.get("type")
         if isinstance(kind, list):
-            return union_of(self._by_kind({**schema, "type": one}) for one in kind)
+            kinds = cast("list[str]", kind)
+            return union_of(self._by_kind({**schema, "type": one}) for one in kinds)
         if kind == "array":
             return self._array(schema)
         if kind == "object" or "properties" in schema:
@@ -167,7 +169,8 @@ def _schema_of(annotation: Any, mode: Mode) -> tuple[Schema, Schema]:  # noqa: A
         )
         return schema, definitions
     # As a member of a list a model is referred to by its name, and not written out.
-    adapter: TypeAdapter[Any] = TypeAdapter(list[annotation])
+    list_of: Any = GenericAlias(list, annotation)
+    adapter: TypeAdapter[Any] = TypeAdapter(list_of)
     listed = adapter.json_schema(ref_template=REF + "{model}", mode=mode)
     definitions = listed.get("$defs", {})
     if mode == "serialization":  # a model is written whole, with what it has by default

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar, Union
 
 import msgspec
-from typing_extensions import override
+from typing_extensions import TypeIs, override
 
 from itemwire.messages import (
     Direct,
@@ -127,9 +127,9 @@ def _packed(json: bytes) -> bytes:
 
 def _narrowed(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Return a value with doubles for the integers that MessagePack has no room for."""
-    if isinstance(value, list):
+    if _is_array(value):
         return [_narrowed(one) for one in value]
-    if isinstance(value, dict):
+    if _is_map(value):
         return {name: _narrowed(one) for name, one in value.items()}
     if isinstance(value, int) and not _MIN_INT <= value <= _MAX_INT:
         return float(value)
@@ -157,9 +157,9 @@ def _children(level: list[Any]) -> list[Any]:
     if kinds.isdisjoint(_CONTAINERS):
         return found
     for one in level:
-        if type(one) is list:
+        if _is_array(one):
             found += one
-        elif type(one) is dict:
+        elif _is_map(one):
             found += _members(one)
     return found
 
@@ -178,6 +178,14 @@ def _members(value: dict[Any, Any]) -> Iterable[Any]:
     if not set(map(type, value)) <= {str}:
         raise ValueError(f"{_NOT_JSON} names that are no text")
     return value.values()
+
+
+def _is_array(value: object) -> TypeIs[list[Any]]:
+    return type(value) is list
+
+
+def _is_map(value: object) -> TypeIs[dict[Any, Any]]:
+    return type(value) is dict
 
 
 def _too_deep() -> str:
