@@ -122,7 +122,13 @@ def test_serves_many_items_and_members(server: LiveServer, item_id: str) -> None
 
 
 @pytest.mark.parametrize(
-    "data", [{"a": b"x"}, {1: 2}, [float("nan")], msgspec.msgpack.Ext(1, b"x")], ids=str
+    "data",
+    [
+        pytest.param({"a": b"x"}, id="bytes_inside"),
+        pytest.param({1: 2}, id="names"),
+        pytest.param([float("nan")], id="nan"),
+        pytest.param(msgspec.msgpack.Ext(1, b"x"), id="extension"),
+    ],
 )
 def test_what_json_cannot_hold_is_refused(server: LiveServer, item_id: str, data: object) -> None:
     """With its `ref`, and nothing of it reaches anybody; what follows is served."""
@@ -135,7 +141,9 @@ def test_what_json_cannot_hold_is_refused(server: LiveServer, item_id: str, data
         assert other.message()["data"] == "good"
 
 
-@pytest.mark.parametrize("frame", ['{"type":"ping"}', b"\xc1", b"\x93\x01"], ids=str)
+@pytest.mark.parametrize(
+    "frame", ['{"type":"ping"}', b"\xc1", b"\x93\x01"], ids=["text", "no_value", "cut_short"]
+)
 def test_a_frame_that_is_none_is_told_and_survived(
     server: LiveServer, item_id: str, frame: Frame
 ) -> None:
