@@ -28,7 +28,7 @@ from tests.scenarios.clients import (
     many_client,
     token,
 )
-from tests.scenarios.conftest import Door, Serve, Timed
+from tests.scenarios.conftest import Door, Serve, Timed, fastpath_only
 
 HINTED: Final[dict[str, object]] = {"hints": 1}
 
@@ -134,6 +134,26 @@ def test_an_end_has_its_verdict(timed: Timed, offered: tuple[str, ...]) -> None:
             timed.clock.advance(90)
             assert closed(one) == (1008, "token_expired;retry=token")
         timed.clock.reset()
+
+
+@fastpath_only
+@pytest.mark.parametrize(
+    ("frames", "end"),
+    [
+        pytest.param("a" * 65_537, (1009, "message_too_big;retry=never"), id="too_big"),
+        pytest.param([b"\xff"], (1007, "payload_invalid;retry=never"), id="no_utf8"),
+    ],
+)
+@pytest.mark.parametrize("offered", [JSON, PLAIN])
+def test_what_the_protocol_class_refuses_has_its_verdict(
+    server: LiveServer, item_id: str, offered: str, frames: str | list[bytes], end: tuple[int, str]
+) -> None:
+    """It asks the session for its last words; uvicorn's own class has reasons of its own."""
+    path = item_path(item_id, {"token": token(), **HINTED})
+    with server.connect(path, subprotocols=(offered,)) as one:
+        one.send(frames, text=True)
+
+        assert closed(one) == end
 
 
 async def blocked(item_id: str) -> Grant:
