@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from itemwire.close_reasons import CLOSE_REASONS, CloseReason, Retry
-from itemwire.responses.rejections import MAX_REASON_BYTES, REASON_OF_STATUS, SENDABLE_CODES
+from itemwire.close_reasons import (
+    CLOSE_REASONS,
+    MAX_REASON_BYTES,
+    CloseReason,
+    Retry,
+    read_reason,
+)
+from itemwire.responses.rejections import REASON_OF_STATUS, SENDABLE_CODES
 from itemwire_auth.errors import AuthError
 
 # The stable part. A row may be added here; none may change.
@@ -58,6 +64,39 @@ def test_fits_each_reason_into_a_close_frame(row: CloseReason) -> None:
     assert 0 < len(row.reason.encode()) <= MAX_REASON_BYTES
     assert row.reason.isascii()
     assert row.reason.replace("_", "").islower()
+
+
+@pytest.mark.parametrize("row", list(CLOSE_REASONS.values()), ids=CLOSE_REASONS)
+def test_can_be_read_with_its_verdict(row: CloseReason) -> None:
+    """What is written for a client that asked for hints says both, and fits."""
+    assert row.with_verdict == f"{row.reason};retry={row.retry.value}"
+    assert len(row.with_verdict) <= MAX_REASON_BYTES
+    assert read_reason(row.with_verdict) == (row.reason, row.retry)
+
+
+@pytest.mark.parametrize("retry", list(Retry))
+@pytest.mark.parametrize("letter", ["x", "é", "漢", "\U0001f44d"])
+def test_an_own_reason_fits_with_any_verdict(letter: str, retry: Retry) -> None:
+    """It is cut between two characters, and its verdict is whole."""
+    written = CloseReason(letter * 123, 4000, retry, 403, "own").with_verdict
+    reason, verdict = read_reason(written)
+
+    assert verdict is retry
+    assert 110 - len(letter.encode()) < len(reason.encode()) <= 110
+    assert set(reason) == {letter}
+
+
+@pytest.mark.parametrize("text", ["", "forbidden", "a;retry=perhaps", "a;retry=now "])
+def test_a_reason_without_a_verdict_is_read_as_it_is(text: str) -> None:
+    """As a server gives it to clients that ask for nothing."""
+    assert read_reason(text) == (text, None)
+
+
+def test_the_last_verdict_is_the_servers() -> None:
+    """An application's text cannot pass one off."""
+    own = CloseReason("a;retry=now", 4000, Retry.NEVER, 403, "own")
+
+    assert read_reason(own.with_verdict) == ("a;retry=now", Retry.NEVER)
 
 
 @pytest.mark.parametrize("row", list(CLOSE_REASONS.values()), ids=CLOSE_REASONS)

@@ -11,7 +11,7 @@ await order.publish({"status": "shipped"}, number=7)
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -212,18 +212,19 @@ class Channel(Generic[P, R]):
         """Call the function itself, as a test of it does."""
         return self._function(*args, **kwargs)
 
-    def message(self, name: str) -> Callable[[F], F]:
+    def message(self, name: str, *, errors: Sequence[str] = ()) -> Callable[[F], F]:
         """Answer what clients ask by this name: a decorator.
 
         The function is asked like a path operation, afresh for each request. Its parameters are
         those of the pattern, dependencies, and one more for the request's `data`, which is read as
-        its annotation says. What it returns is the reply.
+        its annotation says. What it returns is the reply. `errors` are the codes that it refuses
+        with, for those who read the types of the channel.
 
-        Raises ValueError for a name or a signature that cannot be.
+        Raises ValueError for a name, a code or a signature that cannot be.
         """
 
         def declare(function: F) -> F:
-            self._rule.handlers.answer(name, function)
+            self._rule.handlers.answer(name, function, errors)
             self._declared()
             return function
 

@@ -20,12 +20,12 @@ from itemwire.application import ChannelApplication
 from itemwire.authorization.reauthorization import Reauthorizer
 from itemwire.authorization.ticket_store import EngineTickets
 from itemwire.channels.environment import Environment
-from itemwire.channels.limits.bounds import Lifetime, Limits
+from itemwire.channels.limits.bounds import Lifetime, Limits, NodeOptions
 from itemwire.channels.limits.connections import ConnectionSlots, with_spare
 from itemwire.channels.limits.handshakes import HandshakeRate
 from itemwire.channels.limits.requests import build_request_rates
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
-from itemwire.channels.node import Node, NodeOptions
+from itemwire.channels.node import Node
 from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
 from itemwire.engines.metered import MeteredEngine

@@ -1,5 +1,6 @@
 """Every reason for which the server ends a connection: the one table of them."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -12,6 +13,14 @@ class Retry(StrEnum):
     TOKEN = "token"  # noqa: S105 - a verdict, not a secret
     LATER = "later"
     NOW = "now"
+
+
+MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
+
+# The longest verdict, `;retry=token`, fits behind it.
+MAX_BYTES_BEFORE_VERDICT: Final = 110
+
+_WITH_VERDICT: Final = re.compile(r"(.*);retry=(never|token|later|now)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,22 @@ class CloseReason:
     def is_temporary(self) -> bool:
         """Return whether the same request may succeed later, without a new token."""
         return self.retry in {Retry.LATER, Retry.NOW}
+
+    @property
+    def with_verdict(self) -> str:
+        """Return the text of the close frame for a client that asked for hints."""
+        return f"{cut(self.reason, MAX_BYTES_BEFORE_VERDICT)};retry={self.retry}"
+
+
+def cut(reason: str, size: int) -> str:
+    """Return as much of a reason as fits into so many bytes."""
+    return reason.encode()[:size].decode(errors="ignore")
+
+
+def read_reason(text: str) -> tuple[str, Retry | None]:
+    """Return the reason in the text of a close frame, and the verdict if the text has one."""
+    parts = _WITH_VERDICT.fullmatch(text)
+    return (text, None) if parts is None else (parts[1], Retry(parts[2]))
 
 
 def _row(reason: str, code: int, retry: Retry, status: int, meaning: str) -> CloseReason:

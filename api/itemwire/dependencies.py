@@ -11,6 +11,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from itemwire.assembly import ASSEMBLY, Assembly
+from itemwire.channels.client_options import NO_OPTIONS, ClientOptions
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.delivery.resume import read_since
 from itemwire.channels.limits.item_rules import MessageRefused
@@ -25,6 +26,7 @@ from itemwire.close_reasons import (
 )
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import asked
+from itemwire.responses.hints import asks_for_hints
 from itemwire.responses.problems import CodedProblem
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import Forbidden, ScopeMissing
@@ -37,6 +39,11 @@ logger = logging.getLogger("itemwire.channels")
 T = TypeVar("T")
 
 MAX_WAIT: Final = 60.0  # seconds; a caller that never stops asking would be told hours
+
+HINTS: Final = frozenset({"0", "1"})
+
+HEARTBEATS: Final[dict[str | None, int]] = {None: 0, **{str(one): one for one in range(5, 301)}}
+"""How many seconds there may be between two signs of life, as a query says it."""
 
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
@@ -109,6 +116,18 @@ def start_asked(websocket: WebSocket, grant: Grant) -> StartPoint:
     except ValidationError as error:
         raise WebSocketException(QUERY_INVALID.code, QUERY_INVALID.reason) from error
     return start_of(websocket, grant, since, replay)
+
+
+def options_asked(websocket: WebSocket) -> ClientOptions:
+    """Return what the query of a handshake asks for beside a codec, or refuse."""
+    raw: bytes = websocket.scope["query_string"]
+    if b"hints=" not in raw and b"heartbeat=" not in raw:  # as most
+        return NO_OPTIONS
+    query = websocket.query_params
+    heartbeat = query.get("heartbeat")
+    if query.get("hints", "0") not in HINTS or heartbeat not in HEARTBEATS:
+        raise WebSocketException(QUERY_INVALID.code, QUERY_INVALID.reason)
+    return ClientOptions(asks_for_hints(websocket.scope), HEARTBEATS[heartbeat])
 
 
 @dataclass(slots=True)

@@ -213,13 +213,30 @@ class Ephemeral(Event, frozen=True, tag="message"):
         )
 
 
+class Hello(Event, frozen=True, tag="hello"):
+    """The first envelope for a client that asked for hints: it is connected, and as whom.
+
+    `max_items` is absent on a socket of one item, and `heartbeat` unless the client asked for one.
+    """
+
+    connection: str
+    subject: str
+    expires_at: int | None
+    server_time: float
+    ping_interval: float
+    max_message_bytes: int
+    max_items: int | UnsetType = UNSET
+    heartbeat: int | UnsetType = UNSET
+
+
 class Welcome(Event, frozen=True, tag="welcome"):
     """The answer to a join: who the client is, and where the stream stands.
 
     `members` (one page of them) and `member_count` are absent without the right `presence`.
     `offset` is that of the newest message; messages that are replayed follow, up to that one. With
     `recovered` a client that asked to resume gets every message after its position. `resume` is
-    what to send as `since=<resume>:<offset>` after a break.
+    what to send as `since=<resume>:<offset>` after a break. A client that asked for hints gets the
+    `server_time`.
     """
 
     connection: str
@@ -237,6 +254,7 @@ class Welcome(Event, frozen=True, tag="welcome"):
     member_count: int | UnsetType = UNSET
     resume: str | UnsetType = UNSET
     ref: Ref | UnsetType = UNSET
+    server_time: float | UnsetType = UNSET
 
 
 class Joined(Event, frozen=True, tag="joined"):
@@ -324,7 +342,8 @@ class RequestReply(Reply, frozen=True, kw_only=True):
 class Error(Event, frozen=True, tag="error"):
     """The answer to a request that was not done: why, and whether asking again may help.
 
-    `retry` says what to do next, where the application's own code has refused.
+    `retry` says what to do next, where the application's own code has refused, and for every client
+    that asked for hints.
     """
 
     code: str
@@ -355,6 +374,10 @@ class ItemEnded(Event, frozen=True, tag="ended"):
     item: str
     reason: str
     retry: str
+
+
+class Heartbeat(Event, frozen=True, tag="ping"):
+    """A sign of life, for a client that asked for one every so often; it needs no answer."""
 
 
 class Pong(Event, frozen=True, tag="pong"):

@@ -86,6 +86,7 @@ PUBLISH = """
 session > json_codec
 session > item
 item > commands
+commands > requests
 commands > payloads
 commands > checked
 checked > commands
@@ -131,6 +132,7 @@ connection > names
 item > bounded_buffer
 item > item_recheck
 > item
+item > session
 item > node
 node > join
 join > item_rules
@@ -165,6 +167,7 @@ join > recovery
 join > resume
 join > welcome
 welcome > connection
+welcome > connection
 join > connection
 connection > json_codec
 join > hub
@@ -181,6 +184,7 @@ lanes > time_slice
 JOIN_AGAIN = {
     "expiry": "the end of the session is set when the connection is made, and watched after that",
     "connection": "it is what joins: made, looked at, welcomed, and its framing chooses its lane",
+    "session": "it is made, and then greets a client that asked for that, before the join begins",
     "item": "the route makes the session and opens it, and frames that came early run at the end",
     "connection_log": "observers are told of the connection, then of the item that it is on",
     "node": "the route connects, and the session joins",
@@ -208,6 +212,7 @@ connection > node
 node > expiry
 expiry > deadlines
 node > registry
+node > heartbeats
 node > join
 join > hub
 hub > lanes

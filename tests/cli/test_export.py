@@ -45,6 +45,15 @@ def test_prints_the_document_of_the_server(itemwire: CommandLine, kind: str) -> 
     assert kind in json.loads(result.stdout)
 
 
+def test_prints_the_types_of_the_channels(itemwire: CommandLine, name: str) -> None:
+    """For clients in TypeScript; the server alone declares none."""
+    of_app = itemwire("export", "typescript", "--app", f"{name}:app")
+    alone = itemwire("export", "typescript")
+
+    assert "[item: `order:${number}`]: {" in of_app.stdout
+    assert alone.stdout.endswith("export interface Channels {\n}\n")
+
+
 @pytest.mark.parametrize("place", ["app", "live"])
 def test_finds_the_channels_of_an_application(itemwire: CommandLine, name: str, place: str) -> None:
     """In the application itself, and by the name of the channels in it."""
@@ -53,9 +62,10 @@ def test_finds_the_channels_of_an_application(itemwire: CommandLine, name: str, 
     assert "order_number" in json.loads(result.stdout)["channels"]
 
 
-def test_says_whether_a_file_is_out_of_date(itemwire: CommandLine, name: str) -> None:
+@pytest.mark.parametrize("kind", ["asyncapi", "typescript"])
+def test_says_whether_a_file_is_out_of_date(itemwire: CommandLine, name: str, kind: str) -> None:
     """With 1, for a build; the file stays as it is."""
-    file, asked = Path("channels.json"), ("export", "asyncapi", "channels.json")
+    file, asked = Path("channels"), ("export", kind, "channels")
     of_app = ("--app", f"{name}:app")
 
     missing = itemwire(*asked, *of_app, "--check")
@@ -65,7 +75,7 @@ def test_says_whether_a_file_is_out_of_date(itemwire: CommandLine, name: str) ->
     written = file.read_bytes()
     old = itemwire(*asked, "--check")
     assert (old.exit_code, file.read_bytes()) == (1, written)
-    assert "itemwire export asyncapi channels.json" in old.stderr
+    assert f"itemwire export {kind} channels" in old.stderr
 
 
 @pytest.mark.parametrize(

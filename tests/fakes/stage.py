@@ -8,16 +8,23 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from itemwire.channels.client_options import NO_OPTIONS, ClientOptions
 from itemwire.channels.connection import Connection
 from itemwire.channels.delivery.recovery import LIVE, StartPoint
 from itemwire.channels.environment import Environment
 from itemwire.channels.join import FIRST_PAGE
-from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits, RateLimits
+from itemwire.channels.limits.bounds import (
+    BY_TOKEN,
+    Lifetime,
+    Limits,
+    NodeOptions,
+    RateLimits,
+)
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.names import channel_of
-from itemwire.channels.node import Node, NodeOptions
+from itemwire.channels.node import Node
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Reauthorize
 from itemwire.channels.sessions.item import ItemSession
@@ -147,12 +154,17 @@ class Stage:
         return known_members(self.node, item, limit)
 
     def connect(
-        self, subject: str = "alice", codec: Codec = JSON, room: int | None = None, life: int = 3600
+        self,
+        subject: str = "alice",
+        codec: Codec = JSON,
+        room: int | None = None,
+        life: int = 3600,
+        options: ClientOptions = NO_OPTIONS,
     ) -> tuple[Connection, RecordingTransport]:
         """Take in a socket that joins nothing yet."""
         transport = RecordingTransport(room, self.settle)
         caller = principal(subject, int(self.clock.now) + life)
-        transport.connection = self.node.connect(caller, codec, transport)
+        transport.connection = self.node.connect(caller, codec, transport, options)
         return transport.connection, transport
 
     def join(
@@ -166,9 +178,10 @@ class Stage:
         start: StartPoint = LIVE,
         life: int = 3600,
         reauthorize: Reauthorize | None = None,
+        options: ClientOptions = NO_OPTIONS,
     ) -> Peer:
         """Join an item as someone who may do this there."""
-        connection, transport = self.connect(subject, codec, room, life)
+        connection, transport = self.connect(subject, codec, room, life, options)
         grant = Grant(connection.principal, item, can)
         session = ItemSession(self.node, connection, grant, start, reauthorize)
         session.opened()
@@ -181,9 +194,11 @@ class Stage:
         *,
         room: int | None = None,
         life: int = 3600,
+        options: ClientOptions = NO_OPTIONS,
+        codec: Codec = JSON,
     ) -> ManyPeer:
         """Open a socket for many items as someone of whom these rules say what is allowed."""
-        connection, transport = self.connect(subject, JSON, room, life)
+        connection, transport = self.connect(subject, codec, room, life, options)
         session = ManyItemsSession(self.node, connection, rules)
         session.opened()
         return ManyPeer(session, transport)

@@ -17,6 +17,7 @@ ITEM: Final = "42"
 CHANNEL: Final = "item:42"
 EVERYTHING: Final = frozenset(Action)
 JSON: Final = CODECS["itemwire.v1.json"]
+MSGPACK: Final = CODECS["itemwire.v1.msgpack"]
 PLAIN: Final = CODECS["itemwire.v1.plain"]
 BOUNDS: Final = Bounds(messages=100, bytes=100_000, seconds=300)
 LIMITS: Final = Limits(

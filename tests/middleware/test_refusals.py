@@ -6,8 +6,10 @@ from typing import Any, Literal
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from itemwire.close_reasons import Retry
 from itemwire.counters import HandshakeCounters
 from itemwire.middleware.refusals import Refusals
+from itemwire.responses.rejections import RETRY
 
 
 def sent_by(
@@ -16,6 +18,7 @@ def sent_by(
     kind: str = "websocket",
     extensions: dict[str, Any] | None = None,
     counters: HandshakeCounters | None = None,
+    query: bytes | None = None,
 ) -> list[Message]:
     """Let an application send these, or raise the last, behind the middleware."""
     sent: list[Message] = []
@@ -32,9 +35,11 @@ def sent_by(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": kind, "path": "/x", "subprotocols": ["itemwire.v1.json"]}
+    scope: Scope = {"type": kind, "path": "/x", "subprotocols": ["itemwire.v1.json"]}
+    if query is not None:
+        scope["query_string"] = query
     app = Refusals(application, refusal, counters)
-    asyncio.run(app(scope | {"extensions": extensions or {}}, receive, send))
+    asyncio.run(app({**scope, "extensions": extensions or {}}, receive, send))
     return sent
 
 
@@ -49,6 +54,34 @@ def test_a_refusal_is_accepted_and_closed_with_the_codec_answered() -> None:
 
     assert (accept["type"], accept["subprotocol"]) == ("websocket.accept", "itemwire.v1.json")
     assert close == CLOSE
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        pytest.param(b"token=x&hints=1", "forbidden;retry=never", id="asks"),
+        pytest.param(b"hints=0&hints=1", "forbidden;retry=never", id="asks_at_last"),
+        pytest.param(b"hints=1&hints=0", "forbidden", id="asks_no_more"),
+        pytest.param(b"hints=11", "forbidden", id="another_value"),
+        pytest.param(b"nohints=1", "forbidden", id="another_name"),
+        pytest.param(b"", "forbidden", id="asks_nothing"),
+    ],
+)
+def test_a_refusal_has_its_verdict_for_who_asks(query: bytes, reason: str) -> None:
+    """So that no client has to copy the table of reasons."""
+    assert sent_by(CLOSE, query=query)[-1]["reason"] == reason
+
+
+def test_an_own_reason_keeps_its_verdict_in_both_forms() -> None:
+    """An application may know that a new token would help."""
+    own = {**CLOSE, "reason": "blocked", RETRY: Retry.TOKEN}
+    extensions: dict[str, Any] = {"websocket.http.response": {}}
+    start, body = sent_by(own, refusal="http", extensions=extensions)
+
+    assert sent_by(own, query=b"hints=1")[-1] == {**CLOSE, "reason": "blocked;retry=token"}
+    assert sent_by(own)[-1] == {**CLOSE, "reason": "blocked"}
+    assert start["status"] == 401
+    assert body["body"] == b'{"code":1008,"reason":"blocked","retry":"token"}'
 
 
 def test_a_refusal_over_http_has_a_status_and_a_body() -> None:

@@ -104,6 +104,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/sessions/replay_queue.py": (
         "channels/sessions/test_many_items_replays.py",
     ),
+    "api/itemwire/channels/sessions/requests.py": (
+        "channels/sessions/test_session.py",
+        "channels/sessions/test_many_items.py",
+    ),
     "api/itemwire/channels/sessions/session.py": (
         "channels/sessions/test_item.py",
         "channels/sessions/test_session.py",

@@ -319,6 +319,7 @@ def test_every_codec_has_a_label_of_its_own() -> None:
     """Names in dashboards are for ever."""
     assert codec_labels() == {
         "itemwire.v1.json": "json",
+        "itemwire.v1.msgpack": "msgpack",
         "itemwire.v1.plain": "plain",
         "text/event-stream": "events",
     }

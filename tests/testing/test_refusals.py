@@ -27,6 +27,21 @@ def test_a_browser_sees_the_close_frame_and_nothing_else(
     assert f"a browser sees {seen[0]}" in str(refusal)
 
 
+@pytest.mark.parametrize(
+    ("refusal", "retry"),
+    [
+        pytest.param(Refusal(101, 1008, "forbidden;retry=never"), "never", id="with_hints"),
+        pytest.param(Refusal(101, 1008, "forbidden"), None, id="without"),
+        pytest.param(Refusal(401, body=b'{"reason":"x","retry":"token"}'), "token", id="denied"),
+        pytest.param(Refusal(403, body=b"no"), None, id="denied_by_another_server"),
+        pytest.param(Refusal(403), None, id="denied_without_body"),
+    ],
+)
+def test_a_refusal_has_the_verdict_that_was_told(refusal: Refusal, retry: str | None) -> None:
+    """In whichever form; a client that was told none has to go by its own table."""
+    assert refusal.retry == retry
+
+
 def test_an_end_carries_its_refusal_and_says_it() -> None:
     """What a test prints is what one has to know."""
     ended = Ended(Refusal(403, body=b"no"))

@@ -6,7 +6,7 @@ import pytest
 
 from itemwire.wire import CODECS, choose_codec
 
-JSON, PLAIN = "itemwire.v1.json", "itemwire.v1.plain"
+JSON, MSGPACK, PLAIN = "itemwire.v1.json", "itemwire.v1.msgpack", "itemwire.v1.plain"
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ JSON, PLAIN = "itemwire.v1.json", "itemwire.v1.plain"
         pytest.param([PLAIN], PLAIN, PLAIN, id="plain-by-name"),
         pytest.param([JSON, PLAIN], JSON, JSON, id="the-first-of-two"),
         pytest.param([PLAIN, JSON], PLAIN, PLAIN, id="the-first-of-two-the-other-way"),
+        pytest.param([MSGPACK, JSON], MSGPACK, MSGPACK, id="msgpack-before-json"),
         pytest.param(["mqtt", JSON], JSON, JSON, id="the-first-that-is-known"),
         pytest.param(["itemwire.token.a.b.c", JSON], JSON, JSON, id="a-credential-beside-it"),
         pytest.param(["itemwire.token.a.b.c"], PLAIN, None, id="a-credential-alone"),
@@ -34,4 +35,6 @@ def test_chooses_by_the_first_subprotocol_it_knows(
 
 def test_names_each_codec_by_its_subprotocol() -> None:
     """A name on the wire is for ever."""
-    assert {name: codec.subprotocol for name, codec in CODECS.items()} == {JSON: JSON, PLAIN: PLAIN}
+    names = {name: codec.subprotocol for name, codec in CODECS.items()}
+
+    assert names == {JSON: JSON, MSGPACK: MSGPACK, PLAIN: PLAIN}

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Collection, Sequence
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
+
+from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.in_flight import InFlight
@@ -103,6 +105,8 @@ class Connection:
         "writer",
     )
 
+    gives_hints: ClassVar[bool] = False  # whether its client asked to be told more
+
     def __init__(
         self,
         home: Home,
@@ -153,6 +157,11 @@ class Connection:
     def expiry(self) -> int | None:
         """Return `expires_at` as clients are told it: None for a caller without an expiry."""
         return None if self.expires_at == NO_EXPIRY else self.expires_at
+
+    @property
+    def server_time(self) -> float | UnsetType:
+        """Return the Unix time for a client that asked to be told."""
+        return UNSET
 
     @property
     def framing(self) -> Framing:
@@ -290,13 +299,21 @@ class Connection:
         )
         if closing is not None:
             self._transport.write(self._transport.framing.render(closing))
-        self._transport.close(reason.code, reason.reason)
+        self._transport.close(reason.code, self._text_of(reason))
 
     def lost(self, code: int = 1006) -> None:
         """Leave every channel: the socket is gone, closed with this code."""
         if self.phase is not ENDED:
             self._home.connection_log.gone(self, code)
             self._release(may_return=code not in GOODBYES)
+
+    def advice_on(self, reason: CloseReason) -> str | UnsetType:  # noqa: ARG002 - gives none
+        """Return what its client should do after a refusal, if it asked to be told."""
+        return UNSET
+
+    def _text_of(self, reason: CloseReason) -> str:
+        """Return what the close frame says."""
+        return reason.reason
 
     def _release(self, *, may_return: bool) -> None:
         # Ended first: nothing that its leaving sends to others may reach it.

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
+from itemwire.channels.client_options import NO_OPTIONS, ClientOptions
 from itemwire.channels.cluster.cluster import Cluster
 from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange, NoExchange, SharedExchange
@@ -17,14 +18,16 @@ from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.delivery.resume import ResumeProofs
 from itemwire.channels.direct import DirectMessages
 from itemwire.channels.environment import Environment, new_connection_id
+from itemwire.channels.hinted_connection import HintedConnection
 from itemwire.channels.hub import Hub
 from itemwire.channels.idempotency import key_of
 from itemwire.channels.join import FIRST_PAGE, ChannelParts, Joined, begin_join, leave
 from itemwire.channels.lifecycle.draining import Draining
 from itemwire.channels.lifecycle.expiry import Expiry, send_expiring
+from itemwire.channels.lifecycle.heartbeats import Heartbeats
 from itemwire.channels.lifecycle.rechecks import Rechecks
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
-from itemwire.channels.limits.bounds import BY_TOKEN, Lifetime, Limits
+from itemwire.channels.limits.bounds import DEFAULTS, Limits, NodeOptions
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import RequestRates
@@ -49,19 +52,6 @@ from itemwire_auth.scopes import Action
 logger = logging.getLogger("itemwire.channels")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class NodeOptions:
-    """How long connections of a node may last, in seconds."""
-
-    lifetime: Lifetime = BY_TOKEN
-    leeway: float = 0  # past its expiry a token is accepted so long, and a connection may stay
-    drain_seconds: float = 5
-    recheck_interval: float = 0  # after which callers are asked about again; 0: never
-
-
-DEFAULTS: Final = NodeOptions()
 
 
 class Node:
@@ -104,6 +94,7 @@ class Node:
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
         every, chance = options.recheck_interval, environment.random
         self.rechecks = Rechecks(every, self._expiry, clock, chance) if every else None
+        self.heartbeats = Heartbeats()
         self._draining: Draining | None = None
         self._is_started = False
         self._id = new_connection_id()  # tells this node's own notices from those of others
@@ -205,6 +196,7 @@ class Node:
         due = self._expiry.pop_due()
         self._hub.end_all(due.ended)
         send_expiring(due.warned)
+        self.heartbeats.tick()
         self._presence.tick(self.environment.clock())
         if self.rechecks is not None:
             self.rechecks.tick()
@@ -249,13 +241,20 @@ class Node:
         """List at most so many connections of this node, by id, from the one after `after` on."""
         return self._registry.page(limit, after)
 
-    def connect(self, principal: Principal, codec: Codec, transport: Transport) -> Connection:
+    def connect(
+        self,
+        principal: Principal,
+        codec: Codec,
+        transport: Transport,
+        options: ClientOptions = NO_OPTIONS,
+    ) -> Connection:
         """Return the connection of an accepted socket.
 
         It has ended already if its token was revoked, or the node began to drain, since the
         handshake checked.
         """
-        connection = Connection(
+        kind = HintedConnection if options.hints else Connection
+        connection = kind(
             self,
             connection_id=self.environment.new_id(),
             principal=principal,
@@ -266,6 +265,8 @@ class Node:
         )
         self._expiry.watch(connection)
         self._registry.add(connection)
+        if options.heartbeat:
+            self.heartbeats.watch(connection, options.heartbeat)
         self.connection_log.opened(connection)
         if self.revocations.revokes(principal):
             connection.end(TOKEN_REVOKED)
@@ -376,6 +377,7 @@ class Node:
         """Forget a connection, which has just ended, and take it off all of its channels."""
         self._expiry.forget(connection)
         self._registry.discard(connection)
+        self.heartbeats.forget(connection)
         if self.rechecks is not None:
             self.rechecks.forget(connection)
         if self.rates is not None:

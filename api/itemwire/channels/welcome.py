@@ -1,13 +1,34 @@
-"""The first envelope of a subscription: its client, its rights, its place in the stream."""
+"""The first envelopes of a connection and of a subscription: who, what, and from where."""
 
 from msgspec import UNSET, UnsetType
 
-from itemwire.channels.connection import Subscription
+from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.rights import rights_of
-from itemwire.messages import Position, Ref, Welcome
+from itemwire.messages import Hello, Position, Ref, Welcome
 from itemwire_auth.scopes import Action
+
+
+def hello_to(
+    connection: Connection,
+    server_time: float,
+    limits: Limits,
+    *,
+    max_items: int | UnsetType = UNSET,
+    heartbeat: int | UnsetType = UNSET,
+) -> Hello:
+    """Return the first envelope of a connection whose client asked for hints."""
+    return Hello(
+        connection=connection.id,
+        subject=connection.principal.subject,
+        expires_at=connection.expiry,
+        server_time=server_time,
+        ping_interval=limits.ping_interval,
+        max_message_bytes=limits.max_message_bytes,
+        max_items=max_items,
+        heartbeat=heartbeat,
+    )
 
 
 def welcome_to(
@@ -44,4 +65,5 @@ def welcome_to(
         members=page.members if may_see else UNSET,
         member_count=page.count if may_see else UNSET,
         ref=ref,
+        server_time=connection.server_time,
     )

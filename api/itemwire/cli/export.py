@@ -13,10 +13,11 @@ from starlette.applications import Starlette
 
 from itemwire.app import Itemwire
 from itemwire.application import ChannelApplication
-from itemwire.assembly import assemble
+from itemwire.assembly import Assembly, assemble
 from itemwire.cli.configuration import load_settings
 from itemwire.main import application_with
 from itemwire.routes.asyncapi import asyncapi_of
+from itemwire.rules.typescript import typescript_of_rules
 
 
 def openapi_of(application: ChannelApplication) -> bytes:
@@ -25,9 +26,15 @@ def openapi_of(application: ChannelApplication) -> bytes:
     return msgspec.json.format(text, indent=2) + b"\n"
 
 
+def typescript_of(application: ChannelApplication) -> bytes:
+    """Return the types of an application's channels, for clients in TypeScript."""
+    return typescript_of_rules(Assembly.of(application).rules)
+
+
 KINDS: Final[dict[str, Callable[[ChannelApplication], bytes]]] = {
     "asyncapi": asyncapi_of,
     "openapi": openapi_of,
+    "typescript": typescript_of,
 }
 
 
@@ -37,7 +44,7 @@ KINDS: Final[dict[str, Callable[[ChannelApplication], bytes]]] = {
 @click.option("--app", "app_name", metavar="MODULE:NAME", help="The application with the channels.")
 @click.option("--check", is_flag=True, help="Write nothing; end with 1 if FILE is out of date.")
 def export(kind: str, file: Path | None, app_name: str | None, *, check: bool) -> None:
-    """Write the AsyncAPI or OpenAPI document to FILE, or print it."""
+    """Write the AsyncAPI or OpenAPI document, or the TypeScript types, to FILE, or print them."""
     if check and file is None:
         raise click.UsageError("--check needs the FILE to look at")
     application = _served() if app_name is None else _application(app_name)

@@ -12,9 +12,15 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from itemwire.close_reasons import CREDENTIALS_INVALID, INTERNAL, CloseReason
+from itemwire.close_reasons import CREDENTIALS_INVALID, INTERNAL, CloseReason, Retry
 from itemwire.counters import HandshakeCounters, known_reason
-from itemwire.responses.rejections import PASSING_STATUSES, RETRY_AFTER, reason_of_close
+from itemwire.responses.hints import asks_for_hints
+from itemwire.responses.rejections import (
+    PASSING_STATUSES,
+    RETRY,
+    RETRY_AFTER,
+    reason_of_close,
+)
 from itemwire.wire import choose_codec
 
 logger = logging.getLogger("itemwire.refusals")
@@ -57,8 +63,7 @@ class Refusals:
             refused = first and last == "websocket.close"
             # Code 1000 is the router's "no such route", which stays a plain HTTP 403.
             if refused and message.get("code", NO_ROUTE) != NO_ROUTE:
-                reason = message.get("reason") or ""
-                await self._deny(scope, send, reason_of_close(message["code"], reason))
+                await self._deny(scope, send, _reason_of(message))
             else:
                 await send(message)
 
@@ -81,7 +86,8 @@ class Refusals:
 async def _deny_by_close(scope: Scope, send: Send, row: CloseReason) -> None:
     _, subprotocol = choose_codec(scope.get("subprotocols", ()))
     await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
-    await send(_close(row))
+    text = row.with_verdict if asks_for_hints(scope) else row.reason
+    await send({"type": "websocket.close", "code": row.code, "reason": text})
 
 
 async def _deny_by_http(scope: Scope, send: Send, row: CloseReason) -> None:
@@ -101,6 +107,11 @@ async def _deny_by_http(scope: Scope, send: Send, row: CloseReason) -> None:
         headers.append((b"retry-after", RETRY_AFTER.encode()))
     await send({"type": "websocket.http.response.start", "status": row.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _reason_of(close: Message) -> CloseReason:
+    retry: Retry = close.get(RETRY, Retry.NEVER)
+    return reason_of_close(close["code"], close.get("reason") or "", retry)
 
 
 def _close(row: CloseReason) -> Message:

@@ -21,12 +21,14 @@ from itemwire.close_reasons import (
     FORBIDDEN,
     INTERNAL,
     ITEM_INVALID,
+    MAX_REASON_BYTES,
     OVERLOADED,
     PAYLOAD_INVALID,
     QUERY_INVALID,
     RATE_LIMITED,
     CloseReason,
     Retry,
+    cut,
 )
 from itemwire.responses.problems import CodedProblem, problem
 from itemwire_auth.audit import client_label
@@ -47,7 +49,8 @@ RETRY_AFTER: Final = "1"  # second
 # RFC 6455 section 7.4 and its registry; 1004 to 1006 and 1015 are never sent.
 SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
-MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
+RETRY: Final = "itemwire.retry"
+"""What a `websocket.close` message says beside ASGI's own: the verdict of an own reason."""
 
 MAX_DETAIL: Final = 200  # characters, in the log
 
@@ -114,15 +117,18 @@ def detail_of(error: Exception) -> str:
     return ""
 
 
-def reason_of_close(code: int, reason: str) -> CloseReason:
-    """Return the reason of a raw close; one not in the registry is the application's own."""
+def reason_of_close(code: int, reason: str, retry: Retry = Retry.NEVER) -> CloseReason:
+    """Return the reason of a raw close; one not in the registry is the application's own.
+
+    `retry` is the verdict of an own reason.
+    """
     row = CLOSE_REASONS.get(reason)
     if row is not None and row.code == code:
         return row
     if code not in SENDABLE_CODES:
         return INTERNAL
-    short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-    return CloseReason(short, code, Retry.NEVER, FORBIDDEN.status, "Said by the application.")
+    short = cut(reason, MAX_REASON_BYTES)
+    return CloseReason(short, code, retry, STATUS_OF_RETRY[retry], "Said by the application.")
 
 
 async def _reject(connection: Request | WebSocket, error: Exception) -> Response | None:
@@ -137,7 +143,8 @@ async def _reject(connection: Request | WebSocket, error: Exception) -> Response
         logger.warning(line, reason, path, client, detail_of(error))
     if isinstance(connection, WebSocket):
         row = reason_of(error)
-        await connection.close(row.code, row.reason)
+        close = {"type": "websocket.close", "code": row.code, "reason": row.reason}
+        await connection.send({**close, RETRY: row.retry})
         return None
     if isinstance(error, WebSocketException):
         row = reason_of(error)

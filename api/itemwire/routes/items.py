@@ -11,7 +11,13 @@ from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.sessions.item import ItemSession
-from itemwire.dependencies import SubscribeGrant, assembly_of, spend, start_asked
+from itemwire.dependencies import (
+    SubscribeGrant,
+    assembly_of,
+    options_asked,
+    spend,
+    start_asked,
+)
 from itemwire.middleware.admission import claim_slot
 from itemwire.rules.host import HostFunctions, SocketHost
 from itemwire.transports.asgi import serve_socket
@@ -38,7 +44,7 @@ ITEM_PATH: Final = "/items/{item_id:any_text}"
 @router.websocket(ITEM_PATH + "/ws")
 async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     """Join the item's channel, and stay until the client leaves or the token ends."""
-    start = start_asked(websocket, grant)
+    options, start = options_asked(websocket), start_asked(websocket, grant)
     if start != LIVE:
         spend(websocket, grant.principal, RequestKind.HISTORY, 0)
     claim_slot(websocket, grant.principal)
@@ -49,7 +55,7 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     reauthorization = caller or reauthorization_of(websocket, assembly.reauthorizer)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
-        connection = node.connect(grant.principal, codec, transport)
+        connection = node.connect(grant.principal, codec, transport, options)
         session = ItemSession(node, connection, grant, start, reauthorization)
         if functions is not None and caller is not None:
             session.host = SocketHost(functions, caller)

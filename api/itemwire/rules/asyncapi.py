@@ -25,6 +25,8 @@ from itemwire.messages import (
     Event,
     Expiring,
     Gap,
+    Heartbeat,
+    Hello,
     HistoryReply,
     ItemEnded,
     Joined,
@@ -43,6 +45,7 @@ from itemwire.rules.channels import ChannelRules
 from itemwire.rules.models import has_structs
 from itemwire.rules.schemas import JsonSchema
 from itemwire.wire.json_codec import JsonCodec
+from itemwire.wire.msgpack_codec import MsgpackCodec
 
 Json = dict[str, Any]
 
@@ -75,6 +78,7 @@ class HistoryOfItem(HistoryReply, frozen=True, kw_only=True):
 
 
 EVENTS: Final[dict[str, type[Event]]] = {
+    "hello": Hello,
     "welcome": Welcome,
     "message": ReadMessage,
     "ephemeral_message": ReadEphemeral,
@@ -95,6 +99,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
     "expiring": Expiring,
     "closing": Closing,
     "pong": Pong,
+    "heartbeat": Heartbeat,
 }
 """What a client of one item may get, by the name of the message in the document."""
 
@@ -171,7 +176,10 @@ def document_of(channels: tuple[DescribedChannel, ...], credentials: Credentials
         "info": {
             "title": "Itemwire",
             "version": version("itemwire"),
-            "description": f"WebSocket channels: the subprotocol {JsonCodec.subprotocol}.",
+            "description": (
+                f"WebSocket channels: the subprotocol {JsonCodec.subprotocol}, or "
+                f"{MsgpackCodec.subprotocol} with the same envelopes in MessagePack."
+            ),
         },
         "defaultContentType": "application/json",
         "channels": parts.channels,

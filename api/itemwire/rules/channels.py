@@ -12,6 +12,7 @@ from itemwire.authorization.asking import AskedCall
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
 from itemwire.channels.names import RESERVED, item_of
 from itemwire.engines.base import Bounds, ChannelBounds
+from itemwire.rules.declared_types import numbers_of
 from itemwire.rules.handlers import Handlers
 from itemwire.rules.patterns import Pattern
 from itemwire.rules.shared import OWN_BOUNDS, largest_of
@@ -37,6 +38,7 @@ class ChannelRule:
     handlers: Handlers = field(default_factory=Handlers)
     description: str = ""
     model: object = None  # what messages must be, as `item_rules` check it
+    numbers: frozenset[str] = frozenset()  # the parameters that `authorize` takes as numbers
 
     @classmethod
     def of(
@@ -52,7 +54,8 @@ class ChannelRule:
         asked = None if authorize is None else AskedCall(authorize, pattern.parameters)
         description = "" if authorize is None else inspect.getdoc(authorize) or ""
         handlers = Handlers(pattern.parameters)
-        return cls(pattern, asked, item_rules, handlers, description, model)
+        numbers = numbers_of(authorize, pattern.parameters) if authorize else frozenset[str]()
+        return cls(pattern, asked, item_rules, handlers, description, model, numbers)
 
 
 class ChannelRules:

@@ -1,12 +1,13 @@
 """What an application does when clients of a channel ask, publish, join and leave."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, Final
 
 from itemwire.authorization.routes import CREDENTIAL_READERS
 from itemwire.authorization.solving import inputs_of
 from itemwire.rules.typed_calls import TypedCall
+from itemwire_auth.errors import ChannelException
 
 MAX_NAME: Final = 64
 
@@ -23,11 +24,12 @@ class HookEvent(Enum):
 class Handlers:
     """The functions that were declared for one pattern, or for all connections."""
 
-    __slots__ = ("_parameters", "after", "before_publish", "messages")
+    __slots__ = ("_parameters", "after", "before_publish", "errors", "messages")
 
     def __init__(self, parameters: tuple[str, ...] = ()) -> None:
         self._parameters = parameters
         self.messages: dict[str, TypedCall] = {}  # by the name of the request
+        self.errors: dict[str, tuple[str, ...]] = {}  # by the same: what it may be refused with
         self.before_publish: TypedCall | None = None
         self.after: dict[HookEvent, list[TypedCall]] = {}  # called when something has happened
 
@@ -37,13 +39,18 @@ class Handlers:
         if self.before_publish is not None:
             yield self.before_publish
 
-    def answer(self, name: str, function: Callable[..., Any]) -> None:
+    def answer(self, name: str, function: Callable[..., Any], errors: Iterable[str] = ()) -> None:
         """Have requests of a name answered; ValueError where that cannot be."""
+        if isinstance(errors, str):
+            raise ValueError(f"errors={errors!r} is one text: write a tuple of them")  # noqa: TRY004
+        for code in errors:
+            ChannelException(code)  # which raises for what is no code
         if not 1 <= len(name) <= MAX_NAME:
             raise ValueError(f"the name of a request has 1 to {MAX_NAME} characters: {name!r}")
         if name in self.messages:
             raise ValueError(f"the request {name!r} is declared twice")
         self.messages[name] = TypedCall(function, self._parameters)
+        self.errors[name] = tuple(errors)
 
     def check(self, function: Callable[..., Any]) -> None:
         """Have messages checked before they are published; ValueError where that cannot be."""

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _TEXT: Final = re.compile(r"[A-Za-z0-9._~-]+")  # as in an item id
+PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _REST: Final = ".+"
 _SEGMENT: Final = "[^:]+"
 
@@ -31,7 +31,7 @@ class Pattern:
         parameters: list[str] = []
         parts: list[str] = []
         for place, segment in enumerate(segments):
-            parameter = _PARAMETER.fullmatch(segment)
+            parameter = PARAMETER.fullmatch(segment)
             if parameter is None:
                 if not _TEXT.fullmatch(segment):
                     fault = f"{segment!r} is neither text nor a parameter; {FORM}"
@@ -47,6 +47,11 @@ class Pattern:
             parts.append(f"(?P<{name}>{_REST if is_rest else _SEGMENT})")
         return cls(text, tuple(parameters), re.compile(":".join(parts), re.DOTALL))
 
+    @property
+    def segments(self) -> list[str]:
+        """Return what stands between the colons."""
+        return _split(self.text)
+
     def match(self, item_id: str) -> dict[str, str] | None:
         """Return the parameters in an item id, or None if the pattern is not its."""
         found = self._regex.fullmatch(item_id)
@@ -57,7 +62,7 @@ class Pattern:
         if parameters.keys() != set(self.parameters):
             wanted = ", ".join(self.parameters) or "none"
             raise ValueError(f"the channel {self.text!r} has these parameters: {wanted}")
-        filled = _PARAMETER.sub(lambda found: str(parameters[found[1]]), self.text)
+        filled = PARAMETER.sub(lambda found: str(parameters[found[1]]), self.text)
         if self.match(filled) != {name: str(value) for name, value in parameters.items()}:
             raise ValueError(f"{filled!r} is no item of the channel {self.text!r}")
         return filled

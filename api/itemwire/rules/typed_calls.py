@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from itemwire.authorization.asking import AskedCall
 from itemwire.authorization.solving import FUNCTION_STACK, REQUEST_STACK, Dependant, Overrides
 from itemwire.messages import Payload
+from itemwire.rules.declared_types import DeclaredTypes
 from itemwire_auth.principal import Principal
 
 _given: Final[ContextVar[object]] = ContextVar("given")
@@ -50,6 +51,7 @@ class TypedCall:
         if len(data) > 1:
             names = " and ".join(one.name for one in data)
             raise ValueError(f"only one of the parameters {names} can be the data")
+        self.types = DeclaredTypes.of(signature, data[0] if data else None, pattern_parameters)
         self._reader = _reader_of(data[0]) if data else None
         self._asked = AskedCall(_with_given(function, signature, data), pattern_parameters)
 

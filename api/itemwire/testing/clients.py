@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from itemwire.testing.refusals import Ended, Refusal, refusal_of
-from itemwire.wire.envelopes import read_envelope
+from itemwire.wire.envelopes import read_frame, write_frame
 
 WAIT_SECONDS: Final = 10.0  # the default limit of every wait
 
@@ -24,16 +23,22 @@ Envelope = dict[str, Any]
 class Conversation:
     """What both clients share: numbers for requests, and envelopes that came out of turn."""
 
-    def __init__(self, *, unanswered: bool = False) -> None:
+    def __init__(self, subprotocol: str | None, *, unanswered: bool = False) -> None:
         self._refs = itertools.count(1)
         self._aside: deque[Envelope] = deque()
         self._last_received: deque[Frame] = deque(maxlen=5)
         self._unanswered = unanswered
+        self._subprotocol = subprotocol
 
-    def _request(self, kind: str, fields: Mapping[str, object]) -> tuple[int, str]:
-        """Return a new request as JSON, and the `ref` that its answer will have."""
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose."""
+        return self._subprotocol
+
+    def _request(self, kind: str, fields: Mapping[str, object]) -> tuple[int, Frame]:
+        """Return a new request as a frame, and the `ref` that its answer will have."""
         ref = next(self._refs)
-        return ref, json.dumps({"type": kind, "ref": ref, **fields})
+        return ref, write_frame({"type": kind, "ref": ref, **fields}, self.subprotocol)
 
     def _found_aside(self, wanted: Mapping[str, object]) -> Envelope | None:
         """Remove and return the first envelope set aside that has these fields."""
@@ -45,7 +50,7 @@ class Conversation:
 
     def _matched(self, frame: Frame, wanted: Mapping[str, object]) -> Envelope | None:
         """Parse an envelope: return it if it has these fields, else set it aside for later."""
-        envelope: Envelope = read_envelope(frame)
+        envelope: Envelope = read_frame(frame, self.subprotocol)
         if _has(envelope, wanted):
             return envelope
         self._aside.append(envelope)
@@ -71,13 +76,8 @@ class ChannelClient(Conversation):
     """
 
     def __init__(self, connection: ClientConnection, *, unanswered: bool = False) -> None:
-        super().__init__(unanswered=unanswered)
+        super().__init__(connection.subprotocol, unanswered=unanswered)
         self.connection = connection
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that the server chose."""
-        return self.connection.subprotocol
 
     def send(self, frame: Frame) -> None:
         """Send a frame unchanged."""
@@ -146,13 +146,8 @@ class AsyncChannelClient(Conversation):
     """The same client for asyncio; works with the anyio plugin, pytest-asyncio, or neither."""
 
     def __init__(self, connection: AsyncConnection, *, unanswered: bool = False) -> None:
-        super().__init__(unanswered=unanswered)
+        super().__init__(connection.subprotocol, unanswered=unanswered)
         self.connection = connection
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that the server chose."""
-        return self.connection.subprotocol
 
     async def send(self, frame: Frame) -> None:
         """Send a frame unchanged."""

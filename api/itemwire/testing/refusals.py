@@ -1,10 +1,14 @@
 """How a server refused or ended a connection, and what a browser shows of that."""
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from typing_extensions import override
 from websockets.exceptions import ConnectionClosed
+
+from itemwire.close_reasons import read_reason
 
 NO_ANSWER: Final = 0  # a status: the connection ended, or the time passed, without a response
 SWITCHED: Final = 101
@@ -32,6 +36,14 @@ class Refusal:
             return ABNORMAL, ""
         return self.code, self.reason
 
+    @property
+    def retry(self) -> str | None:
+        """The verdict, where it was told: with `hints=1` in the reason, or in a body."""
+        if self.body:
+            with contextlib.suppress(ValueError):
+                return msgspec.json.decode(self.body, type=_Body).retry
+        return read_reason(self.reason)[1]
+
     @override
     def __str__(self) -> str:
         """Describe the refusal in one line."""
@@ -45,6 +57,12 @@ class Refusal:
             told = f"accepted, then closed with {self.code} {self.reason!r}"
         code, reason = self.browser_sees
         return f"{told}; a browser sees {code} {reason!r}"
+
+
+class _Body(msgspec.Struct):
+    """What a denied handshake says in its body."""
+
+    retry: str | None = None
 
 
 class Ended(Exception):

@@ -5,12 +5,14 @@ from typing import Final
 
 from itemwire.wire.base import Codec
 from itemwire.wire.json_codec import JsonCodec
+from itemwire.wire.msgpack_codec import MsgpackCodec
 from itemwire.wire.plain_codec import PlainCodec
 
 PLAIN: Final = PlainCodec()
 JSON: Final = JsonCodec()
+MSGPACK: Final = MsgpackCodec()
 
-CODECS: Final[dict[str, Codec]] = {codec.subprotocol: codec for codec in (JSON, PLAIN)}
+CODECS: Final[dict[str, Codec]] = {codec.subprotocol: codec for codec in (JSON, MSGPACK, PLAIN)}
 
 
 def choose_codec(offered: Sequence[str]) -> tuple[Codec, str | None]:

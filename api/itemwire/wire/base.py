@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
-from itemwire.messages import Event, Frame, Ref
+from itemwire.messages import Event, Frame, Payload, Ref
+from itemwire.wire.payloads import payload_of
 
 C = TypeVar("C")
 
@@ -32,6 +34,13 @@ class Codec(Protocol):
     def encode(self, event: Event) -> Frame | None:
         """Return the frame of an event, None if this codec cannot express it."""
         ...
+
+    # Not a method that calls it: this runs for every publish.
+    payload_of: Callable[[msgspec.Raw], Payload] = staticmethod(payload_of)
+    """Returns the payload that the `data` of a decoded request stands for.
+
+    It raises ValueError for what is out of the bounds of what every client can read back. The
+    `data` is JSON unless a codec says otherwise."""
 
     def decoder(
         self, requests: dict[str, type[C]], bare: Callable[[Frame], C]

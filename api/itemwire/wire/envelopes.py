@@ -1,10 +1,13 @@
 """Reads envelopes as a client does, whatever servers of earlier versions have stored."""
 
+import json
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from itemwire.wire.msgpack_codec import MsgpackCodec
 from itemwire.wire.payloads import payload_of
 
 # A quote in a string has a backslash before it, so this is the field and no text.
@@ -13,8 +16,24 @@ _DEEP_MESSAGE: Final = re.compile(
 ).fullmatch
 
 
+def read_frame(frame: str | bytes, subprotocol: str | None) -> dict[str, Any]:
+    """Return the envelope in a frame of a subprotocol; ValueError for a frame that has none."""
+    if subprotocol != MsgpackCodec.subprotocol:
+        return read_envelope(frame)
+    if isinstance(frame, str):
+        raise ValueError("MessagePack comes in binary frames")  # noqa: TRY004 - no envelope
+    return msgspec.msgpack.decode(frame, type=dict[str, Any])
+
+
+def write_frame(envelope: Mapping[str, object], subprotocol: str | None) -> str | bytes:
+    """Return the frame of a client's request; TypeError for what its codec cannot hold."""
+    if subprotocol == MsgpackCodec.subprotocol:
+        return msgspec.msgpack.encode(envelope)
+    return json.dumps(envelope)
+
+
 def read_envelope(frame: str | bytes) -> dict[str, Any]:
-    """Return an envelope as Python values.
+    """Return a JSON envelope as Python values.
 
     A server of an earlier version may have stored a payload out of today's bounds, which Python
     cannot read (5,000 digits) or reads as something else (`1e999`). Such a payload is returned as

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any, Union
 
 import msgspec
-from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
-from itemwire.messages import Event, Frame, Ref
+from itemwire.messages import Event, Frame
 from itemwire.wire.base import C, Codec, MalformedFrame
+from itemwire.wire.faults import Outline, fault_in
 from itemwire.wire.frame_refs import ref_in
 
 _encode = msgspec.json.Encoder().encode
@@ -44,14 +44,7 @@ class JsonCodec(Codec):
         return decode
 
 
-class _Outline(msgspec.Struct):
-    """The fields of a faulty envelope that an error message uses."""
-
-    type: object = None
-    ref: Ref | UnsetType = UNSET
-
-
-_outline = msgspec.json.Decoder(_Outline).decode
+_outline = msgspec.json.Decoder(Outline).decode
 
 
 def _fault(frame: str, requests: dict[str, type[C]], error: Exception) -> MalformedFrame:
@@ -60,7 +53,4 @@ def _fault(frame: str, requests: dict[str, type[C]], error: Exception) -> Malfor
         outline = _outline(frame)
     except (ValueError, RecursionError):
         return MalformedFrame("payload_invalid", str(error), ref_in(frame))
-    if isinstance(outline.type, str) and outline.type not in requests:
-        known = ", ".join(requests)
-        return MalformedFrame("not_supported", f"The types are {known}.", outline.ref)
-    return MalformedFrame("payload_invalid", str(error), outline.ref)
+    return fault_in(outline, requests, error)

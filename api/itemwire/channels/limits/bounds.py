@@ -37,6 +37,22 @@ BY_TOKEN: Final = Lifetime()  # as long as its token, without a warning
 
 
 @dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """How long connections of a node may last, in seconds.
+
+    `leeway` is how far past its expiry a token is still accepted; a connection may stay as long.
+    """
+
+    lifetime: Lifetime = BY_TOKEN
+    leeway: float = 0
+    drain_seconds: float = 5
+    recheck_interval: float = 0  # after which callers are asked about again; 0: never
+
+
+DEFAULTS: Final = NodeOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimits:
     """Requests per second of one connection; 0 sets no limit.
 

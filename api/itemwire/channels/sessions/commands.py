@@ -8,21 +8,20 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from itemwire.channels.connection import Connection, Subscription
-from itemwire.channels.delivery.in_flight import TooManyInFlight
-from itemwire.channels.delivery.recovery import StartPoint
+from itemwire.channels.connection import Subscription
 from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.limits.requests import PastRate, RequestKind
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
 from itemwire.channels.sessions.checked import publish_checked
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
+from itemwire.channels.sessions.joining import Join, Leave
+from itemwire.channels.sessions.requests import ClientRequest, ItemRequest, Offset, log_failure
 from itemwire.close_reasons import PAYLOAD_INVALID, RATE_LIMITED, SCOPE_MISSING, CloseReason
 from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import (
     NOT_STORED,
     EphemeralReply,
-    Error,
     Extras,
     Frame,
     HistoryReply,
@@ -32,89 +31,18 @@ from itemwire.messages import (
     Pong,
     Position,
     PublishReply,
-    Ref,
-    Reply,
     RequestReply,
 )
 from itemwire.wire import CODECS
 from itemwire.wire.base import Codec
-from itemwire.wire.payloads import payload_of
 from itemwire_auth.scopes import Action
 
 logger = logging.getLogger("itemwire.channels")
 
-Offset = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
-class _Envelope(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
-    """What every request may have: a `ref` that comes back in the answer."""
-
-    kind: ClassVar[RequestKind] = RequestKind.OTHER
-
-    ref: Ref | UnsetType = UNSET
-    item: str | UnsetType = UNSET  # for sockets with many items; a socket of one ignores it
-
-    def deny(self, context: Context, code: str, detail: str, *, temporary: bool = False) -> None:
-        """Send the client the error for a request that is refused."""
-        context.connection.send(Error(code, temporary=temporary, detail=detail, ref=self.ref))
-
-    def refuse(self, context: Context, reason: CloseReason) -> None:
-        """Send the client the error for a request that the application has refused."""
-        error = Error(
-            reason.reason,
-            temporary=reason.is_temporary,
-            detail=reason.meaning,
-            ref=self.ref,
-            retry=reason.retry,
-        )
-        context.connection.send(error)
-
-
-class _OfItem(_Envelope, frozen=True):
-    """A request about an item whose channel the client is on."""
-
-    def not_joined(self, context: Context) -> None:
-        """Send the client the error for an item that it has not joined."""
-        if self.item is UNSET:
-            self.deny(context, "payload_invalid", "Say which `item` this is about.")
-        else:
-            self.deny(context, "not_joined", "Join the item first.")
-
-    def permitted(
-        self, context: Context, subscription: Subscription | None, action: Action
-    ) -> Subscription | None:
-        """Return the subscription if its client may do this; else None, and the client is told."""
-        if subscription is None:
-            self.not_joined(context)
-            return None
-        if action in subscription.can:
-            return subscription
-        logger.warning(
-            "denied connection=%s channel=%s action=%s reason=%s",
-            context.connection.id,
-            subscription.channel,
-            action,
-            SCOPE_MISSING.reason,
-        )
-        self.deny(context, SCOPE_MISSING.reason, f"This needs the right to {action} on this item.")
-        return None
-
-    def failed(self, context: Context, problem: EngineError) -> None:
-        """Send the client the error for a failure of the engine; the log has the reason."""
-        if isinstance(problem, PastRate):
-            context.slow_down(problem.wait, self.ref, str(problem))
-            return
-        if isinstance(problem, MessageRefused):
-            self.deny(context, problem.reason.reason, str(problem))
-            return
-        _log_failure(context.connection, problem)
-        fault = problem.fault
-        temporary = fault.refusal.is_temporary
-        self.deny(context, fault.refusal.reason, fault.detail, temporary=temporary)
-
-
-class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
+class Publish(ItemRequest, frozen=True, kw_only=True, tag="publish"):
     """Publish to the item; the answer comes once the message is stored."""
 
     kind: ClassVar[RequestKind] = RequestKind.PUBLISH
@@ -130,7 +58,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         if target is None:
             return
         try:
-            data = payload_of(self.data)
+            data = context.connection.codec.payload_of(self.data)
             extras = Extras.of(self.meta, end=self.end)
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
@@ -156,7 +84,7 @@ class Publish(_OfItem, frozen=True, kw_only=True, tag="publish"):
         publish(connection=connection, extras=extras)
 
 
-class Request(_OfItem, frozen=True, kw_only=True, tag="request"):
+class Request(ItemRequest, frozen=True, kw_only=True, tag="request"):
     """Ask the application itself, by the name of one of its handlers."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -171,7 +99,8 @@ class Request(_OfItem, frozen=True, kw_only=True, tag="request"):
             self.deny(context, "not_supported", "No application answers requests here.")
             return
         try:
-            data = UNSET if self.data is UNSET else payload_of(self.data)
+            given, codec = self.data, context.connection.codec
+            data = UNSET if given is UNSET else codec.payload_of(given)
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
@@ -184,7 +113,7 @@ class Request(_OfItem, frozen=True, kw_only=True, tag="request"):
             context.connection.send(RequestReply(self.ref, data=answer))
 
 
-class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
+class ReadHistory(ItemRequest, frozen=True, kw_only=True, tag="history"):
     """Read back: the newest `limit` messages, or the oldest after `after`."""
 
     kind: ClassVar[RequestKind] = RequestKind.HISTORY
@@ -217,7 +146,7 @@ class ReadHistory(_OfItem, frozen=True, kw_only=True, tag="history"):
         context.node.history(target.item_id, span, answer)
 
 
-class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
+class ListMembers(ItemRequest, frozen=True, kw_only=True, tag="members"):
     """Ask for so many members, from the one after `after` on; for none, to have them counted."""
 
     limit: Offset = 100
@@ -248,7 +177,7 @@ class ListMembers(_OfItem, frozen=True, kw_only=True, tag="members"):
         )
 
 
-class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
+class Refresh(ClientRequest, frozen=True, kw_only=True, tag="refresh"):
     """Offer a newer token of the same caller; one at a time."""
 
     token: str
@@ -273,44 +202,11 @@ class Refresh(_Envelope, frozen=True, kw_only=True, tag="refresh"):
         # for every fault.
         logger.warning("not_refreshed connection=%s reason=%s", context.connection.id, reason)
         detail = "The token was not accepted; the connection is as it was."
-        self.deny(context, reason, detail, temporary=denied.is_temporary)
+        retry = context.connection.advice_on(denied.reason)
+        self.deny(context, reason, detail, temporary=denied.is_temporary, retry=retry)
 
 
-class Join(_Envelope, frozen=True, kw_only=True, tag="join"):
-    """Join one more item."""
-
-    kind: ClassVar[RequestKind] = RequestKind.JOIN
-
-    since: str | UnsetType = UNSET
-    replay: Offset = 0
-
-    def run(self, context: ManyItemsContext, _subscription: Subscription | None) -> None:
-        """Answer `welcome`, once the client's rights on the item are worked out."""
-        try:
-            since = None if self.since is UNSET else self.since
-            start = StartPoint.of(since, self.replay)
-        except ValueError as error:
-            self.deny(context, "payload_invalid", f"since: {error}")
-            return
-        if self.item is UNSET:
-            self.deny(context, "payload_invalid", "Say which `item` to join.")
-        else:
-            context.join(self.item, start, self.ref)
-
-
-class Leave(_OfItem, frozen=True, tag="leave"):
-    """Leave an item."""
-
-    def run(self, context: Context, subscription: Subscription | None) -> None:
-        """Answer `reply`, after which nothing more of the item comes."""
-        if subscription is None:
-            self.not_joined(context)
-            return
-        context.node.leave(subscription)
-        context.connection.send(Reply(self.ref))
-
-
-class Ping(_Envelope, frozen=True, tag="ping"):
+class Ping(ClientRequest, frozen=True, tag="ping"):
     """Ask for a sign of life that a browser's script can see."""
 
     def run(self, context: Context, _subscription: Subscription | None) -> None:
@@ -367,7 +263,7 @@ class Send:
             elif isinstance(position, MessageRefused):
                 connection.end(position.reason)
             elif isinstance(position, EngineError):
-                _log_failure(connection, position)
+                log_failure(connection, position)
                 connection.end(position.fault.refusal)
 
         by = connection.principal
@@ -381,13 +277,6 @@ DECODERS: Final[dict[Codec, Callable[[Frame], Command[Context]]]] = {
 DECODERS_OF_MANY: Final[dict[Codec, Callable[[Frame], Command[ManyItemsContext]]]] = {
     codec: codec.decoder(COMMANDS_OF_MANY, Send) for codec in CODECS.values() if codec.has_envelopes
 }
-
-
-def _log_failure(connection: Connection, problem: EngineError) -> None:
-    """Log that the engine could not do what a client asked."""
-    # Not for each of a flood; that the engine is behind has a line of its own.
-    if not isinstance(problem, TooManyInFlight):
-        logger.error("engine_failed connection=%s problem=%s", connection.id, problem)
 
 
 def _or_none(offset: int | UnsetType) -> int | None:

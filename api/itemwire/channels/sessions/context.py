@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar, Protocol, TypeVar
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.recovery import StartPoint
@@ -40,8 +40,13 @@ class Context(Protocol):
         """Return whether a refresh is under way."""
         ...
 
-    def slow_down(self, wait: float, ref: Ref | UnsetType, detail: str) -> None:
-        """Tell the client how long to wait, or close it if it cannot be told or does not listen."""
+    def slow_down(
+        self, wait: float, ref: Ref | UnsetType, detail: str, item: str | UnsetType = UNSET
+    ) -> None:
+        """Tell the client how long to wait, or close it if it cannot be told or does not listen.
+
+        The `item` is named where one request is about several.
+        """
         ...
 
     def refresh(self, token: str, answer: Callable[[Denied | None], None]) -> None:
@@ -56,8 +61,14 @@ class Context(Protocol):
 class ManyItemsContext(Context, Protocol):
     """A session that joins items as its client asks."""
 
-    def join(self, item_id: str, start: StartPoint, ref: Ref | UnsetType) -> None:
-        """Join one more item, or answer with the refusal."""
+    def join(
+        self, item_id: str, start: StartPoint, ref: Ref | UnsetType, *, is_listed: bool = False
+    ) -> None:
+        """Join one more item, or answer with the refusal; of a list, always with the item."""
+        ...
+
+    def submit(self, command: "Command[ManyItemsContext]", size: int) -> None:
+        """Run a command of so many bytes, now or once the join of its item is answered."""
         ...
 
 

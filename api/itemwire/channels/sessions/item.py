@@ -49,6 +49,7 @@ class ItemSession(ChannelSession[Command[Context]]):
 
     @override
     def opened(self) -> None:
+        self._greet()
         start, self._start = self._start, LIVE  # it is not needed again
         self.node.join(self.subscription, start, self._joined)
 

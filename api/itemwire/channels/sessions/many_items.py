@@ -87,8 +87,9 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
 
     @override
     def opened(self) -> None:
-        # There is no envelope that welcomes it: the first one answers the first request.
+        # Without hints no envelope welcomes it: the first one answers the first request.
         self.connection.mark_welcomed()
+        self._greet(self.node.limits.max_items)
         if self.node.rechecks is not None:
             self.node.rechecks.watch(self.connection, self.recheck)
 
@@ -106,6 +107,10 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
 
     @override
     def _run(self, command: Command[ManyItemsContext], size: int) -> None:
+        self.submit(command, size)
+
+    def submit(self, command: Command[ManyItemsContext], size: int) -> None:
+        """Run a command of so many bytes, now or once the join of its item is answered."""
         item = command.item
         if item is UNSET:
             command.run(self, None)
@@ -128,14 +133,20 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
     def _find(self, item_id: str) -> Subscription | None:
         return self.connection.subscriptions.get(channel_of(item_id))
 
-    def join(self, item_id: str, start: StartPoint, ref: Ref | UnsetType) -> None:
-        """Join one more item, if its caller may; commands about it wait until that is known."""
+    def join(
+        self, item_id: str, start: StartPoint, ref: Ref | UnsetType, *, is_listed: bool = False
+    ) -> None:
+        """Join one more item, if its caller may; commands about it wait until that is known.
+
+        Whatever answers the join of a list names the item.
+        """
+        named = item_id if is_listed else UNSET
         if self._find(item_id) is not None:
             self._deny(item_id, ref, "already_joined", "Leave the item before joining it again.")
         elif self._count() >= self.node.limits.max_items:
             detail = f"A socket hears at most {self.node.limits.max_items} items; leave one first."
             self._deny(item_id, ref, "item_limit", detail)
-        elif start == LIVE or not self._is_past_history_rate(ref):
+        elif start == LIVE or not self._is_past_history_rate(ref, named):
             joining = self._joining[item_id] = _Joining(start, ref, self._rights.due())
             self._gate.submit(partial(self._authorize, item_id, joining))
 
@@ -171,10 +182,10 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         """Return the number of items that are joined or being joined."""
         return len(self.connection.subscriptions.keys() | map(channel_of, self._joining))
 
-    def _is_past_history_rate(self, ref: Ref | UnsetType) -> bool:
+    def _is_past_history_rate(self, ref: Ref | UnsetType, item: str | UnsetType) -> bool:
         """Return whether a join that begins in the past is one too many; its client is told."""
         rates = self.node.rates
-        return rates is not None and self._is_past_rate(rates, RequestKind.HISTORY, ref, 0)
+        return rates is not None and self._is_past_rate(rates, RequestKind.HISTORY, ref, 0, item)
 
     def _authorize(self, item_id: str, joining: _Joining, turn: Turn) -> None:
         principal = self.connection.principal
@@ -237,8 +248,14 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
     def _refuse(self, item_id: str, reason: CloseReason) -> None:
         """Answer a join that was not done, then run the commands that waited for it."""
         joining = self._joining.pop(item_id)
-        temporary = reason.is_temporary
-        self._deny(item_id, joining.ref, reason.reason, reason.meaning, temporary=temporary)
+        self._deny(
+            item_id,
+            joining.ref,
+            reason.reason,
+            reason.meaning,
+            temporary=reason.is_temporary,
+            retry=self.connection.advice_on(reason),
+        )
         self._finish(item_id, joining)
 
     def _finish(self, item_id: str, joining: _Joining) -> None:
@@ -271,8 +288,9 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         detail: str,
         *,
         temporary: bool = False,
+        retry: str | UnsetType = UNSET,
     ) -> None:
-        error = Error(code, temporary=temporary, detail=detail, ref=ref, item=item_id)
+        error = Error(code, temporary=temporary, detail=detail, ref=ref, item=item_id, retry=retry)
         self.connection.send(error)
 
     def _renew(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
 from itemwire.channels.connection import LEAVING, Connection
@@ -17,6 +17,7 @@ from itemwire.channels.limits.connections import ConnectionSlot
 from itemwire.channels.limits.requests import NEVER, RequestKind, RequestRates
 from itemwire.channels.node import Node
 from itemwire.channels.sessions.context import Command
+from itemwire.channels.welcome import hello_to
 from itemwire.close_reasons import (
     CLOSE_REASONS,
     INTERNAL,
@@ -131,6 +132,18 @@ class ChannelSession(Session, Generic[C]):
         # Frames that came before it can act, and when.
         self._early: BoundedBuffer[tuple[Frame, float]] | None = None
 
+    def _greet(self, max_items: int | UnsetType = UNSET) -> None:
+        """Tell a client that asked for hints that it is connected, before all else."""
+        if self.connection.gives_hints:
+            hello = hello_to(
+                self.connection,
+                self.node.environment.now_in_ms(),
+                self.node.limits,
+                max_items=max_items,
+                heartbeat=self.node.heartbeats.period_of(self.connection) or UNSET,
+            )
+            self.connection.send(hello)
+
     @abstractmethod
     def _run(self, command: C, size: int) -> None:
         """Run a command that came in a frame of so many bytes."""
@@ -153,17 +166,27 @@ class ChannelSession(Session, Generic[C]):
             self._run(command, size)
 
     def _is_past_rate(
-        self, rates: RequestRates, kind: RequestKind, ref: Ref | UnsetType, size: int
+        self,
+        rates: RequestRates,
+        kind: RequestKind,
+        ref: Ref | UnsetType,
+        size: int,
+        item: str | UnsetType = UNSET,
     ) -> bool:
         """Return whether a request is past its rate; its client is then told, or closed."""
         wait = rates.spend(self.connection, kind, size)
         if wait:
             detail = "This is more than the server takes in this time; slow down."
-            self.slow_down(wait, ref, detail)
+            self.slow_down(wait, ref, detail, item)
         return wait > 0
 
-    def slow_down(self, wait: float, ref: Ref | UnsetType, detail: str) -> None:
-        """Tell the client how long to wait, or close it if it cannot be told or does not listen."""
+    def slow_down(
+        self, wait: float, ref: Ref | UnsetType, detail: str, item: str | UnsetType = UNSET
+    ) -> None:
+        """Tell the client how long to wait, or close it if it cannot be told or does not listen.
+
+        The `item` is named where one request is about several.
+        """
         if wait == NEVER or not self.connection.codec.has_envelopes:
             self.connection.end(RATE_LIMITED)
         else:
@@ -172,6 +195,7 @@ class ChannelSession(Session, Generic[C]):
                 temporary=True,
                 detail=detail,
                 ref=ref,
+                item=item,
                 retry_after_ms=math.ceil(wait * 1000),
             )
             self.connection.send(error)
