@@ -57,6 +57,7 @@ class Itemwire(FromCode):
         settings: Settings | None = None,
         unknown: UnknownItems = "policy",
         recheck_interval: float = 0,
+        name: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make the parts; nothing runs yet.
@@ -70,11 +71,18 @@ class Itemwire(FromCode):
         about each open socket, so that a user who was logged out does not stay. What the handshake
         presented is kept for this, as far as their dependencies declare it.
 
+        Two `Itemwire` that use one engine, in one application or in two, take different names: they
+        do not meet then, neither in items nor in members, revocations and direct messages.
+
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
         settings = settings or Settings()
         assembly = assemble(
-            settings, clock=clock, needs_keys=user is None, recheck_interval=recheck_interval
+            settings,
+            clock=clock,
+            needs_keys=user is None,
+            recheck_interval=recheck_interval,
+            name=name,
         )
         super().__init__(assembly, settings.issuer if user is None else None)
         self._rules = assembly.rules

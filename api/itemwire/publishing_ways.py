@@ -61,8 +61,8 @@ class PublishingWay(Protocol):
 class EngineWay(PublishingWay):
     """Publishes through an engine that processes share; it subscribes to nothing."""
 
-    def __init__(self, url: str, bounds: Bounds) -> None:
-        self._engine = open_engine(url, bounds)
+    def __init__(self, url: str, bounds: Bounds, name: str) -> None:
+        self._engine = open_engine(url, bounds, name)
 
     @override
     async def open(self) -> None:
@@ -133,9 +133,15 @@ class HTTPWay(PublishingWay):
 
 
 def choose_way(
-    engine_url: str | None, url: str | None, token: str | None, environment: Mapping[str, str]
+    engine_url: str | None,
+    url: str | None,
+    token: str | None,
+    environment: Mapping[str, str],
+    name: str = "",
 ) -> PublishingWay:
     """Return the way that is given, or else the one that the environment names.
+
+    `name` is that of the `Itemwire` whose items are meant, where it shares its engine with others.
 
     Raises ValueError, saying what is missing.
     """
@@ -151,9 +157,9 @@ def choose_way(
                 f"the engine {_scheme_of(engine_url)}:// lives in one process, and this is another "
                 "one: give `url` and `token` of the server"
             )
-        return EngineWay(engine_url, bounds)
+        return EngineWay(engine_url, bounds, name)
     if _is_shared(settings.engine_url):
-        return EngineWay(settings.engine_url, bounds)
+        return EngineWay(settings.engine_url, bounds, name)
     server = environment.get("ITEMWIRE_URL")
     if server:
         return _http_way(server, token, environment)
