@@ -51,6 +51,13 @@ def test_its_tests_run_where_it_is_unpacked(unpacked: Path) -> None:
 
 def test_has_what_a_newcomer_needs(unpacked: Path) -> None:
     """The checks, the pins, the example of the settings and the licence."""
-    needed = {".ci/run", ".env.example", "CHANGELOG.md", "LICENSE", "README.md", "constraints.txt"}
+    needed = {
+        ".ci/run",
+        ".env.example",
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+    } | {".ci/versions", "constraints/oldest.txt"}
 
     assert {name for name in needed if not (unpacked / name).is_file()} == set()

@@ -1,7 +1,7 @@
 """uvicorn's HTTP class, strict about requests and bounded in memory and time.
 
 uvicorn loads it by import string: `--http itemwire.fastpath.http:HttpProtocol`. The docstring of
-each override says what uvicorn 0.54 lacks.
+each override says what uvicorn lacks.
 
 An open connection always has a timer, or an application that works on a request of it:
 
@@ -11,6 +11,7 @@ An open connection always has a timer, or an application that works on a request
 """
 
 import asyncio
+import contextvars
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import httptools
 from typing_extensions import override
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -277,7 +279,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._answer(*self.pipeline.pop())
         elif self.refusal is not None:
             self.send_400_response(self.refusal_text)
         elif self not in self.timers.head:  # no next head has begun
@@ -286,6 +288,15 @@ class HttpProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._parse_held)
         elif not self.pipeline:
             self.flow.resume_reading()
+
+    def _answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Run the application for a request that had to wait; uvicorn before 0.46 has no method."""
+        resets = getattr(self.config, "reset_contextvars", False)
+        task = self.loop.create_task(
+            cycle.run_asgi(app), context=contextvars.Context() if resets else None
+        )
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     # Ends.
 

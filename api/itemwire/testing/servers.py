@@ -13,13 +13,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from itemwire.serving.server import FASTPATH, Protocols, bind, server_of, url_of
+from itemwire.serving.server import Protocols, bind, fitting_protocols, server_of, url_of
 from itemwire.settings import Settings
 from itemwire.testing.clients import WAIT_SECONDS, AsyncChannelClient, ChannelClient
 from itemwire.testing.refusals import Ended, Refusal, refusal_of
 from itemwire_auth.testing import TokenFactory
 
-STOCK: Final = Protocols(http="httptools", ws="websockets-sansio")
+# Those of `uvicorn package:app`, which know nothing of ours: sessions run over ASGI alone.
+STOCK: Final = Protocols(http="httptools", ws="auto")
 
 JSON: Final = "itemwire.v1.json"
 
@@ -145,7 +146,7 @@ def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Gen
 def live_application(
     app: Any,  # noqa: ANN401 - any ASGI application; each framework has its own type
     *,
-    protocols: Protocols = FASTPATH,
+    protocols: Protocols | None = None,
     **options: Any,  # noqa: ANN401 - uvicorn's options, of many types
 ) -> Generator[LiveServer]:
     """Run any ASGI application in a thread on a free port, with Itemwire's protocol classes.
@@ -155,6 +156,7 @@ def live_application(
     """
     defaults = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     merged: dict[str, Any] = {**defaults, **options}
+    protocols = protocols or fitting_protocols()
     config = uvicorn.Config(app, http=protocols.http, ws=protocols.ws, **merged)
     server = _Server(config)
     # `model_construct` reads no environment variables: those of the test run have no effect.
