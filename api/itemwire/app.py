@@ -21,7 +21,7 @@ from typing_extensions import Unpack
 
 from itemwire.accept import accepted
 from itemwire.assembly import assemble
-from itemwire.authorization.host_users import HostUser
+from itemwire.authorization.host_users import HostOperator, HostUser
 from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
@@ -35,7 +35,7 @@ from itemwire.rules.hooks import Hooks
 from itemwire.rules.host import HOST, HostFunctions
 from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.settings import Settings
-from itemwire_auth.dependencies import authorize_item, current_principal
+from itemwire_auth.dependencies import administrator, authorize_item, current_principal
 from itemwire_auth.state import AUTH
 
 P = ParamSpec("P")
@@ -54,6 +54,7 @@ class Itemwire(FromCode):
         self,
         *,
         user: Callable[..., Any] | None = None,
+        operator: Callable[..., Any] | None = None,
         settings: Settings | None = None,
         unknown: UnknownItems = "policy",
         recheck_interval: float = 0,
@@ -66,6 +67,9 @@ class Itemwire(FromCode):
         refuses; if the user has `expires_at`, the socket ends then. Without it callers present
         JWTs, which the settings describe. `unknown` says what decides about items that no channel
         is declared for: the `policy` of the settings, or nothing (`forbid`).
+
+        `operator` is a dependency of the application, too: whom it returns may use `/admin`, which
+        is served then. Without it an operator has a token with the word `admin` in its scope.
 
         With a `recheck_interval`, in seconds, `user` and the rules of the channels are asked again
         about each open socket, so that a user who was logged out does not stay. What the handshake
@@ -88,12 +92,16 @@ class Itemwire(FromCode):
         self._rules = assembly.rules
         self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
         self._functions = HostFunctions(self._rules)
-        self.app = application_with(assembly, has_users=user is not None)
+        self.app = application_with(
+            assembly, has_users=user is not None, has_operators=operator is not None
+        )
         self.app.parts[HOST] = self._functions
         self.app.include_router(requests.router)
         self._hooks = Hooks(self.app, self._rules)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
+        if operator is not None:
+            self.app.seams[administrator] = HostOperator(operator)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
         self.router.mount("", self.app, name=NO_PREFIX)
