@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from fastapi import APIRouter, WebSocket
 from starlette.applications import Starlette
@@ -35,8 +35,17 @@ from itemwire.rules.hooks import Hooks
 from itemwire.rules.host import HOST, HostFunctions
 from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.settings import Settings
+from itemwire_auth.building import names_keys
 from itemwire_auth.dependencies import administrator, authorize_item, current_principal
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.settings import KEY_SETTINGS, list_variables
 from itemwire_auth.state import AUTH
+
+NOBODY_CALLS: Final = (
+    "nothing says who is calling: give the dependency of your application that returns its user, "
+    "as in Itemwire(user=current_user); or, for callers with JWTs, set a key to verify them with: "
+    f"{list_variables(KEY_SETTINGS, 'or')}"
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,6 +90,8 @@ class Itemwire(FromCode):
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
         settings = settings or Settings()
+        if user is None and not names_keys(settings):
+            raise KeyProblem(NOBODY_CALLS)
         assembly = assemble(
             settings,
             clock=clock,
