@@ -47,7 +47,7 @@ from itemwire_auth.building import build_authenticator, build_policy, session_co
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
-from itemwire_auth.state import AUTH, install_auth
+from itemwire_auth.state import AUTH, install_state
 
 ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
@@ -93,7 +93,7 @@ class Assembly:
         """Make the routes and dependencies of an application use these parts."""
         app.state.itemwire = self
         token = self.settings.metrics_token
-        install_auth(
+        install_state(
             app,
             self.authenticator,
             self.policy,
