@@ -38,7 +38,7 @@ Solved = dict[Any, Any]
 NO_OVERRIDES: Final[Overrides] = {}
 
 _CARRIED_OVER: Final = {one.name for one in fields(Dependant)} & {"use_cache", "concurrency"}
-"""What an override is asked by as the dependency is that it stands for, in this FastAPI."""
+"""What an override takes over from the dependency it replaces; old versions have only one."""
 
 FUNCTION_STACK: Final = "fastapi_function_astack"  # closed as soon as the endpoint returns
 REQUEST_STACK: Final = "fastapi_inner_astack"  # closed once the response is sent
