@@ -14,6 +14,7 @@ from itemwire import Itemwire, Rights
 from itemwire.serving.server import FASTPATH, Protocols
 from itemwire.testing import LiveServer
 from itemwire.testing.servers import STOCK, live_application
+from itemwire_auth.errors import KeyProblem
 from tests.test_startup_checks import settings_of
 
 pytestmark = pytest.mark.server
@@ -190,3 +191,11 @@ def test_refuses_to_publish_before_it_runs() -> None:
 
     with pytest.raises(RuntimeError, match="include `router`"):
         live.publish("order:7", 1).send(None)
+
+
+def test_says_that_a_user_or_a_key_is_missing() -> None:
+    """Both are shown: most applications have users, and no key."""
+    with pytest.raises(KeyProblem, match=r"Itemwire\(user=current_user\).*ITEMWIRE_SECRET"):
+        Itemwire(settings=settings_of(secret=None))
+
+    assert Itemwire(settings=settings_of()).router.routes

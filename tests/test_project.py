@@ -6,14 +6,17 @@ from collections import defaultdict
 from importlib.metadata import distribution, distributions
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SOURCES = [*ROOT.glob("api/itemwire/**/*.py"), *ROOT.glob("auth/itemwire_auth/**/*.py")]
 FOLDERS = ("api", "auth", "benchmarks", "docs", "tests", ".ci")
 LONGEST = 400  # lines; past 300, look for the second concept and give it a file
+LEGS = ("oldest", "middle", "newest")
 PINS = (ROOT / "constraints.txt").read_text().splitlines()
 
 
@@ -25,6 +28,39 @@ def pinned() -> set[str]:
 def test_constraints_are_names_and_versions_only() -> None:
     """An address in it would tie every install to one registry."""
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in PINS)
+
+
+@pytest.mark.parametrize("leg", LEGS)
+def test_so_are_those_of_the_other_versions(leg: str) -> None:
+    """Each pins what `.ci/versions` must not take from constraints.txt."""
+    lines = (ROOT / "constraints" / f"{leg}.txt").read_text().splitlines()
+
+    assert lines[0].startswith("# ")
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines[1:])
+
+
+def test_the_oldest_versions_are_the_least_that_pip_takes() -> None:
+    """A floor that no test runs on is a guess."""
+    pins = {
+        canonicalize_name(name): version
+        for name, _, version in (
+            line.partition("==")
+            for line in (ROOT / "constraints/oldest.txt").read_text().splitlines()[1:]
+        )
+    }
+    needed = [Requirement(text) for text in distribution("itemwire").requires or []]
+    floors = {
+        canonicalize_name(one.name): next(iter(one.specifier))
+        for one in needed
+        if "extra" not in str(one.marker)
+    }
+
+    assert {name: floor.operator for name, floor in floors.items() if floor.operator != ">="} == {}
+    assert {
+        name: pins.get(name)
+        for name, floor in floors.items()
+        if Version(pins.get(name, "0")) != Version(floor.version)
+    } == {}
 
 
 def test_everything_that_an_install_takes_is_pinned() -> None:

@@ -181,7 +181,7 @@ def test_says_when_there_are_none_and_reads_them_when_there_are(
     message = OutgoingMessage("order:1", "no order", None, None)
 
     async def scene() -> None:
-        way = EngineWay("redis://", Bounds(100, 1000, 300))
+        way = EngineWay("redis://", Bounds(100, 1000, 300), "")
         await way.open()
         await way.publish([message])
         text = msgspec.Raw(written(live._rules, DEFAULT))

@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from fastapi import APIRouter, WebSocket
 from starlette.applications import Starlette
@@ -21,7 +21,7 @@ from typing_extensions import Unpack
 
 from itemwire.accept import accepted
 from itemwire.assembly import assemble
-from itemwire.authorization.host_users import HostUser
+from itemwire.authorization.host_users import HostOperator, HostUser
 from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
@@ -35,8 +35,17 @@ from itemwire.rules.hooks import Hooks
 from itemwire.rules.host import HOST, HostFunctions
 from itemwire.rules.options import ChannelOptions, model_of, rules_of_options
 from itemwire.settings import Settings
-from itemwire_auth.dependencies import authorize_item, current_principal
+from itemwire_auth.building import names_keys
+from itemwire_auth.dependencies import administrator, authorize_item, current_principal
+from itemwire_auth.errors import KeyProblem
+from itemwire_auth.settings import KEY_SETTINGS, list_variables
 from itemwire_auth.state import AUTH
+
+NOBODY_CALLS: Final = (
+    "nothing says who is calling: give the dependency of your application that returns its user, "
+    "as in Itemwire(user=current_user); or, for callers with JWTs, set a key to verify them with: "
+    f"{list_variables(KEY_SETTINGS, 'or')}"
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,9 +63,11 @@ class Itemwire(FromCode):
         self,
         *,
         user: Callable[..., Any] | None = None,
+        operator: Callable[..., Any] | None = None,
         settings: Settings | None = None,
         unknown: UnknownItems = "policy",
         recheck_interval: float = 0,
+        name: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make the parts; nothing runs yet.
@@ -66,26 +77,42 @@ class Itemwire(FromCode):
         JWTs, which the settings describe. `unknown` says what decides about items that no channel
         is declared for: the `policy` of the settings, or nothing (`forbid`).
 
+        `operator` is a dependency of the application, too: whom it returns may use `/admin`, which
+        is served then. Without it an operator has a token with the word `admin` in its scope.
+
         With a `recheck_interval`, in seconds, `user` and the rules of the channels are asked again
         about each open socket, so that a user who was logged out does not stay. What the handshake
         presented is kept for this, as far as their dependencies declare it.
 
+        Two `Itemwire` that use one engine, in one application or in two, take different names: they
+        do not meet then, neither in items nor in members, revocations and direct messages.
+
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
         settings = settings or Settings()
+        if user is None and not names_keys(settings):
+            raise KeyProblem(NOBODY_CALLS)
         assembly = assemble(
-            settings, clock=clock, needs_keys=user is None, recheck_interval=recheck_interval
+            settings,
+            clock=clock,
+            needs_keys=user is None,
+            recheck_interval=recheck_interval,
+            name=name,
         )
         super().__init__(assembly, settings.issuer if user is None else None)
         self._rules = assembly.rules
         self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
         self._functions = HostFunctions(self._rules)
-        self.app = application_with(assembly, has_users=user is not None)
+        self.app = application_with(
+            assembly, has_users=user is not None, has_operators=operator is not None
+        )
         self.app.parts[HOST] = self._functions
         self.app.include_router(requests.router)
         self._hooks = Hooks(self.app, self._rules)
         if user is not None:
             self.app.seams[current_principal] = HostUser(user)
+        if operator is not None:
+            self.app.seams[administrator] = HostOperator(operator)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
         self.router.mount("", self.app, name=NO_PREFIX)

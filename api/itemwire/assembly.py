@@ -48,7 +48,7 @@ from itemwire_auth.building import build_authenticator, build_policy, session_co
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
-from itemwire_auth.state import AUTH, Public, install_auth
+from itemwire_auth.state import AUTH, Public, install_state
 
 ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
@@ -100,7 +100,7 @@ class Assembly:
         """Make the routes and dependencies of an application use these parts."""
         app.state.itemwire = self
         token = self.settings.metrics_token
-        install_auth(
+        install_state(
             app,
             self.authenticator,
             self.policy,
@@ -162,11 +162,13 @@ def assemble(
     clock: Callable[[], float] = time.time,
     needs_keys: bool = True,
     recheck_interval: float = 0,
+    name: str = "",
 ) -> Assembly:
     """Make the parts of one application; nothing runs yet.
 
     An application with users of its own `needs_keys` only where its settings name some. With a
-    `recheck_interval`, in seconds, callers are asked about again while their sockets are open.
+    `recheck_interval`, in seconds, callers are asked about again while their sockets are open. With
+    a `name` they share the engine with others and meet none of them.
 
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
@@ -176,7 +178,7 @@ def assemble(
     if settings.channels_file is not None:
         add_channels_of(settings.channels_file, rules, settings.max_message_bytes)
     bounds = RuledBounds(settings.history_bounds, rules)
-    engine = MeteredEngine(open_engine(settings.engine_url, bounds), counters.engine)
+    engine = MeteredEngine(open_engine(settings.engine_url, bounds, name), counters.engine)
     authenticator = build_authenticator(
         settings, EngineTickets(engine), clock=clock, needs_keys=needs_keys
     )

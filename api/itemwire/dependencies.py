@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
-from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException, status
+from fastapi import HTTPException, Query, Security, WebSocket, WebSocketException
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
@@ -27,7 +27,7 @@ from itemwire.close_reasons import (
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import asked
 from itemwire.responses.hints import asks_for_hints
-from itemwire.responses.problems import CodedProblem
+from itemwire.responses.problems import CONTENT_TOO_LARGE, UNPROCESSABLE, CodedProblem
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.errors import Forbidden, ScopeMissing
 from itemwire_auth.principal import Grant, Principal
@@ -48,8 +48,8 @@ HEARTBEATS: Final[dict[str | None, int]] = {None: 0, **{str(one): one for one in
 SubscribeGrant = Annotated[Grant, Security(permitted, scopes=[Action.SUBSCRIBE])]
 
 HTTP_STATUSES: Final = {
-    MESSAGE_TOO_BIG: status.HTTP_413_CONTENT_TOO_LARGE,
-    PAYLOAD_INVALID: status.HTTP_422_UNPROCESSABLE_CONTENT,
+    MESSAGE_TOO_BIG: CONTENT_TOO_LARGE,
+    PAYLOAD_INVALID: UNPROCESSABLE,
 }
 """The statuses of a message that does not fit the rules of its item."""
 

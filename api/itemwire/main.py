@@ -56,10 +56,13 @@ def create_app(
     return app
 
 
-def application_with(assembly: Assembly, *, has_users: bool = False) -> ChannelApplication:
+def application_with(
+    assembly: Assembly, *, has_users: bool = False, has_operators: bool = False
+) -> ChannelApplication:
     """Make the application that serves with these parts, alone or inside a host application.
 
-    A host that `has_users` of its own has sessions of its own, too.
+    A host that `has_users` of its own has sessions of its own, too. One that `has_operators` is
+    administered, whatever the settings say.
     """
     # The stock documentation pages load their scripts from elsewhere.
     app = ChannelApplication(
@@ -69,7 +72,7 @@ def application_with(assembly: Assembly, *, has_users: bool = False) -> ChannelA
     of_many = (many_items.many_items,)
     assembly.install(app, PublicItems(assembly.rules, of_item=of_item, of_many=of_many))
     _add_middlewares(app, assembly)
-    _add_routes(app, assembly.settings)
+    _add_routes(app, assembly.settings, has_operators=has_operators)
     if not has_users:
         app.include_router(auth.session_router)
     return app
@@ -97,12 +100,12 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
     app.add_middleware(StartupErrors)
 
 
-def _add_routes(app: ChannelApplication, settings: Settings) -> None:
+def _add_routes(app: ChannelApplication, settings: Settings, *, has_operators: bool) -> None:
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, asyncapi, messages, batches, events):
         app.include_router(group.router)
-    if settings.admin:
+    if settings.admin or has_operators:
         app.include_router(admin.router)
     if settings.metrics_token is not None:
         app.include_router(metrics.router)

@@ -97,7 +97,7 @@ class Extras(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, meta: Mapping[str, str] | UnsetType | None, *, end: bool) -> "Extras":
-        """Return what was given; an empty map is none, and a message that ends nothing says so."""
+        """Return what was given; an empty map is none."""
         if not meta and not end:
             return NO_EXTRAS
         return cls(dict(meta) if meta else UNSET, True if end else UNSET)
@@ -107,10 +107,7 @@ NO_EXTRAS: Final = Extras()
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message to which the engine has not given an offset yet.
-
-    The sender is the publisher's subject; None if the application's own code published it.
-    """
+    """A message to which the engine has not given an offset yet; its sender is a subject."""
 
     item: str
     sender: str | None

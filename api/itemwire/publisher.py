@@ -9,6 +9,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 from itemwire.messages import Position
@@ -32,6 +33,8 @@ class AsyncPublisher:
     to the server `url` with a `token` that may publish. Without arguments it takes
     ITEMWIRE_ENGINE_URL if that engine is shared, else ITEMWIRE_URL with ITEMWIRE_TOKEN.
 
+    `name` is that of the `Itemwire` that it publishes to, if that has one; it counts for engines.
+
     Entering it raises ValueError, saying what is missing, and EngineError where the engine cannot
     be reached.
     """
@@ -42,12 +45,14 @@ class AsyncPublisher:
         engine_url: str | None = None,
         url: str | None = None,
         token: str | None = None,
+        name: str = "",
     ) -> None:
         self._given = (engine_url, url, token)
+        self._name = name
         self._way: PublishingWay | None = None
 
     async def __aenter__(self) -> Self:
-        way = choose_way(*self._given, os.environ)
+        way = choose_way(*self._given, os.environ, self._name)
         await way.open()
         self._way = way
         return self
@@ -122,8 +127,9 @@ class Publisher:
         engine_url: str | None = None,
         url: str | None = None,
         token: str | None = None,
+        name: str = "",
     ) -> None:
-        self._given: dict[str, str | None] = {"engine_url": engine_url, "url": url, "token": token}
+        self._make = partial(AsyncPublisher, engine_url=engine_url, url=url, token=token, name=name)
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
         _publishers.add(self)
@@ -188,7 +194,7 @@ class Publisher:
     def _started(self) -> "_Worker":
         with self._lock:
             if self._worker is None:
-                self._worker = _Worker(AsyncPublisher(**self._given))
+                self._worker = _Worker(self._make())
             return self._worker
 
     def forget_parent(self) -> None:

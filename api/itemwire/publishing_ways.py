@@ -104,10 +104,10 @@ class EngineWay(PublishingWay):
     then, for a worker may outlive many nodes.
     """
 
-    def __init__(self, url: str, default: Bounds) -> None:
+    def __init__(self, url: str, default: Bounds, name: str) -> None:
         self._default = default
         self._bounds = CurrentBounds(SharedRules(default))
-        self._engine = open_engine(url, self._bounds)
+        self._engine = open_engine(url, self._bounds, name)
         self._watched = Watched(time.time)
         self._read_at = 0.0
 
@@ -249,9 +249,15 @@ class HTTPWay(PublishingWay):
 
 
 def choose_way(
-    engine_url: str | None, url: str | None, token: str | None, environment: Mapping[str, str]
+    engine_url: str | None,
+    url: str | None,
+    token: str | None,
+    environment: Mapping[str, str],
+    name: str = "",
 ) -> PublishingWay:
     """Return the way that is given, or else the one that the environment names.
+
+    `name` is that of the `Itemwire` whose items are meant, where it shares its engine with others.
 
     Raises ValueError, saying what is missing.
     """
@@ -267,9 +273,9 @@ def choose_way(
                 f"the engine {_scheme_of(engine_url)}:// lives in one process, and this is another "
                 "one: give `url` and `token` of the server"
             )
-        return EngineWay(engine_url, bounds)
+        return EngineWay(engine_url, bounds, name)
     if _is_shared(settings.engine_url):
-        return EngineWay(settings.engine_url, bounds)
+        return EngineWay(settings.engine_url, bounds, name)
     server = environment.get("ITEMWIRE_URL")
     if server:
         return _http_way(server, token, environment)

@@ -1,7 +1,6 @@
 """Decides who may come in, and where; usable alone in any FastAPI application.
 
-    authenticator = build_authenticator(AuthSettings())
-    install_auth(app, authenticator)
+    install_auth(app, AuthSettings())
 
     @app.get("/me")
     async def me(principal: CurrentPrincipal) -> str: ...
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         Unavailable,
     )
     from itemwire_auth.explaining import Decision, explain
+    from itemwire_auth.installing import install_auth
     from itemwire_auth.policies import Policy, TokenRights
     from itemwire_auth.policy_url import PolicyURL
     from itemwire_auth.principal import Grant, Identity, Principal
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from itemwire_auth.rights import ScopeSet
     from itemwire_auth.scopes import Action
     from itemwire_auth.settings import AuthSettings
-    from itemwire_auth.state import install_auth
     from itemwire_auth.tickets import Tickets, TicketStore
 
 __all__ = [
@@ -104,6 +103,7 @@ _MODULES: Final = {
         "Unavailable",
     ),
     "explaining": ("Decision", "explain"),
+    "installing": ("install_auth",),
     "policies": ("Policy", "TokenRights"),
     "policy_url": ("PolicyURL",),
     "principal": ("Grant", "Identity", "Principal"),
@@ -111,7 +111,6 @@ _MODULES: Final = {
     "rights": ("ScopeSet",),
     "scopes": ("Action",),
     "settings": ("AuthSettings",),
-    "state": ("install_auth",),
     "tickets": ("TicketStore", "Tickets"),
 }
 """The public names of each module (PEP 562): `import itemwire_auth` loads none of them."""

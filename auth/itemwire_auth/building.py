@@ -42,7 +42,7 @@ def build_authenticator(
     is accepted.
     Without a ticket store the authenticator issues and accepts no tickets.
     """
-    has_keys = needs_keys or settings.issuers_file is not None or has_key(settings)
+    has_keys = needs_keys or names_keys(settings)
     verifier, key_sources = _build_verifier(settings, clock) if has_keys else (NoIssuer(), [])
     return Authenticator(
         verifier=verifier,
@@ -87,6 +87,11 @@ def session_cookie(
 ) -> SessionCookie:
     """Return the configured form of the session cookie."""
     return SessionCookie(settings.cookie_name, is_secure=settings.cookie_secure, clock=clock)
+
+
+def names_keys(settings: AuthSettings) -> bool:
+    """Return whether the settings name a key, or issuers with keys of their own."""
+    return has_key(settings) or settings.issuers_file is not None
 
 
 def has_key(settings: AuthSettings) -> bool:

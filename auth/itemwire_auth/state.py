@@ -47,7 +47,7 @@ class AuthState:
     public: Public | None = None
 
 
-def install_auth(
+def install_state(
     app: FastAPI,
     authenticator: Authenticator,
     policy: Policy | None = None,
@@ -57,7 +57,7 @@ def install_auth(
     info_claims: InfoClaims | None = None,
     public: Public | None = None,
 ) -> None:
-    """Make the dependencies of `itemwire_auth` work in an application.
+    """Put what the dependencies of `itemwire_auth` need into an application, and no more.
 
     Without a policy the token's own rights decide. Without a metrics token `scraper` refuses
     everybody. `info_claims` are what grants tell other members of a caller. Nobody comes in without
@@ -74,7 +74,7 @@ def install_auth(
 
 
 def auth_of(connection: HTTPConnection) -> AuthState:
-    """Return what `install_auth` put into the application, or raise LookupError."""
+    """Return what was installed in the application, or raise LookupError."""
     # A plain call and no dependency: FastAPI walks the whole tree of those at each handshake.
     state = _state_of(connection)
     if state is None:

@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 from typing_extensions import override
 
-from itemwire_auth import Authenticator, Principal, ScopeSet, install_auth
+from itemwire_auth import Authenticator, Principal, ScopeSet
 from itemwire_auth.anonymous import anonymous_caller, is_public
 from itemwire_auth.origins import OriginPolicy
-from itemwire_auth.state import Public
+from itemwire_auth.state import Public, install_state
 from itemwire_auth.tokens.verifier import TokenVerifier
 
 
@@ -34,7 +34,7 @@ def connection_of(
 ) -> HTTPConnection:
     """Make a handshake for an item from an address."""
     app = FastAPI()
-    install_auth(app, Authenticator(verifier, OriginPolicy([])), public=public)
+    install_state(app, Authenticator(verifier, OriginPolicy([])), public=public)
     client = None if host is None else (host, 50_000)
     scope = {
         "type": "websocket",

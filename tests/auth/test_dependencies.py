@@ -36,7 +36,7 @@ from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.refusals import refusal
 from itemwire_auth.rights import ScopeSet
 from itemwire_auth.scopes import Action
-from itemwire_auth.state import install_auth
+from itemwire_auth.state import install_state
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import handshake
@@ -50,7 +50,7 @@ Anyone = Annotated[Grant, Depends(permitted)]
 def app(verifier: TokenVerifier) -> FastAPI:
     """Return an application with one route of each kind."""
     app = FastAPI()
-    install_auth(app, Authenticator(verifier, OriginPolicy([])))
+    install_state(app, Authenticator(verifier, OriginPolicy([])))
 
     @app.websocket("/items/{item_id}/ws")
     async def item_channel(websocket: WebSocket, grant: Subscriber) -> None:
@@ -272,7 +272,7 @@ def test_a_policy_that_fails_lets_nobody_in(
     app: FastAPI, factory: TokenFactory, verifier: TokenVerifier
 ) -> None:
     """An exception of any kind denies (requirement 65)."""
-    install_auth(app, Authenticator(verifier, OriginPolicy([])), Broken())
+    install_state(app, Authenticator(verifier, OriginPolicy([])), Broken())
 
     with pytest.raises(ConnectionError):
         connect(app, factory.good())
@@ -280,7 +280,7 @@ def test_a_policy_that_fails_lets_nobody_in(
 
 def test_a_policy_may_refuse(app: FastAPI, factory: TokenFactory, verifier: TokenVerifier) -> None:
     """Its reason's code reaches the client, its message the log."""
-    install_auth(app, Authenticator(verifier, OriginPolicy([])), Banning())
+    install_state(app, Authenticator(verifier, OriginPolicy([])), Banning())
 
     assert connect(app, factory.good()) == [("websocket.close", "forbidden")]
     assert get(app, "/items/42", factory.good())[:2] == (403, {"detail": "forbidden"})

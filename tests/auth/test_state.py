@@ -16,7 +16,7 @@ from itemwire_auth.scopes import Action
 from itemwire_auth.state import (
     auth_of,
     explain_to,
-    install_auth,
+    install_state,
     installed_authenticator,
     session_cookie_of,
     tickets_of,
@@ -38,7 +38,7 @@ def test_finds_what_was_installed(authenticator: Authenticator) -> None:
     """Left out, the policy is the token's rights and the cookie has the authenticator's name."""
     connection = handshake()
     connection.scope["app"] = app = FastAPI()
-    install_auth(app, authenticator)
+    install_state(app, authenticator)
 
     assert auth_of(connection).authenticator is authenticator
     assert isinstance(auth_of(connection).policy, TokenRights)
@@ -55,7 +55,7 @@ def test_says_what_is_missing(authenticator: Authenticator) -> None:
     assert installed_authenticator(connection) is None
     with pytest.raises(LookupError, match="install_auth"):
         auth_of(connection)
-    install_auth(app, authenticator)
+    install_state(app, authenticator)
     with pytest.raises(LookupError, match="ticket store"):
         tickets_of(connection)
 
@@ -64,7 +64,7 @@ def test_never_shows_the_metrics_token(authenticator: Authenticator) -> None:
     """State ends up in tracebacks."""
     connection = handshake()
     connection.scope["app"] = app = FastAPI()
-    install_auth(app, authenticator, metrics_token="s3cret")
+    install_state(app, authenticator, metrics_token="s3cret")
 
     assert "s3cret" not in repr(auth_of(connection))
 
@@ -76,7 +76,7 @@ def test_explains_by_what_is_installed(
     """Its keys, its policy and its revocations."""
     connection = handshake()
     connection.scope["app"] = app = FastAPI()
-    install_auth(app, authenticator)
+    install_state(app, authenticator)
     if is_revoked:
         authenticator.revocations.add(Revocation(time.time() + 60, subject="alice"))
 
@@ -90,6 +90,6 @@ def test_finds_the_tickets_of_an_application(verifier: TokenVerifier) -> None:
     connection = handshake()
     connection.scope["app"] = app = FastAPI()
     tickets = Tickets(Store())
-    install_auth(app, Authenticator(verifier, OriginPolicy([]), tickets=tickets))
+    install_state(app, Authenticator(verifier, OriginPolicy([]), tickets=tickets))
 
     assert tickets_of(connection) is tickets

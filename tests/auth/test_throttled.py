@@ -24,7 +24,7 @@ from itemwire_auth.dependencies import (
 from itemwire_auth.keys.static import StaticKeys
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant, Principal
-from itemwire_auth.state import install_auth
+from itemwire_auth.state import install_state
 from itemwire_auth.testing import BAD_TOKENS, TokenFactory
 from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.tokens.verifier import TokenVerifier
@@ -54,7 +54,7 @@ class Site:
         self.verifier = CountingVerifier(keys, factory.rules, clock=factory.clock)
         throttle = Throttle(ThrottleRules(3, 5), lambda: self.now, lambda: 0.5, self.pause)
         self.app = FastAPI()
-        install_auth(self.app, Authenticator(self.verifier, OriginPolicy([]), throttle=throttle))
+        install_state(self.app, Authenticator(self.verifier, OriginPolicy([]), throttle=throttle))
 
         @self.app.get("/me")
         async def me(principal: CurrentPrincipal) -> str:

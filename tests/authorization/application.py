@@ -18,7 +18,7 @@ from itemwire.dependencies import SubscribeGrant
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import SHORT_CUTS
 from itemwire_auth.origins import OriginPolicy
-from itemwire_auth.state import install_auth
+from itemwire_auth.state import install_state
 from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 
@@ -44,7 +44,7 @@ class Application:
     def __init__(self) -> None:
         self.app = ChannelApplication()
         self.reauthorizer = Reauthorizer()
-        install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
+        install_state(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)
 
     def connected(self, path: str = "/items/42/ws", **facts: object) -> Reauthorization:

@@ -16,7 +16,7 @@ from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Principal
 from itemwire_auth.rights import ScopeSet
-from itemwire_auth.state import install_auth
+from itemwire_auth.state import install_state
 from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 
@@ -44,7 +44,7 @@ def test_another_caller_than_before_the_body_is_refused(
     monkeypatch.setattr(late_bodies, "SLOW_BODY", slow_from)
     callers = iter([principal("alice"), principal(after)])
     app = ChannelApplication()
-    install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
+    install_state(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
     install_rejections(app)
 
     async def who() -> Principal:

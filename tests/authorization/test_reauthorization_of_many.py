@@ -28,7 +28,7 @@ from itemwire_auth.dependencies import SHORT_CUTS, CurrentPrincipal, authorize_i
 from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action
-from itemwire_auth.state import install_auth
+from itemwire_auth.state import install_state
 from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 
@@ -70,7 +70,7 @@ class Application:
     def __init__(self) -> None:
         self.app = ChannelApplication()
         self.reauthorizer = Reauthorizer()
-        install_auth(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
+        install_state(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)
 
     @cached_property
@@ -237,7 +237,7 @@ def test_two_grants_where_one_must_be_are_none() -> None:
     twice.add_api_websocket_route("/items/{item_id}/ws", _two_grants)
     twice.add_api_websocket_route("/ws", many)
     app = ChannelApplication()
-    install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
+    install_state(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
     add_sockets(app, twice, SHORT_CUTS)
     application = Application()
     owner = application.reauthorizer

@@ -31,7 +31,7 @@ from itemwire_auth.origins import OriginPolicy
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.rights import ScopeSet
 from itemwire_auth.scopes import Action
-from itemwire_auth.state import install_auth
+from itemwire_auth.state import install_state
 from itemwire_auth.testing import TokenFactory, signing_key
 from tests.auth.conftest import NOW, verifier_of
 
@@ -59,7 +59,7 @@ async def item(websocket: WebSocket, grant: SubscribeGrant, replay: Replay = 0) 
 def create() -> ChannelApplication:
     """Make an application without a route."""
     app = ChannelApplication()
-    install_auth(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
+    install_state(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
     install_rejections(app)
     app.add_middleware(Refusals, form="close")
     return app

@@ -60,6 +60,17 @@ def replace(shop: Shop) -> None:
     shop.app.dependency_overrides = {current_user: lambda: User(id=2, name="Ben")}
 
 
+@pytest.mark.parametrize("spelt", ["%20{}", "{}%20", "{}+", "{}%09", "{}%0A", "%C2%A0{}"])
+def test_a_token_in_the_query_is_taken_as_it_came(shop: Shop, spelt: str) -> None:
+    """White space around it is not repaired: another program would read another token."""
+    path = f"/live{ITEM}/ws?token={{}}"
+    refusal = shop.server.refusal(path.format(spelt.format("anns-login")))
+    with shop.server.client(path.format("anns-login")) as ann:
+        ann.welcome()
+
+    assert (refusal.code, refusal.reason) == (1008, "credentials_invalid")
+
+
 @pytest.mark.parametrize("override", [rename, replace])
 def test_its_overrides_hold_from_one_moment_to_the_next(shop: Shop, override: Any) -> None:  # noqa: ANN401 - a function
     """At the handshake, on a join, at a refresh and over HTTP; and no longer once they are gone."""

@@ -48,6 +48,7 @@ for prefix in ("/live", "/second"):
 
 SERVERS: Final = {
     "uvicorn": "uvicorn shop_app:app --port {}",
+    "gunicorn": "gunicorn shop_app:app -k uvicorn_worker.UvicornWorker --bind 127.0.0.1:{}",
     "hypercorn": "hypercorn shop_app:app --bind 127.0.0.1:{} --graceful-timeout 1",
     "granian": "granian --interface asgi shop_app:app --port {}",
     "itemwire": "itemwire serve --app shop_app:app --port {}",

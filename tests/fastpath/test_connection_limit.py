@@ -62,7 +62,7 @@ def test_a_socket_is_given_the_state_of_the_lifespan_without_the_limit() -> None
     """An idle socket keeps its state for a refresh: a dict of its own would be 200 bytes."""
 
     async def scope_with(state: dict[str, object]) -> object:
-        config, server_state = Config(_no_app, lifespan="off"), ServerState()
+        config, server_state = Config(_no_app, ws="none", lifespan="off"), ServerState()
         config.load()
         shared = SharedState(WebSocketProtocol, config, server_state, state)
         opening = parse_opening(parse_head(head()))

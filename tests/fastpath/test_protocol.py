@@ -53,9 +53,9 @@ def loop(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_uvicorn_is_the_version_the_overrides_were_written_for() -> None:
-    """Each override rests on internals: the new code is read before the pin moves."""
-    assert uvicorn.__version__.startswith("0.54.")
+def test_the_code_of_this_uvicorn_was_read() -> None:
+    """Each override rests on internals: a newer version is read before the constraints name it."""
+    assert tuple(map(int, uvicorn.__version__.split(".")[:2])) <= (0, 54)
 
 
 @pytest.mark.parametrize(("build", "names"), RELIED_ON)
@@ -64,7 +64,7 @@ def test_the_internals_relied_on_are_there(build: object, names: str) -> None:
 
     async def missing() -> list[str]:  # uvicorn's classes want a loop
         assert callable(build)
-        instance = build(uvicorn.Config(serving))
+        instance = build(uvicorn.Config(serving, ws="none"))
         return [name for name in names.split() if not hasattr(instance, name)]
 
     assert asyncio.run(missing()) == []

@@ -146,6 +146,11 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "auth/itemwire_auth/keys/strength.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/policies.py": ("auth/test_dependencies.py",),
     "auth/itemwire_auth/principal.py": ("auth/test_dependencies.py",),
+    "auth/itemwire_auth/redaction.py": (
+        "auth/test_installing.py",
+        "observability/test_host_logs.py",
+        "observability/test_logs.py",
+    ),
     "auth/itemwire_auth/refusals.py": (
         "auth/test_dependencies.py",
         "auth/test_throttled.py",

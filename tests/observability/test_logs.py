@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from itemwire.observability.logs import (
     LINES_A_SECOND,
-    SECRETS,
     JsonFormatter,
     LogSampler,
     RedactingFormatter,
-    redact,
     redact_logs,
 )
 from itemwire_auth.audit import quoted
+from itemwire_auth.redaction import SECRETS, redact
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 

@@ -83,6 +83,13 @@ def test_has_every_file_of_the_project(archive: Path) -> None:
 
 def test_has_what_a_newcomer_needs(unpacked: Path) -> None:
     """The checks, the pins, the example of the settings and the licence."""
-    needed = {".ci/run", ".env.example", "CHANGELOG.md", "LICENSE", "README.md", "constraints.txt"}
+    needed = {
+        ".ci/run",
+        ".env.example",
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+    } | {".ci/versions", "constraints/oldest.txt"}
 
     assert {name for name in needed if not (unpacked / name).is_file()} == set()

@@ -14,6 +14,7 @@ from itemwire.main import create_app
 from itemwire.serving.server import FASTPATH, Protocols, server_of
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer, Refusal, live_server
+from itemwire.testing.servers import STOCK
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import TokenFactory
 from tests.conftest import SECRET
@@ -21,9 +22,6 @@ from tests.scenarios.clients import JSON, PATIENCE, item_path
 from tests.timing import AdvancedClock
 
 Mode = Literal["close", "http"]
-
-# uvicorn's own classes, which know nothing of ours: the session runs over ASGI's receive and send.
-STOCK: Final = Protocols(http="httptools", ws="websockets-sansio")
 
 # The HTTP status and the retry verdict of each refusal, as the documents say, not as the code.
 REFUSALS: Final = {

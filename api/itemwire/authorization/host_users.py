@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from fastapi import status
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
+from typing_extensions import override
 
 from itemwire.application import application_of
 from itemwire.authorization.asking import AskedCall
@@ -20,9 +21,11 @@ from itemwire.authorization.solving import Dependant, inputs_of, read_by_schemes
 from itemwire_auth.anonymous import NO_RIGHTS, anonymous_caller
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.authenticator import IDENTITY, Authenticator
+from itemwire_auth.credentials import find_credentials
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import (
     AuthError,
+    Forbidden,
     InvalidCredential,
     InvalidTicket,
     MissingCredential,
@@ -37,6 +40,8 @@ SOURCE: Final = "application"
 
 NOBODY: Final = frozenset({"", "credentials_missing", "credentials_invalid"})
 """The reasons with which a host's dependency closes the socket of somebody unknown."""
+
+IN_URLS: Final = ("query", "ticket")
 
 UNAUTHENTICATED: Final = "Not authenticated"  # with 403 in FastAPI's schemes before 0.122
 
@@ -84,7 +89,7 @@ class HostUser:
             anonymous = anonymous_caller(connection) if owner is None else None
             if anonymous is not None:  # whatever it has shown: to the host it is nobody
                 return anonymous
-            raise _unknown(connection, schemes)
+            raise self._refuse(connection, schemes)
         principal = admit(connection, user)
         if owner is not None and owner.identity != principal.identity:
             raise InvalidTicket("what its owner presented names another user by now")
@@ -117,12 +122,39 @@ class HostUser:
                 raise _unknown(connection, schemes) from error
             raise
 
+    def _refuse(self, connection: HTTPConnection, schemes: Inputs) -> AuthError:
+        """Return the refusal of a caller for whom the host's dependency has returned None."""
+        return _unknown(connection, schemes)
+
     def _read_by_schemes(self, connection: HTTPConnection) -> Inputs:
         """Return where the security schemes of the host look for a credential."""
         dependant = self._user.under(application_of(connection.scope).overrides)
         if dependant is not self._schemes_of:
             self._schemes_of, self._schemes = dependant, read_by_schemes(dependant)
         return self._schemes
+
+
+class HostOperator(HostUser):
+    """What takes the place of `administrator` in a host that says itself who is an operator.
+
+    Its dependency is asked at each request, and again after a body that was slow to come: nobody
+    administers by what was true a while ago. Nothing in a URL administers, for URLs end up in logs.
+    """
+
+    @override
+    async def __call__(self, connection: HTTPConnection) -> Principal:
+        try:
+            if find_credentials(connection, "", IN_URLS):
+                raise InvalidCredential("a credential in a URL administers nothing")
+            return await self._identify(connection)
+        except AuthError as error:
+            raise await delayed_refusal(connection, error) from error
+
+    @override
+    def _refuse(self, connection: HTTPConnection, schemes: Inputs) -> AuthError:
+        if shows_credential(connection, schemes):
+            return Forbidden("the application names no operator")
+        return super()._refuse(connection, schemes)
 
 
 def _knows_nobody(error: HTTPException | WebSocketException) -> bool:

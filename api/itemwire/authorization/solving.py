@@ -2,14 +2,14 @@
 
 FastAPI solves a route's dependencies right before it calls the endpoint, and has no public way to
 do so at another time. Itemwire needs one: for a refreshed token, for one more item on an open
-socket, and for each item of a batch. FastAPI documents none of the names imported here, so its
-version is bounded in `pyproject.toml`, and tests fail when one of them changes.
+socket, and for each item of a batch. FastAPI documents none of the names imported here, so the
+tests run on several of its versions (`.ci/versions`), and fail when one of them changes.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final, Protocol, TypeVar, get_args, runtime_checkable
 
 from fastapi import Request, WebSocket
@@ -36,6 +36,9 @@ Solved = dict[Any, Any]
 """What the dependencies have returned so far, by FastAPI's own keys."""
 
 NO_OVERRIDES: Final[Overrides] = {}
+
+_CARRIED_OVER: Final = {one.name for one in fields(Dependant)} & {"use_cache", "concurrency"}
+"""What an override takes over from the dependency it replaces; old versions have only one."""
 
 FUNCTION_STACK: Final = "fastapi_function_astack"  # closed as soon as the endpoint returns
 REQUEST_STACK: Final = "fastapi_inner_astack"  # closed once the response is sent
@@ -295,6 +298,5 @@ def _overridden(dependant: Dependant, overrides: Overrides) -> Dependant:
         name=dependant.name,
         parent_oauth_scopes=list(dict.fromkeys(required)),
         scope=dependant.scope,
-        concurrency=dependant.concurrency,
     )
-    return replace(instead, use_cache=dependant.use_cache)
+    return replace(instead, **{name: getattr(dependant, name) for name in _CARRIED_OVER})

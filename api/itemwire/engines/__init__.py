@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Final
 
 from itemwire.engines.base import ChannelBounds, Engine
+from itemwire.engines.named import NamedBounds, NamedEngine, prefix_of
 
 ENGINES: Final[dict[str, str]] = {
     "memory": "itemwire.engines.memory",
@@ -35,10 +36,15 @@ EXTRAS: Final[dict[str, str]] = {
 """The extra that installs the client library of an engine's module."""
 
 
-def open_engine(url: str, bounds: ChannelBounds) -> Engine:
-    """Return the engine that a URL names; ValueError says which exist, or what to install."""
-    engine: Engine = _load(_scheme_of(url)).open_engine(url, bounds)
-    return engine
+def open_engine(url: str, bounds: ChannelBounds, name: str = "") -> Engine:
+    """Return the engine that a URL names; ValueError says which exist, or what to install.
+
+    With a `name` it is a part of that engine, which those with other names do not share.
+    """
+    prefix = prefix_of(name)
+    inner_bounds = NamedBounds(bounds, prefix) if prefix else bounds
+    engine: Engine = _load(_scheme_of(url)).open_engine(url, inner_bounds)
+    return NamedEngine(engine, prefix) if prefix else engine
 
 
 def init_store(url: str) -> str:

@@ -1,7 +1,7 @@
 """uvicorn's HTTP class, strict about requests and bounded in memory and time.
 
 uvicorn loads it by import string: `--http itemwire.fastpath.http:HttpProtocol`. The docstring of
-each override says what uvicorn 0.54 lacks.
+each override says what uvicorn lacks.
 
 An open connection always has a timer, or an application that works on a request of it:
 
@@ -11,6 +11,7 @@ An open connection always has a timer, or an application that works on a request
 """
 
 import asyncio
+import contextvars
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import httptools
 from typing_extensions import override
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -32,19 +34,12 @@ from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.fastpath.handshake import NO_STORE, RequestHead, refusal_of_size
 from itemwire.fastpath.head_rules import refusal_of_head
 from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow
+from itemwire.fastpath.pieces import end_of_piece
 from itemwire.fastpath.protocol import WebSocketProtocol
 from itemwire.fastpath.shared_state import SocketAddresses
 from itemwire.fastpath.transport import MortalTransport, read_on
 
 LINGER_SECONDS: Final = 1.0
-
-# One read of 256 KiB may hold 9,000 pipelined requests, and each takes 3 KB from when it is parsed
-# until it is answered. So data is parsed in pieces, and only up to a request that must wait. A
-# piece ends with a head, so none has two requests; the least size is for what holds nothing but
-# line breaks, and no request is that short.
-PIECE_BYTES: Final = 4 * 1024
-LEAST_PIECE_BYTES: Final = 24
-END_OF_HEAD: Final = b"\r\n\r\n"
 
 _timers: "WeakKeyDictionary[ServerState, ConnectionTimers[HttpProtocol]]" = WeakKeyDictionary()
 
@@ -170,7 +165,7 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             has_place = False
             self.data, self.piece_start = data, start
-            start = _end_of_piece(data, start)
+            start = end_of_piece(data, start)
             self._parse_piece(data[self.piece_start : start])
             self.data = b""
             if self.refusal is not None or self.is_handed_over:
@@ -298,7 +293,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._answer(*self.pipeline.pop())
         elif self.refusal is not None:
             self.send_400_response(self.refusal_text)
         elif self not in self.timers.head:  # no next head has begun
@@ -307,6 +302,15 @@ class HttpProtocol(HttpToolsProtocol):
             self._line_up()
         elif not self.pipeline:
             self.flow.resume_reading()
+
+    def _answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Run the application for a request that had to wait; uvicorn before 0.46 has no method."""
+        resets = getattr(self.config, "reset_contextvars", False)
+        task = self.loop.create_task(
+            cycle.run_asgi(app), context=contextvars.Context() if resets else None
+        )
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     # Ends.
 
@@ -366,13 +370,6 @@ class HttpProtocol(HttpToolsProtocol):
                 return
         self.transport.write(_render(self.refusal, self.server_state.default_headers, msg))
         ending.linger()
-
-
-def _end_of_piece(data: bytes, start: int) -> int:
-    """Return where the piece that starts here ends: with a head, if it has one."""
-    end = start + PIECE_BYTES
-    found = data.find(END_OF_HEAD, start + LEAST_PIECE_BYTES - len(END_OF_HEAD), end)
-    return end if found < 0 else found + len(END_OF_HEAD)
 
 
 def _do_nothing() -> None:

@@ -12,48 +12,11 @@ from typing import Final, Literal
 from typing_extensions import override
 
 from itemwire_auth.audit import Quoted
+from itemwire_auth.redaction import redact
 
 Form = Literal["text", "json"]
 
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
-
-REDACTED: Final = "[redacted]"
-
-# uvicorn logs the request line of every handshake, and at DEBUG its whole head. These patterns are
-# applied by a formatter, to the finished text with its traceback, so they cover every logger.
-# Each row has marks, in lower case, a pattern and its replacement. The pattern is tried only on
-# lines that contain a mark: looking for the marks takes 1 µs, trying all patterns 18 µs. The marks
-# of patterns that ignore case contain no `i`, `k` or `s`, because `re` also matches those letters
-# with U+0130, U+0131, U+017F and U+212A.
-SECRETS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
-    # The whole query string after a path: `tok%65n=` may carry a token as well as `token=`. A query
-    # may contain quotes, so it ends at white space, without the quote that closes the log line's.
-    (("?",), re.compile(r"(?<=[\w/.~%:*-])\?\S+?(?=[\"'>,]*(?:\s|$))"), f"?{REDACTED}"),
-    (
-        ("author", "coo", "protocol"),
-        re.compile(
-            r"\b((?:proxy-)?authorization|(?:set-)?cookie|sec-websocket-protocol)"
-            r"(['\"]?\s*[:,]\s*)[^\n]+",
-            re.IGNORECASE,
-        ),
-        rf"\1\2{REDACTED}",
-    ),
-    # uvicorn's TRACE level logs the ASGI scope, and frames, which may carry a token.
-    (
-        ("query_string",),
-        re.compile(r"(query_string['\"]?\s*[:=]\s*b?)(['\"]).*?\2"),
-        rf"\1{REDACTED}",
-    ),
-    (("< ", "> "), re.compile(r"([<>] (?:TEXT|BINARY|CONT)) [^\n]+"), rf"\1 {REDACTED}"),
-    # Anything that looks like a JWT: its header starts with `{"`, which is `ey` in base64. The
-    # pattern starts at the beginning of a word and does not backtrack: that was quadratic.
-    (("ey",), re.compile(r"(?<![\w-])ey[\w-]{6,}+\.[\w.-]*"), REDACTED),
-    (
-        ("itemwire.token.",),
-        re.compile(r"\bitemwire\.token\.[^\s,\"']+"),
-        f"itemwire.token.{REDACTED}",
-    ),
-)
 
 LOGGERS: Final = ("", "itemwire", "uvicorn", "uvicorn.error", "uvicorn.access")
 
@@ -64,15 +27,6 @@ FIELD: Final = re.compile(r"(\w+)=%(\.\*)?[srd]")
 HELD_BACK: Final = "held_back"
 
 LINES_A_SECOND: Final = 50  # of one template; 1000 refusals a second must not fill the disk
-
-
-def redact(text: str) -> str:
-    """Return a line with every credential replaced."""
-    lowered = text.lower()
-    for marks, pattern, replacement in SECRETS:
-        if any(mark in lowered for mark in marks):
-            text = pattern.sub(replacement, text)
-    return text
 
 
 class RedactingFormatter(logging.Formatter):

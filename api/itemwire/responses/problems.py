@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from itemwire.close_reasons import CLOSE_REASONS, CloseReason
+
+# Starlette has other names for these before and after 0.48.
+CONTENT_TOO_LARGE: Final = 413
+UNPROCESSABLE: Final = 422
 
 
 class ProblemResponse(JSONResponse):

@@ -30,14 +30,13 @@ from itemwire.close_reasons import (
     Retry,
     cut,
 )
-from itemwire.responses.problems import CodedProblem, problem
+from itemwire.responses.problems import UNPROCESSABLE, CodedProblem, problem
 from itemwire_auth.audit import client_label
 from itemwire_auth.errors import AuthError, ChannelException
 from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
 
-UNPROCESSABLE: Final = 422
 SERVER_ERROR: Final = 500  # and above
 
 FAULT_MEMBERS: Final = ("type", "loc", "msg")  # of a validation error

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from itemwire.close_reasons import MESSAGE_TIMEOUT, MESSAGE_TOO_BIG, PAYLOAD_INVALID
 from itemwire.messages import Payload
-from itemwire.responses.problems import Problem
+from itemwire.responses.problems import CONTENT_TOO_LARGE, UNPROCESSABLE, Problem
 from itemwire.wire.payloads import payload_of
 
 JSON_TYPE: Final = "application/json"
@@ -98,13 +98,13 @@ async def _read_up_to(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, MESSAGE_TOO_BIG.reason)
+            raise HTTPException(CONTENT_TOO_LARGE, MESSAGE_TOO_BIG.reason)
     return bytes(body)
 
 
 def unreadable() -> HTTPException:
     """Make the refusal of a body that is not what it says it is; it repeats nothing of it."""
-    return HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, PAYLOAD_INVALID.reason)
+    return HTTPException(UNPROCESSABLE, PAYLOAD_INVALID.reason)
 
 
 def described(

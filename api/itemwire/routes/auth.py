@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from itemwire.application import application_of
 from itemwire.authorization.host_users import HostUser
 from itemwire.authorization.late_bodies import judged_after_body
+from itemwire.responses.problems import UNPROCESSABLE
 from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire_auth.dependencies import (
     Bearer,
@@ -103,7 +104,7 @@ def _kept_credential(request: Request) -> bytes | None:
     try:
         return finds.presented(request)
     except ValueError as error:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from error
+        raise HTTPException(UNPROCESSABLE, str(error)) from error
 
 
 @session_router.post("/session", dependencies=[Depends(from_own_page)])
@@ -113,9 +114,7 @@ async def begin_session(
     """Put the token of the Authorization header into the session cookie."""
     cookie = session_cookie_of(request)
     if not cookie.fits(bearer.token):
-        raise HTTPException(
-            status.HTTP_422_UNPROCESSABLE_CONTENT, "a browser would not keep a token this long"
-        )
+        raise HTTPException(UNPROCESSABLE, "a browser would not keep a token this long")
     expires_at = bearer.principal.expires_at
     response.headers["Set-Cookie"] = cookie.holding(bearer.token, expires_at)
     return NewSession(expires_at=expires_at)

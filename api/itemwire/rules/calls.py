@@ -18,7 +18,8 @@ from itemwire.close_reasons import (
     PAYLOAD_INVALID,
     CloseReason,
 )
-from itemwire.responses.rejections import SERVER_ERROR, UNPROCESSABLE, reason_of
+from itemwire.responses.problems import UNPROCESSABLE
+from itemwire.responses.rejections import SERVER_ERROR, reason_of
 from itemwire.rules.typed_calls import DataFault
 from itemwire_auth.errors import AuthError
 

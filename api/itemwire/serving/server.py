@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import math
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +19,17 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 
 from itemwire.assembly import running_assemblies
 from itemwire.channels.node import Node
+from itemwire.fastpath.trial import fastpath_problem
 from itemwire.main import create_app
 from itemwire.observability.logs import configure_logs
 from itemwire.settings import Settings
 from itemwire_auth.addresses import with_mapped_forms
 
+logger = logging.getLogger("itemwire.fastpath")
+
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
+
+STARTUP_FAILURE: Final = 3  # the status with which uvicorn ends if its application does not start
 
 BACKLOG: Final = 4096  # when all clients reconnect at once, they wait here and need no retry
 
@@ -40,6 +48,25 @@ FASTPATH: Final = Protocols(
     http="itemwire.fastpath.http:HttpProtocol", ws="itemwire.fastpath.protocol:WebSocketProtocol"
 )
 
+UVICORNS_OWN: Final = Protocols(http="auto", ws="auto")
+
+
+def fitting_protocols() -> Protocols:
+    """Return the fast path, or uvicorn's own classes where it does not fit this uvicorn.
+
+    The log says so then. With those classes the application serves through ASGI alone.
+    """
+    problem = fastpath_problem()
+    if problem is None:
+        return FASTPATH
+    logger.warning(
+        "fastpath_off uvicorn=%s websockets=%s problem=%s",
+        uvicorn.__version__,
+        version("websockets"),
+        problem,
+    )
+    return UVICORNS_OWN
+
 
 class DrainingServer(uvicorn.Server):
     """Drains the nodes of its application when a signal comes, then ends with status 0.
@@ -54,6 +81,13 @@ class DrainingServer(uvicorn.Server):
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
         self.should_exit = True
+
+    @override
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal comes, or exit with a status if the application does not start."""
+        super().run(sockets)
+        if not self.started:  # older versions of uvicorn just return
+            sys.exit(STARTUP_FAILURE)
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -123,16 +157,18 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
 
 def server_of(
     settings: Settings,
-    protocols: Protocols = FASTPATH,
+    protocols: Protocols | None = None,
     kind: type[DrainingServer] = DrainingServer,
     host: str | None = None,
 ) -> DrainingServer:
     """Return the uvicorn server, not yet listening, of `create_app` or of a host application.
 
-    `host` says where that one is, as in `package.main:app`.
+    `host` says where that one is, as in `package.main:app`. The protocol classes are those of the
+    fast path where it fits.
 
     Raises `ValueError` if the application refuses to run with these settings, or is not there.
     """
+    protocols = protocols or fitting_protocols()
     return kind(
         uvicorn.Config(
             create_app(settings) if host is None else _imported(host),

@@ -19,12 +19,21 @@ from types import FrameType
 from typing import Final, NamedTuple, cast
 
 from typing_extensions import override
-from uvicorn.config import STARTUP_FAILURE
 
 from itemwire.assembly import running_assemblies
 from itemwire.observability.logs import configure_logs
 from itemwire.observability.worker_metrics import WorkerMetrics
-from itemwire.serving.server import DrainingServer, bind, calm_collector, server_of, url_of
+from itemwire.serving.server import (
+    FASTPATH,
+    STARTUP_FAILURE,
+    DrainingServer,
+    Protocols,
+    bind,
+    calm_collector,
+    fitting_protocols,
+    server_of,
+    url_of,
+)
 from itemwire.settings import Settings
 
 logger = logging.getLogger("itemwire.server")
@@ -91,10 +100,15 @@ class Supervisor:
     """Keeps a number of workers alive on one listener, until a signal comes."""
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, host: str | None = None
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        host: str | None = None,
+        protocols: Protocols = FASTPATH,
     ) -> None:
         self._settings = settings
         self._host = host
+        self._protocols = protocols
         self._listener = listener
         self._folder = _make_folder() if settings.metrics_token else None
         self._workers: dict[int, SpawnProcess] = {}  # by the number of their slot
@@ -144,7 +158,7 @@ class Supervisor:
         for number in range(self._settings.workers):
             if number not in self._workers and not self._is_stopping:
                 slot = WorkerSlot(number, self._settings.workers, self._folder)
-                given = (self._settings, self._listener, slot, self._host)
+                given = (self._settings, self._listener, slot, self._host, self._protocols)
                 worker = _spawn.Process(target=_work, args=given)
                 worker.start()
                 self._workers[number] = worker
@@ -189,18 +203,25 @@ def serve_by_workers(
 ) -> None:
     """Serve as `itemwire.serving.server.serve` does, in several processes."""
     configure_logs(settings.log_level, settings.log_format)
-    server_of(settings, host=host)  # report a mistake once, and before anything listens
+    protocols = fitting_protocols()
+    server_of(settings, protocols, host=host)  # report mistakes once, before anything listens
     listener = bind(settings)
     announce(url_of(listener))
-    if status := Supervisor(settings, listener, host).run():
+    if status := Supervisor(settings, listener, host, protocols).run():
         sys.exit(status)
 
 
-def _work(settings: Settings, listener: socket.socket, slot: WorkerSlot, host: str | None) -> None:
+def _work(
+    settings: Settings,
+    listener: socket.socket,
+    slot: WorkerSlot,
+    host: str | None,
+    protocols: Protocols,
+) -> None:
     """Run one worker; it also ends when its supervisor dies."""
     configure_logs(settings.log_level, settings.log_format)
     threading.Thread(target=_follow_supervisor, daemon=True).start()
-    server = cast("WorkerServer", server_of(settings, kind=WorkerServer, host=host))
+    server = cast("WorkerServer", server_of(settings, protocols, WorkerServer, host))
     server.slot = slot
     calm_collector()
     server.run(sockets=[listener])

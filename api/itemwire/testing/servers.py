@@ -15,13 +15,14 @@ from websockets.typing import Subprotocol
 
 from itemwire.application import ChannelApplication
 from itemwire.placement import mounted_in
-from itemwire.serving.server import FASTPATH, Protocols, bind, server_of, url_of
+from itemwire.serving.server import Protocols, bind, fitting_protocols, server_of, url_of
 from itemwire.settings import Settings
 from itemwire.testing.clients import WAIT_SECONDS, AsyncChannelClient, ChannelClient
 from itemwire.testing.refusals import Ended, Refusal, refusal_of
 from itemwire_auth.testing import TokenFactory
 
-STOCK: Final = Protocols(http="httptools", ws="websockets-sansio")
+# Those of `uvicorn package:app`, which know nothing of ours: sessions run over ASGI alone.
+STOCK: Final = Protocols(http="httptools", ws="auto")
 
 JSON: Final = "itemwire.v1.json"
 
@@ -156,7 +157,7 @@ def live_application(
     other application; `protocols=FASTPATH` or `STOCK` decides otherwise. Further options are those
     of `uvicorn.Config`. Raises `RuntimeError` if the application does not start.
     """
-    protocols = protocols or (FASTPATH if _has_channels(app) else STOCK)
+    protocols = protocols or (fitting_protocols() if _has_channels(app) else STOCK)
     defaults = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     merged: dict[str, Any] = {**defaults, **options}
     config = uvicorn.Config(app, http=protocols.http, ws=protocols.ws, **merged)

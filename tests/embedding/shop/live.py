@@ -1,5 +1,8 @@
 """The channels of the shop: all that a team adds to have them."""
 
+from collections.abc import Callable
+from typing import Any
+
 from fastapi import FastAPI, HTTPException, Request
 
 from itemwire import Itemwire, Rights
@@ -8,9 +11,9 @@ from tests.embedding.shop.database import Order, SessionDep
 from tests.embedding.shop.users import CurrentUser, current_user
 
 
-def make_live(settings: Settings) -> Itemwire:
+def make_live(settings: Settings, operator: Callable[..., Any] | None = None) -> Itemwire:
     """Make the channels, one for each order."""
-    live = Itemwire(user=current_user, settings=settings)
+    live = Itemwire(user=current_user, operator=operator, settings=settings)
 
     @live.channel("order:{number}")
     async def order(

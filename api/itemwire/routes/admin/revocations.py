@@ -2,11 +2,12 @@
 
 from typing import Annotated, Final, Self
 
-from fastapi import APIRouter, HTTPException, Request, status
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from itemwire.authorization.late_bodies import judged_after_body
 from itemwire.dependencies import node_of
+from itemwire.responses.problems import UNPROCESSABLE
 from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire.routes.admin.ending import UNDELIVERED, EndedConnections, end_connections
 from itemwire_auth.dependencies import Administrator
@@ -79,7 +80,7 @@ async def revoke(request: Request, admin: Administrator) -> RevokedConnections:
     node = node_of(request)
     fault = dates_fault(wanted.until, wanted.issued_before, node.revocations.now())
     if fault is not None:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, fault)
+        raise HTTPException(UNPROCESSABLE, fault)
     until = node.revocations.end_of_life() if wanted.until is None else wanted.until
     revocation = wanted.in_force_until(until)
     margin = wanted.reauth_margin_seconds
