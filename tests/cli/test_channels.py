@@ -5,9 +5,11 @@ import subprocess
 
 import pytest
 
+from itemwire.cli.channels import _line as line_of
 from itemwire.settings import Settings
 from itemwire.testing import live_server
 from tests.cli.conftest import ITEMWIRE, CommandLine, Started
+from tests.proxy import Proxy
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +87,41 @@ def test_tail_ends_quietly_when_its_reader_has_seen_enough(
 
         assert first == "1 writer: hello\n"
         assert tail.stderr.read() == ""
+
+
+def test_tail_goes_on_after_a_break(itemwire: CommandLine, dev: Started) -> None:
+    """Nothing is missed, and standard error says what happened."""
+    itemwire("publish", "cli:11", "one")
+    with Proxy(int(dev.url.rpartition(":")[2])).running() as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        command = [ITEMWIRE, "tail", "cli:11", "--replay", "1", "--count", "2", "--url", url]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as tail:
+            assert tail.stdout is not None
+            assert tail.stderr is not None
+            first = tail.stdout.readline()
+            proxy.cut()
+            told = tail.stderr.readline()
+            itemwire("publish", "cli:11", "two")
+            rest = [line for line in tail.stdout if "writer: " in line]
+
+    assert (first, rest) == ("1 writer: one\n", ["2 writer: two\n"])
+    assert told.startswith("reconnecting: ")
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param({"type": "gap", "item": "a", "from": 3, "to": 7}, id="gap"),
+        pytest.param({"type": "welcome", "was_recovering": True, "recovered": False}, id="resume"),
+    ],
+)
+def test_tail_says_where_messages_are_lost(lost: dict[str, object]) -> None:
+    """A reader must not take what follows for all there is."""
+    assert line_of(lost) == "* messages are lost"
+    assert line_of({"type": "welcome", "was_recovering": False, "recovered": False}) is None
+    assert line_of({"type": "welcome", "was_recovering": True, "recovered": True}) is None
 
 
 @pytest.mark.parametrize(

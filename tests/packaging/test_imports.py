@@ -58,3 +58,16 @@ def test_an_import_loads_itself_and_nothing_heavy(
 def test_a_public_name_is_loaded_when_it_is_asked_for(tmp_path: Path) -> None:
     """The test above would also pass for a package with nothing in it."""
     assert {"itemwire.settings", "pydantic"} <= loaded_by("itemwire; itemwire.Settings", tmp_path)
+
+
+CLIENT = ("itemwire.client", "itemwire.close_reasons", "itemwire.messages")
+
+
+def test_the_client_loads_itself_and_nothing_of_the_server(tmp_path: Path) -> None:
+    """A script that listens needs `websockets` and `msgspec`, and starts as fast as they do."""
+    loaded = loaded_by("itemwire.client", tmp_path)
+
+    ours = {module for module in loaded if module.partition(".")[0] == "itemwire"}
+    theirs = {module.partition(".")[0] for module in loaded} - sys.stdlib_module_names
+    assert {module for module in ours if not module.startswith(CLIENT)} == {"itemwire"}
+    assert theirs == {"itemwire", "msgspec", "typing_extensions", "websockets"}

@@ -1,28 +1,25 @@
-"""`publish` and `tail`: use a channel from the shell, over an ordinary WebSocket."""
+"""`publish` and `tail`: use a channel from the shell, by the client for Python."""
 
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
 import click
 import msgspec
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.typing import Subprotocol
 
-from itemwire.close_reasons import CLOSE_REASONS
+from itemwire.client import AsyncClient, ClientError, NotConnected, Refused
 from itemwire.wire.envelopes import read_envelope
 from itemwire.wire.payloads import payload_of
 
 T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 10.0
-ANSWERED: Final = ("epoch", "offset", "ephemeral")  # of a reply, what is printed
+FIRST_CLOSE_CODE: Final = 1000  # RFC 6455 section 7.4; what is below is an HTTP status
+UNPRINTED: Final = ("hello", "ping", "pong", "reply")
 EPHEMERAL: Final = "ephemeral"  # in place of the position of a message that is not stored
-ENVELOPES: Final = Subprotocol("itemwire.v1.json")
 
 url_option = click.option(
     "--url",
@@ -55,7 +52,7 @@ def publish(
     """
     text = sys.stdin.read() if data == "-" else data
     payload = _checked(text) if data_json else json.dumps(text)
-    answer = _run(_publish(_socket_url(url, item), token, payload), url)
+    answer = _run(_publish(url, token, item, payload.encode()), url)
     if as_json:
         click.echo(json.dumps(answer))
     else:
@@ -75,35 +72,88 @@ def publish(
 def tail(
     item: str, url: str, token: str | None, replay: int, count: int | None, *, as_json: bool
 ) -> None:
-    """Print the messages published to ITEM, one per line, until interrupted."""
-    address = _socket_url(url, item) + (f"?replay={replay}" if replay else "")
-    _run(_tail(address, token, count, as_json=as_json), url)
+    """Print the messages published to ITEM, one per line, until interrupted.
+
+    After a break it goes on where it was.
+    """
+
+    async def work() -> None:
+        frames = _tail(_client(url, token), item, replay)
+        async with aclosing(frames):
+            await _print(frames, count, as_json=as_json)
+
+    _run(work(), url)
 
 
-async def _publish(address: str, token: str | None, payload: str) -> dict[str, Any]:
+async def _publish(url: str, token: str | None, item: str, payload: bytes) -> dict[str, Any]:
     """Publish a payload, given as JSON, and return its position, or that it has none."""
-    async with asyncio.timeout(ANSWER_SECONDS), _connect(address, token) as connection:
-        await connection.send(f'{{"type":"publish","ref":"cli","data":{payload}}}')
-        async for text in connection:
-            envelope = _read(text)
-            if envelope["type"] == "error":
-                raise click.ClickException(f"{envelope['code']}: {envelope['detail']}")
-            if envelope["type"] == "reply":
-                return {name: envelope[name] for name in ANSWERED if name in envelope}
-    raise click.ClickException("the server closed the connection without an answer")
+    async with _client(url, token) as wire:
+        await _connected(wire)
+        result = await wire.publish(item, msgspec.Raw(payload))
+    if result.position is None:
+        return {EPHEMERAL: True}
+    epoch, _, offset = result.position.rpartition(":")
+    return {"epoch": epoch, "offset": int(offset)}
 
 
-async def _tail(address: str, token: str | None, count: int | None, *, as_json: bool) -> None:
+async def _tail(wire: AsyncClient, item_id: str, replay: int) -> AsyncGenerator[str | bytes]:
+    """Yield each frame about an item; after a break the client goes on where it was."""
+    told: asyncio.Queue[str | bytes | Exception] = asyncio.Queue()
+    async with wire:
+        wire.on("frame", told.put_nowait)
+        await _connected(wire)
+        item = wire.item(item_id, replay=replay)
+        item.on("refused", told.put_nowait)
+        wire.on("error", lambda error: click.echo(f"reconnecting: {_said(error)}", err=True))
+        wire.on("state", lambda state: told.put_nowait(_Stopped()) if state == "refused" else None)
+        await item.join()
+        while True:
+            frame = await told.get()
+            if isinstance(frame, _Stopped):
+                await wire.ready()  # raises why
+            elif isinstance(frame, Exception):
+                raise frame
+            else:
+                yield frame
+
+
+class _Stopped(Exception):
+    """The server wants this client no more."""
+
+
+async def _print(frames: AsyncIterator[str | bytes], count: int | None, *, as_json: bool) -> None:
     seen = 0
-    async with _connect(address, token) as connection:
-        async for text in connection:
-            envelope = _read(text)
-            line = str(text) if as_json else _line(envelope)
-            if line is not None:
-                click.echo(line)
-            seen += envelope["type"] == "message"
-            if count is not None and seen >= count:
-                return
+    async for frame in frames:
+        envelope = _read(frame)
+        if envelope["type"] in UNPRINTED:
+            continue
+        line = str(frame) if as_json else _line(envelope)
+        if line is not None:
+            click.echo(line)
+        seen += envelope["type"] == "message"
+        if count is not None and seen >= count:
+            return
+
+
+async def _connected(wire: AsyncClient) -> None:
+    """Wait for the first connection; a person who waits is told of the first failure."""
+    failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(error: Exception) -> None:
+        if not failure.done():
+            failure.set_exception(error)
+
+    remove = wire.on("error", fail)
+    ready = asyncio.ensure_future(wire.ready())
+    try:
+        await asyncio.wait([ready, failure], return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            await failure
+        await ready
+    finally:
+        remove()
+        ready.cancel()
+        failure.cancel()
 
 
 def _read(text: str | bytes) -> dict[str, Any]:
@@ -126,10 +176,18 @@ def _line(envelope: dict[str, Any]) -> str | None:
             sender = envelope["sender"] or "(application)"
             place = envelope.get("offset", EPHEMERAL)
             return _plain(f"{place} {sender}: {shown}")
+        case "gap" | "welcome" if envelope.get("recovered") is not True:
+            return _lost(envelope)
         case "joined" | "left" | "updated":
             return _plain(f"* {envelope['member']['subject']} {envelope['type']}")
         case _:
             return None
+
+
+def _lost(envelope: dict[str, Any]) -> str | None:
+    """Say that messages are missing, if that is what an envelope says."""
+    is_lost = envelope["type"] == "gap" or envelope["was_recovering"]
+    return "* messages are lost" if is_lost else None
 
 
 def _plain(text: str) -> str:
@@ -140,16 +198,11 @@ def _plain(text: str) -> str:
     )
 
 
-def _connect(address: str, token: str | None) -> "connect":
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return connect(
-        address, additional_headers=headers, subprotocols=[ENVELOPES], max_size=None, proxy=None
-    )
-
-
-def _socket_url(url: str, item: str) -> str:
-    base = url.rstrip("/").replace("http", "ws", 1) if url.startswith("http") else url.rstrip("/")
-    return f"{base}/items/{quote(item, safe='')}/ws"
+def _client(url: str, token: str | None) -> AsyncClient:
+    try:
+        return AsyncClient(url, token=token or None, timeout=ANSWER_SECONDS, proxy=None)
+    except ValueError as error:  # of the URL or of the token, which it does not show
+        raise click.ClickException(str(error)) from error
 
 
 def _checked(text: str) -> str:
@@ -166,36 +219,22 @@ def _checked(text: str) -> str:
 
 
 def _run(work: Coroutine[Any, Any, T], url: str) -> T:
-    """Run to the end; print one line and exit with 1 if the connection to the URL fails."""
+    """Run to the end; print one line and exit with 1 if the server refuses or is away."""
     try:
         return asyncio.run(work)
-    except InvalidStatus as error:
-        raise click.ClickException(_denied(error)) from error
-    except ConnectionClosed as error:
-        raise click.ClickException(_closed(error)) from error
-    except TimeoutError as error:
-        raise click.ClickException(f"no answer within {ANSWER_SECONDS:.0f} s") from error
-    except BrokenPipeError:
-        raise  # the reader of our output has closed it (`| head`); click exits quietly
-    except (OSError, InvalidHandshake, InvalidURI) as error:
+    except NotConnected as error:
         raise click.ClickException(f"cannot connect to {url}: {error}") from error
+    except ClientError as error:
+        raise click.ClickException(_said(error)) from error
     except KeyboardInterrupt:
         sys.exit(130)  # the shell's status for a process ended by SIGINT
 
 
-def _denied(error: InvalidStatus) -> str:
-    """Describe how a handshake was refused; the body of an Itemwire server has the reason."""
-    status = error.response.status_code
-    try:
-        row = CLOSE_REASONS[json.loads(error.response.body or b"")["reason"]]
-    except (ValueError, TypeError, KeyError):
-        return f"refused with HTTP {status}"
-    return f"refused with HTTP {status} {row.reason}: {row.meaning}"
-
-
-def _closed(error: ConnectionClosed) -> str:
-    if error.rcvd is None:
-        return "the connection was lost"
-    row = CLOSE_REASONS.get(error.rcvd.reason)
-    meaning = f": {row.meaning}" if row else ""
-    return f"closed with {error.rcvd.code} {error.rcvd.reason}{meaning}"
+def _said(error: Exception) -> str:
+    """Describe why a connection ended or a request was refused: its code, reason and meaning."""
+    if not isinstance(error, Refused) or error.status is None:
+        return str(error)
+    if error.reason == f"http_{error.status}":
+        return f"refused with HTTP {error.status}"
+    how = "refused with HTTP" if error.status < FIRST_CLOSE_CODE else "closed with"
+    return f"{how} {error.status} {error}"
