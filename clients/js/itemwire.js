@@ -6,7 +6,7 @@
 const LONGEST_TIMER = 2 ** 31 - 1; // milliseconds: browsers fire a longer one at once
 const PROBE = 5000; // milliseconds that an idle connection has to answer, once it is in doubt
 const OVERDUE = 1000; // a timer this late shows that the program slept
-const MAX_BACKLOG = 1024; // messages that an iterator, or a frame to come, may hold
+const MAX_BACKLOG = 1000; // messages that an iterator, or a frame to come, may hold
 const TOKEN_TRIES = 2; // how often in a row a new token is fetched because one was refused
 const REFRESH_LEAD = 60_000; // milliseconds before its end that a token is renewed, or half its time
 const AWAY = 4000; // a close code by which the server waits for us, as it does after a broken line
@@ -508,7 +508,8 @@ export class Item extends Emitter {
  * @template {{ [item: string]: any }} [Channels=AnyChannels]
  * @extends {Emitter<{
  *   state: State, error: Error, expiring: { expires_at: number }, direct: Message,
- *   direct_lost: unknown,
+ *   direct_lost: unknown, frame: any,
+ *   lost: { code: number, reason: string, retry: Retry, retry_after_ms?: number },
  * }>}
  */
 export class ItemwireClient extends Emitter {
@@ -718,11 +719,12 @@ export class ItemwireClient extends Emitter {
    * @param {() => boolean} [still]
    */
   _tell(source, event, value, still = () => true) {
+    const handlers = source._handlers[event];
+    if (!handlers) return;
     const waits = this.#batch && event === "message" && this.#news.length < MAX_BACKLOG;
     if (waits && !this.#news.length) this.#batch?.(() => this.#flush());
     this.#news.push(() => {
-      const handlers = source._handlers[event];
-      for (const handler of still() && handlers ? [...handlers] : []) {
+      for (const handler of [...handlers]) {
         if (still() && handlers.has(handler)) this._try(() => handler(value), event === "error");
       }
     });
@@ -856,6 +858,7 @@ export class ItemwireClient extends Emitter {
     const envelope = this._try(() => this.#codec.decode(frame));
     if (!envelope) return;
     const { type, ref, item } = envelope;
+    this._tell(this, "frame", envelope);
     if (type === "closing") return this.#ended(envelope);
     if (!this.#live) this.#proved(envelope);
     if (envelope.expires_at !== undefined) this.#expiry(envelope);
@@ -953,7 +956,7 @@ export class ItemwireClient extends Emitter {
       } catch (error) {
         if (socket !== this.#socket) return;
         this.#report(error);
-        await new Promise((resolve) => this._timer("refresh", this._jitter(attempt), () => resolve(undefined)));
+        await /** @type {Promise<void>} */ (new Promise((f) => this._timer("refresh", this._jitter(attempt), f)));
       }
     }
     this.#refreshing = false; // if in vain: the server closes, and the next connection has a new token
@@ -982,6 +985,7 @@ export class ItemwireClient extends Emitter {
     // For a server that gives no verdict: its words about credentials begin like this.
     const retry = hint ?? (/^(credentials|token|ticket)_/.test(reason) ? "token" : "later");
     const isToken = retry === "token";
+    this._tell(this, "lost", { code, reason, retry, retry_after_ms: floor });
     const isFixed = isToken && typeof this.#token === "string";
     const detail = isFixed ? "a fixed token cannot be renewed" : "";
     if (retry === "never" || isFixed || (isToken && ++this.#refusedTokens > TOKEN_TRIES)) {

@@ -66,6 +66,21 @@ test("7 retry_after_ms is the least that is waited, also when the page is woken"
   assert.equal(wire.state, "connected");
 });
 
+test("7 why a connection ended is told, and every frame is for those who ask", async () => {
+  const { server, wire } = await connected();
+  const [lost, frames] = [[], []];
+  wire.on("lost", (ending) => lost.push(ending));
+  wire.on("frame", ({ type }) => frames.push(type));
+  server.end({ reason: "draining", retry: "now", retry_after_ms: 100 });
+  await server.advance(2000);
+  server.drop();
+  await settled();
+
+  assert.deepEqual(lost[0], { code: 1012, reason: "draining", retry: "now", retry_after_ms: 100 });
+  assert.deepEqual([lost[1].code, lost[1].retry], [1006, "later"]);
+  assert.deepEqual(frames, ["closing", "hello", "pong"]);
+});
+
 test("8 late events of an earlier socket do nothing", async () => {
   const { server, wire, errors } = await connected();
   const [old] = server.sockets;
