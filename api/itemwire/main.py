@@ -24,6 +24,7 @@ from itemwire.routes import (
     asyncapi,
     auth,
     batches,
+    client,
     console,
     echo,
     events,
@@ -97,7 +98,7 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
 def _add_routes(app: ChannelApplication, settings: Settings) -> None:
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, auth, console, asyncapi, messages, batches, events):
+    for group in (health, auth, console, client, asyncapi, messages, batches, events):
         app.include_router(group.router)
     if settings.admin:
         app.include_router(admin.router)
