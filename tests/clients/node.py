@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -25,8 +26,10 @@ def need_node() -> None:
         if is_continuous_integration(os.environ):
             pytest.fail(MISSING, pytrace=False)
         pytest.skip(MISSING)
-    if not (MODULES / ".package-lock.json").is_file():
-        run(["npm", "ci"], CLIENT)
+    with (CLIENT / "package-lock.json").open() as lock:  # other test processes may need it, too
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (MODULES / ".package-lock.json").is_file():
+            run(["npm", "ci"], CLIENT)
 
 
 def run(command: Sequence[str | Path], folder: Path) -> str:
