@@ -1,6 +1,7 @@
 // What an application's types say is what its editor knows: checked by `tsc --strict`.
 
 import { ItemwireClient, PublishUnconfirmed, Refused } from "itemwire";
+import { msgpack } from "itemwire/msgpack";
 import { ItemwireProvider, useItem, useMembers, useStatus } from "itemwire/react";
 import { FakeServer } from "itemwire/testing";
 import type { Item } from "itemwire";
@@ -53,7 +54,7 @@ export async function typed(): Promise<void> {
 }
 
 export async function untyped(): Promise<void> {
-  const free = new ItemwireClient({ url: "wss://wire.example.com", token: "fixed", signals: false });
+  const free = new ItemwireClient({ url: "wss://wire.example.com", token: "fixed", signals: false, codec: msgpack });
   const anything = free.item<Order>("order:42");
   anything.on("message", ({ data }) => console.log(data.status));
   const parsed = free.item("cursor:1", { parse: (data): Date => new Date(data) });
