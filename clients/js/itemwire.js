@@ -359,7 +359,8 @@ export class Item extends Emitter {
     }
     this.#phase = "waiting";
     this.#changed();
-    this.#wire._timer(`item ${this.id}`, Math.max(retry_after_ms, this.#wire._jitter(this.#failures++)), () => {
+    const wait = Math.max(retry_after_ms, this.#wire._jitter(this.#failures++));
+    this.#wire._timer(`item ${this.id}`, wait, () => {
       this.#phase = "out";
       this.#wire._touch(this);
     });
@@ -435,7 +436,8 @@ export class Item extends Emitter {
     this.position = `${epoch}:${this.#last}`;
     this.rights = can;
     this.#changed();
-    if (missed) this.#wire._tell(this, "gap", { type: "gap", item: this.id, epoch, from: known + 1, to: offset });
+    const gap = { type: "gap", item: this.id, epoch, from: known + 1, to: offset };
+    if (missed) this.#wire._tell(this, "gap", gap);
     for (const [resolve] of this.#waiting.splice(0)) resolve(undefined);
     this.#members = new Map(members.map((/** @type {Member} */ member) => [member.connection, member]));
     this.#showMembers();
@@ -545,7 +547,6 @@ export class ItemwireClient extends Emitter {
   #ending = null;
   /** @type {(() => void)[]} */
   #news = [];
-  #due = false; // whether the news are told at the end of this turn
   /** @type {() => void} */
   #unlisten = noop;
 
@@ -591,7 +592,9 @@ export class ItemwireClient extends Emitter {
     if (/nnect/.test(this.state)) return;
     this.#failures = this.#refusedTokens = this.#floor = 0;
     this.#ending = null;
-    if (this.#signals) this.#unlisten = this.#signals((signal) => (signal === "sleep" ? this.#sleep() : this.#wake()));
+    if (this.#signals) {
+      this.#unlisten = this.#signals((signal) => (signal === "sleep" ? this.#sleep() : this.#wake()));
+    }
     this.#become("connecting");
     this.#open("connect");
   }
@@ -650,7 +653,8 @@ export class ItemwireClient extends Emitter {
     const known = this.#items.get(id);
     if (known) {
       const { since, replay, parse } = known._options;
-      const isSame = !options || (options.since === since && options.replay === replay && options.parse === parse);
+      const isSame =
+        !options || (options.since === since && options.replay === replay && options.parse === parse);
       if (!isSame) throw Error(`${id} has other options`);
       return known;
     }
@@ -721,16 +725,13 @@ export class ItemwireClient extends Emitter {
   _tell(source, event, value, still = () => true) {
     const handlers = source._handlers[event];
     if (!handlers) return;
-    const waits = this.#batch && event === "message" && this.#news.length < MAX_BACKLOG;
-    if (waits && !this.#news.length) this.#batch?.(() => this.#flush());
+    const batch = event === "message" && this.#news.length < MAX_BACKLOG && this.#batch;
+    if (!batch || !this.#news.length) (batch || queueMicrotask)(() => this.#flush());
     this.#news.push(() => {
       for (const handler of [...handlers]) {
         if (still() && handlers.has(handler)) this._try(() => handler(value), event === "error");
       }
     });
-    if (waits || this.#due) return;
-    this.#due = true;
-    queueMicrotask(() => this.#flush());
   }
 
   /**
@@ -800,7 +801,8 @@ export class ItemwireClient extends Emitter {
     const [path, query] = this.#url.split("?");
     const root = (path[0] === "/" ? globalThis.location.origin : "") + path.replace(/(\/ws)?\/?$/, "/ws");
     const heartbeat = Math.min(Math.max(this.#silence / 1200, 5), 300) | 0;
-    const address = `${root.replace(/^http/, "ws")}?hints=1&heartbeat=${heartbeat}${query ? `&${query}` : ""}`;
+    const more = query ? `&${query}` : "";
+    const address = `${root.replace(/^http/, "ws")}?hints=1&heartbeat=${heartbeat}${more}`;
     const protocols = [this.#codec.protocol];
     if (token) protocols.push(`itemwire.token.${token}`);
     const socket = new this.#WebSocket(address, protocols);
@@ -838,10 +840,9 @@ export class ItemwireClient extends Emitter {
         else reject(error);
       });
       this._timer("token", this.#timeout, () => fail(new Refused({ reason: "token_timeout" })));
-      new Promise((answer) => answer(typeof token === "function" ? token({ reason, attempt, signal }) : token)).then(
-        settle(resolve),
-        fail,
-      );
+      new Promise((answer) => {
+        answer(typeof token === "function" ? token({ reason, attempt, signal }) : token);
+      }).then(settle(resolve), fail);
     });
   }
 
@@ -869,7 +870,9 @@ export class ItemwireClient extends Emitter {
       if (type === "reply") resolve(envelope);
       else reject?.(new Refused(envelope));
     } else if (type === "error") {
-      for (const known of this.#items.values()) if (ref && (item ?? known.id) === known.id) known._refused(envelope);
+      for (const known of this.#items.values()) {
+        if (ref && (item ?? known.id) === known.id) known._refused(envelope);
+      }
     } else if (item) this.#items.get(item)?._received(envelope);
     else if (type === "expiring") {
       this._tell(this, type, envelope);
@@ -956,7 +959,8 @@ export class ItemwireClient extends Emitter {
       } catch (error) {
         if (socket !== this.#socket) return;
         this.#report(error);
-        await /** @type {Promise<void>} */ (new Promise((f) => this._timer("refresh", this._jitter(attempt), f)));
+        const wait = this._jitter(attempt);
+        await /** @type {Promise<void>} */ (new Promise((f) => this._timer("refresh", wait, f)));
       }
     }
     this.#refreshing = false; // if in vain: the server closes, and the next connection has a new token
@@ -1068,7 +1072,6 @@ export class ItemwireClient extends Emitter {
   }
 
   #flush() {
-    this.#due = false;
     for (const tell of this.#news.splice(0)) tell();
   }
 

@@ -46,8 +46,9 @@ class Writer {
     else if (typeof value === "number") this.#number(value);
     else if (typeof value === "string") this.#text(value);
     else if (value instanceof ArrayBuffer) this.#binary(new Uint8Array(value));
-    else if (ArrayBuffer.isView(value)) this.#binary(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-    else if (Array.isArray(value)) this.#array(value);
+    else if (ArrayBuffer.isView(value)) {
+      this.#binary(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+    } else if (Array.isArray(value)) this.#array(value);
     else if (typeof value.toJSON === "function") this.write(value.toJSON());
     else this.#map(value);
     return this;

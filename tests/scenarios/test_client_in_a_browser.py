@@ -168,6 +168,28 @@ def test_back_and_forward_find_the_page_as_it_was(
     assert page.evaluate("[isTheSame, wire.state]") == [True, "connected"]
 
 
+def test_messages_are_handed_over_together_once_a_frame(
+    context: BrowserContext, shop: LiveServer
+) -> None:
+    """A page that draws at each message would draw more often than anybody sees."""
+    page = opened(context, shop)
+    page.evaluate(
+        """async () => {
+          const { ItemwireClient } = await import("/live/itemwire.js");
+          const token = await (await fetch("/token")).text();
+          const calm = new ItemwireClient({ url: "/live", token, batch: requestAnimationFrame });
+          window.drawn = [];
+          const item = calm.item("order:2");
+          item.on("message", ({ data }) => drawn.push(data));
+          await item.join();
+          await Promise.all([1, 2, 3].map((number) => item.publish(number)));
+        }"""
+    )
+
+    page.wait_for_function("drawn.length === 3")
+    assert page.evaluate("drawn") == [1, 2, 3]
+
+
 def test_a_page_without_the_right_is_told_and_does_not_ask_again(
     context: BrowserContext, shop: LiveServer
 ) -> None:

@@ -199,7 +199,11 @@ test("22 join and leave in one turn send nothing; as many leaves as joins are ne
 for (const end of ["leave", "close", "signOut"]) {
   test(`23 nothing is delivered after ${end}, also of what has come in one batch`, async () => {
     const frames = [];
-    const { server, wire, item, told } = await joined({ batch: (flush) => frames.push(flush) });
+    function batch(flush) {
+      assert.equal(this, undefined); // a browser's requestAnimationFrame is no method of ours
+      frames.push(flush);
+    }
+    const { server, wire, item, told } = await joined({ batch });
     const late = [];
     const stop = () => (end === "leave" ? item.leave() : wire[end]());
     item.on("message", ({ data }) => data === "b" && stop());
