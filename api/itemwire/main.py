@@ -24,6 +24,7 @@ from itemwire.routes import (
     asyncapi,
     auth,
     batches,
+    client,
     console,
     echo,
     events,
@@ -103,7 +104,7 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
 def _add_routes(app: ChannelApplication, settings: Settings, *, has_operators: bool) -> None:
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
-    for group in (health, auth, console, asyncapi, messages, batches, events):
+    for group in (health, auth, console, client, asyncapi, messages, batches, events):
         app.include_router(group.router)
     if settings.admin or has_operators:
         app.include_router(admin.router)

@@ -109,6 +109,13 @@ def test_installs_two_packages_and_nothing_else(wheel: Path) -> None:
     assert top == {"itemwire", "itemwire_auth", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
 
 
+def test_has_the_javascript_client(wheel: Path) -> None:
+    """The server serves it; in the repository it lies with the npm package."""
+    source = Path(__file__).parents[2] / "clients" / "js" / "itemwire.js"
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("itemwire/web/itemwire.js") == source.read_bytes()
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -57,15 +57,20 @@ def do_without(environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def running_browser() -> Iterator[Browser]:
-    """Run Chromium without a window; where there is none, skip or fail the test that asks."""
+def running_browser(*, without: Sequence[str] = ()) -> Iterator[Browser]:
+    """Run Chromium without a window; where there is none, skip or fail the test that asks.
+
+    `without` names what Playwright would switch on or off, and should leave as people have it.
+    """
     with sync_playwright() as playwright:
         cache = Path(playwright.chromium.executable_path).parents[2]
         found = find_browser(NAMED, os.environ.get("PATH", ""), cache)
         if found is None:
             do_without(os.environ)
         browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=found,
+            args=["--no-sandbox", "--disable-background-networking"],
+            ignore_default_args=list(without),
         )
         yield browser
         browser.close()

@@ -129,28 +129,33 @@ def test_lists_a_crowd_that_the_welcome_has_no_room_for(
 
 
 @pytest.mark.parametrize(
-    ("credential", "item", "reason"),
+    ("credential", "item", "shown"),
     [
-        pytest.param("not.a.token", "browser:2", "credentials_invalid", id="bad token"),
-        pytest.param("", "browser:2", "credentials_missing", id="no token"),
-        pytest.param("elsewhere", "browser:2", "forbidden", id="another item"),
-        pytest.param("good", "browser 2", "item_invalid", id="bad item"),
-        pytest.param("good", "browser/2", "item_invalid", id="an item with a slash"),
+        pytest.param("not.a.token", "browser:2", ("1008", "credentials_invalid"), id="bad token"),
+        pytest.param("", "browser:2", ("1008", "credentials_missing"), id="no token"),
+        pytest.param("elsewhere", "browser:2", ("", "forbidden"), id="another item"),
+        pytest.param("good", "browser 2", ("", "item_invalid"), id="bad item"),
+        pytest.param("good", "browser/2", ("", "item_invalid"), id="an item with a slash"),
     ],
 )
 def test_a_refusal_shows_its_code_and_reason(
-    chromium: Browser, console: LiveServer, credential: str, item: str, reason: str
+    chromium: Browser, console: LiveServer, credential: str, item: str, shown: tuple[str, str]
 ) -> None:
-    """A browser's CloseEvent carries them; a handshake denied over HTTP would say 1006 and ""."""
+    """A browser's CloseEvent carries them; a handshake denied over HTTP would say 1006 and "".
+
+    What is refused about an item has no code: the connection is good for others.
+    """
+    code, reason = shown
     tokens = {
         "good": token("alice"),
         "elsewhere": token("alice", "items:other:subscribe"),
     }
     tab = Tab(chromium, console).join(item, tokens.get(credential, credential))
 
-    closed = tab.page.locator(f'#close[data-code="1008"][data-reason="{reason}"]')
+    closed = tab.page.locator(f'#close[data-code="{code}"][data-reason="{reason}"]')
     expect(closed).to_be_visible()
-    expect(closed).to_contain_text("1008")
+    expect(closed).to_contain_text(code)
+    expect(tab.page.locator("#state")).to_have_attribute("data-state", "closed")
     expect(closed).to_contain_text(reason)
 
 
@@ -163,6 +168,32 @@ def test_the_token_leaves_the_address_bar_and_its_claims_are_shown(
 
     expect(tab.page.locator("#claims[data-state=decoded]")).to_contain_text("alice")
     assert tab.page.evaluate("location.hash") == ""
+
+
+def test_a_number_keeps_its_digits(chromium: Browser, console: LiveServer) -> None:
+    """JavaScript would round it, on its way there and back."""
+    tab = Tab(chromium, console).join("browser:8", token("alice")).is_open()
+    tab.page.check("#json")
+    tab.send('{"id": 12345678901234567891}')
+
+    tab.sees("#log li[data-kind=message][data-payload=json]", '{"id":12345678901234567891}')
+    assert tab.problems == []
+
+
+def test_comes_back_by_itself_and_shows_what_it_has_missed(chromium: Browser) -> None:
+    """It has the client's connection, and none of its own."""
+    live, app = Itemwire(settings=Settings(secret=SECRET, _env_file=None)), FastAPI()
+    app.include_router(live.router, prefix="/live")
+    with live_application(app) as server:
+        inner = LiveServer(f"{server.url}/live", server.server)
+        alice = Tab(chromium, inner).join("browser:10", token("alice")).is_open()
+        alice.page.evaluate("dispatchEvent(new Event('pagehide'))")
+        expect(alice.page.locator("#state")).to_have_attribute("data-state", "reconnecting")
+        live.publish_sync("browser:10", "meanwhile")
+        alice.page.evaluate("dispatchEvent(new Event('pageshow'))")
+
+        alice.is_open().sees("#log li[data-kind=message]", "meanwhile")
+        assert alice.problems == []
 
 
 def test_hostile_messages_are_shown_and_never_run(chromium: Browser, console: LiveServer) -> None:

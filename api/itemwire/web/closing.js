@@ -87,7 +87,7 @@ export function explain({ code, reason, own, notice }) {
   const retry = Object.hasOwn(VERDICTS, notice?.retry) ? notice.retry : tableRetry;
   const seconds = Math.ceil((notice?.retry_after_ms ?? 0) / 1000);
   const verdict = seconds > 0 ? `Try again in ${seconds} s.` : VERDICTS[retry];
-  const name = reason ? `${code} ${reason}` : String(code);
+  const name = [code, reason].filter(Boolean).join(" "); // an item of many is refused without a code
   return { name, own: asked, retry, happened, advice, verdict };
 }
 
@@ -103,7 +103,7 @@ export class CloseView {
   show(ending) {
     const words = explain(ending);
     const { dataset } = this.#panel;
-    dataset.code = ending.code;
+    dataset.code = ending.code ?? "";
     dataset.reason = ending.reason;
     dataset.retry = words.retry;
     dataset.own = words.own;

@@ -1,8 +1,9 @@
-// The entry point of the page: connects the forms, the channel and the views, each in its module.
+// The entry point of the page: connects the forms, the client and the views, each in its module.
 
-import { Channel } from "./channel.js";
+import { ItemwireClient, PublishUnconfirmed } from "../itemwire.js";
 import { ClaimsView } from "./claims.js";
 import { CloseView } from "./closing.js";
+import { EXACT_JSON, JsonText } from "./codec.js";
 import { Log } from "./log.js";
 import { Members } from "./members.js";
 import { relativeTime } from "./times.js";
@@ -20,41 +21,27 @@ const members = new Members(element("members"), element("members-count"), elemen
 const claims = new ClaimsView(element("claims"));
 const close = new CloseView(element("close"));
 
-let channel = null;
+let wire = null;
+let item = null;
+let own = {}; // our subject and connection, as the server names them
 let replayedUpTo = 0; // the channel's offset when we joined: messages up to it are history
+let lost = null; // how the connection ended last
 
-/** What each type of envelope of `itemwire.v1.json` changes on the page. */
-const ENVELOPES = {
-  welcome({ item, subject, connection, can, offset, members: present, member_count: count }) {
-    replayedUpTo = offset;
-    showState("open", `Connected to ${item} as ${subject}`);
+/** What each type of envelope adds to the log, beside messages, which the item hands over. */
+const FRAMES = {
+  welcome({ subject, connection, can, offset, was_recovering, member_count = 0 }) {
+    own = { subject, connection };
+    members.total = member_count;
+    if (!was_recovering) replayedUpTo = offset;
     const rights = can.join(", ");
     log.add({ kind: "system", text: `connected; may ${rights}; the newest offset is ${offset}` });
-    members.show(can.includes("presence") ? present : null, connection);
-    if (present?.length && present.length < count) channel.askMembers(present.at(-1).connection);
-    if (!can.includes("publish")) messageBox.placeholder = "This token may not publish here";
-    messageBox.focus();
-  },
-  message({ offset, ephemeral, sender, sent_at, data, encoding }) {
-    const own = sender === channel.subject;
-    const replayed = offset <= replayedUpTo;
-    log.add({ kind: "message", at: sent_at, sender, own, offset, ephemeral, replayed, data, encoding });
-  },
-  direct({ sender, sent_at, data, encoding }) {
-    log.add({ kind: "message", at: sent_at, sender, own: false, replayed: false, data, encoding });
-  },
-  direct_lost() {
-    log.add({ kind: "error", text: "Messages to you alone may be lost." });
   },
   joined({ member }) {
-    members.joined(member);
+    members.total += 1;
     log.add({ kind: "joined", about: member.subject, text: " joined" });
   },
-  updated({ member }) {
-    members.joined(member);
-  },
   left({ member }) {
-    members.left(member);
+    members.total -= 1;
     log.add({ kind: "left", about: member.subject, text: " left" });
   },
   error({ code, detail, temporary }) {
@@ -65,21 +52,19 @@ const ENVELOPES = {
     const when = relativeTime(expires_at);
     log.add({ kind: "system", text: `the token expires ${when}; the server will then close` });
   },
-  gap({ from, to }) {
-    log.add({ kind: "error", text: `messages ${from} to ${to} were missed` });
+  reply({ members: page, count }) {
+    if (page !== undefined) members.total = count;
   },
-  reply({ members: page, count, next }) {
-    if (page === undefined) return; // the reply to a publish: the message itself follows in order
-    members.add(page, count);
-    if (next !== undefined) channel.askMembers(next);
-  },
-  closing() {}, // the channel keeps it, and shows it when the socket closes
-  pong() {},
 };
 
-function receive(envelope) {
-  if (Object.hasOwn(ENVELOPES, envelope.type)) ENVELOPES[envelope.type](envelope);
-  else log.add({ kind: "error", text: `an envelope of the unknown type “${envelope.type}”` });
+function showMessage({ offset, ephemeral, sender, sent_at, data, encoding }) {
+  const isOwn = sender === own.subject;
+  const replayed = offset <= replayedUpTo;
+  log.add({ kind: "message", at: sent_at, sender, own: isOwn, offset, ephemeral, replayed, data, encoding });
+}
+
+function showDirect({ sender, sent_at, data, encoding }) {
+  log.add({ kind: "message", at: sent_at, sender, own: false, replayed: false, data, encoding });
 }
 
 function showState(name, words) {
@@ -99,20 +84,55 @@ function pastedToken() {
 function connect(event) {
   event.preventDefault();
   close.clear();
-  showState("connecting", `Connecting to ${itemBox.value}…`);
   log.add({ kind: "system", text: `connecting to ${itemBox.value}` });
-  const address = { item: itemBox.value, token: pastedToken(), replay: replayBox.value };
-  channel = new Channel(address, { onEnvelope: receive, onClosed: closed });
+  wire = new ItemwireClient({
+    url: new URL(".", document.baseURI).href, // a path prefix and TLS carry over
+    token: pastedToken() || null,
+    codec: EXACT_JSON,
+  });
+  wire.on("frame", (envelope) => FRAMES[envelope.type]?.(envelope));
+  wire.on("direct", showDirect);
+  wire.on("direct_lost", () => log.add({ kind: "error", text: "Messages to you alone may be lost." }));
+  wire.on("lost", (ending) => (lost = ending));
+  wire.on("error", (error) => wire.state !== "refused" && log.add({ kind: "error", text: error.message }));
+  wire.on("state", showConnection);
+  item = wire.item(itemBox.value, { replay: Number(replayBox.value) || undefined });
+  item.on("message", showMessage);
+  item.on("gap", ({ from, to }) => log.add({ kind: "error", text: `messages ${from} to ${to} were missed` }));
+  item.on("members", (present) => members.show(present, own.connection));
+  item.on("state", (now) => now === "joined" && joined());
+  item.on("refused", ({ reason, retry }) => ended({ reason, own: false, notice: { retry } }));
+  item.join();
+}
+
+function showConnection(now) {
+  if (now === "connecting") showState("connecting", `Connecting to ${item.id}…`);
+  if (now === "reconnecting") {
+    const { name } = close.show({ ...lost, own: false, notice: lost });
+    log.add({ kind: "system", text: `closed: ${name}; connecting again` });
+    showState("reconnecting", `Closed: ${name}; connecting again…`);
+  }
+  if (now === "refused") ended({ ...lost, own: false, notice: lost });
+}
+
+function joined() {
+  const { rights } = item;
+  close.clear();
+  showState("open", `Connected to ${item.id} as ${own.subject}`);
+  if (!rights.includes("presence")) members.show(null, own.connection);
+  messageBox.placeholder = rights.includes("publish") ? "Message" : "This token may not publish here";
+  messageBox.focus();
 }
 
 function disconnect() {
-  showState("closing", "Disconnecting…");
-  channel.leave();
+  ended({ code: 1000, reason: "", own: true });
 }
 
-function closed(ending) {
-  const { name, own } = close.show(ending);
-  showState("closed", own ? "Disconnected" : `Closed: ${name}`);
+/** Show that this was the end, by the user's wish or a refusal. */
+function ended(ending) {
+  wire.close();
+  const { name, own: isOwn } = close.show(ending);
+  showState("closed", isOwn ? "Disconnected" : `Closed: ${name}`);
   log.add({ kind: "system", text: `closed: ${name}` });
   members.clear();
   messageBox.placeholder = "Message";
@@ -123,7 +143,11 @@ function closed(ending) {
 function send(event) {
   event.preventDefault();
   if (messageBox.value === "") return;
-  channel.publish(jsonSwitch.checked ? messageBox.value : JSON.stringify(messageBox.value));
+  const text = jsonSwitch.checked ? messageBox.value : JSON.stringify(messageBox.value);
+  item.publish(new JsonText(text)).catch((error) => {
+    // What the server refuses is logged as it comes.
+    if (error instanceof PublishUnconfirmed) log.add({ kind: "error", text: error.message });
+  });
   messageBox.value = "";
 }
 

@@ -4,8 +4,11 @@ import { oncePerFrame } from "./frames.js";
 
 const MAX_SHOWN = 200; // subjects: a crowd is counted, not listed
 
-/** The list of members, from the welcome on kept up to date by `joined` and `left`. */
+/** The list of members. */
 export class Members {
+  /** How many connections there are in all: the server does not list those of a crowd. */
+  total = 0;
+
   #list;
   #count;
   #note;
@@ -18,37 +21,20 @@ export class Members {
     [this.#list, this.#count, this.#note] = [list, count, note];
   }
 
-  /** Start from the welcome's members; null when the token may not see them. */
+  /** Show these members; null when the token may not see them. */
   show(members, own) {
     this.#own = own;
     this.#subjects = new Map();
     for (const { connection, subject } of members ?? []) this.#subjects.set(connection, subject);
-    this.#words = members === null ? "The token does not have the presence right here." : "";
-    this.#draw();
-  }
-
-  /** Add a page of members; those who joined or left meanwhile were reported between pages. */
-  add(page, count) {
-    for (const { connection, subject } of page) this.#subjects.set(connection, subject);
-    const unlisted = count - this.#subjects.size;
-    this.#words = unlisted > 0 ? `${count} connections; not all of them are listed` : "";
-    this.#draw();
-  }
-
-  /** Add one connection. */
-  joined({ connection, subject }) {
-    this.#subjects.set(connection, subject);
-    this.#draw();
-  }
-
-  /** Remove one connection. */
-  left({ connection }) {
-    this.#subjects.delete(connection);
+    const unlisted = this.total > this.#subjects.size;
+    this.#words = unlisted ? `${this.total} connections; not all of them are listed` : "";
+    if (members === null) this.#words = "The token does not have the presence right here.";
     this.#draw();
   }
 
   /** Forget all members: without a connection, nothing is known about them. */
   clear() {
+    this.total = 0;
     this.show([], null);
     this.#words = "Shown while connected.";
   }
