@@ -46,8 +46,9 @@ class PostgresServer:
         self.port = free_port()
         self._folder = folder
         self._binaries = find_binaries()
+        self.environment: dict[str, str] = {}  # beside what this process has
         self._process: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-N")
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N")
 
     @property
     def url(self) -> str:
@@ -62,6 +63,7 @@ class PostgresServer:
                 [self._binaries / "postgres", "-D", self.data, *options],
                 stdout=log,
                 stderr=log,
+                env=os.environ | self.environment,
                 **_unprivileged(),
             )
         deadline = time.monotonic() + START_SECONDS
@@ -94,13 +96,17 @@ class PostgresServer:
         """Start it as what takes no writes."""
         signal_file = self.data / "standby.signal"
         signal_file.touch()
-        if os.geteuid() == 0:
-            shutil.chown(signal_file, NOBODY)
+        give_to_server(signal_file)
         self.start()
 
     def promote(self) -> None:
         """Let the replica take over."""
         self._run("pg_ctl", "promote", "-D", str(self.data))
+
+    def wait_until_ended(self) -> None:
+        """Wait until it ends by itself."""
+        assert self._process is not None
+        self._process.wait(START_SECONDS)
 
     def kill(self) -> None:
         """End it and all its processes at once; it writes nothing any more."""
@@ -168,16 +174,27 @@ def _children_of(pid: int) -> list[int]:
 @contextlib.contextmanager
 def running_postgres(*options: str) -> Iterator[PostgresServer]:
     """Run a server with an empty database; with `options` of its command line."""
-    with tempfile.TemporaryDirectory(prefix="itemwire-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)  # pytest's own are closed to other users
-        if os.geteuid() == 0:
-            shutil.chown(folder, NOBODY)
+    with server_folder() as folder:
         server = PostgresServer(folder, *options)
         server.start()
         try:
             yield server
         finally:
             server.kill()
+
+
+@contextlib.contextmanager
+def server_folder() -> Iterator[Path]:
+    """Make a folder that the server may use; pytest's own are closed to other users."""
+    with tempfile.TemporaryDirectory(prefix="itemwire-", ignore_cleanup_errors=True) as name:
+        give_to_server(Path(name))
+        yield Path(name)
+
+
+def give_to_server(path: Path) -> None:
+    """Let the server's user own a file or folder."""
+    if os.geteuid() == 0:
+        shutil.chown(path, NOBODY)
 
 
 @contextlib.contextmanager

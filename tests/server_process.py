@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -54,6 +55,7 @@ class ServerProcess(ABC):
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self._folder = folder
+        self.environment: dict[str, str] = {}  # beside what this process has
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -69,12 +71,20 @@ class ServerProcess(ABC):
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with (self._folder / f"{self.port}.log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+            environment = os.environ | self.environment
+            self._process = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, env=environment
+            )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             assert self._process.poll() is None, f"it ended: see {log.name}"
             assert time.monotonic() < deadline, f"no answer: see {log.name}"
             time.sleep(0.01)
+
+    def wait_until_ended(self) -> None:
+        """Wait until it ends by itself."""
+        assert self._process is not None
+        self._process.wait(START_SECONDS)
 
     def kill(self) -> None:
         """End it as a crash does."""

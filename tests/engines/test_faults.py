@@ -22,6 +22,7 @@ from itemwire.engines.faults import (
     FORBIDDEN,
     FULL,
     READ_ONLY,
+    SILENT,
     TOO_BIG,
     UNKNOWN,
     EngineFault,
@@ -43,6 +44,7 @@ def test_a_fault_that_degrades_leaves_its_caller_a_verdict() -> None:
         "full": Retry.LATER,
         "read_only": Retry.LATER,
         "failing": Retry.LATER,
+        "silent": Retry.LATER,
         "forbidden": Retry.NEVER,
         "damaged": Retry.NEVER,
     }
@@ -91,8 +93,12 @@ def test_tells_what_jetstream_says(code: int, fault: EngineFault) -> None:
 
 def test_tells_why_jetstream_is_silent() -> None:
     """A user that may not publish there gets no answer; the connection was told."""
-    assert fault_of_silence('Permissions Violation for Publish to "itemwire.c.x"') is FORBIDDEN
-    assert fault_of_silence("") is UNKNOWN
+    problem = 'Permissions Violation for Publish to "itemwire.c.x"'
+
+    assert fault_of_silence(problem, is_passed_over=True) is FORBIDDEN
+    assert fault_of_silence(problem, is_passed_over=False) is FORBIDDEN
+    assert fault_of_silence("", is_passed_over=True) is SILENT
+    assert fault_of_silence("", is_passed_over=False) is UNKNOWN
 
 
 def sqlite_error(path: Path, statement: str = "INSERT INTO t VALUES (1)") -> sqlite3.Error:

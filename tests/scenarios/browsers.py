@@ -12,6 +12,8 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.continuous_integration import is_continuous_integration
+
 VARIABLE: Final = "ITEMWIRE_TEST_BROWSER"
 NAMED: Final = os.environ.get(VARIABLE, "")  # now: the tests take ITEMWIRE_… out of the environment
 NAMES: Final = (
@@ -42,11 +44,6 @@ def find_browser(named: str, path: str, cache: Path) -> str | None:
     on_path = (shutil.which(name, path=path) for name in NAMES)
     downloaded = (str(found) for pattern in DOWNLOADED for found in sorted(cache.glob(pattern)))
     return next((found for found in (*on_path, *downloaded) if found), None)
-
-
-def is_continuous_integration(environment: Mapping[str, str]) -> bool:
-    """Return whether this is a run of CI, where a test that is left out goes unnoticed."""
-    return environment.get("CI", "").lower() not in {"", "0", "false"}
 
 
 def do_without(environment: Mapping[str, str]) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import click
 
+from tests.small_disk import MISSING, can_mount
 from tests.stress.clients import Unsound
 from tests.stress.failover import FAULTS_OF, faults_of
+from tests.stress.machines import MACHINES
 from tests.stress.run import run
 
 
@@ -53,6 +55,8 @@ def main(
 ) -> None:
     """Run it once and say what came of it."""
     possible = tuple(faults_of(engine, is_direct=direct))
+    if engine in MACHINES and not can_mount():
+        click.echo(MISSING, err=True)
     names = faults.split(",") if faults else possible
     if unknown := set(names) - set(possible):
         raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(possible)}")

@@ -46,7 +46,8 @@ class Process(Protocol):
         ...
 
 
-def _cannot() -> None:
+def cannot() -> None:
+    """Refuse what a server takes no part in."""
     raise NotImplementedError
 
 
@@ -58,9 +59,9 @@ class EngineServer:
     terminate: Callable[[], object] | None = None  # end the connections of all nodes
     is_durable: bool  # what was stored is there when it was killed and comes back
     is_proxied: bool = True  # one port leads to all of it
-    empty: Callable[[], object] = _cannot  # while it serves
-    copy: Callable[[], object] = _cannot  # copy what it has; it may end and start for that
-    put_back: Callable[[], object] = _cannot  # start it on the copy
+    empty: Callable[[], object] = cannot  # while it serves
+    copy: Callable[[], object] = cannot  # copy what it has; it may end and start for that
+    put_back: Callable[[], object] = cannot  # start it on the copy
 
     def url_at(self, port: int) -> str:
         """Give the URL that leads to it by another port."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from tests.small_disk import can_mount
 from tests.stress.engines import ENGINE_SERVERS
 from tests.stress.faults import ALWAYS, DIRECT, FAULTS, Fault, server_of
+from tests.stress.machine_faults import MACHINE_FAULTS, NEED_DISK
 from tests.stress.nodes import Stage
 from tests.stress.replicas import ClusterServer, PairServer
 
@@ -71,6 +73,7 @@ FAULTS_OF: Final[dict[str, dict[str, Fault]]] = dict.fromkeys(ENGINE_SERVERS, CO
     "nats+cluster": {name: FAULTS[name] for name in ALWAYS} | {"leader-killed": kill_leader},
     "postgresql+replica": REPLACED,
     "redis+replica": REPLACED | {"roles-swapped": swap_roles},
+    **MACHINE_FAULTS,
 }
 """The faults of each server that a run can start."""
 
@@ -82,7 +85,10 @@ def faults_of(engine: str, *, is_direct: bool = False) -> dict[str, Fault]:
     """
     if is_direct and engine in ENGINE_SERVERS:
         return {name: FAULTS[name] for name in DIRECT}
-    return FAULTS_OF.get(engine) or {name: FAULTS[name] for name in ALWAYS}
+    faults = FAULTS_OF.get(engine) or {name: FAULTS[name] for name in ALWAYS}
+    if engine in MACHINE_FAULTS and not can_mount():
+        faults = {name: fault for name, fault in faults.items() if name not in NEED_DISK}
+    return faults
 
 
 def _pair_of(stage: Stage) -> PairServer:

@@ -97,7 +97,7 @@ async def empty_engine(stage: Stage) -> None:
 
 async def pause_engine(stage: Stage) -> None:
     """Let the engine stand still while more is published than a node has room for."""
-    async with _flooders(stage) as flooders:
+    async with clients_of_all(stage, "flooder", FLOODERS) as flooders:
         before = [node.memory("VmRSS") for node in stage.nodes]
         with server_of(stage).process.paused():
             async with asyncio.TaskGroup() as flooding:
@@ -114,7 +114,7 @@ async def cut_one_off(stage: Stage) -> None:
     others = [one for one in stage.nodes if one is not node]
     with _parted(stage, node):
         await stage.until_red([node])
-        await _stay_green(stage, others)
+        await stay_green(stage, others)
     await stage.until_green([node])
 
 
@@ -141,7 +141,7 @@ async def slow_down(stage: Stage) -> None:
         for node in stage.nodes:
             delayed.enter_context(_proxy_of(node).delayed(DELAY_SECONDS))
         await asyncio.sleep(SLOW_SECONDS)
-        await _stay_green(stage, stage.nodes)
+        await stay_green(stage, stage.nodes)
 
 
 async def kill_node(stage: Stage) -> None:
@@ -203,21 +203,24 @@ def _parted(stage: Stage, node: ServedNode) -> AbstractContextManager[None]:
     return stage.randomness.choice([proxy.away, proxy.silent])()
 
 
-async def _stay_green(stage: Stage, nodes: Sequence[ServedNode]) -> None:
+async def stay_green(stage: Stage, nodes: Sequence[ServedNode]) -> None:
+    """See that nodes are ready, as they were all the time."""
     for node in nodes:
         if not await stage.is_ready(node):
             raise Unsound(f"{stage.done[-1]}: a node is not ready that was not meant")
 
 
 @asynccontextmanager
-async def _flooders(stage: Stage) -> AsyncIterator[list[ClientConnection]]:
-    """Connect those who are going to publish more than there is room for."""
+async def clients_of_all(
+    stage: Stage, kind: str, each: int = 1
+) -> AsyncIterator[list[ClientConnection]]:
+    """Connect so many clients to each node, every one to an item of its own."""
     async with AsyncExitStack() as stack:
         sockets = []
-        for number in range(FLOODERS * len(stage.nodes)):
-            name = f"flooder{number}"
-            flooder = stage.addresses.socket(name, number, item_id=name)
-            sockets.append(await stack.enter_async_context(flooder))
+        for number in range(each * len(stage.nodes)):
+            name = f"{kind}{number}"
+            client = stage.addresses.socket(name, number, item_id=name)
+            sockets.append(await stack.enter_async_context(client))
             await promptly(sockets[-1].recv(), JOIN_SECONDS, name)
         yield sockets
 

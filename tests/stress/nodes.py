@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -17,12 +18,14 @@ import httpx
 from tests.proxy import Proxy
 from tests.scenarios.clients import item_path, token
 from tests.scenarios.processes import Started, started
-from tests.stress.clients import ITEM, Addresses, Unsound
+from tests.stress.clients import BUSY_SECONDS, ITEM, Addresses, Unsound
 from tests.stress.engines import EngineServer
 
 RED_SECONDS: Final = 6.0  # two until the engine counts as silent, and what a busy machine adds
 GREEN_SECONDS: Final = 10.0  # a new connection a second, and one that is tried takes up to three
+DEGRADED_SECONDS: Final = 2 + BUSY_SECONDS  # two from the first refusal, or from its end
 LAST_LINES: Final = 40
+COUNTED_FAULT: Final = re.compile(r'^itemwire_degraded{fault="(\w+)"} 1\.0$', re.MULTILINE)
 METRICS_TOKEN: Final = "the-metrics-token-of-a-stress-run"
 SETTINGS: Final = {
     "metrics_token": METRICS_TOKEN,
@@ -114,9 +117,30 @@ class Stage:
     async def is_ready(self, node: ServedNode) -> bool | None:
         """Ask as a load balancer does, and as Prometheus; None while they disagree."""
         is_ready = (await self.http.get(f"{node.url}/health/ready")).status_code == 200
+        said = f"\nitemwire_ready {is_ready:.1f}\n"
+        return is_ready if said in await self._metrics(node) else None
+
+    async def _metrics(self, node: ServedNode) -> str:
         headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
-        metrics = (await self.http.get(f"{node.url}/metrics", headers=headers)).text
-        return is_ready if f"\nitemwire_ready {is_ready:.1f}\n" in metrics else None
+        return (await self.http.get(f"{node.url}/metrics", headers=headers)).text
+
+    async def degraded(self, node: ServedNode) -> str | None:
+        """Give why a node takes nothing; "" if it does, None while it and its metrics disagree."""
+        answer = await self.http.get(f"{node.url}/health/ready")
+        told = answer.json().get("reason", "")
+        counted = "".join(COUNTED_FAULT.findall(await self._metrics(node)))
+        return told if answer.status_code == 200 and told == counted else None
+
+    async def until_degraded(self, nodes: Sequence[ServedNode], reason: str) -> None:
+        """Wait until they say why they take nothing, or with "" that they do."""
+        begun = time.monotonic()
+        for node in nodes:
+            while (said := await self.degraded(node)) != reason:
+                if time.monotonic() - begun > DEGRADED_SECONDS:
+                    state = f"degraded={said!r}, not {reason!r}, after {DEGRADED_SECONDS:g} s"
+                    raise Unsound(f"{self.done[-1]}: {state}\n{node.log}")
+                await asyncio.sleep(0.05)
+        self._note_time("degraded" if reason else "good", begun)
 
     async def until_red(self, nodes: Sequence[ServedNode]) -> None:
         """Wait until they say that their engine is away."""

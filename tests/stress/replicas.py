@@ -14,6 +14,7 @@ from tests.nats_server import NatsServer, leader_of, running_trio
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.redis_server import RedisServer, running_redis
 from tests.stress.engines import ENGINE_SERVERS, EngineServer, Process
+from tests.stress.machines import MACHINES
 
 P = TypeVar("P", bound=Process)
 
@@ -136,5 +137,6 @@ SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]
     "nats+cluster": on_nats_cluster,
     "postgresql+replica": on_postgres_pair,
     "redis+replica": on_redis_pair,
+    **MACHINES,
 }
 """Each is given an empty folder, and runs for as long as it is entered."""

@@ -65,6 +65,12 @@ FAILING: Final = EngineFault(
     Readiness.DEGRADED,
     "The engine's storage fails: nothing was stored. Ask again later.",
 )
+SILENT: Final = EngineFault(
+    "silent",
+    OVERLOADED,
+    Readiness.DEGRADED,
+    "The engine does not say whether this was stored. Ask again later, with the same key.",
+)
 FORBIDDEN: Final = EngineFault(
     "forbidden",
     STORE_REFUSED,
@@ -96,5 +102,5 @@ INVALID: Final = EngineFault(
     "The engine cannot store this message, whenever it is sent.",
 )
 
-DEGRADING: Final = (FULL, READ_ONLY, FAILING, FORBIDDEN, DAMAGED)
+DEGRADING: Final = (FULL, READ_ONLY, FAILING, SILENT, FORBIDDEN, DAMAGED)
 """The faults that an engine can have while it is read and heard."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from itemwire.engines.faults import AWAY, FORBIDDEN, FULL, TOO_BIG, UNKNOWN, EngineFault
+from itemwire.engines.faults import (
+    AWAY,
+    FORBIDDEN,
+    FULL,
+    SILENT,
+    TOO_BIG,
+    UNKNOWN,
+    EngineFault,
+)
 
 FAULTS: Final[dict[int, EngineFault]] = {
     10002: FULL,  # the account has no more room
@@ -29,6 +37,12 @@ def fault_of(err_code: int) -> EngineFault:
     return FAULTS.get(err_code, UNKNOWN)
 
 
-def fault_of_silence(problem: str) -> EngineFault:
-    """Return why there was no answer, from what the server reported meanwhile."""
-    return FORBIDDEN if NOT_ALLOWED in problem.lower() else UNKNOWN
+def fault_of_silence(problem: str, *, is_passed_over: bool) -> EngineFault:
+    """Return why there was no answer, from what the server reported meanwhile.
+
+    A request is passed over if a later one was answered: the server is there, and a stream whose
+    disk has failed answers nobody who stores in it.
+    """
+    if NOT_ALLOWED in problem.lower():
+        return FORBIDDEN
+    return SILENT if is_passed_over else UNKNOWN

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
 from itemwire.engines.callbacks import tell
-from itemwire.engines.faults import TOO_BIG
+from itemwire.engines.faults import SILENT, TOO_BIG
 from itemwire.engines.nats.batches import RECORD_BYTES, ChannelQueue, NatsPublish, record_of
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
@@ -41,6 +41,7 @@ from itemwire.messages import Draft, Position
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 * 1_048_576
 TURN_SECONDS: Final = 1.0
+SILENT_SECONDS: Final = 3.0  # longer than from one attempt of the write watch to the next
 LONGEST_GAP: Final = 0.1
 LOOK_SECONDS: Final = 0.1
 WAIT_SECONDS: Final = ANSWER_SECONDS - 3 * LOOK_SECONDS
@@ -88,6 +89,8 @@ class NatsPublisher:
         self._bytes = 0
         self._is_looking = False
         self._looked_at = 0.0
+        self._silence: EngineError | None = None
+        self._silent_until = 0.0
 
     def ask(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         """Store a message; answer its position once, in time."""
@@ -105,7 +108,14 @@ class NatsPublisher:
             self._wait(channel, publish)
 
     def make(self, channel: str, last: LastRecord, answer: Answer[Position]) -> None:
-        """Give a channel an epoch, behind the record that was found last."""
+        """Give a channel an epoch, behind the record that was found last.
+
+        Where nothing was stored just now it is refused at once, in the same way: those who join
+        wait for it, and would wait twice.
+        """
+        if self._silence is not None and asyncio.get_running_loop().time() < self._silent_until:
+            answer(self._silence)
+            return
         self.last_records.put(channel, last)
         self._wait(channel, NatsPublish(None, b"", answer, self._deadline()))
 
@@ -238,6 +248,7 @@ class NatsPublisher:
             return
 
         def answered(reply: list[Msg] | EngineError) -> None:
+            self._note_silence(reply)
             ack = reply if isinstance(reply, EngineError) else ack_of(reply[0].data)
             if isinstance(ack, EngineError):
                 self.last_records.forget(queue.channel, last)
@@ -255,6 +266,13 @@ class NatsPublisher:
         subject = self._names.channel(queue.channel)
         follows = {LAST_SUBJECT: str(last.sequence)}
         self._connection.ask(subject, encode_record(record), answered, follows)
+
+    def _note_silence(self, reply: list[Msg] | EngineError) -> None:
+        """Remember for a while that the server stores nothing, until it does."""
+        self._silence = None
+        if isinstance(reply, EngineError) and reply.fault is SILENT:
+            self._silence = reply
+            self._silent_until = asyncio.get_running_loop().time() + SILENT_SECONDS
 
     def _have_stored(self, queue: ChannelQueue, last: LastRecord, *, is_new: bool) -> None:
         batch, queue.batch = queue.batch, []

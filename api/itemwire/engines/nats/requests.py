@@ -52,6 +52,7 @@ class NatsRequests:
         self._pending: dict[int, PendingRequest] = {}
         self._bytes = 0
         self._number = 0
+        self._answered = 0  # the newest request that the server has answered
         self._is_looking = False
         self._looked_at = 0.0
         self.problem = ""  # which the server reported, of no request in particular
@@ -79,6 +80,7 @@ class NatsRequests:
     async def take(self, message: Msg) -> None:
         """Take a message of an answer from the inbox."""
         number = int(message.subject.rpartition(".")[2])
+        self._answered = max(self._answered, number)
         request = self._pending.get(number)
         if request is None:
             return  # it came too late
@@ -112,9 +114,8 @@ class NatsRequests:
         self._looked_at = now
         for number, request in list(self._pending.items()) if not was_held_up else ():
             if request.deadline <= now:
-                self._settle(
-                    number, NoAnswerInTime(self.problem or LATE, fault_of_silence(self.problem))
-                )
+                fault = fault_of_silence(self.problem, is_passed_over=number < self._answered)
+                self._settle(number, NoAnswerInTime(self.problem or LATE, fault))
             elif not request.is_patient:
                 break
         self._is_looking = bool(self._pending)

@@ -14,6 +14,7 @@ from typing import Final
 from typing_extensions import override
 
 from itemwire.engines.base import EngineError
+from itemwire.engines.faults import FAILING
 from itemwire.engines.redis.client import (
     Command,
     MakeConnection,
@@ -23,6 +24,7 @@ from itemwire.engines.redis.client import (
     is_push,
 )
 from itemwire.engines.redis.connection import RedisConnection, info_of
+from itemwire.engines.redis.faults import refusal_of
 from itemwire.engines.redis.requests import RedisRequests
 
 SILENT_SECONDS: Final = 1.5  # with one look of the connection less than two seconds
@@ -69,7 +71,11 @@ class RedisListener(RedisConnection):
     async def _greet(self, connection: RedisPyConnection) -> None:
         """Make sure that it answers PING, by which silence is noticed later."""
         await connection.send_command("PING", check_health=False)
-        await connection.read_response(disable_decoding=True, timeout=math.inf)
+        try:
+            await connection.read_response(disable_decoding=True, timeout=math.inf)
+        except ResponseError as error:
+            if not _is_of_its_disk(error):
+                raise
         self._run_id = (await info_of(connection))["run_id"]
 
     @override
@@ -86,7 +92,8 @@ class RedisListener(RedisConnection):
     def _receive(self, reply: Reply | ResponseError) -> None:
         self._received_at = asyncio.get_running_loop().time()
         if isinstance(reply, ResponseError):
-            self._on_refusal(reply)
+            if not _is_of_its_disk(reply):
+                self._on_refusal(reply)
         elif is_push(reply):
             if reply[0].endswith(b"unsubscribe") and reply[1].decode() in self.names:
                 self._on_refusal(reply)  # its slot has gone to another server
@@ -105,3 +112,8 @@ class RedisListener(RedisConnection):
             raise EngineError("another server has taken its place")
         self._send("PING")
         return now - self._received_at > SILENT_SECONDS
+
+
+def _is_of_its_disk(error: ResponseError) -> bool:
+    """Tell whether a PING was refused for want of a disk: the server is heard all the same."""
+    return refusal_of(error).fault is FAILING
