@@ -10,10 +10,9 @@ import pytest
 from itemwire.serving.server import server_of
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer, Refusal
-from itemwire.testing.servers import live_server
+from itemwire.testing.servers import STOCK, live_server
 from tests.conftest import SECRET
 from tests.scenarios.clients import PATIENCE, token
-from tests.scenarios.conftest import STOCK
 
 pytestmark = pytest.mark.server
 
