@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.scenarios.browsers import is_continuous_integration
+from tests.continuous_integration import is_continuous_integration
 
 CLIENT: Final = Path(__file__).parents[2] / "clients" / "js"
 MODULES: Final = CLIENT / "node_modules"
