@@ -17,6 +17,7 @@ from tests.stress.nodes import Stage
 STEP_SECONDS: Final = 3600.0
 STEPPED_SECONDS: Final = 3.0  # for which the clock is wrong: longer than any heartbeat
 MESSAGE_BYTES: Final = 16_000  # random, so that a server cannot make less of them
+REFUSALS: Final = 3  # of which one says why: on a busy machine another may just be late
 MESSAGES: Final = 200  # for which there may be room in what the server has set aside
 
 
@@ -25,8 +26,11 @@ async def fill_disk(stage: Stage) -> None:
     machine = _machine_of(stage)
     async with clients_of_all(stage, "filler") as fillers:
         with machine.disk.filled():
-            for filler in fillers:
-                await _publish_until_refused(filler)
+            for node, filler in zip(stage.nodes, fillers, strict=True):
+                for _ in range(REFUSALS):
+                    await _publish_until_refused(filler)
+                    if await stage.degraded(node) == machine.when_full:
+                        break
             await stage.until_degraded(stage.nodes, machine.when_full)
             await _join(stage)
     if not machine.heals:
