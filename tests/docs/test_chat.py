@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -48,7 +48,7 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 @contextmanager
-def chatting(chromium: Browser, address: str, name: str) -> Iterator[Page]:
+def chatting(chromium: Browser, address: str, name: str) -> Generator[Page]:
     """Open the chat in a browser of somebody's own, and log in."""
     context = chromium.new_context()
     context.set_default_timeout(PATIENCE * 1000)
