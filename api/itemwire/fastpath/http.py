@@ -305,10 +305,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Run the application for a request that had to wait; uvicorn before 0.46 has no method."""
-        resets = getattr(self.config, "reset_contextvars", False)
-        task = self.loop.create_task(
-            cycle.run_asgi(app), context=contextvars.Context() if resets else None
-        )
+        running = cycle.run_asgi(app)
+        if getattr(self.config, "reset_contextvars", False):
+            task = self.loop.create_task(running, context=contextvars.Context())
+        else:
+            task = self.loop.create_task(running)
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
