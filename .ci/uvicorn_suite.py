@@ -5,6 +5,7 @@ the classes: `ours` (the default) or, as a control, `stock`. `SUITE_WORK` names 
 downloads in, and `SUITE_ALL=1` also runs the tests that are normally deselected.
 """
 
+import asyncio
 import os
 import pathlib
 import subprocess
@@ -29,6 +30,8 @@ HTTP_CLASSES = {
     "h11": "uvicorn.protocols.http.h11_impl:H11Protocol",
     "ours": os.environ.get("SUITE_HTTP", "itemwire.fastpath.http:HttpProtocol"),
 }
+
+TURNS = 3  # of the event loop, until a request that waits for its turn is begun
 
 WORDS = "our close reason differs; tests/conformance tests ours"
 TIMERS = "uses uvicorn's own timers by name; tests/conformance tests what a peer sees"
@@ -110,7 +113,11 @@ def whole_loop(request, monkeypatch):
     run_one = loop.run_one
 
     async def run_one_turn(self):
-        self.run_later(0)  # what was to be called soon comes before the next task
+        for _ in range(TURNS):  # what was to be called soon comes before the next task
+            self.run_later(0)
+            if self._tasks:
+                break
+            await asyncio.sleep(0)  # the places of a turn are given out by the loop that runs
         return await run_one(self)
 
     monkeypatch.setattr(loop, "run_one", run_one_turn)
