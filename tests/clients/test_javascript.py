@@ -69,9 +69,10 @@ def test_two_callers_talk_and_one_comes_back_after_a_broken_line(
     }
 
 
-def test_the_lock_file_names_no_address_of_a_registry() -> None:
+@pytest.mark.parametrize("folder", [CLIENT, CLIENT / "benchmarks"], ids=["client", "benchmarks"])
+def test_the_lock_file_names_no_address_of_a_registry(folder: Path) -> None:
     """Everyone installs from the registry that they have configured."""
-    lock = json.loads((CLIENT / "package-lock.json").read_text())
+    lock = json.loads((folder / "package-lock.json").read_text())
 
     assert [name for name, entry in lock["packages"].items() if "resolved" in entry] == []
 
