@@ -774,7 +774,7 @@ export class ItemwireClient extends Emitter {
 
   /**
    * Return a random time to wait: full jitter, so that clients do not come back together.
-   * The first window is wide: of 400 clients that lose one server at once, no 100 ms gets 5 %.
+   * The first window is wide: of 400 clients that lose one server at once, hardly a 100 ms gets 5 %.
    * @internal
    * @param {number} failures
    * @param {number} [base]
