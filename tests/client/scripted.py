@@ -264,7 +264,7 @@ class Stage:
             clock=self.clock,
             connect=self.server.connect,
             random=lambda low, high: low + self.luck * (high - low),
-            **options,
+            **({"backoff": (2.0, 30.0)} | options),
         )
         client.on("state", self._note_state)
         client.on("error", self.errors.append)

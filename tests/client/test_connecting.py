@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from itemwire.client import AsyncClient, ClientClosed, NotConnected, Refused, RequestTimeout
-from itemwire.client.backoff import Backoff
+from itemwire.client.backoff import CAP_SECONDS, FIRST_SECONDS, Backoff
 from itemwire.client.sockets import HandshakeDenied, SocketClosed
 from tests.client.manual_clock import settle
 from tests.client.scripted import Stage, data_of, scripted
@@ -30,6 +33,22 @@ def test_6_waits_are_drawn_from_a_window_that_doubles_to_a_cap() -> None:
     assert windows[:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     assert (windows[-2], windows[-1]) == (30.0, 1.0)
     assert waits == [0.0] * 40
+
+
+def test_6_of_400_clients_that_lose_a_server_at_once_few_come_back_together() -> None:
+    """At most 5 % within 100 ms, with what both clients do by default."""
+    draw = Random(1).uniform  # noqa: S311 - no secret
+    waits = sorted(Backoff(random=draw).next_wait() for _ in range(400))
+
+    assert all(late - early >= 0.1 for early, late in zip(waits, waits[20:], strict=False))
+
+
+def test_6_both_clients_have_the_same_defaults() -> None:
+    """They lose the same servers."""
+    script = (Path(__file__).parents[2] / "clients" / "js" / "itemwire.js").read_text()
+    (found,) = re.findall(r"base: this\.#base = ([\d_]+), cap: this\.#cap = ([\d_]+)", script)
+
+    assert [int(number) / 1000 for number in found] == [FIRST_SECONDS, CAP_SECONDS]
 
 
 @pytest.mark.parametrize("hints", [True, False], ids=["hello", "pong"])

@@ -84,9 +84,10 @@ def test_bytes_travel_as_they_are_by_messagepack(project: Path, server: LiveServ
     }
 
 
-def test_the_lock_file_names_no_address_of_a_registry() -> None:
+@pytest.mark.parametrize("folder", [CLIENT, CLIENT / "benchmarks"], ids=["client", "benchmarks"])
+def test_the_lock_file_names_no_address_of_a_registry(folder: Path) -> None:
     """Everyone installs from the registry that they have configured."""
-    lock = json.loads((CLIENT / "package-lock.json").read_text())
+    lock = json.loads((folder / "package-lock.json").read_text())
 
     assert [name for name, entry in lock["packages"].items() if "resolved" in entry] == []
 

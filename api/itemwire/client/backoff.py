@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import uniform
 from typing import Final
 
-FIRST_SECONDS: Final = 2.0
+FIRST_SECONDS: Final = 6.0
 CAP_SECONDS: Final = 30.0
 
 _MAX_DOUBLINGS: Final = 32
@@ -16,8 +16,8 @@ Random = Callable[[float, float], float]
 class Backoff:
     """Waits drawn from a window that doubles: full jitter, so that many clients come apart.
 
-    A wait near 0 is as likely as any. The first window is seconds wide: when a server ends, all of
-    its clients draw from it at once.
+    A wait near 0 is as likely as any. The first window is wide because all clients of a server that
+    ends draw from it at once: of 400 clients, no 100 ms gets more than 5 %.
     """
 
     def __init__(

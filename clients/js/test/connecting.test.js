@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { settled } from "../testing.js";
+import { ItemwireClient } from "../itemwire.js";
+import { FakeServer, settled } from "../testing.js";
 import { connected, joined, setUp } from "./scripted.js";
 
 /** Return the milliseconds between the attempts that a client makes in an hour, so many of them. */
@@ -25,6 +26,43 @@ test("6 the wait is drawn between 0 and a bound that doubles up to a cap", async
 
   assert.deepEqual(await bounds(1), [2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
   assert.deepEqual(await bounds(0.5), [1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
+});
+
+/** Return the most of these moments that any window of so many milliseconds holds. */
+function densest(moments, ms) {
+  const sorted = [...moments].sort((a, b) => a - b);
+  return Math.max(...sorted.map((from, at) => sorted.findLastIndex((to) => to < from + ms) - at + 1));
+}
+
+test("6 of 400 clients that lose a server at once, at most 5 % come back within 100 ms", async () => {
+  const server = new FakeServer();
+  let seed = 1; // Park and Miller's: every run draws the same
+  const random = () => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647;
+  const options = { ...server.options, random };
+  const wires = Array.from({ length: 400 }, () => new ItemwireClient(options));
+  for (const wire of wires) wire.connect();
+  await settled();
+  server.drop();
+  await server.advance(6000);
+  const moments = server.sockets.slice(400).map(({ startedAt }) => startedAt);
+
+  assert.equal(moments.length, 400);
+  assert.ok(densest(moments, 100) <= 20, `${densest(moments, 100)} at once`);
+});
+
+test("7 advice that is the same for all is added to, so that they come apart all the same", async () => {
+  const server = new FakeServer();
+  const moments = new Set();
+  for (const random of [0.25, 0.5, 0.75]) {
+    const { wire } = await connected({ random: () => random }, server);
+    server.end({ reason: "overloaded", retry: "later", retry_after_ms: 4000, code: 1013 });
+    const from = server.clock.now();
+    await server.advance(6000);
+    moments.add(server.sockets.at(-1).startedAt - from);
+    wire.close();
+  }
+
+  assert.deepEqual([...moments], [4500, 5000, 5500]);
 });
 
 test("6 only the server's answer resets the wait: an open socket does not", async () => {
@@ -54,7 +92,7 @@ test("6 an answer resets it, also the pong of an older server", async () => {
 });
 
 test("7 retry_after_ms is the least that is waited, also when the page is woken", async () => {
-  const { server, wire } = await connected();
+  const { server, wire } = await connected({ random: () => 0 });
   server.end({ reason: "overloaded", retry: "later", retry_after_ms: 4000, code: 1013 });
   await server.advance(1500);
   server.wake();

@@ -301,7 +301,7 @@ test("24 a temporary refusal is asked again after a drawn time", async () => {
   const item = wire.item("busy");
   server.deny("busy", { code: "overloaded", temporary: true, retry_after_ms: 1500 });
   const asked = item.join();
-  await server.advance(1499);
+  await server.advance(2499);
   assert.equal(sent(server.sockets[0]).length, 1);
   server.deny("busy", null);
   await server.advance(1);

@@ -12,7 +12,7 @@ export function setUp(options = {}, server = new FakeServer()) {
     tokens.push(request);
     return `t${tokens.length}`;
   };
-  const wire = new ItemwireClient({ ...server.options, token, ...options });
+  const wire = new ItemwireClient({ ...server.options, backoff: { base: 2000 }, token, ...options });
   const states = [];
   const errors = [];
   wire.on("state", (state) => states.push(state));
