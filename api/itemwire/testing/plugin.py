@@ -1,4 +1,4 @@
-"""The pytest plugin: `live_published`, the fixtures named `itemwire_…`, and `itemwire_attacks`.
+"""The pytest plugin: `live_published`, fixtures named `itemwire_…`, a marker.
 
 pytest imports this module at every start, so at its top it imports nothing but pytest; each fixture
 imports what it needs.

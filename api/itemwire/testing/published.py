@@ -21,7 +21,7 @@ OWN_ITEMS: Final = frozenset({DIRECT_ITEM, RULES_ITEM})
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A message that was published, with its data as a client gets them, and what came with it."""
+    """A message that was published, and what came with it; data are as clients get them."""
 
     item: str
     data: object
