@@ -108,12 +108,19 @@ class OpenSockets:
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for number, (handled, principal) in enumerate(list(self._open.items()), 1):
-                close = self._end_of(principal)
-                if close is not None and handled.is_open:
-                    handled.end(close)
-                if number % AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            try:
+                await self._look()
+            except Exception:
+                # The loop must survive: without further looks no socket would ever end.
+                logger.exception("look_failed")
+
+    async def _look(self) -> None:
+        for number, (handled, principal) in enumerate(list(self._open.items()), 1):
+            close = self._end_of(principal)
+            if close is not None and handled.is_open:
+                handled.end(close)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _end_of(self, principal: Principal) -> Close | None:
         """Return why the socket of a caller is to end; None while it may stay."""

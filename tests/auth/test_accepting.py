@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+import warnings
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from itemwire_auth import (
     AuthSettings,
     CurrentPrincipal,
     Forbidden,
+    Principal,
     accept,
     build_authenticator,
     drain,
@@ -27,11 +29,18 @@ from itemwire_auth import (
     install_auth,
     revoke,
 )
+from itemwire_auth.closing import TOKEN_EXPIRED, Close
 from itemwire_auth.keys.static import signing_key_from_secret
+from itemwire_auth.open_sockets import OpenSockets
+from itemwire_auth.revocation import Revocation
 from itemwire_auth.testing import TokenFactory
 from itemwire_auth.tokens.minting import mint
 from tests.conftest import SECRET
 from tests.scenarios.processes import started
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it would rather have httpx2, and works with httpx
+    from fastapi.testclient import TestClient
 
 pytestmark = pytest.mark.server
 
@@ -58,13 +67,13 @@ class Alone:
         """Return the event of something that is noted."""
         return self.notes.setdefault(name, threading.Event())
 
-    def path(self, path: str, subject: str = "ann") -> str:
+    def path(self, path: str, subject: str = "ann", **claims: object) -> str:
         """Return a path with the token of a caller."""
-        return f"{path}?token={self.tokens.good(sub=subject)}"
+        return f"{path}?token={self.tokens.good(sub=subject, **claims)}"
 
-    def socket(self, path: str, subject: str = "ann") -> Any:  # noqa: ANN401 - as `client` is
+    def socket(self, path: str, subject: str = "ann", **claims: object) -> Any:  # noqa: ANN401
         """Open a socket of a caller."""
-        return self.server.client(self.path(path, subject), subprotocols=())
+        return self.server.client(self.path(path, subject, **claims), subprotocols=())
 
     def refusal(self, path: str) -> tuple[int | None, str]:
         """Return the code and reason with which a socket is refused."""
@@ -184,18 +193,18 @@ def test_ends_with_the_token_and_no_earlier(alone: Alone, path: str) -> None:
     """Its leeway included; also where the handler looks at nothing, whose block ends then."""
     note = alone.note(path[1:])
     note.clear()
-    with alone.socket(path) as client, alone.socket("/echo", "later") as twin:
+    ends = int(alone.clock()) + 100
+    with (
+        alone.socket(path, exp=ends) as client,
+        alone.socket("/echo", exp=ends + 5) as twin,  # which is looked at just as often
+    ):
         client.send("1")
         client.receive()
-        alone.clock.advance(300 + LEEWAY + 1)
+        alone.clock.advance(100 + LEEWAY + 1)
         assert told(client) == (1008, "token_expired")
-        assert told(twin) == (1008, "token_expired")
+        twin.send("2")
+        assert twin.receive() == "ann 2 0"
     assert note.wait(WAIT_SECONDS)
-
-    with alone.socket("/echo") as client:
-        alone.clock.advance(300 + LEEWAY - 1)
-        client.send("1")
-        assert client.receive() == "ann 1 0"
 
 
 @pytest.mark.parametrize("path", ["/echo", "/deaf"])
@@ -284,6 +293,49 @@ def test_ends_with_a_word_when_its_server_stops(tmp_path: Path, options: str) ->
         assert client.receive() == "hello"
         running.stop()
         assert told(client) == (1012, "draining")
+
+
+def test_works_in_tests_with_starlettes_client() -> None:
+    """As an application's own tests have it, with its lifespan; without, it says what to do."""
+    alone = Alone()
+    with (
+        TestClient(make_app(alone)) as client,
+        client.websocket_connect(alone.path("/echo")) as socket,
+    ):
+        socket.send_text("hello")
+        assert socket.receive_text() == "ann hello 0"
+    with (
+        pytest.raises(RuntimeError, match="with TestClient"),
+        TestClient(make_app(alone)).websocket_connect(alone.path("/echo")),
+    ):
+        pass
+
+
+def test_finds_what_was_revoked_in_another_way() -> None:
+    """An application may keep revocations itself: the look of each second finds them."""
+    alone = Alone()
+    app = make_app(alone)
+    with live_application(app) as alone.server, alone.socket("/echo") as client:
+        client.send("1")
+        client.receive()
+        app.state.auth.authenticator.revocations.add(Revocation(alone.clock() + 60, subject="ann"))
+        assert told(client) == (1008, "token_revoked")
+
+
+def test_goes_on_looking_after_a_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without further looks no socket would ever end."""
+    alone, closes = Alone(), iter([TOKEN_EXPIRED])
+
+    def end_of(_sockets: OpenSockets, _principal: Principal) -> Close:
+        if "look_failed" not in caplog.text:
+            raise LookupError("a fault of the look")
+        return next(closes)
+
+    monkeypatch.setattr(OpenSockets, "_end_of", end_of)
+    with live_application(make_app(alone)) as alone.server, alone.socket("/echo") as client:
+        assert told(client) == (1008, "token_expired")
 
 
 def test_says_what_is_missing() -> None:
