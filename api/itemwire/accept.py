@@ -56,9 +56,8 @@ async def accepted(
         row = reason_of(error)
         assembly.counters.handshakes.refused[known_reason(row.reason)] += 1
         if assembly.settings.refusal == "close":
-            await accept_socket(
-                websocket, (subprotocol, PLAIN.subprotocol)
-            )  # or a browser would show no reason
+            # Or a browser would show no reason.
+            await accept_socket(websocket, (subprotocol, PLAIN.subprotocol))
         raise WebSocketException(row.code, row.reason) from error
     try:
         await release(websocket)  # of what its dependencies hold

@@ -92,7 +92,7 @@ class OpenSockets:
         ended = [one for one, who in self._open.items() if one.is_open and revocation.covers(who)]
         for handled in ended:
             handled.end(TOKEN_REVOKED)
-        logger.info("revoked revocation=%r closed=%d", revocation, len(ended))
+        logger.info("revoked_by_code revocation=%r closed=%d", revocation, len(ended))
         return len(ended)
 
     async def drain(self) -> None:
