@@ -215,6 +215,15 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
 
+async def drop_store(url: str) -> None:
+    """Drop all that is Itemwire's; nodes that use it may stand in the way for a moment."""
+    for statement in ("DROP SCHEMA itemwire CASCADE", "DROP FUNCTION public.itemwire_publish"):
+        while True:
+            with contextlib.suppress(asyncpg.DeadlockDetectedError):
+                await execute(url, statement)
+                break
+
+
 async def execute(url: str, query: str, *values: object) -> list[Any]:
     """Run SQL on a connection of its own."""
     connection = await asyncpg.connect(url)

@@ -65,6 +65,8 @@ def test_gives_each_event_a_type_of_its_own() -> None:
             "reply",
             "error",
             "pong",
+            "hello",
+            "ping",
             "expiring",
             "closing",
             "gap",

@@ -172,7 +172,7 @@ def test_says_when_there_are_none_and_reads_them_when_there_are(
     _, live = application("memory://")
     engines: list[MemoryEngine] = []
 
-    def open_in_memory(_url: str, bounds: ChannelBounds) -> MemoryEngine:
+    def open_in_memory(_url: str, bounds: ChannelBounds, _name: str) -> MemoryEngine:
         engines.append(MemoryEngine(bounds))
         return engines[0]
 

@@ -14,7 +14,7 @@ const AWAY = 4000; // a close code by which the server waits for us, as it does 
 /**
  * @import {
  *   AnyChannel, AnyChannels, AnyRequest, Clock, Codec, Gap, ItemOptions, ItemState, Member, Message,
- *   Options, Retry, Signals, State, Token, TokenRequest,
+ *   Options, Retry, Signals, State, Token, TokenRequest, Undeclared,
  * } from "./types.js"
  */
 /** @typedef {[(value: any) => void, (error: Error) => void]} Waiter */
@@ -638,9 +638,10 @@ export class ItemwireClient extends Emitter {
    * @returns {Item<Channels[Id]>}
    */
   /**
+   * Without `Channels`, any id will do, and `Data` is what its messages hold.
    * @template Data
    * @overload
-   * @param {string} id
+   * @param {Undeclared<Channels>} id
    * @param {ItemOptions<Data>} [options]
    * @returns {Item<{ message: Data, requests: Record<string, AnyRequest> }>}
    */

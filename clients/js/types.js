@@ -10,6 +10,12 @@
 /** @typedef {{ [item: string]: AnyChannel }} AnyChannels */
 
 /**
+ * The ids that need no declaration: all of them where a program declares no channels, else none.
+ * @template Channels
+ * @typedef {string extends keyof Channels ? string : never} Undeclared
+ */
+
+/**
  * @template [Data=any]
  * @typedef {{
  *   item: string,

@@ -14,7 +14,7 @@ from tests.scenarios.clients import token
 
 pytestmark = pytest.mark.server
 
-PROGRAM = Path(__file__).parent / "program.js"
+PROGRAMS = {name: Path(__file__).parent / name for name in ("program.js", "bytes.js")}
 BORROWED = ("typescript", "ws", "@types")
 """What the project has beside the client: from where the client's own tests have it."""
 
@@ -32,7 +32,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [path.name for path in (folder / "node_modules").glob("[!.]*")] == ["itemwire"]
     for name in BORROWED:
         (folder / "node_modules" / name).symlink_to(MODULES / name)
-    (folder / "program.js").write_text(PROGRAM.read_text())
+    for name, program in PROGRAMS.items():
+        (folder / name).write_text(program.read_text())
     return folder
 
 
@@ -49,7 +50,7 @@ def test_a_program_of_somebody_else_is_checked_with_strict(project: Path) -> Non
     target = ("--target", "es2022", "--module", "nodenext", "--types", "node")
     tsc = MODULES / "typescript" / "bin" / "tsc"
 
-    run(["node", tsc, *flags, *target, "program.js"], project)
+    run(["node", tsc, *flags, *target, *PROGRAMS], project)
 
 
 def test_two_callers_talk_and_one_comes_back_after_a_broken_line(
@@ -66,6 +67,20 @@ def test_two_callers_talk_and_one_comes_back_after_a_broken_line(
         "complete": True,
         "members": ["alice", "bob"],
         "refusal": ["credentials_invalid", 1008, "refused"],
+    }
+
+
+def test_bytes_travel_as_they_are_by_messagepack(project: Path, server: LiveServer) -> None:
+    """Every frame of that client is binary and nothing is base64; by JSON the same bytes arrive."""
+    printed = run(["node", "bytes.js", server.url, token("alice"), token("bob")], project)
+
+    sent = [[*range(256)], {"size": 2**40, "name": "größe"}, [0xFF, 0, 0xC1]]
+    assert json.loads(printed) == {
+        "heard": [sent, sent],
+        "history": [0xFF, 0, 0xC1],
+        "binary": True,
+        "whole": 2,
+        "base64": False,
     }
 
 

@@ -302,7 +302,7 @@ def test_nobody_gets_in_by_a_ticket_while_the_store_is_away(
     """Refused as the server's trouble and not the ticket's; it is good again afterwards."""
     engines: list[Away] = []
 
-    def open_engine(_url: str, bounds: Bounds) -> Away:
+    def open_engine(_url: str, bounds: Bounds, _name: str) -> Away:
         engines.append(Away(bounds))
         return engines[-1]
 

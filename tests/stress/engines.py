@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from itemwire.engines.postgres.engine import init_store
 from tests.nats_server import purge, running_nats
-from tests.postgres_server import TERMINATE, execute, running_postgres
+from tests.postgres_server import TERMINATE, drop_store, execute, running_postgres
 from tests.redis_server import RedisServer, running_redis
 
 
@@ -119,9 +119,7 @@ def _terminate(url: str) -> None:
 
 
 def _make_anew(url: str) -> None:
-    drop = "DROP SCHEMA itemwire CASCADE; DROP FUNCTION public.itemwire_publish"
-    for statement in drop.split("; "):
-        asyncio.run(execute(url, statement))
+    asyncio.run(drop_store(url))
     init_store(url)
 
 

@@ -20,7 +20,7 @@ from tests.conformance.network_faults_contract import NetworkFaultsContract, all
 from tests.engines.postgres.database import engine_of, new_database, publish_to
 from tests.engines.watched import Watched, node, play
 from tests.fakes import CHANNEL
-from tests.postgres_server import TERMINATE, PostgresServer, execute, running_postgres
+from tests.postgres_server import TERMINATE, PostgresServer, drop_store, execute, running_postgres
 from tests.proxy import Proxy
 from tests.timing import BUSY_SECONDS
 
@@ -240,8 +240,7 @@ def test_begins_a_new_epoch_when_the_schema_was_made_anew(url: str) -> None:
             before = [await one.publish(str(number)) for number in range(3)]
             await one.post(b"old")
             await all_have(3, other)
-            await execute(url, "DROP SCHEMA itemwire CASCADE")
-            await execute(url, "DROP FUNCTION public.itemwire_publish")
+            await drop_store(url)
             with pytest.raises(EngineError):
                 await one.publish("into nothing")
             await asyncio.to_thread(init_store, url)

@@ -22,6 +22,19 @@ const wire = new ItemwireClient<Channels>({ url: "/live", token: async ({ signal
 const order = wire.item("order:42", { replay: 5 });
 const lobby = wire.item("lobby");
 
+export function declared(number: number, id: string): void {
+  const one: Item<Channels[`order:${number}`]> = wire.item(`order:${number}`);
+  // @ts-expect-error no channel has such an id
+  wire.item("nowhere");
+  // @ts-expect-error an order has a number
+  wire.item("order:seven");
+  // @ts-expect-error to name what an id holds declares nothing
+  wire.item<Order>("nowhere");
+  // @ts-expect-error it may be any id
+  wire.item(id);
+  wire.item(id as `order:${number}`).on("message", ({ data }) => console.log(data.status, one));
+}
+
 export async function typed(): Promise<void> {
   for await (const message of order) {
     const status: "packed" | "shipped" = message.data.status;
@@ -57,6 +70,7 @@ export async function untyped(): Promise<void> {
   const free = new ItemwireClient({ url: "wss://wire.example.com", token: "fixed", signals: false, codec: msgpack });
   const anything = free.item<Order>("order:42");
   anything.on("message", ({ data }) => console.log(data.status));
+  for (const id of ["order:1", "lobby"]) free.item(id).on("message", ({ data }) => console.log(data.any.thing));
   const parsed = free.item("cursor:1", { parse: (data): Date => new Date(data) });
   parsed.on("message", ({ data }) => data.getTime());
   try {
