@@ -23,12 +23,13 @@ from fastapi import (
 )
 from starlette.requests import HTTPConnection
 
-from itemwire import Itemwire, accept
+from itemwire import Itemwire
 from itemwire.serving.server import FASTPATH, Protocols
 from itemwire.testing import ChannelClient, Clock, LiveServer
 from itemwire.testing.clients import WAIT_SECONDS
 from itemwire.testing.refusals import Ended
 from itemwire.testing.servers import STOCK, live_application
+from itemwire_auth import handled_socket
 from itemwire_auth.revocation import Revocation
 from tests.fakes.host_ways import node_of
 from tests.test_startup_checks import settings_of
@@ -201,7 +202,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
         pytest.MonkeyPatch.context() as patch,
         live_application(made.app, protocols=CLASSES[request.param]) as server,
     ):
-        patch.setattr(accept, "LEAVE_SECONDS", 0.2)
+        patch.setattr(handled_socket, "LEAVE_SECONDS", 0.2)
         made.server = server
         yield made
 

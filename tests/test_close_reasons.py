@@ -8,12 +8,12 @@ import pytest
 
 from itemwire.close_reasons import (
     CLOSE_REASONS,
-    MAX_REASON_BYTES,
     CloseReason,
     Retry,
     read_reason,
 )
-from itemwire.responses.rejections import REASON_OF_STATUS, SENDABLE_CODES
+from itemwire_auth import closing
+from itemwire_auth.closing import CLOSE_OF_STATUS, MAX_REASON_BYTES, SENDABLE_CODES, Close
 from itemwire_auth.errors import AuthError
 
 # The stable part. A row may be added here; none may change.
@@ -123,6 +123,11 @@ def test_has_a_row_for_every_auth_error(error: type[AuthError]) -> None:
     assert (row.code, row.status) == (error.close_code, error.status)
 
 
-def test_maps_statuses_to_rows_that_are_in_it() -> None:
-    """What an application raises by status must be a reason that clients know."""
-    assert set(REASON_OF_STATUS.values()) <= set(CLOSE_REASONS.values())
+@pytest.mark.parametrize(
+    "close",
+    [*CLOSE_OF_STATUS.values(), *(it for it in vars(closing).values() if isinstance(it, Close))],
+    ids=lambda close: close.reason,
+)
+def test_has_a_row_for_every_close_of_auth(close: Close) -> None:
+    """Without channels a socket ends with the same words as with them."""
+    assert CLOSE_REASONS[close.reason].code == close.code

@@ -15,9 +15,7 @@ class Retry(StrEnum):
     NOW = "now"
 
 
-MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5: 125 for a control frame, 2 for the code
-
-# The longest verdict, `;retry=token`, fits behind it.
+# The longest verdict, `;retry=token`, fits behind it, into the 123 that a reason may have.
 MAX_BYTES_BEFORE_VERDICT: Final = 110
 
 _WITH_VERDICT: Final = re.compile(r"(.*);retry=(never|token|later|now)", re.DOTALL)
@@ -45,12 +43,8 @@ class CloseReason:
     @property
     def with_verdict(self) -> str:
         """Return the text of the close frame for a client that asked for hints."""
-        return f"{cut(self.reason, MAX_BYTES_BEFORE_VERDICT)};retry={self.retry}"
-
-
-def cut(reason: str, size: int) -> str:
-    """Return as much of a reason as fits into so many bytes."""
-    return reason.encode()[:size].decode(errors="ignore")
+        short = self.reason.encode()[:MAX_BYTES_BEFORE_VERDICT].decode(errors="ignore")
+        return f"{short};retry={self.retry}"
 
 
 def read_reason(text: str) -> tuple[str, Retry | None]:

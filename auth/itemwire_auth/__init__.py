@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from itemwire_auth.accepting import accept, drain, revoke
     from itemwire_auth.authenticator import Authenticator
     from itemwire_auth.building import build_authenticator, build_policy
     from itemwire_auth.cookies import SessionCookie
@@ -69,18 +70,22 @@ __all__ = [
     "TokenRights",
     "Unauthenticated",
     "Unavailable",
+    "accept",
     "authorize_item",
     "build_authenticator",
     "build_policy",
     "current_principal",
+    "drain",
     "explain",
     "install_auth",
     "open_to_strangers",
     "permitted",
     "refusal",
+    "revoke",
 ]
 
 _MODULES: Final = {
+    "accepting": ("accept", "drain", "revoke"),
     "authenticator": ("Authenticator",),
     "building": ("build_authenticator", "build_policy"),
     "cookies": ("SessionCookie",),

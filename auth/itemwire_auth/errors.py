@@ -19,6 +19,7 @@ AuthError                        the class, and the status and code that the cli
     ├── RateLimited              429 rate_limited
     ├── TooManyConnections       429 connection_limit
     ├── PolicyUnavailable            overloaded
+    ├── GoingAway                    draining
     └── Unavailable                  overloaded
 
 KeyProblem (a ValueError)        raised at start-up: the server must not run on this key
@@ -167,6 +168,13 @@ class TooManyConnections(NotNow):
 
 class PolicyUnavailable(NotNow):
     """The policy that decides rights could not be asked."""
+
+
+class GoingAway(NotNow):
+    """The server that was asked is about to stop; another may be there."""
+
+    code = "draining"
+    close_code = 1012
 
 
 class KeyProblem(ValueError):

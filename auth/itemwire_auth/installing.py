@@ -11,13 +11,14 @@ from typing import Any, cast
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exception_handlers import http_exception_handler
 from starlette.exceptions import HTTPException, WebSocketException
-from starlette.websockets import WebSocketState
 
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.credentials import SUBPROTOCOL_PREFIX
 from itemwire_auth.errors import AuthError
+from itemwire_auth.handled_socket import accept_socket
+from itemwire_auth.open_sockets import OpenSockets
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.redaction import redact_server_lines
@@ -38,8 +39,9 @@ def install_auth(
     """Make the dependencies of `itemwire_auth` work in an application.
 
     Call it before the application starts. While that runs, published keys are fetched and kept
-    fresh. A socket that is refused is told why, in a form that browsers show. What servers log
-    about requests holds no credentials. The other routes of the application stay as they are.
+    fresh. A socket that is refused is told why, in a form that browsers show, and one that `accept`
+    has accepted ends when the caller's login does. What servers log about requests holds no
+    credentials. The other routes of the application stay as they are.
 
     Without a policy that of the settings decides, or the token's own rights. Without a metrics
     token `scraper` refuses everybody.
@@ -50,12 +52,15 @@ def install_auth(
         policy = policy or build_policy(auth)
         cookie = cookie or session_cookie(auth)
         auth = build_authenticator(auth)
-    install_state(app, auth, policy, cookie, metrics_token)
-    _run_beside(app, auth, policy)
+    sockets = OpenSockets(auth)
+    install_state(app, auth, policy, cookie, metrics_token, sockets=sockets)
+    _run_beside(app, auth, policy, sockets)
     _tell_refusals(app)
 
 
-def _run_beside(app: FastAPI, authenticator: Authenticator, policy: Policy | None) -> None:
+def _run_beside(
+    app: FastAPI, authenticator: Authenticator, policy: Policy | None, sockets: OpenSockets
+) -> None:
     """Run what needs the application's lifespan, around the one that it has."""
     inner = app.router.lifespan_context
 
@@ -66,6 +71,7 @@ def _run_beside(app: FastAPI, authenticator: Authenticator, policy: Policy | Non
             await stack.enter_async_context(authenticator.running())
             if isinstance(policy, PolicyURL):
                 await stack.enter_async_context(policy)
+            await stack.enter_async_context(sockets.running())
             yield await stack.enter_async_context(inner(running))
 
     app.router.lifespan_context = lifespan
@@ -77,7 +83,7 @@ def _tell_refusals(app: FastAPI) -> None:
 
     async def close(websocket: WebSocket, error: Exception) -> None:
         if isinstance(error.__cause__, AuthError):
-            await _accept(websocket)
+            await accept_socket(websocket, _names_of(websocket))
         await before(websocket, error)
 
     async def refuse(connection: Request | WebSocket, error: Exception) -> Response | None:
@@ -92,16 +98,14 @@ def _tell_refusals(app: FastAPI) -> None:
     app.add_exception_handler(AuthError, refuse)  # type: ignore[arg-type] # one for both kinds
 
 
-async def _accept(websocket: WebSocket) -> None:
-    """Accept a socket that is to be closed: a browser hides why a handshake was denied.
+def _names_of(websocket: WebSocket) -> list[str]:
+    """Return the subprotocols that a refused socket may be answered, so that browsers go on.
 
-    It also fails where it has offered subprotocols and none is answered, so one that is no token
-    is.
+    A browser hides why a handshake was denied, so it is accepted first; and that fails, too, where
+    it has offered subprotocols and gets none.
     """
-    if websocket.application_state is WebSocketState.CONNECTING:
-        offered: list[str] = websocket.scope.get("subprotocols", [])
-        answers = (one for one in offered if not one.startswith(SUBPROTOCOL_PREFIX))
-        await websocket.accept(next(answers, None))
+    offered: list[str] = websocket.scope.get("subprotocols", [])
+    return [one for one in offered if not one.startswith(SUBPROTOCOL_PREFIX)]
 
 
 async def _close(websocket: WebSocket, error: Exception) -> None:

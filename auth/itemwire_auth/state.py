@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.cookies import SessionCookie
 from itemwire_auth.explaining import Decision, explain
+from itemwire_auth.open_sockets import OpenSockets
 from itemwire_auth.policies import Policy, TokenRights
 from itemwire_auth.scopes import Action
 from itemwire_auth.tickets import Tickets
@@ -45,6 +46,7 @@ class AuthState:
     metrics_token: str | None = field(default=None, repr=False)
     info_claims: InfoClaims = field(default_factory=InfoClaims)
     public: Public | None = None
+    sockets: OpenSockets | None = None
 
 
 def install_state(
@@ -56,12 +58,13 @@ def install_state(
     *,
     info_claims: InfoClaims | None = None,
     public: Public | None = None,
+    sockets: OpenSockets | None = None,
 ) -> None:
     """Put what the dependencies of `itemwire_auth` need into an application, and no more.
 
     Without a policy the token's own rights decide. Without a metrics token `scraper` refuses
     everybody. `info_claims` are what grants tell other members of a caller. Nobody comes in without
-    a credential but to what is `public`.
+    a credential but to what is `public`. `accept` needs `sockets` that run.
     """
     app.state.auth = AuthState(
         authenticator,
@@ -70,6 +73,7 @@ def install_state(
         metrics_token,
         info_claims or InfoClaims(),
         public,
+        sockets,
     )
 
 

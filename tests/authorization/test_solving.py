@@ -14,7 +14,8 @@ from fastapi.security import SecurityScopes
 from starlette.types import Message, Scope
 
 import itemwire
-from itemwire.authorization.solving import Solved, calls_of, release, solve, with_overrides
+from itemwire.authorization.solving import Solved, calls_of, solve, with_overrides
+from itemwire_auth.releasing import release
 
 FASTAPIS_OWN: Final = re.compile(
     r"fastapi\.dependencies|_astack|solve_dependencies\(|get_dependant\(|get_websocket_app"

@@ -188,6 +188,24 @@ def test_authentication_alone_decides_by_the_token(monkeypatch: pytest.MonkeyPat
     assert asyncio.run(ask("/me", "x")).status_code == 401
 
 
+def test_a_socket_of_authentication_alone_ends_with_its_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the route of the example that logs a caller out."""
+    secret = new_secret()
+    monkeypatch.setenv("ITEMWIRE_SECRET", secret)
+    token = mint(signing_key_from_secret(secret), subject="a", lifetime=60)
+    headers = {"Authorization": f"Bearer {token}"}
+    with (
+        live_application(example("auth_alone.py", monkeypatch).app) as server,
+        server.client("/ws", headers=headers, subprotocols=()) as client,
+    ):
+        client.send("hello")
+        assert client.receive() == "hello"
+        httpx.post(f"{server.url}/logout", headers=headers)
+        assert client.ending().browser_sees == (1008, "token_revoked")
+
+
 def test_a_task_that_hears_items_ends_with_the_channels(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

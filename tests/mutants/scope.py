@@ -121,10 +121,12 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/test_dependencies.py",
     ),
     "auth/itemwire_auth/building.py": ("auth/test_settings.py",),
+    "auth/itemwire_auth/closing.py": ("test_close_reasons.py", "responses/test_rejections.py"),
     "auth/itemwire_auth/credentials.py": (
         "auth/test_request_bounds.py",
         "auth/test_authenticator.py",
     ),
+    "auth/itemwire_auth/handled_socket.py": ("auth/test_accepting.py", "test_accept.py"),
     "auth/itemwire_auth/keys/algorithms.py": (
         "auth/keys/test_jwks.py",
         "auth/keys/test_static.py",
@@ -144,6 +146,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "auth/itemwire_auth/keys/published.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/keys/static.py": ("auth/keys/test_secrets.py",),
     "auth/itemwire_auth/keys/strength.py": ("auth/keys/test_secrets.py",),
+    "auth/itemwire_auth/open_sockets.py": ("auth/test_accepting.py",),
     "auth/itemwire_auth/policies.py": ("auth/test_dependencies.py",),
     "auth/itemwire_auth/principal.py": ("auth/test_dependencies.py",),
     "auth/itemwire_auth/redaction.py": (
@@ -156,6 +159,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/test_throttled.py",
         "auth/test_authenticator.py",
     ),
+    "auth/itemwire_auth/releasing.py": ("authorization/test_solving.py", "auth/test_accepting.py"),
     "auth/itemwire_auth/rights.py": (
         "auth/test_scopes.py",
         "auth/tokens/test_claims.py",

@@ -8,8 +8,8 @@ from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import WebSocketRequestValidationError
 from starlette.exceptions import WebSocketException
 
-from itemwire.close_reasons import MAX_REASON_BYTES
 from itemwire.responses.rejections import install_rejections, reason_of
+from itemwire_auth.closing import MAX_REASON_BYTES
 from itemwire_auth.errors import Forbidden, RateLimited
 
 

@@ -98,12 +98,15 @@ def test_a_run_that_uses_none_of_it_loads_none_of_it(pytester: pytest.Pytester) 
 
 
 def test_every_fixture_has_the_prefix_and_a_line_of_help(pytester: pytest.Pytester) -> None:
-    """A name of ours must not take the place of a user's own."""
+    """A name of ours must not take the place of a user's own.
+
+    Beside the prefix there is one word for the object that users call `live`.
+    """
     printed = run(pytester, "--fixtures", "-q").stdout.lines
     ours = [line for line in printed if "api/itemwire/testing/plugin.py" in line]
 
     assert len(ours) >= 5
-    assert all(line.startswith("itemwire_") for line in ours)
+    assert all(line.startswith(("itemwire_", "live_published ")) for line in ours)
     assert "no docstring available" not in "".join(printed)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 
 import pytest
 
 from itemwire.transports import sse_shutdown as streams
-from itemwire.transports.sse_shutdown import OpenStreams, find_server
+from itemwire.transports.sse_shutdown import OpenStreams
 
 
 class Server:
@@ -16,23 +15,6 @@ class Server:
 
     def __init__(self) -> None:
         self.should_exit = False
-
-    def handle_exit(self, _signal: int, _frame: object) -> None:
-        """Be what handles SIGTERM."""
-
-
-def test_finds_the_server_by_what_handles_its_signal() -> None:
-    """And nothing where another program does: a test, gunicorn, a script."""
-    server, before = Server(), signal.getsignal(signal.SIGTERM)
-    nothing = find_server()
-    signal.signal(signal.SIGTERM, server.handle_exit)
-    try:
-        found = find_server()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-    assert nothing is None
-    assert found is server
 
 
 def test_ends_those_that_are_under_way_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
 from itemwire.authorization.inputs import NO_INPUTS, Inputs
+from itemwire_auth.releasing import FUNCTION_STACK, REQUEST_STACK
 
 T = TypeVar("T")
 
@@ -39,9 +40,6 @@ NO_OVERRIDES: Final[Overrides] = {}
 
 _CARRIED_OVER: Final = {one.name for one in fields(Dependant)} & {"use_cache", "concurrency"}
 """What an override takes over from the dependency it replaces; old versions have only one."""
-
-FUNCTION_STACK: Final = "fastapi_function_astack"  # closed as soon as the endpoint returns
-REQUEST_STACK: Final = "fastapi_inner_astack"  # closed once the response is sent
 
 
 class DependencyFailed(Exception):
@@ -136,20 +134,6 @@ def _invalid(connection: HTTPConnection, errors: list[Any]) -> Exception:
     if connection.scope["type"] == "websocket":
         return WebSocketRequestValidationError(errors)
     return RequestValidationError(errors)
-
-
-async def release(connection: HTTPConnection) -> None:
-    """Close what a route's `yield` dependencies hold, now that they have decided.
-
-    FastAPI keeps them open until the endpoint returns, so an open socket would pin a database
-    session. Closing the stacks early leaves FastAPI nothing to close.
-    """
-    for name in (FUNCTION_STACK, REQUEST_STACK):
-        stack: AsyncExitStack | None = connection.scope.get(
-            name
-        )  # Starlette's own routes have none
-        if stack is not None:
-            await stack.aclose()
 
 
 def dependant_of(request: Request) -> Dependant:

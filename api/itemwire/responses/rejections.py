@@ -21,32 +21,26 @@ from itemwire.close_reasons import (
     FORBIDDEN,
     INTERNAL,
     ITEM_INVALID,
-    MAX_REASON_BYTES,
     OVERLOADED,
     PAYLOAD_INVALID,
     QUERY_INVALID,
     RATE_LIMITED,
     CloseReason,
     Retry,
-    cut,
 )
 from itemwire.responses.problems import UNPROCESSABLE, CodedProblem, problem
 from itemwire_auth.audit import client_label
+from itemwire_auth.closing import SENDABLE_CODES, close_of_status, sendable
 from itemwire_auth.errors import AuthError, ChannelException
 from itemwire_auth.refusals import refusal
 
 logger = logging.getLogger("itemwire.refusals")
-
-SERVER_ERROR: Final = 500  # and above
 
 FAULT_MEMBERS: Final = ("type", "loc", "msg")  # of a validation error
 
 # RFC 9110 section 10.2.3: a temporary refusal says when to try again.
 PASSING_STATUSES: Final = frozenset({RATE_LIMITED.status, OVERLOADED.status})
 RETRY_AFTER: Final = "1"  # second
-
-# RFC 6455 section 7.4 and its registry; 1004 to 1006 and 1015 are never sent.
-SENDABLE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
 RETRY: Final = "itemwire.retry"
 """What a `websocket.close` message says beside ASGI's own: the verdict of an own reason."""
@@ -60,16 +54,6 @@ STATUS_OF_RETRY: Final[dict[Retry, int]] = {
     Retry.NOW: OVERLOADED.status,
 }
 """The HTTP status of what an application refuses for a reason of its own."""
-
-REASON_OF_STATUS: Final[dict[int, CloseReason]] = {
-    400: QUERY_INVALID,
-    401: CREDENTIALS_INVALID,
-    403: FORBIDDEN,
-    404: FORBIDDEN,  # an item that is denied and one that does not exist look the same
-    422: QUERY_INVALID,
-    429: RATE_LIMITED,
-    503: OVERLOADED,
-}
 
 
 def install_rejections(app: FastAPI) -> None:
@@ -100,8 +84,7 @@ def reason_of(error: Exception) -> CloseReason:
         in_path = any(fault["loc"][0] == "path" for fault in error.errors())
         return ITEM_INVALID if in_path else QUERY_INVALID
     if isinstance(error, HTTPException):
-        of_class = FORBIDDEN if error.status_code < SERVER_ERROR else INTERNAL
-        return REASON_OF_STATUS.get(error.status_code, of_class)
+        return CLOSE_REASONS[close_of_status(error.status_code).reason]
     return INTERNAL
 
 
@@ -126,8 +109,8 @@ def reason_of_close(code: int, reason: str, retry: Retry = Retry.NEVER) -> Close
         return row
     if code not in SENDABLE_CODES:
         return INTERNAL
-    short = cut(reason, MAX_REASON_BYTES)
-    return CloseReason(short, code, retry, STATUS_OF_RETRY[retry], "Said by the application.")
+    told = sendable(code, reason)
+    return CloseReason(told.reason, code, retry, STATUS_OF_RETRY[retry], "Said by the application.")
 
 
 async def _reject(connection: Request | WebSocket, error: Exception) -> Response | None:

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Header, Request
 from pydantic import AfterValidator
 
 from itemwire.authorization.reauthorization import reauthorization_of_stream
-from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import RequestKind
@@ -25,6 +24,7 @@ from itemwire.routes.items import ITEM_PATH, item_channel
 from itemwire.routes.messages import PROBLEMS
 from itemwire.transports.asgi import log_connected
 from itemwire.transports.sse import EventStream
+from itemwire_auth.releasing import release
 
 LastEventId = Annotated[
     str | None,

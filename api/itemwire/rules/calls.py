@@ -19,8 +19,9 @@ from itemwire.close_reasons import (
     CloseReason,
 )
 from itemwire.responses.problems import UNPROCESSABLE
-from itemwire.responses.rejections import SERVER_ERROR, reason_of
+from itemwire.responses.rejections import reason_of
 from itemwire.rules.typed_calls import DataFault
+from itemwire_auth.closing import SERVER_ERROR
 from itemwire_auth.errors import AuthError
 
 logger = logging.getLogger("itemwire.calls")

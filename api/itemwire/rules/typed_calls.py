@@ -14,10 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from itemwire.authorization.asking import AskedCall
-from itemwire.authorization.solving import FUNCTION_STACK, REQUEST_STACK, Dependant, Overrides
+from itemwire.authorization.solving import Dependant, Overrides
 from itemwire.messages import Payload
 from itemwire.rules.declared_types import DeclaredTypes
 from itemwire_auth.principal import Principal
+from itemwire_auth.releasing import FUNCTION_STACK, REQUEST_STACK
 
 _given: Final[ContextVar[object]] = ContextVar("given")
 

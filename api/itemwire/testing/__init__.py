@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from itemwire.testing.clients import AsyncChannelClient, ChannelClient
     from itemwire.testing.clock import Clock
     from itemwire.testing.model import Attack, Endpoint, Fault
+    from itemwire.testing.published import Published
     from itemwire.testing.raw_handshakes import Answer, RawHandshake, Refreshing
     from itemwire.testing.refusals import Ended, Refusal
     from itemwire.testing.reports import Blocked, Report, Verdict, faults
@@ -50,6 +51,7 @@ __all__ = [
     "Endpoint",
     "Fault",
     "LiveServer",
+    "Published",
     "RawHandshake",
     "Refreshing",
     "Refusal",
@@ -75,6 +77,7 @@ _MODULES: Final = {
     "clock": ["Clock"],
     "raw_handshakes": ["Answer", "RawHandshake", "Refreshing"],
     "model": ["Attack", "Endpoint", "Fault"],
+    "published": ["Published"],
     "refusals": ["Ended", "Refusal"],
     "reports": ["Blocked", "Report", "Verdict", "faults"],
     "routes": [

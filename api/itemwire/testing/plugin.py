@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures named `itemwire_…`, and the marker `itemwire_attacks`.
+"""The pytest plugin: `live_published`, fixtures named `itemwire_…`, a marker.
 
 pytest imports this module at every start, so at its top it imports nothing but pytest; each fixture
 imports what it needs.
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from itemwire.testing.clock import Clock
+    from itemwire.testing.published import Published
     from itemwire.testing.servers import LiveServer
     from itemwire_auth.testing import TokenFactory
 
@@ -94,3 +95,12 @@ def itemwire_clock() -> Clock:
     from itemwire.testing.clock import Clock  # noqa: PLC0415
 
     return Clock()
+
+
+@pytest.fixture
+def live_published() -> Iterator[list[Published]]:
+    """Return a list that gets each message that the code of an application publishes."""
+    from itemwire.testing.published import noting_published  # noqa: PLC0415
+
+    with noting_published() as noted:
+        yield noted

@@ -14,7 +14,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from typing_extensions import override
 
 from itemwire.authorization.deadline import end_deadline
-from itemwire.authorization.solving import release
 from itemwire.channels.delivery.outbox import Framing, Transport
 from itemwire.channels.sessions.session import Session
 from itemwire.fastpath.extension import EXTENSION
@@ -23,6 +22,7 @@ from itemwire.middleware.admission import hand_over_slot
 from itemwire.wire import choose_codec
 from itemwire.wire.base import Codec
 from itemwire_auth.audit import client_label, quoted
+from itemwire_auth.releasing import release
 
 logger = logging.getLogger("itemwire.channels")
 

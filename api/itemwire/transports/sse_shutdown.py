@@ -2,31 +2,15 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncGenerator, Callable
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
+
+from itemwire_auth.stopping import Stoppable, find_server
 
 POLL_SECONDS: Final = 0.5
 
 End = Callable[[], None]
 """Ends one stream."""
-
-
-@runtime_checkable
-class Stoppable(Protocol):
-    """A server that says whether it is about to stop, as uvicorn's does."""
-
-    should_exit: bool
-
-
-def find_server() -> Stoppable | None:
-    """Return the server that runs this process, the one that handles SIGTERM; None elsewhere.
-
-    An application has no other way to reach it: the lifespan's shutdown comes only after all
-    responses have ended.
-    """
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return server if isinstance(server, Stoppable) else None
 
 
 class OpenStreams:
