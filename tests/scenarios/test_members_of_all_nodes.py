@@ -46,18 +46,7 @@ def deployment(
         url = stack.enter_context(ENGINE_SERVERS[request.param](folder)).process.url
         workers = stack.enter_context(node(folder, url, "--workers", "2"))
         alone = stack.enter_context(node(folder, url))
-        _wait_until_acquainted(workers.server, alone.server)
         yield Deployment(workers, alone, url, folder)
-
-
-def _wait_until_acquainted(workers: LiveServer, alone: LiveServer) -> None:
-    """Wait until all workers have heard of the other node: one may begin after the first serves."""
-    deadline = time.monotonic() + PATIENCE
-    with json_client(alone, "acquainted", scope=EVERYTHING):
-        in_a_row = 0
-        while in_a_row < ASKED_TIMES // 2:
-            assert time.monotonic() < deadline, "a worker does not hear of the other node"
-            in_a_row = in_a_row + 1 if members(workers, "acquainted")["count"] == 1 else 0
 
 
 def members(server: LiveServer, item_id: str, **query: int) -> dict[str, Any]:

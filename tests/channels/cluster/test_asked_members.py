@@ -185,6 +185,20 @@ def test_a_node_that_has_just_started_first_finds_the_others() -> None:
     assert [(ids(page), page.is_partial) for page in pages] == [(["a1"], False)]
 
 
+def test_a_node_that_has_just_started_is_known_before_its_first_client() -> None:
+    """Until it is, another node would say that nobody is there, as if that were all."""
+    crowd = greeted("a")
+    crowd.start("b")
+    crowd.bus.carry()  # what it has sent at once; none of its timers has run
+    crowd.join("b")
+
+    pages = crowd.ask("a")
+    assert pages == []
+    crowd.settle()
+
+    assert [(ids(page), page.is_partial) for page in pages] == [(["b1"], False)]
+
+
 def test_a_forged_node_delays_answers_for_as_long_as_it_is_believed() -> None:
     """It makes them partial and a second or two late, until it has been silent."""
     crowd = greeted("a")

@@ -33,10 +33,14 @@ class GossipSender:
         self._is_heartbeat_due = False
 
     def start(self) -> None:
-        """Send a first heartbeat, so that the other nodes answer with their own."""
+        """Send a first heartbeat at once, so that the other nodes answer with their own.
+
+        Clients may come as soon as this returns. Until the others know this node they do not ask
+        it who is there, so the heartbeat waits for no batch.
+        """
         self._is_running = True
         self.require_heartbeat()
-        self.schedule()
+        self.flush()
 
     def stop(self) -> None:
         """Send what is left and that this node stops; send nothing afterwards."""
