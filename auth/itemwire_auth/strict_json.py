@@ -20,7 +20,7 @@ def parse_object(data: bytes) -> dict[str, object]:
         text = data.decode("utf-8")  # RFC 8259 section 8.1: UTF-8 only, so no UTF-16 and no UTF-32
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
-    if _depth(text) > MAX_DEPTH:
+    if _is_deep(text):
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
         value: object = _DECODER.decode(text)
@@ -35,17 +35,18 @@ def parse_object(data: bytes) -> dict[str, object]:
     return members
 
 
-def _depth(text: str) -> int:
-    """Return how deep a text nests, so that the recursive parser never gets a deep one."""
+def _is_deep(text: str) -> bool:
+    """Return whether a text nests too deep, so that the recursive parser never gets such a one."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return 0
-    depth = deepest = 0
+        return False
+    depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         first = match[0][0]
         if first != '"':
             depth += 1 if first in "[{" else -1
-            deepest = max(deepest, depth)
-    return deepest
+            if depth > MAX_DEPTH:
+                return True
+    return False
 
 
 def _refuse_lone_surrogates(value: dict[str, object]) -> None:
