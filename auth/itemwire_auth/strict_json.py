@@ -36,7 +36,7 @@ def parse_object(data: bytes) -> dict[str, object]:
 
 
 def _is_deep(text: str) -> bool:
-    """Return whether a text nests too deep, so that the recursive parser never gets such a one."""
+    """Return whether a text nests too deep for the recursive parser."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0
