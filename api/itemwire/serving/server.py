@@ -34,8 +34,8 @@ STARTUP_FAILURE: Final = 3  # the status with which uvicorn ends if its applicat
 BACKLOG: Final = 4096  # when all clients reconnect at once, they wait here and need no retry
 
 # Of each connection, in the kernel, which counts its own overhead on top. It bounds how fast one
-# client can send over a long line, 640 KB/s at a round trip of 100 ms, which is far past its rates.
-UNREAD_BYTES: Final = 64 * 1024
+# client can send over a long line, about 400 KB/s at a round trip of 100 ms, far past its rates.
+UNREAD_BYTES: Final = 32 * 1024
 
 ANSWER_SECONDS: Final = 1.0  # for clients to answer a close frame before the port is closed
 POLL_SECONDS: Final = 0.05
