@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from typing_extensions import Unpack
 
 from itemwire.accept import accepted
+from itemwire.arguments import check_function, wrong_kind
 from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostOperator, HostUser
 from itemwire.from_code import FromCode
@@ -89,6 +90,7 @@ class Itemwire(FromCode):
 
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
+        _check_arguments(user, operator, settings, clock)
         settings = settings or Settings()
         if user is None and not names_keys(settings):
             raise KeyProblem(NOBODY_CALLS)
@@ -142,6 +144,7 @@ class Itemwire(FromCode):
         """
 
         def declare(function: Callable[P, R]) -> Channel[P, R]:
+            check_function("what `channel` declares", function)
             rule = self._declare(pattern, function, options)
             return Channel(self, rule, function, self._apply_handlers)
 
@@ -218,6 +221,15 @@ class Itemwire(FromCode):
             **self.app.seams,
             authorize_item: RuleGrants(self._rules),
         }
+
+
+def _check_arguments(user: object, operator: object, settings: object, clock: object) -> None:
+    for name, dependency in {"user": user, "operator": operator}.items():
+        if dependency is not None:
+            check_function(name, dependency)
+    if not isinstance(settings, Settings | None):
+        raise wrong_kind("settings", settings, "a Settings")
+    check_function("clock", clock)
 
 
 class Channel(Generic[P, R]):

@@ -10,6 +10,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from itemwire.arguments import check_text
 from itemwire.engines.base import (
     Answer,
     Bounds,
@@ -34,6 +35,7 @@ def prefix_of(name: str) -> str:
 
     Raises ValueError for what is no name.
     """
+    check_text("name", name)
     if name and NAME.fullmatch(name) is None:
         raise ValueError(
             f"{name!r} is no name: it has up to {MAX_NAME} lower-case letters, digits, `_` and "

@@ -42,6 +42,8 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"cannot read the channels file {path}: {error.strerror}") from error
+    except RecursionError:
+        raise ValueError(f"the channels file {path} is nested too deeply") from None
     except ValueError as error:  # no UTF-8, or no TOML
         raise ValueError(f"the channels file {path} is no TOML: {error}") from error
 

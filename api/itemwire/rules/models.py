@@ -1,6 +1,8 @@
 """Checks payloads by the model of a channel, and says where one does not fit."""
 
+import inspect
 import re
+from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
@@ -38,6 +40,8 @@ def check_of(model: object) -> Check:
 def _fault_finder_of(model: object) -> FindFault:
     if isinstance(model, JsonSchema):
         return fault_finder_of(model)
+    if inspect.isroutine(model) or isinstance(model, partial):
+        raise ValueError(f"model={model!r} is a function: it must be a type, or a JSON Schema")
     return _by_msgspec(model) if has_structs(model) else _by_pydantic(model)
 
 
