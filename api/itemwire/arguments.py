@@ -8,7 +8,7 @@ FUNCTION: Final = "a function"
 
 
 def check_text(name: str, value: object) -> None:
-    """Raise ValueError unless an argument is a text; it is not repeated, as it may be a secret."""
+    """Raise ValueError, which repeats no secret, unless an argument is a text."""
     if not isinstance(value, str):
         raise wrong_kind(name, value, TEXT)
 
@@ -21,9 +21,14 @@ def check_function(name: str, value: object) -> None:
 
 def check_texts(name: str, value: object) -> None:
     """Raise ValueError unless an argument is several texts, and not one."""
-    is_one = isinstance(value, str | bytes) or not isinstance(value, Iterable)
-    if is_one or not all(isinstance(one, str) for one in cast("Iterable[object]", value)):
+    if isinstance(value, str | bytes) or not _are_texts(value):
         raise wrong_kind(name, value, "a tuple of texts")
+
+
+def _are_texts(value: object) -> bool:
+    if not isinstance(value, Iterable):
+        return False
+    return all(isinstance(one, str) for one in cast("Iterable[object]", value))
 
 
 def wrong_kind(name: str, value: object, wanted: str) -> ValueError:

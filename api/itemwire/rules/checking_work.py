@@ -119,7 +119,7 @@ _ENOUGH: Final = 1 << 40  # so that numbers stay small where work has no end
 
 
 def _inner_first(root: Step) -> Sequence[Step]:
-    """List all steps, each after those on the same value; ValueError where these go in a circle."""
+    """List all steps, each after those on the same value; ValueError for a circle."""
     is_listed: dict[Step, bool] = {}
     ordered: list[Step] = []
     outer = [root]

@@ -63,7 +63,7 @@ def check_model_work(adapter: TypeAdapter[Any]) -> None:
 
 
 def failing_fast(adapter: TypeAdapter[Any]) -> SchemaValidator:
-    """Return what checks by a model as its adapter does, and ends at the first fault in a list.
+    """Return what checks as an adapter does, and ends at the first fault in a list.
 
     A description of each of thousands of faults is carried out of each level of a message.
     """

@@ -47,7 +47,7 @@ def short(root: Schema) -> Schema:
 
 
 def _each(value: object, rewritten: Callable[[Schema], Schema], *, is_map: bool = False) -> object:
-    """Return a value with all objects in it rewritten that may be schemas, the outer ones first."""
+    """Return a value with all objects in it rewritten that may be schemas."""
     if isinstance(value, list):
         return [_each(one, rewritten) for one in cast("list[object]", value)]
     if not isinstance(value, dict):

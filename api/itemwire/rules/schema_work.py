@@ -10,6 +10,7 @@ from itemwire.wire.payloads import MAX_DEPTH
 Schema = dict[str, Any]
 Within = Callable[[object], Iterator[object]]
 
+MAX_DIGITS: Final = 7  # of a place in a list
 PATTERN_WORK: Final = 250
 PLAIN_PATTERN_WORK: Final = 25  # one that repeats nothing by numbers
 PLAIN_PATTERN_LENGTH: Final = 100
@@ -44,7 +45,7 @@ MAX_PATTERN_WORK: Final = 100 * PATTERN_WORK  # of all patterns together, which 
 
 
 def check_schema_work(schema: Schema) -> None:
-    """Raise ValueError if a small message could keep a schema busy, or its references lead away."""
+    """Raise ValueError if a small message could keep a schema busy."""
     if sum(_work_of_patterns(one) for one in _all_in(schema)) > MAX_PATTERN_WORK:
         raise ValueError("it has too many patterns, or too long ones")
     check_work(_Steps(schema).root(), MAX_DEPTH)
@@ -64,13 +65,15 @@ def referred(root: Schema, reference: str) -> object:
     """Return what a reference within a schema leads to; ValueError if that is nothing."""
     if reference != "#" and not reference.startswith("#/"):
         raise ValueError(f"{reference!r} is no reference of the form `#/$defs/name`")
-    found: Any = root
+    found: object = root
     for part in unquote(reference[1:]).split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-            found = found[int(name)]
-        elif isinstance(found, dict) and name in found:
-            found = found[name]
+        listed = list(_items(found))
+        inside = _dict(found)
+        if name.isdecimal() and len(name) < MAX_DIGITS and int(name) < len(listed):
+            found = listed[int(name)]
+        elif name in inside:
+            found = inside[name]
         else:
             raise ValueError(f"{reference!r} leads to nothing")
     return found
@@ -98,12 +101,13 @@ class _Steps:
     def _of(self, schema: object) -> Step:
         if not isinstance(schema, dict):
             return self._leaf(1)
-        if not PARTS.intersection(schema):
-            return self._leaf(_work_of(cast("Schema", schema)))
-        known = self._steps.get(id(schema))
+        found = cast("Schema", schema)
+        if not PARTS.intersection(found):
+            return self._leaf(_work_of(found))
+        known = self._steps.get(id(found))
         if known is None:
-            known = self._steps[id(schema)] = Step()
-            self._waiting.append((schema, known))
+            known = self._steps[id(found)] = Step()
+            self._waiting.append((found, known))
         return known
 
     def _leaf(self, work: int) -> Step:
@@ -156,10 +160,9 @@ def _all_in(root: Schema) -> Iterator[Schema]:
 def _work_of(schema: Schema) -> int:
     """Return what the keywords of one schema cost that are no schemas."""
     work = 1 + len(_dict(schema.get("dependentRequired"))) + len(_dict(schema.get("dependencies")))
-    listed = schema.get("enum")
-    if isinstance(listed, list):
-        kinds = {type(one) for one in cast("list[object]", listed)} - {type(None), bool}
-        work += 0 if kinds in SINGLE_KINDS else len(listed)
+    listed = list(_items(schema.get("enum")))
+    kinds = {type(one) for one in listed} - {type(None), bool}
+    work += 0 if kinds in SINGLE_KINDS else len(listed)
     work += _work_of_patterns(schema)
     step = schema.get("multipleOf", schema.get("divisibleBy"))
     if isinstance(step, float) and not step.is_integer():
