@@ -18,15 +18,17 @@ from itemwire.authorization.host_credentials import (
     show_ticket,
     shows_credential,
 )
-from itemwire.authorization.inputs import NO_INPUTS, Inputs, Presented, pack
+from itemwire.authorization.inputs import NO_INPUTS, SHOWN_QUERY, Inputs, Presented, pack
 from itemwire.authorization.solving import (
+    NO_OVERRIDES,
     Dependant,
     inputs_of,
+    needed_of_query,
 )
 from itemwire_auth.anonymous import anonymous_caller
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.authenticator import IDENTITY, Authenticator
-from itemwire_auth.credentials import find_credentials
+from itemwire_auth.credentials import QUERY_NAME, TICKET_NAME, has_query_field
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import (
     AuthError,
@@ -49,7 +51,11 @@ NO_RIGHTS: Final = ScopeSet(is_of_token=False)
 NOBODY: Final = frozenset({"", "credentials_missing", "credentials_invalid"})
 """The reasons with which a host's dependency closes the socket of somebody unknown."""
 
-IN_URLS: Final = ("query", "ticket")
+NEEDS_URL: Final = (
+    "the dependency that `operator=` names needs {names} of the query, and nothing in a URL "
+    "administers, because URLs end up in logs: let it find operators by a header or a cookie, and "
+    "give what it reads of the query a default (or auto_error=False)"
+)
 
 UNAUTHENTICATED: Final = "Not authenticated"  # with 403 in FastAPI's schemes before 0.122
 
@@ -151,14 +157,25 @@ class HostOperator(HostUser):
     """What takes the place of `administrator` in a host that says itself who is an operator.
 
     Its dependency is asked at each request, and again after a body that was slow to come: nobody
-    administers by what was true a while ago. Nothing in a URL administers, for URLs end up in logs.
+    administers by what was true a while ago. Nothing in a URL administers, for URLs end up in logs,
+    and any page can have a browser open one: the query is not shown to the dependency.
+
+    Raises ValueError for a dependency that is not called without something in the query.
     """
+
+    def __init__(self, operator: Callable[..., Any]) -> None:
+        super().__init__(operator)
+        needed = ", ".join(needed_of_query(self._user.under(NO_OVERRIDES)))
+        if needed:
+            raise ValueError(NEEDS_URL.format(names=needed))
 
     @override
     async def __call__(self, connection: HTTPConnection) -> Principal:
         try:
-            if find_credentials(connection, "", IN_URLS):
+            in_urls = {QUERY_NAME, TICKET_NAME, *self._credentials(connection).query}
+            if has_query_field(connection.scope, in_urls):
                 raise InvalidCredential("a credential in a URL administers nothing")
+            connection.scope[SHOWN_QUERY] = b""
             return await self._identify(connection)
         except AuthError as error:
             raise await delayed_refusal(connection, error) from error

@@ -17,6 +17,7 @@ from fastapi.dependencies import models
 from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.routing import get_websocket_app, websocket_session
+from fastapi.security import APIKeyQuery
 from fastapi.security.base import SecurityBase
 from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.fields import FieldInfo
@@ -230,6 +231,16 @@ def takes_connection(dependant: Dependant) -> bool:
     return any(
         _is_given_connection(below) and not _is_scheme(below) for below in _all_below(dependant)
     )
+
+
+def needed_of_query(dependant: Dependant) -> Iterator[str]:
+    """List the query parameters without which those below a dependant are not called."""
+    for below in _all_below(dependant):
+        if isinstance(below.call, APIKeyQuery) and below.call.auto_error:
+            yield below.call.model.name
+        for field in below.query_params:
+            if field.field_info.is_required():
+                yield field.alias
 
 
 def _all_below(dependant: Dependant) -> Iterator[Dependant]:
