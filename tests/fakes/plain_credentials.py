@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import Cookie, Depends, Header, HTTPException, Query, Request, WebSocket
 from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBearer
 from fastapi.security import HTTPAuthorizationCredentials as Bearer
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import BaseModel, Field
 
 SECRET: Final = "the-secret-of-ann"
 
@@ -34,13 +34,6 @@ def plain_cookie(sid: Annotated[str, Cookie()] = "") -> object:
 def needed_cookie(session: Annotated[str, Cookie(alias="sid", min_length=9)]) -> object:
     """Find the user by a cookie that has to be there, and to have a form."""
     return user_of(session)
-
-
-def renamed_cookie(
-    found: Annotated[str, Cookie(validation_alias=AliasChoices("sid", "old_sid"))] = "",
-) -> object:
-    """Find the user by a cookie that has two names."""
-    return user_of(found)
 
 
 class Cookies(BaseModel):
@@ -156,8 +149,6 @@ KINDS: Final[dict[str, Kind]] = {
     "scheme_cookie": Kind(scheme_cookie, SID),
     "plain_cookie": Kind(plain_cookie, SID),
     "needed_cookie": Kind(needed_cookie, SID),
-    "renamed_cookie": Kind(renamed_cookie, SID),
-    "renamed_cookie_by_its_other_name": Kind(renamed_cookie, ("Cookie", "old_sid={}")),
     "cookie_of_a_model": Kind(cookie_of_a_model, SID),
     "scheme_header": Kind(scheme_header, KEY),
     "plain_header": Kind(plain_header, KEY),
