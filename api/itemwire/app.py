@@ -27,7 +27,7 @@ from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
 from itemwire.observability.host_logs import redact_channel_lines
-from itemwire.placement import NO_PREFIX
+from itemwire.placement import NO_PREFIX, ChannelMount
 from itemwire.routes import requests
 from itemwire.rules.channels import ChannelRule, UnknownItems
 from itemwire.rules.grants import RuleGrants
@@ -118,7 +118,7 @@ class Itemwire(FromCode):
             self.app.seams[administrator] = HostOperator(operator)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
-        self.router.mount("", self.app, name=NO_PREFIX)
+        self.router.routes.append(ChannelMount("", self.app, name=NO_PREFIX))
 
     @contextlib.asynccontextmanager
     async def lifespan(self, host: Starlette) -> AsyncGenerator[Mapping[str, object]]:
