@@ -102,6 +102,23 @@ def sqlite_with(begin: str, end: str) -> Fault:
     return state
 
 
+def sqlite_moved(name: str, *, replaced: bool = False) -> Fault:
+    """Take a file, or the folder itself, from its place, and put it back."""
+
+    @contextlib.asynccontextmanager
+    async def state(stage: Stage) -> AsyncIterator[None]:
+        place = Path(stage.url.removeprefix("sqlite:///")).parent / name
+        elsewhere = place.resolve().parent / "elsewhere"
+        place = place.resolve()
+        place.rename(elsewhere)
+        if replaced:
+            place.write_bytes(elsewhere.read_bytes())
+        yield
+        elsewhere.rename(place)
+
+    return state
+
+
 def postgres_raising(state: str) -> Fault:
     """Let each message that is stored raise an error, as the server does where it is its own."""
     raising = f"BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '{state}'; END"
@@ -183,6 +200,10 @@ ROWS: Final = {
     ),
     "sqlite-full": Row("sqlite", sqlite_with("max_page_count=1", "max_page_count=100000"), FULL),
     "sqlite-read-only": Row("sqlite", sqlite_with("query_only=on", "query_only=off"), READ_ONLY),
+    "sqlite-removed": Row("sqlite", sqlite_moved("itemwire.db"), FAILING),
+    "sqlite-log-removed": Row("sqlite", sqlite_moved("itemwire.db-wal"), FAILING),
+    "sqlite-folder-removed": Row("sqlite", sqlite_moved("."), FAILING),
+    "sqlite-replaced": Row("sqlite", sqlite_moved("itemwire.db", replaced=True), FAILING),
     "postgresql-read-only": Row(
         "postgresql",
         postgres_with(
@@ -246,8 +267,10 @@ def postgresql() -> Iterator[Started]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Started:
-    """Name a file of this test."""
-    return Started(f"sqlite:///{tmp_path}/itemwire.db", None)
+    """Name a file of this test, in a folder of its own."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return Started(f"sqlite:///{folder}/itemwire.db", None)
 
 
 @pytest.fixture
