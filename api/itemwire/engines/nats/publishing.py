@@ -131,7 +131,7 @@ class NatsPublisher:
 
     def yield_turn(self, message: Msg) -> None:
         """Leave another node the time to store, which was refused again and again."""
-        queue = self._queues.get(message.data.decode())
+        queue = self._queues.get(message.data.decode(errors="replace"))
         if queue is not None:
             queue.yields_until = asyncio.get_running_loop().time() + TURN_SECONDS
 
