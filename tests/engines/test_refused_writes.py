@@ -31,7 +31,6 @@ from itemwire.engines.faults import (
 from itemwire.engines.metered import MeteredEngine
 from itemwire.engines.nats.engine import NatsEngine
 from itemwire.engines.sqlite.engine import SqliteEngine
-from itemwire.engines.write_watch import WriteWatch
 from itemwire.messages import Draft, Position
 from tests.conformance.asked_engine import answer_of
 from tests.engines.postgres.database import new_database
@@ -352,22 +351,3 @@ def test_a_memory_full_of_values_is_degraded(monkeypatch: pytest.MonkeyPatch) ->
             await one.until(lambda: one.engine.fault is None)
 
     play(scene)
-
-
-@pytest.mark.usefixtures("probing_often")
-def test_an_engine_that_was_stopped_is_tried_no_more() -> None:
-    """The next start knows nothing of the fault before it."""
-    watch = WriteWatch(open_engine("memory://", BOUNDS))
-
-    async def scene() -> None:
-        watch.take(EngineError("full", FULL))
-        watch.stop()
-        assert watch.fault is None
-        watch.take(EngineError("full", FULL))
-        assert watch.fault is None
-        watch.start()
-        watch.take(EngineError("full", FULL))
-        assert watch.fault is FULL
-        watch.stop()
-
-    asyncio.run(scene())
