@@ -35,7 +35,7 @@ from itemwire.messages import Draft, Position
 from tests.conformance.asked_engine import answer_of
 from tests.engines.postgres.database import new_database
 from tests.engines.watched import BOUNDS, Watched, play
-from tests.nats_server import running_nats
+from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import execute, running_postgres
 from tests.redis_server import RedisServer, running_redis
 
@@ -162,16 +162,40 @@ async def _until_refused(engine: Engine) -> None:
             return
 
 
-@contextlib.asynccontextmanager
-async def full_stream(stage: Stage) -> AsyncIterator[None]:
-    """Let a stream have no room."""
-    engine = stage.inner
-    assert isinstance(engine, NatsEngine)
-    request = engine._connection.request
-    config = (await engine._streams._info(request, engine._names.channels)).config
-    await engine._streams._change(request, "UPDATE", config | {"max_bytes": 200})
-    yield
-    await engine._streams._change(request, "UPDATE", config)
+def stream_with(**settings: object) -> Fault:
+    """Change the settings of the stream of channels, and put them back."""
+
+    @contextlib.asynccontextmanager
+    async def state(stage: Stage) -> AsyncIterator[None]:
+        engine = stage.inner
+        assert isinstance(engine, NatsEngine)
+        request = engine._connection.request
+        config = (await engine._streams._info(request, engine._names.channels)).config
+        await engine._streams._change(request, "UPDATE", config | settings)
+        yield
+        await engine._streams._change(request, "UPDATE", config)
+
+    return state
+
+
+def nats_forbidding(subject: str) -> Fault:
+    """Let the server's user publish to a subject no more."""
+
+    @contextlib.asynccontextmanager
+    async def state(stage: Stage) -> AsyncIterator[None]:
+        assert isinstance(stage.server, NatsServer)
+        stage.server.reload(permitted(f"permissions: {{ publish: {{ deny: '{subject}' }} }}"))
+        await _until_refused(stage.inner)
+        yield
+        stage.server.reload(permitted())
+
+    return state
+
+
+def permitted(rights: str = "") -> str:
+    """Write a NATS configuration with a user of these rights, who needs no name."""
+    user = f"{{ user: node, password: node, {rights} }}"
+    return f"authorization {{ users = [{user}] }}\nno_auth_user: node"
 
 
 class Row(NamedTuple):
@@ -223,7 +247,8 @@ ROWS: Final = {
     "postgresql-notify-full": Row("postgresql", postgres_raising("54000"), FULL),
     "postgresql-disk-fails": Row("postgresql", postgres_raising("58030"), FAILING),
     "postgresql-damaged": Row("postgresql", postgres_raising("XX001"), DAMAGED),
-    "nats-full": Row("nats", full_stream, FULL),
+    "nats-full": Row("nats", stream_with(max_bytes=200), FULL),
+    "nats-forbidden": Row("nats", nats_forbidding("itemwire.c.>"), FORBIDDEN),
 }
 
 
@@ -246,7 +271,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 @pytest.fixture(scope="module")
 def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Run a server for the tests of this file."""
-    with running_nats(tmp_path_factory.mktemp("nats")) as server:
+    with running_nats(tmp_path_factory.mktemp("nats"), permitted()) as server:
         yield Started(server.url, server)
 
 
