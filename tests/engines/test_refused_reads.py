@@ -181,14 +181,21 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 async def until_deaf(watched: Watched) -> None:
-    """Ask what a node asks all the time, and its clients, until it knows that it is deaf."""
+    """Ask what a node asks all the time, and its clients, until it knows that it is deaf.
+
+    None who reads is told that asking again does not help: others, and later, it does.
+    """
     begun = time.monotonic()
+    refusals = []
     while watched.engine.is_available:
-        with contextlib.suppress(EngineError):
+        try:
             await watched.read()
+        except EngineError as error:
+            refusals.append(error.fault.refusal)
         with contextlib.suppress(EngineError):
             await watched.post(b"a sign of life")
         assert time.monotonic() - begun < 2 * DEAD_SECONDS + BUSY_SECONDS
+    assert all(refusal.is_temporary for refusal in refusals)
 
 
 async def stays_deaf(watched: Watched) -> None:

@@ -17,7 +17,7 @@ from typing_extensions import override
 from itemwire.engines.base import NO_SINK, PROBE, Answer, Engine, EngineError, History, Sink, Span
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.notices import NoticeReader
-from itemwire.engines.read_watch import ReadWatch
+from itemwire.engines.read_watch import ReadWatch, refused_read
 from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Position
@@ -163,7 +163,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
         def have_read(history: History | EngineError) -> None:
             if isinstance(history, EngineError):
                 self.note_refusal(history)
-                answer(history)
+                answer(refused_read(history))
             elif least is not None and _is_behind(history.position, least):
                 # A replica has answered that lacks what was already delivered here.
                 loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from typing import Final
 
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import in_time
-from itemwire.engines.faults import FORBIDDEN, Readiness
+from itemwire.engines.faults import FORBIDDEN, UNREADABLE, Readiness
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -65,6 +65,13 @@ class ReadWatch:
             self.problem = problem
             logger.warning("engine_unreadable problem=%s", problem)
         self._timer = asyncio.get_running_loop().call_later(PROBE_SECONDS, self._try)
+
+
+def refused_read(problem: EngineError) -> EngineError:
+    """Return what who reads is told: a right that is missing here is no verdict on the reader."""
+    if problem.fault is FORBIDDEN:
+        return EngineError(str(problem), UNREADABLE)
+    return problem
 
 
 def _is_of_all(problem: EngineError) -> bool:
