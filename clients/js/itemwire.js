@@ -214,8 +214,10 @@ export class Item extends Emitter {
     this.#wishes++;
     this.#refusal = null;
     this.#changed();
-    if (this.#phase === "in") return Promise.resolve();
-    const joined = new Promise((resolve, reject) => this.#waiting.push([resolve, reject]));
+    const joined = new Promise((resolve, reject) => {
+      if (this.#phase === "in") resolve(undefined);
+      else this.#waiting.push([resolve, reject]);
+    });
     joined.catch(noop); // `refused` tells it as well: who does not wait need not catch
     return joined;
   }
@@ -943,9 +945,9 @@ export class ItemwireClient extends Emitter {
     const now = this.#clock.now();
     if (server_time) this.#ahead = server_time * 1000 - now;
     if (this.#ahead === undefined) return; // an older server: wait for its `expiring`
-    this.#expires = expires_at === null ? Infinity : expires_at * 1000 - this.#ahead;
+    this.#expires = (expires_at ?? Infinity) * 1000 - this.#ahead; // null: it does not end
     const left = this.#expires - now;
-    const wait = Math.max(left - Math.min(REFRESH_LEAD, left / 2), FIRST_REFRESH);
+    const wait = left > 0 ? left - Math.min(REFRESH_LEAD, left / 2) : FIRST_REFRESH;
     this._timer("expiry", wait, () => this.#refresh());
   }
 

@@ -166,6 +166,18 @@ for (const hours of [-2, 2]) {
   });
 }
 
+test("27 a token of which little is left when the connection opens is renewed in time, too", async () => {
+  for (const seconds of [0.5, 1, 2]) {
+    const { server, wire, tokens } = setUp();
+    server.lifetime = seconds;
+    wire.connect();
+    await server.advance(seconds * 900);
+
+    assert.ok(tokens.length > 1, `${seconds} s`);
+    wire.close();
+  }
+});
+
 test("35 a server that says of every token that it has ended gets one each second at most", async () => {
   const { server, wire, tokens } = setUp();
   server.lifetime = -60;
