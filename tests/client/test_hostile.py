@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from itemwire.client import PayloadMismatch
+from itemwire.client import AsyncItem, PayloadMismatch
 from itemwire.client.sockets import HandshakeDenied, SocketRequest, open_websocket
 from tests.client.manual_clock import UNIX, settle
 from tests.client.scripted import Stage, data_of, scripted
@@ -25,6 +25,13 @@ FIELDS = (
 VALUES: tuple[object, ...] = (None, 0, -1, "x", [], {}, [1])
 
 
+def listen(item: AsyncItem[Any]) -> list[object]:
+    """Return the data that an item tells, which grows."""
+    heard: list[object] = []
+    item.on("message", lambda message: heard.append(message.data))
+    return heard
+
+
 @pytest.mark.parametrize("kind", TYPES)
 @scripted
 async def test_34_an_envelope_of_any_shape_is_at_most_told(stage: Stage, kind: str) -> None:
@@ -33,8 +40,7 @@ async def test_34_an_envelope_of_any_shape_is_at_most_told(stage: Stage, kind: s
     wire.on("direct", lambda _: None)
     for number, (field, value) in enumerate(itertools.product(FIELDS, VALUES)):
         item = wire.item(f"order:{number}")
-        heard: list[object] = []
-        item.on("message", lambda message, heard=heard: heard.append(message.data))
+        heard = listen(item)
         await item.join()
         envelope: dict[str, Any] = {"item": item.id, "encoding": "base64", field: value}
         if kind.startswith("direct"):
@@ -64,8 +70,7 @@ async def test_10_a_type_that_raises_anything_stops_no_function(stage: Stage) ->
     """It is told as what does not fit, and the next message is heard."""
     wire = await stage.connected()
     item = wire.item("a", type=Fussy)
-    heard: list[object] = []
-    item.on("message", lambda message: heard.append(message.data))
+    heard = listen(item)
     await item.join()
     for data in ("text", {}, {"number": 7}):
         stage.server.publish("a", data)
