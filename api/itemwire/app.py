@@ -101,7 +101,8 @@ class Itemwire(FromCode):
         )
         super().__init__(assembly, settings.issuer if user is None else None)
         self._rules = assembly.rules
-        self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
+        if unknown != "policy":  # else the channels file may say it
+            self._rules.unknown = unknown
         self._functions = HostFunctions(self._rules)
         self.app = application_with(
             assembly, has_users=user is not None, has_operators=operator is not None
@@ -215,7 +216,7 @@ class Itemwire(FromCode):
         # A new dependency each time: routes look again at what it may read of a handshake.
         self.app.seams = {
             **self.app.seams,
-            authorize_item: RuleGrants(self._rules, self._unknown),
+            authorize_item: RuleGrants(self._rules),
         }
 
 
