@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import pytest
+from fastapi import Header
 
 from itemwire import AsyncPublisher, Itemwire, Publisher
 from tests.test_channel_options import caller
@@ -16,6 +17,11 @@ SETTINGS: Final = settings_of(secret=None)
 NO_TEXTS: Final[tuple[Any, ...]] = (5, 1.5, True, b"x", [], {}, object(), caller)
 NO_FUNCTIONS: Final[tuple[Any, ...]] = (5, 1.5, True, "", "x", b"x", [], {}, object())
 NO_LISTS: Final = ("", "code", b"x", 5, True, None, object(), caller, [5], [None], {5: 6})
+
+
+def operator(key: Annotated[str, Header()]) -> str:
+    """Find the operator, by nothing in a URL."""
+    return key
 
 
 def live(**arguments: Any) -> Itemwire:  # noqa: ANN401 - right and wrong ones
@@ -65,7 +71,7 @@ CASES: Final[dict[str, Case]] = {
         lambda one: live(operator=one),
         "operator must be a function",
         NO_FUNCTIONS,
-        (caller, None),
+        (operator, None),
     ),
     "settings": (
         lambda one: live(settings=one),

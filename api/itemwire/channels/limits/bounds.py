@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowConsumerPolicies
 
@@ -53,7 +53,7 @@ class NodeOptions:
 
     def __post_init__(self) -> None:
         """Refuse, by ValueError, an interval that would ask never, or always."""
-        every: object = self.recheck_interval
+        every = cast("object", self.recheck_interval)
         is_right = (
             isinstance(every, int | float)
             and not isinstance(every, bool)
