@@ -25,6 +25,7 @@ from itemwire.messages import Position
 AWAY: Final = "the engine is away"
 NO_ROOM: Final = "more waits for the engine than there is room for"
 NO_ANSWER: Final = "no answer in time"
+START_SECONDS: Final = 10.0  # in which the server must have answered, on a machine that starts, too
 AWAY_SECONDS: Final = 0.05  # between two looks whether the engine is away, while a join waits
 STALE_SECONDS: Final = 0.05  # before a replica that was behind is asked again
 
@@ -76,11 +77,6 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
         ...
 
     @abstractmethod
-    def _start_limit(self) -> float:
-        """Return how many seconds a start may take."""
-        ...
-
-    @abstractmethod
     def _routines(self) -> Iterable[Routine]:
         """Return what is repeated from the start to the stop."""
         ...
@@ -103,7 +99,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
         self._notice_reader.on_refusal = self.note_refusal
         self._reads.start()
         try:
-            async with asyncio.timeout(self._start_limit()):
+            async with asyncio.timeout(START_SECONDS):
                 await self._connect()
                 # A node that does not know who was revoked must not serve.
                 await self._notice_reader.synced()

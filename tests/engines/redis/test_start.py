@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from itemwire.engines import open_engine
+from itemwire.engines import networked, open_engine
 from itemwire.engines.base import Engine, EngineError, Sink
-from itemwire.engines.redis import engine as redis_engine
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS
 from tests.redis_server import running_cluster, running_redis
@@ -65,7 +64,7 @@ def test_a_right_that_is_missing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who may not listen would wait for a confirmation that nobody sends."""
-    monkeypatch.setattr(redis_engine, "START_SECONDS", 2.0)
+    monkeypatch.setattr(networked, "START_SECONDS", 2.0)
     with running_redis(tmp_path) as server:
         server.ask("ACL", "SETUSER", "me", "on", f">{SECRET}", "+@all", "-subscribe", "~*", "&*")
         problem = refusal_of(open_engine(f"redis://me:{SECRET}@127.0.0.1:{server.port}", BOUNDS))

@@ -32,7 +32,6 @@ from itemwire.engines.nats.values import NatsValues
 from itemwire.engines.networked import NetworkedEngine, Routine
 from itemwire.messages import Draft, Position, Publication
 
-START_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 10.0
 CHECK_SECONDS: Final = 60.0  # the last message of a channel, if lost, is missed for so long
 RENEW_SECONDS: Final = IDLE_SECONDS / 4
@@ -108,10 +107,6 @@ class NatsEngine(NetworkedEngine):
     @override
     async def _disconnect(self) -> None:
         await self._connection.stop()
-
-    @override
-    def _start_limit(self) -> float:
-        return START_SECONDS
 
     @override
     def _routines(self) -> Iterable[Routine]:

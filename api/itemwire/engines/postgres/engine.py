@@ -26,7 +26,7 @@ from itemwire.engines.base import (
     new_secret,
 )
 from itemwire.engines.callbacks import in_time, when_done
-from itemwire.engines.networked import NetworkedEngine, Routine
+from itemwire.engines.networked import START_SECONDS, NetworkedEngine, Routine
 from itemwire.engines.postgres.client import PROBLEMS, AsyncpgConnection, Row, connect
 from itemwire.engines.postgres.connection import PostgresConnection, check_url, reason_of
 from itemwire.engines.postgres.notices import PostgresNotices
@@ -44,7 +44,6 @@ from itemwire.engines.postgres.upkeep import PostgresUpkeep
 from itemwire.engines.urls import hide_password
 from itemwire.messages import Draft, Position, Publication
 
-START_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 10.0
 OTHER_MS: Final = 1000  # less than CALL_SECONDS: upkeep that takes long must not cost a connection
 QUICK_LOCK_MS: Final = 50  # all channels wait for it
@@ -139,10 +138,6 @@ class PostgresEngine(NetworkedEngine):
             await queue.stop()
         for connection in self._connections:
             await connection.stop()
-
-    @override
-    def _start_limit(self) -> float:
-        return START_SECONDS
 
     @override
     def _routines(self) -> Iterable[Routine]:

@@ -37,7 +37,6 @@ from itemwire.engines.storage_format import pack, unpack, unpack_retained
 from itemwire.messages import Draft, Position, Publication, message_size
 
 CHECK_SECONDS: Final = 10.0  # the last message of a channel, if lost, is missed for so long
-START_SECONDS: Final = 5.0
 
 
 class ChannelKeys(NamedTuple):
@@ -100,10 +99,6 @@ class RedisEngine(NetworkedEngine):
     @override
     async def _disconnect(self) -> None:
         await self._servers.stop()
-
-    @override
-    def _start_limit(self) -> float:
-        return START_SECONDS
 
     @override
     def _start_problem(self) -> str:
