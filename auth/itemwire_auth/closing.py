@@ -51,4 +51,10 @@ def sendable(code: int, reason: str) -> Close:
     """
     if code not in SENDABLE_CODES:
         return INTERNAL
-    return Close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
+    text = reason.encode(errors="replace")
+    return Close(code, text[:MAX_REASON_BYTES].decode(errors="ignore"))
+
+
+def sendable_text(text: str) -> str:
+    """Return an application's sentence as it may be sent: no half of a surrogate pair."""
+    return text.encode(errors="replace").decode()

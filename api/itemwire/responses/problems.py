@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from itemwire.close_reasons import CLOSE_REASONS, CloseReason
+from itemwire_auth.closing import sendable_text
 
 # Starlette has other names for these before and after 0.48.
 CONTENT_TOO_LARGE: Final = 413
@@ -54,7 +55,7 @@ def problem(
         "type": "about:blank",  # RFC 9457 section 4.2.1: it means what its status means
         "title": title,
         "status": status,
-        "detail": detail,
+        "detail": sendable_text(detail) if isinstance(detail, str) else detail,
         "code": code or (detail if _is_reason(detail) else name),
     }
     return ProblemResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})

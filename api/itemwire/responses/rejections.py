@@ -30,7 +30,7 @@ from itemwire.close_reasons import (
 )
 from itemwire.responses.problems import UNPROCESSABLE, CodedProblem, problem
 from itemwire_auth.audit import client_label
-from itemwire_auth.closing import SENDABLE_CODES, close_of_status, sendable
+from itemwire_auth.closing import SENDABLE_CODES, close_of_status, sendable, sendable_text
 from itemwire_auth.errors import AuthError, ChannelException
 from itemwire_auth.refusals import refusal
 
@@ -77,7 +77,8 @@ def reason_of(error: Exception) -> CloseReason:
     if isinstance(error, ChannelException):
         retry = Retry(error.retry)
         status = STATUS_OF_RETRY[retry]
-        return CloseReason(error.code, FORBIDDEN.code, retry, status, error.detail)
+        detail = sendable_text(error.detail)
+        return CloseReason(error.code, FORBIDDEN.code, retry, status, detail)
     if isinstance(error, CodedProblem):
         return error.reason
     if isinstance(error, WebSocketRequestValidationError | RequestValidationError):

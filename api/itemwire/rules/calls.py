@@ -21,7 +21,7 @@ from itemwire.close_reasons import (
 from itemwire.responses.problems import UNPROCESSABLE
 from itemwire.responses.rejections import reason_of
 from itemwire.rules.typed_calls import DataFault
-from itemwire_auth.closing import SERVER_ERROR
+from itemwire_auth.closing import SERVER_ERROR, sendable_text
 from itemwire_auth.errors import AuthError
 
 logger = logging.getLogger("itemwire.calls")
@@ -178,4 +178,5 @@ def _refusal_of(error: BaseException, name: str) -> CloseReason:
 
 
 def _told(reason: CloseReason, meaning: str, *, status: int | None = None) -> CloseReason:
-    return CloseReason(reason.reason, reason.code, reason.retry, status or reason.status, meaning)
+    told = sendable_text(meaning)
+    return CloseReason(reason.reason, reason.code, reason.retry, status or reason.status, told)
