@@ -64,8 +64,12 @@ async def accepted(
         await accept_socket(websocket, (subprotocol, PLAIN.subprotocol))
         assembly.counters.handshakes.accepted += 1
         handled = NodeSocket(assembly.node, websocket, principal)
-        async with handled.running() as socket:
-            yield socket
+        assembly.streams.add(handled.stop)
+        try:
+            async with handled.running() as socket:
+                yield socket
+        finally:
+            assembly.streams.discard(handled.stop)
     finally:
         slot.release()
 
@@ -121,6 +125,14 @@ class NodeSocket(HandledSocket, Transport):
     @override
     def end(self, close: Close) -> None:
         self._connection.end(reason_of_close(close.code, close.reason))
+
+    def stop(self) -> None:
+        """End it because its server stops, which closes it and does not tell its handler.
+
+        A node that drains ends it when its turn comes.
+        """
+        if self.is_open and not self._node.is_draining:
+            self._connection.end(DRAINING)
 
     @override
     def left(self, code: int = 1006) -> None:
