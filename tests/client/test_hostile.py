@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -128,8 +129,8 @@ async def test_25_what_is_asked_while_a_socket_closes_waits_for_the_next(
     closed = asyncio.Event()
     vars(stage.server.socket)["close"] = closed.wait
     await stage.break_off()
-    asked = [asyncio.ensure_future(item.publish("x", retry=True))]
-    asked += [asyncio.ensure_future(item.history())]
+    calls: list[Coroutine[Any, Any, object]] = [item.publish("x", retry=True), item.history()]
+    asked = [asyncio.ensure_future(call) for call in calls]
     await settle()
     assert (wire.state, [one.done() for one in asked]) == ("connected", [False, False])
     closed.set()
