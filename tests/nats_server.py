@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,12 @@ class NatsServer(ServerProcess):
     @override
     def _command(self) -> list[str]:
         return [find_server(), "-c", str(self._config)]
+
+    def reload(self, config: str) -> None:
+        """Let it take another configuration while it serves."""
+        self.configure(config)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def empty(self) -> None:
         """Throw away what it has stored, while it does not run."""

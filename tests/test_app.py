@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import httpx
 import pytest
@@ -191,6 +191,48 @@ def test_refuses_to_publish_before_it_runs() -> None:
 
     with pytest.raises(RuntimeError, match="include `router`"):
         live.publish("order:7", 1).send(None)
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [
+        ("unknown", "deny"),
+        ("unknown", "Forbid"),
+        ("unknown", None),
+        ("unknown", ""),
+        ("recheck_interval", -1),
+        ("recheck_interval", 0.01),
+        ("recheck_interval", float("nan")),
+        ("recheck_interval", float("inf")),
+        ("recheck_interval", "30"),
+        ("recheck_interval", True),
+        ("recheck_interval", None),
+    ],
+)
+def test_refuses_an_option_that_would_let_in_whom_it_should_keep_out(
+    option: str, wrong: object
+) -> None:
+    """A word that it does not know, or an interval that never comes, is no rule at all."""
+    options: dict[str, Any] = {option: wrong}
+
+    with pytest.raises(ValueError, match=option):
+        Itemwire(user=current_user, settings=settings_of(secret=None), **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"unknown": "policy"},
+        {"unknown": "forbid"},
+        {"recheck_interval": 0},
+        {"recheck_interval": 1},
+        {"recheck_interval": 30.5},
+    ],
+    ids=str,
+)
+def test_takes_the_options_that_are_right(options: dict[str, Any]) -> None:
+    """The words and the intervals that the page describes."""
+    assert Itemwire(user=current_user, settings=settings_of(secret=None), **options).router.routes
 
 
 def test_says_that_a_user_or_a_key_is_missing() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from time import thread_time
 
-from itemwire.pacing import Pacing
+from itemwire.pacing import LONG_TURN, Pacing
 
 
 async def turns(pacing: Pacing, names: range, went: list[object]) -> list[asyncio.Task[None]]:
@@ -151,3 +152,26 @@ def test_a_loop_that_was_stopped_leaves_nobody_waiting() -> None:
     loop.close()
 
     assert asyncio.run(few())
+
+
+def test_after_a_long_turn_half_as_many_begin() -> None:
+    """Some requests cost many times what others do; who was served already must not wait longer."""
+
+    async def begun(spent: float) -> list[int]:
+        pacing, called, seen = Pacing(at_once=4), list[int](), list[int]()
+
+        def work(name: int) -> None:
+            called.append(name)
+            until = thread_time() + spent / 2
+            while thread_time() < until:
+                pass
+
+        for name in range(12):
+            pacing.submit(partial(work, name))
+        for _ in range(4):
+            await asyncio.sleep(0)
+            seen.append(len(called))
+        return seen
+
+    assert asyncio.run(begun(0)) == [4, 8, 12, 12]
+    assert asyncio.run(begun(LONG_TURN)) == [4, 6, 8, 10]

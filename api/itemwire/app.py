@@ -20,13 +20,14 @@ from starlette.applications import Starlette
 from typing_extensions import Unpack
 
 from itemwire.accept import accepted
+from itemwire.arguments import check_function, wrong_kind
 from itemwire.assembly import assemble
 from itemwire.authorization.host_users import HostOperator, HostUser
 from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
 from itemwire.observability.host_logs import redact_channel_lines
-from itemwire.placement import NO_PREFIX
+from itemwire.placement import NO_PREFIX, ChannelMount
 from itemwire.routes import requests
 from itemwire.rules.channels import ChannelRule, UnknownItems
 from itemwire.rules.grants import RuleGrants
@@ -89,6 +90,7 @@ class Itemwire(FromCode):
 
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
+        _check_arguments(user, operator, settings, clock)
         settings = settings or Settings()
         if user is None and not names_keys(settings):
             raise KeyProblem(NOBODY_CALLS)
@@ -101,7 +103,8 @@ class Itemwire(FromCode):
         )
         super().__init__(assembly, settings.issuer if user is None else None)
         self._rules = assembly.rules
-        self._unknown: UnknownItems = self._rules.unknown if unknown == "policy" else unknown
+        if unknown != "policy":  # else the channels file may say it
+            self._rules.unknown = unknown
         self._functions = HostFunctions(self._rules)
         self.app = application_with(
             assembly, has_users=user is not None, has_operators=operator is not None
@@ -115,7 +118,7 @@ class Itemwire(FromCode):
             self.app.seams[administrator] = HostOperator(operator)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
-        self.router.mount("", self.app, name=NO_PREFIX)
+        self.router.routes.append(ChannelMount("", self.app, name=NO_PREFIX))
 
     @contextlib.asynccontextmanager
     async def lifespan(self, host: Starlette) -> AsyncGenerator[Mapping[str, object]]:
@@ -141,6 +144,7 @@ class Itemwire(FromCode):
         """
 
         def declare(function: Callable[P, R]) -> Channel[P, R]:
+            check_function("what `channel` declares", function)
             rule = self._declare(pattern, function, options)
             return Channel(self, rule, function, self._apply_handlers)
 
@@ -215,8 +219,17 @@ class Itemwire(FromCode):
         # A new dependency each time: routes look again at what it may read of a handshake.
         self.app.seams = {
             **self.app.seams,
-            authorize_item: RuleGrants(self._rules, self._unknown),
+            authorize_item: RuleGrants(self._rules),
         }
+
+
+def _check_arguments(user: object, operator: object, settings: object, clock: object) -> None:
+    for name, dependency in {"user": user, "operator": operator}.items():
+        if dependency is not None:
+            check_function(name, dependency)
+    if not isinstance(settings, Settings | None):
+        raise wrong_kind("settings", settings, "a Settings")
+    check_function("clock", clock)
 
 
 class Channel(Generic[P, R]):

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
-from itemwire.placement import check_placement
+from itemwire.placement import check_placement, take_line_breaks
 
 Overrides = dict[Callable[..., Any], Callable[..., Any]]
 """What is called in place of each dependency."""
@@ -53,6 +53,7 @@ class ChannelApplication(FastAPI):
     def hosted_by(self, host: Starlette) -> None:
         if host is not self and host is not self._host:
             check_placement(host, self)
+            take_line_breaks(host, self)
             self._host = host
 
     @property

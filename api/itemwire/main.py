@@ -53,7 +53,7 @@ def create_app(
     assembly = assemble(settings or Settings(), clock=clock)
     app = application_with(assembly)
     if assembly.settings.channels_file is not None:
-        app.seams = {authorize_item: RuleGrants(assembly.rules, assembly.rules.unknown)}
+        app.seams = {authorize_item: RuleGrants(assembly.rules)}
     return app
 
 

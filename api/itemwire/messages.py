@@ -322,12 +322,14 @@ class MembersReply(Reply, frozen=True, kw_only=True):
 class RefreshReply(Reply, frozen=True, kw_only=True):
     """The answer to `refresh`: until when the connection may stay now, and what it may do.
 
-    A socket of one item has `can`; a socket of many has `items`, the rights by item.
+    A socket of one item has `can`; a socket of many has `items`, the rights by item. A client that
+    asked for hints gets the `server_time`: its own clock may have been set since its welcome.
     """
 
     expires_at: int | None
     can: list[str] | UnsetType = UNSET
     items: dict[str, list[str]] | UnsetType = UNSET
+    server_time: float | UnsetType = UNSET
 
 
 class RequestReply(Reply, frozen=True, kw_only=True):

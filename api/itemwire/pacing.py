@@ -3,9 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import thread_time
 from typing import Final
 
 AT_ONCE: Final = 4  # requests per turn of the event loop: 1 ms, where a thousand would take 250 ms
+LONG_TURN: Final = 0.001  # seconds of this thread's processor time, after which half as many begin
 
 
 class Pacing:
@@ -13,17 +15,19 @@ class Pacing:
 
     When all clients reconnect at once, or a stranger keeps hundreds of connections full of
     requests, the loop would otherwise do all of that before it looks at an open socket again.
-    Nothing is refused here, and while there is little to do, nothing waits.
+    Nothing is refused here, and while there is little to do, nothing waits. After a turn that took
+    longer than `LONG_TURN`, only half as many places are free: some requests cost more than others.
 
     `_loop` is set from the first place that is taken until a turn passes without any: while it is
     None, nothing is scheduled.
     """
 
-    __slots__ = ("_at_once", "_left", "_loop", "_waiting")
+    __slots__ = ("_at_once", "_began", "_left", "_loop", "_waiting")
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._left = at_once
+        self._began = 0.0  # this turn, in processor time
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[Callable[[], object]] = deque()
 
@@ -62,20 +66,23 @@ class Pacing:
         """See to it that the next turn of the running loop begins with all places free."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # an earlier loop may have been closed with a call left to make
-            self._loop, self._left = loop, self._at_once
+            self._loop, self._left, self._began = loop, self._at_once, thread_time()
             self._waiting.clear()
             loop.call_soon(self._go_on, loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin a turn: its places are for who waits."""
-        self._left = self._at_once
+        now = thread_time()
+        was_long = now - self._began > LONG_TURN
+        self._began = now
+        places = self._left = max(1, self._at_once // 2) if was_long else self._at_once
         try:
             while self._waiting and self._left:
                 self._left -= 1
                 if self._waiting.popleft()() is False:
                     self._left += 1
         finally:  # what fails must not keep the others waiting
-            if self._left < self._at_once or self._waiting:
+            if self._left < places or self._waiting:
                 loop.call_soon(self._go_on, loop)
             else:
                 self._loop = None

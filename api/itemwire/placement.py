@@ -1,11 +1,13 @@
 """Where a host application has put the channels, and whether that means what it seems to."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import ASGIApp, Scope
+from typing_extensions import override
 
 NO_PREFIX: Final = 'the channels: give them one, as in include_router(live.router, prefix="/live")'
 """The name of the mount: FastAPI's error about a missing prefix ends with it."""
@@ -17,6 +19,34 @@ UNASKED: Final = (
     'them for all its routes mounts live.app instead, as in app.mount("/live", live.app), and '
     "enters live.lifespan(app) in its lifespan"
 )
+
+
+class ChannelMount(Mount):
+    """The mount of the channels: a path that has a line break in it leads there, too.
+
+    FastAPI copies the mount where it is included, and gives the copy an expression of its own.
+    """
+
+    @override
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if not self.path_regex.flags & re.DOTALL:
+            self.path_regex = with_line_breaks(self.path_regex)
+        return super().matches(scope)
+
+
+def with_line_breaks(expression: re.Pattern[str]) -> re.Pattern[str]:
+    """Return the same expression, in which a dot stands for a line break as well."""
+    return re.compile(expression.pattern, expression.flags | re.DOTALL)
+
+
+def take_line_breaks(host: Starlette, app: ASGIApp) -> None:
+    """Let paths with a line break in them reach an application that a host has mounted.
+
+    Starlette's mounts do not match them, so that the host would refuse them without a reason.
+    """
+    for route in mounts_in(host.routes):
+        if route.app is app:
+            route.path_regex = with_line_breaks(route.path_regex)
 
 
 def check_placement(host: Starlette, app: ASGIApp) -> None:
@@ -33,12 +63,17 @@ def check_placement(host: Starlette, app: ASGIApp) -> None:
 
 def mounted_in(routes: Iterable[BaseRoute]) -> Iterator[ASGIApp]:
     """List the applications that are mounted anywhere in a tree of routes."""
+    return (mount.app for mount in mounts_in(routes))
+
+
+def mounts_in(routes: Iterable[BaseRoute]) -> Iterator[Mount]:
+    """List the mounts anywhere in a tree of routes."""
     for route in routes:
         if isinstance(route, Mount):
-            yield route.app
-            yield from mounted_in(route.routes)
+            yield route
+            yield from mounts_in(route.routes)
         elif (context := getattr(route, "include_context", None)) is not None:
-            yield from mounted_in(context.included_router.routes)
+            yield from mounts_in(context.included_router.routes)
 
 
 def _placements(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
+from itemwire.arguments import check_text
 from itemwire.messages import Position
 from itemwire.publishing_ways import (
     OutgoingMessage,
@@ -35,8 +36,8 @@ class AsyncPublisher:
 
     `name` is that of the `Itemwire` that it publishes to, if that has one; it counts for engines.
 
-    Entering it raises ValueError, saying what is missing, and EngineError where the engine cannot
-    be reached.
+    Raises ValueError for an argument that is no text. Entering it raises ValueError, saying what is
+    missing, and EngineError where the engine cannot be reached.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AsyncPublisher:
         token: str | None = None,
         name: str = "",
     ) -> None:
+        _check_arguments(engine_url, url, token, name)
         self._given = (engine_url, url, token)
         self._name = name
         self._way: PublishingWay | None = None
@@ -129,6 +131,7 @@ class Publisher:
         token: str | None = None,
         name: str = "",
     ) -> None:
+        _check_arguments(engine_url, url, token, name)
         self._make = partial(AsyncPublisher, engine_url=engine_url, url=url, token=token, name=name)
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
@@ -241,6 +244,14 @@ class _Worker:
 def _outgoing(message: ManyMessages, key: str | None, sender: str | None) -> OutgoingMessage:
     item_id, data, extras = ready(message)
     return OutgoingMessage(item_id, data, key, sender, extras)
+
+
+def _check_arguments(engine_url: object, url: object, token: object, name: object) -> None:
+    given = {"engine_url": engine_url, "url": url, "token": token}
+    for argument, value in given.items():
+        if value is not None:
+            check_text(argument, value)
+    check_text("name", name)
 
 
 def _refuse_event_loop() -> None:

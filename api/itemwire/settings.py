@@ -17,14 +17,20 @@ from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.engines.base import Bounds
 from itemwire_auth.addresses import parse_networks
-from itemwire_auth.settings import AuthSettings, CommaSeparated
+from itemwire_auth.settings import (
+    AuthSettings,
+    CommaSeparated,
+    Count,
+    PerSecond,
+    Seconds,
+    WholeSeconds,
+)
 
 PREFIX: Final = "ITEMWIRE_"
 ENV_FILE: Final = ".env"
 MAX_WORKERS: Final = 256
 
 _TOKEN: Final = re.compile(r"[!-~]+")
-PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # Read by commands that are clients, such as `publish`, and not by the server.
 CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
@@ -51,10 +57,10 @@ class Settings(AuthSettings):
     model_config = SettingsConfigDict(env_file=ENV_FILE)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(
+    port: Count = Field(
         default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
-    workers: int = Field(
+    workers: Count = Field(
         default=1,
         ge=1,
         le=MAX_WORKERS,
@@ -111,16 +117,16 @@ class Settings(AuthSettings):
         "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis, `redis://`, `rediss://` or "
         "`redis+cluster://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
     )
-    history_size: int = Field(
+    history_size: Count = Field(
         default=100, ge=0, description="Messages kept in the history of an item."
     )
-    history_bytes: int = Field(
+    history_bytes: Count = Field(
         default=1_048_576, ge=0, description="Bytes of payload kept in the history of an item."
     )
-    history_seconds: float = Field(
+    history_seconds: Seconds = Field(
         default=300, ge=0, description="Seconds for which a message is kept in the history."
     )
-    history_total_bytes: int = Field(
+    history_total_bytes: Count = Field(
         default=512 * 1_048_576,
         ge=0,
         description="Bytes that the history of all items may use with `memory://`. Above that, "
@@ -131,30 +137,30 @@ class Settings(AuthSettings):
         description="A TOML file with rules for the items of patterns: a table for each pattern, "
         "such as `history`, `presence` or `echo`.",
     )
-    max_message_bytes: int = Field(
+    max_message_bytes: Count = Field(
         default=65_536,
         ge=1,
         description="Largest message that a client may send, in bytes. A larger one closes its "
         "socket with 1009.",
     )
-    max_items: int = Field(
+    max_items: Count = Field(
         default=100, ge=1, description="Items that one socket at `/ws` may be subscribed to."
     )
-    presence_grace: float = Field(
+    presence_grace: Seconds = Field(
         default=5,
         ge=0,
         le=600,
         description="Seconds for which a member whose connection was lost is still shown as "
         "present; 0 announces the loss at once.",
     )
-    presence_limit: int = Field(
+    presence_limit: Count = Field(
         default=1000,
         ge=0,
         le=100_000,
         description="Members of an item that are listed and announced. Members above this number "
         "are only counted.",
     )
-    outbox_bytes: int = Field(
+    outbox_bytes: Count = Field(
         default=1_048_576,
         ge=1,
         description="Bytes that may be queued for a client that reads too slowly. Above that, "
@@ -167,30 +173,30 @@ class Settings(AuthSettings):
         "the client about the gap. One word for all items, or a list of patterns, of which the "
         "first match counts: `telemetry:*=drop_oldest,*=disconnect`.",
     )
-    max_in_flight: int = Field(
+    max_in_flight: Count = Field(
         default=10_000,
         ge=1,
         description="Messages that may be in flight to the engine at the same time. Above that, "
         "publishing is refused with overloaded. One socket may use a tenth of them.",
     )
-    max_in_flight_bytes: int = Field(
+    max_in_flight_bytes: Count = Field(
         default=67_108_864,
         ge=1,
         description="Bytes of messages that may be in flight to the engine at the same time. One "
         "socket may use a tenth of them.",
     )
-    expiry_warning_seconds: int = Field(
+    expiry_warning_seconds: WholeSeconds = Field(
         default=60,
         ge=0,
         description="Seconds before its token expires at which a client is warned with `expiring`; "
         "at the earliest, after half of the token's lifetime; 0 disables the warning.",
     )
-    expiry_grace: float = Field(
+    expiry_grace: Seconds = Field(
         default=0,
         ge=0,
         description="Seconds for which a socket stays open after its token has expired.",
     )
-    max_session_seconds: int = Field(
+    max_session_seconds: WholeSeconds = Field(
         default=0,
         ge=0,
         description="Longest time that a socket may stay open, in seconds, however often its token "
@@ -202,16 +208,18 @@ class Settings(AuthSettings):
         "and sockets need no extra memory. The length of a compressed message reveals something "
         "of its content.",
     )
-    ping_interval: float = Field(default=20, gt=0, description="Seconds between pings to a client.")
-    ping_timeout: float = Field(
+    ping_interval: Seconds = Field(
+        default=20, gt=0, description="Seconds between pings to a client."
+    )
+    ping_timeout: Seconds = Field(
         default=20, gt=0, description="Seconds a client has to answer a ping."
     )
-    graceful_timeout: int = Field(
+    graceful_timeout: WholeSeconds = Field(
         default=10,
         ge=0,
         description="Seconds in which open sockets are closed when the server stops.",
     )
-    drain_seconds: float = Field(
+    drain_seconds: Seconds = Field(
         default=5,
         ge=0,
         le=3600,
@@ -236,7 +244,7 @@ class Settings(AuthSettings):
         default=1000,
         description="Other requests and pings a second of one socket; 0 sets no limit.",
     )
-    subject_rate_factor: float = Field(
+    subject_rate_factor: PerSecond = Field(
         default=4,
         ge=0,
         allow_inf_nan=False,
@@ -263,28 +271,28 @@ class Settings(AuthSettings):
         description="Handshakes a second in all; above that, overloaded, so that open sockets are "
         "served without delay while many clients connect; 0 sets no limit.",
     )
-    max_connections: int | None = Field(
+    max_connections: Count | None = Field(
         default=None,
         ge=0,
         description="Open sockets in all; 0 sets no limit. Unset: the process's limit of open "
         "files, minus a reserve.",
     )
-    max_address_connections: int = Field(
+    max_address_connections: Count = Field(
         default=0,
         ge=0,
         description="Open sockets of one address; 0 sets no limit. Addresses in `throttle_exempt` "
         "are exempt.",
     )
-    max_subject_connections: int = Field(
+    max_subject_connections: Count = Field(
         default=0,
         ge=0,
         description="Open sockets of one subject, on all nodes that share an engine; 0 sets no "
         "limit.",
     )
-    max_channels: int = Field(
+    max_channels: Count = Field(
         default=200_000, ge=0, description="Items with subscribers on one node; 0 sets no limit."
     )
-    max_item_connections: int = Field(
+    max_item_connections: Count = Field(
         default=100_000,
         ge=0,
         description="Sockets that may be subscribed to one item on one node; 0 sets no limit.",

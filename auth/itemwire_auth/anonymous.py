@@ -14,7 +14,7 @@ from itemwire_auth.state import auth_of
 
 SOURCE: Final = "none"
 
-NO_RIGHTS: Final = ScopeSet(is_of_token=False)
+NO_RIGHTS: Final = ScopeSet()  # and a token would help, so what is refused is `scope_missing`
 
 _site_of = site_finder(())
 

@@ -20,7 +20,12 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
 from itemwire_auth.anonymous import anonymous_caller, is_public
-from itemwire_auth.credentials import from_authorization, from_ticket
+from itemwire_auth.credentials import (
+    CREDENTIAL_SOURCES,
+    find_credentials,
+    from_authorization,
+    from_ticket,
+)
 from itemwire_auth.errors import (
     AuthError,
     Forbidden,
@@ -52,11 +57,17 @@ async def current_principal(connection: HTTPConnection) -> Principal:
     try:
         return await auth_of(connection).authenticator.authenticate(connection)
     except AuthError as error:
-        if isinstance(error, MissingCredential):
+        if isinstance(error, MissingCredential) or _is_of_cookie_alone(connection, error):
             anonymous = anonymous_caller(connection)
             if anonymous is not None:
                 return anonymous
         raise await delayed_refusal(connection, error) from error
+
+
+def _is_of_cookie_alone(connection: HTTPConnection, error: AuthError) -> bool:
+    """Return whether a foreign page presented nothing, and its browser has added the cookie."""
+    others = CREDENTIAL_SOURCES.keys() - {"cookie"}
+    return isinstance(error, OriginDenied) and not find_credentials(connection, "", others)
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]

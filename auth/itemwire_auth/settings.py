@@ -18,6 +18,8 @@ from itemwire_auth.tokens.info_claims import InfoClaims
 from itemwire_auth.tokens.parsed_token import MAX_LEEWAY
 from itemwire_auth.tokens.rights_claims import RIGHTS_CLAIMS, RightsRules
 
+LARGEST: Final = 1 << 40  # of a number that is set: more is a slip of the keyboard
+LONGEST: Final = 10 * 365 * 86_400  # seconds that are set
 THIRTY_DAYS: Final = int(timedelta(days=30).total_seconds())
 
 KEY_SETTINGS: Final = ("secret", "keys_file", "jwks_url", "issuers_file")
@@ -34,6 +36,19 @@ def parse_object_text(value: object) -> object:
     """Return the JSON object that a text holds; the empty text holds an empty one."""
     return parse_object(value.encode() or b"{}") if isinstance(value, str) else value
 
+
+def _is_number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - which Pydantic reports
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_is_number), Field(le=LARGEST)]
+PerSecond = Annotated[
+    float, BeforeValidator(_is_number), Field(ge=0, le=LARGEST, allow_inf_nan=False)
+]
+Seconds = Annotated[float, BeforeValidator(_is_number), Field(le=LONGEST, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, BeforeValidator(_is_number), Field(le=LONGEST)]
 
 RoleRights = Annotated[dict[str, str], NoDecode, BeforeValidator(parse_object_text)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
@@ -68,13 +83,13 @@ class AuthSettings(BaseSettings):
         description="Accept JWKS URLs with http:// and at private addresses: for tests, or for an "
         "issuer in your own network.",
     )
-    jwks_cooldown: float = Field(
+    jwks_cooldown: Seconds = Field(
         default=DEFAULTS.cooldown,
         gt=0,
         allow_inf_nan=False,
         description="Least seconds between two fetches for tokens with an unknown `kid`.",
     )
-    jwks_refresh: float = Field(
+    jwks_refresh: Seconds = Field(
         default=DEFAULTS.refresh,
         gt=0,
         allow_inf_nan=False,
@@ -126,16 +141,16 @@ class AuthSettings(BaseSettings):
         default=(),
         description="The accepted `typ` values. If empty: JWT, at+jwt, or no `typ`.",
     )
-    leeway: float = Field(
+    leeway: Seconds = Field(
         default=0,
         ge=0,
         le=MAX_LEEWAY,
         description="Seconds by which clocks may differ, for exp, nbf and iat.",
     )
-    max_token_lifetime: int = Field(
+    max_token_lifetime: WholeSeconds = Field(
         default=THIRTY_DAYS, gt=0, description="Longest accepted lifetime of a token, in seconds."
     )
-    max_token_length: int = Field(
+    max_token_length: Count = Field(
         default=8192,
         gt=0,
         description="Longest accepted token, in characters (all of them ASCII); a longer one is "
@@ -146,20 +161,20 @@ class AuthSettings(BaseSettings):
         description="Accept tokens in the query string. If false, a client that can send its "
         "credential only there needs a one-time ticket.",
     )
-    ticket_seconds: int = Field(
+    ticket_seconds: WholeSeconds = Field(
         default=30,
         ge=1,
         le=MAX_SECONDS,
         description="How long a one-time ticket is valid, in seconds.",
     )
-    ticket_rate: float = Field(
+    ticket_rate: PerSecond = Field(
         default=20,
         ge=0,
         allow_inf_nan=False,
         description="Tickets a second that one subject may get, with twice as many at once; above "
         "that, rate_limited; 0 sets no limit.",
     )
-    max_tickets: int = Field(
+    max_tickets: Count = Field(
         default=200,
         ge=0,
         description="Tickets of one subject that were issued on this node, and neither used here "
@@ -190,13 +205,13 @@ class AuthSettings(BaseSettings):
         default=None,
         description="The application's endpoint that decides rights, in place of the token's own.",
     )
-    policy_timeout: float = Field(
+    policy_timeout: Seconds = Field(
         default=2,
         gt=0,
         le=30,
         description="Seconds the policy endpoint has to answer; then the caller is refused.",
     )
-    policy_cache_seconds: float = Field(
+    policy_cache_seconds: Seconds = Field(
         default=5,
         ge=0,
         le=300,
@@ -208,13 +223,13 @@ class AuthSettings(BaseSettings):
     policy_allow_http: bool = Field(
         default=False, description="Whether claims may be sent to another machine unencrypted."
     )
-    slow_after_refusals: int = Field(
+    slow_after_refusals: Count = Field(
         default=60,
         ge=0,
         description="Refusals a minute for one address or subject above which answers are delayed; "
         "0 means never.",
     )
-    stop_after_refusals: int = Field(
+    stop_after_refusals: Count = Field(
         default=600,
         ge=0,
         description="Refusals a minute for one address or subject above which it is refused with "

@@ -10,6 +10,7 @@ const MAX_BACKLOG = 1000; // messages that an iterator, or a frame to come, may 
 const TOKEN_TRIES = 2; // how often in a row a new token is fetched because one was refused
 const REFRESH_LEAD = 60_000; // milliseconds before its end that a token is renewed, or half its time
 const FIRST_REFRESH = 1000; // the first window of waits after a refresh that failed
+const ENTRY = 400; // bytes of one item in a list of joins, at most
 const AWAY = 4000; // a close code by which the server waits for us, as it does after a broken line
 
 /**
@@ -213,8 +214,10 @@ export class Item extends Emitter {
     this.#wishes++;
     this.#refusal = null;
     this.#changed();
-    if (this.#phase === "in") return Promise.resolve();
-    const joined = new Promise((resolve, reject) => this.#waiting.push([resolve, reject]));
+    const joined = new Promise((resolve, reject) => {
+      if (this.#phase === "in") resolve(undefined);
+      else this.#waiting.push([resolve, reject]);
+    });
     joined.catch(noop); // `refused` tells it as well: who does not wait need not catch
     return joined;
   }
@@ -245,8 +248,8 @@ export class Item extends Emitter {
         const { epoch, offset, ephemeral } = await this.#ask("publish", { data, key, meta, end }, lost);
         return { position: ephemeral ? null : `${epoch}:${offset}`, key };
       } catch (/** @type {any} */ error) {
-        const isUnsure = error instanceof PublishUnconfirmed;
-        if (!isUnsure) throw (error.reason === "not_connected" && doubt) || error;
+        // Only what is unconfirmed has a key.
+        if (!error.key) throw (error.reason === "not_connected" && doubt) || error;
         if (retry-- <= 0) throw error;
         doubt = error;
       }
@@ -272,8 +275,8 @@ export class Item extends Emitter {
    *   messages: Message<Channel["message"]>[], complete: boolean, epoch: string, offset: number,
    * }>}
    */
-  async history({ after, before, limit } = {}) {
-    const reply = await this.#ask("history", { after, before, limit });
+  async history(bounds) {
+    const reply = await this.#ask("history", bounds);
     return { ...reply, messages: reply.messages.map(this.#read, this) };
   }
 
@@ -426,7 +429,6 @@ export class Item extends Emitter {
 
   /** @param {any} envelope */
   #welcome({ epoch, offset, was_recovering, recovered, resume, can, members = [], member_count = 0 }) {
-    const missed = was_recovering && !recovered;
     const known = epoch === this.#epoch ? this.#last : 0;
     this.#phase = "in";
     if (!this.#wanted) return this.#wire._touch(this); // of a join that nobody wants any more
@@ -437,8 +439,9 @@ export class Item extends Emitter {
     this.position = `${epoch}:${this.#last}`;
     this.rights = can;
     this.#changed();
-    const gap = { type: "gap", item: this.id, epoch, from: known + 1, to: offset };
-    if (missed) this.#wire._tell(this, "gap", gap);
+    if (was_recovering && !recovered) {
+      this.#wire._tell(this, "gap", { type: "gap", item: this.id, epoch, from: known + 1, to: offset });
+    }
     for (const [resolve] of this.#waiting.splice(0)) resolve(undefined);
     this.#members = new Map(members.map((/** @type {Member} */ member) => [member.connection, member]));
     this.#showMembers();
@@ -455,13 +458,13 @@ export class Item extends Emitter {
     if (epoch !== this.#epoch) this.#resume = "";
     this.#epoch = epoch;
     if (offset !== undefined) this.#last = offset;
-    const value = type === "gap" ? envelope : this.#wire._try(() => this.#read(envelope));
+    const value = type === "gap" ? envelope : this.#read(envelope);
     const stay = this.#stay;
     const still = () => {
       if (stay === this.#stay && offset !== undefined) this.position = `${epoch}:${offset}`;
       return stay === this.#stay;
     };
-    if (value) this.#wire._tell(this, type, value, still);
+    this.#wire._tell(this, type, value, still);
   }
 
   /** @param {string} [after] */
@@ -498,7 +501,7 @@ export class Item extends Emitter {
       this.#phase = "out";
       this.#wire._touch(this);
     };
-    this.#ask("leave").then(left, left);
+    this.#ask("leave").catch(noop).then(left);
   }
 
   #changed() {
@@ -527,6 +530,7 @@ export class ItemwireClient extends Emitter {
   #socket = null;
   #live = false; // whether the server has answered on this socket
   #most = 1; // how many joins it takes in one frame
+  #largest = 0; // how many bytes a frame may have
   #failures = 0;
   #refusedTokens = 0;
   #ref = 0;
@@ -537,6 +541,7 @@ export class ItemwireClient extends Emitter {
   #timers = new Map();
   #heard = 0; // when the last frame came
   #doubted = false; // whether no frame has come since we asked for one
+  #wait = 0; // what was last waited for an attempt
   #floor = 0; // the earliest moment of the next attempt that the server allows
   /** @type {number | undefined} */
   #ahead; // how far the server's clock is ahead of ours
@@ -654,10 +659,10 @@ export class ItemwireClient extends Emitter {
   item(id, options) {
     const known = this.#items.get(id);
     if (known) {
-      const { since, replay, parse } = known._options;
-      const isSame =
-        !options || (options.since === since && options.replay === replay && options.parse === parse);
-      if (!isSame) throw Error(`${id} has other options`);
+      const names = /** @type {const} */ (["since", "replay", "parse"]);
+      if (options && names.some((name) => options[name] !== known._options[name])) {
+        throw Error(`${id} has other options`);
+      }
       return known;
     }
     const item = new Item(this, id, { ...options });
@@ -680,13 +685,17 @@ export class ItemwireClient extends Emitter {
     }
     this.#settle(); // what is asked about an item comes after its join
     const ref = ++this.#ref;
+    const bytes = this.#codec.encode({ ...frame, ref });
+    if ((bytes.byteLength ?? new TextEncoder().encode(bytes).length) > this.#largest) {
+      throw new Refused({ reason: "message_too_big", retry: "never" }); // the server would end everything
+    }
     return new Promise((resolve, reject) => {
       this.#pending.set(ref, [resolve, reject, lost]);
       this._timer(`ref ${ref}`, this.#timeout, () => {
         this.#pending.delete(ref);
         reject(lost("timeout"));
       });
-      this.#send({ ...frame, ref });
+      this.#socket?.send(bytes);
     });
   }
 
@@ -728,28 +737,18 @@ export class ItemwireClient extends Emitter {
     const handlers = source._handlers[event];
     if (!handlers) return;
     const batch = event === "message" && this.#news.length < MAX_BACKLOG && this.#batch;
-    if (!batch || !this.#news.length) (batch || queueMicrotask)(() => this.#flush());
+    if (!batch || !this.#news.length) {
+      (batch || queueMicrotask)(() => {
+        for (const tell of this.#news.splice(0)) tell();
+      });
+    }
     this.#news.push(() => {
       for (const handler of [...handlers]) {
-        if (still() && handlers.has(handler)) this._try(() => handler(value), event === "error");
+        if (still() && handlers.has(handler)) {
+          (async () => handler(value))().catch((error) => this.#report(error, event === "error"));
+        }
       }
     });
-  }
-
-  /**
-   * Return what a function of the program returns; tell its error, which ends nothing of ours.
-   * @internal
-   * @template T
-   * @param {() => T} f
-   * @param {boolean} [last] whether it is itself told of errors
-   * @returns {T | undefined}
-   */
-  _try(f, last) {
-    try {
-      return f();
-    } catch (error) {
-      this.#report(error, last);
-    }
   }
 
   /**
@@ -761,12 +760,12 @@ export class ItemwireClient extends Emitter {
    * @param {boolean} [isLast] whether being overdue gives it no more time
    */
   _timer(name, ms, f, isLast) {
-    const due = this.#clock.now() + Math.max(ms, 0);
+    const due = this.#clock.now() + ms;
     this.#cancel(name);
     const fire = () => {
-      const late = this.#clock.now() - due;
       this.#timers.delete(name);
-      if (late < 0) this._timer(name, -late, f); // it is further away than a timer reaches
+      const late = this.#clock.now() - due;
+      if (late < 0 && ms > LONGEST_TIMER) this._timer(name, -late, f);
       else if (late > OVERDUE && !isLast) this._timer(name, OVERDUE, f, true); // read first what waits
       else f();
     };
@@ -786,8 +785,7 @@ export class ItemwireClient extends Emitter {
 
   /** @internal */
   _key() {
-    const part = () => this.#random().toString(36);
-    return `${++this.#ref}-${part()}${part()}`;
+    return `${++this.#ref}-${this.#random()}${this.#random()}`;
   }
 
   /** @param {TokenRequest["reason"]} reason */
@@ -803,7 +801,7 @@ export class ItemwireClient extends Emitter {
   /** @param {Token} token */
   #dial(token) {
     const [path, query] = this.#url.split("?");
-    const root = (path[0] === "/" ? globalThis.location.origin : "") + path.replace(/(\/ws)?\/?$/, "/ws");
+    const root = (path[0] === "/" ? location.origin : "") + path.replace(/(\/ws)?\/?$/, "/ws");
     const heartbeat = Math.min(Math.max(this.#silence / 1200, 5), 300) | 0;
     const more = query ? `&${query}` : "";
     const address = `${root.replace(/^http/, "ws")}?hints=1&heartbeat=${heartbeat}${more}`;
@@ -811,7 +809,11 @@ export class ItemwireClient extends Emitter {
     if (token) protocols.push(`itemwire.token.${token}`);
     const socket = new this.#WebSocket(address, protocols);
     const live = (/** @type {(event: any) => void} */ f) => (/** @type {any} */ event) => {
-      if (socket === this.#socket) f(event);
+      try {
+        if (socket === this.#socket) f(event);
+      } catch (error) {
+        this.#report(error); // of a frame that is not as it should be: the next one may be
+      }
     };
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
@@ -860,8 +862,7 @@ export class ItemwireClient extends Emitter {
   #received(frame) {
     this.#heard = this.#clock.now();
     this.#doubted = false;
-    const envelope = this._try(() => this.#codec.decode(frame));
-    if (!envelope) return;
+    const envelope = this.#codec.decode(frame);
     const { type, ref, item } = envelope;
     this._tell(this, "frame", envelope);
     if (type === "closing") return this.#ended(envelope);
@@ -888,11 +889,12 @@ export class ItemwireClient extends Emitter {
    * The server has answered. An open socket proves nothing: a refusal opens it, too.
    * @param {any} envelope
    */
-  #proved({ max_items = 1 }) {
+  #proved({ max_items, max_message_bytes }) {
     this.#cancel("handshake");
     this.#live = true;
     this.#failures = this.#refusedTokens = this.#floor = 0;
-    this.#most = max_items;
+    this.#largest = max_message_bytes || 65_536;
+    this.#most = Math.max(1, Math.min(max_items, this.#largest / ENTRY) | 0);
     this.#watch();
     this.#settle();
     this.#become("connected");
@@ -920,11 +922,9 @@ export class ItemwireClient extends Emitter {
 
   /** Watch whether the server is still there: one timer, however many frames come. */
   #watch() {
-    const left = () => this.#heard + this.#silence - this.#clock.now();
-    this._timer("silence", left(), () => {
-      if (left() > 0) this.#watch();
-      else this.#probe();
-    });
+    const left = this.#silence - Math.abs(this.#clock.now() - this.#heard);
+    if (left > 0) this._timer("silence", left, () => this.#watch());
+    else this.#probe();
   }
 
   /**
@@ -935,7 +935,7 @@ export class ItemwireClient extends Emitter {
     this.#doubted = true;
     this.#ping();
     this._timer("silence", PROBE, () => {
-      if (this.#doubted) this.#again({ isWake });
+      if (this.#doubted) this.#again(0, undefined, isWake);
       else this.#watch();
     });
   }
@@ -945,9 +945,10 @@ export class ItemwireClient extends Emitter {
     const now = this.#clock.now();
     if (server_time) this.#ahead = server_time * 1000 - now;
     if (this.#ahead === undefined) return; // an older server: wait for its `expiring`
-    this.#expires = expires_at === null ? Infinity : expires_at * 1000 - this.#ahead;
+    this.#expires = (expires_at ?? Infinity) * 1000 - this.#ahead; // null: it does not end
     const left = this.#expires - now;
-    this._timer("expiry", left - Math.min(REFRESH_LEAD, left / 2), () => this.#refresh());
+    const wait = left > 0 ? left - Math.min(REFRESH_LEAD, left / 2) : FIRST_REFRESH;
+    this._timer("expiry", wait, () => this.#refresh());
   }
 
   async #refresh() {
@@ -972,7 +973,7 @@ export class ItemwireClient extends Emitter {
 
   #wake() {
     const now = this.#clock.now();
-    if (this.#timers.has("attempt")) this.#attempt(this.#floor - now);
+    if (this.#timers.has("attempt")) this.#attempt(Math.min(this.#floor - now, this.#wait));
     else if (this.#live) {
       this.#probe(true);
       if (this.#expires - now < REFRESH_LEAD) this.#refresh();
@@ -994,20 +995,20 @@ export class ItemwireClient extends Emitter {
     const retry = hint ?? (/^(credentials|token|ticket)_/.test(reason) ? "token" : "later");
     const isToken = retry === "token";
     this._tell(this, "lost", { code, reason, retry, retry_after_ms: floor });
-    const isFixed = isToken && typeof this.#token === "string";
-    const detail = isFixed ? "a fixed token cannot be renewed" : "";
-    if (retry === "never" || isFixed || (isToken && ++this.#refusedTokens > TOKEN_TRIES)) {
+    const detail = isToken && typeof this.#token === "string" ? "a fixed token cannot be renewed" : "";
+    if (retry === "never" || detail || (isToken && ++this.#refusedTokens > TOKEN_TRIES)) {
       this.#refuse(new Refused({ reason, retry, status: code, detail }));
-    } else this.#again({ floor, reason: isToken ? "refused" : "reconnect" });
+    } else this.#again(floor, isToken ? "refused" : undefined);
   }
 
   /**
    * Give this attempt or connection up, and try again after a while: `floor` ms at least.
-   * @param {{ floor?: number, isWake?: boolean, reason?: TokenRequest["reason"] }} [options]
+   * @param {number} [floor]
+   * @param {TokenRequest["reason"]} [reason]
+   * @param {boolean} [isWake]
    */
-  #again({ floor = 0, isWake = false, reason = "reconnect" } = {}) {
-    const wait = isWake ? 0 : floor + this._jitter(this.#failures);
-    this.#failures++;
+  #again(floor = 0, reason, isWake) {
+    const wait = isWake ? 0 : floor + this._jitter(this.#failures++);
     this.#floor = this.#clock.now() + floor;
     this.#teardown(AWAY);
     this.#attempt(wait, reason);
@@ -1018,7 +1019,8 @@ export class ItemwireClient extends Emitter {
    * @param {TokenRequest["reason"]} [reason]
    */
   #attempt(wait, reason = "reconnect") {
-    this._timer("attempt", wait, () => this.#open(reason));
+    this.#wait = wait;
+    this._timer("attempt", wait, () => this.#open(reason), true);
     if (this.state === "connected") this.#become("reconnecting");
   }
 
@@ -1050,7 +1052,7 @@ export class ItemwireClient extends Emitter {
     this.#socket = null;
     this.#live = this.#refreshing = false;
     this.#forgetCall();
-    for (const name of [...this.#timers.keys()]) this.#cancel(name);
+    for (const name of this.#timers.keys()) this.#cancel(name);
     for (const [, reject, lost] of this.#pending.values()) reject(lost("connection_lost"));
     this.#pending.clear();
     for (const item of this.#items.values()) item._lost();
@@ -1073,10 +1075,6 @@ export class ItemwireClient extends Emitter {
   #cancel(name) {
     this.#clock.clearTimeout(this.#timers.get(name));
     this.#timers.delete(name);
-  }
-
-  #flush() {
-    for (const tell of this.#news.splice(0)) tell();
   }
 
   /**

@@ -277,7 +277,8 @@ export class FakeServer {
     },
     refresh: () => {
       const items = Object.fromEntries([...this.#items.keys()].map((item) => [item, this.rights]));
-      return { expires_at: this.#expiry(), can: this.rights, items };
+      const server_time = this.hints ? this.#seconds() : undefined;
+      return { expires_at: this.#expiry(), can: this.rights, items, server_time };
     },
   };
 

@@ -21,6 +21,7 @@ from itemwire.authorization.solving import (
     dependant_of,
     inputs_of,
     is_for_the_process,
+    named_by,
     solve,
 )
 
@@ -108,6 +109,32 @@ def below(_: Annotated[None, Depends(header)], theme: Annotated[str, Cookie()] =
 def test_knows_what_a_dependency_may_read(dependency: Callable[..., Any], inputs: Inputs) -> None:
     """Less would be kept of a handshake than it needs when it is asked again; more costs memory."""
     assert inputs_of(_dependant(dependency), ()) == inputs
+
+
+def several(team: Annotated[list[str] | None, Query()] = None) -> None:
+    """Read all query parameters of one name."""
+
+
+@pytest.mark.parametrize(
+    ("dependency", "named"),
+    [
+        pytest.param(below, [{"x-team"}, {"theme"}, set()], id="at any depth"),
+        pytest.param(model, [set(), set(), {"team"}], id="model"),
+        pytest.param(perhaps_model, [set(), set(), {"team"}], id="optional model"),
+        pytest.param(choices, [set(), set(), {"team", "crew"}], id="two names"),
+        pytest.param(several, [set(), set(), set()], id="list"),
+        pytest.param(by_request, [set(), set(), set()], id="connection"),
+        pytest.param(HTTPBearer(), [{"authorization"}, set(), set()], id="bearer"),
+    ],
+)
+def test_knows_what_a_dependency_reads_by_name(
+    dependency: Callable[..., Any], named: list[set[str]]
+) -> None:
+    """Whatever may name a caller: headers, cookies, and query parameters."""
+    found = named_by(_dependant(dependency))
+
+    assert [found.headers, found.cookies, found.query] == named
+    assert not found.whole
 
 
 @pytest.mark.parametrize("reader", [by_request, by_socket])

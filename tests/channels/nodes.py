@@ -47,6 +47,7 @@ class SharedEngine(MemoryEngine):
         super().__init__(BOUNDS, clock=Clock(), unix_clock=Clock())
         self.bus = bus
         self.is_away = False
+        self.refusal: EngineError | None = None  # of each notice
 
     @property
     @override
@@ -60,8 +61,9 @@ class SharedEngine(MemoryEngine):
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self.bus.post(notice)
-        answer(None)
+        if self.refusal is None:
+            self.bus.post(notice)
+        answer(self.refusal)
 
 
 class Crowd:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import UNSET
 
 from itemwire.channels.client_options import ClientOptions
 from itemwire.channels.connection import Connection
@@ -40,6 +41,15 @@ def test_says_hello_ahead_of_the_welcome_to_an_item() -> None:
 
     assert (hello["type"], "max_items" in hello, "heartbeat" in hello) == ("hello", False, False)
     assert (welcome["type"], welcome["server_time"]) == ("welcome", NOW)
+
+
+@pytest.mark.parametrize("options", [HINTS, ClientOptions()], ids=["hints", "none"])
+def test_a_refresh_tells_the_time_to_those_who_asked(options: ClientOptions) -> None:
+    """A client whose clock was set meanwhile would take the new end for one that has passed."""
+    peers = (Stage().join(options=options), Stage().open(ItemRules({}), options=options))
+    told = {peer.session.refreshed(UNSET).server_time for peer in peers}
+
+    assert told == {NOW if options.hints else UNSET}
 
 
 def test_a_client_that_asks_for_nothing_gets_nothing_of_it() -> None:

@@ -40,7 +40,7 @@ def test_dev_prints_what_to_paste_next() -> None:
         while "itemwire serve" not in page:
             page += process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=15)
+        _, log = process.communicate(timeout=60)
 
     tokens = re.findall(r"^(ey\S+)$", page, re.MULTILINE)
     assert len(tokens) == 3
@@ -79,7 +79,7 @@ def test_dev_makes_its_own_secret_whatever_is_set(tmp_path: Path) -> None:
         assert dev.stdout is not None
         line = dev.stdout.readline()
         dev.terminate()
-        dev.communicate(timeout=15)
+        dev.communicate(timeout=60)
 
     assert '"writer"' in line
 
@@ -103,9 +103,9 @@ def test_serve_says_where_it_listens_and_stops_on_a_signal() -> None:
         assert process.stderr is not None
         line = process.stderr.readline()
         url = line.removeprefix("Listening on ").strip()
-        status = httpx.get(f"{url}/health/live", timeout=10).status_code
+        status = httpx.get(f"{url}/health/live", timeout=60).status_code
         process.terminate()
-        output, _ = process.communicate(timeout=15)
+        output, _ = process.communicate(timeout=60)
 
     assert status == 200
     assert output == ""
@@ -119,7 +119,7 @@ def test_serve_runs_one_process_where_a_platform_asks_for_more() -> None:
         assert process.stderr is not None
         lines = [process.stderr.readline(), process.stderr.readline()]
         process.terminate()
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
 
     assert "web_concurrency_ignored value='2' engine=memory" in lines[0]
     assert lines[1].startswith("Listening on ")
@@ -152,7 +152,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with started("serve", "--port", port, ITEMWIRE_SECRET=new_secret()) as process:
-            _, log = process.communicate(timeout=15)
+            _, log = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in log
@@ -166,7 +166,7 @@ def test_a_file_that_another_server_has_is_one_clear_line(tmp_path: Path) -> Non
     connection = open_file(SqliteFile(path))
     variables = {"ITEMWIRE_SECRET": new_secret(), "ITEMWIRE_ENGINE_URL": url}
     with started("serve", "--port", "0", **variables) as process:
-        _, log = process.communicate(timeout=15)
+        _, log = process.communicate(timeout=60)
     close_file(connection)
 
     assert process.returncode == EXIT_CONFIGURATION

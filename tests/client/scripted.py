@@ -101,6 +101,7 @@ class ScriptedServer:
         self.channels: dict[str, Channel] = {}
         self.expires_at: float | None = UNIX + 3600
         self.refused: dict[str, Envelope] = {}
+        self.now: Callable[[], float] = lambda: UNIX
 
     async def connect(self, request: SocketRequest) -> ScriptedSocket:
         """Open a socket, or do what the next outcome says: an exception, or a close."""
@@ -141,7 +142,7 @@ class ScriptedServer:
             connection="c1",
             subject="ann",
             expires_at=self.expires_at,
-            server_time=UNIX,
+            server_time=self.now(),
             ping_interval=20.0,
             max_message_bytes=self.max_bytes,
             max_items=100,
@@ -211,7 +212,8 @@ class ScriptedServer:
         socket.say("reply", ref=envelope["ref"], epoch=channel.epoch, offset=offset)
 
     def _refresh(self, socket: ScriptedSocket, envelope: Envelope) -> None:
-        socket.say("reply", ref=envelope["ref"], expires_at=UNIX + 7200, items={})
+        ends = {"expires_at": UNIX + 7200, "server_time": self.now()}
+        socket.say("reply", ref=envelope["ref"], items={}, **ends)
 
 
 def _position(since: str | None) -> tuple[str, int]:
@@ -245,6 +247,7 @@ class Stage:
     def __init__(self) -> None:
         self.server = ScriptedServer()
         self.clock = ManualClock()
+        self.server.now = lambda: self.clock.unix() - self.clock.wrong_by
         self.luck = 0.5
         self.states: list[str] = []
         self.errors: list[Exception] = []

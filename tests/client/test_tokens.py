@@ -275,3 +275,40 @@ def test_a_token_that_no_header_holds_is_refused_and_not_shown() -> None:
         TokenSource("secret\n", ManualClock(), 1.0)
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 3600])
+@scripted
+async def test_27_a_token_is_renewed_though_the_server_does_not_warn(
+    stage: Stage, seconds: int
+) -> None:
+    """Of a token that ends in a moment it does not; half of what is left is for the new one."""
+    stage.server.expires_at = UNIX + seconds
+    tokens = Tokens()
+    wire = await stage.connected(token=tokens)
+    lead = min(60.0, seconds / 2)
+    await stage.clock.advance(seconds - lead - 0.1)
+    assert len(tokens.asked) == 1
+    await stage.clock.advance(0.2)
+
+    assert [one.reason for one in tokens.asked] == ["connect", "expiring"]
+    assert len(stage.server.socket.of_type("refresh")) == 1
+    assert wire.state == "connected"
+
+
+@pytest.mark.parametrize("expires_at", [None, UNIX - 60])
+@scripted
+async def test_27_no_token_is_asked_for_without_a_pause(
+    stage: Stage, expires_at: float | None
+) -> None:
+    """Neither for a caller without an end, nor where each answer says that it has passed."""
+    stage.server.expires_at = expires_at
+    stage.server.held.add("refresh")
+    tokens = Tokens()
+    await stage.connected(token=tokens)
+    for _ in range(100):
+        await stage.clock.advance(0.1)
+        for one in stage.server.socket.of_type("refresh"):
+            stage.server.socket.say("reply", ref=one["ref"], items={}, expires_at=expires_at)
+
+    assert len(tokens.asked) == 1 if expires_at is None else 1 < len(tokens.asked) < 12

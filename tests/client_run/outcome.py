@@ -1,4 +1,9 @@
-"""What came of a run: every log beside what was acknowledged, and when clients came back."""
+"""What came of a run: every log beside what was acknowledged, and when clients came back.
+
+Whether they come apart is judged by the moments for which they had set their timers. A hundred of
+them share a process here: when it stands still, they begin together, as clients of their own
+machines never would. When they began is told, too, and the longest stand-still of any process.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from typing import Any, Final, Self
 Place = tuple[str, int]  # epoch, offset
 
 WINDOW_SECONDS: Final = 0.1
-MOST_SHARE: Final = 0.05  # of the clients, in one window
+MOST_SHARE: Final = 0.05  # of the attempts after a break, in one window
 LEAST_CLIENTS: Final = 400  # with fewer, chance alone puts more than that into some window
 
 
@@ -21,6 +26,25 @@ class Break:
     kind: str
     begin: float
     end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt to connect: for when the client had set its timer, and when it began."""
+
+    meant: float
+    begun: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comeback:
+    """How close together clients came after a break, as a share of all attempts after it."""
+
+    kind: str
+    attempts: int
+    meant: float
+    begun: float
+    seconds: float  # until all were back
 
 
 @dataclass(slots=True)
@@ -79,9 +103,10 @@ class ClientOutcome:
     acknowledged: dict[str, dict[Place, str]]
     logs: list[ClientLog]
     breaks: list[Break]
-    attempts: list[float]
+    attempts: list[Attempt]
     unconfirmed: int
     errors: Counter[str] = field(default_factory=Counter[str])
+    stall: float = 0.0  # the longest time that a process of clients stood still
 
     @classmethod
     def of(
@@ -95,12 +120,13 @@ class ClientOutcome:
         for item, position, text in acknowledged:
             by_item.setdefault(item, {})[place_of(position)] = text
         logs = [ClientLog.of(one) for each in told for one in each["logs"]]
-        attempts = sorted(one for each in told for one in each["attempts"])
+        attempts = [Attempt(*one) for each in told for one in each["attempts"]]
         unconfirmed = sum(one["unconfirmed"] for each in told for one in each["logs"])
         errors = Counter[str]()
         for each in told:
             errors.update(each["errors"])
-        return cls(by_item, logs, breaks, attempts, unconfirmed, errors)
+        stall = max(each["stall"] for each in told)
+        return cls(by_item, logs, breaks, attempts, unconfirmed, errors, stall)
 
     def faults(self) -> list[str]:
         """List all that must not be."""
@@ -109,25 +135,31 @@ class ClientOutcome:
         ]
         if len(self.logs) >= LEAST_CLIENTS:
             found += [
-                f"{share:.1%} of the clients came back within {WINDOW_SECONDS:g} s after a {kind}"
-                for kind, share in self.crowds()
-                if share > MOST_SHARE
+                f"{one.meant:.1%} of the attempts after a {one.kind} "
+                f"fell within {WINDOW_SECONDS:g} s"
+                for one in self.comebacks()
+                if one.meant > MOST_SHARE
             ]
         return found
 
-    def crowds(self) -> list[tuple[str, float]]:
-        """Return for each break the largest share of the clients that any window holds."""
-        return [
-            (one.kind, densest(self._attempts_after(one)) / len(self.logs)) for one in self.breaks
-        ]
+    def comebacks(self) -> list[Comeback]:
+        """Return for each break the largest share of its attempts that any window holds."""
+        return [self._after(one) for one in self.breaks]
 
-    def _attempts_after(self, one: Break) -> list[float]:
-        return [moment for moment in self.attempts if one.begin <= moment <= one.end]
+    def _after(self, one: Break) -> Comeback:
+        attempts = [each for each in self.attempts if one.begin <= each.begun <= one.end]
+        most = max(len(attempts), 1)
+        return Comeback(
+            one.kind,
+            len(attempts),
+            densest([each.meant for each in attempts]) / most,
+            densest([each.begun for each in attempts]) / most,
+            one.end - one.begin,
+        )
 
     def summary(self) -> str:
         """Say in lines what was done."""
         kinds = Counter(one.kind for one in self.breaks)
-        crowds = self.crowds()
         lines = [
             (
                 f"{len(self.logs)} clients, {sum(map(len, self.acknowledged.values()))} messages "
@@ -138,16 +170,22 @@ class ClientOutcome:
                 f"{sum(log.gaps for log in self.logs)} gaps"
             ),
             f"{len(self.attempts)} attempts to connect; breaks: {dict(kinds)}",
+            f"no process of clients stood still for more than {self.stall:.2f} s",
         ]
-        for kind in kinds:
-            shares = sorted(share for name, share in crowds if name == kind)
-            took = max(one.end - one.begin for one in self.breaks if one.kind == kind)
-            lines.append(
-                f"{kind}: at most {shares[-1]:.1%} of the clients within {WINDOW_SECONDS:g} s, "
-                f"{shares[len(shares) // 2]:.1%} in the median; all back after {took:.1f} s"
-            )
+        lines += [self._summary_of(kind) for kind in kinds]
         lines += [f"{times:6} {error}" for error, times in self.errors.most_common(8)]
         return "\n".join(lines)
+
+    def _summary_of(self, kind: str) -> str:
+        after = [one for one in self.comebacks() if one.kind == kind]
+        meant = sorted(one.meant for one in after)
+        begun = sorted(one.begun for one in after)
+        half = len(after) // 2
+        return (
+            f"{kind}: within {WINDOW_SECONDS:g} s at most {meant[-1]:.1%} of the attempts after "
+            f"it, {meant[half]:.1%} in the median (as they began: {begun[-1]:.1%}, "
+            f"{begun[half]:.1%}); all back after {max(one.seconds for one in after):.1f} s"
+        )
 
 
 def _repeated(values: Sequence[object]) -> list[object]:
@@ -161,10 +199,11 @@ def place_of(position: str) -> Place:
 
 
 def densest(moments: Sequence[float]) -> int:
-    """Return the most of these moments, in their order, that any window holds."""
+    """Return the most of these moments that any window holds."""
     most = first = 0
-    for last, moment in enumerate(moments):
-        while moment - moments[first] >= WINDOW_SECONDS:
+    ordered = sorted(moments)
+    for last, moment in enumerate(ordered):
+        while moment - ordered[first] >= WINDOW_SECONDS:
             first += 1
         most = max(most, last - first + 1)
     return most

@@ -12,10 +12,12 @@ const WebSocket = createRequire(new URL("../../clients/js/package.json", import.
 const plan = JSON.parse(process.argv[2]);
 const tell = (told) => process.stdout.write(`${JSON.stringify(told)}\n`);
 
+const BEAT = 200; // milliseconds
 let isQuiet = false;
 const quiet = new AbortController();
 setMaxListeners(0, quiet.signal);
-const attempts = []; // when a client began to connect, in seconds
+const attempts = []; // when a client meant to connect, and when it began to, in seconds
+let stall = 0; // the longest time that this process, and every client in it, stood still
 const errors = {};
 const count = (error) => (errors[error] = (errors[error] ?? 0) + 1);
 
@@ -27,6 +29,20 @@ function mint(subject) {
   return `${signed}.${createHmac("sha256", plan.secret).update(signed).digest("base64url")}`;
 }
 
+/** A client's clock, which notes for when the timer was set that has run last. */
+class NotingClock {
+  now = Date.now;
+  clearTimeout = clearTimeout;
+
+  setTimeout = (run, ms) => {
+    const due = Date.now() + ms;
+    return setTimeout(() => {
+      this.due = due / 1000;
+      run();
+    }, ms);
+  };
+}
+
 class Watcher {
   log = []; // [epoch, offset, text] of a message, [epoch, from, to] of a gap
   acknowledged = []; // [position, text]
@@ -36,11 +52,13 @@ class Watcher {
   constructor({ name, item }) {
     const backoff = plan.window ? { base: 1000 * plan.window } : undefined;
     this.name = name;
+    const clock = new NotingClock();
     const token = ({ reason }) => {
-      if (reason !== "refresh") attempts.push(Date.now() / 1000);
+      const now = Date.now() / 1000;
+      if (reason !== "refresh") attempts.push([clock.due ?? now, now]);
       return mint(name);
     };
-    this.wire = new ItemwireClient({ url: plan.url, WebSocket, token, backoff });
+    this.wire = new ItemwireClient({ url: plan.url, WebSocket, token, backoff, clock });
     this.wire.on("error", (error) => count(`js: ${error.message}`));
     this.wire.on("lost", ({ code, reason }) => count(`js: ${code} ${reason}`));
     this.item = this.wire.item(item);
@@ -78,10 +96,13 @@ class Watcher {
 
 const watchers = plan.clients.map((client) => new Watcher(client));
 const running = watchers.map((watcher) => watcher.run());
+let beaten = Date.now();
 const beat = setInterval(() => {
+  stall = Math.max(stall, (Date.now() - beaten) / 1000 - BEAT / 1000);
+  beaten = Date.now();
   const away = watchers.filter(({ item }) => item.state !== "joined").map(({ name, wire }) => `${name} ${wire.state}`);
   tell({ away, errors });
-}, 200);
+}, BEAT);
 
 const orders = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 await orders.next(); // stop publishing
@@ -94,6 +115,6 @@ const isDone = () => watchers.every(({ item }) => (ends[item.id] ?? item.positio
 for (const until = Date.now() + 1000 * plan.patience; !isDone() && Date.now() < until; ) await wait(50);
 clearInterval(beat);
 const logs = watchers.map(({ name, item, start, log, unconfirmed }) => ({ name, item: item.id, start, log, unconfirmed }));
-tell({ logs, attempts, errors });
+tell({ logs, attempts, errors, stall });
 for (const { wire } of watchers) wire.close();
 process.stdin.destroy();

@@ -10,10 +10,14 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
+
+from typing_extensions import override
 
 from itemwire.client import AsyncClient, ClientError, Gap, PublishUnconfirmed
 from itemwire.client.backoff import CAP_SECONDS, FIRST_SECONDS
+from itemwire.client.clock import LoopClock, TimerHandle
 from itemwire.client.token_source import TokenRequest
 from tests.scenarios.clients import TALKING, token
 
@@ -28,10 +32,27 @@ def tell(**told: object) -> None:
     sys.stdout.flush()
 
 
+class NotingClock(LoopClock):
+    """A client's clock, which notes for when the timer was set that has run last."""
+
+    due: float | None = None
+
+    @override
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> TimerHandle:
+        due = time.time() + seconds
+
+        def call() -> None:
+            self.due = due
+            callback()
+
+        return super().call_later(seconds, call)
+
+
 class PythonWatcher:
     """Follows an item, publishes to it, and keeps what it heard."""
 
-    attempts: Final[list[float]] = []  # when a client began to connect
+    attempts: Final[list[tuple[float, float]]] = []  # meant to connect, and began to
+    stall = 0.0  # the longest time that this process, and every client in it, stood still
     errors: Final[Counter[str]] = Counter()
     quiet: Final = asyncio.Event()
 
@@ -42,15 +63,21 @@ class PythonWatcher:
         self.unconfirmed = 0
         self.start: str | None = None
         first = PLAN["window"] or FIRST_SECONDS
+        self.clock = NotingClock()
         self.wire = AsyncClient(
-            PLAN["url"], token=self._token, proxy=None, backoff=(first, CAP_SECONDS)
+            PLAN["url"],
+            token=self._token,
+            proxy=None,
+            backoff=(first, CAP_SECONDS),
+            clock=self.clock,
         )
         self.wire.on("error", self._note_error)
         self.item = self.wire.item(item)
 
     async def _token(self, request: TokenRequest) -> str:
         if request.reason != "expiring":
-            self.attempts.append(time.time())
+            now = time.time()
+            self.attempts.append((now if self.clock.due is None else self.clock.due, now))
         return token(self.name, TALKING, lifetime=PLAN["token_seconds"])
 
     def _note_error(self, error: Exception) -> None:
@@ -125,15 +152,19 @@ async def main() -> None:
         logs=[one.told() for one in watchers],
         attempts=PythonWatcher.attempts,
         errors=PythonWatcher.errors,
+        stall=PythonWatcher.stall,
     )
     await asyncio.gather(*(one.wire.close() for one in watchers))
 
 
 async def _beat(watchers: list[PythonWatcher]) -> None:
+    beaten = time.monotonic()
     while True:
         away = [f"{one.name} {one.wire.state}" for one in watchers if one.item.state != "joined"]
         tell(away=away, errors=PythonWatcher.errors)
         await asyncio.sleep(BEAT_SECONDS)
+        late = time.monotonic() - beaten - BEAT_SECONDS
+        PythonWatcher.stall, beaten = max(PythonWatcher.stall, late), time.monotonic()
 
 
 if __name__ == "__main__":

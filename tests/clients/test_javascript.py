@@ -8,13 +8,15 @@ import pytest
 
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer, live_server
-from tests.clients.node import CLIENT, MODULES, need_node, run
+from tests.clients.node import CLIENT, MODULES, NEWER, need_node, run
 from tests.conftest import SECRET
 from tests.scenarios.clients import token
 
 pytestmark = pytest.mark.server
 
-PROGRAMS = {name: Path(__file__).parent / name for name in ("program.js", "bytes.js")}
+PROGRAMS = {
+    name: Path(__file__).parent / name for name in ("program.js", "bytes.js", "own_socket.js")
+}
 BORROWED = ("typescript", "ws", "@types")
 """What the project has beside the client: from where the client's own tests have it."""
 
@@ -37,9 +39,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+of_each_node = pytest.mark.parametrize("node", ["node", NEWER], ids=["node", "newer"])
+
+
+@pytest.fixture
 def server() -> Iterator[LiveServer]:
-    """Run a server with the tests' secret."""
+    """Run a server with the tests' secret, on whose items nothing was said yet."""
     with live_server(Settings(secret=SECRET, _env_file=None)) as running:
         yield running
 
@@ -53,11 +58,12 @@ def test_a_program_of_somebody_else_is_checked_with_strict(project: Path) -> Non
     run(["node", tsc, *flags, *target, *PROGRAMS], project)
 
 
+@of_each_node
 def test_two_callers_talk_and_one_comes_back_after_a_broken_line(
-    project: Path, server: LiveServer
+    project: Path, server: LiveServer, node: str | Path
 ) -> None:
     """Nothing is lost and nothing comes twice; a token that is refused ends the third."""
-    printed = run(["node", "program.js", server.url, token("alice"), token("bob")], project)
+    printed = run([node, "program.js", server.url, token("alice"), token("bob")], project)
 
     assert json.loads(printed) == {
         "heard": ["bob: one", "bob: two", "bob: three"],
@@ -70,9 +76,12 @@ def test_two_callers_talk_and_one_comes_back_after_a_broken_line(
     }
 
 
-def test_bytes_travel_as_they_are_by_messagepack(project: Path, server: LiveServer) -> None:
+@of_each_node
+def test_bytes_travel_as_they_are_by_messagepack(
+    project: Path, server: LiveServer, node: str | Path
+) -> None:
     """Every frame of that client is binary and nothing is base64; by JSON the same bytes arrive."""
-    printed = run(["node", "bytes.js", server.url, token("alice"), token("bob")], project)
+    printed = run([node, "bytes.js", server.url, token("alice"), token("bob")], project)
 
     sent = [[*range(256)], {"size": 2**40, "name": "größe"}, [0xFF, 0, 0xC1]]
     assert json.loads(printed) == {
@@ -82,6 +91,25 @@ def test_bytes_travel_as_they_are_by_messagepack(project: Path, server: LiveServ
         "whole": 2,
         "base64": False,
     }
+
+
+def test_a_newer_node_needs_no_other_websocket(project: Path, server: LiveServer) -> None:
+    """Its own is used, by JSON and by MessagePack, also after a break; the process then ends."""
+    run([NEWER, "-e", "process.exit(Number(process.versions.node.split('.')[0] < 22))"], project)
+    printed = run([NEWER, "own_socket.js", server.url, token("alice")], project)
+
+    assert json.loads(printed) == {
+        "heard": [["before", "after"]] * 2,
+        "states": ["connecting", "connected", "reconnecting", "connected", "closed"],
+        "refusal": ["credentials_invalid", "refused"],
+    }
+
+
+def test_the_clients_own_tests_pass_with_a_newer_node() -> None:
+    """With the system's Node, `npm test` runs them."""
+    need_node()
+    run([NEWER, MODULES / "typescript" / "bin" / "tsc", "-p", "."], CLIENT)
+    run([NEWER, "--test", *sorted((CLIENT / "test").glob("*.test.js"))], CLIENT)
 
 
 @pytest.mark.parametrize("folder", [CLIENT, CLIENT / "benchmarks"], ids=["client", "benchmarks"])

@@ -191,19 +191,28 @@ def test_authentication_alone_decides_by_the_token(monkeypatch: pytest.MonkeyPat
 def test_a_socket_of_authentication_alone_ends_with_its_login(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the route of the example that logs a caller out."""
+    """By the route of the example that logs a caller out; who signs in again at once is let in."""
     secret = new_secret()
     monkeypatch.setenv("ITEMWIRE_SECRET", secret)
-    token = mint(signing_key_from_secret(secret), subject="a", lifetime=60)
+    now = time.time()  # both logins are of one second, as `iat` counts
+    token, again = (
+        mint(signing_key_from_secret(secret), subject="a", lifetime=60, now=now) for _ in range(2)
+    )
     headers = {"Authorization": f"Bearer {token}"}
+    newer = {"Authorization": f"Bearer {again}"}
     with (
         live_application(example("auth_alone.py", monkeypatch).app) as server,
         server.client("/ws", headers=headers, subprotocols=()) as client,
     ):
         client.send("hello")
         assert client.receive() == "hello"
-        httpx.post(f"{server.url}/logout", headers=headers)
+        assert httpx.post(f"{server.url}/logout", headers=headers).status_code == 200
         assert client.ending().browser_sees == (1008, "token_revoked")
+        assert httpx.get(f"{server.url}/me", headers=headers).status_code == 401
+        assert httpx.get(f"{server.url}/me", headers=newer).json() == "a"
+        with server.client("/ws", headers=newer, subprotocols=()) as back:
+            back.send("hello")
+            assert back.receive() == "hello"
 
 
 def test_a_task_that_hears_items_ends_with_the_channels(

@@ -42,6 +42,7 @@ class Pair:
     two: Itemwire
     server: LiveServer
     engine_url: str
+    two_name: str
 
     def client(self, stack: ExitStack, prefix: str, item: str, user: str) -> ChannelClient:
         """Open a socket that has joined an item."""
@@ -60,7 +61,7 @@ def running_pair(engine_url: str, *names: str) -> Iterator[Pair]:
     app.include_router(one.router, prefix="/one")
     app.include_router(two.router, prefix="/two")
     with live_application(app) as server:
-        yield Pair(one, two, server, engine_url)
+        yield Pair(one, two, server, engine_url, names[1])
 
 
 @pytest.fixture(scope="module", params=["memory", "redis"])
@@ -72,10 +73,12 @@ def engine_url(
         yield url
 
 
-@pytest.fixture(scope="module")
-def pair(engine_url: str) -> Iterator[Pair]:
-    """Run two of different names."""
-    with running_pair(engine_url, "shop", "support") as running:
+@pytest.fixture(
+    scope="module", params=[("shop", "support"), ("", "desk")], ids=["named", "nameless"]
+)
+def pair(request: pytest.FixtureRequest, engine_url: str) -> Iterator[Pair]:
+    """Run two of different names, the first with or without one."""
+    with running_pair(engine_url, *request.param) as running:
         yield running
 
 
@@ -140,15 +143,15 @@ def test_a_publisher_reaches_the_one_that_it_names(pair: Pair) -> None:
     """From a process of its own, through the engine."""
     if pair.engine_url.partition("://")[0] in UNSHARED:
         with pytest.raises(ValueError, match="lives in one process"):
-            call(publish(pair.engine_url, "support"))
+            call(publish(pair.engine_url, pair.two_name))
         return
     with ExitStack() as stack:
         in_one = pair.client(stack, "one", "n:5", "ann")
         in_two = pair.client(stack, "two", "n:5", "ann")
-        call(publish(pair.engine_url, "support"))
+        call(publish(pair.engine_url, pair.two_name))
         call(pair.one.publish("n:5", "later"))
 
-        assert in_two.message()["data"] == "to support"
+        assert in_two.message()["data"] == f"to {pair.two_name}"
         assert in_one.message()["data"] == "later"
 
 

@@ -28,8 +28,8 @@ from itemwire.engines.faults import (
     EngineFault,
     Readiness,
 )
+from itemwire.engines.nats.faults import NatsViolation, fault_of_silence
 from itemwire.engines.nats.faults import fault_of as fault_of_jetstream
-from itemwire.engines.nats.faults import fault_of_silence
 from itemwire.engines.redis.faults import refusal_of as refusal_of_redis
 from itemwire.engines.sqlite.faults import refusal_of as refusal_of_sqlite
 from tests.engines.watched import node, play
@@ -83,6 +83,8 @@ def test_tells_what_redis_says(reply: str, fault: EngineFault) -> None:
         (10077, FULL),
         (10054, TOO_BIG),
         (10008, AWAY),
+        (10109, READ_ONLY),
+        (10118, AWAY),
         (10071, UNKNOWN),
     ],
 )
@@ -92,13 +94,22 @@ def test_tells_what_jetstream_says(code: int, fault: EngineFault) -> None:
 
 
 def test_tells_why_jetstream_is_silent() -> None:
-    """A user that may not publish there gets no answer; the connection was told."""
-    problem = 'Permissions Violation for Publish to "itemwire.c.x"'
+    """A server that answers later requests is there."""
+    assert fault_of_silence(is_passed_over=True) is SILENT
+    assert fault_of_silence(is_passed_over=False) is UNKNOWN
 
-    assert fault_of_silence(problem, is_passed_over=True) is FORBIDDEN
-    assert fault_of_silence(problem, is_passed_over=False) is FORBIDDEN
-    assert fault_of_silence("", is_passed_over=True) is SILENT
-    assert fault_of_silence("", is_passed_over=False) is UNKNOWN
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ('Permissions Violation for Publish to "itemwire.c.X"', (True, "itemwire.c.x")),
+        ('nats: permissions violation for subscription to "a.b"', (False, "a.b")),
+        ("'Authorization Violation'", None),
+    ],
+)
+def test_reads_what_nats_does_not_allow(told: str, expected: tuple[bool, str] | None) -> None:
+    """A user that may not publish there gets no answer; the connection is told the subject."""
+    assert NatsViolation.read(told) == expected
 
 
 def sqlite_error(path: Path, statement: str = "INSERT INTO t VALUES (1)") -> sqlite3.Error:

@@ -17,8 +17,10 @@ import pytest
 from itemwire.counters import OPERATIONS, OperationCounters
 from itemwire.engines import open_engine, write_watch
 from itemwire.engines.base import ANSWER_SECONDS, EngineError, Span
-from itemwire.engines.faults import Readiness
+from itemwire.engines.faults import SILENT, Readiness
 from itemwire.engines.metered import MeteredEngine
+from itemwire.engines.nats import publishing as nats_publishing
+from itemwire.engines.nats.requests import REQUEST_SECONDS
 from itemwire.messages import Position
 from tests.engines.watched import BOUNDS, Watched, play
 from tests.small_disk import require_mount
@@ -98,3 +100,24 @@ def test_a_full_disk_costs_publishes_and_nothing_else(
     assert told[0].startswith(f"engine_degraded fault={machine.when_full} retry=later problem=")
     assert caplog.messages[-1:] != told
     assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.server
+def test_a_single_publish_that_waited_too_long_says_what_the_stream_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who publishes once and no more must not leave the node good that stores nothing (144)."""
+    require_mount()
+    # As if it had waited for its turn and its key: it is refused before its request is.
+    monkeypatch.setattr(nats_publishing, "WAIT_SECONDS", REQUEST_SECONDS - 0.3)
+
+    async def scene(machine: MachineServer) -> None:
+        async with node_of(machine).running() as one:
+            await one.publish("before")
+            with machine.disk.filled():
+                _, refusal = await publish_until_refused(one)
+                assert refusal.fault is SILENT
+                assert one.engine.fault is SILENT
+
+    with MACHINES["nats+machine"](tmp_path) as machine:
+        play(lambda: scene(machine))

@@ -31,12 +31,11 @@ from itemwire.engines.faults import (
 from itemwire.engines.metered import MeteredEngine
 from itemwire.engines.nats.engine import NatsEngine
 from itemwire.engines.sqlite.engine import SqliteEngine
-from itemwire.engines.write_watch import WriteWatch
 from itemwire.messages import Draft, Position
 from tests.conformance.asked_engine import answer_of
 from tests.engines.postgres.database import new_database
 from tests.engines.watched import BOUNDS, Watched, play
-from tests.nats_server import running_nats
+from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import execute, running_postgres
 from tests.redis_server import RedisServer, running_redis
 
@@ -102,6 +101,23 @@ def sqlite_with(begin: str, end: str) -> Fault:
     return state
 
 
+def sqlite_moved(name: str, *, replaced: bool = False) -> Fault:
+    """Take a file, or the folder itself, from its place, and put it back."""
+
+    @contextlib.asynccontextmanager
+    async def state(stage: Stage) -> AsyncIterator[None]:
+        place = Path(stage.url.removeprefix("sqlite:///")).parent / name
+        elsewhere = place.resolve().parent / "elsewhere"
+        place = place.resolve()
+        place.rename(elsewhere)
+        if replaced:
+            place.write_bytes(elsewhere.read_bytes())
+        yield
+        elsewhere.rename(place)
+
+    return state
+
+
 def postgres_raising(state: str) -> Fault:
     """Let each message that is stored raise an error, as the server does where it is its own."""
     raising = f"BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '{state}'; END"
@@ -146,16 +162,40 @@ async def _until_refused(engine: Engine) -> None:
             return
 
 
-@contextlib.asynccontextmanager
-async def full_stream(stage: Stage) -> AsyncIterator[None]:
-    """Let a stream have no room."""
-    engine = stage.inner
-    assert isinstance(engine, NatsEngine)
-    request = engine._connection.request
-    config = (await engine._streams._info(request, engine._names.channels)).config
-    await engine._streams._change(request, "UPDATE", config | {"max_bytes": 200})
-    yield
-    await engine._streams._change(request, "UPDATE", config)
+def stream_with(**settings: object) -> Fault:
+    """Change the settings of the stream of channels, and put them back."""
+
+    @contextlib.asynccontextmanager
+    async def state(stage: Stage) -> AsyncIterator[None]:
+        engine = stage.inner
+        assert isinstance(engine, NatsEngine)
+        request = engine._connection.request
+        config = (await engine._streams._info(request, engine._names.channels)).config
+        await engine._streams._change(request, "UPDATE", config | settings)
+        yield
+        await engine._streams._change(request, "UPDATE", config)
+
+    return state
+
+
+def nats_forbidding(subject: str) -> Fault:
+    """Let the server's user publish to a subject no more."""
+
+    @contextlib.asynccontextmanager
+    async def state(stage: Stage) -> AsyncIterator[None]:
+        assert isinstance(stage.server, NatsServer)
+        stage.server.reload(permitted(f"permissions: {{ publish: {{ deny: '{subject}' }} }}"))
+        await _until_refused(stage.inner)
+        yield
+        stage.server.reload(permitted())
+
+    return state
+
+
+def permitted(rights: str = "") -> str:
+    """Write a NATS configuration with a user of these rights, who needs no name."""
+    user = f"{{ user: node, password: node, {rights} }}"
+    return f"authorization {{ users = [{user}] }}\nno_auth_user: node"
 
 
 class Row(NamedTuple):
@@ -183,6 +223,10 @@ ROWS: Final = {
     ),
     "sqlite-full": Row("sqlite", sqlite_with("max_page_count=1", "max_page_count=100000"), FULL),
     "sqlite-read-only": Row("sqlite", sqlite_with("query_only=on", "query_only=off"), READ_ONLY),
+    "sqlite-removed": Row("sqlite", sqlite_moved("itemwire.db"), FAILING),
+    "sqlite-log-removed": Row("sqlite", sqlite_moved("itemwire.db-wal"), FAILING),
+    "sqlite-folder-removed": Row("sqlite", sqlite_moved("."), FAILING),
+    "sqlite-replaced": Row("sqlite", sqlite_moved("itemwire.db", replaced=True), FAILING),
     "postgresql-read-only": Row(
         "postgresql",
         postgres_with(
@@ -203,7 +247,8 @@ ROWS: Final = {
     "postgresql-notify-full": Row("postgresql", postgres_raising("54000"), FULL),
     "postgresql-disk-fails": Row("postgresql", postgres_raising("58030"), FAILING),
     "postgresql-damaged": Row("postgresql", postgres_raising("XX001"), DAMAGED),
-    "nats-full": Row("nats", full_stream, FULL),
+    "nats-full": Row("nats", stream_with(max_bytes=200), FULL),
+    "nats-forbidden": Row("nats", nats_forbidding("itemwire.c.>"), FORBIDDEN),
 }
 
 
@@ -226,7 +271,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 @pytest.fixture(scope="module")
 def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Run a server for the tests of this file."""
-    with running_nats(tmp_path_factory.mktemp("nats")) as server:
+    with running_nats(tmp_path_factory.mktemp("nats"), permitted()) as server:
         yield Started(server.url, server)
 
 
@@ -246,8 +291,10 @@ def postgresql() -> Iterator[Started]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Started:
-    """Name a file of this test."""
-    return Started(f"sqlite:///{tmp_path}/itemwire.db", None)
+    """Name a file of this test, in a folder of its own."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return Started(f"sqlite:///{folder}/itemwire.db", None)
 
 
 @pytest.fixture
@@ -329,22 +376,3 @@ def test_a_memory_full_of_values_is_degraded(monkeypatch: pytest.MonkeyPatch) ->
             await one.until(lambda: one.engine.fault is None)
 
     play(scene)
-
-
-@pytest.mark.usefixtures("probing_often")
-def test_an_engine_that_was_stopped_is_tried_no_more() -> None:
-    """The next start knows nothing of the fault before it."""
-    watch = WriteWatch(open_engine("memory://", BOUNDS))
-
-    async def scene() -> None:
-        watch.take(EngineError("full", FULL))
-        watch.stop()
-        assert watch.fault is None
-        watch.take(EngineError("full", FULL))
-        assert watch.fault is None
-        watch.start()
-        watch.take(EngineError("full", FULL))
-        assert watch.fault is FULL
-        watch.stop()
-
-    asyncio.run(scene())

@@ -23,6 +23,7 @@ class Written(ChannelSource):
         self.offset = 0
         self.channels: list[str] = []
         self.reads: list[tuple[str, Span, Answer[History]]] = []
+        self.refusals: list[EngineError] = []
         self.asked = asyncio.Event()
 
     @override
@@ -37,6 +38,10 @@ class Written(ChannelSource):
     def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self.reads.append((channel, span, answer))
         self.asked.set()
+
+    @override
+    def note_refusal(self, problem: EngineError) -> None:
+        self.refusals.append(problem)
 
     def publish(self) -> Publication:
         """Store a message, and give what arrives of it."""

@@ -73,7 +73,7 @@ class Noting(Receiver):
 
     def next(self) -> tuple[str, object]:
         """Give the next call, once it has come."""
-        return self.calls.get(timeout=5)
+        return self.calls.get(timeout=60)
 
 
 class Handing:
@@ -115,6 +115,6 @@ class Handing:
 
     def receiver(self) -> Noting:
         """Give the receiver of the next socket, opened."""
-        receiver = self.receivers.get(timeout=5)
+        receiver = self.receivers.get(timeout=60)
         assert receiver.next() == ("opened", None)
         return receiver

@@ -91,7 +91,7 @@ def test_an_ordinary_body_is_read_however_it_is_wrapped(site: Site, sent: bytes,
 def test_trailers_are_no_headers(site: Site) -> None:
     """RFC 9110 section 6.5.1: one that is merged could be a credential nobody judged."""
     with dial(site, b"POST /slow-page" + CHUNKED.removeprefix(b"POST /page") + b"0\r\n") as client:
-        assert site.events.get(timeout=5) == "asked"
+        assert site.events.get(timeout=60) == "asked"
         client.sendall(b"Authorization: Bearer x\r\n\r\n")
         (protocol,) = protocols(site)
         while protocol.cycle.more_body:

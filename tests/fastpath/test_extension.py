@@ -46,7 +46,7 @@ def test_leaves_no_task_and_no_exchange_behind(site: Site, application: Handing)
     """That is what the extension is for."""
     with connect(site.url("/detach")) as client:
         receiver = application.receiver()
-        assert application.errors.get(timeout=5) is None
+        assert application.errors.get(timeout=60) is None
         client.send("still served")
         assert client.recv(timeout=PATIENCE) == "still served"
 

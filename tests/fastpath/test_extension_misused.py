@@ -54,7 +54,7 @@ def test_tells_an_application_that_it_errs(
     application.script = script
     with served.dial(site, served.head("/detach")) as client:
         client.recv(1 << 16)
-        error = application.errors.get(timeout=5)
+        error = application.errors.get(timeout=60)
 
     assert isinstance(error, RuntimeError)
 
@@ -108,7 +108,7 @@ def test_keeps_a_socket_whose_application_fails_after_the_hand_over(
     application.script = script
     with connect(site.url("/detach")) as client:
         application.receiver()
-        assert isinstance(application.errors.get(timeout=5), ZeroDivisionError)
+        assert isinstance(application.errors.get(timeout=60), ZeroDivisionError)
         client.send("still here")
         assert client.recv(timeout=PATIENCE) == "still here"
 

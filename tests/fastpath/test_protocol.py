@@ -114,7 +114,7 @@ def test_a_fault_closes_with_a_word_of_the_registry(
         answer = read_all(client)
 
     assert answer == close_frame(code, reason)
-    assert site.events.get(timeout=5) == (code, reason)
+    assert site.events.get(timeout=60) == (code, reason)
     assert all(record.exc_info is None for record in caplog.records)
 
 
@@ -128,7 +128,7 @@ def test_nothing_follows_the_close_of_the_application(site: Site, data: bytes) -
         rest = read_all(client)
 
     assert first + rest == close_frame(4000, "enough")
-    assert site.events.get(timeout=5) == (4000, "enough")
+    assert site.events.get(timeout=60) == (4000, "enough")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_is_just_right_is_echoed(site: Site, data: bytes, echo: bytes) -> N
         answer = read_all(client)
 
     assert answer == close_frame(1000)
-    assert site.events.get(timeout=5) == (1000, "")
+    assert site.events.get(timeout=60) == (1000, "")
 
 
 def test_a_client_that_is_still_sending_gets_the_close_frame(site: Site) -> None:
@@ -173,7 +173,7 @@ def test_a_client_that_is_still_sending_gets_the_close_frame(site: Site) -> None
     answer = asyncio.run(send_on())
 
     assert answer == close_frame(1009, "message_too_big")
-    assert site.events.get(timeout=5) == (1009, "message_too_big")
+    assert site.events.get(timeout=60) == (1009, "message_too_big")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_fault_ahead_of_the_handshake_is_told_after_it(
 ) -> None:
     """No close frame can be sent before the 101, and the application must hear no error of ours."""
     with serving(loop=loop) as site, dial(site, head("/slow")) as client:
-        assert site.events.get(timeout=5) == "asked"
+        assert site.events.get(timeout=60) == "asked"
         client.sendall(data)
         site.proceed.set()
         answer = read_all(client)
@@ -201,7 +201,7 @@ def test_a_fault_ahead_of_the_handshake_is_told_after_it(
 def test_a_good_frame_ahead_of_the_handshake_is_read(loop: str) -> None:
     """Some clients do not wait for the 101; what they send is not lost."""
     with serving(loop=loop) as site, dial(site, head("/slow")) as client:
-        assert site.events.get(timeout=5) == "asked"
+        assert site.events.get(timeout=60) == "asked"
         client.sendall(frame(Opcode.TEXT, b"early"))
         site.proceed.set()
         answer = read_until(client, b"early")
@@ -256,11 +256,11 @@ def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
     """Each ping would add to the unsent bytes: measured, 180 MiB in six seconds."""
     flood = frame(Opcode.PING, b"p" * 125) * 1_000
     with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/hold") as client:
-        assert site.events.get(timeout=5) == "full"
+        assert site.events.get(timeout=60) == "full"
         (transport,) = site.transports
         before = transport.get_write_buffer_size()
         client.sendall(flood + frame(Opcode.TEXT, b"read them all?"))
-        assert site.events.get(timeout=5) == "done"
+        assert site.events.get(timeout=60) == "done"
 
         assert transport.get_write_buffer_size() <= before
 
@@ -268,7 +268,7 @@ def test_a_stuck_peer_gets_no_more_pongs(loop: str) -> None:
 def test_the_latest_ping_is_answered_when_the_peer_reads_again(loop: str) -> None:
     """RFC 6455 section 5.5.2: a slow client that hears no pong at all gives up a good socket."""
     with serving(loop=loop, close_seconds=30.0) as site, upgrade(site, "/hold") as client:
-        assert site.events.get(timeout=5) == "full"
+        assert site.events.get(timeout=60) == "full"
         client.sendall(frame(Opcode.PING, b"first") + frame(Opcode.PING, b"latest"))
 
         assert read_until(client, b"\x8a\x06latest")

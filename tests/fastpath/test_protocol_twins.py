@@ -49,7 +49,7 @@ def test_echoes(site: Site, message: str | bytes | list[str]) -> None:
         echo = client.recv(timeout=PATIENCE)
 
     assert echo == ("".join(message) if isinstance(message, list) else message)
-    assert site.events.get(timeout=5) == (1000, "")
+    assert site.events.get(timeout=60) == (1000, "")
 
 
 def test_answers_a_ping(site: Site) -> None:
@@ -58,7 +58,7 @@ def test_answers_a_ping(site: Site) -> None:
         answered = client.ping().wait(5)
 
     assert answered
-    assert site.events.get(timeout=5) == (1000, "")
+    assert site.events.get(timeout=60) == (1000, "")
 
 
 @pytest.mark.parametrize("offered", [["chat", "mail"], None], ids=["two", "none"])
@@ -68,7 +68,7 @@ def test_negotiates_a_subprotocol(site: Site, offered: list[Subprotocol] | None)
         chosen = client.subprotocol
 
     assert chosen == (offered[0] if offered else None)
-    assert site.events.get(timeout=5) == (1000, "")
+    assert site.events.get(timeout=60) == (1000, "")
 
 
 @pytest.mark.parametrize("compression", ["deflate", None])
@@ -81,7 +81,7 @@ def test_negotiates_compression(site: Site, compression: str | None) -> None:
 
     assert bool(extensions) == (compression is not None)
     assert echo == "a" * 100
-    assert site.events.get(timeout=5) == (1000, "")
+    assert site.events.get(timeout=60) == (1000, "")
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, "bye"), (3001, ""), (4999, "grüße")])
@@ -90,7 +90,7 @@ def test_the_application_hears_how_the_client_closed(site: Site, code: int, reas
     with connect(site.url()) as client:
         client.close(code, reason)
 
-    assert site.events.get(timeout=5) == (code, reason)
+    assert site.events.get(timeout=60) == (code, reason)
 
 
 def test_the_application_hears_a_close_without_code(site: Site) -> None:
@@ -100,14 +100,14 @@ def test_the_application_hears_a_close_without_code(site: Site) -> None:
         answer = read_all(client)
 
     assert answer == b"\x88\x00"
-    assert site.events.get(timeout=5) == (1005, "")
+    assert site.events.get(timeout=60) == (1005, "")
 
 
 def test_the_application_hears_that_a_client_vanished(site: Site) -> None:
     """A connection lost without a close frame ends the wait as well."""
     upgrade(site).close()
 
-    assert site.events.get(timeout=5) == (1005, None)
+    assert site.events.get(timeout=60) == (1005, None)
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1008, "forbidden"), (4000, "grüße")])
@@ -120,4 +120,4 @@ def test_the_client_hears_how_the_application_closed(site: Site, code: int, reas
 
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (code, reason)
-    assert site.events.get(timeout=5) == (code, reason)
+    assert site.events.get(timeout=60) == (code, reason)

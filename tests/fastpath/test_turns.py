@@ -155,7 +155,7 @@ def _protocol_of(site: Site, client: socket.socket) -> HttpProtocol:
 def held_up(site: Site) -> Generator[None]:
     """Hold up the server meanwhile."""
     with dial(site, b"GET /hold-up HTTP/1.1\r\nHost: a\r\n\r\n"):
-        assert site.events.get(timeout=5) == "held up"
+        assert site.events.get(timeout=60) == "held up"
         yield
         site.proceed.set()
 

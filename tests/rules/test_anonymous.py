@@ -45,12 +45,13 @@ def member(
     cookie: Annotated[str | None, Depends(APIKeyCookie(name="sid", auto_error=False))],
     token: Annotated[str | None, Depends(OAuth2PasswordBearer("login", auto_error=False))],
     key: Annotated[str | None, Depends(APIKeyQuery(name="key", auto_error=False))],
+    accept_language: Annotated[str | None, Header()] = None,
     strict: Annotated[str | None, Header()] = None,
 ) -> User | None:
     """Find the user: nobody for a cookie that is over, and no one but users for tokens."""
     if token is not None and token != "good":
         raise HTTPException(401)
-    if strict is not None:
+    if strict is not None or accept_language == "strict":
         raise HTTPException(401)
     found = key or token or (cookie if cookie == "alice" else None)
     return User(found) if found else None
@@ -186,7 +187,8 @@ def test_streams_events_of_a_public_item(host: LiveServer) -> None:
     ("query", "headers", "reason"),
     [
         pytest.param("", {"Cookie": "sid=over"}, None, id="a cookie that names nobody"),
-        pytest.param("", {"Strict": "1"}, None, id="refused without a credential"),
+        pytest.param("", {"Accept-Language": "strict"}, None, id="refused without a credential"),
+        pytest.param("", {"Strict": "1"}, "credentials_invalid", id="refused by a plain header"),
         pytest.param("", {"Origin": "https://other.example"}, None, id="a foreign page"),
         pytest.param(
             "", {"Origin": "https://other.example", "Cookie": "sid=alice"}, None, id="and a cookie"

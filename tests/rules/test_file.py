@@ -161,3 +161,30 @@ def test_a_fault_ends_the_start_with_78(
 
     assert ended.exit_code == EXIT_CONFIGURATION
     assert "none.toml: No such file" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a = " + "[" * 5000, "is nested too deeply"),
+        ("a = " + "[" * 5000 + "]" * 5000, "is nested too deeply"),
+        ("a = " + "{ a = " * 5000, "is nested too deeply"),
+        ("a." * 5000 + "a = 1", "['a'] a is no option"),
+        ('["a".model]\n' + "a." * 5000 + "a = 1", "['a'] model is no JSON"),
+        ("a = [", "is no TOML"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_nested_deeply_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    """Python runs out of stack while it reads such a text, or what it holds."""
+    path = tmp_path / "channels.toml"
+    path.write_text(text)
+    monkeypatch.setenv("ITEMWIRE_SECRET", new_secret())
+    monkeypatch.setenv("ITEMWIRE_CHANNELS_FILE", str(path))
+
+    ended = CliRunner().invoke(main, ["config"])
+
+    assert ended.exit_code == EXIT_CONFIGURATION
+    assert problem in ended.output
+    assert len(ended.output.splitlines()) == 1

@@ -107,12 +107,10 @@ def test_refuses_a_text_that_is_none(text: bytes, problem: str) -> None:
 
 
 def test_neither_a_schema_nor_a_message_keeps_it_busy() -> None:
-    """A pattern with nested repetition, and references in a circle."""
-    circle = {"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"}
+    """A pattern with nested repetition; `test_checking_work` has the rest."""
     began = time.perf_counter()
 
     fault = check_of(JsonSchema.of({"pattern": "^(a+)+$"}))("a" * 50_000 + "!")
-    check_of(JsonSchema.of(circle))("x")
 
     assert fault is not None
     assert time.perf_counter() - began < 5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client_run.outcome import Break, ClientLog, ClientOutcome, densest
+from tests.client_run.outcome import Attempt, Break, ClientLog, ClientOutcome, densest
 from tests.client_run.processes import Crowd
 from tests.client_run.run import run
 from tests.clients.node import need_node
@@ -61,16 +61,31 @@ def test_a_log_is_compared_with_what_was_acknowledged(log: ClientLog, faults: li
     assert list(log.faults(TRUTH)) == faults
 
 
-def test_clients_that_come_back_together_are_a_fault() -> None:
-    """Of 400, 20 may begin within 100 ms; attempts before the break do not count."""
+def outcome_of(attempts: list[Attempt]) -> ClientOutcome:
+    """Return what came of a run of 400 clients with one break."""
     logs = [log_of(*heard(3, 4, 5, 6))] * 400
+    return ClientOutcome({"run:0": TRUTH}, logs, [Break("cut", 100.0, 200.0)], attempts, 0)
+
+
+def test_clients_that_come_back_together_are_a_fault() -> None:
+    """Of 400 attempts, 20 may fall into 100 ms; those before the break do not count."""
     together = [10.0] * 50 + [101.0] * 21 + [103.0 + 0.1 * number for number in range(379)]
-    breaks = [Break("cut", 100.0, 200.0)]
-    apart = [moment for moment in together if moment != 101.0] + [102.9]
+    apart = [moment for moment in together if moment != 101.0] + [101.0] * 20 + [102.9]
 
-    crowded = ClientOutcome({"run:0": TRUTH}, logs, breaks, together, 0)
-    spread = ClientOutcome({"run:0": TRUTH}, logs, breaks, apart, 0)
+    crowded = outcome_of([Attempt(moment, moment) for moment in together])
+    spread = outcome_of([Attempt(moment, moment) for moment in apart])
 
-    assert densest([1.0, 1.05, 1.1, 5.0]) == 2
-    assert crowded.faults() == ["5.2% of the clients came back within 0.1 s after a cut"]
+    assert densest([1.0, 5.0, 1.05, 1.1]) == 2
+    assert crowded.faults() == ["5.2% of the attempts after a cut fell within 0.1 s"]
     assert spread.faults() == []
+
+
+def test_a_process_that_stands_still_makes_no_fault_and_is_told() -> None:
+    """Its clients had set their timers apart, and began together when it went on."""
+    meant = [101.0 + 0.125 * number for number in range(400)]
+    late = outcome_of([Attempt(moment, max(moment, 111.0)) for moment in meant])
+
+    (after,) = late.comebacks()
+    assert (after.meant, after.begun) == (1 / 400, 81 / 400)
+    assert late.faults() == []
+    assert "as they began: 20.2%" in late.summary()

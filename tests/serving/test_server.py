@@ -1,11 +1,12 @@
 """The server: its port, its limits, and settings that it refuses before it listens."""
 
+import contextlib
 import gc
 import socket
 
 import pytest
 
-from itemwire.serving.server import bind, calm_collector, server_of, url_of
+from itemwire.serving.server import UNREAD_BYTES, bind, calm_collector, server_of, url_of
 from itemwire.settings import Settings
 from itemwire_auth.errors import KeyProblem
 
@@ -53,6 +54,38 @@ def test_a_peer_that_takes_nothing_is_dropped_by_the_kernel(settings: Settings) 
         patience_ms = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
         assert patience_ms == 40_000
+
+
+def test_the_kernel_keeps_little_of_what_is_not_read(settings: Settings) -> None:
+    """Hundreds of clients that send on when a server stops reading fill no machine.
+
+    The server has read much and fast before, so that the kernel would keep megabytes by itself.
+    """
+    with (
+        bind(settings.model_copy(update={"port": 0})) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
+        accepted, _ = listener.accept()
+        with accepted:
+            for _ in range(1000):
+                client.sendall(bytes(8 * 1024))
+                accepted.recv(8 * 1024, socket.MSG_WAITALL)
+            sent = _fill(client)
+            heard = accepted.recv(sent)
+
+    assert heard  # what was kept is delivered
+    assert UNREAD_BYTES / 4 <= sent <= 8 * UNREAD_BYTES  # both ends together, with their overhead
+
+
+def _fill(client: socket.socket) -> int:
+    """Send until nothing more is taken; return how many bytes were."""
+    client.settimeout(1)
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < 64 * 1024 * 1024:
+            sent += client.send(bytes(16 * 1024))
+    return sent
 
 
 def test_uvicorn_gets_the_limits(settings: Settings) -> None:

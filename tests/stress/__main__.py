@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +58,7 @@ def main(
     possible = tuple(faults_of(engine, is_direct=direct))
     if engine in MACHINES and not can_mount():
         click.echo(MISSING, err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # all that was begun is ended
     names = faults.split(",") if faults else possible
     if unknown := set(names) - set(possible):
         raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(possible)}")

@@ -93,6 +93,7 @@ async def empty_engine(stage: Stage) -> None:
     """Take everything out of the engine while it serves."""
     await asyncio.to_thread(server_of(stage).empty)
     stage.wipes += 1
+    await stage.until_green(stage.nodes)  # there may have been nothing to read for a moment
 
 
 async def pause_engine(stage: Stage) -> None:

@@ -1,10 +1,11 @@
 """Finds out who is calling by a dependency of the host application, in place of a token."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
 from fastapi import status
+from fastapi.exceptions import ValidationException
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from typing_extensions import override
@@ -12,16 +13,22 @@ from typing_extensions import override
 from itemwire.application import application_of
 from itemwire.authorization.asking import AskedCall
 from itemwire.authorization.host_credentials import (
+    credentials_of,
     show_credential,
     show_ticket,
     shows_credential,
 )
-from itemwire.authorization.inputs import NO_INPUTS, Inputs, Presented, pack
-from itemwire.authorization.solving import Dependant, inputs_of, read_by_schemes
-from itemwire_auth.anonymous import NO_RIGHTS, anonymous_caller
+from itemwire.authorization.inputs import NO_INPUTS, SHOWN_QUERY, Inputs, Presented, pack
+from itemwire.authorization.solving import (
+    NO_OVERRIDES,
+    Dependant,
+    inputs_of,
+    needed_of_query,
+)
+from itemwire_auth.anonymous import anonymous_caller
 from itemwire_auth.audit import log_authenticated
 from itemwire_auth.authenticator import IDENTITY, Authenticator
-from itemwire_auth.credentials import find_credentials
+from itemwire_auth.credentials import QUERY_NAME, TICKET_NAME, has_query_field
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.errors import (
     AuthError,
@@ -34,14 +41,21 @@ from itemwire_auth.errors import (
 )
 from itemwire_auth.principal import NO_EXPIRY, Principal
 from itemwire_auth.refusals import delayed_refusal
+from itemwire_auth.rights import ScopeSet
 from itemwire_auth.state import auth_of
 
 SOURCE: Final = "application"
 
+NO_RIGHTS: Final = ScopeSet(is_of_token=False)
+
 NOBODY: Final = frozenset({"", "credentials_missing", "credentials_invalid"})
 """The reasons with which a host's dependency closes the socket of somebody unknown."""
 
-IN_URLS: Final = ("query", "ticket")
+NEEDS_URL: Final = (
+    "the dependency that `operator=` names needs {names} of the query, and nothing in a URL "
+    "administers, because URLs end up in logs: let it find operators by a header or a cookie, and "
+    "give what it reads of the query a default (or auto_error=False)"
+)
 
 UNAUTHENTICATED: Final = "Not authenticated"  # with 403 in FastAPI's schemes before 0.122
 
@@ -56,8 +70,8 @@ class HostUser:
 
     def __init__(self, user: Callable[..., Any]) -> None:
         self._user = AskedCall(user)
-        self._schemes_of: Dependant | None = None
-        self._schemes: Inputs = NO_INPUTS
+        self._declared_by: Dependant | None = None
+        self._declared: Inputs = NO_INPUTS
 
     def asked(self) -> Iterable[AskedCall]:
         """Return the function of the host that it asks."""
@@ -80,16 +94,16 @@ class HostUser:
     async def _identify(self, connection: HTTPConnection) -> Principal:
         authenticator = auth_of(connection).authenticator
         authenticator.check_throttle(connection)
-        schemes = self._read_by_schemes(connection)
-        owner = await show_ticket(connection, authenticator, schemes)
+        declared = self._credentials(connection)
+        owner = await show_ticket(connection, authenticator, declared)
         if owner is None:
-            show_credential(connection, authenticator, schemes)
-        user = await self._ask(connection, schemes)
+            show_credential(connection, authenticator, declared)
+        user = await self._ask(connection, declared)
         if user is None:
             anonymous = anonymous_caller(connection) if owner is None else None
             if anonymous is not None:  # whatever it has shown: to the host it is nobody
                 return anonymous
-            raise self._refuse(connection, schemes)
+            raise self._refuse(connection, declared)
         principal = admit(connection, user)
         if owner is not None and owner.identity != principal.identity:
             raise InvalidTicket("what its owner presented names another user by now")
@@ -101,60 +115,76 @@ class HostUser:
         Raises ValueError if that is too large.
         """
         overrides = application_of(connection.scope).overrides
-        declared = inputs_of(self._user.under(overrides), (), overrides)
-        schemes = self._read_by_schemes(connection)
-        headers = declared.headers | schemes.headers | {"authorization"}
-        if declared.whole:
+        inputs = inputs_of(self._user.under(overrides), (), overrides)
+        declared = self._credentials(connection)
+        headers = inputs.headers | declared.headers | {"authorization"}
+        if inputs.whole:
             headers |= {"cookie"}
-        kept = Inputs(headers, declared.cookies | schemes.cookies, schemes.query)
+        kept = Inputs(headers, inputs.cookies | declared.cookies, declared.query)
         packed = pack(Presented.of(connection.scope, kept))
         if packed is None:
             raise ValueError("what names the caller is too large for a ticket")
         return packed
 
-    async def _ask(self, connection: HTTPConnection, schemes: Inputs) -> object:
+    async def _ask(self, connection: HTTPConnection, declared: Inputs) -> object:
         """Return the host's user; that the host knows none is a refusal, and counts as one."""
         overrides = application_of(connection.scope).overrides
         try:
             return await self._user.ask(connection, overrides)
         except (HTTPException, WebSocketException) as error:
             if _knows_nobody(error):
-                raise _unknown(connection, schemes) from error
+                raise _unknown(connection, declared) from error
             raise
+        except ValidationException as error:
+            refused = _of_invalid(error, connection, declared)
+            if refused is None:
+                raise
+            raise refused from error
 
-    def _refuse(self, connection: HTTPConnection, schemes: Inputs) -> AuthError:
+    def _refuse(self, connection: HTTPConnection, declared: Inputs) -> AuthError:
         """Return the refusal of a caller for whom the host's dependency has returned None."""
-        return _unknown(connection, schemes)
+        return _unknown(connection, declared)
 
-    def _read_by_schemes(self, connection: HTTPConnection) -> Inputs:
-        """Return where the security schemes of the host look for a credential."""
+    def _credentials(self, connection: HTTPConnection) -> Inputs:
+        """Return where the host looks for a credential."""
         dependant = self._user.under(application_of(connection.scope).overrides)
-        if dependant is not self._schemes_of:
-            self._schemes_of, self._schemes = dependant, read_by_schemes(dependant)
-        return self._schemes
+        if dependant is not self._declared_by:
+            self._declared_by, self._declared = dependant, credentials_of(dependant)
+        return self._declared
 
 
 class HostOperator(HostUser):
     """What takes the place of `administrator` in a host that says itself who is an operator.
 
     Its dependency is asked at each request, and again after a body that was slow to come: nobody
-    administers by what was true a while ago. Nothing in a URL administers, for URLs end up in logs.
+    administers by what was true a while ago. Nothing in a URL administers, for URLs end up in logs,
+    and any page can have a browser open one: the query is not shown to the dependency.
+
+    Raises ValueError for a dependency that is not called without something in the query.
     """
+
+    def __init__(self, operator: Callable[..., Any]) -> None:
+        super().__init__(operator)
+        needed = ", ".join(needed_of_query(self._user.under(NO_OVERRIDES)))
+        if needed:
+            raise ValueError(NEEDS_URL.format(names=needed))
 
     @override
     async def __call__(self, connection: HTTPConnection) -> Principal:
         try:
-            if find_credentials(connection, "", IN_URLS):
+            in_urls = {QUERY_NAME, TICKET_NAME, *self._credentials(connection).query}
+            if has_query_field(connection.scope, in_urls):
                 raise InvalidCredential("a credential in a URL administers nothing")
+            connection.scope[SHOWN_QUERY] = b""
             return await self._identify(connection)
         except AuthError as error:
             raise await delayed_refusal(connection, error) from error
 
     @override
-    def _refuse(self, connection: HTTPConnection, schemes: Inputs) -> AuthError:
-        if shows_credential(connection, schemes):
+    def _refuse(self, connection: HTTPConnection, declared: Inputs) -> AuthError:
+        if shows_credential(connection, declared):
             return Forbidden("the application names no operator")
-        return super()._refuse(connection, schemes)
+        return super()._refuse(connection, declared)
 
 
 def _knows_nobody(error: HTTPException | WebSocketException) -> bool:
@@ -165,9 +195,32 @@ def _knows_nobody(error: HTTPException | WebSocketException) -> bool:
     return error.code == status.WS_1008_POLICY_VIOLATION and error.reason in NOBODY
 
 
-def _unknown(connection: HTTPConnection, schemes: Inputs) -> AuthError:
+def _of_invalid(
+    error: ValidationException, connection: HTTPConnection, declared: Inputs
+) -> AuthError | None:
+    """Return the refusal of a caller whose credential is missing or has not the declared form.
+
+    Return None where something else is not valid, or is missing beside a credential.
+    """
+    problems = error.errors()
+    if not all(_is_of_credential(problem["loc"], declared) for problem in problems):
+        return None
+    only_lacks = all(problem["type"] == "missing" for problem in problems)
+    if only_lacks and shows_credential(connection, declared):
+        return None
+    return _unknown(connection, declared)
+
+
+def _is_of_credential(location: Sequence[object], declared: Inputs) -> bool:
+    """Return whether FastAPI found a problem in what may name a caller."""
+    names = {"header": declared.headers, "cookie": declared.cookies, "query": declared.query}
+    place, *below = map(str, location)
+    return any(name in names.get(place, ()) for name in below)
+
+
+def _unknown(connection: HTTPConnection, declared: Inputs) -> AuthError:
     """Return the refusal of a caller that the host does not know."""
-    if shows_credential(connection, schemes):
+    if shows_credential(connection, declared):
         return InvalidCredential("the application knows no such user")
     return MissingCredential("the application asks for a credential")
 

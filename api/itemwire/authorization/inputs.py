@@ -108,9 +108,14 @@ def shown_query(scope: Scope) -> bytes:
     return query
 
 
+def fields_of(query: bytes) -> list[bytes]:
+    """Return the fields of a query, as they came."""
+    return [part for part in query.split(b"&") if part]
+
+
 def without_fields(query: bytes, names: Collection[str]) -> bytes:
     """Return a query without the fields of these names."""
-    return b"&".join(part for part in query.split(b"&") if part and _query_name(part) not in names)
+    return b"&".join(part for part in fields_of(query) if _query_name(part) not in names)
 
 
 def pack(presented: Presented) -> bytes | None:

@@ -7,18 +7,20 @@ tests run on several of its versions (`.ci/versions`), and fail when one of them
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, replace
-from typing import Any, Final, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, get_args, get_origin, runtime_checkable
 
 from fastapi import Request, WebSocket
 from fastapi.dependencies import models
 from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.routing import get_websocket_app, websocket_session
+from fastapi.security import APIKeyQuery
 from fastapi.security.base import SecurityBase
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel
+from pydantic.fields import FieldInfo
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
@@ -37,6 +39,9 @@ Solved = dict[Any, Any]
 """What the dependencies have returned so far, by FastAPI's own keys."""
 
 NO_OVERRIDES: Final[Overrides] = {}
+
+MANY: Final = (list, set, frozenset, tuple, Sequence)
+"""What a parameter is declared as that takes all values of its name."""
 
 _CARRIED_OVER: Final = {one.name for one in fields(Dependant)} & {"use_cache", "concurrency"}
 """What an override takes over from the dependency it replaces; old versions have only one."""
@@ -201,13 +206,41 @@ def inputs_of(
     return inputs
 
 
-def read_by_schemes(dependant: Dependant) -> Inputs:
-    """Return what the security schemes below a dependant read of a request, at any depth."""
+def named_by(dependant: Dependant) -> Inputs:
+    """Return what those below a dependant read of a request by its name, at any depth.
+
+    That is what security schemes read, and what is declared as a parameter. One that takes a list
+    is left out: it may come several times, and so names no caller.
+    """
     inputs = NO_INPUTS
     for below in _all_below(dependant):
         if isinstance(below.call, SecurityBase):
             inputs |= _read_by_scheme(below.call)
+        else:
+            inputs |= _named_by_parameters(below)
     return inputs
+
+
+def has_scheme(dependant: Dependant) -> bool:
+    """Return whether a security scheme is below a dependant."""
+    return any(map(_is_scheme, _all_below(dependant)))
+
+
+def takes_connection(dependant: Dependant) -> bool:
+    """Return whether one below a dependant is given the request itself; schemes do not count."""
+    return any(
+        _is_given_connection(below) and not _is_scheme(below) for below in _all_below(dependant)
+    )
+
+
+def needed_of_query(dependant: Dependant) -> Iterator[str]:
+    """List the query parameters without which those below a dependant are not called."""
+    for below in _all_below(dependant):
+        if isinstance(below.call, APIKeyQuery) and below.call.auto_error:
+            yield below.call.model.name
+        for field in below.query_params:
+            if field.field_info.is_required():
+                yield field.alias
 
 
 def _all_below(dependant: Dependant) -> Iterator[Dependant]:
@@ -220,21 +253,57 @@ def _declared_by(dependant: Dependant) -> Inputs:
     groups = dependant.header_params, dependant.cookie_params, dependant.query_params
     if any(_is_compound(field) for fields in groups for field in fields):
         return Inputs(whole=True)
-    headers, cookies, query = ([field.alias for field in fields] for fields in groups)
-    lowered = frozenset(name.lower() for name in headers)
-    return Inputs(lowered, frozenset(cookies), frozenset(query))
+    headers, cookies, query = (
+        frozenset(name for field in fields for name in _aliases(field.alias, field.field_info))
+        for fields in groups
+    )
+    return Inputs(frozenset(name.lower() for name in headers), cookies, query)
+
+
+def _named_by_parameters(dependant: Dependant) -> Inputs:
+    headers, cookies, query = (
+        frozenset(name for field in fields for name in _names_read(field))
+        for fields in (dependant.header_params, dependant.cookie_params, dependant.query_params)
+    )
+    spelt = {name.lower() for name in headers}  # the fields of a model are not yet as headers are
+    return Inputs(frozenset(spelt | {name.replace("_", "-") for name in spelt}), cookies, query)
+
+
+def _names_read(field: Any) -> Iterator[str]:  # noqa: ANN401 - FastAPI's own kind of field
+    """List the names under which a parameter, or the fields of a model, may be found."""
+    model = _model_in(field.field_info.annotation)
+    parts = {field.alias: field.field_info} if model is None else model.model_fields
+    for name, info in parts.items():
+        if not _takes_many(info.annotation):
+            yield from _aliases(name, info)
+
+
+def _aliases(name: str, info: FieldInfo) -> Iterator[str]:
+    alias = info.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    yield name
+    for choice in choices:
+        if choice is not None:
+            yield str(choice.path[0]) if isinstance(choice, AliasPath) else choice
+
+
+def _takes_many(annotation: Any) -> bool:  # noqa: ANN401 - whatever stands in a signature
+    kind = get_origin(annotation) or annotation
+    return kind in MANY or any(map(_takes_many, get_args(annotation)))
 
 
 def _is_compound(field: Any) -> bool:  # noqa: ANN401 - FastAPI's own kind of field
     """Return whether a parameter may be found under more names than its alias."""
     alias = field.field_info.validation_alias
-    return not isinstance(alias, str | None) or _has_model(field.field_info.annotation)
+    has_model = _model_in(field.field_info.annotation) is not None
+    return not isinstance(alias, str | None) or has_model
 
 
-def _has_model(annotation: Any) -> bool:  # noqa: ANN401 - whatever stands in a signature
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - as in a signature
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return True
-    return any(map(_has_model, get_args(annotation)))
+        return annotation
+    found = (_model_in(part) for part in get_args(annotation))
+    return next((model for model in found if model is not None), None)
 
 
 def _read_by_scheme(scheme: SecurityBase) -> Inputs:
@@ -247,6 +316,10 @@ def _read_by_scheme(scheme: SecurityBase) -> Inputs:
         cookies=frozenset({name} if place == "cookie" else ()),
         query=frozenset({name} if place == "query" else ()),
     )
+
+
+def _is_scheme(dependant: Dependant) -> bool:
+    return isinstance(dependant.call, SecurityBase)
 
 
 def _is_given_connection(dependant: Dependant) -> bool:

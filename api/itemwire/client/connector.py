@@ -161,8 +161,15 @@ class Connector(LinkListener):
             self._set_state(CONNECTING if self.state == CONNECTING else RECONNECTING)
             self._listener.failed(ending.refusal() if ending.reason else _broken(ending))
             self._wait_over.clear()
-            wait = self._backoff.next_wait(ending.retry_after)
-            await pause(self._clock, wait, self._wait_over)
+            await self._wait(ending.retry_after)
+
+    async def _wait(self, floor: float) -> None:
+        """Wait for the next attempt; who is woken still waits as long as the server has said."""
+        earliest = self._clock.monotonic() + floor
+        await pause(self._clock, self._backoff.next_wait(floor), self._wait_over)
+        left = earliest - self._clock.monotonic()
+        if left > 0:
+            await pause(self._clock, left, asyncio.Event())
 
     async def _attempt(self, request: TokenRequest) -> Ending:
         """Connect once, and serve the connection until it ends."""

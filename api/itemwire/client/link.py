@@ -177,6 +177,8 @@ class Link:
         self._dispatch(incoming)
 
     def _dispatch(self, incoming: Incoming) -> None:
+        if incoming.max_message_bytes is not None and incoming.max_message_bytes > 0:
+            self.max_bytes = incoming.max_message_bytes
         match incoming.type:
             case "reply" | "pong":
                 self._answered(incoming)
@@ -187,9 +189,7 @@ class Link:
                 self._answered(incoming)
             case "hello":
                 self.hello = incoming
-                self.max_bytes = incoming.max_message_bytes or MAX_BYTES
             case _:
-                self.max_bytes = incoming.max_message_bytes or self.max_bytes
                 self._listener.received(self, incoming)
         if not self.is_proven and incoming.type != "error":
             self.is_proven = True

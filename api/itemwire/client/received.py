@@ -83,10 +83,11 @@ class PublishResult:
 
 def message_of(incoming: Incoming, form: EnvelopeForm, read: ReadPayload[T]) -> ReceivedMessage[T]:
     """Return an envelope as a message; raises `PayloadMismatch`."""
-    value = form.value(incoming.data, incoming.encoding)
+    value: Any = None
     try:
+        value = form.value(incoming.data, incoming.encoding)
         data = read(value)
-    except ValueError as error:  # of msgspec and of pydantic alike
+    except Exception as error:  # a type of the program may raise anything
         raise PayloadMismatch(_message(incoming, value), str(error)) from error
     return _message(incoming, data)
 

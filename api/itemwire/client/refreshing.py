@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from itemwire.client.backoff import Backoff
-from itemwire.client.clock import ClientClock, Limit, pause
+from itemwire.client.clock import ClientClock, Limit, TimerHandle, pause
 from itemwire.client.envelopes import Incoming
 from itemwire.client.errors import NotConnected, Unauthorized
 from itemwire.client.link import Link
@@ -13,6 +13,9 @@ from itemwire.client.token_source import TokenRequest, TokenSource
 
 PAUSE_SECONDS: Final = 1.0
 """The first pause after a refresh that failed."""
+
+LEAD_SECONDS: Final = 60.0
+"""How long before its end a token is renewed, or half its time where that is less."""
 
 
 class Refresher:
@@ -33,7 +36,8 @@ class Refresher:
         self._refreshed = refreshed
         self._failed = failed
         self._task: asyncio.Task[None] | None = None
-        self._offset = 0.0
+        self._timer: TimerHandle | None = None
+        self._offset: float | None = None
 
     @property
     def has_source(self) -> bool:
@@ -42,11 +46,20 @@ class Refresher:
 
     def set_server_time(self, server_time: float | None) -> None:
         """Take the server's clock for what it says of ends: this computer's may be wrong."""
-        self._offset = 0.0 if server_time is None else server_time - self._clock.unix()
+        self._offset = None if server_time is None else server_time - self._clock.unix()
 
     def seconds_until(self, moment: float) -> float:
         """Return how long it is to a moment of the server's clock."""
-        return moment - (self._clock.unix() + self._offset)
+        return moment - (self._clock.unix() + (self._offset or 0.0))
+
+    def expect(self, link: Link, expires_at: float | None) -> None:
+        """Refresh in time, whether the server warns or not; one that tells no time will."""
+        self._forget_timer()
+        if self._offset is None or expires_at is None:
+            return
+        left = self.seconds_until(expires_at)
+        wait = left - min(LEAD_SECONDS, left / 2) if left > 0 else PAUSE_SECONDS
+        self._timer = self._clock.call_later(wait, lambda: self.begin(link, expires_at))
 
     def begin(self, link: Link, expires_at: float) -> None:
         """Refresh the connection, unless that is under way."""
@@ -55,15 +68,21 @@ class Refresher:
 
     def stop(self) -> None:
         """Ask no more: the connection is gone, and an answer would come too late."""
+        self._forget_timer()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _run(self, link: Link, seconds: float) -> None:
         backoff = Backoff(PAUSE_SECONDS, cap=10 * PAUSE_SECONDS)
         end = self._clock.monotonic() + seconds
         attempt = 0
-        while self._clock.monotonic() < end:
+        while attempt == 0 or self._clock.monotonic() < end:  # the clock may be set since `hello`
             attempt += 1
             if await self._is_last(self._refresh(link, attempt)):
                 break
@@ -74,7 +93,10 @@ class Refresher:
     async def _refresh(self, link: Link, attempt: int) -> None:
         token = await self._source.get(TokenRequest("expiring", attempt))
         async with Limit(self._clock, self._seconds):
-            await link.start({"type": "refresh", "token": token}, self._refreshed)
+            reply = await link.start({"type": "refresh", "token": token}, self._refreshed)
+        if reply.server_time is not None:
+            self.set_server_time(reply.server_time)
+        self.expect(link, reply.expires_at)
 
     async def _is_last(self, refresh: Awaitable[None]) -> bool:
         """Await a refresh, and report whether it is the last one."""

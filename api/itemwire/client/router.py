@@ -21,7 +21,7 @@ from itemwire.client.errors import Refused
 from itemwire.client.joins import Joins
 from itemwire.client.link import Link
 from itemwire.client.payload_types import ReadPayload, payload_reader
-from itemwire.client.received import message_of
+from itemwire.client.received import PayloadMismatch, message_of
 from itemwire.client.refreshing import Refresher
 from itemwire.client.subscription import ClientSubscription, SubscriptionHost
 
@@ -117,6 +117,7 @@ class Router(ConnectorListener, SubscriptionHost):
         self.joins.link_up(link)
         hello = link.hello
         self.refresher.set_server_time(None if hello is None else hello.server_time)
+        self.refresher.expect(link, None if hello is None else hello.expires_at)
         for item in self.all_items():
             item.subscription.link_up()
 
@@ -242,4 +243,9 @@ class Router(ConnectorListener, SubscriptionHost):
     def _direct(self, link: Link, direct: Incoming) -> None:
         if self.emitter.hears("direct"):
             read: ReadPayload[Any] = payload_reader(None)
-            self.emitter.emit("direct", message_of(direct, link.form, read))
+            try:
+                message = message_of(direct, link.form, read)
+            except PayloadMismatch as error:
+                self.failed(error)
+            else:
+                self.emitter.emit("direct", message)

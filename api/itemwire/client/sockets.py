@@ -79,11 +79,19 @@ Connect = Callable[[SocketRequest], Awaitable[ClientSocket]]
 """Opens a socket; raises `HandshakeDenied`, or OSError where nobody answers."""
 
 
+class _Connect(connect):
+    """Follows no redirect, as browsers do not: it would give the token to whoever is named."""
+
+    @override
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def open_websocket(request: SocketRequest) -> ClientSocket:
     """Open a socket; the client itself bounds the time that this takes, and looks for silence."""
     options: dict[str, Any] = {} if request.tls is None else {"ssl": request.tls}
     try:
-        connection = await connect(
+        connection = await _Connect(
             request.url,
             additional_headers=request.headers,
             subprotocols=[Subprotocol(name) for name in request.subprotocols],

@@ -269,6 +269,9 @@ def new_secret() -> bytes:
     return secrets.token_bytes(SECRET_BYTES)
 
 
+PROBE: Final = "itemwire.probe"
+"""A key, and a channel that no client can name: what an engine is tried with."""
+
 KEY_SECONDS: Final = 300.0
 """How long an idempotency key is remembered at least."""
 

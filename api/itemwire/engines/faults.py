@@ -89,6 +89,12 @@ AWAY: Final = EngineFault(
     Readiness.NOT_READY,
     "The engine is away; ask again later.",
 )
+UNREADABLE: Final = EngineFault(
+    "unreadable",
+    OVERLOADED,
+    Readiness.NOT_READY,
+    "The engine does not let this server read; ask again later.",
+)
 TOO_BIG: Final = EngineFault(
     "too_big",
     MESSAGE_TOO_BIG,

@@ -23,7 +23,7 @@ from itemwire.messages import Draft, Payload, Position, payload_size
 
 T = TypeVar("T")
 
-WRITES: Final = frozenset({"publish", "post", "put", "take"})
+WRITES: Final = frozenset({"publish", "put", "take"})
 
 
 class MeteredEngine(Engine):
@@ -84,7 +84,11 @@ class MeteredEngine(Engine):
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self._inner.post(notice, until, self._timed("post", answer))
+        def posted(problem: EngineError | None) -> None:
+            self._watch.note_post(problem)
+            answer(problem)
+
+        self._inner.post(notice, until, self._timed("post", posted))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from itemwire.arguments import check_text
 from itemwire.engines.base import (
     Answer,
     Bounds,
@@ -23,7 +24,8 @@ from itemwire.engines.base import (
 from itemwire.engines.faults import EngineFault
 from itemwire.messages import Draft, Position, Publication
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+MAX_NAME: Final = 32
+NAME: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_NAME - 1}}}")
 
 END: Final = "/"  # of a name. The channels of those without one begin with `item:`
 
@@ -33,12 +35,19 @@ def prefix_of(name: str) -> str:
 
     Raises ValueError for what is no name.
     """
+    check_text("name", name)
     if name and NAME.fullmatch(name) is None:
         raise ValueError(
-            f"{name!r} is no name: it has up to 32 lower-case letters, digits, `_` and `-`, and "
-            "begins with a letter or a digit"
+            f"{name!r} is no name: it has up to {MAX_NAME} lower-case letters, digits, `_` and "
+            "`-`, and begins with a letter or a digit"
         )
     return name and name + END
+
+
+def has_name(notice: bytes) -> bool:
+    """Return whether a notice has a name before it: it is not for those who have none."""
+    name, end, _rest = notice[: MAX_NAME + 1].partition(END.encode())
+    return bool(end) and NAME.fullmatch(name.decode("latin-1")) is not None
 
 
 class NamedBounds(ChannelBounds):

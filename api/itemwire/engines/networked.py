@@ -14,9 +14,10 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import NO_SINK, Answer, Engine, EngineError, History, Sink, Span
+from itemwire.engines.base import NO_SINK, PROBE, Answer, Engine, EngineError, History, Sink, Span
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.notices import NoticeReader
+from itemwire.engines.read_watch import ReadWatch, refused_read
 from itemwire.engines.subscriptions import ChannelSource, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Position
@@ -39,6 +40,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
         self._tasks: list[asyncio.Task[None]] = []
         self._subscriptions = Subscriptions(self, NO_SINK)
         self._is_watching = False
+        self._reads = ReadWatch(self._try_reading)
 
     @property
     @abstractmethod
@@ -91,13 +93,15 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
     @property
     @override
     def is_available(self) -> bool:
-        return bool(self._tasks) and self._is_connected
+        return bool(self._tasks) and self._is_connected and self._reads.problem is None
 
     @override
     async def start(self, sink: Sink) -> None:
         await self.stop()
         self._begin(sink)
         self._subscriptions = Subscriptions(self, sink)
+        self._notice_reader.on_refusal = self.note_refusal
+        self._reads.start()
         try:
             async with asyncio.timeout(self._start_limit()):
                 await self._connect()
@@ -117,17 +121,23 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []
         await end(*tasks)
+        self._reads.stop()
         self._notice_reader.stop()
         self._subscriptions.stop()
         await self._disconnect()
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
-        if self._is_away and not self._subscriptions.follows(channel):
+        if self._is_deaf and not self._subscriptions.follows(channel):
             answer(EngineError(AWAY))
         else:
             self._subscriptions.subscribe(channel, answer)
             self._watch_waiting()
+
+    @property
+    def _is_deaf(self) -> bool:
+        """Return whether who subscribes now would hear nothing."""
+        return self._is_away or self._reads.problem is not None
 
     def _watch_waiting(self) -> None:
         """Look at whether the engine is away for as long as subscribers wait for an answer."""
@@ -137,7 +147,7 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
 
     def _check_waiting(self) -> None:
         self._is_watching = False
-        if self._is_away:
+        if self._is_deaf:
             self._subscriptions.refuse_waiting(EngineError(AWAY))
         self._watch_waiting()
 
@@ -152,7 +162,8 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
 
         def have_read(history: History | EngineError) -> None:
             if isinstance(history, EngineError):
-                answer(history)
+                self.note_refusal(history)
+                answer(refused_read(history))
             elif least is not None and _is_behind(history.position, least):
                 # A replica has answered that lacks what was already delivered here.
                 loop = asyncio.get_running_loop()
@@ -164,7 +175,27 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        self._notice_reader.post(notice, until, answer)
+        def posted(problem: EngineError | None) -> None:
+            if problem is not None:
+                self.note_refusal(problem)
+            answer(problem)
+
+        self._notice_reader.post(notice, until, posted)
+
+    @override
+    def note_refusal(self, problem: EngineError) -> None:
+        self._reads.take(problem)
+
+    def _try_reading(self, answer: Answer[None]) -> None:
+        """Read a channel that nobody publishes to, and notices; answer whether both may be."""
+
+        def have_read(history: History | EngineError) -> None:
+            if isinstance(history, EngineError):
+                answer(history)
+            else:
+                self._notice_reader.try_reading(answer)
+
+        self._read(PROBE, Span(1), have_read)
 
     async def _compare(self) -> None:
         """Compare everything with the store, as something may have been missed unnoticed."""

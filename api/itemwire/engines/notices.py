@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from itemwire.engines.base import Answer, Apply, EngineError
-from itemwire.engines.callbacks import answer_to
+from itemwire.engines.callbacks import answer_to, when_done
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -54,6 +54,7 @@ class NoticeReader(ABC):
 
     def __init__(self, apply: Apply) -> None:
         self._apply = apply
+        self.on_refusal: Callable[[EngineError], None] = _ignore
         self._epoch = ""  # no store has an epoch of this name
         self._number = 0  # everything up to it was applied
         self._is_reading = False
@@ -104,6 +105,10 @@ class NoticeReader(ABC):
         if not self._is_reading and not self._is_stopped:
             self._read_on()
 
+    def try_reading(self, answer: Answer[None]) -> None:
+        """Answer whether notices can be read; what is found is left for the next read."""
+        self._read_page(self._epoch, self._number, when_done(answer))
+
     def _read_on(self) -> None:
         self._is_stale, self._is_reading = False, True
         self._read_page(self._epoch, self._number, self._take_page)
@@ -113,6 +118,7 @@ class NoticeReader(ABC):
         if isinstance(page, EngineError):
             self._retry_later()
             self._answer_waiting(page)
+            self.on_refusal(page)
             return
         self._apply_page(page)
         if page.is_cut:
@@ -152,3 +158,7 @@ class NoticeReader(ABC):
     def _try_again(self) -> None:
         self._retry = None
         self.check()
+
+
+def _ignore(_problem: EngineError) -> None:
+    """Leave it: the read is repeated."""

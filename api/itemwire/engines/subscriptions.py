@@ -37,6 +37,10 @@ class ChannelSource(Protocol):
         """Read everything of a span that is still stored, even beyond the history's bounds."""
         ...
 
+    def note_refusal(self, problem: EngineError) -> None:
+        """Take note that a read failed; it is repeated until it does not."""
+        ...
+
 
 class Subscriptions:
     """Follows the channels that were subscribed to, and fills their holes.
@@ -184,6 +188,7 @@ class Subscriptions:
             self._read_again.discard(channel)
             if isinstance(history, EngineError):
                 self._retry(channel)
+                self._source.note_refusal(history)
                 return
             if self._followed.get(channel) is follower:
                 self._fill(follower, span, history)

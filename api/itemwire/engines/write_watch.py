@@ -6,15 +6,14 @@ import asyncio
 import logging
 from typing import Final
 
-from itemwire.engines.base import Engine, EngineError
+from itemwire.engines.base import PROBE, Engine, EngineError
 from itemwire.engines.faults import EngineFault, Readiness
 from itemwire.messages import Draft, Position
 
 logger = logging.getLogger("itemwire.engines")
 
 PROBE_SECONDS: Final = 1.0  # between two attempts: that it takes writes again is seen within 2 s
-
-PROBE: Final = "itemwire.probe"  # a key, and a channel that no client can name
+POST_PROBES: Final = 3  # for longer than from one notice of a node to the next
 
 
 class WriteWatch:
@@ -27,6 +26,7 @@ class WriteWatch:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._size = 0
+        self._probes_left = 0
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopped = False
         self.fault: EngineFault | None = None
@@ -38,7 +38,7 @@ class WriteWatch:
     def stop(self) -> None:
         """Try no more."""
         self._is_stopped = True
-        self._size, self.fault = 0, None
+        self._forget()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -55,6 +55,17 @@ class WriteWatch:
         if before is not fault:
             retry = fault.refusal.retry
             logger.warning("engine_degraded fault=%s retry=%s problem=%s", fault.name, retry, error)
+
+    def note_post(self, problem: EngineError | None) -> None:
+        """Take note of a notice: nodes send them all the time, so that none has to be tried."""
+        if problem is None:
+            self._probes_left = 0
+        else:
+            self._probes_left = POST_PROBES
+            self.take(problem)
+
+    def _forget(self) -> None:
+        self._size, self.fault, self._probes_left = 0, None, 0
 
     def _probe_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -80,8 +91,11 @@ class WriteWatch:
             return
         if isinstance(result, EngineError):
             self._judge(result)
+        elif self._probes_left:  # the next notice may be refused again
+            self._probes_left -= 1
+            self._probe_later()
         else:
-            self._size, self.fault = 0, None
+            self._forget()
             logger.warning("engine_available")
 
     def _judge(self, problem: EngineError) -> None:

@@ -63,7 +63,7 @@ class ChannelRules:
 
     def __init__(self) -> None:
         self._rules: list[ChannelRule] = []
-        self.unknown: UnknownItems = "policy"
+        self._unknown: UnknownItems = "policy"
         self.of_item = lru_cache(CACHED)(self._of_item)
 
     def __len__(self) -> int:
@@ -82,6 +82,20 @@ class ChannelRules:
             raise ValueError(f"the channel {rule.pattern.text!r} is declared twice")
         self._rules.append(rule)
         self.of_item.cache_clear()
+
+    @property
+    def unknown(self) -> UnknownItems:
+        """What decides about items that no channel is declared for.
+
+        Setting it raises ValueError for any other word, which would otherwise forbid nothing.
+        """
+        return self._unknown
+
+    @unknown.setter
+    def unknown(self, value: UnknownItems) -> None:
+        if value not in UNKNOWN_ITEMS:
+            raise ValueError(f"unknown={value!r} must be one of {', '.join(UNKNOWN_ITEMS)}")
+        self._unknown = value
 
     @property
     def has_public(self) -> bool:

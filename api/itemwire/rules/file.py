@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from itemwire.channels.limits.item_rules import NO_RULES
-from itemwire.rules.channels import UNKNOWN_ITEMS, ChannelRule, ChannelRules
+from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire.rules.options import OPTIONS, ChannelOptions, model_of, rules_of_options
 from itemwire.rules.schemas import JsonSchema
 
@@ -19,16 +19,14 @@ def add_channels_of(path: Path, rules: ChannelRules, max_message_bytes: int) -> 
     Raises ValueError with the file, the table and the key of what is wrong.
     """
     for key, value in _read(path).items():
-        if key == UNKNOWN:
-            if value not in UNKNOWN_ITEMS:
-                wanted = ", ".join(UNKNOWN_ITEMS)
-                raise ValueError(f"{path}: {UNKNOWN}={value!r} must be one of {wanted}")
-            rules.unknown = value
-            continue
         try:
-            rules.add(_rule_of(path.parent, key, value, max_message_bytes))
+            if key == UNKNOWN:
+                rules.unknown = value
+            else:
+                rules.add(_rule_of(path.parent, key, value, max_message_bytes))
         except ValueError as error:
-            raise ValueError(f"{path}: [{key!r}] {error}") from error
+            where = "" if key == UNKNOWN else f"[{key!r}] "
+            raise ValueError(f"{path}: {where}{error}") from error
 
 
 def options_shown(rule: ChannelRule) -> dict[str, object]:
@@ -44,6 +42,8 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"cannot read the channels file {path}: {error.strerror}") from error
+    except RecursionError:
+        raise ValueError(f"the channels file {path} is nested too deeply") from None
     except ValueError as error:  # no UTF-8, or no TOML
         raise ValueError(f"the channels file {path} is no TOML: {error}") from error
 

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from itemwire.application import application_of
 from itemwire.authorization.solving import AskedFunction
 from itemwire.channels.presence.info import read_info
-from itemwire.rules.channels import ChannelRule, ChannelRules, UnknownItems
+from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire_auth.dependencies import PUBLIC, CurrentPrincipal, ItemId, authorize_item
 from itemwire_auth.errors import Forbidden
 from itemwire_auth.principal import Grant, Principal
@@ -23,9 +23,8 @@ MOST_SHOWN: Final = 500  # characters of patterns in a line of the log
 class RuleGrants:
     """The dependency that takes the place of `authorize_item` in an application with rules."""
 
-    def __init__(self, rules: ChannelRules, unknown: UnknownItems) -> None:
+    def __init__(self, rules: ChannelRules) -> None:
         self._rules = rules
-        self._unknown = unknown
 
     def asked(self) -> Iterable[AskedFunction]:
         """List the functions of the host that are asked about what a handshake presented."""
@@ -68,7 +67,7 @@ class RuleGrants:
         self, connection: HTTPConnection, item_id: str, principal: Principal
     ) -> Grant:
         """Return what the token or the policy grants, where these may decide."""
-        if self._unknown != "forbid":
+        if self._rules.unknown != "forbid":
             grant = await authorize_item(connection, item_id, principal)
             if grant.can or principal.rights.is_of_token:
                 return grant

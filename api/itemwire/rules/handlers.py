@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, Final
 
+from itemwire.arguments import check_function, check_text, check_texts
 from itemwire.authorization.routes import CREDENTIAL_READERS
 from itemwire.authorization.solving import inputs_of
 from itemwire.rules.typed_calls import TypedCall
@@ -41,8 +42,9 @@ class Handlers:
 
     def answer(self, name: str, function: Callable[..., Any], errors: Iterable[str] = ()) -> None:
         """Have requests of a name answered; ValueError where that cannot be."""
-        if isinstance(errors, str):
-            raise ValueError(f"errors={errors!r} is one text: write a tuple of them")  # noqa: TRY004
+        check_text("the name of a request", name)
+        check_texts("errors", errors)
+        check_function("what answers a request", function)
         for code in errors:
             ChannelException(code)  # which raises for what is no code
         if not 1 <= len(name) <= MAX_NAME:
@@ -56,6 +58,7 @@ class Handlers:
         """Have messages checked before they are published; ValueError where that cannot be."""
         if self.before_publish is not None:
             raise ValueError("a channel has one `before_publish`")
+        check_function("before_publish", function)
         self.before_publish = TypedCall(function, self._parameters)
 
     def observe(self, event: HookEvent, function: Callable[..., Any]) -> None:
@@ -63,6 +66,7 @@ class Handlers:
 
         The connection may be gone when it is called, and its handshake is not kept.
         """
+        check_function(f"on_{event.value}", function)
         call = TypedCall(function, self._parameters)
         if not inputs_of(call.under({}), CREDENTIAL_READERS).is_empty:
             raise ValueError(

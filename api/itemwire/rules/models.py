@@ -1,6 +1,8 @@
 """Checks payloads by the model of a channel, and says where one does not fit."""
 
+import inspect
 import re
+from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
@@ -9,9 +11,11 @@ from pydantic_core import ErrorDetails
 
 from itemwire.channels.limits.item_rules import Check
 from itemwire.messages import Payload
+from itemwire.rules.model_work import check_model_work, failing_fast
 from itemwire.rules.schemas import FindFault, JsonSchema, fault_finder_of
 
 _PATH: Final = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)  # how msgspec ends its errors
+MAX_LISTED: Final = 1000  # faults that are listed, to say what the first one is
 _SHOWN: Final = 200  # characters of an error: a model may repeat what it was given
 
 
@@ -36,6 +40,8 @@ def check_of(model: object) -> Check:
 def _fault_finder_of(model: object) -> FindFault:
     if isinstance(model, JsonSchema):
         return fault_finder_of(model)
+    if inspect.isroutine(model) or isinstance(model, partial):
+        raise ValueError(f"model={model!r} is a function: it must be a type, or a JSON Schema")
     return _by_msgspec(model) if has_structs(model) else _by_pydantic(model)
 
 
@@ -65,13 +71,17 @@ def _by_msgspec(model: Any) -> FindFault:  # noqa: ANN401 - a type, or a union
 def _by_pydantic(model: Any) -> FindFault:  # noqa: ANN401 - a type, or a union
     try:
         adapter: TypeAdapter[object] = TypeAdapter(model)
+        check_model_work(adapter)
+        validate = failing_fast(adapter).validate_json
     except Exception as error:  # Pydantic has many
         raise ValueError(f"model={model!r}: {error}") from error
 
     def find_fault(json: bytes) -> str | None:
         try:
-            adapter.validate_json(json, strict=True)
+            validate(json, strict=True)
         except ValidationError as error:
+            if error.error_count() > MAX_LISTED:  # to list them takes longer than to find them
+                return f"data: it has {error.error_count()} faults"
             first = error.errors(include_url=False, include_input=False)[0]
             return f"data{_path_of(first)}: {first['msg']}"
         return None

@@ -1,6 +1,5 @@
 """The options of a channel, as an application or a file writes them."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Final, TypedDict, cast, get_args
 
@@ -8,6 +7,7 @@ from itemwire.channels.limits.item_rules import ItemRules, PresenceMode
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.rules.models import check_of
 from itemwire.rules.schemas import JsonSchema
+from itemwire_auth.settings import LARGEST, LONGEST
 
 
 class ChannelOptions(TypedDict, total=False):
@@ -98,15 +98,19 @@ OPTIONS: Final = tuple(ChannelOptions.__annotations__)
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= LARGEST
 
 
 def _is_size(value: object) -> bool:
-    return type(value) is int and value >= 1
+    return type(value) is int and 1 <= value <= LARGEST
 
 
-def _is_amount(value: object) -> bool:
-    return type(value) in {int, float} and 0 < float(str(value)) < math.inf
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not _is_flag(value) and 0 < value <= LARGEST
+
+
+def _is_time(value: object) -> bool:
+    return _is_rate(value) and cast("float", value) <= LONGEST
 
 
 def _is_flag(value: object) -> bool:
@@ -119,21 +123,21 @@ def _is_one_of(*words: str) -> Callable[[object], bool]:
 
 _MODES: Final[tuple[str, ...]] = get_args(PresenceMode)
 _WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
-    "history": (_is_count, "a number of messages, 0 or more"),
-    "history_bytes": (_is_count, "a number of bytes, 0 or more"),
-    "max_age": (_is_amount, "a number of seconds above 0"),
-    "publish_rate": (_is_amount, "a number of messages a second above 0"),
-    "bytes_rate": (_is_amount, "a number of bytes a second above 0"),
+    "history": (_is_count, f"a number of messages, 0 to {LARGEST}"),
+    "history_bytes": (_is_count, f"a number of bytes, 0 to {LARGEST}"),
+    "max_age": (_is_time, f"a number of seconds above 0, at most {LONGEST}"),
+    "publish_rate": (_is_rate, f"a number of messages a second above 0, at most {LARGEST}"),
+    "bytes_rate": (_is_rate, f"a number of bytes a second above 0, at most {LARGEST}"),
     "presence": (_is_one_of(*_MODES), f"one of {', '.join(_MODES)}"),
     "slow_consumers": (
         _is_one_of(*SlowConsumerPolicy),
         f"one of {', '.join(SlowConsumerPolicy)}",
     ),
-    "max_message_bytes": (_is_size, "a number of bytes, 1 or more"),
+    "max_message_bytes": (_is_size, f"a number of bytes, 1 to {LARGEST}"),
     "echo": (_is_flag, "true or false"),
     "anonymous": (_is_flag, "true or false"),
     "retain": (
-        lambda value: _is_flag(value) or _is_amount(value),
-        "true, false, or a number of seconds above 0",
+        lambda value: _is_flag(value) or _is_time(value),
+        f"true, false, or a number of seconds above 0, at most {LONGEST}",
     ),
 }

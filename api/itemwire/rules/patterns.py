@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from itemwire.arguments import check_text
+
 _TEXT: Final = re.compile(r"[A-Za-z0-9._~-]+")  # as in an item id
 PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _REST: Final = ".+"
@@ -27,6 +29,7 @@ class Pattern:
     @classmethod
     def parse(cls, text: str) -> "Pattern":
         """Return the pattern that a text describes; ValueError if it is none."""
+        check_text("the pattern of a channel", text)
         segments = text.split(":") if ":path}" not in text else _split(text)
         parameters: list[str] = []
         parts: list[str] = []

@@ -5,7 +5,6 @@ store may have written them, so they are bounded and checked as those of a file 
 """
 
 import logging
-import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Annotated, Any, Final, Protocol, Self, cast
@@ -25,6 +24,7 @@ from itemwire.rules.models import has_structs
 from itemwire.rules.options import ChannelOptions, rules_of_options
 from itemwire.rules.patterns import Pattern
 from itemwire.rules.schemas import JsonSchema, NoSchemaLibrary
+from itemwire_auth.settings import LARGEST, LONGEST
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -40,8 +40,8 @@ LAST: Final = Span(0, retained=True)
 OWN_BOUNDS: Final = {RULES_CHANNEL: RULES_BOUNDS, WATCH_CHANNEL: WATCH_BOUNDS}
 """The bounds of channels that are no item's."""
 
-Count = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Seconds = Annotated[float, Meta(ge=0, le=LONGEST)]
 
 
 class StoredRule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -205,15 +205,15 @@ def _rules_of(stored: StoredRule) -> ItemRules:
     )
     text = bytes(stored.model)
     if text == NO_MODEL:
-        return rules_of_options(options, sys.maxsize)
+        return rules_of_options(options, LARGEST)
     try:
         with_model: ChannelOptions = {**options, "model": JsonSchema.read(text)}
-        return rules_of_options(with_model, sys.maxsize)
+        return rules_of_options(with_model, LARGEST)
     except NoSchemaLibrary as error:
         logger.warning("model_unchecked pattern=%r problem=%s", stored.pattern, error)
     except ValueError as error:
         logger.warning("model_unreadable pattern=%r problem=%s", stored.pattern, error)
-    return rules_of_options(options, sys.maxsize)
+    return rules_of_options(options, LARGEST)
 
 
 _decode: Final = msgspec.json.Decoder(StoredRules).decode

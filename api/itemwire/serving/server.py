@@ -33,6 +33,10 @@ STARTUP_FAILURE: Final = 3  # the status with which uvicorn ends if its applicat
 
 BACKLOG: Final = 4096  # when all clients reconnect at once, they wait here and need no retry
 
+# Of each connection, in the kernel, which counts its own overhead on top. It bounds how fast one
+# client can send over a long line, about 400 KB/s at a round trip of 100 ms, far past its rates.
+UNREAD_BYTES: Final = 32 * 1024
+
 ANSWER_SECONDS: Final = 1.0  # for clients to answer a close frame before the port is closed
 POLL_SECONDS: Final = 0.05
 
@@ -130,11 +134,15 @@ def bind(settings: Settings) -> socket.socket:
     """Return a listener on the configured address; raises `OSError` if that is not possible.
 
     The kernel drops a peer that acknowledges no data for as long as a ping may go unanswered (RFC
-    5482): a close frame would wait behind the unread bytes for ever.
+    5482): a close frame would wait behind the unread bytes for ever. It keeps `UNREAD_BYTES` of
+    what a client sends and the server does not read: left to itself it keeps up to 6 MiB of each,
+    and a few hundred such clients take what all connections of the machine share (`tcp_mem`), so
+    that packets of the others are dropped and sent again, 200 ms later.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         timeout_ms = int((settings.ping_interval + settings.ping_timeout) * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)

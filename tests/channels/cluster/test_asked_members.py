@@ -6,12 +6,15 @@ import pytest
 
 from itemwire.channels.cluster import asked_channels
 from itemwire.channels.cluster.asked_channels import KEPT_TICKS, WAIT_TICKS
+from itemwire.channels.cluster.exchange import MUTE_TICKS
 from itemwire.channels.cluster.gossip import Gossip, StateRequest
 from itemwire.channels.cluster.notices import Notice, read_notice
-from itemwire.channels.cluster.peer import DEAD_TICKS, SILENT_TICKS
+from itemwire.channels.cluster.peer import DEAD_TICKS, HEARTBEAT_TICKS, SILENT_TICKS
 from itemwire.channels.presence.presence import Page
+from itemwire.engines.base import EngineError
+from itemwire.engines.faults import FULL
 from tests.channels.cluster.test_hostile_gossip import remote_presence_of
-from tests.channels.nodes import Crowd
+from tests.channels.nodes import Crowd, SharedEngine
 
 
 def greeted(*names: str) -> Crowd:
@@ -19,6 +22,13 @@ def greeted(*names: str) -> Crowd:
     crowd = Crowd(*names)
     crowd.tick()
     return crowd
+
+
+def engine_of(crowd: Crowd, name: str) -> SharedEngine:
+    """Give the engine of a node."""
+    engine = crowd.stages[name].engine
+    assert isinstance(engine, SharedEngine)
+    return engine
 
 
 def ids(page: Page) -> list[str]:
@@ -168,6 +178,43 @@ def test_while_the_engine_is_away_the_answer_is_partial_and_comes_soon(when: str
         crowd.stages["a"].node.tick()
 
     assert [(page.count, page.is_partial) for page in pages] == [(0, True)]
+
+
+@pytest.mark.parametrize("mute", [("a",), ("a", "b")], ids=" and ".join)
+def test_while_its_notices_are_refused_a_node_knows_that_it_may_not_know_all(
+    mute: tuple[str, ...],
+) -> None:
+    """A store that takes no writes: what others do not say is no sign that they are gone (142)."""
+    crowd = greeted("a", "b")
+    alice = crowd.join("a")
+    crowd.join("b")
+    crowd.settle()
+    for name in mute:
+        engine_of(crowd, name).refusal = EngineError("full", FULL)
+    crowd.tick(HEARTBEAT_TICKS)
+    for _ in range(2 * DEAD_TICKS):
+        crowd.tick()
+        (page,) = crowd.ask("a")
+        assert (ids(page), page.is_partial) == (["a1", "b1"], True)
+
+    for name in mute:
+        engine_of(crowd, name).refusal = None
+    crowd.tick(MUTE_TICKS + 1)
+    (page,) = crowd.ask("a")
+    assert (ids(page), page.is_partial) == (["a1", "b1"], False)
+    assert not alice.saw("left")
+
+
+def test_a_question_whose_notice_is_refused_is_answered_at_once_the_next_time() -> None:
+    """Nobody waits two seconds for nodes that were not asked."""
+    crowd = greeted("a", "b")
+    crowd.join("b", "7")
+    crowd.settle()
+    engine_of(crowd, "a").refusal = EngineError("full", FULL)
+    crowd.ask("a", "7")
+    crowd.settle()
+
+    assert [(page.count, page.is_partial) for page in crowd.ask("a", "8")] == [(0, True)]
 
 
 def test_a_node_that_has_just_started_first_finds_the_others() -> None:

@@ -37,3 +37,24 @@ def test_each_notice_that_is_dropped_is_counted_once() -> None:
     crowd.settle()
 
     assert counters.notices_dropped - before == 1
+
+
+def test_a_notice_of_an_application_with_a_name_is_not_for_a_node_without_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is no sign of a fault, so it is neither logged nor counted; what is no name is both."""
+    caplog.set_level(logging.ERROR)
+    crowd = Crowd("a")
+    counters = crowd.stages["a"].node.counters
+    before = counters.notices_dropped
+    notice = Notice("c", connection="nobody").encoded()
+    for prefix in (b"shop/", b"x" * 32 + b"/"):
+        crowd.bus.post(prefix + notice)
+    crowd.settle()
+    silent = (counters.notices_dropped - before, len(caplog.records))
+    for prefix in (b"Shop/", b"x" * 33 + b"/", b"/", b"\xff/"):
+        crowd.bus.post(prefix + notice)
+    crowd.settle()
+
+    assert silent == (0, 0)
+    assert counters.notices_dropped - before == len(caplog.records) == 4

@@ -280,3 +280,27 @@ def test_lets_no_more_wait_than_it_has_room_for(
 
     with proxied(server) as (proxy, url):
         play(lambda: scene(proxy, url))
+
+
+def test_nodes_agree_on_the_life_of_a_server_that_was_restarted_and_emptied(
+    tmp_path: Path,
+) -> None:
+    """The one that connects after the emptying must not begin an epoch against the other's."""
+
+    async def scene(server: RedisServer) -> None:
+        async with node(server.url) as one:
+            await one.publish("before")
+            await asyncio.to_thread(server.ask, "SAVE")
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+            await one.publish_at_last("restarted")
+            assert (await asyncio.to_thread(server.ask, "FLUSHALL")).startswith(b"+OK")
+            async with node(server.url) as other:
+                first = await one.publish("emptied")
+                turns = [await each.publish(f"{n}") for n, each in enumerate((other, one) * 3)]
+
+        assert [each.epoch for each in turns] == [first.epoch] * 6
+        assert [each.offset for each in turns] == [first.offset + 1 + n for n in range(6)]
+
+    with running_redis(tmp_path) as server:
+        play(lambda: scene(server))

@@ -7,6 +7,7 @@ from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange
 from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.counters import ChannelCounters
+from itemwire.engines.named import has_name
 
 logger = logging.getLogger("itemwire.channels")
 
@@ -50,11 +51,14 @@ class Cluster:
         """Apply the notice of another node; a node's own comes back to it and is ignored.
 
         The bus is not trusted: a notice that is malformed, or past a bound, is logged, counted and
-        dropped, and nothing is raised.
+        dropped, and nothing is raised. Those of an application with a name are not for a node that
+        has none.
         """
         try:
             notice = read_notice(data)
         except ValueError as error:
+            if has_name(data):
+                return
             self._counters.notices_dropped += 1
             logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
             return

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from typing_extensions import override
 
@@ -12,6 +12,7 @@ from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.cut_off import CutOff
 from itemwire.channels.cluster.gossip import Gossip
 from itemwire.channels.cluster.notices import Notice
+from itemwire.channels.cluster.peer import HEARTBEAT_TICKS
 from itemwire.channels.cluster.remote_presence import RemotePresence
 from itemwire.channels.connection import Connection
 from itemwire.channels.lifecycle.registry import ConnectionRegistry
@@ -19,9 +20,12 @@ from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.presence.presence import Presence
 from itemwire.channels.timers import CallLater
 from itemwire.close_reasons import CONNECTION_LIMIT, CloseReason
-from itemwire.engines.base import ANSWER_SECONDS, Engine
+from itemwire.engines.base import ANSWER_SECONDS, Engine, EngineError
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
+
+MUTE_TICKS: Final = HEARTBEAT_TICKS + 1
+"""Since a notice was refused: by then another one was sent, and each node has sent a sign."""
 
 
 class Exchange(Protocol):
@@ -128,6 +132,7 @@ class SharedExchange(Exchange):
             call_later=call_later,
         )
         self._posts = 0  # that the engine has not answered
+        self._mute_ticks = 0  # for which the other nodes may not have heard of this one
         self._all_posted = asyncio.Event()
         presence.report_to(self._remote_presence)
         if self._counts.is_limited:
@@ -155,7 +160,8 @@ class SharedExchange(Exchange):
             self._cut_off.tick()
             return
         self._cut_off.hear()
-        self._remote_presence.tick()
+        self._remote_presence.tick(is_mute=self._mute_ticks > 0)
+        self._mute_ticks = max(self._mute_ticks - 1, 0)
         excess = self._counts.find_excess()
         if excess:
             self._end_all(dict.fromkeys(self._registry.newest_above(excess), CONNECTION_LIMIT))
@@ -174,8 +180,11 @@ class SharedExchange(Exchange):
 
     @override
     def ask_members(self, channel: str, answered: Answered) -> None:
-        self._remote_presence.ask(channel, answered)
-        if not self._engine.is_available:
+        def told(is_complete: bool) -> None:
+            answered(is_complete and not self._mute_ticks)
+
+        self._remote_presence.ask(channel, told)
+        if self._mute_ticks or not self._engine.is_available:
             self._remote_presence.answer_all()
 
     @override
@@ -196,7 +205,10 @@ class SharedExchange(Exchange):
         self._posts += 1
         self._engine.post(Notice(self._id, gossip=gossip).encoded(), 0, self._posted)
 
-    def _posted(self, _answer: object) -> None:
+    def _posted(self, problem: EngineError | None) -> None:
+        """Note whether it was sent; while notices are refused, nodes do not hear of each other."""
         self._posts -= 1
+        if problem is not None:
+            self._mute_ticks = MUTE_TICKS
         if not self._posts:
             self._all_posted.set()

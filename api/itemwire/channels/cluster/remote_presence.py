@@ -194,12 +194,12 @@ class RemotePresence(OtherNodes):
             is_stored &= self._apply(node_id, peer, line)
         return is_stored
 
-    def tick(self) -> None:
-        """Send a sign of life, and remove peers that gave none; called about once a second."""
+    def tick(self, *, is_mute: bool = False) -> None:
+        """Send a sign of life, and remove peers that gave none, unless all may be mute."""
         self._ticks += 1
         if self._ticks % HEARTBEAT_TICKS == 0:
             self._sender.require_heartbeat()
-        for node_id, peer in list(self._peers.items()):
+        for node_id, peer in () if is_mute else list(self._peers.items()):
             if peer.tick():
                 self._remove_peer(node_id)
             elif peer.is_silent:

@@ -1,9 +1,12 @@
 """How much a connection may cost, how often it may ask, and how long it may last."""
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from itemwire.channels.limits.slow_consumers import DISCONNECT_ALL, SlowConsumerPolicies
+
+LEAST_RECHECK: Final = 1  # second between two questions about one caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,20 @@ class NodeOptions:
     leeway: float = 0
     drain_seconds: float = 5
     recheck_interval: float = 0  # after which callers are asked about again; 0: never
+
+    def __post_init__(self) -> None:
+        """Refuse, by ValueError, an interval that would ask never, or always."""
+        every = cast("object", self.recheck_interval)
+        is_right = (
+            isinstance(every, int | float)
+            and not isinstance(every, bool)
+            and (every == 0 or LEAST_RECHECK <= every < math.inf)
+        )
+        if not is_right:
+            raise ValueError(
+                f"recheck_interval={every!r} must be 0, for never, or at least "
+                f"{LEAST_RECHECK} second"
+            )
 
 
 DEFAULTS: Final = NodeOptions()

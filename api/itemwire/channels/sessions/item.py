@@ -90,7 +90,8 @@ class ItemSession(ChannelSession[Command[Context]]):
     def refreshed(self, ref: Ref | UnsetType) -> RefreshReply:
         """Return the reply to a refresh: the new expiry and rights."""
         can = rights_of(self.subscription.can)
-        return RefreshReply(ref, expires_at=self.connection.expiry, can=can)
+        one = self.connection
+        return RefreshReply(ref, expires_at=one.expiry, can=can, server_time=one.server_time)
 
     def _apply(self, verdict: Verdict) -> Denied | None:
         # First: what another caller may not do is no reason to end this connection.

@@ -176,7 +176,8 @@ class ManyItemsSession(ChannelSession[Command[ManyItemsContext]]):
         """Return the reply to a refresh: the new expiry, and the rights by item."""
         subscriptions = self.connection.subscriptions.values()
         items = {one.item_id: rights_of(one.can) for one in subscriptions}
-        return RefreshReply(ref, expires_at=self.connection.expiry, items=items)
+        one = self.connection
+        return RefreshReply(ref, expires_at=one.expiry, items=items, server_time=one.server_time)
 
     def _count(self) -> int:
         """Return the number of items that are joined or being joined."""

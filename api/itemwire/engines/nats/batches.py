@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from itemwire.engines.base import Answer, EngineError
-from itemwire.engines.callbacks import LATE, tell
+from itemwire.engines.callbacks import tell
 from itemwire.engines.nats.records import LastRecord, Record
 from itemwire.messages import Draft, Position, message_size
 
@@ -57,6 +57,7 @@ class ChannelQueue:
     waiting: deque[NatsPublish] = field(default_factory=deque[NatsPublish])
     batch: list[NatsPublish] = field(default_factory=list[NatsPublish])
     sent_at: float = 0.0
+    asked: int = 0  # the number of the request that stores the batch
     asked_for_turn_at: float = 0.0  # because other nodes publish there all the time
     yields_until: float = 0.0
 
@@ -80,9 +81,8 @@ class ChannelQueue:
         self.waiting.extendleft(reversed(self.batch))
         self.batch = []
 
-    def expire(self, now: float) -> None:
+    def expire(self, late: EngineError, now: float) -> None:
         """Refuse what has waited too long; a batch that was sent may be stored nevertheless."""
-        late = EngineError(LATE)
         for publish in (*self.batch, *self.waiting):
             if publish.deadline > now:
                 return

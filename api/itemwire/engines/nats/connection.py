@@ -22,7 +22,9 @@ from nats.errors import NoServersError, SlowConsumerError
 from typing_extensions import override
 
 from itemwire.engines.base import EngineError
+from itemwire.engines.faults import FORBIDDEN, EngineFault
 from itemwire.engines.nats.client import connect, subscribe
+from itemwire.engines.nats.faults import NatsViolation
 from itemwire.engines.nats.requests import NatsRequests, NoAnswerInTime, TakeReply
 from itemwire.engines.nats.target import NatsTarget
 from itemwire.engines.networked import AWAY, NO_ANSWER, NO_ROOM
@@ -93,11 +95,14 @@ class NatsConnection(ReconnectingLink):
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._is_prepared = False
+        self._refused = ""  # what may not be subscribed to: who does not hear is not connected
+        self._sent: set[str] = set()  # subjects of what nobody answers, in small letters
+        self._refused_sends: dict[str, str] = {}
 
     @property
     @override
     def _is_alive(self) -> bool:
-        return self._client is not None and self._client.is_connected
+        return self._client is not None and self._client.is_connected and not self._refused
 
     @property
     def is_ready(self) -> bool:
@@ -123,14 +128,15 @@ class NatsConnection(ReconnectingLink):
         headers: dict[str, str] | None = None,
         *,
         is_many: bool = False,
-    ) -> None:
-        """Send a request; answer once, in time."""
+    ) -> int:
+        """Send a request; answer once, in time. Return its number, 0 if it was not sent."""
         if not self.is_ready:
             answer(EngineError(AWAY))
         elif not self._requests.has_room_for(len(data)):
             answer(EngineError(NO_ROOM))
         else:
-            self._ask(subject, data, answer, headers, is_many=is_many)
+            return self._ask(subject, data, answer, headers, is_many=is_many)
+        return 0
 
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None
@@ -161,10 +167,18 @@ class NatsConnection(ReconnectingLink):
             raise result
         return result[0]
 
-    def send(self, subject: str, data: bytes) -> None:
-        """Send something that nobody answers."""
-        if self.is_ready:
-            self._send(lambda client: client.publish(subject, data))
+    def silence_of(self, number: int) -> EngineFault:
+        """Return why a request has no answer so far, if it still waits for one."""
+        return self._requests.silence_of(number)
+
+    def send(self, subject: str, data: bytes) -> EngineError | None:
+        """Send something that nobody answers; return why not, or why the one before was refused."""
+        if not self.is_ready:
+            return EngineError(AWAY)
+        self._sent.add(subject.lower())
+        self._send(lambda client: client.publish(subject, data))
+        refusal = self._refused_sends.pop(subject.lower(), "")
+        return EngineError(refusal, FORBIDDEN) if refusal else None
 
     def subscribe(self, subject: str, take: TakeMessage, confirm: Callable[[], None]) -> None:
         """Subscribe to a subject; `confirm` is called each time that has been done."""
@@ -187,14 +201,15 @@ class NatsConnection(ReconnectingLink):
         *,
         is_many: bool = False,
         is_patient: bool = False,
-    ) -> None:
+    ) -> int:
         if self._client is None:
             answer(EngineError(AWAY))
-            return
+            return 0
         size = len(data)
-        number = self._requests.add(answer, size, is_many=is_many, is_patient=is_patient)
+        number = self._requests.add(subject, answer, size, is_many=is_many, is_patient=is_patient)
         reply = f"{self._inbox}.{number}"
         self._send(lambda client: client.publish(subject, data, reply, headers))
+        return number
 
     def _send(self, send: Send) -> None:
         self._to_send.append(send)
@@ -205,9 +220,11 @@ class NatsConnection(ReconnectingLink):
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._open_client()
-                await self._prepare()
+                await self._prepare()  # it is answered after what was refused to be subscribed to
         except (EngineError, ValueError, *PROBLEMS) as error:
-            raise EngineError(self._reason_of(error)) from None
+            raise EngineError(self._refused or self._reason_of(error)) from None
+        if self._refused:
+            raise EngineError(self._refused)
 
     @override
     async def _serve(self) -> str:
@@ -216,7 +233,7 @@ class NatsConnection(ReconnectingLink):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), BEAT_SECONDS)
             if not self.is_connected:
-                return self._requests.problem or "the connection broke"
+                return self._refused or self._requests.problem or "the connection broke"
             try:
                 await (self._beat() if self._is_prepared else self._prepare())
             except NoAnswerInTime as error:
@@ -250,7 +267,8 @@ class NatsConnection(ReconnectingLink):
 
     async def _open_client(self) -> None:
         closed = self._closed = asyncio.Event()
-        self._requests.problem = ""
+        self._requests.problem = self._refused = ""
+        self._refused_sends.clear()
 
         async def on_closed() -> None:
             closed.set()
@@ -270,8 +288,20 @@ class NatsConnection(ReconnectingLink):
             subscription = self._subscriptions.get(error.sub.subject)
             if subscription is not None:
                 subscription.confirm()
+        elif (violation := NatsViolation.read(str(error))) is not None:
+            self._take_refusal(violation, self._reason_of(error))
         else:
             self._requests.problem = self._reason_of(error)
+
+    def _take_refusal(self, violation: NatsViolation, problem: str) -> None:
+        """Refuse what this user may not publish; without what it may not hear, connect anew."""
+        if not violation.is_publish:
+            self._refused = problem
+            self._closed.set()
+        elif violation.subject in self._sent:
+            self._refused_sends[violation.subject] = problem
+        else:
+            self._requests.refuse(violation.subject, problem)
 
     async def _subscribe(
         self, client: Client, subject: str, subscription: NatsSubscription

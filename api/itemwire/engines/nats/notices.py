@@ -21,7 +21,6 @@ from itemwire.engines.nats.jetstream import (
     when_stored,
 )
 from itemwire.engines.nats.streams import JetStreams
-from itemwire.engines.networked import AWAY
 from itemwire.engines.notices import LEAST_SECONDS, NoticePage, NoticeReader, StoredNotice
 
 MAX_READ: Final = 1000  # in one answer
@@ -44,8 +43,7 @@ class NatsNotices(NoticeReader):
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         if until <= 0:
-            self._connection.send(self._names.told, notice)
-            answer(None if self._connection.is_ready else EngineError(AWAY))
+            answer(self._connection.send(self._names.told, notice))
             return
         headers = {TTL: ttl_of(max(until - time.time(), LEAST_SECONDS))}
         data = repr(until).encode() + SEPARATOR + notice

@@ -16,7 +16,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError
-from itemwire.engines.callbacks import tell
+from itemwire.engines.callbacks import LATE, tell
 from itemwire.engines.faults import SILENT, TOO_BIG
 from itemwire.engines.nats.batches import RECORD_BYTES, ChannelQueue, NatsPublish, record_of
 from itemwire.engines.nats.connection import NatsConnection
@@ -131,7 +131,7 @@ class NatsPublisher:
 
     def yield_turn(self, message: Msg) -> None:
         """Leave another node the time to store, which was refused again and again."""
-        queue = self._queues.get(message.data.decode())
+        queue = self._queues.get(message.data.decode(errors="replace"))
         if queue is not None:
             queue.yields_until = asyncio.get_running_loop().time() + TURN_SECONDS
 
@@ -159,7 +159,8 @@ class NatsPublisher:
         now = loop.time()
         if now - self._looked_at < 2 * LOOK_SECONDS:  # else this process itself was held up
             for queue in list(self._queues.values()):
-                queue.expire(now)
+                # A record that is passed over says what the stream does, before its own time is up.
+                queue.expire(EngineError(LATE, self._connection.silence_of(queue.asked)), now)
         self._looked_at = now
         self._is_looking = bool(self._queues)
         if self._is_looking:
@@ -265,7 +266,7 @@ class NatsPublisher:
         queue.sent_at = asyncio.get_running_loop().time()
         subject = self._names.channel(queue.channel)
         follows = {LAST_SUBJECT: str(last.sequence)}
-        self._connection.ask(subject, encode_record(record), answered, follows)
+        queue.asked = self._connection.ask(subject, encode_record(record), answered, follows)
 
     def _note_silence(self, reply: list[Msg] | EngineError) -> None:
         """Remember for a while that the server stores nothing, until it does."""

@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import LATE, tell
+from itemwire.engines.faults import FORBIDDEN, EngineFault
 from itemwire.engines.nats.faults import fault_of_silence
 
 REQUEST_SECONDS: Final = 1.3  # with the wait before it is sent still less than ANSWER_SECONDS
@@ -32,11 +33,19 @@ class NoAnswerInTime(EngineError):
 class PendingRequest:
     """A request on its way, and the messages of its answer that have arrived."""
 
-    __slots__ = ("answer", "deadline", "is_many", "is_patient", "messages", "size")
+    __slots__ = ("answer", "deadline", "is_many", "is_patient", "messages", "size", "subject")
 
     def __init__(
-        self, answer: TakeReply, now: float, size: int, *, is_many: bool, is_patient: bool
+        self,
+        subject: str,
+        answer: TakeReply,
+        now: float,
+        size: int,
+        *,
+        is_many: bool,
+        is_patient: bool,
     ) -> None:
+        self.subject = subject
         self.answer = answer
         self.deadline = now + (PATIENT_SECONDS if is_patient else REQUEST_SECONDS)
         self.size = size
@@ -63,7 +72,13 @@ class NatsRequests:
         return len(self._pending) < MAX_PENDING and self._bytes + size <= MAX_PENDING_BYTES
 
     def add(
-        self, answer: TakeReply, size: int, *, is_many: bool = False, is_patient: bool = False
+        self,
+        subject: str,
+        answer: TakeReply,
+        size: int,
+        *,
+        is_many: bool = False,
+        is_patient: bool = False,
     ) -> int:
         """Return the number of a new request."""
         loop = asyncio.get_running_loop()
@@ -73,7 +88,7 @@ class NatsRequests:
         self._number += 1
         self._bytes += size
         self._pending[self._number] = PendingRequest(
-            answer, loop.time(), size, is_many=is_many, is_patient=is_patient
+            subject, answer, loop.time(), size, is_many=is_many, is_patient=is_patient
         )
         return self._number
 
@@ -92,6 +107,17 @@ class NatsRequests:
         request.messages.append(message)
         if not request.is_many or status is not None:
             self._settle(number, request.messages)
+
+    def refuse(self, subject: str, problem: str) -> None:
+        """Fail the requests to a subject, in small letters, that this user may not publish to."""
+        for number, request in list(self._pending.items()):
+            if request.subject.lower() == subject:
+                self._settle(number, EngineError(problem, FORBIDDEN))
+
+    def silence_of(self, number: int) -> EngineFault:
+        """Return why a request has no answer so far, if it still waits for one."""
+        is_passed_over = number in self._pending and number < self._answered
+        return fault_of_silence(is_passed_over=is_passed_over)
 
     def fail(self, problem: str) -> None:
         """Fail all requests: no answer can come any more."""
@@ -114,8 +140,7 @@ class NatsRequests:
         self._looked_at = now
         for number, request in list(self._pending.items()) if not was_held_up else ():
             if request.deadline <= now:
-                fault = fault_of_silence(self.problem, is_passed_over=number < self._answered)
-                self._settle(number, NoAnswerInTime(self.problem or LATE, fault))
+                self._settle(number, NoAnswerInTime(self.problem or LATE, self.silence_of(number)))
             elif not request.is_patient:
                 break
         self._is_looking = bool(self._pending)

@@ -8,6 +8,7 @@ table.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from functools import partial
 from typing import Final
@@ -225,9 +226,10 @@ class PostgresEngine(NetworkedEngine):
         if not wake_up:
             self._notices.check()
         elif pid not in {self._quick.pid, self._patient.pid}:  # their answers say it all
-            epoch, offset, channel = wake_up.split(" ", 2)
-            if self._subscriptions.needs(channel, epoch, int(offset)):
-                self._subscriptions.mark_stale(channel)
+            with contextlib.suppress(ValueError):  # whoever may connect may notify
+                epoch, offset, channel = wake_up.split(" ", 2)
+                if self._subscriptions.needs(channel, epoch, int(offset)):
+                    self._subscriptions.mark_stale(channel)
 
 
 def _answer_value(answer: Answer[bytes | None], rows: list[Row] | EngineError) -> None:

@@ -24,6 +24,9 @@ FAULTS: Final[dict[str, EngineFault]] = {
     "54000": FULL,  # program_limit_exceeded: the queue of NOTIFY
     "25006": READ_ONLY,  # read_only_sql_transaction
     "42501": FORBIDDEN,  # insufficient_privilege
+    "3F000": AWAY,  # invalid_schema_name: it was dropped, or is being restored
+    "42P01": AWAY,  # undefined_table
+    "42883": AWAY,  # undefined_function
     "58030": FAILING,  # io_error
     "XX001": DAMAGED,  # data_corrupted
     "XX002": DAMAGED,  # index_corrupted

@@ -12,9 +12,9 @@ from typing_extensions import override
 
 from itemwire.engines.base import EMPTY, Answer, ChannelBounds, EngineError, History, Span
 from itemwire.engines.callbacks import tell
-from itemwire.engines.faults import DEGRADING
+from itemwire.engines.faults import AWAY, DEGRADING
 from itemwire.engines.postgres.client import Row
-from itemwire.engines.postgres.connection import PostgresConnection
+from itemwire.engines.postgres.connection import ChannelLocked, PostgresConnection
 from itemwire.engines.postgres.queue import RequestQueue
 from itemwire.engines.storage_format import draft_of, unpack_retained
 from itemwire.messages import Position, Publication
@@ -80,7 +80,10 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
 
     @override
     async def _serve_batch(self, batch: list[PostgresRead]) -> None:
-        rows = await self._connection.fetch(READ, *_columns(batch, self._bounds))
+        try:
+            rows = await self._connection.fetch(READ, *_columns(batch, self._bounds))
+        except ChannelLocked as locked:  # reading waits for no row: the whole table is locked
+            raise EngineError(str(locked), AWAY) from None
         groups = cast("Iterable[tuple[int, Iterable[Row]]]", groupby(rows, itemgetter(0)))
         for place, group in groups:
             self._answer(batch[place - 1], list(group))

@@ -212,10 +212,13 @@ class RedisEngine(NetworkedEngine):
                 self._notices.check()
 
     def _take_live(self, channel: str, data: bytes) -> None:
-        offset_text, epoch_text, packed = data.split(b" ", 2)
-        offset, epoch = int(offset_text), epoch_text.decode()
-        if self._subscriptions.needs(channel, epoch, offset):
-            self._subscriptions.receive(channel, epoch, unpack(packed, offset))
+        try:
+            offset_text, epoch_text, packed = data.split(b" ", 2)
+            offset, epoch = int(offset_text), epoch_text.decode()
+            if self._subscriptions.needs(channel, epoch, offset):
+                self._subscriptions.receive(channel, epoch, unpack(packed, offset))
+        except ValueError:  # it is not ours: what is stored says what there is
+            self._subscriptions.mark_stale(channel)
 
     @override
     def listen(self, channel: str) -> None:

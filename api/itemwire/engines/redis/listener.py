@@ -14,7 +14,7 @@ from typing import Final
 from typing_extensions import override
 
 from itemwire.engines.base import EngineError
-from itemwire.engines.faults import FAILING
+from itemwire.engines.faults import FAILING, FORBIDDEN
 from itemwire.engines.redis.client import (
     Command,
     MakeConnection,
@@ -69,7 +69,7 @@ class RedisListener(RedisConnection):
 
     @override
     async def _greet(self, connection: RedisPyConnection) -> None:
-        """Make sure that it answers PING, by which silence is noticed later."""
+        """Make sure that it answers PING, by which silence is noticed, and may be listened to."""
         await connection.send_command("PING", check_health=False)
         try:
             await connection.read_response(disable_decoding=True, timeout=math.inf)
@@ -77,6 +77,17 @@ class RedisListener(RedisConnection):
             if not _is_of_its_disk(error):
                 raise
         self._run_id = (await info_of(connection))["run_id"]
+        await self._check_right(connection)
+
+    async def _check_right(self, connection: RedisPyConnection) -> None:
+        """Make sure that this user may listen, by one of the channels that it has to hear."""
+        for name in list(self.names)[:1]:
+            await connection.send_command(self._listen_command, name, check_health=False)
+            try:
+                await connection.read_response(disable_decoding=True, timeout=math.inf)
+            except ResponseError as error:
+                if refusal_of(error).fault is FORBIDDEN:
+                    raise  # else its slot is on another server
 
     @override
     async def _serve(self) -> str:
@@ -94,6 +105,8 @@ class RedisListener(RedisConnection):
         if isinstance(reply, ResponseError):
             if not _is_of_its_disk(reply):
                 self._on_refusal(reply)
+            if refusal_of(reply).fault is FORBIDDEN:
+                raise EngineError(str(reply))  # who hears nothing is not connected
         elif is_push(reply):
             if reply[0].endswith(b"unsubscribe") and reply[1].decode() in self.names:
                 self._on_refusal(reply)  # its slot has gone to another server

@@ -59,11 +59,14 @@ class RedisNotices(NoticeReader):
 
     def receive_live(self, data: bytes) -> None:
         """Take a notice that was published a moment ago."""
-        number, epoch, notice = data.split(b" ", 2)
         if data.startswith(PASSING):
-            self._hand_on(notice)
-        else:
+            self._hand_on(data.removeprefix(PASSING))
+            return
+        try:
+            number, epoch, notice = data.split(b" ", 2)
             self.receive(epoch.decode(), int(number) - 1, int(number), notice)
+        except ValueError:  # it is not ours: what is kept says what there is
+            self.check()
 
     @override
     def _read_page(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:

@@ -65,14 +65,17 @@ class ChannelScripts:
 
 # A life ends with the process of the server, and when that was a replica meanwhile: then another
 # server has left its own process here, or a node doubts the life because it has seen the replica.
-# A full server takes no new name, but its process names the life as well, and a key can be deleted.
+# A full server takes no new name, but its process names the life as well, and a key can be deleted:
+# so a process that has had no life here (`was:`, which earlier versions did not note) is its name.
 # KEYS: life. ARGV: the run id of the process, a new name, a life that is in doubt.
 LIFE: Final = LuaScript.of(
     """
-local known = redis.call('HMGET', KEYS[1], 'run', 'name')
+local was = 'was:' .. ARGV[1]
+local known = redis.call('HMGET', KEYS[1], 'run', 'name', was)
 if known[1] == ARGV[1] and known[2] ~= ARGV[3] then return known[2] end
-local name = known[1] and ARGV[2] or ARGV[1]
-local made = redis.pcall('HSET', KEYS[1], 'run', ARGV[1], 'name', name)
+local is_old = known[1] and not redis.call('HMGET', KEYS[1], 'was:' .. known[1])[1]
+local name = (known[3] or is_old or ARGV[1] == ARGV[3]) and ARGV[2] or ARGV[1]
+local made = redis.pcall('HSET', KEYS[1], 'run', ARGV[1], 'name', name, was, 1)
 if type(made) == 'table' and made.err then
   redis.pcall('DEL', KEYS[1])
   return ARGV[1]

@@ -25,7 +25,7 @@ from itemwire.engines.base import (
 )
 from itemwire.engines.callbacks import answer_to, tell
 from itemwire.engines.faults import INVALID
-from itemwire.engines.sqlite.file import SqliteFile, check_file, open_file
+from itemwire.engines.sqlite.file import OpenedFile, SqliteFile, check_file, open_file
 from itemwire.engines.sqlite.messages import encode_message
 from itemwire.engines.sqlite.store import MessageEntry, SqliteStore
 from itemwire.engines.sqlite.upkeep import SqliteUpkeep
@@ -97,7 +97,12 @@ class SqliteEngine(Engine):
         upkeep = SqliteUpkeep(connection, store, self._bounds, self._subscribed, self._left)
         self._ended = asyncio.Event()
         return SqliteWriter(
-            connection, store, upkeep, self._on_loop(self._settle), self._on_loop(self._ended.set)
+            connection,
+            store,
+            upkeep,
+            self._on_loop(self._settle),
+            self._on_loop(self._ended.set),
+            check=OpenedFile(self._file).check,
         )
 
     def _on_loop(self, callback: Callable[..., None]) -> Callable[..., None]:

@@ -87,6 +87,36 @@ class SqliteFile:
         return cls(Path(path).absolute(), option != [("synchronous", "normal")])
 
 
+class OpenedFile:
+    """The file and its log as they were when they were opened.
+
+    SQLite goes on with a file that was removed, or in whose place another one is, and nobody finds
+    what it stores there.
+    """
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._paths: Final = (file.path, file.path.with_name(f"{file.path.name}-wal"))
+        self._found: Final = self._find()
+
+    def check(self) -> None:
+        """Check that both are where they were; sqlite3.OperationalError if not."""
+        if self._find() != self._found:
+            raise sqlite3.OperationalError(
+                "the file, or the log beside it, was removed, or another one is in its place"
+            )
+
+    def _find(self) -> list[tuple[int, int]]:
+        return [_identity_of(path) for path in self._paths]
+
+
+def _identity_of(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0  # no file has this number
+    return found.st_dev, found.st_ino
+
+
 def check_file(file: SqliteFile) -> None:
     """Make the file if it does not exist; UnusableFile if it cannot be used as it is."""
     connection = open_file(file)

@@ -81,10 +81,13 @@ class SqliteWriter:
         upkeep: SqliteUpkeep,
         settle: Settle,
         ended: Callable[[], None],
+        *,
+        check: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._store = store
         self._upkeep = upkeep
+        self._check = check  # that what is written can be found
         self._settle = settle
         self._ended = ended
         self._queue: queue.SimpleQueue[list[WriterRequest[Any]] | None] = queue.SimpleQueue()
@@ -130,6 +133,8 @@ class SqliteWriter:
 
     def _do(self, batch: Sequence[WriterRequest[Any]]) -> None:
         try:
+            if not all(isinstance(one, StoreCall) and one.only_reads for one in batch):
+                self._check()
             with self._store.transaction():
                 for _, run in groupby(batch, type):
                     self._run(list(run))
