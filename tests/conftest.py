@@ -1,10 +1,13 @@
 """What every test may ask for: settings and a server of its own; and which tests are quick."""
 
+import contextlib
+import gc
+import itertools
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -53,6 +56,29 @@ FORBIDDEN: Final = frozenset(
 """Audit events that no quick test may cause: a server of any kind needs one of them."""
 
 _quick_tests: list[str] = []  # the one that runs just now, if it is quick
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while tests are collected: it is searched for among all found so far.
+
+    Nor is it ever searched for among them afterwards: they live as long as the run.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Leave out what nobody reads: each worker writes three reports a test, word by word."""
+    report = yield
+    if report.passed:
+        report.keywords = {}
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -132,10 +158,26 @@ def no_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def new_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Name one folder after the other; `tmp_path` looks through all that are there, each time."""
+    parent = tmp_path_factory.mktemp("own")
+    return (parent / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Run in a folder without a `.env` file."""
-    monkeypatch.chdir(tmp_path)
+def own_folder(request: pytest.FixtureRequest, new_folders: Iterator[Path]) -> Iterator[None]:
+    """Run in a folder without a `.env` file: in `tmp_path`, where a test asks for that."""
+    if "tmp_path" in request.fixturenames:
+        folder: Path = request.getfixturevalue("tmp_path")
+    else:
+        folder = next(new_folders)
+        folder.mkdir()
+    with contextlib.chdir(folder):
+        yield
+    if "tmp_path" not in request.fixturenames:
+        with contextlib.suppress(OSError):  # what a test has left behind stays to be looked at
+            folder.rmdir()
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from time import thread_time
 
 from itemwire.pacing import LONG_TURN, Pacing
+from itemwire.testing import Clock
 
 
 async def turns(pacing: Pacing, names: range, went: list[object]) -> list[asyncio.Task[None]]:
@@ -158,13 +158,12 @@ def test_after_a_long_turn_half_as_many_begin() -> None:
     """Some requests cost many times what others do; who was served already must not wait longer."""
 
     async def begun(spent: float) -> list[int]:
-        pacing, called, seen = Pacing(at_once=4), list[int](), list[int]()
+        clock = Clock()
+        pacing, called, seen = Pacing(at_once=4, clock=clock), list[int](), list[int]()
 
         def work(name: int) -> None:
             called.append(name)
-            until = thread_time() + spent / 2
-            while thread_time() < until:
-                pass
+            clock.advance(spent)
 
         for name in range(12):
             pacing.submit(partial(work, name))
@@ -174,4 +173,5 @@ def test_after_a_long_turn_half_as_many_begin() -> None:
         return seen
 
     assert asyncio.run(begun(0)) == [4, 8, 12, 12]
-    assert asyncio.run(begun(LONG_TURN)) == [4, 6, 8, 10]
+    assert asyncio.run(begun(LONG_TURN / 5)) == [4, 8, 12, 12]
+    assert asyncio.run(begun(LONG_TURN * 0.6)) == [4, 6, 8, 10]

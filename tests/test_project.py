@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from importlib.metadata import distribution, distributions
 from pathlib import Path
 
@@ -17,6 +18,8 @@ SOURCES = [*ROOT.glob("api/itemwire/**/*.py"), *ROOT.glob("auth/itemwire_auth/**
 FOLDERS = ("api", "auth", "benchmarks", "docs", "tests", ".ci")
 LONGEST = 400  # lines; past 300, look for the second concept and give it a file
 LEGS = ("oldest", "middle", "newest")
+TOKEN_MAKERS = {"good", "mint", "token"}
+LIFETIMES = {"exp", "lifetime"}  # arguments that say how long a token lasts
 PINS = (ROOT / "constraints.txt").read_text().splitlines()
 
 
@@ -124,3 +127,35 @@ def test_no_file_is_longer_than_its_reader_keeps_in_mind() -> None:
 
     assert len(lines) > len(SOURCES)
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
+
+
+def test_no_token_of_a_test_expires_before_its_turn_comes() -> None:
+    """One that is made when tests are collected waits for its test, on a busy machine for long."""
+    short = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in (ROOT / "tests").rglob("*.py")
+        if "clock=" not in (text := path.read_text())  # its time stands still
+        for call in _calls_at_import(ast.parse(text))
+        if _name_of(call) in TOKEN_MAKERS and not LIFETIMES & {one.arg for one in call.keywords}
+    ]
+
+    assert short == []
+
+
+def _calls_at_import(tree: ast.Module) -> Iterator[ast.Call]:
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += node.decorator_list
+            continue
+        if isinstance(node, ast.Call):
+            yield node
+        waiting += ast.iter_child_nodes(node)
+
+
+def _name_of(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")

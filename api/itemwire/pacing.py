@@ -22,10 +22,11 @@ class Pacing:
     None, nothing is scheduled.
     """
 
-    __slots__ = ("_at_once", "_began", "_left", "_loop", "_waiting")
+    __slots__ = ("_at_once", "_began", "_clock", "_left", "_loop", "_waiting")
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
+    def __init__(self, at_once: int = AT_ONCE, *, clock: Callable[[], float] = thread_time) -> None:
         self._at_once = at_once
+        self._clock = clock
         self._left = at_once
         self._began = 0.0  # this turn, in processor time
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,13 +67,13 @@ class Pacing:
         """See to it that the next turn of the running loop begins with all places free."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # an earlier loop may have been closed with a call left to make
-            self._loop, self._left, self._began = loop, self._at_once, thread_time()
+            self._loop, self._left, self._began = loop, self._at_once, self._clock()
             self._waiting.clear()
             loop.call_soon(self._go_on, loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin a turn: its places are for who waits."""
-        now = thread_time()
+        now = self._clock()
         was_long = now - self._began > LONG_TURN
         self._began = now
         places = self._left = max(1, self._at_once // 2) if was_long else self._at_once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -113,6 +114,31 @@ async def test_7_the_servers_advice_is_a_floor_for_whoever_is_woken(stage: Stage
     await stage.clock.advance(0.1)
 
     assert (wire.state, len(stage.server.requests)) == ("connected", 2)
+
+
+@pytest.mark.parametrize("is_joined", [True, False], ids=["joined", "not joined"])
+@scripted
+async def test_25_what_is_asked_while_a_socket_closes_waits_for_the_next(
+    stage: Stage, is_joined: bool
+) -> None:
+    """It is asked again after each break, and must not ask a connection that is over for ever."""
+    wire = await stage.connected(queue=2)
+    item = wire.item("a")
+    if is_joined:
+        await item.join()
+    closed = asyncio.Event()
+    vars(stage.server.socket)["close"] = closed.wait
+    await stage.break_off()
+    calls: list[Coroutine[Any, Any, object]] = [item.publish("x", retry=True), item.history()]
+    asked = [asyncio.ensure_future(call) for call in calls]
+    await settle()
+    assert (wire.state, [one.done() for one in asked]) == ("connected", [False, False])
+    closed.set()
+    await stage.clock.advance(3)
+
+    assert [one.done() and one.exception() is None for one in asked] == [True, False]
+    for one in asked:
+        one.cancel()
 
 
 @pytest.mark.parametrize("hours", [-2, 2])

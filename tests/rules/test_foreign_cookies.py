@@ -19,7 +19,7 @@ from itemwire_auth.tokens.minting import new_secret
 pytestmark = pytest.mark.server
 
 TOKENS: Final = TokenFactory(signing_key_from_secret(new_secret()))
-GOOD: Final = TOKENS.good(sub="ann")
+GOOD: Final = TOKENS.good(sub="ann", exp=TOKENS.now + 86_400)
 COOKIE: Final = {"Cookie": f"session={GOOD}"}
 BEARER: Final = {"Authorization": f"Bearer {GOOD}"}
 EVIL: Final = {"Origin": "https://evil.example"}

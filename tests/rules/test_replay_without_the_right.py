@@ -21,7 +21,8 @@ from tests.test_startup_checks import settings_of
 pytestmark = pytest.mark.server
 
 TOKENS: Final = TokenFactory(signing_key_from_secret(new_secret()))
-TOKEN: Final = {"Authorization": f"Bearer {TOKENS.good(scope='items:*:subscribe')}"}
+GOOD: Final = TOKENS.good(scope="items:*:subscribe", exp=TOKENS.now + 86_400)
+TOKEN: Final = {"Authorization": f"Bearer {GOOD}"}
 USER: Final = {"X-User": "ann"}
 
 CALLERS: Final[dict[str, tuple[str, dict[str, str], str]]] = {

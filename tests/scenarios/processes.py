@@ -68,7 +68,10 @@ def started(command: Sequence[str], folder: Path, **settings: str) -> Iterator[S
         try:
             # The server object stands in for the one in the other process.
             server = LiveServer(found.get(timeout=PATIENCE), uvicorn.Server(uvicorn.Config("")))
-            _wait_until_ready(server)
+            try:
+                _wait_until_ready(server)
+            except httpx.HTTPError as error:
+                raise RuntimeError(f"it is not ready: {error}\n{''.join(lines)}") from error
             yield Started(server, process, lines)
         finally:
             process.terminate()

@@ -10,12 +10,14 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire import Itemwire, create_app
-from itemwire.serving.server import FASTPATH, Protocols
-from itemwire.testing import live_application, settings_for
+from itemwire.serving.server import FASTPATH, Protocols, bind, server_of
+from itemwire.settings import Settings
+from itemwire.testing import live_application, live_server, servers, settings_for
 from itemwire.testing.servers import STOCK
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import TokenFactory, signing_key
 from itemwire_auth.tokens.minting import new_secret
+from tests.server_process import free_port
 from tests.test_startup_checks import settings_of
 
 
@@ -113,6 +115,38 @@ def test_an_application_that_does_not_start_fails_the_test_at_once() -> None:
         live_application(FastAPI(lifespan=lifespan)),
     ):
         pass
+
+
+@pytest.mark.parametrize("protocols", [FASTPATH, STOCK], ids=["fastpath", "stock"])
+def test_a_server_has_started_when_it_is_given(protocols: Protocols) -> None:
+    """Else it could start beside the next one, or beside a test that changes what all see."""
+    settings = settings_for(TokenFactory(signing_key_from_secret(new_secret())))
+    server = server_of(settings, protocols)
+    with live_server(settings, server), live_application(bare, protocols=protocols) as other:
+        assert (server.started, other.server.started) == (True, True)
+
+
+@pytest.mark.parametrize("protocols", [FASTPATH, STOCK], ids=["fastpath", "stock"])
+def test_a_server_that_does_not_start_fails_the_test_at_once_and_leaves_no_port(
+    protocols: Protocols, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port without a server would let each client wait for its time limit."""
+    listeners: list[socket.socket] = []
+
+    def noted(settings: Settings) -> socket.socket:
+        listeners.append(bind(settings))
+        return listeners[0]
+
+    monkeypatch.setattr(servers, "bind", noted)
+    away = f"redis://127.0.0.1:{free_port()}"
+    settings = settings_for(TokenFactory(signing_key_from_secret(new_secret())), engine_url=away)
+    with (
+        pytest.raises(RuntimeError, match="did not start"),
+        live_server(settings, server_of(settings, protocols)),
+    ):
+        pass
+
+    assert [one.fileno() for one in listeners] == [-1]
 
 
 def test_the_environment_of_whoever_runs_the_tests_has_no_say(

@@ -121,7 +121,7 @@ class Connector(LinkListener):
 
     async def wait_for_link(self) -> Link:
         """Return the connection as soon as there is one; raises what `check` does."""
-        while self.link is None:
+        while self.link is None or self.link.is_over:
             self.check()
             await self._changed.wait()
         return self.link

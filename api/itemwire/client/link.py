@@ -86,6 +86,11 @@ class Link:
         return self._form
 
     @property
+    def is_over(self) -> bool:
+        """Return whether it has ended, though its socket may still be closing."""
+        return self._over.done()
+
+    @property
     def list_size(self) -> int:
         """Return how many items a `join` may name; 1 for a server that knows no lists."""
         return 1 if self.hello is None else min(self.hello.max_items or LIST_OF_JOINS, 100)

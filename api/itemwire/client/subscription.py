@@ -142,7 +142,8 @@ class ClientSubscription:
                 raise ClientClosed(f"{self.item_id} was left")
             self._host.check()
             link = self._host.link
-            if link is not None and self._phase == JOINED and self._streams == self.is_wanted:
+            is_joined = self._phase == JOINED and self._streams == self.is_wanted
+            if link is not None and not link.is_over and is_joined:
                 return link
             await self._changed.wait()
 

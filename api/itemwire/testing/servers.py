@@ -1,13 +1,13 @@
 """A real server for tests: Itemwire, or any ASGI application, on a free port."""
 
 import contextlib
+import socket
 import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import uvicorn
-from typing_extensions import override
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -131,17 +131,43 @@ def _denial(error: InvalidStatus) -> Refusal:
 
 @contextmanager
 def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Generator[LiveServer]:
-    """Run a server in a thread on a free port: Itemwire's, unless another is given."""
+    """Run a server in a thread on a free port: Itemwire's, unless another is given.
+
+    It has started when it is given. Raises `RuntimeError` if it does not start.
+    """
     server = server or server_of(settings)
     listener = bind(settings.model_copy(update={"port": 0}))
     url = url_of(listener)  # before the start: a server that cannot start closes its listener
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    up = threading.Event()
+    thread = threading.Thread(target=_run, args=(server, listener, up), daemon=True)
     thread.start()
     try:
+        # Two that start at once disturb each other: Python's filters of warnings belong to all
+        # threads, and FastAPI changes them for a moment with each field of a route.
+        up.wait(WAIT_SECONDS)
+        if up.is_set() and not server.started:
+            raise RuntimeError("the application did not start; see its log for the cause")
         yield LiveServer(url, server)
     finally:
         server.should_exit = True
         thread.join(WAIT_SECONDS)
+
+
+def _run(server: uvicorn.Server, listener: socket.socket, up: threading.Event) -> None:
+    """Serve until the server is told to end; set an event once it serves, or will never do so."""
+    start = server.startup
+
+    async def startup(sockets: list[socket.socket] | None = None) -> None:
+        await start(sockets)
+        up.set()
+
+    server.startup = startup  # type: ignore[method-assign] # of any kind of server
+    try:
+        with contextlib.suppress(SystemExit):  # uvicorn raises it if start-up fails
+            server.run(sockets=[listener])
+    finally:
+        listener.close()  # uvicorn does not close it if start-up fails early
+        up.set()
 
 
 @contextmanager
@@ -161,12 +187,8 @@ def live_application(
     defaults = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     merged: dict[str, Any] = {**defaults, **options}
     config = uvicorn.Config(app, http=protocols.http, ws=protocols.ws, **merged)
-    server = _Server(config)
     # `model_construct` reads no environment variables: those of the test run have no effect.
-    with live_server(Settings.model_construct(), server) as live:
-        server.up.wait(WAIT_SECONDS)
-        if not server.started:
-            raise RuntimeError("the application did not start; see its log for the cause")
+    with live_server(Settings.model_construct(), uvicorn.Server(config)) as live:
         yield live
 
 
@@ -174,29 +196,6 @@ def _has_channels(app: Any) -> bool:  # noqa: ANN401 - any ASGI application
     """Return whether an application is Itemwire's, or has channels among its routes."""
     parts = (app, *mounted_in(getattr(app, "routes", ())))
     return any(isinstance(part, ChannelApplication) for part in parts)
-
-
-class _Server(uvicorn.Server):
-    """Sets an event once the application has started or failed to start."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = threading.Event()
-
-    @override
-    def run(self, sockets: Any = None) -> None:
-        try:
-            with contextlib.suppress(SystemExit):  # uvicorn raises it if start-up fails
-                super().run(sockets)
-        finally:
-            self.up.set()
-            for listener in sockets or ():
-                listener.close()  # uvicorn does not close it if start-up fails early
-
-    @override
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
 
 
 def settings_for(tokens: TokenFactory, **changes: Any) -> Settings:  # noqa: ANN401 - settings
