@@ -332,6 +332,26 @@ def test_little_of_what_refused_sockets_send_is_parsed_in_a_turn(
     assert max(turns.values()) <= MESSAGES_A_TURN + 2 * CLIENTS
 
 
+def test_no_message_waits_for_what_refused_sockets_send(
+    site: Site, noted: Noted, sockets: list[socket.socket]
+) -> None:
+    """Three hundred of them that sent all the time kept messages waiting for 0.2 s."""
+    neighbour = sockets[0]
+    with ExitStack() as stack:
+        ended = [stack.enter_context(upgrade(site, "/noted")) for _ in range(3 * CLIENTS)]
+        for client in ended:
+            client.sendall(b"\xff\x00")  # no frame: it is closed, and what follows is discarded
+            read_until(client, close_frame(1002, ""))
+        noted.expect(MESSAGES_A_RUN)
+        with held_up(site):
+            for client in ended:
+                client.sendall(b"more")
+            neighbour.sendall(MESSAGES_A_RUN * frame(Opcode.TEXT, b"neighbour"))
+        assert noted.is_complete.wait(10)
+
+    assert noted.seen[-1][0] <= noted.seen[0][0] + 1
+
+
 def read_answers(client: socket.socket, expected: int) -> int:
     """Read so many answers without a body; return how many there were."""
     received = b""

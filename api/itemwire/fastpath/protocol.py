@@ -87,7 +87,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
             if not self._is_reading_paused:
                 self._read()
         else:  # RFC 6455 section 7.1.7: discard what comes later
-            read_on(self.transport, self._shared.message_runs)
+            read_on(self.transport, self._shared.discarding)
 
     @override
     def eof_received(self) -> None:

@@ -76,6 +76,7 @@ class SharedState:
         self.tasks = server_state.tasks
         self.app_state = app_state
         self.message_runs = Pacing(MESSAGE_RUNS_AT_ONCE)
+        self.discarding = Pacing()  # what refused peers send, which no message has to wait for
         self.is_stopping = False  # the server is: a socket that opens now is closed at once
         # Weak: `_shared_states` holds this object by that key.
         self._server_state: ServerState = weakref.proxy(server_state)

@@ -135,9 +135,9 @@ def bind(settings: Settings) -> socket.socket:
 
     The kernel drops a peer that acknowledges no data for as long as a ping may go unanswered (RFC
     5482): a close frame would wait behind the unread bytes for ever. It keeps `UNREAD_BYTES` of
-    what a client sends and the server does not read: left to itself it keeps up to 6 MiB of each,
-    and a few hundred such clients take what all connections of the machine share (`tcp_mem`), so
-    that packets of the others are dropped and sent again, 200 ms later.
+    what a client sends and the server does not read. Left to itself it keeps up to 6 MiB of each,
+    in memory that all connections of the machine share (`tcp_mem`); and the server reads all there
+    is at once, and holds it while the connection waits for its turn.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
