@@ -77,6 +77,7 @@ def test_the_customer_rates_what_it_got(chromium: Browser, shop: LiveServer) -> 
     refusal = "forbidden: Only the customer rates an order."
     for name, line in {"carol": "average: 5", "sam": refusal}.items():
         page = logged_in(chromium, shop, name)
+        page.wait_for_function("order.state === 'joined'")
         page.click("text=Five stars")
         sees(page, line)
 

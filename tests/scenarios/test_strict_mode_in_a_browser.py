@@ -65,6 +65,12 @@ class Sockets:
         """Count those that are not closed."""
         return sum(not socket.is_closed() for socket in self.opened)
 
+    def wait_until_closed(self) -> None:
+        """Wait until each is closed; raises Playwright's TimeoutError if one is not."""
+        for socket in self.opened:
+            if not socket.is_closed():
+                socket.wait_for_event("close", timeout=PATIENCE * 1000)
+
     @property
     def asked(self) -> list[str]:
         """List what was asked of the server, without signs of life."""
@@ -126,6 +132,7 @@ def test_one_socket_and_one_join_and_none_is_left(
             assert (len(sockets.opened), sockets.open) == (times, 1)
             page.evaluate("root.unmount()")
             assert bob.expect("left")["member"]["subject"] == "ann"
+            sockets.wait_until_closed()
         assert page.evaluate("heard") == [1, 2]
         assert (len(sockets.opened), sockets.open) == (2, 0)
         assert sockets.asked == ["join", "join"]
