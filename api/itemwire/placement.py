@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Match, Mount
-from starlette.types import ASGIApp, Scope
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp
 from typing_extensions import override
 
 NO_PREFIX: Final = 'the channels: give them one, as in include_router(live.router, prefix="/live")'
@@ -24,14 +24,20 @@ UNASKED: Final = (
 class ChannelMount(Mount):
     """The mount of the channels: a path that has a line break in it leads there, too.
 
-    FastAPI copies the mount where it is included, and gives the copy an expression of its own.
+    FastAPI copies the mount where it is included, and gives the copy an expression of its own: each
+    that is given is turned into one that matches line breaks.
     """
 
+    @property  # type: ignore[explicit-override] # mypy does not see it where there is a setter
     @override
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if not self.path_regex.flags & re.DOTALL:
-            self.path_regex = with_line_breaks(self.path_regex)
-        return super().matches(scope)
+    def path_regex(self) -> re.Pattern[str]:
+        """Return what a path has to match."""
+        return self._path_regex
+
+    @path_regex.setter
+    @override
+    def path_regex(self, expression: re.Pattern[str]) -> None:
+        self._path_regex = with_line_breaks(expression)
 
 
 def with_line_breaks(expression: re.Pattern[str]) -> re.Pattern[str]:
