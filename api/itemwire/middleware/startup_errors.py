@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable
+from typing import ClassVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,13 +12,15 @@ from itemwire.engines.base import EngineError
 class StartupErrors:
     """ASGI middleware: reports an unusable engine in one line instead of a traceback."""
 
+    ignores_sockets: ClassVar[bool] = True
+
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Replace the traceback that Starlette sends to the server by the engine's message."""
         if scope["type"] != "lifespan":
-            return self._app(scope, receive, send)
+            return self.app(scope, receive, send)
 
         async def send_brief(message: Message) -> None:
             problem = sys.exception()  # Starlette sends the failure while it handles the exception
@@ -25,4 +28,4 @@ class StartupErrors:
                 message["message"] = str(problem)
             await send(message)
 
-        return self._app(scope, receive, send_brief)
+        return self.app(scope, receive, send_brief)
