@@ -29,6 +29,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from itemwire.fastpath.body_framing import BodyFraming
+from itemwire.fastpath.bounded_reads import BoundedReads
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
 from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.fastpath.handshake import NO_STORE, RequestHead, refusal_of_size
@@ -90,6 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
         """Admit the connection if there is room, and start the time of its first head."""
         super().connection_made(transport)
+        transport.set_protocol(BoundedReads(self))
         self.flow = self.held_flow = HeldFlow(transport)
         refusal = None
         if self.limit is not None:
