@@ -20,7 +20,6 @@ from itemwire.middleware.startup_errors import StartupErrors
 from itemwire.observability.logs import redact_logs
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
-    admin,
     asyncapi,
     auth,
     batches,
@@ -32,7 +31,6 @@ from itemwire.routes import (
     items,
     many_items,
     messages,
-    metrics,
 )
 from itemwire.rules.grants import RuleGrants
 from itemwire.rules.public_items import PublicItems
@@ -106,7 +104,12 @@ def _add_routes(app: ChannelApplication, settings: Settings, *, has_operators: b
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, client, asyncapi, messages, batches, events):
         app.include_router(group.router)
+    # Loaded where they are served.
     if settings.admin or has_operators:
+        from itemwire.routes import admin  # noqa: PLC0415
+
         app.include_router(admin.router)
     if settings.metrics_token is not None:
+        from itemwire.routes import metrics  # noqa: PLC0415
+
         app.include_router(metrics.router)

@@ -1,6 +1,5 @@
 """The settings of the server: defaults, units, limits, and the source of each value."""
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -376,6 +375,8 @@ def unknown_variables() -> Iterator[tuple[str, str | None]]:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     for variable in sorted(_set_variables() - known - CLIENT_VARIABLES - RENAMED.keys()):
         if variable.startswith(PREFIX):
+            import difflib  # noqa: PLC0415 - for mistakes alone
+
             close = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
             yield variable, close[0] if close else None
 

@@ -137,6 +137,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/tokens/test_key_confusion.py",
     ),
     "auth/itemwire_auth/keys/base.py": ("auth/keys/test_static.py",),
+    "auth/itemwire_auth/http_client.py": ("auth/keys/test_fetching.py", "auth/test_policy_url.py"),
     "auth/itemwire_auth/keys/fetching.py": (
         "auth/keys/test_jwks.py",
         "auth/keys/test_jwks_fetches.py",
