@@ -194,7 +194,7 @@ class Connection:
                 self.push(frame)
 
     def welcome(
-        self, subscription: "Subscription", welcome: Welcome, missed: History
+        self, subscription: "Subscription", welcome: Welcome | None, missed: History
     ) -> int | None:
         """Send the welcome to an item, then what its client missed; return how many that are.
 
@@ -204,7 +204,8 @@ class Connection:
         """
         is_alone = self.outbox is None or self.outbox.is_empty
         self.mark_welcomed()
-        self.send(welcome)
+        if welcome is not None:
+            self.send(welcome)
         for publication in missed.publications:
             frame = self.codec.encode(publication)
             if frame is None or not self.is_open:

@@ -21,7 +21,7 @@ from itemwire.close_reasons import MESSAGE_TOO_BIG, PAYLOAD_INVALID
 from itemwire.fastpath import frames
 from itemwire.fastpath.asgi_exchange import ASGIExchange
 from itemwire.fastpath.closing import ClosingHandshake, Phase
-from itemwire.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
+from itemwire.fastpath.extension import BOUNDED, EXTENSION, VERSION, Receiver, Rendering
 from itemwire.fastpath.frames import PLAIN_FRAMING, FrameReader, ProtocolViolation, control_frame
 from itemwire.fastpath.handshake import (
     NO_STORE,
@@ -228,6 +228,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         self._reader = FrameReader(shared.config.ws_max_size)
         exchange = self._exchange = ASGIExchange(self)
         scope = shared.scope_of(opening, addresses)
+        scope[BOUNDED] = True  # by `refusal_of_parts`, whichever class has read the head
         scope["extensions"][EXTENSION] = {"version": VERSION, "detach": exchange.detach}
         task = shared.loop.create_task(exchange.run(shared.app, scope))
         shared.tasks.add(task)
