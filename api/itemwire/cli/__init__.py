@@ -9,6 +9,7 @@ from itemwire.cli.engine import engine
 from itemwire.cli.export import export
 from itemwire.cli.serving import dev, serve
 from itemwire.cli.tokens import token
+from itemwire.serving.streams import keep_streams_open
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,6 +19,7 @@ def main() -> None:
 
     Start with `itemwire dev`: it needs no settings, and prints tokens and commands to try.
     """
+    keep_streams_open()
 
 
 for command in (dev, serve, token, publish, tail, bench, config, engine, export):
