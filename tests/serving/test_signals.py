@@ -109,9 +109,10 @@ def test_what_was_ignored_or_handled_stays_so() -> None:
 @pytest.mark.usefixtures("_own_handlers")
 def test_a_server_in_another_thread_leaves_signals_alone() -> None:
     """Only the main thread may handle them; the test kit runs servers beside it."""
-    thread = threading.Thread(target=lambda: (ignore_signals(), drain_at_more_signals(print)))
-    thread.start()
-    thread.join()
+    for call in (ignore_signals, lambda: drain_at_more_signals(print)):
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
 
     assert all(signal.getsignal(one) is signal.SIG_DFL for one in (*ALSO_DRAIN, *IGNORED))
 

@@ -21,6 +21,7 @@ from itemwire.assembly import running_assemblies
 from itemwire.channels.node import Node
 from itemwire.fastpath.trial import fastpath_problem
 from itemwire.main import create_app
+from itemwire.middleware.startup_errors import IS_UNFIT
 from itemwire.observability.logs import configure_logs
 from itemwire.serving.readiness import READY, STOPPING, notify
 from itemwire.serving.signals import drain_at_more_signals, ignore_signals, may_end_at_once
@@ -31,6 +32,8 @@ from itemwire_auth.addresses import with_mapped_forms
 logger = logging.getLogger("itemwire.fastpath")
 
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
+
+UNFIT: Final = 78  # EX_CONFIG of sysexits.h, as for a wrong setting
 
 STARTUP_FAILURE: Final = 3  # the status with which uvicorn ends if its application does not start
 
@@ -98,6 +101,15 @@ class DrainingServer(uvicorn.Server):
         super().run(sockets)
         if not self.started:  # older versions of uvicorn just return
             sys.exit(STARTUP_FAILURE)
+
+    @override
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; an engine that no restart makes fit ends the process as a wrong setting does."""
+        try:
+            await super().serve(sockets)
+        finally:
+            if not self.started and getattr(self.lifespan, "state", {}).get(IS_UNFIT):
+                sys.exit(UNFIT)
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

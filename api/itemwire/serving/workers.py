@@ -26,6 +26,7 @@ from itemwire.serving.readiness import STOPPING, notify
 from itemwire.serving.server import (
     FASTPATH,
     STARTUP_FAILURE,
+    UNFIT,
     DrainingServer,
     Protocols,
     bind,
@@ -151,9 +152,9 @@ class Supervisor:
             dead = {n: worker for n, worker in self._workers.items() if not worker.is_alive()}
             for number, worker in dead.items():
                 del self._workers[number]
-                if worker in first and worker.exitcode == STARTUP_FAILURE:
+                if worker in first and worker.exitcode in {STARTUP_FAILURE, UNFIT}:
                     # A replacement would fail too, by a wrong setting for example, which is logged.
-                    status = STARTUP_FAILURE
+                    status = worker.exitcode
                     self._end()
             if dead and not self._is_stopping:
                 self._replace(dead.values())
