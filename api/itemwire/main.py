@@ -35,6 +35,7 @@ from itemwire.routes import (
 from itemwire.rules.grants import RuleGrants
 from itemwire.rules.public_items import PublicItems
 from itemwire.settings import Settings
+from itemwire.variables import read_settings
 from itemwire_auth.dependencies import SHORT_CUTS, authorize_item
 
 
@@ -48,7 +49,7 @@ def create_app(
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
     redact_logs()
-    assembly = assemble(settings or Settings(), clock=clock)
+    assembly = assemble(settings or read_settings(), clock=clock)
     app = application_with(assembly)
     if assembly.settings.channels_file is not None:
         app.seams = {authorize_item: RuleGrants(assembly.rules)}

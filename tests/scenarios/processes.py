@@ -67,7 +67,9 @@ def started(command: Sequence[str], folder: Path, **settings: str) -> Iterator[S
         reader.start()
         try:
             # The server object stands in for the one in the other process.
-            server = LiveServer(found.get(timeout=PATIENCE), uvicorn.Server(uvicorn.Config("")))
+            # It says so once it serves: on a busy machine, workers take seconds to import.
+            url = found.get(timeout=3 * PATIENCE)
+            server = LiveServer(url, uvicorn.Server(uvicorn.Config("")))
             try:
                 _wait_until_ready(server)
             except httpx.HTTPError as error:

@@ -14,7 +14,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.networked import NO_ANSWER
 from itemwire.engines.redis.client import (
     Command,
@@ -25,6 +25,7 @@ from itemwire.engines.redis.client import (
     ResponseError,
     pack_commands,
 )
+from itemwire.engines.redis.faults import LACKING, lacks_command
 from itemwire.engines.tasks import ReconnectingLink, end
 
 logger = logging.getLogger("itemwire.engines")
@@ -81,6 +82,8 @@ class RedisConnection(ReconnectingLink):
                 await connection.connect()
                 await self._greet(connection)
         except (RedisError, OSError) as error:
+            if lacks_command(error):
+                raise UnfitEngine(f"{LACKING}{error}") from error
             raise EngineError(str(error) or NO_ANSWER) from error
 
     @override
