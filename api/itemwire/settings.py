@@ -17,6 +17,7 @@ from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.engines.base import Bounds
 from itemwire_auth.addresses import parse_networks
+from itemwire_auth.forwarded import TrustedProxies
 from itemwire_auth.settings import (
     AuthSettings,
     CommaSeparated,
@@ -74,8 +75,9 @@ class Settings(AuthSettings):
         default="text", description="`text` for reading, or `json` for one JSON object per line."
     )
     trusted_proxies: CommaSeparated = Field(
-        default=("127.0.0.1",),
-        description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
+        default=("127.0.0.1", "unix"),
+        description="Addresses and networks of proxies whose X-Forwarded-For, X-Forwarded-Proto "
+        "and Forwarded are trusted; `unix` for those on a Unix socket, `*` for everybody.",
     )
     webhook_url: str | None = Field(
         default=None,
@@ -349,6 +351,13 @@ class Settings(AuthSettings):
             per_subject=self.max_subject_connections,
             exempt=parse_networks(self.throttle_exempt),
         )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _can_match(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse a proxy that no peer can be: its clients would all count as one."""
+        TrustedProxies(entries)
+        return entries
 
     @field_validator("metrics_token")
     @classmethod

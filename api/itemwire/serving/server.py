@@ -22,8 +22,9 @@ from itemwire.channels.node import Node
 from itemwire.fastpath.trial import fastpath_problem
 from itemwire.main import create_app
 from itemwire.observability.logs import configure_logs
+from itemwire.serving.forwarded_client import ServerConfig
 from itemwire.settings import Settings
-from itemwire_auth.addresses import with_mapped_forms
+from itemwire_auth.forwarded import TrustedProxies
 
 logger = logging.getLogger("itemwire.fastpath")
 
@@ -178,8 +179,9 @@ def server_of(
     """
     protocols = protocols or fitting_protocols()
     return kind(
-        uvicorn.Config(
+        ServerConfig(
             create_app(settings) if host is None else _imported(host),
+            TrustedProxies(settings.trusted_proxies),
             http=protocols.http,
             ws=protocols.ws,
             ws_max_size=settings.max_message_bytes,
@@ -188,7 +190,6 @@ def server_of(
             ws_per_message_deflate=settings.compression,
             timeout_graceful_shutdown=settings.graceful_timeout,
             backlog=BACKLOG,
-            forwarded_allow_ips=with_mapped_forms(settings.trusted_proxies),
             server_header=False,
             access_log=False,
             log_config=None,
