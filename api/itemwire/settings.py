@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from itemwire.channels.limits.bounds import RateLimits
@@ -16,10 +22,9 @@ from itemwire.channels.limits.connections import ConnectionLimits, max_sockets
 from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.engines.base import Bounds
+from itemwire.listening_settings import ListeningSettings
 from itemwire_auth.addresses import parse_networks
-from itemwire_auth.forwarded import TrustedProxies
 from itemwire_auth.settings import (
-    AuthSettings,
     CommaSeparated,
     Count,
     PerSecond,
@@ -52,7 +57,7 @@ def _checked_rules(text: str) -> str:
 SlowConsumerRules = Annotated[str, AfterValidator(_checked_rules)]
 
 
-class Settings(AuthSettings):
+class Settings(ListeningSettings):
     """Settings of the server, each read from ITEMWIRE_<NAME> in the environment or `.env`."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE)
@@ -73,11 +78,6 @@ class Settings(AuthSettings):
     )
     log_format: Literal["text", "json"] = Field(
         default="text", description="`text` for reading, or `json` for one JSON object per line."
-    )
-    trusted_proxies: CommaSeparated = Field(
-        default=("127.0.0.1", "unix"),
-        description="Addresses and networks of proxies whose X-Forwarded-For, X-Forwarded-Proto "
-        "and Forwarded are trusted; `unix` for those on a Unix socket, `*` for everybody.",
     )
     webhook_url: str | None = Field(
         default=None,
@@ -351,13 +351,6 @@ class Settings(AuthSettings):
             per_subject=self.max_subject_connections,
             exempt=parse_networks(self.throttle_exempt),
         )
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _can_match(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse a proxy that no peer can be: its clients would all count as one."""
-        TrustedProxies(entries)
-        return entries
 
     @field_validator("metrics_token")
     @classmethod

@@ -1,4 +1,4 @@
-"""Reads who the client of a trusted proxy is: X-Forwarded-For, or else Forwarded (RFC 7239).
+"""Reads who the client of a proxy is: X-Forwarded-For, or else Forwarded (RFC 7239).
 
 Each proxy adds its own peer at the right, and whatever is left of the trusted ones a stranger may
 have written. So the client is the rightmost hop that is no trusted proxy; if its name is no address

@@ -23,16 +23,15 @@ from typing_extensions import override
 from itemwire.assembly import running_assemblies
 from itemwire.observability.logs import configure_logs
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.serving.listening import bind, file_removed, url_of
 from itemwire.serving.server import (
     FASTPATH,
     STARTUP_FAILURE,
     DrainingServer,
     Protocols,
-    bind,
     calm_collector,
     fitting_protocols,
     server_of,
-    url_of,
 )
 from itemwire.settings import Settings
 
@@ -207,7 +206,9 @@ def serve_by_workers(
     server_of(settings, protocols, host=host)  # report mistakes once, before anything listens
     listener = bind(settings)
     announce(url_of(listener))
-    if status := Supervisor(settings, listener, host, protocols).run():
+    with file_removed(settings):
+        status = Supervisor(settings, listener, host, protocols).run()
+    if status:
         sys.exit(status)
 
 
