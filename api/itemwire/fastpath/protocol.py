@@ -35,7 +35,7 @@ from itemwire.fastpath.handshake import (
     render_acceptance,
     render_denial,
 )
-from itemwire.fastpath.head_rules import refusal_of_parts
+from itemwire.fastpath.head_rules import origin_form, refusal_of_parts
 from itemwire.fastpath.shared_state import SocketAddresses, shared_state_of
 from itemwire.fastpath.transport import read_on
 from itemwire.messages import Frame
@@ -212,7 +212,8 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
             len(data), len(request.target), len(request.headers)
         ) or refusal_of_parts(request.target, request.headers)
         if status is None:
-            self.begin(request, SocketAddresses.of(self.transport))
+            target = origin_form(request.target, request.headers)
+            self.begin(request._replace(target=target), SocketAddresses.of(self.transport))
         else:
             self.deny(status, [NO_STORE], status.phrase.encode())
 
