@@ -29,6 +29,9 @@ MASKED: Final = 0x80
 FIRST_OWN_CODE: Final = 3000
 LAST_OWN_CODE: Final = 4999
 
+WHOLE: Final = frozenset({FIN | TEXT, FIN | BINARY})
+"""The first bytes of frames that are a message each, neither fragmented nor compressed."""
+
 OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 
 BARE_HEAD: Final = 2
@@ -61,6 +64,30 @@ class ProtocolViolation(Exception):
         self.code = code
 
 
+def whole_message(data: bytes, max_size: int) -> Frame | None:
+    """Return the message that a chunk is, if that is one whole frame and nothing else.
+
+    None says nothing about the chunk: a `FrameReader` reads it, and finds its faults.
+    """
+    size = len(data)
+    if size < BARE_HEAD + MASK or data[0] not in WHOLE:
+        return None
+    length, head = data[1] - MASKED, BARE_HEAD + MASK  # below 0 without a mask
+    if length == TWO_BYTES and size > head:
+        head += 2
+        length = data[BARE_HEAD] << 8 | data[BARE_HEAD + 1]
+        is_shortest = length > MAX_CONTROL
+    else:
+        is_shortest = length <= MAX_CONTROL
+    if not is_shortest or size - head != length or length > max_size:
+        return None
+    payload = apply_mask(data[head:], data[head - MASK : head])
+    try:
+        return payload if data[0] == FIN | BINARY else payload.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 class FrameReader:
     """Parses the bytes of a client into messages; every frame must be masked (section 5.1)."""
 
@@ -76,9 +103,9 @@ class FrameReader:
         "inflates",
     )
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, *, inflates: bool = False) -> None:
         self._max_size = max_size
-        self.inflates = False  # permessage-deflate was negotiated
+        self.inflates = inflates  # permessage-deflate was negotiated
         self._buffer: bytes | bytearray = b""
         self._at = 0
         self._need = BARE_HEAD  # bytes that the next step needs

@@ -72,6 +72,7 @@ class SharedState:
         self.loop = asyncio.get_running_loop()
         self.app = cast("ASGIApp", config.loaded_app)
         self.config = config
+        self.max_message_bytes = config.ws_max_size
         self.connections = server_state.connections
         self.tasks = server_state.tasks
         self.app_state = app_state
