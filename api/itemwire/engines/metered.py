@@ -80,7 +80,7 @@ class MeteredEngine(Engine):
         answer = self._inner.publish_now(channel, draft)
         counters = self._publishes
         counters.seconds.observe(self._clock() - began)
-        if type(answer) is not Position:
+        if isinstance(answer, EngineError):
             counters.errors += 1
             self._watch.take(answer, payload_size(draft.data))
         return answer

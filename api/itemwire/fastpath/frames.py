@@ -1,5 +1,6 @@
 """Parses a client's frames and renders the server's: RFC 6455 section 5, without I/O."""
 
+import struct
 from collections.abc import Sequence
 from typing import Final
 
@@ -41,6 +42,9 @@ MAX_CONTROL: Final = 125
 TWO_BYTES: Final = 126
 EIGHT_BYTES: Final = 127
 WIDTHS: Final = {TWO_BYTES: 2, EIGHT_BYTES: 8}
+SHORT_HEAD: Final = struct.Struct(">BB").pack
+HEAD_16: Final = struct.Struct(">BBH").pack
+HEAD_64: Final = struct.Struct(">BBQ").pack
 LENGTHS: Final = {TWO_BYTES: (126, 0xFFFF), EIGHT_BYTES: (0x10000, 2**63 - 1)}
 
 # Every fragment costs work, and empty ones never reach a size limit. So each message has a credit
@@ -291,10 +295,10 @@ def data_frame(first: int, payload: bytes) -> bytes:
     """Render an unfragmented data frame; a server must not mask it (section 5.1)."""
     length = len(payload)
     if length <= MAX_CONTROL:
-        return bytes((first, length)) + payload
+        return SHORT_HEAD(first, length) + payload
     if length <= LENGTHS[TWO_BYTES][1]:
-        return bytes((first, TWO_BYTES)) + length.to_bytes(2, "big") + payload
-    return bytes((first, EIGHT_BYTES)) + length.to_bytes(8, "big") + payload
+        return HEAD_16(first, TWO_BYTES, length) + payload
+    return HEAD_64(first, EIGHT_BYTES, length) + payload
 
 
 class PlainFraming:

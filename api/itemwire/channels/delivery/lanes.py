@@ -178,6 +178,25 @@ class Lane(Generic[S]):
             self._write_rest(subscriber, self._pending[had:], self._positions[had:])
             self._set_aside(subscriber)
 
+    def take(self, subscriber: S) -> Sequence[Chunk]:
+        """Return what is pending for one that keeps up, to be written before something of its own.
+
+        So both leave in one write. What a joint write that is not done yet owes it is written here.
+        """
+        if self._rest is not None:
+            self.catch_up(subscriber)
+            return ()
+        if not self._pending or subscriber not in self.writers:
+            return ()
+        chunks = self._pending[self._aside.get(subscriber, 0) :]
+        if len(self.writers) > 1:
+            self._set_aside(subscriber)
+        else:  # nobody else waits for it
+            self._pending, self._positions, self._size = [], [], 0
+            self._aside.pop(subscriber, None)
+            self._route(subscriber)
+        return chunks
+
     def flush(self, time_slice: TimeSlice | None = None) -> Sequence[S]:
         """Write what is pending to each; return the subscribers that were too slow.
 
@@ -205,14 +224,10 @@ class Lane(Generic[S]):
         aside, self._aside = self._aside, {}
         # Snapshot first: a subscriber that falls behind during the joint write has received it.
         behind = [one for one in self._behind if one not in aside] if self._behind else ()
-        joined, count = self.framing.join(pending), len(self.writers)
-        if count <= time_slice.stride:  # as nearly always: without a further call
-            reached = count
-            _write_to_all(self.writers.values(), joined)
-            time_slice.spend(count)
-        else:
-            reached = self._write_in_strides(joined, time_slice)
-        if reached == count and len(behind) + len(aside) <= time_slice.stride:
+        joined = pending[0] if len(pending) == 1 else self.framing.join(pending)
+        reached = self._write_joined(joined, time_slice)
+        is_done = reached == len(self.writers)
+        if is_done and len(behind) + len(aside) <= time_slice.stride:
             for subscriber in behind:
                 self._keep(subscriber, joined, pending, positions)
             for subscriber, had in aside.items():
@@ -228,9 +243,13 @@ class Lane(Generic[S]):
         self._rest = _Rest(joined, pending, positions, dict(reversed(owed.items())))
         self._go_on(self._rest, time_slice)
 
-    def _write_in_strides(self, joined: Chunk, time_slice: TimeSlice) -> int:
+    def _write_joined(self, joined: Chunk, time_slice: TimeSlice) -> int:
         """Write to all that keep up, until the slice is over; return how many were reached."""
         count, stride = len(self.writers), time_slice.stride
+        if count <= stride:  # as nearly always
+            _write_to_all(self.writers.values(), joined)
+            time_slice.spend(count)
+            return count
         writers, reached = iter(self.writers.values()), 0
         while reached < count and not time_slice.is_over:
             _write_to_all(islice(writers, stride), joined)
@@ -280,7 +299,8 @@ class Lane(Generic[S]):
     ) -> None:
         if not chunks:
             return
-        connection, joined = subscriber.connection, self.framing.join(chunks)
+        connection = subscriber.connection
+        joined = chunks[0] if len(chunks) == 1 else self.framing.join(chunks)
         if connection.outbox is not None:
             self._keep(subscriber, joined, chunks, positions)
         else:
