@@ -71,6 +71,9 @@ class Hub:
             audience = self._audiences[subscription.channel] = _Audience(subscription.channel)
         elif limits.max_subscribers and audience.size >= limits.max_subscribers:
             return False
+        # Each handshake has made these strings anew, and they stay for as long as its socket does.
+        subscription.channel = audience.channel
+        subscription.item_id = audience.item_id = audience.item_id or subscription.item_id
         audience.held[subscription] = recovery
         return True
 
@@ -325,10 +328,11 @@ def _chunk_for(lane: Lane[Subscription], event: Event) -> Chunk | None:
 class _Audience:
     """The subscriptions of one channel."""
 
-    __slots__ = ("_channel", "epoch", "held", "lanes", "listeners", "offset")
+    __slots__ = ("channel", "epoch", "held", "item_id", "lanes", "listeners", "offset")
 
     def __init__(self, channel: str) -> None:
-        self._channel = channel
+        self.channel = channel
+        self.item_id = ""  # from its first subscription on
         self.held: dict[Subscription, Recovery] = {}
         self.lanes: list[Lane[Subscription]] = []
         self.listeners: tuple[Callable[[Publication | Gap], None], ...] = ()  # code, not sockets
@@ -354,7 +358,7 @@ class _Audience:
             if (one.codec, one.framing, one.shows_presence) == (codec, framing, shows_presence):
                 return one
         lane: Lane[Subscription] = Lane(
-            codec, framing, shows_presence=shows_presence, channel=self._channel
+            codec, framing, shows_presence=shows_presence, channel=self.channel
         )
         self.lanes.append(lane)
         return lane

@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
@@ -258,7 +257,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
     def _log(self, outcome: object) -> None:
         """Log the answer as uvicorn does, without the query string, which may hold a token."""
         if self._opening is not None and logger.isEnabledFor(logging.INFO):
-            address = get_remote_addr(self.transport)
+            address = SocketAddresses.of(self.transport).client
             path = self._opening.target.partition(b"?")[0].decode("ascii", "replace")
             peer = f"{address[0]}:{address[1]}" if address else ""
             logger.info('%s - "WebSocket %s" %s', peer, path, outcome)

@@ -92,7 +92,8 @@ class Audience:
         if one.is_here:
             self.sent += 1
             if one.chosen is None:  # then both leave in one write
-                one.tell(b"".join([*self.lane.take(one), b"answer %d;" % self.sent]))
+                pending: Any = self.lane.take(one)
+                one.tell(b"".join([*pending, b"answer %d;" % self.sent]))
             else:
                 self.lane.catch_up(one)
                 one.tell(b"answer %d;" % self.sent)
