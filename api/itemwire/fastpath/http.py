@@ -34,7 +34,7 @@ from itemwire.fastpath.http_faults import render_fault, status_of_fault
 from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow, task_of_request
 from itemwire.fastpath.pieces import end_of_piece
 from itemwire.fastpath.protocol import WebSocketProtocol
-from itemwire.fastpath.shared_state import SocketAddresses
+from itemwire.fastpath.shared_state import Addressed, SocketAddresses
 from itemwire.fastpath.transport import MortalTransport, read_on
 
 LINGER_SECONDS: Final = 1.0
@@ -89,7 +89,8 @@ class HttpProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
         """Admit the connection if there is room, and start the time of its first head."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Addressed(transport)))
+        self.transport = transport
         transport.set_protocol(BoundedReads(self))
         self.flow = self.held_flow = HeldFlow(transport)
         refusal = None
