@@ -102,7 +102,7 @@ class RedisEngine(NetworkedEngine):
 
     @override
     def _start_problem(self) -> str:
-        return self._servers.refusal or super()._start_problem()
+        return self._servers.start_problem
 
     @override
     def _routines(self) -> Iterable[Routine]:
