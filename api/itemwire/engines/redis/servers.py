@@ -80,6 +80,11 @@ class RedisTarget:
         """Return the host and port that the URL names."""
         return self.options["host"], self.options["port"]
 
+    @property
+    def life_key(self) -> str | None:
+        """Return the key that names the store's life; in a cluster there is none."""
+        return None if self.is_cluster else f"{self.prefix}life"
+
     def maker(self, address: Address) -> MakeConnection:
         """Return what makes connections to an address."""
         options = self.options | {"host": address[0], "port": address[1]}
@@ -211,8 +216,7 @@ class RedisServers:
     def _make(self, address: Address) -> ServerConnections:
         maker, is_cluster = self._target.maker(address), self._target.is_cluster
         words = ("SSUBSCRIBE", "SUNSUBSCRIBE") if is_cluster else ("SUBSCRIBE", "UNSUBSCRIBE")
-        life_key = None if is_cluster else f"{self._target.prefix}life"
-        requests = RedisRequests(maker, self._redirect, life_key=life_key)
+        requests = RedisRequests(maker, self._redirect, life_key=self._target.life_key)
         server = self._servers[address] = ServerConnections(
             requests, RedisListener(maker, self._on_push, self._take_refusal, words, requests)
         )
