@@ -143,7 +143,7 @@ async def until_whole(url: str) -> None:
     client = await nats.connect(url.partition("?")[0].split(","))
     async with asyncio.timeout(3 * START_SECONDS):
         for stream in STREAMS:
-            while not await _is_whole(client, stream):
+            while not await _is_whole(client, stream):  # noqa: ASYNC110 - it is another process that changes
                 await asyncio.sleep(0.1)
     await client.close()
 
@@ -154,7 +154,7 @@ async def _is_whole(client: Client, stream: str) -> bool:
     except nats.errors.Error:
         return False
     others = cluster.replicas or [] if cluster is not None and cluster.leader else []
-    return len(others) == 2 and all(one.current and not one.offline for one in others)  # noqa: PLR2004 - of three
+    return len(others) == 2 and all(one.current and not one.offline for one in others)
 
 
 def purge(url: str) -> None:

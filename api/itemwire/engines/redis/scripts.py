@@ -144,7 +144,8 @@ if retained > 0 then
   redis.call('SET', KEYS[3], offset .. ' ' .. epoch .. ' ' .. message, 'PX', retained)
 end
 if key then redis.call('SET', key, offset .. ' ' .. epoch, 'PX', key_time) end
-redis.call(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
+-- It is stored, whether or not this user may tell: nodes that hear nothing compare positions.
+redis.pcall(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
 return {epoch, offset, 1}
 """
 
