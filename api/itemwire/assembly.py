@@ -42,10 +42,11 @@ from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventCodecs
-from itemwire_auth.addresses import parse_address, parse_networks, site_finder
+from itemwire_auth.addresses import site_finder
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.cookies import SessionCookie
+from itemwire_auth.forwarded import TrustedProxies
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.state import AUTH, Public, install_state
@@ -269,8 +270,7 @@ def _connection_limit(settings: Settings) -> ConnectionLimit:
     Connections of a trusted proxy are those of many clients.
     """
     limits = settings.connection_limits
-    proxies = parse_networks(one for one in settings.trusted_proxies if parse_address(one))
-    exempt = (*limits.exempt, *proxies)
+    exempt = (*limits.exempt, *TrustedProxies(settings.trusted_proxies).networks)
     return ConnectionLimit(
         with_spare(limits.total),
         with_spare(limits.per_address),

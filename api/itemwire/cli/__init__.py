@@ -9,6 +9,8 @@ from typing import Final
 import click
 from typing_extensions import override
 
+from itemwire.serving.streams import keep_streams_open
+
 MODULES: Final = {
     "dev": "serving",
     "serve": "serving",
@@ -62,3 +64,4 @@ def main() -> None:
 
     Start with `itemwire dev`: it needs no settings, and prints tokens and commands to try.
     """
+    keep_streams_open()
