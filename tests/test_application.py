@@ -36,7 +36,8 @@ class ServerErrorMiddleware(Own):
 
 def the_application(*own: Callable[..., Any]) -> FastAPI:
     """Make the server's application, with middlewares of somebody else's around it."""
-    app = create_app(Settings(secret=SECRET, allowed_origins=["https://a.example"], _env_file=None))
+    given = {"secret": SECRET, "allowed_origins": ["https://a.example"]}
+    app = create_app(Settings.model_validate(given))
     for one in own:
         app.add_middleware(one)
     return app
@@ -85,7 +86,8 @@ def handshake(app: ChannelApplication) -> Scope:
 
 def test_telemetry_is_looked_for_once_a_second(looked: list[float]) -> None:
     """A provider that is set later is found within that time."""
-    app, asked, is_on = ChannelApplication(), [], [False]
+    app, is_on = ChannelApplication(), [False]
+    asked: list[float] = []
 
     @app.websocket("/")
     async def endpoint(websocket: WebSocket) -> None:
