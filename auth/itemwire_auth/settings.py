@@ -262,7 +262,8 @@ class AuthSettings(BaseSettings):
         """Read what was given in code first, then the environment and `.env` as they were meant."""
         has_file = isinstance(dotenv_settings, DotEnvSettingsSource)
         env_file = cast("DotEnvSettingsSource", dotenv_settings).env_file if has_file else None
-        return init_settings, MendedEnvironment(settings_cls, env_file)
+        mended = MendedEnvironment(settings_cls, env_file)
+        return init_settings, mended, file_secret_settings
 
     @property
     def fetching(self) -> Fetching:

@@ -1,4 +1,4 @@
-"""Finds a pooler that gives each transaction another connection: nobody can LISTEN behind it.
+"""Finds a pooler that gives each transaction another connection: there is no LISTEN then.
 
 A node behind one was ready, and heard of messages only when it compared everything.
 """
