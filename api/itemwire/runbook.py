@@ -24,8 +24,8 @@ EXIT_STATUSES: Final[dict[str, Advice]] = {
     ),
     "2": Advice("the command line is wrong", "correct it; starting it again does not help"),
     "3": Advice(
-        "the engine's server cannot be used at the moment, or the application did not start; the "
-        "log says why, in one line",
+        "the engine's server cannot be used, or has not begun to serve within 30 seconds, or the "
+        "application did not start; the log says why, in one line",
         "start it again: the server may be back",
     ),
     "78": Advice(

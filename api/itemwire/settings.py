@@ -19,10 +19,10 @@ from itemwire.channels.limits.connections import ConnectionLimits, max_sockets
 from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.engines.base import Bounds
+from itemwire.listening_settings import ListeningSettings
 from itemwire_auth.addresses import parse_networks
 from itemwire_auth.environment import Variables, read_environment
 from itemwire_auth.settings import (
-    AuthSettings,
     CommaSeparated,
     Count,
     PerSecond,
@@ -59,7 +59,7 @@ AnyCase: Final = BeforeValidator(_lower)
 SlowConsumerRules = Annotated[str, AfterValidator(_checked_rules)]
 
 
-class Settings(AuthSettings):
+class Settings(ListeningSettings):
     """Settings of the server, each read from ITEMWIRE_<NAME> in the environment or `.env`."""
 
     # pydantic-settings reads the file as well, for nobody, and must not fail at its encoding.
@@ -81,10 +81,6 @@ class Settings(AuthSettings):
     )
     log_format: Annotated[Literal["text", "json"], AnyCase] = Field(
         default="text", description="`text` for reading, or `json` for one JSON object per line."
-    )
-    trusted_proxies: CommaSeparated = Field(
-        default=("127.0.0.1",),
-        description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
     )
     webhook_url: str | None = Field(
         default=None,

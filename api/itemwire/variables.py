@@ -1,6 +1,5 @@
 """What an operator should know of variables: their sources, and which are no settings."""
 
-import difflib
 import logging
 import sys
 from collections.abc import Iterator
@@ -48,5 +47,7 @@ def unknown_variables() -> Iterator[tuple[str, str | None]]:
         set_variables().values.keys() - known - CLIENT_VARIABLES - RENAMED.keys()
     ):
         if not is_of_platform(variable):
+            import difflib  # noqa: PLC0415 - for mistakes alone
+
             close = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
             yield variable, close[0] if close else None

@@ -233,4 +233,4 @@ class Authenticator:
 
 def _has_cookie(credentials: Sequence[Credential]) -> bool:
     """Return whether one of the credentials may have been sent by a browser on its own."""
-    return any(credential.source == "cookie" for credential in credentials)
+    return "cookie" in [credential.source for credential in credentials]

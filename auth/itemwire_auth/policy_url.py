@@ -27,9 +27,9 @@ from ipaddress import ip_address
 from typing import Final, Self, TypeGuard, cast
 from urllib.parse import urlsplit
 
-import httpx
 from typing_extensions import override
 
+from itemwire_auth import http_client as httpx
 from itemwire_auth.errors import Forbidden, PolicyUnavailable
 from itemwire_auth.policies import Policy
 from itemwire_auth.principal import Principal

@@ -226,6 +226,15 @@ class Engine(Protocol):
         """
         ...
 
+    def publish_now(self, channel: str, draft: Draft) -> Position | EngineError:
+        """Publish as `publish` does, and return its answer.
+
+        Only an engine that `answers_at_once` is asked so, which saves each message a callback.
+        """
+        answers: list[Position | EngineError] = []
+        self.publish(channel, draft, answers.append)
+        return answers[0]
+
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of the history, and the position it was read at.
 

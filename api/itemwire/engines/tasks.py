@@ -20,6 +20,10 @@ STOPPED: Final = "the engine was stopped"
 SEE_LOG: Final = "see the log"
 
 
+class StillStarting(EngineError):
+    """The server is there, and has yet to begin: it recovers, or chooses who leads."""
+
+
 def backoff() -> Iterator[float]:
     """Yield pauses that grow up to a bound, with jitter so that nodes do not return in step."""
     pause = FIRST_PAUSE
@@ -68,6 +72,7 @@ class ReconnectingLink(ABC):
         self._was_open = False
         self._logged_problem = ""
         self._is_open = False
+        self._is_starting = False  # the server, as the last attempt found it
         # A break is no outage yet. Only when an attempt to reconnect has failed as well is the
         # server away, and then nothing waits for it any longer.
         self.is_away = False
@@ -94,7 +99,10 @@ class ReconnectingLink(ABC):
         self._task = asyncio.create_task(self._keep_open())
 
     async def first_attempt(self) -> None:
-        """Wait until the first attempt to connect has ended; EngineError if it failed."""
+        """Wait until the first attempt to connect has ended; EngineError if it failed.
+
+        Attempts do not count that found the server still starting.
+        """
         await self._tried.wait()
         if not self.is_connected:
             raise (UnfitEngine if self._is_unfit else EngineError)(self.problem)
@@ -126,14 +134,16 @@ class ReconnectingLink(ABC):
         pauses = backoff()
         # What waits below may forget that it was cancelled, if it ends at the same moment.
         while self._task is not None:
-            opened_at = math.inf
+            opened_at, self._is_starting = math.inf, False
             try:
                 await self._open()
                 opened_at = loop.time()
                 self._mark_open()
                 problem = await self._serve()
             except EngineError as error:
-                problem, self._is_unfit = str(error), isinstance(error, UnfitEngine)
+                problem = str(error)
+                self._is_unfit = isinstance(error, UnfitEngine)
+                self._is_starting = isinstance(error, StillStarting)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_ending():
                     raise
@@ -157,8 +167,10 @@ class ReconnectingLink(ABC):
         self.problem = problem
         # At the start the caller gets the reason. Later each reason is logged once: the attempts
         # of a long outage would fill the log.
-        if self._was_open and problem != self._logged_problem:
+        event = "engine_lost" if self._was_open else "engine_starting" if self._is_starting else ""
+        if event and problem != self._logged_problem:
             self._logged_problem = problem
-            logger.warning("engine_lost link=%s problem=%s", self._name, problem)
+            logger.warning("%s link=%s problem=%s", event, self._name, problem)
         await self._close(problem)
-        self._tried.set()
+        if not self._is_starting:
+            self._tried.set()

@@ -23,11 +23,13 @@ from itemwire.fastpath.trial import fastpath_problem
 from itemwire.main import create_app
 from itemwire.middleware.startup_errors import IS_UNFIT
 from itemwire.observability.logs import configure_logs
+from itemwire.serving.forwarded_client import ServerConfig
+from itemwire.serving.listening import BACKLOG, bind, file_removed, url_of
 from itemwire.serving.readiness import READY, STOPPING, notify
 from itemwire.serving.signals import drain_at_more_signals, ignore_signals, may_end_at_once
 from itemwire.serving.streams import drop_what_cannot_be_written
 from itemwire.settings import Settings
-from itemwire_auth.addresses import with_mapped_forms
+from itemwire_auth.forwarded import TrustedProxies
 
 logger = logging.getLogger("itemwire.fastpath")
 
@@ -36,12 +38,6 @@ COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
 UNFIT: Final = 78  # EX_CONFIG of sysexits.h, as for a wrong setting
 
 STARTUP_FAILURE: Final = 3  # the status with which uvicorn ends if its application does not start
-
-BACKLOG: Final = 4096  # when all clients reconnect at once, they wait here and need no retry
-
-# Of each connection, in the kernel, which counts its own overhead on top. It bounds how fast one
-# client can send over a long line, about 400 KB/s at a round trip of 100 ms, far past its rates.
-UNREAD_BYTES: Final = 32 * 1024
 
 ANSWER_SECONDS: Final = 1.0  # for clients to answer a close frame before the port is closed
 POLL_SECONDS: Final = 0.05
@@ -165,39 +161,6 @@ class SingleServer(DrainingServer):
         await super().shutdown(sockets)
 
 
-def bind(settings: Settings) -> socket.socket:
-    """Return a listener on the configured address; raises `OSError` if that is not possible.
-
-    The kernel drops a peer that acknowledges no data for as long as a ping may go unanswered (RFC
-    5482): a close frame would wait behind the unread bytes for ever. It keeps `UNREAD_BYTES` of
-    what a client sends and the server does not read. Left to itself it keeps up to 6 MiB of each,
-    in memory that all connections of the machine share (`tcp_mem`); and the server reads all there
-    is at once, and holds it while the connection waits for its turn.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        timeout_ms = int((settings.ping_interval + settings.ping_timeout) * 1000)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)  # from now on, clients wait for the application to start
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def url_of(listener: socket.socket, scheme: str = "http") -> str:
-    """Return the URL that reaches a listener from this machine."""
-    name: tuple[str, int] = listener.getsockname()[:2]
-    bound, port = name
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - not bound here
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
 def server_of(
     settings: Settings,
     protocols: Protocols | None = None,
@@ -213,8 +176,9 @@ def server_of(
     """
     protocols = protocols or fitting_protocols()
     return kind(
-        uvicorn.Config(
+        ServerConfig(
             create_app(settings) if host is None else _imported(host),
+            TrustedProxies(settings.trusted_proxies),
             http=protocols.http,
             ws=protocols.ws,
             ws_max_size=settings.max_message_bytes,
@@ -223,7 +187,6 @@ def server_of(
             ws_per_message_deflate=settings.compression,
             timeout_graceful_shutdown=settings.graceful_timeout,
             backlog=BACKLOG,
-            forwarded_allow_ips=with_mapped_forms(settings.trusted_proxies),
             server_header=False,
             access_log=False,
             log_config=None,
@@ -247,7 +210,8 @@ def serve(settings: Settings, announce: Callable[[str], None], host: str | None 
     listener = bind(settings)
     server.on_serving = lambda: say_ready(announce, url_of(listener))
     calm_collector()
-    server.run(sockets=[listener])
+    with file_removed(settings):
+        server.run(sockets=[listener])
 
 
 def prepare_process(settings: Settings) -> None:

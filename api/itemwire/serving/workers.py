@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from itemwire.assembly import running_assemblies
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.serving.listening import bind, file_removed, url_of
 from itemwire.serving.readiness import STOPPING, notify
 from itemwire.serving.server import (
     FASTPATH,
@@ -29,13 +30,11 @@ from itemwire.serving.server import (
     UNFIT,
     DrainingServer,
     Protocols,
-    bind,
     calm_collector,
     fitting_protocols,
     prepare_process,
     say_ready,
     server_of,
-    url_of,
 )
 from itemwire.serving.signals import drain_at_more_signals, may_end_at_once
 from itemwire.settings import Settings
@@ -232,7 +231,9 @@ def serve_by_workers(
     listener = bind(settings)
     url = url_of(listener)
     supervisor = Supervisor(settings, listener, host, protocols, lambda: say_ready(announce, url))
-    if status := supervisor.run():
+    with file_removed(settings):
+        status = supervisor.run()
+    if status:
         sys.exit(status)
 
 

@@ -14,9 +14,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Final
 
-import httpx
 from typing_extensions import override
 
+from itemwire_auth import http_client as httpx
 from itemwire_auth.errors import KeyProblem, Unavailable
 from itemwire_auth.keys.algorithms import PUBLIC_ALGORITHMS, VerificationKey
 from itemwire_auth.keys.base import KeySource

@@ -135,6 +135,10 @@ class PostgresEngine(NetworkedEngine):
         self._notices.check()
 
     @override
+    def _start_problem(self) -> str:
+        return next((one.problem for one in self._connections if not one.is_connected), "")
+
+    @override
     async def _disconnect(self) -> None:
         for queue in self._queues:
             await queue.stop()

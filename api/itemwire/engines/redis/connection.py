@@ -17,6 +17,7 @@ from typing_extensions import override
 from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.networked import NO_ANSWER
 from itemwire.engines.redis.client import (
+    BusyLoadingError,
     Command,
     MakeConnection,
     RedisError,
@@ -26,7 +27,7 @@ from itemwire.engines.redis.client import (
     pack_commands,
 )
 from itemwire.engines.redis.faults import LACKING, lacks_command
-from itemwire.engines.tasks import ReconnectingLink, end
+from itemwire.engines.tasks import ReconnectingLink, StillStarting, end
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -81,6 +82,8 @@ class RedisConnection(ReconnectingLink):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connection.connect()
                 await self._greet(connection)
+        except BusyLoadingError as error:
+            raise StillStarting(str(error)) from error
         except (RedisError, OSError) as error:
             if lacks_command(error):
                 raise UnfitEngine(f"{LACKING}{error}") from error

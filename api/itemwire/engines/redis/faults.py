@@ -19,6 +19,7 @@ FAULTS: Final[dict[str, EngineFault]] = {
     "READONLY": AWAY,  # a replica by now: another server has taken over, or will
     "MASTERDOWN": AWAY,
     "CLUSTERDOWN": AWAY,
+    "STALELIFE": AWAY,  # by our scripts: this node has yet to learn of a life that others know
     "LOADING": AWAY,  # it has started, and reads what it kept
 }
 """By the code that an error begins with, or words in it; an error within a script quotes it."""
