@@ -1,4 +1,4 @@
-"""Asks a route's dependencies at any time; FastAPI's internals are named here and in `straight`.
+"""Asks a route's dependencies at any time; names FastAPI's internals, as `straight` does.
 
 FastAPI solves a route's dependencies right before it calls the endpoint, and has no public way to
 do so at another time. Itemwire needs one: for a refreshed token, for one more item on an open

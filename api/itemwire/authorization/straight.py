@@ -33,7 +33,7 @@ _PLACES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DependencyCall:
     """One dependency: what it is given, and how its value is kept and handed on."""
 
     call: Callable[..., Any]
@@ -49,7 +49,7 @@ class Step:
 class Needs:
     """What a function is given: values of dependencies, parameters, the connection, scopes."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[DependencyCall, ...]
     reads: tuple[tuple[str, list[Any]], ...]
     connections: tuple[tuple[str, type], ...]
     scopes: tuple[str, list[str]] | None
@@ -129,12 +129,12 @@ class Needs:
         return errors
 
 
-def _step_of(dependant: Dependant) -> Step | None:
+def _step_of(dependant: Dependant) -> DependencyCall | None:
     call, needs = dependant.call, Needs.of(dependant)
     is_async = _is_async(call)
     if call is None or needs is None or is_async is None:
         return None
-    return Step(
+    return DependencyCall(
         call,
         is_async,
         needs,

@@ -28,16 +28,7 @@ from itemwire.channels.names import channel_of
 from itemwire.channels.presence.info import with_info
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
 from itemwire.engines.base import History
-from itemwire.messages import (
-    NOT_STORED,
-    Closing,
-    Event,
-    Frame,
-    Gap,
-    Member,
-    Position,
-    Welcome,
-)
+from itemwire.messages import NOT_STORED, Closing, Event, Frame, Gap, Member, Position, Welcome
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import NO_EXPIRY, Grant, Principal
 

@@ -1,4 +1,4 @@
-"""Finds a pooler that gives each transaction another connection: there is no LISTEN then.
+"""Finds a pooler that changes connections between transactions: none can LISTEN there.
 
 A node behind one was ready, and heard of messages only when it compared everything.
 """
