@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -124,7 +124,7 @@ def _mended(variable: str, value: str, one: FieldInfo | None, notes: list[str]) 
     if not inside:
         _note_unset(variable, one, notes)
         return None
-    if isinstance(one.default, tuple) and one.default and inside.lower() == NOTHING:
+    if inside.lower() == NOTHING and _entries_of(one):
         return ""
     if not is_secret and (inside.startswith(QUOTES) or inside.endswith(QUOTES)):
         raise ValueError(f"{variable} begins or ends with a quotation mark: write it without")
@@ -135,11 +135,16 @@ def _mended(variable: str, value: str, one: FieldInfo | None, notes: list[str]) 
 
 def _note_unset(variable: str, one: FieldInfo, notes: list[str]) -> None:
     """Note an empty value where somebody may have meant an empty list."""
-    if isinstance(one.default, tuple) and one.default:
-        default = ",".join(map(str, one.default))
+    if default := ",".join(map(str, _entries_of(one))):
         notes.append(
             f"{variable} is empty, so its default is used, {default}: write `{NOTHING}` for none"
         )
+
+
+def _entries_of(one: FieldInfo) -> tuple[object, ...]:
+    """Return the entries that a list has by default."""
+    default: object = one.default
+    return cast("tuple[object, ...]", default) if isinstance(default, tuple) else ()
 
 
 def _read_file(path: Path, notes: list[str]) -> dict[str, str]:
