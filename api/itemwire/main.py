@@ -22,7 +22,6 @@ from itemwire.observability.logs import redact_logs
 from itemwire.responses.openapi import describe_problems
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
-    admin,
     asyncapi,
     auth,
     batches,
@@ -34,11 +33,11 @@ from itemwire.routes import (
     items,
     many_items,
     messages,
-    metrics,
 )
 from itemwire.rules.grants import RuleGrants
 from itemwire.rules.public_items import PublicItems
 from itemwire.settings import Settings
+from itemwire.variables import read_settings
 from itemwire_auth.dependencies import SHORT_CUTS, authorize_item
 
 
@@ -52,7 +51,7 @@ def create_app(
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
     redact_logs()
-    assembly = assemble(settings or Settings(), clock=clock)
+    assembly = assemble(settings or read_settings(), clock=clock)
     app = application_with(assembly)
     if assembly.settings.channels_file is not None:
         app.seams = {authorize_item: RuleGrants(assembly.rules)}
@@ -114,7 +113,12 @@ def _add_routes(app: ChannelApplication, settings: Settings, *, has_operators: b
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, client, asyncapi, messages, batches, events):
         app.include_router(group.router)
+    # Loaded where they are served.
     if settings.admin or has_operators:
+        from itemwire.routes import admin  # noqa: PLC0415
+
         app.include_router(admin.router)
     if settings.metrics_token is not None:
+        from itemwire.routes import metrics  # noqa: PLC0415
+
         app.include_router(metrics.router)

@@ -16,7 +16,6 @@ from itemwire.cli.configuration import ConfigurationProblem, load_settings, stam
 from itemwire.engines import UNSHARED
 from itemwire.serving.listening import place_of
 from itemwire.serving.server import serve as run_server
-from itemwire.serving.workers import serve_by_workers
 from itemwire.settings import MAX_WORKERS, PREFIX, Settings
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.keys.static import signing_key_from_secret
@@ -121,13 +120,24 @@ def _given(**options: object) -> dict[str, object]:
 
 def _run(settings: Settings, announce: Callable[[str], None], app: str | None = None) -> None:
     try:
-        (run_server if settings.workers == 1 else serve_by_workers)(settings, announce, app)
+        _way_to_serve(settings.workers)(settings, announce, app)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {place_of(settings)}: {error.strerror or error}"
         ) from error
+
+
+def _way_to_serve(
+    workers: int,
+) -> Callable[[Settings, Callable[[str], None], str | None], None]:
+    if workers == 1:
+        return run_server
+    # With what several processes share their metrics by.
+    from itemwire.serving.workers import serve_by_workers  # noqa: PLC0415
+
+    return serve_by_workers
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from itemwire.fastpath.body_framing import BodyFraming
+from itemwire.fastpath.bounded_reads import BoundedReads
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
 from itemwire.fastpath.declined_upgrade import DeclinedUpgrade, new_parser
 from itemwire.fastpath.extension import STREAM_EXTENSION
@@ -33,7 +34,7 @@ from itemwire.fastpath.http_faults import render_fault, status_of_fault
 from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow, task_of_request
 from itemwire.fastpath.pieces import end_of_piece
 from itemwire.fastpath.protocol import WebSocketProtocol
-from itemwire.fastpath.shared_state import SocketAddresses
+from itemwire.fastpath.shared_state import Addressed, SocketAddresses
 from itemwire.fastpath.transport import MortalTransport, read_on
 
 LINGER_SECONDS: Final = 1.0
@@ -88,7 +89,9 @@ class HttpProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
         """Admit the connection if there is room, and start the time of its first head."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Addressed(transport)))
+        self.transport = transport
+        transport.set_protocol(BoundedReads(self))
         self.flow = self.held_flow = HeldFlow(transport)
         refusal = None
         if self.limit is not None:

@@ -21,15 +21,21 @@ from itemwire.assembly import running_assemblies
 from itemwire.channels.node import Node
 from itemwire.fastpath.trial import fastpath_problem
 from itemwire.main import create_app
+from itemwire.middleware.startup_errors import IS_UNFIT
 from itemwire.observability.logs import configure_logs
 from itemwire.serving.forwarded_client import ServerConfig
 from itemwire.serving.listening import BACKLOG, bind, file_removed, url_of
+from itemwire.serving.readiness import READY, STOPPING, notify
+from itemwire.serving.signals import drain_at_more_signals, ignore_signals, may_end_at_once
+from itemwire.serving.streams import drop_what_cannot_be_written
 from itemwire.settings import Settings
 from itemwire_auth.forwarded import TrustedProxies
 
 logger = logging.getLogger("itemwire.fastpath")
 
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
+
+UNFIT: Final = 78  # EX_CONFIG of sysexits.h, as for a wrong setting
 
 STARTUP_FAILURE: Final = 3  # the status with which uvicorn ends if its application does not start
 
@@ -71,13 +77,15 @@ def fitting_protocols() -> Protocols:
 class DrainingServer(uvicorn.Server):
     """Drains the nodes of its application when a signal comes, then ends with status 0.
 
-    A second signal kills it.
+    A second signal kills it. `on_serving` is called as soon as the application has started.
     """
+
+    on_serving: Callable[[], object] | None = None
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. uvicorn's own method would raise the signal again at the end."""
-        if self.should_exit:
+        if self.should_exit and may_end_at_once(sig):
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
         self.should_exit = True
@@ -85,9 +93,26 @@ class DrainingServer(uvicorn.Server):
     @override
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal comes, or exit with a status if the application does not start."""
+        drain_at_more_signals(self.handle_exit)
         super().run(sockets)
         if not self.started:  # older versions of uvicorn just return
             sys.exit(STARTUP_FAILURE)
+
+    @override
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; an engine that no restart makes fit ends the process as a wrong setting does."""
+        try:
+            await super().serve(sockets)
+        finally:
+            if not self.started and getattr(self.lifespan, "state", {}).get(IS_UNFIT):
+                sys.exit(UNFIT)
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, and say so: it has its engine, and has asked for its keys."""
+        await super().startup(sockets)
+        if self.started and self.on_serving is not None:
+            self.on_serving()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -124,6 +149,16 @@ class DrainingServer(uvicorn.Server):
         return kind is not None and any(
             isinstance(one, kind) for one in self.server_state.connections
         )
+
+
+class SingleServer(DrainingServer):
+    """The only process of a server, which tells its supervisor when it stops."""
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, after the supervisor was told."""
+        notify(STOPPING)
+        await super().shutdown(sockets)
 
 
 def server_of(
@@ -169,14 +204,27 @@ def _imported(host: str) -> Any:  # noqa: ANN401 - any ASGI application
 
 
 def serve(settings: Settings, announce: Callable[[str], None], host: str | None = None) -> None:
-    """Serve until a signal comes; `announce` is called with the URL once the port is bound."""
-    configure_logs(settings.log_level, settings.log_format)
-    server = server_of(settings, host=host)
+    """Serve until a signal comes; `announce` is called with the URL once it is served."""
+    prepare_process(settings)
+    server = server_of(settings, kind=SingleServer, host=host)
     listener = bind(settings)
-    announce(url_of(listener))
+    server.on_serving = lambda: say_ready(announce, url_of(listener))
     calm_collector()
     with file_removed(settings):
         server.run(sockets=[listener])
+
+
+def prepare_process(settings: Settings) -> None:
+    """Set up what belongs to the process: its streams, its log and its signals."""
+    drop_what_cannot_be_written()
+    configure_logs(settings.log_level, settings.log_format)
+    ignore_signals()
+
+
+def say_ready(announce: Callable[[str], None], url: str) -> None:
+    """Tell whoever waits for it, people and supervisors, that a URL is served."""
+    announce(url)
+    notify(READY)
 
 
 def calm_collector() -> None:

@@ -131,8 +131,8 @@ def test_follows_the_sentinels_to_another_server(folder: Path, how: str) -> None
                     primary.kill()
                 else:
                     sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
-                    while b"role:slave" not in primary.ask("INFO", "replication"):
-                        await asyncio.sleep(0.1)  # noqa: ASYNC110 - they tell it after seconds
+                    while b"role:slave" not in primary.ask("INFO", "replication"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)  # it is told after seconds
                 after = await here.publish_at_last("after")
                 for one in (here, there):
                     await one.until(lambda one=one: "after" in one.texts)  # type: ignore[misc] # as above

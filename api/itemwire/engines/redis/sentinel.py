@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from typing_extensions import override
+
 from itemwire.engines.redis.client import (
     MakeConnection,
     RedisError,
@@ -93,27 +95,32 @@ class SentinelConnection(RedisPyConnection):
         self._made: RedisPyConnection | None = None
 
     @property
+    @override
     def is_connected(self) -> bool:
         """Return whether it has been connected, and not disconnected since."""
         return self._made is not None and self._made.is_connected
 
+    @override
     async def connect(self) -> None:
         """Find the server, and connect to it."""
         self._made = self._make_at(await self._sentinels.find_primary())
         await self._made.connect()
 
+    @override
     async def send_command(self, *words: Word, check_health: bool) -> None:
         """Send one command."""
         await self._connection.send_command(*words, check_health=check_health)
 
+    @override
     async def send_packed_command(self, command: bytes, check_health: bool) -> None:
         """Send commands as they are written on the wire."""
         await self._connection.send_packed_command(command, check_health=check_health)
 
+    @override
     async def read_response(
         self,
         disable_decoding: bool,
-        timeout: float,  # noqa: ASYNC109 - it is redis-py's
+        timeout: float,
         *,
         disconnect_on_error: bool = True,
     ) -> Reply:
@@ -124,6 +131,7 @@ class SentinelConnection(RedisPyConnection):
             disconnect_on_error=disconnect_on_error,
         )
 
+    @override
     async def disconnect(self, nowait: bool) -> None:
         """Close the connection, if it was made."""
         if self._made is not None:

@@ -81,6 +81,11 @@ class RedisTarget:
             return self.options["path"], 0
         return self.options["host"], self.options["port"]
 
+    @property
+    def life_key(self) -> str | None:
+        """Return the key that names the store's life; in a cluster there is none."""
+        return None if self.is_cluster else f"{self.prefix}life"
+
     def maker(self, address: Address) -> MakeConnection:
         """Return what makes connections to an address; with sentinels, to whom they name."""
         if self.sentinels is not None:
