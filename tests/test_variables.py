@@ -31,8 +31,7 @@ GOOD: Final = {
     "role_rights": '{"editor": "items:*"}',
     "secret": "kX9v2mQ7pLw4ZtR8sYb3Nf6Hd1Jg5Ac0UeViOoPqWzE",
     "token_types": "at+jwt",
-    "uds": "live.sock",
-    "uds_mode": "660",
+    "uds": "itemwire.sock",
     "webhook_secret": "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=",
     "webhook_url": "https://app.example.com/hook",
 }
