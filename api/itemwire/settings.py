@@ -119,8 +119,9 @@ class Settings(ListeningSettings):
     engine_url: str = Field(
         default="memory://",
         description="Where channels and their history are stored: `memory://`; a file, "
-        "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis, `redis://`, `rediss://` or "
-        "`redis+cluster://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
+        "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis or Valkey, `redis://`, "
+        "`rediss://`, `valkey://`, `valkeys://`, `redis+cluster://`, `redis+sentinel://` or "
+        "`unix://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
     )
     history_size: Count = Field(
         default=100, ge=0, description="Messages kept in the history of an item."

@@ -38,6 +38,9 @@ ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
 
+SAME: Final = frozenset({"redis+sentinel", "redis+unix", "unix", "valkey", "valkeys"})
+"""Other ways to an engine of the table, which tests/engines/redis/test_ways.py takes."""
+
 DURABLE: Final = frozenset({"nats", "postgresql", "sqlite"})
 """Engines whose store outlives them, so that the next one on the same URL goes on with it."""
 

@@ -15,6 +15,10 @@ ENGINES: Final[dict[str, str]] = {
     "redis": "itemwire.engines.redis.engine",
     "rediss": "itemwire.engines.redis.engine",
     "redis+cluster": "itemwire.engines.redis.engine",
+    **dict.fromkeys(
+        ("redis+sentinel", "valkey", "valkeys", "unix", "redis+unix"),
+        "itemwire.engines.redis.engine",
+    ),
     "nats": "itemwire.engines.nats.engine",
     "tls": "itemwire.engines.nats.engine",
 }
