@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from itemwire.assembly import running_assemblies
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.serving.collector import calm_collector
 from itemwire.serving.listening import bind, file_removed, url_of
 from itemwire.serving.readiness import STOPPING, notify
 from itemwire.serving.server import (
@@ -30,7 +31,6 @@ from itemwire.serving.server import (
     UNFIT,
     DrainingServer,
     Protocols,
-    calm_collector,
     fitting_protocols,
     prepare_process,
     say_ready,
