@@ -75,7 +75,9 @@ def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
 
     assert "\n" not in str(refused.value)
     audit_settings(
-        settings_of(engine_url="itemwire+unix:///run/engine.sock", workers=2), ["itemwire", "serve"], {}
+        settings_of(engine_url="itemwire+unix:///run/engine.sock", workers=2),
+        ["itemwire", "serve"],
+        {},
     )
     audit_settings(settings, ["uvicorn", "--workers", "1"], {})
 

@@ -20,7 +20,9 @@ from tests.fakes import CHANNEL
 pytestmark = pytest.mark.server
 
 
-@pytest.mark.parametrize("url", ["itemwire+unix://", "itemwire+unix://engine.sock", "itemwire+unix://host/engine.sock"])
+@pytest.mark.parametrize(
+    "url", ["itemwire+unix://", "itemwire+unix://engine.sock", "itemwire+unix://host/engine.sock"]
+)
 def test_refuses_a_url_that_names_no_socket(url: str) -> None:
     """In one line, as other engines do."""
     with pytest.raises(ValueError, match=r"itemwire\+unix:///run/x\.sock"):
@@ -88,7 +90,10 @@ def test_what_is_asked_while_the_connection_is_made_anew_waits_for_it(
     monkeypatch.setattr("itemwire.engines.tasks.FIRST_PAUSE", 0.5)
 
     async def scene() -> None:
-        async with serving(tmp_path) as server, node(f"itemwire+unix://{tmp_path}/engine.sock") as one:
+        async with (
+            serving(tmp_path) as server,
+            node(f"itemwire+unix://{tmp_path}/engine.sock") as one,
+        ):
             for each in list(server._nodes):
                 each.break_off("a test")
             engine = one.engine
@@ -108,7 +113,10 @@ def test_a_node_is_not_ready_while_the_engine_of_the_process_is_not(
     """A disk that does not answer is seen by all workers."""
 
     async def scene() -> None:
-        async with serving(tmp_path) as server, node(f"itemwire+unix://{tmp_path}/engine.sock") as one:
+        async with (
+            serving(tmp_path) as server,
+            node(f"itemwire+unix://{tmp_path}/engine.sock") as one,
+        ):
             kind = type(server.engine)
             monkeypatch.setattr(kind, "is_available", False)
             await one.until(lambda: not one.engine.is_available)

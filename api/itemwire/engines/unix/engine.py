@@ -61,7 +61,9 @@ def open_engine(url: str, bounds: ChannelBounds) -> UnixEngine:
     """Return an engine that asks the process at the socket of a URL, not yet connected."""
     path = url.removeprefix(SCHEME)
     if not path.startswith("/"):
-        raise ValueError(f"ITEMWIRE_ENGINE_URL: {url} names no socket, as in itemwire+unix:///run/x.sock")
+        raise ValueError(
+            f"ITEMWIRE_ENGINE_URL: {url} names no socket, as in itemwire+unix:///run/x.sock"
+        )
     return UnixEngine(path, bounds)
 
 
