@@ -267,3 +267,15 @@ def test_includes_the_sender_of_any_codec(stage: Stage, codec: JsonCodec | Plain
     stage.engine.publish(CHANNEL, draft("back to you"), lambda _: None)
 
     assert "back to you" in str(sender.transport.frames[-1])
+
+
+def test_sockets_of_one_item_share_what_is_equal(stage: Stage) -> None:
+    """Thousands of idle ones would each keep the strings that their handshakes have made."""
+    names = ["".join(list("42")) for _ in range(2)]
+    assert names[0] is not names[1]
+    one, two = (stage.join(f"peer-{number}", item=name) for number, name in enumerate(names))
+
+    first, second = one.session.subscription, two.session.subscription
+    assert first.channel is second.channel
+    assert first.item_id is second.item_id
+    assert one.connection.due_at is two.connection.due_at

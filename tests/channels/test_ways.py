@@ -89,19 +89,14 @@ item > commands
 commands > requests
 commands > payloads
 commands > checked
-checked > commands
-commands > node
-node > idempotency
-node > environment
-node > publishing
-publishing > names
+commands > publishing
 publishing > item_rules
-publishing > names
+publishing > idempotency
+publishing > environment
 publishing > memory
 memory > hub
 hub > json_codec
 hub > lanes
-memory > commands
 commands > connection
 connection > json_codec
 connection > lanes
@@ -112,7 +107,6 @@ lanes > time_slice
 """
 
 PUBLISH_AGAIN = {
-    "commands": "an application that checks it, and an engine, answer by callback: without a task",
     "lanes": "the publisher's answer comes after the message, so what is pending is written first",
     "hub": "what a tick sends is written at its end, joined: the largest gain of the fan-out",
 }

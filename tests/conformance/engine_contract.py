@@ -80,6 +80,33 @@ class EngineContract(ABC):
 
         assert self.on(scene)
 
+    def test_publishes_in_one_call_as_it_does_by_callback(self) -> None:
+        """An engine that answers at once is asked so: the same order, keys and deliveries."""
+
+        async def scene(asked: Asked) -> tuple[list[object], list[Publication], History]:
+            async def publish(data: Payload, key: str | None = None) -> object:
+                if not asked.engine.answers_at_once:
+                    return await asked.publish(data, key)
+                return asked.engine.publish_now(asked.channel, Draft("42", "alice", 1.5, data, key))
+
+            await asked.subscribe()
+            answers = [
+                await publish("one", "k"),
+                await asked.publish("two"),
+                await publish(b"\x00"),
+                await publish("one again", "k"),
+                await asked.publish("and again", "k"),
+                await publish("three"),
+            ]
+            return answers, await asked.hear(4), await asked.read(Span(limit=10))
+
+        answers, heard, history = self.on(scene)
+
+        epoch = history.position.epoch
+        assert answers == [Position(epoch, offset) for offset in (1, 2, 3, 1, 1, 4)]
+        assert [one.data for one in heard] == ["one", "two", b"\x00", "three"]
+        assert heard == history.publications
+
     def test_delivers_in_the_order_of_the_offsets(self) -> None:
         """There is one order per channel, even with concurrent publishers."""
 

@@ -132,6 +132,6 @@ def test_the_sum_is_that_of_its_parts(steps: list[tuple[str, int, int]]) -> None
             == STREAM_BYTES
             + stream._bytes
             + MESSAGE_BYTES * len(stream._kept)
-            + sum(KEY_BYTES + len(key) for key in stream._keys or ())
+            + sum(KEY_BYTES + len(key) for key in stream.keys or ())
             for stream in streams
         )

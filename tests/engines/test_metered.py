@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from itemwire.counters import OPERATIONS, OperationCounters
 from itemwire.engines.base import Bounds, ChannelBounds, Engine, EngineError, Sink, Span
+from itemwire.engines.faults import FULL
 from itemwire.engines.memory import MemoryEngine
 from itemwire.engines.metered import MeteredEngine
 from itemwire.messages import Position
@@ -98,6 +101,39 @@ def test_counts_and_times_what_is_answered_at_once(counters: dict[str, Operation
     assert {one.pending for one in counters.values()} == {0}
     assert {one.done for one in counters.values()} == {1}
     assert {one.seconds.total for one in counters.values()} == {1}
+
+
+def test_counts_what_is_published_in_one_call(counters: dict[str, OperationCounters]) -> None:
+    """It is the way of nearly every message on an engine that answers at once."""
+    seconds = iter(range(1000))
+    engine = MeteredEngine(
+        MemoryEngine(Bounds(10, 1000, 60)), counters, clock=lambda: next(seconds)
+    )
+    position = engine.publish_now(CHANNEL, draft())
+
+    assert isinstance(position, Position)
+    publishes = counters["publish"]
+    assert (publishes.pending, publishes.done, publishes.seconds.total) == (0, 1, 1)
+
+
+def test_sees_what_is_refused_in_one_call(
+    counters: dict[str, OperationCounters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator is told of a store that is full, whichever way it was found."""
+    inner = MemoryEngine(Bounds(10, 1000, 60))
+    engine = MeteredEngine(inner, counters)
+    full = EngineError("no room", FULL)
+    monkeypatch.setattr(inner, "publish_now", lambda _channel, _draft: full)
+
+    async def publish() -> object:
+        await engine.start(Sink())
+        try:
+            return engine.publish_now(CHANNEL, draft()), engine.fault
+        finally:
+            await engine.stop()
+
+    assert asyncio.run(publish()) == (full, FULL)
+    assert (counters["publish"].errors, counters["publish"].done) == (1, 0)
 
 
 @pytest.mark.parametrize("is_away", [False, True])

@@ -19,6 +19,7 @@ from itemwire.fastpath.frames import (
     ProtocolViolation,
     close_frame,
     read_close,
+    whole_message,
 )
 
 MAX_SIZE = 100_000
@@ -71,6 +72,56 @@ def test_reads_what_the_library_writes_in_whatever_pieces(
 
     assert read_all(reader, *cut(data, cuts)) == expected
     assert not reader.is_mid_message
+
+
+@given(
+    st.sampled_from([0x81, 0x82, 0x01, 0x80, 0x88, 0x89, 0xC1, 0x83]),
+    st.integers(0, 255),
+    st.one_of(st.binary(max_size=12), st.binary(min_size=120, max_size=300)),
+)
+def test_takes_a_chunk_for_a_message_only_where_the_reader_does(
+    first: int, second: int, rest: bytes
+) -> None:
+    """The short way may leave a chunk to the reader, and never says anything else than it."""
+    data = bytes((first, second)) + rest
+    message = whole_message(data, 200)
+    reader = FrameReader(200)
+    reader.feed(data)
+
+    if message is not None:
+        assert reader.read() == (first & 0x0F, message)
+        assert not reader.is_mid_message
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535])
+@pytest.mark.parametrize("opcode", [frames.TEXT, frames.BINARY])
+def test_takes_a_chunk_that_is_one_message(opcode: int, size: int) -> None:
+    """Nearly every message comes so; with a byte too few or too many, the reader takes it."""
+    data = masked(opcode, b"x" * size)
+    expected = "x" * size if opcode == frames.TEXT else b"x" * size
+
+    assert whole_message(data, MAX_SIZE) == expected
+    assert whole_message(data, size) == expected
+    assert [whole_message(one, MAX_SIZE) for one in (data[:-1], data + b"x")] == [None, None]
+    assert whole_message(data, size - 1) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(masked(frames.TEXT, b"x" * 200, fin=False), id="a-fragment"),
+        pytest.param(masked(frames.PING, b"x"), id="a-ping"),
+        pytest.param(masked(frames.TEXT, b"\xff"), id="no-text"),
+        pytest.param(b"\x81\x05hello", id="no-mask"),
+        pytest.param(b"\x81\xfe\x00\x05abcdhello", id="a-longer-form"),
+        pytest.param(b"\xc1\x85abcdhello", id="compressed"),
+        pytest.param(b"\x81\xfe\x00", id="a-cut-length"),
+        pytest.param(b"\x81", id="a-cut-head"),
+    ],
+)
+def test_leaves_to_the_reader_what_is_not_one_message(data: bytes) -> None:
+    """It has the checks, and the words for what is wrong."""
+    assert whole_message(data, MAX_SIZE) is None
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=8), st.lists(st.integers(0, 4000)))

@@ -28,16 +28,7 @@ from itemwire.channels.names import channel_of
 from itemwire.channels.presence.info import with_info
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
 from itemwire.engines.base import History
-from itemwire.messages import (
-    NOT_STORED,
-    Closing,
-    Event,
-    Frame,
-    Gap,
-    Member,
-    Position,
-    Welcome,
-)
+from itemwire.messages import NOT_STORED, Closing, Event, Frame, Gap, Member, Position, Welcome
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import NO_EXPIRY, Grant, Principal
 
@@ -178,9 +169,13 @@ class Connection:
 
     def push(self, frame: Frame) -> None:
         """Send a frame to this client alone, after all that its channels have sent it so far."""
-        if self.subscriptions:
-            self._catch_up()
         chunk = self._transport.framing.render(frame)
+        owing = self._owing() if self.subscriptions else []
+        if len(owing) == 1 and self.outbox is None:  # as nearly always: all leaves in one write
+            lane, subscription = owing[0]
+            chunk = self._transport.framing.join([*lane.take(subscription), chunk])
+        elif owing:
+            self._catch_up()
         if self.outbox is None:
             self.writer(chunk)
         elif not self.outbox.keep(chunk, self._transport.unsent()):
@@ -194,7 +189,7 @@ class Connection:
                 self.push(frame)
 
     def welcome(
-        self, subscription: "Subscription", welcome: Welcome, missed: History
+        self, subscription: "Subscription", welcome: Welcome | None, missed: History
     ) -> int | None:
         """Send the welcome to an item, then what its client missed; return how many that are.
 
@@ -204,7 +199,8 @@ class Connection:
         """
         is_alone = self.outbox is None or self.outbox.is_empty
         self.mark_welcomed()
-        self.send(welcome)
+        if welcome is not None:
+            self.send(welcome)
         for publication in missed.publications:
             frame = self.codec.encode(publication)
             if frame is None or not self.is_open:
@@ -316,8 +312,7 @@ class Connection:
         return reason.reason
 
     def _release(self, *, may_return: bool) -> None:
-        # Ended first: nothing that its leaving sends to others may reach it.
-        self.phase = ConnectionPhase.ENDED
+        self.phase = ENDED  # first: nothing that its leaving sends to others may reach it
         self._home.released(self, may_return=may_return)
 
     def _policy_for(self, subscription: "Subscription") -> SlowConsumerPolicy:
@@ -343,17 +338,17 @@ class Connection:
         self._reroute()
 
     def _catch_up(self) -> None:
-        """Have the lanes of its subscriptions write what is pending for it."""
-        pending, subscriptions = self._home.pending, self.subscriptions
-        if len(pending) < len(subscriptions):  # of a hundred items, one or two have news
-            for lane in pending:
-                subscription = subscriptions.get(lane.channel)
-                if subscription is not None and subscription.lane is lane:
-                    lane.catch_up(subscription)
-            return
-        for subscription in subscriptions.values():
-            if subscription.lane is not None:
-                subscription.lane.catch_up(subscription)
+        for lane, subscription in self._owing():
+            lane.catch_up(subscription)
+
+    def _owing(self) -> "list[tuple[Lane[Subscription], Subscription]]":
+        """Return its lanes that have something pending, each with its subscription."""
+        pending, own = self._home.pending, self.subscriptions
+        if len(pending) < len(own):  # of a hundred items, one or two have news
+            found = ((lane, own.get(lane.channel)) for lane in pending)
+            return [(lane, one) for lane, one in found if one is not None and one.lane is lane]
+        lanes = ((one.lane, one) for one in own.values())
+        return [(lane, one) for lane, one in lanes if lane is not None and lane.is_pending]
 
     def _reroute(self) -> None:
         for subscription in self.subscriptions.values():

@@ -1,7 +1,7 @@
 """The subscriptions of this process by channel, and the synchronous fan-out to them."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from threading import get_ident
 
@@ -71,6 +71,9 @@ class Hub:
             audience = self._audiences[subscription.channel] = _Audience(subscription.channel)
         elif limits.max_subscribers and audience.size >= limits.max_subscribers:
             return False
+        # Each handshake has made these strings anew, and they stay for as long as its socket does.
+        subscription.channel = audience.channel
+        subscription.item_id = audience.item_id = audience.item_id or subscription.item_id
         audience.held[subscription] = recovery
         return True
 
@@ -155,8 +158,9 @@ class Hub:
             self._without_audience(channel, publication)
             return
         audience.offset = publication.offset
-        for recovery in audience.held.values():
-            recovery.receive(publication)
+        if audience.held:
+            for recovery in audience.held.values():
+                recovery.receive(publication)
         for hear in audience.listeners:
             hear(publication)
         for lane in audience.lanes:
@@ -263,7 +267,7 @@ class Hub:
     def _send(
         self,
         event: Event,
-        lanes: Iterable[Lane[Subscription]],
+        lanes: Sequence[Lane[Subscription]],
         position: Position | None = None,
         muted: Connection | None = None,
     ) -> None:
@@ -272,22 +276,34 @@ class Hub:
         With a position it is a message, which a client that is behind may have to do without. A
         connection that is `muted` gets nothing of it.
         """
-        chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
         try:
+            if len(lanes) == 1:  # as nearly always: without a table of what is encoded already
+                self._hand_to(lanes[0], _chunk_for(lanes[0], event), position, muted)
+                return
+            chunks: dict[tuple[Codec, Framing], Chunk | None] = {}
             for lane in lanes:
                 kind = (lane.codec, lane.framing)
                 if kind not in chunks:
-                    frame = lane.codec.encode(event)
-                    chunks[kind] = None if frame is None else lane.framing.render(frame)
-                chunk = chunks[kind]
-                if chunk is not None:
-                    if not lane.is_pending:
-                        self.pending.append(lane)
-                    own = None if muted is None else muted.subscriptions.get(lane.channel)
-                    lane.send(chunk, position, muted=own)
+                    chunks[kind] = _chunk_for(lane, event)
+                self._hand_to(lane, chunks[kind], position, muted)
         finally:
             # Also for what is left from before: an earlier call for it may have been refused.
-            self._schedule_flush()
+            if not self._is_scheduled:
+                self._schedule_flush()
+
+    def _hand_to(
+        self,
+        lane: Lane[Subscription],
+        chunk: Chunk | None,
+        position: Position | None,
+        muted: Connection | None,
+    ) -> None:
+        if chunk is None:
+            return
+        if not lane.is_pending:
+            self.pending.append(lane)
+        own = None if muted is None else muted.subscriptions.get(lane.channel)
+        lane.send(chunk, position, muted=own)
 
     def _schedule_flush(self) -> None:
         if not self._is_scheduled and (self.pending or self._failed):
@@ -303,13 +319,20 @@ class Hub:
                 self._audiences[subscription.channel].lanes.remove(lane)
 
 
+def _chunk_for(lane: Lane[Subscription], event: Event) -> Chunk | None:
+    """Return an event in the form that a lane takes; None if its codec cannot express it."""
+    frame = lane.codec.encode(event)
+    return None if frame is None else lane.framing.render(frame)
+
+
 class _Audience:
     """The subscriptions of one channel."""
 
-    __slots__ = ("_channel", "epoch", "held", "lanes", "listeners", "offset")
+    __slots__ = ("channel", "epoch", "held", "item_id", "lanes", "listeners", "offset")
 
     def __init__(self, channel: str) -> None:
-        self._channel = channel
+        self.channel = channel
+        self.item_id = ""  # from its first subscription on
         self.held: dict[Subscription, Recovery] = {}
         self.lanes: list[Lane[Subscription]] = []
         self.listeners: tuple[Callable[[Publication | Gap], None], ...] = ()  # code, not sockets
@@ -335,7 +358,7 @@ class _Audience:
             if (one.codec, one.framing, one.shows_presence) == (codec, framing, shows_presence):
                 return one
         lane: Lane[Subscription] = Lane(
-            codec, framing, shows_presence=shows_presence, channel=self._channel
+            codec, framing, shows_presence=shows_presence, channel=self.channel
         )
         self.lanes.append(lane)
         return lane

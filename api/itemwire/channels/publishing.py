@@ -6,7 +6,7 @@ from threading import get_ident
 from typing import Final
 
 from itemwire.channels.cluster.notices import Notice
-from itemwire.channels.connection import Connection
+from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.in_flight import InFlight, TooManyInFlight, share_of
 from itemwire.channels.environment import Environment
 from itemwire.channels.hub import Hub
@@ -120,6 +120,35 @@ class Publishing:
             self._engine.publish(channel_of(draft.item), draft, tracked)
         else:
             self._publish_by(rules, draft, tracked, connection)
+
+    def publish_now(
+        self,
+        by: Subscription,
+        data: Payload,
+        key: str | None = None,
+        extras: Extras = NO_EXTRAS,
+    ) -> Position | EngineError | None:
+        """Publish what a subscriber sends to its item, and return the answer of `publish`.
+
+        Return None, with nothing done, where more than storing has to be done or waited for: then
+        `publish` does it. That is so with an engine that does not answer at once, with rules of
+        the item, and while code watches.
+        """
+        connection, engine = by.connection, self._engine
+        if not engine.answers_at_once or self.watched.by_node:
+            return None
+        if get_ident() != self._hub.thread or self._rules_of(by.item_id) is not NO_RULES:
+            return None
+        caller = connection.principal
+        own_key = None if key is None else key_of(caller.identity, key)
+        now = self._environment.now_in_ms()
+        draft = Draft(by.item_id, caller.subject, now, data, own_key, extras.meta, extras.end)
+        rates = self._rates
+        if rates is not None and rates.counts_deliveries:
+            wait = self.spend_deliveries(connection, by.channel, message_size(draft))
+            if wait:
+                return TooManyDeliveries(wait)
+        return engine.publish_now(by.channel, draft)
 
     def from_code(
         self,

@@ -24,6 +24,10 @@ class EngineError(Exception):
         self.fault = fault
 
 
+class UnfitEngine(EngineError):
+    """The engine is not what this server needs, and stays so until an operator changes it."""
+
+
 Answer = Callable[[T | EngineError], None]
 """A callback for one result: called once, on the event loop, perhaps before the call returns."""
 
@@ -221,6 +225,15 @@ class Engine(Protocol):
         for that long in place of the one before.
         """
         ...
+
+    def publish_now(self, channel: str, draft: Draft) -> Position | EngineError:
+        """Publish as `publish` does, and return its answer.
+
+        Only an engine that `answers_at_once` is asked so, which saves each message a callback.
+        """
+        answers: list[Position | EngineError] = []
+        self.publish(channel, draft, answers.append)
+        return answers[0]
 
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         """Answer a part of the history, and the position it was read at.

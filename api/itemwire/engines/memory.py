@@ -110,17 +110,22 @@ class MemoryEngine(Engine):
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
+        answer(self.publish_now(channel, draft))
+
+    @override
+    def publish_now(self, channel: str, draft: Draft) -> Position:
         now = self._clock()
         if self._idle:
             self._forget_idle()
-        stream = self._subscribed.get(channel) or self._touch(channel, now)
-        first = stream.first_answer(draft.key, now)
-        if first is not None:
-            answer(first)
-            return
-        publication = stream.append(draft, now)
+        stream = heard = self._subscribed.get(channel)
+        if stream is None:
+            stream = self._touch(channel, now)
+        if stream.keys is not None:
+            first = stream.first_answer(draft.key, now)
+            if first is not None:
+                return first
         bounds = self._bounds.of(channel)
-        stream.trim(bounds, now)
+        publication = stream.append(draft, now, bounds)
         if bounds.retained:
             self._retained.keep(
                 channel, stream.epoch, publication, now=now, seconds=bounds.retained
@@ -128,9 +133,9 @@ class MemoryEngine(Engine):
         if self._total.bytes + self._retained.bytes > self._most_bytes:
             self._make_room(stream)
             stream.forget(self._excess)
-        if channel in self._subscribed:
+        if heard is not None:
             self._deliver(channel, publication)
-        answer(Position(stream.epoch, publication.offset))
+        return Position(stream.epoch, publication.offset)
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
@@ -227,11 +232,11 @@ class _Stream:
         "_bytes",
         "_kept",
         "_key_bytes",
-        "_keys",
         "_offset",
         "_taken",
         "_total",
         "epoch",
+        "keys",
         "used_at",
     )
 
@@ -243,42 +248,52 @@ class _Stream:
         self._key_bytes = 0
         # Most channels are quiet: an empty deque takes 760 bytes, and there may be 100,000.
         self._kept: deque[tuple[float, int, Publication]] | tuple[()] = ()
-        self._keys: OrderedDict[str, tuple[float, int]] | None = None
+        self.keys: OrderedDict[str, tuple[float, int]] | None = None
         self._total = total
         self._taken = 0
         self._settle()
 
     def first_answer(self, key: str | None, now: float) -> Position | None:
-        if self._keys is None:
+        if self.keys is None:
             return None
-        while self._keys:
-            stored_at, _ = next(iter(self._keys.values()))
+        while self.keys:
+            stored_at, _ = next(iter(self.keys.values()))
             if stored_at > now - KEY_SECONDS:
                 break
             self._forget_key()
             self._settle()
-        if key is None or key not in self._keys:
+        if key is None or key not in self.keys:
             return None
-        return Position(self.epoch, self._keys[key][1])
+        return Position(self.epoch, self.keys[key][1])
 
-    def append(self, draft: Draft, now: float) -> Publication:
-        """Append a message, whatever the bounds; `trim` applies them."""
-        self._offset += 1
-        publication = Publication.of(draft, self._offset)
+    def append(self, draft: Draft, now: float, bounds: Bounds) -> Publication:
+        """Append a message, and forget what is past the bounds."""
+        self._offset = offset = self._offset + 1
+        publication = Publication.of(draft, offset)
         size = message_size(draft)
-        self._kept = self._kept or deque()
-        self._kept.append((now, size, publication))
-        self._bytes += size
+        kept = self._kept
+        if not kept:
+            kept = self._kept = deque()
+        kept.append((now, size, publication))
+        self._bytes = bytes_kept = self._bytes + size
         if draft.key is not None:
             self._remember(draft.key, now)
+        if (
+            len(kept) > bounds.messages
+            or bytes_kept > bounds.bytes
+            or kept[0][0] < now - bounds.seconds
+        ):
+            self.trim(bounds, now)  # which settles
+        else:
+            self._settle()
         return publication
 
     def _remember(self, key: str, now: float) -> None:
-        if self._keys is None:
-            self._keys = OrderedDict()
-        self._keys[key] = (now, self._offset)
+        if self.keys is None:
+            self.keys = OrderedDict()
+        self.keys[key] = (now, self._offset)
         self._key_bytes += len(key) + KEY_BYTES
-        if len(self._keys) > MAX_KEYS:
+        if len(self.keys) > MAX_KEYS:
             self._forget_key()
 
     def trim(self, bounds: Bounds, now: float) -> None:
@@ -293,7 +308,7 @@ class _Stream:
     def forget(self, excess: int) -> None:
         """Free at least a number of bytes, or all there are: messages first, then keys."""
         goal = self._taken - excess
-        while self._taken > goal and (self._kept or self._keys):
+        while self._taken > goal and (self._kept or self.keys):
             if self._kept:
                 self._bytes -= self._kept.popleft()[1]
             else:
@@ -320,8 +335,8 @@ class _Stream:
         self._taken = taken
 
     def _forget_key(self) -> None:
-        if self._keys:
-            key, _ = self._keys.popitem(last=False)
+        if self.keys:
+            key, _ = self.keys.popitem(last=False)
             self._key_bytes -= len(key) + KEY_BYTES
 
 

@@ -38,6 +38,7 @@ class MeteredEngine(Engine):
         self._inner = inner
         self.answers_at_once = inner.answers_at_once
         self._counters = counters
+        self._publishes = counters["publish"]
         self._clock = clock
         self._watch = WriteWatch(inner)
 
@@ -71,12 +72,18 @@ class MeteredEngine(Engine):
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
-        if not self.answers_at_once:
-            self._inner.publish(channel, draft, self._timed("publish", answer, draft.data))
-            return
-        began = self._clock()  # no closure per message: the answer has come by then
-        self._inner.publish(channel, draft, answer)
-        self._counters["publish"].seconds.observe(self._clock() - began)
+        self._inner.publish(channel, draft, self._timed("publish", answer, draft.data))
+
+    @override
+    def publish_now(self, channel: str, draft: Draft) -> Position | EngineError:
+        began = self._clock()
+        answer = self._inner.publish_now(channel, draft)
+        counters = self._publishes
+        counters.seconds.observe(self._clock() - began)
+        if isinstance(answer, EngineError):
+            counters.errors += 1
+            self._watch.take(answer, payload_size(draft.data))
+        return answer
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:

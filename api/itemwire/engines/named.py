@@ -117,6 +117,10 @@ class NamedEngine(Engine):
         self._inner.publish(self._prefix + channel, draft, answer)
 
     @override
+    def publish_now(self, channel: str, draft: Draft) -> Position | EngineError:
+        return self._inner.publish_now(self._prefix + channel, draft)
+
+    @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self._inner.read(self._prefix + channel, span, answer)
 

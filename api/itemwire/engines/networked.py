@@ -14,7 +14,17 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import NO_SINK, PROBE, Answer, Engine, EngineError, History, Sink, Span
+from itemwire.engines.base import (
+    NO_SINK,
+    PROBE,
+    Answer,
+    Engine,
+    EngineError,
+    History,
+    Sink,
+    Span,
+    UnfitEngine,
+)
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.notices import NoticeReader
 from itemwire.engines.read_watch import ReadWatch, refused_read
@@ -108,7 +118,8 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
         except (EngineError, TimeoutError) as error:
             reason = str(error) or self._start_problem() or self._notice_reader.problem or NO_ANSWER
             await self.stop()
-            raise EngineError(f"cannot use {self._shown_url}: {reason}") from None
+            kind = UnfitEngine if isinstance(error, UnfitEngine) else EngineError
+            raise kind(f"cannot use {self._shown_url}: {reason}") from None
         self._tasks = [asyncio.create_task(repeat(*routine)) for routine in self._routines()]
 
     def _start_problem(self) -> str:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -77,6 +77,7 @@ class ReconnectingLink(ABC):
         # server away, and then nothing waits for it any longer.
         self.is_away = False
         self.problem = "there was no answer yet"
+        self._is_unfit = False
 
     @property
     def is_connected(self) -> bool:
@@ -104,7 +105,7 @@ class ReconnectingLink(ABC):
         """
         await self._tried.wait()
         if not self.is_connected:
-            raise EngineError(self.problem)
+            raise (UnfitEngine if self._is_unfit else EngineError)(self.problem)
 
     async def stop(self) -> None:
         """Disconnect and stay disconnected; pending callers get an error."""
@@ -140,7 +141,9 @@ class ReconnectingLink(ABC):
                 self._mark_open()
                 problem = await self._serve()
             except EngineError as error:
-                problem, self._is_starting = str(error), isinstance(error, StillStarting)
+                problem = str(error)
+                self._is_unfit = isinstance(error, UnfitEngine)
+                self._is_starting = isinstance(error, StillStarting)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_ending():
                     raise

@@ -1,5 +1,6 @@
 """Parses a client's frames and renders the server's: RFC 6455 section 5, without I/O."""
 
+import struct
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,6 +30,9 @@ MASKED: Final = 0x80
 FIRST_OWN_CODE: Final = 3000
 LAST_OWN_CODE: Final = 4999
 
+WHOLE: Final = frozenset({FIN | TEXT, FIN | BINARY})
+"""The first bytes of frames that are a message each, neither fragmented nor compressed."""
+
 OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 
 BARE_HEAD: Final = 2
@@ -38,6 +42,9 @@ MAX_CONTROL: Final = 125
 TWO_BYTES: Final = 126
 EIGHT_BYTES: Final = 127
 WIDTHS: Final = {TWO_BYTES: 2, EIGHT_BYTES: 8}
+SHORT_HEAD: Final = struct.Struct(">BB").pack
+HEAD_16: Final = struct.Struct(">BBH").pack
+HEAD_64: Final = struct.Struct(">BBQ").pack
 LENGTHS: Final = {TWO_BYTES: (126, 0xFFFF), EIGHT_BYTES: (0x10000, 2**63 - 1)}
 
 # Every fragment costs work, and empty ones never reach a size limit. So each message has a credit
@@ -61,6 +68,30 @@ class ProtocolViolation(Exception):
         self.code = code
 
 
+def whole_message(data: bytes, max_size: int) -> Frame | None:
+    """Return the message that a chunk is, if that is one whole frame and nothing else.
+
+    None says nothing about the chunk: a `FrameReader` reads it, and finds its faults.
+    """
+    size = len(data)
+    if size < BARE_HEAD + MASK or data[0] not in WHOLE:
+        return None
+    length, head = data[1] - MASKED, BARE_HEAD + MASK  # below 0 without a mask
+    if length == TWO_BYTES and size > head:
+        head += 2
+        length = data[BARE_HEAD] << 8 | data[BARE_HEAD + 1]
+        is_shortest = length > MAX_CONTROL
+    else:
+        is_shortest = length <= MAX_CONTROL
+    if not is_shortest or size - head != length or length > max_size:
+        return None
+    payload = apply_mask(data[head:], data[head - MASK : head])
+    try:
+        return payload if data[0] == FIN | BINARY else payload.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 class FrameReader:
     """Parses the bytes of a client into messages; every frame must be masked (section 5.1)."""
 
@@ -76,9 +107,9 @@ class FrameReader:
         "inflates",
     )
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, *, inflates: bool = False) -> None:
         self._max_size = max_size
-        self.inflates = False  # permessage-deflate was negotiated
+        self.inflates = inflates  # permessage-deflate was negotiated
         self._buffer: bytes | bytearray = b""
         self._at = 0
         self._need = BARE_HEAD  # bytes that the next step needs
@@ -264,10 +295,10 @@ def data_frame(first: int, payload: bytes) -> bytes:
     """Render an unfragmented data frame; a server must not mask it (section 5.1)."""
     length = len(payload)
     if length <= MAX_CONTROL:
-        return bytes((first, length)) + payload
+        return SHORT_HEAD(first, length) + payload
     if length <= LENGTHS[TWO_BYTES][1]:
-        return bytes((first, TWO_BYTES)) + length.to_bytes(2, "big") + payload
-    return bytes((first, EIGHT_BYTES)) + length.to_bytes(8, "big") + payload
+        return HEAD_16(first, TWO_BYTES, length) + payload
+    return HEAD_64(first, EIGHT_BYTES, length) + payload
 
 
 class PlainFraming:

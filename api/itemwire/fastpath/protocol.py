@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
@@ -21,8 +20,14 @@ from itemwire.close_reasons import MESSAGE_TOO_BIG, PAYLOAD_INVALID
 from itemwire.fastpath import frames
 from itemwire.fastpath.asgi_exchange import ASGIExchange
 from itemwire.fastpath.closing import ClosingHandshake, Phase
-from itemwire.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
-from itemwire.fastpath.frames import PLAIN_FRAMING, FrameReader, ProtocolViolation, control_frame
+from itemwire.fastpath.extension import BOUNDED, EXTENSION, VERSION, Receiver, Rendering
+from itemwire.fastpath.frames import (
+    PLAIN_FRAMING,
+    FrameReader,
+    ProtocolViolation,
+    control_frame,
+    whole_message,
+)
 from itemwire.fastpath.handshake import (
     NO_STORE,
     BadHandshake,
@@ -35,7 +40,7 @@ from itemwire.fastpath.handshake import (
     render_acceptance,
     render_denial,
 )
-from itemwire.fastpath.head_rules import refusal_of_parts
+from itemwire.fastpath.head_rules import origin_form, refusal_of_parts
 from itemwire.fastpath.shared_state import SocketAddresses, shared_state_of
 from itemwire.fastpath.transport import read_on
 from itemwire.messages import Frame
@@ -46,6 +51,10 @@ logger = logging.getLogger("uvicorn.error")
 # which all sockets together have a few in each turn of the event loop. So sockets that are full of
 # messages do not delay those that have one, however many they are.
 MESSAGES_A_RUN: Final = 8
+
+OPEN: Final = Phase.OPEN  # found once: looking in an enumeration is slow
+
+RECEIVER_FAILED: Final = "Exception in the receiver of a detached WebSocket\n"
 
 PING: Final = control_frame(frames.PING)
 REASONS: Final[dict[int, str]] = {
@@ -63,7 +72,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
     ) -> None:
         super().__init__(shared_state_of(type(self), config, server_state, app_state))
         self._opening: OpeningHandshake | None = None
-        self._reader: FrameReader
+        self._reader: FrameReader | None = None  # while something received is not read
         self._ping: bytes | None = None  # payload of the latest ping without an answer
         self._is_full = False  # the transport's write buffer is
         self.framing: Rendering = PLAIN_FRAMING
@@ -77,13 +86,25 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
 
     @override
     def data_received(self, data: bytes) -> None:
+        """Read a chunk; most are one whole message for a receiver, and are handed over here."""
+        receiver = self._receiver
+        is_next = self._reader is None and not self._is_reading_paused
+        if receiver is not None and is_next and self._phase is OPEN:
+            message = whole_message(data, self._shared.max_message_bytes)
+            if message is not None:
+                try:
+                    receiver.received(message)
+                except Exception:
+                    logger.exception(RECEIVER_FAILED)
+                    self._fail_application()
+                return
         if self._phase is Phase.HEAD:
             self._receive_head(data)
         elif self._phase is Phase.DECIDING:
-            self._reader.feed(data)
+            self._feed(data)
             self._pause_reading()
         elif self._phase is not Phase.ENDED:
-            self._reader.feed(data)
+            self._feed(data)
             if not self._is_reading_paused:
                 self._read()
         else:  # RFC 6455 section 7.1.7: discard what comes later
@@ -140,7 +161,8 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         self.transport.write(answer)
         if framing is not PLAIN_FRAMING:
             self.framing = framing
-            self._reader.inflates = True
+            if self._reader is not None:
+                self._reader.inflates = True
         shared.ping_timer.start(self)
         if shared.is_stopping:
             shared.loop.call_soon(self.shutdown)
@@ -212,7 +234,8 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
             len(data), len(request.target), len(request.headers)
         ) or refusal_of_parts(request.target, request.headers)
         if status is None:
-            self.begin(request, SocketAddresses.of(self.transport))
+            target = origin_form(request.target, request.headers)
+            self.begin(request._replace(target=target), SocketAddresses.of(self.transport))
         else:
             self.deny(status, [NO_STORE], status.phrase.encode())
 
@@ -225,9 +248,9 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
             return
         shared = self._shared
         self._phase = Phase.DECIDING
-        self._reader = FrameReader(shared.config.ws_max_size)
         exchange = self._exchange = ASGIExchange(self)
         scope = shared.scope_of(opening, addresses)
+        scope[BOUNDED] = True  # by `refusal_of_parts`, whichever class has read the head
         scope["extensions"][EXTENSION] = {"version": VERSION, "detach": exchange.detach}
         task = shared.loop.create_task(exchange.run(shared.app, scope))
         shared.tasks.add(task)
@@ -236,20 +259,27 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
     def _log(self, outcome: object) -> None:
         """Log the answer as uvicorn does, without the query string, which may hold a token."""
         if self._opening is not None and logger.isEnabledFor(logging.INFO):
-            address = get_remote_addr(self.transport)
+            address = SocketAddresses.of(self.transport).client
             path = self._opening.target.partition(b"?")[0].decode("ascii", "replace")
             peer = f"{address[0]}:{address[1]}" if address else ""
             logger.info('%s - "WebSocket %s" %s', peer, path, outcome)
 
     # Messages.
 
+    def _feed(self, data: bytes) -> None:
+        """Keep received bytes for a reader, which is there only while they are not all read."""
+        if self._reader is None:
+            inflates = self.framing is not PLAIN_FRAMING
+            self._reader = FrameReader(self._shared.max_message_bytes, inflates=inflates)
+        self._reader.feed(data)
+
     def _read(self, allowed: int = 1) -> None:
         """Handle so many received messages, and then runs of them while there are places."""
         try:
-            while allowed or self._may_go_on():
+            while self._reader is not None and (allowed or self._may_go_on(self._reader)):
                 message = self._reader.read()
                 if message is None:
-                    self._time_rest_of_message()
+                    self._time_rest_of_message(self._reader)
                     break
                 self._receive(*message)
                 if self._phase is Phase.ENDED:
@@ -258,17 +288,17 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         except ProtocolViolation as fault:
             self._fail(fault.code, REASONS.get(fault.code, ""))
         except Exception:
-            logger.exception("Exception in the receiver of a detached WebSocket\n")
+            logger.exception(RECEIVER_FAILED)
             self._fail_application()
         if self._phase is Phase.OPEN and self._exchange and self._exchange.has_unread:
             self._pause_reading()
 
-    def _may_go_on(self) -> bool:
+    def _may_go_on(self, reader: FrameReader) -> bool:
         """Return whether to read on; if there is no place for a run now, it is read later."""
-        if self._reader.is_empty or self._shared.message_runs.take():
+        if reader.is_empty or self._shared.message_runs.take():
             return True
         if self._phase is Phase.CLOSING and self in self._shared.refusal_timer:
-            self._reader = FrameReader(0)  # nothing is kept of what a refused peer goes on to send
+            self._reader = None  # nothing is kept of what a refused peer goes on to send
             self._linger()
             return False
         self._pause_reading()
@@ -296,13 +326,14 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         elif self._exchange is not None:
             self._exchange.deliver(payload)
 
-    def _time_rest_of_message(self) -> None:
+    def _time_rest_of_message(self, reader: FrameReader) -> None:
         """Bound the time in which the peer must finish a message that it began."""
         timer = self._shared.message_timer
-        if self._reader.is_mid_message:
+        if reader.is_mid_message:
             timer.start(self)
         else:
             timer.stop(self)
+            self._reader = None
 
     def _pause_reading(self) -> None:
         """Read nothing until `resume_reading`: TCP then slows the peer down."""

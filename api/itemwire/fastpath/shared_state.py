@@ -46,6 +46,24 @@ class TimedSocket(Protocol):
         ...
 
 
+class Addressed:
+    """A transport as far as uvicorn asks it for addresses, and without its socket.
+
+    Once it was asked for that, a transport of uvloop keeps the object for it, and two tuples for
+    its addresses: 364 bytes for as long as the connection lasts.
+    """
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def get_extra_info(self, name: str) -> object:
+        """Return what the transport does; of an address, host and port."""
+        info: object = None if name == "socket" else self._transport.get_extra_info(name)
+        return info[:2] if isinstance(info, tuple) else info
+
+
 class SocketAddresses(NamedTuple):
     """The two addresses of a connection, as ASGI writes them, and whether it uses TLS."""
 
@@ -56,7 +74,8 @@ class SocketAddresses(NamedTuple):
     @classmethod
     def of(cls, transport: asyncio.Transport) -> "SocketAddresses":
         """Return the addresses of a transport; costs two system calls."""
-        return cls(get_local_addr(transport), get_remote_addr(transport), is_ssl(transport))
+        asked = cast("asyncio.Transport", Addressed(transport))
+        return cls(get_local_addr(asked), get_remote_addr(asked), is_ssl(asked))
 
 
 class SharedState:
@@ -72,6 +91,7 @@ class SharedState:
         self.loop = asyncio.get_running_loop()
         self.app = cast("ASGIApp", config.loaded_app)
         self.config = config
+        self.max_message_bytes = config.ws_max_size
         self.connections = server_state.connections
         self.tasks = server_state.tasks
         self.app_state = app_state

@@ -1,12 +1,15 @@
 """Payloads without envelopes: each frame is a message, for clients as simple as `wscat`."""
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 from typing_extensions import override
 
 from itemwire.messages import Ephemeral, Event, Frame, Publication
 from itemwire.wire.base import C, Codec
+
+MESSAGES: Final = (Publication, Ephemeral)
 
 
 class PlainCodec(Codec):
@@ -18,7 +21,7 @@ class PlainCodec(Codec):
 
     @override
     def encode(self, event: Event) -> Frame | None:
-        if not isinstance(event, Publication | Ephemeral):
+        if not isinstance(event, MESSAGES):
             return None
         data = event.data
         return bytes(data).decode() if isinstance(data, msgspec.Raw) else data

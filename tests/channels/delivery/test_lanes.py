@@ -247,6 +247,23 @@ def test_agrees_with_writing_each_message_to_each_at_once(moves: list[tuple[str,
     assert [listener.heard for listener in joined] == expected
 
 
+def test_writes_a_message_and_the_answer_to_its_publisher_once(stage: Stage) -> None:
+    """Both are due in the same moment, and a write costs more than all that is done for them."""
+    publisher, other = stage.join("publisher"), stage.join("other")
+    alone = stage.join("alone", item="7")
+    stage.settle()
+    before = [one.transport.chunks for one in (publisher, other, alone)]
+    for one in (publisher, alone):
+        one.session.received('{"type":"publish","data":1,"ref":1}')
+    stage.settle()
+
+    writes = [one.transport.chunks for one in (publisher, other, alone)]
+    assert [after - was for was, after in zip(before, writes, strict=True)] == [1, 1, 1]
+    for one in (publisher, alone):
+        assert [event["type"] for event in one.sees][-2:] == ["message", "reply"]
+    assert [event["type"] for event in other.sees][-1:] == ["message"]
+
+
 def test_writes_a_burst_to_a_channel_once_per_subscriber(stage: Stage) -> None:
     """The same through the whole core: what one tick publishes is one chunk for who listens."""
     publisher = stage.join("publisher")

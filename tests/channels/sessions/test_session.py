@@ -64,7 +64,7 @@ def test_ends_alone_when_a_command_fails(
         raise ZeroDivisionError("a fault of ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage.engine, "publish", crash)
+        patch.setattr(stage.engine, "publish_now", crash)
         peer.session.received('{"type":"publish","data":1}')
 
     assert peer.transport.reasons == ["internal"]

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from itemwire.channels.delivery.outbox import Chunk, ChunkWriter, Framing
 from itemwire.channels.delivery.time_slice import TimeSlice, endless
@@ -49,6 +49,11 @@ class Subscriber(Protocol):
 
 
 S = TypeVar("S", bound=Subscriber)
+
+# What an idle lane has of everything, and nobody ever adds to: five empty collections of its own
+# would cost each channel 400 bytes.
+NOTHING: Final[list[Any]] = []
+NOBODY: Final[dict[Any, Any]] = {}
 
 
 class _Rest(Generic[S]):
@@ -116,11 +121,13 @@ class Lane(Generic[S]):
         self.framing = framing
         self.shows_presence = shows_presence
         self.writers: dict[S, ChunkWriter] = {}
-        self._aside: dict[S, int] = {}  # how many of the pending chunks each has had
-        self._behind: dict[S, None] = {}
+        self._aside: dict[S, int] = NOBODY  # how many of the pending chunks each has had
+        self._behind: dict[S, None] = NOBODY
         self._failed: list[S] | None = None  # too slow, since the last flush
-        self._pending: list[Chunk] = []
-        self._positions: list[Position | None] = []  # of those pending chunks that are messages
+        self._pending: list[Chunk] = NOTHING
+        self._positions: list[Position | None] = (
+            NOTHING  # of those pending chunks that are messages
+        )
         self._size = 0
         self._rest: _Rest[S] | None = None  # of a joint write that is not done yet
         self.is_pending = False  # whether a flush has something to write
@@ -154,6 +161,8 @@ class Lane(Generic[S]):
         first: a flood has to wait for its own delivery.
         """
         self.is_pending = True
+        if not self._pending:
+            self._pending, self._positions = [], []
         if muted is not None and muted in self.writers:
             self.catch_up(muted)
             self._pending.append(chunk)
@@ -178,6 +187,25 @@ class Lane(Generic[S]):
             self._write_rest(subscriber, self._pending[had:], self._positions[had:])
             self._set_aside(subscriber)
 
+    def take(self, subscriber: S) -> Sequence[Chunk]:
+        """Return what is pending for one that keeps up, to be written before something of its own.
+
+        So both leave in one write. What a joint write that is not done yet owes it is written here.
+        """
+        if self._rest is not None:
+            self.catch_up(subscriber)
+            return ()
+        if not self._pending or subscriber not in self.writers:
+            return ()
+        chunks = self._pending[self._aside.get(subscriber, 0) :]
+        if len(self.writers) > 1:
+            self._set_aside(subscriber)
+        else:  # nobody else waits for it
+            self._pending, self._positions, self._size = NOTHING, NOTHING, 0
+            self._aside.pop(subscriber, None)
+            self._route(subscriber)
+        return chunks
+
     def flush(self, time_slice: TimeSlice | None = None) -> Sequence[S]:
         """Write what is pending to each; return the subscribers that were too slow.
 
@@ -200,19 +228,14 @@ class Lane(Generic[S]):
     def _write_pending(self, time_slice: TimeSlice) -> None:
         if not self._pending:
             return
-        pending, self._pending, self._size = self._pending, [], 0
-        positions, self._positions = self._positions, []
-        aside, self._aside = self._aside, {}
+        pending, positions, aside = self._pending, self._positions, self._aside
+        self._pending, self._positions, self._size, self._aside = NOTHING, NOTHING, 0, NOBODY
         # Snapshot first: a subscriber that falls behind during the joint write has received it.
         behind = [one for one in self._behind if one not in aside] if self._behind else ()
-        joined, count = self.framing.join(pending), len(self.writers)
-        if count <= time_slice.stride:  # as nearly always: without a further call
-            reached = count
-            _write_to_all(self.writers.values(), joined)
-            time_slice.spend(count)
-        else:
-            reached = self._write_in_strides(joined, time_slice)
-        if reached == count and len(behind) + len(aside) <= time_slice.stride:
+        joined = pending[0] if len(pending) == 1 else self.framing.join(pending)
+        reached = self._write_joined(joined, time_slice)
+        is_done = reached == len(self.writers)
+        if is_done and len(behind) + len(aside) <= time_slice.stride:
             for subscriber in behind:
                 self._keep(subscriber, joined, pending, positions)
             for subscriber, had in aside.items():
@@ -228,9 +251,13 @@ class Lane(Generic[S]):
         self._rest = _Rest(joined, pending, positions, dict(reversed(owed.items())))
         self._go_on(self._rest, time_slice)
 
-    def _write_in_strides(self, joined: Chunk, time_slice: TimeSlice) -> int:
+    def _write_joined(self, joined: Chunk, time_slice: TimeSlice) -> int:
         """Write to all that keep up, until the slice is over; return how many were reached."""
         count, stride = len(self.writers), time_slice.stride
+        if count <= stride:  # as nearly always
+            _write_to_all(self.writers.values(), joined)
+            time_slice.spend(count)
+            return count
         writers, reached = iter(self.writers.values()), 0
         while reached < count and not time_slice.is_over:
             _write_to_all(islice(writers, stride), joined)
@@ -261,6 +288,8 @@ class Lane(Generic[S]):
         _write_to_all(writers, rest.joined)
 
     def _set_aside(self, subscriber: S) -> None:
+        if not self._aside:
+            self._aside = {}
         self._aside[subscriber] = len(self._pending)
         self.writers[subscriber] = _skip
 
@@ -268,6 +297,8 @@ class Lane(Generic[S]):
         """Note whether a subscriber keeps up or is behind."""
         connection = subscriber.connection
         if connection.outbox is not None:
+            if not self._behind:
+                self._behind = {}
             self._behind[subscriber] = None
             self.writers[subscriber] = _skip
         else:
@@ -280,7 +311,8 @@ class Lane(Generic[S]):
     ) -> None:
         if not chunks:
             return
-        connection, joined = subscriber.connection, self.framing.join(chunks)
+        connection = subscriber.connection
+        joined = chunks[0] if len(chunks) == 1 else self.framing.join(chunks)
         if connection.outbox is not None:
             self._keep(subscriber, joined, chunks, positions)
         else:

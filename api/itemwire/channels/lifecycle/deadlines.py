@@ -18,10 +18,13 @@ class Deadlines:
     def add(self, connection: Connection) -> None:
         """Add a connection with its `due_at`, which must not change until it is removed."""
         deadline = connection.due_at
-        if deadline not in self._due:
-            self._due[deadline] = set()
+        others = self._due.get(deadline)
+        if others is None:
+            self._due[deadline] = {connection}
             heapq.heappush(self._heap, deadline)
-        self._due[deadline].add(connection)
+        else:
+            connection.due_at = next(iter(others)).due_at  # the same number, kept once
+            others.add(connection)
 
     def discard(self, connection: Connection) -> None:
         """Remove a connection before its deadline; do nothing if it is not there."""

@@ -126,6 +126,9 @@ class RequestRates:
         factor = limits.subject_factor
         self._costs = [1 / rate if rate else 0.0 for rate in rates]
         self._shared_costs = [cost / factor if factor else 0.0 for cost in self._costs]
+        self.is_free = [not cost and not self._costs[BYTES] for cost in self._costs]
+        """Whether requests of each kind are not limited at all, whatever their bytes."""
+
         self._capacities = [BURST_SECONDS] * len(rates)
         self._capacities[RequestKind.JOIN] = max(
             BURST_SECONDS, limits.join_burst * self._costs[RequestKind.JOIN]

@@ -9,6 +9,11 @@ from itemwire.messages import Payload
 from itemwire_auth.scopes import Action
 
 
+def is_checked(context: Context, target: Subscription) -> bool:
+    """Return whether the application wants to be asked about what is published to an item."""
+    return context.host is not None and context.host.checks(target.item_id)
+
+
 def publish_checked(
     context: Context,
     target: Subscription,
@@ -17,12 +22,11 @@ def publish_checked(
     publish: Callable[[Payload], None],
     refuse: Callable[[CloseReason], None],
 ) -> None:
-    """Publish what the application lets through; at once where it does not want to be asked.
+    """Publish what the application lets through; at once without one.
 
     Nothing is published whose publisher is gone by then, or may not publish any more.
     """
-    host = context.host
-    if host is None or not host.checks(target.item_id):
+    if context.host is None:
         publish(data)
         return
 
@@ -36,4 +40,4 @@ def publish_checked(
         else:
             refuse(SCOPE_MISSING)
 
-    host.check(target, data, answer)
+    context.host.check(target, data, answer)

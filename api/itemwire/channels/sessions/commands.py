@@ -13,7 +13,7 @@ from itemwire.channels.limits.item_rules import MessageRefused
 from itemwire.channels.limits.requests import PastRate, RequestKind
 from itemwire.channels.presence.presence import Page
 from itemwire.channels.reauthorization import Denied
-from itemwire.channels.sessions.checked import publish_checked
+from itemwire.channels.sessions.checked import is_checked, publish_checked
 from itemwire.channels.sessions.context import Command, Context, ManyItemsContext
 from itemwire.channels.sessions.joining import Join, Leave
 from itemwire.channels.sessions.requests import ClientRequest, ItemRequest, Offset, log_failure
@@ -63,25 +63,31 @@ class Publish(ItemRequest, frozen=True, kw_only=True, tag="publish"):
         except ValueError as error:
             self.deny(context, PAYLOAD_INVALID.reason, str(error))
             return
-        publish = partial(self._publish, context, target, extras)
-        refuse = partial(self.refuse, context)
-        publish_checked(context, target, data, publish=publish, refuse=refuse)
+        if is_checked(context, target):
+            publish = partial(self._publish, context, target, extras)
+            refuse = partial(self.refuse, context)
+            publish_checked(context, target, data, publish=publish, refuse=refuse)
+        else:
+            self._publish(context, target, extras, data)
 
     def _publish(self, context: Context, to: Subscription, extras: Extras, data: Payload) -> None:
-        connection = context.connection
-
-        def answer(position: Position | EngineError) -> None:
-            if isinstance(position, EngineError):
-                self.failed(context, position)
-            elif position is NOT_STORED:
-                connection.send(EphemeralReply(self.ref, ephemeral=True))
-            else:
-                reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
-                connection.send(reply)
-
-        by, key = connection.principal, self.key or None
-        publish = partial(context.node.publish, by, to.item_id, data, key, answer)
+        key = self.key or None
+        position = context.node.publishing.publish_now(to, data, key, extras)
+        if position is not None:
+            self._answer(context, position)
+            return
+        connection, answer = context.connection, partial(self._answer, context)
+        publish = partial(context.node.publish, connection.principal, to.item_id, data, key, answer)
         publish(connection=connection, extras=extras)
+
+    def _answer(self, context: Context, position: Position | EngineError) -> None:
+        if isinstance(position, EngineError):
+            self.failed(context, position)
+        elif position is NOT_STORED:
+            context.connection.send(EphemeralReply(self.ref, ephemeral=True))
+        else:
+            reply = PublishReply(self.ref, epoch=position.epoch, offset=position.offset)
+            context.connection.send(reply)
 
 
 class Request(ItemRequest, frozen=True, kw_only=True, tag="request"):
@@ -250,24 +256,31 @@ class Send:
         if subscription is None or Action.PUBLISH not in subscription.can:
             connection.end(SCOPE_MISSING)
             return
-        publish = partial(self._publish, context, subscription.item_id)
-        refuse = connection.end
-        publish_checked(context, subscription, self._frame, publish=publish, refuse=refuse)
+        if is_checked(context, subscription):
+            publish = partial(self._publish, context, subscription)
+            refuse = connection.end
+            publish_checked(context, subscription, self._frame, publish=publish, refuse=refuse)
+        else:
+            self._publish(context, subscription, self._frame)
 
-    def _publish(self, context: Context, item_id: str, data: Payload) -> None:
+    def _publish(self, context: Context, to: Subscription, data: Payload) -> None:
+        position = context.node.publishing.publish_now(to, data)
+        if position is None:
+            by, connection = context.connection.principal, context.connection
+            answer = partial(self._answer, context)
+            context.node.publish(by, to.item_id, data, None, answer, connection=connection)
+        elif isinstance(position, EngineError):
+            self._answer(context, position)
+
+    def _answer(self, context: Context, position: Position | EngineError) -> None:
         connection = context.connection
-
-        def answer(position: Position | EngineError) -> None:
-            if isinstance(position, PastRate):
-                context.slow_down(position.wait, self.ref, str(position))
-            elif isinstance(position, MessageRefused):
-                connection.end(position.reason)
-            elif isinstance(position, EngineError):
-                log_failure(connection, position)
-                connection.end(position.fault.refusal)
-
-        by = connection.principal
-        context.node.publish(by, item_id, data, None, answer, connection=connection)
+        if isinstance(position, PastRate):
+            context.slow_down(position.wait, self.ref, str(position))
+        elif isinstance(position, MessageRefused):
+            connection.end(position.reason)
+        elif isinstance(position, EngineError):
+            log_failure(connection, position)
+            connection.end(position.fault.refusal)
 
 
 DECODERS: Final[dict[Codec, Callable[[Frame], Command[Context]]]] = {

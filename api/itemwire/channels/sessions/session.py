@@ -58,7 +58,8 @@ class Session(ABC):
         if self.connection.phase >= LEAVING:
             return
         try:
-            size = frame_size(frame)
+            is_narrow = type(frame) is bytes or frame.isascii()
+            size = len(frame) if is_narrow else frame_size(frame)
             if size > self.node.limits.max_message_bytes:
                 self.connection.end(MESSAGE_TOO_BIG)
             else:
@@ -162,7 +163,11 @@ class ChannelSession(Session, Generic[C]):
                 error = Error(fault.code, temporary=False, detail=str(fault), ref=fault.ref)
                 self.connection.send(error)
             return
-        if rates is None or not self._is_past_rate(rates, command.kind, command.ref, size):
+        kind = command.kind
+        if rates is None or rates.is_free[kind]:
+            self._run(command, size)
+            return
+        if not self._is_past_rate(rates, kind, command.ref, size):
             self._run(command, size)
 
     def _is_past_rate(

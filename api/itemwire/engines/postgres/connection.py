@@ -11,7 +11,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.networked import AWAY, NO_ANSWER
 from itemwire.engines.postgres.client import (
     FROM_SERVER,
@@ -125,6 +125,8 @@ class PostgresConnection(ReconnectingLink):
         except BaseException as error:
             if connection is not None:
                 connection.terminate()
+            if isinstance(error, UnfitEngine):
+                raise
             if isinstance(error, (EngineError, ValueError, *PROBLEMS)):
                 is_starting = getattr(error, "sqlstate", "") == CANNOT_CONNECT_NOW
                 raise (StillStarting if is_starting else EngineError)(reason_of(error)) from None

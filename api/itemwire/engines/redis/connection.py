@@ -14,7 +14,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.networked import NO_ANSWER
 from itemwire.engines.redis.client import (
     BusyLoadingError,
@@ -26,6 +26,7 @@ from itemwire.engines.redis.client import (
     ResponseError,
     pack_commands,
 )
+from itemwire.engines.redis.faults import LACKING, lacks_command
 from itemwire.engines.tasks import ReconnectingLink, StillStarting, end
 
 logger = logging.getLogger("itemwire.engines")
@@ -84,6 +85,8 @@ class RedisConnection(ReconnectingLink):
         except BusyLoadingError as error:
             raise StillStarting(str(error)) from error
         except (RedisError, OSError) as error:
+            if lacks_command(error):
+                raise UnfitEngine(f"{LACKING}{error}") from error
             raise EngineError(str(error) or NO_ANSWER) from error
 
     @override

@@ -27,6 +27,14 @@ FAULTS: Final[dict[str, EngineFault]] = {
 CODE: Final = re.compile(rf"\b({'|'.join(FAULTS)})\b")
 
 
+LACKING: Final = "the server, or a proxy before it, lacks what Itemwire needs: "
+
+
+def lacks_command(error: BaseException) -> bool:
+    """Return whether a command is not there: not in a proxy, or renamed by an operator."""
+    return isinstance(error, ResponseError) and "unknown command" in str(error).lower()
+
+
 def refusal_of(error: ResponseError) -> EngineError:
     """Return what an error of the server means."""
     found = CODE.search(f"{code_of(error)} {error}")

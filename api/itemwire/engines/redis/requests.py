@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.callbacks import tell
 from itemwire.engines.faults import Readiness
 from itemwire.engines.redis.client import (
@@ -123,7 +123,7 @@ class RedisRequests(RedisConnection):
         if (mode == "cluster") != is_cluster:
             is_one = "no part" if is_cluster else "a part"
             scheme = "redis" if is_cluster else "redis+cluster"
-            raise EngineError(f"the server is {is_one} of a cluster: use {scheme}://")
+            raise UnfitEngine(f"the server is {is_one} of a cluster: use {scheme}://")
         await connection.send_command("ROLE", check_health=False)
         self._check_role(await connection.read_response(disable_decoding=True, timeout=math.inf))
         await self._check_loaded(connection)

@@ -211,7 +211,9 @@ if not epoch or known[2] ~= ARGV[1] then
   if type(made) == 'table' and made.err then epoch = 'none' end
 end
 local after = epoch == ARGV[3] and tonumber(ARGV[4]) or 0
-local found = {epoch, tonumber(known[3] or 0), time[1] .. '.' .. string.format('%06d', time[2])}
+local last = tonumber(known[3] or 0)
+local found = {epoch, last, time[1] .. '.' .. string.format('%06d', time[2])}
+if after >= last then return found end  -- every node asks every 10 s, and there may be 100,000
 for _, notice in ipairs(redis.call('ZRANGEBYSCORE', kept, time[1], '+inf')) do
   if tonumber(string.match(notice, '^%d+')) > after then found[#found + 1] = notice end
 end
