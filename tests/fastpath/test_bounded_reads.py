@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from contextlib import ExitStack
 
 import pytest
@@ -9,7 +12,7 @@ from typing_extensions import override
 
 from itemwire.fastpath.bounded_reads import BODY_BYTES, HEAD_BYTES
 from itemwire.fastpath.http import HttpProtocol
-from tests.fastpath.served import dial, read_all, serving
+from tests.fastpath.served import dial, read_all, read_until, serving, upgrade
 
 pytestmark = pytest.mark.server
 
@@ -61,3 +64,28 @@ def test_a_body_is_read_in_larger_pieces(loop: str) -> None:
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert HEAD_BYTES < max(Noting.bodies) <= BODY_BYTES
+
+
+class Outlived(HttpProtocol):
+    """Tells which of its kind are still there."""
+
+    made: list[weakref.ref[HttpProtocol]]
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
+        self.made.append(weakref.ref(self))
+        super().connection_made(transport)
+
+
+def test_a_socket_keeps_nothing_of_what_read_its_handshake(loop: str) -> None:
+    """On uvloop a socket kept its whole head, of up to 64 KiB, for as long as it was open."""
+    Outlived.made = []
+    hello = b"\x81\x85\0\0\0\0hello"
+    with serving(http=Outlived, loop=loop) as site, upgrade(site) as client, dial(site) as other:
+        other.sendall(GET)
+        read_until(other, b"HTTP/1.1 200 ", at_once=1)
+        client.sendall(hello)
+        read_until(client, b"hello")
+        gc.collect()
+
+        assert [one() is None for one in Outlived.made] == [True, False]

@@ -13,6 +13,7 @@ class HttpReader(Protocol):
     """The HTTP class of a connection, as what reads for it sees it."""
 
     reading_head: bool
+    is_handed_over: bool  # to another protocol, which reads all that follows
 
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
@@ -60,6 +61,10 @@ class BoundedReads(asyncio.BufferedProtocol):
         data = bytes(memoryview(self._buffer)[:nbytes])
         del self._buffer
         self._http.data_received(data)
+        if self._http.is_handed_over:
+            # uvloop keeps the methods of this object for as long as the connection lasts, and they
+            # would keep the whole head of a handshake.
+            del self._http
 
     @override
     def eof_received(self) -> None:
