@@ -159,25 +159,30 @@ def no_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def new_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Name one folder after the other; `tmp_path` looks through all that are there, each time."""
+def empty_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Name an empty folder each time: the same again, unless a test has left something in it.
+
+    `tmp_path` makes a new one and looks through all that are there, each time.
+    """
     parent = tmp_path_factory.mktemp("own")
-    return (parent / str(number) for number in itertools.count())
+
+    def name() -> Iterator[Path]:
+        for number in itertools.count():
+            folder = parent / str(number)
+            folder.mkdir()
+            while folder.is_dir() and not any(folder.iterdir()):  # what is left stays to be seen
+                yield folder
+
+    return name()
 
 
 @pytest.fixture(autouse=True)
-def own_folder(request: pytest.FixtureRequest, new_folders: Iterator[Path]) -> Iterator[None]:
+def own_folder(request: pytest.FixtureRequest, empty_folders: Iterator[Path]) -> Iterator[None]:
     """Run in a folder without a `.env` file: in `tmp_path`, where a test asks for that."""
-    if "tmp_path" in request.fixturenames:
-        folder: Path = request.getfixturevalue("tmp_path")
-    else:
-        folder = next(new_folders)
-        folder.mkdir()
+    asks = "tmp_path" in request.fixturenames
+    folder: Path = request.getfixturevalue("tmp_path") if asks else next(empty_folders)
     with contextlib.chdir(folder):
         yield
-    if "tmp_path" not in request.fixturenames:
-        with contextlib.suppress(OSError):  # what a test has left behind stays to be looked at
-            folder.rmdir()
 
 
 @pytest.fixture(scope="session")

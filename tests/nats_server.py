@@ -11,12 +11,17 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import nats
+from nats.aio.client import Client
 from typing_extensions import override
 
 from tests.certificates import localhost_certificate
 from tests.server_process import START_SECONDS, ServerProcess, free_port
+
+STORED: Final = ("itemwire", "itemwire-kept", "itemwire-notices")
+STREAMS: Final = (*STORED, "itemwire-life")
 
 
 def find_server() -> str:
@@ -133,13 +138,32 @@ async def leader_of(url: str, stream: str) -> str:
     return str(info.cluster.leader)
 
 
+async def until_whole(url: str) -> None:
+    """Wait until each stream of a cluster has a leader, and all its other servers are with it."""
+    client = await nats.connect(url.partition("?")[0].split(","))
+    async with asyncio.timeout(3 * START_SECONDS):
+        for stream in STREAMS:
+            while not await _is_whole(client, stream):  # noqa: ASYNC110 - it is another process that changes
+                await asyncio.sleep(0.1)
+    await client.close()
+
+
+async def _is_whole(client: Client, stream: str) -> bool:
+    try:
+        cluster = (await client.jsm().stream_info(stream)).cluster
+    except nats.errors.Error:
+        return False
+    others = cluster.replicas or [] if cluster is not None and cluster.leader else []
+    return len(others) == 2 and all(one.current and not one.offline for one in others)
+
+
 def purge(url: str) -> None:
     """Delete all that is stored on a server, while it serves; but not which life it is."""
 
     async def purge_streams() -> None:
         client = await nats.connect(url.partition("?")[0])
         jetstream = client.jsm()
-        for stream in ("itemwire", "itemwire-kept", "itemwire-notices"):
+        for stream in STORED:
             await jetstream.purge_stream(stream)
         await client.close()
 

@@ -20,6 +20,7 @@ from itemwire.engines.postgres.engine import init_store
 from tests.server_process import free_port, wait_until_stopped
 
 START_SECONDS: Final = 20.0
+REJECTING: Final = 1  # the status of pg_isready
 URL_VARIABLE: Final = "ITEMWIRE_TEST_POSTGRESQL_URL"
 GIVEN_URL: Final = os.environ.get(URL_VARIABLE)  # read now: the tests run without such variables
 NOBODY: Final = "nobody"  # PostgreSQL does not run as root
@@ -135,10 +136,17 @@ class PostgresServer:
         finally:
             _signal_all(stopped, signal.SIGCONT)
 
+    @property
+    def is_rejecting(self) -> bool:
+        """Return whether it listens, and lets nobody in."""
+        return self._ready() == REJECTING
+
     def _answers(self) -> bool:
-        return not self._run(
-            "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), is_checked=False
-        )
+        return self._ready() == 0
+
+    def _ready(self) -> int:
+        at = ["-h", "127.0.0.1", "-p", str(self.port)]
+        return self._run("pg_isready", *at, is_checked=False)
 
     def _run(self, name: str, *arguments: str, is_checked: bool = True) -> int:
         done = subprocess.run(

@@ -95,8 +95,8 @@ class Proxy:
 
     @property
     def dead(self) -> int:
-        """Count the connections that are dead, and that their clients have not ended yet."""
-        return sum(one.is_dead for one in self._connections)
+        """Count the connections that are dead, or will be, and that no client has ended yet."""
+        return sum(one.is_dead or one.is_halved for one in self._connections)
 
     def lose_ends(self) -> None:
         """End every connection to the server; no client is told."""

@@ -113,7 +113,7 @@ def test_a_scrape_is_of_this_process_until_there_are_other_workers(
         return all_workers
 
     monkeypatch.setattr(WorkerMetrics, "gather", gather)
-    scrape = Scrape(own)
+    scrape = Scrape(lambda: own)
     alone = asyncio.run(scrape.gather())
     scrape.workers = WorkerMetrics(tmp_path, 0, 2, own)  # type: ignore[arg-type] # never opened
 

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from itemwire.assembly import Assembly
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.main import create_app
-from itemwire.settings import PREFIX, RENAMED, Settings, source_of, unknown_variables
+from itemwire.settings import PREFIX, RENAMED, Settings
+from itemwire.variables import source_of, unknown_variables
 from tests.conftest import SECRET
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"

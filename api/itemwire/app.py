@@ -36,6 +36,7 @@ from itemwire.rules.hooks import Hooks
 from itemwire.rules.host import HOST, HostFunctions
 from itemwire.rules.options import ChannelOptions, model_of, rules_of_options
 from itemwire.settings import Settings
+from itemwire.variables import read_settings
 from itemwire_auth.building import names_keys
 from itemwire_auth.dependencies import administrator, authorize_item, current_principal
 from itemwire_auth.errors import KeyProblem
@@ -91,7 +92,7 @@ class Itemwire(FromCode):
         Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
         """
         _check_arguments(user, operator, settings, clock)
-        settings = settings or Settings()
+        settings = settings or read_settings()
         if user is None and not names_keys(settings):
             raise KeyProblem(NOBODY_CALLS)
         assembly = assemble(

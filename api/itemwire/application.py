@@ -15,6 +15,8 @@ Overrides = dict[Callable[..., Any], Callable[..., Any]]
 
 APPLICATION: Final = "itemwire.application"  # a key of the ASGI scope, which no client can set
 
+TELEMETRY: Final = "fastapi.telemetry"  # where a scope has the trace of its request, if any
+
 MAX_PREFIXES: Final = 1024  # a prefix may have parameters, which clients choose
 
 _prefixes: Final[dict[str, None]] = {}  # where channels were reached, the newest last
@@ -78,6 +80,8 @@ class ChannelApplication(FastAPI):
         host = scope.get("app")
         if isinstance(host, Starlette):
             self.hosted_by = host
+        if isinstance(host, FastAPI):  # which has looked for telemetry, and says if there is any
+            scope.setdefault(TELEMETRY, None)
         if "app_root_path" in scope:  # only a mounted application has it
             _remember_prefix(scope)
         await super().__call__(_with_whole_path(scope), receive, send)

@@ -4,16 +4,18 @@
 serve inside a host application, with `install`, `lifespan` and the routers.
 """
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from itemwire.application import ChannelApplication
@@ -31,10 +33,8 @@ from itemwire.engines import UNSHARED, open_engine
 from itemwire.engines.metered import MeteredEngine
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
-from itemwire.observability.metrics import MetricSources
-from itemwire.observability.metrics_registry import registry_of
+from itemwire.observability.metrics import MetricSources, codec_labels
 from itemwire.observability.webhooks import Webhooks
-from itemwire.observability.worker_metrics import WorkerMetrics
 from itemwire.rules.channels import ChannelRules, RuledBounds
 from itemwire.rules.file import add_channels_of
 from itemwire.rules.shared import share_rules
@@ -42,13 +42,19 @@ from itemwire.settings import Settings
 from itemwire.startup_checks import audit_settings
 from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import EventCodecs
-from itemwire_auth.addresses import parse_address, parse_networks, site_finder
+from itemwire_auth.addresses import site_finder
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.building import build_authenticator, build_policy, session_cookie
 from itemwire_auth.cookies import SessionCookie
+from itemwire_auth.forwarded import TrustedProxies
 from itemwire_auth.policies import Policy
 from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.state import AUTH, Public, install_state
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from itemwire.observability.worker_metrics import WorkerMetrics
 
 ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
@@ -58,12 +64,17 @@ RUNS_ALREADY: Final = (
 )
 
 
-@dataclass(slots=True)
+@dataclass
 class Scrape:
     """The metrics that one scrape reads: those of this process, or of all workers."""
 
-    registry: CollectorRegistry
+    new_registry: Callable[[], CollectorRegistry]
     workers: WorkerMetrics | None = None  # set where a supervisor runs several
+
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """Return the metrics of this process."""
+        return self.new_registry()
 
     async def gather(self) -> CollectorRegistry:
         """Return the metrics of every worker that answers soon."""
@@ -199,6 +210,7 @@ def assemble(
     webhooks = _webhooks(settings, clock)
     if webhooks is not None:
         node.connection_log.observers += (webhooks,)
+    codec_labels()  # raises now, where every later page would be invalid
     measured = MetricSources(node, counters, authenticator, policy, slots)
     return Assembly(
         settings=settings,
@@ -216,9 +228,16 @@ def assemble(
         streams=OpenStreams(),
         rules=rules,
         shares_engine=is_shared,
-        scrape=Scrape(registry_of(measured)),
+        scrape=Scrape(partial(_registry_of, measured)),
         webhooks=webhooks,
     )
+
+
+def _registry_of(measured: MetricSources) -> CollectorRegistry:
+    # With the Prometheus client library, which a server without a scrape does not need.
+    from itemwire.observability.metrics_registry import registry_of  # noqa: PLC0415
+
+    return registry_of(measured)
 
 
 def _webhooks(settings: Settings, clock: Callable[[], float]) -> Webhooks | None:
@@ -251,8 +270,7 @@ def _connection_limit(settings: Settings) -> ConnectionLimit:
     Connections of a trusted proxy are those of many clients.
     """
     limits = settings.connection_limits
-    proxies = parse_networks(one for one in settings.trusted_proxies if parse_address(one))
-    exempt = (*limits.exempt, *proxies)
+    exempt = (*limits.exempt, *TrustedProxies(settings.trusted_proxies).networks)
     return ConnectionLimit(
         with_spare(limits.total),
         with_spare(limits.per_address),

@@ -11,6 +11,7 @@ from itemwire.authorization.routes import add_sockets
 from itemwire.middleware.admission import Admission
 from itemwire.middleware.cross_origin import CrossOrigin, named_origins
 from itemwire.middleware.draining import RefuseWhileDraining
+from itemwire.middleware.head_requests import HeadRequests
 from itemwire.middleware.no_store import NoStore
 from itemwire.middleware.refusals import Refusals
 from itemwire.middleware.request_bounds import RequestBounds
@@ -20,7 +21,6 @@ from itemwire.middleware.startup_errors import StartupErrors
 from itemwire.observability.logs import redact_logs
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
-    admin,
     asyncapi,
     auth,
     batches,
@@ -32,11 +32,11 @@ from itemwire.routes import (
     items,
     many_items,
     messages,
-    metrics,
 )
 from itemwire.rules.grants import RuleGrants
 from itemwire.rules.public_items import PublicItems
 from itemwire.settings import Settings
+from itemwire.variables import read_settings
 from itemwire_auth.dependencies import SHORT_CUTS, authorize_item
 
 
@@ -50,7 +50,7 @@ def create_app(
     Raises `KeyProblem` or `ValueError`, saying what to do, where it must not run as configured.
     """
     redact_logs()
-    assembly = assemble(settings or Settings(), clock=clock)
+    assembly = assemble(settings or read_settings(), clock=clock)
     app = application_with(assembly)
     if assembly.settings.channels_file is not None:
         app.seams = {authorize_item: RuleGrants(assembly.rules)}
@@ -67,7 +67,11 @@ def application_with(
     """
     # The stock documentation pages load their scripts from elsewhere.
     app = ChannelApplication(
-        title="Itemwire", lifespan=assembly.lifespan, docs_url=None, redoc_url=None
+        title="Itemwire",
+        lifespan=assembly.lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirection would repeat a token of the query in its Location
     )
     of_item = (items.item_channel, events.item_events)
     of_many = (many_items.many_items,)
@@ -89,6 +93,7 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
     app.add_middleware(RefuseWhileDraining, node=assembly.node)
     app.add_middleware(RequireStart, node=assembly.node)
     app.add_middleware(RequestBounds)
+    app.add_middleware(HeadRequests)
     install_rejections(app)
     # Gives the refusals of all those above, and of the routes, the form that was configured.
     app.add_middleware(Refusals, form=settings.refusal, counters=assembly.counters.handshakes)
@@ -106,7 +111,12 @@ def _add_routes(app: ChannelApplication, settings: Settings, *, has_operators: b
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, client, asyncapi, messages, batches, events):
         app.include_router(group.router)
+    # Loaded where they are served.
     if settings.admin or has_operators:
+        from itemwire.routes import admin  # noqa: PLC0415
+
         app.include_router(admin.router)
     if settings.metrics_token is not None:
+        from itemwire.routes import metrics  # noqa: PLC0415
+
         app.include_router(metrics.router)

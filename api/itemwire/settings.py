@@ -1,14 +1,17 @@
 """The settings of the server: defaults, units, limits, and the source of each value."""
 
-import difflib
-import os
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from itemwire.channels.limits.bounds import RateLimits
@@ -16,9 +19,10 @@ from itemwire.channels.limits.connections import ConnectionLimits, max_sockets
 from itemwire.channels.limits.handshakes import HandshakeLimits
 from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.engines.base import Bounds
+from itemwire.listening_settings import ListeningSettings
 from itemwire_auth.addresses import parse_networks
+from itemwire_auth.environment import Variables, read_environment
 from itemwire_auth.settings import (
-    AuthSettings,
     CommaSeparated,
     Count,
     PerSecond,
@@ -31,9 +35,6 @@ ENV_FILE: Final = ".env"
 MAX_WORKERS: Final = 256
 
 _TOKEN: Final = re.compile(r"[!-~]+")
-
-# Read by commands that are clients, such as `publish`, and not by the server.
-CLIENT_VARIABLES: Final = frozenset({"ITEMWIRE_TOKEN", "ITEMWIRE_URL"})
 
 RENAMED: Final = {
     "ITEMWIRE_SLOW_READERS": "ITEMWIRE_SLOW_CONSUMERS",
@@ -48,13 +49,21 @@ def _checked_rules(text: str) -> str:
     return text
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+AnyCase: Final = BeforeValidator(_lower)
+"""Of a setting that is one of a few words: `INFO` is `info`."""
+
 SlowConsumerRules = Annotated[str, AfterValidator(_checked_rules)]
 
 
-class Settings(AuthSettings):
+class Settings(ListeningSettings):
     """Settings of the server, each read from ITEMWIRE_<NAME> in the environment or `.env`."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE)
+    # pydantic-settings reads the file as well, for nobody, and must not fail at its encoding.
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_file_encoding="latin-1")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: Count = Field(
@@ -67,15 +76,11 @@ class Settings(AuthSettings):
         description="Number of processes of `itemwire serve`. More than one needs a shared engine. "
         "If unset and the engine is shared, WEB_CONCURRENCY is used.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
         default="info", description="How much is logged. Credentials are not logged at any level."
     )
-    log_format: Literal["text", "json"] = Field(
+    log_format: Annotated[Literal["text", "json"], AnyCase] = Field(
         default="text", description="`text` for reading, or `json` for one JSON object per line."
-    )
-    trusted_proxies: CommaSeparated = Field(
-        default=("127.0.0.1",),
-        description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
     )
     webhook_url: str | None = Field(
         default=None,
@@ -94,7 +99,7 @@ class Settings(AuthSettings):
         description="Refuse what does not use TLS (wss, https), as seen by this server or reported "
         "by a trusted proxy. `/health/` is exempt.",
     )
-    refusal: Literal["close", "http"] = Field(
+    refusal: Annotated[Literal["close", "http"], AnyCase] = Field(
         default="close",
         description="How handshakes are refused: `close` accepts the socket and closes it with a "
         "code and a reason, which scripts in browsers can read; `http` answers with an HTTP status "
@@ -302,7 +307,7 @@ class Settings(AuthSettings):
     @classmethod
     def _refuse_old_names(cls, values: object) -> object:
         """Refuse to start with the old name of a setting: its value would have no effect."""
-        for variable in sorted(_set_variables() & RENAMED.keys()):
+        for variable in sorted(set_variables().values.keys() & RENAMED.keys()):
             raise ValueError(f"{variable} is called {RENAMED[variable]} now: rename it")
         return values
 
@@ -361,28 +366,6 @@ class Settings(AuthSettings):
         return token
 
 
-def source_of(name: str) -> str:
-    """Return the source of a setting's value: `environment`, `.env` or `default`."""
-    variable = f"{PREFIX}{name.upper()}"
-    if variable in _upper(os.environ):
-        return "environment"
-    if variable in _upper(dotenv_values(ENV_FILE)):
-        return ENV_FILE
-    return "default"
-
-
-def unknown_variables() -> Iterator[tuple[str, str | None]]:
-    """Yield each ITEMWIRE_ variable that is not a setting, with the closest real one."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for variable in sorted(_set_variables() - known - CLIENT_VARIABLES - RENAMED.keys()):
-        if variable.startswith(PREFIX):
-            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
-            yield variable, close[0] if close else None
-
-
-def _set_variables() -> set[str]:
-    return _upper(os.environ) | _upper(dotenv_values(ENV_FILE))
-
-
-def _upper(names: Iterable[str]) -> set[str]:
-    return {name.upper() for name in names}
+def set_variables() -> Variables:
+    """Return the variables of the environment and `.env`, and what was changed about them."""
+    return read_environment(Settings, Path(ENV_FILE))

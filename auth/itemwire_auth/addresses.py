@@ -35,7 +35,8 @@ Network: TypeAlias = IPv4Network | IPv6Network
 Caller: TypeAlias = str | Identity
 
 _WITH_PORT: Final = re.compile(
-    r"\[(?P<ipv6>[^\[\]]*:[^\[\]]*)\](?::[0-9]{1,5})?|(?P<ipv4>[0-9.]+):[0-9]{1,5}"
+    r"\[(?P<ipv6>[^\[\]]*:[^\[\]]*)\](?::(?P<port6>[0-9]{1,5}))?"
+    r"|(?P<ipv4>[0-9.]+):(?P<port4>[0-9]{1,5})"
 )
 
 
@@ -97,12 +98,51 @@ def _parse(text: str) -> Address | None:
     return address.ipv4_mapped or IPv6Address(int(address))  # which leaves out the zone
 
 
-def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parse addresses and networks; ValueError says which text is neither."""
+def parse_port(text: str) -> int | None:
+    """Return the port behind an address, or None if there is none."""
+    match = _WITH_PORT.fullmatch(text)
+    port = match and (match["port6"] or match["port4"])
+    return int(port) if port else None
+
+
+def parse_networks(
+    texts: Iterable[str], setting: str = "ITEMWIRE_THROTTLE_EXEMPT"
+) -> tuple[Network, ...]:
+    """Parse addresses and networks; ValueError says what a text is that no peer can match."""
+    return tuple(_network(text, setting) for text in texts)
+
+
+def _network(text: str, setting: str) -> Network:
+    """Parse an address as it is compared, without a zone and brackets, or a network."""
     try:
-        return tuple(_unmapped(ip_network(text)) for text in texts)
-    except ValueError as error:
-        raise ValueError(f"ITEMWIRE_THROTTLE_EXEMPT: {error}; write 192.0.2.0/24 or ::1") from None
+        network = ip_network(text) if "/" in text else _of_one(text)
+    except ValueError:
+        network = None
+    if network is None:
+        raise ValueError(f"{setting}: {text!r} matches nobody: {_fault_of(text)}")
+    return _unmapped(network)
+
+
+def _of_one(text: str) -> Network | None:
+    address = None if parse_port(text) else parse_address(text)
+    if address is None or address.is_unspecified:
+        return None
+    return ip_network(address)
+
+
+def _fault_of(text: str) -> str:
+    """Return what keeps a text from being an address or a network, and what to write."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        network = None
+    if network is not None and network.prefixlen < network.max_prefixlen:
+        return f"it has bits behind its prefix; write {network}, or an address alone"
+    if network is not None:
+        return "it is the address of no peer; write a network, such as 0.0.0.0/0"
+    if (address := parse_address(text)) is not None:
+        return f"peers are known without their port; write {address}"
+    return "it is no address; write one, such as 192.0.2.1 or ::1, or a network, as 192.0.2.0/24"
 
 
 def _unmapped(network: Network) -> Network:
@@ -111,25 +151,6 @@ def _unmapped(network: Network) -> Network:
         return network
     mapped = network.network_address.ipv4_mapped
     return network if mapped is None else IPv4Network((mapped, network.prefixlen - MAPPED_PREFIX))
-
-
-def with_mapped_forms(texts: Iterable[str]) -> list[str]:
-    """Return addresses and networks, and after each of IPv4 its form on a dual-stack socket.
-
-    A server that listens on `::` names an IPv4 peer `::ffff:192.0.2.7`; a list of trusted proxies
-    that is compared with that must have both forms.
-    """
-    return [form for text in texts for form in _forms(text)]
-
-
-def _forms(text: str) -> Iterator[str]:
-    yield text
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError:  # `*`, or the path of a Unix socket
-        return
-    if isinstance(network, IPv4Network):
-        yield f"::ffff:{network.network_address}/{network.prefixlen + MAPPED_PREFIX}"
 
 
 def site_finder(exempt: Sequence[Network]) -> Callable[[str], str | None]:

@@ -74,6 +74,11 @@ class Authenticator:
         """Return whether there is any key: until an issuer answers, no token can be judged."""
         return self.verifier.has_keys
 
+    @property
+    def lacks_an_issuer(self) -> bool:
+        """Return whether an issuer has given no key yet: its tokens alone are refused for now."""
+        return self.can_judge and self.verifier.lacks_keys
+
     async def fetch_keys(self) -> None:
         """Fetch the published keys once, for programs that run no server."""
         await fetch_all(self.fetched_keys)
@@ -228,4 +233,4 @@ class Authenticator:
 
 def _has_cookie(credentials: Sequence[Credential]) -> bool:
     """Return whether one of the credentials may have been sent by a browser on its own."""
-    return any(credential.source == "cookie" for credential in credentials)
+    return "cookie" in [credential.source for credential in credentials]

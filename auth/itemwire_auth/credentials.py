@@ -118,6 +118,8 @@ def _is_dear(query: bytes) -> bool:
 def from_cookie(connection: HTTPConnection, cookie_name: str) -> list[str]:
     """Return session cookies from the raw header: parsing keeps only the last one of a name."""
     headers = connection.headers.getlist("cookie")
+    if not headers:
+        return []
     if sum(header.count(";") for header in headers) > MAX_COOKIES:
         raise InvalidCredential("there are too many cookies")
     pairs = [pair.partition("=") for header in headers for pair in header.split(";")]
@@ -150,9 +152,10 @@ def find_credentials(
         return (Credential(renewed, "refresh"),)
     found: list[Credential] = []
     for source, find in CREDENTIAL_SOURCES.items():
-        values = find(connection, cookie_name) if source in sources else []
+        if source not in sources or not (values := find(connection, cookie_name)):
+            continue
         if len(values) > 1:
             # Two readers may pick different ones (parameter pollution): equal values are refused.
             raise DuplicateCredential(source)
-        found += [Credential(value, source) for value in values]
+        found.append(Credential(values[0], source))
     return tuple(found)

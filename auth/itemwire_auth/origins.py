@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
-import idna
-
 SELF: Final = "self"
 NULL: Final = "null"
 
@@ -127,6 +125,12 @@ def _host(text: str) -> str | None:
     try:
         if text.startswith("["):
             return f"[{IPv6Address(text[1:-1])}]"
-        return text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
+        return text.lower() if text.isascii() else _in_ascii(text)
     except ValueError:  # of ipaddress and, as UnicodeError, of idna
         return None
+
+
+def _in_ascii(name: str) -> str:
+    import idna  # noqa: PLC0415 - its tables are large, and such names rare
+
+    return idna.encode(name, uts46=True).decode("ascii")

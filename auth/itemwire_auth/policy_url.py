@@ -6,8 +6,9 @@
 
     200 {"allow": ["subscribe", "history"]}
 
-The answer replaces the token's rights and is reused for a few seconds. Anything else refuses the
-caller; a failure that may pass by itself is reported as such, so that clients try again.
+The answer replaces the token's rights and is reused for a few seconds. 403, 404 and 410 are a no.
+Anything else is no answer: nobody is let in, and clients are told to come back, as nothing was
+decided about them.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from ipaddress import ip_address
 from typing import Final, Self, TypeGuard, cast
 from urllib.parse import urlsplit
 
-import httpx
 from typing_extensions import override
 
+from itemwire_auth import http_client as httpx
 from itemwire_auth.errors import Forbidden, PolicyUnavailable
 from itemwire_auth.policies import Policy
 from itemwire_auth.principal import Principal
@@ -40,7 +41,8 @@ MAX_CONNECTIONS: Final = 64
 MAX_ASKED: Final = 4096  # questions in flight; further callers are told to try again
 MAX_REMEMBERED: Final = 10_000
 
-_FROM_SERVER_ERROR: Final = 500
+# What applications answer about a caller or an item that they do not know.
+_NO: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _TOKEN: Final = re.compile(r"[!-~]+")  # printable ASCII: what a header can hold unchanged
 
 
@@ -65,11 +67,11 @@ class PolicyRules:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The outcome of a question: actions, or a problem and whether it may pass by itself."""
+    """The outcome of a question: actions, or a problem, which may be a decision all the same."""
 
     allow: frozenset[Action] = frozenset()
     problem: str = ""
-    passing: bool = False
+    is_no: bool = False
 
 
 class PolicyURL(Policy):
@@ -133,7 +135,7 @@ class PolicyURL(Policy):
         # A digest stands for the question, so that a dump of this memory holds no claims.
         key = sha256(question).digest()
         answer = self._recall(key) or await self._ask_once(key, question)
-        if answer.passing:
+        if answer.problem and not answer.is_no:
             raise PolicyUnavailable(answer.problem)
         if not answer.allow:
             raise Forbidden(answer.problem or f"the policy allows {principal.subject!r} nothing")
@@ -152,18 +154,16 @@ class PolicyURL(Policy):
         task = self._asked.get(key)
         if task is None:
             if self._client is None:
-                return _Answer(
-                    problem="the policy is not open: the lifespan has not run", passing=True
-                )
+                return _Answer(problem="the policy is not open: the lifespan has not run")
             if len(self._asked) >= MAX_ASKED:
-                return _Answer(problem=f"{MAX_ASKED} questions are in flight", passing=True)
+                return _Answer(problem=f"{MAX_ASKED} questions are in flight")
             task = asyncio.create_task(self._ask(key, question, self._client))
             self._asked[key] = task
             task.add_done_callback(lambda _: self._asked.pop(key, None))
         # A caller that is cancelled must not end the question for the others.
         await asyncio.wait([task])
         if task.cancelled():
-            return _Answer(problem="the policy was closed", passing=True)
+            return _Answer(problem="the policy was closed")
         return task.result()
 
     async def _ask(self, key: bytes, question: bytes, client: httpx.AsyncClient) -> _Answer:
@@ -182,17 +182,16 @@ class PolicyURL(Policy):
             async with asyncio.timeout(self._rules.timeout), self._slots:
                 return await self._exchange(client, question)
         except TimeoutError:
-            return _Answer(problem=f"no answer in {self._rules.timeout:g} s", passing=True)
+            return _Answer(problem=f"no answer in {self._rules.timeout:g} s")
         except httpx.HTTPError as error:
-            return _Answer(problem=f"not reached: {type(error).__name__}: {error}", passing=True)
+            return _Answer(problem=f"not reached: {type(error).__name__}: {error}")
 
     async def _exchange(self, client: httpx.AsyncClient, question: bytes) -> _Answer:
         """Send the question and read an answer of bounded size."""
         async with client.stream("POST", self._url, content=question) as response:
             status = response.status_code
             if status != HTTPStatus.OK:
-                passing = status >= _FROM_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
-                return _Answer(problem=f"the policy answered {status}", passing=passing)
+                return _Answer(problem=f"the policy answered {status}", is_no=status in _NO)
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk

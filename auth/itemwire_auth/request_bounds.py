@@ -26,9 +26,11 @@ _LIST: Final = {b",": MAX_LIST_MEMBERS}
 SEPARATORS: Final[Mapping[bytes, Mapping[bytes, int]]] = {
     b"connection": _LIST,
     b"cookie": {b";": MAX_COOKIES, b"\\": MAX_COOKIE_BACKSLASHES},
+    b"forwarded": {b",": MAX_LIST_MEMBERS, b";": 4 * MAX_LIST_MEMBERS},
     b"sec-websocket-extensions": {b",": MAX_LIST_MEMBERS, b";": 2 * MAX_LIST_MEMBERS},
     b"sec-websocket-protocol": _LIST,
     b"x-forwarded-for": _LIST,
+    b"x-forwarded-proto": _LIST,
 }
 
 REFUSALS: Final = {

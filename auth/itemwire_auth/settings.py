@@ -3,12 +3,20 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Self, cast
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
 
 from itemwire_auth.addresses import parse_networks
+from itemwire_auth.environment import MendedEnvironment
 from itemwire_auth.keys.fetching import DEFAULTS, Fetching
 from itemwire_auth.origins import SELF
 from itemwire_auth.policy_url import check_policy_url
@@ -195,7 +203,7 @@ class AuthSettings(BaseSettings):
         default=(SELF,),
         description="Web origins whose pages may use the cookie and read over HTTP (CORS): "
         "`https://app.example.com`, `https://*.example.com`; `self` for the server's own; or "
-        "`null`, which reads nothing. If empty, none may.",
+        "`null`, which reads nothing; `none` for none.",
     )
     allowed_hosts: CommaSeparated = Field(
         default=("localhost", "127.0.0.1", "[::1]"),
@@ -240,6 +248,21 @@ class AuthSettings(BaseSettings):
         description="Addresses and networks whose refusals are not counted: by default this "
         "machine, where a proxy may hide its clients' addresses.",
     )
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what was given in code first, then the environment and `.env` as they were meant."""
+        has_file = isinstance(dotenv_settings, DotEnvSettingsSource)
+        env_file = cast("DotEnvSettingsSource", dotenv_settings).env_file if has_file else None
+        return init_settings, MendedEnvironment(settings_cls, env_file)
 
     @property
     def fetching(self) -> Fetching:

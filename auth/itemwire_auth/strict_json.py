@@ -10,7 +10,9 @@ from typing import Final, cast
 MAX_DEPTH: Final = 16  # a claims set nests three or four deep
 MAX_DIGITS: Final = 20  # enough for 64-bit integers; int() is quadratic (CVE-2020-10735)
 
-_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+OPENING: Final = ("[", "{")
+CLOSING: Final = ("]", "}")
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -40,10 +42,10 @@ def _is_deep(text: str) -> bool:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
+    for match in STRING_OR_BRACKET.finditer(text):
         first = match[0][0]
         if first != '"':
-            depth += 1 if first in "[{" else -1
+            depth += 1 if first in OPENING else -1
             if depth > MAX_DEPTH:
                 return True
     return False

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from itemwire_auth.addresses import (
     UNKNOWN,
@@ -17,7 +14,6 @@ from itemwire_auth.addresses import (
     parse_networks,
     shares_of,
     site_finder,
-    with_mapped_forms,
 )
 
 # What a server may name its client, or a proxy write into X-Forwarded-For, and what that is.
@@ -131,39 +127,47 @@ def test_an_ipv6_site_counts_for_its_block_too() -> None:
     assert list(shares_of(None)) == []
 
 
-@pytest.mark.parametrize("text", ["nowhere", "10.0.0.1/8", "::1/129", ""])
-def test_refuses_a_network_that_is_none(text: str) -> None:
-    """A typing error must not exempt anybody."""
-    with pytest.raises(ValueError, match="ITEMWIRE_THROTTLE_EXEMPT"):
-        parse_networks([text])
+NOBODY = {
+    "nowhere": "it is no address",
+    "": "it is no address",
+    "proxy.internal:80": "it is no address",
+    "/run/proxy.sock": "it is no address",
+    "192.0.2.0/33": "it is no address",
+    "::1/129": "it is no address",
+    "10.0.0.1/8": "write 10.0.0.0/8, or an address alone",
+    "2001:db8::1/32": "write 2001:db8::/32, or an address alone",
+    "127.0.0.1:8000": "write 127.0.0.1",
+    "[::1]:8000": "write ::1",
+    "0.0.0.0": "the address of no peer",
+    "::": "the address of no peer",
+}
+
+
+@pytest.mark.parametrize("text", NOBODY)
+def test_refuses_what_no_peer_can_match(text: str) -> None:
+    """A typing error must not exempt or trust anybody, nor silently nobody."""
+    with pytest.raises(ValueError, match=r"^A_SETTING: .* matches nobody: ") as refused:
+        parse_networks([text], "A_SETTING")
+
+    assert NOBODY[text] in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("peer", "is_trusted"),
+    ("text", "network"),
     [
-        pytest.param("10.1.2.3", True, id="ipv4"),
-        pytest.param("::ffff:10.1.2.3", True, id="dual-stack"),
-        pytest.param("::ffff:11.1.2.3", False, id="dual-stack-other"),
-        pytest.param("192.0.2.1", True, id="single"),
-        pytest.param("::ffff:192.0.2.1", True, id="single-dual-stack"),
-        pytest.param("::ffff:192.0.2.2", False, id="next"),
-        pytest.param("2001:db8::1", True, id="ipv6"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+        ("[2001:DB8::1]", "2001:db8::1/128"),
+        ("fe80::1%eth0", "fe80::1/128"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("::/0", "::/0"),
     ],
 )
-def test_a_trusted_proxy_is_trusted_on_a_dual_stack_socket(peer: str, is_trusted: bool) -> None:
-    """A server on `::` names an IPv4 proxy in IPv6: its X-Forwarded-For must count the same."""
-    hosts = with_mapped_forms(["10.0.0.0/8", "192.0.2.1", "2001:db8::1"])
-
-    trusted = ProxyHeadersMiddleware(lambda *_: None, hosts).trusted_hosts  # type: ignore[arg-type] # never called
-
-    assert (peer in trusted) is is_trusted
-
-
-def test_every_proxy_stays_every_proxy() -> None:
-    """`*` and a socket's path have no other form."""
-    assert with_mapped_forms(["*"]) == ["*"]
-    assert with_mapped_forms(["/run/proxy.sock"]) == ["/run/proxy.sock"]
-    assert ip_address("::ffff:192.0.2.1") in parse_networks(["::/0"])[0]
+def test_an_entry_is_read_as_peers_are(text: str, network: str) -> None:
+    """The twin: in the one normal form in which everything is compared."""
+    assert [str(one) for one in parse_networks([text])] == [network]
 
 
 def test_a_name_is_looked_at_if_it_is_no_longer_than_an_address_can_be() -> None:

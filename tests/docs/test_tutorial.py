@@ -1,6 +1,7 @@
 """docs/tutorial.md does what it says: its file grows step by step, and each step is run."""
 
 import ast
+import difflib
 import re
 import sys
 from collections.abc import Callable
@@ -17,6 +18,30 @@ from tests.docs.pages import DOCS, page, run_tests
 TEXT = page("tutorial.md")
 EXAMPLE = DOCS / "examples" / "shop.py"
 TEST = "<!-- test_shop.py -->\n\n"
+
+WHAT_A_READER_TESTS_NEXT = """
+import pytest
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from shop import app, current_user
+
+
+def test_only_the_customer_rates() -> None:
+    with TestClient(app) as client:
+        for name, status in {"carol": 200, "sam": 403}.items():
+            app.dependency_overrides[current_user] = lambda: {"id": name}
+            answer = client.post("/live/items/order:7/requests/rate", json={"stars": 4})
+            assert answer.status_code == status
+
+
+def test_a_stranger_is_refused() -> None:
+    app.dependency_overrides[current_user] = lambda: {"id": "mallory"}
+    with TestClient(app) as client, client.websocket_connect("/live/items/order:7/ws") as socket:
+        with pytest.raises(WebSocketDisconnect) as refused:
+            socket.receive_json()
+    assert refused.value.reason == "forbidden"
+"""
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -97,17 +122,17 @@ def first_channel(server: LiveServer) -> None:
     assert reason(server, "order:seven") == "item_invalid"
 
 
-def log_in(server: LiveServer, name: str) -> str:
-    """Return the cookie of a new session."""
-    answer = httpx.post(f"{server.url}/login", params={"name": name})
-    return f"session={answer.cookies['session']}"
+def log_in(name: str) -> str:
+    """Return the cookie of a user who has logged in."""
+    sessions = {name: session for session, name in sys.modules["shop"].SESSIONS.items()}
+    return f"session={sessions[name]}"
 
 
 def who_is_calling(server: LiveServer) -> None:
     """The application's sessions decide, and a foreign page is nobody."""
     assert reason(server) == "credentials_missing"
     assert reason(server, cookie="session=x") == "credentials_invalid"
-    cookie = log_in(server, "carol")
+    cookie = log_in("carol")
     with server.client("/live/items/order:7/ws", headers={"cookie": cookie}) as client:
         assert client.welcome()["subject"] == "carol"
     foreign = {"cookie": cookie, "origin": "https://evil.example"}
@@ -117,27 +142,27 @@ def who_is_calling(server: LiveServer) -> None:
 def who_may_do_what(server: LiveServer) -> None:
     """The parties of the order, and nobody else."""
     for name, rights in {"carol": {"subscribe", "history"}, "sam": {"publish"}}.items():
-        headers = {"cookie": log_in(server, name)}
+        headers = {"cookie": log_in(name)}
         with server.client("/live/items/order:7/ws", headers=headers) as client:
             assert rights <= set(client.welcome()["can"])
-    assert reason(server, cookie=log_in(server, "mallory")) == "forbidden"
-    assert reason(server, "order:8", log_in(server, "sam")) == "forbidden"
+    assert reason(server, cookie=log_in("mallory")) == "forbidden"
+    assert reason(server, "order:8", log_in("sam")) == "forbidden"
 
 
 def publish(server: LiveServer) -> None:
     """Only the seller ships, and only once."""
     url = f"{server.url}/orders/7/ship"
-    headers = {"cookie": log_in(server, "sam")}
+    headers = {"cookie": log_in("sam")}
     with server.connect("/live/items/order:7/ws", headers=headers) as socket:
         shipped = [httpx.post(url, headers=headers).json() for _ in range(2)]
         assert socket.recv(timeout=20) == '{"status":"shipped"}'
     assert shipped == [1, 1]
-    assert httpx.post(url, headers={"cookie": log_in(server, "carol")}).status_code == 403
+    assert httpx.post(url, headers={"cookie": log_in("carol")}).status_code == 403
 
 
 def typed_messages(server: LiveServer) -> None:
     """What does not fit is refused to whoever publishes it, and the route goes on."""
-    headers = {"cookie": log_in(server, "sam")}
+    headers = {"cookie": log_in("sam")}
     with server.client("/live/items/order:7/ws", headers=headers) as client:
         lost, packed = (client.publish({"status": status}) for status in ("lost", "packed"))
         assert httpx.post(f"{server.url}/orders/7/ship", headers=headers).status_code == 200
@@ -154,7 +179,7 @@ def in_the_page(server: LiveServer) -> None:
 
 def messages_from_the_client(server: LiveServer) -> None:
     """A request is answered, on a socket as over HTTP; who may not ask is told why."""
-    carol, sam = ({"cookie": log_in(server, name)} for name in ("carol", "sam"))
+    carol, sam = ({"cookie": log_in(name)} for name in ("carol", "sam"))
     with server.client("/live/items/order:7/ws", headers=carol) as client:
         reply = client.ask("request", name="rate", data={"stars": 5})
         wrong = client.ask("request", name="rate", data={"stars": 6})
@@ -202,18 +227,43 @@ def test_it_becomes_the_example() -> None:
     )
 
 
-def test_each_step_is_short() -> None:
-    """Eight steps, and each of them adds a few lines to read."""
-    sizes = [len([line for line in block.splitlines() if line.strip()]) for block in blocks()]
+def source(steps: int) -> list[str]:
+    """Return the lines of `shop.py` after so many steps."""
+    return [line for line in ast.unparse(grown(steps)).splitlines() if line]
 
-    assert len(re.findall(r"^## \d\. ", TEXT, re.MULTILINE)) == 8
-    assert max(sizes) <= 20
+
+def added(before: list[str], after: list[str]) -> int:
+    """Return how many lines a step adds, or puts in the place of others."""
+    matches = difflib.SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    return len(after) - sum(match.size for match in matches)
+
+
+def test_each_step_adds_ten_lines_at_most_to_a_file() -> None:
+    """Eight steps: to `shop.py`, to its page and to its test, in what is shown and what is new."""
+    pages = re.findall(r"```html\n(.*?)```", TEXT, re.DOTALL)
+    others = [*pages, marked("test_shop.py", "py")]
+    shown = [len([line for line in block.splitlines() if line.strip()]) for block in others]
+    new = [added(source(step - 1), source(step)) for step in range(1, len(STEPS) + 1)]
+
+    assert len(re.findall(r"^## \d\. ", TEXT, re.MULTILINE)) == len(STEPS) + 1 == 8
+    assert len(blocks()) == len(STEPS)
+    assert all(5 <= size <= 10 for size in (*shown, *new)), (shown, new)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [("", "abc", 3), ("abc", "abc", 0), ("abc", "aXc", 1), ("abc", "Xabc", 1), ("abc", "c", 0)],
+)
+def test_a_line_that_changes_counts_as_added(before: str, after: str, lines: int) -> None:
+    """And one that is as it was does not, wherever it is now."""
+    assert added([*before], [*after]) == lines
 
 
 def test_its_own_tests_pass(tmp_path: Path) -> None:
-    """In a folder with the two files, as the reader has them."""
+    """In a folder with the two files, as the reader has them, and those that come next."""
     (tmp_path / "shop.py").write_text(ast.unparse(grown(len(blocks()))))
     (tmp_path / "test_shop.py").write_text(marked("test_shop.py", "py"))
+    (tmp_path / "test_refusals.py").write_text(WHAT_A_READER_TESTS_NEXT)
 
     done = run_tests(tmp_path)
 

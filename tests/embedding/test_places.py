@@ -120,3 +120,27 @@ def test_paths_are_told_apart_below_the_prefix(
     )
     assert draining.json()["code"] == "draining"
     assert operating.json()["code"] == "credentials_invalid"  # it went on to who is asking
+
+
+def test_a_lost_upgrade_is_told_below_the_prefix_alone(running: Shop) -> None:
+    """On a path of the channels; what the host does not have is not found, as ever."""
+    told = [ask("GET", running.url(path)) for path in (f"{ITEM}/ws", "/ws")]
+    missing = [ask("GET", running.url("/nope")), ask("GET", f"{running.server.url}/nope/ws")]
+
+    assert [answer.status_code for answer in told] == [426, 426]
+    assert {answer.headers["upgrade"] for answer in told} == {"websocket"}
+    assert [answer.status_code for answer in missing] == [404, 404]
+
+
+def test_other_methods_are_answered_below_the_prefix(running: Shop) -> None:
+    """HEAD, OPTIONS and what is not allowed, by all routes of a path."""
+    path = running.url(f"{ITEM}/messages")
+    asked = ask("OPTIONS", path)
+    refused = ask("PUT", path)
+    health = ask("HEAD", running.url("/health/live"))
+    slash = ask("GET", f"{path}/?token=secret")
+
+    assert (asked.status_code, asked.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+    assert (health.status_code, health.content) == (200, b"")
+    assert (slash.status_code, "location" in slash.headers) == (404, False)

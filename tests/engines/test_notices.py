@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from itemwire.engines import notices
 from itemwire.engines.base import Answer, EngineError
+from itemwire.engines.faults import AWAY, UNKNOWN, EngineFault
 from itemwire.engines.notices import NoticePage, NoticeReader, StoredNotice
 
 
@@ -43,9 +44,9 @@ class Reader(NoticeReader):
         answer(NoticePage(epoch, last, stored, is_cut))
         return asked_epoch, after
 
-    def fail(self) -> None:
+    def fail(self, fault: EngineFault = AWAY) -> None:
         """Answer the oldest read with an error."""
-        self.reads.pop(0)[2](EngineError("away"))
+        self.reads.pop(0)[2](EngineError("away", fault))
 
     def live(self, number: int, text: str, epoch: str = "e") -> None:
         """Let the next number arrive as a live notice."""
@@ -170,6 +171,26 @@ def test_says_that_it_could_not_be_synced() -> None:
             await synced
 
     asyncio.run(scene())
+
+
+def test_is_synced_by_a_read_that_follows_one_without_a_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stream that nobody leads at the moment answers nobody: a node that starts asks again."""
+    monkeypatch.setattr(notices, "RETRY_SECONDS", 0)
+
+    async def scene() -> Reader:
+        reader = Reader()
+        synced = asyncio.create_task(reader.synced())
+        await asyncio.sleep(0)
+        reader.fail(UNKNOWN)
+        assert reader.problem == "away"
+        await asyncio.sleep(0.01)  # its timer is real
+        reader.answer((1, "a"), last=1)
+        await synced
+        return reader
+
+    assert asyncio.run(scene()).log == [b"a"]
 
 
 def test_reads_again_when_a_read_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:

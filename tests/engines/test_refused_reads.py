@@ -16,9 +16,8 @@ from typing import Final, NamedTuple
 import asyncpg
 import pytest
 
-from itemwire.engines.base import EngineError
-from itemwire.engines.read_watch import PROBE_SECONDS
-from itemwire.engines.tasks import LONGEST_PAUSE
+from itemwire.engines import read_watch, tasks
+from itemwire.engines.base import ANSWER_SECONDS, EngineError
 from tests.conformance.network_faults_contract import AT_ONCE_SECONDS, DEAD_SECONDS
 from tests.engines.postgres.database import new_database
 from tests.engines.watched import Watched, node, play
@@ -96,11 +95,19 @@ def nats_with(rights: str) -> Fault:
     return state
 
 
+@pytest.fixture(autouse=True)
+def tried_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a node that cannot hear try again soon: else it is waited for, in each test."""
+    monkeypatch.setattr(read_watch, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(tasks, "LONGEST_PAUSE", 0.2)
+
+
 class Row(NamedTuple):
     """An engine, and what it is put into."""
 
     engine: str
     fault: Fault
+    attempt_seconds: float = 0.0  # that one to be heard takes, where nobody answers it
 
 
 ROWS: Final = {
@@ -136,10 +143,10 @@ ROWS: Final = {
             "ALTER TABLE itemwire.elsewhere RENAME TO messages",
         ),
     ),
-    "postgresql-locked": Row("postgresql", locked_table),
+    "postgresql-locked": Row("postgresql", locked_table, ANSWER_SECONDS),
     "nats-live": Row("nats", nats_with("subscribe: { deny: 'itemwire.live.*' }")),
     "nats-notices": Row("nats", nats_with("subscribe: { deny: 'itemwire.told' }")),
-    "nats-inbox": Row("nats", nats_with("subscribe: { deny: '_INBOX.>' }")),
+    "nats-inbox": Row("nats", nats_with("subscribe: { deny: '_INBOX.>' }"), ANSWER_SECONDS),
     "nats-stored": Row(
         "nats",
         nats_with("publish: { deny: ['$JS.API.STREAM.MSG.GET.*', '$JS.API.DIRECT.GET.>'] }"),
@@ -198,10 +205,11 @@ async def until_deaf(watched: Watched) -> None:
     assert all(refusal.is_temporary for refusal in refusals)
 
 
-async def stays_deaf(watched: Watched) -> None:
+async def stays_deaf(watched: Watched, attempt_seconds: float) -> None:
     """See that it is so for longer than from one attempt to be heard to the next."""
     begun = time.monotonic()
-    while time.monotonic() - begun < LONGEST_PAUSE + PROBE_SECONDS:
+    until = begun + attempt_seconds + tasks.LONGEST_PAUSE + read_watch.PROBE_SECONDS
+    while time.monotonic() < until:
         await asyncio.sleep(0.01)
         assert not watched.engine.is_available
 
@@ -225,7 +233,7 @@ def test_a_node_that_may_not_hear_is_not_ready_until_it_may(
                 with pytest.raises(EngineError):
                     await one.subscribe(f"item:{name}")
                 assert time.monotonic() - begun < AT_ONCE_SECONDS
-                await stays_deaf(one)
+                await stays_deaf(one, row.attempt_seconds)
             await one.until(lambda: one.engine.is_available)
             await other.until(lambda: other.engine.is_available)
             await one.publish_at_last(f"{name} after")

@@ -15,6 +15,7 @@ from itemwire.engines.tasks import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     ReconnectingLink,
+    StillStarting,
     backoff,
     end,
     repeat,
@@ -83,6 +84,7 @@ class Link(ReconnectingLink):
         self.refusal = ""
         self.breaks: asyncio.Queue[str | BaseException] = asyncio.Queue()
         self.is_dead = False
+        self.is_starting = False
         self.swallows_cancellation = False
         self.changed = asyncio.Event()
 
@@ -95,7 +97,7 @@ class Link(ReconnectingLink):
     async def _open(self) -> None:
         self._note(f"refused {self.refusal}" if self.refusal else "opened")
         if self.refusal:
-            raise EngineError(self.refusal)
+            raise (StillStarting if self.is_starting else EngineError)(self.refusal)
 
     @override
     async def _serve(self) -> str:
@@ -213,6 +215,26 @@ def test_a_link_says_why_its_first_attempt_has_failed(caplog: pytest.LogCaptureF
     link_scene(scene)
 
     assert caplog.text == ""
+
+
+def test_a_first_attempt_waits_for_a_server_that_starts(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says once what it waits for; a refusal that comes then is final (141)."""
+    monkeypatch.setattr(tasks, "FIRST_PAUSE", 0.001)
+
+    async def scene(link: Link) -> None:
+        link.refusal, link.is_starting = "it recovers", True
+        attempt = asyncio.create_task(link.first_attempt())
+        await link.until_so(lambda: link.log.count("refused it recovers") >= 3)
+        assert not attempt.done()
+        link.refusal, link.is_starting = "no such user", False
+        with pytest.raises(EngineError, match="no such user"):
+            await attempt
+
+    link_scene(scene)
+
+    assert caplog.text.count("engine_starting link=test problem=it recovers") == 1
 
 
 def test_a_link_is_opened_again_after_any_fault(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 
+from itemwire.fastpath.bounded_reads import HEAD_BYTES
 from itemwire.fastpath.handshake import MAX_HEAD_BYTES, MAX_HEADERS
 from itemwire.fastpath.http import HttpProtocol
 from tests.fastpath.served import Site, dial, head, read_all, read_until, serving
@@ -130,7 +131,7 @@ def test_pipelined_requests_are_kept_as_bytes_until_it_is_their_turn(site: Site)
 
     assert received == number
     assert kept <= 2  # seen from another thread, also while the next one takes its turn
-    assert unparsed <= 1 << 19
+    assert unparsed <= HEAD_BYTES
 
 
 def test_answers_that_nobody_reads_stop_the_reading(site: Site) -> None:

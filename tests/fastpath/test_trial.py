@@ -34,7 +34,7 @@ def _of_two(_self: object, _config: object, _server_state: object) -> None:
             HttpToolsProtocol,
             "_should_upgrade",
             None,
-            "RuntimeError: GET /",
+            "RuntimeError: POST /3",
             id="no-such-name",
         ),
         pytest.param(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from itemwire.fastpath.extension import BOUNDED, EXTENSION
+from itemwire.middleware.request_bounds import RequestBounds
 from itemwire.serving.server import server_of
 from itemwire.settings import Settings
 from itemwire.testing import LiveServer, Refusal
@@ -73,3 +77,36 @@ def test_passes_on_what_an_honest_client_sends(stock: LiveServer) -> None:
     assert read.status_code == 200
     with stock.connect(f"/items/42/ws?{FIELDS}", headers=headers):
         pass
+
+
+@pytest.mark.parametrize(("counted", "passes"), [({}, False), ({BOUNDED: True}, True)])
+def test_counts_again_unless_our_own_class_has_counted(
+    counted: dict[str, bool], passes: bool
+) -> None:
+    """Another server may offer the extension for sockets, and bound nothing."""
+    reached: list[Scope] = []
+
+    async def application(scope: Scope, _receive: Receive, _send: Send) -> None:
+        reached.append(scope)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        assert message["type"] == "websocket.close"
+
+    scope: Scope = {
+        "type": "websocket",
+        "path": "/items/42/ws",
+        "query_string": b"a&" * 1000,
+        "headers": [],
+        "extensions": {EXTENSION: {}},
+        **counted,
+    }
+    asyncio.run(_run(RequestBounds(application), scope, receive, send))
+
+    assert bool(reached) is passes
+
+
+async def _run(app: RequestBounds, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)

@@ -57,7 +57,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "auth/itemwire_auth/member_info.py": ("rules/test_member_info.py",),
     "api/itemwire/channels/cluster/asked_channels.py": ("channels/cluster/test_asked_members.py",),
     "api/itemwire/channels/cluster/life_checks.py": ("channels/cluster/test_killed_nodes.py",),
-    "api/itemwire/channels/cluster/own_members.py": ("channels/cluster/test_remote_presence.py",),
+    "api/itemwire/channels/cluster/own_members.py": (
+        "channels/cluster/test_own_members.py",
+        "channels/cluster/test_remote_presence.py",
+    ),
     "api/itemwire/channels/cluster/peers.py": (
         "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",
@@ -134,6 +137,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/tokens/test_key_confusion.py",
     ),
     "auth/itemwire_auth/keys/base.py": ("auth/keys/test_static.py",),
+    "auth/itemwire_auth/http_client.py": ("auth/keys/test_fetching.py", "auth/test_policy_url.py"),
     "auth/itemwire_auth/keys/fetching.py": (
         "auth/keys/test_jwks.py",
         "auth/keys/test_jwks_fetches.py",

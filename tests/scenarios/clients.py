@@ -22,7 +22,7 @@ PLAIN: Final = "itemwire.v1.plain"
 TALKING: Final = "items:subscribe items:publish items:history"
 EVERYTHING: Final = f"{TALKING} items:presence"
 
-PATIENCE: Final = 20.0  # seconds until a test that waits has failed
+PATIENCE: Final = 60.0  # seconds until a test that waits has failed
 
 Envelope = dict[str, Any]
 

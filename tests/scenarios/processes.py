@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def started(command: Sequence[str], folder: Path, **settings: str) -> Iterator[S
         reader.start()
         try:
             # The server object stands in for the one in the other process.
-            server = LiveServer(found.get(timeout=PATIENCE), uvicorn.Server(uvicorn.Config("")))
+            server = LiveServer(_address(found, process, lines), uvicorn.Server(uvicorn.Config("")))
             try:
                 _wait_until_ready(server)
             except httpx.HTTPError as error:
@@ -81,6 +82,18 @@ def started(command: Sequence[str], folder: Path, **settings: str) -> Iterator[S
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # a child would keep the pipe open
                 reader.join(PATIENCE)
+
+
+def _address(found: queue.Queue[str], process: subprocess.Popen[str], lines: list[str]) -> str:
+    """Wait until the server has said where it listens, or has ended; its log says why."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return found.get(timeout=0.1)
+        except queue.Empty:
+            if process.poll() is not None or time.monotonic() > deadline:
+                ended = "" if process.poll() is None else f", and ended with {process.returncode}"
+                raise RuntimeError(f"it has not begun{ended}\n{''.join(lines)}") from None
 
 
 def _wait_until_ready(server: LiveServer) -> None:

@@ -21,6 +21,8 @@ NEW = signing_key("EdDSA", "new")
 TOKENS = TokenFactory(OLD)
 INVALID = "credentials_invalid"
 CANNOT_JUDGE = Refusal(101, 1013, "overloaded")
+DEGRADED = {"status": "degraded", "reason": "issuer_away", "retry": "later"}
+METRICS_TOKEN = "m" * 40
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ def test_a_server_starts_without_its_issuer(serve: Serve, published: KeyServer) 
 def test_an_issuer_that_is_away_refuses_its_own_tokens_alone(
     serve: Serve, published: KeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The callers of the others notice nothing, and the server is ready (requirement 134)."""
+    """The callers of the others notice nothing; the server is degraded (requirement 134)."""
     monkeypatch.setenv("BACKEND_SECRET", SECRET)
     path = tmp_path / "issuers.json"
     entries = [
@@ -163,14 +165,36 @@ def test_an_issuer_that_is_away_refuses_its_own_tokens_alone(
     path.write_text(json.dumps(entries))
     backend = dataclasses.replace(TOKENS, key=signing_key_from_secret(SECRET), issuer="backend")
     published.answer = dataclasses.replace(published.answer, status=503)
-    settings = settings_for(published, jwks_url=None, issuer=None, issuers_file=path)
+    settings = settings_for(
+        published,
+        jwks_url=None,
+        issuer=None,
+        issuers_file=path,
+        jwks_cooldown=0.05,
+        metrics_token=METRICS_TOKEN,
+    )
     with serve(settings) as server:
         door = Door(server, "close", TOKENS)
 
-        assert is_ready(server) == (200, {"status": "ready"})
+        assert is_ready(server) == (200, DEGRADED)
+        assert metric(server, "itemwire_ready") == "1.0"
+        assert metric(server, 'itemwire_degraded{fault="issuer_away"}') == "1.0"
         assert door.welcomes(door.path(token=backend.good()))
         assert door.refusal(path_of(door, "old")) == CANNOT_JUDGE
         assert door.refusal(door.path(token=backend.good(iss="nobody"))) == door.says(INVALID)
+
+        published.answer = dataclasses.replace(published.answer, status=200)
+        published.wait_for(len(published.paths) + 1)
+        assert door.welcomes(path_of(door, "old"))
+        assert is_ready(server) == (200, {"status": "ready"})
+        assert metric(server, 'itemwire_degraded{fault="issuer_away"}') == "0.0"
+
+
+def metric(server: LiveServer, name: str) -> str:
+    """Read one number as Prometheus does."""
+    bearer = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    lines = httpx.get(f"{server.url}/metrics", headers=bearer).text.splitlines()
+    return next(line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} "))
 
 
 def is_ready(server: LiveServer) -> tuple[int, object]:

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from itemwire.serving.server import UNREAD_BYTES, bind, calm_collector, server_of, url_of
+from itemwire.serving.listening import UNREAD_BYTES, bind, url_of
+from itemwire.serving.server import calm_collector, server_of
 from itemwire.settings import Settings
 from itemwire_auth.errors import KeyProblem
 

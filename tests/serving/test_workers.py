@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from itemwire.serving import workers
-from itemwire.serving.server import bind
+from itemwire.serving.listening import bind
 from itemwire.serving.workers import Supervisor
 from itemwire.settings import Settings
 

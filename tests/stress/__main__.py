@@ -34,6 +34,15 @@ def planned(names: Sequence[str], seconds: float, rounds: int, seed: int) -> Ite
             yield name
 
 
+def flattened(group: BaseExceptionGroup[Unsound]) -> Iterator[Unsound]:
+    """Give what is in a group, and in the groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from flattened(error)
+        else:
+            yield error
+
+
 @click.command()
 @click.option("--seconds", default=60.0, show_default=True)
 @click.option("--rounds", default=0, help="Faults, one in a round; instead of --seconds.")
@@ -69,7 +78,7 @@ def main(
         try:
             click.echo(asyncio.run(running).check())
         except* Unsound as unsound:
-            for error in unsound.exceptions:
+            for error in flattened(unsound):
                 click.echo(f"{type(error).__name__}: {error}", err=True)
             sys.exit(1)
 

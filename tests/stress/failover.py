@@ -31,14 +31,18 @@ async def let_replica_take_over(stage: Stage) -> None:
 
 
 async def swap_roles(stage: Stage) -> None:
-    """Let primary and replica swap their roles, while every process and connection stays."""
+    """Let primary and replica swap their roles, while every process and connection stays.
+
+    The old primary takes nothing any more before the nodes are led to the new one: of two primaries
+    at once, those who go from node to node would be told each time.
+    """
     pair = _pair_of(stage).pair
     await asyncio.to_thread(pair.promote)
     await asyncio.sleep(stage.randomness.uniform(0, LAG_SECONDS))
     stage.wipes += 1
-    _lead_to(stage, pair.port)
     await asyncio.to_thread(pair.rejoin)
-    await asyncio.sleep(1)  # until an idle node asks for the role
+    await stage.until_red(stage.nodes)
+    _lead_to(stage, pair.port)
     await stage.until_green(stage.nodes)
 
 
@@ -51,6 +55,7 @@ async def kill_leader(stage: Stage) -> None:
     await asyncio.sleep(stage.randomness.uniform(0, 2))
     await stage.until_green(stage.nodes)
     await asyncio.to_thread(leader.start)
+    await asyncio.to_thread(cluster.wait_until_whole)  # two of three decide: one at a time may end
     await stage.until_green(stage.nodes)
 
 

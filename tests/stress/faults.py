@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from tests.proxy import Proxy
 from tests.stress.clients import JOIN_SECONDS, PUBLISH_SECONDS, Unsound, promptly
@@ -229,12 +231,17 @@ async def clients_of_all(
 async def _flood(socket: ClientConnection) -> None:
     """Publish without waiting for answers, then see that each has come."""
     message = json.dumps({"type": "publish", "ref": 1, "data": "x" * FLOOD_BYTES})
-    for _ in range(FLOOD_MESSAGES):
-        await socket.send(message)
-    missing = FLOOD_MESSAGES
-    while missing:
-        told = json.loads(await promptly(socket.recv(), PUBLISH_SECONDS, "a flooder"))
-        missing -= told.get("ref") == 1
+    begun = time.monotonic()
+    try:
+        for _ in range(FLOOD_MESSAGES):
+            await socket.send(message)
+        missing = FLOOD_MESSAGES
+        while missing:
+            told = json.loads(await promptly(socket.recv(), PUBLISH_SECONDS, "a flooder"))
+            missing -= told.get("ref") == 1
+    except ConnectionClosed as closed:
+        took = time.monotonic() - begun
+        raise Unsound(f"a flooder was ended after {took:.1f} s: {closed}") from None
 
 
 def _check_growth(stage: Stage, before: list[int]) -> None:

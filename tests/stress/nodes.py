@@ -100,7 +100,7 @@ class Stage:
     kills: int = 0
     growth: int = 0
     done: list[str] = field(default_factory=list)
-    slowest: dict[str, float] = field(default_factory=dict)  # seconds until what came last
+    slowest: dict[str, tuple[float, str]] = field(default_factory=dict)  # seconds, and the fault
 
     async def start(self, node: ServedNode) -> None:
         """Start a node, and let clients find it."""
@@ -172,7 +172,8 @@ class Stage:
         self._note_time("green" if is_ready else "red", begun)
 
     def _note_time(self, change: str, begun: float) -> None:
-        self.slowest[change] = max(self.slowest.get(change, 0), time.monotonic() - begun)
+        took = time.monotonic() - begun, self.done[-1]
+        self.slowest[change] = max(self.slowest.get(change, took), took)
 
     async def subjects(self, node: ServedNode) -> list[str]:
         """List who is on the item, as a node knows it: each as often as it has members."""

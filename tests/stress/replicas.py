@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from itemwire.engines.postgres.engine import init_store
-from tests.nats_server import NatsServer, leader_of, running_trio
+from tests.nats_server import NatsServer, leader_of, running_trio, until_whole
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.redis_server import RedisServer, running_redis
 from tests.stress.engines import ENGINE_SERVERS, EngineServer, Process
@@ -88,6 +88,10 @@ class ClusterServer(EngineServer):
         """Find the server that decides what is stored."""
         name = asyncio.run(leader_of(self.process.url, "itemwire"))
         return next(server for server in self.servers if str(server.port) == name)
+
+    def wait_until_whole(self) -> None:
+        """Wait until every server has all that is stored: without one more it would be lost."""
+        asyncio.run(until_whole(self.process.url))
 
 
 @contextmanager

@@ -63,6 +63,7 @@ async def run(
             await asyncio.sleep(calm)
             stage.done.append(name)
             await faults[name](stage)
+            _check_losses(stage, watchers)
         await asyncio.sleep(calm)
         for publisher in publishers:
             publisher.is_over = True
@@ -71,6 +72,15 @@ async def run(
         for task in watching:
             task.cancel()
     return Outcome(watchers, publishers, stage.wipes, stage.kills, stage.growth, stage.slowest)
+
+
+def _check_losses(stage: Stage, watchers: list[Watcher]) -> None:
+    """See that nobody was told of more losses than there were, while the logs show why."""
+    for watcher in watchers:
+        if len(watcher.losses) > stage.wipes:
+            logs = "".join(node.log for node in stage.nodes)
+            told = f"{watcher.name} was told of {watcher.losses}, for {stage.wipes} wipes"
+            raise Unsound(f"{stage.done[-1]}: {told}\n{logs}")
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ class Outcome:
     wipes: int  # of the store: each begins a new epoch
     kills: int  # of nodes: each breaks sockets
     growth: int = 0  # of a node's memory, in bytes, while its engine was away
-    slowest: dict[str, float] = field(default_factory=dict)  # seconds until nodes were red, or so
+    slowest: dict[str, tuple[float, str]] = field(default_factory=dict)  # until red, or so: seconds
 
     def check(self) -> str:
         """Compare all logs with each other and with what was acknowledged; sum it up."""
@@ -41,7 +41,10 @@ class Outcome:
             f"{len(truth)} heard by {len(self.watchers)} watchers, {self.resumed} resumes, "
             f"{sum(len(one.losses) for one in self.watchers)} told of loss, {self.wipes} wipes, "
             f"{self.kills} kills, at most {self.growth >> 20} MiB more while the engine was away"
-            + "".join(f", {change} after {time:.1f} s" for change, time in self.slowest.items())
+            + "".join(
+                f", {change} after {seconds:.1f} s ({fault})"
+                for change, (seconds, fault) in self.slowest.items()
+            )
         )
 
     @property

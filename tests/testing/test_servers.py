@@ -10,7 +10,8 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire import Itemwire, create_app
-from itemwire.serving.server import FASTPATH, Protocols, bind, server_of
+from itemwire.serving.listening import bind
+from itemwire.serving.server import FASTPATH, Protocols, server_of
 from itemwire.settings import Settings
 from itemwire.testing import live_application, live_server, servers, settings_for
 from itemwire.testing.servers import STOCK

@@ -24,6 +24,7 @@ from itemwire.authorization.solving import (
     values_within,
     with_overrides,
 )
+from itemwire.authorization.straight import Needs
 from itemwire.close_reasons import OVERLOADED
 from itemwire_auth.dependencies import VERIFIED
 from itemwire_auth.principal import Principal
@@ -46,13 +47,19 @@ class AskedCall:
         self._declared = dependant_for(asked, path)
         self._applied: Overrides = {}
         self._dependant = self._declared
+        self._look_at_needs()
 
     def under(self, overrides: Overrides) -> Dependant:
         """Return what the function depends on, with an application's overrides in place."""
         if overrides != self._applied:
             self._applied = dict(overrides)
             self._dependant = with_overrides(self._declared, self._applied)
+            self._look_at_needs()
         return self._dependant
+
+    def _look_at_needs(self) -> None:
+        self._needs = Needs.of(self._dependant)
+        self._is_blind = self._needs is not None and self._needs.is_blind
 
     async def ask(
         self,
@@ -72,14 +79,12 @@ class AskedCall:
 
         Raises what a dependency raises, and FastAPI's validation error for parameters.
         """
-        more: dict[str, Any] = {}
-        if parameters:
-            more["path_params"] = {**connection.path_params, **parameters}
-        if principal is not None:
-            more[VERIFIED] = principal
-        view = _view_of(connection, more)
+        dependant = self.under(overrides)
+        view: Any = connection
+        if not self._is_blind:  # else nobody looks at it
+            view = _view_of(connection, parameters, principal)
         solved: Solved = connection.scope.setdefault(SOLVED, {})
-        solving = values_within(connection, view, self.under(overrides), solved)
+        solving = values_within(connection, view, dependant, solved, self._needs)
         # Handshakes have a deadline of their own.
         is_timed = connection.scope["type"] == "http"
         values = await (_in_time(solving) if is_timed else solving)
@@ -104,19 +109,24 @@ class HandshakeRequest(Request, WebSocket):  # type: ignore[misc] # both have `r
         self.client_state = self.application_state = WebSocketState.CONNECTING
 
 
-def _view_of(connection: HTTPConnection, more: Mapping[str, Any]) -> Request | WebSocket:
+def _view_of(
+    connection: HTTPConnection, parameters: Mapping[str, str] | None, principal: Principal | None
+) -> Request | WebSocket:
     """Return a request or handshake as the host's dependencies find it."""
-    shown = {
-        "headers": shown_headers(connection.scope),
-        "query_string": shown_query(connection.scope),
-    }
-    scope: Scope = {**connection.scope, **shown, **more}
+    scope: Scope = dict(connection.scope)
+    scope["headers"] = shown_headers(connection.scope)
+    scope["query_string"] = shown_query(connection.scope)
+    if parameters:
+        scope["path_params"] = {**connection.path_params, **parameters}
+    if principal is not None:
+        scope[VERIFIED] = principal
     if scope["type"] == "http":
         return Request(
             scope, connection.receive if isinstance(connection, Request) else _no_request
         )
-    scheme = SCHEMES.get(scope.get("scheme", ""), "http")
-    return HandshakeRequest({**scope, "type": "http", "method": "GET", "scheme": scheme})
+    scope["scheme"] = SCHEMES.get(scope.get("scheme", ""), "http")
+    scope["type"], scope["method"] = "http", "GET"
+    return HandshakeRequest(scope)
 
 
 async def _in_time(deciding: Awaitable[T]) -> T:

@@ -130,6 +130,8 @@ async def show_ticket(
     Return None for a request without a ticket. The ticket is spent. Nothing else that may name a
     caller is shown beside it.
     """
+    if not connection.scope.get("query_string"):  # as most
+        return None
     presented = find_credentials(connection, "", ["ticket"])
     if not presented or presented[0].source != "ticket":  # a refresh has no ticket
         return None

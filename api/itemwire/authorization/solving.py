@@ -1,4 +1,4 @@
-"""Asks a route's dependencies at any time; only here are FastAPI's internals named.
+"""Asks a route's dependencies at any time; names FastAPI's internals, as `straight` does.
 
 FastAPI solves a route's dependencies right before it calls the endpoint, and has no public way to
 do so at another time. Itemwire needs one: for a refreshed token, for one more item on an open
@@ -7,10 +7,10 @@ tests run on several of its versions (`.ci/versions`), and fail when one of them
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, replace
-from typing import Any, Final, Protocol, TypeVar, get_args, get_origin, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, runtime_checkable
 
 from fastapi import Request, WebSocket
 from fastapi.dependencies import models
@@ -24,7 +24,9 @@ from pydantic.fields import FieldInfo
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
+from itemwire.application import TELEMETRY
 from itemwire.authorization.inputs import NO_INPUTS, Inputs
+from itemwire.authorization.straight import Needs
 from itemwire_auth.releasing import FUNCTION_STACK, REQUEST_STACK
 
 T = TypeVar("T")
@@ -37,6 +39,8 @@ Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 
 Solved = dict[Any, Any]
 """What the dependencies have returned so far, by FastAPI's own keys."""
+
+Endpoint = Callable[..., Awaitable[None]]
 
 NO_OVERRIDES: Final[Overrides] = {}
 
@@ -113,16 +117,26 @@ def dependant_for(call: Callable[..., Any], path: str) -> Dependant:
 
 
 async def values_within(
-    handled: HTTPConnection, shown: Request | WebSocket, dependant: Dependant, solved: Solved
+    handled: HTTPConnection,
+    shown: Request | WebSocket,
+    dependant: Dependant,
+    solved: Solved,
+    needs: Needs | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of a function, while FastAPI handles the request that it is about.
 
     The function's dependencies find what they are shown, which may differ from what came.
 
-    What dependencies open with `yield` is closed where those of the request's route are.
+    What dependencies open with `yield` is closed where those of the request's route are. `needs` is
+    what `Needs.of` has found for the dependant.
 
     Raises what a dependency raises, and FastAPI's validation error for parameters.
     """
+    if needs is not None:
+        values, errors = await needs.find(shown, solved)
+        if errors:
+            raise _invalid(handled, errors)
+        return values
     outcome = await solve_dependencies(
         request=shown,
         dependant=dependant,
@@ -150,8 +164,26 @@ def dependant_of(request: Request) -> Dependant:
 
 
 def socket_app_of(dependant: Dependant) -> ASGIApp:
-    """Return the ASGI application that FastAPI makes of a WebSocket route."""
-    return websocket_session(get_websocket_app(dependant))
+    """Return an ASGI application that does what FastAPI makes of a WebSocket route.
+
+    It is FastAPI's own where its telemetry traces a handshake, or a dependency needs its solver.
+    """
+    fastapis_own = get_websocket_app(dependant)
+    needs, endpoint = Needs.of(dependant), cast("Endpoint", dependant.call)
+    if needs is None:
+        return websocket_session(fastapis_own)
+    found = needs  # of a type that the function below can rely on
+
+    async def serve(websocket: WebSocket) -> None:
+        if websocket.scope.get(TELEMETRY) is not None:
+            await fastapis_own(websocket)
+            return
+        values, errors = await found.find(websocket, {})
+        if errors:
+            raise WebSocketRequestValidationError(errors)
+        await endpoint(**values)
+
+    return websocket_session(serve)
 
 
 def calls_of(dependant: Dependant, overrides: Overrides = NO_OVERRIDES) -> Iterator[Any]:

@@ -28,16 +28,7 @@ from itemwire.channels.names import channel_of
 from itemwire.channels.presence.info import with_info
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
 from itemwire.engines.base import History
-from itemwire.messages import (
-    NOT_STORED,
-    Closing,
-    Event,
-    Frame,
-    Gap,
-    Member,
-    Position,
-    Welcome,
-)
+from itemwire.messages import NOT_STORED, Closing, Event, Frame, Gap, Member, Position, Welcome
 from itemwire.wire.base import Codec
 from itemwire_auth.principal import NO_EXPIRY, Grant, Principal
 
@@ -198,7 +189,7 @@ class Connection:
                 self.push(frame)
 
     def welcome(
-        self, subscription: "Subscription", welcome: Welcome, missed: History
+        self, subscription: "Subscription", welcome: Welcome | None, missed: History
     ) -> int | None:
         """Send the welcome to an item, then what its client missed; return how many that are.
 
@@ -208,7 +199,8 @@ class Connection:
         """
         is_alone = self.outbox is None or self.outbox.is_empty
         self.mark_welcomed()
-        self.send(welcome)
+        if welcome is not None:
+            self.send(welcome)
         for publication in missed.publications:
             frame = self.codec.encode(publication)
             if frame is None or not self.is_open:

@@ -26,7 +26,7 @@ from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.channels.welcome import welcome_to
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Engine, EngineError, History, Span
-from itemwire.messages import Position, Publication, Ref
+from itemwire.messages import Position, Publication, Ref, Welcome
 from itemwire_auth.principal import Identity
 from itemwire_auth.scopes import Action
 
@@ -221,8 +221,6 @@ class _Join:
     def _resume_token(self, history: History) -> str | None:
         """Return what proves later that the client was here; it keeps what it has proved now."""
         connection, epoch = self._subscription.connection, history.position.epoch
-        if not connection.codec.has_envelopes:
-            return None  # nobody would be told of it
         first, since, proof = first_offset(history), self._start.since, self._start.proof
         if self._is_proven and since and proof and since.epoch == epoch:
             first = min(first, proof.first)
@@ -276,17 +274,7 @@ class _Join:
         )
         subscription.has_joined = True
         parts.log.joined(subscription.item_id, subscription.member)
-        welcome = welcome_to(
-            subscription,
-            history.position,
-            self._limits,
-            parts.presence.page(channel, FIRST_PAGE),
-            self._ref,
-            was_recovering=self._start.since is not None,
-            recovered=recovered,
-            resume=self._resume_token(history),
-            max_message_bytes=self._rules.max_message_bytes,
-        )
+        welcome = self._welcome(history, recovered=recovered)
         if retained is not None:
             history = replace(history, publications=[retained, *history.publications])
         replayed = connection.welcome(subscription, welcome, history)
@@ -295,6 +283,23 @@ class _Join:
             parts.hub.go_live(subscription, history.position)
         self._end()
         self._joined(None)
+
+    def _welcome(self, history: History, *, recovered: bool) -> Welcome | None:
+        """Return the welcome; None for a client whose codec has no word for one."""
+        subscription = self._subscription
+        if not subscription.connection.codec.has_envelopes:
+            return None
+        return welcome_to(
+            subscription,
+            history.position,
+            self._limits,
+            self._parts.presence.page(subscription.channel, FIRST_PAGE),
+            self._ref,
+            was_recovering=self._start.since is not None,
+            recovered=recovered,
+            resume=self._resume_token(history),
+            max_message_bytes=self._rules.max_message_bytes,
+        )
 
     def _expire(self, problem: EngineError | None) -> None:
         """Fail a join that is not done in time, unless its client has left."""

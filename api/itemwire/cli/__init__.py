@@ -1,24 +1,67 @@
 """The command line. Results go to standard output, everything else to standard error."""
 
+import contextlib
+import gc
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Final
+
 import click
+from typing_extensions import override
 
-from itemwire.cli.bench import bench
-from itemwire.cli.channels import publish, tail
-from itemwire.cli.configuration import config
-from itemwire.cli.engine import engine
-from itemwire.cli.export import export
-from itemwire.cli.serving import dev, serve
-from itemwire.cli.tokens import token
+from itemwire.serving.streams import keep_streams_open
+
+MODULES: Final = {
+    "dev": "serving",
+    "serve": "serving",
+    "token": "tokens",
+    "publish": "channels",
+    "tail": "channels",
+    "bench": "bench",
+    "config": "configuration",
+    "engine": "engine",
+    "export": "export",
+}
+"""The module of this package that has each command: loaded when the command is asked for."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Loads a command when it is asked for, so that a server starts without the others."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the name of each command."""
+        return sorted(MODULES)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None if there is none of this name."""
+        if cmd_name not in MODULES:
+            return None
+        with _collecting_nothing():
+            module = import_module(f"{__name__}.{MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@contextlib.contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Search for no garbage among what is loaded, now or later: it all stays."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="itemwire", prog_name="itemwire")
 def main() -> None:
     """Live channels over WebSocket, one per item, guarded by your tokens.
 
     Start with `itemwire dev`: it needs no settings, and prints tokens and commands to try.
     """
-
-
-for command in (dev, serve, token, publish, tail, bench, config, engine, export):
-    main.add_command(command)
+    keep_streams_open()

@@ -9,7 +9,8 @@ from pydantic import SecretStr, ValidationError
 
 from itemwire.rules.channels import ChannelRules
 from itemwire.rules.file import add_channels_of, options_shown
-from itemwire.settings import PREFIX, Settings, source_of, unknown_variables
+from itemwire.settings import PREFIX, Settings
+from itemwire.variables import remarks, source_of
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 # In a URL: everything up to the last @, because a password may contain an unescaped @.
@@ -25,15 +26,17 @@ class ConfigurationProblem(click.ClickException):
 def load_settings(**given: object) -> Settings:
     """Return the settings; those given on the command line win over the environment.
 
-    Prints a warning for each unknown ITEMWIRE_ variable; raises `ConfigurationProblem`.
+    Prints a warning for each ITEMWIRE_ variable that is unknown or that was changed; raises
+    `ConfigurationProblem`.
     """
-    for variable, meant in unknown_variables():
-        hint = f"; did you mean {meant}?" if meant else ""
-        click.echo(f"Warning: {variable} is not a setting{hint}", err=True)
     try:
+        for remark in remarks():
+            click.echo(f"Warning: {remark}", err=True)
         return Settings.model_validate(given)
     except ValidationError as error:
         raise ConfigurationProblem("\n".join(_faults(error))) from error
+    except ValueError as error:
+        raise ConfigurationProblem(str(error)) from error
 
 
 def _faults(error: ValidationError) -> list[str]:

@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import click
 
 from itemwire.cli.configuration import ConfigurationProblem, load_settings, stamp_of
 from itemwire.engines import UNSHARED
+from itemwire.serving.listening import place_of
 from itemwire.serving.server import serve as run_server
-from itemwire.serving.workers import serve_by_workers
 from itemwire.settings import MAX_WORKERS, PREFIX, Settings
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.keys.static import signing_key_from_secret
@@ -43,13 +44,17 @@ port_option = click.option("--port", type=int, help="Port; 0 takes a free one [I
     type=int,
     help="Processes; need a shared engine [ITEMWIRE_WORKERS, else WEB_CONCURRENCY].",
 )
+@click.option(
+    "--uds", type=click.Path(path_type=Path), help="Unix socket, not a port [ITEMWIRE_UDS]."
+)
+@click.option("--fd", type=int, help="Open socket, not a port [ITEMWIRE_FD].")
 @click.option("--app", help="Your own application with channels in it, as package.main:app.")
-def serve(host: str | None, port: int | None, workers: int | None, app: str | None) -> None:
+def serve(app: str | None, **given: object) -> None:
     """Run the server, with settings from the environment and `.env`.
 
     With `--app`, run an application that includes the channels of an `Itemwire`.
     """
-    settings = load_settings(**_given(host=host, port=port, workers=workers))
+    settings = load_settings(**_given(**given))
     platform = os.environ.get("WEB_CONCURRENCY", "").strip()
     if (count := workers_of_platform(settings, platform)) is not None:
         settings = settings.model_copy(update={"workers": count})
@@ -115,14 +120,24 @@ def _given(**options: object) -> dict[str, object]:
 
 def _run(settings: Settings, announce: Callable[[str], None], app: str | None = None) -> None:
     try:
-        (run_server if settings.workers == 1 else serve_by_workers)(settings, announce, app)
+        _way_to_serve(settings.workers)(settings, announce, app)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
         raise click.ClickException(
-            f"cannot listen on {where}: {error.strerror or error}"
+            f"cannot listen on {place_of(settings)}: {error.strerror or error}"
         ) from error
+
+
+def _way_to_serve(
+    workers: int,
+) -> Callable[[Settings, Callable[[str], None], str | None], None]:
+    if workers == 1:
+        return run_server
+    # With what several processes share their metrics by.
+    from itemwire.serving.workers import serve_by_workers  # noqa: PLC0415
+
+    return serve_by_workers
 
 
 @dataclass(frozen=True, slots=True)

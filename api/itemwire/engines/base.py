@@ -24,6 +24,10 @@ class EngineError(Exception):
         self.fault = fault
 
 
+class UnfitEngine(EngineError):
+    """The engine is not what this server needs, and stays so until an operator changes it."""
+
+
 Answer = Callable[[T | EngineError], None]
 """A callback for one result: called once, on the event loop, perhaps before the call returns."""
 

@@ -14,7 +14,17 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import NO_SINK, PROBE, Answer, Engine, EngineError, History, Sink, Span
+from itemwire.engines.base import (
+    NO_SINK,
+    PROBE,
+    Answer,
+    Engine,
+    EngineError,
+    History,
+    Sink,
+    Span,
+    UnfitEngine,
+)
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.notices import NoticeReader
 from itemwire.engines.read_watch import ReadWatch, refused_read
@@ -25,7 +35,8 @@ from itemwire.messages import Position
 AWAY: Final = "the engine is away"
 NO_ROOM: Final = "more waits for the engine than there is room for"
 NO_ANSWER: Final = "no answer in time"
-START_SECONDS: Final = 10.0  # in which the server must have answered, on a machine that starts, too
+CONNECT_SECONDS: Final = 30.0  # in which a server that starts, too, must have begun to serve
+START_SECONDS: Final = 10.0  # in which it must then have answered
 AWAY_SECONDS: Final = 0.05  # between two looks whether the engine is away, while a join waits
 STALE_SECONDS: Final = 0.05  # before a replica that was behind is asked again
 
@@ -99,19 +110,21 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
         self._notice_reader.on_refusal = self.note_refusal
         self._reads.start()
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connect()
+            async with asyncio.timeout(START_SECONDS):
                 # A node that does not know who was revoked must not serve.
                 await self._notice_reader.synced()
         except (EngineError, TimeoutError) as error:
-            reason = str(error) or self._start_problem()
+            reason = str(error) or self._start_problem() or self._notice_reader.problem or NO_ANSWER
             await self.stop()
-            raise EngineError(f"cannot use {self._shown_url}: {reason}") from None
+            kind = UnfitEngine if isinstance(error, UnfitEngine) else EngineError
+            raise kind(f"cannot use {self._shown_url}: {reason}") from None
         self._tasks = [asyncio.create_task(repeat(*routine)) for routine in self._routines()]
 
     def _start_problem(self) -> str:
-        """Return why a start got no answer, as far as that is known."""
-        return NO_ANSWER
+        """Return why a start was not over in time, as far as connections know; else ""."""
+        return ""
 
     @override
     async def stop(self) -> None:

@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 
 from itemwire.engines.base import Answer, Apply, EngineError
 from itemwire.engines.callbacks import answer_to, when_done
+from itemwire.engines.faults import SILENT, UNKNOWN
 
 logger = logging.getLogger("itemwire.engines")
 
 RETRY_SECONDS: Final = 0.5
+PASSING: Final = (UNKNOWN, SILENT)  # faults that say nothing about the next read
 LEAST_SECONDS: Final = 60  # every notice is kept this long, for nodes that are cut off just now
 
 
@@ -60,6 +62,7 @@ class NoticeReader(ABC):
         self._is_reading = False
         self._is_stale = False  # something was missed since the read that is under way was begun
         self._is_synced = False
+        self.problem = ""  # of the last read, as long as none has succeeded
         self._is_stopped = False
         self._retry: asyncio.TimerHandle | None = None
         self._waiting: list[Answer[None]] = []
@@ -75,7 +78,10 @@ class NoticeReader(ABC):
         ...
 
     async def synced(self) -> None:
-        """Wait until the notices that are kept have been applied; EngineError if that failed."""
+        """Wait until the notices that are kept have been applied; EngineError if that is refused.
+
+        A read that failed for once is repeated meanwhile; `problem` says why.
+        """
         if self._is_synced:
             return
         answered: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
@@ -117,7 +123,9 @@ class NoticeReader(ABC):
         self._is_reading = False
         if isinstance(page, EngineError):
             self._retry_later()
-            self._answer_waiting(page)
+            self.problem = str(page)
+            if page.fault not in PASSING:
+                self._answer_waiting(page)
             self.on_refusal(page)
             return
         self._apply_page(page)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -18,6 +18,10 @@ FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 STOPPED: Final = "the engine was stopped"
 SEE_LOG: Final = "see the log"
+
+
+class StillStarting(EngineError):
+    """The server is there, and has yet to begin: it recovers, or chooses who leads."""
 
 
 def backoff() -> Iterator[float]:
@@ -68,10 +72,12 @@ class ReconnectingLink(ABC):
         self._was_open = False
         self._logged_problem = ""
         self._is_open = False
+        self._is_starting = False  # the server, as the last attempt found it
         # A break is no outage yet. Only when an attempt to reconnect has failed as well is the
         # server away, and then nothing waits for it any longer.
         self.is_away = False
         self.problem = "there was no answer yet"
+        self._is_unfit = False
 
     @property
     def is_connected(self) -> bool:
@@ -93,10 +99,13 @@ class ReconnectingLink(ABC):
         self._task = asyncio.create_task(self._keep_open())
 
     async def first_attempt(self) -> None:
-        """Wait until the first attempt to connect has ended; EngineError if it failed."""
+        """Wait until the first attempt to connect has ended; EngineError if it failed.
+
+        Attempts do not count that found the server still starting.
+        """
         await self._tried.wait()
         if not self.is_connected:
-            raise EngineError(self.problem)
+            raise (UnfitEngine if self._is_unfit else EngineError)(self.problem)
 
     async def stop(self) -> None:
         """Disconnect and stay disconnected; pending callers get an error."""
@@ -125,7 +134,7 @@ class ReconnectingLink(ABC):
         pauses = backoff()
         # What waits below may forget that it was cancelled, if it ends at the same moment.
         while self._task is not None:
-            opened_at = math.inf
+            opened_at, self._is_starting = math.inf, False
             try:
                 await self._open()
                 opened_at = loop.time()
@@ -133,6 +142,8 @@ class ReconnectingLink(ABC):
                 problem = await self._serve()
             except EngineError as error:
                 problem = str(error)
+                self._is_unfit = isinstance(error, UnfitEngine)
+                self._is_starting = isinstance(error, StillStarting)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_ending():
                     raise
@@ -156,8 +167,10 @@ class ReconnectingLink(ABC):
         self.problem = problem
         # At the start the caller gets the reason. Later each reason is logged once: the attempts
         # of a long outage would fill the log.
-        if self._was_open and problem != self._logged_problem:
+        event = "engine_lost" if self._was_open else "engine_starting" if self._is_starting else ""
+        if event and problem != self._logged_problem:
             self._logged_problem = problem
-            logger.warning("engine_lost link=%s problem=%s", self._name, problem)
+            logger.warning("%s link=%s problem=%s", event, self._name, problem)
         await self._close(problem)
-        self._tried.set()
+        if not self._is_starting:
+            self._tried.set()

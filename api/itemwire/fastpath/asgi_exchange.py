@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -57,8 +58,9 @@ class ASGIExchange:
 
     def __init__(self, socket: ExchangeSocket) -> None:
         self._socket = socket
-        self._queue: asyncio.Queue[Message] = asyncio.Queue()
-        self._queue.put_nowait({"type": "websocket.connect"})
+        # An asyncio.Queue would take 2 µs, and most sockets are detached before anything waits.
+        self._unread: deque[Message] = deque(({"type": "websocket.connect"},))
+        self._arrival: asyncio.Event | None = None  # while `receive` waits
         self._may_write: asyncio.Event | None = None
         self._denial: tuple[int, list[Header]] | None = None
         self._body = b""
@@ -88,17 +90,23 @@ class ASGIExchange:
     @property
     def has_unread(self) -> bool:
         """Return whether the application has yet to receive something."""
-        return not self._queue.empty()
+        return bool(self._unread)
 
     def deliver(self, frame: Frame) -> None:
         """Queue a message for the application."""
         kind = "text" if isinstance(frame, str) else "bytes"
-        self._queue.put_nowait({"type": "websocket.receive", kind: frame})
+        self._put({"type": "websocket.receive", kind: frame})
 
     def disconnect(self, code: int, reason: str | None = None) -> None:
         """Queue `websocket.disconnect`: the socket is gone, or soon will be."""
         said = {} if reason is None else {"reason": reason}
-        self._queue.put_nowait({"type": "websocket.disconnect", "code": code, **said})
+        self._put({"type": "websocket.disconnect", "code": code, **said})
+
+    def _put(self, message: Message) -> None:
+        self._unread.append(message)
+        if self._arrival is not None:
+            self._arrival.set()
+            self._arrival = None
 
     def pause(self) -> None:
         """Make `send` wait: the transport's write buffer is full."""
@@ -130,7 +138,7 @@ class ASGIExchange:
             raise
         self._is_detached = True
         while self.has_unread:
-            message = self._queue.get_nowait()
+            message = self._unread.popleft()
             if message["type"] == "websocket.disconnect":
                 receiver.closed(message["code"])
                 return
@@ -139,7 +147,11 @@ class ASGIExchange:
 
     async def receive(self) -> Message:
         """Return the next message for the application."""
-        message = await self._queue.get()
+        while not self._unread:
+            if self._arrival is None:
+                self._arrival = asyncio.Event()
+            await self._arrival.wait()
+        message = self._unread.popleft()
         if not self.has_unread:
             self._socket.resume_reading()
         return message

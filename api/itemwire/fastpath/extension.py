@@ -12,6 +12,9 @@ from itemwire.messages import Frame
 EXTENSION: Final = "itemwire.socket"
 VERSION: Final = 1
 
+BOUNDED: Final = "itemwire.bounded"
+"""A key of the ASGI scope, which no client can set: the head's parts were counted already."""
+
 STREAM_EXTENSION: Final = "itemwire.stream"
 """The ASGI extension for HTTP responses that never end by themselves, such as server-sent events.
 

@@ -11,7 +11,6 @@ An open connection always has a timer, or an application that works on a request
 """
 
 import asyncio
-import contextvars
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -21,19 +20,18 @@ from weakref import WeakKeyDictionary
 import httptools
 from typing_extensions import override
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from itemwire.fastpath.body_framing import BodyFraming
+from itemwire.fastpath.bounded_reads import BoundedReads
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
+from itemwire.fastpath.declined_upgrade import DeclinedUpgrade, new_parser
 from itemwire.fastpath.extension import STREAM_EXTENSION
-from itemwire.fastpath.handshake import NO_STORE, RequestHead, refusal_of_size
-from itemwire.fastpath.head_rules import refusal_of_head
-from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow
+from itemwire.fastpath.handshake import RequestHead, refusal_of_size
+from itemwire.fastpath.head_rules import origin_form, refusal_of_head
+from itemwire.fastpath.http_faults import render_fault, status_of_fault
+from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow, task_of_request
 from itemwire.fastpath.pieces import end_of_piece
 from itemwire.fastpath.protocol import WebSocketProtocol
 from itemwire.fastpath.shared_state import Addressed, SocketAddresses
@@ -57,8 +55,10 @@ class HttpProtocol(HttpToolsProtocol):
     parser: httptools.HttpRequestParser  # uvicorn types it as optional: None once it is lost
 
     url = b""
+    declined: DeclinedUpgrade | None = None  # its request is about to be read again
     data = b""  # the chunk that is being parsed
-    piece_start = 0  # in `data`, of the piece that is being parsed
+    piece = b""  # the part of it that is being parsed
+    piece_start = 0  # where that begins
     unparsed = b""  # a chunk that waits for requests before it to be answered, or for a place
     unparsed_start = 0  # in `unparsed`, of what was not parsed yet
     is_in_line = False  # for a place, to parse `unparsed`
@@ -91,6 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Admit the connection if there is room, and start the time of its first head."""
         super().connection_made(cast("asyncio.Transport", Addressed(transport)))
         self.transport = transport
+        transport.set_protocol(BoundedReads(self))
         self.flow = self.held_flow = HeldFlow(transport)
         refusal = None
         if self.limit is not None:
@@ -167,8 +168,9 @@ class HttpProtocol(HttpToolsProtocol):
             has_place = False
             self.data, self.piece_start = data, start
             start = end_of_piece(data, start)
-            self._parse_piece(data[self.piece_start : start])
-            self.data = b""
+            self.piece = data[self.piece_start : start]
+            self._parse_piece(self.piece)
+            self.data = self.piece = b""
             if self.refusal is not None or self.is_handed_over:
                 return
 
@@ -245,14 +247,25 @@ class HttpProtocol(HttpToolsProtocol):
         self.reading_head = False
         self.framing = BodyFraming()
         self.timers.head.stop(self)
+        version, method = self.parser.get_http_version(), self.parser.get_method()
         self.refusal = refusal_of_head(
-            self.url,
-            self.headers,
-            version=self.parser.get_http_version(),
-            is_upgrade=self._should_upgrade,
+            self.url, self.headers, version=version, method=method, is_upgrade=self._should_upgrade
         )
         if self.refusal is not None:
             raise httptools.HttpParserError  # uvicorn then calls send_400_response
+        self._decline_or_take(version, method)
+
+    def _decline_or_take(self, version: str, method: bytes) -> None:
+        """Pass a good head on to uvicorn, which would drop the body of an upgrade not taken."""
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self.declined = DeclinedUpgrade(method, self.url, version, [*self.headers])
+            return
+        if self.declined is not None:
+            self.headers[:] = self.declined.headers
+            self.declined = None
+        self.url = origin_form(self.url, self.headers)
+        if version == "1.0":  # RFC 9110 section 10.1.1
+            self.expect_100_continue = False
         # Not for an upgrade: the socket's scope would keep this protocol alive, in a cycle.
         if not self.parser.should_upgrade():
             scope = cast("dict[str, object]", self.scope)
@@ -268,7 +281,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     @override
     def on_message_complete(self) -> None:
-        """Start counting the next head."""
+        """Start counting the next head, unless this one is read again."""
+        if self.declined is not None:
+            return
         super().on_message_complete()
         self.reading_head = True
         self.head_bytes = 0
@@ -306,11 +321,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Run the application for a request that had to wait; uvicorn before 0.46 has no method."""
-        running = cycle.run_asgi(app)
-        if getattr(self.config, "reset_contextvars", False):
-            task = self.loop.create_task(running, context=contextvars.Context())
-        else:
-            task = self.loop.create_task(running)
+        task = task_of_request(cycle.run_asgi(app), self.config, self.loop)
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
@@ -322,6 +333,16 @@ class HttpProtocol(HttpToolsProtocol):
         super().shutdown()
         if self.ending is not None:
             self.ending()
+
+    @override
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read the request again without its upgrade: uvicorn drops its body and all after it."""
+        if self._get_upgrade() != b"h2c":  # which Java's HttpClient asks for with each request
+            super()._unsupported_upgrade_warning()
+        declined = cast("DeclinedUpgrade", self.declined)
+        end = cast("httptools.HttpParserUpgrade", sys.exception()).args[0]
+        self.parser, self.reading_head = new_parser(self), True
+        super().data_received(declined.render() + self.piece[end:])
 
     @override
     def handle_websocket_upgrade(self) -> None:
@@ -356,7 +377,7 @@ class HttpProtocol(HttpToolsProtocol):
         Requests that came before it are answered first. If the refused part is the body of a
         request whose response has begun, the connection just ends.
         """
-        self.refusal = self.refusal or HTTPStatus.BAD_REQUEST
+        self.refusal = self.refusal or status_of_fault(sys.exception(), self.piece)
         cycle = cast("RequestResponseCycle | None", self.cycle)
         is_answered = cycle is None or cycle.response_complete
         if not is_answered and (self.reading_head or self.pipeline):
@@ -370,22 +391,9 @@ class HttpProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 ending.close()
                 return
-        self.transport.write(_render(self.refusal, self.server_state.default_headers, msg))
+        self.transport.write(render_fault(self.refusal, self.server_state.default_headers, msg))
         ending.linger()
 
 
 def _do_nothing() -> None:
     """Ignore that a response is complete: its connection is gone."""
-
-
-def _render(status: int, headers: list[tuple[bytes, bytes]], text: str) -> bytes:
-    """Render a complete response that ends the connection."""
-    lines = [
-        *headers,
-        (b"connection", b"close"),
-        NO_STORE,
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(text)).encode()),
-    ]
-    fields = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
-    return STATUS_LINE[status] + fields + b"\r\n" + text.encode()

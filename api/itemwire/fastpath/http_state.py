@@ -1,9 +1,12 @@
 """What the HTTP connections of one server share, and the flow control of each."""
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
+from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from itemwire.fastpath.timeouts import Timeout, TimerLoop
@@ -58,3 +61,12 @@ class HeldFlow(FlowControl):
     def resume_reading(self) -> None:
         if not self.is_held:
             super().resume_reading()
+
+
+def task_of_request(
+    running: Coroutine[Any, Any, None], config: Config, loop: asyncio.AbstractEventLoop
+) -> asyncio.Task[None]:
+    """Return the task that answers a request, with the context that uvicorn gives it."""
+    if getattr(config, "reset_contextvars", False):
+        return loop.create_task(running, context=contextvars.Context())
+    return loop.create_task(running)

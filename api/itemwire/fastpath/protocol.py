@@ -20,7 +20,7 @@ from itemwire.close_reasons import MESSAGE_TOO_BIG, PAYLOAD_INVALID
 from itemwire.fastpath import frames
 from itemwire.fastpath.asgi_exchange import ASGIExchange
 from itemwire.fastpath.closing import ClosingHandshake, Phase
-from itemwire.fastpath.extension import EXTENSION, VERSION, Receiver, Rendering
+from itemwire.fastpath.extension import BOUNDED, EXTENSION, VERSION, Receiver, Rendering
 from itemwire.fastpath.frames import (
     PLAIN_FRAMING,
     FrameReader,
@@ -40,7 +40,7 @@ from itemwire.fastpath.handshake import (
     render_acceptance,
     render_denial,
 )
-from itemwire.fastpath.head_rules import refusal_of_parts
+from itemwire.fastpath.head_rules import origin_form, refusal_of_parts
 from itemwire.fastpath.shared_state import SocketAddresses, shared_state_of
 from itemwire.fastpath.transport import read_on
 from itemwire.messages import Frame
@@ -234,7 +234,8 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
             len(data), len(request.target), len(request.headers)
         ) or refusal_of_parts(request.target, request.headers)
         if status is None:
-            self.begin(request, SocketAddresses.of(self.transport))
+            target = origin_form(request.target, request.headers)
+            self.begin(request._replace(target=target), SocketAddresses.of(self.transport))
         else:
             self.deny(status, [NO_STORE], status.phrase.encode())
 
@@ -249,6 +250,7 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         self._phase = Phase.DECIDING
         exchange = self._exchange = ASGIExchange(self)
         scope = shared.scope_of(opening, addresses)
+        scope[BOUNDED] = True  # by `refusal_of_parts`, whichever class has read the head
         scope["extensions"][EXTENSION] = {"version": VERSION, "detach": exchange.detach}
         task = shared.loop.create_task(exchange.run(shared.app, scope))
         shared.tasks.add(task)

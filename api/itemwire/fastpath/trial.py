@@ -22,6 +22,10 @@ TWO_REQUESTS: Final = b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHos
 AMBIGUOUS: Final = (
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
+DECLINED: Final = (  # an upgrade that is not taken, with a body, and the next request
+    b"POST /3 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    b"Content-Length: 1\r\n\r\nxGET /4 HTTP/1.1\r\nHost: a\r\n\r\n"
+)
 UPGRADE: Final = (
     b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -33,6 +37,7 @@ ECHO_AND_CLOSE: Final = b"\x81\x01x\x88\x02\x03\xe8"
 TRIALS: Final = (
     (TWO_REQUESTS, (b"HTTP/1.1 200", b"/1", b"HTTP/1.1 200", b"/2")),
     (AMBIGUOUS, (b"HTTP/1.1 400",)),
+    (DECLINED, (b"HTTP/1.1 200", b"/3", b"HTTP/1.1 200", b"/4")),
     (UPGRADE + TEXT, (b"HTTP/1.1 101", ECHO_AND_CLOSE)),
 )
 """What is sent over a connection, and what must come back in this order."""

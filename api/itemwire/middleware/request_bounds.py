@@ -1,6 +1,7 @@
 """Refuses requests with too many parts, on servers whose protocol class does not.
 
-Itemwire's own classes refuse them before there is a scope (`itemwire.fastpath.head_rules`).
+Itemwire's own classes refuse them before there is a scope (`itemwire.fastpath.head_rules`), so a
+handshake that comes by them is not counted again: that takes 6 µs.
 """
 
 from collections.abc import Awaitable
@@ -10,6 +11,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from itemwire.close_reasons import QUERY_INVALID
+from itemwire.fastpath.extension import BOUNDED
 from itemwire.responses.problems import problem
 from itemwire_auth.request_bounds import refusal_of_headers, refusal_of_target
 
@@ -24,7 +26,9 @@ class RequestBounds:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Refuse with 400, 414 or 431; a handshake with `query_invalid`."""
-        status = _refusal_of(scope) if scope["type"] in REQUESTS else None
+        status = None
+        if scope["type"] in REQUESTS and BOUNDED not in scope:
+            status = _refusal_of(scope)
         if status is None:
             return self._app(scope, receive, send)
         return _refuse(status, scope, receive, send)

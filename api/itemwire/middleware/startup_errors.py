@@ -2,10 +2,14 @@
 
 import sys
 from collections.abc import Awaitable
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
+
+IS_UNFIT: Final = "itemwire.unfit"
+"""The key of the lifespan's state under which the server is told that a restart will not help."""
 
 
 class StartupErrors:
@@ -23,6 +27,8 @@ class StartupErrors:
             problem = sys.exception()  # Starlette sends the failure while it handles the exception
             if message["type"] == "lifespan.startup.failed" and isinstance(problem, EngineError):
                 message["message"] = str(problem)
+                if isinstance(problem, UnfitEngine):
+                    scope.get("state", {})[IS_UNFIT] = True
             await send(message)
 
         return self._app(scope, receive, send_brief)

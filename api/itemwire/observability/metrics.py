@@ -10,7 +10,7 @@ from itemwire.channels.limits.requests import RequestKind
 from itemwire.channels.node import Node
 from itemwire.close_reasons import CLOSE_REASONS
 from itemwire.counters import GONE, OTHER, Counters, MetricHistogram
-from itemwire.engines.faults import DEGRADING
+from itemwire.readiness import REASONS, state_of
 from itemwire.wire import CODECS
 from itemwire.wire.events_codec import EventsCodec
 from itemwire_auth.authenticator import Authenticator
@@ -107,6 +107,11 @@ def _of_engine(sources: MetricSources, name: Literal["errors", "pending", "secon
         ((operation,), getattr(counters, name))
         for operation, counters in sources.counters.engine.items()
     ]
+
+
+def _degraded(sources: MetricSources) -> Values:
+    reason = state_of(sources.node, sources.authenticator).reason
+    return [((one,), int(one == reason)) for one in REASONS]
 
 
 def _of_policy(sources: MetricSources, name: Literal["asked", "failed"]) -> int:
@@ -266,15 +271,16 @@ METRICS: Final = (
     _one(
         "gauge",
         "ready",
-        "1 while the server is started and its engine is reachable.",
-        lambda sources: int(sources.node.is_ready),
+        "1 while the server is started, its engine is reachable, and it has a key of some issuer.",
+        lambda sources: int(state_of(sources.node, sources.authenticator).is_served),
     ),
     MetricRow(
         "gauge",
         "degraded",
         ("fault",),
-        "1 while the engine stores nothing for this reason, though it is read and heard.",
-        lambda sources: [((one.name,), int(one is sources.node.fault)) for one in DEGRADING],
+        "1 while the engine stores nothing for this reason, though it is read and heard, or while "
+        "an issuer has given no key (`issuer_away`).",
+        _degraded,
     ),
     _one(
         "histogram",

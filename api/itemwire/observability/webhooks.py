@@ -14,6 +14,8 @@ These are the headers and the signature of Standard Webhooks. A batch is sent ag
 answered with 2xx, so each event arrives at least once, in order for one node.
 """
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import binascii
@@ -30,13 +32,13 @@ from secrets import token_urlsafe
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
 from itemwire.channels.connection_log import LoggedConnection, Observer
 from itemwire.messages import Member
+from itemwire_auth import http_client as httpx
 from itemwire_auth.policy_url import is_this_machine
 
 logger = logging.getLogger("itemwire.webhooks")

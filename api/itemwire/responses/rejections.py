@@ -5,6 +5,7 @@ Whatever a route raises becomes one ASGI `websocket.close` with a code and a rea
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from fastapi import FastAPI, Request, Response
@@ -28,6 +29,7 @@ from itemwire.close_reasons import (
     CloseReason,
     Retry,
 )
+from itemwire.responses.methods import PathMethods
 from itemwire.responses.problems import UNPROCESSABLE, CodedProblem, problem
 from itemwire_auth.audit import client_label
 from itemwire_auth.closing import SENDABLE_CODES, close_of_status, sendable, sendable_text
@@ -61,11 +63,11 @@ def install_rejections(app: FastAPI) -> None:
     for error in (
         AuthError,
         ChannelException,
-        HTTPException,
         WebSocketException,
         WebSocketRequestValidationError,
     ):
         app.add_exception_handler(error, _reject)  # type: ignore[arg-type] # one for both kinds
+    app.add_exception_handler(HTTPException, _reject_by_path(app))  # type: ignore[arg-type] # one for both kinds
     app.add_exception_handler(RequestValidationError, _tell_faults)  # type: ignore[arg-type] # its own
     app.add_exception_handler(Exception, _tell_failure)
 
@@ -112,6 +114,20 @@ def reason_of_close(code: int, reason: str, retry: Retry = Retry.NEVER) -> Close
         return INTERNAL
     told = sendable(code, reason)
     return CloseReason(told.reason, code, retry, STATUS_OF_RETRY[retry], "Said by the application.")
+
+
+def _reject_by_path(app: FastAPI) -> Callable[..., Awaitable[Response | None]]:
+    """Return what answers an HTTPException: the router raises it for a method or a path, too."""
+    methods = PathMethods(app.router.routes)
+
+    async def reject(connection: Request | WebSocket, error: Exception) -> Response | None:
+        if isinstance(connection, Request) and isinstance(error, HTTPException):
+            answer = methods.answer(connection, error)
+            if answer is not None:
+                return answer
+        return await _reject(connection, error)
+
+    return reject
 
 
 async def _reject(connection: Request | WebSocket, error: Exception) -> Response | None:

@@ -25,10 +25,13 @@ BINARY_TYPE: Final = "application/octet-stream"
 BODY_SECONDS: Final = 60.0  # for a whole body to arrive, as for a message on a socket
 MAX_MODEL_BYTES: Final = 16_384
 UNICODE: Final = frozenset({"utf-8", "us-ascii"})
+UNCODED: Final = frozenset({"", "identity"})  # content codings that change nothing
+CODED: Final = "The body has a content coding. Send it without `Content-Encoding`, as it is."
 
 BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     408: {"model": Problem, "description": "A body that was not complete in 60 s."},
     413: {"model": Problem, "description": "A body over the limit."},
+    415: {"model": Problem, "description": "A body of another media type, or with a coding."},
     422: {"model": Problem, "description": "A body that is not what it says it is."},
 }
 """How OpenAPI describes the refusals of a body."""
@@ -82,8 +85,10 @@ async def read_model(
 async def read_body(request: Request, limit: int) -> bytes:
     """Read a body of at most `limit` bytes.
 
-    Refuse with 413 as soon as more has come, and with 408 what has not come in `BODY_SECONDS`.
+    Refuse with 413 as soon as more has come, with 408 what has not come in `BODY_SECONDS`, and
+    with 415 what is compressed: it would be stored as it came.
     """
+    _refuse_coded(request)
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _read_up_to(request, limit)
@@ -91,6 +96,14 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise HTTPException(status.HTTP_408_REQUEST_TIMEOUT, MESSAGE_TIMEOUT.reason) from error
     except ClientDisconnect as error:
         raise unreadable() from error  # nobody gets this answer, but the log has no traceback
+
+
+def _refuse_coded(request: Request) -> None:
+    """Refuse content codings, and say that none is taken (RFC 9110 section 12.5.3)."""
+    codings = ",".join(request.headers.getlist("content-encoding")).split(",")
+    if not UNCODED.issuperset(coding.strip().lower() for coding in codings):
+        headers = {"Accept-Encoding": "identity"}
+        raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, CODED, headers)
 
 
 async def _read_up_to(request: Request, limit: int) -> bytes:

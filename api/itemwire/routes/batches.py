@@ -37,7 +37,7 @@ from itemwire.messages import (
     payload_size,
 )
 from itemwire.responses.problems import CodedProblem
-from itemwire.responses.request_bodies import described, read_json, unreadable
+from itemwire.responses.request_bodies import BODY_PROBLEMS, described, read_json, unreadable
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
 from itemwire.rules.host import HostFunctions
@@ -140,7 +140,7 @@ SCHEMA: Final = {
 
 @router.post(
     "/messages",
-    responses=messages.BODY_PROBLEMS,
+    responses=BODY_PROBLEMS,
     openapi_extra=described("application/json", schema=SCHEMA),
 )
 async def publish_many(request: Request, principal: CurrentPrincipal) -> Response:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request
+from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator
 
 from itemwire.authorization.reauthorization import reauthorization_of_stream
@@ -20,10 +21,11 @@ from itemwire.dependencies import (
     written_position,
 )
 from itemwire.middleware.admission import acquire_slot, hand_over_slot
+from itemwire.middleware.head_requests import is_head
 from itemwire.routes.items import ITEM_PATH, item_channel
 from itemwire.routes.messages import PROBLEMS
 from itemwire.transports.asgi import log_connected
-from itemwire.transports.sse import EventStream
+from itemwire.transports.sse import EventStream, head_of_stream
 from itemwire_auth.releasing import release
 
 LastEventId = Annotated[
@@ -50,13 +52,15 @@ async def item_events(
     last_event_id: LastEventId = None,
     since: Since = None,
     replay: Replay = 0,
-) -> EventStream:
+) -> EventSourceResponse:
     """Stream the item's messages until the token ends, from the last received event on."""
     start = start_of(request, grant, last_event_id or since, replay)
     if start != LIVE:
         spend(request, grant.principal, RequestKind.HISTORY, 0)
     assembly = assembly_of(request)
     node = assembly.node
+    if is_head(request.scope):
+        return head_of_stream()
     acquire_slot(request, assembly.slots, grant.principal)
     await release(request)
     reauthorization = None

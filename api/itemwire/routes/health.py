@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from itemwire.close_reasons import Retry
 from itemwire.dependencies import node_of
+from itemwire.readiness import Status, state_of
 from itemwire_auth.state import auth_of
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -21,9 +22,9 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """Whether sockets can be served, or why not."""
 
-    status: Literal["ready", "degraded", "not_ready", "draining"]
+    status: Status
     reason: str | None = None
-    """Where it is degraded: the fault for which the engine stores nothing."""
+    """Where it is degraded: why the engine stores nothing, or that an issuer has given no key."""
     retry: Retry | None = None
     """Whether it passes: `later`, or `never` without its operator."""
 
@@ -42,13 +43,9 @@ async def live() -> Live:
 async def ready(request: Request, response: Response) -> Ready:
     """Return whether the node is started, has its engine and a key, and does not drain.
 
-    `degraded` is 200 as well: sockets are served, and what has to be stored is refused.
+    `degraded` is 200 as well: sockets are served, and what needs what is missing is refused.
     """
-    node = node_of(request)
-    can_judge = auth_of(request).authenticator.can_judge
-    if can_judge and (fault := node.fault) is not None:
-        return Ready(status="degraded", reason=fault.name, retry=fault.refusal.retry)
-    if can_judge and node.is_ready:
-        return Ready(status="ready")
-    response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return Ready(status="draining" if node.is_draining else "not_ready")
+    state = state_of(node_of(request), auth_of(request).authenticator)
+    if not state.is_served:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return Ready(status=state.status, reason=state.reason, retry=state.retry)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from itemwire.authorization.kept_callers import kept_caller_of
-from itemwire.authorization.reauthorization import reauthorization_of
+from itemwire.authorization.reauthorization import Reauthorization, reauthorization_of
 from itemwire.channels.delivery.outbox import Transport
 from itemwire.channels.delivery.recovery import LIVE
 from itemwire.channels.limits.requests import RequestKind
@@ -52,10 +52,13 @@ async def item_channel(websocket: WebSocket, grant: SubscribeGrant) -> None:
     node = assembly.node
     functions = HostFunctions.of(websocket)
     caller = kept_caller_of(websocket, assembly.reauthorizer) if functions else None
-    reauthorization = caller or reauthorization_of(websocket, assembly.reauthorizer)
 
     def join(codec: Codec, transport: Transport) -> ItemSession:
         connection = node.connect(grant.principal, codec, transport, options)
+        reauthorization: Reauthorization | None = caller
+        if caller is None and (codec.has_envelopes or node.rechecks is not None):
+            # Of the others nobody asks again: a plain client has no word for a refresh.
+            reauthorization = reauthorization_of(websocket, assembly.reauthorizer)
         session = ItemSession(node, connection, grant, start, reauthorization)
         if functions is not None and caller is not None:
             session.host = SocketHost(functions, caller)

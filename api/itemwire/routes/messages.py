@@ -22,9 +22,8 @@ from itemwire.messages import (
     Publication,
     payload_size,
 )
-from itemwire.responses import request_bodies
 from itemwire.responses.problems import Problem
-from itemwire.responses.request_bodies import described, read_payload, unreadable
+from itemwire.responses.request_bodies import BODY_PROBLEMS, described, read_payload, unreadable
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
 from itemwire.rules.host import HostFunctions
@@ -57,10 +56,6 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"model": Problem, "description": "No credential, or none that is accepted."},
     403: {"model": Problem, "description": "Not with this item."},
     503: {"model": Problem, "description": "Not now: ask again after `Retry-After`."},
-}
-BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    **request_bodies.BODY_PROBLEMS,
-    415: {"model": Problem, "description": "A media type that is none of these."},
 }
 
 _read_meta: Final = msgspec.json.Decoder(MessageMeta).decode

@@ -11,7 +11,7 @@ from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import SubscribeGrant, node_of, spend
 from itemwire.messages import payload_size
 from itemwire.responses.problems import CodedProblem, Problem
-from itemwire.responses.request_bodies import described, read_payload
+from itemwire.responses.request_bodies import BODY_PROBLEMS, described, read_payload
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
@@ -19,7 +19,7 @@ from itemwire.rules.host import NOT_SUPPORTED, HostFunctions
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     **messages.PROBLEMS,
-    **messages.BODY_PROBLEMS,
+    **BODY_PROBLEMS,
     404: {"model": Problem, "description": "The application answers no such request here."},
 }
 

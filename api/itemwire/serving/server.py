@@ -21,21 +21,23 @@ from itemwire.assembly import running_assemblies
 from itemwire.channels.node import Node
 from itemwire.fastpath.trial import fastpath_problem
 from itemwire.main import create_app
+from itemwire.middleware.startup_errors import IS_UNFIT
 from itemwire.observability.logs import configure_logs
+from itemwire.serving.forwarded_client import ServerConfig
+from itemwire.serving.listening import BACKLOG, bind, file_removed, url_of
+from itemwire.serving.readiness import READY, STOPPING, notify
+from itemwire.serving.signals import drain_at_more_signals, ignore_signals, may_end_at_once
+from itemwire.serving.streams import drop_what_cannot_be_written
 from itemwire.settings import Settings
-from itemwire_auth.addresses import with_mapped_forms
+from itemwire_auth.forwarded import TrustedProxies
 
 logger = logging.getLogger("itemwire.fastpath")
 
 COLLECTOR_THRESHOLDS: Final = (20_000, 50, 100)
 
+UNFIT: Final = 78  # EX_CONFIG of sysexits.h, as for a wrong setting
+
 STARTUP_FAILURE: Final = 3  # the status with which uvicorn ends if its application does not start
-
-BACKLOG: Final = 4096  # when all clients reconnect at once, they wait here and need no retry
-
-# Of each connection, in the kernel, which counts its own overhead on top. It bounds how fast one
-# client can send over a long line, about 400 KB/s at a round trip of 100 ms, far past its rates.
-UNREAD_BYTES: Final = 32 * 1024
 
 ANSWER_SECONDS: Final = 1.0  # for clients to answer a close frame before the port is closed
 POLL_SECONDS: Final = 0.05
@@ -75,13 +77,15 @@ def fitting_protocols() -> Protocols:
 class DrainingServer(uvicorn.Server):
     """Drains the nodes of its application when a signal comes, then ends with status 0.
 
-    A second signal kills it.
+    A second signal kills it. `on_serving` is called as soon as the application has started.
     """
+
+    on_serving: Callable[[], object] | None = None
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. uvicorn's own method would raise the signal again at the end."""
-        if self.should_exit:
+        if self.should_exit and may_end_at_once(sig):
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
         self.should_exit = True
@@ -89,9 +93,26 @@ class DrainingServer(uvicorn.Server):
     @override
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal comes, or exit with a status if the application does not start."""
+        drain_at_more_signals(self.handle_exit)
         super().run(sockets)
         if not self.started:  # older versions of uvicorn just return
             sys.exit(STARTUP_FAILURE)
+
+    @override
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; an engine that no restart makes fit ends the process as a wrong setting does."""
+        try:
+            await super().serve(sockets)
+        finally:
+            if not self.started and getattr(self.lifespan, "state", {}).get(IS_UNFIT):
+                sys.exit(UNFIT)
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, and say so: it has its engine, and has asked for its keys."""
+        await super().startup(sockets)
+        if self.started and self.on_serving is not None:
+            self.on_serving()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -130,37 +151,14 @@ class DrainingServer(uvicorn.Server):
         )
 
 
-def bind(settings: Settings) -> socket.socket:
-    """Return a listener on the configured address; raises `OSError` if that is not possible.
+class SingleServer(DrainingServer):
+    """The only process of a server, which tells its supervisor when it stops."""
 
-    The kernel drops a peer that acknowledges no data for as long as a ping may go unanswered (RFC
-    5482): a close frame would wait behind the unread bytes for ever. It keeps `UNREAD_BYTES` of
-    what a client sends and the server does not read. Left to itself it keeps up to 6 MiB of each,
-    in memory that all connections of the machine share (`tcp_mem`); and the server reads all there
-    is at once, and holds it while the connection waits for its turn.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        timeout_ms = int((settings.ping_interval + settings.ping_timeout) * 1000)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)  # from now on, clients wait for the application to start
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def url_of(listener: socket.socket, scheme: str = "http") -> str:
-    """Return the URL that reaches a listener from this machine."""
-    name: tuple[str, int] = listener.getsockname()[:2]
-    bound, port = name
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - not bound here
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, after the supervisor was told."""
+        notify(STOPPING)
+        await super().shutdown(sockets)
 
 
 def server_of(
@@ -178,8 +176,9 @@ def server_of(
     """
     protocols = protocols or fitting_protocols()
     return kind(
-        uvicorn.Config(
+        ServerConfig(
             create_app(settings) if host is None else _imported(host),
+            TrustedProxies(settings.trusted_proxies),
             http=protocols.http,
             ws=protocols.ws,
             ws_max_size=settings.max_message_bytes,
@@ -188,7 +187,6 @@ def server_of(
             ws_per_message_deflate=settings.compression,
             timeout_graceful_shutdown=settings.graceful_timeout,
             backlog=BACKLOG,
-            forwarded_allow_ips=with_mapped_forms(settings.trusted_proxies),
             server_header=False,
             access_log=False,
             log_config=None,
@@ -206,13 +204,27 @@ def _imported(host: str) -> Any:  # noqa: ANN401 - any ASGI application
 
 
 def serve(settings: Settings, announce: Callable[[str], None], host: str | None = None) -> None:
-    """Serve until a signal comes; `announce` is called with the URL once the port is bound."""
-    configure_logs(settings.log_level, settings.log_format)
-    server = server_of(settings, host=host)
+    """Serve until a signal comes; `announce` is called with the URL once it is served."""
+    prepare_process(settings)
+    server = server_of(settings, kind=SingleServer, host=host)
     listener = bind(settings)
-    announce(url_of(listener))
+    server.on_serving = lambda: say_ready(announce, url_of(listener))
     calm_collector()
-    server.run(sockets=[listener])
+    with file_removed(settings):
+        server.run(sockets=[listener])
+
+
+def prepare_process(settings: Settings) -> None:
+    """Set up what belongs to the process: its streams, its log and its signals."""
+    drop_what_cannot_be_written()
+    configure_logs(settings.log_level, settings.log_format)
+    ignore_signals()
+
+
+def say_ready(announce: Callable[[str], None], url: str) -> None:
+    """Tell whoever waits for it, people and supervisors, that a URL is served."""
+    announce(url)
+    notify(READY)
 
 
 def calm_collector() -> None:

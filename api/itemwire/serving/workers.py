@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
@@ -21,19 +21,22 @@ from typing import Final, NamedTuple, cast
 from typing_extensions import override
 
 from itemwire.assembly import running_assemblies
-from itemwire.observability.logs import configure_logs
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.serving.listening import bind, file_removed, url_of
+from itemwire.serving.readiness import STOPPING, notify
 from itemwire.serving.server import (
     FASTPATH,
     STARTUP_FAILURE,
+    UNFIT,
     DrainingServer,
     Protocols,
-    bind,
     calm_collector,
     fitting_protocols,
+    prepare_process,
+    say_ready,
     server_of,
-    url_of,
 )
+from itemwire.serving.signals import drain_at_more_signals, may_end_at_once
 from itemwire.settings import Settings
 
 logger = logging.getLogger("itemwire.server")
@@ -50,6 +53,7 @@ class WorkerSlot(NamedTuple):
     number: int
     total: int  # of all workers
     folder: Path | None  # for the sockets by which workers share metrics; None: they do not
+    serving: Connection | None = None  # by which its supervisor learns that it serves
 
 
 class WorkerServer(DrainingServer):
@@ -64,8 +68,11 @@ class WorkerServer(DrainingServer):
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, and answer the other workers' requests for metrics."""
+        """Serve, tell the supervisor, and answer the other workers' requests for metrics."""
         await super().startup(sockets)
+        if self.started and self.slot is not None and self.slot.serving is not None:
+            with contextlib.suppress(OSError):  # the supervisor has gone
+                self.slot.serving.send_bytes(bytes([self.slot.number]))
         if self.slot is not None and self.slot.folder is not None:
             self._shared = _share_metrics(self.slot, self.slot.folder)
             for metrics in self._shared:
@@ -105,6 +112,7 @@ class Supervisor:
         listener: socket.socket,
         host: str | None = None,
         protocols: Protocols = FASTPATH,
+        on_serving: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -115,11 +123,15 @@ class Supervisor:
         # A signal may come while workers are being started. Then `_stop` only sets the flag, and
         # `_start` ends them all once it is done.
         self._is_starting = self._is_stopping = False
+        self._on_serving = on_serving  # called once, when each of them has served
+        self._told, self._telling = multiprocessing.Pipe(duplex=False)
+        self._serving: set[int] = set()  # the numbers of slots
 
     def run(self) -> int:
         """Run until all workers have ended, and return the exit status."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self._stop)
+        drain_at_more_signals(self._stop)
         try:
             return self._keep_alive()
         except BaseException:
@@ -134,17 +146,26 @@ class Supervisor:
         first = list(self._workers.values())
         status = 0
         while self._workers:
-            wait([worker.sentinel for worker in self._workers.values()])
+            wait([self._told, *(worker.sentinel for worker in self._workers.values())])
+            self._hear()
             dead = {n: worker for n, worker in self._workers.items() if not worker.is_alive()}
             for number, worker in dead.items():
                 del self._workers[number]
-                if worker in first and worker.exitcode == STARTUP_FAILURE:
+                if worker in first and worker.exitcode in {STARTUP_FAILURE, UNFIT}:
                     # A replacement would fail too, by a wrong setting for example, which is logged.
-                    status = STARTUP_FAILURE
+                    status = worker.exitcode
                     self._end()
             if dead and not self._is_stopping:
                 self._replace(dead.values())
         return status
+
+    def _hear(self) -> None:
+        """Note which workers serve; once all have, the server does."""
+        while self._told.poll():
+            self._serving.update(self._told.recv_bytes())
+            if len(self._serving) == self._settings.workers and not self._is_stopping:
+                self._on_serving()
+                self._on_serving = lambda: None
 
     def _replace(self, dead: Iterable[SpawnProcess]) -> None:
         for worker in dead:
@@ -157,7 +178,7 @@ class Supervisor:
         self._is_starting = True
         for number in range(self._settings.workers):
             if number not in self._workers and not self._is_stopping:
-                slot = WorkerSlot(number, self._settings.workers, self._folder)
+                slot = WorkerSlot(number, self._settings.workers, self._folder, self._telling)
                 given = (self._settings, self._listener, slot, self._host, self._protocols)
                 worker = _spawn.Process(target=_work, args=given)
                 worker.start()
@@ -168,7 +189,7 @@ class Supervisor:
 
     def _stop(self, sig: int, _frame: FrameType | None) -> None:
         """Drain all workers; at the second signal, kill them and this process."""
-        if self._is_stopping:
+        if self._is_stopping and may_end_at_once(sig):
             for worker in self._workers.values():
                 worker.kill()
             self._remove_folder()
@@ -177,6 +198,8 @@ class Supervisor:
         self._end()
 
     def _end(self) -> None:
+        if not self._is_stopping and len(self._serving) == self._settings.workers:
+            notify(STOPPING)
         self._is_stopping = True
         if self._is_starting:  # the worker being started needs the listener; `_start` calls again
             return
@@ -202,12 +225,15 @@ def serve_by_workers(
     settings: Settings, announce: Callable[[str], None], host: str | None = None
 ) -> None:
     """Serve as `itemwire.serving.server.serve` does, in several processes."""
-    configure_logs(settings.log_level, settings.log_format)
+    prepare_process(settings)
     protocols = fitting_protocols()
     server_of(settings, protocols, host=host)  # report mistakes once, before anything listens
     listener = bind(settings)
-    announce(url_of(listener))
-    if status := Supervisor(settings, listener, host, protocols).run():
+    url = url_of(listener)
+    supervisor = Supervisor(settings, listener, host, protocols, lambda: say_ready(announce, url))
+    with file_removed(settings):
+        status = supervisor.run()
+    if status:
         sys.exit(status)
 
 
@@ -219,7 +245,7 @@ def _work(
     protocols: Protocols,
 ) -> None:
     """Run one worker; it also ends when its supervisor dies."""
-    configure_logs(settings.log_level, settings.log_format)
+    prepare_process(settings)
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     server = cast("WorkerServer", server_of(settings, protocols, WorkerServer, host))
     server.slot = slot

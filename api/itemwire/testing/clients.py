@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection
 from itemwire.testing.refusals import Ended, Refusal, refusal_of
 from itemwire.wire.envelopes import read_frame, write_frame
 
-WAIT_SECONDS: Final = 10.0  # the default limit of every wait
+WAIT_SECONDS: Final = 20.0  # the default limit of every wait: of use only to a test that fails
 
 Frame = str | bytes
 Envelope = dict[str, Any]

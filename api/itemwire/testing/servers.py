@@ -15,7 +15,8 @@ from websockets.typing import Subprotocol
 
 from itemwire.application import ChannelApplication
 from itemwire.placement import mounted_in
-from itemwire.serving.server import Protocols, bind, fitting_protocols, server_of, url_of
+from itemwire.serving.listening import bind, url_of
+from itemwire.serving.server import Protocols, fitting_protocols, server_of
 from itemwire.settings import Settings
 from itemwire.testing.clients import WAIT_SECONDS, AsyncChannelClient, ChannelClient
 from itemwire.testing.refusals import Ended, Refusal, refusal_of

@@ -26,6 +26,9 @@ from itemwire.wire.events_codec import Opening, OwnIds
 
 HEARTBEAT: Final = Frames((b":\n\n",), 3)  # a comment, which browsers do not show to pages
 
+# The last one is for nginx, which would collect events before it passes them on.
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
 NO_EXTENSION: Final[Mapping[str, Any]] = {}
 
 
@@ -110,8 +113,7 @@ class EventStream(EventSourceResponse):
     def __init__(
         self, open_session: Callable[[Transport], Session], heartbeat: float, streams: OpenStreams
     ) -> None:
-        # The last header is for nginx, which would collect events before it passes them on.
-        super().__init__((), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__((), headers=HEADERS)
         self._open_session = open_session
         self._heartbeat = heartbeat
         self._streams = streams
@@ -141,6 +143,11 @@ class EventStream(EventSourceResponse):
             if not transport.is_complete and "abort" in stream:
                 stream["abort"]()  # the client did not read the last bytes in time
                 await asyncio.sleep(0)
+
+
+def head_of_stream() -> EventSourceResponse:
+    """Return a response with the headers of a stream and no events, for a HEAD request."""
+    return EventSourceResponse((), headers=HEADERS)
 
 
 def _bytes(frame: Frame) -> bytes:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-import httpx
 from typing_extensions import override
 
+from itemwire_auth import http_client as httpx
 from itemwire_auth.errors import KeyProblem
 
 MAX_BYTES: Final = 256 * 1024

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
-from jwt import PyJWK, PyJWTError
+from jwt import PyJWK
 
 from itemwire_auth.errors import KeyProblem
 from itemwire_auth.keys.algorithms import (
@@ -19,21 +19,27 @@ from itemwire_auth.keys.algorithms import (
     public_half,
 )
 from itemwire_auth.keys.strength import refuse_weak_pair, refuse_weak_secret
-from itemwire_auth.strict_json import parse_object
+from itemwire_auth.plain_text import decode_text
+from itemwire_auth.strict_json import CLOSING, OPENING, STRING_OR_BRACKET, parse_object
 
 JWK: TypeAlias = dict[str, object]
 
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
+_MEMBER_DEPTH: Final = 3  # of brackets: the set, its list, a member
+_SHOWN: Final = 40  # characters of a kid, which may be anything
 _KEY_MEMBERS: Final = ("k", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y")
 
 
-def read_set_file(path: Path) -> list[tuple[str, JWK]]:
-    """Return each key of a JWK Set file with a label for error messages, or raise KeyProblem."""
+def read_set_file(path: Path) -> list[tuple[str, object]]:
+    """Return each member of a JWK Set file with a label for messages, or raise KeyProblem."""
     source = f"the keys file {path}"
     try:
-        return [(label, jwk_of(label, key)) for label, key in read_set(path.read_bytes(), source)]
+        data = decode_text(path.read_bytes(), source).encode()
     except OSError as error:
         raise KeyProblem(f"cannot read {source}: {error.strerror}") from error
+    except ValueError as error:
+        raise KeyProblem(str(error)) from None
+    return read_set(data, source)
 
 
 def read_set(data: bytes, source: str) -> list[tuple[str, object]]:
@@ -42,23 +48,65 @@ def read_set(data: bytes, source: str) -> list[tuple[str, object]]:
     A member may be anything: `jwk_of` refuses one that is no key, and so spoils no other.
     """
     try:
-        keys = parse_object(data).get("keys")
+        outer, members = _apart(data)
+        keys = parse_object(outer.encode()).get("keys")
     except ValueError as error:
         raise KeyProblem(f"{source} must be a JWK Set, but {error}") from None
     if not isinstance(keys, list) or not keys:
         raise KeyProblem(f'{source} must be a JWK Set with at least one key: {{"keys": [{{…}}]}}')
-    members = cast("list[object]", keys)
+    listed = [_member(place, members) for place in cast("list[object]", keys)]
     return [
-        (f"key {number} of {source}{_kid_of(key)}", key) for number, key in enumerate(members, 1)
+        (f"key {number} of {source}{_kid_of(key)}", key) for number, key in enumerate(listed, 1)
     ]
 
 
+def _apart(data: bytes) -> tuple[str, list[str]]:
+    """Cut the members out of the text of a set, so that each is parsed by itself.
+
+    In the place of each is an object that says which it was; no other object is left in a list.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    outer: list[str] = []
+    members: list[str] = []
+    depth = begin = kept = 0
+    for match in STRING_OR_BRACKET.finditer(text):
+        if match[0] in OPENING:
+            depth += 1
+            if depth == _MEMBER_DEPTH:
+                begin = match.start()
+        elif match[0] in CLOSING:
+            if depth == _MEMBER_DEPTH:
+                outer += text[kept:begin], f'{{"": {len(members)}}}'
+                members.append(text[begin : match.end()])
+                kept = match.end()
+            depth -= 1
+    return "".join([*outer, text[kept:]]), members
+
+
+def _member(place: object, members: list[str]) -> object:
+    """Return what stood in a place of the list; what cannot be read is the error."""
+    if not isinstance(place, dict):
+        return place
+    text = members[cast("dict[str, int]", place)[""]]
+    try:
+        return parse_object(text.encode())
+    except ValueError as error:
+        return error
+
+
 def _kid_of(member: object) -> str:
-    return f" (kid {cast('JWK', member).get('kid')!r})" if isinstance(member, dict) else ""
+    if not isinstance(member, dict):
+        return ""
+    return f" (kid {repr(cast('JWK', member).get('kid'))[:_SHOWN]})"
 
 
 def jwk_of(label: str, key: object) -> JWK:
     """Return a member of a JWK Set as a JWK, or raise KeyProblem."""
+    if isinstance(key, ValueError):
+        raise KeyProblem(f"{label} is refused: {key}")
     if not isinstance(key, dict):
         raise KeyProblem(f"{label} is not a JSON object")
     return cast("JWK", key)
@@ -132,7 +180,7 @@ def _parse_members(jwk: JWK, label: str, algorithm: str) -> bytes | PrivateKey |
             raise KeyProblem(f"{label} has a member {name} that is not base64url")
     try:
         key: bytes | PrivateKey | PublicKey = PyJWK(jwk, algorithm).key
-    except (PyJWTError, KeyError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - what libraries raise for damage is theirs to choose
         # Some messages of PyJWT show the whole key: neither they nor the cause may travel on.
         raise KeyProblem(
             f"{label} is damaged: its members do not form a key; export it again"

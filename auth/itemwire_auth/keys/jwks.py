@@ -11,22 +11,22 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Final
 
-import httpx
 from typing_extensions import override
 
+from itemwire_auth import http_client as httpx
 from itemwire_auth.errors import KeyProblem, Unavailable
 from itemwire_auth.keys.algorithms import PUBLIC_ALGORITHMS, VerificationKey
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.fetching import DEFAULTS, Fetching, KeySetURL
 from itemwire_auth.keys.jwk import jwk_of, parse_verification_key, read_set
-from itemwire_auth.keys.static import StaticKeys, conflicting, unique
+from itemwire_auth.keys.static import LOGGED_LENGTH, StaticKeys, usable
 
-MAX_KEYS: Final = 100  # parsing one takes up to 0.1 ms, in which nothing else runs
+MAX_KEYS: Final = 100  # that are looked through for each token
 
-LOGGED_LENGTH: Final = 300  # the other side chooses part of what goes wrong
+MAX_LOGGED: Final = 10  # keys of a set that are left out; of the others, how many
 
 _log: Final = logging.getLogger("itemwire.auth")
 
@@ -140,7 +140,8 @@ class JWKSKeys(KeySource):
         try:
             body = await self._url.download()
             if body != self._body:
-                self._keys = self._keys.renewed(self._usable(body))
+                # In a thread: a key takes up to 0.1 ms, and there may be thousands.
+                self._keys = self._keys.renewed(await asyncio.to_thread(self._usable, body))
                 self._body = body
                 _log.info("jwks_changed source=%r keys=%d", self.source, len(self._keys))
             self._is_good = True
@@ -158,39 +159,24 @@ class JWKSKeys(KeySource):
         return self._is_good
 
     def _usable(self, body: bytes) -> list[VerificationKey]:
-        """Parse the keys that verify tokens; others are left out (RFC 7517 section 5)."""
-        listed = read_set(body, self.source)
-        if len(listed) > MAX_KEYS:
-            raise KeyProblem(f"{self.source} has {len(listed)} keys of at most {MAX_KEYS}")
-        keys = self._tellable(unique(self._parsed(listed)))
-        if not keys:
-            raise KeyProblem(f"{self.source} has no usable key")
-        return keys
-
-    def _parsed(self, listed: list[tuple[str, object]]) -> Iterator[VerificationKey]:
-        for label, member in listed:
-            try:
-                yield self._parse(label, member)
-            except KeyProblem as problem:
-                _log_left_out(str(problem))
+        """Parse the keys that verify tokens; the log says which are left out, and why."""
+        left_out: list[str] = []
+        try:
+            keys = usable(read_set(body, self.source), self._parse, self.source, left_out)
+        finally:
+            for problem in left_out[:MAX_LOGGED]:
+                _log_left_out(problem)
+            if more := left_out[MAX_LOGGED:]:
+                _log_left_out(f"{len(more)} more keys of {self.source}")
+        if len(keys) > MAX_KEYS:
+            _log_left_out(f"{len(keys) - MAX_KEYS} keys of {self.source}, after {MAX_KEYS} others")
+        return keys[:MAX_KEYS]
 
     def _parse(self, label: str, member: object) -> VerificationKey:
         jwk = jwk_of(label, member)
         if "d" in jwk or "k" in jwk:
             raise KeyProblem(f"{label} is published with its secret part: revoke it")
         return parse_verification_key(label, jwk, self._algorithms)
-
-    def _tellable(self, keys: list[VerificationKey]) -> list[VerificationKey]:
-        """Return the keys that a token can name; among two that it cannot, any would be a guess."""
-        if len(keys) == 1:
-            return keys
-        ambiguous = conflicting(keys)
-        for key in keys:
-            if key.kid is None:
-                _log_left_out(f"an {key.algorithm} key of {self.source} has no kid, of several")
-            elif key in ambiguous:
-                _log_left_out(f"{self.source} has kid {key.kid!r} twice for {key.algorithm}")
-        return [key for key in keys if key.kid is not None and key not in ambiguous]
 
 
 def _log_left_out(problem: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from typing_extensions import override
 
@@ -13,11 +16,16 @@ from itemwire_auth.keys.algorithms import ALGORITHMS, SigningKey, VerificationKe
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.jwk import (
     is_for,
+    jwk_of,
     parse_signing_key,
     parse_verification_key,
     read_set_file,
 )
 from itemwire_auth.keys.strength import ADVICE, refuse_weak_secret
+
+LOGGED_LENGTH: Final = 300  # the other side chooses part of what goes wrong
+
+_log: Final = logging.getLogger("itemwire.auth")
 
 
 class StaticKeys(KeySource):
@@ -76,9 +84,54 @@ def keys_from_secret(secret: str) -> StaticKeys:
 
 def keys_from_file(path: Path, algorithms: Collection[str] = tuple(ALGORITHMS)) -> StaticKeys:
     """Return the keys of a JWK Set file, or raise KeyProblem naming the key that is refused."""
-    return StaticKeys(
-        parse_verification_key(label, jwk, algorithms) for label, jwk in read_set_file(path)
-    )
+    left_out: list[str] = []
+    parse = partial(_parse, algorithms=algorithms)
+    keys = usable(read_set_file(path), parse, f"the keys file {path}", left_out)
+    for problem in left_out:
+        _log.warning("keys_file_key_left_out detail=%.*r", LOGGED_LENGTH, problem)
+    return StaticKeys(keys)
+
+
+def usable(
+    listed: Iterable[tuple[str, object]],
+    parse: Callable[[str, object], VerificationKey],
+    source: str,
+    left_out: list[str],
+) -> list[VerificationKey]:
+    """Return the keys of a set that verify tokens, and add why the others are `left_out`.
+
+    One bad member spoils no other (RFC 7517 section 5). Raises KeyProblem where none is good.
+    """
+    parsed: list[VerificationKey] = []
+    for label, member in listed:
+        try:
+            parsed.append(parse(label, member))
+        except KeyProblem as problem:
+            left_out.append(str(problem))
+    keys = _tellable(unique(parsed), source, left_out)
+    if not keys:
+        more = f" (and {len(left_out) - 1} more)" if left_out[1:] else ""
+        raise KeyProblem(f"{source} has no usable key: {left_out[0]}{more}")
+    return keys
+
+
+def _parse(label: str, member: object, algorithms: Collection[str]) -> VerificationKey:
+    return parse_verification_key(label, jwk_of(label, member), algorithms)
+
+
+def _tellable(
+    keys: list[VerificationKey], source: str, left_out: list[str]
+) -> list[VerificationKey]:
+    """Return the keys that a token can name; among two that it cannot, any would be a guess."""
+    if len(keys) == 1:
+        return keys
+    ambiguous = conflicting(keys)
+    for key in keys:
+        if key.kid is None:
+            left_out.append(f"an {key.algorithm} key of {source} has no kid, of several")
+        elif key in ambiguous:
+            left_out.append(f"{source} has kid {key.kid!r} twice for {key.algorithm}: rename one")
+    return [key for key in keys if key.kid is not None and key not in ambiguous]
 
 
 def signing_key_from_secret(secret: str) -> SigningKey:
@@ -93,9 +146,10 @@ def signing_key_from_secret(secret: str) -> SigningKey:
 
 def signing_key_from_file(path: Path, kid: str | None = None) -> SigningKey:
     """Return the key of a JWK Set file that can sign; `kid` says which if there are several."""
+    members = [(label, jwk_of(label, member)) for label, member in read_set_file(path)]
     wanted = [
         parse_signing_key(label, jwk)
-        for label, jwk in read_set_file(path)
+        for label, jwk in members
         if is_for("sign", jwk) and kid in (None, jwk.get("kid"))
     ]
     keys = [key for key in wanted if key is not None]

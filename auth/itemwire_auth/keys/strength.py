@@ -17,6 +17,8 @@ ADVICE: Final = "make a random one: python3 -c 'import secrets; print(secrets.to
 
 MIN_RSA_EXPONENT: Final = 65537  # NIST SP 800-56B section 6.4.1.1: 2**16 < e
 
+MAX_RSA_BITS: Final = 16_384  # OpenSSL verifies with no longer one
+
 # The odd primes up to 167. Infineon's RSALib made every prime as k·M + (65537**a mod M), where M is
 # a product that contains all of these (Nemec et al., The Return of Coppersmith's Attack, CCS 2017,
 # section 3; CVE-2017-15361). A modulus of two such primes is a power of 65537 modulo each of them.
@@ -50,6 +52,8 @@ def refuse_weak_pair(label: str, key: bytes | PublicKey, algorithm: str) -> None
     advice = "make a new one of 2048 bits or more with exponent 65537"
     if problem := SCHEMES[algorithm].check_key_length(key):
         raise KeyProblem(f"{label} is too short: {problem} Instead, {advice}")
+    if max(key.key_size, numbers.e.bit_length()) > MAX_RSA_BITS:
+        raise KeyProblem(f"{label} has more than {MAX_RSA_BITS} bits; {advice}")
     if numbers.e < MIN_RSA_EXPONENT:
         raise KeyProblem(f"{label} has an exponent below 65537; {advice}")
     if is_roca(numbers.n):

@@ -69,6 +69,12 @@ class IssuersVerifier(Verifier):
         """Return whether there is a key of any issuer: only its tokens need it."""
         return any(verifier.has_keys for verifier in self._verifiers.values())
 
+    @property
+    @override
+    def lacks_keys(self) -> bool:
+        """Return whether there is an issuer without a key: its tokens are refused for now."""
+        return not all(verifier.has_keys for verifier in self._verifiers.values())
+
     @override
     def verify(self, token: str) -> Principal:
         """Return whom the token names, or raise InvalidToken with the check that failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -24,9 +25,12 @@ from itemwire_auth.keys.fetching import Fetching
 from itemwire_auth.keys.files import FileKeys
 from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.keys.static import keys_from_secret
+from itemwire_auth.plain_text import decode_text, mended_secret
 from itemwire_auth.tokens.issuers import Issuer
 
 HMAC: Final = "HS256"
+
+_log: Final = logging.getLogger("itemwire.auth")
 
 
 def _known(algorithm: str) -> str:
@@ -73,9 +77,12 @@ class IssuerEntry(BaseModel):
             return FileKeys(folder / self.keys_file, algorithms)
         if HMAC not in algorithms:
             raise KeyProblem(f"secret_env makes an {HMAC} key; use keys_file for the others")
-        secret = os.environ.get(self.secret_env or "")
-        if secret is None:
-            raise KeyProblem(f"the environment has no variable {self.secret_env}")
+        variable = self.secret_env or ""
+        secret, note = mended_secret(variable, os.environ.get(variable, ""))
+        if not secret.strip():
+            raise KeyProblem(f"the environment has no variable {variable}, or it is empty")
+        if note is not None:
+            _log.warning("variable_changed detail=%r", note)
         return keys_from_secret(secret)
 
 
@@ -109,13 +116,16 @@ def issuers_from_file(
 def _read(path: Path) -> list[IssuerEntry]:
     """Return the entries of the file, or raise KeyProblem naming each one that is refused."""
     try:
-        entries = _ENTRIES.validate_json(path.read_bytes())
+        text = decode_text(path.read_bytes(), f"the issuers file {path}")
+        entries = _ENTRIES.validate_json(text)
     except OSError as error:
         raise KeyProblem(f"cannot read the issuers file {path}: {error.strerror}") from error
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         listed = "; ".join(f"{_place(fault['loc'])}{fault['msg']}" for fault in faults)
         raise KeyProblem(f"the issuers file {path} is refused: {listed}") from None
+    except ValueError as error:
+        raise KeyProblem(str(error)) from None
     if not entries:
         raise KeyProblem(f"the issuers file {path} names no issuer")
     return entries

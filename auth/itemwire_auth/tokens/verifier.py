@@ -48,6 +48,11 @@ class Verifier(Protocol):
         """Return whether the tokens of any issuer can be judged."""
         return True
 
+    @property
+    def lacks_keys(self) -> bool:
+        """Return whether the tokens of some issuer cannot be judged."""
+        return not self.has_keys
+
     def verify(self, token: str) -> Principal:
         """Return whom the token names, or raise InvalidToken with the check that failed."""
         ...

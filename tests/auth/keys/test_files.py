@@ -158,8 +158,9 @@ def test_takes_keys_of_the_allowed_algorithms_only(keys_file: KeysFile) -> None:
     path = keys_file(A, B)
 
     assert FileKeys(path, ["EdDSA", "ES256"]).find("a") is not None
+    assert FileKeys(path, ["EdDSA"]).find("a") is None
     with pytest.raises(KeyProblem, match="none of the allowed algorithms"):
-        FileKeys(path, ["EdDSA"])
+        FileKeys(keys_file(A), ["EdDSA"])
 
 
 def test_the_allowed_algorithm_is_that_of_a_key_without_one(keys_file: KeysFile) -> None:

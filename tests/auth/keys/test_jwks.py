@@ -13,7 +13,7 @@ import pytest
 
 from itemwire_auth.keys.fetching import MAX_BYTES, Fetching
 from itemwire_auth.keys.jwk import JWK
-from itemwire_auth.keys.jwks import MAX_KEYS, JWKSKeys
+from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.key_server import Answer, KeyServer
 from tests.auth.keys.fetched_keys import A, B, keys_of, refreshed
@@ -56,9 +56,6 @@ BAD_ANSWERS = {
     "compressed": Answer(gzip.compress(GOOD), headers={"Content-Encoding": "gzip"}),
     "huge": Answer(GOOD + b" " * MAX_BYTES),
     "endless": Answer(b" " * 65_536, parts=10_000),
-    "too_many_keys": Answer(
-        jwk_set(*(public_jwk(A) | {"kid": str(n)} for n in range(MAX_KEYS + 1))).encode()
-    ),
     "only_one_kid_twice": Answer(jwk_set(public_jwk(A), public_jwk(OTHER_A)).encode()),
     "only_secrets": Answer(jwk_set(private_jwk(signing_key("HS256", "a"))).encode()),
     "only_private_keys": Answer(jwk_set(private_jwk(A)).encode()),

@@ -159,7 +159,10 @@ REFUSED_JWKS: dict[str, tuple[list[JWK], str]] = {
     "kid_empty": ([EC_JWK | {"kid": ""}], "kid"),
     "kid_null": ([EC_JWK | {"kid": None}], "kid"),
     "kid_twice": ([EC_JWK, public_jwk(signing_key("ES256", "x")) | {"kid": "ec"}], "twice"),
-    "kid_missing_in_two": ([EC_JWK, {k: v for k, v in RSA_JWK.items() if k != "kid"}], "no kid"),
+    "kid_missing_in_two": (
+        [{k: v for k, v in jwk.items() if k != "kid"} for jwk in (EC_JWK, RSA_JWK)],
+        "no kid",
+    ),
     "secret_beside_public_key": ([OCT_JWK, EC_JWK], "mixes"),
     "point_off_curve": ([EC_JWK | {"x": EC_JWK["y"]}], "damaged"),
     "point_too_short": ([EC_JWK | {"x": "AAAA"}], "damaged"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.channels.cluster.gossip import CHANNELS_A_LINE, ClusterMember
+from itemwire.channels.cluster.gossip import NAMES_BYTES_A_LINE, ClusterMember
 from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS, Peer
 from tests.fakes import CHANNEL
 
@@ -50,16 +50,34 @@ def test_a_request_without_an_answer_is_made_again() -> None:
     assert peer.request(2) == ("a",)
 
 
-def test_few_channels_are_asked_for_at_a_time() -> None:
-    """An answer stays small; the others follow."""
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("item:{:06}", 1490), ("item:{:0500}", 33), ("ü" * 100 + "{:06}", 80)],
+)
+def test_as_many_channels_are_asked_for_as_fit_a_line(name: str, count: int) -> None:
+    """80 at a time, 20,000 items took 29 seconds to be heard of; long names must fit a notice."""
     peer = Peer(0)
-    channels = [f"item:{number}" for number in range(2 * CHANNELS_A_LINE)]
+    channels = [name.format(number) for number in range(2 * count)]
     peer.mark_stale(channels, is_missed=False)
     first = peer.request(1)
     peer.mark_current()
 
     assert [*first, *peer.request(2)] == channels
-    assert len(first) == CHANNELS_A_LINE
+    assert len(first) == count
+    assert sum(len(one.encode()) for one in first[:-1]) < NAMES_BYTES_A_LINE
+
+
+def test_an_answer_that_comes_in_parts_is_waited_for() -> None:
+    """Each part that was asked for begins the wait anew; one of another channel does not."""
+    peer = requested("a")
+    for _ in range(3 * ANSWER_TICKS):
+        peer.note_part("a")
+        peer.tick()
+    assert peer.requested == ("a",)
+    for _ in range(ANSWER_TICKS):
+        peer.note_part("b")
+        peer.tick()
+    assert not peer.requested
 
 
 def test_a_channel_that_is_forgotten_is_asked_for_no_longer() -> None:

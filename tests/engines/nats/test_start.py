@@ -11,10 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import nats
 import pytest
+from nats.aio.msg import Msg
 
 from itemwire.engines import open_engine
 from itemwire.engines.base import EngineError, Sink
+from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.target import NatsTarget
 from tests.certificates import localhost_certificate
 from tests.engines.redis.test_start import SECRET, refusal_of
@@ -91,6 +94,38 @@ def test_a_server_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
 
     assert "no answer in time" in problem
     assert time.monotonic() - begun < 3 + BUSY_SECONDS
+
+
+def test_asks_again_until_somebody_answers(tmp_path: Path) -> None:
+    """What is asked while a cluster chooses who leads gets lost, more than once (141)."""
+    asked: list[bytes] = []
+
+    async def scene(url: str) -> None:
+        leader = await nats.connect(url)
+
+        async def answer_the_third(message: Msg) -> None:
+            asked.append(message.data)
+            if len(asked) == 3:
+                await message.respond(b"found")
+
+        await leader.subscribe("asked", cb=answer_the_third)
+        await leader.flush()
+
+        async def ask() -> None:
+            assert (await link.request("asked", b"who leads?")).data == b"found"
+
+        link = NatsConnection(NatsTarget.of(url), ask, ask, lambda: None)
+        begun = time.monotonic()
+        link.start()
+        await link.first_attempt()
+        assert time.monotonic() - begun < 2 + BUSY_SECONDS
+        await link.stop()
+        await leader.close()
+
+    with running_nats(tmp_path) as server:
+        play(lambda: scene(server.url))
+
+    assert asked[:3] == [b"who leads?"] * 3
 
 
 def test_needs_jetstream(tmp_path: Path) -> None:

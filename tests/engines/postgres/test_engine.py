@@ -13,7 +13,6 @@ import pytest
 
 from itemwire.engines import init_store, open_engine
 from itemwire.engines.base import Bounds, Engine, EngineError, Sink, Span
-from itemwire.engines.postgres import engine as postgres_engine
 from itemwire.engines.postgres import upkeep
 from itemwire.engines.postgres.schema import VERSION
 from itemwire.messages import Draft, Position
@@ -364,7 +363,6 @@ def test_tidying_that_takes_too_long_costs_no_connection(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is given up and logged; a node that lost a connection over it would turn red each time."""
-    monkeypatch.setattr(postgres_engine, "OTHER_MS", 50)
     monkeypatch.setattr(upkeep, "TOUCH", "SELECT pg_sleep(60), $1::text[]")
 
     async def scene() -> None:

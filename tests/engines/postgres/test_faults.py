@@ -64,9 +64,7 @@ class TestNetworkFaults(NetworkFaultsContract):
 
     @override
     async def deafen(self, watched: Watched) -> None:
-        connection = engine_of(watched)._listener._connection
-        assert connection is not None
-        await connection.execute("UNLISTEN *")
+        await engine_of(watched)._listener.fetch("UNLISTEN *")
 
 
 def test_takes_messages_to_other_nodes_even_if_none_is_remembered(url: str) -> None:

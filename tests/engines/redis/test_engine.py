@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -247,6 +248,31 @@ def test_forgets_the_notices_that_have_ended(server: RedisServer) -> None:
         await watched.until(lambda: watched.noticed == [b"new"])
 
         assert server.ask("ZCARD", "itemwire:0:{notices}:kept").strip() == b":1"
+
+    on(server.url, scene)
+
+
+def test_a_look_for_notices_that_finds_nothing_new_reads_none_of_those_kept(
+    server: RedisServer,
+) -> None:
+    """Every node looks each 10 s: with 100,000 revocations that took 54 ms of the server."""
+
+    def reads() -> int:
+        stats = server.ask("INFO", "commandstats")
+        found = re.search(rb"cmdstat_zrangebyscore:calls=(\d+)", stats)
+        return int(found[1]) if found else 0
+
+    async def scene(watched: Watched) -> None:
+        engine = watched.engine
+        assert isinstance(engine, redis_engine.RedisEngine)
+        await watched.post(b"a")
+        await watched.until(lambda: watched.noticed == [b"a"])
+        before = reads()
+        await answer_of(engine._notices.try_reading)
+        assert reads() == before
+        engine._notices._number = 0  # as if it had been missed
+        await answer_of(engine._notices.try_reading)
+        assert reads() == before + 1
 
     on(server.url, scene)
 

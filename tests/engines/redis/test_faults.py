@@ -12,6 +12,7 @@ import pytest
 from typing_extensions import override
 
 from itemwire.engines.base import Bounds, EngineError, Span
+from itemwire.engines.faults import FORBIDDEN
 from itemwire.engines.redis import engine as redis_engine
 from itemwire.messages import Position
 from tests.conformance.network_faults_contract import NetworkFaultsContract
@@ -304,3 +305,26 @@ def test_nodes_agree_on_the_life_of_a_server_that_was_restarted_and_emptied(
 
     with running_redis(tmp_path) as server:
         play(lambda: scene(server))
+
+
+def test_what_may_not_be_told_is_stored_and_heard_later(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told that it was refused; what nodes tell each other is, and shows it (134)."""
+    monkeypatch.setattr(redis_engine, "CHECK_SECONDS", 0.2)
+
+    async def scene() -> None:
+        async with node(server.url) as here, node(server.url) as there:
+            await here.publish("before")
+            server.ask("ACL", "SETUSER", "default", "-publish")
+            stored = await here.publish("stored")
+            with pytest.raises(EngineError) as refused:
+                await here.post(b"a notice")
+            await there.until(lambda: there.texts == ["before", "stored"])
+            assert (await here.read()).position == stored
+            server.ask("ACL", "SETUSER", "default", "+publish")
+            await here.post(b"another")
+
+            assert refused.value.fault is FORBIDDEN
+
+    play(scene)

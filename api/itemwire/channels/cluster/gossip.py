@@ -19,7 +19,7 @@ from itemwire_auth.principal import Identity
 NOTICE_BYTES: Final = 24 * 1024  # a notice is full at this size; a single line is smaller than it
 MEMBERS_A_LINE: Final = 40  # without `info`
 INFO_BYTES_A_PLACE: Final = 512  # of `info` takes the place of a member in a line
-CHANNELS_A_LINE: Final = 80
+NAMES_BYTES_A_LINE: Final = 16 * 1024  # of the channels in a request: hundreds, or a few long names
 CALLERS_A_LINE: Final = 40
 
 MAX_SOCKETS: Final = 1_048_576  # of one caller on one node: more descriptors than a process has

@@ -1,15 +1,19 @@
 """The members that this node has, and what the other nodes have asked of them."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from itemwire.channels.cluster.gossip import ClusterMember, Line, StateSent, member_ranges
+
+ANSWERED_AT_ONCE: Final = 4000  # members and lines, some 256 KB in one batch
 
 
 class OwnMembers:
     """This node's members by channel, and the requests of other nodes that are to be answered.
 
     An answer contains each channel once, however often and by however many nodes it was asked
-    for. So a short request cannot cause a large amount of work.
+    for. So a short request cannot cause a large amount of work, and a long one causes it a batch
+    at a time.
     """
 
     def __init__(self) -> None:
@@ -49,14 +53,27 @@ class OwnMembers:
         self._requests.pop(node_id, None)
         self._sign_to.pop(node_id, None)
 
+    @property
+    def is_asked(self) -> bool:
+        """Return whether there is more to answer."""
+        return bool(self._wanted or self._requests or self._sign_to)
+
     def pop_answers(self) -> Iterator[Line]:
-        """Yield the answer to all that was asked for, and forget the requests."""
-        wanted, self._wanted = self._wanted, {}
-        requests, self._requests = self._requests, {}
+        """Yield what fits a batch of what was asked for, and forget it; the rest is for the next.
+
+        Members that join or leave between two batches are reported in between.
+        """
         signs, self._sign_to = self._sign_to, {}
         for node_id in signs:
             yield StateSent(node_id, 0)
-        for channel in wanted:
-            yield from member_ranges(channel, self._members.get(channel, {}).values())
-        for node_id, number in requests.items():
-            yield StateSent(node_id, number)
+        room = ANSWERED_AT_ONCE
+        while self._wanted and room > 0:
+            channel = next(iter(self._wanted))
+            del self._wanted[channel]
+            for part in member_ranges(channel, self._members.get(channel, {}).values()):
+                yield part
+                room -= 1 + len(part.members)
+        if not self._wanted:
+            requests, self._requests = self._requests, {}
+            for node_id, number in requests.items():
+                yield StateSent(node_id, number)

@@ -3,10 +3,9 @@
 import math
 from collections import OrderedDict
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
-from itemwire.channels.cluster.gossip import CHANNELS_A_LINE, ClusterMember
+from itemwire.channels.cluster.gossip import NAMES_BYTES_A_LINE, ClusterMember
 from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
@@ -29,7 +28,8 @@ class Peer:
         requested  the peer was asked for its state on it; `StateSent` makes it current
 
     A second miss while a request is open makes the channel stale again, since the answer may have
-    been begun before the miss. Few channels are requested at a time: an answer stays small.
+    been begun before the miss. A request names no more channels than fit
+    a line, and its answer may come in several batches.
     """
 
     __slots__ = (
@@ -167,9 +167,21 @@ class Peer:
 
     def request(self, number: int) -> tuple[str, ...]:
         """Note that it is asked, with this number, for the channels that are returned."""
-        self.requested = tuple(islice(self.stale, CHANNELS_A_LINE))
+        names: list[str] = []
+        room = NAMES_BYTES_A_LINE
+        for channel in self.stale:
+            names.append(channel)
+            room -= len(channel.encode())
+            if room <= 0:
+                break
+        self.requested = tuple(names)
         self.request_number, self._waited_ticks = number, 0
         return self.requested
+
+    def note_part(self, channel: str) -> None:
+        """Note that a part of its state has come: the rest of a long answer is waited for."""
+        if channel in self.stale:  # it is looked up faster than in `requested`
+            self._waited_ticks = 0
 
     def mark_current(self) -> None:
         """Note that it has sent everything that it was asked for."""

@@ -88,8 +88,7 @@ class RemotePresence(OtherNodes):
 
     @override
     def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
-        issuer, _ = identity
-        own = ClusterMember(member.connection, member.subject, member.info, issuer)
+        own = ClusterMember(member.connection, member.subject, member.info, issuer=identity[0])
         self._own.add(channel, own)
         self._peers.discard_away(channel, member.connection)
         self._queue(MemberJoined(channel, own))
@@ -324,6 +323,7 @@ class RemotePresence(OtherNodes):
 
     def _replace(self, peer: Peer, part: MembersRange) -> bool:
         """Replace the peer's members in a range of ids; return False without room for all."""
+        peer.note_part(part.channel)
         there = {member.connection for member in part.members}
         gone = [
             one
@@ -383,10 +383,10 @@ class RemotePresence(OtherNodes):
         self._request_stale()
         lines: list[Line] = [*self._counts.pop_lines(), *self._lines]
         self._lines = []
-        if self._counts.has_unreported:
+        if not self._counts.has_unreported:
+            lines += self._own.pop_answers()
+        if self._counts.has_unreported or self._own.is_asked:
             self._sender.schedule()
-            return lines
-        lines += self._own.pop_answers()
         return lines
 
     def _request_stale(self) -> None:

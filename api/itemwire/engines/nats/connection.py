@@ -22,19 +22,27 @@ from nats.errors import NoServersError, SlowConsumerError
 from typing_extensions import override
 
 from itemwire.engines.base import EngineError
+from itemwire.engines.callbacks import LATE
 from itemwire.engines.faults import FORBIDDEN, EngineFault
 from itemwire.engines.nats.client import connect, subscribe
 from itemwire.engines.nats.faults import NatsViolation
-from itemwire.engines.nats.requests import NatsRequests, NoAnswerInTime, TakeReply
+from itemwire.engines.nats.requests import (
+    NatsRequests,
+    NoAnswerInTime,
+    NobodyThere,
+    TakeReply,
+)
 from itemwire.engines.nats.target import NatsTarget
 from itemwire.engines.networked import AWAY, NO_ANSWER, NO_ROOM
-from itemwire.engines.tasks import ReconnectingLink, end
+from itemwire.engines.tasks import ReconnectingLink, StillStarting, end
 
 logger = logging.getLogger("itemwire.engines")
 
 OPEN_SECONDS: Final = 8.0
 CLOSE_SECONDS: Final = 0.3
 BEAT_SECONDS: Final = 0.5
+AGAIN_SECONDS: Final = 0.5  # before a request that may be lost is made once more
+MOST_ATTEMPTS: Final = 12
 BURST: Final = 64  # written at once, before other tasks have a turn
 
 PROBLEMS: Final = (NatsError, OSError, TimeoutError)
@@ -143,26 +151,25 @@ class NatsConnection(ReconnectingLink):
     ) -> Msg:
         """Return the answer to a request, which may be made before the server is ready too.
 
-        Before that it is made once more if nobody answers: requests get lost while a cluster
-        chooses who leads a stream. Each of them may be repeated.
+        Before that it is made again and again until somebody answers: requests get lost while a
+        cluster chooses who leads a stream. Each of them may be repeated.
         """
-        try:
-            return await self._request(subject, data, headers)
-        except NoAnswerInTime:
-            if self.is_ready:
-                raise
-            return await self._request(subject, data, headers)
-
-    async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None) -> Msg:
+        is_ready = self.is_ready
         answered: asyncio.Future[list[Msg] | EngineError]
         answered = asyncio.get_running_loop().create_future()
 
         def answer(result: list[Msg] | EngineError) -> None:
-            if not answered.done():
+            if not answered.done() and (is_ready or not _is_lost(subject, result)):
                 answered.set_result(result)
 
-        self._ask(subject, data, answer, headers, is_patient=not self.is_ready)
-        result = await answered
+        for _ in range(1 if is_ready else MOST_ATTEMPTS):
+            self._ask(subject, data, answer, headers, is_patient=not is_ready)
+            await asyncio.wait([answered], timeout=None if is_ready else AGAIN_SECONDS)
+            if answered.done():
+                break
+        else:
+            raise NoAnswerInTime(self._requests.problem or LATE)
+        result = answered.result()
         if isinstance(result, EngineError):
             raise result
         return result[0]
@@ -222,7 +229,9 @@ class NatsConnection(ReconnectingLink):
                 await self._open_client()
                 await self._prepare()  # it is answered after what was refused to be subscribed to
         except (EngineError, ValueError, *PROBLEMS) as error:
-            raise EngineError(self._refused or self._reason_of(error)) from None
+            is_starting = isinstance(error, (NoAnswerInTime, StillStarting)) and not self._refused
+            kind = StillStarting if is_starting else EngineError
+            raise kind(self._refused or self._reason_of(error)) from None
         if self._refused:
             raise EngineError(self._refused)
 
@@ -275,6 +284,7 @@ class NatsConnection(ReconnectingLink):
 
         client = self._client = Client()
         await connect(client, self._target, self._on_error, on_closed)
+        self._requests.problem = ""  # another server of the cluster may have refused before
         self._inbox = client.new_inbox()
         await subscribe(client, f"{self._inbox}.*", self._requests.take, is_bounded=False)
         self._to_send.clear()
@@ -332,3 +342,13 @@ class NatsConnection(ReconnectingLink):
         if isinstance(error, OSError):
             return error.strerror or "cannot connect"
         return str(error).removeprefix("nats: ").partition("\n")[0] or type(error).__name__
+
+
+def _is_lost(subject: str, result: list[Msg] | EngineError) -> bool:
+    """Return whether a request has to be made again: a stream is led by nobody as yet.
+
+    Where nobody listens to JetStream's own subjects there is no JetStream.
+    """
+    return isinstance(result, NoAnswerInTime) or (
+        isinstance(result, NobodyThere) and not subject.startswith("$JS.API.")
+    )

@@ -105,6 +105,10 @@ class NatsEngine(NetworkedEngine):
         self._notices.listen()
 
     @override
+    def _start_problem(self) -> str:
+        return "" if self._connection.is_connected else self._connection.problem
+
+    @override
     async def _disconnect(self) -> None:
         await self._connection.stop()
 

@@ -31,6 +31,9 @@ FAULTS: Final[dict[int, EngineFault]] = {
     10076: AWAY,  # not enabled
 }
 
+STARTING: Final = frozenset({10005, 10008, 10009})
+"""Of a cluster whose servers have yet to find each other, or to choose who leads."""
+
 VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 """What the server reports, by the subject alone, where a user may not publish or subscribe."""
 

@@ -10,8 +10,9 @@ import msgspec
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import Answer, EngineError
-from itemwire.engines.nats.faults import fault_of
+from itemwire.engines.nats.faults import STARTING, fault_of
 from itemwire.engines.nats.records import StreamMessage
+from itemwire.engines.tasks import StillStarting
 
 # Headers of requests, and of what is answered.
 LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence"
@@ -154,9 +155,10 @@ def when_stored(answer: Answer[None]) -> Callable[[list[Msg] | EngineError], Non
     return stored
 
 
-def refusal(problem: JetStreamProblem) -> EngineError:
+def refusal(problem: JetStreamProblem, of: str = "JetStream") -> EngineError:
     """Return an error that says what JetStream refused."""
-    return EngineError(f"JetStream: {problem.description}", fault_of(problem.err_code))
+    kind = StillStarting if problem.err_code in STARTING else EngineError
+    return kind(f"{of}: {problem.description}", fault_of(problem.err_code))
 
 
 def ttl_of(seconds: float) -> str:

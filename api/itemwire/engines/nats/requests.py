@@ -30,6 +30,10 @@ class NoAnswerInTime(EngineError):
     """The server did not answer in time."""
 
 
+class NobodyThere(EngineError):
+    """Nobody listens to the subject of the request."""
+
+
 class PendingRequest:
     """A request on its way, and the messages of its answer that have arrived."""
 
@@ -102,7 +106,7 @@ class NatsRequests:
         status = message.headers.get(STATUS) if message.headers else None
         if status == NO_ANSWER:
             self.found_nothing = True
-            self._settle(number, EngineError("JetStream is away, or is not enabled"))
+            self._settle(number, NobodyThere("JetStream is away, or is not enabled"))
             return
         request.messages.append(message)
         if not request.is_many or status is not None:

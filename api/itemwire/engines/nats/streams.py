@@ -187,7 +187,7 @@ class JetStreams:
         subject = f"$JS.API.STREAM.{action}.{config['name']}"
         info = info_of((await ask(subject, msgspec.json.encode(config))).data)
         if info.error is not None:
-            raise EngineError(f"the stream {config['name']}: {info.error.description}")
+            raise refusal(info.error, f"the stream {config['name']}")
 
     async def _info(self, ask: ServerRequest, stream: str) -> StreamInfo:
         return info_of((await ask(f"$JS.API.STREAM.INFO.{stream}", b"")).data)

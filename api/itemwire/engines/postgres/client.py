@@ -82,7 +82,7 @@ class AsyncpgConnection(Protocol):
         ...
 
 
-async def connect(url: str, seconds: float, **options: str) -> AsyncpgConnection:
+async def connect(url: str, seconds: float, **options: object) -> AsyncpgConnection:
     """Connect to one of the servers of a URL.
 
     asyncpg asks a new connection whether its server takes writes, and forgets the connection if

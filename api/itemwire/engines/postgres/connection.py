@@ -11,7 +11,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.networked import AWAY, NO_ANSWER
 from itemwire.engines.postgres.client import (
     FROM_SERVER,
@@ -22,13 +22,14 @@ from itemwire.engines.postgres.client import (
     connect,
 )
 from itemwire.engines.postgres.faults import fault_of
-from itemwire.engines.tasks import SEE_LOG, ReconnectingLink, is_ending
+from itemwire.engines.tasks import SEE_LOG, ReconnectingLink, StillStarting, is_ending
 
 logger = logging.getLogger("itemwire.engines")
 
 CALL_SECONDS: Final = 1.4  # with the wait for its turn still less than ANSWER_SECONDS
 CONNECT_SECONDS: Final = 3.0
 BEAT_SECONDS: Final = 0.5
+CANNOT_CONNECT_NOW: Final = "57P03"  # it starts up, recovers, or shuts down
 BROKE: Final = "the connection broke"
 
 # Whatever the server's default is: a publish must see what was stored before it locked the row.
@@ -124,8 +125,11 @@ class PostgresConnection(ReconnectingLink):
         except BaseException as error:
             if connection is not None:
                 connection.terminate()
+            if isinstance(error, UnfitEngine):
+                raise
             if isinstance(error, (EngineError, ValueError, *PROBLEMS)):
-                raise EngineError(reason_of(error)) from None
+                is_starting = getattr(error, "sqlstate", "") == CANNOT_CONNECT_NOW
+                raise (StillStarting if is_starting else EngineError)(reason_of(error)) from None
             raise
         self._use(connection)
 

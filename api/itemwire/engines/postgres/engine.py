@@ -30,6 +30,7 @@ from itemwire.engines.networked import START_SECONDS, NetworkedEngine, Routine
 from itemwire.engines.postgres.client import PROBLEMS, AsyncpgConnection, Row, connect
 from itemwire.engines.postgres.connection import PostgresConnection, check_url, reason_of
 from itemwire.engines.postgres.notices import PostgresNotices
+from itemwire.engines.postgres.pooler import refuse_shared_sessions
 from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
 from itemwire.engines.postgres.reading import PostgresHistoryReader
 from itemwire.engines.postgres.requests import (
@@ -82,6 +83,7 @@ class PostgresEngine(NetworkedEngine):
     def __init__(self, url: str, bounds: ChannelBounds) -> None:
         super().__init__(hide_password(url))
         self._bounds = bounds
+        self._url = url
         self._listener = PostgresConnection("listening", url, self._prepare_listener)
         self._quick = PostgresConnection("publishing", url, self._prepare, lock_ms=QUICK_LOCK_MS)
         self._patient = PostgresConnection("waiting", url, self._prepare, lock_ms=PATIENT_LOCK_MS)
@@ -131,6 +133,10 @@ class PostgresEngine(NetworkedEngine):
         for queue in self._queues:
             queue.start()
         self._notices.check()
+
+    @override
+    def _start_problem(self) -> str:
+        return next((one.problem for one in self._connections if not one.is_connected), "")
 
     @override
     async def _disconnect(self) -> None:
@@ -211,6 +217,7 @@ class PostgresEngine(NetworkedEngine):
         await self._notices.check_life(connection)  # before anything is stored in an older copy
 
     async def _prepare_listener(self, connection: AsyncpgConnection) -> None:
+        await refuse_shared_sessions(connection, self._url)
         await self._prepare(connection)
         await connection.add_listener("itemwire", self._take_wake_up)
         # What was notified while nobody listened has to be read.

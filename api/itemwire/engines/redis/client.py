@@ -14,6 +14,7 @@ from redis.asyncio.connection import Connection, parse_url
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
+    BusyLoadingError,
     MovedError,
     NoScriptError,
     RedisError,
@@ -22,6 +23,7 @@ from redis.exceptions import (
 
 __all__ = [
     "AskError",
+    "BusyLoadingError",
     "Command",
     "MakeConnection",
     "MovedError",

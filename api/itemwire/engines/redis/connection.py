@@ -14,9 +14,10 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.networked import NO_ANSWER
 from itemwire.engines.redis.client import (
+    BusyLoadingError,
     Command,
     MakeConnection,
     RedisError,
@@ -25,7 +26,8 @@ from itemwire.engines.redis.client import (
     ResponseError,
     pack_commands,
 )
-from itemwire.engines.tasks import ReconnectingLink, end
+from itemwire.engines.redis.faults import LACKING, lacks_command
+from itemwire.engines.tasks import ReconnectingLink, StillStarting, end
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -80,7 +82,11 @@ class RedisConnection(ReconnectingLink):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connection.connect()
                 await self._greet(connection)
+        except BusyLoadingError as error:
+            raise StillStarting(str(error)) from error
         except (RedisError, OSError) as error:
+            if lacks_command(error):
+                raise UnfitEngine(f"{LACKING}{error}") from error
             raise EngineError(str(error) or NO_ANSWER) from error
 
     @override

@@ -102,7 +102,7 @@ class RedisEngine(NetworkedEngine):
 
     @override
     def _start_problem(self) -> str:
-        return self._servers.refusal or super()._start_problem()
+        return self._servers.start_problem
 
     @override
     def _routines(self) -> Iterable[Routine]:
@@ -179,7 +179,7 @@ class RedisEngine(NetworkedEngine):
         self._servers.ask(name, RedisCall(answer, command, name, *words))
 
     def _make_scripts(self, bounds: Bounds) -> ChannelScripts:
-        return ChannelScripts.of(bounds, self._publish_command)
+        return ChannelScripts.of(bounds, self._publish_command, self._target.life_key)
 
     def _make_keys(self, channel: str) -> ChannelKeys:
         # A hash tag ends at the first brace; and no two channels may get the same tag.

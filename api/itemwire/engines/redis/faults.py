@@ -19,11 +19,20 @@ FAULTS: Final[dict[str, EngineFault]] = {
     "READONLY": AWAY,  # a replica by now: another server has taken over, or will
     "MASTERDOWN": AWAY,
     "CLUSTERDOWN": AWAY,
+    "STALELIFE": AWAY,  # by our scripts: this node has yet to learn of a life that others know
     "LOADING": AWAY,  # it has started, and reads what it kept
 }
 """By the code that an error begins with, or words in it; an error within a script quotes it."""
 
 CODE: Final = re.compile(rf"\b({'|'.join(FAULTS)})\b")
+
+
+LACKING: Final = "the server, or a proxy before it, lacks what Itemwire needs: "
+
+
+def lacks_command(error: BaseException) -> bool:
+    """Return whether a command is not there: not in a proxy, or renamed by an operator."""
+    return isinstance(error, ResponseError) and "unknown command" in str(error).lower()
 
 
 def refusal_of(error: ResponseError) -> EngineError:

@@ -24,10 +24,12 @@ from itemwire.engines.redis.client import (
     is_push,
 )
 from itemwire.engines.redis.connection import RedisConnection, info_of
-from itemwire.engines.redis.faults import refusal_of
+from itemwire.engines.redis.faults import lacks_command, refusal_of
 from itemwire.engines.redis.requests import RedisRequests
 
 SILENT_SECONDS: Final = 1.5  # with one look of the connection less than two seconds
+
+NO_CHANNEL: Final = "itemwire:none"
 
 
 class RedisListener(RedisConnection):
@@ -80,13 +82,18 @@ class RedisListener(RedisConnection):
         await self._check_right(connection)
 
     async def _check_right(self, connection: RedisPyConnection) -> None:
-        """Make sure that this user may listen, by one of the channels that it has to hear."""
-        for name in list(self.names)[:1]:
-            await connection.send_command(self._listen_command, name, check_health=False)
+        """Make sure that this user may listen, by one of the channels that it has to hear.
+
+        Before there is one, it leaves a channel that it never heard: a proxy without channels lacks
+        that command as well.
+        """
+        commands = [(self._listen_command, name) for name in list(self.names)[:1]]
+        for command in commands or [(self._leave_command, NO_CHANNEL)]:
+            await connection.send_command(*command, check_health=False)
             try:
                 await connection.read_response(disable_decoding=True, timeout=math.inf)
             except ResponseError as error:
-                if refusal_of(error).fault is FORBIDDEN:
+                if refusal_of(error).fault is FORBIDDEN or lacks_command(error):
                     raise  # else its slot is on another server
 
     @override

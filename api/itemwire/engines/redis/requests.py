@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.callbacks import tell
 from itemwire.engines.faults import Readiness
 from itemwire.engines.redis.client import (
@@ -91,7 +91,8 @@ class RedisRequests(RedisConnection):
         self._in_flight_bytes = 0
         self.run_id = ""  # of the server's process
         self._life = ""
-        self._doubted_life = ""
+        self._mark = ""  # of the life, or its name: as no other life has it
+        self._doubted_mark = ""
         self._probe: RedisCall | None = None
         self._known: set[str] = set()
 
@@ -122,7 +123,7 @@ class RedisRequests(RedisConnection):
         if (mode == "cluster") != is_cluster:
             is_one = "no part" if is_cluster else "a part"
             scheme = "redis" if is_cluster else "redis+cluster"
-            raise EngineError(f"the server is {is_one} of a cluster: use {scheme}://")
+            raise UnfitEngine(f"the server is {is_one} of a cluster: use {scheme}://")
         await connection.send_command("ROLE", check_health=False)
         self._check_role(await connection.read_response(disable_decoding=True, timeout=math.inf))
         await self._check_loaded(connection)
@@ -143,17 +144,18 @@ class RedisRequests(RedisConnection):
         """Return the life that all nodes agree on, which may begin now."""
         if self._life_key is None:
             return self.run_id
-        words = (self.run_id, secrets.token_urlsafe(6), self._doubted_life)
+        words = (self.run_id, secrets.token_urlsafe(6), self._doubted_mark)
         await connection.send_command(
             "EVAL", LIFE.source, 1, self._life_key, *words, check_health=False
         )
-        life: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)
-        return life.decode()
+        told: list[bytes] = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        life, self._mark = (word.decode() for word in told)
+        return life
 
     def _check_role(self, role: list[Any]) -> None:
         """Check that the server takes writes; a replica may come back without what it had."""
         if role[0] != b"master":
-            self._doubted_life = self._life
+            self._doubted_mark = self._mark
             raise EngineError("the server is a replica, and takes nothing")
 
     @override
@@ -186,7 +188,7 @@ class RedisRequests(RedisConnection):
             refusal = refusal_of(reply)
             self._settle(call, refusal)
             if code_of(reply) in TAKEN_OVER:
-                self._doubted_life = self._life
+                self._doubted_mark = self._mark
             if refusal.fault.readiness is Readiness.NOT_READY:
                 raise EngineError(f"the server takes nothing: {reply}")
 

@@ -44,8 +44,11 @@ class ChannelScripts:
     read: LuaScript
 
     @classmethod
-    def of(cls, bounds: Bounds, publish_command: str) -> ChannelScripts:
-        """Return them for these bounds; `publish_command` is PUBLISH, or SPUBLISH in a cluster."""
+    def of(cls, bounds: Bounds, publish_command: str, life_key: str | None) -> ChannelScripts:
+        """Return them for these bounds; `publish_command` is PUBLISH, or SPUBLISH in a cluster.
+
+        There is no `life_key` in a cluster.
+        """
         idle = max(bounds.seconds, KEY_SECONDS)
         numbers = {
             "idle": int(idle * 1000),
@@ -57,6 +60,7 @@ class ChannelScripts:
         }
         head = "\n".join(f"local {name} = {number}" for name, number in numbers.items())
         head += f"\nlocal publish = '{publish_command}'"
+        head += "\nlocal life_key = " + (f"'{life_key}'" if life_key else "nil")
         return cls(
             LuaScript.of(head, CHANNEL, PUBLISH),
             LuaScript.of(head, CHANNEL, READ),
@@ -67,20 +71,22 @@ class ChannelScripts:
 # server has left its own process here, or a node doubts the life because it has seen the replica.
 # A full server takes no new name, but its process names the life as well, and a key can be deleted:
 # so a process that has had no life here (`was:`, which earlier versions did not note) is its name.
-# KEYS: life. ARGV: the run id of the process, a new name, a life that is in doubt.
+# A name may come back in a store that was emptied, a mark never does: lives are doubted by it.
+# KEYS: life. ARGV: the run id of the process, a new name, the mark of a life that is in doubt.
 LIFE: Final = LuaScript.of(
     """
 local was = 'was:' .. ARGV[1]
-local known = redis.call('HMGET', KEYS[1], 'run', 'name', was)
-if known[1] == ARGV[1] and known[2] ~= ARGV[3] then return known[2] end
+local known = redis.call('HMGET', KEYS[1], 'run', 'name', was, 'mark')
+local mark = known[4] or known[2]
+if known[1] == ARGV[1] and mark ~= ARGV[3] then return {known[2], mark} end
 local is_old = known[1] and not redis.call('HMGET', KEYS[1], 'was:' .. known[1])[1]
 local name = (known[3] or is_old or ARGV[1] == ARGV[3]) and ARGV[2] or ARGV[1]
-local made = redis.pcall('HSET', KEYS[1], 'run', ARGV[1], 'name', name, was, 1)
+local made = redis.pcall('HSET', KEYS[1], 'run', ARGV[1], 'name', name, was, 1, 'mark', ARGV[2])
 if type(made) == 'table' and made.err then
   redis.pcall('DEL', KEYS[1])
-  return ARGV[1]
+  return {ARGV[1], ARGV[1]}
 end
-return name
+return {name, ARGV[2]}
 """,
 )
 
@@ -93,6 +99,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local kept = redis.call('HMGET', meta, 'epoch', 'life', 'offset', 'bytes')
 local epoch, offset, bytes, is_new = ARGV[2], 0, 0, true
+-- Nodes that do not know of each other's lives would end each other's epochs for ever.
+if kept[1] and kept[2] ~= life and life_key then
+  local name = redis.call('HGET', life_key, 'name')
+  if name and name ~= life then return redis.error_reply('STALELIFE it has begun a new life') end
+end
 if kept[1] and kept[2] == life then
   epoch, offset, bytes, is_new = kept[1], tonumber(kept[3]), tonumber(kept[4]), false
 end
@@ -133,7 +144,8 @@ if retained > 0 then
   redis.call('SET', KEYS[3], offset .. ' ' .. epoch .. ' ' .. message, 'PX', retained)
 end
 if key then redis.call('SET', key, offset .. ' ' .. epoch, 'PX', key_time) end
-redis.call(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
+-- It is stored, whether or not this user may tell: nodes that hear nothing compare positions.
+redis.pcall(publish, live, offset .. ' ' .. epoch .. ' ' .. message)
 return {epoch, offset, 1}
 """
 
@@ -199,7 +211,9 @@ if not epoch or known[2] ~= ARGV[1] then
   if type(made) == 'table' and made.err then epoch = 'none' end
 end
 local after = epoch == ARGV[3] and tonumber(ARGV[4]) or 0
-local found = {epoch, tonumber(known[3] or 0), time[1] .. '.' .. string.format('%06d', time[2])}
+local last = tonumber(known[3] or 0)
+local found = {epoch, last, time[1] .. '.' .. string.format('%06d', time[2])}
+if after >= last then return found end  -- every node asks every 10 s, and there may be 100,000
 for _, notice in ipairs(redis.call('ZRANGEBYSCORE', kept, time[1], '+inf')) do
   if tonumber(string.match(notice, '^%d+')) > after then found[#found + 1] = notice end
 end

@@ -80,6 +80,11 @@ class RedisTarget:
         """Return the host and port that the URL names."""
         return self.options["host"], self.options["port"]
 
+    @property
+    def life_key(self) -> str | None:
+        """Return the key that names the store's life; in a cluster there is none."""
+        return None if self.is_cluster else f"{self.prefix}life"
+
     def maker(self, address: Address) -> MakeConnection:
         """Return what makes connections to an address."""
         options = self.options | {"host": address[0], "port": address[1]}
@@ -135,8 +140,9 @@ class RedisServers:
         self._servers: dict[Address, ServerConnections] = {}
         self._slots: list[Address] = [target.address] * (SLOTS if target.is_cluster else 0)
         self._only: ServerConnections | None = None
+        self._first: RedisRequests | None = None
         self._are_slots_stale = False
-        self.refusal = ""  # why listening to a channel was refused
+        self._refusal = ""  # why listening to a channel was refused
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -149,13 +155,20 @@ class RedisServers:
         """Return whether no server would take a request and listen to a channel."""
         return all(one.is_away for one in self._servers.values())
 
+    @property
+    def start_problem(self) -> str:
+        """Return why a start was not over in time, as far as that is known; else ""."""
+        first = self._first
+        return self._refusal or (first.problem if first and not first.is_connected else "")
+
     async def start(self) -> None:
         """Connect to all servers; EngineError if one of them does not answer."""
         first = self._make(self._target.address)
+        self._first = first.requests
         first.requests.start()  # alone first, so that whatever is wrong is logged once
+        await first.requests.first_attempt()
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                await first.requests.first_attempt()
                 first.listener.start()
                 await first.listener.first_attempt()
                 if self._target.is_cluster:
@@ -203,8 +216,7 @@ class RedisServers:
     def _make(self, address: Address) -> ServerConnections:
         maker, is_cluster = self._target.maker(address), self._target.is_cluster
         words = ("SSUBSCRIBE", "SUNSUBSCRIBE") if is_cluster else ("SUBSCRIBE", "UNSUBSCRIBE")
-        life_key = None if is_cluster else f"{self._target.prefix}life"
-        requests = RedisRequests(maker, self._redirect, life_key=life_key)
+        requests = RedisRequests(maker, self._redirect, life_key=self._target.life_key)
         server = self._servers[address] = ServerConnections(
             requests, RedisListener(maker, self._on_push, self._take_refusal, words, requests)
         )
@@ -232,7 +244,7 @@ class RedisServers:
         """Take note that a channel is on another server now, or that listening is forbidden."""
         self._are_slots_stale = True
         if isinstance(problem, ResponseError) and not isinstance(problem, MovedError):
-            self.refusal = str(problem)
+            self._refusal = str(problem)
             logger.error("engine_refused problem=%s", problem)
 
     async def _look_again(self) -> None:

@@ -1,0 +1,45 @@
+"""What each signal does to a server: docs/operations.md has the table."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+# These begin a drain as SIGTERM does, where nothing else was done about them: the default is to
+# end the process with every socket cut. A terminal sends SIGHUP when it is closed.
+ALSO_DRAIN: Final = (signal.SIGHUP, signal.SIGQUIT)
+
+# Other servers open their log files again, or begin an upgrade. The default is to end.
+IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
+
+Handler = Callable[[int, FrameType | None], Any]
+
+
+def ignore_signals() -> None:
+    """Ignore the signals that mean nothing here, before an application asks for them."""
+    _handle(IGNORED, signal.SIG_IGN)
+
+
+def drain_at_more_signals(handler: Handler) -> None:
+    """Call a handler for the other signals that begin a drain.
+
+    `nohup` has SIGHUP ignored, and an application may have handlers of its own: those stay.
+    """
+    _handle(ALSO_DRAIN, handler)
+
+
+def _handle(signals: tuple[signal.Signals, ...], handler: Handler | signal.Handlers) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # only that thread may
+    for one in signals:
+        if signal.getsignal(one) is signal.SIG_DFL:
+            signal.signal(one, handler)
+
+
+def may_end_at_once(sig: int) -> bool:
+    """Return whether this signal, while a drain goes on, ends it.
+
+    A shell and the kernel may both send SIGHUP for one terminal that was closed.
+    """
+    return sig != signal.SIGHUP

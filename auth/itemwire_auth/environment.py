@@ -1,0 +1,161 @@
+"""Reads variables and `.env` as they were meant, and says what it changed.
+
+Deployment tools pass values on with quotes, line breaks or white space around them, or empty where
+nothing was set; orchestrators set variables of their own. Each is mended with a note for the log,
+or ends the start with one line: no setting has another value than its operator reads.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+from typing_extensions import override
+
+from itemwire_auth.plain_text import QUOTES, decode_text, said_of, without_surroundings
+
+NOTHING: Final = "none"  # the word for a list without entries: an empty value is an unset one
+
+
+# What Kubernetes sets in each pod for each service, and Docker for each link: a service that is
+# called `itemwire` gets ITEMWIRE_PORT, which is a setting as well.
+_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://[^/\s]+:\d+")
+_LINK_NAME: Final = re.compile(
+    r"[A-Z0-9_]+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)\w*)?)"
+)
+
+_REFERENCE: Final = re.compile(r"\$\{([^}:]*)\}")  # as python-dotenv finds one without a default
+
+
+@dataclass(slots=True)
+class Variables:
+    """Variables by name in capitals, the source of each, and notes on those that were changed."""
+
+    values: dict[str, str] = field(default_factory=dict[str, str])
+    sources: dict[str, str] = field(default_factory=dict[str, str])
+    notes: list[str] = field(default_factory=list[str])
+
+
+class MendedEnvironment(EnvSettingsSource):
+    """The source of settings for pydantic-settings; `read_environment` says what it changes."""
+
+    def __init__(self, settings_cls: type[BaseSettings], env_file: object) -> None:
+        self._file = Path(str(env_file)) if env_file else None
+        super().__init__(settings_cls)
+
+    @override
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        """Return the variables in lower case, as the base class looks for them."""
+        values = read_environment(self.settings_cls, self._file).values
+        return {name.lower(): value for name, value in values.items()}
+
+
+def read_environment(settings: type[BaseSettings], env_file: Path | None) -> Variables:
+    """Return the variables that are set for these settings, and what was changed about them.
+
+    A value in the environment wins over the same in the file. Raises ValueError, in one line, for
+    what cannot be read, and for a value that nobody can have meant.
+    """
+    prefix = settings.model_config.get("env_prefix") or ""
+    fields = {f"{prefix}{name}".upper(): one for name, one in settings.model_fields.items()}
+    found = Variables()
+    from_file = {} if env_file is None else _read_file(env_file, found.notes)
+    for source, variables in ((str(env_file), from_file), ("environment", os.environ)):
+        for variable, value in _of_prefix(prefix.upper(), variables):
+            mended = _mended(variable, value, fields.get(variable), found.notes)
+            if mended is not None:
+                found.values[variable], found.sources[variable] = mended, source
+    return found
+
+
+def is_of_platform(variable: str) -> bool:
+    """Return whether a variable has the name of one that an orchestrator sets for a service."""
+    return _LINK_NAME.fullmatch(variable) is not None
+
+
+def _of_prefix(prefix: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """List the variables that may be settings, those with a name in capitals last: they win."""
+    for name in sorted(variables, key=str.isupper):
+        if name.upper().startswith(prefix):
+            yield name.upper(), variables[name]
+
+
+def _mended(variable: str, value: str, one: FieldInfo | None, notes: list[str]) -> str | None:
+    """Return the value that was meant; None if none was. What is no setting stays as it is."""
+    if one is None:
+        return value
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{variable} is not UTF-8: set it in that encoding")
+    if variable.endswith("_PORT") and _LINK.fullmatch(value):
+        notes.append(
+            f"{variable}={value} is ignored: Kubernetes sets it for a service of that name "
+            "(`enableServiceLinks: false` in the pod's spec keeps it out)"
+        )
+        return None
+    is_secret = SecretStr.__name__ in str(one.annotation)
+    inside = without_surroundings(value)
+    if not inside:
+        _note_unset(variable, one, notes)
+        return None
+    if isinstance(one.default, tuple) and one.default and inside.lower() == NOTHING:
+        return ""
+    if not is_secret and (inside.startswith(QUOTES) or inside.endswith(QUOTES)):
+        raise ValueError(f"{variable} begins or ends with a quotation mark: write it without")
+    if inside != value:
+        notes.append(said_of(variable))
+    return inside
+
+
+def _note_unset(variable: str, one: FieldInfo, notes: list[str]) -> None:
+    """Note an empty value where somebody may have meant an empty list."""
+    if isinstance(one.default, tuple) and one.default:
+        default = ",".join(map(str, one.default))
+        notes.append(
+            f"{variable} is empty, so its default is used, {default}: write `{NOTHING}` for none"
+        )
+
+
+def _read_file(path: Path, notes: list[str]) -> dict[str, str]:
+    """Return the variables of a `.env` file; none if there is no such file."""
+    try:
+        text = decode_text(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        hint = "; a container gets one in place of a file that is not there"
+        is_folder = error.errno == errno.EISDIR
+        raise ValueError(
+            f"cannot read {path}: {error.strerror}{hint if is_folder else ''}"
+        ) from None
+    _check_lines(path, text, notes)
+    values = dotenv_values(stream=io.StringIO(text))
+    return {name: value or "" for name, value in values.items()}
+
+
+def _check_lines(path: Path, text: str, notes: list[str]) -> None:
+    """Raise ValueError for a line that python-dotenv would leave out, and note what it loses."""
+    known = set(os.environ)
+    for line in parse_stream(io.StringIO(text)):
+        if line.error:
+            text = line.original.string
+            number = line.original.line + text[: -len(text.lstrip())].count("\n")
+            raise ValueError(
+                f"line {number} of {path} is not NAME=value with quotation marks in pairs"
+            )
+        notes.extend(
+            f"{line.key} in {path} holds ${{{name}}}, which is not set, and is read without it"
+            for name in _REFERENCE.findall(line.value or "")
+            if name not in known
+        )
+        known.add(line.key or "")
