@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 
 import pytest
 from typing_extensions import override
+from websockets.frames import Opcode
 
-from itemwire.fastpath.bounded_reads import BODY_BYTES, HEAD_BYTES
+from itemwire.fastpath.bounded_reads import BODY_BYTES, HEAD_BYTES, BoundedReads
 from itemwire.fastpath.http import HttpProtocol
-from tests.fastpath.served import dial, read_all, serving
+from tests.fastpath.served import dial, frame, read_all, read_until, serving, upgrade
 
 pytestmark = pytest.mark.server
 
@@ -61,3 +63,13 @@ def test_a_body_is_read_in_larger_pieces(loop: str) -> None:
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert HEAD_BYTES < max(Noting.bodies) <= BODY_BYTES
+
+
+def test_a_socket_keeps_nothing_of_the_connection_that_it_was(loop: str) -> None:
+    """A transport of uvloop keeps its last buffered protocol, and so 5 KB behind each socket."""
+    with serving(http=Noting, loop=loop) as site, upgrade(site) as client:
+        client.sendall(frame(Opcode.TEXT, b"the handshake is over"))
+        read_until(client, b"the handshake is over")
+        kept = [one for one in gc.get_objects() if isinstance(one, Noting | BoundedReads)]
+
+    assert kept == []

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from itemwire.fastpath.body_framing import BodyFraming
-from itemwire.fastpath.bounded_reads import BoundedReads
+from itemwire.fastpath.bounded_reads import BoundedReads, release
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
 from itemwire.fastpath.declined_upgrade import DeclinedUpgrade, new_parser
 from itemwire.fastpath.extension import STREAM_EXTENSION
@@ -366,6 +366,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         socket = protocol(self.config, self.server_state, self.app_state)
         socket.connection_made(self.transport)
+        release(self.transport)
         self.transport.set_protocol(socket)
         request = RequestHead(self.parser.get_method(), self.url, self.headers)
         socket.begin(request, SocketAddresses(self.server, self.client, self.scheme == "https"))
