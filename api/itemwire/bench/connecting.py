@@ -40,8 +40,11 @@ async def idle(
     """Measure the memory (PSS) that open sockets take in a process and its children.
 
     The server must have done nothing else before, because a process keeps memory that it has used.
-    So this is measured once, whatever `repeat` says.
+    So this is measured once, whatever `repeat` says. One socket is opened and closed first: what
+    it loads or makes for all that follow is no socket's own.
     """
+    async with crowd(target, 1, _silent_on(target, load)) as first:
+        first.demand_all()
     before = memory_of(pid)
     progress(f"idle: {load.connections} connections")
     async with crowd(target, load.connections, _silent_on(target, load)) as gathered:

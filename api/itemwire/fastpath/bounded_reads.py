@@ -84,10 +84,12 @@ class _Released(asyncio.BufferedProtocol):
     __slots__ = ()
 
     @staticmethod
-    def get_buffer(sizehint: int) -> bytearray:  # noqa: ARG004 - as asyncio names it
+    @override
+    def get_buffer(sizehint: int) -> bytearray:
         return bytearray(HEAD_BYTES)
 
     @staticmethod
+    @override
     def buffer_updated(nbytes: int) -> None:
         """Do nothing: it is replaced before anything is read."""
 
