@@ -79,7 +79,7 @@ class BoundedReads(asyncio.BufferedProtocol):
 
 
 class _Released(asyncio.BufferedProtocol):
-    """Stands in the place of a reader that is done; its methods are the same for all transports."""
+    """Stands in for a reader that is done; all transports share its methods."""
 
     __slots__ = ()
 
