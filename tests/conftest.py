@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import httpx
 import hypothesis
 import pytest
 
@@ -25,6 +26,8 @@ hypothesis.settings.load_profile("itemwire")
 # Where an image forbids to keep bytecode, each worker and each server's process would compile all.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+CALL_SECONDS: Final = 60.0
 
 SECRET = "a secret that only the tests know, 48 bytes long"
 
@@ -155,6 +158,15 @@ def no_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     write_authority_of_nobody(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(path))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_calls() -> Iterator[None]:
+    """Let each HTTP call wait for a busy machine, which takes longer than httpx waits: 5 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        for step in ("connect", "read", "write", "pool"):
+            patch.setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, step, CALL_SECONDS)
         yield
 
 

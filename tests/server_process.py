@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-START_SECONDS: Final = 10.0
+START_SECONDS: Final = 30.0
 
 
 def free_port() -> int:

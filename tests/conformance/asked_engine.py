@@ -31,7 +31,7 @@ from itemwire.messages import (
 
 T = TypeVar("T")
 
-WAIT_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 30.0
 BOUNDS: Final = Bounds(messages=20, bytes=1_000_000, seconds=300)
 
 OWN_BOUNDS: Final = {

@@ -16,6 +16,7 @@ from websockets.frames import Frame, Opcode
 
 from itemwire.fastpath.http import HttpProtocol
 from itemwire.fastpath.protocol import WebSocketProtocol
+from itemwire.testing.servers import end_at_once
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -102,6 +103,7 @@ def serving(
     started = threading.Event()
     site.server.config.callback_notify = _set(started)
     site.server.config.timeout_notify = 0
+    end = end_at_once(site.server)
     thread = threading.Thread(target=site.server.run)
     thread.start()
     try:
@@ -109,7 +111,7 @@ def serving(
         yield site
     finally:
         site.proceed.set()
-        site.server.should_exit = True
+        end()
         thread.join()
 
 

@@ -181,3 +181,30 @@ def test_settings_for_a_key_that_is_no_secret_are_refused(algorithm: str, kid: s
     """A server with them would refuse each good token, or the error would show the key."""
     with pytest.raises(TypeError, match="secret"):
         settings_for(TokenFactory(signing_key(algorithm, kid)))
+
+
+@pytest.mark.parametrize("protocols", [FASTPATH, STOCK], ids=["fastpath", "stock"])
+def test_ends_with_its_block_and_not_with_its_next_tick(
+    monkeypatch: pytest.MonkeyPatch, protocols: Protocols
+) -> None:
+    """A test run stops hundreds of servers; the next tick of this one is far away."""
+    monkeypatch.setattr(servers, "TICK_SECONDS", 3600.0)
+    with live_application(bare, protocols=protocols) as server:
+        assert httpx.get(server.url).text == "bare"
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.url)
+
+
+def ask_for_ever(url: str) -> None:
+    """Ask again and again, until nobody answers."""
+    while True:
+        httpx.get(url)
+
+
+def test_ends_as_well_when_it_is_told_to_by_itself() -> None:
+    """As a signal, or a limit of requests, tells it: that is seen with the next tick."""
+    with live_application(bare) as server:
+        server.server.should_exit = True
+        with pytest.raises(httpx.TransportError):
+            ask_for_ever(server.url)

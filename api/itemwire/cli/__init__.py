@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib import import_module
 from typing import Final
 
@@ -45,7 +45,7 @@ class Commands(click.Group):
 
 
 @contextlib.contextmanager
-def _collecting_nothing() -> Iterator[None]:
+def _collecting_nothing() -> Generator[None]:
     """Search for no garbage among what is loaded, now or later: it all stays."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,9 +1,10 @@
 """A real server for tests: Itemwire, or any ASGI application, on a free port."""
 
+import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from itemwire_auth.testing import TokenFactory
 STOCK: Final = Protocols(http="httptools", ws="auto")
 
 JSON: Final = "itemwire.v1.json"
+
+TICK_SECONDS: Final = 0.1  # of uvicorn, which looks this often whether it is to end
 
 Headers = dict[str, str]
 
@@ -140,6 +143,7 @@ def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Gen
     listener = bind(settings.model_copy(update={"port": 0}))
     url = url_of(listener)  # before the start: a server that cannot start closes its listener
     up = threading.Event()
+    end = end_at_once(server)
     thread = threading.Thread(target=_run, args=(server, listener, up), daemon=True)
     thread.start()
     try:
@@ -150,8 +154,35 @@ def live_server(settings: Settings, server: uvicorn.Server | None = None) -> Gen
             raise RuntimeError("the application did not start; see its log for the cause")
         yield LiveServer(url, server)
     finally:
-        server.should_exit = True
+        end()
         thread.join(WAIT_SECONDS)
+
+
+def end_at_once(server: uvicorn.Server) -> Callable[[], None]:
+    """Return what ends a server that is not yet started: at once, not with its next tick.
+
+    Any thread may call it. A test run stops hundreds of servers.
+    """
+    is_ending = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def main_loop() -> None:
+        loops.append(asyncio.get_running_loop())
+        ticks = 0
+        while not await server.on_tick(ticks):
+            ticks += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await is_ending.wait()
+
+    def end() -> None:
+        server.should_exit = True
+        for loop in loops:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                loop.call_soon_threadsafe(is_ending.set)
+
+    server.main_loop = main_loop  # type: ignore[method-assign] # of any kind of server
+    return end
 
 
 def _run(server: uvicorn.Server, listener: socket.socket, up: threading.Event) -> None:
