@@ -18,6 +18,7 @@ GOOD: Final = {
     "channels_file": "channels.toml",
     "client_id": "web",
     "default_rights": "subscribe",
+    "fd": "3",
     "info_claims": "name",
     "issuer": "https://id.example.com",
     "issuers_file": "issuers.json",
@@ -30,6 +31,7 @@ GOOD: Final = {
     "role_rights": '{"editor": "items:*"}',
     "secret": "kX9v2mQ7pLw4ZtR8sYb3Nf6Hd1Jg5Ac0UeViOoPqWzE",
     "token_types": "at+jwt",
+    "uds": "itemwire.sock",
     "webhook_secret": "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=",
     "webhook_url": "https://app.example.com/hook",
 }

@@ -1,7 +1,8 @@
 """The FastAPI application that serves channels, alone or inside a host application."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, Protocol, cast
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -16,6 +17,14 @@ Overrides = dict[Callable[..., Any], Callable[..., Any]]
 APPLICATION: Final = "itemwire.application"  # a key of the ASGI scope, which no client can set
 
 TELEMETRY: Final = "fastapi.telemetry"  # where a scope has the trace of its request, if any
+
+LOOKS_AGAIN: Final = 1.0  # seconds until telemetry is looked for again
+
+IGNORING_SOCKETS: Final = frozenset(
+    {"ServerErrorMiddleware", "ExceptionTelemetryMiddleware", "AppBodyLimitMiddleware"}
+)
+"""What FastAPI puts around an application's middlewares, and what passes handshakes on as they are;
+telemetry's only where nobody traces them."""
 
 MAX_PREFIXES: Final = 1024  # a prefix may have parameters, which clients choose
 
@@ -37,6 +46,8 @@ class ChannelApplication(FastAPI):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
         self._host: Starlette | None = None
+        self._is_traced = False
+        self._looks_again_at = 0.0
         self.parts: dict[str, object] = {}
         self.seams: Overrides = {}
         """What the application itself calls in place of a dependency, with the same arguments.
@@ -82,13 +93,28 @@ class ChannelApplication(FastAPI):
             self.hosted_by = host
         if isinstance(host, FastAPI):  # which has looked for telemetry, and says if there is any
             scope.setdefault(TELEMETRY, None)
+        elif scope["type"] == "websocket" and TELEMETRY not in scope and not self._may_trace():
+            scope[TELEMETRY] = None
         if "app_root_path" in scope:  # only a mounted application has it
             _remember_prefix(scope)
         await super().__call__(_with_whole_path(scope), receive, send)
 
     @override
     def build_middleware_stack(self) -> ASGIApp:
-        return _WithParts(self, super().build_middleware_stack())
+        whole = super().build_middleware_stack()
+        return _WithParts(self, whole, way_of_sockets(whole))
+
+    def _may_trace(self) -> bool:
+        """Return whether FastAPI's telemetry is on, as of the last second.
+
+        It looks for it at each request, in the environment, which takes a handshake 5 µs.
+        """
+        telemetry = getattr(self, "_native_telemetry", None)
+        now = monotonic()
+        if telemetry is not None and now >= self._looks_again_at:
+            self._looks_again_at = now + LOOKS_AGAIN
+            self._is_traced = telemetry.enabled()
+        return self._is_traced
 
 
 class _Overriding:
@@ -104,16 +130,44 @@ class _Overriding:
 
 
 class _WithParts:
-    """ASGI middleware: adds the application's parts to each scope, after Starlette's `app`."""
+    """ASGI middleware: adds the application's parts to each scope, after Starlette's `app`.
 
-    def __init__(self, application: ChannelApplication, app: ASGIApp) -> None:
+    A handshake that nobody traces goes on `sockets`, everything else by the whole stack.
+    """
+
+    def __init__(self, application: ChannelApplication, app: ASGIApp, sockets: ASGIApp) -> None:
         self._application = application
         self._app = app
+        self._sockets = sockets
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
             scope.update(self._application.scope_parts)
+        if scope["type"] == "websocket" and scope.get(TELEMETRY) is None:
+            return self._sockets(scope, receive, send)
         return self._app(scope, receive, send)
+
+
+def way_of_sockets(stack: ASGIApp) -> ASGIApp:
+    """Return where a handshake enters a stack: behind what has to do with HTTP alone.
+
+    That is the same stack, from its first middleware on that may do something with a socket. An
+    application's own is one, whatever it is.
+    """
+    while _ignores_sockets(type(stack)):
+        stack = cast("_Passing", stack).app
+    return stack
+
+
+class _Passing(Protocol):
+    app: ASGIApp
+
+
+def _ignores_sockets(kind: type) -> bool:
+    is_theirs = kind.__module__.partition(".")[0] in {"fastapi", "starlette"}
+    if is_theirs and kind.__name__ in IGNORING_SOCKETS:
+        return True
+    return getattr(kind, "ignores_sockets", False) is True
 
 
 def _remember_prefix(scope: Scope) -> None:

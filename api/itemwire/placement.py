@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import ASGIApp, Scope
 from typing_extensions import override
 
 NO_PREFIX: Final = 'the channels: give them one, as in include_router(live.router, prefix="/live")'
@@ -19,6 +19,10 @@ UNASKED: Final = (
     'them for all its routes mounts live.app instead, as in app.mount("/live", live.app), and '
     "enters live.lifespan(app) in its lifespan"
 )
+
+
+MATCHED: Final = "itemwire.matched"  # a key of the ASGI scope, which no client can set
+NOT_MATCHED: Final[tuple[object, tuple[Match, Scope]]] = (None, (Match.NONE, {}))
 
 
 class ChannelMount(Mount):
@@ -38,6 +42,22 @@ class ChannelMount(Mount):
     @override
     def path_regex(self, expression: re.Pattern[str]) -> None:
         self._path_regex = with_line_breaks(expression)
+
+    @override
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether a request goes to the channels, and what its scope gains then.
+
+        FastAPI asks the routes that it has included twice about each request: the second time it is
+        told what was found the first time. Where the prefix has parameters, it is worked out anew.
+        """
+        asked = self, scope["path"], scope.get("root_path"), scope.get("path_params") or None
+        known: tuple[object, tuple[Match, Scope]] = scope.pop(MATCHED, NOT_MATCHED)
+        if known[0] == asked:
+            return known[1]
+        found = super().matches(scope)
+        if found[0] is Match.FULL and asked[-1] is None:
+            scope[MATCHED] = asked, found
+        return found
 
 
 def with_line_breaks(expression: re.Pattern[str]) -> re.Pattern[str]:

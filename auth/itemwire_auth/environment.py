@@ -11,10 +11,10 @@ import errno
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -37,6 +37,8 @@ _LINK_NAME: Final = re.compile(
 
 _REFERENCE: Final = re.compile(r"\$\{([^}:]*)\}")  # as python-dotenv finds one without a default
 
+EnvFiles = str | Path | Sequence[str | Path] | None
+
 
 @dataclass(slots=True)
 class Variables:
@@ -50,29 +52,35 @@ class Variables:
 class MendedEnvironment(EnvSettingsSource):
     """The source of settings for pydantic-settings; `read_environment` says what it changes."""
 
-    def __init__(self, settings_cls: type[BaseSettings], env_file: object) -> None:
-        self._file = Path(str(env_file)) if env_file else None
+    def __init__(self, settings_cls: type[BaseSettings], env_file: EnvFiles) -> None:
+        given = [env_file] if isinstance(env_file, str | Path) else env_file or []
+        self._files = [Path(one) for one in given]
         super().__init__(settings_cls)
 
     @override
     def _load_env_vars(self) -> Mapping[str, str | None]:
         """Return the variables in lower case, as the base class looks for them."""
-        values = read_environment(self.settings_cls, self._file).values
-        return {name.lower(): value for name, value in values.items()}
+        values = read_environment(self.settings_cls, *self._files).values
+        prefix = _prefix_of(self.settings_cls)
+        # A field of a host's own settings may be read from a variable of another name.
+        others = {name: value for name, value in os.environ.items() if not _has(prefix, name)}
+        return {name.lower(): value for name, value in (others | values).items()}
 
 
-def read_environment(settings: type[BaseSettings], env_file: Path | None) -> Variables:
+def read_environment(settings: type[BaseSettings], *env_files: Path) -> Variables:
     """Return the variables that are set for these settings, and what was changed about them.
 
-    A value in the environment wins over the same in the file. Raises ValueError, in one line, for
-    what cannot be read, and for a value that nobody can have meant.
+    A value in the environment wins over the same in a file, and the last file over the others.
+    Raises ValueError, in one line, for what cannot be read, and for what nobody can have meant.
     """
-    prefix = settings.model_config.get("env_prefix") or ""
+    prefix = _prefix_of(settings)
     fields = {f"{prefix}{name}".upper(): one for name, one in settings.model_fields.items()}
     found = Variables()
-    from_file = {} if env_file is None else _read_file(env_file, found.notes)
-    for source, variables in ((str(env_file), from_file), ("environment", os.environ)):
-        for variable, value in _of_prefix(prefix.upper(), variables):
+    sources: list[tuple[str, Mapping[str, str]]] = [
+        (str(path), _read_file(path, found.notes)) for path in env_files
+    ]
+    for source, variables in (*sources, ("environment", os.environ)):
+        for variable, value in _of_prefix(prefix, variables):
             mended = _mended(variable, value, fields.get(variable), found.notes)
             if mended is not None:
                 found.values[variable], found.sources[variable] = mended, source
@@ -84,10 +92,18 @@ def is_of_platform(variable: str) -> bool:
     return _LINK_NAME.fullmatch(variable) is not None
 
 
+def _prefix_of(settings: type[BaseSettings]) -> str:
+    return (settings.model_config.get("env_prefix") or "").upper()
+
+
+def _has(prefix: str, name: str) -> bool:
+    return name.upper().startswith(prefix)
+
+
 def _of_prefix(prefix: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """List the variables that may be settings, those with a name in capitals last: they win."""
     for name in sorted(variables, key=str.isupper):
-        if name.upper().startswith(prefix):
+        if _has(prefix, name):
             yield name.upper(), variables[name]
 
 
@@ -108,7 +124,7 @@ def _mended(variable: str, value: str, one: FieldInfo | None, notes: list[str]) 
     if not inside:
         _note_unset(variable, one, notes)
         return None
-    if isinstance(one.default, tuple) and one.default and inside.lower() == NOTHING:
+    if inside.lower() == NOTHING and _entries_of(one):
         return ""
     if not is_secret and (inside.startswith(QUOTES) or inside.endswith(QUOTES)):
         raise ValueError(f"{variable} begins or ends with a quotation mark: write it without")
@@ -119,11 +135,16 @@ def _mended(variable: str, value: str, one: FieldInfo | None, notes: list[str]) 
 
 def _note_unset(variable: str, one: FieldInfo, notes: list[str]) -> None:
     """Note an empty value where somebody may have meant an empty list."""
-    if isinstance(one.default, tuple) and one.default:
-        default = ",".join(map(str, one.default))
+    if default := ",".join(map(str, _entries_of(one))):
         notes.append(
             f"{variable} is empty, so its default is used, {default}: write `{NOTHING}` for none"
         )
+
+
+def _entries_of(one: FieldInfo) -> tuple[object, ...]:
+    """Return the entries that a list has by default."""
+    default: object = one.default
+    return cast("tuple[object, ...]", default) if isinstance(default, tuple) else ()
 
 
 def _read_file(path: Path, notes: list[str]) -> dict[str, str]:

@@ -35,10 +35,6 @@ def decode_text(data: bytes, what: str) -> str:
     return text
 
 
-def _around(variable: str) -> str:
-    return f"{variable} is used without the quotation marks, white space or line break around it"
-
-
 def without_surroundings(text: str) -> str:
     """Return a value without the quotation marks and white space around it."""
     return _without_quotes(text.strip(_AROUND)).strip(_AROUND)

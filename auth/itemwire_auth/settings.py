@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self, cast
+from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -260,9 +259,9 @@ class AuthSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read what was given in code first, then the environment and `.env` as they were meant."""
-        has_file = isinstance(dotenv_settings, DotEnvSettingsSource)
-        env_file = cast("DotEnvSettingsSource", dotenv_settings).env_file if has_file else None
-        return init_settings, MendedEnvironment(settings_cls, env_file)
+        env_file = getattr(dotenv_settings, "env_file", None)
+        mended = MendedEnvironment(settings_cls, env_file)
+        return init_settings, mended, file_secret_settings
 
     @property
     def fetching(self) -> Fetching:

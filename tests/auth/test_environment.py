@@ -10,7 +10,9 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from itemwire_auth.environment import is_of_platform, read_environment
+from itemwire_auth.settings import AuthSettings
 
+SECRET = "kX9v2mQ7pLw4ZtR8sYb3Nf6Hd1Jg5Ac0UeViOoPqWzE"
 LINE = "ITEMWIRE_NAME=größe"
 
 
@@ -61,7 +63,7 @@ def test_a_value_is_what_was_meant_and_a_change_is_told(
     variable = f"ITEMWIRE_{name.upper()}"
     monkeypatch.setenv(variable, value)
 
-    found = read_environment(Few, None)
+    found = read_environment(Few)
 
     assert found.values.get(variable) == read
     assert found.sources.get(variable) == (None if read is None else "environment")
@@ -75,11 +77,11 @@ def test_a_quotation_mark_without_its_twin_is_refused(
 ) -> None:
     """But in a secret, which may be any text."""
     monkeypatch.setenv("ITEMWIRE_SECRET", value)
-    assert read_environment(Few, None).values["ITEMWIRE_SECRET"] == value
+    assert read_environment(Few).values["ITEMWIRE_SECRET"] == value
 
     monkeypatch.setenv("ITEMWIRE_NAME", value)
     with pytest.raises(ValueError, match="ITEMWIRE_NAME begins or ends with a quotation mark"):
-        read_environment(Few, None)
+        read_environment(Few)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_a_list_that_has_a_default_is_emptied_by_a_word(
     monkeypatch.setenv("ITEMWIRE_ENTRIES", value)
     monkeypatch.setenv("ITEMWIRE_OTHERS", value)
 
-    found = read_environment(Few, None)
+    found = read_environment(Few)
 
     assert found.values.get("ITEMWIRE_ENTRIES") == read
     assert any("default is used, a,b" in note for note in found.notes) is is_noted
@@ -108,10 +110,10 @@ def test_a_list_that_has_a_default_is_emptied_by_a_word(
 def test_a_name_in_capitals_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names are read in any case, as before; of two spellings one has to win."""
     monkeypatch.setenv("itemwire_name", "small")
-    assert read_environment(Few, None).values["ITEMWIRE_NAME"] == "small"
+    assert read_environment(Few).values["ITEMWIRE_NAME"] == "small"
 
     monkeypatch.setenv("ITEMWIRE_NAME", "large")
-    assert read_environment(Few, None).values["ITEMWIRE_NAME"] == "large"
+    assert read_environment(Few).values["ITEMWIRE_NAME"] == "large"
 
 
 def test_bytes_that_are_no_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +121,7 @@ def test_bytes_that_are_no_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ITEMWIRE_NAME", os.fsdecode(LINE.encode("latin-1")))
 
     with pytest.raises(ValueError, match="ITEMWIRE_NAME is not UTF-8"):
-        read_environment(Few, None)
+        read_environment(Few)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_a_service_link_is_no_port(
     """Kubernetes sets ITEMWIRE_PORT in every pod beside a service called `itemwire`."""
     monkeypatch.setenv("ITEMWIRE_PORT", value)
 
-    found = read_environment(Few, None)
+    found = read_environment(Few)
 
     assert found.values.get("ITEMWIRE_PORT") == port
     assert bool(found.notes) is (port is None)
@@ -244,3 +246,26 @@ def test_a_reference_to_nothing_is_told(tmp_path: Path) -> None:
     assert found.values["ITEMWIRE_SECRET"] == "abcghi"
     assert len(found.notes) == 1
     assert "${def}, which is not set" in found.notes[0]
+
+
+def test_several_files_and_variables_of_other_names_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pydantic-settings offers to a host that has settings of its own."""
+    one, two, secrets = tmp_path / "one", tmp_path / "two", tmp_path / "secrets"
+    one.write_text("ITEMWIRE_JWKS_URL=https://one.test\nITEMWIRE_ISSUER='one'\n")
+    two.write_text("ITEMWIRE_ISSUER=two\n")
+    secrets.mkdir()
+    (secrets / "itemwire_secret").write_text(f"{SECRET}\n")
+    monkeypatch.setenv("WIRE_AUDIENCE", "wire")
+
+    class Own(AuthSettings):
+        """Settings of an application."""
+
+        wire: str = Field(default="", validation_alias="WIRE_AUDIENCE")
+
+    settings = Own(_env_file=(one, two), _secrets_dir=secrets, jwks_url=None)
+
+    assert (settings.issuer, settings.jwks_url) == ("two", None)
+    assert settings.secret == SecretStr(SECRET)
+    assert settings.wire == "wire"

@@ -221,7 +221,7 @@ def outcome_of(solve: Callable[..., Any], call: Callable[..., Any], query: str) 
 
 
 def _shown(value: object) -> object:
-    return type(value) if isinstance(value, HTTPConnection) else value
+    return "a connection" if isinstance(value, HTTPConnection) else value
 
 
 @pytest.mark.parametrize("query", QUERIES)

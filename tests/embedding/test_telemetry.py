@@ -1,6 +1,6 @@
 """What FastAPI's own telemetry records of handshakes, which the host turns on or off."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ class _Tracer:
         return trace.INVALID_SPAN
 
     @contextmanager
-    def start_as_current_span(self, name: str, *_: Any, **__: Any) -> Iterator[trace.Span]:  # noqa: ANN401
+    def start_as_current_span(self, name: str, *_: Any, **__: Any) -> Generator[trace.Span]:  # noqa: ANN401
         self._names.append(name)
         yield trace.INVALID_SPAN
 
@@ -81,7 +81,8 @@ def test_what_a_fastapi_host_has_looked_for_is_not_looked_for_again(
     make_host: Callable[[], Starlette], says: bool
 ) -> None:
     """A host on Starlette has not: then the channels look for telemetry themselves."""
-    part, host, seen = ChannelApplication(), make_host(), []
+    part, host = ChannelApplication(), make_host()
+    seen: list[object] = []
 
     @part.get("/")
     async def endpoint(request: Request) -> None:

@@ -10,7 +10,7 @@ A tree with a dependency of another kind below it is left to FastAPI as a whole.
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from fastapi import Request, WebSocket
 from fastapi.dependencies import models
@@ -167,7 +167,8 @@ def _connections_of(dependant: Dependant) -> tuple[tuple[str, type], ...]:
 def _is_async(call: Any) -> bool | None:  # noqa: ANN401 - whatever stands in a Depends
     """Return whether a call is awaited and no thread's; None if it is for FastAPI to say."""
     is_function = inspect.isfunction(call) or inspect.ismethod(call)
-    function = call if is_function else getattr(type(call), "__call__", None)  # noqa: B004
+    kind = cast("type[object]", type(call))
+    function = call if is_function else getattr(kind, "__call__", None)  # noqa: B004
     if not inspect.isroutine(function) or hasattr(call, "__wrapped__"):
         return None
     if inspect.iscoroutinefunction(function) and not hasattr(function, "__wrapped__"):

@@ -167,10 +167,12 @@ class ReconnectingLink(ABC):
         self.problem = problem
         # At the start the caller gets the reason. Later each reason is logged once: the attempts
         # of a long outage would fill the log.
-        event = "engine_lost" if self._was_open else "engine_starting" if self._is_starting else ""
-        if event and problem != self._logged_problem:
+        if (self._was_open or self._is_starting) and problem != self._logged_problem:
             self._logged_problem = problem
-            logger.warning("%s link=%s problem=%s", event, self._name, problem)
+            if self._was_open:
+                logger.warning("engine_lost link=%s problem=%s", self._name, problem)
+            else:
+                logger.warning("engine_starting link=%s problem=%s", self._name, problem)
         await self._close(problem)
         if not self._is_starting:
             self._tried.set()

@@ -1,7 +1,7 @@
 """Lets the pages of allowed origins read the answers of the HTTP routes (CORS)."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -36,6 +36,8 @@ class CrossOrigin(CORSMiddleware):
 
     Also that their requests may carry the cookie, which counts from the same origins alone.
     """
+
+    ignores_sockets: ClassVar[bool] = True
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         super().__init__(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable
-from typing import Final
+from typing import ClassVar, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,13 +15,15 @@ IS_UNFIT: Final = "itemwire.unfit"
 class StartupErrors:
     """ASGI middleware: reports an unusable engine in one line instead of a traceback."""
 
+    ignores_sockets: ClassVar[bool] = True
+
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Replace the traceback that Starlette sends to the server by the engine's message."""
         if scope["type"] != "lifespan":
-            return self._app(scope, receive, send)
+            return self.app(scope, receive, send)
 
         async def send_brief(message: Message) -> None:
             problem = sys.exception()  # Starlette sends the failure while it handles the exception
@@ -31,4 +33,4 @@ class StartupErrors:
                     scope.get("state", {})[IS_UNFIT] = True
             await send(message)
 
-        return self._app(scope, receive, send_brief)
+        return self.app(scope, receive, send_brief)

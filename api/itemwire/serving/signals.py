@@ -18,7 +18,7 @@ Handler = Callable[[int, FrameType | None], Any]
 
 def ignore_signals() -> None:
     """Ignore the signals that mean nothing here, before an application asks for them."""
-    _handle(IGNORED, signal.SIG_IGN)
+    _handle(IGNORED, _do_nothing)  # what the application starts would inherit SIG_IGN
 
 
 def drain_at_more_signals(handler: Handler) -> None:
@@ -29,7 +29,11 @@ def drain_at_more_signals(handler: Handler) -> None:
     _handle(ALSO_DRAIN, handler)
 
 
-def _handle(signals: tuple[signal.Signals, ...], handler: Handler | signal.Handlers) -> None:
+def _do_nothing(_sig: int, _frame: FrameType | None) -> None:
+    """Handle a signal."""
+
+
+def _handle(signals: tuple[signal.Signals, ...], handler: Handler) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # only that thread may
     for one in signals:

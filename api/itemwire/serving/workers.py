@@ -12,11 +12,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from typing_extensions import override
 
@@ -47,13 +47,21 @@ RESTART_SECONDS: Final = 1.0  # before a dead worker is replaced: the new one ma
 _spawn = multiprocessing.get_context("spawn")
 
 
+class Telling(Protocol):
+    """The end of a pipe that takes what is told."""
+
+    def send_bytes(self, buf: bytes, /) -> None:
+        """Send a message."""
+        ...
+
+
 class WorkerSlot(NamedTuple):
     """The place of a worker among the others; its replacement gets the same slot."""
 
     number: int
     total: int  # of all workers
     folder: Path | None  # for the sockets by which workers share metrics; None: they do not
-    serving: Connection | None = None  # by which its supervisor learns that it serves
+    serving: Telling | None = None  # by which its supervisor learns that it serves
 
 
 class WorkerServer(DrainingServer):
