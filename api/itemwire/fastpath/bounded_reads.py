@@ -78,19 +78,17 @@ class BoundedReads(asyncio.BufferedProtocol):
         self._http.connection_lost(exc)
 
 
-class _Released(asyncio.BufferedProtocol):
+class _Released(asyncio.BaseProtocol):
     """Stands in for a reader that is done; all transports share its methods."""
 
     __slots__ = ()
 
     @staticmethod
-    @override
-    def get_buffer(sizehint: int) -> bytearray:
+    def get_buffer(_sizehint: int) -> bytearray:
         return bytearray(HEAD_BYTES)
 
     @staticmethod
-    @override
-    def buffer_updated(nbytes: int) -> None:
+    def buffer_updated(_nbytes: int) -> None:
         """Do nothing: it is replaced before anything is read."""
 
 
