@@ -1,7 +1,7 @@
 """Reads a connection that speaks HTTP a little at a time."""
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from typing_extensions import override
 
@@ -78,23 +78,20 @@ class BoundedReads(asyncio.BufferedProtocol):
         self._http.connection_lost(exc)
 
 
-class _Released(asyncio.BufferedProtocol):
+class _Released:
     """Stands in for a reader that is done; all transports share its methods."""
 
-    __slots__ = ()
-
     @staticmethod
-    @override
-    def get_buffer(sizehint: int) -> bytearray:
+    def get_buffer(_sizehint: int) -> bytearray:
+        """Return a buffer, as asyncio asks for one."""
         return bytearray(HEAD_BYTES)
 
     @staticmethod
-    @override
-    def buffer_updated(nbytes: int) -> None:
+    def buffer_updated(_nbytes: int) -> None:
         """Do nothing: it is replaced before anything is read."""
 
 
-_RELEASED: Final = _Released()
+_RELEASED: Final = cast("asyncio.BufferedProtocol", _Released())
 
 
 def release(transport: asyncio.Transport) -> None:
