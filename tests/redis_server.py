@@ -147,3 +147,39 @@ def cluster_url(folder: Path) -> Iterator[str]:
     """Give the URL of a cluster of two."""
     with running_cluster(folder) as servers:
         yield f"redis+cluster://127.0.0.1:{servers[0].port}"
+
+
+class Sentinel(RedisServer):
+    """A sentinel of a service, which looks for a new primary half a second after the last."""
+
+    def __init__(self, folder: Path, primary: RedisServer, service: str) -> None:
+        super().__init__(folder)
+        self._file = folder / f"sentinel-{self.port}.conf"
+        self._file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor {service} 127.0.0.1 {primary.port} 2\n"
+            f"sentinel down-after-milliseconds {service} 500\n"
+            f"sentinel failover-timeout {service} 3000\n"
+        )
+
+    @override
+    def _command(self) -> list[str]:
+        return [find_server(), str(self._file), "--sentinel"]
+
+
+@contextlib.contextmanager
+def running_sentinels(
+    folder: Path, primary: RedisServer, service: str, count: int = 3
+) -> Iterator[list[Sentinel]]:
+    """Run the sentinels of a service until they know each other and the replica."""
+    with contextlib.ExitStack() as stack:
+        sentinels = [Sentinel(folder, primary, service) for _ in range(count)]
+        for one in sentinels:
+            one.start()
+            stack.callback(one.kill)
+        deadline = time.monotonic() + START_SECONDS
+        known = b"slaves=1,sentinels=%d" % count
+        while not all(known in one.ask("INFO", "sentinel") for one in sentinels):
+            assert time.monotonic() < deadline, "the sentinels do not find each other"
+            time.sleep(0.05)
+        yield sentinels

@@ -19,6 +19,7 @@ from itemwire.middleware.require_start import RequireStart
 from itemwire.middleware.require_tls import RequireTLS
 from itemwire.middleware.startup_errors import StartupErrors
 from itemwire.observability.logs import redact_logs
+from itemwire.responses.openapi import describe_problems
 from itemwire.responses.rejections import install_rejections
 from itemwire.routes import (
     asyncapi,
@@ -78,6 +79,7 @@ def application_with(
     assembly.install(app, PublicItems(assembly.rules, of_item=of_item, of_many=of_many))
     _add_middlewares(app, assembly)
     _add_routes(app, assembly.settings, has_operators=has_operators)
+    describe_problems(app)
     if not has_users:
         app.include_router(auth.session_router)
     return app

@@ -73,8 +73,9 @@ class Settings(ListeningSettings):
         default=1,
         ge=1,
         le=MAX_WORKERS,
-        description="Number of processes of `itemwire serve`. More than one needs a shared engine. "
-        "If unset and the engine is shared, WEB_CONCURRENCY is used.",
+        description="Number of processes of `itemwire serve`. With `memory://` and `sqlite://`, "
+        "more than one share one more process, which has the engine. If unset and the engine is "
+        "one that servers share, WEB_CONCURRENCY is used.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
         default="info", description="How much is logged. Credentials are not logged at any level."
@@ -119,8 +120,9 @@ class Settings(ListeningSettings):
     engine_url: str = Field(
         default="memory://",
         description="Where channels and their history are stored: `memory://`; a file, "
-        "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis, `redis://`, `rediss://` or "
-        "`redis+cluster://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
+        "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis or Valkey, `redis://`, "
+        "`rediss://`, `valkey://`, `valkeys://`, `redis+cluster://`, `redis+sentinel://` or "
+        "`unix://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
     )
     history_size: Count = Field(
         default=100, ge=0, description="Messages kept in the history of an item."

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from itemwire_auth.addresses import (
+    MAX_ADDRESS_LENGTH,
     MAX_REMEMBERED,
     UNKNOWN,
     parse_address,
@@ -68,7 +69,10 @@ class TrustedProxies:
         """Return whether a peer is trusted; None is the peer of a Unix socket."""
         if self.trusts_all:
             return True
-        return self.trusts_unix if host is None else self._is_listed(host)
+        if host is None:
+            return self.trusts_unix
+        # A longer text is a stranger's, and would be kept.
+        return len(host) <= MAX_ADDRESS_LENGTH and self._is_listed(host)
 
     def _find(self, host: str) -> bool:
         address = parse_address(host)

@@ -171,3 +171,12 @@ def test_a_long_forwarded_header_is_read_at_once() -> None:
         told = TRUSTED.told_by(PROXY, [(b"forwarded", start + b", for=198.51.100.1")])
 
         assert told.client == ("198.51.100.1", 0)
+
+
+def test_keeps_no_text_that_is_no_address() -> None:
+    """A stranger may write 60 KB of them with each request."""
+    proxies = TrustedProxies([PROXY])
+    for number in range(100):
+        proxies.told_by(PROXY, x_for(f"198.51.100.1, {number:01000}", PROXY))
+
+    assert proxies._is_listed.cache_info().currsize <= 2

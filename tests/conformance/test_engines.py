@@ -10,7 +10,7 @@ from itemwire.engines import ENGINES, open_engine
 from itemwire.engines.base import ChannelBounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
-from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE
+from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE, SAME
 from tests.conformance.retained_contract import NodesRetainedContract, RetainedContract
 from tests.conformance.secret_contract import (
     NodesSecretContract,
@@ -20,7 +20,7 @@ from tests.conformance.secret_contract import (
 from tests.conformance.value_contract import ValueContract
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+@pytest.fixture(scope="module", params=sorted(ENGINES.keys() - SAME))
 def engine_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
@@ -57,7 +57,7 @@ class TestNodesRetained(ByURL, NodesRetainedContract):
     """The same where nodes share a store."""
 
     pytestmark = pytest.mark.parametrize(
-        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE), indirect=True
+        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE - SAME), indirect=True
     )
 
 
@@ -65,7 +65,7 @@ class TestNodesSecrets(ByURL, NodesSecretContract):
     """The secret of nodes that share a store; the first test that asks for it makes it."""
 
     pytestmark = pytest.mark.parametrize(
-        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE), indirect=True
+        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE - SAME), indirect=True
     )
 
 
@@ -77,7 +77,7 @@ class TestSharedSecrets(ByURL, SharedSecretContract):
     """The secret after an end and a start of the engine."""
 
     pytestmark = pytest.mark.parametrize(
-        "engine_url", sorted(ENGINES.keys() - {"memory"}), indirect=True
+        "engine_url", sorted(ENGINES.keys() - {"memory"} - SAME), indirect=True
     )
 
 

@@ -44,6 +44,7 @@ def test_a_fault_that_degrades_leaves_its_caller_a_verdict() -> None:
         "full": Retry.LATER,
         "read_only": Retry.LATER,
         "failing": Retry.LATER,
+        "unprepared": Retry.LATER,
         "silent": Retry.LATER,
         "forbidden": Retry.NEVER,
         "damaged": Retry.NEVER,

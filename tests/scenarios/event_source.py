@@ -45,6 +45,8 @@ class EventSource:
         for line in self._lines:
             if line:
                 self._note(line, fields)
+            elif fields.get("event") == "cursor":  # a page listens to none: only its id counts
+                fields.clear()
             elif "data" in fields:
                 return Heard(fields.get("event", "message"), self.last_id, fields["data"])
             else:

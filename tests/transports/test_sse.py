@@ -228,7 +228,7 @@ def test_beats_while_there_is_nothing_to_say() -> None:
 
     async def scene() -> None:
         async with streamed(heartbeat=0.005) as stream:
-            await stream.client.hears(b"\n\n:\n\n:\n\n")
+            await stream.client.hears(b"\n\n:\n:\n")
             stream.client.reads.clear()
             stream.publish("unread")
             await stream.client.hears(b"unread")

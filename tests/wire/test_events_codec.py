@@ -66,7 +66,7 @@ def test_the_position_goes_on_and_never_back() -> None:
         positions.append(str(codec.position))
 
     assert positions == ["e:9", "e:9", "e:9", "n:0", "n:1"]
-    assert codec.encode(Cursor()) == b"id: n:1\n\n"
+    assert codec.encode(Cursor()) == b'event: cursor\nid: n:1\ndata: {"type":"cursor"}\n\n'
 
 
 def test_white_space_of_a_publisher_ends_no_line() -> None:
@@ -127,7 +127,7 @@ def test_ids_of_another_epoch_are_left_as_they_are() -> None:
     assert isinstance(opening, Opening)
     gap = codec_at(7).encode(Gap("42", "n", 1, 9))
 
-    for events in (gap, b":\n\n", b"id: ee:7\ndata: x\n\n", b""):
+    for events in (gap, b":\n", b"id: ee:7\ndata: x\n\n", b""):
         assert opening.ids.write(events) == events
 
 

@@ -65,8 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
     head_bytes = 0  # received for the head that is being read
     body_bytes = 0  # in the piece that is being parsed
     reading_head = True
-    is_counted = False  # by the limit of connections
-    is_handed_over = False  # to a WebSocket class
+    is_counted = is_handed_over = False  # by the limit of connections; to a WebSocket class
     refusal: int | None = None  # the status with which this connection was refused
     refusal_text = ""
     ending: Callable[[], None] | None = None  # asks a response without end to end
@@ -269,13 +268,13 @@ class HttpProtocol(HttpToolsProtocol):
         # Not for an upgrade: the socket's scope would keep this protocol alive, in a cycle.
         if not self.parser.should_upgrade():
             scope = cast("dict[str, object]", self.scope)
-            stream = {"on_shutdown": self.on_shutdown, "abort": self.abort}
-            scope["extensions"] = {STREAM_EXTENSION: stream}
+            ways = {"on_shutdown": self.on_shutdown, "abort": self.abort}
+            scope["extensions"] = {STREAM_EXTENSION: ways}
         super().on_headers_complete()
 
     @override
     def on_body(self, body: bytes) -> None:
-        """Count the body, to know what is wrapped around it."""
+        """Count the body, to know what is around it."""
         self.body_bytes += len(body)
         super().on_body(body)
 
@@ -320,7 +319,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Run the application for a request that had to wait; uvicorn before 0.46 has no method."""
+        """Run the application for a request that waited; uvicorn before 0.46 has no method."""
         task = task_of_request(cycle.run_asgi(app), self.config, self.loop)
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -339,10 +338,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Read the request again without its upgrade: uvicorn drops its body and all after it."""
         if self._get_upgrade() != b"h2c":  # which Java's HttpClient asks for with each request
             super()._unsupported_upgrade_warning()
-        declined = cast("DeclinedUpgrade", self.declined)
+        head = cast("DeclinedUpgrade", self.declined).render()
         end = cast("httptools.HttpParserUpgrade", sys.exception()).args[0]
         self.parser, self.reading_head = new_parser(self), True
-        super().data_received(declined.render() + self.piece[end:])
+        self.piece = head + self.piece[end:]
+        self.piece_start += end - len(head)  # what is behind the head stays in its place
+        super().data_received(self.piece)
 
     @override
     def handle_websocket_upgrade(self) -> None:
@@ -350,14 +351,14 @@ class HttpProtocol(HttpToolsProtocol):
         self.is_handed_over = True
         self.timers.stop(self)
         protocol = self.ws_protocol_class
+        release(self.transport)
         if protocol is not None and issubclass(protocol, WebSocketProtocol):
             self._hand_over(protocol)
             self.is_counted = False  # the socket releases it when it is gone
         else:
             super().handle_websocket_upgrade()
         end = cast("httptools.HttpParserUpgrade", sys.exception()).args[0]
-        rest = self.data[self.piece_start + end :]
-        if rest:
+        if rest := self.data[self.piece_start + end :]:
             cast("asyncio.Protocol", self.transport.get_protocol()).data_received(rest)
         del self.parser  # it refers to this protocol's methods: a cycle
 
@@ -366,7 +367,6 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         socket = protocol(self.config, self.server_state, self.app_state)
         socket.connection_made(self.transport)
-        release(self.transport)
         self.transport.set_protocol(socket)
         request = RequestHead(self.parser.get_method(), self.url, self.headers)
         socket.begin(request, SocketAddresses(self.server, self.client, self.scheme == "https"))

@@ -32,13 +32,21 @@ class CodedProblem(HTTPException):
         self.reason = reason
 
 
+class RequestFault(BaseModel):
+    """What is wrong with one part of a request."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
 class Problem(BaseModel):
     """Why a request failed; `code`, for programs, is a close reason or the status in words."""
 
     type: str = "about:blank"
     title: str
     status: int
-    detail: str
+    detail: str | list[RequestFault]
     code: str
 
 

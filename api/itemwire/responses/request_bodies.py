@@ -28,6 +28,8 @@ UNICODE: Final = frozenset({"utf-8", "us-ascii"})
 UNCODED: Final = frozenset({"", "identity"})  # content codings that change nothing
 CODED: Final = "The body has a content coding. Send it without `Content-Encoding`, as it is."
 
+COMPONENT: Final = "#/components/schemas/{model}"  # where OpenAPI has a schema of its own
+
 BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     408: {"model": Problem, "description": "A body that was not complete in 60 s."},
     413: {"model": Problem, "description": "A body over the limit."},
@@ -132,7 +134,9 @@ def described(
 
 def described_model(kind: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
     """Describe the body that `read_model` reads."""
-    return described(JSON_TYPE, schema=kind.model_json_schema(), is_required=is_required)
+    return described(
+        JSON_TYPE, schema=kind.model_json_schema(ref_template=COMPONENT), is_required=is_required
+    )
 
 
 def _reader_for(request: Request) -> Callable[[bytes], Payload]:

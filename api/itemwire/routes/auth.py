@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from itemwire.application import application_of
 from itemwire.authorization.host_users import HostUser
 from itemwire.authorization.late_bodies import judged_after_body
-from itemwire.responses.problems import UNPROCESSABLE
+from itemwire.responses.problems import UNPROCESSABLE, Problem
 from itemwire.responses.request_bodies import BODY_PROBLEMS, described_model, read_model
 from itemwire_auth.dependencies import (
     Bearer,
@@ -41,7 +41,7 @@ session_router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[Depends(
 class TicketRequest(BaseModel):
     """Where a ticket is to be accepted; without a body, or with `null`, it is anywhere."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"type": ["object", "null"]})
 
     item: str | None = Field(None, description="The only item it is accepted for.")
     origin: str | None = Field(None, description="The only web origin whose pages may use it.")
@@ -107,7 +107,11 @@ def _kept_credential(request: Request) -> bytes | None:
         raise HTTPException(UNPROCESSABLE, str(error)) from error
 
 
-@session_router.post("/session", dependencies=[Depends(from_own_page)])
+@session_router.post(
+    "/session",
+    dependencies=[Depends(from_own_page)],
+    responses={422: {"model": Problem, "description": "A token that no cookie can hold."}},
+)
 async def begin_session(
     request: Request, response: Response, bearer: Annotated[Bearer, Depends(sent_bearer)]
 ) -> NewSession:

@@ -111,28 +111,31 @@ _read_message: Final[Callable[[msgspec.Raw], WantedMessage]] = msgspec.json.Deco
     WantedMessage
 ).decode
 
+MESSAGE: Final = {
+    "type": "object",
+    "required": ["item", "data"],
+    "properties": {
+        "item": {"type": "string"},
+        "data": {},
+        "key": {"type": "string", "minLength": 1, "maxLength": 128},
+        "meta": {
+            "type": "object",
+            "maxProperties": MAX_META,
+            "additionalProperties": {"type": "string"},
+        },
+        "end": {"type": "boolean"},
+    },
+}
 SCHEMA: Final = {
     "type": "object",
     "required": ["messages"],
+    "additionalProperties": False,
     "properties": {
         "messages": {
             "type": "array",
             "maxItems": MAX_MESSAGES,
-            "items": {
-                "type": "object",
-                "required": ["item", "data"],
-                "properties": {
-                    "item": {"type": "string"},
-                    "data": {},
-                    "key": {"type": "string", "minLength": 1, "maxLength": 128},
-                    "meta": {
-                        "type": "object",
-                        "maxProperties": MAX_META,
-                        "additionalProperties": {"type": "string"},
-                    },
-                    "end": {"type": "boolean"},
-                },
-            },
+            # Each is refused on its own, so one that does not fit is no fault of the request.
+            "items": {"anyOf": [MESSAGE, {}]},
         }
     },
 }

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +104,7 @@ def _remove_stale(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def file_removed(settings: Settings) -> Iterator[None]:
+def file_removed(settings: Settings) -> Generator[None]:
     """Remove the server's socket file at the end, unless another server has replaced it."""
     path = settings.uds if settings.fd is None else None
     made = path.lstat().st_ino if path is not None else None

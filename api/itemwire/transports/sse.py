@@ -24,7 +24,9 @@ from itemwire.transports.asgi import AsgiTransport, Frames
 from itemwire.transports.sse_shutdown import OpenStreams
 from itemwire.wire.events_codec import Opening, OwnIds
 
-HEARTBEAT: Final = Frames((b":\n\n",), 3)  # a comment, which browsers do not show to pages
+# A comment, which browsers do not show to pages. It is a line of the next event: to some parsers a
+# block of nothing else is an empty message.
+HEARTBEAT: Final = Frames((b":\n",), 2)
 
 # The last one is for nginx, which would collect events before it passes them on.
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Cursor(Event, frozen=True, tag="cursor"):
-    """The position of the stream: an event with only an id, which no page receives."""
+    """The position of the stream, for its id; a page hears it only if it asks for `cursor`."""
 
 
 class OwnIds:
@@ -75,7 +75,8 @@ class EventsCodec(Codec):
             # An event without a name is a `message`, which a page receives by `onmessage`.
             return b"id: %s:%d\n%s" % (self.position.epoch.encode(), event.offset, _data(event))
         if isinstance(event, Cursor):
-            return b"id: %s\n\n" % str(self.position).encode()
+            # With data, though it says nothing: to some parsers an id alone is an empty message.
+            return b"event: cursor\nid: %s\n%s" % (str(self.position).encode(), _data(event))
         frame = b"event: %s\n%s%s" % (_name(event), self._fields(event), _data(event))
         return _opening(event, frame) if isinstance(event, Welcome) else frame
 

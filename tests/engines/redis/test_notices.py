@@ -6,7 +6,8 @@ from typing_extensions import override
 
 from itemwire.engines.redis.notices import RedisNotices
 from itemwire.engines.redis.requests import RedisCall
-from itemwire.engines.redis.servers import RedisServers, RedisTarget
+from itemwire.engines.redis.servers import RedisServers
+from itemwire.engines.redis.target import RedisTarget
 
 
 class WrittenServers(RedisServers):

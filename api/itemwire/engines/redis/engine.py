@@ -32,7 +32,8 @@ from itemwire.engines.redis.client import Reply, Word
 from itemwire.engines.redis.notices import RedisNotices
 from itemwire.engines.redis.requests import RedisCall
 from itemwire.engines.redis.scripts import ChannelScripts
-from itemwire.engines.redis.servers import RedisServers, RedisTarget
+from itemwire.engines.redis.servers import RedisServers
+from itemwire.engines.redis.target import RedisTarget
 from itemwire.engines.storage_format import pack, unpack, unpack_retained
 from itemwire.messages import Draft, Position, Publication, message_size
 
@@ -49,7 +50,7 @@ class ChannelKeys(NamedTuple):
 
 
 def open_engine(url: str, bounds: ChannelBounds) -> RedisEngine:
-    """Return an engine for redis://, rediss:// (TLS) or redis+cluster://, not yet connected."""
+    """Return an engine for a URL of one of the schemes in `target.py`, not yet connected."""
     return RedisEngine(RedisTarget.of(url), bounds)
 
 

@@ -4,98 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.callbacks import answer_to
 from itemwire.engines.networked import NO_ANSWER
 from itemwire.engines.redis.client import (
     AskError,
-    MakeConnection,
     MovedError,
-    RedisPyConnection,
     Reply,
     ResponseError,
     moved_to,
-    options_of,
     slot_of,
 )
-from itemwire.engines.redis.connection import CONNECT_SECONDS
 from itemwire.engines.redis.listener import RedisListener
 from itemwire.engines.redis.requests import RedisCall, RedisRequests
+from itemwire.engines.redis.target import Address, RedisTarget
 from itemwire.engines.tasks import end, repeat
-from itemwire.engines.urls import hide_password
 
 logger = logging.getLogger("itemwire.engines")
 
-CLUSTER: Final = "redis+cluster"
-DATABASE: Final = re.compile(r"/?|/[0-9]+")  # redis-py takes anything else for no database
 SLOTS: Final = 16384
 MAX_MOVES: Final = 3  # of one request, from server to server
 LOOK_SECONDS: Final = 0.5  # between two looks at the slots, while their places are in doubt
 OPEN_SECONDS: Final = 5.0
-
-Address = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class RedisTarget:
-    """What a URL names: a server or a cluster, and how to connect to it."""
-
-    kind: Callable[..., RedisPyConnection]
-    options: dict[str, Any]
-    is_cluster: bool
-    shown: str  # without the password
-
-    @classmethod
-    def of(cls, url: str) -> RedisTarget:
-        """Read a URL; ValueError says what is wrong with it, without showing a password."""
-        scheme, _, rest = url.partition("://")
-        is_cluster = scheme == CLUSTER
-        try:
-            if not DATABASE.fullmatch(urlsplit(url).path):
-                raise ValueError("the database is no number")  # noqa: TRY301 - one sentence for all
-            kind, options = options_of(f"{'redis' if is_cluster else scheme}://{rest}")
-            target = cls(kind, _completed(options), is_cluster, hide_password(url))
-            target.maker(target.address)()  # redis-py knows all of its options
-        except (TypeError, ValueError):  # whose text may be a part of the password
-            raise ValueError(
-                f"ITEMWIRE_ENGINE_URL is not a URL as {scheme}://user:password@host:6379/0 "
-                "(percent-encode what is special in the password), or its options after ? are not "
-                "those of a connection of redis-py"
-            ) from None
-        return target
-
-    @property
-    def prefix(self) -> str:
-        """Return the beginning of every name: pub/sub knows no databases, so one has its number."""
-        return f"itemwire:{self.options.get('db', 0)}:"
-
-    @property
-    def address(self) -> Address:
-        """Return the host and port that the URL names."""
-        return self.options["host"], self.options["port"]
-
-    @property
-    def life_key(self) -> str | None:
-        """Return the key that names the store's life; in a cluster there is none."""
-        return None if self.is_cluster else f"{self.prefix}life"
-
-    def maker(self, address: Address) -> MakeConnection:
-        """Return what makes connections to an address."""
-        options = self.options | {"host": address[0], "port": address[1]}
-        return lambda: self.kind(**options)
-
-
-def _completed(options: dict[str, Any]) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"host": "localhost", "port": 6379}
-    # RESP2, whose pub/sub connections answer a ping; and no time limits but our own.
-    ours = {"protocol": 2, "socket_timeout": None, "driver_info": None}
-    return defaults | options | ours | {"socket_connect_timeout": CONNECT_SECONDS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,76 @@
+"""A request whose upgrade is declined is read as if it had not asked, wherever it is cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from itemwire.fastpath.pieces import PIECE_BYTES
+from tests.fastpath.served import Site, dial, head, read_all, serving
+
+pytestmark = pytest.mark.server
+
+LAST = b"GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+BODY = b"a body"
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """Run our classes."""
+    with serving() as site:
+        yield site
+
+
+def asking(size: int = 0) -> bytes:
+    """Write the head of a request that asks for HTTP/2, padded to so many bytes."""
+    lines = [
+        b"POST /page HTTP/1.1",
+        b"Host: a",
+        b"Connection: Upgrade, HTTP2-Settings",
+        b"Upgrade: h2c",
+        b"HTTP2-Settings: AAMAAABkAAQAAP__",
+        b"Content-Length: %d" % len(BODY),
+        b"X: ",
+    ]
+    bare = b"\r\n".join([*lines, b"\r\n"])
+    lines[-1] += b"a" * max(size - len(bare), 0)
+    return b"\r\n".join([*lines, b"\r\n"])
+
+
+CUT = [*range(PIECE_BYTES - 1, PIECE_BYTES + 6)]
+"""Sizes of a head whose end lies on either side of a piece's end, or across it."""
+
+
+@pytest.mark.parametrize("size", [0, *CUT, 2 * PIECE_BYTES + 1])
+def test_bodies_and_requests_behind_it_stay_whole(site: Site, size: int) -> None:
+    """Several in a row, each of which is read again."""
+    with dial(site, (asking(size) + BODY) + (asking() + BODY) * 3 + LAST) as client:
+        answer = read_all(client)
+
+    assert re.findall(rb"\r\n\r\n(\d+)", answer) == [b"%d" % len(BODY)] * 4 + [b"0"]
+
+
+@pytest.mark.parametrize("size", [0, *CUT])
+def test_a_handshake_behind_it_keeps_its_frames(site: Site, size: int) -> None:
+    """What comes right behind a handshake is for the socket."""
+    text = b"\x81\x81\0\0\0\0x"  # masked by zeros (RFC 6455 section 5.2)
+    with dial(site, asking(size) + BODY + head("/echo") + text) as client:
+        received = b""
+        while not received.endswith(b"\x81\x01x"):
+            data = client.recv(1 << 16)
+            assert data, received
+            received += data
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 101 " in received
+
+
+def test_what_is_ambiguous_is_refused_all_the_same(site: Site) -> None:
+    """The second reading is as strict as the first."""
+    two = asking().replace(b"Host: a", b"Host: a\r\nTransfer-Encoding: chunked")
+    with dial(site, two + BODY) as client:
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
