@@ -1,7 +1,7 @@
 """Reads a connection that speaks HTTP a little at a time."""
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from typing_extensions import override
 
@@ -81,8 +81,6 @@ class BoundedReads(asyncio.BufferedProtocol):
 class _Released(asyncio.BaseProtocol):
     """Stands in for a reader that is done; all transports share its methods."""
 
-    __slots__ = ()
-
     @staticmethod
     def get_buffer(_sizehint: int) -> bytearray:
         return bytearray(HEAD_BYTES)
@@ -92,7 +90,7 @@ class _Released(asyncio.BaseProtocol):
         """Do nothing: it is replaced before anything is read."""
 
 
-_RELEASED: Final = _Released()
+_RELEASED: Final = cast("asyncio.BufferedProtocol", _Released())
 
 
 def release(transport: asyncio.Transport) -> None:
