@@ -67,6 +67,17 @@ def test_a_handshake_behind_it_keeps_its_frames(site: Site, size: int) -> None:
     assert b"HTTP/1.1 101 " in received
 
 
+@pytest.mark.parametrize("line", ["GET {} HTTP/1.0", "POST {} HTTP/1.1", "POST {} HTTP/1.0"])
+def test_a_handshake_that_can_be_none_is_a_request(site: Site, line: str) -> None:
+    """HTTP/1.0 has no upgrade (RFC 9110 section 7.8), and a handshake is a GET."""
+    asked = head("/page", f"Content-Length: {len(BODY)}", "Connection: close", line=line) + BODY
+    with dial(site, asked) as client:
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert re.findall(rb"\r\n\r\n(\d+)", answer) == [b"%d" % len(BODY)]
+
+
 def test_what_is_ambiguous_is_refused_all_the_same(site: Site) -> None:
     """The second reading is as strict as the first."""
     two = asking().replace(b"Host: a", b"Host: a\r\nTransfer-Encoding: chunked")

@@ -64,7 +64,6 @@ REFUSED = [
     pytest.param(head("/echo", f"{KEY}: c2hvcnQ=", without=KEY), 400, id="short key"),
     pytest.param(head("/echo", f"{KEY}: dGhlIHNhbXBsZSBub25jZQ=="), 400, id="two keys"),
     pytest.param(head("/echo", f"Sec-WebSocket-Protocol: {SECRET}@"), 400, id="bad subprotocol"),
-    pytest.param(head(line="GET {} HTTP/1.0"), 400, id="HTTP 1.0"),
     pytest.param(head(without="Host"), 400, id="no host"),
     pytest.param(head("/echo", "Host: b"), 400, id="two hosts"),
     pytest.param(f"GARBAGE {SECRET}\r\n\r\n".encode(), 400, id="not HTTP"),

@@ -14,7 +14,7 @@ from itemwire.testing import LiveServer
 from itemwire_auth.credentials import QUERY_NAME
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, PATIENCE, json_client, token
-from tests.scenarios.conftest import Serve
+from tests.scenarios.conftest import Serve, fastpath_only
 from tests.scenarios.raw_http import answers_to
 
 METRICS_TOKEN = "a-token-for-metrics-that-only-tests-know"
@@ -154,6 +154,16 @@ def test_a_socket_without_its_upgrade_says_what_is_lost(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "upgrade_required"
     assert WORDS[lost] in answer.json()["detail"]
+
+
+@fastpath_only
+def test_a_handshake_of_an_old_version_says_which_would_do(full: LiveServer) -> None:
+    """Nginx spoke it by default up to 1.29; uvicorn's own classes take it for a handshake."""
+    asked = b"GET /ws HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    (answer,) = answers_to(full, asked)
+
+    assert answer.status == 426
+    assert b"`proxy_http_version 1.1`" in answer.body
 
 
 @pytest.mark.parametrize("path", SOCKETS)

@@ -1,7 +1,6 @@
 """Which complete request heads are refused, and with which status."""
 
 import re
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -20,12 +19,9 @@ HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+(?:%[\w.~%-]+)?\]|[\w.~%!$&'()*+,
 
 
 def refusal_of_head(
-    url: bytes, headers: Headers, *, version: str, method: bytes, is_upgrade: Callable[[], bool]
+    url: bytes, headers: Headers, *, version: str, method: bytes
 ) -> HTTPStatus | None:
-    """Return the status that refuses a complete head, None if it is good.
-
-    `is_upgrade` is called once the head is known to be small: it splits a header.
-    """
+    """Return the status that refuses a complete head, None if it is good."""
     size, hosts, is_host_good, codings = BARE_HEAD_BYTES + len(url), 0, True, None
     for name, value in headers:
         size += len(name) + len(value) + BARE_HEADER_BYTES
@@ -43,7 +39,7 @@ def refusal_of_head(
         return refusal
     if method == b"CONNECT":  # what follows it is no HTTP, and this is no proxy
         return HTTPStatus.NOT_IMPLEMENTED
-    is_clear = is_host_good and _is_host_clear(hosts, version, is_upgrade)
+    is_clear = is_host_good and _is_host_clear(hosts, version)
     return None if is_clear and _is_target(url, method) else HTTPStatus.BAD_REQUEST
 
 
@@ -86,11 +82,9 @@ def _refusal_of_codings(codings: bytes, version: str) -> HTTPStatus | None:
     return None if codings.strip().lower() == CHUNKED else HTTPStatus.NOT_IMPLEMENTED
 
 
-def _is_host_clear(hosts: int, version: str, is_upgrade: Callable[[], bool]) -> bool:
+def _is_host_clear(hosts: int, version: str) -> bool:
     """Return whether the Host is unambiguous: exactly one (RFC 9112 section 3.2).
 
-    HTTP/1.0 may have none, but cannot upgrade (RFC 6455 section 4.1).
+    HTTP/1.0 may have none: its upgrade is ignored, so it opens no socket.
     """
-    if version == "1.1":
-        return hosts == 1
-    return hosts <= 1 and not is_upgrade()
+    return hosts == 1 if version == "1.1" else hosts <= 1

@@ -31,7 +31,7 @@ from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.fastpath.handshake import RequestHead, refusal_of_size
 from itemwire.fastpath.head_rules import origin_form, refusal_of_head
 from itemwire.fastpath.http_faults import render_fault, status_of_fault
-from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow, task_of_request
+from itemwire.fastpath.http_state import ConnectionTimers, HeldFlow, do_nothing, task_of_request
 from itemwire.fastpath.pieces import end_of_piece
 from itemwire.fastpath.protocol import WebSocketProtocol
 from itemwire.fastpath.shared_state import Addressed, SocketAddresses
@@ -115,7 +115,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.timers.stop(self)
         latest = cast("RequestResponseCycle | None", self.cycle)
         for cycle in [*([latest] if latest else []), *(queued for queued, _ in self.pipeline)]:
-            cycle.on_response = _do_nothing
+            cycle.on_response = do_nothing
         self.pipeline.clear()
         self.unparsed = b""
         self.parser = self.cycle = self.scope = None  # type: ignore[assignment]
@@ -247,9 +247,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.framing = BodyFraming()
         self.timers.head.stop(self)
         version, method = self.parser.get_http_version(), self.parser.get_method()
-        self.refusal = refusal_of_head(
-            self.url, self.headers, version=version, method=method, is_upgrade=self._should_upgrade
-        )
+        self.refusal = refusal_of_head(self.url, self.headers, version=version, method=method)
         if self.refusal is not None:
             raise httptools.HttpParserError  # uvicorn then calls send_400_response
         self._decline_or_take(version, method)
@@ -286,6 +284,12 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self.reading_head = True
         self.head_bytes = 0
+
+    @override
+    def _should_upgrade(self) -> bool:
+        """Ignore what can be no handshake, as RFC 9110 section 7.8 asks of HTTP/1.0."""
+        begins = self.parser.get_method() == b"GET" and self.parser.get_http_version() != "1.0"
+        return begins and super()._should_upgrade()
 
     # Called by the application, through uvicorn.
 
@@ -394,7 +398,3 @@ class HttpProtocol(HttpToolsProtocol):
                 return
         self.transport.write(render_fault(self.refusal, self.server_state.default_headers, msg))
         ending.linger()
-
-
-def _do_nothing() -> None:
-    """Ignore that a response is complete: its connection is gone."""

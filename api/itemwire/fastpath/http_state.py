@@ -70,3 +70,7 @@ def task_of_request(
     if getattr(config, "reset_contextvars", False):
         return loop.create_task(running, context=contextvars.Context())
     return loop.create_task(running)
+
+
+def do_nothing() -> None:
+    """Ignore that a response is complete: its connection is gone."""

@@ -37,6 +37,10 @@ NO_CONNECTION: Final = (
     "Upgrade`. If a client has sent both, a proxy in between has changed one: let it pass on "
     "`Upgrade: websocket` and `Connection: Upgrade`."
 )
+OLD_VERSION: Final = (
+    "This path takes WebSocket handshakes, and HTTP/1.0 has none. A proxy in between speaks it, "
+    "whatever the client did: let it use HTTP/1.1 (nginx: `proxy_http_version 1.1`)."
+)
 NO_SOCKETS: Final = (
     "The request is a WebSocket handshake, and the server takes none: its WebSocket support is "
     "switched off or not installed, or the handshake came over a version of HTTP without it."
@@ -111,6 +115,8 @@ def _is_about_whole_server(scope: Scope) -> bool:
 def _missing_from(request: Request) -> str:
     upgrade = request.headers.get("upgrade", "")
     connection = ",".join(request.headers.getlist("connection")).lower()
+    if request.scope.get("http_version") == "1.0":
+        return OLD_VERSION
     if not upgrade:
         return NO_UPGRADE
     return NO_SOCKETS if "upgrade" in connection else NO_CONNECTION
