@@ -23,7 +23,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 from typing_extensions import override
 
-from itemwire_auth.plain_text import QUOTES, decode_text, said_of, without_surroundings
+from itemwire_auth.plain_text import (
+    QUOTES,
+    decode_text,
+    read_text_file,
+    said_of,
+    without_surroundings,
+)
 
 NOTHING: Final = "none"  # the word for a list without entries: an empty value is an unset one
 
@@ -150,7 +156,7 @@ def _entries_of(one: FieldInfo) -> tuple[object, ...]:
 def _read_file(path: Path, notes: list[str]) -> dict[str, str]:
     """Return the variables of a `.env` file; none if there is no such file."""
     try:
-        text = decode_text(path.read_bytes(), str(path))
+        text = decode_text(read_text_file(path), str(path))
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import os
+import select
+import stat
+from pathlib import Path
 from typing import Final
 
 QUOTES: Final = ("'", '"')
@@ -13,6 +18,39 @@ _MARKS: Final = (  # a byte order mark, and the encoding that it announces
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+PIPE_SECONDS: Final = 5.0  # to wait for a writer, or for more
+MAX_PIPE_BYTES: Final = 1 << 24  # of what may have no end, such as a device
+
+
+def read_text_file(path: Path) -> bytes:
+    """Return what a file holds, or a pipe that somebody writes to; OSError if it has no end.
+
+    To open a pipe without a writer would wait for one for ever, and say nothing.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return path.read_bytes()
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return _read_pipe(opened)
+    finally:
+        os.close(opened)
+
+
+def _read_pipe(opened: int) -> bytes:
+    waiting = select.poll()
+    waiting.register(opened, select.POLLIN)
+    found = bytearray()
+    while waiting.poll(PIPE_SECONDS * 1000):
+        piece = os.read(opened, 1 << 16)
+        if not piece:
+            return bytes(found)
+        found += piece
+        if len(found) > MAX_PIPE_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    raise OSError(errno.ETIMEDOUT, "it is a pipe, and nobody writes to it")
 
 
 def mended_secret(variable: str, value: str) -> tuple[str, str | None]:

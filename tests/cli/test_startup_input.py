@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -90,6 +91,47 @@ def test_a_folder_is_refused_in_one_line(
 
     assert status == 78
     assert "Is a directory" in output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_written"),
+    # `.env` is read several times: its writer must write as often.
+    [*((name, False) for name in FILES), *((name, True) for name in FILES if name != ".env")],
+)
+def test_a_pipe_is_read_if_somebody_writes_to_it(
+    name: str,
+    itemwire: CommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_written: bool,
+) -> None:
+    """A keeper of secrets gives them so; without it, the start hung and said nothing."""
+    path = tmp_path / (name if name == ".env" else "file")
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=[FILES[name]], daemon=True)
+    if is_written:
+        writer.start()
+    else:
+        monkeypatch.setattr("itemwire_auth.plain_text.PIPE_SECONDS", 0.01)
+
+    status, output = start(itemwire, name, tmp_path, monkeypatch)
+
+    told = "cannot listen" if is_written else f"{path.name}: it is a pipe, and nobody writes to it"
+    assert (status, told in output) == (1 if is_written else 78, True), output
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_device_without_end_is_refused_in_one_line(
+    name: str, itemwire: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was read until the memory was full."""
+    (tmp_path / (name if name == ".env" else "file")).symlink_to("/dev/zero")
+
+    status, output = start(itemwire, name, tmp_path, monkeypatch)
+
+    assert status == 78
+    assert "File too large" in output.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != ".env"])

@@ -8,7 +8,7 @@ from itemwire.channels.limits.item_rules import NO_RULES
 from itemwire.rules.channels import ChannelRule, ChannelRules
 from itemwire.rules.options import OPTIONS, ChannelOptions, model_of, rules_of_options
 from itemwire.rules.schemas import JsonSchema
-from itemwire_auth.plain_text import decode_text
+from itemwire_auth.plain_text import decode_text, read_text_file
 
 MODEL: Final = "model"
 UNKNOWN: Final = "unknown"
@@ -40,7 +40,7 @@ def options_shown(rule: ChannelRule) -> dict[str, object]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(decode_text(path.read_bytes(), "it").replace("\r\n", "\n"))
+        return tomllib.loads(decode_text(read_text_file(path), "it").replace("\r\n", "\n"))
     except OSError as error:
         raise ValueError(f"cannot read the channels file {path}: {error.strerror}") from error
     except RecursionError:

@@ -19,6 +19,7 @@ import msgspec
 from itemwire.rules.schema_choices import CHOICES, NONE_FITS, by_tag, short
 from itemwire.rules.schema_work import check_schema_work
 from itemwire.wire.payloads import payload_of
+from itemwire_auth.plain_text import read_text_file
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -70,7 +71,7 @@ class JsonSchema:
     def read_file(cls, path: Path) -> Self:
         """Return the schema in a file; ValueError names a file that cannot be read."""
         try:
-            return cls.read(path.read_bytes())
+            return cls.read(read_text_file(path))
         except OSError as error:
             raise ValueError(f"model: cannot read {path}: {error.strerror}") from error
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -63,6 +64,7 @@ class FileKeys(KeySource):
             self._faulty = stamp
             return
         try:
+            self._refuse_pipe()
             keys = keys_from_file(self._path, self._algorithms)
         except KeyProblem as problem:
             # A half-written file may keep its stamp once complete, so each check tries it again;
@@ -76,11 +78,18 @@ class FileKeys(KeySource):
         self._loaded = self._faulty = stamp
         _log.info("keys_file_changed path=%s keys=%d", self._path, len(self._keys))
 
+    def _refuse_pipe(self) -> None:
+        """Raise KeyProblem for what is no file: whoever waits for a writer serves nobody."""
+        if self._path.exists() and not self._path.is_file():
+            raise KeyProblem(f"the keys file {self._path} is no file any more")
+
 
 def _stamp(path: Path) -> FileStamp | None:
-    """Return what tells one state of a file from another, or None if it cannot be read."""
+    """Return what tells one state of a file from another, or None if it cannot be read again."""
     try:
         status = path.stat()
     except OSError:
         return None
+    if not stat.S_ISREG(status.st_mode):
+        return None  # a pipe is read once
     return status.st_mtime_ns, status.st_size, status.st_ino

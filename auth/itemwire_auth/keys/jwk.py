@@ -19,7 +19,7 @@ from itemwire_auth.keys.algorithms import (
     public_half,
 )
 from itemwire_auth.keys.strength import refuse_weak_pair, refuse_weak_secret
-from itemwire_auth.plain_text import decode_text
+from itemwire_auth.plain_text import decode_text, read_text_file
 from itemwire_auth.strict_json import CLOSING, OPENING, STRING_OR_BRACKET, parse_object
 
 JWK: TypeAlias = dict[str, object]
@@ -34,7 +34,7 @@ def read_set_file(path: Path) -> list[tuple[str, object]]:
     """Return each member of a JWK Set file with a label for messages, or raise KeyProblem."""
     source = f"the keys file {path}"
     try:
-        data = decode_text(path.read_bytes(), source).encode()
+        data = decode_text(read_text_file(path), source).encode()
     except OSError as error:
         raise KeyProblem(f"cannot read {source}: {error.strerror}") from error
     except ValueError as error:

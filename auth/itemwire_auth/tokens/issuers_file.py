@@ -25,7 +25,7 @@ from itemwire_auth.keys.fetching import Fetching
 from itemwire_auth.keys.files import FileKeys
 from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.keys.static import keys_from_secret
-from itemwire_auth.plain_text import decode_text, mended_secret
+from itemwire_auth.plain_text import decode_text, mended_secret, read_text_file
 from itemwire_auth.tokens.issuers import Issuer
 
 HMAC: Final = "HS256"
@@ -116,7 +116,7 @@ def issuers_from_file(
 def _read(path: Path) -> list[IssuerEntry]:
     """Return the entries of the file, or raise KeyProblem naming each one that is refused."""
     try:
-        text = decode_text(path.read_bytes(), f"the issuers file {path}")
+        text = decode_text(read_text_file(path), f"the issuers file {path}")
         entries = _ENTRIES.validate_json(text)
     except OSError as error:
         raise KeyProblem(f"cannot read the issuers file {path}: {error.strerror}") from error

@@ -145,6 +145,26 @@ def test_a_file_that_comes_back_is_the_one_that_was_there(
         assert keys.find("a") is not None
 
 
+def test_a_pipe_in_place_of_the_file_keeps_nobody_waiting(
+    keys_file: KeysFile, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event loop would wait for its writer; the file that comes back is read."""
+    path = keys_file(A)
+    keys = FileKeys(path, clock=clock)
+    path.unlink()
+    os.mkfifo(path)
+
+    for _ in range(3):
+        clock.go_on()
+        assert keys.find("a") is not None
+    assert ["is no file any more" in one.getMessage() for one in caplog.records] == [True]
+
+    path.unlink()
+    keys_file(B)
+    clock.go_on()
+    assert keys.find("b") is not None
+
+
 def test_a_bad_file_stops_the_start(keys_file: KeysFile, tmp_path: Path) -> None:
     """At the start there are no old keys to go on with."""
     with pytest.raises(KeyProblem, match="mixes"):
