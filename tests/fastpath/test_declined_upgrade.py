@@ -70,12 +70,34 @@ def test_a_handshake_behind_it_keeps_its_frames(site: Site, size: int) -> None:
 @pytest.mark.parametrize("line", ["GET {} HTTP/1.0", "POST {} HTTP/1.1", "POST {} HTTP/1.0"])
 def test_a_handshake_that_can_be_none_is_a_request(site: Site, line: str) -> None:
     """HTTP/1.0 has no upgrade (RFC 9110 section 7.8), and a handshake is a GET."""
-    asked = head("/page", f"Content-Length: {len(BODY)}", "Connection: close", line=line) + BODY
-    with dial(site, asked) as client:
+    asked = head("/page", f"Content-Length: {len(BODY)}", line=line) + BODY
+    with dial(site, asked + LAST) as client:
         answer = read_all(client)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert re.findall(rb"\r\n\r\n(\d+)", answer) == [b"%d" % len(BODY)]
+    assert re.findall(rb"\r\n\r\n(\d+)", answer)[0] == b"%d" % len(BODY)
+
+
+FORMS = [
+    ("Connection: Upgrade", "Connection: keep-alive", "Upgrade: websocket"),
+    ("Connection: keep-alive", "Connection: Upgrade", "Upgrade: websocket"),
+    ("Connection: keep-alive,\tUPGRADE ,", "Upgrade: WebSocket "),
+    ("Connection: Upgrade", "Upgrade: websocket, h2c"),
+    ("Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket"),
+    ("Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=" | ".join)
+def test_a_handshake_is_one_however_its_lists_are_written(
+    site: Site, form: tuple[str, ...]
+) -> None:
+    """RFC 9110 section 5.6.1; uvicorn reads the last line of each alone."""
+    asked = head().replace(b"Connection: Upgrade\r\n", b"").replace(b"Upgrade: websocket\r\n", b"")
+    with dial(site, asked[:-2] + "\r\n".join([*form, "", ""]).encode()) as client:
+        answer = client.recv(1 << 16)
+
+    assert answer.startswith(b"HTTP/1.1 101 ")
 
 
 def test_what_is_ambiguous_is_refused_all_the_same(site: Site) -> None:

@@ -26,6 +26,24 @@ class DeclinedUpgrade(NamedTuple):
         return line + b"".join(b"%s: %s\r\n" % field for field in kept) + b"\r\n"
 
 
+def is_handshake(method: bytes, version: str, headers: Headers) -> bool:
+    """Return whether a request asks for a WebSocket in a way that counts (RFC 6455 section 4.2.1).
+
+    RFC 9110 section 7.8 has the upgrade of HTTP/1.0 ignored.
+    """
+    if method != b"GET" or version == "1.0":
+        return False
+    return b"websocket" in _listed(b"upgrade", headers) and (
+        b"upgrade" in _listed(b"connection", headers)
+    )
+
+
+def _listed(name: bytes, headers: Headers) -> list[bytes]:
+    """Return the members of a list header in lower case; several lines are one list."""
+    lines = [value for found, value in headers if found == name]
+    return [member.strip() for line in lines for member in line.lower().split(b",")]
+
+
 def new_parser(protocol: object) -> httptools.HttpRequestParser:
     """Return a parser as uvicorn makes it for each connection."""
     parser = httptools.HttpRequestParser(protocol)

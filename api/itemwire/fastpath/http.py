@@ -26,7 +26,7 @@ from uvicorn.server import ServerState
 from itemwire.fastpath.body_framing import BodyFraming
 from itemwire.fastpath.bounded_reads import BoundedReads, release
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
-from itemwire.fastpath.declined_upgrade import DeclinedUpgrade, new_parser
+from itemwire.fastpath.declined_upgrade import DeclinedUpgrade, is_handshake, new_parser
 from itemwire.fastpath.extension import STREAM_EXTENSION
 from itemwire.fastpath.handshake import RequestHead, refusal_of_size
 from itemwire.fastpath.head_rules import origin_form, refusal_of_head
@@ -287,9 +287,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     @override
     def _should_upgrade(self) -> bool:
-        """Ignore what can be no handshake, as RFC 9110 section 7.8 asks of HTTP/1.0."""
-        begins = self.parser.get_method() == b"GET" and self.parser.get_http_version() != "1.0"
-        return begins and super()._should_upgrade()
+        """Read both headers as lists over all their lines, and ignore what is no handshake."""
+        head = self.parser.get_method(), self.parser.get_http_version(), self.headers
+        return self.ws_protocol_class is not None and is_handshake(*head)
 
     # Called by the application, through uvicorn.
 
