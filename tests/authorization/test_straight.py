@@ -5,6 +5,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final, NoReturn
+from unittest.mock import create_autospec
 
 import pytest
 from fastapi import (
@@ -275,6 +276,24 @@ def wrapping(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as decorators 
     return level(*args, **kwargs)
 
 
+def marked() -> Any:  # noqa: ANN401 - as a library's own function
+    """Return what is to be awaited, though it is plain `def`; `asgiref` marks such functions."""
+    return level()
+
+
+class Marked:
+    """An object with a method of that kind."""
+
+    def method(self) -> Any:  # noqa: ANN401 - as above
+        """Return what is to be awaited."""
+        return level()
+
+    method._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+
+
+marked._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+
+
 async def with_body(body: Annotated[int, Body()]) -> None:
     """Depend on body."""
 
@@ -297,6 +316,9 @@ LEFT: Final[Mapping[str, Any]] = {
     "a class": Made,
     "an object in a thread": Callable_(),
     "a wrapper": wrapping,
+    "marked as to be awaited": marked,
+    "a method marked as to be awaited": Marked().method,
+    "a double of a coroutine function": create_autospec(level),
     "a partial": functools.partial(level, 3),
     "a body": with_body,
     "a response": with_response,
