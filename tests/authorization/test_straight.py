@@ -103,6 +103,17 @@ async def of_scopes(
     """Depend on scopes."""
 
 
+async def between(above: Annotated[str, Security(scoped, scopes=["b", "a", "b"])]) -> str:
+    """Ask for scopes that one above has asked for."""
+    return above
+
+
+async def of_repeated_scopes(
+    one: Annotated[str, Security(between, scopes=["a", "a"])],
+) -> None:
+    """Depend on scopes that are asked for twice: FastAPI tells them as they are written."""
+
+
 async def of_objects(one: str = Depends(an_object), two: int = Depends(an_object.method)) -> None:
     """Depend on objects."""
 
@@ -153,6 +164,7 @@ STRAIGHT: Final[Mapping[str, Callable[..., Any]]] = {
         of_connections,
         of_invalid,
         of_raising,
+        of_repeated_scopes,
         unnamed,
     )
 }

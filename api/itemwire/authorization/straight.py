@@ -187,5 +187,7 @@ def _key_of(dependant: Dependant) -> Any:  # noqa: ANN401 - FastAPI's own kind o
 
 
 def _scopes_of(dependant: Dependant) -> list[str]:
-    scopes = [*(dependant.parent_oauth_scopes or ()), *(dependant.own_oauth_scopes or ())]
-    return list(dict.fromkeys(scopes))
+    """Return the scopes above a dependency as they are there, and its own that they lack."""
+    above = dependant.parent_oauth_scopes or ()
+    own = dict.fromkeys(dependant.own_oauth_scopes or ())
+    return [*above, *(scope for scope in own if scope not in above)]
