@@ -36,11 +36,11 @@ async def subscribe(
 async def connect(
     client: Client,
     target: NatsTarget,
+    tls: ssl.SSLContext | None,
     on_error: Callable[[Exception], Awaitable[None]],
     on_closed: Callable[[], Awaitable[None]],
 ) -> None:
     """Connect to one of the servers; EngineError, or an error of nats-py, says why not."""
-    tls = target.tls()
     await client.connect(**_options(target, tls), error_cb=on_error, closed_cb=on_closed)
     _check_encrypted(tls)
     _check_version(client.connected_server_version)
