@@ -16,11 +16,11 @@ from typing import Final
 import click
 
 from benchmarks.comparison import Comparison, as_markdown, as_text
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, VARIANTS
 from benchmarks.peers.serving import HOST
 from benchmarks.running import Absent, Server, pinned, running
 from benchmarks.tokens import tokens_for
-from benchmarks.works import WORKS, Work
+from benchmarks.works import WORKS, WORKS_OF_VARIANTS, Work
 from itemwire.bench.crowd import allow_files
 from itemwire.bench.errors import BenchError
 from itemwire.bench.loop import new_event_loop
@@ -28,11 +28,12 @@ from itemwire.bench.results import Result
 from itemwire.bench.target import target_of
 from itemwire_auth.tokens.minting import new_secret
 
+ALL: Final = PEERS | VARIANTS
 MOST_SOCKETS: Final = 8192  # the servers inherit this limit of open files
 
 
 @click.command()
-@click.option("--peers", default=",".join(PEERS), show_default=True, help="Peers to compare.")
+@click.option("--peers", default=",".join(ALL), show_default=True, help="Peers to compare.")
 @click.option("--only", default=",".join(WORKS), show_default=True, help="Works to measure.")
 @click.option("--repeat", default=3, show_default=True, help="Rounds; medians are shown.")
 @click.option("--seconds", default=3.0, show_default=True, help="Seconds per window.")
@@ -58,7 +59,7 @@ def main(
         name: WORKS[name].scaled(seconds=seconds, quick=quick)
         for name in chosen(only, WORKS, "--only")
     }
-    comparison = compare(chosen(peers, PEERS, "--peers"), works, 1 if quick else repeat)
+    comparison = compare(chosen(peers, ALL, "--peers"), works, 1 if quick else repeat)
     if quick:
         comparison.conditions["size"] = "quick: a fraction of the connections, not to be quoted"
     click.echo(as_markdown(comparison) if markdown else as_text(comparison))
@@ -78,7 +79,7 @@ def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Compar
         comparison = Comparison(conditions(core, repeat))
         for name, work in works.items():
             for turn in range(repeat):
-                for peer in [peer for peer in peers if peer not in comparison.absent]:
+                for peer in [peer for peer in peers if _takes_part(peer, name, comparison)]:
                     click.echo(f"{work.title}: {peer}, {turn + 1} of {repeat}", err=True)
                     try:
                         with running(peer, secret, core) as server:
@@ -90,15 +91,22 @@ def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Compar
     return comparison
 
 
+def _takes_part(peer: str, name: str, comparison: Comparison) -> bool:
+    """Return whether a peer can do a work, and starts; another way to run ours has fewer."""
+    is_asked = peer in WORKS[name].peers and (peer in PEERS or name in WORKS_OF_VARIANTS)
+    return is_asked and peer not in comparison.absent
+
+
 def _measure(work: Work, peer: str, secret: str, server: Server) -> Result:
     target = target_of(
         f"http://{HOST}:{server.port}",
-        path=PEERS[peer].path,
-        tokens=tokens_for(secret),
-        dialect=PEERS[peer].dialect,
+        path=ALL[peer].path,
+        tokens=tokens_for(secret, work.tokens),
+        subprotocol=work.subprotocol,
+        dialect=None if work.subprotocol else ALL[peer].dialect,
     )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(work.run(target, work.load, server.pid, _quiet))
+        return runner.run(work.run(target, work.of(server.pid), server.pid, _quiet))
 
 
 def _quiet(_text: str) -> None:

@@ -3,13 +3,13 @@
 import json
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers import BASELINE, PEERS
-from benchmarks.works import WORKS, Work
+from benchmarks.peers import BASELINE, PEERS, VARIANTS
+from benchmarks.works import WORKS, WORKS_OF_VARIANTS, Work
 from itemwire.bench.results import GENERATOR_LIMIT, Result
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -18,7 +18,11 @@ PICTURE: Final = DOCS / "performance.svg"
 DATA: Final = DOCS / "performance.json"
 BLOCK: Final = re.compile(r"(<!-- figures -->\n\n).*?(\n\n<!-- /figures -->)", re.DOTALL)
 
+ALL: Final = PEERS | VARIANTS
+OURS: Final = "itemwire"
 P99: Final = "p99_ms"
+USER: Final = "user_us"
+SYSTEM: Final = "sys_us"
 NOTHING: Final = "-"
 
 
@@ -100,26 +104,52 @@ def as_text(comparison: Comparison) -> str:
             value, p99 = comparison.value(name, peer), cell.median(P99)
             late = f"p99 {p99:9,.2f} ms" if p99 is not None else " " * 16
             ratio = _times(comparison.ratio(name, peer))
-            lines.append(f"  {PEERS[peer].title:24} {three_figures(value):>12}  {late}  {ratio:>8}")
+            line = f"  {ALL[peer].title:33} {three_figures(value):>12}  {late}  {ratio:>8}"
+            lines.append(f"{line}  {_processor_time(cell)}".rstrip())
             lines += [f"    {problem}" for problem in cell.problems]
     lines += [
         "",
-        *(f"absent: {PEERS[peer].title}: {why}" for peer, why in comparison.absent.items()),
+        *(f"absent: {ALL[peer].title}: {why}" for peer, why in comparison.absent.items()),
         ", ".join(f"{name} {value}" for name, value in comparison.conditions.items()),
     ]
     return "\n".join(lines).lstrip("\n")
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Return a table with a row per work and a column per peer, with ratios to the tutorial."""
-    peers = [peer for peer in PEERS if any(peer in row for row in comparison.cells.values())]
+    """Return a table with a row per work and a column per peer, with ratios to the tutorial.
+
+    A second one has the other ways to run Itemwire, a row each, where they were measured.
+    """
+    peers = _measured(comparison, PEERS)
     head = ["work", "unit", *(PEERS[peer].title for peer in peers)]
     rows = [head, ["---", "---", *["---:"] * len(peers)]]
     for name, work in comparison.works():
         rows.append([work.title, work.unit, *(_entry(comparison, name, peer) for peer in peers)])
     conditions = ", ".join(f"{name} {value}" for name, value in comparison.conditions.items())
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{table}\n\n{conditions}"
+    tables = [_table(rows), *_table_of_variants(comparison)]
+    return "\n\n".join([*tables, conditions])
+
+
+def _measured(comparison: Comparison, peers: Iterable[str]) -> list[str]:
+    return [peer for peer in peers if any(peer in row for row in comparison.cells.values())]
+
+
+def _table_of_variants(comparison: Comparison) -> list[str]:
+    """Return the table of the ways to run Itemwire; nothing if only one was measured."""
+    variants = _measured(comparison, VARIANTS)
+    works = [name for name in WORKS_OF_VARIANTS if name in comparison.cells]
+    if not variants or not works:
+        return []
+    head = ["run as", *(f"{WORKS[name].title}, {WORKS[name].unit}" for name in works)]
+    rows = [head, ["---", *["---:"] * len(works)]]
+    for peer in (OURS, *variants):
+        entries = (_entry(comparison, name, peer, has_ratio=False) for name in works)
+        rows.append([ALL[peer].title, *entries])
+    return [_table(rows)]
+
+
+def _table(rows: Iterable[Iterable[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def with_table(page: str, comparison: Comparison) -> str:
@@ -127,15 +157,29 @@ def with_table(page: str, comparison: Comparison) -> str:
     return BLOCK.sub(lambda marks: marks[1] + as_markdown(comparison) + marks[2], page)
 
 
-def _entry(comparison: Comparison, work: str, peer: str) -> str:
+def _entry(comparison: Comparison, work: str, peer: str, *, has_ratio: bool = True) -> str:
     value = three_figures(comparison.value(work, peer))
     cell = comparison.cells[work].get(peer)
-    p99 = cell.median(P99) if cell else None
-    late = f"<br>p99 {p99:,.1f} ms" if p99 is not None else ""
     if value == NOTHING or cell is None:
         return NOTHING
+    p99 = cell.median(P99)
     at_least = "≥ " if GENERATOR_LIMIT in cell.problems else ""
-    return f"{at_least}{value}<br>{_times(comparison.ratio(work, peer))}{late}"
+    lines = (
+        f"{at_least}{value}",
+        _times(comparison.ratio(work, peer)) if has_ratio else "",
+        f"p99 {p99:,.1f} ms" if p99 is not None else "",
+        _processor_time(cell),
+    )
+    return "<br>".join(filter(None, lines))
+
+
+def _processor_time(cell: Cell) -> str:
+    """Return the server's processor time for one operation: in user mode, and in the kernel."""
+    user, system = cell.median(USER), cell.median(SYSTEM)
+    if user is None or system is None:
+        return ""
+    digits = 2 if user + system < 10 else 0 if user + system >= 100 else 1  # noqa: PLR2004 - three figures
+    return f"{user:,.{digits}f} + {system:,.{digits}f} µs"
 
 
 def three_figures(value: float | None) -> str:

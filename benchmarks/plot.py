@@ -47,7 +47,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415 - only after the backend is chosen
 
     peers = [peer for peer in PEERS if peer != BASELINE and _took_part(comparison, peer)]
-    works = list(comparison.works())
+    works = [one for one in comparison.works() if _is_compared(comparison, one[0])]
     height = 1.2 + len(works) * (len(peers) * INCHES_A_BAR + INCHES_A_WORK)
     figure, axes = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
     rows = len(peers) + GAP
@@ -72,6 +72,11 @@ def draw(comparison: Comparison, path: Path) -> None:
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, facecolor="white", metadata={"Date": None})
     plt.close(figure)
+
+
+def _is_compared(comparison: Comparison, work: str) -> bool:
+    """Return whether another server than the tutorial's was measured at a work that it can do."""
+    return any(comparison.ratio(work, peer) is not None for peer in PEERS if peer != BASELINE)
 
 
 def _took_part(comparison: Comparison, peer: str) -> bool:

@@ -25,7 +25,7 @@ def subject_of(token: str | None) -> str | None:
     return str(claims["sub"])
 
 
-def tokens_for(secret: str) -> tuple[str, ...]:
+def tokens_for(secret: str, count: int = TOKENS) -> tuple[str, ...]:
     """Return tokens of different subjects with the right to subscribe and publish."""
     # Imported here because peers run without the packages that `itemwire_auth` needs.
     from itemwire_auth.keys.static import signing_key_from_secret  # noqa: PLC0415
@@ -35,5 +35,5 @@ def tokens_for(secret: str) -> tuple[str, ...]:
     scope = "items:subscribe items:publish"
     return tuple(
         mint(key, subject=f"bench-{number}", scope=scope, lifetime=LIFETIME)
-        for number in range(TOKENS)
+        for number in range(count)
     )

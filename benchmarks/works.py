@@ -5,17 +5,22 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.peers import PEERS, VARIANTS
+from benchmarks.tokens import TOKENS
 from itemwire.bench.ceiling import ceiling
 from itemwire.bench.connecting import connect, idle
 from itemwire.bench.echo import echo
 from itemwire.bench.fanout import fanout
 from itemwire.bench.results import Result
-from itemwire.bench.target import BenchTarget
+from itemwire.bench.target import ENVELOPES, BenchTarget
 from itemwire.bench.work import Load, Progress
 
 QUICK_SHARE: Final = 50  # a quick run has 1/50 of the connections, at least 10
 QUICK_LEAST: Final = 10
 QUICK_SECONDS: Final = 0.3
+
+ALL: Final = frozenset(PEERS | VARIANTS)
+OURS: Final = frozenset({"itemwire", *VARIANTS})
 
 Measure = Callable[[BenchTarget, Load, int, Progress], Coroutine[None, None, Result]]
 
@@ -30,6 +35,12 @@ class Work:
     run: Measure
     figure: str = "per_s"
     less_is_better: bool = False
+    subprotocol: str | None = None
+    peers: frozenset[str] = ALL
+    """Who can do it."""
+
+    tokens: int = TOKENS
+    """How many different ones the clients present: a server may remember what it has checked."""
 
     def scaled(self, *, seconds: float, quick: bool) -> "Work":
         """Return the work with another window length, and a tiny load if `quick`."""
@@ -39,6 +50,10 @@ class Work:
             items = min(load.items, connections // 2)
             load = dataclasses.replace(load, connections=connections, items=items)
         return dataclasses.replace(self, load=load)
+
+    def of(self, pid: int) -> Load:
+        """Return the load for a server's process, whose processor time is measured as well."""
+        return dataclasses.replace(self.load, pid=pid)
 
 
 def _closed(in_flight: int) -> Measure:
@@ -76,7 +91,22 @@ WORKS: Final[dict[str, Work]] = {
     "large": Work("1 item x 5000, 8 in flight", DELIVERIES, Load(5000), _closed(8)),
     "items": Work("1000 items x 5, 8 in flight", DELIVERIES, Load(5000, 1000), _closed(8)),
     "echo": Work("echo over 50 connections", "round trips/s", Load(50), _echo),
+    "echo-json": Work(
+        "echo in JSON envelopes, with replies",
+        "round trips/s",
+        Load(50),
+        _echo,
+        subprotocol=ENVELOPES,
+        peers=OURS,
+    ),
     "connect": Work("handshakes with a JWT check", "handshakes/s", Load(2000), _connect),
+    "connect-first": Work(
+        "handshakes, each with a token of its own",
+        "handshakes/s",
+        Load(2000),
+        _connect,
+        tokens=2000,
+    ),
     "idle": Work(
         "memory of an idle connection (PSS)",
         "bytes",
@@ -86,3 +116,6 @@ WORKS: Final[dict[str, Work]] = {
         less_is_better=True,
     ),
 }
+
+WORKS_OF_VARIANTS: Final = ("fanout-8", "items", "echo", "echo-json", "connect", "idle")
+"""What other ways to run Itemwire are measured at."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,6 +15,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_numbers = itertools.count(1)
 
 CALL_SECONDS: Final = 5.0
 CHUNK: Final = 65_536
@@ -37,11 +40,15 @@ class ProxiedConnection:
 
 
 class Proxy:
-    """Passes bytes on to `port` of this machine; runs on a thread, so that any test may use it."""
+    """Passes bytes on to `port` of this machine; runs on a thread, so that any test may use it.
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+    A socket of a folder is reached by its path, at one with another name beside it.
+    """
+
+    def __init__(self, port: int | str, tls: ssl.SSLContext | None = None) -> None:
         self.target = port
         self.port = 0
+        self.path = f"{port}-{next(_numbers)}" if isinstance(port, str) else ""
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._connections: set[ProxiedConnection] = set()
@@ -137,6 +144,8 @@ class Proxy:
 
     async def _listen(self) -> asyncio.Server:
         self._flows.set()
+        if self.path:
+            return await asyncio.start_unix_server(self._accept, self.path)
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         return server
@@ -176,12 +185,17 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self._is_open:
-                answers, server = await asyncio.open_connection("127.0.0.1", self.target)
+                answers, server = await self._reach()
                 await self._pass(ProxiedConnection(writer, server), reader, answers)
         except OSError:
             pass  # the other side is away: so is this one
         finally:
             writer.transport.abort()
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.target, str):
+            return await asyncio.open_unix_connection(self.target)
+        return await asyncio.open_connection("127.0.0.1", self.target)
 
     async def _pass(
         self, one: ProxiedConnection, asked: asyncio.StreamReader, answers: asyncio.StreamReader

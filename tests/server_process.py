@@ -56,6 +56,7 @@ class ServerProcess(ABC):
         self.port = free_port()
         self._folder = folder
         self.environment: dict[str, str] = {}  # beside what this process has
+        self.first_words = b""  # on its standard input, which stays open with them
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -73,8 +74,15 @@ class ServerProcess(ABC):
         with (self._folder / f"{self.port}.log").open("ab") as log:
             environment = os.environ | self.environment
             self._process = subprocess.Popen(
-                self._command(), stdout=log, stderr=log, env=environment
+                self._command(),
+                stdin=subprocess.PIPE if self.first_words else None,
+                stdout=log,
+                stderr=log,
+                env=environment,
             )
+        if self._process.stdin is not None:
+            self._process.stdin.write(self.first_words)
+            self._process.stdin.flush()
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             assert self._process.poll() is None, f"it ended: see {log.name}"
@@ -90,13 +98,18 @@ class ServerProcess(ABC):
         """End it as a crash does."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-            self._process = None
+            self._bury()
 
     def stop(self) -> None:
         """End it in order, as for an ordinary restart."""
         assert self._process is not None
         self._process.terminate()
+        self._bury()
+
+    def _bury(self) -> None:
+        assert self._process is not None
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process.wait(START_SECONDS)
         self._process = None
 

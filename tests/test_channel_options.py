@@ -26,7 +26,7 @@ from tests.test_startup_checks import settings_of
 
 pytestmark = pytest.mark.server
 
-ENGINES: Final = ("memory", "sqlite", "postgresql", "redis", "nats")
+ENGINES: Final = ("memory", "sqlite", "postgresql", "redis", "nats", "itemwire+unix")
 WAIT_SECONDS: Final = 10.0
 ALL: Final = Rights("subscribe", "publish", "history", "presence")
 

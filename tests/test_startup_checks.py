@@ -70,10 +70,15 @@ def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
     settings = settings_of(engine_url=url)
     with pytest.raises(ValueError, match="WEB_CONCURRENCY") as refused:
         audit_settings(settings, ["uvicorn", "--workers", "2"], {})
-    with pytest.raises(ValueError, match="ITEMWIRE_WORKERS"):
+    with pytest.raises(ValueError, match="itemwire serve --workers"):
         audit_settings(settings_of(engine_url=url, workers=2), ["itemwire", "serve"], {})
 
     assert "\n" not in str(refused.value)
+    audit_settings(
+        settings_of(engine_url="itemwire+unix:///run/engine.sock", workers=2),
+        ["itemwire", "serve"],
+        {},
+    )
     audit_settings(settings, ["uvicorn", "--workers", "1"], {})
 
 
@@ -81,7 +86,7 @@ def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
 def test_serve_says_in_one_line_why_it_does_not_start() -> None:
     """On a platform this is all that its user sees."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ITEMWIRE_")}
-    environment |= {"ITEMWIRE_SECRET": new_secret(), "ITEMWIRE_WORKERS": "2"}
+    environment |= {"ITEMWIRE_SECRET": new_secret(), "ITEMWIRE_ALLOWED_ORIGINS": "*"}
 
     done = subprocess.run(
         [ITEMWIRE, "serve", "--port", "0"],
@@ -94,7 +99,7 @@ def test_serve_says_in_one_line_why_it_does_not_start() -> None:
 
     assert done.returncode == 78
     assert len(done.stderr.splitlines()) == 1
-    assert "several workers" in done.stderr
+    assert "ITEMWIRE_ALLOWED_ORIGINS" in done.stderr
 
 
 def test_refuses_the_cookies_of_every_page() -> None:

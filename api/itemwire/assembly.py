@@ -7,6 +7,7 @@ serve inside a host application, with `install`, `lifespan` and the routers.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from itemwire.channels.limits.slow_consumers import parse_slow_consumers
 from itemwire.channels.node import Node
 from itemwire.counters import Counters
 from itemwire.engines import UNSHARED, open_engine
+from itemwire.engines.base import Engine
 from itemwire.engines.metered import MeteredEngine
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from itemwire.observability.worker_metrics import WorkerMetrics
+
+logger = logging.getLogger("itemwire.engines")
 
 ASSEMBLY: Final = "itemwire.assembly"  # a key of the ASGI scope, which no client can set
 
@@ -92,6 +96,7 @@ class Assembly:
     cookie: SessionCookie
     slots: ConnectionSlots
     connection_limit: ConnectionLimit
+    engine: Engine
     node: Node
     reauthorizer: Reauthorizer
     event_codecs: EventCodecs
@@ -133,6 +138,7 @@ class Assembly:
         state = {STATE_KEY: self.connection_limit}
         running = _running.setdefault(asyncio.get_running_loop(), [])
         async with lifespan_of(self.node, *self._beside(), state=state)(app) as told:
+            self._look_at_engine()
             if self.shares_engine:
                 await share_rules(self.node, self.rules, self.settings.history_bounds)
             running.append(self)
@@ -140,6 +146,12 @@ class Assembly:
                 yield told
             finally:
                 running.remove(self)
+
+    def _look_at_engine(self) -> None:
+        """Say which messages the engine will never take though the settings allow them."""
+        most, allowed = self.engine.most_bytes, self.settings.max_message_bytes
+        if most is not None and most < allowed:
+            logger.warning("engine_takes_less most_bytes=%d max_message_bytes=%d", most, allowed)
 
     def _beside(self) -> list[Beside]:
         """List what is opened before the node, in order; it is closed after it, in reverse."""
@@ -220,6 +232,7 @@ def assemble(
         cookie=session_cookie(settings, clock=clock),
         slots=slots,
         connection_limit=_connection_limit(settings),
+        engine=engine,
         node=node,
         reauthorizer=Reauthorizer(
             counters.channels, keeps_credentials=recheck_interval > 0 and not needs_keys

@@ -65,6 +65,10 @@ STATES: Final[dict[tuple[str, str | None], Advice]] = {
     ("degraded", "forbidden"): Advice(
         "this server's user may not write", "give it the right; nothing else helps"
     ),
+    ("degraded", "unprepared"): Advice(
+        "a part of the engine's schema is missing that is only written to",
+        "run `itemwire engine init`; it goes on by itself",
+    ),
     ("degraded", "damaged"): Advice(
         "what the engine has stored is damaged", "restore it, and restart the server"
     ),
@@ -98,11 +102,14 @@ EVENTS: Final[dict[str, str]] = {
     "engine_behind": "publish less at once, or give the engine more",
     "engine_close_failed": ENGINE,
     "engine_degraded": "see the reason under Health",
+    "engine_ended": "see why the process was killed (memory?); it is started again by itself",
     "engine_failed": ENGINE,
     "engine_lost": ENGINE,
     "engine_readable": NOTHING,
+    "engine_process_failed": REPORT,
     "engine_refused": "give this server's user the right to subscribe",
     "engine_starting": NOTHING,
+    "engine_takes_less": "raise the server's `max_payload`, or lower `ITEMWIRE_MAX_MESSAGE_BYTES`",
     "engine_unreadable": "give this server's user the right to read, or restore what is gone",
     "engine_upkeep_failed": ENGINE,
     "fastpath_off": "install the versions of constraints.txt",
@@ -121,6 +128,7 @@ EVENTS: Final[dict[str, str]] = {
     "model_not_shared": ENGINE,
     "model_unchecked": "install the extra `schema` beside the publisher",
     "model_unreadable": OTHER_RELEASE,
+    "node_cut_off": "give the machine more, or the server fewer clients: a worker fell behind",
     "not_refreshed": CLIENT,
     "not_started": "run the lifespan: see embedding.md",
     "notice_dropped": "use fewer nodes, or raise the limits that the line names",

@@ -73,8 +73,9 @@ class Settings(ListeningSettings):
         default=1,
         ge=1,
         le=MAX_WORKERS,
-        description="Number of processes of `itemwire serve`. More than one needs a shared engine. "
-        "If unset and the engine is shared, WEB_CONCURRENCY is used.",
+        description="Number of processes of `itemwire serve`. With `memory://` and `sqlite://`, "
+        "more than one share one more process, which has the engine. If unset and the engine is "
+        "one that servers share, WEB_CONCURRENCY is used.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
         default="info", description="How much is logged. Credentials are not logged at any level."

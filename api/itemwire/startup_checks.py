@@ -91,8 +91,8 @@ CHECKS: Final[dict[str, Check]] = {
         _has_unshared_workers,
         "several workers were asked for, and each would have channels of its own: what is "
         "published in one never reaches clients of another",
-        "run one worker (unset ITEMWIRE_WORKERS, WEB_CONCURRENCY and --workers), or set "
-        "ITEMWIRE_ENGINE_URL to an engine that shares",
+        "leave the workers to `itemwire serve --workers` and the engine to ITEMWIRE_ENGINE_URL, or "
+        "run one worker (unset WEB_CONCURRENCY), or set an engine that is shared",
         refuses=True,
     ),
     "any_origin": Check(

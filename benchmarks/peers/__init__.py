@@ -44,6 +44,13 @@ PEERS: Final[dict[str, Peer]] = {
     "socketify": Peer("socketify (uWebSockets)"),
 }
 
+VARIANTS: Final[dict[str, Peer]] = {
+    "itemwire_info": Peer("Itemwire, log level info"),
+    "itemwire_uvicorn": Peer("Itemwire on uvicorn's own classes"),
+    "itemwire_granian": Peer("Itemwire on Granian"),
+}
+"""Other ways to run Itemwire, which are compared with `itemwire serve` in a table of their own."""
+
 OVER_REDIS: Final[dict[str, Peer]] = {
     "broadcaster": Peer("broadcaster"),
     "channels": Peer("Django Channels"),

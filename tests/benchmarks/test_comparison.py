@@ -16,6 +16,8 @@ from benchmarks.comparison import (
 )
 from itemwire.bench.results import GENERATOR_LIMIT, Result
 
+IDLE = "memory of an idle connection (PSS), bytes |"
+
 
 def fanout(per_s: float, *problems: str) -> Result:
     """One run."""
@@ -95,6 +97,38 @@ def test_a_figure_that_the_generator_held_down_is_a_lower_bound(comparison: Comp
     comparison.fail("fanout-8", "itemwire", GENERATOR_LIMIT)
 
     assert "| ≥ 700,000<br>" in as_markdown(comparison)
+
+
+@pytest.mark.parametrize(
+    ("user", "system", "shown"),
+    [(5.25, 3.5, "5.25 + 3.50 µs"), (9.04, 3.1, "9.0 + 3.1 µs"), (140.2, 60, "140 + 60 µs")],
+)
+def test_the_processor_time_of_the_server_stands_beside_a_rate(
+    comparison: Comparison, user: float, system: float, shown: str
+) -> None:
+    """In user mode and in the kernel: a rate that the load generator holds down hides it."""
+    figures = {"per_s": 9000.0, "user_us": user, "sys_us": system}
+    comparison.take("echo", "itemwire", Result("echo", {}, figures))
+
+    assert f"| 9,000<br>-<br>{shown} |" in as_markdown(comparison)
+    assert any(line.endswith(shown) for line in as_text(comparison).splitlines())
+
+
+def test_other_ways_to_run_it_have_a_table_of_their_own(comparison: Comparison) -> None:
+    """With the works that they were measured at, and without a column beside other servers."""
+    assert "run as" not in as_markdown(comparison)
+    comparison.take("fanout-8", "itemwire_granian", fanout(50_000))
+
+    first, second, _ = as_markdown(comparison).split("\n\n")
+
+    assert "Granian" not in first
+    head, *rows = second.splitlines()
+    assert head.endswith("| 1 item x 1000, 8 in flight, deliveries/s | " + IDLE)
+    assert rows == [
+        "| --- | ---: | ---: |",
+        "| Itemwire | 700,000<br>p99 3.0 ms | 3,000 |",
+        "| Itemwire on Granian | 50,000<br>p99 3.0 ms | - |",
+    ]
 
 
 def test_what_is_saved_is_read_back(comparison: Comparison, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 import benchmarks.peers
-from benchmarks.peers import BASELINE, OVER_REDIS, PEERS
+from benchmarks.peers import BASELINE, OVER_REDIS, PEERS, VARIANTS
 
 ROOT = Path(__file__).parents[2]
 SHARED = {"__init__", "serving"}
@@ -17,7 +17,7 @@ def test_every_peer_has_a_file_and_a_row() -> None:
     """One that is not in the table is never compared."""
     files = {path.stem for path in Path(benchmarks.peers.__file__).parent.glob("*.py")}
 
-    assert files - SHARED == set(PEERS | OVER_REDIS)
+    assert files - SHARED == set(PEERS | OVER_REDIS | VARIANTS)
     assert BASELINE in PEERS
 
 

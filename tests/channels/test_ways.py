@@ -31,6 +31,7 @@ LEAVES = {
     "json_codec",
     "names",
     "rights",
+    "small_table",
     "time_slice",
 }
 
@@ -99,6 +100,9 @@ hub > json_codec
 hub > lanes
 commands > connection
 connection > json_codec
+connection > small_table
+connection > small_table
+connection > small_table
 connection > lanes
 > hub
 hub > time_slice
@@ -115,6 +119,7 @@ JOIN = """
 > node
 node > expiry
 node > connection
+connection > small_table
 node > expiry
 expiry > deadlines
 node > registry
@@ -133,6 +138,7 @@ join > item_rules
 join > recovery
 recovery > bounded_buffer
 join > hub
+join > small_table
 join > exchange
 join > memory
 memory > join
@@ -140,9 +146,11 @@ join > item_rules
 join > memory
 memory > join
 join > connection
+connection > small_table
 join > exchange
 exchange > join
 join > connection
+connection > small_table
 join > recovery
 recovery > bounded_buffer
 recovery > bounded_buffer
@@ -164,6 +172,9 @@ welcome > connection
 welcome > connection
 join > connection
 connection > json_codec
+connection > small_table
+connection > small_table
+connection > small_table
 join > hub
 hub > connection
 hub > lanes
@@ -207,6 +218,7 @@ node > expiry
 expiry > deadlines
 node > registry
 node > heartbeats
+node > small_table
 node > join
 join > hub
 hub > lanes
@@ -217,6 +229,10 @@ presence > hub
 hub > json_codec
 hub > lanes
 join > connection_log
+node > small_table
+node > small_table
+node > small_table
+node > small_table
 connection > endings
 connection > json_codec
 hub > lanes

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from tests.engine_process import unix_url
 from tests.nats_server import nats_url, tls_nats_url
 from tests.postgres_server import postgres_url
 from tests.redis_server import cluster_url, redis_url, tls_url
@@ -35,6 +36,7 @@ ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "redis+cluster": cluster_url,
     "nats": nats_url,
     "tls": tls_nats_url,
+    "itemwire+unix": unix_url,
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
 

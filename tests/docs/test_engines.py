@@ -36,4 +36,4 @@ def test_every_fault_of_the_stress_runs_is_in_the_table() -> None:
 
     possible = {name for faults in FAULTS_OF.values() for name in faults}
     assert possible - {"slow", "node-killed"} <= named
-    assert len(ENGINE_SERVERS) == 3
+    assert len(ENGINE_SERVERS) == 4

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from itemwire.cli import main
 from itemwire.testing.clients import ChannelClient
 from itemwire.testing.servers import JSON
+from tests.conformance.engine_urls import ENGINE_URLS
 from tests.embedding.conftest import ANN, BEN, ITEM, ask, database_in, settings_of
 from tests.embedding.places import by_router
 from tests.embedding.shop.live import make_live
 from tests.embedding.shop.main import create_shop
-from tests.redis_server import running_redis
 from tests.scenarios.nodes import until
 from tests.scenarios.processes import Started, started
 from tests.scenarios.test_workers import aside, workers_of
@@ -46,6 +46,9 @@ for prefix in ("/live", "/second"):
     app.include_router(make_live(Settings(secret=None, jwks_url=None)).router, prefix=prefix)
 """
 
+OWN_ENGINE: Final = APPLICATION.replace("secret=None", "engine_url='memory://', secret=None")
+"""Each worker would have one of its own: nobody can put another in its place."""
+
 SERVERS: Final = {
     "uvicorn": "uvicorn shop_app:app --port {}",
     "gunicorn": "gunicorn shop_app:app -k uvicorn_worker.UvicornWorker --bind 127.0.0.1:{}",
@@ -60,6 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with a module that has the application, as a team has it."""
     folder = tmp_path_factory.mktemp("served")
     folder.joinpath("shop_app.py").write_text(textwrap.dedent(APPLICATION), "utf-8")
+    folder.joinpath("own_engine.py").write_text(textwrap.dedent(OWN_ENGINE), "utf-8")
     return folder
 
 
@@ -137,15 +141,14 @@ def test_our_own_server_drains_every_itemwire_of_a_host(folder: Path) -> None:
     assert status == 0
 
 
-def test_our_own_server_runs_workers_of_a_host(folder: Path) -> None:
+@pytest.mark.parametrize("engine", ["redis", "memory"])
+def test_our_own_server_runs_workers_of_a_host(folder: Path, engine: str) -> None:
     """What is published in one is heard in the other; a scrape of each `Itemwire` is of both."""
     secret = "m" * 32
     command = f"{SERVERS['itemwire']} --workers 2"
-    with (
-        running_redis(folder) as engine,
-        run(folder, command, engine_url=engine.url, metrics_token=secret) as running,
-        ExitStack() as stack,
-    ):
+    with ExitStack() as stack:
+        url = stack.enter_context(ENGINE_URLS[engine](folder))
+        running = stack.enter_context(run(folder, command, engine_url=url, metrics_token=secret))
         clients: list[ChannelClient] = []
         for worker in workers_of(running):
             with aside(worker):
@@ -171,7 +174,7 @@ def _tells_of_two(url: str, secret: str) -> bool:
     [
         (["--app", "shop_app:nothing"], 'Attribute "nothing" not found'),
         (["--app", "nowhere:app"], 'Could not import module "nowhere"'),
-        (["--app", "shop_app:app", "--workers", "2"], "several workers were asked for"),
+        (["--app", "own_engine:app", "--workers", "2"], "several workers were asked for"),
     ],
 )
 def test_what_cannot_be_served_is_said(
@@ -180,7 +183,8 @@ def test_what_cannot_be_served_is_said(
     """In one line, before anything listens."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.delitem(sys.modules, "shop_app", raising=False)
+    for name in ("shop_app", "own_engine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setenv("ITEMWIRE_WORKERS", "1")  # put back at the end: the command sets it
     result = CliRunner().invoke(main, ["serve", "--port", "0", *options])
 

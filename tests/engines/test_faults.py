@@ -32,9 +32,12 @@ from itemwire.engines.nats.faults import NatsViolation, fault_of_silence
 from itemwire.engines.nats.faults import fault_of as fault_of_jetstream
 from itemwire.engines.redis.faults import refusal_of as refusal_of_redis
 from itemwire.engines.sqlite.faults import refusal_of as refusal_of_sqlite
+from itemwire.main import create_app
+from itemwire.testing.servers import live_application
 from tests.engines.watched import node, play
 from tests.nats_server import running_nats
 from tests.redis_server import RedisServer, running_redis
+from tests.test_startup_checks import settings_of
 
 
 def test_a_fault_that_degrades_leaves_its_caller_a_verdict() -> None:
@@ -44,6 +47,7 @@ def test_a_fault_that_degrades_leaves_its_caller_a_verdict() -> None:
         "full": Retry.LATER,
         "read_only": Retry.LATER,
         "failing": Retry.LATER,
+        "unprepared": Retry.LATER,
         "silent": Retry.LATER,
         "forbidden": Retry.NEVER,
         "damaged": Retry.NEVER,
@@ -195,6 +199,20 @@ def test_a_server_that_became_a_replica_is_red(tmp_path: Path) -> None:
                 await one.publish_at_last("after")
 
         play(scene)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(("allowed", "is_told"), [(28_672, False), (28_673, True)])
+def test_a_bound_below_the_settings_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, allowed: int, *, is_told: bool
+) -> None:
+    """Trying again would never help, and who publishes cannot know of it before."""
+    with running_nats(tmp_path, "max_payload: 32KB") as server:
+        settings = settings_of(engine_url=server.url, max_message_bytes=allowed)
+        with live_application(create_app(settings)):
+            pass
+
+    assert ("engine_takes_less most_bytes=28672" in caplog.text) is is_told
 
 
 @pytest.mark.server

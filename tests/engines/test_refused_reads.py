@@ -143,6 +143,13 @@ ROWS: Final = {
             "ALTER TABLE itemwire.elsewhere RENAME TO messages",
         ),
     ),
+    "postgresql-column": Row(
+        "postgresql",
+        postgres_with(
+            "ALTER TABLE itemwire.channels RENAME COLUMN epoch TO elsewhere",
+            "ALTER TABLE itemwire.channels RENAME COLUMN elsewhere TO epoch",
+        ),
+    ),
     "postgresql-locked": Row("postgresql", locked_table, ANSWER_SECONDS),
     "nats-live": Row("nats", nats_with("subscribe: { deny: 'itemwire.live.*' }")),
     "nats-notices": Row("nats", nats_with("subscribe: { deny: 'itemwire.told' }")),

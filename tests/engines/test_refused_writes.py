@@ -26,6 +26,7 @@ from itemwire.engines.faults import (
     FORBIDDEN,
     FULL,
     READ_ONLY,
+    UNPREPARED,
     EngineFault,
 )
 from itemwire.engines.metered import MeteredEngine
@@ -242,6 +243,14 @@ ROWS: Final = {
             "GRANT INSERT ON itemwire.messages TO writer",
         ),
         FORBIDDEN,
+    ),
+    "postgresql-function-missing": Row(
+        "postgresql",
+        postgres_with(
+            "ALTER FUNCTION itemwire.publish_all RENAME TO elsewhere",
+            "ALTER FUNCTION itemwire.elsewhere RENAME TO publish_all",
+        ),
+        UNPREPARED,
     ),
     "postgresql-full": Row("postgresql", postgres_raising("53100"), FULL),
     "postgresql-notify-full": Row("postgresql", postgres_raising("54000"), FULL),

@@ -9,9 +9,11 @@ from contextlib import ExitStack
 
 import pytest
 from typing_extensions import override
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from itemwire.fastpath.bounded_reads import BODY_BYTES, HEAD_BYTES
+from itemwire.fastpath.bounded_reads import BODY_BYTES, HEAD_BYTES, BoundedReads
 from itemwire.fastpath.http import HttpProtocol
+from itemwire.fastpath.protocol import WebSocketProtocol
 from tests.fastpath.served import dial, read_all, read_until, serving, upgrade
 
 pytestmark = pytest.mark.server
@@ -77,11 +79,14 @@ class Outlived(HttpProtocol):
         super().connection_made(transport)
 
 
-def test_a_socket_keeps_nothing_of_what_read_its_handshake(loop: str) -> None:
+@pytest.mark.parametrize("ws", [WebSocketProtocol, WebSocketsSansIOProtocol])
+def test_a_socket_keeps_nothing_of_what_read_its_handshake(
+    loop: str, ws: type[asyncio.Protocol]
+) -> None:
     """On uvloop a socket kept its whole head, of up to 64 KiB, for as long as it was open."""
     Outlived.made = []
     hello = b"\x81\x85\0\0\0\0hello"
-    with serving(http=Outlived, loop=loop) as site, upgrade(site) as client, dial(site) as other:
+    with serving(ws, Outlived, loop=loop) as site, upgrade(site) as client, dial(site) as other:
         other.sendall(GET)
         read_until(other, b"HTTP/1.1 200 ", at_once=1)
         client.sendall(hello)
@@ -89,3 +94,5 @@ def test_a_socket_keeps_nothing_of_what_read_its_handshake(loop: str) -> None:
         gc.collect()
 
         assert [one() is None for one in Outlived.made] == [True, False]
+        readers = [one for one in gc.get_objects() if isinstance(one, BoundedReads)]
+        assert len(readers) == 1  # that of the other connection

@@ -20,6 +20,7 @@ BY_TURNS: Final = {
     "nats": ("engine-restarted", "half-answer"),
     "postgresql": ("lost-close", "restarted-unheard"),
     "redis": ("terminated", "standstill"),
+    "unix": ("engine-restarted", "lost-close"),
 }
 
 

@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
+from itemwire.serving.collector import calm_collector
 from itemwire.serving.listening import UNREAD_BYTES, bind, url_of
-from itemwire.serving.server import calm_collector, server_of
+from itemwire.serving.server import server_of
 from itemwire.settings import Settings
 from itemwire_auth.errors import KeyProblem
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from itemwire.engines.postgres.engine import init_store
+from tests.engine_process import running_engine
 from tests.nats_server import purge, running_nats
 from tests.postgres_server import TERMINATE, drop_store, execute, running_postgres
+from tests.proxy import Proxy
 from tests.redis_server import RedisServer, running_redis
 
 
@@ -62,10 +64,17 @@ class EngineServer:
     empty: Callable[[], object] = cannot  # while it serves
     copy: Callable[[], object] = cannot  # copy what it has; it may end and start for that
     put_back: Callable[[], object] = cannot  # start it on the copy
+    path: str = ""  # of its socket, if it has no port
 
-    def url_at(self, port: int) -> str:
-        """Give the URL that leads to it by another port."""
-        return self.process.url.replace(f":{self.process.port}", f":{port}")
+    def proxy(self) -> Proxy:
+        """Make a proxy that leads to it."""
+        return Proxy(self.path or self.process.port)
+
+    def url_by(self, proxy: Proxy) -> str:
+        """Give the URL that leads to it by a proxy."""
+        if self.path:
+            return self.process.url.replace(self.path, proxy.path)
+        return self.process.url.replace(f":{self.process.port}", f":{proxy.port}")
 
 
 def _restart(process: Process, between: Callable[[], object] | None = None) -> None:
@@ -138,9 +147,24 @@ def on_nats(folder: Path) -> Iterator[EngineServer]:
         )
 
 
+@contextmanager
+def on_unix(folder: Path) -> Iterator[EngineServer]:
+    """Run the process that workers share, with everything in its memory."""
+    with running_engine(folder) as process:
+        yield EngineServer(
+            process=process,
+            path=process.path,
+            is_durable=False,
+            empty=partial(_restart, process),
+            copy=lambda: None,
+            put_back=partial(_restart, process),
+        )
+
+
 ENGINE_SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]] = {
     "nats": on_nats,
     "postgresql": on_postgres,
     "redis": on_redis,
+    "unix": on_unix,
 }
 """Each is given an empty folder, and runs for as long as it is entered."""

@@ -13,7 +13,6 @@ from typing import Final
 
 import httpx
 
-from tests.proxy import Proxy
 from tests.stress.clients import Addresses, Position, Publisher, Unsound, Watcher, stay_stuck
 from tests.stress.failover import faults_of
 from tests.stress.nodes import ServedNode, Stage
@@ -95,8 +94,8 @@ async def _staged(
         for _ in range(nodes):
             proxy, url = None, server.process.url if server else engine
             if server is not None and server.is_proxied and not is_direct:
-                proxy = stack.enter_context(Proxy(server.process.port).running())
-                url = server.url_at(proxy.port)
+                proxy = stack.enter_context(server.proxy().running())
+                url = server.url_by(proxy)
             served.append(ServedNode(folder, url, proxy))
         # Each question on a connection of its own: a server may close one that was idle.
         limits = httpx.Limits(max_keepalive_connections=0)

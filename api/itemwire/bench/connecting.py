@@ -7,6 +7,7 @@ from typing import Final
 from itemwire.bench.client import Listener
 from itemwire.bench.crowd import Crowd, crowd
 from itemwire.bench.memory import memory_of
+from itemwire.bench.processor import figures_per
 from itemwire.bench.results import Result, busy_note
 from itemwire.bench.target import BenchTarget
 from itemwire.bench.work import Load, Progress, Stopwatch, no_garbage_collection, silent
@@ -20,11 +21,11 @@ async def connect(target: BenchTarget, load: Load, progress: Progress = silent) 
     for turn in range(load.repeat):
         progress(f"connect: {turn + 1} of {load.repeat}")
         with no_garbage_collection():
-            clock = Stopwatch()
+            clock = Stopwatch(load.pid)
             async with crowd(target, load.connections, _silent_on(target, load)) as gathered:
-                busy = clock.busy()
+                busy, used = clock.busy(), clock.server.stop()
                 await asyncio.sleep(BETWEEN_RUNS)  # a server may accept and then close
-                results.append(_connected(gathered, load, busy))
+                results.append(_connected(gathered, load, busy, used))
         await asyncio.sleep(BETWEEN_RUNS)
     return results
 
@@ -39,8 +40,11 @@ async def idle(
     """Measure the memory (PSS) that open sockets take in a process and its children.
 
     The server must have done nothing else before, because a process keeps memory that it has used.
-    So this is measured once, whatever `repeat` says.
+    So this is measured once, whatever `repeat` says. One socket is opened and closed first: what
+    it loads or makes for all that follow is no socket's own.
     """
+    async with crowd(target, 1, _silent_on(target, load)) as first:
+        first.demand_all()
     before = memory_of(pid)
     progress(f"idle: {load.connections} connections")
     async with crowd(target, load.connections, _silent_on(target, load)) as gathered:
@@ -63,7 +67,9 @@ def _silent_on(target: BenchTarget, load: Load) -> Callable[[int], Listener]:
     return lambda number: Listener(number % load.items, target.dialect)
 
 
-def _connected(gathered: Crowd[Listener], load: Load, busy: float) -> Result:
+def _connected(
+    gathered: Crowd[Listener], load: Load, busy: float, used: tuple[float, float]
+) -> Result:
     failed = gathered.failures + gathered.ended()
     figures = {
         "per_s": len(gathered.listeners) / gathered.seconds,
@@ -72,6 +78,7 @@ def _connected(gathered: Crowd[Listener], load: Load, busy: float) -> Result:
         "seconds": gathered.seconds,
         "failed": failed.total(),
         "generator_busy": busy,
+        **figures_per(len(gathered.listeners), used),
     }
     problems = tuple(f"{count} connections {reason}" for reason, count in failed.items())
     setting: dict[str, float] = {"connections": load.connections}

@@ -1,6 +1,7 @@
 """Echo: each connection is alone on its item, and sends when its last message came back."""
 
 import asyncio
+import dataclasses
 import time
 
 from itemwire.bench.crowd import Crowd, crowd
@@ -8,6 +9,7 @@ from itemwire.bench.errors import BenchError
 from itemwire.bench.frames import Stationery, mark_of
 from itemwire.bench.histogram import LatencyHistogram
 from itemwire.bench.listeners import Echoer
+from itemwire.bench.processor import figures_per
 from itemwire.bench.results import BUSY_IN_A_LOOP, Result, busy_note
 from itemwire.bench.target import BenchTarget
 from itemwire.bench.work import (
@@ -43,7 +45,7 @@ async def echo(target: BenchTarget, load: Load, progress: Progress = silent) -> 
 
 async def _window(gathered: Crowd[Echoer], load: Load, number: int, seconds: float) -> Result:
     stationery = Stationery(gathered.target.dialect.message, mark_of(number), load.size)
-    latency, clock = LatencyHistogram(), Stopwatch()
+    latency, clock = LatencyHistogram(), Stopwatch(load.pid)
     for listener in gathered.listeners:
         listener.begin(stationery, latency)
     await asyncio.sleep(seconds)
@@ -51,8 +53,10 @@ async def _window(gathered: Crowd[Echoer], load: Load, number: int, seconds: flo
         listener.going = False
     end, busy = time.perf_counter_ns(), clock.busy()
     trips = sum(listener.count for listener in gathered.listeners)
+    used = figures_per(trips, clock.server.stop())
     await _drain(gathered, load.stall_seconds)
-    return _result(gathered, load, latency, trips=trips, seconds=clock.seconds(end), busy=busy)
+    result = _result(gathered, load, latency, trips=trips, seconds=clock.seconds(end), busy=busy)
+    return dataclasses.replace(result, figures=result.figures | used)
 
 
 async def _drain(gathered: Crowd[Echoer], stall_seconds: float) -> None:

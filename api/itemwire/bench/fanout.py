@@ -23,6 +23,7 @@ from itemwire.bench.crowd import Crowd, crowd
 from itemwire.bench.errors import BenchError
 from itemwire.bench.frames import Stationery, mark_of
 from itemwire.bench.listeners import SAMPLE, Counter, SamplingCounter
+from itemwire.bench.processor import figures_per
 from itemwire.bench.results import BUSY, BUSY_IN_A_LOOP, Result, busy_note
 from itemwire.bench.target import BenchTarget
 from itemwire.bench.window import Item, Window
@@ -162,7 +163,7 @@ class Fan:
     async def closed(self, in_flight: int, most: int | None = None) -> Result:
         """Keep messages in flight until the window is over, or `most` are sent."""
         sender = self._sender()
-        window, clock = sender.window, Stopwatch()
+        window, clock = sender.window, Stopwatch(self.load.pid)
         end = clock.start + int(self.load.seconds * 1e9)
 
         def send_again(messages: int) -> None:
@@ -182,7 +183,7 @@ class Fan:
     async def open(self, rate: float, backlog: int = MOST_IN_FLIGHT) -> Result:
         """Send at a fixed rate; give up once `backlog` messages are incomplete."""
         sender = self._sender()
-        window, clock = sender.window, Stopwatch()
+        window, clock = sender.window, Stopwatch(self.load.pid)
         interval, due = 1e9 / rate, float(clock.start)
         end = clock.start + self.load.seconds * 1e9
         while due < end and window.in_flight < backlog and not self._crowd.ended():
@@ -221,7 +222,7 @@ class Fan:
                 return
 
     async def _result(self, how: dict[str, float], sender: Sender, clock: Stopwatch) -> Result:
-        window, busy = sender.window, clock.busy()
+        window, busy, used = sender.window, clock.busy(), clock.server.stop()
         await asyncio.sleep(BETWEEN_WINDOWS)
         gaps = [
             listener.count - sender.expected(listener.item_number)
@@ -243,6 +244,7 @@ class Fan:
             "repeated": repeated,
             "disordered": window.disordered,
             "generator_busy": busy,
+            **figures_per(deliveries, used),
         }
         setting = {"connections": self.load.connections, "items": self.load.items, **how}
         problems = (

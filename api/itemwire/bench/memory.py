@@ -1,12 +1,7 @@
 """The memory of a process and its children, as Linux reports it."""
 
-from pathlib import Path
-from typing import Final
-
 from itemwire.bench.errors import BenchError
-
-PROC: Final = Path("/proc")
-PARENT_FIELD: Final = 1  # in /proc/PID/stat, counted after the process name
+from itemwire.bench.processor import PROC, family_of
 
 
 def memory_of(pid: int) -> int:
@@ -18,27 +13,7 @@ def memory_of(pid: int) -> int:
         raise BenchError("memory can be measured on Linux only, on the server's own machine")
     if not (PROC / str(pid)).exists():
         raise BenchError(f"there is no process with the id {pid}")
-    return sum(map(_pss, _family(pid)))
-
-
-def _family(pid: int) -> list[int]:
-    parents = {child: _parent(child) for child in map(int, filter(str.isdigit, _names()))}
-    family = [pid]
-    for member in family:  # the list grows during the loop
-        family += [child for child, parent in parents.items() if parent == member]
-    return family
-
-
-def _names() -> list[str]:
-    return [path.name for path in PROC.iterdir()]
-
-
-def _parent(pid: int) -> int:
-    try:
-        text = (PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return 0  # ended meanwhile
-    return int(text.rpartition(")")[2].split()[PARENT_FIELD])
+    return sum(map(_pss, family_of(pid)))
 
 
 def _pss(pid: int) -> int:

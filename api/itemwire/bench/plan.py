@@ -31,7 +31,7 @@ class Plan:
     def load(self, connections: int, items: int = 1) -> Load:
         """Return the load of a measure, with its default number of connections."""
         connections = self.connections or connections
-        return Load(connections, items, self.size, self.seconds, self.repeat)
+        return Load(connections, items, self.size, self.seconds, self.repeat, pid=self.pid)
 
 
 async def carry_out(plan: Plan, target: BenchTarget, progress: Progress) -> list[Result]:

@@ -40,7 +40,7 @@ def median_of(results: Sequence[Result]) -> Result:
         measure=first.measure,
         setting=first.setting,
         figures={
-            name: statistics.median(result.figures[name] for result in results)
+            name: statistics.median(one.figures[name] for one in results if name in one.figures)
             for name in first.figures
         },
         problems=_once(text for result in results for text in result.problems),

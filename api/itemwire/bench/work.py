@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final
 
+from itemwire.bench.processor import ServerClock
+
 WARM_UP_MESSAGES: Final = 50
 BETWEEN_WINDOWS: Final = 0.05  # duplicates may come late
 
@@ -24,6 +26,9 @@ class Load:
     stall_seconds: float = 5.0
     """After this time without any delivery, the missing messages count as lost."""
 
+    pid: int | None = None
+    """The server's process on this machine, whose processor time is measured as well."""
+
 
 def silent(_text: str) -> None:
     """Report no progress."""
@@ -34,9 +39,10 @@ Progress = Callable[[str], None]
 
 
 class Stopwatch:
-    """Measures elapsed time, and how much of it this process used the processor."""
+    """Measures elapsed time, and how much of it this process used the processor, and a server."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int | None = None) -> None:
+        self.server = ServerClock(pid)
         self.start = time.perf_counter_ns()
         self._computed = time.process_time()
 

@@ -26,6 +26,7 @@ from itemwire.channels.limits.requests import TokenBuckets
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicy
 from itemwire.channels.names import channel_of
 from itemwire.channels.presence.info import with_info
+from itemwire.channels.small_table import SmallTable
 from itemwire.close_reasons import SLOW_CONSUMER, CloseReason
 from itemwire.engines.base import History
 from itemwire.messages import NOT_STORED, Closing, Event, Frame, Gap, Member, Position, Welcome
@@ -118,7 +119,7 @@ class Connection:
         self.since = since  # Unix time
         self.phase = ConnectionPhase.OPENED
         self.in_flight: InFlight | None = None  # its publishes; from the first one on
-        self.subscriptions: dict[str, Subscription] = {}  # by channel
+        self.subscriptions: SmallTable[Subscription] = SmallTable()  # by channel
         self.buckets: TokenBuckets | None = None  # from its first rate-limited request on
         self.writer: ChunkWriter = transport.write
         self.outbox: Outbox | None = None  # from the moment its transport pauses until all is sent

@@ -58,7 +58,11 @@ AMOUNT: Final = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--repeat", type=COUNT, default=1, show_default=True, help="Repeat, and print medians."
 )
-@click.option("--pid", type=COUNT, help="The server's process id on this machine, for `idle`.")
+@click.option(
+    "--pid",
+    type=COUNT,
+    help="The server's process on this machine: for `idle`, and its CPU (`--json`).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(
     *,

@@ -42,7 +42,7 @@ port_option = click.option("--port", type=int, help="Port; 0 takes a free one [I
 @click.option(
     "--workers",
     type=int,
-    help="Processes; need a shared engine [ITEMWIRE_WORKERS, else WEB_CONCURRENCY].",
+    help="Processes on the port [ITEMWIRE_WORKERS, else WEB_CONCURRENCY].",
 )
 @click.option(
     "--uds", type=click.Path(path_type=Path), help="Unix socket, not a port [ITEMWIRE_UDS]."

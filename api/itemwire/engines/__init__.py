@@ -12,17 +12,27 @@ ENGINES: Final[dict[str, str]] = {
     "sqlite": "itemwire.engines.sqlite.engine",
     "postgres": "itemwire.engines.postgres.engine",
     "postgresql": "itemwire.engines.postgres.engine",
-    "redis": "itemwire.engines.redis.engine",
-    "rediss": "itemwire.engines.redis.engine",
-    "redis+cluster": "itemwire.engines.redis.engine",
     **dict.fromkeys(
-        ("redis+sentinel", "valkey", "valkeys", "unix", "redis+unix"),
+        (
+            "redis",
+            "rediss",
+            "redis+cluster",
+            "redis+sentinel",
+            "redis+unix",
+            "unix",
+            "valkey",
+            "valkeys",
+        ),
         "itemwire.engines.redis.engine",
     ),
     "nats": "itemwire.engines.nats.engine",
     "tls": "itemwire.engines.nats.engine",
+    "itemwire+unix": "itemwire.engines.unix.engine",
 }
 """The module of each URL scheme; it has `open_engine(url, bounds)`."""
+
+OF_WORKERS: Final = "itemwire+unix"
+"""The scheme that a supervisor gives its workers, to reach the engine that they share."""
 
 UNSHARED: Final = frozenset({"memory", "sqlite"})
 """Engines that live in one process: several workers would not share anything."""
@@ -76,6 +86,6 @@ def _load(scheme: str) -> ModuleType:
 def _scheme_of(url: str) -> str:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in ENGINES:
-        known = ", ".join(f"{name}://" for name in ENGINES)
+        known = ", ".join(f"{name}://" for name in ENGINES if name != OF_WORKERS)
         raise ValueError(f"engine {scheme!r} is not known: ITEMWIRE_ENGINE_URL takes {known}")
     return scheme

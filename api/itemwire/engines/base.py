@@ -194,6 +194,11 @@ class Engine(Protocol):
         """
         return None
 
+    @property
+    def most_bytes(self) -> int | None:
+        """Return how large a message it stores at most, once it is started; None: any."""
+        return None
+
     async def start(self, sink: Sink) -> None:
         """Connect, and hand over the notices that are kept; EngineError says why it cannot.
 

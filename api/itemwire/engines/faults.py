@@ -65,6 +65,12 @@ FAILING: Final = EngineFault(
     Readiness.DEGRADED,
     "The engine's storage fails: nothing was stored. Ask again later.",
 )
+UNPREPARED: Final = EngineFault(
+    "unprepared",
+    OVERLOADED,
+    Readiness.DEGRADED,
+    "The engine has not what this server needs: nothing was stored. Ask again later.",
+)
 SILENT: Final = EngineFault(
     "silent",
     OVERLOADED,
@@ -108,5 +114,5 @@ INVALID: Final = EngineFault(
     "The engine cannot store this message, whenever it is sent.",
 )
 
-DEGRADING: Final = (FULL, READ_ONLY, FAILING, SILENT, FORBIDDEN, DAMAGED)
+DEGRADING: Final = (FULL, READ_ONLY, FAILING, UNPREPARED, SILENT, FORBIDDEN, DAMAGED)
 """The faults that an engine can have while it is read and heard."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from msgspec import UNSET
 from typing_extensions import override
 
 from itemwire.engines.base import (
@@ -270,7 +271,9 @@ class _Stream:
         """Append a message, and forget what is past the bounds."""
         self._offset = offset = self._offset + 1
         publication = Publication.of(draft, offset)
-        size = message_size(draft)
+        data = draft.data
+        is_plain = draft.meta is UNSET and (type(data) is not str or data.isascii())
+        size = len(data) if is_plain else message_size(draft)
         kept = self._kept
         if not kept:
             kept = self._kept = deque()

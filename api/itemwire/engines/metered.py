@@ -52,6 +52,11 @@ class MeteredEngine(Engine):
     def is_available(self) -> bool:
         return self._inner.is_available
 
+    @property
+    @override
+    def most_bytes(self) -> int | None:
+        return self._inner.most_bytes
+
     @override
     async def start(self, sink: Sink) -> None:
         await self._inner.start(sink)

@@ -9,11 +9,12 @@ from typing import Final
 
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.callbacks import in_time
-from itemwire.engines.faults import FORBIDDEN, UNREADABLE, Readiness
+from itemwire.engines.faults import FORBIDDEN, UNPREPARED, UNREADABLE, Readiness
 
 logger = logging.getLogger("itemwire.engines")
 
 PROBE_SECONDS: Final = 1.0  # between two attempts: that it may be read again is seen within 2 s
+UNREADABLE_FOR: Final = (FORBIDDEN, UNPREPARED)  # what degrades an engine that refuses to store
 
 
 class ReadWatch:
@@ -68,12 +69,12 @@ class ReadWatch:
 
 
 def refused_read(problem: EngineError) -> EngineError:
-    """Return what who reads is told: a right that is missing here is no verdict on the reader."""
-    if problem.fault is FORBIDDEN:
+    """Return what who reads is told: what is missing here is no verdict on the reader."""
+    if problem.fault in UNREADABLE_FOR:
         return EngineError(str(problem), UNREADABLE)
     return problem
 
 
 def _is_of_all(problem: EngineError) -> bool:
     """Return whether an error may be about whatever is read, and not about one request."""
-    return problem.fault is FORBIDDEN or problem.fault.readiness is Readiness.NOT_READY
+    return problem.fault in UNREADABLE_FOR or problem.fault.readiness is Readiness.NOT_READY

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from itemwire.fastpath.body_framing import BodyFraming
-from itemwire.fastpath.bounded_reads import BoundedReads
+from itemwire.fastpath.bounded_reads import BoundedReads, release
 from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit, peer_host
 from itemwire.fastpath.declined_upgrade import DeclinedUpgrade, new_parser
 from itemwire.fastpath.extension import STREAM_EXTENSION
@@ -351,14 +351,14 @@ class HttpProtocol(HttpToolsProtocol):
         self.is_handed_over = True
         self.timers.stop(self)
         protocol = self.ws_protocol_class
+        release(self.transport)
         if protocol is not None and issubclass(protocol, WebSocketProtocol):
             self._hand_over(protocol)
             self.is_counted = False  # the socket releases it when it is gone
         else:
             super().handle_websocket_upgrade()
         end = cast("httptools.HttpParserUpgrade", sys.exception()).args[0]
-        rest = self.data[self.piece_start + end :]
-        if rest:
+        if rest := self.data[self.piece_start + end :]:
             cast("asyncio.Protocol", self.transport.get_protocol()).data_received(rest)
         del self.parser  # it refers to this protocol's methods: a cycle
 

@@ -61,7 +61,7 @@ class Addressed:
     def get_extra_info(self, name: str) -> object:
         """Return what the transport does; of an address, host and port."""
         info: object = None if name == "socket" else self._transport.get_extra_info(name)
-        return info[:2] if isinstance(info, tuple) else info
+        return cast("tuple[object, ...]", info)[:2] if isinstance(info, tuple) else info
 
 
 class SocketAddresses(NamedTuple):

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -22,6 +22,8 @@ from typing_extensions import override
 
 from itemwire.assembly import running_assemblies
 from itemwire.observability.worker_metrics import WorkerMetrics
+from itemwire.serving.collector import calm_collector
+from itemwire.serving.engine_process import EngineProcess
 from itemwire.serving.listening import bind, file_removed, url_of
 from itemwire.serving.readiness import STOPPING, notify
 from itemwire.serving.server import (
@@ -30,18 +32,19 @@ from itemwire.serving.server import (
     UNFIT,
     DrainingServer,
     Protocols,
-    calm_collector,
     fitting_protocols,
     prepare_process,
     say_ready,
     server_of,
 )
 from itemwire.serving.signals import drain_at_more_signals, may_end_at_once
-from itemwire.settings import Settings
+from itemwire.settings import PREFIX, Settings
 
 logger = logging.getLogger("itemwire.server")
 
 RESTART_SECONDS: Final = 1.0  # before a dead worker is replaced: the new one may die of the same
+
+ENGINE_VARIABLE: Final = f"{PREFIX}ENGINE_URL"
 
 # Spawned, not forked: a replacement then starts in the same state as the first workers.
 _spawn = multiprocessing.get_context("spawn")
@@ -121,7 +124,10 @@ class Supervisor:
         host: str | None = None,
         protocols: Protocols = FASTPATH,
         on_serving: Callable[[], None] = lambda: None,
+        *,
+        engine: EngineProcess | None = None,
     ) -> None:
+        self._engine = engine
         self._settings = settings
         self._host = host
         self._protocols = protocols
@@ -148,13 +154,17 @@ class Supervisor:
             raise
         finally:
             self._remove_folder()
+            if self._engine is not None:
+                self._engine.stop()
 
     def _keep_alive(self) -> int:
+        if self._engine is not None and not self._engine.start():
+            return STARTUP_FAILURE
         self._start()
         first = list(self._workers.values())
         status = 0
         while self._workers:
-            wait([self._told, *(worker.sentinel for worker in self._workers.values())])
+            self._wait()
             self._hear()
             dead = {n: worker for n, worker in self._workers.items() if not worker.is_alive()}
             for number, worker in dead.items():
@@ -166,6 +176,14 @@ class Supervisor:
             if dead and not self._is_stopping:
                 self._replace(dead.values())
         return status
+
+    def _wait(self) -> None:
+        """Wait until a worker has ended; meanwhile, look after the engine process."""
+        engines = [] if self._engine is None else self._engine.sentinels
+        workers = [worker.sentinel for worker in self._workers.values()]
+        ready = wait([*engines, self._told, *workers])
+        if self._engine is not None and not set(engines).isdisjoint(ready):
+            self._engine.look_after(is_needed=not self._is_stopping)
 
     def _hear(self) -> None:
         """Note which workers serve; once all have, the server does."""
@@ -200,6 +218,8 @@ class Supervisor:
         if self._is_stopping and may_end_at_once(sig):
             for worker in self._workers.values():
                 worker.kill()
+            if self._engine is not None:
+                self._engine.kill()
             self._remove_folder()
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
@@ -235,14 +255,40 @@ def serve_by_workers(
     """Serve as `itemwire.serving.server.serve` does, in several processes."""
     prepare_process(settings)
     protocols = fitting_protocols()
-    server_of(settings, protocols, host=host)  # report mistakes once, before anything listens
-    listener = bind(settings)
-    url = url_of(listener)
-    supervisor = Supervisor(settings, listener, host, protocols, lambda: say_ready(announce, url))
-    with file_removed(settings):
-        status = supervisor.run()
+    engine = EngineProcess.of(settings)
+    with _told_where(engine):
+        if engine is not None:
+            settings = settings.model_copy(update={"engine_url": engine.url})
+        server_of(settings, protocols, host=host)  # report mistakes once, before anything listens
+        listener = bind(settings)
+        url = url_of(listener)
+
+        def told() -> None:
+            say_ready(announce, url)
+
+        supervisor = Supervisor(settings, listener, host, protocols, told, engine=engine)
+        with file_removed(settings):
+            status = supervisor.run()
     if status:
         sys.exit(status)
+
+
+@contextlib.contextmanager
+def _told_where(engine: EngineProcess | None) -> Generator[None]:
+    """Let a host application find the workers' engine, whose settings it reads for itself."""
+    if engine is None:
+        yield
+        return
+    before = os.environ.get(ENGINE_VARIABLE)
+    os.environ[ENGINE_VARIABLE] = engine.url
+    try:
+        yield
+    finally:
+        engine.remove_folder()
+        if before is None:
+            del os.environ[ENGINE_VARIABLE]
+        else:
+            os.environ[ENGINE_VARIABLE] = before
 
 
 def _work(

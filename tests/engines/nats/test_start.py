@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 
 from itemwire.engines import open_engine
 from itemwire.engines.base import EngineError, Sink
+from itemwire.engines.callbacks import LATE
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.target import NatsTarget
 from tests.certificates import localhost_certificate
@@ -25,6 +26,7 @@ from tests.engines.redis.test_start import SECRET, refusal_of
 from tests.engines.watched import node, play
 from tests.fakes import BOUNDS
 from tests.nats_server import NatsServer, running_nats
+from tests.proxy import Proxy
 from tests.server_process import free_port
 from tests.timing import BUSY_SECONDS
 
@@ -127,6 +129,38 @@ def test_asks_again_until_somebody_answers(tmp_path: Path) -> None:
         play(lambda: scene(server.url))
 
     assert asked[:3] == [b"who leads?"] * 3
+
+
+def test_a_connection_that_breaks_before_it_is_ready_is_made_anew(tmp_path: Path) -> None:
+    """It is not asked again and again what it can no longer answer (141)."""
+
+    async def scene(proxy: Proxy) -> None:
+        leader = await nats.connect(f"nats://127.0.0.1:{proxy.target}")
+        asked = asyncio.Event()
+
+        async def say_nothing(_message: Msg) -> None:
+            asked.set()
+
+        await leader.subscribe("asked", cb=say_nothing)
+        await leader.flush()
+
+        async def ask() -> None:
+            await link.request("asked", b"who leads?")
+
+        target = NatsTarget.of(f"nats://127.0.0.1:{proxy.port}")
+        link = NatsConnection(target, ask, ask, lambda: None)
+        link.start()
+        await asked.wait()
+        proxy.cut()
+        with pytest.raises(EngineError) as broke:
+            await asyncio.wait_for(link.first_attempt(), 2 + BUSY_SECONDS)
+        await link.stop()
+        await leader.close()
+
+        assert LATE not in str(broke.value)
+
+    with running_nats(tmp_path) as server, Proxy(server.port).running() as proxy:
+        play(lambda: scene(proxy))
 
 
 def test_needs_jetstream(tmp_path: Path) -> None:

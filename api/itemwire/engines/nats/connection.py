@@ -38,6 +38,7 @@ from itemwire.engines.tasks import ReconnectingLink, StillStarting, end
 
 logger = logging.getLogger("itemwire.engines")
 
+BROKE: Final = "the connection broke"
 OPEN_SECONDS: Final = 8.0
 CLOSE_SECONDS: Final = 0.3
 BEAT_SECONDS: Final = 0.5
@@ -167,6 +168,8 @@ class NatsConnection(ReconnectingLink):
             await asyncio.wait([answered], timeout=None if is_ready else AGAIN_SECONDS)
             if answered.done():
                 break
+            if self._closed.is_set():  # while it was being made ready
+                raise EngineError(self._requests.problem or BROKE)
         else:
             raise NoAnswerInTime(self._requests.problem or LATE)
         result = answered.result()
@@ -242,7 +245,7 @@ class NatsConnection(ReconnectingLink):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), BEAT_SECONDS)
             if not self.is_connected:
-                return self._refused or self._requests.problem or "the connection broke"
+                return self._refused or self._requests.problem or BROKE
             try:
                 await (self._beat() if self._is_prepared else self._prepare())
             except NoAnswerInTime as error:

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from itemwire.engines.base import NO_SINK, Answer, ChannelBounds, EngineError, History, Sink, Span
 from itemwire.engines.callbacks import in_time
-from itemwire.engines.nats.batches import NatsPublish
+from itemwire.engines.nats.batches import RECORD_BYTES, NatsPublish
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import sequence_of, time_of
 from itemwire.engines.nats.names import NatsNames
@@ -67,6 +67,12 @@ class NatsEngine(NetworkedEngine):
     @override
     def _is_away(self) -> bool:
         return not self._connection.is_ready
+
+    @property
+    @override
+    def most_bytes(self) -> int | None:
+        most = self._connection.max_payload
+        return most - RECORD_BYTES if most else None
 
     @override
     def _begin(self, sink: Sink) -> None:

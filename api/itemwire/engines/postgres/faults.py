@@ -13,6 +13,7 @@ from itemwire.engines.faults import (
     INVALID,
     READ_ONLY,
     UNKNOWN,
+    UNPREPARED,
     EngineFault,
 )
 
@@ -24,9 +25,11 @@ FAULTS: Final[dict[str, EngineFault]] = {
     "54000": FULL,  # program_limit_exceeded: the queue of NOTIFY
     "25006": READ_ONLY,  # read_only_sql_transaction
     "42501": FORBIDDEN,  # insufficient_privilege
-    "3F000": AWAY,  # invalid_schema_name: it was dropped, or is being restored
-    "42P01": AWAY,  # undefined_table
-    "42883": AWAY,  # undefined_function
+    "3F000": UNPREPARED,  # invalid_schema_name: it was dropped, or is being restored
+    "42P01": UNPREPARED,  # undefined_table
+    "42703": UNPREPARED,  # undefined_column: another version's
+    "42804": UNPREPARED,  # datatype_mismatch
+    "42883": UNPREPARED,  # undefined_function
     "58030": FAILING,  # io_error
     "XX001": DAMAGED,  # data_corrupted
     "XX002": DAMAGED,  # index_corrupted

@@ -34,10 +34,9 @@ class SqliteUpkeep:
     ) -> None:
         self._connection = connection
         self._store = store
-        self._longest = bounds.largest.seconds
+        self._bounds = bounds
         self._subscribed = subscribed
         self._left = left
-        self._idle_seconds = max(self._longest, KEY_SECONDS)
         self._started_at = store.clock()
 
     def tidy(self) -> bool:
@@ -89,7 +88,7 @@ class SqliteUpkeep:
     def _forget_old(self, now: float) -> bool:
         """Delete messages and keys that are too old, and notices and values that have ended."""
         is_more = False
-        for table, seconds in (("messages", self._longest), ("keys", KEY_SECONDS)):
+        for table, seconds in (("messages", self._bounds.largest.seconds), ("keys", KEY_SECONDS)):
             first = f"SELECT stored_at FROM {table} ORDER BY id LIMIT 1"  # noqa: S608 - our own
             row = self._connection.execute(first).fetchone()
             if row is not None and row[0] < now - seconds:
@@ -102,7 +101,7 @@ class SqliteUpkeep:
 
     def _forget_idle(self, now: float) -> bool:
         """Delete channels that nobody can miss."""
-        since = now - self._idle_seconds
+        since = now - max(self._bounds.largest.seconds, KEY_SECONDS)
         if self._started_at > since:
             return False
         idle: list[tuple[int, str]] = self._connection.execute(
