@@ -79,7 +79,7 @@ def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Compar
         comparison = Comparison(conditions(core, repeat))
         for name, work in works.items():
             for turn in range(repeat):
-                for peer in [peer for peer in peers if _takes_part(peer, name, comparison)]:
+                for peer in [peer for peer in peers if _takes_part(peer, name, work, comparison)]:
                     click.echo(f"{work.title}: {peer}, {turn + 1} of {repeat}", err=True)
                     try:
                         with running(peer, secret, core) as server:
@@ -91,9 +91,9 @@ def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Compar
     return comparison
 
 
-def _takes_part(peer: str, name: str, comparison: Comparison) -> bool:
+def _takes_part(peer: str, name: str, work: Work, comparison: Comparison) -> bool:
     """Return whether a peer can do a work, and starts; another way to run ours has fewer."""
-    is_asked = peer in WORKS[name].peers and (peer in PEERS or name in WORKS_OF_VARIANTS)
+    is_asked = peer in work.peers and (peer in PEERS or name in WORKS_OF_VARIANTS)
     return is_asked and peer not in comparison.absent
 
 

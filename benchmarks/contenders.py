@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.peers import OVER_REDIS, PEERS, Peer
-from itemwire.engines import ENGINES, UNSHARED, init_store
+from itemwire.engines import ENGINES, OF_WORKERS, UNSHARED, init_store
 from tests.conformance.engine_urls import ENGINE_URLS
 from tests.postgres_server import running_postgres
 
@@ -44,6 +44,7 @@ def durable_postgres(_folder: Path) -> Iterator[str]:
 STORES: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     **ENGINE_URLS,
     "postgres": durable_postgres,
+    "unix": ENGINE_URLS[OF_WORKERS],
 }
 """Stores by name: each takes an empty folder, and yields its URL while it runs."""
 

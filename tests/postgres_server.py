@@ -104,10 +104,15 @@ class PostgresServer:
         """Let the replica take over."""
         self._run("pg_ctl", "promote", "-D", str(self.data))
 
-    def wait_until_ended(self) -> None:
-        """Wait until it ends by itself."""
+    def wait_until_recovered(self) -> None:
+        """Wait until it has ended after a crash, or serves again: it tries to recover first."""
         assert self._process is not None
-        self._process.wait(START_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and not self._answers():
+            assert time.monotonic() < deadline, (
+                f"it neither ends nor answers: see {self._folder}/log"
+            )
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """End it and all its processes at once; it writes nothing any more."""

@@ -12,8 +12,10 @@ from itemwire_auth.settings import AuthSettings, CommaSeparated, Count
 
 def _octal(value: object) -> object:
     """Return the number that octal digits stand for; others are told as no permissions."""
-    if not isinstance(value, str):
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
+    if not isinstance(value, str):
+        raise ValueError("is written as three octal digits, such as 660")  # noqa: TRY004 - pydantic's
     if re.fullmatch(r"(?:0o)?0?[0-7]{3}", value) is None:
         raise ValueError("is written as three octal digits, such as 660")
     return int(value.removeprefix("0o"), 8)

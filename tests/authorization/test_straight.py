@@ -5,6 +5,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final, NoReturn
+from unittest.mock import create_autospec
 
 import pytest
 from fastapi import (
@@ -102,6 +103,17 @@ async def of_scopes(
     """Depend on scopes."""
 
 
+async def between(above: Annotated[str, Security(scoped, scopes=["b", "a", "b"])]) -> str:
+    """Ask for scopes that one above has asked for."""
+    return above
+
+
+async def of_repeated_scopes(
+    one: Annotated[str, Security(between, scopes=["a", "a"])],
+) -> None:
+    """Depend on scopes that are asked for twice: FastAPI tells them as they are written."""
+
+
 async def of_objects(one: str = Depends(an_object), two: int = Depends(an_object.method)) -> None:
     """Depend on objects."""
 
@@ -152,6 +164,7 @@ STRAIGHT: Final[Mapping[str, Callable[..., Any]]] = {
         of_connections,
         of_invalid,
         of_raising,
+        of_repeated_scopes,
         unnamed,
     )
 }
@@ -275,6 +288,24 @@ def wrapping(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as decorators 
     return level(*args, **kwargs)
 
 
+def marked() -> Any:  # noqa: ANN401 - as a library's own function
+    """Return what is to be awaited, though it is plain `def`; `asgiref` marks such functions."""
+    return level()
+
+
+class Marked:
+    """An object with a method of that kind."""
+
+    def method(self) -> Any:  # noqa: ANN401 - as above
+        """Return what is to be awaited."""
+        return level()
+
+    method._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+
+
+marked._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+
+
 async def with_body(body: Annotated[int, Body()]) -> None:
     """Depend on body."""
 
@@ -297,6 +328,9 @@ LEFT: Final[Mapping[str, Any]] = {
     "a class": Made,
     "an object in a thread": Callable_(),
     "a wrapper": wrapping,
+    "marked as to be awaited": marked,
+    "a method marked as to be awaited": Marked().method,
+    "a double of a coroutine function": create_autospec(level),
     "a partial": functools.partial(level, 3),
     "a body": with_body,
     "a response": with_response,

@@ -1,6 +1,7 @@
 """A tiny comparison, with the two peers that need no further packages."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ def test_a_peer_that_does_not_start_is_absent() -> None:
     with pytest.raises(Absent, match="No module named"), running("nobody", SECRET, None):
         pass
 
-    comparison = compare(["nobody"], {"echo": WORKS["echo"]}, repeat=2)
+    comparison = compare(
+        ["nobody"], {"echo": replace(WORKS["echo"], peers=frozenset({"nobody"}))}, repeat=2
+    )
 
     assert list(comparison.absent) == ["nobody"]
     assert comparison.cells == {}

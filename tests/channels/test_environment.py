@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -38,3 +40,11 @@ def test_a_forked_process_gives_out_none_of_its_parents_ids() -> None:
     ours = [new_connection_id() for _ in range(DRAWN_AT_ONCE)]
     assert len(theirs) == DRAWN_AT_ONCE
     assert not set(ours) & set(theirs)
+
+
+@pytest.mark.server
+def test_it_is_loaded_where_no_process_forks() -> None:
+    """Windows has no fork: a server or a publisher there could not even be imported."""
+    code = "import os; del os.fork, os.register_at_fork; import itemwire.app, itemwire.publisher"
+
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -86,6 +86,7 @@ class Link(ReconnectingLink):
         self.is_dead = False
         self.is_starting = False
         self.swallows_cancellation = False
+        self.fault_at_close: BaseException | None = None
         self.changed = asyncio.Event()
 
     @property
@@ -114,6 +115,8 @@ class Link(ReconnectingLink):
     @override
     async def _close(self, problem: str) -> None:
         self._note(f"closed {problem} {'away' if self.is_away else 'soon back'}")
+        if self.fault_at_close is not None:
+            raise self.fault_at_close
 
     def _note(self, entry: str) -> None:
         self.log.append(entry)
@@ -188,6 +191,25 @@ def test_a_link_tries_again_after_whatever_its_library_raises(fault: BaseExcepti
         assert link.is_connected
 
     link_scene(scene)
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError(), asyncio.CancelledError()], ids=repr)
+def test_a_link_tries_again_though_its_library_cannot_close(
+    fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """nats-py raises where nothing was connected yet; the engine was away for ever (141)."""
+
+    async def scene(link: Link) -> None:
+        await link.first_attempt()
+        link.fault_at_close = fault
+        link.breaks.put_nowait("the server went")
+        await link.until("closed the server went soon back")
+        await link.until("opened")
+        assert link.is_connected
+
+    link_scene(scene)
+
+    assert caplog.text.count("engine_failed") == 2  # when it broke, and when it was stopped
 
 
 def test_a_link_stops_though_what_it_waited_for_has_forgotten_that() -> None:

@@ -133,5 +133,6 @@ def test_a_setting_has_a_bound_in_both_directions(
         monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", text)
         with pytest.raises(ValidationError, match=name):
             Settings()
-    monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", str(default or 0))
+    text = f"{default:o}" if name == "uds_mode" else str(default or 0)  # a mode is octal
+    monkeypatch.setenv(f"ITEMWIRE_{name.upper()}", text)
     assert getattr(Settings(), name) == (default or 0)

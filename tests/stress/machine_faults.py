@@ -40,12 +40,15 @@ async def fill_disk(stage: Stage) -> None:
 
 
 async def let_full_disk_end_it(stage: Stage) -> None:
-    """Take all space of the disk where the server ends for want of it; start it with room."""
+    """Take all space of the disk where the server crashes for want of it; start it with room.
+
+    PostgreSQL tries to recover first. Where that makes room in its log, it serves again.
+    """
     machine = _machine_of(stage)
     with machine.disk.filled():
         await asyncio.to_thread(machine.end_when_full)
         await stage.until_red(stage.nodes)
-        await asyncio.to_thread(machine.wait_until_ended)  # it may try to recover first
+        await asyncio.to_thread(machine.wait_until_recovered)
     await _start_again(stage, machine)
     await stage.until_degraded(stage.nodes, "")
 

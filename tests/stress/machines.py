@@ -33,7 +33,7 @@ class MachineServer(EngineServer):
     when_full: str  # why nodes say that they are degraded
     heals: bool = True  # once there is room, without a restart
     end_when_full: Callable[[], object] = cannot  # let a full disk end it, as it may
-    wait_until_ended: Callable[[], None] = cannot
+    wait_until_recovered: Callable[[], None] = cannot  # or ended, where that cannot be
     clock: ServerClock | None = None
     now: Callable[[], float] = time.time  # by its clock
 
@@ -93,7 +93,7 @@ def on_redis_machine(folder: Path) -> Iterator[MachineServer]:
                 disk=disk,
                 when_full="failing",
                 end_when_full=lambda: _append_always(server),
-                wait_until_ended=server.wait_until_ended,
+                wait_until_recovered=server.wait_until_ended,
                 clock=clock,
                 now=lambda: float(server.ask("TIME").split()[2]),
             )
@@ -122,7 +122,7 @@ def on_postgres_machine(_folder: Path) -> Iterator[MachineServer]:
                 disk=disk,
                 when_full="full",
                 end_when_full=lambda: asyncio.run(_exhaust_log(server)),
-                wait_until_ended=server.wait_until_ended,
+                wait_until_recovered=server.wait_until_recovered,
                 clock=clock,
                 now=lambda: asyncio.run(_now_of(server.url)),
             )

@@ -31,6 +31,10 @@ _PLACES: Final = (
     ("cookie_params", "cookies"),
 )
 
+# What a function has that may stand for another one, or return what is to be awaited though it is
+# plain `def`: asyncio's mark on what `asgiref` and `unittest.mock` make of `async def`.
+_MARKS: Final = ("__wrapped__", "_is_coroutine")
+
 
 @dataclass(frozen=True, slots=True)
 class DependencyCall:
@@ -169,7 +173,7 @@ def _is_async(call: Any) -> bool | None:  # noqa: ANN401 - whatever stands in a 
     is_function = inspect.isfunction(call) or inspect.ismethod(call)
     kind = cast("type[object]", type(call))
     function = call if is_function else getattr(kind, "__call__", None)  # noqa: B004
-    if not inspect.isroutine(function) or hasattr(call, "__wrapped__"):
+    if not inspect.isroutine(function) or any(hasattr(call, mark) for mark in _MARKS):
         return None
     if inspect.iscoroutinefunction(function) and not hasattr(function, "__wrapped__"):
         return True
@@ -183,5 +187,7 @@ def _key_of(dependant: Dependant) -> Any:  # noqa: ANN401 - FastAPI's own kind o
 
 
 def _scopes_of(dependant: Dependant) -> list[str]:
-    scopes = [*(dependant.parent_oauth_scopes or ()), *(dependant.own_oauth_scopes or ())]
-    return list(dict.fromkeys(scopes))
+    """Return the scopes above a dependency as they are there, and its own that they lack."""
+    above = dependant.parent_oauth_scopes or ()
+    own = dict.fromkeys(dependant.own_oauth_scopes or ())
+    return [*above, *(scope for scope in own if scope not in above)]

@@ -32,7 +32,8 @@ def _forget_drawn() -> None:
     _drawn.clear()
 
 
-os.register_at_fork(after_in_child=_forget_drawn)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_drawn)
 
 
 @dataclass(frozen=True, slots=True)

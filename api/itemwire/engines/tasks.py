@@ -112,7 +112,7 @@ class ReconnectingLink(ABC):
         task, self._task = self._task, None
         await end(task)
         self._is_open, self.is_away = False, True
-        await self._close(STOPPED)
+        await self._release(STOPPED)
 
     @abstractmethod
     async def _open(self) -> None:
@@ -173,6 +173,15 @@ class ReconnectingLink(ABC):
                 logger.warning("engine_lost link=%s problem=%s", self._name, problem)
             else:
                 logger.warning("engine_starting link=%s problem=%s", self._name, problem)
-        await self._close(problem)
+        await self._release(problem)
         if not self._is_starting:
             self._tried.set()
+
+    async def _release(self, problem: str) -> None:
+        """Close, whatever the library raises at that: it must keep no attempt from being made."""
+        try:
+            await self._close(problem)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_ending():
+                raise
+            logger.exception("engine_failed")

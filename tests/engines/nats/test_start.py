@@ -206,6 +206,31 @@ def test_believes_no_certificate_of_an_unknown_authority(tmp_path: Path) -> None
     assert "certificate" in problem.lower()
 
 
+def test_a_node_goes_on_when_its_authority_is_there_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the file at one attempt, it made no other."""
+    certificate = tmp_path / "localhost.pem"
+    certificate.write_bytes(localhost_certificate())
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(certificate.read_bytes())
+    tls = f"tls {{ cert_file: '{certificate}', key_file: '{certificate}' }}"
+
+    with running_nats(tmp_path, tls) as server:
+
+        async def scene() -> None:
+            async with node(f"tls://localhost:{server.port}?tls_ca={authority}") as watched:
+                await watched.publish("before")
+                authority.unlink()
+                server.kill()
+                await watched.until(lambda: "tls_ca cannot be read" in caplog.text)
+                await asyncio.to_thread(server.start)
+                authority.write_bytes(certificate.read_bytes())
+                await watched.publish_at_last("after")
+
+        play(scene)
+
+
 def test_all_nodes_must_say_the_same_of_the_disk(tmp_path: Path) -> None:
     """Else each would take the others' epochs for over."""
 

@@ -134,8 +134,11 @@ def test_follows_the_sentinels_to_another_server(folder: Path, how: str) -> None
                     while b"role:slave" not in primary.ask("INFO", "replication"):  # noqa: ASYNC110
                         await asyncio.sleep(0.1)  # it is told after seconds
                 after = await here.publish_at_last("after")
+                for one in (here, there):  # who was not there yet when it came is told of the loss
+                    await one.until(lambda one=one: "after" in one.texts or one.losses)  # type: ignore[misc] # as above
+                await here.publish("last")
                 for one in (here, there):
-                    await one.until(lambda one=one: "after" in one.texts)  # type: ignore[misc] # as above
+                    await one.until(lambda one=one: "last" in one.texts)  # type: ignore[misc] # as above
                     one.check()
 
             assert after.epoch != before.epoch

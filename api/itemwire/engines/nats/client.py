@@ -14,7 +14,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from itemwire.engines.base import EngineError
-from itemwire.engines.nats.target import NatsTarget
+from itemwire.engines.nats.credentials import NatsKeys
+from itemwire.engines.nats.target import NatsFiles, NatsTarget
 
 CONNECT_SECONDS: Final = 1.0  # of one server
 OLDEST: Final = (2, 11)
@@ -36,13 +37,16 @@ async def subscribe(
 async def connect(
     client: Client,
     target: NatsTarget,
+    files: NatsFiles,
     on_error: Callable[[Exception], Awaitable[None]],
     on_closed: Callable[[], Awaitable[None]],
 ) -> None:
     """Connect to one of the servers; EngineError, or an error of nats-py, says why not."""
-    tls = target.tls()
-    await client.connect(**_options(target, tls), error_cb=on_error, closed_cb=on_closed)
-    _check_encrypted(tls)
+    options = _options(target, files.tls)
+    if files.keys is not None:
+        options |= _key_options(client, files.keys, files.tls)
+    await client.connect(**options, error_cb=on_error, closed_cb=on_closed)
+    _check_encrypted(files.tls)
     _check_version(client.connected_server_version)
 
 
@@ -63,6 +67,22 @@ def _options(target: NatsTarget, tls: ssl.SSLContext | None) -> dict[str, Any]:
     if target.user is not None:
         options["user"] = _guarded(target.user, tls)
     return options
+
+
+def _key_options(client: Client, keys: NatsKeys, tls: ssl.SSLContext | None) -> dict[str, Any]:
+    """Return how nats-py shows a key; its own options for files do not look at the encryption."""
+
+    def sign(nonce: str) -> bytes:
+        _check_encrypted(tls)  # who stands in between could have the signature of a real nonce
+        return keys.sign(nonce)
+
+    # Without a user it shows the key to no server that also takes those without.
+    options: dict[str, Any] = {"signature_cb": sign, "user": _guarded("", tls)}
+    if keys.jwt is None:
+        client._public_nkey = keys.public_key  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        return options
+    jwt = keys.jwt.encode()
+    return {**options, "user_jwt_cb": lambda: jwt}
 
 
 def _guarded(secret: str, tls: ssl.SSLContext | None) -> Callable[[], str]:

@@ -285,8 +285,9 @@ class NatsConnection(ReconnectingLink):
         async def on_closed() -> None:
             closed.set()
 
+        files = self._target.read_files()  # before there is a client, which could not be closed
         client = self._client = Client()
-        await connect(client, self._target, self._on_error, on_closed)
+        await connect(client, self._target, files, self._on_error, on_closed)
         self._requests.problem = ""  # another server of the cluster may have refused before
         self._inbox = client.new_inbox()
         await subscribe(client, f"{self._inbox}.*", self._requests.take, is_bounded=False)

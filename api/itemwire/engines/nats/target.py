@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from itemwire.engines.nats.credentials import KeyFile, NatsKeys
 from itemwire.engines.urls import hide_password
 
 DEFAULT_PORT: Final = 4222
@@ -15,7 +16,15 @@ WORLD: Final = "itemwire"
 MOST_REPLICAS: Final = 5
 
 HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-OPTIONS: Final = frozenset({"replicas", "sync", "tls_ca"})
+KEY_FILES: Final = frozenset({"credentials", "nkey"})
+OPTIONS: Final = frozenset({"replicas", "sync", "tls_ca"}) | KEY_FILES
+
+
+class NatsFiles(NamedTuple):
+    """What was in the files of a URL: whom to trust, for tls://, and who this node is."""
+
+    tls: ssl.SSLContext | None
+    keys: NatsKeys | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,7 @@ class NatsTarget:
     shown: str  # without the password
     user: str | None = None
     secret: str | None = field(default=None, repr=False)  # a password, or a token
+    keys: KeyFile | None = None
     replicas: int = 1
     is_synced: bool = False
     tls_ca: str | None = None
@@ -42,13 +52,17 @@ class NatsTarget:
         """Read a URL; ValueError says what is wrong with it, without showing a password."""
         try:
             target = cls._of(url)
-            target.tls()  # the file of its authority can be read
         except ValueError as error:
             scheme = url.partition("://")[0]
             raise ValueError(
                 f"ITEMWIRE_ENGINE_URL is not a URL as {scheme}://user:password@host:4222/world "
                 f"(percent-encode what is special in the password): {error}"
             ) from None
+        try:
+            target.read_files()
+        except ValueError as error:
+            told = f"ITEMWIRE_ENGINE_URL names a file that will not do: {error}"
+            raise ValueError(told) from None
         return target
 
     @classmethod
@@ -71,14 +85,18 @@ class NatsTarget:
             shown=hide_password(url),
             user=unquote(user) if colon else None,
             secret=(unquote(password) if colon else unquote(user)) if at else None,
+            keys=_key_file_of(options, has_user=bool(at)),
             replicas=_replicas_of(options.get("replicas", "1")),
             is_synced=_is_synced(options.get("sync", "interval")),
             tls_ca=options.get("tls_ca"),
             is_secure=parts.scheme == "tls",
         )
 
-    def tls(self) -> ssl.SSLContext | None:
-        """Return the TLS context for tls://, else None; ValueError if the authority is no file."""
+    def read_files(self) -> NatsFiles:
+        """Return what is in the files that are named, now; ValueError says which will not do."""
+        return NatsFiles(self._tls(), None if self.keys is None else self.keys.read())
+
+    def _tls(self) -> ssl.SSLContext | None:
         if not self.is_secure:
             return None
         try:
@@ -92,6 +110,13 @@ def _options_of(query: str) -> dict[str, str]:
     if not options.keys() <= OPTIONS:
         raise ValueError(f"its options after ? are not of {', '.join(sorted(OPTIONS))}")
     return options
+
+
+def _key_file_of(options: dict[str, str], *, has_user: bool) -> KeyFile | None:
+    named = sorted(options.keys() & KEY_FILES)
+    if len(named) + has_user > 1:
+        raise ValueError("it has one of user:password@, a token@, credentials and nkey")
+    return KeyFile(named[0], options[named[0]]) if named else None
 
 
 def _server(scheme: str, host: str) -> str:
