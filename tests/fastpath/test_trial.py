@@ -32,9 +32,9 @@ def _of_two(_self: object, _config: object, _server_state: object) -> None:
         ),
         pytest.param(
             HttpToolsProtocol,
-            "_should_upgrade",
+            "_get_upgrade",
             None,
-            "RuntimeError: POST /3",
+            "TypeError: 'NoneType' object",
             id="no-such-name",
         ),
         pytest.param(
