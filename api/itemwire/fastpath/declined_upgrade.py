@@ -27,7 +27,7 @@ class DeclinedUpgrade(NamedTuple):
 
 
 def is_handshake(method: bytes, version: str, headers: Headers) -> bool:
-    """Return whether a request asks for a WebSocket in a way that counts (RFC 6455 section 4.2.1).
+    """Return whether a request asks for a WebSocket as RFC 6455 section 4.2.1 says.
 
     RFC 9110 section 7.8 has the upgrade of HTTP/1.0 ignored.
     """
