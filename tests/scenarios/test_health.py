@@ -37,7 +37,7 @@ def test_openapi_lists_the_health_routes(server: LiveServer) -> None:
     paths = httpx.get(server.url + "/openapi.json").json()["paths"]
 
     assert list(paths["/health/live"]) == ["get"]
-    assert sorted(paths["/health/ready"]["get"]["responses"]) == ["200", "503"]
+    assert {"200", "503"} <= paths["/health/ready"]["get"]["responses"].keys()
 
 
 def test_an_unknown_route_is_not_found(server: LiveServer) -> None:
