@@ -53,6 +53,7 @@ def test_ends_one_connection(app: FastAPI, node: Node) -> None:
     ("path", "closed"),
     [
         pytest.param("google/12%203", 1, id="slash-and-space"),
+        pytest.param("alice%0A", 0, id="line-break"),
         pytest.param("google/12%203", 1, id="again"),
         pytest.param("google", 0, id="a-part"),
         pytest.param("google%2F12%203", 1, id="encoded"),

@@ -3,7 +3,6 @@
 from typing import Final
 
 from fastapi import APIRouter, WebSocket
-from starlette.convertors import PathConvertor, register_url_convertor
 
 from itemwire.authorization.kept_callers import kept_caller_of
 from itemwire.authorization.reauthorization import Reauthorization, reauthorization_of
@@ -19,6 +18,7 @@ from itemwire.dependencies import (
     start_asked,
 )
 from itemwire.middleware.admission import claim_slot
+from itemwire.routes.any_text import ANY_TEXT
 from itemwire.rules.host import HostFunctions, SocketHost
 from itemwire.transports.asgi import serve_socket
 from itemwire.wire.base import Codec
@@ -26,19 +26,7 @@ from itemwire.wire.base import Codec
 router = APIRouter()
 
 
-class AnyText(PathConvertor):
-    """A path parameter that matches any text, so that a wrong item id is refused as one.
-
-    Starlette's own convertors do not match slashes or line breaks, and a path that no route
-    matches gets HTTP 403, which a browser shows as 1006 without a reason.
-    """
-
-    regex = "(?s:.*)"
-
-
-register_url_convertor("any_text", AnyText())
-
-ITEM_PATH: Final = "/items/{item_id:any_text}"
+ITEM_PATH: Final = f"/items/{{item_id:{ANY_TEXT}}}"
 
 
 @router.websocket(ITEM_PATH + "/ws")

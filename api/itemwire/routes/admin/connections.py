@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from itemwire.channels.connection import Connection
 from itemwire.dependencies import node_of
 from itemwire.routes.admin.ending import UNDELIVERED, EndedConnections, end_connections
+from itemwire.routes.any_text import ANY_TEXT
 from itemwire_auth.dependencies import Administrator
 from itemwire_auth.revocation import Revocation
 from itemwire_auth.tokens.claims import MAX_SUBJECT_LENGTH
@@ -85,7 +86,7 @@ async def disconnect(
     return EndedConnections(closed=count)
 
 
-@router.delete("/subjects/{subject:path}/connections", responses=UNDELIVERED)
+@router.delete(f"/subjects/{{subject:{ANY_TEXT}}}/connections", responses=UNDELIVERED)
 async def disconnect_subject(
     request: Request,
     admin: Administrator,
