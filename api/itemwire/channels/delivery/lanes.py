@@ -50,9 +50,9 @@ class Subscriber(Protocol):
 
 S = TypeVar("S", bound=Subscriber)
 
-# What an idle lane has of everything, and nobody ever adds to: five empty collections of its own
-# would cost each channel 400 bytes.
-NOTHING: Final[list[Any]] = []
+# What an idle lane has of everything: five empty collections of its own would cost each channel 400
+# bytes. To add to the tuple is an error; a list that all shared would take messages to other items.
+NOTHING: Final[Any] = ()
 NOBODY: Final[dict[Any, Any]] = {}
 
 
@@ -125,9 +125,7 @@ class Lane(Generic[S]):
         self._behind: dict[S, None] = NOBODY
         self._failed: list[S] | None = None  # too slow, since the last flush
         self._pending: list[Chunk] = NOTHING
-        self._positions: list[Position | None] = (
-            NOTHING  # of those pending chunks that are messages
-        )
+        self._positions: list[Position | None] = NOTHING  # of those chunks that are messages
         self._size = 0
         self._rest: _Rest[S] | None = None  # of a joint write that is not done yet
         self.is_pending = False  # whether a flush has something to write
