@@ -24,13 +24,14 @@ from itemwire_auth.addresses import (
 SETTING: Final = "ITEMWIRE_TRUSTED_PROXIES"
 EVERYBODY: Final = "*"
 UNIX: Final = "unix"  # stands for whoever connects by a Unix socket, which has no address
+MOST_READ: Final = 4096  # characters, at the right: the rest is what strangers write without end
+MOST_COMMAS: Final = 8  # in the quoted text of one hop
 SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
 
 _VALUE: Final = r'(?:"(?:[^"\\]|\\.)*"|[^",;\s]*)'
 _PAIR: Final = re.compile(rf"([\w!#$%&'*+.^`|~-]+)=({_VALUE})", re.ASCII)
-# The last element: read from the right, so that no quote of a stranger reaches into it.
-_LAST: Final = re.compile(
-    rf"(?:^|,)[ \t]*({_PAIR.pattern}(?:[ \t]*;[ \t]*(?:{_PAIR.pattern})?)*)[ \t]*$", re.ASCII
+_ELEMENT: Final = re.compile(
+    rf"[ \t]*({_PAIR.pattern}(?:[ \t]*;[ \t]*(?:{_PAIR.pattern})?)*)[ \t]*", re.ASCII
 )
 _QUOTED: Final = re.compile(r"\\(.)")
 
@@ -107,7 +108,12 @@ def _forwarding(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
         if name in READ:
             text = value.decode("latin-1")
             found[name] = f"{found[name]},{text}" if name in found else text
-    return found
+    return {name: _right_end(text) for name, text in found.items()}
+
+
+def _right_end(text: str) -> str:
+    """Return what is read of a list: of one that is too long the last members, whole."""
+    return text if len(text) <= MOST_READ else text[-MOST_READ:].partition(",")[2] or UNKNOWN
 
 
 READ: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"forwarded"})
@@ -135,15 +141,26 @@ def _elements(text: str, schemes: Sequence[str]) -> list[Hop]:
     """Return the hops of a Forwarded header; what cannot be read is a hop without address."""
     hops: list[Hop] = []
     while text := text.rstrip(" \t,"):
-        match = _LAST.search(text)
-        if match is None:
+        element = _last_element(text)
+        if element is None:
             hops.append(Hop(text))
             break
-        pairs = {name.lower(): _unquoted(value) for name, value in _PAIR.findall(match[1])}
+        pairs = {name.lower(): _unquoted(value) for name, value in _PAIR.findall(element[1])}
         told = schemes[-1] if schemes else pairs.get("proto", "")
         hops.append(Hop(pairs.get("for") or UNKNOWN, _known(told)))
-        text = text[: match.start()]
+        text = text[: element.start()]
     return hops[::-1]
+
+
+def _last_element(text: str) -> re.Match[str] | None:
+    """Find the last element: from the right, so that no quote of a stranger reaches into it."""
+    start = len(text)
+    for _ in range(MOST_COMMAS + 1):
+        start = text.rfind(",", 0, start)
+        element = _ELEMENT.fullmatch(text, start + 1)
+        if element is not None or start < 0:
+            return element
+    return None
 
 
 def _unquoted(value: str) -> str:

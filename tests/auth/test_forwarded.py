@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -180,3 +182,58 @@ def test_keeps_no_text_that_is_no_address() -> None:
         proxies.told_by(PROXY, x_for(f"198.51.100.1, {number:01000}", PROXY))
 
     assert proxies._is_listed.cache_info().currsize <= 2
+
+
+LONG: Final[dict[str, str]] = {
+    "many hops": "for=10.1.2.3," * 5000,
+    "many hops in quotes": 'for="10.1.2.3",' * 4000,
+    "commas in quotes": 'for="' + "a," * 30_000 + '"',
+    "one quote": 'for="' + "for=10.1.2.3," * 5000,
+    "pairs": "a=b;" * 15_000,
+    "escapes": 'for="' + '\\"' * 30_000,
+    "commas": "," * 60_000,
+    "blanks": " " * 60_000,
+}
+
+
+def _seconds(headers: Headers) -> float:
+    """Return the processor time that a header costs, at best."""
+    times: list[float] = []
+    for _ in range(5):
+        began = time.process_time()
+        TRUSTED.told_by(PROXY, headers)
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("write", [x_for, forwarded])
+def test_a_long_header_costs_little_and_hides_no_client(
+    name: str, write: Callable[..., Headers]
+) -> None:
+    """A stranger wrote 60 KB that its proxy passes on: reading Forwarded took 13 seconds."""
+    last = "198.51.100.1" if write is x_for else "for=198.51.100.1"
+    long = write(f"{LONG[name]},{last}")
+    ordinary = _seconds(write(",".join([last] * 100)))
+
+    assert TRUSTED.told_by(PROXY, long).client == ("198.51.100.1", 0)
+    assert _seconds(long) < 10 * max(ordinary, 0.001)  # 13 seconds were over 1000 times it
+
+
+@pytest.mark.parametrize("write", [x_for, forwarded])
+def test_a_long_header_without_a_client_is_not_the_proxy_s(write: Callable[..., Headers]) -> None:
+    """Whatever it says: the proxy may be exempt from what limits its clients."""
+    assert TRUSTED.told_by(PROXY, write("a" * 60_000)).client == ("unknown", 0)
+
+
+def test_commas_in_quotes_belong_to_a_hop_up_to_a_number() -> None:
+    """Of more than any proxy writes it is a hop that cannot be read, and no client is made up."""
+    quoted = ["a"] * 8
+    read = TRUSTED.told_by(PROXY, forwarded(f'for=198.51.100.1;by="{",".join([*quoted, "a"])}"'))
+    unread = TRUSTED.told_by(
+        PROXY, forwarded(f'for=198.51.100.1;by="{",".join([*quoted, "a", "a"])}"')
+    )
+
+    assert read.client == ("198.51.100.1", 0)
+    assert unread.client is not None
+    assert unread.client[0] != "198.51.100.1"

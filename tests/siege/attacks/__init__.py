@@ -63,6 +63,9 @@ ROWS: Final = (
     _costly("escapes", f"{SOCKET}?token={'%41' * (HEAD // 3)}"),
     _costly("subprotocols", SOCKET, f"Sec-WebSocket-Protocol: {'a,' * (HEAD // 2)}a"),
     _costly("cookies", SOCKET, f"Cookie: {'a=b;' * (HEAD // 4)}"),
+    _costly(
+        "forwarded", "/items/42/messages", f"Forwarded: {'for=::1,' * (HEAD // 8)}", is_http=True
+    ),
     _costly("stopped", QUERY, stopped_address="192.0.2.7", settings=STOPS_SOON),
     Row("A6 fragments", TOKEN, Fragments, OF_A_TOKEN, {"max_message_bytes": str(4 << 20)}),
     Row("A7 lingering", NOTHING, Lingering, files=FEW_FILES, short_rounds=1),
