@@ -20,7 +20,7 @@ from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE, Started
 
 
-def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+def started(*arguments: str, folder: Path | None = None, **variables: str) -> subprocess.Popen[str]:
     """Start `itemwire` with an environment of its own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ITEMWIRE_")}
     return subprocess.Popen(
@@ -28,6 +28,7 @@ def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=folder,
         env=environment | variables,
     )
 
@@ -156,6 +157,35 @@ def test_a_taken_port_is_one_clear_line() -> None:
 
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "status"),
+    [
+        ("HOST", "tcp://192.0.2.1:80", 78),
+        ("HOST", "127.0.0.1:80", 78),
+        ("HOST", "[::1]", 78),
+        ("HOST", "192.0.2.1", 1),  # of no machine (RFC 5737), but an address may come
+        ("FD", "777", 78),
+        ("UDS", "tcp://192.0.2.1:80", 1),  # a folder `tcp:` may come
+        ("UDS", "x" * 108, 78),
+        ("UDS", "file", 78),
+        ("UDS", "folder", 78),
+        ("UDS", "absent/socket", 1),
+    ],
+)
+def test_the_status_says_whether_starting_again_may_help(
+    variable: str, value: str, status: int, tmp_path: Path
+) -> None:
+    """A supervisor that leaves out 78 would start a server with a wrong address for ever."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    given = {f"ITEMWIRE_{variable}": value, "ITEMWIRE_SECRET": new_secret()}
+    with started("serve", folder=tmp_path, **given) as process:
+        _, log = process.communicate(timeout=60)
+
+    assert (process.returncode, "cannot listen on" in log) == (status, True), log
     assert "Traceback" not in log
 
 

@@ -14,7 +14,7 @@ import click
 
 from itemwire.cli.configuration import ConfigurationProblem, load_settings, stamp_of
 from itemwire.engines import UNSHARED
-from itemwire.serving.listening import place_of
+from itemwire.serving.listening import never_comes_right, place_of
 from itemwire.serving.server import serve as run_server
 from itemwire.settings import MAX_WORKERS, PREFIX, Settings
 from itemwire_auth.keys.algorithms import SigningKey
@@ -124,9 +124,9 @@ def _run(settings: Settings, announce: Callable[[str], None], app: str | None = 
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {place_of(settings)}: {error.strerror or error}"
-        ) from error
+        told = f"cannot listen on {place_of(settings)}: {error.strerror or error}"
+        kind = ConfigurationProblem if never_comes_right(error) else click.ClickException
+        raise kind(told) from error
 
 
 def _way_to_serve(

@@ -19,6 +19,22 @@ BACKLOG: Final = 4096  # when all clients reconnect at once, they wait here and 
 # client can send over a long line, about 400 KB/s at a round trip of 100 ms, far past its rates.
 UNREAD_BYTES: Final = 32 * 1024
 
+# What is wrong with an address, a path or a descriptor itself, and with the right to it.
+_NEVER: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EBADF,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.ENOTSOCK,
+        errno.EPERM,
+        errno.EPROTOTYPE,
+    }
+)
+MOST_PATH: Final = 107  # bytes of a socket's path: as many as Linux has room for
+
 NOBODY: Final = 0o177  # the mask for a socket file until it has its mode
 
 
@@ -71,6 +87,8 @@ def _given(fd: int) -> socket.socket:
 
 def _at_path(path: Path, mode: int) -> socket.socket:
     """Return a socket bound to a path, in place of one that a killed server has left behind."""
+    if len(os.fsencode(path)) > MOST_PATH:
+        raise OSError(errno.ENAMETOOLONG, f"the path is longer than {MOST_PATH} bytes")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
@@ -125,6 +143,16 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
     bound, port = name
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - not bound here
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def never_comes_right(error: OSError) -> bool:
+    """Return whether it is the settings that cannot be listened to, whenever that is tried.
+
+    A port that is taken may be free later, and an address or a folder may come.
+    """
+    if isinstance(error, socket.gaierror):
+        return error.errno != socket.EAI_AGAIN  # else the name server may answer later
+    return error.errno in _NEVER
 
 
 def place_of(settings: Settings) -> str:
