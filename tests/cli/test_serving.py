@@ -20,8 +20,13 @@ from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE, Started
 
 
-def started(*arguments: str, folder: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start `itemwire` with an environment of its own."""
+    return started_in(Path.cwd(), *arguments, **variables)
+
+
+def started_in(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start it in a folder."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ITEMWIRE_")}
     return subprocess.Popen(
         [ITEMWIRE, *arguments],
@@ -182,7 +187,7 @@ def test_the_status_says_whether_starting_again_may_help(
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     given = {f"ITEMWIRE_{variable}": value, "ITEMWIRE_SECRET": new_secret()}
-    with started("serve", folder=tmp_path, **given) as process:
+    with started_in(tmp_path, "serve", **given) as process:
         _, log = process.communicate(timeout=60)
 
     assert (process.returncode, "cannot listen on" in log) == (status, True), log

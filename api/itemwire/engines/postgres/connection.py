@@ -23,6 +23,7 @@ from itemwire.engines.postgres.client import (
 )
 from itemwire.engines.postgres.faults import fault_of
 from itemwire.engines.tasks import SEE_LOG, ReconnectingLink, StillStarting, is_ending
+from itemwire.engines.urls import check_files
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -35,6 +36,7 @@ BROKE: Final = "the connection broke"
 # Whatever the server's default is: a publish must see what was stored before it locked the row.
 SESSION: Final = "SET default_transaction_isolation = 'read committed'"
 
+KEY_FILES: Final = ("sslcert", "sslcrl", "sslkey", "sslrootcert")
 HOSTS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:@,\[\]]*)(:(?P<port>[0-9]+))?")
 LAST_PORT: Final = 65_535
 
@@ -159,7 +161,7 @@ class PostgresConnection(ReconnectingLink):
 
 
 def check_url(url: str) -> None:
-    """Check that the hosts of a URL are hosts; ValueError does not quote what they may be."""
+    """Check hosts, and the files that are named; ValueError does not quote what they may be."""
     scheme, _, rest = url.partition("://")
     hosts = re.split("[/?#]", rest)[0].rpartition("@")[2].split(",")
     found = [HOSTS.fullmatch(host) for host in hosts]
@@ -168,6 +170,7 @@ def check_url(url: str) -> None:
             f"ITEMWIRE_ENGINE_URL is not a URL as {scheme}://user:password@host:5432/database "
             "(percent-encode what is special in the password)"
         )
+    check_files(url, KEY_FILES)
 
 
 def reason_of(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from itemwire.engines.redis.client import MakeConnection, RedisPyConnection, options_of
 from itemwire.engines.redis.connection import CONNECT_SECONDS
 from itemwire.engines.redis.sentinel import Sentinels
-from itemwire.engines.urls import hide_password
+from itemwire.engines.urls import check_files, hide_password
 
 CLUSTER: Final = "redis+cluster"
 SENTINEL: Final = "redis+sentinel"
@@ -37,6 +37,7 @@ FORMS: Final[dict[str, str]] = {
     SENTINEL: "redis+sentinel://user:password@sentinel-1:26379,sentinel-2:26379/service/0",
 }
 
+KEY_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 DATABASE: Final = re.compile(r"/?|/[0-9]+")  # redis-py takes anything else for no database
 SERVICE: Final = re.compile(r"/(?P<service>[^/]+)(?P<database>/[0-9]+)?/?")
 
@@ -67,6 +68,7 @@ class RedisTarget:
                 "(percent-encode what is special in the password), or its options after ? are not "
                 "those of a connection of redis-py"
             ) from None
+        check_files(url, KEY_FILES)
         return target
 
     @property
