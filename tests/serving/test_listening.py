@@ -187,7 +187,7 @@ def _file(folder: Path) -> dict[str, object]:
 WRONG: Final[dict[str, tuple[Prepare, str]]] = {
     "a file": (_file, "no socket"),
     "no folder": (lambda folder: {"uds": folder / "none" / "s"}, "No such file"),
-    "a long path": (lambda folder: {"uds": folder / ("s" * 200)}, "too long"),
+    "a long path": (lambda folder: {"uds": folder / ("s" * 200)}, "longer than"),
     "no descriptor": (lambda _: {"fd": 999_999}, "Bad file descriptor"),
     "a descriptor of a file": (lambda _: {"fd": os.open(__file__, os.O_RDONLY)}, "non-socket"),
 }
