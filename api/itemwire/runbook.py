@@ -157,6 +157,7 @@ EVENTS: Final[dict[str, str]] = {
     "webhook_failed": "look at the endpoint of `ITEMWIRE_WEBHOOK_URL`",
     "webhooks_dropped": "look at the endpoint of `ITEMWIRE_WEBHOOK_URL`",
     "worker_ended": "look for `dmesg` lines about memory; it is started again",
+    "worker_unfit": "correct the file or the setting that the line names; it is tried again",
     "write_failed": REPORT,
 }
 """What to do about each event of level warning or error."""
