@@ -33,7 +33,8 @@ EXIT_STATUSES: Final[dict[str, Advice]] = {
         "do what the line says; starting it again does not help",
     ),
     "a signal's": Advice(
-        "a second signal, SIGKILL, or a crash; a shell shows 128 and its number",
+        "a signal before the application begins to start, a second signal, SIGKILL, or a crash; a "
+        "shell shows 128 and its number",
         "start it again; look for `dmesg` lines about memory if nobody sent it",
     ),
 }
