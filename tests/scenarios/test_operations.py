@@ -186,7 +186,7 @@ def test_every_node_lists_the_connections_of_all(pair: Pair, item_id: str) -> No
     assert rest["next"] is None
     for found in page["connections"]:
         assert (found["items"], found["item_count"], found["codec"]) == ([item_id], 1, "json")
-        assert (found["lag"], found["outbox_bytes"]) == (0, 0)
+        assert (found["lag"], found["outbox_bytes"], found["address"]) == (0, 0, "127.0.0.1")
 
 
 def test_a_watcher_gets_the_figures_of_all_nodes(pair: Pair) -> None:

@@ -146,5 +146,5 @@ class ConnectionList:
             codec=connection.codec.metric_label,
             outbox_bytes=0 if outbox is None else outbox.size,
             lag=0 if outbox is None else outbox.waiting,
-            address=None,
+            address=self._overview.registry.address_of(connection),
         )
