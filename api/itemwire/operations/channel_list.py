@@ -102,7 +102,7 @@ class ChannelShares:
 
 def write_cursor(rank: Rank) -> str:
     """Return a rank as a text, for the `after` of the next page."""
-    return f"{-rank[0]:g}:{rank[1]}" if rank[0] else f"0:{rank[1]}"
+    return f"{abs(rank[0]):.3f}".rstrip("0").rstrip(".") + f":{rank[1]}"
 
 
 def read_cursor(text: str) -> Rank:

@@ -47,7 +47,7 @@ LOOK: Final = {
     **CHANNEL,
     "by_node": {"QxgFRk2VsNCV": 8, "q8Zt0cXhV0rN": 4},
     "history": {"length": 100, "bytes": 5200, "oldest": 1795391058.925},
-    "retain": None,
+    "retain": 86_400.0,
     "missing": [],
 }
 

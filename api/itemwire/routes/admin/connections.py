@@ -32,7 +32,7 @@ EXAMPLE: Final = {
             "id": "q8Zt0cXhV0rN",
             "node": "QxgFRk2VsNCV",
             "subject": "alice",
-            "issuer": None,
+            "issuer": "https://id.example.com",
             "items": ["order-7"],
             "item_count": 1,
             "since": 1795391058,
@@ -44,7 +44,7 @@ EXAMPLE: Final = {
             "address": "192.0.2.7",
         }
     ],
-    "next": None,
+    "next": "q8Zt0cXhV0rN",
     "nodes": ["QxgFRk2VsNCV"],
     "missing": [],
 }

@@ -4,5 +4,8 @@ from typing import Any
 
 
 def example_of(answer: object, status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """Return the description of a route's answer, with an example."""
+    """Return the description of a route's answer, with an example.
+
+    FastAPI leaves `None` out of it, so each field has another value there.
+    """
     return {status: {"content": {"application/json": {"example": answer}}}}
