@@ -26,7 +26,7 @@ class ChannelSource(Protocol):
     """Where the messages of channels come from."""
 
     def listen(self, channel: str) -> None:
-        """Begin to listen; call `Subscriptions.mark_stale` each time listening has begun."""
+        """Begin to listen; call `Subscriptions.begin_anew` each time listening has begun."""
         ...
 
     def leave(self, channel: str) -> None:
@@ -108,6 +108,22 @@ class Subscriptions:
         if follower is not None:
             follower.mark_stale()
             self._check(channel)
+
+    def begin_anew(self, channel: str) -> None:
+        """Take note that the channel is listened to: what came before that may be missing."""
+        if channel in self._followed:
+            self.mark_stale(channel)
+            self._sink.miss(channel)
+
+    def begin_all_anew(self) -> None:
+        """Take note that everything is listened to anew; positions are compared besides."""
+        for channel in list(self._followed):
+            self._sink.miss(channel)
+
+    def hear(self, channel: str, words: bytes) -> None:
+        """Hand on what was told on a channel, if it is followed."""
+        if channel in self._followed:
+            self._sink.hear(channel, words)
 
     def needs(self, channel: str, epoch: str, offset: int) -> bool:
         """Return whether a message is new here, so that others need not even be decoded."""

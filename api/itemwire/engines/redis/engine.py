@@ -37,6 +37,7 @@ from itemwire.engines.redis.target import RedisTarget
 from itemwire.engines.storage_format import pack, unpack, unpack_retained
 from itemwire.messages import Draft, Position, Publication, message_size
 
+TOLD: Final = b"> "  # before what is told and not stored: no message begins like this
 CHECK_SECONDS: Final = 10.0  # the last message of a channel, if lost, is missed for so long
 
 
@@ -145,6 +146,12 @@ class RedisEngine(NetworkedEngine):
         )
 
     @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        name = self._keys(channel).live
+        call = (self._publish_command, name, TOLD + words)
+        self._servers.ask(name, RedisCall(when_done(answer), *call, size=len(words)))
+
+    @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         name = f"{self._prefix}value:{key}"
         milliseconds = max(int(seconds * 1000), 1)
@@ -203,11 +210,14 @@ class RedisEngine(NetworkedEngine):
                 self._notices.receive_live(data)
         elif kind in {b"subscribe", b"ssubscribe"}:
             if channel is not None:
-                self._subscriptions.mark_stale(channel)
+                self._subscriptions.begin_anew(channel)
             elif name == self._notices.live.encode():
                 self._notices.check()
 
     def _take_live(self, channel: str, data: bytes) -> None:
+        if data.startswith(TOLD):
+            self._subscriptions.hear(channel, data.removeprefix(TOLD))
+            return
         try:
             offset_text, epoch_text, packed = data.split(b" ", 2)
             offset, epoch = int(offset_text), epoch_text.decode()
