@@ -122,7 +122,7 @@ class NatsEngine(NetworkedEngine):
     def _routines(self) -> Iterable[Routine]:
         return [
             (LOOK_SECONDS, self._look),
-            (CHECK_SECONDS, self._compare),
+            *self._comparing(CHECK_SECONDS),
             (RENEW_SECONDS, self._renew),
         ]
 

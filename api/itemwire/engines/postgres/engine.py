@@ -149,7 +149,7 @@ class PostgresEngine(NetworkedEngine):
 
     @override
     def _routines(self) -> Iterable[Routine]:
-        return [(CHECK_SECONDS, self._compare), *self._upkeep.routines()]
+        return [*self._comparing(CHECK_SECONDS), *self._upkeep.routines()]
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:

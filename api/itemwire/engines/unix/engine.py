@@ -128,7 +128,7 @@ class UnixEngine(NetworkedEngine):
 
     @override
     def _routines(self) -> Iterable[Routine]:
-        return [(CHECK_SECONDS, self._compare)]
+        return self._comparing(CHECK_SECONDS)
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
