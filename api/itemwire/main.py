@@ -118,6 +118,7 @@ def _add_routes(app: ChannelApplication, settings: Settings, *, has_operators: b
         from itemwire.routes import admin  # noqa: PLC0415
 
         app.include_router(admin.router)
+        add_sockets(app, admin.socket_router, SHORT_CUTS)
     if settings.metrics_token is not None:
         from itemwire.routes import metrics  # noqa: PLC0415
 

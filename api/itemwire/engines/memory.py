@@ -151,6 +151,14 @@ class MemoryEngine(Engine):
         answer(history)
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        stream = self._subscribed.get(channel) or self._idle.get(channel)
+        if stream is not None:
+            stream.erase()
+        self._retained.discard(channel)
+        answer(None)
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._forget_ended_notices()
         if until > self._unix_clock():
@@ -317,6 +325,11 @@ class _Stream:
             else:
                 self._forget_key()
             self._settle()
+
+    def erase(self) -> None:
+        """Free all messages; what is published next has the next offset."""
+        self._kept, self._bytes = (), 0
+        self._settle()
 
     def drop(self) -> None:
         """Free everything: the stream is no longer used."""

@@ -34,6 +34,7 @@ from itemwire.engines.postgres.pooler import refuse_shared_sessions
 from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
 from itemwire.engines.postgres.reading import PostgresHistoryReader
 from itemwire.engines.postgres.requests import (
+    ERASE,
     FIND_SECRET,
     MAKE_SECRET,
     PUT,
@@ -164,6 +165,10 @@ class PostgresEngine(NetworkedEngine):
             answer(Position(epoch, offset))
 
         self._publisher.ask(channel, draft, published, self._bounds.of(channel).retained)
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._requests.ask(when_done(in_time(answer)), ERASE, channel)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

@@ -29,6 +29,7 @@ from itemwire.engines.unix.words import (
     Answered,
     BoundsWord,
     EngineWord,
+    EraseWord,
     GreetingWord,
     HistoryWord,
     LiveWord,
@@ -150,6 +151,10 @@ class UnixEngine(NetworkedEngine):
         bounds = span.limit, span.after, span.before
         request = ReadWord(0, channel, self._rule_of(channel), *bounds, span.retained)
         self._link.ask(request, _taking(HistoryWord, history_of, answer))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._link.ask(EraseWord(0, channel), done(answer))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

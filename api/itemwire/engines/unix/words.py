@@ -16,7 +16,7 @@ from itemwire.engines.faults import UNKNOWN, EngineFault
 from itemwire.engines.storage_format import bytes_of, payload_of
 from itemwire.messages import Draft, Position, Publication
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of these words: a node and a process of different versions do not talk to each other."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -156,6 +156,12 @@ class PingWord(Word, array_like=True, tag=11):
     """Is answered by `PongWord`, in its turn."""
 
 
+class EraseWord(NumberedWord, array_like=True, tag=12):
+    """Is answered by `DoneWord`."""
+
+    channel: Name
+
+
 class WelcomeWord(Word, array_like=True, tag=0):
     """Answers a greeting."""
 
@@ -269,6 +275,7 @@ NodeWord = (
     | TakeWord
     | SecretWord
     | PingWord
+    | EraseWord
 )
 """What a node says."""
 

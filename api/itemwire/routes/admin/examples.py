@@ -1,0 +1,8 @@
+"""What OpenAPI shows of an answer: an example of it."""
+
+from typing import Any
+
+
+def example_of(answer: object, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return the description of a route's answer, with an example."""
+    return {status: {"content": {"application/json": {"example": answer}}}}
