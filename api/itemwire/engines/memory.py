@@ -68,7 +68,7 @@ class MemoryEngine(Engine):
         self._bounds = bounds
         self._most_bytes = bounds.largest.total_bytes or sys.maxsize
         self._clock = clock
-        self._deliver, self._apply, _ = NO_SINK
+        self._deliver, self._apply, _, self._hear, _ = NO_SINK
         self._unix_clock = unix_clock
         self._notices: list[tuple[float, bytes]] = []  # a heap, by their end
         self._subscribed: dict[str, _Stream] = {}
@@ -85,14 +85,14 @@ class MemoryEngine(Engine):
 
     @override
     async def start(self, sink: Sink) -> None:
-        self._deliver, self._apply, _ = sink
+        self._deliver, self._apply, _, self._hear, _ = sink
         self._forget_ended_notices()
         for _, notice in sorted(self._notices):
             sink.apply(notice)
 
     @override
     async def stop(self) -> None:
-        self._deliver, self._apply, _ = NO_SINK
+        self._deliver, self._apply, _, self._hear, _ = NO_SINK
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
@@ -159,6 +159,12 @@ class MemoryEngine(Engine):
                 return
             heapq.heappush(self._notices, (until, notice))
         self._apply(notice)
+        answer(None)
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        if channel in self._subscribed:
+            self._hear(channel, words)
         answer(None)
 
     def _forget_ended_notices(self) -> None:
