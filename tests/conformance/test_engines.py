@@ -18,6 +18,7 @@ from tests.conformance.secret_contract import (
     SecretContract,
     SharedSecretContract,
 )
+from tests.conformance.telling_contract import NodesTellingContract, TellingContract
 from tests.conformance.value_contract import ValueContract
 
 
@@ -48,6 +49,18 @@ class TestEngines(ByURL, EngineContract):
 
 class TestValues(ByURL, ValueContract):
     """Values that are taken once."""
+
+
+class TestTelling(ByURL, TellingContract):
+    """Words that are told and not stored."""
+
+
+class TestNodesTelling(ByURL, NodesTellingContract):
+    """The same where nodes share an engine."""
+
+    pytestmark = pytest.mark.parametrize(
+        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE - SAME), indirect=True
+    )
 
 
 class TestRetained(ByURL, RetainedContract):

@@ -45,6 +45,7 @@ def ask_everything(engine: MeteredEngine, answers: list[object]) -> None:
     engine.read(CHANNEL, Span(1), answers.append)
     engine.erase(CHANNEL, answers.append)
     engine.post(b"notice", 2_000_000_000, answers.append)
+    engine.tell(CHANNEL, b"words", answers.append)
     engine.put("key", b"value", 30, answers.append)
     engine.take("key", answers.append)
 
@@ -55,8 +56,9 @@ def test_passes_on_every_answer(engine: MeteredEngine, inner: LateEngine) -> Non
     ask_everything(engine, answers)
     inner.settle()
 
-    nothing, position, history, erased, posted, kept, taken = answers
-    assert (nothing, erased, posted, kept, taken) == (None, None, None, None, b"value")
+    nothing, position, history, erased, posted, told, kept, taken = answers
+    done = (nothing, erased, posted, told, kept, taken)
+    assert done == (None, None, None, None, None, b"value")
     assert isinstance(position, Position)
     assert position == history.position  # type: ignore[attr-defined] # a History
     assert inner.heard == {CHANNEL}

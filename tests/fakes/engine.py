@@ -90,6 +90,10 @@ class LateEngine(Engine):
         self._ask("post", lambda done: self.inner.post(notice, until, done), answer)
 
     @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        self._ask("tell", lambda done: self.inner.tell(channel, words, done), answer)
+
+    @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         self._ask("put", lambda done: self.inner.put(key, value, seconds, done), answer)
 

@@ -41,6 +41,13 @@ Lose = Callable[[str, Position], None]
 """Receives the position up to which a channel's messages are lost to this node."""
 
 
+Hear = Callable[[str, bytes], None]
+"""Receives what nodes tell those that subscribe to a channel."""
+
+Miss = Callable[[str], None]
+"""Receives a channel of which something may have been told that this node did not hear."""
+
+
 def _discard_publication(_channel: str, _publication: Publication) -> None: ...
 
 
@@ -50,12 +57,20 @@ def _discard_notice(_notice: bytes) -> None: ...
 def _discard_loss(_channel: str, _position: Position) -> None: ...
 
 
+def _discard_words(_channel: str, _words: bytes) -> None: ...
+
+
+def _discard_doubt(_channel: str) -> None: ...
+
+
 class Sink(NamedTuple):
     """Where an engine hands what arrives at this node; without arguments, nowhere."""
 
     deliver: Deliver = _discard_publication
     apply: Apply = _discard_notice
     lose: Lose = _discard_loss
+    hear: Hear = _discard_words
+    miss: Miss = _discard_doubt
 
 
 NO_SINK: Final = Sink()
@@ -265,6 +280,16 @@ class Engine(Protocol):
         """
         ...
 
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        """Carry words to every node that subscribes to a channel, this one included if it does.
+
+        Nothing is stored. `sink.hear` receives everything up to `TOLD_BYTES` that is told after
+        the subscription was answered, in the order in which each node tells it and at most once.
+        Some is lost where an answer is an error, and where a connection breaks: `sink.miss` is
+        then called for each channel, once it is heard again. It may be called without a loss.
+        """
+        ...
+
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         """Keep a value under a key for so many seconds, replacing the one before.
 
@@ -298,6 +323,9 @@ def new_secret() -> bytes:
 
 PROBE: Final = "itemwire.probe"
 """A key, and a channel that no client can name: what an engine is tried with."""
+
+TOLD_BYTES: Final = 64 * 1024
+"""How many bytes may be told at once at least."""
 
 KEY_SECONDS: Final = 300.0
 """How long an idempotency key is remembered at least."""

@@ -107,6 +107,10 @@ class MeteredEngine(Engine):
         self._inner.post(notice, until, self._timed("post", posted))
 
     @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        self._inner.tell(channel, words, self._timed("tell", answer))
+
+    @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         self._inner.put(key, value, seconds, self._timed("put", answer))
 

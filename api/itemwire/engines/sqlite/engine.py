@@ -186,6 +186,12 @@ class SqliteEngine(Engine):
         )
 
     @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        if channel in self._subscribed:
+            self._sink.hear(channel, words)
+        answer(None)
+
+    @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         self._ask(
             StoreCall(

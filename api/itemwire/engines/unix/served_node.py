@@ -32,6 +32,7 @@ from itemwire.engines.unix.words import (
     SecretWord,
     SubscribeWord,
     TakeWord,
+    TellWord,
     UnsubscribeWord,
     ValueWord,
     WelcomeWord,
@@ -83,6 +84,10 @@ class NodeService(Protocol):
 
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         """Carry a notice to every node."""
+        ...
+
+    def tell(self, channel: str, words: bytes) -> None:
+        """Carry words to every node that subscribes to a channel."""
         ...
 
 
@@ -190,6 +195,11 @@ class ServedNode(WordProtocol[NodeWord]):
         """Carry a notice to every node."""
         self._service.post(word.notice, word.until, self._done(word.id))
 
+    def tell(self, word: TellWord) -> None:
+        """Carry words to every node that subscribes to a channel."""
+        self._service.tell(word.channel, word.words)
+        self.send(DoneWord(word.id))
+
     def read_notices(self, word: ReadNoticesWord) -> None:
         """Answer the notices that are kept."""
         self.send(self._service.notices.page(word.id, word.epoch, word.after))
@@ -244,6 +254,7 @@ DO: Final[dict[type[Word], Callable[[ServedNode, Any], None]]] = {
     TakeWord: ServedNode.take,
     SecretWord: ServedNode.tell_secret,
     PingWord: ServedNode.pong,
+    TellWord: ServedNode.tell,
     EraseWord: ServedNode.erase,
 }
 """What is done at each word."""

@@ -156,7 +156,14 @@ class PingWord(Word, array_like=True, tag=11):
     """Is answered by `PongWord`, in its turn."""
 
 
-class EraseWord(NumberedWord, array_like=True, tag=12):
+class TellWord(NumberedWord, array_like=True, tag=12):
+    """Is answered by `DoneWord`, once all nodes that subscribe to the channel are told."""
+
+    channel: Name
+    words: bytes
+
+
+class EraseWord(NumberedWord, array_like=True, tag=13):
     """Is answered by `DoneWord`."""
 
     channel: Name
@@ -262,6 +269,13 @@ class PongWord(Word, array_like=True, tag=10):
     is_available: bool
 
 
+class ToldWord(Word, array_like=True, tag=11):
+    """What a node tells those that subscribe to a channel."""
+
+    channel: str
+    words: bytes
+
+
 NodeWord = (
     GreetingWord
     | RuleWord
@@ -275,12 +289,13 @@ NodeWord = (
     | TakeWord
     | SecretWord
     | PingWord
+    | TellWord
     | EraseWord
 )
 """What a node says."""
 
 Answered = PublishedWord | HistoryWord | DoneWord | ValueWord | RefusedWord | NoticesWord
-EngineWord = WelcomeWord | Answered | LiveWord | StaleWord | NoticeWord | PongWord
+EngineWord = WelcomeWord | Answered | LiveWord | StaleWord | NoticeWord | ToldWord | PongWord
 """What the engine process says."""
 
 decode_node_words: Final = msgspec.msgpack.Decoder(list[NodeWord]).decode
