@@ -73,11 +73,12 @@ def crowd(*names: str, handler: Callable[[msgspec.Raw], Awaitable[object]] = dou
     return wire
 
 
-def test_all_nodes_answer() -> None:
-    """The one that asks first, and without a detour over the engine."""
+def test_all_nodes_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that asks first; nobody waits once the last has answered."""
+    monkeypatch.setattr(module, "WAIT_SECONDS", 3600)
     wire = crowd("a", "b", "c")
 
-    answers = asyncio.run(wire.nodes[0].ask("double", 21, int))
+    answers = asyncio.run(asyncio.wait_for(wire.nodes[0].ask("double", 21, int), 30))
 
     assert list(answers.by_node.items()) == [("a", 42), ("b", 42), ("c", 42)]
     assert answers.missing == []
@@ -258,6 +259,86 @@ def test_only_so_many_questions_are_answered_at_once() -> None:
     asyncio.run(flood())
 
     assert len(begun) == AT_ONCE
+
+
+def test_goes_on_answering_once_earlier_questions_are_done() -> None:
+    """Only those that are being answered count."""
+    wire = crowd("a")
+
+    async def asked() -> None:
+        for number in range(3 * AT_ONCE):
+            question = NodeQuestion(number, "double", msgspec.Raw(b"1"))
+            wire.nodes[0].receive(Notice("b", inquiry=question))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    asyncio.run(asked())
+
+    assert len(wire.posted) == 3 * AT_ONCE
+
+
+def test_a_node_that_stops_leaves_no_answer_behind() -> None:
+    """What is being answered is cancelled, and has ended when it has stopped."""
+    has_ended: list[int] = []
+
+    async def waits(_facts: msgspec.Raw) -> object:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            has_ended.append(1)
+        return None
+
+    wire = crowd("a", handler=waits)
+
+    async def stopped() -> list[int]:
+        question = NodeQuestion(1, "double", msgspec.Raw(b"1"))
+        wire.nodes[0].receive(Notice("b", inquiry=question))
+        await asyncio.sleep(0)
+        await wire.nodes[0].stop()
+        seen = list(has_ended)
+        wire.nodes[0].receive(Notice("b", inquiry=question))
+        return seen
+
+    assert asyncio.run(stopped()) == [1]
+    assert has_ended == [1]
+
+
+def test_what_cannot_be_read_is_counted() -> None:
+    """Once for each: a question, an answer, and what was told."""
+    wire, counters = crowd("a"), ChannelCounters()
+    node = Questions("a", wire, counters)
+    node.answer_with("double", doubled)
+    node.hear_with("double", lambda _node, facts: msgspec.json.decode(facts, type=int))
+    greet(node, "b")
+    bad = msgspec.Raw(b'"x"')
+
+    async def asked() -> list[int]:
+        counts: list[int] = []
+        node.receive(Notice("b", inquiry=NodeQuestion(1, "double", bad)))
+        await asyncio.sleep(0)
+        counts.append(counters.notices_dropped)
+        node.receive(Notice("b", inquiry=NodeTold("double", bad)))
+        counts.append(counters.notices_dropped)
+        answer = Notice("b", inquiry=NodeAnswer("a", 1, bad))
+        asyncio.get_running_loop().call_soon(node.receive, answer)
+        await node.ask("double", 1, int)
+        return [*counts, counters.notices_dropped]
+
+    assert asyncio.run(asked()) == [1, 2, 3]
+
+
+def test_past_its_bound_a_question_reaches_this_node_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are missing then, as if they were silent."""
+    wire = crowd("a", "b")
+    monkeypatch.setattr(module, "MAX_OPEN", 0)
+    refused = asyncio.run(wire.nodes[0].ask("double", 1, int))
+    monkeypatch.setattr(module, "MAX_OPEN", 1)
+    asked = asyncio.run(wire.nodes[0].ask("double", 1, int))
+
+    assert (refused.by_node, refused.missing) == ({"a": 2}, ["b"])
+    assert (asked.by_node, asked.missing) == ({"a": 2, "b": 2}, [])
 
 
 def test_only_so_many_nodes_are_known() -> None:
