@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -16,8 +18,9 @@ from itemwire.testing import LiveServer
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, PATIENCE, closed, json_client, token
 from tests.scenarios.conftest import Serve, Timed, serve_timed
-from tests.scenarios.nodes import node, until
+from tests.scenarios.nodes import MAX_SOCKETS, node, until
 from tests.stress.engines import ENGINE_SERVERS
+from tests.timing import BUSY_SECONDS
 
 WATCH: Final = "/admin/ops/ws"
 ORIGIN: Final = "https://ops.example.com"
@@ -135,6 +138,8 @@ class Pair:
 
     first: LiveServer
     second: LiveServer
+    folder: Path
+    url: str
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +150,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         url = stack.enter_context(ENGINE_SERVERS["redis"](folder)).process.url
         servers = [stack.enter_context(node(folder, url)).server for _ in range(2)]
         until(lambda: all(len(ask(one, "nodes")["nodes"]) == 2 for one in servers))
-        yield Pair(*servers)
+        yield Pair(*servers, folder, url)
 
 
 def test_every_node_lists_the_channels_of_all(pair: Pair, item_id: str) -> None:
@@ -232,3 +237,38 @@ def test_an_emptied_history_is_told_to_who_resumes(pair: Pair, item_id: str) -> 
     assert heard[-1]["sender"] == "root"
     assert recovered is False
     assert continued == (True, "after")
+
+
+def test_a_node_that_was_killed_is_missing_and_then_forgotten(pair: Pair) -> None:
+    """The others are listed all the same, a second later at most."""
+    with node(pair.folder, pair.url) as victim:
+        until(lambda: len(ask(pair.first, "nodes")["nodes"]) == 3)
+        (gone,) = [
+            one["node"]
+            for one in ask(pair.first, "nodes")["nodes"]
+            if one["pid"] == victim.process.pid
+        ]
+        victim.process.kill()
+        victim.process.wait(PATIENCE)
+    began = time.monotonic()
+    page = ask(pair.first, "nodes")
+    seconds = time.monotonic() - began
+    until(lambda: ask(pair.second, "nodes")["missing"] == [])
+
+    assert (len(page["nodes"]), page["missing"]) == (2, [gone])
+    assert seconds < 1.0 + BUSY_SECONDS
+
+
+def test_workers_of_one_server_are_nodes(tmp_path: Path, item_id: str) -> None:
+    """On an engine in memory, which they share; whichever of them is asked speaks for both."""
+    with node(tmp_path, "memory://", "--workers", "2") as run, ExitStack() as stack:
+        until(lambda: len(ask(run.server, "nodes")["nodes"]) == 2)
+        for number in range(MAX_SOCKETS):
+            stack.enter_context(json_client(run.server, item_id, f"s{number}"))
+        pages = [ask(run.server, f"channels?pattern={item_id}") for _ in range(4)]
+        listed = [ask(run.server, "connections")["connections"] for _ in range(4)]
+        workers = {one["workers"] for one in ask(run.server, "nodes")["nodes"]}
+
+    assert [[one["listeners"] for one in page["channels"]] for page in pages] == [[MAX_SOCKETS]] * 4
+    assert [len(one) for one in listed] == [MAX_SOCKETS] * 4
+    assert workers == {2}

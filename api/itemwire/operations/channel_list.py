@@ -129,6 +129,7 @@ class ChannelList:
 
     def start(self) -> None:
         """Answer other nodes from now on."""
+        self.rates = ChannelRates(self._hub)  # of this start's event loop
         self._questions.answer_with(CHANNELS, self._answer_channels)
         self._questions.answer_with(SHARES, self._answer_shares)
 

@@ -43,7 +43,7 @@ PAGE: Final = {
     "missing": [],
 }
 
-LOOK: Final = {
+LOOK: Final[dict[str, object]] = {
     **CHANNEL,
     "by_node": {"QxgFRk2VsNCV": 8, "q8Zt0cXhV0rN": 4},
     "history": {"length": 100, "bytes": 5200, "oldest": 1795391058.925},
