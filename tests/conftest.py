@@ -39,6 +39,7 @@ SERVED: Final = (
     "benchmarks",
     "cli",
     "conformance",
+    "deploy",
     "docs",
     "embedding",
     "engines/nats",
