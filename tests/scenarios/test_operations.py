@@ -150,7 +150,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         url = stack.enter_context(ENGINE_SERVERS["redis"](folder)).process.url
         servers = [stack.enter_context(node(folder, url)).server for _ in range(2)]
         until(lambda: all(len(ask(one, "nodes")["nodes"]) == 2 for one in servers))
-        yield Pair(*servers, folder, url)
+        yield Pair(servers[0], servers[1], folder, url)
 
 
 def test_every_node_lists_the_channels_of_all(pair: Pair, item_id: str) -> None:

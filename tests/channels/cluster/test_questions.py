@@ -62,6 +62,11 @@ async def doubled(facts: msgspec.Raw) -> object:
     return msgspec.json.decode(facts, type=int) * 2
 
 
+def hear_number(_node: str, facts: msgspec.Raw) -> None:
+    """Read the number that was told."""
+    msgspec.json.decode(facts, type=int)
+
+
 def crowd(*names: str, handler: Callable[[msgspec.Raw], Awaitable[object]] = doubled) -> Wire:
     """Give nodes that know each other."""
     wire = Wire()
@@ -308,7 +313,7 @@ def test_what_cannot_be_read_is_counted() -> None:
     wire, counters = crowd("a"), ChannelCounters()
     node = Questions("a", wire, counters)
     node.answer_with("double", doubled)
-    node.hear_with("double", lambda _node, facts: msgspec.json.decode(facts, type=int))
+    node.hear_with("double", hear_number)
     greet(node, "b")
     bad = msgspec.Raw(b'"x"')
 
