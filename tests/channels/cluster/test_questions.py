@@ -384,3 +384,12 @@ def test_other_notices_are_left_to_others() -> None:
     assert node.receive(Notice("b", gossip=Gossip(1))) is False
     assert node.receive(Notice("b", connection="c")) is False
     assert node.other_nodes == ["b"]
+
+
+def test_who_asks_or_tells_is_there() -> None:
+    """As who gossips is; a revocation may be one that its node has left behind."""
+    node = Questions("a", Wire(), ChannelCounters())
+    node.receive(Notice("gone", connection="c"))
+    node.receive(Notice("b", inquiry=NodeTold("unknown", msgspec.Raw(b"1"))))
+
+    assert node.other_nodes == ["b"]
