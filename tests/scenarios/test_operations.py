@@ -132,6 +132,33 @@ def test_is_not_there_where_nobody_administers(server: LiveServer) -> None:
     assert server.refusal(path) == server.refusal("/admin/nothing")
 
 
+@pytest.mark.parametrize(
+    ("path", "codec"),
+    [
+        ("/items/42/ws", "plain"),
+        ("/ws", "json"),
+        ("/ws/echo", "plain"),
+        (WATCH, "plain"),
+        ("/items/42/events", "events"),
+    ],
+)
+def test_lists_every_kind_of_connection(path: str, codec: str, watched: Timed) -> None:
+    """With its codec and its address, a stream over HTTP too."""
+    server, headers = watched.server, admin(codec, f"admin {EVERYTHING}")
+    with ExitStack() as stack:
+        if path.endswith("events"):
+            url = f"{server.url}{path}"
+            stack.enter_context(httpx.stream("GET", url, headers=headers, timeout=PATIENCE))
+        else:
+            stack.enter_context(server.connect(path, headers=headers))
+        until(lambda: len(ask(server, f"connections?subject={codec}")["connections"]) == 1)
+        (found,) = ask(server, f"connections?subject={codec}")["connections"]
+    until(lambda: not ask(server, f"connections?subject={codec}")["connections"])
+
+    assert (found["codec"], found["address"]) == (codec, "127.0.0.1")
+    assert found["items"] == (["42"] if "items" in path else [])
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two nodes on one engine."""

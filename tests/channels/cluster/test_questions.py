@@ -62,6 +62,11 @@ async def doubled(facts: msgspec.Raw) -> object:
     return msgspec.json.decode(facts, type=int) * 2
 
 
+def hear_number(_node: str, facts: msgspec.Raw) -> None:
+    """Read the number that was told."""
+    msgspec.json.decode(facts, type=int)
+
+
 def crowd(*names: str, handler: Callable[[msgspec.Raw], Awaitable[object]] = doubled) -> Wire:
     """Give nodes that know each other."""
     wire = Wire()
@@ -308,7 +313,7 @@ def test_what_cannot_be_read_is_counted() -> None:
     wire, counters = crowd("a"), ChannelCounters()
     node = Questions("a", wire, counters)
     node.answer_with("double", doubled)
-    node.hear_with("double", lambda _node, facts: msgspec.json.decode(facts, type=int))
+    node.hear_with("double", hear_number)
     greet(node, "b")
     bad = msgspec.Raw(b'"x"')
 
@@ -378,4 +383,13 @@ def test_other_notices_are_left_to_others() -> None:
 
     assert node.receive(Notice("b", gossip=Gossip(1))) is False
     assert node.receive(Notice("b", connection="c")) is False
+    assert node.other_nodes == ["b"]
+
+
+def test_who_asks_or_tells_is_there() -> None:
+    """As who gossips is; a revocation may be one that its node has left behind."""
+    node = Questions("a", Wire(), ChannelCounters())
+    node.receive(Notice("gone", connection="c"))
+    node.receive(Notice("b", inquiry=NodeTold("unknown", msgspec.Raw(b"1"))))
+
     assert node.other_nodes == ["b"]
