@@ -62,6 +62,13 @@ async def doubled(facts: msgspec.Raw) -> object:
     return msgspec.json.decode(facts, type=int) * 2
 
 
+async def doubled_slowly(facts: msgspec.Raw) -> object:
+    """Answer it some turns of the loop later."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return await doubled(facts)
+
+
 def hear_number(_node: str, facts: msgspec.Raw) -> None:
     """Read the number that was told."""
     msgspec.json.decode(facts, type=int)
@@ -82,6 +89,7 @@ def test_all_nodes_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that asks first; nobody waits once the last has answered."""
     monkeypatch.setattr(module, "WAIT_SECONDS", 3600)
     wire = crowd("a", "b", "c")
+    wire.nodes[2].answer_with("double", doubled_slowly)
 
     answers = asyncio.run(asyncio.wait_for(wire.nodes[0].ask("double", 21, int), 30))
 
@@ -390,6 +398,7 @@ def test_who_asks_or_tells_is_there() -> None:
     """As who gossips is; a revocation may be one that its node has left behind."""
     node = Questions("a", Wire(), ChannelCounters())
     node.receive(Notice("gone", connection="c"))
-    node.receive(Notice("b", inquiry=NodeTold("unknown", msgspec.Raw(b"1"))))
+    is_taken = node.receive(Notice("b", inquiry=NodeTold("unknown", msgspec.Raw(b"1"))))
 
+    assert is_taken
     assert node.other_nodes == ["b"]
