@@ -11,9 +11,12 @@ from fastapi import FastAPI
 
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
+from itemwire.main import create_app
 from itemwire.operations import channel_rates
+from itemwire.settings import Settings
+from tests.conftest import SECRET
 from tests.fakes import principal
-from tests.routes.administrator import call, connect
+from tests.routes.administrator import bearer, call, connect
 
 LONG = "a" * 129
 
@@ -146,6 +149,40 @@ def test_an_engine_that_fails_is_no_success(
     answer = call(app, "DELETE", "/admin/channels/42/history")
 
     assert (answer.status_code, answer.json()["detail"]) == (503, "overloaded")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "channels"),
+        ("GET", "channels/42"),
+        ("DELETE", "channels/42/history"),
+        ("POST", "channels/42/messages"),
+        ("GET", "connections"),
+        ("GET", "nodes"),
+        ("GET", "stats"),
+    ],
+)
+def test_an_operator_has_a_rate(method: str, path: str) -> None:
+    """Each of them has all nodes, or the engine, do something."""
+    settings = Settings(
+        secret=SECRET,
+        admin=True,
+        request_rate=1,
+        history_rate=1,
+        publish_rate=1,
+        subject_rate_factor=1,
+        _env_file=None,
+    )
+    app = create_app(settings)
+    body: object = {} if method == "POST" else None
+    seen = [call(app, method, f"/admin/{path}", body=body) for _ in range(5)]
+    other = call(app, method, f"/admin/{path}", bearer(subject="other"), body=body)
+
+    assert seen[0].is_success
+    assert seen[-1].json()["code"] == "rate_limited"
+    assert int(seen[-1].headers["retry-after"]) >= 1
+    assert other.is_success
 
 
 def test_lists_this_node(app: FastAPI, node: Node) -> None:

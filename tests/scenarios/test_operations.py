@@ -46,11 +46,18 @@ def frames(server: LiveServer, count: int, path: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def watched(serve: Serve) -> Iterator[Timed]:
+def watched_server(serve: Serve) -> Iterator[Timed]:
     """Run a server with the admin API, with our protocol classes and with uvicorn's."""
     settings = Settings(secret=SECRET, admin=True, allowed_origins=(ORIGIN,), _env_file=None)
     with serve_timed(serve, settings) as running:
         yield running
+
+
+@pytest.fixture
+def watched(watched_server: Timed) -> Iterator[Timed]:
+    """Give each test that server at the machine's time."""
+    yield watched_server
+    watched_server.clock.reset()
 
 
 def test_sends_the_hour_and_then_the_figures_of_each_second(watched: Timed) -> None:
@@ -130,6 +137,33 @@ def test_is_not_there_where_nobody_administers(server: LiveServer) -> None:
     path = f"{WATCH}?token={token('root', 'admin')}"
 
     assert server.refusal(path) == server.refusal("/admin/nothing")
+
+
+@pytest.mark.parametrize(
+    ("path", "codec"),
+    [
+        ("/items/42/ws", "plain"),
+        ("/ws", "json"),
+        ("/ws/echo", "plain"),
+        (WATCH, "plain"),
+        ("/items/42/events", "events"),
+    ],
+)
+def test_lists_every_kind_of_connection(path: str, codec: str, watched: Timed) -> None:
+    """With its codec and its address, a stream over HTTP too."""
+    server, headers = watched.server, admin(codec, f"admin {EVERYTHING}")
+    with ExitStack() as stack:
+        if path.endswith("events"):
+            url = f"{server.url}{path}"
+            stack.enter_context(httpx.stream("GET", url, headers=headers, timeout=PATIENCE))
+        else:
+            stack.enter_context(server.connect(path, headers=headers))
+        until(lambda: len(ask(server, f"connections?subject={codec}")["connections"]) == 1)
+        (found,) = ask(server, f"connections?subject={codec}")["connections"]
+    until(lambda: not ask(server, f"connections?subject={codec}")["connections"])
+
+    assert (found["codec"], found["address"]) == (codec, "127.0.0.1")
+    assert found["items"] == (["42"] if "items" in path else [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,18 @@ async def doubled(facts: msgspec.Raw) -> object:
     return msgspec.json.decode(facts, type=int) * 2
 
 
+async def doubled_slowly(facts: msgspec.Raw) -> object:
+    """Answer it some turns of the loop later."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return await doubled(facts)
+
+
+def hear_number(_node: str, facts: msgspec.Raw) -> None:
+    """Read the number that was told."""
+    msgspec.json.decode(facts, type=int)
+
+
 def crowd(*names: str, handler: Callable[[msgspec.Raw], Awaitable[object]] = doubled) -> Wire:
     """Give nodes that know each other."""
     wire = Wire()
@@ -77,6 +89,7 @@ def test_all_nodes_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that asks first; nobody waits once the last has answered."""
     monkeypatch.setattr(module, "WAIT_SECONDS", 3600)
     wire = crowd("a", "b", "c")
+    wire.nodes[2].answer_with("double", doubled_slowly)
 
     answers = asyncio.run(asyncio.wait_for(wire.nodes[0].ask("double", 21, int), 30))
 
@@ -308,7 +321,7 @@ def test_what_cannot_be_read_is_counted() -> None:
     wire, counters = crowd("a"), ChannelCounters()
     node = Questions("a", wire, counters)
     node.answer_with("double", doubled)
-    node.hear_with("double", lambda _node, facts: msgspec.json.decode(facts, type=int))
+    node.hear_with("double", hear_number)
     greet(node, "b")
     bad = msgspec.Raw(b'"x"')
 
@@ -378,4 +391,14 @@ def test_other_notices_are_left_to_others() -> None:
 
     assert node.receive(Notice("b", gossip=Gossip(1))) is False
     assert node.receive(Notice("b", connection="c")) is False
+    assert node.other_nodes == ["b"]
+
+
+def test_who_asks_or_tells_is_there() -> None:
+    """As who gossips is; a revocation may be one that its node has left behind."""
+    node = Questions("a", Wire(), ChannelCounters())
+    node.receive(Notice("gone", connection="c"))
+    is_taken = node.receive(Notice("b", inquiry=NodeTold("unknown", msgspec.Raw(b"1"))))
+
+    assert is_taken
     assert node.other_nodes == ["b"]

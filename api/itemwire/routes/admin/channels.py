@@ -21,6 +21,7 @@ from itemwire.operations.channel_list import (
     read_cursor,
 )
 from itemwire.responses.problems import UNPROCESSABLE, Problem
+from itemwire.routes.admin.asking import AskingAdministrator
 from itemwire.routes.admin.examples import example_of
 from itemwire.routes.admin.items import ITEM, NamedItem
 from itemwire_auth.audit import log_administered
@@ -85,7 +86,7 @@ class ChannelLook(BaseModel):
 @router.get("/channels", responses=example_of(PAGE))
 async def list_channels(
     request: Request,
-    _admin: Administrator,
+    _admin: AskingAdministrator,
     pattern: Annotated[
         str | None,
         Query(description="Only items that it matches: `*` is a segment, as in scopes."),

@@ -11,6 +11,7 @@ from itemwire.operations.connection_list import (
     ConnectedPage,
     WantedConnections,
 )
+from itemwire.routes.admin.asking import AskingAdministrator
 from itemwire.routes.admin.ending import UNDELIVERED, EndedConnections, end_connections
 from itemwire.routes.admin.examples import example_of
 from itemwire.routes.any_text import ANY_TEXT
@@ -53,7 +54,7 @@ EXAMPLE: Final = {
 @router.get("/connections", responses=example_of(EXAMPLE))
 async def list_connections(
     request: Request,
-    _admin: Administrator,
+    _admin: AskingAdministrator,
     subject: Annotated[
         str | None,
         Query(min_length=1, max_length=MAX_SUBJECT_LENGTH, description="Only this subject's."),

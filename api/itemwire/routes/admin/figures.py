@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from itemwire.dependencies import assembly_of
 from itemwire.operations.feed import Stats
 from itemwire.operations.node_list import NodeFactsPage
+from itemwire.routes.admin.asking import AskingAdministrator
 from itemwire.routes.admin.examples import example_of
-from itemwire_auth.dependencies import Administrator
 
 NODES: Final = {
     "nodes": [
@@ -56,12 +56,12 @@ router = APIRouter()
 
 
 @router.get("/nodes", responses=example_of(NODES))
-async def list_nodes(request: Request, _admin: Administrator) -> NodeFactsPage:
+async def list_nodes(request: Request, _admin: AskingAdministrator) -> NodeFactsPage:
     """List all nodes; one that does not answer within a second is `missing`."""
     return await assembly_of(request).operations.nodes.all()
 
 
 @router.get("/stats", responses=example_of(STATS))
-async def read_stats(request: Request, _admin: Administrator) -> Stats:
+async def read_stats(request: Request, _admin: AskingAdministrator) -> Stats:
     """Return the figures of the last second, of each node and added up."""
     return await assembly_of(request).operations.feed.stats()
