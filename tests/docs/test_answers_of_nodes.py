@@ -34,6 +34,7 @@ SPEAKS_FOR: Final = {
     },
     "the node that answers": {
         "GET /admin/connections",
+        "GET /auth/seen",
         "POST /admin/drain",
         "request",
         "GET /health/live",
