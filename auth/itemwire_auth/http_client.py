@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     from httpx import (
         URL,
         AsyncClient,
+        AsyncHTTPTransport,
         ConnectError,
         ConnectTimeout,
         HTTPError,
         InvalidURL,
         Limits,
+        Response,
         Timeout,
         create_ssl_context,
     )
@@ -19,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "URL",
     "AsyncClient",
+    "AsyncHTTPTransport",
     "ConnectError",
     "ConnectTimeout",
     "HTTPError",
     "InvalidURL",
     "Limits",
+    "Response",
     "Timeout",
     "create_ssl_context",
 ]
