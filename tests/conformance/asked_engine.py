@@ -60,6 +60,7 @@ class Asked:
         self.channel = f"item:{uuid.uuid4()}"
         self.delivered: asyncio.Queue[tuple[str, Publication]] = asyncio.Queue()
         self.noticed: asyncio.Queue[bytes] = asyncio.Queue()
+        self.told: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Asked]:
@@ -68,6 +69,7 @@ class Asked:
             Sink(
                 lambda channel, news: self.delivered.put_nowait((channel, news)),
                 self.noticed.put_nowait,
+                hear=lambda channel, words: self.told.put_nowait((channel, words)),
             )
         )
         try:
@@ -118,6 +120,23 @@ class Asked:
             notice = await asyncio.wait_for(self.noticed.get(), WAIT_SECONDS)
             if notice.startswith(self.channel.encode()) and notice not in heard:
                 heard.append(notice)
+        return heard
+
+    async def tell(self, words: bytes, channel: str | None = None) -> None:
+        """Tell something, and wait until it is on its way."""
+
+        def ask(answer: Answer[None]) -> None:
+            self.engine.tell(channel or self.channel, words, answer)
+
+        await answer_of(ask)
+
+    async def hear_told(self, count: int) -> list[bytes]:
+        """Wait for so many words that were told on the channel."""
+        heard = []
+        for _ in range(count):
+            channel, words = await asyncio.wait_for(self.told.get(), WAIT_SECONDS)
+            assert channel == self.channel
+            heard.append(words)
         return heard
 
     def notice(self, name: str) -> bytes:

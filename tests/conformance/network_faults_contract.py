@@ -20,7 +20,7 @@ import pytest
 from itemwire.engines.base import Engine, EngineError, Span
 from itemwire.messages import Position
 from tests.engines.watched import Watched, node, play, stand_still
-from tests.fakes import draft
+from tests.fakes import CHANNEL, draft
 from tests.proxy import Proxy
 from tests.timing import BUSY_SECONDS
 
@@ -37,7 +37,9 @@ def asks(engine: Engine) -> Iterator[tuple[str, Ask]]:
     yield "subscribe", partial(engine.subscribe, "item:nobody-hears-it")
     yield "publish", partial(engine.publish, "item:42", draft())
     yield "read", partial(engine.read, "item:42", Span(1))
+    yield "erase", partial(engine.erase, "item:42")
     yield "post", partial(engine.post, b"notice", 0)
+    yield "tell", partial(engine.tell, "item:42", b"words")
     yield "put", partial(engine.put, "key", b"value", 9)
     yield "take", partial(engine.take, "key")
     yield "secret", engine.secret
@@ -307,6 +309,25 @@ class NetworkFaultsContract(ABC):
                 one.check()
 
                 assert one.losses == []
+
+        with self.proxied() as (proxy, url):
+            play(lambda: scene(proxy, url))
+
+    def test_a_node_that_was_away_knows_of_each_channel_that_it_missed_what_was_told(self) -> None:
+        """Nobody stores it: who hears again asks (requirement 115)."""
+
+        async def scene(proxy: Proxy, url: str) -> None:
+            async with node(self.url) as one, node(url) as other:
+                await one.tell(b"before")
+                await other.until(lambda: other.told == [b"before"])
+                known = len(other.missed)
+                with proxy.away():
+                    await other.until(lambda: not other.engine.is_available)
+                    await one.tell(b"lost")
+                await other.until(lambda: CHANNEL in other.missed[known:])
+                await other.publish_at_last("heard again")
+                await one.tell(b"after")
+                await other.until(lambda: other.told == [b"before", b"after"])
 
         with self.proxied() as (proxy, url):
             play(lambda: scene(proxy, url))

@@ -11,12 +11,14 @@ from itemwire.engines.base import ChannelBounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
 from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE, SAME
+from tests.conformance.erase_contract import EraseContract
 from tests.conformance.retained_contract import NodesRetainedContract, RetainedContract
 from tests.conformance.secret_contract import (
     NodesSecretContract,
     SecretContract,
     SharedSecretContract,
 )
+from tests.conformance.telling_contract import NodesTellingContract, TellingContract
 from tests.conformance.value_contract import ValueContract
 
 
@@ -49,8 +51,24 @@ class TestValues(ByURL, ValueContract):
     """Values that are taken once."""
 
 
+class TestTelling(ByURL, TellingContract):
+    """Words that are told and not stored."""
+
+
+class TestNodesTelling(ByURL, NodesTellingContract):
+    """The same where nodes share an engine."""
+
+    pytestmark = pytest.mark.parametrize(
+        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE - SAME), indirect=True
+    )
+
+
 class TestRetained(ByURL, RetainedContract):
     """The last message of channels that retain it."""
+
+
+class TestErase(ByURL, EraseContract):
+    """Histories that an operator empties."""
 
 
 class TestNodesRetained(ByURL, NodesRetainedContract):

@@ -7,6 +7,7 @@ from itemwire.engines.memory import MemoryEngine
 from itemwire.engines.named import NamedBounds, NamedEngine, prefix_of
 from itemwire.messages import Position
 from tests.conformance.engine_contract import EngineContract
+from tests.conformance.telling_contract import TellingContract
 from tests.conformance.value_contract import ValueContract
 from tests.fakes import CHANNEL, complete, draft
 from tests.fakes.values import BOUNDS
@@ -24,6 +25,10 @@ class Named:
 
 class TestKeepsThePromisesOfItsEngine(Named, EngineContract):
     """Whatever an engine promises holds through it: clients never meet another."""
+
+
+class TestKeepsThoseOfTelling(Named, TellingContract):
+    """As above."""
 
 
 class TestKeepsThoseOfValues(Named, ValueContract):

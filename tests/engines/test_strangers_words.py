@@ -45,7 +45,8 @@ def test_on_postgresql_whoever_may_connect_may_notify(caplog: pytest.LogCaptureF
         url = new_database(server)
 
         async def say() -> None:
-            for word in WORDS[:-1]:  # a text
+            parts = (b"> ", b"> t1 1/2 eA==|" + CHANNEL.encode(), b"> t 2/1 x|" + CHANNEL.encode())
+            for word in (*WORDS[:-1], *parts):  # a text
                 await execute(url, "SELECT pg_notify('itemwire', $1)", word.decode())
 
         play(lambda: hear_past(url, say, caplog))

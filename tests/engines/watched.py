@@ -38,12 +38,16 @@ class Watched:
         self.engine = engine
         self.log: list[Publication | Position] = []
         self.noticed: list[bytes] = []
+        self.told: list[bytes] = []
+        self.missed: list[str] = []
         self._changed = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Watched]:
         """Keep the engine started, and hear the channel."""
-        await self.engine.start(Sink(self._deliver, self._apply, self._lose))
+        await self.engine.start(
+            Sink(self._deliver, self._apply, self._lose, self._hear, self._miss)
+        )
         try:
             await self.subscribe()
             yield self
@@ -98,6 +102,14 @@ class Watched:
 
         def ask(answer: Answer[None]) -> None:
             self.engine.post(notice, time.time() + seconds, answer)
+
+        await answer_of(ask)
+
+    async def tell(self, words: bytes) -> None:
+        """Tell something on the channel."""
+
+        def ask(answer: Answer[None]) -> None:
+            self.engine.tell(CHANNEL, words, answer)
 
         await answer_of(ask)
 
@@ -158,6 +170,14 @@ class Watched:
     def _deliver(self, channel: str, publication: Publication) -> None:
         assert channel == CHANNEL
         self.log.append(publication)
+        self._changed.set()
+
+    def _hear(self, _channel: str, words: bytes) -> None:
+        self.told.append(words)
+        self._changed.set()
+
+    def _miss(self, channel: str) -> None:
+        self.missed.append(channel)
         self._changed.set()
 
     def _apply(self, notice: bytes) -> None:

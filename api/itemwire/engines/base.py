@@ -41,6 +41,13 @@ Lose = Callable[[str, Position], None]
 """Receives the position up to which a channel's messages are lost to this node."""
 
 
+Hear = Callable[[str, bytes], None]
+"""Receives what nodes tell those that subscribe to a channel."""
+
+Miss = Callable[[str], None]
+"""Receives a channel of which something may have been told that this node did not hear."""
+
+
 def _discard_publication(_channel: str, _publication: Publication) -> None: ...
 
 
@@ -50,12 +57,20 @@ def _discard_notice(_notice: bytes) -> None: ...
 def _discard_loss(_channel: str, _position: Position) -> None: ...
 
 
+def _discard_words(_channel: str, _words: bytes) -> None: ...
+
+
+def _discard_doubt(_channel: str) -> None: ...
+
+
 class Sink(NamedTuple):
     """Where an engine hands what arrives at this node; without arguments, nowhere."""
 
     deliver: Deliver = _discard_publication
     apply: Apply = _discard_notice
     lose: Lose = _discard_loss
+    hear: Hear = _discard_words
+    miss: Miss = _discard_doubt
 
 
 NO_SINK: Final = Sink()
@@ -247,12 +262,31 @@ class Engine(Protocol):
         """
         ...
 
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        """Forget a channel's messages, the retained one too; answer once that is done.
+
+        Its epoch and its offsets go on, so that whoever resumes from before is told that messages
+        are missing. Keys are remembered as before. What is published meanwhile may be forgotten as
+        well, but is delivered all the same.
+        """
+        ...
+
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         """Carry a notice to every node, this one included; answer once it cannot be lost.
 
         It is kept until the Unix time `until` for nodes that start later, and a little longer for
         nodes that are cut off at the moment; with `until` 0 it is not kept at all. A node may
         receive it twice.
+        """
+        ...
+
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        """Carry words to every node that subscribes to a channel, this one included if it does.
+
+        Nothing is stored. `sink.hear` receives everything up to `TOLD_BYTES` that is told after
+        the subscription was answered, in the order in which each node tells it and at most once.
+        Some is lost where an answer is an error, and where a connection breaks: `sink.miss` is
+        then called for each channel, once it is heard again. It may be called without a loss.
         """
         ...
 
@@ -289,6 +323,9 @@ def new_secret() -> bytes:
 
 PROBE: Final = "itemwire.probe"
 """A key, and a channel that no client can name: what an engine is tried with."""
+
+TOLD_BYTES: Final = 64 * 1024
+"""How many bytes may be told at once at least."""
 
 KEY_SECONDS: Final = 300.0
 """How long an idempotency key is remembered at least."""

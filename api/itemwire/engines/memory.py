@@ -31,7 +31,6 @@ from itemwire.messages import Draft, Position, Publication, message_size
 
 MAX_KEYS: Final = 10_000  # of a channel: a flood of new keys must not fill the memory
 MAX_NOTICES: Final = 100_000
-
 MAX_VALUES_BYTES: Final = 64 * 1_048_576  # of all values, with what each of them costs
 VALUE_BYTES: Final = 600  # what a key and its entries in two collections cost
 
@@ -51,9 +50,8 @@ class MemoryEngine(Engine):
 
     History is bounded by count, bytes and age. A channel without subscribers whose history has
     aged away is forgotten; if it comes back it has a new epoch. When all histories together
-    exceed their bound, the channels that have been idle longest are forgotten sooner. If none of
-    these is left, the messages that were retained longest go, and then the channel that grows
-    forgets its own oldest messages.
+    exceed their bound, the channels that have been idle longest go first, then the messages that
+    were retained longest; and then the channel that grows forgets its own oldest messages.
     """
 
     answers_at_once = True
@@ -68,7 +66,7 @@ class MemoryEngine(Engine):
         self._bounds = bounds
         self._most_bytes = bounds.largest.total_bytes or sys.maxsize
         self._clock = clock
-        self._deliver, self._apply, _ = NO_SINK
+        self._deliver, self._apply, _, self._hear, _ = NO_SINK
         self._unix_clock = unix_clock
         self._notices: list[tuple[float, bytes]] = []  # a heap, by their end
         self._subscribed: dict[str, _Stream] = {}
@@ -85,14 +83,14 @@ class MemoryEngine(Engine):
 
     @override
     async def start(self, sink: Sink) -> None:
-        self._deliver, self._apply, _ = sink
+        self._deliver, self._apply, _, self._hear, _ = sink
         self._forget_ended_notices()
         for _, notice in sorted(self._notices):
             sink.apply(notice)
 
     @override
     async def stop(self) -> None:
-        self._deliver, self._apply, _ = NO_SINK
+        self._deliver, self._apply, _, self._hear, _ = NO_SINK
 
     @override
     def subscribe(self, channel: str, answer: Answer[None]) -> None:
@@ -151,6 +149,14 @@ class MemoryEngine(Engine):
         answer(history)
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        stream = self._subscribed.get(channel) or self._idle.get(channel)
+        if stream is not None:
+            stream.erase()
+        self._retained.discard(channel)
+        answer(None)
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._forget_ended_notices()
         if until > self._unix_clock():
@@ -159,6 +165,12 @@ class MemoryEngine(Engine):
                 return
             heapq.heappush(self._notices, (until, notice))
         self._apply(notice)
+        answer(None)
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        if channel in self._subscribed:
+            self._hear(channel, words)
         answer(None)
 
     def _forget_ended_notices(self) -> None:
@@ -317,6 +329,11 @@ class _Stream:
             else:
                 self._forget_key()
             self._settle()
+
+    def erase(self) -> None:
+        """Free all messages; what is published next has the next offset."""
+        self._kept, self._bytes = (), 0
+        self._settle()
 
     def drop(self) -> None:
         """Free everything: the stream is no longer used."""

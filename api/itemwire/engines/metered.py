@@ -23,7 +23,7 @@ from itemwire.messages import Draft, Payload, Position, payload_size
 
 T = TypeVar("T")
 
-WRITES: Final = frozenset({"publish", "put", "take"})
+WRITES: Final = frozenset({"publish", "put", "take", "erase"})
 
 
 class MeteredEngine(Engine):
@@ -95,12 +95,20 @@ class MeteredEngine(Engine):
         self._inner.read(channel, span, self._timed("read", answer))
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._inner.erase(channel, self._timed("erase", answer))
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         def posted(problem: EngineError | None) -> None:
             self._watch.note_post(problem)
             answer(problem)
 
         self._inner.post(notice, until, self._timed("post", posted))
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        self._inner.tell(channel, words, self._timed("tell", answer))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

@@ -103,7 +103,13 @@ class NamedEngine(Engine):
         def lose(channel: str, position: Position) -> None:
             sink.lose(channel.removeprefix(self._prefix), position)
 
-        await self._inner.start(Sink(deliver, apply, lose))
+        def hear(channel: str, words: bytes) -> None:
+            sink.hear(channel.removeprefix(self._prefix), words)
+
+        def miss(channel: str) -> None:
+            sink.miss(channel.removeprefix(self._prefix))
+
+        await self._inner.start(Sink(deliver, apply, lose, hear, miss))
 
     @override
     async def stop(self) -> None:
@@ -130,8 +136,16 @@ class NamedEngine(Engine):
         self._inner.read(self._prefix + channel, span, answer)
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._inner.erase(self._prefix + channel, answer)
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._inner.post(self._mark + notice, until, answer)
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        self._inner.tell(self._prefix + channel, words, answer)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

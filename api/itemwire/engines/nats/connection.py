@@ -181,13 +181,17 @@ class NatsConnection(ReconnectingLink):
         """Return why a request has no answer so far, if it still waits for one."""
         return self._requests.silence_of(number)
 
-    def send(self, subject: str, data: bytes) -> EngineError | None:
-        """Send something that nobody answers; return why not, or why the one before was refused."""
+    def send(self, subject: str, data: bytes, as_one_of: str = "") -> EngineError | None:
+        """Send something that nobody answers; return why not, or why the one before was refused.
+
+        Of many subjects that begin alike, the one before is any of them: `as_one_of` is that.
+        """
         if not self.is_ready:
             return EngineError(AWAY)
-        self._sent.add(subject.lower())
+        name = (as_one_of or subject).lower()
+        self._sent.add(name)
         self._send(lambda client: client.publish(subject, data))
-        refusal = self._refused_sends.pop(subject.lower(), "")
+        refusal = self._refused_sends.pop(name, "")
         return EngineError(refusal, FORBIDDEN) if refusal else None
 
     def subscribe(self, subject: str, take: TakeMessage, confirm: Callable[[], None]) -> None:
@@ -314,6 +318,8 @@ class NatsConnection(ReconnectingLink):
             self._closed.set()
         elif violation.subject in self._sent:
             self._refused_sends[violation.subject] = problem
+        elif (group := violation.subject.rpartition(".")[0]) in self._sent:
+            self._refused_sends[group] = problem
         else:
             self._requests.refuse(violation.subject, problem)
 

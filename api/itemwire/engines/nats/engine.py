@@ -7,6 +7,7 @@ be lost on the way: the offsets show it, and what is missing is read from the st
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Iterable
 from typing import Final
@@ -18,7 +19,7 @@ from itemwire.engines.base import NO_SINK, Answer, ChannelBounds, EngineError, H
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.nats.batches import RECORD_BYTES, NatsPublish
 from itemwire.engines.nats.connection import NatsConnection
-from itemwire.engines.nats.jetstream import sequence_of, time_of
+from itemwire.engines.nats.jetstream import SEQUENCE, sequence_of, time_of
 from itemwire.engines.nats.names import NatsNames
 from itemwire.engines.nats.notices import NatsNotices
 from itemwire.engines.nats.publishing import NatsPublisher
@@ -122,13 +123,32 @@ class NatsEngine(NetworkedEngine):
     def _routines(self) -> Iterable[Routine]:
         return [
             (LOOK_SECONDS, self._look),
-            (CHECK_SECONDS, self._compare),
+            *self._comparing(CHECK_SECONDS),
             (RENEW_SECONDS, self._renew),
         ]
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
         self._publisher.ask(channel, draft, answer)
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        subject = self._names.live_of(channel)
+        answer(self._connection.send(subject, words, as_one_of=self._names.live))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        answer = in_time(answer)
+
+        def marked(result: Position | EngineError) -> None:
+            if isinstance(result, EngineError):
+                answer(result)
+            else:
+                last = self._publisher.last_records.get(channel)
+                self._trimmer.erase(channel, last, answer)
+
+        # A record without a message goes first: it holds the position.
+        self._publisher.renew(channel, math.inf, marked)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
@@ -150,10 +170,11 @@ class NatsEngine(NetworkedEngine):
             self._take_live(channel, message)
 
         def confirm() -> None:
-            self._mark_stale(channel)
+            self._subscriptions.begin_anew(channel)
             if self._target.is_cluster:
                 # Until the other servers know of it, they pass nothing on.
-                asyncio.get_running_loop().call_later(ROUTE_SECONDS, self._mark_stale, channel)
+                again = self._subscriptions.begin_anew
+                asyncio.get_running_loop().call_later(ROUTE_SECONDS, again, channel)
 
         self._connection.subscribe(self._names.live_of(channel), take_live, confirm)
 
@@ -195,6 +216,9 @@ class NatsEngine(NetworkedEngine):
 
     def _take_live(self, channel: str, message: Msg) -> None:
         """Take a record that some node has just stored."""
+        if SEQUENCE not in (message.headers or {}):  # it was only sent, not stored
+            self._subscriptions.hear(channel, message.data)
+            return
         record = Record.read(message.data)
         if record is None:
             return

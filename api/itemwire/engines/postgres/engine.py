@@ -34,6 +34,7 @@ from itemwire.engines.postgres.pooler import refuse_shared_sessions
 from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
 from itemwire.engines.postgres.reading import PostgresHistoryReader
 from itemwire.engines.postgres.requests import (
+    ERASE,
     FIND_SECRET,
     MAKE_SECRET,
     PUT,
@@ -41,6 +42,7 @@ from itemwire.engines.postgres.requests import (
     PostgresRequests,
 )
 from itemwire.engines.postgres.schema import VERSION, check_schema, init_schema
+from itemwire.engines.postgres.telling import TOLD, PostgresTelling
 from itemwire.engines.postgres.upkeep import PostgresUpkeep
 from itemwire.engines.urls import hide_password
 from itemwire.messages import Draft, Position, Publication
@@ -124,6 +126,7 @@ class PostgresEngine(NetworkedEngine):
     @override
     def _begin(self, sink: Sink) -> None:
         self._notices = PostgresNotices(self._requests, sink.apply)
+        self._telling = PostgresTelling(self._requests)
 
     @override
     async def _connect(self) -> None:
@@ -147,7 +150,7 @@ class PostgresEngine(NetworkedEngine):
 
     @override
     def _routines(self) -> Iterable[Routine]:
-        return [(CHECK_SECONDS, self._compare), *self._upkeep.routines()]
+        return [*self._comparing(CHECK_SECONDS), *self._upkeep.routines()]
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
@@ -164,6 +167,14 @@ class PostgresEngine(NetworkedEngine):
             answer(Position(epoch, offset))
 
         self._publisher.ask(channel, draft, published, self._bounds.of(channel).retained)
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        self._telling.tell(channel, words, in_time(answer))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._requests.ask(when_done(in_time(answer)), ERASE, channel)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
@@ -192,7 +203,7 @@ class PostgresEngine(NetworkedEngine):
         self._subscribed.add(channel)
         # All channels share one wake-up. Either it is listened to already, or it will be soon,
         # and then everything is read.
-        self._subscriptions.mark_stale(channel)
+        self._subscriptions.begin_anew(channel)
 
     @override
     def leave(self, channel: str) -> None:
@@ -221,17 +232,32 @@ class PostgresEngine(NetworkedEngine):
         await self._prepare(connection)
         await connection.add_listener("itemwire", self._take_wake_up)
         # What was notified while nobody listened has to be read.
-        asyncio.get_running_loop().call_soon(self._compare_now)
+        asyncio.get_running_loop().call_soon(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._telling.forget()
+        self._compare_now()
+        self._subscriptions.begin_all_anew()
 
     def _take_wake_up(self, _connection: object, pid: int, _name: str, wake_up: str) -> None:
         """Read what a transaction has committed, on whatever node or by the application."""
         if not wake_up:
             self._notices.check()
+        elif wake_up.startswith(TOLD):
+            self._take_told(pid, wake_up)
         elif pid not in {self._quick.pid, self._patient.pid}:  # their answers say it all
             with contextlib.suppress(ValueError):  # whoever may connect may notify
                 epoch, offset, channel = wake_up.split(" ", 2)
                 if self._subscriptions.needs(channel, epoch, int(offset)):
                     self._subscriptions.mark_stale(channel)
+
+    def _take_told(self, pid: int, part: str) -> None:
+        """Hand on what a node tells, once its last part has come."""
+        channel = part.partition("|")[2]
+        if self._subscriptions.follows(channel):
+            words = self._telling.take(pid, part)
+            if words is not None:
+                self._subscriptions.hear(channel, words)
 
 
 def _answer_value(answer: Answer[bytes | None], rows: list[Row] | EngineError) -> None:

@@ -171,6 +171,10 @@ class SqliteEngine(Engine):
         )
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._ask(StoreCall(answer=answer, run=lambda store: store.erase(channel)))
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._ask(
             StoreCall(
@@ -180,6 +184,12 @@ class SqliteEngine(Engine):
                 size=len(notice),
             )
         )
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        if channel in self._subscribed:
+            self._sink.hear(channel, words)
+        answer(None)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

@@ -29,6 +29,7 @@ from itemwire.engines.unix.words import (
     Answered,
     BoundsWord,
     EngineWord,
+    EraseWord,
     GreetingWord,
     HistoryWord,
     LiveWord,
@@ -42,6 +43,8 @@ from itemwire.engines.unix.words import (
     StaleWord,
     SubscribeWord,
     TakeWord,
+    TellWord,
+    ToldWord,
     UnsubscribeWord,
     ValueWord,
     history_of,
@@ -109,7 +112,7 @@ class UnixEngine(NetworkedEngine):
         self._notices.check()
         for channel in list(self._heard):
             self._link.say(SubscribeWord(channel))
-            self._subscriptions.mark_stale(channel)
+            self._subscriptions.begin_anew(channel)
 
     @override
     async def _connect(self) -> None:
@@ -126,7 +129,7 @@ class UnixEngine(NetworkedEngine):
 
     @override
     def _routines(self) -> Iterable[Routine]:
-        return [(CHECK_SECONDS, self._compare)]
+        return self._comparing(CHECK_SECONDS)
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
@@ -150,6 +153,14 @@ class UnixEngine(NetworkedEngine):
         bounds = span.limit, span.after, span.before
         request = ReadWord(0, channel, self._rule_of(channel), *bounds, span.retained)
         self._link.ask(request, _taking(HistoryWord, history_of, answer))
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        self._link.ask(TellWord(0, channel, words), done(answer), len(words))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._link.ask(EraseWord(0, channel), done(answer))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
@@ -180,6 +191,8 @@ class UnixEngine(NetworkedEngine):
                 self._subscriptions.receive(word.channel, word.epoch, publication)
         elif isinstance(word, NoticeWord):
             self._notices.receive_live(word)
+        elif isinstance(word, ToldWord):
+            self._subscriptions.hear(word.channel, word.words)
         elif isinstance(word, StaleWord):
             self._subscriptions.mark_stale(word.channel)
 
@@ -188,7 +201,7 @@ class UnixEngine(NetworkedEngine):
         self._heard[channel] = None
         if self._link.is_connected:  # else it is said to the next connection
             self._link.say(SubscribeWord(channel))
-            self._subscriptions.mark_stale(channel)
+            self._subscriptions.begin_anew(channel)
 
     @override
     def leave(self, channel: str) -> None:

@@ -16,6 +16,7 @@ from itemwire.engines.unix.told_bounds import ToldBounds
 from itemwire.engines.unix.words import (
     VERSION,
     DoneWord,
+    EraseWord,
     GreetingWord,
     NodeWord,
     PingWord,
@@ -31,6 +32,7 @@ from itemwire.engines.unix.words import (
     SecretWord,
     SubscribeWord,
     TakeWord,
+    TellWord,
     UnsubscribeWord,
     ValueWord,
     WelcomeWord,
@@ -82,6 +84,10 @@ class NodeService(Protocol):
 
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         """Carry a notice to every node."""
+        ...
+
+    def tell(self, channel: str, words: bytes) -> None:
+        """Carry words to every node that subscribes to a channel."""
         ...
 
 
@@ -181,9 +187,18 @@ class ServedNode(WordProtocol[NodeWord]):
 
         self._service.engine.read(word.channel, span, answered)
 
+    def erase(self, word: EraseWord) -> None:
+        """Forget the messages of a channel."""
+        self._service.engine.erase(word.channel, self._done(word.id))
+
     def post(self, word: PostWord) -> None:
         """Carry a notice to every node."""
         self._service.post(word.notice, word.until, self._done(word.id))
+
+    def tell(self, word: TellWord) -> None:
+        """Carry words to every node that subscribes to a channel."""
+        self._service.tell(word.channel, word.words)
+        self.send(DoneWord(word.id))
 
     def read_notices(self, word: ReadNoticesWord) -> None:
         """Answer the notices that are kept."""
@@ -239,5 +254,7 @@ DO: Final[dict[type[Word], Callable[[ServedNode, Any], None]]] = {
     TakeWord: ServedNode.take,
     SecretWord: ServedNode.tell_secret,
     PingWord: ServedNode.pong,
+    TellWord: ServedNode.tell,
+    EraseWord: ServedNode.erase,
 }
 """What is done at each word."""

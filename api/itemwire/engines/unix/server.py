@@ -22,6 +22,7 @@ from itemwire.engines.unix.words import (
     LiveWord,
     NoticeWord,
     StaleWord,
+    ToldWord,
     Word,
     encode_word,
     stored_of,
@@ -165,6 +166,10 @@ class EngineServer:
                 answer(problem)
 
             self.engine.post(notice, until, posted)
+
+    def tell(self, channel: str, words: bytes) -> None:
+        """Carry words to every node that subscribes to a channel; the engine has no part in it."""
+        self._tell_all(ToldWord(channel, words), self._subscribers.get(channel, ()))
 
     def _apply(self, notice: bytes) -> None:
         """Keep a notice and tell it; one whose end is not known, from before, is kept."""

@@ -16,7 +16,7 @@ from itemwire.engines.faults import UNKNOWN, EngineFault
 from itemwire.engines.storage_format import bytes_of, payload_of
 from itemwire.messages import Draft, Position, Publication
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of these words: a node and a process of different versions do not talk to each other."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -156,6 +156,19 @@ class PingWord(Word, array_like=True, tag=11):
     """Is answered by `PongWord`, in its turn."""
 
 
+class TellWord(NumberedWord, array_like=True, tag=12):
+    """Is answered by `DoneWord`, once all nodes that subscribe to the channel are told."""
+
+    channel: Name
+    words: bytes
+
+
+class EraseWord(NumberedWord, array_like=True, tag=13):
+    """Is answered by `DoneWord`."""
+
+    channel: Name
+
+
 class WelcomeWord(Word, array_like=True, tag=0):
     """Answers a greeting."""
 
@@ -256,6 +269,13 @@ class PongWord(Word, array_like=True, tag=10):
     is_available: bool
 
 
+class ToldWord(Word, array_like=True, tag=11):
+    """What a node tells those that subscribe to a channel."""
+
+    channel: str
+    words: bytes
+
+
 NodeWord = (
     GreetingWord
     | RuleWord
@@ -269,11 +289,13 @@ NodeWord = (
     | TakeWord
     | SecretWord
     | PingWord
+    | TellWord
+    | EraseWord
 )
 """What a node says."""
 
 Answered = PublishedWord | HistoryWord | DoneWord | ValueWord | RefusedWord | NoticesWord
-EngineWord = WelcomeWord | Answered | LiveWord | StaleWord | NoticeWord | PongWord
+EngineWord = WelcomeWord | Answered | LiveWord | StaleWord | NoticeWord | ToldWord | PongWord
 """What the engine process says."""
 
 decode_node_words: Final = msgspec.msgpack.Decoder(list[NodeWord]).decode
