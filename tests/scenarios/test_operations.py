@@ -39,6 +39,18 @@ def ask(server: LiveServer, path: str, method: str = "GET", **more: Any) -> Any:
     return answer.json() if answer.content else None
 
 
+def ask_all(server: LiveServer, path: str) -> Any:  # noqa: ANN401 - JSON
+    """Ask until every node has answered in time, as on a busy machine some do not."""
+    pages: list[Any] = []
+
+    def is_whole() -> bool:
+        pages.append(ask(server, path))
+        return not pages[-1]["missing"]
+
+    until(is_whole)
+    return pages[-1]
+
+
 def frames(server: LiveServer, count: int, path: str) -> list[dict[str, Any]]:
     """Watch, and give the first frames."""
     with server.connect(path) as socket:
@@ -195,9 +207,9 @@ def test_every_node_lists_the_channels_of_all(pair: Pair, item_id: str) -> None:
         json_client(pair.second, f"{item_id}:more", "bob"),
     ):
         alice.ask("publish", data="x")
-        pages = [ask(one, f"channels?pattern={item_id}") for one in (pair.first, pair.second)]
-        below = ask(pair.first, f"channels?pattern={item_id}:*")
-        look = ask(pair.first, f"channels/{item_id}")
+        pages = [ask_all(one, f"channels?pattern={item_id}") for one in (pair.first, pair.second)]
+        below = ask_all(pair.first, f"channels?pattern={item_id}:*")
+        look = ask_all(pair.first, f"channels/{item_id}")
 
     for page in pages:
         (channel,) = page["channels"]
@@ -216,12 +228,13 @@ def test_every_node_lists_the_connections_of_all(pair: Pair, item_id: str) -> No
         json_client(pair.second, item_id, item_id),
         json_client(pair.second, item_id, "another"),
     ):
-        page = ask(pair.first, f"connections?subject={item_id}")
-        one = ask(pair.second, f"connections?subject={item_id}&limit=1")
-        rest = ask(pair.second, f"connections?subject={item_id}&limit=1&after={one['next']}")
+        page = ask_all(pair.first, f"connections?subject={item_id}")
+        one = ask_all(pair.second, f"connections?subject={item_id}&limit=1")
+        rest = ask_all(pair.second, f"connections?subject={item_id}&limit=1&after={one['next']}")
 
     assert len({found["node"] for found in page["connections"]}) == 2
-    assert one["connections"] + rest["connections"] == page["connections"]
+    turned = [*one["connections"], *rest["connections"]]
+    assert [found["id"] for found in turned] == [found["id"] for found in page["connections"]]
     assert rest["next"] is None
     for found in page["connections"]:
         assert (found["items"], found["item_count"], found["codec"]) == ([item_id], 1, "json")
@@ -289,7 +302,8 @@ def test_a_node_that_was_killed_is_missing_and_then_forgotten(pair: Pair) -> Non
     seconds = time.monotonic() - began
     until(lambda: ask(pair.second, "nodes")["missing"] == [])
 
-    assert (len(page["nodes"]), page["missing"]) == (2, [gone])
+    assert gone in page["missing"]
+    assert gone not in [one["node"] for one in page["nodes"]]
     assert seconds < 1.0 + BUSY_SECONDS
 
 
@@ -299,8 +313,8 @@ def test_workers_of_one_server_are_nodes(tmp_path: Path, item_id: str) -> None:
         until(lambda: len(ask(run.server, "nodes")["nodes"]) == 2)
         for number in range(MAX_SOCKETS):
             stack.enter_context(json_client(run.server, item_id, f"s{number}"))
-        pages = [ask(run.server, f"channels?pattern={item_id}") for _ in range(4)]
-        listed = [ask(run.server, "connections")["connections"] for _ in range(4)]
+        pages = [ask_all(run.server, f"channels?pattern={item_id}") for _ in range(4)]
+        listed = [ask_all(run.server, "connections")["connections"] for _ in range(4)]
         workers = {one["workers"] for one in ask(run.server, "nodes")["nodes"]}
 
     assert [[one["listeners"] for one in page["channels"]] for page in pages] == [[MAX_SOCKETS]] * 4
