@@ -18,7 +18,15 @@ from tests.scenarios.conftest import Serve, fastpath_only
 from tests.scenarios.raw_http import answers_to
 
 METRICS_TOKEN = "a-token-for-metrics-that-only-tests-know"
-UNLISTED = ("/", "/itemwire.js", "/asyncapi.json", "/asyncapi", "/console/console.css")
+UNLISTED = (
+    "/",
+    "/itemwire.js",
+    "/asyncapi.json",
+    "/asyncapi",
+    "/console/console.css",
+    "/ops",
+    "/ops/operations.js",
+)
 SOCKETS = ("/ws", "/ws/echo", "/items/42/ws", "/items/no%20item/ws")
 LAST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
