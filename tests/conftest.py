@@ -46,6 +46,7 @@ SERVED: Final = (
     "engines/postgres",
     "engines/redis",
     "engines/sqlite",
+    "ops",
     "packaging",
     "scenarios",
     "serving",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from httpx import (
         URL,
         AsyncClient,
+        AsyncHTTPTransport,
         ConnectError,
         ConnectTimeout,
         HTTPError,
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 __all__ = [
     "URL",
     "AsyncClient",
+    "AsyncHTTPTransport",
     "ConnectError",
     "ConnectTimeout",
     "HTTPError",
     "InvalidURL",
     "Limits",
+    "Response",
     "Timeout",
     "create_ssl_context",
 ]

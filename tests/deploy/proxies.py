@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -194,6 +195,17 @@ class ProxyProcess(ServerProcess):
             open_timeout=PATIENCE,
             compression=None,
         )
+
+    @override
+    def stop(self) -> None:
+        """End it at once: Apache's threads wait for streams whose clients have gone."""
+        assert self._process is not None
+        parent = self._process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        self.kill()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
     def written(self) -> str:
         """Return all that it has logged anywhere."""

@@ -40,6 +40,7 @@ SPEAKS_FOR: Final = {
         "GET /admin/stats",
     },
     "the node that answers": {
+        "GET /auth/seen",
         "POST /admin/drain",
         "request",
         "GET /health/live",

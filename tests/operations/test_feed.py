@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from itemwire.channels.cluster.inquiries import NodeTold
-from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.notices import MAX_NOTICE_BYTES, Notice, read_notice
 from itemwire.operations.feed import FRESH_SECONDS, LEASE_SECONDS, MOST_WATCHERS, SAMPLE, WATCHED
 from itemwire.operations.samples import NOTHING, Sample
 from itemwire.wire import PLAIN
@@ -83,6 +84,31 @@ def test_a_watcher_gets_the_hour_then_each_second() -> None:
         zip(ids, (5, 6), strict=True)
     )
     assert second["sum"]["connections"] == 11
+
+
+def test_the_hour_of_a_node_fits_a_notice() -> None:
+    """Whatever happens in it: with dozens of reasons each second, there are fewer samples."""
+    reasons = {f"a_reason_of_an_application_{number}": 1234.567 for number in range(40)}
+
+    async def scene(sample_of: Callable[[float], Sample]) -> tuple[list[float], int]:
+        async with Nodes("a", "b").running() as nodes:
+            here, there = nodes.all
+            for second in range(4000):
+                there.hour.add(sample_of(float(second)))
+            transport = await watch(nodes, here)
+            (hour,) = seen(transport)
+            largest = max(len(notice) for notice in nodes.bus.sent)
+            return [one["at"] for one in hour["nodes"][there.node_id]], largest
+
+    full = replace(NOTHING, refusals_per_second=reasons, closes_per_second=reasons)
+    calm, _ = asyncio.run(scene(lambda at: sample(1, at)))
+    wild, largest = asyncio.run(scene(lambda at: replace(full, at=at)))
+
+    assert len(calm) == 60 + 354
+    assert 40 < len(wild) < len(calm)
+    assert (wild[-1], wild == sorted(wild)) == (3999.0, True)
+    assert wild[0] < 600
+    assert largest < MAX_NOTICE_BYTES
 
 
 def test_a_node_sends_for_as_long_as_it_is_asked_to() -> None:

@@ -46,11 +46,18 @@ def frames(server: LiveServer, count: int, path: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def watched(serve: Serve) -> Iterator[Timed]:
+def watched_server(serve: Serve) -> Iterator[Timed]:
     """Run a server with the admin API, with our protocol classes and with uvicorn's."""
     settings = Settings(secret=SECRET, admin=True, allowed_origins=(ORIGIN,), _env_file=None)
     with serve_timed(serve, settings) as running:
         yield running
+
+
+@pytest.fixture
+def watched(watched_server: Timed) -> Iterator[Timed]:
+    """Give each test that server at the machine's time."""
+    yield watched_server
+    watched_server.clock.reset()
 
 
 def test_sends_the_hour_and_then_the_figures_of_each_second(watched: Timed) -> None:

@@ -20,6 +20,7 @@ MODULES: Final = {
     "tail": "channels",
     "bench": "bench",
     "config": "configuration",
+    "doctor": "doctor",
     "engine": "engine",
     "export": "export",
 }

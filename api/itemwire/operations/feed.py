@@ -18,6 +18,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from itemwire.channels.cluster.inquiries import MAX_ANSWER_BYTES
 from itemwire.channels.cluster.questions import MAX_NODES, Questions
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.recovery import Recovery
@@ -42,6 +43,7 @@ RENEW_SECONDS: Final = 5.0
 FRESH_SECONDS: Final = 3.5  # a node that sent nothing for so long is left out of the figures
 MOST_WATCHERS: Final = 100  # of one node
 MOST_SAMPLES: Final = 1000  # of an hour
+HOUR_BYTES: Final = MAX_ANSWER_BYTES - 1024  # of one node
 
 _CAN: Final = frozenset({Action.SUBSCRIBE, Action.PRESENCE})
 _encode: Final = msgspec.json.Encoder().encode
@@ -174,7 +176,10 @@ class Feed:
         self._questions.tell(WATCHED, LEASE_SECONDS)
 
     async def _answer_hour(self, _facts: msgspec.Raw) -> NodeHour:
-        return NodeHour(self._hour.samples())
+        samples = self._hour.samples()
+        while len(_encode(samples)) > HOUR_BYTES:  # as with dozens of reasons each second
+            samples = samples[::-2][::-1]  # every other one, the newest among them
+        return NodeHour(samples)
 
     async def _answer_sample(self, _facts: msgspec.Raw) -> Sample:
         return self._hour.newest

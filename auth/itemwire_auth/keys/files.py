@@ -48,6 +48,11 @@ class FileKeys(KeySource):
         self._keys = keys_from_file(path, algorithms)
         self.failures = 0
 
+    @property
+    @override
+    def algorithms(self) -> tuple[str, ...]:
+        return self._keys.algorithms
+
     @override
     def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with this `kid`; check for changes at most once a second."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
-from typing_extensions import override
 
 from itemwire.channels.cluster import questions as module
 from itemwire.channels.cluster.gossip import Gossip, NodeStopping
@@ -23,65 +21,21 @@ from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
 from itemwire.channels.cluster.questions import AT_ONCE, MAX_NODES, Questions
 from itemwire.counters import ChannelCounters
-from itemwire.engines.base import Answer, EngineError
-from itemwire.engines.memory import MemoryEngine
-from tests.fakes import BOUNDS
-
-
-class Wire(MemoryEngine):
-    """An engine whose notices are carried to whoever is on it, in the next turn of the loop."""
-
-    def __init__(self) -> None:
-        super().__init__(BOUNDS)
-        self.nodes: list[Questions] = []
-        self.posted: list[Notice] = []
-        self.refuses = False
-
-    @override
-    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        assert until == 0  # nobody who starts later is to answer it
-        read = read_notice(notice)
-        self.posted.append(read)
-        if self.refuses:
-            answer(EngineError("away"))
-            return
-        for node in self.nodes:
-            if node.node_id != read.node:
-                asyncio.get_running_loop().call_soon(node.receive, read)
-        answer(None)
-
-
-def greet(node: Questions, *others: str) -> None:
-    """Have a node hear a sign of life of others."""
-    for other in others:
-        node.receive(Notice(other, gossip=Gossip(1)))
-
-
-async def doubled(facts: msgspec.Raw) -> object:
-    """Answer twice the number that was asked about."""
-    return msgspec.json.decode(facts, type=int) * 2
-
-
-def hear_number(_node: str, facts: msgspec.Raw) -> None:
-    """Read the number that was told."""
-    msgspec.json.decode(facts, type=int)
-
-
-def crowd(*names: str, handler: Callable[[msgspec.Raw], Awaitable[object]] = doubled) -> Wire:
-    """Give nodes that know each other."""
-    wire = Wire()
-    for name in names:
-        node = Questions(name, wire, ChannelCounters())
-        node.answer_with("double", handler)
-        greet(node, *(other for other in names if other != name))
-        wire.nodes.append(node)
-    return wire
+from tests.channels.cluster.askers import (
+    Wire,
+    crowd,
+    doubled,
+    doubled_slowly,
+    greet,
+    hear_number,
+)
 
 
 def test_all_nodes_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that asks first; nobody waits once the last has answered."""
     monkeypatch.setattr(module, "WAIT_SECONDS", 3600)
     wire = crowd("a", "b", "c")
+    wire.nodes[2].answer_with("double", doubled_slowly)
 
     answers = asyncio.run(asyncio.wait_for(wire.nodes[0].ask("double", 21, int), 30))
 
@@ -390,6 +344,7 @@ def test_who_asks_or_tells_is_there() -> None:
     """As who gossips is; a revocation may be one that its node has left behind."""
     node = Questions("a", Wire(), ChannelCounters())
     node.receive(Notice("gone", connection="c"))
-    node.receive(Notice("b", inquiry=NodeTold("unknown", msgspec.Raw(b"1"))))
+    is_taken = node.receive(Notice("b", inquiry=NodeTold("unknown", msgspec.Raw(b"1"))))
 
+    assert is_taken
     assert node.other_nodes == ["b"]
