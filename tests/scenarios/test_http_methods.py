@@ -52,6 +52,7 @@ def paths_of(server: LiveServer) -> dict[str, set[str]]:
     paths = {path: {method.upper() for method in of} for path, of in listed.items()}
     return {
         path.replace("{item_id}", "42")
+        .replace("{item}", "42")
         .replace("{connection_id}", "c")
         .replace("{subject}", "s"): of
         for path, of in {**paths, **{page: {"GET"} for page in UNLISTED}}.items()
