@@ -28,8 +28,8 @@ from tests.server_process import ServerProcess
 EXAMPLES: Final = Path(__file__).parents[2] / "deploy" / "proxies"
 HOST: Final = "localhost"
 MISSING: Final = (
-    "the tests of proxies need them: "
-    "`apt-get install --no-install-recommends nginx-light haproxy caddy apache2`"
+    "the tests of deploy/ need: "
+    "`apt-get install --no-install-recommends nginx-light haproxy caddy apache2 prometheus`"
 )
 MODULES: Final = Path("/usr/lib/apache2/modules")
 APACHE_MODULES: Final = (
