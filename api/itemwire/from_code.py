@@ -17,7 +17,7 @@ from itemwire.channels.watched import is_pattern, matcher_of
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError, History, Span
 from itemwire.engines.callbacks import answer_or_raise, answers_of
 from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
-from itemwire.routes.admin.connections import Connected
+from itemwire.operations.connection_list import Connected
 from itemwire.routes.admin.revocations import dates_fault
 from itemwire.rules.payloads import ManyMessages, encoded, ready
 from itemwire.subscribing import ItemMessages
@@ -163,10 +163,9 @@ class FromCode:
 
     async def connections(self, *, limit: int = 100, after: str = "") -> list[Connected]:
         """Return connections of this node, by id, from the one after `after` on."""
-        node = self._running_node()
-        return await self._ask(
-            lambda answer: answer([Connected.of(one) for one in node.connections(limit, after)])
-        )
+        self._running_node()
+        connections = self._assembly.operations.connections
+        return await self._ask(lambda answer: answer(connections.here(limit, after)))
 
     @contextlib.asynccontextmanager
     async def subscribe(self, *item_ids: str) -> AsyncGenerator[ItemMessages]:

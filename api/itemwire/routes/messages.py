@@ -139,7 +139,7 @@ PRESENT: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-async def _extras_of(meta: MetaHeader = None, end: EndHeader = False) -> Extras:
+async def extras_of(meta: MetaHeader = None, end: EndHeader = False) -> Extras:
     """Return what the headers say, or refuse them; a server reads other bytes as Latin-1."""
     try:
         given = None if meta is None else _read_meta(meta.encode("ascii"))
@@ -160,7 +160,7 @@ async def publish(
     request: Request,
     response: Response,
     grant: PublishGrant,
-    extras: Annotated[Extras, Depends(_extras_of)],
+    extras: Annotated[Extras, Depends(extras_of)],
     idempotency_key: IdempotencyKey = None,
 ) -> StoredMessage | DeliveredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange
 from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.questions import Questions
 from itemwire.counters import ChannelCounters
 from itemwire.engines.named import has_name
 
@@ -18,18 +19,19 @@ class Cluster:
     Revocations and disconnects are applied whichever engine there is, since a node that restarts
     reads those of its former life. Members and connection counts are exchanged only where there
     can be other nodes. Ephemeral messages of other nodes, and what their code watches, are handed
-    to `published`.
+    to `published`; what operators ask is for `questions`.
     """
 
     def __init__(
         self,
-        node_id: str,
         control: Control,
         exchange: Exchange,
         counters: ChannelCounters,
         published: Callable[[Notice], None],
+        questions: Questions,
     ) -> None:
-        self._id = node_id
+        self._id = questions.node_id
+        self._questions = questions
         self._control = control
         self._counters = counters
         self._exchange = exchange
@@ -63,6 +65,8 @@ class Cluster:
             logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
             return
         if notice.node == self._id:
+            return
+        if self._questions.receive(notice):
             return
         if notice.message is not None or notice.watching is not None:
             self._published(notice)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from itemwire.channels.cluster.gossip import Gossip
+from itemwire.channels.cluster.inquiries import Inquiry
 from itemwire_auth.revocation import Revocation
 
 MAX_NOTICE_BYTES: Final = 256 * 1024  # a node writes 25 KB, or 75 KB with the longest names
@@ -21,6 +22,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     ends_at: int | None = None  # Unix time at which the revocation ends sockets; None: at once
     gossip: Gossip | None = None
     watching: list[str] | None = None  # patterns of items that its code hears
+    inquiry: Inquiry | None = None  # what an operator asks of all nodes, or is answered
     message: bytes | None = None  # an ephemeral one, as `storage_format` writes it
 
     def encoded(self) -> bytes:

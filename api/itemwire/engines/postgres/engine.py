@@ -34,6 +34,7 @@ from itemwire.engines.postgres.pooler import refuse_shared_sessions
 from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
 from itemwire.engines.postgres.reading import PostgresHistoryReader
 from itemwire.engines.postgres.requests import (
+    ERASE,
     FIND_SECRET,
     MAKE_SECRET,
     PUT,
@@ -170,6 +171,10 @@ class PostgresEngine(NetworkedEngine):
     @override
     def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
         self._telling.tell(channel, words, in_time(answer))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._requests.ask(when_done(in_time(answer)), ERASE, channel)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

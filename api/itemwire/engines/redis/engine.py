@@ -175,6 +175,12 @@ class RedisEngine(NetworkedEngine):
         self._servers.ask(name, RedisCall(when_done(answer), *call, size=len(words)))
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        names = self._keys(channel)
+        call = RedisCall(when_done(answer), "DEL", names.stream, names.retained)
+        self._servers.ask(names.stream, call)
+
+    @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
         name = f"{self._prefix}value:{key}"
         milliseconds = max(int(seconds * 1000), 1)

@@ -36,7 +36,9 @@ def lacks_command(error: BaseException) -> bool:
 
 
 def refusal_of(error: ResponseError) -> EngineError:
-    """Return what an error of the server means."""
+    """Return what an error of the server means; a command that is not there is not allowed."""
+    if lacks_command(error):
+        return EngineError(f"{LACKING}{error}", FORBIDDEN)
     found = CODE.search(f"{code_of(error)} {error}")
     return EngineError(str(error), FAULTS[found[0]] if found else UNKNOWN)
 

@@ -29,6 +29,7 @@ from itemwire.engines.unix.words import (
     Answered,
     BoundsWord,
     EngineWord,
+    EraseWord,
     GreetingWord,
     HistoryWord,
     LiveWord,
@@ -156,6 +157,10 @@ class UnixEngine(NetworkedEngine):
     @override
     def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
         self._link.ask(TellWord(0, channel, words), done(answer), len(words))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._link.ask(EraseWord(0, channel), done(answer))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
