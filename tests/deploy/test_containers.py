@@ -34,7 +34,6 @@ COMPOSE: Final = DEPLOY / "compose.yaml"
 MANIFESTS: Final = DEPLOY / "kubernetes" / "itemwire.yaml"
 ENGINE_SECONDS: Final = 40  # that a start may wait for its engine
 VARIABLE: Final = re.compile(r"\b(ITEMWIRE_[A-Z_]+)\b")
-OF_CADDY: Final = {"ITEMWIRE_SITE", "ITEMWIRE_UPSTREAM"}
 SETTINGS: Final = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 
 
@@ -138,7 +137,7 @@ def test_the_health_check_tells_a_server_that_lives(unwritable: LiveServer) -> N
 )
 def test_every_variable_is_a_setting(path: Path) -> None:
     """One that is not has no effect."""
-    assert set(VARIABLE.findall(path.read_text())) - SETTINGS - OF_CADDY == set()
+    assert set(VARIABLE.findall(path.read_text())) - SETTINGS == set()
 
 
 def test_compose_describes_a_server_that_starts(tmp_path: Path) -> None:
@@ -157,7 +156,7 @@ def test_compose_describes_a_server_that_starts(tmp_path: Path) -> None:
     assert wire["read_only"] is True
     assert int(wire["stop_grace_period"].rstrip("s")) > settings.graceful_timeout
     assert valkey["command"][policy + 1] == "noeviction"
-    assert caddy["environment"]["ITEMWIRE_UPSTREAM"] == f"itemwire:{settings.port}"
+    assert caddy["environment"]["WIRE_UPSTREAM"] == f"itemwire:{settings.port}"
     assert (DEPLOY / caddy["volumes"][0].partition(":")[0]).is_file()
     networks = read_yaml(COMPOSE)["networks"]["wire"]["ipam"]["config"]
     assert [one["subnet"] for one in networks] == list(settings.trusted_proxies)
