@@ -121,6 +121,7 @@ def _add_routes(app: ChannelApplication, settings: Settings, *, is_administered:
         from itemwire.routes import admin  # noqa: PLC0415
 
         app.include_router(admin.router)
+        app.include_router(admin.page_router)
         add_sockets(app, admin.socket_router, SHORT_CUTS)
     if settings.metrics_token is not None:
         from itemwire.routes import metrics  # noqa: PLC0415

@@ -28,8 +28,8 @@ from tests.server_process import ServerProcess
 EXAMPLES: Final = Path(__file__).parents[2] / "deploy" / "proxies"
 HOST: Final = "localhost"
 MISSING: Final = (
-    "the tests of proxies need them: "
-    "`apt-get install --no-install-recommends nginx-light haproxy caddy apache2`"
+    "the tests of deploy/ need: "
+    "`apt-get install --no-install-recommends nginx-light haproxy caddy apache2 prometheus`"
 )
 MODULES: Final = Path("/usr/lib/apache2/modules")
 APACHE_MODULES: Final = (
@@ -88,8 +88,8 @@ def _caddy(place: Place, text: str) -> str:
     own = f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system {place.folder}\n"
     text = text.replace("{\n\t#", f"{own}\t#", 1)
     site = f"{HOST}:{place.port}"
-    text = text.replace("{$ITEMWIRE_SITE:wire.example.com}", site)
-    text = text.replace("{$ITEMWIRE_UPSTREAM:127.0.0.1:8000}", "127.0.0.1:8000")
+    text = text.replace("{$WIRE_HOST:wire.example.com}", site)
+    text = text.replace("{$WIRE_UPSTREAM:127.0.0.1:8000}", "127.0.0.1:8000")
     tls = f"\tbind 127.0.0.1\n\ttls {place.certificate} {place.certificate}\n"
     return text.replace("\tlog\n", f"\tlog\n{tls}", 1)
 

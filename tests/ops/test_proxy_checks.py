@@ -125,7 +125,7 @@ def test_has_nothing_against_an_example(
 ) -> None:
     """Each thing that is tried is told, so that none is left out unnoticed."""
     with running_proxy(kind, tmp_path, upstream) as proxy:
-        report = found(check_proxy, visit_of(proxy, monkeypatch, idle=1))
+        report = found(check_proxy, visit_of(proxy, monkeypatch, idle=0.3))
 
     assert {one.level for one in report} == {Level.OK}, said(report)
     assert len(report) == 6

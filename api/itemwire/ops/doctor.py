@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Final
 
 from typing_extensions import override
@@ -73,7 +73,7 @@ class HeardLines(logging.Handler):
 
 
 @contextlib.contextmanager
-def _listening() -> Iterator[HeardLines]:
+def _listening() -> Generator[HeardLines]:
     """Take what the parts of a server log, in place of printing it."""
     heard = HeardLines()
     loggers = [logging.getLogger(name) for name in LOGGERS]

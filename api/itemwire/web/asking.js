@@ -10,20 +10,21 @@ export class HttpRefused extends Error {
 }
 
 /** Return the JSON document that answers; without a token, the session cookie is the credential. */
-export async function ask(path, { token = "", method = "GET", body, signal } = {}) {
-  const response = await send(path, { token, method, body, signal });
+export async function ask(path, request) {
+  const response = await send(path, request);
   return response.status === 204 ? null : response.json();
 }
 
-/** Return the response itself, if the server has accepted the request. */
-export async function send(path, { token = "", method = "GET", body, headers = {}, signal } = {}) {
+/** Return the response, if the server accepts; `body` is sent as JSON, or `text` as its `type`. */
+export async function send(path, { token, method, body, text, type, headers, signal } = {}) {
   const all = { ...headers };
   if (token) all.Authorization = `Bearer ${token}`;
   if (body !== undefined) all["Content-Type"] = "application/json";
+  if (text !== undefined) all["Content-Type"] = type;
   const response = await fetch(path, {
     method,
     headers: all,
-    body: body === undefined ? undefined : JSON.stringify(body),
+    body: body === undefined ? text : JSON.stringify(body),
     credentials: token ? "omit" : "same-origin",
     cache: "no-store",
     signal,

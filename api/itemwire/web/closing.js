@@ -84,7 +84,7 @@ const VERDICTS = {
 /** Describe how a connection ended; the server's own `closing` notice wins over the table. */
 export function explain({ code, reason, own, notice }) {
   const known = Object.hasOwn(REASONS, reason) ? REASONS[reason] : (CODES[code] ?? UNKNOWN);
-  const asked = own && reason === ""; // with a reason, the server closed before we did
+  const asked = Boolean(own) && reason === ""; // with a reason, the server closed before we did
   const [tableRetry, happened, advice] = asked ? LEFT : known;
   const retry = Object.hasOwn(VERDICTS, notice?.retry) ? notice.retry : tableRetry;
   const seconds = Math.ceil((notice?.retry_after_ms ?? 0) / 1000);

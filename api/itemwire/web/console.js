@@ -1,6 +1,7 @@
 // The entry point of the page: connects the forms, the connection and the views.
 
 import { PublishUnconfirmed } from "../itemwire.js";
+import { ask } from "./asking.js";
 import { Channel } from "./channel.js";
 import { ClaimsView } from "./claims.js";
 import { CloseView } from "./closing.js";
@@ -260,8 +261,8 @@ jsonSwitch.addEventListener("change", checkJson);
 tokenBox.addEventListener("input", () => claims.show(pastedToken()));
 for (const box of [itemBox, replayBox, viaBox]) box.addEventListener("change", keepLink);
 window.addEventListener("hashchange", prefill); // a second link opened in the same tab
-explainBy(element("explain"), element("explained"), () => ({
-  admin: element("admin").value.trim(),
+const askAsAdmin = (path, request) => ask(path, { ...request, token: element("admin").value.trim() });
+explainBy(element("explain"), element("explained"), askAsAdmin, () => ({
   token: pastedToken(),
   item: element("explain-item").value.trim() || tabs.selected?.id,
   action: element("explain-action").value,

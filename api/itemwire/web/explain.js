@@ -1,18 +1,17 @@
 // The form by which an operator asks the server how a token would be judged, check by check.
 
-import { ask } from "./asking.js";
 import { isolated, part } from "./dom.js";
 
 const MARKS = new Map([[true, "ok"], [false, "failed"], [null, "not reached"]]);
 
 /** Ask when the form is submitted, and show the answer; `question` gives token, item, action. */
-export function explainBy(form, place, question) {
+export function explainBy(form, place, ask, question) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const { admin, ...body } = question();
+    const body = question();
     for (const name of ["item", "action"]) if (!body[name]) delete body[name];
     try {
-      const report = await ask("admin/explain", { token: admin, method: "POST", body });
+      const report = await ask("admin/explain", { method: "POST", body });
       place.replaceChildren(...drawReport(report));
     } catch (error) {
       place.replaceChildren(part("p", "bad", inWords(error)));

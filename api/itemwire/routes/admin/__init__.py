@@ -11,6 +11,7 @@ from itemwire.routes.admin import (
     explain,
     figures,
     messages,
+    page,
     revocations,
     watching,
 )
@@ -29,3 +30,4 @@ for group in (revocations, connections, channels, messages, figures, explain, dr
     router.include_router(group.router)
 
 socket_router = watching.router
+page_router = page.router

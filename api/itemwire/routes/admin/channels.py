@@ -23,7 +23,7 @@ from itemwire.operations.channel_list import (
 from itemwire.responses.problems import UNPROCESSABLE, Problem
 from itemwire.routes.admin.asking import AskingAdministrator
 from itemwire.routes.admin.examples import example_of
-from itemwire.routes.admin.items import ITEM, NamedItem
+from itemwire.routes.admin.items import ITEM, ITEM_ALONE, NamedItem
 from itemwire_auth.audit import log_administered
 from itemwire_auth.dependencies import Administrator
 
@@ -123,7 +123,7 @@ async def erase_history(request: Request, admin: Administrator, item: NamedItem)
     await answer_of(partial(assembly_of(request).operations.erase, item))
 
 
-@router.get(ITEM, responses=example_of(LOOK))
+@router.get(ITEM_ALONE, responses=example_of(LOOK))
 async def look_at_channel(request: Request, admin: Administrator, item: NamedItem) -> ChannelLook:
     """Return what is known of an item, whether or not somebody listens."""
     spend(request, admin, RequestKind.HISTORY, 0)
