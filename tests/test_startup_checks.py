@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.types import Message, Scope
 
+from itemwire import startup_checks
 from itemwire.main import create_app
 from itemwire.settings import Settings
 from itemwire.startup_checks import CHECKS, audit_settings, open_routes, workers_asked
@@ -133,6 +134,16 @@ def test_warns_of_what_may_be_meant(
     (line,) = caplog.messages
     assert f"check={name}" in line
     assert CHECKS[name].remedy in line
+
+
+def test_warns_of_a_clock_that_is_wrong_for_sure(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log says why the server is not ready."""
+    monkeypatch.setattr(startup_checks.time, "time", lambda: 0.0)
+    audit_settings(settings_of(), [], {})
+
+    assert "check=clock" in caplog.messages[0]
 
 
 def test_says_nothing_of_settings_that_are_safe(caplog: pytest.LogCaptureFixture) -> None:
