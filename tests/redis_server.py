@@ -33,7 +33,7 @@ class RedisServer(ServerProcess):
 
     def __init__(self, folder: Path, *options: str) -> None:
         super().__init__(folder)
-        self._options = options
+        self.options = options
 
     @property
     def url(self) -> str:
@@ -43,7 +43,7 @@ class RedisServer(ServerProcess):
     @override
     def _command(self) -> list[str]:
         command = [find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        return [*command, "--dir", str(self._folder), *self._options]
+        return [*command, "--dir", str(self._folder), *self.options]
 
     def ask(self, *words: str | int) -> bytes:
         """Send it a command, and give the first part of its answer."""

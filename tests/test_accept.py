@@ -364,6 +364,20 @@ def test_limits_the_rate_of_a_client() -> None:
         assert told(client) == (1008, "rate_limited")
 
 
+@pytest.mark.parametrize(("admin", "address"), [(True, "127.0.0.1"), (False, None)])
+def test_is_listed_with_its_address(admin: bool, address: str | None) -> None:
+    """Where operators may look at it, and only there."""
+    host = host_of(Clock(), admin=admin)
+    with live_application(host.app) as host.server, host.socket("/json?token=alice") as client:
+        client.send("1")
+        client.receive()
+        registry = node_of(host.live).overview.registry
+        (found,) = registry.all()
+        seen = registry.address_of(found)
+
+    assert seen == address
+
+
 def test_needs_the_lifespan() -> None:
     """The handler fails, with a sentence that says what is missing."""
     live = Itemwire(user=lambda: None, settings=settings_of(secret=None))

@@ -116,6 +116,9 @@ class NodeSocket(HandledSocket, Transport):
         super().__init__(websocket)
         self._node = node
         self._connection: Connection = node.connect(principal, PLAIN, self)
+        registry = node.overview.registry
+        if registry.keeps_addresses:
+            registry.note_address(self._connection, client_host(websocket.scope))
 
     @property
     @override

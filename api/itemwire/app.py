@@ -22,7 +22,7 @@ from typing_extensions import Unpack
 from itemwire.accept import accepted
 from itemwire.arguments import check_function, wrong_kind
 from itemwire.assembly import assemble
-from itemwire.authorization.host_users import HostOperator, HostUser
+from itemwire.authorization.host_users import HostOperator, HostUser, HostWatcher
 from itemwire.from_code import FromCode
 from itemwire.main import application_with
 from itemwire.messages import Position
@@ -38,7 +38,12 @@ from itemwire.rules.options import ChannelOptions, model_of, rules_of_options
 from itemwire.settings import Settings
 from itemwire.variables import read_settings
 from itemwire_auth.building import names_keys
-from itemwire_auth.dependencies import administrator, authorize_item, current_principal
+from itemwire_auth.dependencies import (
+    administrator,
+    authorize_item,
+    current_principal,
+    watching_administrator,
+)
 from itemwire_auth.errors import KeyProblem
 from itemwire_auth.settings import KEY_SETTINGS, list_variables
 from itemwire_auth.state import AUTH
@@ -117,6 +122,7 @@ class Itemwire(FromCode):
             self.app.seams[current_principal] = HostUser(user)
         if operator is not None:
             self.app.seams[administrator] = HostOperator(operator)
+            self.app.seams[watching_administrator] = HostWatcher(operator)
         self._apply_rules()
         self.router = APIRouter(lifespan=self.lifespan)
         self.router.routes.append(ChannelMount("", self.app, name=NO_PREFIX))

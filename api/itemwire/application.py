@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from itemwire.placement import check_placement, take_line_breaks
+from itemwire.tracing import hide_query
 
 Overrides = dict[Callable[..., Any], Callable[..., Any]]
 """What is called in place of each dependency."""
@@ -132,6 +133,7 @@ class _Overriding:
 class _WithParts:
     """ASGI middleware: adds the application's parts to each scope, after Starlette's `app`.
 
+    It is the first to see a request that is traced, so it takes the query out of its span.
     A handshake that nobody traces goes on `sockets`, everything else by the whole stack.
     """
 
@@ -143,6 +145,8 @@ class _WithParts:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
             scope.update(self._application.scope_parts)
+            if scope.get("query_string"):
+                hide_query()
         if scope["type"] == "websocket" and scope.get(TELEMETRY) is None:
             return self._sockets(scope, receive, send)
         return self._app(scope, receive, send)

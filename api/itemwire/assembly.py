@@ -37,6 +37,7 @@ from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources, codec_labels
 from itemwire.observability.webhooks import Webhooks
+from itemwire.operations.operations import Operations
 from itemwire.rules.channels import ChannelRules, RuledBounds
 from itemwire.rules.file import add_channels_of
 from itemwire.rules.shared import share_rules
@@ -105,6 +106,7 @@ class Assembly:
     shares_engine: bool  # with other processes
     scrape: Scrape
     webhooks: Webhooks | None
+    operations: Operations
 
     @classmethod
     def of(cls, app: Starlette) -> Self:
@@ -162,6 +164,7 @@ class Assembly:
         webhooks = self.webhooks
         if webhooks is not None:
             beside.append(lambda: webhooks)
+        beside.append(lambda: self.operations)
         beside.append(self.streams.running)
         beside.append(lambda: self.reauthorizer)  # closed first: what it runs asks the others
         return beside
@@ -243,6 +246,14 @@ def assemble(
         shares_engine=is_shared,
         scrape=Scrape(partial(_registry_of, measured)),
         webhooks=webhooks,
+        operations=Operations(
+            node,
+            engine,
+            counters,
+            authenticator,
+            engine_name=settings.engine_url.partition("://")[0],
+            workers=settings.workers,
+        ),
     )
 
 

@@ -20,7 +20,7 @@ SECONDS: Final = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 
-OPERATIONS: Final = ("subscribe", "publish", "read", "post", "tell", "put", "take")
+OPERATIONS: Final = ("subscribe", "publish", "read", "erase", "post", "tell", "put", "take")
 """The operations of an engine that have an answer."""
 
 

@@ -17,10 +17,11 @@ from itemwire.channels.watched import is_pattern, matcher_of
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError, History, Span
 from itemwire.engines.callbacks import answer_or_raise, answers_of
 from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
-from itemwire.routes.admin.connections import Connected
+from itemwire.operations.connection_list import Connected
 from itemwire.routes.admin.revocations import dates_fault
-from itemwire.rules.payloads import ManyMessages, encoded, ready
+from itemwire.rules.payloads import ManyMessages, NewMessage, encoded, ready
 from itemwire.subscribing import ItemMessages
+from itemwire.tracing import publishing_span
 from itemwire_auth.revocation import Revocation
 
 logger = logging.getLogger("itemwire.channels")
@@ -68,8 +69,10 @@ class FromCode:
         not fit the rules of the channel, TypeError for data that are no JSON, RuntimeError while
         the lifespan does not run, and EngineError where it was not stored.
         """
-        payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
-        return await self._ask(self._publishing(item_id, payload, idempotency_key, sender, extras))
+        with publishing_span(item_id):
+            _, payload, extras = ready(NewMessage(item_id, data, meta, end))
+            ask = self._publishing(item_id, payload, idempotency_key, sender, extras)
+            return await self._ask(ask)
 
     async def history(
         self,
@@ -104,17 +107,19 @@ class FromCode:
 
         Raises ValueError and TypeError as `publish` does.
         """
-        asks = [
-            self._publishing(
-                item_id,
-                payload,
-                None if idempotency_key is None else f"{idempotency_key}:{number}",
-                sender,
-                extras,
-            )
-            for number, (item_id, payload, extras) in enumerate([ready(one) for one in messages])
-        ]
-        return await self._on_own_loop(lambda: answers_of(asks))
+        given = list(messages)
+        with publishing_span(len(given)):
+            asks = [
+                self._publishing(
+                    item_id,
+                    payload,
+                    None if idempotency_key is None else f"{idempotency_key}:{number}",
+                    sender,
+                    extras,
+                )
+                for number, (item_id, payload, extras) in enumerate([ready(one) for one in given])
+            ]
+            return await self._on_own_loop(lambda: answers_of(asks))
 
     def publish_sync(
         self,
@@ -131,21 +136,10 @@ class FromCode:
         Raises RuntimeError on the thread of the event loop, which would wait for itself, and
         everything that the coroutine `publish` raises.
         """
-        payload, extras = self._payload(item_id, data), Extras.of(meta, end=end)
-        ask = self._publishing(item_id, payload, idempotency_key, sender, extras)
-        loop = self._own_loop()
-        if _is_running(loop):
-            raise RuntimeError(
-                "publish_sync would block the event loop that it waits for: "
-                "`await` the coroutine `publish` here"
-            )
-        waiting = asyncio.run_coroutine_threadsafe(answer_or_raise(ask), loop)
-        try:
-            position: Position = waiting.result(PATIENCE)
-        except TimeoutError:
-            waiting.cancel()
-            raise EngineError(f"the event loop did not answer in {PATIENCE:g} s") from None
-        return position
+        with publishing_span(item_id):
+            _, payload, extras = ready(NewMessage(item_id, data, meta, end))
+            ask = self._publishing(item_id, payload, idempotency_key, sender, extras)
+            return self._wait_for(ask)
 
     async def members(self, item_id: str, *, limit: int = 100, after: str = "") -> Page:
         """Return the members of an item on all nodes, by id, from the one after `after` on.
@@ -163,10 +157,9 @@ class FromCode:
 
     async def connections(self, *, limit: int = 100, after: str = "") -> list[Connected]:
         """Return connections of this node, by id, from the one after `after` on."""
-        node = self._running_node()
-        return await self._ask(
-            lambda answer: answer([Connected.of(one) for one in node.connections(limit, after)])
-        )
+        self._running_node()
+        connections = self._assembly.operations.connections
+        return await self._ask(lambda answer: answer(connections.here(limit, after)))
 
     @contextlib.asynccontextmanager
     async def subscribe(self, *item_ids: str) -> AsyncGenerator[ItemMessages]:
@@ -286,11 +279,6 @@ class FromCode:
             for messages in self._open:
                 messages.end()
 
-    def _payload(self, item_id: str, data: object) -> Payload:
-        """Return what is stored of a message, or raise what is wrong with it."""
-        check_item_id(item_id)
-        return encoded(data)
-
     def _publishing(
         self,
         item_id: str,
@@ -320,6 +308,22 @@ class FromCode:
     async def _ask(self, ask: Callable[[Answer[T]], None]) -> T:
         """Ask the node on its own event loop, from whichever this is called on."""
         return await self._on_own_loop(lambda: answer_or_raise(ask))
+
+    def _wait_for(self, ask: Callable[[Answer[Position]], None]) -> Position:
+        """Wait for an answer, in another thread than that of the event loop."""
+        loop = self._own_loop()
+        if _is_running(loop):
+            raise RuntimeError(
+                "publish_sync would block the event loop that it waits for: "
+                "`await` the coroutine `publish` here"
+            )
+        waiting = asyncio.run_coroutine_threadsafe(answer_or_raise(ask), loop)
+        try:
+            position: Position = waiting.result(PATIENCE)
+        except TimeoutError:
+            waiting.cancel()
+            raise EngineError(f"the event loop did not answer in {PATIENCE:g} s") from None
+        return position
 
     async def _on_own_loop(self, run: Callable[[], Coroutine[Any, Any, T]]) -> T:
         loop = self._own_loop()

@@ -78,7 +78,10 @@ def application_with(
     of_many = (many_items.many_items,)
     assembly.install(app, PublicItems(assembly.rules, of_item=of_item, of_many=of_many))
     _add_middlewares(app, assembly)
-    _add_routes(app, assembly.settings, has_operators=has_operators)
+    is_administered = assembly.settings.admin or has_operators
+    if is_administered:
+        assembly.node.overview.registry.keep_addresses()
+    _add_routes(app, assembly.settings, is_administered=is_administered)
     describe_problems(app)
     if not has_users:
         app.include_router(auth.session_router)
@@ -108,16 +111,18 @@ def _add_middlewares(app: ChannelApplication, assembly: Assembly) -> None:
     app.add_middleware(StartupErrors)
 
 
-def _add_routes(app: ChannelApplication, settings: Settings, *, has_operators: bool) -> None:
+def _add_routes(app: ChannelApplication, settings: Settings, *, is_administered: bool) -> None:
     for group in (items, many_items, echo):
         add_sockets(app, group.router, SHORT_CUTS)
     for group in (health, auth, console, client, asyncapi, messages, batches, events):
         app.include_router(group.router)
     # Loaded where they are served.
-    if settings.admin or has_operators:
+    if is_administered:
         from itemwire.routes import admin  # noqa: PLC0415
 
         app.include_router(admin.router)
+        app.include_router(admin.page_router)
+        add_sockets(app, admin.socket_router, SHORT_CUTS)
     if settings.metrics_token is not None:
         from itemwire.routes import metrics  # noqa: PLC0415
 

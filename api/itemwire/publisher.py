@@ -21,6 +21,7 @@ from itemwire.publishing_ways import (
     choose_way,
 )
 from itemwire.rules.payloads import ManyMessages, NewMessage, ready
+from itemwire.tracing import publishing_span
 
 __all__ = ["AsyncPublisher", "NewMessage", "PublishRefused", "Publisher"]
 
@@ -84,9 +85,10 @@ class AsyncPublisher:
         that is no JSON, `PublishRefused` where a server refuses the message, and EngineError where
         it was not stored, or may not have been: with the same key it is safe to repeat it.
         """
-        message = _outgoing(NewMessage(item_id, data, meta, end), idempotency_key, sender)
-        (position,) = await self._open_way().publish([message])
-        return position
+        with publishing_span(item_id):
+            message = _outgoing(NewMessage(item_id, data, meta, end), idempotency_key, sender)
+            (position,) = await self._open_way().publish([message])
+            return position
 
     async def publish_many(
         self,
@@ -104,10 +106,12 @@ class AsyncPublisher:
         Raises what `publish` raises; before anything is stored where a message is wrong.
         """
         outgoing: list[OutgoingMessage] = []
-        for number, message in enumerate(messages):
-            key = None if idempotency_key is None else f"{idempotency_key}:{number}"
-            outgoing.append(_outgoing(message, key, sender))
-        return await self._open_way().publish(outgoing)
+        given = list(messages)
+        with publishing_span(len(given)):
+            for number, message in enumerate(given):
+                key = None if idempotency_key is None else f"{idempotency_key}:{number}"
+                outgoing.append(_outgoing(message, key, sender))
+            return await self._open_way().publish(outgoing)
 
     def _open_way(self) -> PublishingWay:
         if self._way is None:

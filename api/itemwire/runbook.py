@@ -33,7 +33,8 @@ EXIT_STATUSES: Final[dict[str, Advice]] = {
         "do what the line says; starting it again does not help",
     ),
     "a signal's": Advice(
-        "a second signal, SIGKILL, or a crash; a shell shows 128 and its number",
+        "a signal before the application begins to start, a second signal, SIGKILL, or a crash; a "
+        "shell shows 128 and its number",
         "start it again; look for `dmesg` lines about memory if nobody sent it",
     ),
 }
@@ -157,6 +158,7 @@ EVENTS: Final[dict[str, str]] = {
     "webhook_failed": "look at the endpoint of `ITEMWIRE_WEBHOOK_URL`",
     "webhooks_dropped": "look at the endpoint of `ITEMWIRE_WEBHOOK_URL`",
     "worker_ended": "look for `dmesg` lines about memory; it is started again",
+    "worker_unfit": "correct the file or the setting that the line names; it is tried again",
     "write_failed": REPORT,
 }
 """What to do about each event of level warning or error."""

@@ -114,12 +114,15 @@ class Authenticator:
         log_authenticated(connection, principals[0], credentials[0].source)
         return principals[0]
 
-    async def authenticate_administrator(self, connection: HTTPConnection) -> Principal:
+    async def authenticate_administrator(
+        self, connection: HTTPConnection, sources: Collection[str] = ADMIN_SOURCES
+    ) -> Principal:
         """Return the administrator who is calling, or raise an AuthError.
 
-        An administrator has a bearer token whose scope holds the word `admin`.
+        An administrator has a bearer token whose scope holds the word `admin`. Only who changes
+        nothing, and looks on from a page, may present it in another way.
         """
-        principal = await self.authenticate(connection, ADMIN_SOURCES)
+        principal = await self.authenticate(connection, sources)
         if not principal.rights.admin:
             raise ScopeMissing(f"{principal.subject!r} has no right to administer")
         return principal

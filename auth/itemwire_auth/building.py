@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from itemwire_auth.addresses import parse_networks
 from itemwire_auth.authenticator import Authenticator
@@ -22,7 +23,7 @@ from itemwire_auth.throttle import Throttle, ThrottleRules
 from itemwire_auth.ticket_limits import TicketAllowances, TicketLimits
 from itemwire_auth.tickets import Tickets, TicketStore
 from itemwire_auth.tokens.claims import CLOCK_DIFFERENCE
-from itemwire_auth.tokens.issuers import IssuersVerifier
+from itemwire_auth.tokens.issuers import Issuer, IssuersVerifier
 from itemwire_auth.tokens.issuers_file import issuers_from_file
 from itemwire_auth.tokens.parsed_token import TokenRules
 from itemwire_auth.tokens.verifier import NoIssuer, TokenVerifier, Verifier
@@ -115,6 +116,20 @@ def verification_keys(settings: AuthSettings) -> KeySource:
     )
 
 
+def key_sources(settings: AuthSettings) -> dict[str, KeySource]:
+    """Return each source of keys by its name; KeyProblem or ValueError as at a start."""
+    if settings.issuers_file is None:
+        return {_name_of_keys(settings): verification_keys(settings)}
+    issuers = _issuers(settings, settings.issuers_file)
+    return {f"the issuer {name}": issuer.keys for name, issuer in issuers.items()}
+
+
+def _name_of_keys(settings: AuthSettings) -> str:
+    if settings.secret is not None:
+        return "ITEMWIRE_SECRET"
+    return "ITEMWIRE_JWKS_URL" if settings.keys_file is None else "ITEMWIRE_KEYS_FILE"
+
+
 def _build_verifier(
     settings: AuthSettings, clock: Callable[[], float]
 ) -> tuple[Verifier, list[KeySource]]:
@@ -123,10 +138,12 @@ def _build_verifier(
     if settings.issuers_file is None:
         keys = verification_keys(settings)
         return TokenVerifier(keys, rules, clock), [keys]
-    issuers = issuers_from_file(
-        settings.issuers_file, settings.fetching, settings.audience, settings.client_id
-    )
+    issuers = _issuers(settings, settings.issuers_file)
     return IssuersVerifier(issuers, rules, clock), [issuer.keys for issuer in issuers.values()]
+
+
+def _issuers(settings: AuthSettings, path: Path) -> dict[str, Issuer]:
+    return issuers_from_file(path, settings.fetching, settings.audience, settings.client_id)
 
 
 def _token_rules(settings: AuthSettings) -> TokenRules:

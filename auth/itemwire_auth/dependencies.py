@@ -160,6 +160,22 @@ async def administrator(connection: HTTPConnection) -> Principal:
 Administrator = Annotated[Principal, Depends(administrator)]
 
 
+async def watching_administrator(connection: HTTPConnection) -> Principal:
+    """Return the verified administrator who opens a socket that only shows, or refuse.
+
+    A page cannot set a header of a handshake, so whatever opens an item's socket counts: a ticket,
+    or a cookie where the origin is allowed.
+    """
+    authenticator = auth_of(connection).authenticator
+    try:
+        return await authenticator.authenticate_administrator(connection, CREDENTIAL_SOURCES)
+    except AuthError as error:
+        raise await delayed_refusal(connection, error) from error
+
+
+WatchingAdministrator = Annotated[Principal, Depends(watching_administrator)]
+
+
 async def scraper(connection: HTTPConnection) -> None:
     """Refuse a caller without the metrics token; if none is configured, every caller."""
     state = auth_of(connection)
@@ -216,6 +232,7 @@ GUARDS: Final = frozenset(
         current_principal,
         sent_bearer,
         administrator,
+        watching_administrator,
         scraper,
         open_to_strangers,
     }

@@ -22,6 +22,10 @@ from itemwire_auth.addresses import (
 )
 
 SETTING: Final = "ITEMWIRE_TRUSTED_PROXIES"
+
+FORWARDED: Final = "itemwire.forwarded"
+"""The key of an ASGI scope whose client a trusted proxy has named."""
+
 EVERYBODY: Final = "*"
 UNIX: Final = "unix"  # stands for whoever connects by a Unix socket, which has no address
 MOST_READ: Final = 4096  # characters, at the right: the rest is what strangers write without end

@@ -21,16 +21,17 @@ _MARKS: Final = (  # a byte order mark, and the encoding that it announces
 
 
 PIPE_SECONDS: Final = 5.0  # to wait for a writer, or for more
-MAX_PIPE_BYTES: Final = 1 << 24  # of what may have no end, such as a device
+MAX_BYTES: Final = 1 << 24  # of a file that people edit, and of what has no end, as a device
 
 
 def read_text_file(path: Path) -> bytes:
-    """Return what a file holds, or a pipe that somebody writes to; OSError if it has no end.
+    """Return what a file or a pipe that somebody writes to holds; OSError if it is too much.
 
     To open a pipe without a writer would wait for one for ever, and say nothing.
     """
-    mode = path.stat().st_mode
-    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+    status = path.stat()
+    if not (stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)):
+        _bound(status.st_size)
         return path.read_bytes()
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -48,9 +49,13 @@ def _read_pipe(opened: int) -> bytes:
         if not piece:
             return bytes(found)
         found += piece
-        if len(found) > MAX_PIPE_BYTES:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        _bound(len(found))
     raise OSError(errno.ETIMEDOUT, "it is a pipe, and nobody writes to it")
+
+
+def _bound(size: int) -> None:
+    if size > MAX_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
 
 def mended_secret(variable: str, value: str) -> tuple[str, str | None]:

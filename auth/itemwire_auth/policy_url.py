@@ -104,15 +104,13 @@ class PolicyURL(Policy):
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if self._rules.token is not None:
             headers["authorization"] = f"Bearer {self._rules.token}"
-        self._client = httpx.AsyncClient(
+        self._client = httpx.open_client(
+            # The system's certificates (and SSL_CERT_FILE) are for an endpoint with a private
+            # authority.
+            ssl.create_default_context(),
+            httpx.Timeout(None),  # `_answer_of` limits the whole exchange
             headers=headers,
-            timeout=httpx.Timeout(None),  # `_answer_of` limits the whole exchange
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-            follow_redirects=False,
-            # Claims must not go through a proxy that the environment names. The system's
-            # certificates (and SSL_CERT_FILE) are for an endpoint with a private authority.
-            trust_env=False,
-            verify=ssl.create_default_context(),
+            max_connections=MAX_CONNECTIONS,
         )
         return self
 
@@ -210,10 +208,9 @@ class PolicyURL(Policy):
 def check_policy_url(url: str, *, allow_http: bool) -> None:
     """Raise ValueError for a URL that claims must not be sent to, saying what to write."""
     try:
+        httpx.checked_url(url)
         parts = urlsplit(url)
-        httpx.URL(url)
-        _ = parts.port  # parsed only now: this raises for a bad port
-    except (ValueError, httpx.InvalidURL) as error:
+    except ValueError as error:
         raise ValueError(f"ITEMWIRE_POLICY_URL is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("ITEMWIRE_POLICY_URL is not a URL: write https://host/path")

@@ -164,7 +164,11 @@ export class Item extends Emitter {
   #ref = 0; // of the last join
   #failures = 0;
   #epoch = "";
-  #last = 0; // the offset of the newest message that has arrived
+  /**
+   * The offset of the newest message that has arrived, or one that need not: a half less than the
+   * newest of a channel, whose last message comes then if the channel retains it.
+   */
+  #last = 0;
   #resume = ""; // what proves to the server that we were here, if it has given that
   /** @type {Map<string, Member>} */
   #members = new Map();
@@ -189,7 +193,7 @@ export class Item extends Emitter {
     this.position = options.since;
     const [epoch, offset] = options.since.split(":");
     this.#epoch = epoch;
-    this.#last = Number(offset);
+    this.#last = +offset;
   }
 
   /** @returns {ItemState} */
@@ -322,7 +326,7 @@ export class Item extends Emitter {
       this.#phase = "joining";
       this.#ref = ref;
       const { replay } = this._options;
-      const since = this.#epoch ? `${this.#resume || this.#epoch}:${this.#last}` : undefined;
+      const since = this.#epoch ? `${this.#resume || this.#epoch}:${Math.ceil(this.#last)}` : undefined;
       return { item: this.id, since, replay };
     }
     if (!this.#wanted && this.#phase === "in") this.#depart();
@@ -429,18 +433,18 @@ export class Item extends Emitter {
 
   /** @param {any} envelope */
   #welcome({ epoch, offset, was_recovering, recovered, resume, can, members = [], member_count = 0 }) {
-    const known = epoch === this.#epoch ? this.#last : 0;
+    const known = epoch === this.#epoch ? this.#last : -0.5;
     this.#phase = "in";
     if (!this.#wanted) return this.#wire._touch(this); // of a join that nobody wants any more
     this.#failures = 0;
-    if (!recovered) this.#last = Math.max(known, offset - (this._options.replay ?? 0));
+    if (!recovered) this.#last = Math.max(known, offset - (this._options.replay || 0.5));
     this.#epoch = epoch;
     this.#resume = resume;
-    this.position = `${epoch}:${this.#last}`;
+    this.position = `${epoch}:${Math.ceil(this.#last)}`;
     this.rights = can;
     this.#changed();
     if (was_recovering && !recovered) {
-      this.#wire._tell(this, "gap", { type: "gap", item: this.id, epoch, from: known + 1, to: offset });
+      this.#wire._tell(this, "gap", { type: "gap", item: this.id, epoch, from: Math.ceil(known) + 1, to: offset });
     }
     for (const [resolve] of this.#waiting.splice(0)) resolve(undefined);
     this.#members = new Map(members.map((/** @type {Member} */ member) => [member.connection, member]));

@@ -27,6 +27,7 @@ from itemwire_auth.dependencies import (
     permitted,
     scraper,
     sent_bearer,
+    watching_administrator,
     without_ticket,
 )
 from itemwire_auth.errors import Forbidden, MissingCredential
@@ -390,6 +391,7 @@ def test_a_route_without_one_of_these_is_reported_as_open() -> None:
         current_principal,
         sent_bearer,
         administrator,
+        watching_administrator,
         scraper,
         open_to_strangers,
     } == GUARDS

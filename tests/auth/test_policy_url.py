@@ -11,6 +11,7 @@ import pytest
 from itemwire_auth.errors import Forbidden, PolicyUnavailable
 from itemwire_auth.policy_url import MAX_ANSWER_BYTES, PolicyRules, PolicyURL
 from itemwire_auth.scopes import Action
+from tests.auth.odd_urls import CALLED, NEVER_CALLED, REDIRECTS
 from tests.auth.policy_questions import ask, caller
 from tests.policy_server import PolicyServer, allow
 
@@ -115,13 +116,28 @@ def test_who_is_not_there_lets_nobody_in() -> None:
         asyncio.run(scene())
 
 
-def test_follows_no_redirect(application: PolicyServer) -> None:
-    """Claims go to the configured address and to no other."""
-    application.answer = lambda _: (307, b"", {"location": f"{application.url}/elsewhere"})
+@pytest.mark.parametrize("location", [pytest.param(to, id=name) for name, to in REDIRECTS.items()])
+def test_follows_no_redirect(application: PolicyServer, location: str) -> None:
+    """Claims go to the configured address and to no other, and a broken one judges nobody."""
+    where = location.encode().decode("latin-1")
+    application.answer = lambda _: (307, b"", {"location": where})
 
     with pytest.raises(PolicyUnavailable, match="307"):
         ask(application, caller())
     assert application.paths == ["/rights"]
+
+
+def test_a_cookie_of_one_answer_goes_with_no_other_question(application: PolicyServer) -> None:
+    """An application that begins a session for alice would find it again when bob is asked for."""
+    application.answer = lambda _: (*allow("publish")[:2], {"set-cookie": "session=1; Path=/"})
+
+    async def scene() -> None:
+        async with PolicyURL(application.url, PolicyRules(cache_seconds=0)) as policy:
+            for name in ("alice", "bob"):
+                assert await policy.authorize(caller(name), "42") == {Action.PUBLISH}
+
+    asyncio.run(scene())
+    assert [headers.get("cookie") for headers in application.headers] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +150,7 @@ def test_follows_no_redirect(application: PolicyServer) -> None:
         pytest.param("app.example.com/rights", "not a URL", id="no-scheme"),
         pytest.param("file:///etc/passwd", "not a URL", id="file"),
         pytest.param("https://", "not a URL", id="no-host"),
-        pytest.param("https://[::1/", "not a URL", id="half-an-address"),
-        pytest.param("https://app.example.com:70000/", "not a URL", id="port"),
+        *(pytest.param(url, "not a URL", id=name) for name, url in NEVER_CALLED.items()),
     ],
 )
 def test_refuses_an_url_that_claims_must_not_go_to(url: str, cause: str) -> None:
@@ -154,6 +169,7 @@ def test_refuses_an_url_that_claims_must_not_go_to(url: str, cause: str) -> None
         pytest.param("http://127.0.0.1:9000/", False, id="loopback"),
         pytest.param("http://[::1]:9000/", False, id="loopback-6"),
         pytest.param("http://app.internal/", True, id="plain-if-told-so"),
+        *(pytest.param(url, False, id=name) for name, url in CALLED.items()),
     ],
 )
 def test_takes_an_url_that_is_safe_or_said_to_be(url: str, allow_http: bool) -> None:

@@ -10,13 +10,13 @@ from typing_extensions import override
 from itemwire.channels.cluster.first_answers import WAIT_SECONDS
 from itemwire.channels.cluster.gossip import (
     Gossip,
+    ItemWords,
     Line,
     MemberJoined,
     MemberLeft,
     MembersAsked,
     MembersRange,
     MembersTold,
-    Telling,
     ToldLine,
 )
 from itemwire.channels.cluster.notices import Notice, read_told
@@ -299,7 +299,7 @@ def say_as(crowd: Crowd, node: str, number: int, lines: Iterable[Line | ToldLine
             assert not isinstance(line, (MembersAsked, MembersTold))
             in_notice.append(line)
     for channel, told in by_channel.items():
-        crowd.bus.tell(channel, Telling(node, max(number, 1), max(number - 1, 0), told).encoded())
+        crowd.bus.tell(channel, ItemWords(node, max(number, 1), max(number - 1, 0), told).encoded())
     if in_notice or not by_channel:
         crowd.bus.post(Notice(node, gossip=Gossip(number, in_notice)).encoded())
     crowd.bus.carry()

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from itemwire_auth.plain_text import MAX_BYTES
 from tests.cli.conftest import CommandLine
 
 SECRET: Final = "kX9v2mQ7pLw4ZtR8sYb3Nf6Hd1Jg5Ac0UeViOoPqWzE"
@@ -121,12 +122,26 @@ def test_a_pipe_is_read_if_somebody_writes_to_it(
     assert (status, told in output) == (1 if is_written else 78, True), output
 
 
+def _no_end(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+
+
+@pytest.mark.parametrize("put", [_no_end, _huge])
 @pytest.mark.parametrize("name", FILES)
-def test_a_device_without_end_is_refused_in_one_line(
-    name: str, itemwire: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_no_memory_holds_is_refused_in_one_line(
+    name: str,
+    put: Callable[[Path], None],
+    itemwire: CommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was read until the memory was full."""
-    (tmp_path / (name if name == ".env" else "file")).symlink_to("/dev/zero")
+    put(tmp_path / (name if name == ".env" else "file"))
 
     status, output = start(itemwire, name, tmp_path, monkeypatch)
 

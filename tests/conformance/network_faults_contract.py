@@ -37,6 +37,7 @@ def asks(engine: Engine) -> Iterator[tuple[str, Ask]]:
     yield "subscribe", partial(engine.subscribe, "item:nobody-hears-it")
     yield "publish", partial(engine.publish, "item:42", draft())
     yield "read", partial(engine.read, "item:42", Span(1))
+    yield "erase", partial(engine.erase, "item:42")
     yield "post", partial(engine.post, b"notice", 0)
     yield "tell", partial(engine.tell, "item:42", b"words")
     yield "put", partial(engine.put, "key", b"value", 9)

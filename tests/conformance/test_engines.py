@@ -11,6 +11,7 @@ from itemwire.engines.base import ChannelBounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
 from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE, SAME
+from tests.conformance.erase_contract import EraseContract
 from tests.conformance.retained_contract import NodesRetainedContract, RetainedContract
 from tests.conformance.secret_contract import (
     NodesSecretContract,
@@ -64,6 +65,10 @@ class TestNodesTelling(ByURL, NodesTellingContract):
 
 class TestRetained(ByURL, RetainedContract):
     """The last message of channels that retain it."""
+
+
+class TestErase(ByURL, EraseContract):
+    """Histories that an operator empties."""
 
 
 class TestNodesRetained(ByURL, NodesRetainedContract):

@@ -169,12 +169,27 @@ def _tells_of_two(url: str, secret: str) -> bool:
     return all(f'itemwire_worker_up{{worker="{number}"}} 1.0' in text for number in (0, 1))
 
 
+ODD: Final = {
+    "live": "live = make_live(Settings(secret=None, jwks_url=None))",
+    "number": "number = 5",
+    "text": "text = 'shop_app:app'",
+    "nothing": "nothing = None",
+    "module": "import os as module",
+    "kind": "class kind: pass",
+    "wsgi": "def wsgi(environ, start_response): pass",
+    "needs": "def needs(settings): pass",
+    "made": "def made(): return 5",
+}
+"""What is named by mistake."""
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--app", "shop_app:nothing"], 'Attribute "nothing" not found'),
         (["--app", "nowhere:app"], 'Could not import module "nowhere"'),
         (["--app", "own_engine:app", "--workers", "2"], "several workers were asked for"),
+        *((["--app", f"odd:{name}"], "no ASGI application, but of type") for name in ODD),
     ],
 )
 def test_what_cannot_be_served_is_said(
@@ -183,10 +198,28 @@ def test_what_cannot_be_served_is_said(
     """In one line, before anything listens."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    for name in ("shop_app", "own_engine"):
+    for name in ("shop_app", "own_engine", "odd"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    (folder / "odd.py").write_text("\n".join([APPLICATION, *ODD.values()]))
     monkeypatch.setenv("ITEMWIRE_WORKERS", "1")  # put back at the end: the command sets it
     result = CliRunner().invoke(main, ["serve", "--port", "0", *options])
 
-    assert result.exit_code != 0
-    assert told in result.output
+    assert result.exit_code == 78
+    assert told in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_application_that_fails_at_its_import_does_not_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    """As one whose lifespan fails; its traceback is for who wrote it."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setenv("ITEMWIRE_WORKERS", "1")
+    (folder / "failing.py").write_text("raise OSError('no database')")
+
+    result = CliRunner().invoke(main, ["serve", "--app", "failing:app", "--workers", workers])
+
+    assert result.exit_code == 3
+    assert "failing:app cannot be imported" in result.output
+    assert "no database" in result.output

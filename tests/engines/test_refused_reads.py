@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -251,3 +252,32 @@ def test_a_node_that_may_not_hear_is_not_ready_until_it_may(
             assert other.losses == []
 
     play(scene)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("lost", ["EVALSHA", "XREVRANGE"])
+def test_a_server_that_comes_back_without_a_command_is_not_ready(
+    lost: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Renamed by its operator, or put behind a proxy: the node stayed ready, and read nothing."""
+
+    async def scene() -> None:
+        with running_redis(tmp_path) as server:
+            async with node(server.url) as one:
+                server.kill()
+                server.options = ("--rename-command", lost, "")
+                server.start()
+                begun = time.monotonic()
+                while "engine_unreadable" not in caplog.text:
+                    assert time.monotonic() - begun < 2 * DEAD_SECONDS + BUSY_SECONDS
+                    with contextlib.suppress(EngineError):
+                        await one.read()
+                    await asyncio.sleep(0.01)
+                await stays_deaf(one, 0)
+                server.kill()
+                server.options = ()
+                server.start()
+                await one.until(lambda: one.engine.is_available)
+
+    play(scene)
+    assert "lacks what Itemwire needs" in caplog.text

@@ -24,6 +24,7 @@ class Written(ChannelSource):
         self.channels: list[str] = []
         self.reads: list[tuple[str, Span, Answer[History]]] = []
         self.refusals: list[EngineError] = []
+        self.compared: list[list[str]] = []
         self.asked = asyncio.Event()
 
     @override
@@ -38,6 +39,10 @@ class Written(ChannelSource):
     def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self.reads.append((channel, span, answer))
         self.asked.set()
+
+    @override
+    def compare(self, channels: list[str]) -> None:
+        self.compared.append(channels)
 
     @override
     def note_refusal(self, problem: EngineError) -> None:
@@ -233,6 +238,58 @@ def test_reads_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
         assert max(seen) == 3
         assert len(it.source.reads) == 3
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("channels", "rounds", "calls", "at_once"),
+    [
+        (7, 6, 7, 1),
+        (1001, 6, 11, 100),
+        (20_000, 6, 60, 334),
+        (20_000, 1, 10, 2000),
+    ],
+)
+def test_compares_a_part_of_the_channels_at_a_time(
+    channels: int, rounds: int, calls: int, at_once: int
+) -> None:
+    """All of twenty thousand in one moment held up every publish, again and again."""
+
+    async def scene(it: Scene) -> None:
+        names = [str(number) for number in range(channels)]
+        for name in names:
+            it.subscriptions.subscribe(name, lambda _: None)
+        parts = []
+        for _ in range(calls):
+            it.subscriptions.compare_some(rounds, 100)
+            parts.append(it.source.compared)
+            it.source.compared = []
+
+        assert [name for part in parts for batch in part for name in batch] == names
+        assert max(sum(map(len, part)) for part in parts) == at_once
+        assert max(len(batch) for part in parts for batch in part) <= subscriptions.BATCH
+
+    play(scene)
+
+
+def test_reads_the_channels_whose_position_is_further_or_not_known() -> None:
+    """Nothing is read of those that are where they were."""
+
+    async def scene(it: Scene) -> None:
+        for name in "abcd":
+            it.subscriptions.subscribe(name, lambda _: None)
+            it.subscriptions.mark_stale(name)
+            await it.until_read()
+            it.source.answer()
+        it.source.publish()
+        it.subscriptions.take_position("a", Position("e", 0))
+        it.subscriptions.take_position("b", Position("e", 1))
+        it.subscriptions.take_position("c", Position("another", 0))
+        it.subscriptions.take_position("d", None)
+        it.subscriptions.take_position("left meanwhile", None)
+
+        assert [channel for channel, _, _ in it.source.reads] == ["b", "c", "d"]
 
     play(scene)
 

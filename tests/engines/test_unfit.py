@@ -99,6 +99,29 @@ def without_jetstream(folder: Path) -> Iterator[str]:
         server.kill()
 
 
+def redis_with(rest: str) -> Place:
+    """Name a server, and behind it a database and options that it may not have."""
+
+    @contextmanager
+    def run(folder: Path) -> Iterator[str]:
+        with running_redis(folder) as server:
+            yield f"redis://127.0.0.1:{server.port}/{rest}"
+
+    return run
+
+
+def postgres_with(option: str) -> Place:
+    """Name a server with an option, a wrong or a right one."""
+
+    @contextmanager
+    def run(_folder: Path) -> Iterator[str]:
+        with running_postgres() as server:
+            init_store(server.url)
+            yield f"{server.url}?{option}"
+
+    return run
+
+
 @contextmanager
 def away(_folder: Path) -> Iterator[str]:
     """Name a port on which nobody listens."""
@@ -113,6 +136,12 @@ NEVER: Final[dict[str, tuple[Place, str]]] = {
     "no_channels": (without("SUBSCRIBE", "UNSUBSCRIBE"), "lacks what Itemwire needs"),
     "no_scripts": (without("EVAL"), "lacks what Itemwire needs"),
     "no_info": (without("INFO"), "lacks what Itemwire needs"),
+    "no_database": (redis_with("999"), "ITEMWIRE_ENGINE_URL: .* out of range"),
+    "no_client_name": (redis_with("0?client_name=a%20b"), "ITEMWIRE_ENGINE_URL: Client names"),
+    "no_mode": (postgres_with("sslmode=wat"), "ITEMWIRE_ENGINE_URL: .*must be one of"),
+    "no_certificate": (postgres_with("sslmode=verify-full"), "ITEMWIRE_ENGINE_URL: root cert"),
+    "no_option": (postgres_with("wat=1"), 'ITEMWIRE_ENGINE_URL: .* "wat"'),
+    "no_value": (postgres_with("statement_timeout=wat"), "ITEMWIRE_ENGINE_URL: invalid value"),
 }
 
 NOT_NOW: Final[dict[str, tuple[Place, str]]] = {
@@ -156,6 +185,17 @@ def test_an_engine_that_may_come_right_is_told_as_such(name: str, tmp_path: Path
         start(url)
 
     assert not isinstance(refused.value, UnfitEngine)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [redis_with("1?client_name=a"), postgres_with("application_name=a&sslmode=prefer")],
+    ids=["redis", "postgres"],
+)
+def test_options_that_the_server_takes_are_taken(place: Place, tmp_path: Path) -> None:
+    """The twin of the wrong ones."""
+    with place(tmp_path) as url:
+        start(url)
 
 
 def test_a_pooler_of_sessions_is_as_good_as_the_server(tmp_path: Path) -> None:

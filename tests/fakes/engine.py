@@ -82,6 +82,10 @@ class LateEngine(Engine):
         self._ask("read", lambda done: self.inner.read(channel, span, done), answer)
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._ask("erase", lambda done: self.inner.erase(channel, done), answer)
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._ask("post", lambda done: self.inner.post(notice, until, done), answer)
 

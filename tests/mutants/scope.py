@@ -35,6 +35,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/cluster/gossip_sender.py": (
         "channels/cluster/test_connection_counts.py",
     ),
+    "api/itemwire/channels/cluster/inquiries.py": ("channels/cluster/test_questions.py",),
     "api/itemwire/channels/cluster/notices.py": ("channels/cluster/test_hostile_gossip.py",),
     "api/itemwire/channels/cluster/peer.py": (
         "channels/cluster/test_remote_presence.py",

@@ -21,6 +21,7 @@ from itemwire.settings import Settings
 from itemwire.testing import live_server
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint
+from tests.auth.odd_urls import CALLED, NEVER_CALLED, REDIRECTS
 from tests.conftest import SECRET as TOKEN_SECRET
 from tests.test_startup_checks import settings_of
 
@@ -34,6 +35,7 @@ class Endpoint:
     """An application's endpoint: what came, and how it answers, the last answer for ever."""
 
     statuses: list[int]
+    answered: str = ""  # further lines of the head of each answer
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     url: str = ""
     came: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
@@ -57,7 +59,8 @@ class Endpoint:
         self.came.put_nowait(None)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         writer.write(
-            f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+            f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n"
+            f"{self.answered}\r\n".encode()
         )
         await writer.drain()
         writer.close()
@@ -130,6 +133,22 @@ def test_is_sent_again_until_it_is_taken() -> None:
         ids = [headers["webhook-id"] for headers, _ in endpoint.requests]
         assert [event["item"] for event in endpoint.events] == ["order:1"] * 3 + ["order:2"]
         assert ids[0] == ids[1] == ids[2] != ids[3]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("location", [pytest.param(to, id=name) for name, to in REDIRECTS.items()])
+def test_an_odd_redirect_does_not_end_the_sender(location: str) -> None:
+    """It ended without a line, and whatever came after it was never sent."""
+
+    async def scene() -> None:
+        async with listening(302, 204) as endpoint:
+            endpoint.answered = f"location: {location}\r\nset-cookie: session=1\r\n"
+            async with Webhooks(endpoint.url, SECRET, EVENTS) as hooks:
+                hooks.joined("order:1", Member("c", "ann"))
+                await endpoint.wait_for(2)
+
+        assert [headers.get("cookie") for headers, _ in endpoint.requests] == [None, None]
 
     play(scene)
 
@@ -230,6 +249,7 @@ def join_and_leave(settings: Settings) -> None:
         ({"webhook_url": "http://app.example.com/"}, "use https"),
         ({"webhook_url": "https://a:b@app.example.com/"}, "holds a password"),
         ({"webhook_url": "app.example.com"}, "is not a URL"),
+        *(({"webhook_url": url}, "is not a URL") for url in NEVER_CALLED.values()),
         ({"webhook_events": ("joined", "moved")}, "'moved' is none of"),
     ],
 )
@@ -239,7 +259,8 @@ def test_refuses_to_start_as_configured(changed: dict[str, object], told: str) -
         "webhook_url": "https://app.example.com/",
         "webhook_secret": SecretStr(SECRET),
     }
-    assert assemble(settings_of(**good)).webhooks is not None
+    for url in CALLED.values():
+        assert assemble(settings_of(**{**good, "webhook_url": url})).webhooks is not None
 
     with pytest.raises(ValueError, match="ITEMWIRE_WEBHOOK") as refused:
         assemble(settings_of(**{**good, **changed}))

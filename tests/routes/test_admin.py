@@ -26,6 +26,12 @@ ROUTES = [
     ("DELETE", "/admin/connections/c1"),
     ("DELETE", "/admin/subjects/alice/connections"),
     ("POST", "/admin/drain"),
+    ("GET", "/admin/channels"),
+    ("GET", "/admin/channels/42"),
+    ("DELETE", "/admin/channels/42/history"),
+    ("POST", "/admin/channels/42/messages"),
+    ("GET", "/admin/nodes"),
+    ("GET", "/admin/stats"),
 ]
 each_route = pytest.mark.parametrize(("method", "path"), ROUTES)
 
@@ -33,7 +39,11 @@ each_route = pytest.mark.parametrize(("method", "path"), ROUTES)
 @each_route
 def test_lets_an_administrator_in(method: str, path: str, app: FastAPI) -> None:
     """The accepted twin of every refusal below."""
-    bodies = {"/admin/revocations": {"token_id": "t1"}, "/admin/explain": {"token": "x"}}
+    bodies = {
+        "/admin/revocations": {"token_id": "t1"},
+        "/admin/explain": {"token": "x"},
+        "/admin/channels/42/messages": {},
+    }
 
     assert call(app, method, path, body=bodies.get(path)).is_success
 

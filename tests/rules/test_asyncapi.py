@@ -192,7 +192,7 @@ def test_people_get_a_page(server: LiveServer) -> None:
     assert "/items/order:{number}/ws" in page.text
     assert "Tell &lt;what&gt; happens to an order." in page.text
     assert "://" not in page.text
-    assert httpx.get(f"{server.url}/live/console/console.css").is_success
+    assert httpx.get(f"{server.url}/live/console/base.css").is_success
 
 
 def test_a_host_with_users_of_its_own_reads_other_credentials() -> None:

@@ -6,10 +6,11 @@ import json
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from itemwire.testing import Refusal
-from tests.scenarios.clients import item_path
+from tests.scenarios.clients import PATIENCE, item_path, token
 from tests.scenarios.nodes import until
 from tests.scenarios.processes import Started, started
 
@@ -106,3 +107,33 @@ def test_a_name_that_is_no_address_forges_nothing(behind_proxies: Started) -> No
     assert all(set(line) == set(refused[0]) for line in refused)
     assert all("subject" not in line for line in refused)
     assert {line["event"] for line in lines}.isdisjoint({"authenticated"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "client", "forwarded"),
+    [
+        ({}, "127.0.0.1", False),
+        ({"X-Forwarded-For": "198.51.100.9"}, "198.51.100.9", True),
+        ({"X-Forwarded-For": "127.0.0.1"}, "127.0.0.1", True),
+    ],
+)
+def test_a_caller_is_told_how_it_is_seen(
+    behind_proxies: Started, headers: dict[str, str], client: str, forwarded: bool
+) -> None:
+    """By which an operator sees whether a proxy is trusted, and tells its clients."""
+    own = {"Authorization": f"Bearer {token()}", "X-Forwarded-Proto": "https", **headers}
+    answer = httpx.get(f"{behind_proxies.server.url}/auth/seen", headers=own, timeout=PATIENCE)
+
+    assert answer.json() == {
+        "client": client,
+        "forwarded": forwarded,
+        "scheme": "https",
+        "host": httpx.URL(behind_proxies.server.url).netloc.decode(),
+    }
+
+
+def test_a_stranger_is_told_nothing(behind_proxies: Started) -> None:
+    """How it is seen is for those alone who are let in."""
+    answer = httpx.get(f"{behind_proxies.server.url}/auth/seen", timeout=PATIENCE)
+
+    assert answer.status_code == 401

@@ -18,7 +18,15 @@ from tests.scenarios.conftest import Serve, fastpath_only
 from tests.scenarios.raw_http import answers_to
 
 METRICS_TOKEN = "a-token-for-metrics-that-only-tests-know"
-UNLISTED = ("/", "/itemwire.js", "/asyncapi.json", "/asyncapi", "/console/console.css")
+UNLISTED = (
+    "/",
+    "/itemwire.js",
+    "/asyncapi.json",
+    "/asyncapi",
+    "/console/console.css",
+    "/ops",
+    "/ops/operations.js",
+)
 SOCKETS = ("/ws", "/ws/echo", "/items/42/ws", "/items/no%20item/ws")
 LAST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -44,6 +52,7 @@ def paths_of(server: LiveServer) -> dict[str, set[str]]:
     paths = {path: {method.upper() for method in of} for path, of in listed.items()}
     return {
         path.replace("{item_id}", "42")
+        .replace("{item}", "42")
         .replace("{connection_id}", "c")
         .replace("{subject}", "s"): of
         for path, of in {**paths, **{page: {"GET"} for page in UNLISTED}}.items()

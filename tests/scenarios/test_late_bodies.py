@@ -84,7 +84,7 @@ def root(lifetime: int = 300) -> str:
 
 def late(running: Running, route: str, credential: str) -> Any:  # noqa: ANN401 - a context
     """Send the head of a request to a route."""
-    path = route.replace("{item_id}", ITEM)
+    path = route.replace("{item_id}", ITEM).replace("{item}", ITEM)
     return late_body(running.server.url, path, credential, SENT[route])
 
 

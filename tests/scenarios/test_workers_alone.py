@@ -285,3 +285,24 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
 
             assert running.process.wait(PATIENCE) == -signal.SIGTERM
             until(lambda: not any(map(is_there, pids)))
+
+
+def test_a_worker_whose_file_is_gone_says_so_in_one_line(tmp_path: Path) -> None:
+    """And is there as soon as its file is; the other one serves meanwhile."""
+    file = tmp_path / "channels.toml"
+    file.write_text("")
+    with started(
+        [*FAST, "serve", "--port", "0", "--workers", "2"], tmp_path, channels_file=str(file)
+    ) as running:
+        survivor, victim = workers_of(running)
+        file.rename(tmp_path / "aside")
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: any("worker_unfit" in line for line in running.lines))
+        assert is_ready(running.server)
+        (tmp_path / "aside").rename(file)
+        with aside(survivor):
+            assert is_ready(running.server)
+
+    said = [line for line in running.lines if "worker_unfit" in line]
+    assert all("channels.toml" in line for line in said)
+    assert not any("Traceback" in line for line in running.lines)

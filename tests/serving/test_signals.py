@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,8 +19,10 @@ from itemwire.serving.signals import (
     IGNORED,
     drain_at_more_signals,
     ignore_signals,
+    interruptible,
     may_end_at_once,
 )
+from tests.conftest import SECRET
 from tests.redis_server import redis_url
 from tests.scenarios.clients import PATIENCE, closed, json_client
 from tests.scenarios.test_drain import DRAINED, serving
@@ -66,6 +72,53 @@ def test_a_signal_that_ends_the_server_drains_it(
 
         assert closed(alice.connection) == DRAINED
         assert running.process.wait(2 * PATIENCE) == 0
+
+
+SIGNALLED: Final = """
+import os
+
+class Gone:
+    def __del__(self):
+        os.kill(os.getpid(), {})
+
+Gone()
+"""
+"""An application that is sent a signal at its import, where Python drops what is raised."""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("sent", DRAINING, ids=lambda one: one.name)
+def test_a_signal_before_the_application_starts_ends_it_at_once(
+    sent: signal.Signals, workers: str, tmp_path: Path
+) -> None:
+    """Without a traceback, and also where Ctrl+C was lost and the server went on."""
+    (tmp_path / "signalled.py").write_text(SIGNALLED.format(int(sent)))
+    command = [str(Path(sys.executable).with_name("itemwire")), "serve", "--port", "0"]
+    ended = subprocess.run(
+        [*command, "--app", "signalled:app", "--workers", workers],
+        cwd=tmp_path,
+        env=os.environ | {"ITEMWIRE_SECRET": SECRET},
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (-sent, "")
+
+
+def test_whoever_handles_ctrl_c_already_keeps_doing_so() -> None:
+    """Python's own handler is put back; another one, such as that of a test, stays."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interruptible():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with interruptible():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

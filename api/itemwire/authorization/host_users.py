@@ -187,6 +187,20 @@ class HostOperator(HostUser):
         return super()._refuse(connection, declared)
 
 
+class HostWatcher(HostUser):
+    """What takes the place of `watching_administrator` in a host with operators of its own.
+
+    A page presents on a socket what a user's page does: a cookie, or a ticket for what its owner
+    has presented. Nothing is changed there, so unlike `HostOperator` it may stand in the URL.
+    """
+
+    @override
+    def _refuse(self, connection: HTTPConnection, declared: Inputs) -> AuthError:
+        if shows_credential(connection, declared):
+            return Forbidden("the application names no operator")
+        return super()._refuse(connection, declared)
+
+
 def _knows_nobody(error: HTTPException | WebSocketException) -> bool:
     """Return whether a host has said, by HTTP's word or a socket's, that it knows nobody."""
     if isinstance(error, HTTPException):

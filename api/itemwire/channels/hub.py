@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from threading import get_ident
+from typing import NamedTuple
 
 from itemwire.channels.connection import Connection, Subscription
 from itemwire.channels.delivery.lanes import Lane
@@ -21,6 +22,13 @@ from itemwire_auth.scopes import Action
 
 
 def _discard(_channel: str, _publication: Publication) -> None: ...
+
+
+class Reach(NamedTuple):
+    """How many subscriptions a channel has on a node, and the newest position known there."""
+
+    subscriptions: int
+    position: Position
 
 
 class Hub:
@@ -114,6 +122,17 @@ class Hub:
         """Return the number of subscriptions of each channel that has any here."""
         sizes = ((channel, audience.size) for channel, audience in self._audiences.items())
         return {channel: size for channel, size in sizes if size}
+
+    def names(self) -> list[str]:
+        """Return the names of the channels that have a subscription here."""
+        return list(self._audiences)
+
+    def reach(self, channel: str) -> Reach:
+        """Return how many subscriptions a channel has here, and where its stream stands."""
+        audience = self._audiences.get(channel)
+        if audience is None:
+            return Reach(0, Position("", 0))
+        return Reach(audience.size, Position(audience.epoch, audience.offset))
 
     def go_live(self, subscription: Subscription, position: Position) -> None:
         """Deliver to a held subscription from now on; it has everything up to a position."""

@@ -16,6 +16,9 @@ RULES_ITEM: Final = "$rules"
 WATCH_ITEM: Final = "$watch"
 """Stands for the feed of what code watches by pattern."""
 
+OPERATIONS_ITEM: Final = "$operations"
+"""Stands for what operators watch: the figures of all nodes, once a second."""
+
 RESERVED: Final = "$"
 """Begins every name that is no item's."""
 

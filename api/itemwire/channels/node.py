@@ -11,6 +11,7 @@ from itemwire.channels.client_options import NO_OPTIONS, ClientOptions
 from itemwire.channels.cluster.cluster import Cluster
 from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange, NoExchange, SharedExchange
+from itemwire.channels.cluster.questions import Questions
 from itemwire.channels.connection import ENDED, Connection, Subscription
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.channels.delivery.outbox import Transport
@@ -33,6 +34,7 @@ from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.limits.requests import RequestRates
 from itemwire.channels.listening import Listening
 from itemwire.channels.names import channel_of, item_of
+from itemwire.channels.overview import Overview
 from itemwire.channels.presence.info import with_info
 from itemwire.channels.presence.presence import Page, Presence
 from itemwire.channels.publishing import Publishing
@@ -131,8 +133,14 @@ class Node:
             rules_of=rules_of,
             is_shared=shared_slots is not None,
         )
+        self.questions = Questions(self._id, engine, self.counters)
+        self.overview = Overview(self._id, self._hub, self._registry, self._presence)
         self._cluster = Cluster(
-            self._id, self._control, self._exchange, self.counters, self.publishing.receive
+            self._control,
+            self._exchange,
+            self.counters,
+            self.publishing.receive,
+            self.questions,
         )
         self._proofs = ResumeProofs()
         self._parts = ChannelParts(
@@ -281,17 +289,8 @@ class Node:
         """
         if self.revocations.revokes(principal):
             return Denied(TOKEN_REVOKED, principal)
-        self._expiry.forget(connection)
-        connection.principal = principal
-        connection.revoked_at = None  # that was about the token before
-        self._expiry.watch(connection)
+        self._expiry.renew(connection, principal)
         self.counters.refreshes["accepted"] += 1
-        logger.info(
-            "renewed connection=%s subject=%r expires_at=%s",
-            connection.id,
-            principal.subject,
-            connection.expiry,
-        )
         return None
 
     def change_rights(self, subscription: Subscription, grant: Grant) -> None:

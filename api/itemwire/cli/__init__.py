@@ -2,14 +2,15 @@
 
 import contextlib
 import gc
+import sys
 from collections.abc import Generator
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 from typing_extensions import override
 
-from itemwire.serving.streams import keep_streams_open
+from itemwire.serving.streams import drop_what_cannot_be_written, keep_streams_open
 
 MODULES: Final = {
     "dev": "serving",
@@ -19,6 +20,7 @@ MODULES: Final = {
     "tail": "channels",
     "bench": "bench",
     "config": "configuration",
+    "doctor": "doctor",
     "engine": "engine",
     "export": "export",
 }
@@ -42,6 +44,17 @@ class Commands(click.Group):
             module = import_module(f"{__name__}.{MODULES[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    @override
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command that is asked for, and exit; what the system refuses is one line."""
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            drop_what_cannot_be_written()  # of the line, and of what was not written before
+            named = f": {error.filename}" if error.filename else ""
+            click.echo(f"Error: {error.strerror or error}{named}", err=True)
+            sys.exit(1)
 
 
 @contextlib.contextmanager

@@ -34,12 +34,13 @@ def load_settings(**given: object) -> Settings:
             click.echo(f"Warning: {remark}", err=True)
         return Settings.model_validate(given)
     except ValidationError as error:
-        raise ConfigurationProblem("\n".join(_faults(error))) from error
+        raise ConfigurationProblem("\n".join(faults_of(error))) from error
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
 
 
-def _faults(error: ValidationError) -> list[str]:
+def faults_of(error: ValidationError) -> list[str]:
+    """Return a line for each wrong setting, by its name and without its value."""
     return [
         f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}"
         if fault["loc"]

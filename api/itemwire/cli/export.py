@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from itemwire.app import Itemwire
 from itemwire.application import ChannelApplication
 from itemwire.assembly import Assembly, assemble
-from itemwire.cli.configuration import load_settings
+from itemwire.cli.configuration import ConfigurationProblem, load_settings
 from itemwire.main import application_with
 from itemwire.routes.asyncapi import asyncapi_of
 from itemwire.rules.typescript import typescript_of_rules
@@ -64,7 +64,11 @@ def _app_option(app_name: str | None) -> list[str]:
 
 def _served() -> ChannelApplication:
     """Return the application that `serve` runs; keys are not needed to describe it."""
-    return application_with(assemble(load_settings(), needs_keys=False))
+    settings = load_settings()
+    try:
+        return application_with(assemble(settings, needs_keys=False))
+    except ValueError as error:  # of a file or a key that a setting names
+        raise ConfigurationProblem(str(error)) from error
 
 
 def _application(name: str) -> ChannelApplication:

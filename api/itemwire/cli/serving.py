@@ -16,6 +16,7 @@ from itemwire.cli.configuration import ConfigurationProblem, load_settings, stam
 from itemwire.engines import UNSHARED
 from itemwire.serving.listening import never_comes_right, place_of
 from itemwire.serving.server import serve as run_server
+from itemwire.serving.signals import interruptible
 from itemwire.settings import MAX_WORKERS, PREFIX, Settings
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.keys.static import signing_key_from_secret
@@ -120,7 +121,8 @@ def _given(**options: object) -> dict[str, object]:
 
 def _run(settings: Settings, announce: Callable[[str], None], app: str | None = None) -> None:
     try:
-        _way_to_serve(settings.workers)(settings, announce, app)
+        with interruptible():
+            _way_to_serve(settings.workers)(settings, announce, app)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     except OSError as error:

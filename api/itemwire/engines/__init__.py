@@ -6,6 +6,7 @@ from typing import Final
 
 from itemwire.engines.base import ChannelBounds, Engine
 from itemwire.engines.named import NamedBounds, NamedEngine, prefix_of
+from itemwire.engines.report import EngineReport
 
 ENGINES: Final[dict[str, str]] = {
     "memory": "itemwire.engines.memory",
@@ -42,6 +43,15 @@ PREPARED: Final = frozenset({"postgres", "postgresql"})
 """Engines whose store `itemwire engine init` makes; their modules have `init_store(url)`."""
 
 
+CHECKUPS: Final[dict[str, str]] = {
+    "itemwire.engines.nats.engine": "itemwire.engines.nats.checkup",
+    "itemwire.engines.postgres.engine": "itemwire.engines.postgres.checkup",
+    "itemwire.engines.redis.engine": "itemwire.engines.redis.checkup",
+    "itemwire.engines.sqlite.engine": "itemwire.engines.sqlite.checkup",
+}
+"""By the module of an engine, the one that asks its server about itself: `examine(url)`."""
+
+
 EXTRAS: Final[dict[str, str]] = {
     "itemwire.engines.nats.engine": "nats",
     "itemwire.engines.postgres.engine": "postgres",
@@ -68,6 +78,20 @@ def init_store(url: str) -> str:
         return f"{scheme}:// needs no preparation."
     done: str = _load(scheme).init_store(url)
     return done
+
+
+async def examine_store(url: str) -> EngineReport | None:
+    """Return what an engine's server says of itself; None where there is none to ask.
+
+    EngineError says why it does not answer, ValueError what is wrong with the URL.
+    """
+    scheme = _scheme_of(url)
+    _load(scheme)  # which says what to install
+    module = CHECKUPS.get(ENGINES[scheme])
+    if module is None:
+        return None
+    report: EngineReport = await import_module(module).examine(url)
+    return report
 
 
 def _load(scheme: str) -> ModuleType:

@@ -262,6 +262,15 @@ class Engine(Protocol):
         """
         ...
 
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        """Forget a channel's messages, the retained one too; answer once that is done.
+
+        Its epoch and its offsets go on, so that whoever resumes from before is told that messages
+        are missing. Keys are remembered as before. What is published meanwhile may be forgotten as
+        well, but is delivered all the same.
+        """
+        ...
+
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         """Carry a notice to every node, this one included; answer once it cannot be lost.
 

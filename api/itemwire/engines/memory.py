@@ -31,7 +31,6 @@ from itemwire.messages import Draft, Position, Publication, message_size
 
 MAX_KEYS: Final = 10_000  # of a channel: a flood of new keys must not fill the memory
 MAX_NOTICES: Final = 100_000
-
 MAX_VALUES_BYTES: Final = 64 * 1_048_576  # of all values, with what each of them costs
 VALUE_BYTES: Final = 600  # what a key and its entries in two collections cost
 
@@ -51,9 +50,8 @@ class MemoryEngine(Engine):
 
     History is bounded by count, bytes and age. A channel without subscribers whose history has
     aged away is forgotten; if it comes back it has a new epoch. When all histories together
-    exceed their bound, the channels that have been idle longest are forgotten sooner. If none of
-    these is left, the messages that were retained longest go, and then the channel that grows
-    forgets its own oldest messages.
+    exceed their bound, the channels that have been idle longest go first, then the messages that
+    were retained longest; and then the channel that grows forgets its own oldest messages.
     """
 
     answers_at_once = True
@@ -149,6 +147,14 @@ class MemoryEngine(Engine):
             found = self._retained.find(channel, history.position, now)
             history = replace(history, retained=found)
         answer(history)
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        stream = self._subscribed.get(channel) or self._idle.get(channel)
+        if stream is not None:
+            stream.erase()
+        self._retained.discard(channel)
+        answer(None)
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
@@ -323,6 +329,11 @@ class _Stream:
             else:
                 self._forget_key()
             self._settle()
+
+    def erase(self) -> None:
+        """Free all messages; what is published next has the next offset."""
+        self._kept, self._bytes = (), 0
+        self._settle()
 
     def drop(self) -> None:
         """Free everything: the stream is no longer used."""

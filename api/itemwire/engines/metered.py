@@ -23,7 +23,7 @@ from itemwire.messages import Draft, Payload, Position, payload_size
 
 T = TypeVar("T")
 
-WRITES: Final = frozenset({"publish", "put", "take"})
+WRITES: Final = frozenset({"publish", "put", "take", "erase"})
 
 
 class MeteredEngine(Engine):
@@ -93,6 +93,10 @@ class MeteredEngine(Engine):
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
         self._inner.read(channel, span, self._timed("read", answer))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._inner.erase(channel, self._timed("erase", answer))
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:

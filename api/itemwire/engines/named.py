@@ -136,6 +136,10 @@ class NamedEngine(Engine):
         self._inner.read(self._prefix + channel, span, answer)
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._inner.erase(self._prefix + channel, answer)
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._inner.post(self._mark + notice, until, answer)
 

@@ -28,7 +28,7 @@ from itemwire.engines.base import (
 from itemwire.engines.callbacks import in_time
 from itemwire.engines.notices import NoticeReader
 from itemwire.engines.read_watch import ReadWatch, refused_read
-from itemwire.engines.subscriptions import ChannelSource, Subscriptions
+from itemwire.engines.subscriptions import STEPS, ChannelSource, Subscriptions
 from itemwire.engines.tasks import end, repeat
 from itemwire.messages import Position
 
@@ -38,6 +38,8 @@ NO_ANSWER: Final = "no answer in time"
 CONNECT_SECONDS: Final = 30.0  # in which a server that starts, too, must have begun to serve
 START_SECONDS: Final = 10.0  # in which it must then have answered
 AWAY_SECONDS: Final = 0.05  # between two looks whether the engine is away, while a join waits
+MANY_SECONDS: Final = 60.0  # in which the positions are compared of however many channels
+FEW: Final = 100  # channels that may be compared at a time, ahead of what that asks for
 STALE_SECONDS: Final = 0.05  # before a replica that was behind is asked again
 
 Routine = tuple[float, Callable[[], Awaitable[object]]]
@@ -206,9 +208,25 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
 
         self._read(PROBE, Span(1), have_read)
 
-    async def _compare(self) -> None:
-        """Compare everything with the store, as something may have been missed unnoticed."""
-        self._compare_now()
+    def _comparing(self, seconds: float) -> Iterable[Routine]:
+        """Compare everything with the store, as something may have been missed unnoticed.
+
+        A part of the channels at a time, so that it is no burst: all of them in so many seconds,
+        and where they are many in `MANY_SECONDS`.
+        """
+        rounds = max(round(MANY_SECONDS / seconds), 1)
+
+        async def compare_some() -> None:
+            self._subscriptions.compare_some(rounds, FEW)
+
+        async def check_notices() -> None:
+            self._notice_reader.check()
+
+        return [(seconds / STEPS, compare_some), (seconds, check_notices)]
+
+    @override
+    def compare(self, channels: list[str]) -> None:
+        self._subscriptions.compare(channels)
 
     def _compare_now(self) -> None:
         if self._tasks:

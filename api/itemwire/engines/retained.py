@@ -25,7 +25,7 @@ class RetainedMessages:
         self, channel: str, epoch: str, message: Publication, *, now: float, seconds: float
     ) -> None:
         """Keep a message for so many seconds in place of the one before."""
-        self._discard(channel)
+        self.discard(channel)
         self._kept[channel] = now + seconds, epoch, message
         self.bytes += _size_of(message)
         while self._kept and next(iter(self._kept.values()))[0] <= now:
@@ -43,10 +43,11 @@ class RetainedMessages:
         oldest = next(iter(self._kept), None)
         if oldest is None:
             return False
-        self._discard(oldest)
+        self.discard(oldest)
         return True
 
-    def _discard(self, channel: str) -> None:
+    def discard(self, channel: str) -> None:
+        """Forget the message of a channel, if there is one."""
         kept = self._kept.pop(channel, None)
         if kept is not None:
             self.bytes -= _size_of(kept[2])

@@ -8,7 +8,9 @@ missing is delivered before what comes next. Nothing here knows a client library
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from itemwire.engines.base import Answer, EngineError, History, Sink, Span
@@ -20,6 +22,8 @@ HOLE_SECONDS: Final = 0.05  # a missing message may only be late
 RETRY_SECONDS: Final = 0.5
 MAX_CHECKS: Final = 256  # reads in flight
 MAX_FILL: Final = 1000  # messages in one read
+STEPS: Final = 10  # in which all channels are compared, if they are few
+BATCH: Final = 100  # channels whose positions are looked for at once
 
 
 class ChannelSource(Protocol):
@@ -37,6 +41,10 @@ class ChannelSource(Protocol):
         """Read everything of a span that is still stored, even beyond the history's bounds."""
         ...
 
+    def compare(self, channels: list[str]) -> None:
+        """Look for each position, and call `Subscriptions.take_position` or `compare`."""
+        ...
+
     def note_refusal(self, problem: EngineError) -> None:
         """Take note that a read failed; it is repeated until it does not."""
         ...
@@ -46,8 +54,8 @@ class Subscriptions:
     """Follows the channels that were subscribed to, and fills their holes.
 
     A channel is read when it is stale: after listening has begun, or begun anew; when a hole has
-    not closed by itself; and when its turn comes in a comparison of all channels. Reads are
-    limited to `MAX_CHECKS` at once. Stale channels are read first, since subscribers wait for
+    not closed by itself; and when its position, compared now and then, is behind. Reads are limited
+    to `MAX_CHECKS` at once. Stale channels are read first, since subscribers wait for
     them; those that are only compared come after.
     """
 
@@ -58,6 +66,7 @@ class Subscriptions:
         self._subscribing: dict[str, list[Answer[None]]] = {}
         self._stale: OrderedDict[str, None] = OrderedDict()
         self._to_compare: OrderedDict[str, None] = OrderedDict()
+        self._this_round: list[str] = []  # those that are yet to be compared
         self._reading: set[str] = set()
         self._read_again: set[str] = set()  # became stale while being read
         self._failed: set[str] = set()
@@ -162,8 +171,31 @@ class Subscriptions:
 
     def compare_all(self) -> None:
         """Compare every position with the source's: a lost last message shows no hole."""
-        self._to_compare.update(dict.fromkeys(self._followed))
+        self.compare(self._followed)
+
+    def compare_some(self, rounds: int, most: int) -> None:
+        """Compare a part of the positions, of which the next calls compare the others.
+
+        All are compared in ten calls; but no more than `most` at once if that takes no more than
+        ten times `rounds` calls.
+        """
+        if not self._this_round:
+            self._this_round = list(self._followed)
+        count = len(self._followed)
+        share = min(_part(count, STEPS), max(most, _part(count, STEPS * rounds)))
+        now, self._this_round = self._this_round[:share], self._this_round[share:]
+        for first in range(0, len(now), BATCH):
+            self._source.compare(now[first : first + BATCH])
+
+    def compare(self, channels: Iterable[str]) -> None:
+        """Compare these positions by reading each, when nothing more urgent is to be read."""
+        self._to_compare.update(dict.fromkeys(channels))
         self._read_next()
+
+    def take_position(self, channel: str, position: Position | None) -> None:
+        """Take where a channel is by now: read it if that is further, or if nobody knows."""
+        if position is None or self.needs(channel, position.epoch, position.offset):
+            self.compare([channel])
 
     def _check_soon(self, channel: str) -> None:
         """Read what is missing, unless it arrives by itself within `HOLE_SECONDS`."""
@@ -239,3 +271,8 @@ class Subscriptions:
         failed, self._failed = self._failed, set()
         self._stale.update(dict.fromkeys(failed))
         self._read_next()
+
+
+def _part(count: int, parts: int) -> int:
+    """Return the size of each part, the last one smaller; at least 1."""
+    return max(math.ceil(count / parts), 1)

@@ -148,8 +148,8 @@ class Webhooks(Observer, AbstractAsyncContextManager["Webhooks"]):
         self._has_some.set()
 
     async def _send_all(self) -> None:
-        # Events must not go through a proxy that the environment names.
-        async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client:
+        timeout = httpx.Timeout(ANSWER_SECONDS)
+        async with httpx.open_client(httpx.create_ssl_context(), timeout) as client:
             while True:
                 await self._has_some.wait()
                 await self._pause(BATCH_SECONDS)
@@ -229,7 +229,11 @@ def _key_of(secret: str) -> bytes:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        httpx.checked_url(url)
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"ITEMWIRE_WEBHOOK_URL is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("ITEMWIRE_WEBHOOK_URL is not a URL: write https://host/path")
     if "@" in parts.netloc:

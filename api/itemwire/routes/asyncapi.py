@@ -56,7 +56,7 @@ def _page(document: Json) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield '<meta name="color-scheme" content="light dark">'
     yield f"<title>Channels of {escape(info['title'])}</title>"
-    yield '<link rel="stylesheet" href="console/console.css"></head><body>'
+    yield '<link rel="stylesheet" href="console/base.css"></head><body>'
     yield f"<header><h1>{escape(info['title'])} <span>channels</span></h1></header><main>"
     yield f"<section><p>{escape(info['description'])}</p>"
     yield '<p><a href="asyncapi.json">The document for programs</a> (AsyncAPI 3.0)</p>'

@@ -20,6 +20,7 @@ from itemwire_auth.dependencies import (
     without_ticket,
 )
 from itemwire_auth.errors import ItemInvalid
+from itemwire_auth.forwarded import FORWARDED
 from itemwire_auth.origins import normal_origin
 from itemwire_auth.scopes import is_item_id
 from itemwire_auth.state import session_cookie_of, tickets_of
@@ -66,6 +67,15 @@ class NewTicket(BaseModel):
     expires_at: int
 
 
+class Seen(BaseModel):
+    """A request as the server sees it, after trusted proxies were believed."""
+
+    client: str | None = Field(description="The address by which the caller is counted and logged.")
+    forwarded: bool = Field(description="Whether a trusted proxy has named that address.")
+    scheme: str
+    host: str
+
+
 class NewSession(BaseModel):
     """The Unix time at which the session ends; a script cannot read that from the cookie."""
 
@@ -93,6 +103,19 @@ async def make_ticket(request: Request, principal: CurrentPrincipal) -> NewTicke
         credential=_kept_credential(request),
     )
     return NewTicket(ticket=ticket.value, expires_at=ticket.expires_at)
+
+
+@router.get("/seen")
+async def seen(request: Request, _principal: CurrentPrincipal) -> Seen:
+    """Return how the server sees this request, which shows what a proxy passes on."""
+    client = request.client
+    return Seen(
+        client=client.host if client else None,
+        # Other servers say it by a client without a port.
+        forwarded=FORWARDED in request.scope or (client is not None and not client.port),
+        scheme=request.url.scheme,
+        host=request.headers.get("host", ""),
+    )
 
 
 def _kept_credential(request: Request) -> bytes | None:

@@ -41,6 +41,7 @@ from itemwire.responses.request_bodies import BODY_PROBLEMS, described, read_jso
 from itemwire.routes import messages
 from itemwire.routes.auth import keep_nowhere
 from itemwire.rules.host import HostFunctions
+from itemwire.tracing import with_trace
 from itemwire.wire.payloads import payload_of
 from itemwire_auth.dependencies import CurrentPrincipal
 from itemwire_auth.errors import AuthError
@@ -172,7 +173,8 @@ def _parsed(raw: msgspec.Raw, limit: int) -> ReadyMessage | CloseReason:
     try:
         wanted = _read_message(raw)
         data = payload_of(wanted.data)
-        extras = Extras.of(wanted.meta, end=wanted.end)
+        meta = None if wanted.meta is UNSET else wanted.meta
+        extras = Extras.of(with_trace(meta), end=wanted.end)
     except (ValueError, RecursionError):
         return PAYLOAD_INVALID
     if len(bytes(wanted.data)) > limit:

@@ -26,7 +26,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class ConsoleFiles(StaticFiles):
-    """The files of the page, each with the headers above."""
+    """The files of a page, each with the headers above."""
 
     @override
     def file_response(

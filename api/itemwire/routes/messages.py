@@ -27,6 +27,7 @@ from itemwire.responses.request_bodies import BODY_PROBLEMS, described, read_pay
 from itemwire.routes.auth import keep_nowhere
 from itemwire.routes.items import ITEM_PATH
 from itemwire.rules.host import HostFunctions
+from itemwire.tracing import with_trace
 from itemwire_auth.dependencies import permitted
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
@@ -139,11 +140,11 @@ PRESENT: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-async def _extras_of(meta: MetaHeader = None, end: EndHeader = False) -> Extras:
+async def extras_of(meta: MetaHeader = None, end: EndHeader = False) -> Extras:
     """Return what the headers say, or refuse them; a server reads other bytes as Latin-1."""
     try:
         given = None if meta is None else _read_meta(meta.encode("ascii"))
-        return Extras.of(given, end=end)
+        return Extras.of(with_trace(given), end=end)
     except (ValueError, msgspec.MsgspecError) as error:
         raise unreadable() from error
 
@@ -160,7 +161,7 @@ async def publish(
     request: Request,
     response: Response,
     grant: PublishGrant,
-    extras: Annotated[Extras, Depends(_extras_of)],
+    extras: Annotated[Extras, Depends(extras_of)],
     idempotency_key: IdempotencyKey = None,
 ) -> StoredMessage | DeliveredMessage:
     """Publish a message, any JSON value, text or bytes; the answer comes once it is stored."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from itemwire.channels.names import check_item_id
 from itemwire.messages import Extras, Payload
+from itemwire.tracing import with_trace
 from itemwire.wire.payloads import payload_of
 
 WHAT_CAN: Final = "Pydantic models, msgspec structs, dataclasses, lists, dicts and texts can"
@@ -58,7 +59,8 @@ def ready(message: ManyMessages) -> tuple[str, Payload, Extras]:
     if isinstance(message, tuple):
         message = NewMessage(*message)
     check_item_id(message.item)
-    return message.item, encoded(message.data), Extras.of(message.meta, end=message.end)
+    extras = Extras.of(with_trace(message.meta), end=message.end)
+    return message.item, encoded(message.data), extras
 
 
 def as_json(value: object) -> msgspec.Raw:

@@ -6,7 +6,7 @@ from typing import Any
 import uvicorn
 from typing_extensions import override
 
-from itemwire_auth.forwarded import TrustedProxies, as_scope
+from itemwire_auth.forwarded import FORWARDED, TrustedProxies, as_scope
 
 ASGIApp = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -29,6 +29,8 @@ class ForwardedClient:
             peer: tuple[str, int] | None = scope.get("client")
             told = self._proxies.told_by(peer[0] if peer else None, scope["headers"])
             scope.update(as_scope(told, scope))
+            if told.client is not None:
+                scope[FORWARDED] = True
         return self._app(scope, receive, send)
 
 

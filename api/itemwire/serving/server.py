@@ -173,9 +173,10 @@ def server_of(
     Raises `ValueError` if the application refuses to run with these settings, or is not there.
     """
     protocols = protocols or fitting_protocols()
-    return kind(
+    app = create_app(settings) if host is None else _imported(host)
+    server = kind(
         ServerConfig(
-            create_app(settings) if host is None else _imported(host),
+            app,
             TrustedProxies(settings.trusted_proxies),
             http=protocols.http,
             ws=protocols.ws,
@@ -190,15 +191,46 @@ def server_of(
             log_config=None,
         )
     )
+    if host is not None:
+        _load(server.config, host, app)
+    return server
 
 
 def _imported(host: str) -> Any:  # noqa: ANN401 - any ASGI application
-    """Return the application that a module names; raises ValueError if it names none."""
+    """Return the application that a module names; raises ValueError if it names none.
+
+    What its code raises beside that ends the process as an application that does not start: a
+    server that it needs may be away. The traceback is for who wrote it.
+    """
     try:
         found = import_from_string(host)
     except ImportFromStringError as error:
         raise ValueError(str(error)) from error
+    except ValueError:  # of settings, its own or those of the channels
+        raise
+    except Exception:
+        logging.getLogger("uvicorn.error").exception("%s cannot be imported", host)
+        sys.exit(STARTUP_FAILURE)
+    if not callable(found):
+        raise _no_application(host, found)
     return found
+
+
+def _load(config: uvicorn.Config, host: str, app: object) -> None:
+    """Load a host application, or raise ValueError if ASGI cannot serve it.
+
+    uvicorn would say that it serves, and answer each request with 500.
+    """
+    config.load()
+    if config.interface != "asgi3":
+        raise _no_application(host, app)
+
+
+def _no_application(host: str, found: object) -> ValueError:
+    return ValueError(
+        f"{host} is no ASGI application, but of type {type(found).__name__}: name the FastAPI "
+        "application that includes the channels, or a function without arguments that makes it"
+    )
 
 
 def serve(settings: Settings, announce: Callable[[str], None], host: str | None = None) -> None:

@@ -1,8 +1,9 @@
 """What each signal does to a server: docs/operations.md has the table."""
 
+import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any, Final
 
@@ -14,6 +15,24 @@ ALSO_DRAIN: Final = (signal.SIGHUP, signal.SIGQUIT)
 IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
 
 Handler = Callable[[int, FrameType | None], Any]
+
+
+@contextlib.contextmanager
+def interruptible() -> Generator[None]:
+    """Let SIGINT end the process until the server drains at it, as SIGTERM does.
+
+    Python would raise KeyboardInterrupt wherever it is just then, and drop it in a finalizer: the
+    server went on as if nobody had pressed Ctrl+C.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ignore_signals() -> None:

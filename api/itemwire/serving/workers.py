@@ -301,7 +301,11 @@ def _work(
     """Run one worker; it also ends when its supervisor dies."""
     prepare_process(settings)
     threading.Thread(target=_follow_supervisor, daemon=True).start()
-    server = cast("WorkerServer", server_of(settings, protocols, WorkerServer, host))
+    try:
+        server = cast("WorkerServer", server_of(settings, protocols, WorkerServer, host))
+    except ValueError as error:  # what is wrong now was right when the supervisor looked
+        logger.error("worker_unfit detail=%r", str(error))  # noqa: TRY400 - one line
+        sys.exit(UNFIT)
     server.slot = slot
     calm_collector()
     server.run(sockets=[listener])

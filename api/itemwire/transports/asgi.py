@@ -21,6 +21,7 @@ from itemwire.messages import Frame, frame_size
 from itemwire.middleware.admission import hand_over_slot
 from itemwire.wire import choose_codec
 from itemwire.wire.base import Codec
+from itemwire_auth.addresses import client_host
 from itemwire_auth.audit import client_label, quoted
 from itemwire_auth.releasing import release
 
@@ -63,7 +64,13 @@ async def serve_socket(
 
 
 def log_connected(connection: HTTPConnection, session: Session) -> None:
-    """Log the line that ties a connection's id to its handshake: the subject and the address."""
+    """Log the line that ties a connection's id to its handshake: the subject and the address.
+
+    Note the address for operators, too.
+    """
+    registry = session.node.overview.registry
+    if registry.keeps_addresses:
+        registry.note_address(session.connection, client_host(connection.scope))
     if not logger.isEnabledFor(logging.INFO):
         return  # quoting costs more than all the rest of a log line
     logger.info(

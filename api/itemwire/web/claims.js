@@ -1,5 +1,6 @@
 // Shows the claims of the pasted token, and the time until it expires.
 
+import { isolated as asWritten, part } from "./dom.js";
 import { decodeClaims, listRights } from "./token.js";
 import { fullTime } from "./times.js";
 
@@ -25,11 +26,8 @@ export class ClaimsView {
   }
 
   #say(words, state) {
-    const note = document.createElement("p");
-    note.className = "note";
-    note.textContent = words;
     this.#place.dataset.state = state;
-    this.#place.replaceChildren(note);
+    this.#place.replaceChildren(part("p", "note", words));
   }
 
   #list(claims) {
@@ -72,9 +70,6 @@ function described(list, name) {
   return document.createElement("dd");
 }
 
-/** Keep foreign text from reordering ours: <bdi> isolates its writing direction. */
 function isolated(value) {
-  const element = document.createElement("bdi");
-  element.textContent = typeof value === "string" ? value : JSON.stringify(value);
-  return element;
+  return asWritten(typeof value === "string" ? value : JSON.stringify(value));
 }

@@ -1,5 +1,7 @@
 // Close codes and reasons in plain words: what happened, what to do, whether to try again.
 
+import { part } from "./dom.js";
+
 /** The registry of reasons as a user needs it: retry verdict, what happened, what to do. */
 export const REASONS = {
   credentials_missing: ["token", "The server needs a credential and found none.",
@@ -82,7 +84,7 @@ const VERDICTS = {
 /** Describe how a connection ended; the server's own `closing` notice wins over the table. */
 export function explain({ code, reason, own, notice }) {
   const known = Object.hasOwn(REASONS, reason) ? REASONS[reason] : (CODES[code] ?? UNKNOWN);
-  const asked = own && reason === ""; // with a reason, the server closed before we did
+  const asked = Boolean(own) && reason === ""; // with a reason, the server closed before we did
   const [tableRetry, happened, advice] = asked ? LEFT : known;
   const retry = Object.hasOwn(VERDICTS, notice?.retry) ? notice.retry : tableRetry;
   const seconds = Math.ceil((notice?.retry_after_ms ?? 0) / 1000);
@@ -94,6 +96,8 @@ export function explain({ code, reason, own, notice }) {
 /** The panel that says how the connection ended; empty and hidden until it has ended. */
 export class CloseView {
   #panel;
+  #shown = null;
+  #words = null;
 
   constructor(panel) {
     this.#panel = panel;
@@ -101,17 +105,19 @@ export class CloseView {
 
   /** Show how the connection ended, and return the words used. */
   show(ending) {
+    if (ending === this.#shown) return this.#words; // told once: it is read out each time
     const words = explain(ending);
+    [this.#shown, this.#words] = [ending, words];
     const { dataset } = this.#panel;
     dataset.code = ending.code ?? "";
     dataset.reason = ending.reason;
     dataset.retry = words.retry;
     dataset.own = words.own;
     this.#panel.replaceChildren(
-      paragraph("name", words.name),
-      paragraph("happened", words.happened),
-      paragraph("advice", words.advice),
-      paragraph("verdict", words.verdict),
+      part("p", "name", words.name),
+      part("p", "happened", words.happened),
+      part("p", "advice", words.advice),
+      part("p", "verdict", words.verdict),
     );
     this.#panel.hidden = false;
     this.#panel.scrollIntoView({ block: "nearest" });
@@ -120,15 +126,9 @@ export class CloseView {
 
   /** Forget the last ending. */
   clear() {
+    this.#shown = null;
     this.#panel.hidden = true;
     this.#panel.replaceChildren();
     for (const name of ["code", "reason", "retry", "own"]) delete this.#panel.dataset[name];
   }
-}
-
-function paragraph(name, text) {
-  const element = document.createElement("p");
-  element.className = name;
-  element.textContent = text;
-  return element;
 }

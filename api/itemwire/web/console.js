@@ -1,79 +1,61 @@
-// The entry point of the page: connects the forms, the client and the views, each in its module.
+// The entry point of the page: connects the forms, the connection and the views.
 
-import { ItemwireClient, PublishUnconfirmed } from "../itemwire.js";
+import { PublishUnconfirmed } from "../itemwire.js";
+import { ask } from "./asking.js";
+import { Channel } from "./channel.js";
 import { ClaimsView } from "./claims.js";
 import { CloseView } from "./closing.js";
-import { EXACT_JSON, JsonText } from "./codec.js";
-import { Log } from "./log.js";
-import { Members } from "./members.js";
+import { JsonText } from "./codec.js";
+import { Connection } from "./connection.js";
+import { explainBy } from "./explain.js";
+import { FrameList } from "./frame_list.js";
+import { readLink, writeLink } from "./link.js";
+import { Tabs } from "./tabs.js";
 import { relativeTime } from "./times.js";
 
 const element = (id) => document.getElementById(id);
 const itemBox = element("item");
 const tokenBox = element("token");
 const replayBox = element("replay");
+const viaBox = element("via");
 const messageBox = element("message");
 const jsonSwitch = element("json");
 const state = element("state");
 
-const log = new Log(element("log"));
-const members = new Members(element("members"), element("members-count"), element("members-note"));
 const claims = new ClaimsView(element("claims"));
 const close = new CloseView(element("close"));
-
-let wire = null;
-let item = null;
-let own = {}; // our subject and connection, as the server names them
-let replayedUpTo = 0; // the channel's offset when we joined: messages up to it are history
-let lost = null; // how the connection ended last
-
-/** What each type of envelope adds to the log, beside messages, which the item hands over. */
-const FRAMES = {
-  welcome({ subject, connection, can, offset, was_recovering, member_count = 0 }) {
-    own = { subject, connection };
-    members.total = member_count;
-    if (!was_recovering) replayedUpTo = offset;
-    const rights = can.join(", ");
-    log.add({ kind: "system", text: `connected; may ${rights}; the newest offset is ${offset}` });
-  },
-  joined({ member }) {
-    members.total += 1;
-    log.add({ kind: "joined", about: member.subject, text: " joined" });
-  },
-  left({ member }) {
-    members.total -= 1;
-    log.add({ kind: "left", about: member.subject, text: " left" });
-  },
-  error({ code, detail, temporary }) {
-    const advice = temporary ? " (temporary: try again)" : "";
-    log.add({ kind: "error", text: detail ? `${code}: ${detail}${advice}` : `${code}${advice}` });
-  },
-  expiring({ expires_at }) {
-    const when = relativeTime(expires_at);
-    log.add({ kind: "system", text: `the token expires ${when}; the server will then close` });
-  },
-  reply({ members: page, count }) {
-    if (page !== undefined) members.total = count;
+const frames = new FrameList(element("frames"));
+const tabs = new Tabs(element("tabs"), () => showAll());
+const views = {
+  log: element("log"),
+  members: [element("members"), element("members-count"), element("members-note")],
+  tell: (...frame) => frames.add(...frame),
+  changed: (channel) => {
+    tabs.changed();
+    if (channel !== tabs.selected) return;
+    showAll();
+    const waits = document.activeElement.matches("body, #connect, #item");
+    if (waits && channel?.state === "joined") messageBox.focus();
   },
 };
 
-function showMessage({ offset, ephemeral, sender, sent_at, data, encoding }) {
-  const isOwn = sender === own.subject;
-  const replayed = offset <= replayedUpTo;
-  log.add({ kind: "message", at: sent_at, sender, own: isOwn, offset, ephemeral, replayed, data, encoding });
-}
+let connection = null;
+let lost = null; // how the connection ended last
+let subject = "";
+let isBroken = false;
 
-function showDirect({ sender, sent_at, data, encoding }) {
-  log.add({ kind: "message", at: sent_at, sender, own: false, replayed: false, data, encoding });
-}
+/** What envelopes that are about no item do. */
+const FRAMES = {
+  hello: (envelope) => (subject = envelope.subject),
+  welcome: (envelope) => (subject = envelope.subject),
+  expiring({ expires_at }) {
+    const when = relativeTime(expires_at);
+    noteEverywhere(`the token expires ${when}: paste a new one and press Refresh, or the server closes`);
+  },
+};
 
-function showState(name, words) {
-  const busy = name !== "idle" && name !== "closed";
-  state.dataset.state = name;
-  state.textContent = words;
-  element("connect").disabled = busy;
-  element("disconnect").disabled = !busy;
-  messageBox.form.querySelector("fieldset").disabled = name !== "open";
+function noteEverywhere(text) {
+  for (const channel of tabs.channels.values()) channel.note(text);
 }
 
 /** Read the token without the line breaks that a terminal puts into a long one. */
@@ -81,72 +63,157 @@ function pastedToken() {
   return tokenBox.value.replace(/\s+/g, "");
 }
 
+/** Connect if there is no connection, and join the items of the box. */
 function connect(event) {
   event.preventDefault();
   close.clear();
-  log.add({ kind: "system", text: `connecting to ${itemBox.value}` });
-  wire = new ItemwireClient({
-    url: new URL(".", document.baseURI).href, // a path prefix and TLS carry over
-    token: pastedToken() || null,
-    codec: EXACT_JSON,
+  const ids = itemBox.value.split(",").map((id) => id.trim()).filter(Boolean);
+  for (const id of ids) if (!tabs.channels.has(id)) tabs.add(new Channel(id, views));
+  const wanted = connection ? ids : [...tabs.channels.keys()];
+  connection ??= newConnection();
+  for (const id of wanted) join(tabs.channels.get(id));
+  itemBox.value = "";
+  tabs.select(tabs.channels.get(ids[0]) ?? tabs.selected ?? [...tabs.channels.values()][0]);
+  keepLink();
+}
+
+function join(channel) {
+  channel.join(connection.wire, Number(replayBox.value) || undefined);
+}
+
+function newConnection() {
+  const made = new Connection({ token: pastedToken, via: viaBox.value, tell: views.tell });
+  const { wire } = made;
+  const on = (event, act) => wire.on(event, (value) => made === connection && act(value));
+  on("frame", take);
+  on("direct", (message) => tabs.selected?.showMessage(message));
+  on("direct_lost", () => tabs.selected?.fail("Messages to you alone may be lost."));
+  on("lost", (ending) => {
+    lost = { ...ending, own: false, notice: ending };
+    if (ending.retry === "token" && !made.hasNewToken) return ended(lost);
+    const { name } = close.show(lost);
+    noteEverywhere(`closed: ${name}`);
   });
-  wire.on("frame", (envelope) => FRAMES[envelope.type]?.(envelope));
-  wire.on("direct", showDirect);
-  wire.on("direct_lost", () => log.add({ kind: "error", text: "Messages to you alone may be lost." }));
-  wire.on("lost", (ending) => (lost = ending));
-  wire.on("error", (error) => wire.state !== "refused" && log.add({ kind: "error", text: error.message }));
-  wire.on("state", showConnection);
-  item = wire.item(itemBox.value, { replay: Number(replayBox.value) || undefined });
-  item.on("message", showMessage);
-  item.on("gap", ({ from, to }) => log.add({ kind: "error", text: `messages ${from} to ${to} were missed` }));
-  item.on("members", (present) => members.show(present, own.connection));
-  item.on("state", (now) => now === "joined" && joined());
-  item.on("refused", ({ reason, retry }) => ended({ reason, own: false, notice: { retry } }));
-  item.join();
+  on("error", failed);
+  on("state", () => showAll());
+  return made;
 }
 
-function showConnection(now) {
-  if (now === "connecting") showState("connecting", `Connecting to ${item.id}…`);
-  if (now === "reconnecting") {
-    const { name } = close.show({ ...lost, own: false, notice: lost });
-    log.add({ kind: "system", text: `closed: ${name}; connecting again` });
-    showState("reconnecting", `Closed: ${name}; connecting again…`);
-  }
-  if (now === "refused") ended({ ...lost, own: false, notice: lost });
+function take(envelope) {
+  FRAMES[envelope.type]?.(envelope);
+  const { item } = envelope;
+  if (item !== undefined) tabs.channels.get(item)?.take(envelope);
+  else if (envelope.type === "error") tabs.selected?.take(envelope);
 }
 
-function joined() {
-  const { rights } = item;
-  close.clear();
-  showState("open", `Connected to ${item.id} as ${own.subject}`);
-  if (!rights.includes("presence")) members.show(null, own.connection);
-  messageBox.placeholder = rights.includes("publish") ? "Message" : "This token may not publish here";
-  messageBox.focus();
+/** Tell what went wrong outside of an item, and how it ended if it did. */
+function failed(error) {
+  if (error.reason === "no_new_token") return; // `expiring` has told it
+  if (connection.wire.state !== "refused") return noteEverywhere(error.message);
+  const { status, reason } = error;
+  ended(lost ?? { code: status || undefined, reason, own: false });
+}
+
+/** Show what the connection and the shown item are now. */
+function showAll() {
+  const channel = tabs.selected;
+  const now = connection?.wire.state ?? "idle";
+  const rights = channel?.rights ?? [];
+  if (now === "connecting") showState("connecting", "Connecting…");
+  if (now === "connected") showState("open", openWords(channel));
+  if (now === "reconnecting") showState("reconnecting", isBroken ? "Broken" : "Closed; connecting again…");
+  const canPublish = rights.includes("publish") || channel?.state !== "joined";
+  messageBox.placeholder = canPublish ? "Message" : "This token may not publish here";
+  messageBox.form.querySelector("fieldset").disabled = channel?.state !== "joined";
+  element("panel").setAttribute("aria-label", channel ? `Item ${channel.id}` : "Item");
+  element("leave").disabled = element("sse").disabled = !channel;
+  element("sse").setAttribute("aria-pressed", String(channel?.events.isOpen ?? false));
+  if (now === "connected") showRefusal(channel?.refusal);
+}
+
+function showRefusal(refusal) {
+  lost = null;
+  if (refusal) close.show(refusal);
+  else close.clear();
+}
+
+function openWords(channel) {
+  if (channel?.state === "joined") return `Connected to ${channel.id} as ${subject}`;
+  return channel?.state === "refused" ? `Connected; ${channel.id} was refused` : "Connected";
+}
+
+function showState(name, words) {
+  const isUp = connection !== null;
+  state.dataset.state = name;
+  state.textContent = words;
+  element("connect").textContent = isUp ? "Join" : "Connect";
+  element("refresh").disabled = name !== "open";
+  element("disconnect").disabled = element("break").disabled = !isUp;
+  viaBox.disabled = isUp;
+  itemBox.required = isUp || tabs.channels.size === 0;
 }
 
 function disconnect() {
   ended({ code: 1000, reason: "", own: true });
 }
 
-/** Show that this was the end, by the user's wish or a refusal. */
+/** Show that this was the end of the connection, by the user's wish or a refusal. */
 function ended(ending) {
+  const { wire } = connection;
+  connection = null;
+  lost = null;
+  setBroken(false);
   wire.close();
   const { name, own: isOwn } = close.show(ending);
+  noteEverywhere(`closed: ${name}`);
+  for (const channel of tabs.channels.values()) channel.detach();
+  tabs.changed();
+  showAll();
   showState("closed", isOwn ? "Disconnected" : `Closed: ${name}`);
-  log.add({ kind: "system", text: `closed: ${name}` });
-  members.clear();
-  messageBox.placeholder = "Message";
   const lostFocus = document.activeElement.matches(":disabled, body");
   if (lostFocus) element("connect").focus({ preventScroll: true });
+}
+
+/** Break the line or bring it back: what comes meanwhile shows how a client resumes. */
+function setBroken(nowBroken) {
+  isBroken = nowBroken;
+  element("break").setAttribute("aria-pressed", String(isBroken));
+  connection?.setBroken(isBroken);
+  if (isBroken) noteEverywhere("the line is broken");
+}
+
+async function refresh() {
+  const { items = {}, expires_at } = await connection.refresh().catch((error) => ({ error }));
+  if (expires_at === undefined) return; // the refusal is logged as it comes
+  for (const [id, can] of Object.entries(items)) tabs.channels.get(id)?.item?._allowed(can);
+  noteEverywhere(`the token was refreshed; it expires ${expires_at ? relativeTime(expires_at) : "never"}`);
+  showAll();
+}
+
+function leave() {
+  const channel = tabs.selected;
+  channel.remove();
+  tabs.remove(channel);
+  close.clear();
+  keepLink();
+  showAll();
+}
+
+function toggleEvents() {
+  const { events } = tabs.selected;
+  if (events.isOpen) events.close();
+  else tabs.selected.listen(pastedToken());
+  showAll();
 }
 
 function send(event) {
   event.preventDefault();
   if (messageBox.value === "") return;
   const text = jsonSwitch.checked ? messageBox.value : JSON.stringify(messageBox.value);
-  item.publish(new JsonText(text)).catch((error) => {
+  const channel = tabs.selected;
+  channel.item.publish(new JsonText(text)).catch((error) => {
     // What the server refuses is logged as it comes.
-    if (error instanceof PublishUnconfirmed) log.add({ kind: "error", text: error.message });
+    if (error instanceof PublishUnconfirmed) channel.fail(error.message);
   });
   messageBox.value = "";
 }
@@ -162,22 +229,42 @@ function checkJson() {
   }
 }
 
-/** Fill the boxes from `#item=…&token=…`, then clear it: no server or history keeps the token. */
+/** Fill the boxes from the link, then take a token out of it: no server or history keeps that. */
 function prefill() {
   if (location.hash === "") return;
-  const given = new URLSearchParams(location.hash.slice(1));
-  for (const box of [itemBox, tokenBox, replayBox]) box.value = given.get(box.id) ?? box.value;
-  history.replaceState(null, "", location.pathname + location.search);
+  const { items, token, replay, via } = readLink();
+  itemBox.value = items || itemBox.value;
+  tokenBox.value = token ?? tokenBox.value;
+  replayBox.value = replay ?? replayBox.value;
+  viaBox.value = via === "ticket" ? via : "token";
+  keepLink();
   claims.show(pastedToken());
   element("connect").focus();
 }
 
+function keepLink() {
+  const typed = itemBox.value.split(",").map((id) => id.trim()).filter(Boolean);
+  const items = new Set([...tabs.channels.keys(), ...typed]);
+  writeLink([...items], { replay: replayBox.value, via: viaBox.value });
+}
+
 element("connection").addEventListener("submit", connect);
 element("disconnect").addEventListener("click", disconnect);
+element("break").addEventListener("click", () => setBroken(!isBroken));
+element("refresh").addEventListener("click", refresh);
+element("leave").addEventListener("click", leave);
+element("sse").addEventListener("click", toggleEvents);
+element("clear").addEventListener("click", () => tabs.selected?.log.clear());
 element("composer").addEventListener("submit", send);
-element("clear").addEventListener("click", () => log.clear());
 messageBox.addEventListener("input", checkJson);
 jsonSwitch.addEventListener("change", checkJson);
 tokenBox.addEventListener("input", () => claims.show(pastedToken()));
+for (const box of [itemBox, replayBox, viaBox]) box.addEventListener("change", keepLink);
 window.addEventListener("hashchange", prefill); // a second link opened in the same tab
+const askAsAdmin = (path, request) => ask(path, { ...request, token: element("admin").value.trim() });
+explainBy(element("explain"), element("explained"), askAsAdmin, () => ({
+  token: pastedToken(),
+  item: element("explain-item").value.trim() || tabs.selected?.id,
+  action: element("explain-action").value,
+}));
 prefill();

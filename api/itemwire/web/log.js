@@ -1,5 +1,6 @@
 // The message log: bounded, drawn once per frame, and safe with hostile text (textContent only).
 
+import { isolated, part } from "./dom.js";
 import { oncePerFrame } from "./frames.js";
 import { describePayload } from "./payloads.js";
 import { clockTime } from "./times.js";
@@ -7,16 +8,28 @@ import { clockTime } from "./times.js";
 const MAX_ENTRIES = 500;
 const NEAR_THE_END = 40; // pixels: a reader this close to the newest entry is following
 
-/** A list of entries; follows the newest one while the reader is at the end. */
+/** The entries of one item; follows the newest one while the reader is at the end. */
 export class Log {
   #place;
-  #list;
+  #list = document.createElement("ol");
   #waiting = [];
   #draw = oncePerFrame(() => this.#drawWaiting());
 
   constructor(place) {
     this.#place = place;
-    this.#list = place.querySelector("ol");
+    this.#list.hidden = true;
+    place.prepend(this.#list);
+  }
+
+  /** Show these entries, or leave the place to those of another item. */
+  show(isShown) {
+    this.#list.hidden = !isShown;
+    if (isShown) this.#place.scrollTop = this.#place.scrollHeight;
+  }
+
+  /** Take the list off the page. */
+  remove() {
+    this.#list.remove();
   }
 
   /** Add an entry: a `kind`, and `text` (`about` a subject) or `data` (`sender`, `offset`). */
@@ -39,7 +52,7 @@ export class Log {
     this.#waiting = [];
     this.#list.append(...entries.map(drawEntry));
     while (this.#list.childElementCount > MAX_ENTRIES) this.#list.firstElementChild.remove();
-    if (following) this.#place.scrollTop = this.#place.scrollHeight;
+    if (following && !this.#list.hidden) this.#place.scrollTop = this.#place.scrollHeight;
   }
 }
 
@@ -56,8 +69,8 @@ function drawMessage(line, { sender, own, offset, ephemeral, replayed, data, enc
   const by = sender ?? ""; // what the application's own code publishes has none
   Object.assign(line.dataset, { sender: by, offset: offset ?? "", payload: payload.kind, own, replayed });
   const from = part("span", "from");
-  from.append(part("bdi", "sender", by || "(application)"), ...(own ? [" ", part("span", "tag", "you")] : []));
-  const body = part("bdi", "body", payload.text);
+  from.append(isolated(by || "(application)", "sender"), ...(own ? [" ", part("span", "tag", "you")] : []));
+  const body = isolated(payload.text, "body");
   const unnumbered = ephemeral ? "ephemeral" : "to you alone";
   const place = offset === undefined ? unnumbered : `#${offset}`;
   const notes = [payload.label, replayed ? "replayed" : "", place].filter(Boolean);
@@ -66,13 +79,6 @@ function drawMessage(line, { sender, own, offset, ephemeral, replayed, data, enc
 
 function drawEvent({ about, text }) {
   const body = part("span", "body");
-  body.append(...(about === undefined ? [] : [part("bdi", "sender", about)]), text);
+  body.append(...(about === undefined ? [] : [isolated(about, "sender")]), text);
   return [body];
-}
-
-function part(tag, name, text = "") {
-  const element = document.createElement(tag);
-  element.className = name;
-  element.textContent = text;
-  return element;
 }

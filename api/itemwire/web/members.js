@@ -1,5 +1,6 @@
-// The members of the channel: one line per subject, however many connections it has.
+// The members of an item: one line per subject, however many connections it has.
 
+import { isolated, part } from "./dom.js";
 import { oncePerFrame } from "./frames.js";
 
 const MAX_SHOWN = 200; // subjects: a crowd is counted, not listed
@@ -14,7 +15,8 @@ export class Members {
   #note;
   #subjects = new Map(); // connection -> subject
   #own = null;
-  #words = "";
+  #words = "Shown while connected.";
+  #isShown = false;
   #draw = oncePerFrame(() => this.#drawAll());
 
   constructor(list, count, note) {
@@ -32,6 +34,12 @@ export class Members {
     this.#draw();
   }
 
+  /** Take the place on the page, or leave it to those of another item. */
+  place(isShown) {
+    this.#isShown = isShown;
+    this.#draw();
+  }
+
   /** Forget all members: without a connection, nothing is known about them. */
   clear() {
     this.total = 0;
@@ -40,6 +48,7 @@ export class Members {
   }
 
   #drawAll() {
+    if (!this.#isShown) return;
     const counts = new Map();
     for (const name of this.#subjects.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
     const own = this.#subjects.get(this.#own);
@@ -56,15 +65,8 @@ export class Members {
 function drawSubject(subject, count, own) {
   const line = document.createElement("li");
   Object.assign(line.dataset, { subject, connections: count, own });
-  line.appendChild(document.createElement("bdi")).textContent = subject;
-  if (own) line.append(" ", note("tag", "you"));
-  if (count > 1) line.append(" ", note("note", `${count} connections`));
+  line.append(isolated(subject));
+  if (own) line.append(" ", part("span", "tag", "you"));
+  if (count > 1) line.append(" ", part("span", "note", `${count} connections`));
   return line;
-}
-
-function note(name, text) {
-  const element = document.createElement("span");
-  element.className = name;
-  element.textContent = text;
-  return element;
 }

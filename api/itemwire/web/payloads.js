@@ -26,7 +26,8 @@ function hexadecimal(byte) {
   return byte.charCodeAt(0).toString(16).padStart(2, "0");
 }
 
-function shortened(text) {
+/** Return the text, cut where it would slow the page down. */
+export function shortened(text) {
   if (text.length <= MAX_SHOWN) return text;
   return `${text.slice(0, MAX_SHOWN)} … and ${text.length - MAX_SHOWN} more characters`;
 }

@@ -4,6 +4,9 @@ const UNITS = [["year", 31557600], ["day", 86400], ["hour", 3600], ["minute", 60
 const LAST_DATE = 8.64e12; // seconds: a Date holds no more
 const RELATIVE = new Intl.RelativeTimeFormat("en");
 const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const PRECISE = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+});
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 /** Return how far away a time is, such as “in 5 minutes”. */
@@ -22,4 +25,9 @@ export function fullTime(at) {
 /** Return the local time of day. */
 export function clockTime(at) {
   return Math.abs(at) <= LAST_DATE ? CLOCK.format(at * 1000) : "";
+}
+
+/** Return the local time of day to the millisecond, of a time in milliseconds. */
+export function preciseTime(milliseconds) {
+  return PRECISE.format(milliseconds);
 }

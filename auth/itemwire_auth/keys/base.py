@@ -15,6 +15,11 @@ class KeySource(Protocol):
         """Return whether there is any key: without one no token can be judged."""
         return True
 
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Return the algorithm of each key that is there now."""
+        return ()
+
     def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with exactly this `kid`, or None; nothing is waited for.
 

@@ -71,10 +71,8 @@ class KeySetURL:
         problem: Exception = KeyProblem(
             f"{self._url.host} has no public address (see ITEMWIRE_JWKS_ALLOW_HTTP)"
         )
-        async with httpx.AsyncClient(
-            verify=self._tls,
-            trust_env=False,  # a proxy would choose the address
-            timeout=httpx.Timeout(None, connect=self._fetching.timeout / 2),
+        async with httpx.open_client(
+            self._tls, httpx.Timeout(None, connect=self._fetching.timeout / 2)
         ) as client:
             for address in await self._addresses():
                 try:
@@ -98,7 +96,6 @@ class KeySetURL:
             self._url.copy_with(host=address),
             headers=_HEADERS | {"Host": self._url.netloc.decode("ascii")},
             extensions={"sni_hostname": self._url.raw_host.decode("ascii")},
-            follow_redirects=False,
         ) as response:
             if response.status_code != HTTPStatus.OK:
                 raise KeyProblem(f"it answered {response.status_code} instead of 200")
@@ -113,8 +110,8 @@ class KeySetURL:
 def _checked(text: str, *, allow_http: bool) -> httpx.URL:
     """Parse the URL, or raise KeyProblem saying what is wrong with it."""
     try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
+        url = httpx.checked_url(text)
+    except ValueError as error:
         raise KeyProblem(f"the JWKS URL is not valid: {error}") from None
     if not url.host or url.userinfo:
         raise KeyProblem("the JWKS URL must have a host, and no user name or password")

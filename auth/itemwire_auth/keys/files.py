@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from typing_extensions import override
 
-from itemwire_auth.errors import KeyProblem
+from itemwire_auth.errors import KeyProblem, Unavailable
 from itemwire_auth.keys.algorithms import ALGORITHMS, VerificationKey
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.static import keys_from_file
@@ -48,6 +48,11 @@ class FileKeys(KeySource):
         self._keys = keys_from_file(path, algorithms)
         self.failures = 0
 
+    @property
+    @override
+    def algorithms(self) -> tuple[str, ...]:
+        return self._keys.algorithms
+
     @override
     def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with this `kid`; check for changes at most once a second."""
@@ -56,6 +61,16 @@ class FileKeys(KeySource):
             self._checked_at = now
             self._reload()
         return self._keys.find(kid, algorithm)
+
+    @override
+    async def refresh_for(self, kid: str | None, /) -> bool:
+        """Return False, as `find` has looked; raise Unavailable while the file is refused.
+
+        A new key may be in it: its tokens are told to come back, not that they are bad.
+        """
+        if kid is not None and self._faulty != self._loaded:
+            raise Unavailable(f"the keys file {self._path} has changed and cannot be used")
+        return False
 
     def _reload(self) -> None:
         """Read the file if it is not the one that was loaded."""
@@ -80,7 +95,11 @@ class FileKeys(KeySource):
 
     def _refuse_pipe(self) -> None:
         """Raise KeyProblem for what is no file: whoever waits for a writer serves nobody."""
-        if self._path.exists() and not self._path.is_file():
+        try:
+            mode = self._path.stat().st_mode
+        except OSError:
+            return  # whoever reads it says why it cannot be
+        if not stat.S_ISREG(mode):
             raise KeyProblem(f"the keys file {self._path} is no file any more")
 
 

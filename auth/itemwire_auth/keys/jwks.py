@@ -73,6 +73,11 @@ class JWKSKeys(KeySource):
         """Return whether a fetch has ever succeeded: its keys stay until another one does."""
         return len(self._keys) > 0
 
+    @property
+    @override
+    def algorithms(self) -> tuple[str, ...]:
+        return self._keys.algorithms
+
     @override
     def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with this `kid` among those that were fetched."""

@@ -47,6 +47,11 @@ class StaticKeys(KeySource):
         kids = {key.kid for key in listed}
         self._by_kid = {kid: [key for key in listed if key.kid == kid] for kid in kids}
 
+    @property
+    @override
+    def algorithms(self) -> tuple[str, ...]:
+        return tuple(key.algorithm for key in self._listed)
+
     @override
     def find(self, kid: str | None, algorithm: str | None = None, /) -> VerificationKey | None:
         """Return the key with this `kid`; a token without `kid` means the only key there is."""

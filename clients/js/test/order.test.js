@@ -30,6 +30,37 @@ test("20 what comes twice in one epoch is delivered once; a new epoch counts ane
   assert.equal(item.position, "new:1");
 });
 
+test("20 the message that a channel retains comes once, after a welcome that it is as old as", async () => {
+  const { server, wire } = await connected();
+  server.publish("order:1", "a");
+  const item = wire.item("order:1");
+  const told = listen(item);
+  await item.join();
+  const kept = { type: "message", item: "order:1", offset: 1, data: "a" };
+  server.send(server.sockets[0], kept);
+  server.send(server.sockets[0], kept);
+  server.publish("order:1", "b");
+  server.send(server.sockets[0], { ...kept, offset: 2, data: "b again" });
+  await settled();
+
+  assert.deepEqual(told, ["a", "b"]);
+  assert.match(item.position, /:2$/);
+});
+
+test("20 what is retained is not told again to a client that has it", async () => {
+  const { server, item, told } = await joined();
+  server.publish("order:1", "a");
+  await settled();
+  server.forget("order:1");
+  server.drop();
+  await server.advance(5000);
+  server.send(server.sockets.at(-1), { type: "message", item: "order:1", offset: 1, data: "a" });
+  await settled();
+
+  assert.deepEqual(told, ["a"]);
+  assert.equal(item.state, "joined");
+});
+
 test("20 ephemeral messages have no offset, and move nothing", async () => {
   const { server, item, told } = await joined();
   const before = item.position;

@@ -15,6 +15,7 @@ from itemwire_auth.keys.fetching import Fetching, KeySetURL
 from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.testing import signing_key
 from tests.auth.key_server import Answer, KeyServer, key_server
+from tests.auth.odd_urls import CALLED, NEVER_CALLED
 from tests.certificates import localhost_certificate
 
 ALLOWED = Fetching(allow_http=True)
@@ -128,7 +129,7 @@ def test_connects_to_the_address_that_was_checked(
         pytest.param("https:///set", "host", id="no-host"),
         pytest.param("keys.test/set", "host", id="no-scheme"),
         pytest.param("https://me:secret@keys.test/", "password", id="user"),
-        pytest.param("https://keys.test:port/", "not valid", id="port"),
+        *(pytest.param(url, "not valid", id=name) for name, url in NEVER_CALLED.items()),
     ],
 )
 def test_refuses_to_start_with_a_url(url: str, why: str) -> None:
@@ -138,6 +139,12 @@ def test_refuses_to_start_with_a_url(url: str, why: str) -> None:
 
     assert "secret" not in str(refused.value)
     assert JWKSKeys("https://keys.test/set").source == "the JWK Set at https://keys.test/set"
+
+
+@pytest.mark.parametrize("url", [pytest.param(url, id=name) for name, url in CALLED.items()])
+def test_takes_whatever_can_be_called(url: str) -> None:
+    """However the host is written."""
+    assert JWKSKeys(url).fetches == 0
 
 
 def test_only_the_switch_lets_http_in() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from itemwire_auth.errors import KeyProblem
+from itemwire_auth.errors import KeyProblem, Unavailable
 from itemwire_auth.keys.files import CHECK_SECONDS, FileKeys
+from itemwire_auth.plain_text import MAX_BYTES
 from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.conftest import KeysFile
 
@@ -121,11 +124,56 @@ def test_a_file_that_will_not_do_keeps_the_old_keys(
         assert keys.find("a") is known is not None
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert keys.failures == 1
+    assert not asyncio.run(keys.refresh_for(None))
+    with pytest.raises(Unavailable, match="cannot be used"):
+        asyncio.run(keys.refresh_for("b"))
 
     keys_file(B)
     clock.go_on()
     assert keys.find("b") is not None
+    assert not asyncio.run(keys.refresh_for("c"))
     assert keys.find("a") is None
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _long_name(path: Path) -> None:
+    path.symlink_to("x" * 300)  # refused by the system as all else is that it cannot look at
+
+
+def _below_a_file(path: Path) -> None:
+    path.with_name("a-file").touch()
+    path.symlink_to("a-file/keys.json")
+
+
+def _huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+
+
+@pytest.mark.parametrize("put", [_loop, _long_name, _below_a_file, _huge, Path.mkdir, os.mkfifo])
+def test_whatever_is_in_its_place_is_told_in_one_line(
+    put: Callable[[Path], object],
+    keys_file: KeysFile,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, and each token is judged by the keys that were there; one that has none comes back."""
+    path = keys_file(A)
+    keys = FileKeys(path, clock=clock)
+    path.unlink()
+    put(path)
+
+    for _ in range(3):
+        clock.go_on()
+        assert keys.find("a") is not None
+        with pytest.raises(Unavailable):
+            asyncio.run(keys.refresh_for("b"))
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "keys_file_refused keys=1 detail=" in caplog.text
 
 
 def test_a_file_that_comes_back_is_the_one_that_was_there(

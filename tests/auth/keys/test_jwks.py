@@ -17,6 +17,7 @@ from itemwire_auth.keys.jwks import JWKSKeys
 from itemwire_auth.testing import jwk_set, private_jwk, public_jwk, signing_key
 from tests.auth.key_server import Answer, KeyServer
 from tests.auth.keys.fetched_keys import A, B, keys_of, refreshed
+from tests.auth.odd_urls import REDIRECTS
 
 pytestmark = pytest.mark.server
 
@@ -43,7 +44,12 @@ BAD_ANSWERS = {
     "failing": Answer(status=500, body=GOOD),
     "not_found": Answer(status=404, body=GOOD),
     "no_content": Answer(status=204),
-    "redirect": Answer(status=302, headers={"Location": "/elsewhere"}, body=GOOD),
+    **{
+        f"redirect_{name}": Answer(
+            status=302, headers={"Location": location.encode().decode("latin-1")}, body=GOOD
+        )
+        for name, location in REDIRECTS.items()
+    },
     "redirect_for_good": Answer(status=308, headers={"Location": "/elsewhere"}),
     "html": Answer(b"<!doctype html><title>Sign in</title>", headers={"Content-Type": "text/html"}),
     "empty": Answer(b""),

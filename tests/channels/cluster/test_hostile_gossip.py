@@ -20,6 +20,7 @@ from itemwire.channels.cluster.gossip import (
     SOCKETS,
     ClusterMember,
     Gossip,
+    ItemWords,
     Line,
     MemberAway,
     MemberBack,
@@ -34,7 +35,6 @@ from itemwire.channels.cluster.gossip import (
     SocketCounts,
     StateRequest,
     StateSent,
-    Telling,
     tag_of,
 )
 from itemwire.channels.cluster.notices import MAX_NOTICE_BYTES, Notice
@@ -101,7 +101,7 @@ def lines_to(nodes: Iterable[str]) -> st.SearchStrategy[Line]:
     )
 
 
-def told_by(nodes: Iterable[str]) -> st.SearchStrategy[Telling]:
+def told_by(nodes: Iterable[str]) -> st.SearchStrategy[ItemWords]:
     """Make anything that a node may be said to tell on a channel."""
     tags = st.sampled_from([tag_of(node) for node in nodes])
     numbers = st.integers(0, 6) | st.just(MAX_NUMBER)
@@ -113,7 +113,7 @@ def told_by(nodes: Iterable[str]) -> st.SearchStrategy[Telling]:
         st.builds(MembersTold, st.none() | st.lists(tags)),
     )
     number = st.integers(1, 6) | st.just(MAX_NUMBER)
-    return st.builds(Telling, st.sampled_from(list(nodes)), number, numbers, st.lists(lines))
+    return st.builds(ItemWords, st.sampled_from(list(nodes)), number, numbers, st.lists(lines))
 
 
 def check_bounds(crowd: Crowd, name: str) -> None:

@@ -7,11 +7,11 @@ import pytest
 from itemwire.channels.cluster.gossip import (
     MAX_NUMBER,
     ClusterMember,
+    ItemWords,
     MemberBack,
     MemberJoined,
     MembersAsked,
     MembersRange,
-    Telling,
 )
 from itemwire.channels.cluster.notices import read_notice
 from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS
@@ -179,7 +179,7 @@ def test_a_forged_number_makes_nobody_deaf_for_ever() -> None:
     (alice,) = crowd.peers["a"]
     real = crowd.stages["b"].node._id
     forged = MemberJoined(CHANNEL, ClusterMember("x1", "eve"))
-    crowd.bus.tell(CHANNEL, Telling(real, MAX_NUMBER, 1, [forged]).encoded())
+    crowd.bus.tell(CHANNEL, ItemWords(real, MAX_NUMBER, 1, [forged]).encoded())
     crowd.settle()
     assert "x1" in told(alice)
     for _ in range(12):
@@ -194,7 +194,7 @@ def test_what_is_told_about_another_channel_is_passed_over() -> None:
     """No node of ours says so, and the numbers are those of the channel it came on."""
     crowd = settled("a")
     forged = MemberJoined("item:7", ClusterMember("x1", "eve"))
-    crowd.bus.tell(CHANNEL, Telling("forged", 1, 0, [forged]).encoded())
+    crowd.bus.tell(CHANNEL, ItemWords("forged", 1, 0, [forged]).encoded())
     crowd.settle()
 
     assert crowd.listed("a") == ["a1"]

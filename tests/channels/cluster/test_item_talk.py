@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itemwire.channels.cluster.gossip import NOTICE_BYTES, MemberLeft, MembersAsked, Telling
+from itemwire.channels.cluster.gossip import NOTICE_BYTES, ItemWords, MemberLeft, MembersAsked
 from itemwire.channels.cluster.item_talk import AT_ONCE, ItemTalk
 from itemwire.channels.cluster.reminders import FORGET_TICKS
 
@@ -11,7 +11,7 @@ class Desk:
     """The talk of a node, and what it told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, Telling]] = []
+        self.told: list[tuple[str, ItemWords]] = []
         self.kept: set[str] = set()
         self.shared: set[str] = set()
         self.talk = ItemTalk(

@@ -46,6 +46,25 @@ def test_finds_who_is_there_by_id_and_nobody_else() -> None:
     assert len(registry) == 1
 
 
+def test_keeps_addresses_only_where_operators_may_look() -> None:
+    """And of nobody who is gone."""
+    registry = filled(["a", "b"])
+    here, gone = registry.page(2)
+    registry.note_address(here, "192.0.2.1")
+    unkept = registry.address_of(here), registry.keeps_addresses
+    registry.keep_addresses()
+    registry.discard(gone)
+    for one in (here, gone):
+        registry.note_address(one, "192.0.2.7")
+    registry.keep_addresses()
+    kept = [registry.address_of(one) for one in (here, gone)]
+    registry.discard(here)
+
+    assert unkept == (None, False)
+    assert (kept, registry.keeps_addresses) == (["192.0.2.7", None], True)
+    assert registry.address_of(here) is None
+
+
 def test_pages_through_everybody_once() -> None:
     """In the order of the ids, so that a connection that stays is on exactly one page."""
     registry = filled(["d", "a", "c", "b"])

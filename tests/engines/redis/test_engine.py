@@ -88,23 +88,6 @@ def test_everything_it_stores_ends_by_itself(server: RedisServer) -> None:
     assert set(kept.values()) <= set(range(290, 301))
 
 
-def test_a_channel_that_somebody_hears_does_not_end(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A quiet channel is still a channel: its count must not begin anew under its subscribers."""
-    monkeypatch.setattr(redis_engine, "CHECK_SECONDS", 0.02)
-
-    async def scene(watched: Watched) -> None:
-        engine = watched.engine
-        assert isinstance(engine, redis_engine.RedisEngine)
-        server.ask("PEXPIRE", engine._keys(CHANNEL).meta, 5000)
-        await watched.until(
-            lambda: int(server.ask("TTL", engine._keys(CHANNEL).meta).strip()[1:]) > 200
-        )
-
-    on(server.url, scene)
-
-
 def test_history_is_bounded_by_bytes(server: RedisServer) -> None:
     """Bytes of payload, as they were published; the oldest go first."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange
 from itemwire.channels.cluster.notices import Notice, read_notice, read_told
+from itemwire.channels.cluster.questions import Questions
 from itemwire.counters import ChannelCounters
 from itemwire.engines.base import Deliver, Lose, Sink
 from itemwire.engines.named import has_name
@@ -19,18 +20,19 @@ class Cluster:
     Revocations and disconnects are applied whichever engine there is, since a node that restarts
     reads those of its former life. Members and connection counts are exchanged only where there
     can be other nodes. Ephemeral messages of other nodes, and what their code watches, are handed
-    to `published`.
+    to `published`; what operators ask is for `questions`.
     """
 
     def __init__(
         self,
-        node_id: str,
         control: Control,
         exchange: Exchange,
         counters: ChannelCounters,
         published: Callable[[Notice], None],
+        questions: Questions,
     ) -> None:
-        self._id = node_id
+        self._id = questions.node_id
+        self._questions = questions
         self._control = control
         self._counters = counters
         self._exchange = exchange
@@ -62,6 +64,8 @@ class Cluster:
                 self._note_unreadable(error)
             return
         if notice.node == self._id:
+            return
+        if self._questions.receive(notice):
             return
         if notice.message is not None or notice.watching is not None:
             self._published(notice)

@@ -10,7 +10,7 @@ from typing_extensions import override
 from itemwire.channels.cluster.asked_channels import Answered
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.cut_off import CutOff
-from itemwire.channels.cluster.gossip import Gossip, Telling
+from itemwire.channels.cluster.gossip import Gossip, ItemWords
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.cluster.peer import HEARTBEAT_TICKS
 from itemwire.channels.cluster.remote_presence import RemotePresence
@@ -75,7 +75,7 @@ class Exchange(Protocol):
         """Apply what another node says; return False if there was no room for all of it."""
         ...
 
-    def hear(self, channel: str, told: Telling) -> bool:
+    def hear(self, channel: str, told: ItemWords) -> bool:
         """Apply what another node tells on a channel; return False if there was no room for it."""
         ...
 
@@ -123,7 +123,7 @@ class NoExchange(Exchange):
         return True
 
     @override
-    def hear(self, channel: str, told: Telling) -> bool:
+    def hear(self, channel: str, told: ItemWords) -> bool:
         return True
 
     @override
@@ -234,7 +234,7 @@ class SharedExchange(Exchange):
         return self._remote_presence.receive(node_id, gossip)
 
     @override
-    def hear(self, channel: str, told: Telling) -> bool:
+    def hear(self, channel: str, told: ItemWords) -> bool:
         return self._remote_presence.hear(channel, told)
 
     @override
@@ -255,7 +255,7 @@ class SharedExchange(Exchange):
         self._posts += 1
         self._engine.post(Notice(self._id, gossip=gossip).encoded(), 0, self._posted)
 
-    def _tell(self, channel: str, told: Telling) -> None:
+    def _tell(self, channel: str, told: ItemWords) -> None:
         """Tell the nodes that hear a channel; one that misses it asks for it."""
 
         def answered(problem: EngineError | None) -> None:

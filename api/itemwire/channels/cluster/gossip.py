@@ -187,7 +187,7 @@ class Gossip(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: list[Line] = []
 
 
-class Telling(msgspec.Struct, frozen=True, array_like=True):
+class ItemWords(msgspec.Struct, frozen=True, array_like=True):
     """What a node tells on a channel: its number, and that of what it told there before.
 
     Numbers grow. Where the one before is not what was heard last, something was missed. With 0

@@ -9,12 +9,12 @@ from itemwire.channels.cluster.doubts import Doubts
 from itemwire.channels.cluster.first_answers import WAIT_SECONDS, FirstAnswers
 from itemwire.channels.cluster.gossip import (
     ClusterMember,
+    ItemWords,
     MemberJoined,
     MemberLeft,
     MembersAsked,
     MembersRange,
     MembersTold,
-    Telling,
     ToldLine,
     tag_of,
 )
@@ -45,7 +45,7 @@ class ItemPresence:
         peers: Peers,
         sender: GossipSender,
         *,
-        tell: Callable[[str, Telling], None],
+        tell: Callable[[str, ItemWords], None],
         listen: Callable[[str, Answer[None]], None],
         release: Callable[[str], None],
         seek: Callable[[str], None],
@@ -157,7 +157,7 @@ class ItemPresence:
         self._release_unless_kept(channel)
         return is_gone
 
-    def hear(self, node_id: str, peer: Peer, channel: str, told: Telling) -> bool:
+    def hear(self, node_id: str, peer: Peer, channel: str, told: ItemWords) -> bool:
         """Apply what another node tells on a channel; return False if there was no room for it."""
         place = peer.places.get(channel)
         is_first = place is None

@@ -5,10 +5,10 @@ from itertools import islice
 from typing import Final
 
 from itemwire.channels.cluster.gossip import (
+    ItemWords,
     MemberJoined,
     MemberLeft,
     MembersAsked,
-    Telling,
     ToldLine,
     pack_lines,
 )
@@ -29,7 +29,7 @@ class ItemTalk:
     def __init__(
         self,
         node_id: str,
-        tell: Callable[[str, Telling], None],
+        tell: Callable[[str, ItemWords], None],
         *,
         is_kept: Callable[[str], bool],
         is_shared: Callable[[str], bool],
@@ -139,7 +139,7 @@ class ItemTalk:
         self._last[channel] = self._number
         if any(isinstance(line, (MemberJoined, MemberLeft)) for line in lines):
             self._changed[channel] = self._number
-        self._tell(channel, Telling(self._id, self._number, previous, lines))
+        self._tell(channel, ItemWords(self._id, self._number, previous, lines))
 
 
 def _first(count: int, channels: Iterable[str]) -> list[str]:

@@ -5,7 +5,8 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from itemwire.channels.cluster.gossip import MAX_NODE_ID, Gossip, Telling
+from itemwire.channels.cluster.gossip import MAX_NODE_ID, Gossip, ItemWords
+from itemwire.channels.cluster.inquiries import Inquiry
 from itemwire_auth.revocation import Revocation
 
 MAX_NOTICE_BYTES: Final = 256 * 1024  # a node writes 25 KB, or 75 KB with the longest names
@@ -23,6 +24,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     ends_at: int | None = None  # Unix time at which the revocation ends sockets; None: at once
     gossip: Gossip | None = None
     watching: list[str] | None = None  # patterns of items that its code hears
+    inquiry: Inquiry | None = None  # what an operator asks of all nodes, or is answered
     message: bytes | None = None  # an ephemeral one, as `storage_format` writes it
 
     def encoded(self) -> bytes:
@@ -31,7 +33,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _decoder: Final = msgspec.json.Decoder(Notice)
-_told_decoder: Final = msgspec.json.Decoder(Telling)
+_told_decoder: Final = msgspec.json.Decoder(ItemWords)
 
 
 def read_notice(data: bytes) -> Notice:
@@ -42,7 +44,7 @@ def read_notice(data: bytes) -> Notice:
     return _read(data, _decoder)
 
 
-def read_told(data: bytes) -> Telling:
+def read_told(data: bytes) -> ItemWords:
     """Read what was told on a channel; raise ValueError as for a notice."""
     return _read(data, _told_decoder)
 

@@ -13,6 +13,7 @@ from itemwire.channels.cluster.gossip import (
     SOCKETS,
     ClusterMember,
     Gossip,
+    ItemWords,
     Line,
     MemberAway,
     MemberBack,
@@ -21,7 +22,6 @@ from itemwire.channels.cluster.gossip import (
     SocketCounts,
     StateRequest,
     StateSent,
-    Telling,
 )
 from itemwire.channels.cluster.gossip_sender import GossipSender
 from itemwire.channels.cluster.item_presence import ItemPresence
@@ -61,7 +61,7 @@ class RemotePresence(OtherNodes):
         counts: ConnectionCounts,
         send: Callable[[Gossip], None],
         *,
-        tell: Callable[[str, Telling], None],
+        tell: Callable[[str, ItemWords], None],
         listen: Callable[[str, Answer[None]], None],
         release: Callable[[str], None],
         yield_member: Callable[[str, Member], None],
@@ -180,7 +180,7 @@ class RemotePresence(OtherNodes):
         """Answer all that was asked with what is known: the engine is away."""
         self.items.asked.answer_all()
 
-    def hear(self, channel: str, told: Telling) -> bool:
+    def hear(self, channel: str, told: ItemWords) -> bool:
         """Apply what another node tells on a channel; return False if there was no room for it."""
         if not self.items.keeps(channel):
             return True

@@ -129,6 +129,11 @@ class Outbox:
         return self._size
 
     @property
+    def waiting(self) -> int:
+        """Return how many chunks wait, of which a gap is one."""
+        return len(self._waiting)
+
+    @property
     def is_empty(self) -> bool:
         """Return whether nothing waits."""
         return not self._waiting

@@ -1,5 +1,6 @@
 """When each connection ends by itself, and when its client is warned of that."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from itemwire.channels.lifecycle.deadlines import Deadlines
 from itemwire.channels.limits.bounds import Lifetime
 from itemwire.close_reasons import TOKEN_EXPIRED, TOKEN_REVOKED, CloseReason
 from itemwire.messages import Expiring
+from itemwire_auth.principal import Principal
+
+logger = logging.getLogger("itemwire.channels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,19 @@ class Expiry:
     def watch(self, connection: Connection) -> None:
         """Set a connection's deadline: its warning, or its end if it gets none."""
         self._watch_until(connection, self._warning_of(connection) or self._end_of(connection))
+
+    def renew(self, connection: Connection, principal: Principal) -> None:
+        """Give a connection another token of its caller, and with it another deadline."""
+        self.forget(connection)
+        connection.principal = principal
+        connection.revoked_at = None  # that was about the token before
+        self.watch(connection)
+        logger.info(
+            "renewed connection=%s subject=%r expires_at=%s",
+            connection.id,
+            principal.subject,
+            connection.expiry,
+        )
 
     def forget(self, connection: Connection) -> None:
         """Take back a connection's deadline, until it is watched again."""

@@ -20,6 +20,7 @@ class ConnectionRegistry:
     def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
         self._by_caller: dict[Identity, list[Connection]] | None = None  # once it was asked for
+        self._addresses: dict[str, str] | None = None  # where operators may look at them
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -33,11 +34,32 @@ class ConnectionRegistry:
     def discard(self, connection: Connection) -> None:
         """Remove a connection that ended; do nothing if it is not there."""
         known = self._connections.pop(connection.id, None)
+        if self._addresses is not None:
+            self._addresses.pop(connection.id, None)
         if self._by_caller is not None and known is not None:
             own = self._by_caller[known.principal.identity]
             own.remove(known)
             if not own:
                 del self._by_caller[known.principal.identity]
+
+    def keep_addresses(self) -> None:
+        """Keep the addresses of connections from now on, for operators: 0.15 KB each."""
+        if self._addresses is None:
+            self._addresses = {}
+
+    @property
+    def keeps_addresses(self) -> bool:
+        """Return whether it is kept from where connections come."""
+        return self._addresses is not None
+
+    def note_address(self, connection: Connection, address: str | None) -> None:
+        """Note from where a connection came, unless it has ended already."""
+        if self._addresses is not None and address and connection.id in self._connections:
+            self._addresses[connection.id] = address
+
+    def address_of(self, connection: Connection) -> str | None:
+        """Return from where a connection came; None where that is not kept."""
+        return None if self._addresses is None else self._addresses.get(connection.id)
 
     def find(self, connection_id: str) -> Connection | None:
         """Return the connection with this id, if it is here."""

@@ -7,6 +7,7 @@ be lost on the way: the offsets show it, and what is missing is read from the st
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Iterable
 from typing import Final
@@ -122,7 +123,7 @@ class NatsEngine(NetworkedEngine):
     def _routines(self) -> Iterable[Routine]:
         return [
             (LOOK_SECONDS, self._look),
-            (CHECK_SECONDS, self._compare),
+            *self._comparing(CHECK_SECONDS),
             (RENEW_SECONDS, self._renew),
         ]
 
@@ -134,6 +135,20 @@ class NatsEngine(NetworkedEngine):
     def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
         subject = self._names.live_of(channel)
         answer(self._connection.send(subject, words, as_one_of=self._names.live))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        answer = in_time(answer)
+
+        def marked(result: Position | EngineError) -> None:
+            if isinstance(result, EngineError):
+                answer(result)
+            else:
+                last = self._publisher.last_records.get(channel)
+                self._trimmer.erase(channel, last, answer)
+
+        # A record without a message goes first: it holds the position.
+        self._publisher.renew(channel, math.inf, marked)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

@@ -31,6 +31,7 @@ CALL_SECONDS: Final = 1.4  # with the wait for its turn still less than ANSWER_S
 CONNECT_SECONDS: Final = 3.0
 BEAT_SECONDS: Final = 0.5
 CANNOT_CONNECT_NOW: Final = "57P03"  # it starts up, recovers, or shuts down
+WRONG_OPTIONS: Final = ("22023", "42704")  # a value, or a name, of an option that it has none of
 BROKE: Final = "the connection broke"
 
 # Whatever the server's default is: a publish must see what was stored before it locked the row.
@@ -129,7 +130,9 @@ class PostgresConnection(ReconnectingLink):
                 connection.terminate()
             if isinstance(error, UnfitEngine):
                 raise
-            if isinstance(error, (EngineError, ValueError, *PROBLEMS)):
+            if is_wrong_url(error):
+                raise UnfitEngine(f"ITEMWIRE_ENGINE_URL: {reason_of(error)}") from None
+            if isinstance(error, (EngineError, *PROBLEMS)):
                 is_starting = getattr(error, "sqlstate", "") == CANNOT_CONNECT_NOW
                 raise (StillStarting if is_starting else EngineError)(reason_of(error)) from None
             raise
@@ -171,6 +174,11 @@ def check_url(url: str) -> None:
             "(percent-encode what is special in the password)"
         )
     check_files(url, KEY_FILES)
+
+
+def is_wrong_url(error: BaseException) -> bool:
+    """Whether an attempt to connect failed by what the URL says, and would do so for ever."""
+    return isinstance(error, ValueError) or getattr(error, "sqlstate", None) in WRONG_OPTIONS
 
 
 def reason_of(error: BaseException) -> str:

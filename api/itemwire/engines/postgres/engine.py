@@ -34,6 +34,7 @@ from itemwire.engines.postgres.pooler import refuse_shared_sessions
 from itemwire.engines.postgres.publishing import PostgresPublisher, StoredPosition
 from itemwire.engines.postgres.reading import PostgresHistoryReader
 from itemwire.engines.postgres.requests import (
+    ERASE,
     FIND_SECRET,
     MAKE_SECRET,
     PUT,
@@ -149,7 +150,7 @@ class PostgresEngine(NetworkedEngine):
 
     @override
     def _routines(self) -> Iterable[Routine]:
-        return [(CHECK_SECONDS, self._compare), *self._upkeep.routines()]
+        return [*self._comparing(CHECK_SECONDS), *self._upkeep.routines()]
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
@@ -170,6 +171,10 @@ class PostgresEngine(NetworkedEngine):
     @override
     def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
         self._telling.tell(channel, words, in_time(answer))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._requests.ask(when_done(in_time(answer)), ERASE, channel)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

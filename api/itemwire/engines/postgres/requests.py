@@ -23,6 +23,10 @@ TAKE: Final = """
 DELETE FROM itemwire.kept_values WHERE key = $1
 RETURNING CASE WHEN ends_at > clock_timestamp() THEN value END
 """
+ERASE: Final = """
+WITH forgotten AS (DELETE FROM itemwire.kept_values WHERE key = 'retained:' || $1)
+DELETE FROM itemwire.messages m USING itemwire.channels c WHERE c.name = $1 AND m.channel = c.id
+"""
 FIND_SECRET: Final = "SELECT value FROM itemwire.kept_values WHERE key = 'itemwire.secret'"  # noqa: S105
 # Of several nodes that make one at once, the first wins, and the others are answered its secret.
 MAKE_SECRET: Final = """

@@ -26,7 +26,7 @@ from itemwire.engines.redis.client import (
     ResponseError,
     pack_commands,
 )
-from itemwire.engines.redis.faults import LACKING, lacks_command
+from itemwire.engines.redis.faults import LACKING, is_wrong_url, lacks_command
 from itemwire.engines.tasks import ReconnectingLink, StillStarting, end
 
 logger = logging.getLogger("itemwire.engines")
@@ -87,6 +87,8 @@ class RedisConnection(ReconnectingLink):
         except (RedisError, OSError) as error:
             if lacks_command(error):
                 raise UnfitEngine(f"{LACKING}{error}") from error
+            if is_wrong_url(error):
+                raise UnfitEngine(f"ITEMWIRE_ENGINE_URL: {error}") from error
             raise EngineError(str(error) or NO_ANSWER) from error
 
     @override

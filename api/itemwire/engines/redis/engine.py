@@ -31,7 +31,7 @@ from itemwire.engines.networked import NetworkedEngine, Routine
 from itemwire.engines.redis.client import Reply, Word
 from itemwire.engines.redis.notices import RedisNotices
 from itemwire.engines.redis.requests import RedisCall
-from itemwire.engines.redis.scripts import ChannelScripts
+from itemwire.engines.redis.scripts import POSITIONS, ChannelScripts, idle_ms
 from itemwire.engines.redis.servers import RedisServers
 from itemwire.engines.redis.target import RedisTarget
 from itemwire.engines.storage_format import pack, unpack, unpack_retained
@@ -108,7 +108,30 @@ class RedisEngine(NetworkedEngine):
 
     @override
     def _routines(self) -> Iterable[Routine]:
-        return [(CHECK_SECONDS, self._compare)]
+        return self._comparing(CHECK_SECONDS)
+
+    @override
+    def compare(self, channels: list[str]) -> None:
+        if self._target.is_cluster:  # a script may look at one slot
+            super().compare(channels)
+            return
+        for idle, group in _by(self._idle_of, channels).items():
+            self._compare_at_once(group, idle)
+
+    def _compare_at_once(self, channels: list[str], idle: int) -> None:
+        def have_read(reply: Reply | EngineError) -> None:
+            if isinstance(reply, EngineError):
+                self._subscriptions.compare(channels)  # which is repeated until it succeeds
+                return
+            for channel, epoch, offset in zip(channels, reply[::2], reply[1::2], strict=True):
+                position = None if epoch is None else Position(epoch.decode(), offset)
+                self._subscriptions.take_position(channel, position)
+
+        metas = tuple(self._keys(channel).meta for channel in channels)
+        self._servers.ask(metas[0], RedisCall(have_read, idle, script=POSITIONS, keys=metas))
+
+    def _idle_of(self, channel: str) -> int:
+        return idle_ms(self._bounds.of(channel))
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
@@ -150,6 +173,12 @@ class RedisEngine(NetworkedEngine):
         name = self._keys(channel).live
         call = (self._publish_command, name, TOLD + words)
         self._servers.ask(name, RedisCall(when_done(answer), *call, size=len(words)))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        names = self._keys(channel)
+        call = RedisCall(when_done(answer), "DEL", names.stream, names.retained)
+        self._servers.ask(names.stream, call)
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:
@@ -263,6 +292,13 @@ class RedisEngine(NetworkedEngine):
                 keys=(names.stream, names.meta, names.retained)[: 3 if span.retained else 2],
             ),
         )
+
+
+def _by(key: Callable[[str], int], names: Iterable[str]) -> dict[int, list[str]]:
+    groups: dict[int, list[str]] = {}
+    for name in names:
+        groups.setdefault(key(name), []).append(name)
+    return groups
 
 
 def _history_of(reply: list[Reply], span: Span) -> History | EngineError:

@@ -36,6 +36,17 @@ def lacks_command(error: BaseException) -> bool:
 
 
 def refusal_of(error: ResponseError) -> EngineError:
-    """Return what an error of the server means."""
+    """Return what an error of the server means; a command that is not there is not allowed."""
+    if lacks_command(error):
+        return EngineError(f"{LACKING}{error}", FORBIDDEN)
     found = CODE.search(f"{code_of(error)} {error}")
     return EngineError(str(error), FAULTS[found[0]] if found else UNKNOWN)
+
+
+WRONG_URL: Final = ("db index is out of range", "client names cannot contain")
+"""How the server refuses a database that it does not have, and a name that it does not take."""
+
+
+def is_wrong_url(error: BaseException) -> bool:
+    """Return whether a new connection failed by what the URL says, and would do so for ever."""
+    return isinstance(error, ResponseError) and str(error).lower().startswith(WRONG_URL)

@@ -36,6 +36,11 @@ class LuaScript:
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
+def idle_ms(bounds: Bounds) -> int:
+    """Return for how long a channel is kept that nobody publishes to or reads, in ms."""
+    return int(max(bounds.seconds, KEY_SECONDS) * 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelScripts:
     """The scripts of channels, with the bounds of their history written into them."""
@@ -49,9 +54,8 @@ class ChannelScripts:
 
         There is no `life_key` in a cluster.
         """
-        idle = max(bounds.seconds, KEY_SECONDS)
         numbers = {
-            "idle": int(idle * 1000),
+            "idle": idle_ms(bounds),
             "messages": bounds.messages,
             "most": bounds.bytes,
             "age": max(int(bounds.seconds * 1000), 1),
@@ -216,6 +220,22 @@ local found = {epoch, last, time[1] .. '.' .. string.format('%06d', time[2])}
 if after >= last then return found end  -- every node asks every 10 s, and there may be 100,000
 for _, notice in ipairs(redis.call('ZRANGEBYSCORE', kept, time[1], '+inf')) do
   if tonumber(string.match(notice, '^%d+')) > after then found[#found + 1] = notice end
+end
+return found
+""",
+)
+
+# KEYS: the meta of each channel. ARGV: life, how long in ms a channel is kept that is followed.
+# Returns for each its epoch and its offset, or nothing where it has to be read.
+POSITIONS: Final = LuaScript.of(
+    """
+local found = {}
+for _, meta in ipairs(KEYS) do
+  local known = redis.call('HMGET', meta, 'epoch', 'life', 'offset')
+  local is_known = known[1] and known[2] == ARGV[1]
+  if is_known then redis.pcall('PEXPIRE', meta, ARGV[2]) end
+  found[#found + 1] = is_known and known[1]
+  found[#found + 1] = is_known and tonumber(known[3])
 end
 return found
 """,

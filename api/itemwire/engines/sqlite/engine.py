@@ -171,6 +171,10 @@ class SqliteEngine(Engine):
         )
 
     @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._ask(StoreCall(answer=answer, run=lambda store: store.erase(channel)))
+
+    @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
         self._ask(
             StoreCall(

@@ -72,6 +72,10 @@ KEEP_RETAINED: Final = """
 INSERT OR REPLACE INTO retained (name, until, epoch, offset, message) VALUES {}
 """
 
+ERASE: Final = """
+DELETE FROM messages WHERE channel = (SELECT id FROM channels WHERE name = ?)
+"""
+
 FIND_SECRET: Final = "SELECT value FROM state WHERE name = 'secret'"  # noqa: S105
 COUNT_NOTICES: Final = "SELECT count(*) FROM notices"
 SUM_VALUES: Final = "SELECT coalesce(sum(length(value) + ?), 0) FROM kept_values"
@@ -193,6 +197,11 @@ class SqliteStore:
         position = Position(head.epoch, head.offset)
         retained = self._retained(channel, position, now) if span.retained and not found else None
         return History.of(position, found, span, retained)
+
+    def erase(self, channel: str) -> None:
+        """Forget the messages of a channel; its position stays."""
+        self._connection.execute(ERASE, (channel,))
+        self._connection.execute("DELETE FROM retained WHERE name = ?", (channel,))
 
     def _retained(self, channel: str, position: Position, now: float) -> Publication | None:
         row: Row | None = self._connection.execute(FIND_RETAINED, (channel, now)).fetchone()

@@ -29,6 +29,7 @@ from itemwire.engines.unix.words import (
     Answered,
     BoundsWord,
     EngineWord,
+    EraseWord,
     GreetingWord,
     HistoryWord,
     LiveWord,
@@ -128,7 +129,7 @@ class UnixEngine(NetworkedEngine):
 
     @override
     def _routines(self) -> Iterable[Routine]:
-        return [(CHECK_SECONDS, self._compare)]
+        return self._comparing(CHECK_SECONDS)
 
     @override
     def publish(self, channel: str, draft: Draft, answer: Answer[Position]) -> None:
@@ -156,6 +157,10 @@ class UnixEngine(NetworkedEngine):
     @override
     def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
         self._link.ask(TellWord(0, channel, words), done(answer), len(words))
+
+    @override
+    def erase(self, channel: str, answer: Answer[None]) -> None:
+        self._link.ask(EraseWord(0, channel), done(answer))
 
     @override
     def put(self, key: str, value: bytes, seconds: float, answer: Answer[None]) -> None:

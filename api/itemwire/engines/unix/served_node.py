@@ -16,6 +16,7 @@ from itemwire.engines.unix.told_bounds import ToldBounds
 from itemwire.engines.unix.words import (
     VERSION,
     DoneWord,
+    EraseWord,
     GreetingWord,
     NodeWord,
     PingWord,
@@ -186,6 +187,10 @@ class ServedNode(WordProtocol[NodeWord]):
 
         self._service.engine.read(word.channel, span, answered)
 
+    def erase(self, word: EraseWord) -> None:
+        """Forget the messages of a channel."""
+        self._service.engine.erase(word.channel, self._done(word.id))
+
     def post(self, word: PostWord) -> None:
         """Carry a notice to every node."""
         self._service.post(word.notice, word.until, self._done(word.id))
@@ -250,5 +255,6 @@ DO: Final[dict[type[Word], Callable[[ServedNode, Any], None]]] = {
     SecretWord: ServedNode.tell_secret,
     PingWord: ServedNode.pong,
     TellWord: ServedNode.tell,
+    EraseWord: ServedNode.erase,
 }
 """What is done at each word."""

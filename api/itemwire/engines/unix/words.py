@@ -163,6 +163,12 @@ class TellWord(NumberedWord, array_like=True, tag=12):
     words: bytes
 
 
+class EraseWord(NumberedWord, array_like=True, tag=13):
+    """Is answered by `DoneWord`."""
+
+    channel: Name
+
+
 class WelcomeWord(Word, array_like=True, tag=0):
     """Answers a greeting."""
 
@@ -284,6 +290,7 @@ NodeWord = (
     | SecretWord
     | PingWord
     | TellWord
+    | EraseWord
 )
 """What a node says."""
 

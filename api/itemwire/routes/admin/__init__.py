@@ -1,10 +1,20 @@
-"""The admin API: take tokens back, list and end connections, drain, explain a refusal."""
+"""The admin API: see what all nodes do, revoke tokens, end connections, explain."""
 
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
 from itemwire.responses.problems import Problem
-from itemwire.routes.admin import connections, drain, explain, revocations
+from itemwire.routes.admin import (
+    channels,
+    connections,
+    drain,
+    explain,
+    figures,
+    messages,
+    page,
+    revocations,
+    watching,
+)
 
 router = APIRouter(
     prefix="/admin",
@@ -16,5 +26,8 @@ router = APIRouter(
         403: {"model": Problem, "description": "A token without the right `admin`."},
     },
 )
-for group in (revocations, connections, explain, drain):
+for group in (revocations, connections, channels, messages, figures, explain, drain):
     router.include_router(group.router)
+
+socket_router = watching.router
+page_router = page.router

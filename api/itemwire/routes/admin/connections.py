@@ -1,13 +1,19 @@
-"""Lists the connections of this node, and ends connections on any node."""
+"""Lists the connections of all nodes, and ends connections on any node."""
 
-from typing import Annotated, Self
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from itemwire.channels.connection import Connection
-from itemwire.dependencies import node_of
+from itemwire.dependencies import assembly_of, node_of
+from itemwire.operations.connection_list import (
+    MOST_CONNECTIONS,
+    ConnectedPage,
+    WantedConnections,
+)
+from itemwire.routes.admin.asking import AskingAdministrator
 from itemwire.routes.admin.ending import UNDELIVERED, EndedConnections, end_connections
+from itemwire.routes.admin.examples import example_of
 from itemwire.routes.any_text import ANY_TEXT
 from itemwire_auth.dependencies import Administrator
 from itemwire_auth.revocation import Revocation
@@ -21,51 +27,44 @@ WantedIssuer = Annotated[
 router = APIRouter()
 
 
-class Connected(BaseModel):
-    """A connection: its caller, the items it is joined to, its begin and end in Unix seconds.
-
-    Without `expires_at`, its caller has no expiry.
-    """
-
-    id: str
-    subject: str
-    issuer: str | None
-    items: list[str]
-    since: int
-    expires_at: int | None
-
-    @classmethod
-    def of(cls, connection: Connection) -> Self:
-        """Describe a connection."""
-        principal = connection.principal
-        return cls(
-            id=connection.id,
-            subject=principal.subject,
-            issuer=principal.issuer,
-            items=[one.item_id for one in connection.subscriptions.values()],
-            since=connection.since,
-            expires_at=connection.expiry,
-        )
+EXAMPLE: Final = {
+    "connections": [
+        {
+            "id": "q8Zt0cXhV0rN",
+            "node": "QxgFRk2VsNCV",
+            "subject": "alice",
+            "issuer": "https://id.example.com",
+            "items": ["order-7"],
+            "item_count": 1,
+            "since": 1795391058,
+            "age": 300,
+            "expires_at": 1795391658,
+            "codec": "json",
+            "outbox_bytes": 0,
+            "lag": 0,
+            "address": "192.0.2.7",
+        }
+    ],
+    "next": "q8Zt0cXhV0rN",
+    "nodes": ["QxgFRk2VsNCV"],
+    "missing": [],
+}
 
 
-class ConnectedPage(BaseModel):
-    """Some connections of the node that answers; `next` is the `after` of the next page."""
-
-    connections: list[Connected]
-    next: str | None
-
-
-@router.get("/connections")
+@router.get("/connections", responses=example_of(EXAMPLE))
 async def list_connections(
     request: Request,
-    _admin: Administrator,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    _admin: AskingAdministrator,
+    subject: Annotated[
+        str | None,
+        Query(min_length=1, max_length=MAX_SUBJECT_LENGTH, description="Only this subject's."),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_CONNECTIONS)] = 100,
     after: Annotated[str, Query(max_length=64, description="The `next` of a page before.")] = "",
 ) -> ConnectedPage:
-    """List the connections of this node, in the order of their ids."""
-    found = [Connected.of(one) for one in node_of(request).connections(limit + 1, after)]
-    page = found[:limit]
-    return ConnectedPage(connections=page, next=page[-1].id if len(found) > limit else None)
+    """List the connections of all nodes, in the order of their ids."""
+    wanted = WantedConnections(subject, limit, after)
+    return await assembly_of(request).operations.connections.page(wanted)
 
 
 @router.delete("/connections/{connection_id}", responses=UNDELIVERED)

@@ -1,4 +1,4 @@
-"""The recipes are run as the page shows them, with the clients that it promises to serve."""
+"""Generated text is resumed as its how-to shows, by the clients that it promises to serve."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ def server() -> Iterator[LiveServer]:
 def test_the_page_shows_the_example(ending: str) -> None:
     """From its imports on."""
     pattern = rf"<!-- docs/examples/{NAME}\.{ending} -->\n\n```{ending}\n(.*?)```"
-    shown = re.search(pattern, page("recipes.md"), re.DOTALL)
+    shown = re.search(pattern, page("how-to/ai-stream.md"), re.DOTALL)
 
     assert shown is not None
     assert (DOCS / "examples" / f"{NAME}.{ending}").read_text().endswith(shown[1])

@@ -1,0 +1,1 @@
+"""What operators see of all nodes: figures, channels, connections."""

@@ -1,0 +1,1 @@
+"""What an operator asks for beside the server: `itemwire doctor`."""

@@ -1,0 +1,1 @@
+"""Tests of what `deploy/` has: proxies, images, units, manifests, alerts and boards."""
