@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Annotated
 
@@ -14,7 +15,6 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.types import Message, Scope
 
-from itemwire import startup_checks
 from itemwire.main import create_app
 from itemwire.settings import Settings
 from itemwire.startup_checks import CHECKS, audit_settings, open_routes, workers_asked
@@ -140,7 +140,7 @@ def test_warns_of_a_clock_that_is_wrong_for_sure(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log says why the server is not ready."""
-    monkeypatch.setattr(startup_checks.time, "time", lambda: 0.0)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
     audit_settings(settings_of(), [], {})
 
     assert "check=clock" in caplog.messages[0]
