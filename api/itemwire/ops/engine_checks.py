@@ -35,7 +35,7 @@ T = TypeVar("T")
 SLOW: Final = 0.05  # seconds of a request: a publish takes at least as long
 ROUNDS: Final = 7
 ATTEMPTS: Final = 5
-LIVE_SECONDS: Final = 0.25
+LIVE_SECONDS: Final = 0.3  # nodes compare with the store each second
 VALUE_SECONDS: Final = 5.0
 RIGHT: Final = "give this server's user the right to publish and to subscribe"
 
