@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +15,9 @@ from itemwire.ops import doctor
 from itemwire.ops.doctor import CHECKS
 from itemwire.ops.findings import Finding, good
 from itemwire.ops.visit import Visit
-from itemwire.runbook import REPORT
+from itemwire.runbook import EVENTS, REPORT
 from itemwire_auth.tokens.minting import new_secret
-from tests.cli.conftest import CommandLine
+from tests.cli.conftest import ITEMWIRE, CommandLine
 from tests.docs.pages import ROOT
 
 HIDDEN = "5up3r-h1dd3n"
@@ -107,6 +110,24 @@ def test_no_secret_is_shown(
         assert result.exit_code == 1
         for hidden in (HIDDEN, secret, signing, token):
             assert hidden not in result.output
+
+
+def test_what_is_logged_is_a_line_of_the_report(secret: str, tmp_path: Path) -> None:
+    """And stands nowhere else: nothing is printed beside the report."""
+    keys = {"ITEMWIRE_JWKS_URL": "http://127.0.0.1:1/jwks", "ITEMWIRE_JWKS_ALLOW_HTTP": "true"}
+    own = {name: value for name, value in os.environ.items() if name != "ITEMWIRE_SECRET"}
+    done = subprocess.run(
+        [ITEMWIRE, "doctor"],
+        env=own | keys,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.count(EVENTS["jwks_failed"]) == 2  # that there is no key, and why
+    assert "jwks_failed source=" in done.stdout
 
 
 def test_a_check_that_fails_ends_no_other(

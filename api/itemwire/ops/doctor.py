@@ -74,19 +74,16 @@ class HeardLines(logging.Handler):
 
 @contextlib.contextmanager
 def _listening() -> Generator[HeardLines]:
-    """Take what the parts of a server log, in place of printing it."""
+    """Take what the parts of a server log; with a handler of its own, nothing is printed."""
     heard = HeardLines()
     loggers = [logging.getLogger(name) for name in LOGGERS]
-    before = [logger.propagate for logger in loggers]
     for logger in loggers:
         logger.addHandler(heard)
-        logger.propagate = False
     try:
         yield heard
     finally:
-        for logger, propagates in zip(loggers, before, strict=True):
+        for logger in loggers:
             logger.removeHandler(heard)
-            logger.propagate = propagates
 
 
 def _as_finding(record: logging.LogRecord) -> Finding | None:
