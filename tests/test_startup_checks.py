@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Annotated
 
@@ -133,6 +134,16 @@ def test_warns_of_what_may_be_meant(
     (line,) = caplog.messages
     assert f"check={name}" in line
     assert CHECKS[name].remedy in line
+
+
+def test_warns_of_a_clock_that_is_wrong_for_sure(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log says why the server is not ready."""
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    audit_settings(settings_of(), [], {})
+
+    assert "check=clock" in caplog.messages[0]
 
 
 def test_says_nothing_of_settings_that_are_safe(caplog: pytest.LogCaptureFixture) -> None:

@@ -43,8 +43,10 @@ EXIT_STATUSES: Final[dict[str, Advice]] = {
 STATES: Final[dict[tuple[str, str | None], Advice]] = {
     ("ready", None): Advice("sockets are served", "nothing"),
     ("not_ready", None): Advice(
-        "it starts, its engine is away, or no issuer has given it a key yet",
-        "wait; see `engine_lost`, `engine_unreadable` and `jwks_failed` in the log",
+        "it starts, its engine is away, no issuer has given it a key yet, or its clock is wrong: "
+        "it says a time before this release was made",
+        "wait; see `engine_lost`, `engine_unreadable` and `jwks_failed` in the log, and set the "
+        "machine's clock",
     ),
     ("draining", None): Advice("it stops, or was drained", "start it again if it should serve"),
     ("degraded", "issuer_away"): Advice(

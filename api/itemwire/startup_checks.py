@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -25,6 +26,7 @@ from itemwire.engines import UNSHARED
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import GUARDS
 from itemwire_auth.origins import NULL
+from itemwire_auth.tokens.verifier import EARLIEST
 
 logger = logging.getLogger("itemwire.startup")
 
@@ -53,6 +55,10 @@ class Check:
     fault: str
     remedy: str
     refuses: bool = False
+
+
+def _has_a_wrong_clock(_launch: Launch) -> bool:
+    return time.time() < EARLIEST
 
 
 def _has_unshared_workers(launch: Launch) -> bool:
@@ -125,6 +131,12 @@ CHECKS: Final[dict[str, Check]] = {
         "ITEMWIRE_TRUSTED_PROXIES has '*': any client chooses the address by which it is counted, "
         "limited and logged",
         "name your proxies' addresses, unless nobody else can reach this server",
+    ),
+    "clock": Check(
+        _has_a_wrong_clock,
+        "this machine's clock says a time before this release was made: no token can be judged, "
+        "and who calls is told to come back",
+        "set the clock; nothing has to be started again",
     ),
     "strangers": Check(
         _never_blocks_callers,

@@ -1,16 +1,30 @@
-"""Several nodes on a bus that loses, delays, reorders and repeats their notices."""
+"""Several nodes on a bus that loses, delays, reorders and repeats what they tell each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from typing_extensions import override
 
+from itemwire.channels.cluster.first_answers import WAIT_SECONDS
+from itemwire.channels.cluster.gossip import (
+    Gossip,
+    ItemWords,
+    Line,
+    MemberJoined,
+    MemberLeft,
+    MembersAsked,
+    MembersRange,
+    MembersTold,
+    ToldLine,
+)
+from itemwire.channels.cluster.notices import Notice, read_told
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlot, ConnectionSlots
+from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.presence.presence import Page
-from itemwire.engines.base import Answer, Apply, EngineError, Sink
+from itemwire.engines.base import NO_SINK, Answer, Apply, EngineError, Sink
 from itemwire.engines.memory import MemoryEngine
 from tests.fakes import BOUNDS, LIMITS, Clock, Peer, Stage, complete
 
@@ -19,35 +33,54 @@ WITH_GRACE = replace(LIMITS, presence_grace=GRACE)
 
 
 class Bus:
-    """Takes the notices of every node to every node, unless it is told to lose them."""
+    """Takes notices to every node, and what is told on a channel to those that hear it.
+
+    Unless it is told to lose them.
+    """
 
     def __init__(self) -> None:
         self.applies: dict[SharedEngine, Apply] = {}
-        self.waiting: list[tuple[SharedEngine, bytes]] = []
+        self.waiting: list[tuple[SharedEngine, str | None, bytes]] = []
         self.sent: list[bytes] = []
+        self.told: list[tuple[str, bytes]] = []
+        self.heard: list[tuple[SharedEngine, str]] = []  # who heard what was told, and where
         self.lose: Callable[[], bool] = lambda: False
 
     def post(self, notice: bytes) -> None:
         """Put a notice on its way to each."""
         self.sent.append(notice)
-        self.waiting += [(one, notice) for one in self.applies if not self.lose()]
+        self.waiting += [(one, None, notice) for one in self.applies if not self.lose()]
+
+    def tell(self, channel: str, words: bytes) -> None:
+        """Put words on their way to each that hears a channel."""
+        self.told.append((channel, words))
+        hearing = [one for one in self.applies if channel in one.hearing]
+        self.waiting += [(one, channel, words) for one in hearing if not self.lose()]
 
     def carry(self) -> None:
         """Let everything arrive that is on its way now."""
         waiting, self.waiting = self.waiting, []
-        for engine, notice in waiting:
-            if engine in self.applies:
-                self.applies[engine](notice)
+        for engine, channel, data in waiting:
+            if engine not in self.applies or engine.is_deaf:
+                continue
+            if channel is None:
+                self.applies[engine](data)
+            elif channel in engine.hearing:
+                self.heard.append((engine, channel))
+                engine.sink.hear(channel, data)
 
 
 class SharedEngine(MemoryEngine):
-    """An engine of one node whose notices go over the bus."""
+    """An engine of one node that shares the bus with those of others."""
 
     def __init__(self, bus: Bus) -> None:
         super().__init__(BOUNDS, clock=Clock(), unix_clock=Clock())
         self.bus = bus
         self.is_away = False
-        self.refusal: EngineError | None = None  # of each notice
+        self.refusal: EngineError | None = None  # of all that is to be carried
+        self.hearing: set[str] = set()
+        self.is_deaf = False  # its connection broke, and it does not know yet
+        self.sink = NO_SINK
 
     @property
     @override
@@ -57,7 +90,30 @@ class SharedEngine(MemoryEngine):
     @override
     async def start(self, sink: Sink) -> None:
         self.bus.applies[self] = sink.apply
+        self.sink = sink
         await super().start(Sink(sink.deliver, lose=sink.lose))
+
+    @override
+    def subscribe(self, channel: str, answer: Answer[None]) -> None:
+        self.hearing.add(channel)
+        super().subscribe(channel, answer)
+
+    @override
+    def unsubscribe(self, channel: str) -> None:
+        self.hearing.discard(channel)
+        super().unsubscribe(channel)
+
+    def hear_again(self) -> None:
+        """Have another connection in place of the one that broke, and know what that means."""
+        self.is_deaf = False
+        for channel in sorted(self.hearing):
+            self.sink.miss(channel)
+
+    @override
+    def tell(self, channel: str, words: bytes, answer: Answer[None]) -> None:
+        if self.refusal is None:
+            self.bus.tell(channel, words)
+        answer(self.refusal)
 
     @override
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
@@ -69,10 +125,17 @@ class SharedEngine(MemoryEngine):
 class Crowd:
     """Some nodes on one bus, and the peers of each."""
 
-    def __init__(self, *names: str, limits: Limits = LIMITS, per_subject: int = 0) -> None:
+    def __init__(
+        self,
+        *names: str,
+        limits: Limits = LIMITS,
+        per_subject: int = 0,
+        rules_of: RulesOf = no_rules,
+    ) -> None:
         self.bus = Bus()
         self.limits = limits
         self.per_subject = per_subject
+        self.rules_of = rules_of
         self.stages: dict[str, Stage] = {}
         self.peers: dict[str, list[Peer]] = {}
         for name in names:
@@ -83,8 +146,16 @@ class Crowd:
         """Start a node."""
         slots = ConnectionSlots(ConnectionLimits(per_subject=self.per_subject))
         engine = SharedEngine(self.bus)
-        self.stages[name] = Stage(engine, self.limits, shared_as=name, slots=slots)
+        self.stages[name] = Stage(
+            engine, self.limits, shared_as=name, slots=slots, rules_of=self.rules_of
+        )
         self.peers[name] = []
+
+    def engine(self, name: str) -> SharedEngine:
+        """Give the engine of a node."""
+        engine = self.stages[name].engine
+        assert isinstance(engine, SharedEngine)
+        return engine
 
     def stop(self, name: str) -> None:
         """End a node as a signal does: its sockets are told to go elsewhere, then the others."""
@@ -154,6 +225,13 @@ class Crowd:
         while self.bus.waiting or any(stage.timers.waits_soon for stage in self.stages.values()):
             self.step()
 
+    def wait(self) -> None:
+        """Let the time go by in which nodes that hear a channel answer."""
+        self.settle()
+        for stage in self.stages.values():
+            stage.pass_time(WAIT_SECONDS)
+        self.settle()
+
     def tick(self, count: int = 1) -> None:
         """Let seconds go by on every node."""
         for _ in range(count):
@@ -187,6 +265,12 @@ class Crowd:
         )
 
 
+def lines_on(crowd: Crowd, item: str = "42", since: int = 0) -> list[ToldLine]:
+    """List what was told on the channel of an item, after so much on all channels."""
+    told = [data for channel, data in crowd.bus.told[since:] if channel == f"item:{item}"]
+    return [line for data in told for line in read_told(data).lines]
+
+
 def told(peer: Peer) -> list[str]:
     """Add up what a peer was told: the list of its welcome, and who came and went since."""
     there: set[str] = set()
@@ -199,3 +283,23 @@ def told(peer: Peer) -> list[str]:
         else:
             there.remove(envelope["member"]["connection"])
     return sorted(there)
+
+
+def say_as(crowd: Crowd, node: str, number: int, lines: Iterable[Line | ToldLine]) -> None:
+    """Let lines reach every node in the name of some node, each on its way.
+
+    What is told on a channel follows the number before this one; the rest is in a notice.
+    """
+    by_channel: dict[str, list[ToldLine]] = {}
+    in_notice: list[Line] = []
+    for line in lines:
+        if isinstance(line, (MemberJoined, MemberLeft, MembersRange)):
+            by_channel.setdefault(line.channel, []).append(line)
+        else:
+            assert not isinstance(line, (MembersAsked, MembersTold))
+            in_notice.append(line)
+    for channel, told in by_channel.items():
+        crowd.bus.tell(channel, ItemWords(node, max(number, 1), max(number - 1, 0), told).encoded())
+    if in_notice or not by_channel:
+        crowd.bus.post(Notice(node, gossip=Gossip(number, in_notice)).encoded())
+    crowd.bus.carry()

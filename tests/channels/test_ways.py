@@ -139,9 +139,11 @@ join > recovery
 recovery > bounded_buffer
 join > hub
 join > small_table
-join > exchange
 join > memory
 memory > join
+join > connection
+connection > small_table
+join > exchange
 join > item_rules
 join > memory
 memory > join
@@ -194,7 +196,7 @@ JOIN_AGAIN = {
     "connection_log": "observers are told of the connection, then of the item that it is on",
     "node": "the route connects, and the session joins",
     "join": "an engine answers by callback, so that asking costs neither a task nor a tick",
-    "exchange": "first it follows the item, then it is asked whether the caller's node was killed",
+    "exchange": "once the item is heard it is followed, then asked if the caller's node was killed",
     "memory": "hold, then read: what comes after the history can only be held once it is heard",
     "recovery": "it holds what is published meanwhile, and gives it after the history",
     "presence": "the list in the welcome has the newcomer, who is a member only after joining",

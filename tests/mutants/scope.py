@@ -62,6 +62,17 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_own_members.py",
         "channels/cluster/test_remote_presence.py",
     ),
+    "api/itemwire/channels/cluster/first_answers.py": ("channels/cluster/test_asked_members.py",),
+    "api/itemwire/channels/cluster/item_presence.py": (
+        "channels/cluster/test_asked_members.py",
+        "channels/cluster/test_remote_presence.py",
+        "channels/cluster/test_remote_presence_missed.py",
+        "channels/cluster/test_hostile_gossip.py",
+    ),
+    "api/itemwire/channels/cluster/item_talk.py": (
+        "channels/cluster/test_item_presence.py",
+        "channels/cluster/test_asked_members.py",
+    ),
     "api/itemwire/channels/cluster/peers.py": (
         "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",

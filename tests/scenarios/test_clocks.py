@@ -12,13 +12,17 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from itemwire.main import create_app
+from itemwire.settings import Settings
 from itemwire.testing import LiveServer
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.tokens.minting import mint
 from tests.conftest import SECRET
 from tests.scenarios.clients import EVERYTHING, JSON, PATIENCE, JsonClient, closed, item_path
+from tests.scenarios.conftest import Serve
 from tests.scenarios.processes import Started, started
 from tests.stress.engines import ENGINE_SERVERS
+from tests.timing import AdvancedClock
 
 SHIFTS: Final = (-30.0, 30.0)  # of a node's clock from that of the engine's server
 SOON: Final = 2.0  # so much less than that, that a busy machine makes no difference
@@ -177,3 +181,25 @@ def test_only_a_token_ends_by_the_clock_of_its_node(nodes: Pair, item_id: str) -
         assert JsonClient(connection).welcome["type"] == "welcome"
 
     assert ahead.refusal(path).reason == "credentials_invalid"
+
+
+def test_a_clock_of_1970_judges_nobody(serve: Serve) -> None:
+    """Every good token was of the future there, and told as a bad one (116)."""
+    clock, settings = AdvancedClock(), Settings(secret=SECRET, _env_file=None)
+    path = item_path("a", {"token": token()})
+
+    def seen(server: LiveServer) -> tuple[int, str]:
+        ready = httpx.get(f"{server.url}/health/ready", timeout=PATIENCE)
+        return ready.status_code, ready.json()["status"]
+
+    with serve(settings, create_app(settings, clock=clock)) as server:
+        clock.advance(-time.time())
+        wrong = seen(server), server.refusal(path)
+        clock.advance(time.time())
+        right = seen(server)
+        with server.connect(path, subprotocols=(JSON,)) as connection:
+            assert JsonClient(connection).welcome["subject"] == "alice"
+
+    assert wrong[0] == (503, "not_ready")
+    assert (wrong[1].code, wrong[1].reason) == (1013, "overloaded")
+    assert right == (200, "ready")

@@ -104,6 +104,10 @@ class Hub:
         if audience is not None:
             audience.advance_to(position)
 
+    def hears(self, channel: str) -> bool:
+        """Return whether a channel has a subscription here, or a callback."""
+        return channel in self._audiences
+
     def subscribers(self, channel: str) -> int:
         """Return the number of subscriptions that a channel has here."""
         audience = self._audiences.get(channel)

@@ -49,7 +49,7 @@ class ChannelParts:
     counters: ChannelCounters
     clock: Callable[[], float]
     watch_members: Callable[[str], None]  # of a channel, on other nodes
-    forget_members: Callable[[str], None]
+    unhear: Callable[[str], None]  # a channel that nobody hears here any more
     find_moved: Callable[[str, Identity, Callable[[], None]], None]  # before a caller is a member
     proofs: ResumeProofs
     log: ConnectionLog
@@ -81,10 +81,7 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
     channel, member = subscription.channel, subscription.member
     connection = subscription.connection
     parts.counters.subscriptions -= 1
-    # Even if a member may still return: the history has what it misses meanwhile.
-    if parts.hub.remove(subscription):
-        parts.engine.unsubscribe(channel)
-        parts.forget_members(channel)
+    is_unheard = parts.hub.remove(subscription)
     is_anonymous = connection.principal.is_anonymous
     if is_anonymous:
         was_member = False
@@ -93,6 +90,8 @@ def leave(parts: ChannelParts, subscription: Subscription, *, may_return: bool) 
         was_member = parts.presence.mark_away(channel, caller, member, parts.clock())
     else:
         was_member = parts.presence.leave(channel, member)
+    if is_unheard:
+        parts.unhear(channel)
     if was_member:
         logger.debug(
             "left channel=%s subject=%r connection=%s member=%s may_return=%s",
@@ -169,13 +168,13 @@ class _Join:
         parts.counters.subscriptions += 1
         if not parts.engine.answers_at_once:
             self._deadline = parts.answers.limit(self._expire)
-        if self._has_members:
-            parts.watch_members(subscription.channel)
         parts.engine.subscribe(subscription.channel, self._subscribed)
 
     def _subscribed(self, problem: EngineError | None) -> None:
         """Read the history, now that nothing that comes after it can be missed."""
         since = self._start.since
+        if problem is None and self._has_members and self._subscription.is_current:
+            self._parts.watch_members(self._subscription.channel)
         if problem is not None:
             self._have_read(problem)
         elif since is None:

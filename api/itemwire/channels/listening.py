@@ -68,8 +68,7 @@ class Listening:
         """Have a callback hear an item no longer, also where the beginning has failed."""
         channel = channel_of(item_id)
         if self._parts.hub.unlisten(channel, hear):
-            self._parts.engine.unsubscribe(channel)
-            self._parts.forget_members(channel)
+            self._parts.unhear(channel)
 
     def watch(self, pattern: str, hear: Hear, answer: Answer[Position]) -> None:
         """Have a callback hear all items of a pattern; answer once every node is told of it.

@@ -43,7 +43,7 @@ from itemwire.channels.rights import rights_of
 from itemwire.channels.timely_answers import TimelyAnswers
 from itemwire.close_reasons import DRAINING, TOKEN_REVOKED
 from itemwire.counters import ChannelCounters
-from itemwire.engines.base import Answer, Engine, History, Sink, Span
+from itemwire.engines.base import Answer, Engine, History, Span
 from itemwire.engines.faults import EngineFault
 from itemwire.messages import NO_EXTRAS, Draft, Extras, Payload, Position, Ref
 from itemwire.wire.base import Codec
@@ -109,7 +109,7 @@ class Node:
             end_all=self._hub.end_all,
             clock=clock,
         )
-        self._exchange: Exchange = NoExchange()
+        self._exchange: Exchange = NoExchange(engine)
         if shared_slots is not None:
             self._exchange = SharedExchange(
                 self._id,
@@ -119,7 +119,7 @@ class Node:
                 slots=shared_slots,
                 grace=limits.presence_grace,
                 call_later=timers.call_later,
-                end_all=self._hub.end_all,
+                hub=self._hub,
             )
         self.answers = TimelyAnswers(timers)
         self.publishing = Publishing(
@@ -151,7 +151,7 @@ class Node:
             self.counters,
             clock,
             watch_members=self._exchange.follow,
-            forget_members=self._exchange.unfollow,
+            unhear=self._exchange.unhear,
             find_moved=self._exchange.find_moved,
             proofs=self._proofs,
             log=self.connection_log,
@@ -188,7 +188,7 @@ class Node:
         """Start the engine, and take the running event loop as the node's."""
         self.environment.timers.start()
         self._hub.start()
-        await self._engine.start(Sink(self._hub.fan_out, self._cluster.receive, self._lose))
+        await self._engine.start(self._cluster.sink(self._hub.fan_out, self._lose))
         await self._proofs.start(self._engine)
         self._is_started = True
         self._cluster.start()

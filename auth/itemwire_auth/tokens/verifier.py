@@ -15,7 +15,7 @@ from typing import Final, NoReturn, Protocol
 
 from typing_extensions import override
 
-from itemwire_auth.errors import InvalidToken, UnknownKey
+from itemwire_auth.errors import InvalidToken, Unavailable, UnknownKey
 from itemwire_auth.keys.algorithms import VerificationKey
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.principal import Principal, frozen, identifier
@@ -26,6 +26,9 @@ from itemwire_auth.tokens.passed_checks import describe_found
 # Counted in characters and not in tokens, because a long token takes more memory: 10,000 tokens of
 # the usual 300 characters take 12 MB, and the worst that an issuer could sign takes 80.
 MAX_REMEMBERED: Final = 3_000_000
+
+EARLIEST: Final = 1_793_491_200  # 2026-11-01: nothing that runs this had begun before
+WRONG_CLOCK: Final = "this machine's clock is wrong: it says a time before this release was made"
 
 # A JSON parser makes each name anew: 300 bytes for each token that an idle socket holds.
 _NAMES: Final = {name: name for name in ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope")}
@@ -103,8 +106,8 @@ class TokenVerifier(Verifier):
     @property
     @override
     def has_keys(self) -> bool:
-        """Return whether there is a key to judge tokens with."""
-        return self._keys.has_keys
+        """Return whether tokens can be judged: there is a key, and the clock is no clock of old."""
+        return self._keys.has_keys and self._clock() >= EARLIEST
 
     @override
     def verify(self, token: str) -> Principal:
@@ -126,7 +129,13 @@ class TokenVerifier(Verifier):
 
     @override
     async def verify_or_fetch(self, token: str) -> Principal:
-        """Verify; if only the key is unknown, refresh the source of keys and verify again."""
+        """Verify; if only the key is unknown, refresh the source of keys and verify again.
+
+        Raises Unavailable, too, where this machine's clock is wrong for sure: every good token
+        would be of the future.
+        """
+        if self._clock() < EARLIEST:
+            raise Unavailable(WRONG_CLOCK)
         try:
             return self.verify(token)
         except UnknownKey as error:

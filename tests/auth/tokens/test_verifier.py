@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from itemwire_auth.errors import InvalidToken, UnknownKey
+from itemwire_auth.errors import InvalidToken, Unavailable, UnknownKey
 from itemwire_auth.keys.algorithms import VerificationKey
 from itemwire_auth.keys.base import KeySource
 from itemwire_auth.keys.static import StaticKeys, keys_from_secret, signing_key_from_secret
@@ -23,7 +23,7 @@ from itemwire_auth.testing import BAD_TOKENS, TokenFactory, encode, signing_key
 from itemwire_auth.tokens.checks import CHECKS
 from itemwire_auth.tokens.minting import mint, new_secret
 from itemwire_auth.tokens.parsed_token import TokenRules
-from itemwire_auth.tokens.verifier import CheckResult, TokenVerifier
+from itemwire_auth.tokens.verifier import EARLIEST, CheckResult, TokenVerifier
 from tests.auth.conftest import NOW
 
 fixtures_are_values = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -55,6 +55,21 @@ def test_accepts_the_least_token() -> None:
         None, "a", principal.rights, principal.expires_at, None, principal.claims
     )
     assert not any(principal.rights.has(action) for action in Action)
+
+
+def test_judges_no_token_by_a_clock_of_old() -> None:
+    """A machine without a battery begins in 1970, until it has asked for the time."""
+    now = [float(EARLIEST)]
+    key = signing_key_from_secret(secret := new_secret())
+    verifier = TokenVerifier(keys_from_secret(secret), TokenRules(), lambda: now[0])
+    token = mint(key, subject="a", scope="", lifetime=60, now=now[0])
+
+    assert asyncio.run(verifier.verify_or_fetch(token)).subject == "a"
+    assert verifier.has_keys
+    now[0] -= 1
+    assert not verifier.has_keys
+    with pytest.raises(Unavailable, match="clock"):
+        asyncio.run(verifier.verify_or_fetch(token))
 
 
 def test_claims_cannot_be_changed(factory: TokenFactory, verifier: TokenVerifier) -> None:

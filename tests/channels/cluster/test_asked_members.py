@@ -7,14 +7,16 @@ import pytest
 from itemwire.channels.cluster import asked_channels
 from itemwire.channels.cluster.asked_channels import KEPT_TICKS, WAIT_TICKS
 from itemwire.channels.cluster.exchange import MUTE_TICKS
-from itemwire.channels.cluster.gossip import Gossip, StateRequest
-from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.gossip import Gossip, MembersAsked, MembersSought
+from itemwire.channels.cluster.gossip_sender import BATCH_SECONDS, URGENT_SECONDS
+from itemwire.channels.cluster.item_talk import AT_ONCE
+from itemwire.channels.cluster.notices import Notice, read_notice, read_told
 from itemwire.channels.cluster.peer import DEAD_TICKS, HEARTBEAT_TICKS, SILENT_TICKS
 from itemwire.channels.presence.presence import Page
 from itemwire.engines.base import EngineError
 from itemwire.engines.faults import FULL
 from tests.channels.cluster.test_hostile_gossip import remote_presence_of
-from tests.channels.nodes import Crowd, SharedEngine
+from tests.channels.nodes import Crowd, lines_on
 
 
 def greeted(*names: str) -> Crowd:
@@ -24,11 +26,11 @@ def greeted(*names: str) -> Crowd:
     return crowd
 
 
-def engine_of(crowd: Crowd, name: str) -> SharedEngine:
-    """Give the engine of a node."""
-    engine = crowd.stages[name].engine
-    assert isinstance(engine, SharedEngine)
-    return engine
+def sought(crowd: Crowd) -> list[str]:
+    """List the items that every node was asked about."""
+    notices = [read_notice(data).gossip for data in crowd.bus.sent]
+    lines = [line for gossip in notices if gossip for line in gossip.lines]
+    return [line.channel for line in lines if isinstance(line, MembersSought)]
 
 
 def ids(page: Page) -> list[str]:
@@ -37,14 +39,8 @@ def ids(page: Page) -> list[str]:
 
 
 def requests(crowd: Crowd, item: str = "42") -> int:
-    """Count the requests that were sent for the members of an item."""
-    lines = [line for notice in crowd.bus.sent for line in _lines(notice)]
-    return sum(isinstance(line, StateRequest) and f"item:{item}" in line.channels for line in lines)
-
-
-def _lines(notice: bytes) -> list[object]:
-    gossip = read_notice(notice).gossip
-    return list(gossip.lines) if gossip is not None else []
+    """Count the questions for the members of an item."""
+    return sum(isinstance(line, MembersAsked) for line in lines_on(crowd, item))
 
 
 def test_a_node_where_nobody_hears_the_item_lists_its_members() -> None:
@@ -80,7 +76,7 @@ def test_questions_at_the_same_time_share_one_request() -> None:
     """A crowd that asks about one item costs the other nodes as much as one client does."""
     crowd = greeted("a", "b", "c")
     crowd.join("b")
-    crowd.settle()
+    crowd.wait()
     before = requests(crowd)
 
     pages = [crowd.ask("a") for _ in range(50)]
@@ -89,7 +85,7 @@ def test_questions_at_the_same_time_share_one_request() -> None:
 
     assert [[ids(page) for page in each] for each in pages] == [[["b1"]]] * 50
     assert [ids(page) for page in again] == [["b1"]]  # at once, from memory
-    assert requests(crowd) == before + 2  # one to each other node
+    assert requests(crowd) == before + 1
 
 
 def test_what_was_asked_for_stays_up_to_date_for_a_while_and_no_longer() -> None:
@@ -108,7 +104,9 @@ def test_what_was_asked_for_stays_up_to_date_for_a_while_and_no_longer() -> None
     assert peer.members
     crowd.tick(KEPT_TICKS)
     assert not peer.members
-    assert not list(remote_presence_of(crowd, "a")._asked)
+    assert not peer.places
+    assert not list(remote_presence_of(crowd, "a").items.asked)
+    assert not crowd.engine("a").hearing
 
 
 def test_an_item_that_is_heard_stays_up_to_date_when_nobody_asks_any_more() -> None:
@@ -190,7 +188,7 @@ def test_while_its_notices_are_refused_a_node_knows_that_it_may_not_know_all(
     crowd.join("b")
     crowd.settle()
     for name in mute:
-        engine_of(crowd, name).refusal = EngineError("full", FULL)
+        crowd.engine(name).refusal = EngineError("full", FULL)
     crowd.tick(HEARTBEAT_TICKS)
     for _ in range(2 * DEAD_TICKS):
         crowd.tick()
@@ -198,7 +196,7 @@ def test_while_its_notices_are_refused_a_node_knows_that_it_may_not_know_all(
         assert (ids(page), page.is_partial) == (["a1", "b1"], True)
 
     for name in mute:
-        engine_of(crowd, name).refusal = None
+        crowd.engine(name).refusal = None
     crowd.tick(MUTE_TICKS + 1)
     (page,) = crowd.ask("a")
     assert (ids(page), page.is_partial) == (["a1", "b1"], False)
@@ -210,7 +208,7 @@ def test_a_question_whose_notice_is_refused_is_answered_at_once_the_next_time() 
     crowd = greeted("a", "b")
     crowd.join("b", "7")
     crowd.settle()
-    engine_of(crowd, "a").refusal = EngineError("full", FULL)
+    crowd.engine("a").refusal = EngineError("full", FULL)
     crowd.ask("a", "7")
     crowd.settle()
 
@@ -269,26 +267,95 @@ def test_there_is_room_for_so_many_items_that_are_asked_about(
     pages = [crowd.ask("a", item) for item in ("1", "2", "3")]
 
     assert [[page.is_partial for page in each] for each in pages] == [[True], [], []]
-    crowd.settle()
+    crowd.wait()
     assert [[page.is_partial for page in each] for each in pages] == [[True], [False], [False]]
 
 
 def test_an_item_that_is_asked_about_goes_before_many_that_wait() -> None:
-    """A node that hears thousands of items and has just met another asks for 80 at a time."""
-    crowd = greeted("a")
-    for number in range(200):
+    """A node whose connection broke asks on thousands of channels, so many in a batch."""
+    crowd = greeted("a", "b")
+    for number in range(3 * AT_ONCE):
         crowd.join("a", f"heard-{number}")
-    crowd.start("b")
-    crowd.join("b")
-    crowd.stages["b"].do_what_waits()
-    crowd.bus.carry()  # a has met b, and has not asked it yet
+    crowd.join("a")
+    crowd.wait()
+    before = len(crowd.bus.told)
+    for number in range(3 * AT_ONCE):
+        crowd.stages["a"].node._exchange.miss(f"item:heard-{number}")
+    crowd.stages["a"].node._exchange.miss("item:42")
     crowd.ask("a")
+    crowd.stages["a"].pass_time(BATCH_SECONDS)
+    first = len(crowd.bus.told)
+
+    assert isinstance(lines_on(crowd, since=before)[0], MembersAsked)
+    assert first - before <= AT_ONCE + 1  # an urgent batch has that item alone
+    crowd.settle()
+    assert len(crowd.bus.told) - before > 3 * AT_ONCE
+
+
+def test_who_answers_names_the_others_and_the_answer_waits_for_these() -> None:
+    """Nobody else knows who hears an item; with all of them, it waits for no longer."""
+    crowd = greeted("a", "b", "c", "d")
+    for name in ("b", "c"):
+        crowd.join(name)
+    crowd.wait()
+    pages = crowd.ask("a")
+    crowd.stages["a"].pass_time(URGENT_SECONDS)
+    crowd.bus.carry()
+    crowd.stages["b"].pass_time(URGENT_SECONDS)
+    crowd.bus.carry()
+    one_has_answered = list(pages)
+    crowd.stages["c"].pass_time(URGENT_SECONDS)
+    crowd.bus.carry()
+
+    assert one_has_answered == []
+    assert [(ids(page), page.is_partial) for page in pages] == [(["b1", "c1"], False)]
+
+
+def test_of_an_item_that_nobody_answers_for_every_node_is_asked() -> None:
+    """Each says that it has nothing: of one that does not, nobody can tell (requirement 142)."""
+    crowd = greeted("a", "b", "c")
+    crowd.join("b")
+    crowd.wait()
+    pages = [crowd.ask("a", "7") for _ in range(5)]
+    crowd.settle()
+    told = [read_told(data) for channel, data in crowd.bus.told if channel == "item:7"]
+
+    assert [[(ids(page), page.is_partial) for page in each] for each in pages] == [
+        [([], False)]
+    ] * 5
+    assert sought(crowd) == ["item:7"]
+    assert [one.lines for one in told] == [[MembersAsked({})], [], []]  # heard by a alone
+
+
+def test_a_node_that_alone_hears_an_item_and_stands_still_makes_the_answer_a_partial_one() -> None:
+    """Nobody else can say that it has members there."""
+    crowd = greeted("a", "b", "c")
+    crowd.join("b")
+    crowd.wait()
+    paused = crowd.stages.pop("b")
+    pages = crowd.ask("a")
+    crowd.settle()
+    at_once = list(pages)
+    crowd.tick(WAIT_TICKS)
+    assert at_once == []
+    assert [(ids(page), page.is_partial) for page in pages] == [([], True)]
+
+    crowd.stages["b"] = paused
+    crowd.tick()
+    assert [(ids(page), page.is_partial) for page in crowd.ask("a")] == [(["b1"], False)]
+
+
+def test_who_alone_hears_an_item_asks_every_node_when_a_client_wants_to_know() -> None:
+    """And not before: most clients need no more than the list in their welcome."""
+    crowd = greeted("a", "b")
+    alice = crowd.join("a")
+    crowd.wait()
+    before = sought(crowd)
+    alice.says("members", ref=1)
+    crowd.settle()
+    alice.says("members", ref=2)
     crowd.settle()
 
-    asked = [
-        line.channels
-        for notice in crowd.bus.sent
-        for line in _lines(notice)
-        if isinstance(line, StateRequest) and len(line.channels) > 1
-    ]
-    assert asked[0][0] == "item:42"
+    assert before == []
+    assert sought(crowd) == ["item:42"]
+    assert len(alice.saw("reply")) == 2

@@ -12,7 +12,7 @@ from itemwire.channels.cluster.gossip import NodeStopping
 from itemwire.channels.cluster.notices import read_notice
 from itemwire.engines.base import Answer
 from tests.channels.nodes import Bus, SharedEngine
-from tests.fakes import Stage
+from tests.fakes import CHANNEL, Stage
 
 
 class SlowEngine(SharedEngine):
@@ -89,7 +89,10 @@ def test_no_node_waits_for_ever_to_stop(monkeypatch: pytest.MonkeyPatch, is_away
 
 
 def test_gossip_is_not_stored_by_the_engine() -> None:
-    """Whatever the clocks say: a node ahead of its engine would fill it (requirement 116)."""
+    """Whatever the clocks say: a node ahead of its engine would fill it (requirement 116).
+
+    And what is told on an item's channel is in no notice.
+    """
     kept: list[float] = []
 
     class KeepingEngine(SharedEngine):
@@ -98,8 +101,12 @@ def test_gossip_is_not_stored_by_the_engine() -> None:
             kept.append(until)
             super().post(notice, until, answer)
 
-    stage = Stage(KeepingEngine(Bus()), shared_as="a")  # which greets the others
+    bus = Bus()
+    stage = Stage(KeepingEngine(bus), shared_as="a")  # which greets the others
     stage.join()
     stage.do_what_waits()
+    stage.node.tick()
+    stage.node.tick()
 
     assert kept == [0, 0]
+    assert {channel for channel, _ in bus.told} == {CHANNEL}

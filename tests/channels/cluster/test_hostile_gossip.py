@@ -14,29 +14,36 @@ from hypothesis import strategies as st
 from itemwire.channels.cluster import connection_counts, peer, remote_presence
 from itemwire.channels.cluster.exchange import SharedExchange
 from itemwire.channels.cluster.gossip import (
+    EVERY_ITEM,
     MAX_NUMBER,
     MAX_SOCKETS,
     SOCKETS,
     ClusterMember,
     Gossip,
+    ItemWords,
     Line,
     MemberAway,
+    MemberBack,
     MemberJoined,
     MemberLeft,
+    MembersAsked,
     MembersRange,
+    MembersSought,
+    MembersTold,
     NodeStopping,
     SocketCount,
     SocketCounts,
     StateRequest,
     StateSent,
+    tag_of,
 )
 from itemwire.channels.cluster.notices import MAX_NOTICE_BYTES, Notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
 from itemwire.channels.cluster.remote_presence import RemotePresence
 from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
-from tests.channels.nodes import WITH_GRACE, Crowd, told
-from tests.fakes import CHANNEL
+from tests.channels.nodes import WITH_GRACE, Crowd, say_as, told
+from tests.fakes import CHANNEL, LIMITS
 
 QUIET_TICKS: Final = 2 * DEAD_TICKS
 LIMIT: Final = 2
@@ -52,9 +59,8 @@ def crowd_of_two() -> Crowd:
 
 
 def say(crowd: Crowd, *lines: Line, node: str = "forged", number: int = 1) -> None:
-    """Let a notice reach every node in the name of some node."""
-    crowd.bus.post(Notice(node, gossip=Gossip(number, list(lines))).encoded())
-    crowd.bus.carry()
+    """Let lines reach every node in the name of some node, each on its way."""
+    say_as(crowd, node, number, lines)
 
 
 def remote_presence_of(crowd: Crowd, name: str) -> RemotePresence:
@@ -88,9 +94,26 @@ def lines_to(nodes: Iterable[str]) -> st.SearchStrategy[Line]:
         st.builds(StateRequest, to, number, st.lists(CHANNELS, max_size=3)),
         st.builds(StateSent, to, number),
         st.builds(MemberAway, CHANNELS, MEMBERS, st.sampled_from([None, "issuer"])),
+        st.builds(MemberBack, CHANNELS, CONNECTIONS),
+        st.builds(MembersSought, CHANNELS),
         st.builds(SocketCounts, st.lists(COUNTS, max_size=3)),
         st.just(NodeStopping()),
     )
+
+
+def told_by(nodes: Iterable[str]) -> st.SearchStrategy[ItemWords]:
+    """Make anything that a node may be said to tell on a channel."""
+    tags = st.sampled_from([tag_of(node) for node in nodes])
+    numbers = st.integers(0, 6) | st.just(MAX_NUMBER)
+    lines = st.one_of(
+        st.builds(MemberJoined, CHANNELS, MEMBERS),
+        st.builds(MemberLeft, CHANNELS, CONNECTIONS),
+        st.builds(MembersRange, CHANNELS, CONNECTIONS, CONNECTIONS, st.lists(MEMBERS, max_size=3)),
+        st.builds(MembersAsked, st.dictionaries(tags, numbers)),
+        st.builds(MembersTold, st.none() | st.lists(tags)),
+    )
+    number = st.integers(1, 6) | st.just(MAX_NUMBER)
+    return st.builds(ItemWords, st.sampled_from(list(nodes)), number, numbers, st.lists(lines))
 
 
 def check_bounds(crowd: Crowd, name: str) -> None:
@@ -102,12 +125,17 @@ def check_bounds(crowd: Crowd, name: str) -> None:
         assert all(one.members.values())
         away = one.away
         assert sum(map(len, away._by_caller.values())) == len(away._absences)
-        assert set(one.members) <= {*known._followed, *known._asked}
-        assert set(one.requested) <= {*known._followed, *known._asked, SOCKETS}
+        assert set(one.members) <= set(one.places)
+        assert all(map(known.items.keeps, one.places))
+        assert set(one.requested) <= {EVERY_ITEM, SOCKETS}
     counts, on_other_nodes = known._counts, crowd.slots(name).on_other_nodes
     assert all(0 < each <= LIMIT for by in counts._by_node.values() for each in by.values())
     assert on_other_nodes.total() == sum(sum(by.values()) for by in counts._by_node.values())
-    assert len(known._own._requests) <= len(known._peers) <= remote_presence.MAX_PEERS
+    assert len({**known._requests, **known._signs}) <= len(known._peers)
+    assert len(known._peers) <= remote_presence.MAX_PEERS
+    items = known.items
+    kept = [*items._begun, *items._answers._asking, *items._doubts._waits, *items.own._wanted]
+    assert all(map(items.keeps, kept))
 
 
 def go_on(crowd: Crowd, data: st.DataObject) -> None:
@@ -136,6 +164,7 @@ def test_whatever_is_said_raises_nothing_and_is_forgotten_in_the_end(data: st.Da
         lines = data.draw(st.lists(lines_to(ids), max_size=5))
         number = data.draw(st.integers(0, 6) | st.just(MAX_NUMBER))
         say(crowd, *lines, node=data.draw(names), number=number)
+        crowd.bus.tell(CHANNEL, data.draw(told_by(["!", "forged", "~"])).encoded())
         go_on(crowd, data)
         check_bounds(crowd, "a")
 
@@ -162,6 +191,8 @@ def test_a_node_that_is_spoken_for_raises_nothing_either(data: st.DataObject) ->
             node=data.draw(st.sampled_from(ids)),
             number=data.draw(st.integers(0, 20) | st.just(MAX_NUMBER)),
         )
+        crowd.bus.tell(CHANNEL, data.draw(told_by(ids)).encoded())
+        crowd.bus.carry()
         if data.draw(st.booleans()):
             crowd.tick(data.draw(st.sampled_from([1, DEAD_TICKS + 1])))
         check_bounds(crowd, "a")
@@ -171,11 +202,13 @@ def test_a_node_that_is_spoken_for_raises_nothing_either(data: st.DataObject) ->
 @pytest.mark.parametrize("grace", [True, False])
 def test_a_node_may_say_twice_that_it_stops(*, grace: bool) -> None:
     """And what follows in the same notice is not believed: nobody would ever take it back."""
-    crowd = Crowd("a", limits=WITH_GRACE) if grace else Crowd("a")
+    crowd = Crowd("a", limits=WITH_GRACE if grace else LIMITS, per_subject=LIMIT)
     watcher = crowd.join("a")
-    say(crowd, NodeStopping(), NodeStopping(), MemberJoined(CHANNEL, ClusterMember("x1", "eve")))
+    counts = SocketCounts([SocketCount(None, "eve", 1)])
+    say(crowd, NodeStopping(), NodeStopping(), counts)
     say(crowd, NodeStopping(), number=2)
 
+    assert crowd.slots("a").on_other_nodes == {}
     assert told(watcher) == ["a1"]
     crowd.tick(QUIET_TICKS)
     assert remote_presence_of(crowd, "a")._peers == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itemwire.channels.cluster.gossip import ClusterMember, Line, MembersRange, StateSent
+from itemwire.channels.cluster.gossip import ClusterMember, MembersRange
 from itemwire.channels.cluster.own_members import ANSWERED_AT_ONCE, OwnMembers
 
 
@@ -15,77 +15,95 @@ def with_members(channels: int, members: int) -> OwnMembers:
     return own
 
 
-def batches_of(own: OwnMembers) -> list[list[Line]]:
+def batches_of(own: OwnMembers) -> list[list[MembersRange]]:
     """Answer until nothing is left."""
-    batches: list[list[Line]] = []
+    batches: list[list[MembersRange]] = []
     while own.is_asked:
-        batches.append(list(own.pop_answers()))
+        batches.append([part for _, parts in own.pop_answers() for part in parts])
     return batches
 
 
-def size_of(batch: list[Line]) -> int:
+def size_of(batch: list[MembersRange]) -> int:
     """Count what a batch is bounded in."""
-    return sum(1 + len(line.members) for line in batch if isinstance(line, MembersRange))
+    return sum(1 + len(part.members) for part in batch)
 
 
 def test_a_long_answer_comes_in_batches_and_is_complete() -> None:
-    """A request names hundreds of channels: all of it at once would hold up the event loop."""
+    """After a break thousands of channels are asked for: all at once would hold up the loop."""
     own = with_members(channels=50, members=400)
-    own.request("other", 7, [f"item:{channel}" for channel in range(50)])
+    for channel in range(50):
+        own.want(f"item:{channel}")
     batches = batches_of(own)
-    ranges = [line for batch in batches for line in batch if isinstance(line, MembersRange)]
 
     assert len(batches) > 3
     assert max(map(size_of, batches)) < ANSWERED_AT_ONCE + 420  # the last channel is sent whole
-    assert sum(len(one.members) for one in ranges) == 50 * 400
-    assert batches[-1][-1] == StateSent("other", 7)
-    assert [line for batch in batches for line in batch if isinstance(line, StateSent)] == [
-        StateSent("other", 7)
-    ]
+    assert sum(len(part.members) for batch in batches for part in batch) == 50 * 400
+    assert {part.channel for batch in batches for part in batch} == {
+        f"item:{channel}" for channel in range(50)
+    }
 
 
 def test_a_short_answer_comes_at_once() -> None:
     """So does that for channels on which nobody is."""
     own = with_members(channels=2, members=3)
-    own.request("other", 7, ["item:0", "item:nobody"])
+    own.want("item:0")
+    own.want("item:nobody")
 
     (batch,) = batches_of(own)
-    assert [type(line) for line in batch] == [MembersRange, MembersRange, StateSent]
+    assert [(part.channel, len(part.members)) for part in batch] == [
+        ("item:0", 3),
+        ("item:nobody", 0),
+    ]
 
 
 def test_all_who_ask_meanwhile_get_one_answer() -> None:
     """A channel that was sent before somebody asked for it is sent again for them."""
     own = with_members(channels=50, members=400)
     everything = [f"item:{channel}" for channel in range(50)]
-    own.request("one", 1, everything)
-    own.request("two", 5, everything)
-    first = list(own.pop_answers())
-    own.request("three", 9, everything[:2])
-    rest = [line for batch in batches_of(own) for line in batch]
-    sent = [one.channel for one in [*first, *rest] if isinstance(one, MembersRange)]
+    for channel in everything * 2:
+        own.want(channel)
+    first = [channel for channel, _ in own.pop_answers()]
+    for channel in everything[:2]:
+        own.want(channel)
+    rest = [part.channel for batch in batches_of(own) for part in batch if not part.after]
+    sent = [*first, *rest]
 
     assert {name: sent.count(name) for name in everything} == {
-        name: 20 if name in everything[:2] else 10 for name in everything
+        name: 2 if name in everything[:2] else 1 for name in everything
     }
-    assert rest[-3:] == [StateSent("one", 1), StateSent("two", 5), StateSent("three", 9)]
-
-
-def test_a_sign_of_life_waits_for_no_answer() -> None:
-    """Who asks for it waits half a second at most."""
-    own = with_members(channels=50, members=400)
-    own.request("one", 1, [f"item:{channel}" for channel in range(50)])
-    own.sign_to("two")
-
-    assert next(own.pop_answers()) == StateSent("two", 0)
 
 
 def test_a_member_that_leaves_between_two_batches_is_not_in_the_second() -> None:
     """What was said of it in between would be undone."""
     own = with_members(channels=50, members=400)
-    own.request("one", 1, [f"item:{channel}" for channel in range(50)])
+    for channel in range(50):
+        own.want(f"item:{channel}")
     list(own.pop_answers())
     own.remove("item:49", "49-00007")
-    rest = [line for batch in batches_of(own) for line in batch]
-    last = [one for one in rest if isinstance(one, MembersRange) and one.channel == "item:49"]
+    rest = [part for batch in batches_of(own) for part in batch]
+    last = [part for part in rest if part.channel == "item:49"]
 
-    assert sum(len(one.members) for one in last) == 399
+    assert sum(len(part.members) for part in last) == 399
+
+
+def test_what_a_node_has_nothing_to_do_with_any_more_is_not_answered() -> None:
+    """It does not hear the channel by then; others stay asked for."""
+    own = with_members(channels=2, members=1)
+    own.want("item:0")
+    own.want("item:1")
+    own.unwant("item:0")
+
+    assert [part.channel for batch in batches_of(own) for part in batch] == ["item:1"]
+
+
+def test_has_any_member_of_a_channel_until_the_last_one_left() -> None:
+    """Nothing is kept of a channel without."""
+    own = with_members(channels=1, members=2)
+    seen = []
+    for number in range(2):
+        seen.append(own.has_any("item:0"))
+        assert own.get("item:0", f"0-0000{number}").subject == "alice"
+        assert own.remove("item:0", f"0-0000{number}")
+
+    assert [*seen, own.has_any("item:0")] == [True, True, False]
+    assert not own.remove("item:0", "0-00000")

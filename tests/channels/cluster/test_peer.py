@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.cluster.gossip import NAMES_BYTES_A_LINE, ClusterMember
-from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS, Peer
+from itemwire.channels.cluster.peer import ANSWER_TICKS, AWAY_TICKS, DEAD_TICKS, Peer, Place
 from tests.fakes import CHANNEL
 
 ALICE = ClusterMember("c1", "alice")
@@ -65,27 +65,6 @@ def test_as_many_channels_are_asked_for_as_fit_a_line(name: str, count: int) -> 
     assert [*first, *peer.request(2)] == channels
     assert len(first) == count
     assert sum(len(one.encode()) for one in first[:-1]) < NAMES_BYTES_A_LINE
-
-
-def test_an_answer_that_comes_in_parts_is_waited_for() -> None:
-    """Each part that was asked for begins the wait anew; one of another channel does not."""
-    peer = requested("a")
-    for _ in range(3 * ANSWER_TICKS):
-        peer.note_part("a")
-        peer.tick()
-    assert peer.requested == ("a",)
-    for _ in range(ANSWER_TICKS):
-        peer.note_part("b")
-        peer.tick()
-    assert not peer.requested
-
-
-def test_a_channel_that_is_forgotten_is_asked_for_no_longer() -> None:
-    """Its answer would come with those of the others: they are asked for again."""
-    peer = requested("a", "b")
-    peer.forget("a")
-
-    assert (list(peer.stale), peer.requested) == (["b"], ())
 
 
 @pytest.mark.parametrize(("ticks", "is_gone"), [(DEAD_TICKS - 1, False), (DEAD_TICKS, True)])
@@ -175,19 +154,6 @@ def test_only_what_was_missed_makes_an_open_request_void(is_missed: bool, is_ope
     assert list(peer.stale) == ["x", "y"]
 
 
-def test_forgetting_another_channel_leaves_the_request_open() -> None:
-    """Only an answer that would be about a channel of no interest is ignored."""
-    peer = Peer(1)
-    peer.mark_stale(["x"], is_missed=False)
-    peer.request(1)
-    peer.mark_stale(["y"], is_missed=False)
-    peer.forget("y")
-    still_open = peer.requested
-    peer.forget("x")
-
-    assert (still_open, peer.requested, list(peer.stale)) == (("x",), (), [])
-
-
 def test_a_node_that_said_it_stops_and_goes_on_is_as_before() -> None:
     """Anybody on the bus can forge a farewell."""
     peer = Peer(1)
@@ -201,3 +167,66 @@ def test_a_node_that_said_it_stops_and_goes_on_is_as_before() -> None:
     assert (ignored, gone, list(peer.stale)) == ([], [False, True], ["x"])
     assert not peer.is_stopping
     assert peer.max_silent_ticks == DEAD_TICKS
+
+
+def heard(*messages: tuple[int, int]) -> Place:
+    """Hear messages on a channel, by their number and that of the one before."""
+    place = Place()
+    for number, previous in messages:
+        place.advance(number, previous)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("messages", "is_stale"),
+    [
+        pytest.param([(5, 0)], False, id="begun"),
+        pytest.param([(5, 0), (9, 5)], False, id="one-after-the-other"),
+        pytest.param([(5, 0), (12, 9)], True, id="one-was-missed"),
+        pytest.param([(12, 9)], True, id="begun-before"),
+        pytest.param([(5, 0), (12, 9), (13, 12)], True, id="and-is-still-missed"),
+        pytest.param([(5, 0), (12, 9), (13, 0)], False, id="begun-anew"),
+    ],
+)
+def test_a_number_tells_whether_something_was_missed_before_it(
+    messages: list[tuple[int, int]], is_stale: bool
+) -> None:
+    """With 0 nothing can be: its node has no member there but those that it names."""
+    place = heard(*messages)
+
+    assert (place.is_stale, place.last) == (is_stale, messages[-1][0])
+
+
+@pytest.mark.parametrize(
+    ("afters", "is_missed_between", "is_stale"),
+    [
+        pytest.param(["", "c1", "c2"], False, False, id="all-ranges"),
+        pytest.param(["c1", "c2"], False, True, id="not-the-first"),
+        pytest.param(["", "c1"], True, True, id="a-hole-in-between"),
+        pytest.param([], False, True, id="no-range"),
+    ],
+)
+def test_all_ranges_without_a_hole_make_it_right_again(
+    afters: list[str], is_missed_between: bool, is_stale: bool
+) -> None:
+    """The last word alone does not: the ranges before it may have been missed."""
+    place = heard((12, 9))
+    for number, after in enumerate(afters, 13):
+        if number > 13 and is_missed_between:
+            place.advance(number + 50, number + 40)
+        place.note_part(after)
+    place.note_all_told()
+
+    assert place.is_stale is is_stale
+
+
+def test_an_absent_member_is_no_longer_to_be_taken_over_after_a_time() -> None:
+    """Who does not hear the item is not told when its grace time is over."""
+    peer = Peer(0)
+    peer.add_away("a", (None, "alice"), ALICE.shown)
+    for _ in range(AWAY_TICKS - 1):
+        peer.tick()
+    before = peer.away.has("a", "c1")
+    peer.tick()
+
+    assert (before, peer.away.has("a", "c1")) == (True, False)

@@ -120,22 +120,27 @@ def test_a_node_alone_on_its_engine_says_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_whatever_happens_all_agree_in_the_end(seed: int) -> None:
-    """After joins, ends, lost and mixed notices, deaths and restarts, once it is quiet."""
+    """After joins, ends, lost and mixed words, breaks, deaths and restarts, once it is quiet."""
     chance = random.Random(seed)  # noqa: S311 - it decides what happens, and keeps no secret
     crowd = Crowd("a", "b", "c", limits=WITH_GRACE)
     loss = chance.choice([0.0, 0.1, 0.5, 1.0])
     crowd.bus.lose = lambda: chance.random() < loss
     absent: list[tuple[str, str]] = []
+    was_deaf = False
     for number in range(80):
         _happen(crowd, chance, number, absent)
+        was_deaf |= any(crowd.engine(name).is_deaf for name in crowd.stages)
     crowd.bus.lose = lambda: False
+    for name in crowd.stages:
+        if crowd.engine(name).is_deaf:
+            crowd.engine(name).hear_again()
 
     crowd.tick(QUIET_TICKS)
 
     for name, peers in crowd.peers.items():
         for item in {peer.session.subscription.item_id for peer in peers}:
             assert crowd.listed(name, item) == sorted(set(crowd.there(item)))
-            if not loss:
+            if not loss and not was_deaf:
                 assert len(crowd.listed(name, item)) == len(crowd.there(item))
         for peer in peers:
             assert told(peer) == crowd.listed(name, peer.session.subscription.item_id)
@@ -147,7 +152,7 @@ def _happen(
     """Let one thing happen on one of the nodes."""
     name = chance.choice(sorted(crowd.stages))
     what = chance.choice(
-        ["join", "join", "end", "cut", "back", "step", "mix", "tick", "kill", "stop"]
+        ["join", "join", "end", "cut", "back", "step", "mix", "tick", "kill", "stop", "break"]
     )
     if what == "join":
         crowd.join(name, chance.choice(["42", "7"]))
@@ -172,6 +177,11 @@ def _trouble(crowd: Crowd, chance: random.Random, name: str, what: str, number: 
         chance.shuffle(crowd.bus.waiting)
     elif what == "tick":
         crowd.stages[name].node.tick()
+    elif what == "break":
+        engine = crowd.engine(name)
+        if engine.is_deaf:
+            engine.hear_again()
+        engine.is_deaf = chance.random() < 0.5
     elif what in {"kill", "stop"} and chance.random() < 0.3:
         (crowd.kill if what == "kill" else crowd.stop)(name)
         crowd.start(f"n{number}-")

@@ -47,6 +47,11 @@ class AskedChannels:
         if len(self._questions) > MAX_CHANNELS:
             self._remove(next(iter(self._questions)))
 
+    def are_waiting(self, channel: str) -> bool:
+        """Return whether a question about a channel waits."""
+        question = self._questions.get(channel)
+        return question is not None and bool(question.waiting)
+
     def check(self, channels: Iterable[str]) -> None:
         """Answer the questions about those of these channels that are current now."""
         for channel in channels:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from itemwire.channels.cluster.control import Control
 from itemwire.channels.cluster.exchange import Exchange
-from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.notices import Notice, read_notice, read_told
 from itemwire.channels.cluster.questions import Questions
 from itemwire.counters import ChannelCounters
+from itemwire.engines.base import Deliver, Lose, Sink
 from itemwire.engines.named import has_name
 
 logger = logging.getLogger("itemwire.channels")
@@ -59,10 +60,8 @@ class Cluster:
         try:
             notice = read_notice(data)
         except ValueError as error:
-            if has_name(data):
-                return
-            self._counters.notices_dropped += 1
-            logger.error("notice_unreadable problem=%s", error)  # noqa: TRY400 - no fault of ours
+            if not has_name(data):
+                self._note_unreadable(error)
             return
         if notice.node == self._id:
             return
@@ -73,5 +72,26 @@ class Cluster:
         elif notice.gossip is None:
             self._control.apply(notice)
         elif not self._exchange.receive(notice.node, notice.gossip):
-            self._counters.notices_dropped += 1
-            logger.error("notice_dropped node=%r", notice.node)
+            self._note_dropped(notice.node)
+
+    def sink(self, deliver: Deliver, lose: Lose) -> Sink:
+        """Return where an engine hands everything: messages there, what nodes say here."""
+        return Sink(deliver, self.receive, lose, self.hear, self._exchange.miss)
+
+    def hear(self, channel: str, words: bytes) -> None:
+        """Apply what another node tells on a channel; its own, or what cannot be read, as above."""
+        try:
+            told = read_told(words)
+        except ValueError as error:
+            self._note_unreadable(error)
+            return
+        if told.node != self._id and not self._exchange.hear(channel, told):
+            self._note_dropped(told.node)
+
+    def _note_unreadable(self, error: ValueError) -> None:
+        self._counters.notices_dropped += 1
+        logger.error("notice_unreadable problem=%s", error)
+
+    def _note_dropped(self, node: str) -> None:
+        self._counters.notices_dropped += 1
+        logger.error("notice_dropped node=%r", node)

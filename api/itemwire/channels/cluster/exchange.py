@@ -10,7 +10,7 @@ from typing_extensions import override
 from itemwire.channels.cluster.asked_channels import Answered
 from itemwire.channels.cluster.connection_counts import ConnectionCounts
 from itemwire.channels.cluster.cut_off import CutOff
-from itemwire.channels.cluster.gossip import Gossip
+from itemwire.channels.cluster.gossip import Gossip, ItemWords
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.cluster.peer import HEARTBEAT_TICKS
 from itemwire.channels.cluster.remote_presence import RemotePresence
@@ -26,6 +26,18 @@ from itemwire_auth.principal import Identity
 
 MUTE_TICKS: Final = HEARTBEAT_TICKS + 1
 """Since a notice was refused: by then another one was sent, and each node has sent a sign."""
+
+
+class Audiences(Protocol):
+    """Who hears what on this node."""
+
+    def hears(self, channel: str, /) -> bool:
+        """Return whether a channel has a subscription here, or a callback."""
+        ...
+
+    def end_all(self, ends: Mapping[Connection, CloseReason], /) -> object:
+        """End connections together."""
+        ...
 
 
 class Exchange(Protocol):
@@ -47,8 +59,8 @@ class Exchange(Protocol):
         """Keep the members of a channel on other nodes up to date from now on."""
         ...
 
-    def unfollow(self, channel: str) -> None:
-        """Forget them."""
+    def unhear(self, channel: str) -> None:
+        """Take note that nobody here hears a channel; the engine delivers it no longer."""
         ...
 
     def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
@@ -63,9 +75,20 @@ class Exchange(Protocol):
         """Apply what another node says; return False if there was no room for all of it."""
         ...
 
+    def hear(self, channel: str, told: ItemWords) -> bool:
+        """Apply what another node tells on a channel; return False if there was no room for it."""
+        ...
+
+    def miss(self, channel: str) -> None:
+        """Take note that something may have been told on a channel that was not heard here."""
+        ...
+
 
 class NoExchange(Exchange):
     """For an engine that serves one process: there is no other node."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     @override
     def start(self) -> None:
@@ -84,8 +107,8 @@ class NoExchange(Exchange):
         """Do nothing."""
 
     @override
-    def unfollow(self, channel: str) -> None:
-        """Do nothing."""
+    def unhear(self, channel: str) -> None:
+        self._engine.unsubscribe(channel)
 
     @override
     def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
@@ -98,6 +121,14 @@ class NoExchange(Exchange):
     @override
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         return True
+
+    @override
+    def hear(self, channel: str, told: ItemWords) -> bool:
+        return True
+
+    @override
+    def miss(self, channel: str) -> None:
+        """Do nothing."""
 
 
 class SharedExchange(Exchange):
@@ -113,24 +144,28 @@ class SharedExchange(Exchange):
         slots: ConnectionSlots,
         grace: float,
         call_later: CallLater,
-        end_all: Callable[[Mapping[Connection, CloseReason]], object],
+        hub: Audiences,
     ) -> None:
         self._id = node_id
         self._engine = engine
         self._presence = presence
         self._registry = registry
-        self._end_all = end_all
-        self._cut_off = CutOff(registry, end_all)
+        self._hub = hub
+        self._cut_off = CutOff(registry, hub.end_all)
         self._counts = ConnectionCounts(node_id, slots)
         self._remote_presence = RemotePresence(
             node_id,
             presence,
             self._counts,
             self._post,
-            self._yield_member,
+            tell=self._tell,
+            listen=engine.subscribe,
+            release=self._release,
+            yield_member=self._yield_member,
             grace=grace,
             call_later=call_later,
         )
+        self._items = self._remote_presence.items
         self._posts = 0  # that the engine has not answered
         self._mute_ticks = 0  # for which the other nodes may not have heard of this one
         self._all_posted = asyncio.Event()
@@ -164,15 +199,22 @@ class SharedExchange(Exchange):
         self._mute_ticks = max(self._mute_ticks - 1, 0)
         excess = self._counts.find_excess()
         if excess:
-            self._end_all(dict.fromkeys(self._registry.newest_above(excess), CONNECTION_LIMIT))
+            self._hub.end_all(dict.fromkeys(self._registry.newest_above(excess), CONNECTION_LIMIT))
 
     @override
     def follow(self, channel: str) -> None:
-        self._remote_presence.follow(channel)
+        self._items.follow(channel)
 
     @override
-    def unfollow(self, channel: str) -> None:
-        self._remote_presence.unfollow(channel)
+    def unhear(self, channel: str) -> None:
+        self._items.unfollow(channel)
+        if not self._items.keeps(channel):
+            self._engine.unsubscribe(channel)
+
+    def _release(self, channel: str) -> None:
+        """Hear a channel no longer that was kept for its members alone."""
+        if not self._hub.hears(channel):
+            self._engine.unsubscribe(channel)
 
     @override
     def find_moved(self, channel: str, identity: Identity, done: Callable[[], None]) -> None:
@@ -191,6 +233,14 @@ class SharedExchange(Exchange):
     def receive(self, node_id: str, gossip: Gossip) -> bool:
         return self._remote_presence.receive(node_id, gossip)
 
+    @override
+    def hear(self, channel: str, told: ItemWords) -> bool:
+        return self._remote_presence.hear(channel, told)
+
+    @override
+    def miss(self, channel: str) -> None:
+        self._items.miss(channel)
+
     def _yield_member(self, channel: str, member: Member) -> None:
         """Give a client a new member: another node also resumed the member that it had resumed."""
         subscription = self._registry.find_member(channel, member)
@@ -204,6 +254,17 @@ class SharedExchange(Exchange):
         """Send lines to the other nodes; a node that misses some asks for them."""
         self._posts += 1
         self._engine.post(Notice(self._id, gossip=gossip).encoded(), 0, self._posted)
+
+    def _tell(self, channel: str, told: ItemWords) -> None:
+        """Tell the nodes that hear a channel; one that misses it asks for it."""
+
+        def answered(problem: EngineError | None) -> None:
+            if problem is not None:
+                self._items.note_failure(channel)
+            self._posted(problem)
+
+        self._posts += 1
+        self._engine.tell(channel, told.encoded(), answered)
 
     def _posted(self, problem: EngineError | None) -> None:
         """Note whether it was sent; while notices are refused, nodes do not hear of each other."""

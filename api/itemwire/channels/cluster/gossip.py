@@ -1,5 +1,8 @@
 """The lines in which nodes tell each other their members and connection counts.
 
+What concerns all nodes is in notices. What concerns one item is told on its channel, which only
+those nodes hear that have to do with it.
+
 What is read here came over a bus that others may write to, so the types carry bounds: a notice
 with a line outside of them is refused whole.
 """
@@ -7,7 +10,7 @@ with a line outside of them is refused whole.
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, structs
@@ -25,8 +28,17 @@ CALLERS_A_LINE: Final = 40
 MAX_SOCKETS: Final = 1_048_576  # of one caller on one node: more descriptors than a process has
 MAX_NUMBER: Final = 2**53
 
+MAX_NODE_ID: Final = 128  # characters
+TAG_LENGTH: Final = 6  # 36 bits of chance: enough to tell the nodes of one channel apart
+
 SOCKETS: Final = ""
-"""Stands for a channel in a `StateRequest` that asks for the connection counts."""
+"""In a `StateRequest`: asks for the connection counts."""
+
+EVERY_ITEM: Final = "*"
+"""In a `StateRequest`: asks to tell on each channel how far what was told there has come."""
+
+
+L = TypeVar("L")
 
 
 class ClusterMember(Member, frozen=True, omit_defaults=True):
@@ -117,13 +129,51 @@ class SocketCounts(msgspec.Struct, frozen=True, tag="holds"):
     callers: list[SocketCount]
 
 
+class MemberBack(msgspec.Struct, frozen=True, tag="back"):
+    """A member that was away has its caller again: nobody may take it over any more."""
+
+    channel: str
+    connection: str
+
+
+class MembersSought(msgspec.Struct, frozen=True, tag="seek"):
+    """Asks every node to tell on a channel what it has there, if only nothing."""
+
+    channel: str
+
+
+class MembersAsked(msgspec.Struct, frozen=True, tag="who"):
+    """Asks all who hear a channel for their members there, except for those that are known.
+
+    Under its tag a node finds up to which number it was heard: if nobody has come or left there
+    since, it need not answer.
+    """
+
+    known: dict[str, int]
+
+
+class MembersTold(msgspec.Struct, frozen=True, tag="all"):
+    """All that this node has on a channel was told; the tags are of nodes with more.
+
+    Without tags it has just begun to hear the channel itself, and cannot say.
+    """
+
+    tags: list[str] | None = None
+
+
 class NodeStopping(msgspec.Struct, frozen=True, tag="farewell"):
     """This node stops: it has no sockets any more, and this is its last line."""
 
 
-MemberLine = MemberJoined | MemberLeft | MemberAway | MembersRange
+MemberLine = MemberJoined | MemberLeft | MembersRange
+ToldLine = MemberLine | MembersAsked | MembersTold
+"""What is told on a channel."""
 
-Line = MemberLine | StateRequest | StateSent | SocketCounts | NodeStopping
+NoticeLine = (
+    MemberAway | MemberBack | MembersSought | StateRequest | StateSent | SocketCounts | NodeStopping
+)
+Line = MemberLine | NoticeLine
+"""What is in a notice; `MemberLine` is what older nodes write there, and is passed over."""
 
 
 class Gossip(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -137,9 +187,31 @@ class Gossip(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: list[Line] = []
 
 
-def pack_lines(lines: Iterable[Line]) -> Iterator[list[Line]]:
+class ItemWords(msgspec.Struct, frozen=True, array_like=True):
+    """What a node tells on a channel: its number, and that of what it told there before.
+
+    Numbers grow. Where the one before is not what was heard last, something was missed. With 0
+    the node begins anew: it has no member there but for those that the lines name.
+    """
+
+    node: Annotated[str, Meta(min_length=1, max_length=MAX_NODE_ID)]
+    number: Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+    previous: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+    lines: list[ToldLine] = []
+
+    def encoded(self) -> bytes:
+        """Return it as the bytes that engines carry."""
+        return msgspec.json.encode(self)
+
+
+def tag_of(node_id: str) -> str:
+    """Return what stands for a node on a channel."""
+    return node_id[:TAG_LENGTH]
+
+
+def pack_lines(lines: Iterable[L]) -> Iterator[list[L]]:
     """Divide lines, in their order, among notices of a bounded size."""
-    pack: list[Line] = []
+    pack: list[L] = []
     size = 0
     for line in lines:
         length = len(msgspec.json.encode(line))

@@ -31,6 +31,7 @@ class GossipSender:
         self._is_scheduled = False
         self._is_urgent = False
         self._is_heartbeat_due = False
+        self.is_hasty = False  # while an urgent batch is sent: what can wait is for the next
 
     def start(self) -> None:
         """Send a first heartbeat at once, so that the other nodes answer with their own.
@@ -74,7 +75,9 @@ class GossipSender:
 
     def _flush_urgent(self) -> None:
         self._is_urgent = False
+        self.is_hasty = True
         self.flush()
+        self.is_hasty = False
 
     def _send_all(self, lines: list[Line]) -> None:
         packs: list[list[Line]] = list(pack_lines(lines))

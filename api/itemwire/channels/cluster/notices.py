@@ -1,16 +1,18 @@
 """The envelope of everything that nodes send each other, except messages."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from itemwire.channels.cluster.gossip import Gossip
+from itemwire.channels.cluster.gossip import MAX_NODE_ID, Gossip, ItemWords
 from itemwire.channels.cluster.inquiries import Inquiry
 from itemwire_auth.revocation import Revocation
 
 MAX_NOTICE_BYTES: Final = 256 * 1024  # a node writes 25 KB, or 75 KB with the longest names
-MAX_NODE_ID: Final = 128  # characters
+
+
+S = TypeVar("S")
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,6 +33,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _decoder: Final = msgspec.json.Decoder(Notice)
+_told_decoder: Final = msgspec.json.Decoder(ItemWords)
 
 
 def read_notice(data: bytes) -> Notice:
@@ -38,9 +41,18 @@ def read_notice(data: bytes) -> Notice:
 
     Fields that only a newer version knows are ignored, so nodes can be upgraded one by one.
     """
+    return _read(data, _decoder)
+
+
+def read_told(data: bytes) -> ItemWords:
+    """Read what was told on a channel; raise ValueError as for a notice."""
+    return _read(data, _told_decoder)
+
+
+def _read(data: bytes, decoder: msgspec.json.Decoder[S]) -> S:
     if len(data) > MAX_NOTICE_BYTES:
         raise ValueError(f"a notice of {len(data)} bytes is larger than {MAX_NOTICE_BYTES}")
     try:
-        return _decoder.decode(data)
+        return decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error

@@ -1,6 +1,5 @@
 """What this node knows of another node, and on which channels that may be wrong."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
@@ -15,25 +14,67 @@ DEAD_TICKS: Final = 7  # three heartbeats, and one tick because ticks do not ali
 SILENT_TICKS: Final = HEARTBEAT_TICKS + 2  # without a heartbeat that was due
 ANSWER_TICKS: Final = 3  # without an answer after so many ticks, a request is sent again
 MAX_SEARCHED: Final = 1000  # members of a channel, 25 µs; more of one item are a crowd
+AWAY_TICKS: Final = DEAD_TICKS + 1  # for which an absent member may be taken over at least
+MOST_LATE: Final = 8  # numbers in a row that are not higher than the one before
 MAX_MEMBERS: Final = 1_000_000  # of one peer, 0.2 KB each: more sockets than one node can hold
 
 
+class Place:
+    """How far another node was heard on a channel that is kept here.
+
+    It is stale if something was missed: some of its members there may be wrong until it has told
+    all of them, in ranges without a hole in between.
+    """
+
+    __slots__ = ("_late", "is_stale", "is_there", "is_told_anew", "last")
+
+    def __init__(self) -> None:
+        self.last = 0  # the number of what was heard last
+        self._late = 0  # how often a number came that is not higher, one after the other
+        self.is_stale = False
+        self.is_there = False  # it has to do with the channel, as far as is known
+        self.is_told_anew = False  # from the first range on, so far
+
+    def is_late(self, number: int) -> bool:
+        """Return whether a number was heard already, or is of no use any more.
+
+        If nothing but such numbers comes, the higher one was no number of this node.
+        """
+        self._late = self._late + 1 if number <= self.last else 0
+        if self._late > MOST_LATE:
+            self.last = self._late = 0
+        return self._late > 0
+
+    def advance(self, number: int, previous: int, *, has_lines: bool = True) -> None:
+        """Note that something was heard, and whether anything before it was missed."""
+        self.is_there = has_lines or previous > 0
+        if previous not in {0, self.last}:
+            self.is_stale, self.is_told_anew = True, False
+        elif not previous:
+            self.is_stale = False
+        self.last = number
+
+    def note_part(self, after: str) -> None:
+        """Note that a range of its members was told."""
+        self.is_told_anew |= not after
+
+    def note_all_told(self) -> None:
+        """Note that the last of its ranges was told before."""
+        self.is_stale &= not self.is_told_anew
+        self.is_told_anew = False
+
+
 class Peer:
-    """Another node: its members on the channels followed here, and its signs of life.
+    """Another node: its members on the channels kept here, and its signs of life.
 
-    Each followed channel is current, or stale, or requested:
-
-        current    what is stored here is what the peer has
-        stale      a notice was missed, or the channel is new here: some of it may be wrong
-        requested  the peer was asked for its state on it; `StateSent` makes it current
-
-    A second miss while a request is open makes the channel stale again, since the answer may have
-    been begun before the miss. A request names no more channels than fit
-    a line, and its answer may come in several batches.
+    What it is asked for by notices is stale until it was requested and `StateSent` has come. A
+    second miss while a request is open makes it stale again, since the answer may have been begun
+    before the miss.
     """
 
     __slots__ = (
         "_member_count",
+        "_ticks",
         "_waited_ticks",
         "away",
         "is_stopping",
@@ -41,6 +82,7 @@ class Peer:
         "last_number",
         "max_silent_ticks",
         "members",
+        "places",
         "request_number",
         "requested",
         "silent_ticks",
@@ -48,10 +90,13 @@ class Peer:
         "taken_over",
     )
 
-    def __init__(self, last_number: int) -> None:
+    def __init__(self, last_number: int, away_ticks: float = AWAY_TICKS) -> None:
         self.last_number = last_number  # of its notices, the one that was read last
+        self.places: dict[str, Place] = {}  # by channel
         self.members: dict[str, dict[str, ClusterMember]] = {}  # by channel, then by connection id
-        self.away = AwayMembers(math.inf)  # no grace time here: its own node says when it is over
+        # Its own node says when the grace time is over, to those who hear the item alone.
+        self.away = AwayMembers(max(away_ticks, AWAY_TICKS))
+        self._ticks = 0
         self.stale: OrderedDict[str, None] = OrderedDict()  # channels, in the order to ask for
         self.requested: tuple[str, ...] = ()  # those stale channels that it has been asked for
         self.request_number = 0
@@ -103,7 +148,11 @@ class Peer:
         for channel, members in self.members.items():
             for one in members.values():
                 if self.away.has_room and not self.away.has(channel, one.connection):
-                    self.away.add(channel, one.identity, one.shown, 0)
+                    self.add_away(channel, one.identity, one.shown)
+
+    def add_away(self, channel: str, identity: Identity, member: Member) -> None:
+        """Note that a member of it may be taken over, for a time."""
+        self.away.add(channel, identity, member, self._ticks)
 
     def take_over(self, channel: str, identity: Identity) -> Member | None:
         """Remove and return a member of this caller that is away, to continue as it elsewhere."""
@@ -116,6 +165,8 @@ class Peer:
     def tick(self) -> bool:
         """Count a second without a sign of life; return whether the peer is given up."""
         self.silent_ticks += 1
+        self._ticks += 1
+        self.away.pop_expired(self._ticks)
         if self.requested:
             self._waited_ticks += 1
             if self._waited_ticks >= ANSWER_TICKS:
@@ -149,21 +200,20 @@ class Peer:
             if is_missed:
                 self._cancel_request()
 
-    def ask_first(self, channel: str) -> None:
-        """Ask for a channel before all others that are stale, if it is stale."""
-        if channel in self.stale:
-            self.stale.move_to_end(channel, last=False)
-
     @property
     def is_silent(self) -> bool:
         """Return whether a sign of life is overdue, so that it may have other members by now."""
         return self.silent_ticks >= SILENT_TICKS and not self.is_stopping
 
-    def forget(self, channel: str) -> None:
-        """Ask for a channel no longer: it is not followed any more."""
-        self.stale.pop(channel, None)
-        if channel in self.requested:
-            self._cancel_request()
+    def is_stale_on(self, channel: str) -> bool:
+        """Return whether its members on a channel may be wrong, and it can be asked for them."""
+        place = self.places.get(channel)
+        return place is not None and place.is_stale and not self.is_stopping
+
+    def has_told(self, channel: str) -> bool:
+        """Return whether all its members on a channel are known, as far as it was heard."""
+        place = self.places.get(channel)
+        return place is not None and not place.is_stale
 
     def request(self, number: int) -> tuple[str, ...]:
         """Note that it is asked, with this number, for the channels that are returned."""
@@ -177,11 +227,6 @@ class Peer:
         self.requested = tuple(names)
         self.request_number, self._waited_ticks = number, 0
         return self.requested
-
-    def note_part(self, channel: str) -> None:
-        """Note that a part of its state has come: the rest of a long answer is waited for."""
-        if channel in self.stale:  # it is looked up faster than in `requested`
-            self._waited_ticks = 0
 
     def mark_current(self) -> None:
         """Note that it has sent everything that it was asked for."""

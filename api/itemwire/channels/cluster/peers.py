@@ -1,5 +1,8 @@
 """All other nodes together: which of them have a member, may have lost it, or are silent."""
 
+from collections.abc import Iterable
+
+from itemwire.channels.cluster.gossip import tag_of
 from itemwire.channels.cluster.peer import Peer
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
@@ -16,24 +19,40 @@ class Peers(dict[str, Peer]):
         """Return whether a sign of life of one of them is overdue."""
         return any(peer.is_silent for peer in self.values())
 
-    def is_current(self, channel: str) -> bool:
-        """Return whether each of them has said which members it has on a channel."""
-        return not any(channel in peer.stale for peer in self.values())
+    def is_stale_on(self, channel: str) -> bool:
+        """Return whether something was missed that one of them has told on a channel."""
+        return any(peer.is_stale_on(channel) for peer in self.values())
+
+    def are_on(self, channel: str) -> bool:
+        """Return whether one of them has to do with a channel, as far as is known."""
+        places = (peer.places.get(channel) for peer in self.values())
+        return any(place is not None and place.is_there for place in places)
+
+    def known_on(self, channel: str) -> dict[str, int]:
+        """Return how far each of them was heard on a channel, if nothing was missed."""
+        return {
+            tag_of(id_): peer.places[channel].last
+            for id_, peer in self.items()
+            if peer.has_told(channel)
+        }
+
+    def silent_on(self, channel: str, tags: Iterable[str]) -> list[str]:
+        """List those of these nodes that live, and have not told all they have on a channel."""
+        wanted = set(tags)
+        return [
+            id_
+            for id_, peer in self.items()
+            if tag_of(id_) in wanted and not peer.is_stopping and not peer.has_told(channel)
+        ]
+
+    def tags(self, channel: str = "") -> list[str]:
+        """List the tags of all of them, or of those that have members on a channel."""
+        return [tag_of(id_) for id_, one in self.items() if not channel or channel in one.members]
 
     def has(self, channel: str, connection: str, except_on: Peer | None = None) -> bool:
         """Return whether any of them has a member, leaving one of them out."""
         others = (peer for peer in self.values() if peer is not except_on)
         return any(connection in peer.members.get(channel, ()) for peer in others)
-
-    def request(self, channel: str) -> None:
-        """Ask each of them for its members on a channel, with the next batch."""
-        for peer in self.values():
-            peer.mark_stale((channel,), is_missed=False)
-
-    def ask_first(self, channel: str) -> None:
-        """Ask those that have not said which members they have on a channel for that first."""
-        for peer in self.values():
-            peer.ask_first(channel)
 
     def may_have_lost(self, channel: str, identity: Identity) -> list[str]:
         """List those that have a member of this caller, which may have moved from there."""

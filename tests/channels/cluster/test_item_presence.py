@@ -1,0 +1,213 @@
+"""Presence travels where its messages travel: who hears an item, and nobody else, pays for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from itemwire.channels.cluster.gossip import (
+    MAX_NUMBER,
+    ClusterMember,
+    ItemWords,
+    MemberBack,
+    MemberJoined,
+    MembersAsked,
+    MembersRange,
+)
+from itemwire.channels.cluster.notices import read_notice
+from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS
+from itemwire.channels.cluster.reminders import WAITS
+from itemwire.channels.limits.item_rules import ItemRules
+from itemwire.engines.base import EngineError
+from itemwire.engines.faults import FULL
+from tests.channels.cluster.test_hostile_gossip import remote_presence_of
+from tests.channels.nodes import WITH_GRACE, Crowd, lines_on, told
+from tests.fakes import CHANNEL
+
+
+def settled(*names: str, members: int = 1, item: str = "42") -> Crowd:
+    """Start nodes with so many members each, which know each other, and have said all of it."""
+    crowd = Crowd(*names, limits=WITH_GRACE)
+    for name in names:
+        for _ in range(members):
+            crowd.join(name, item)
+    crowd.tick(sum(WAITS) + 1)
+    return crowd
+
+
+def notices(crowd: Crowd, before: int) -> int:
+    """Count the lines in notices, after so many of them."""
+    gossips = [read_notice(data).gossip for data in crowd.bus.sent[before:]]
+    return sum(len(gossip.lines) for gossip in gossips if gossip)
+
+
+def test_only_nodes_that_hear_an_item_hear_of_its_members() -> None:
+    """However many nodes there are: a private item costs its own node a message."""
+    crowd = settled("a", "b", "c", "d")
+    sent, heard = len(crowd.bus.sent), len(crowd.bus.heard)
+    alice = crowd.join("a", "private")
+    crowd.settle()
+    crowd.end(alice)
+    crowd.tick(sum(WAITS))
+
+    assert notices(crowd, sent) == 0
+    assert {engine for engine, _ in crowd.bus.heard[heard:]} <= {crowd.engine("a")}
+    assert len(crowd.bus.heard[heard:]) == 1  # the question, and that alice is there
+
+
+@pytest.mark.parametrize(("presence", "is_told"), [("off", False), ("counts", True), ("on", True)])
+def test_of_an_item_whose_rule_wants_no_members_nothing_is_told(
+    presence: str, is_told: bool
+) -> None:
+    """Where members are counted, the numbers are those of all nodes."""
+    rules = ItemRules(presence=presence)  # type: ignore[arg-type] # one of its words
+    crowd = Crowd("a", "b", limits=WITH_GRACE, rules_of=lambda _item: rules)
+    crowd.tick()
+    for name in ("a", "b", "b"):
+        crowd.join(name)
+    sent = len(crowd.bus.sent)
+    crowd.settle()
+    crowd.cut(crowd.peers["b"][0])
+    crowd.tick(DEAD_TICKS)
+
+    assert bool(crowd.bus.told) is is_told
+    if presence != "on":
+        assert notices(crowd, sent) == 0  # nobody is away who is not listed
+        pages = crowd.ask("a")
+        crowd.settle()
+        assert [page.count for page in pages] == [2 * is_told]
+
+
+def test_a_node_that_missed_nothing_is_answered_by_nobody() -> None:
+    """After a break it asks on each channel, with the numbers it knows; all are still right."""
+    crowd = settled("a", "b", "c", members=30)
+    crowd.engine("a").is_deaf = True
+    before = len(crowd.bus.told)
+    crowd.engine("a").hear_again()
+    crowd.settle()
+
+    lines = lines_on(crowd, since=before)
+    assert [type(line) for line in lines] == [MembersAsked]
+
+
+def test_only_who_has_said_something_meanwhile_answers_and_once_for_all() -> None:
+    """Two nodes whose connections broke are told the same."""
+    crowd = settled("a", "b", "c", members=30)
+    watchers = [crowd.peers["a"][0], crowd.peers["b"][0]]
+    crowd.engine("a").is_deaf = crowd.engine("b").is_deaf = True
+    crowd.end(crowd.peers["c"][0])
+    crowd.settle()
+    before = len(crowd.bus.told)
+    crowd.engine("a").hear_again()
+    crowd.engine("b").hear_again()
+    crowd.settle()
+
+    parts = [line for line in lines_on(crowd, since=before) if isinstance(line, MembersRange)]
+    assert sum(len(part.members) for part in parts) == 29
+    assert [told(one) for one in watchers] == [crowd.there()] * 2
+
+
+def test_the_last_word_is_missed_without_a_next_one() -> None:
+    """No notice was lost and no connection broke: a number that is told again shows it."""
+    crowd = settled("a", "b")
+    (alice,), (bob,) = crowd.peers["a"], crowd.peers["b"]
+    crowd.engine("a").is_deaf = True
+    crowd.end(bob)
+    crowd.stages["b"].do_what_waits()
+    crowd.bus.carry()
+    crowd.engine("a").is_deaf = False
+    missed = told(alice)
+    crowd.tick(WAITS[0] + 1)
+
+    assert missed == ["a1", "b1"]
+    assert told(alice) == crowd.listed("a") == ["a1"]
+
+
+def test_what_the_engine_refused_to_carry_is_told_later() -> None:
+    """A member that left, and one that came, while a store took nothing."""
+    crowd = settled("a", "b")
+    (alice,), (bob,) = crowd.peers["a"], crowd.peers["b"]
+    crowd.engine("b").refusal = EngineError("full", FULL)
+    crowd.end(bob)
+    crowd.join("b")
+    crowd.tick(2)
+    meanwhile = told(alice)
+    crowd.engine("b").refusal = None
+    crowd.tick(ANSWER_TICKS)
+
+    assert meanwhile == ["a1", "b1"]
+    assert told(alice) == crowd.listed("a") == crowd.listed("b") == ["a1", "b2"]
+
+
+def test_who_is_away_is_listed_for_those_who_come_though_nobody_else_is_there() -> None:
+    """Its node hears the item for that long, and no longer."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    crowd.tick()
+    crowd.cut(crowd.join("a", subject="alice"))
+    crowd.settle()
+    heard = set(crowd.engine("a").hearing)
+    watcher = crowd.join("b")
+    crowd.settle()
+    assert told(watcher) == ["a1", "b1"]
+
+    crowd.tick(DEAD_TICKS)
+    assert told(watcher) == ["b1"]
+    assert (heard & {CHANNEL}, crowd.engine("a").hearing & {CHANNEL}) == ({CHANNEL}, set())
+
+
+def test_a_second_tab_elsewhere_is_a_second_member_once_the_first_is_back() -> None:
+    """Nodes that do not hear the item are told as well that nobody is away any more."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    crowd.tick()
+    crowd.cut(crowd.join("a", subject="alice"))
+    crowd.settle()
+    back = crowd.join("a", subject="alice")
+    crowd.settle()
+    second = crowd.join("b", subject="alice")
+    crowd.tick(2)
+
+    assert back.session.subscription.member.connection == "a1"
+    assert second.session.subscription.member.connection == "b1"
+    gossips = [read_notice(data).gossip for data in crowd.bus.sent]
+    lines = [line for gossip in gossips if gossip for line in gossip.lines]
+    assert MemberBack(CHANNEL, "a1") in lines
+    assert crowd.listed("a") == crowd.listed("b") == ["a1", "b1"]
+
+
+def test_a_forged_number_makes_nobody_deaf_for_ever() -> None:
+    """What the real node tells has lower numbers, and is believed after a few of them."""
+    crowd = settled("a", "b")
+    (alice,) = crowd.peers["a"]
+    real = crowd.stages["b"].node._id
+    forged = MemberJoined(CHANNEL, ClusterMember("x1", "eve"))
+    crowd.bus.tell(CHANNEL, ItemWords(real, MAX_NUMBER, 1, [forged]).encoded())
+    crowd.settle()
+    assert "x1" in told(alice)
+    for _ in range(12):
+        crowd.join("b")
+        crowd.tick()
+    crowd.tick(ANSWER_TICKS)
+
+    assert told(alice) == crowd.listed("a") == sorted(crowd.there())
+
+
+def test_what_is_told_about_another_channel_is_passed_over() -> None:
+    """No node of ours says so, and the numbers are those of the channel it came on."""
+    crowd = settled("a")
+    forged = MemberJoined("item:7", ClusterMember("x1", "eve"))
+    crowd.bus.tell(CHANNEL, ItemWords("forged", 1, 0, [forged]).encoded())
+    crowd.settle()
+
+    assert crowd.listed("a") == ["a1"]
+    (peer,) = remote_presence_of(crowd, "a")._peers.values()
+    assert peer.members == {}
+
+
+@pytest.mark.parametrize("words", [b"", b"[]", b"{}", b'["x",0,0]', b'["",1,0]', b'["x",1,0,[{}]]'])
+def test_words_that_no_node_tells_are_dropped_and_counted(words: bytes) -> None:
+    """As notices are; whoever may publish on the channel may say anything."""
+    crowd = settled("a")
+    crowd.bus.tell(CHANNEL, words)
+    crowd.settle()
+
+    assert crowd.stages["a"].node.counters.notices_dropped == 1
+    assert crowd.listed("a") == ["a1"]
