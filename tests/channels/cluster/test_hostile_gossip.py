@@ -178,6 +178,22 @@ def test_whatever_is_said_raises_nothing_and_is_forgotten_in_the_end(data: st.Da
         assert set(crowd.listed(name)) == set(crowd.there())
 
 
+def test_who_returns_as_a_member_that_was_named_with_another_subject_stays() -> None:
+    """The grace time of the caller that really had this id is over for nobody then."""
+    crowd = crowd_of_two()
+    member = ClusterMember("a1", "alice", msgspec.Raw(b"{}"), None)
+    crowd.bus.tell(CHANNEL, ItemWords("~", 1, 0, [MemberJoined(CHANNEL, member)]).encoded())
+    crowd.settle()
+    crowd.join("a")
+    crowd.cut(crowd.peers["a"][0])
+    crowd.settle()
+    crowd.join("a", subject="alice")
+
+    crowd.tick(QUIET_TICKS)
+
+    assert crowd.listed("a") == crowd.listed("b") == crowd.there() == ["a1", "a2", "b1"]
+
+
 @given(st.data())
 def test_a_node_that_is_spoken_for_raises_nothing_either(data: st.DataObject) -> None:
     """The same in the names of the real nodes: they cannot be told from what is true."""

@@ -121,6 +121,7 @@ class Presence:
         away = away or self._other_nodes.take_over(channel, identity)
         if away is not None:
             member = structs.replace(away, info=member.info)
+            self.discard_away(channel, member)  # in another caller's name: it would end this one
         if not self.update(channel, member):
             self.add(channel, member)
         self._other_nodes.report_joined(channel, identity, member)
