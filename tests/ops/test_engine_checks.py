@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from itemwire.engines.postgres.engine import init_store
+from itemwire.ops.clocks import OF_ENGINE
 from itemwire.ops.engine_checks import check_engine
 from itemwire.ops.findings import Finding, Level
 from itemwire.ops.visit import Visit
@@ -19,7 +20,8 @@ from tests.conftest import SECRET
 from tests.nats_server import running_nats
 from tests.ops.findings import found, remedies, said
 from tests.postgres_server import PostgresServer, running_postgres
-from tests.redis_server import running_redis
+from tests.redis_server import RedisServer, running_redis
+from tests.server_clock import ServerClock
 from tests.server_process import free_port
 
 BOUNDED: Final = ("--maxmemory", "64mb")
@@ -73,6 +75,22 @@ def test_tells_a_right_that_redis_does_not_give(taken: str, tmp_path: Path) -> N
 
     assert remedies(report), said(report)
     assert GUEST not in said(report)
+
+
+def test_tells_a_clock_that_is_off(tmp_path: Path) -> None:
+    """Nodes and the engine date by their own: what ends by time ends at another."""
+    clock = ServerClock(tmp_path)
+    clock.move_to(90)
+    server = RedisServer(tmp_path, *BOUNDED)
+    server.environment = clock.environment
+    server.start()
+    try:
+        report = report_of(server.url)
+    finally:
+        server.kill()
+
+    assert remedies(report) == {OF_ENGINE.remedy}
+    assert "ahead" in said(report)
 
 
 def test_tells_a_server_that_is_not_there() -> None:

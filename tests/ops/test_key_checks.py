@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from itemwire.ops.clocks import compared
+from itemwire.ops.clocks import compared, of_issuer
 from itemwire.ops.doctor import examine
 from itemwire.ops.findings import Finding, Level
 from itemwire.ops.key_checks import check_issuer_clocks, check_keys
@@ -122,4 +122,4 @@ def test_a_clock_that_is_off_is_told(
 )
 def test_draws_the_line_of_a_clock(theirs: float, leeway: float, level: Level) -> None:
     """Where good tokens begin to be refused."""
-    assert compared("the issuer", theirs, 1000.0, leeway).level == level
+    assert compared(of_issuer("it"), theirs, 1000.0, leeway).level == level

@@ -134,7 +134,7 @@ def test_a_caller_is_told_how_it_is_seen(
 
 @pytest.mark.parametrize("behind_proxies", ["fastpath"], indirect=True)
 def test_a_proxy_may_tell_a_port_too(behind_proxies: Started) -> None:
-    """Uvicorn's own middleware leaves no sign of it: there a client without a port is one."""
+    """Under uvicorn's own middleware a client without a port is the only sign of it."""
     own = {"Authorization": f"Bearer {token()}", "X-Forwarded-For": "198.51.100.9:5000"}
     answer = httpx.get(f"{behind_proxies.server.url}/auth/seen", headers=own, timeout=PATIENCE)
 

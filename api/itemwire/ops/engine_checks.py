@@ -24,7 +24,7 @@ from itemwire.engines.base import (
 )
 from itemwire.engines.urls import hide_password
 from itemwire.messages import Draft, Publication
-from itemwire.ops.clocks import compared
+from itemwire.ops.clocks import OF_ENGINE, compared
 from itemwire.ops.findings import Finding, doubtful, good, wrong
 from itemwire.ops.visit import Visit
 from itemwire.runbook import ENGINE, EVENTS, EXIT_STATUSES, STATES
@@ -51,7 +51,7 @@ async def check_engine(visit: Visit) -> AsyncIterator[Finding]:
             for one in report.concerns:
                 yield (wrong if one.is_fault else doubtful)(one.says, one.remedy)
             if report.clock is not None:
-                yield compared("the engine", report.clock, time.time(), visit.settings.leeway)
+                yield compared(OF_ENGINE, report.clock, time.time())
     except ValueError as error:
         yield wrong(str(error), EXIT_STATUSES["78"].remedy)
         return

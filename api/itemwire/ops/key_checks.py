@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from itemwire.ops.clocks import compared
+from itemwire.ops.clocks import compared, of_issuer
 from itemwire.ops.findings import Finding, doubtful, good, wrong
 from itemwire.ops.visit import Visit
 from itemwire.runbook import EVENTS, EXIT_STATUSES
@@ -57,7 +57,7 @@ async def check_issuer_clocks(visit: Visit) -> AsyncIterator[Finding]:
         except (httpx.HTTPError, OSError, ValueError, TypeError):
             yield doubtful(f"{shown} tells no time", "compare its clock by hand")
         else:
-            yield compared(shown, theirs, ours, visit.settings.leeway)
+            yield compared(of_issuer(shown), theirs, ours, visit.settings.leeway)
 
 
 def _published_at(settings: Settings) -> Iterator[str]:

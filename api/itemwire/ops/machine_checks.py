@@ -47,7 +47,7 @@ async def check_settings(visit: Visit) -> AsyncIterator[Finding]:
             add_channels_of(settings.channels_file, ChannelRules(), settings.max_message_bytes)
         except ValueError as error:
             yield wrong(f"{PREFIX}CHANNELS_FILE: {error}", UNFIT)
-    yield good(f"{len(settings.model_fields_set)} are set, and can be read")
+    yield good(f"all can be read; set are {len(settings.model_fields_set)}")
 
 
 async def check_descriptors(visit: Visit) -> AsyncIterator[Finding]:
