@@ -8,7 +8,8 @@ import shutil
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from typing_extensions import override
@@ -147,6 +148,69 @@ def cluster_url(folder: Path) -> Iterator[str]:
     """Give the URL of a cluster of two."""
     with running_cluster(folder) as servers:
         yield f"redis+cluster://127.0.0.1:{servers[0].port}"
+
+
+@contextlib.contextmanager
+def running_shards(folder: Path, count: int = 3) -> Iterator[list[RedisServer]]:
+    """Run servers that know nothing of each other."""
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for number in range(count):
+            part = folder / f"shard-{number}"
+            part.mkdir()
+            servers.append(stack.enter_context(running_redis(part)))
+        yield servers
+
+
+def url_of_all(ports: Iterable[int]) -> str:
+    """Give the URL that lists servers of this machine."""
+    return f"redis://{','.join(f'127.0.0.1:{port}' for port in ports)}/0"
+
+
+class Together:
+    """Servers to which everything happens at once."""
+
+    def __init__(self, servers: Sequence[RedisServer]) -> None:
+        self._servers = servers
+        self.port = servers[0].port
+        self.url = url_of_all(one.port for one in servers)
+
+    def start(self) -> None:
+        """Start all."""
+        for one in self._servers:
+            one.start()
+
+    def kill(self) -> None:
+        """End all as a crash does."""
+        for one in self._servers:
+            one.kill()
+
+    def stop(self) -> None:
+        """End all in order."""
+        for one in self._servers:
+            one.stop()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let all do nothing for as long as this is entered."""
+        with all_entered([one.paused for one in self._servers]):
+            yield
+
+
+@contextlib.contextmanager
+def all_entered(contexts: Sequence[Callable[[], AbstractContextManager[None]]]) -> Iterator[None]:
+    """Enter all of these together."""
+    with contextlib.ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context())
+        yield
+
+
+@contextlib.contextmanager
+def shards_url(folder: Path) -> Iterator[str]:
+    """Give the URL of three servers."""
+    with running_shards(folder) as servers:
+        yield url_of_all(one.port for one in servers)
 
 
 class Sentinel(RedisServer):

@@ -226,7 +226,9 @@ def assemble(
     if webhooks is not None:
         node.connection_log.observers += (webhooks,)
     codec_labels()  # raises now, where every later page would be invalid
-    measured = MetricSources(node, counters, authenticator, policy, slots)
+    measured = MetricSources(
+        node, counters, authenticator, policy, slots, engine_parts=lambda: engine.parts
+    )
     return Assembly(
         settings=settings,
         counters=counters,

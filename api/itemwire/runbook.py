@@ -75,6 +75,10 @@ STATES: Final[dict[tuple[str, str | None], Advice]] = {
     ("degraded", "damaged"): Advice(
         "what the engine has stored is damaged", "restore it, and restart the server"
     ),
+    ("degraded", "part_away"): Advice(
+        "one of several Redis servers is away; items on the others are served as ever",
+        "look at the server that `engine_part_away` names; it goes on by itself",
+    ),
 }
 """Each state of `/health/ready`, with its reason."""
 
@@ -108,6 +112,8 @@ EVENTS: Final[dict[str, str]] = {
     "engine_ended": "see why the process was killed (memory?); it is started again by itself",
     "engine_failed": ENGINE,
     "engine_lost": ENGINE,
+    "engine_part_away": ENGINE,
+    "engine_part_back": NOTHING,
     "engine_readable": NOTHING,
     "engine_process_failed": REPORT,
     "engine_refused": "give this server's user the right to subscribe",

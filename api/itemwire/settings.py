@@ -122,7 +122,8 @@ class Settings(ListeningSettings):
         description="Where channels and their history are stored: `memory://`; a file, "
         "`sqlite:///relative.db` or `sqlite:////absolute.db`; Redis or Valkey, `redis://`, "
         "`rediss://`, `valkey://`, `valkeys://`, `redis+cluster://`, `redis+sentinel://` or "
-        "`unix://`; PostgreSQL, `postgresql://`; NATS JetStream, `nats://` or `tls://`.",
+        "`unix://`, or several servers, `redis://a,b,c`; PostgreSQL, `postgresql://`; "
+        "NATS JetStream, `nats://` or `tls://`.",
     )
     history_size: Count = Field(
         default=100, ge=0, description="Messages kept in the history of an item."

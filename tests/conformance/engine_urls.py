@@ -11,7 +11,7 @@ from typing import Final
 from tests.engine_process import unix_url
 from tests.nats_server import nats_url, tls_nats_url
 from tests.postgres_server import postgres_url
-from tests.redis_server import cluster_url, redis_url, tls_url
+from tests.redis_server import cluster_url, redis_url, shards_url, tls_url
 
 
 @contextlib.contextmanager
@@ -34,11 +34,15 @@ ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "redis": redis_url,
     "rediss": tls_url,
     "redis+cluster": cluster_url,
+    "redis-shards": shards_url,
     "nats": nats_url,
     "tls": tls_nats_url,
     "itemwire+unix": unix_url,
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
+
+LISTS: Final = frozenset({"redis-shards"})
+"""Rows of the table that are no scheme: a scheme that names several servers."""
 
 SAME: Final = frozenset({"redis+sentinel", "redis+unix", "unix", "valkey", "valkeys"})
 """Other ways to an engine of the table, which tests/engines/redis/test_ways.py takes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
@@ -10,7 +11,7 @@ from itemwire.engines import ENGINES, open_engine
 from itemwire.engines.base import ChannelBounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
-from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, OF_ONE_NODE, SAME
+from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, LISTS, OF_ONE_NODE, SAME
 from tests.conformance.erase_contract import EraseContract
 from tests.conformance.retained_contract import NodesRetainedContract, RetainedContract
 from tests.conformance.secret_contract import (
@@ -21,8 +22,10 @@ from tests.conformance.secret_contract import (
 from tests.conformance.telling_contract import NodesTellingContract, TellingContract
 from tests.conformance.value_contract import ValueContract
 
+ROWS: Final = (ENGINES.keys() - SAME) | LISTS
 
-@pytest.fixture(scope="module", params=sorted(ENGINES.keys() - SAME))
+
+@pytest.fixture(scope="module", params=sorted(ROWS))
 def engine_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
@@ -58,9 +61,7 @@ class TestTelling(ByURL, TellingContract):
 class TestNodesTelling(ByURL, NodesTellingContract):
     """The same where nodes share an engine."""
 
-    pytestmark = pytest.mark.parametrize(
-        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE - SAME), indirect=True
-    )
+    pytestmark = pytest.mark.parametrize("engine_url", sorted(ROWS - OF_ONE_NODE), indirect=True)
 
 
 class TestRetained(ByURL, RetainedContract):
@@ -74,17 +75,13 @@ class TestErase(ByURL, EraseContract):
 class TestNodesRetained(ByURL, NodesRetainedContract):
     """The same where nodes share a store."""
 
-    pytestmark = pytest.mark.parametrize(
-        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE - SAME), indirect=True
-    )
+    pytestmark = pytest.mark.parametrize("engine_url", sorted(ROWS - OF_ONE_NODE), indirect=True)
 
 
 class TestNodesSecrets(ByURL, NodesSecretContract):
     """The secret of nodes that share a store; the first test that asks for it makes it."""
 
-    pytestmark = pytest.mark.parametrize(
-        "engine_url", sorted(ENGINES.keys() - OF_ONE_NODE - SAME), indirect=True
-    )
+    pytestmark = pytest.mark.parametrize("engine_url", sorted(ROWS - OF_ONE_NODE), indirect=True)
 
 
 class TestSecrets(ByURL, SecretContract):
@@ -94,9 +91,7 @@ class TestSecrets(ByURL, SecretContract):
 class TestSharedSecrets(ByURL, SharedSecretContract):
     """The secret after an end and a start of the engine."""
 
-    pytestmark = pytest.mark.parametrize(
-        "engine_url", sorted(ENGINES.keys() - {"memory"} - SAME), indirect=True
-    )
+    pytestmark = pytest.mark.parametrize("engine_url", sorted(ROWS - {"memory"}), indirect=True)
 
 
 @pytest.mark.parametrize("engine_url", sorted(DURABLE), indirect=True)

@@ -51,6 +51,7 @@ def test_a_fault_that_degrades_leaves_its_caller_a_verdict() -> None:
         "silent": Retry.LATER,
         "forbidden": Retry.NEVER,
         "damaged": Retry.NEVER,
+        "part_away": Retry.LATER,
     }
 
 

@@ -240,6 +240,7 @@ def test_no_label_names_an_item_or_a_subject(stage: Stage) -> None:
     assert ITEM not in page
     labels = {label for row in METRICS for label in row.labels}
     assert labels == {
+        "server",
         "codec",
         "reason",
         "code",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from itemwire.engines.faults import PART_AWAY
+from tests.redis_server import RedisServer
 from tests.small_disk import can_mount
 from tests.stress.engines import ENGINE_SERVERS
-from tests.stress.faults import ALWAYS, DIRECT, FAULTS, Fault, server_of
+from tests.stress.faults import ALWAYS, DIRECT, FAULTS, Fault, server_of, stay_green
 from tests.stress.machine_faults import MACHINE_FAULTS, NEED_DISK
 from tests.stress.nodes import Stage
-from tests.stress.replicas import ClusterServer, PairServer
+from tests.stress.replicas import ClusterServer, PairServer, ShardsServer
 
 LAG_SECONDS: Final = 0.3  # for which the old primary goes on, and nothing of it is replicated
 COPY_SECONDS: Final = 3.0  # from a copy to its return: longer than nodes are silent
@@ -59,6 +61,26 @@ async def kill_leader(stage: Stage) -> None:
     await stage.until_green(stage.nodes)
 
 
+async def kill_shard(stage: Stage) -> None:
+    """End one of the servers that items are divided between, and start it again later."""
+    shard = _shard_of(stage)
+    await asyncio.to_thread(shard.kill)
+    stage.wipes += 1  # if it has the item
+    await stage.until_degraded(stage.nodes, PART_AWAY.name)
+    await asyncio.sleep(stage.randomness.uniform(0, 2))
+    await stay_green(stage, stage.nodes)
+    await asyncio.to_thread(shard.start)
+    await stage.until_degraded(stage.nodes, "")
+
+
+async def pause_shard(stage: Stage) -> None:
+    """Let one of them stand still."""
+    with _shard_of(stage).paused():
+        await stage.until_degraded(stage.nodes, PART_AWAY.name)
+        await stay_green(stage, stage.nodes)
+    await stage.until_degraded(stage.nodes, "")
+
+
 async def put_copy_back(stage: Stage) -> None:
     """Put an older copy of what the server has in its place."""
     server = server_of(stage)
@@ -78,6 +100,8 @@ FAULTS_OF: Final[dict[str, dict[str, Fault]]] = dict.fromkeys(ENGINE_SERVERS, CO
     "nats+cluster": {name: FAULTS[name] for name in ALWAYS} | {"leader-killed": kill_leader},
     "postgresql+replica": REPLACED,
     "redis+replica": REPLACED | {"roles-swapped": swap_roles},
+    "redis-shards": {name: FAULTS[name] for name in ("engine-killed", "engine-restarted", *ALWAYS)}
+    | {"shard-killed": kill_shard, "shard-paused": pause_shard},
     **MACHINE_FAULTS,
 }
 """The faults of each server that a run can start."""
@@ -94,6 +118,11 @@ def faults_of(engine: str, *, is_direct: bool = False) -> dict[str, Fault]:
     if engine in MACHINE_FAULTS and not can_mount():
         faults = {name: fault for name, fault in faults.items() if name not in NEED_DISK}
     return faults
+
+
+def _shard_of(stage: Stage) -> RedisServer:
+    assert isinstance(stage.server, ShardsServer)
+    return stage.randomness.choice(stage.server.servers)
 
 
 def _pair_of(stage: Stage) -> PairServer:

@@ -1,4 +1,4 @@
-"""Servers with replicas, which nodes share under stress: one row each."""
+"""Servers of several processes, which nodes share under stress: one row each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 from itemwire.engines.postgres.engine import init_store
 from tests.nats_server import NatsServer, leader_of, running_trio, until_whole
 from tests.postgres_server import PostgresServer, running_postgres
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer, Together, running_redis, running_shards
 from tests.stress.engines import ENGINE_SERVERS, EngineServer, Process
 from tests.stress.machines import MACHINES
 
@@ -94,6 +94,21 @@ class ClusterServer(EngineServer):
         asyncio.run(until_whole(self.process.url))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardsServer(EngineServer):
+    """Servers that know nothing of each other, and that nodes share."""
+
+    servers: list[RedisServer]
+
+
+@contextmanager
+def on_redis_shards(folder: Path) -> Iterator[ShardsServer]:
+    """Run three that keep nothing on disk."""
+    with running_shards(folder) as servers:
+        process = Together(servers)
+        yield ShardsServer(process=process, is_durable=False, is_proxied=False, servers=servers)
+
+
 @contextmanager
 def on_redis_pair(folder: Path) -> Iterator[PairServer]:
     """Run two that keep nothing on disk."""
@@ -141,6 +156,7 @@ SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]
     "nats+cluster": on_nats_cluster,
     "postgresql+replica": on_postgres_pair,
     "redis+replica": on_redis_pair,
+    "redis-shards": on_redis_shards,
     **MACHINES,
 }
 """Each is given an empty folder, and runs for as long as it is entered."""

@@ -24,7 +24,7 @@ ENGINES: Final[dict[str, str]] = {
             "valkey",
             "valkeys",
         ),
-        "itemwire.engines.redis.engine",
+        "itemwire.engines.redis.opening",
     ),
     "nats": "itemwire.engines.nats.engine",
     "tls": "itemwire.engines.nats.engine",
@@ -46,7 +46,7 @@ PREPARED: Final = frozenset({"postgres", "postgresql"})
 CHECKUPS: Final[dict[str, str]] = {
     "itemwire.engines.nats.engine": "itemwire.engines.nats.checkup",
     "itemwire.engines.postgres.engine": "itemwire.engines.postgres.checkup",
-    "itemwire.engines.redis.engine": "itemwire.engines.redis.checkup",
+    "itemwire.engines.redis.opening": "itemwire.engines.redis.checkup",
     "itemwire.engines.sqlite.engine": "itemwire.engines.sqlite.checkup",
 }
 """By the module of an engine, the one that asks its server about itself: `examine(url)`."""
@@ -55,7 +55,7 @@ CHECKUPS: Final[dict[str, str]] = {
 EXTRAS: Final[dict[str, str]] = {
     "itemwire.engines.nats.engine": "nats",
     "itemwire.engines.postgres.engine": "postgres",
-    "itemwire.engines.redis.engine": "redis",
+    "itemwire.engines.redis.opening": "redis",
 }
 """The extra that installs the client library of an engine's module."""
 

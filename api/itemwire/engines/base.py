@@ -1,7 +1,7 @@
 """The engine: the store and the carrier between nodes, and what every engine promises."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -208,6 +208,11 @@ class Engine(Protocol):
         An engine alone only refuses: that it takes writes again is found out by `MeteredEngine`.
         """
         return None
+
+    @property
+    def parts(self) -> Mapping[str, bool]:
+        """Return whether each server is reached, where each has items of its own; else nothing."""
+        return {}
 
     @property
     def most_bytes(self) -> int | None:

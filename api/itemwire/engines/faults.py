@@ -89,6 +89,14 @@ DAMAGED: Final = EngineFault(
     Readiness.DEGRADED,
     "The engine's storage is damaged; asking again does not help.",
 )
+PART_AWAY: Final = EngineFault(
+    "part_away",
+    OVERLOADED,
+    Readiness.DEGRADED,
+    "The engine's server that has this item is away; ask again later.",
+)
+"""Of several servers one is away: what the others have is served as ever."""
+
 AWAY: Final = EngineFault(
     "away",
     OVERLOADED,
@@ -114,5 +122,5 @@ INVALID: Final = EngineFault(
     "The engine cannot store this message, whenever it is sent.",
 )
 
-DEGRADING: Final = (FULL, READ_ONLY, FAILING, UNPREPARED, SILENT, FORBIDDEN, DAMAGED)
+DEGRADING: Final = (FULL, READ_ONLY, FAILING, UNPREPARED, SILENT, FORBIDDEN, DAMAGED, PART_AWAY)
 """The faults that an engine can have while it is read and heard."""

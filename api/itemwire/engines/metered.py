@@ -45,7 +45,12 @@ class MeteredEngine(Engine):
     @property
     @override
     def fault(self) -> EngineFault | None:
-        return self._watch.fault
+        return self._watch.fault or self._inner.fault
+
+    @property
+    @override
+    def parts(self) -> Mapping[str, bool]:
+        return self._inner.parts
 
     @property
     @override

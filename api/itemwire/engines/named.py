@@ -5,6 +5,7 @@ the name before it, and so has every notice: revocations and members are told by
 """
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -12,6 +13,7 @@ from typing_extensions import override
 
 from itemwire.arguments import check_text
 from itemwire.engines.base import (
+    PROBE,
     Answer,
     Bounds,
     ChannelBounds,
@@ -50,6 +52,13 @@ def has_name(notice: bytes) -> bool:
     return bool(end) and NAME.fullmatch(name.decode("latin-1")) is not None
 
 
+def is_probe(name: str) -> bool:
+    """Return whether a key or channel is what an engine is tried with, whatever name it has."""
+    if not name.endswith(PROBE):
+        return False
+    return name == PROBE or (NAME.fullmatch(name.removesuffix(END + PROBE)) is not None)
+
+
 class NamedBounds(ChannelBounds):
     """The bounds of channels, for an engine that knows them with a name before each."""
 
@@ -80,6 +89,11 @@ class NamedEngine(Engine):
     @override
     def fault(self) -> EngineFault | None:
         return self._inner.fault
+
+    @property
+    @override
+    def parts(self) -> Mapping[str, bool]:
+        return self._inner.parts
 
     @property
     @override

@@ -57,8 +57,8 @@ class WriteWatch:
 
     def take(self, error: EngineError, size: int = 0) -> None:
         """Take note of a write, of so many bytes, that was refused."""
-        if self._is_stopped:
-            return
+        if self._is_stopped or error.fault is self._engine.fault:
+            return  # what an engine knows by itself need not be found out
         if error.fault.readiness is Readiness.DEGRADED:
             self._size = max(self._size, size)
             self._note(error.fault, error)

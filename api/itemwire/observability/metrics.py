@@ -34,6 +34,7 @@ class MetricSources:
     authenticator: Authenticator
     policy: Policy
     slots: ConnectionSlots
+    engine_parts: Callable[[], Mapping[str, bool]] = dict  # which servers of it are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,15 @@ METRICS: Final = (
         "Engine operations without an answer yet.",
         lambda sources: _of_engine(sources, "pending"),
     ),
+    MetricRow(
+        "gauge",
+        "engine_part_available",
+        ("server",),
+        "1 while this server of the engine is read and heard; only where each has its own items.",
+        lambda sources: [
+            ((name,), int(is_there)) for name, is_there in sources.engine_parts().items()
+        ],
+    ),
     _one(
         "gauge",
         "ready",
@@ -278,8 +288,8 @@ METRICS: Final = (
         "gauge",
         "degraded",
         ("fault",),
-        "1 while the engine stores nothing for this reason, though it is read and heard, or while "
-        "an issuer has given no key (`issuer_away`).",
+        "1 while the engine stores nothing for this reason, though it is read and heard, while one "
+        "of its servers is away (`part_away`), or an issuer has given no key (`issuer_away`).",
         _degraded,
     ),
     _one(

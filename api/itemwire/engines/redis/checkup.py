@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from itemwire.engines.base import EngineError
 from itemwire.engines.redis.client import RedisError, RedisPyConnection, Reply, ResponseError, Word
-from itemwire.engines.redis.target import RedisTarget
+from itemwire.engines.redis.target import RedisTarget, urls_of
 from itemwire.engines.report import Concern, EngineReport
 
 EXAMINE_SECONDS: Final = 5.0
@@ -70,8 +72,36 @@ CONCERNS: Final[tuple[tuple[Callable[[Info], bool], Concern], ...]] = (
 
 
 async def examine(url: str) -> EngineReport:
-    """Return what a server says of itself; EngineError if it says nothing."""
-    target = RedisTarget.of(url)
+    """Return what a server, or each of several, says of itself; EngineError if none does."""
+    urls = urls_of(url)
+    if len(urls) == 1:
+        return await _examine(RedisTarget.of(url))
+    targets = [RedisTarget.of(one) for one in urls]
+    told = await asyncio.gather(*map(_examine, targets), return_exceptions=True)
+    reports = [one for one in told if isinstance(one, EngineReport)]
+    if not reports:
+        raise EngineError("; ".join(str(one) for one in told))
+    concerns = [
+        concern
+        for target, one in zip(targets, told, strict=True)
+        for concern in _named(target.name, one)
+    ]
+    clocks = [one.clock for one in reports if one.clock is not None]
+    versions = dict.fromkeys(one.version for one in reports)
+    farthest = max(clocks, key=lambda clock: abs(clock - time.time()), default=None)
+    return EngineReport(", ".join(versions), farthest, tuple(concerns))
+
+
+def _named(name: str, told: EngineReport | BaseException) -> list[Concern]:
+    """Return the concerns of one of several servers, with its name; that it is away is one."""
+    if isinstance(told, EngineReport):
+        return [replace(one, says=f"{name}: {one.says}") for one in told.concerns]
+    if not isinstance(told, EngineError):
+        raise told
+    return [Concern(f"{name}: {told}", "look at it and the network to it", is_fault=True)]
+
+
+async def _examine(target: RedisTarget) -> EngineReport:
     connection = target.maker(target.address)()
     try:
         async with asyncio.timeout(EXAMINE_SECONDS):

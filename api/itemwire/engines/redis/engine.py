@@ -18,6 +18,7 @@ from typing_extensions import override
 from itemwire.engines.base import (
     NO_SINK,
     Answer,
+    Apply,
     Bounds,
     ChannelBounds,
     EngineError,
@@ -29,6 +30,7 @@ from itemwire.engines.base import (
 from itemwire.engines.callbacks import when_done
 from itemwire.engines.networked import NetworkedEngine, Routine
 from itemwire.engines.redis.client import Reply, Word
+from itemwire.engines.redis.copies import unmarked
 from itemwire.engines.redis.notices import RedisNotices
 from itemwire.engines.redis.requests import RedisCall
 from itemwire.engines.redis.scripts import POSITIONS, ChannelScripts, idle_ms
@@ -50,9 +52,12 @@ class ChannelKeys(NamedTuple):
     retained: str
 
 
-def open_engine(url: str, bounds: ChannelBounds) -> RedisEngine:
-    """Return an engine for a URL of one of the schemes in `target.py`, not yet connected."""
-    return RedisEngine(RedisTarget.of(url), bounds)
+def tag_of(channel: str) -> str:
+    """Return the hash tag of a channel's keys, by which servers and slots are chosen.
+
+    A tag ends at the first brace; and no two channels may get the same.
+    """
+    return channel.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
 
 
 class RedisEngine(NetworkedEngine):
@@ -90,8 +95,16 @@ class RedisEngine(NetworkedEngine):
         self._node = secrets.token_urlsafe(6)  # in the names of the epochs that begin here
         self._servers = RedisServers(self._target, self._take_push)
         self._notices = RedisNotices(
-            self._servers, self._prefix, self._publish_command, sink.apply, self._new_epoch
+            self._servers,
+            self._prefix,
+            self._publish_command,
+            self._apply_of(sink),
+            self._new_epoch,
         )
+
+    def _apply_of(self, sink: Sink) -> Apply:
+        """Return what takes notices; those of several servers may be kept here from before."""
+        return lambda notice: sink.apply(unmarked(notice))
 
     @override
     async def _connect(self) -> None:
@@ -219,9 +232,7 @@ class RedisEngine(NetworkedEngine):
         return ChannelScripts.of(bounds, self._publish_command, self._target.life_key)
 
     def _make_keys(self, channel: str) -> ChannelKeys:
-        # A hash tag ends at the first brace; and no two channels may get the same tag.
-        tag = channel.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        prefix = f"{self._prefix}{{{tag}}}"
+        prefix = f"{self._prefix}{{{tag_of(channel)}}}"
         return ChannelKeys(f"{prefix}:s", f"{prefix}:m", f"{prefix}:live", f"{prefix}:r")
 
     def _new_epoch(self) -> str:

@@ -42,8 +42,10 @@ class RedisListener(RedisConnection):
         refuse: Callable[[ResponseError | list[Reply]], None],
         commands: tuple[str, str],
         requests: RedisRequests,
+        *,
+        at: str = "",
     ) -> None:
-        super().__init__("listener", make_connection)
+        super().__init__(f"listener{at}", make_connection)
         self._listen_command, self._leave_command = commands
         self._on_push = receive
         self._on_refusal = refuse

@@ -15,6 +15,7 @@ from typing_extensions import override
 from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.callbacks import tell
 from itemwire.engines.faults import Readiness
+from itemwire.engines.redis.claims import CLAIM, OTHER_LIST, claim_of
 from itemwire.engines.redis.client import (
     AskError,
     Command,
@@ -29,6 +30,7 @@ from itemwire.engines.redis.client import (
 from itemwire.engines.redis.connection import RedisConnection, info_of
 from itemwire.engines.redis.faults import refusal_of
 from itemwire.engines.redis.scripts import LIFE, LuaScript
+from itemwire.engines.redis.target import RedisTarget
 
 REQUEST_SECONDS: Final = 1.5  # with two looks of the connection still less than ANSWER_SECONDS
 
@@ -79,12 +81,13 @@ class RedisRequests(RedisConnection):
         self,
         make_connection: MakeConnection,
         redirect: Callable[[RedisCall, AskError], None],
-        *,
-        life_key: str | None,
+        target: RedisTarget,
     ) -> None:
-        super().__init__("requests", make_connection)
+        super().__init__(f"requests{target.at}", make_connection)
         self._redirect = redirect
-        self._life_key = life_key  # none in a cluster: there a life is a process
+        self._life_key = target.life_key  # none in a cluster: there a life is a process
+        # Another list of servers has other items here: what it left behind must not go on.
+        self._servers, self._claim_key = target.servers, target.claim_key
         self._queue: list[RedisCall] = []
         self._pending: deque[RedisCall] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -128,6 +131,7 @@ class RedisRequests(RedisConnection):
         self._check_role(await connection.read_response(disable_decoding=True, timeout=math.inf))
         await self._check_loaded(connection)
         self.run_id = fields["run_id"]
+        await self._claim(connection)  # a node that may not be here must not begin a life
         self._life = await self._learn_life(connection)
         self._known = set()
 
@@ -140,11 +144,24 @@ class RedisRequests(RedisConnection):
         with contextlib.suppress(ResponseError):
             await connection.read_response(disable_decoding=True, timeout=math.inf)
 
+    async def _claim(self, connection: RedisPyConnection) -> None:
+        """Claim one of several servers for the list of this node."""
+        if not self._servers:
+            return
+        words = ("", *claim_of(self._servers))
+        await connection.send_command(
+            "EVAL", CLAIM.source, 1, self._claim_key, *words, check_health=False
+        )
+        told: bytes = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        if told.decode() != self._servers:
+            raise UnfitEngine(OTHER_LIST)
+
     async def _learn_life(self, connection: RedisPyConnection) -> str:
         """Return the life that all nodes agree on, which may begin now."""
         if self._life_key is None:
             return self.run_id
-        words = (self.run_id, secrets.token_urlsafe(6), self._doubted_mark)
+        run = f"{self.run_id}/{self._servers}" if self._servers else self.run_id
+        words = (run, secrets.token_urlsafe(6), self._doubted_mark)
         await connection.send_command(
             "EVAL", LIFE.source, 1, self._life_key, *words, check_health=False
         )

@@ -90,6 +90,11 @@ class RedisServers:
         return all(one.is_away for one in self._servers.values())
 
     @property
+    def run_id(self) -> str:
+        """Return which process the server is, where there is only one; else nothing."""
+        return self._only.requests.run_id if self._only else ""
+
+    @property
     def start_problem(self) -> str:
         """Return why a start was not over in time, as far as that is known; else ""."""
         first = self._first
@@ -150,10 +155,12 @@ class RedisServers:
     def _make(self, address: Address) -> ServerConnections:
         maker, is_cluster = self._target.maker(address), self._target.is_cluster
         words = ("SSUBSCRIBE", "SUNSUBSCRIBE") if is_cluster else ("SUBSCRIBE", "UNSUBSCRIBE")
-        requests = RedisRequests(maker, self._redirect, life_key=self._target.life_key)
-        server = self._servers[address] = ServerConnections(
-            requests, RedisListener(maker, self._on_push, self._take_refusal, words, requests)
+        target = self._target
+        requests = RedisRequests(maker, self._redirect, target)
+        listener = RedisListener(
+            maker, self._on_push, self._take_refusal, words, requests, at=target.at
         )
+        server = self._servers[address] = ServerConnections(requests, listener)
         return server
 
     def _redirect(self, call: RedisCall, error: AskError) -> None:

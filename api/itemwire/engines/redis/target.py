@@ -37,6 +37,9 @@ FORMS: Final[dict[str, str]] = {
     SENTINEL: "redis+sentinel://user:password@sentinel-1:26379,sentinel-2:26379/service/0",
 }
 
+OF_SEVERAL: Final = frozenset({"redis", "rediss", "valkey", "valkeys"})
+"""The schemes whose URL may list several servers that know nothing of each other."""
+
 KEY_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 DATABASE: Final = re.compile(r"/?|/[0-9]+")  # redis-py takes anything else for no database
 SERVICE: Final = re.compile(r"/(?P<service>[^/]+)(?P<database>/[0-9]+)?/?")
@@ -53,6 +56,7 @@ class RedisTarget:
     is_cluster: bool
     shown: str  # without the password
     sentinels: Sentinels | None = None
+    servers: str = ""  # which list of servers it is one of, if it is one of several
 
     @classmethod
     def of(cls, url: str) -> RedisTarget:
@@ -84,9 +88,25 @@ class RedisTarget:
         return self.options["host"], self.options["port"]
 
     @property
+    def name(self) -> str:
+        """Return the host and the port, by which a log names one of several servers."""
+        host, port = self.address
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+    @property
+    def at(self) -> str:
+        """Return what names one of several servers in the log after a connection; else nothing."""
+        return f"@{self.name}" if self.servers else ""
+
+    @property
     def life_key(self) -> str | None:
         """Return the key that names the store's life; in a cluster there is none."""
         return None if self.is_cluster else f"{self.prefix}life"
+
+    @property
+    def claim_key(self) -> str:
+        """Return the key by which nodes claim one of several servers."""
+        return f"{self.prefix}servers"
 
     def maker(self, address: Address) -> MakeConnection:
         """Return what makes connections to an address; with sentinels, to whom they name."""
@@ -94,6 +114,19 @@ class RedisTarget:
             return self.sentinels.maker(self.kind, self.options)
         where = {} if "path" in self.options else {"host": address[0], "port": address[1]}
         return lambda: self.kind(**self.options | where)
+
+
+def urls_of(url: str) -> list[str]:
+    """Return a URL for each server that a URL lists; the URL itself where it lists none."""
+    scheme, separator, rest = url.partition("://")
+    place = re.split("[/?#]", rest)[0]
+    who, at, where = place.rpartition("@")
+    if scheme not in OF_SEVERAL or "," not in where:
+        return [url]
+    if "" in where.split(","):
+        raise ValueError("ITEMWIRE_ENGINE_URL: a server between two commas has no host")
+    end = rest.removeprefix(place)
+    return [f"{scheme}{separator}{who}{at}{one}{end}" for one in where.split(",")]
 
 
 def _server(url: str, scheme: str) -> RedisTarget:
