@@ -37,7 +37,7 @@ from itemwire.fastpath.connection_limit import STATE_KEY, ConnectionLimit
 from itemwire.lifespan import Beside, lifespan_of
 from itemwire.observability.metrics import MetricSources, codec_labels
 from itemwire.observability.webhooks import Webhooks
-from itemwire.operations.operations import Operations
+from itemwire.ops.operations import Operations
 from itemwire.rules.channels import ChannelRules, RuledBounds
 from itemwire.rules.file import add_channels_of
 from itemwire.rules.shared import share_rules

@@ -17,7 +17,7 @@ from itemwire.channels.watched import is_pattern, matcher_of
 from itemwire.engines.base import ANSWER_SECONDS, Answer, EngineError, History, Span
 from itemwire.engines.callbacks import answer_or_raise, answers_of
 from itemwire.messages import NO_EXTRAS, Extras, Payload, Position
-from itemwire.operations.connection_list import Connected
+from itemwire.ops.connection_list import Connected
 from itemwire.routes.admin.revocations import dates_fault
 from itemwire.rules.payloads import ManyMessages, NewMessage, encoded, ready
 from itemwire.subscribing import ItemMessages

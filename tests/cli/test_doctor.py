@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from itemwire.ops import doctor
-from itemwire.ops.doctor import CHECKS
-from itemwire.ops.findings import Finding, good
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor import doctor
+from itemwire.ops.doctor.doctor import CHECKS
+from itemwire.ops.doctor.findings import Finding, good
+from itemwire.ops.doctor.visit import Visit
 from itemwire.runbook import EVENTS, REPORT
 from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE, CommandLine

@@ -1,1 +1,1 @@
-"""Tests of what an operator asks for beside the server."""
+"""Tests of what operators see of all nodes."""

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from itemwire.channels.node import Node
 from itemwire.engines.base import Answer, EngineError
 from itemwire.main import create_app
-from itemwire.operations import channel_rates
+from itemwire.ops import channel_rates
 from itemwire.settings import Settings
 from tests.conftest import SECRET
 from tests.fakes import principal

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from itemwire.cli.channels import token_option
 from itemwire.cli.configuration import ConfigurationProblem, faults_of, stamp_of
 from itemwire.cli.tokens import signing_key
-from itemwire.ops.doctor import examine
-from itemwire.ops.findings import Finding, Level, wrong
-from itemwire.ops.proxy_checks import ITEM
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.doctor import examine
+from itemwire.ops.doctor.findings import Finding, Level, wrong
+from itemwire.ops.doctor.proxy_checks import ITEM
+from itemwire.ops.doctor.visit import Visit
 from itemwire.runbook import EXIT_STATUSES
 from itemwire.settings import Settings
 from itemwire_auth.tokens.minting import mint

@@ -1,1 +1,1 @@
-"""What an operator asks for beside the server: `itemwire doctor`."""
+"""What operators see of all nodes, and look at beside them with `itemwire doctor`."""

@@ -10,7 +10,7 @@ from itemwire.channels.limits.requests import RequestKind
 from itemwire.dependencies import answer_of, assembly_of, node_of, spend
 from itemwire.engines.base import Span
 from itemwire.messages import message_size
-from itemwire.operations.channel_list import (
+from itemwire.ops.channel_list import (
     MOST_CHANNELS,
     MOST_CURSOR,
     ChannelPage,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from itemwire.dependencies import assembly_of, node_of
-from itemwire.operations.connection_list import (
+from itemwire.ops.connection_list import (
     MOST_CONNECTIONS,
     ConnectedPage,
     WantedConnections,

@@ -5,8 +5,8 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 
 from itemwire.dependencies import assembly_of
-from itemwire.operations.feed import Stats
-from itemwire.operations.node_list import NodeFactsPage
+from itemwire.ops.feed import Stats
+from itemwire.ops.node_list import NodeFactsPage
 from itemwire.routes.admin.asking import AskingAdministrator
 from itemwire.routes.admin.examples import example_of
 

@@ -10,9 +10,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from itemwire.ops.clocks import compared, of_issuer
-from itemwire.ops.findings import Finding, doubtful, good, wrong
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.clocks import compared, of_issuer
+from itemwire.ops.doctor.findings import Finding, doubtful, good, wrong
+from itemwire.ops.doctor.visit import Visit
 from itemwire.runbook import EVENTS, EXIT_STATUSES
 from itemwire.settings import Settings
 from itemwire_auth import http_client as httpx

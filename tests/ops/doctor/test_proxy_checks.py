@@ -10,9 +10,9 @@ from typing import Final
 import httpx
 import pytest
 
-from itemwire.ops import proxy_checks
-from itemwire.ops.findings import Level
-from itemwire.ops.proxy_advice import (
+from itemwire.ops.doctor import proxy_checks
+from itemwire.ops.doctor.findings import Level
+from itemwire.ops.doctor.proxy_advice import (
     ADDRESS,
     EVENTS_HELD,
     FORGED,
@@ -24,12 +24,12 @@ from itemwire.ops.proxy_advice import (
     UNREACHED,
     UPGRADE,
 )
-from itemwire.ops.proxy_checks import check_proxy
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.proxy_checks import check_proxy
+from itemwire.ops.doctor.visit import Visit
 from itemwire.settings import Settings
 from tests.conftest import SECRET
 from tests.deploy.proxies import KINDS, Change, ProxyProcess, running_proxy
-from tests.ops.findings import found, remedies, said
+from tests.ops.doctor.findings import found, remedies, said
 from tests.scenarios.clients import token
 from tests.scenarios.processes import started
 from tests.server_process import free_port

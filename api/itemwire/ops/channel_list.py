@@ -17,8 +17,8 @@ from itemwire.channels.limits.item_rules import RulesOf
 from itemwire.channels.names import RESERVED, channel_of, item_of
 from itemwire.channels.overview import Overview
 from itemwire.channels.watched import matcher_of
-from itemwire.operations.channel_rates import ChannelRates
-from itemwire.operations.slices import in_slices
+from itemwire.ops.channel_rates import ChannelRates
+from itemwire.ops.slices import in_slices
 
 MOST_CHANNELS: Final = 100  # of one page
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from itemwire.ops.findings import Level
-from itemwire.ops.machine_checks import check_descriptors, check_files, check_settings
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.findings import Level
+from itemwire.ops.doctor.machine_checks import check_descriptors, check_files, check_settings
+from itemwire.ops.doctor.visit import Visit
 from itemwire.settings import Settings
 from itemwire.startup_checks import CHECKS
 from tests.conftest import SECRET
-from tests.ops.findings import found, remedies, said
+from tests.ops.doctor.findings import found, remedies, said
 
 
 def settings(**given: object) -> Settings:

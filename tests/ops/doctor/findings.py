@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from itemwire.ops.doctor import Check
-from itemwire.ops.findings import Finding, Level
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.doctor import Check
+from itemwire.ops.doctor.findings import Finding, Level
+from itemwire.ops.doctor.visit import Visit
 
 
 def found(check: Check, visit: Visit) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from itemwire.operations.samples import NOTHING, Latency, Sample, condensed, of_node, total
+from itemwire.ops.samples import NOTHING, Latency, Sample, condensed, of_node, total
 
 BUSY = Sample(
     at=5.0,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from itemwire.channels.hub import Hub
-from itemwire.operations.slices import in_slices
+from itemwire.ops.slices import in_slices
 
 LEAST_SECONDS: Final = 0.5  # between two looks
 FRESH_SECONDS: Final = 1.0  # for which a look serves all that ask

@@ -13,11 +13,11 @@ import pytest
 
 from itemwire.channels.cluster.inquiries import NodeTold
 from itemwire.channels.cluster.notices import MAX_NOTICE_BYTES, Notice, read_notice
-from itemwire.operations.feed import FRESH_SECONDS, LEASE_SECONDS, MOST_WATCHERS, SAMPLE, WATCHED
-from itemwire.operations.samples import NOTHING, Sample
+from itemwire.ops.feed import FRESH_SECONDS, LEASE_SECONDS, MOST_WATCHERS, SAMPLE, WATCHED
+from itemwire.ops.samples import NOTHING, Sample
 from itemwire.wire import PLAIN
 from tests.fakes import LIMITS, RecordingTransport
-from tests.operations.nodes import Nodes, Watched
+from tests.ops.nodes import Nodes, Watched
 
 
 def sample(connections: int, at: float = 1.0) -> Sample:

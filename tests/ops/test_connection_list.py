@@ -10,7 +10,7 @@ import pytest
 
 from itemwire.channels.cluster.inquiries import MAX_ANSWER_BYTES, NodeQuestion
 from itemwire.channels.cluster.notices import MAX_NOTICE_BYTES, Notice
-from itemwire.operations.connection_list import (
+from itemwire.ops.connection_list import (
     CONNECTIONS,
     MOST_CONNECTIONS,
     MOST_ITEMS,
@@ -19,7 +19,7 @@ from itemwire.operations.connection_list import (
     WantedConnections,
 )
 from tests.fakes import EVERYTHING, LIMITS, ItemRules
-from tests.operations.nodes import Nodes
+from tests.ops.nodes import Nodes
 
 
 async def pages(nodes: Nodes, wanted: WantedConnections) -> list[ConnectedPage]:

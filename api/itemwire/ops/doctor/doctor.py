@@ -13,12 +13,12 @@ from typing import Final
 
 from typing_extensions import override
 
-from itemwire.ops.engine_checks import check_engine
-from itemwire.ops.findings import Finding, doubtful, wrong
-from itemwire.ops.key_checks import check_issuer_clocks, check_keys
-from itemwire.ops.machine_checks import check_descriptors, check_files, check_settings
-from itemwire.ops.proxy_checks import check_proxy
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.engine_checks import check_engine
+from itemwire.ops.doctor.findings import Finding, doubtful, wrong
+from itemwire.ops.doctor.key_checks import check_issuer_clocks, check_keys
+from itemwire.ops.doctor.machine_checks import check_descriptors, check_files, check_settings
+from itemwire.ops.doctor.proxy_checks import check_proxy
+from itemwire.ops.doctor.visit import Visit
 from itemwire.runbook import EVENTS, REPORT
 
 CHECK_SECONDS: Final = 90.0  # of one check; an engine that starts has 40 of them

@@ -11,14 +11,14 @@ import asyncpg
 import pytest
 
 from itemwire.engines.postgres.engine import init_store
-from itemwire.ops.clocks import OF_ENGINE
-from itemwire.ops.engine_checks import check_engine
-from itemwire.ops.findings import Finding, Level
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.clocks import OF_ENGINE
+from itemwire.ops.doctor.engine_checks import check_engine
+from itemwire.ops.doctor.findings import Finding, Level
+from itemwire.ops.doctor.visit import Visit
 from itemwire.settings import Settings
 from tests.conftest import SECRET
 from tests.nats_server import running_nats
-from tests.ops.findings import found, remedies, said
+from tests.ops.doctor.findings import found, remedies, said
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.redis_server import RedisServer, running_redis
 from tests.server_clock import ServerClock

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 from pydantic import SecretStr
 
 from itemwire.channels.limits.connections import max_sockets
-from itemwire.ops.findings import Finding, doubtful, good, wrong
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.findings import Finding, doubtful, good, wrong
+from itemwire.ops.doctor.visit import Visit
 from itemwire.rules.channels import ChannelRules
 from itemwire.rules.file import add_channels_of
 from itemwire.runbook import EXIT_STATUSES

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.counters import Counters
-from itemwire.operations.samples import Latency
-from itemwire.operations.sampling import Sampler
+from itemwire.ops.samples import Latency
+from itemwire.ops.sampling import Sampler
 
 
 class Scene:

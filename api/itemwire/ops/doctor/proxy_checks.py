@@ -12,8 +12,8 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from itemwire.ops.findings import Finding, doubtful, good, wrong
-from itemwire.ops.proxy_advice import (
+from itemwire.ops.doctor.findings import Finding, doubtful, good, wrong
+from itemwire.ops.doctor.proxy_advice import (
     ADDRESS,
     EVENTS_HELD,
     FORGED,
@@ -25,7 +25,7 @@ from itemwire.ops.proxy_advice import (
     UNREACHED,
     UPGRADE,
 )
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.visit import Visit
 from itemwire_auth import http_client as httpx
 from itemwire_auth.forwarded import TrustedProxies
 

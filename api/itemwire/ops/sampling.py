@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from itemwire.channels.connection_log import ConnectionLog
 from itemwire.counters import SECONDS, Counters
-from itemwire.operations.process import memory_bytes
-from itemwire.operations.samples import Latency, Sample
+from itemwire.ops.process import memory_bytes
+from itemwire.ops.samples import Latency, Sample
 
 BOUNDS = (*SECONDS, float("inf"))
 

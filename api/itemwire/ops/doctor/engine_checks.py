@@ -24,9 +24,9 @@ from itemwire.engines.base import (
 )
 from itemwire.engines.urls import hide_password
 from itemwire.messages import Draft, Publication
-from itemwire.ops.clocks import OF_ENGINE, compared
-from itemwire.ops.findings import Finding, doubtful, good, wrong
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.clocks import OF_ENGINE, compared
+from itemwire.ops.doctor.findings import Finding, doubtful, good, wrong
+from itemwire.ops.doctor.visit import Visit
 from itemwire.runbook import ENGINE, EVENTS, EXIT_STATUSES, STATES
 from itemwire.settings import Settings
 

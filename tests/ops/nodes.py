@@ -10,10 +10,10 @@ from typing_extensions import override
 
 from itemwire.channels.limits.bounds import Limits
 from itemwire.channels.limits.item_rules import RulesOf, no_rules
-from itemwire.operations.channel_list import ChannelList
-from itemwire.operations.connection_list import ConnectionList
-from itemwire.operations.feed import Feed
-from itemwire.operations.hour import Hour
+from itemwire.ops.channel_list import ChannelList
+from itemwire.ops.connection_list import ConnectionList
+from itemwire.ops.feed import Feed
+from itemwire.ops.hour import Hour
 from tests.channels.nodes import Bus, SharedEngine
 from tests.fakes import LIMITS, Stage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from itemwire.ops.findings import Finding, doubtful, good, wrong
+from itemwire.ops.doctor.findings import Finding, doubtful, good, wrong
 from itemwire_auth.tokens.claims import CLOCK_DIFFERENCE
 
 SAME: Final = 2.0  # seconds: a Date header has no fractions, and an answer takes its time

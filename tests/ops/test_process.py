@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itemwire.operations import process
+from itemwire.ops import process
 
 
 def test_knows_how_much_memory_it_has() -> None:

@@ -14,12 +14,12 @@ from itemwire.channels.names import channel_of
 from itemwire.channels.node import Node
 from itemwire.counters import Counters
 from itemwire.engines.base import Answer, Engine
-from itemwire.operations.channel_list import ChannelList
-from itemwire.operations.connection_list import ConnectionList
-from itemwire.operations.feed import Feed
-from itemwire.operations.hour import Hour
-from itemwire.operations.node_list import NodeList, NodeNow
-from itemwire.operations.sampling import Sampler
+from itemwire.ops.channel_list import ChannelList
+from itemwire.ops.connection_list import ConnectionList
+from itemwire.ops.feed import Feed
+from itemwire.ops.hour import Hour
+from itemwire.ops.node_list import NodeList, NodeNow
+from itemwire.ops.sampling import Sampler
 from itemwire.readiness import state_of
 from itemwire_auth.authenticator import Authenticator
 

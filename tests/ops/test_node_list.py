@@ -10,11 +10,11 @@ from fastapi import FastAPI
 
 from itemwire.assembly import Assembly
 from itemwire.main import create_app
-from itemwire.operations import operations
-from itemwire.operations.node_list import NodeFacts, NodeList, NodeNow
+from itemwire.ops import operations
+from itemwire.ops.node_list import NodeFacts, NodeList, NodeNow
 from itemwire.settings import Settings
 from tests.conftest import SECRET
-from tests.operations.nodes import Nodes
+from tests.ops.nodes import Nodes
 
 NOW = NodeNow(3, 2, "degraded", "issuer_away", 0.4)
 

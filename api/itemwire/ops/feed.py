@@ -27,8 +27,8 @@ from itemwire.channels.names import OPERATIONS_ITEM, channel_of
 from itemwire.channels.node import Node
 from itemwire.close_reasons import OVERLOADED
 from itemwire.messages import Ephemeral, Position
-from itemwire.operations.hour import STEP_SECONDS, Hour
-from itemwire.operations.samples import NodeSample, Sample, of_node, total
+from itemwire.ops.hour import STEP_SECONDS, Hour
+from itemwire.ops.samples import NodeSample, Sample, of_node, total
 from itemwire_auth.principal import Grant
 from itemwire_auth.scopes import Action
 

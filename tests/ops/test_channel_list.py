@@ -14,8 +14,8 @@ import pytest
 from itemwire.channels.cluster.inquiries import NodeQuestion
 from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.limits.item_rules import NO_RULES, ItemRules
-from itemwire.operations import channel_rates
-from itemwire.operations.channel_list import (
+from itemwire.ops import channel_rates
+from itemwire.ops.channel_list import (
     CHANNELS,
     MOST_CHANNELS,
     SHARES,
@@ -27,7 +27,7 @@ from itemwire.operations.channel_list import (
     read_cursor,
     write_cursor,
 )
-from tests.operations.nodes import Nodes
+from tests.ops.nodes import Nodes
 
 EPOCH: Final = "e"
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from itemwire.ops.clocks import compared, of_issuer
-from itemwire.ops.doctor import examine
-from itemwire.ops.findings import Finding, Level
-from itemwire.ops.key_checks import check_issuer_clocks, check_keys
-from itemwire.ops.visit import Visit
+from itemwire.ops.doctor.clocks import compared, of_issuer
+from itemwire.ops.doctor.doctor import examine
+from itemwire.ops.doctor.findings import Finding, Level
+from itemwire.ops.doctor.key_checks import check_issuer_clocks, check_keys
+from itemwire.ops.doctor.visit import Visit
 from itemwire.runbook import EVENTS
 from itemwire.settings import Settings
 from itemwire_auth.testing import jwk_set, public_jwk
 from tests.auth.key_server import Answer, KeyServer, key_server
 from tests.auth.keys.fetched_keys import A
 from tests.conftest import SECRET
-from tests.ops.findings import found, remedies, said
+from tests.ops.doctor.findings import found, remedies, said
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from itemwire.channels.connection import Connection
 from itemwire.channels.environment import Environment
 from itemwire.channels.names import RESERVED
 from itemwire.channels.overview import Overview
-from itemwire.operations.slices import in_slices
+from itemwire.ops.slices import in_slices
 
 CONNECTIONS: Final = "connections"  # the kind of the question
 

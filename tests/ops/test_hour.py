@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from itemwire.operations.hour import LAST_SECONDS, STEP_SECONDS, STEPS, Hour
-from itemwire.operations.samples import NOTHING
+from itemwire.ops.hour import LAST_SECONDS, STEP_SECONDS, STEPS, Hour
+from itemwire.ops.samples import NOTHING
 
 
 def test_is_empty_before_the_first_second() -> None:

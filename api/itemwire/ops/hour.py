@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final
 
-from itemwire.operations.samples import NOTHING, Sample, condensed
+from itemwire.ops.samples import NOTHING, Sample, condensed
 
 STEP_SECONDS: Final = 10
 STEPS: Final = 360

@@ -1,1 +1,0 @@
-"""What operators see of all nodes: figures, channels, connections."""
