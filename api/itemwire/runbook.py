@@ -43,8 +43,8 @@ EXIT_STATUSES: Final[dict[str, Advice]] = {
 STATES: Final[dict[tuple[str, str | None], Advice]] = {
     ("ready", None): Advice("sockets are served", "nothing"),
     ("not_ready", None): Advice(
-        "it starts, its engine is away, no issuer has given it a key yet, or its clock is wrong: "
-        "it says a time before this release was made",
+        "it starts, its engine is away, no issuer has given it a key yet, or its clock was never "
+        "set: it says 1970",
         "wait; see `engine_lost`, `engine_unreadable` and `jwks_failed` in the log, and set the "
         "machine's clock",
     ),

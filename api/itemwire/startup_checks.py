@@ -57,7 +57,7 @@ class Check:
     refuses: bool = False
 
 
-def _has_a_wrong_clock(_launch: Launch) -> bool:
+def _has_a_clock_that_was_never_set(_launch: Launch) -> bool:
     return time.time() < EARLIEST
 
 
@@ -133,9 +133,8 @@ CHECKS: Final[dict[str, Check]] = {
         "name your proxies' addresses, unless nobody else can reach this server",
     ),
     "clock": Check(
-        _has_a_wrong_clock,
-        "this machine's clock says a time before this release was made: no token can be judged, "
-        "and who calls is told to come back",
+        _has_a_clock_that_was_never_set,
+        "this machine's clock says 1970: no token can be judged, and who calls is told to come back",
         "set the clock; nothing has to be started again",
     ),
     "strangers": Check(

@@ -1,6 +1,8 @@
 """A host application on each server that its team may run it on, and on `itemwire serve --app`."""
 
+import os
 import socket
+import subprocess
 import sys
 import textwrap
 import warnings
@@ -16,6 +18,7 @@ from click.testing import CliRunner
 from itemwire.cli import main
 from itemwire.testing.clients import ChannelClient
 from itemwire.testing.servers import JSON
+from tests.cli.conftest import ITEMWIRE
 from tests.conformance.engine_urls import ENGINE_URLS
 from tests.embedding.conftest import ANN, BEN, ITEM, ask, database_in, settings_of
 from tests.embedding.places import by_router
@@ -209,17 +212,20 @@ def test_what_cannot_be_served_is_said(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_an_application_that_fails_at_its_import_does_not_start(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, workers: str
-) -> None:
+def test_an_application_that_fails_at_its_import_does_not_start(folder: Path, workers: str) -> None:
     """As one whose lifespan fails; its traceback is for who wrote it."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.setenv("ITEMWIRE_WORKERS", "1")
     (folder / "failing.py").write_text("raise OSError('no database')")
 
-    result = CliRunner().invoke(main, ["serve", "--app", "failing:app", "--workers", workers])
+    ended = subprocess.run(
+        [ITEMWIRE, "serve", "--app", "failing:app", "--workers", workers],
+        cwd=folder,
+        env=os.environ | {"ITEMWIRE_WORKERS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
-    assert result.exit_code == 3
-    assert "failing:app cannot be imported" in result.output
-    assert "no database" in result.output
+    assert ended.returncode == 3
+    assert "failing:app cannot be imported" in ended.stderr
+    assert "no database" in ended.stderr

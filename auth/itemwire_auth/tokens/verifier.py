@@ -27,8 +27,8 @@ from itemwire_auth.tokens.passed_checks import describe_found
 # the usual 300 characters take 12 MB, and the worst that an issuer could sign takes 80.
 MAX_REMEMBERED: Final = 3_000_000
 
-EARLIEST: Final = 1_793_491_200  # 2026-11-01: nothing that runs this had begun before
-WRONG_CLOCK: Final = "this machine's clock is wrong: it says a time before this release was made"
+EARLIEST: Final = 31_536_000  # 1971: before, a clock runs that was never set
+WRONG_CLOCK: Final = "this machine's clock is wrong: it says 1970"
 
 # A JSON parser makes each name anew: 300 bytes for each token that an idle socket holds.
 _NAMES: Final = {name: name for name in ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope")}
@@ -106,7 +106,7 @@ class TokenVerifier(Verifier):
     @property
     @override
     def has_keys(self) -> bool:
-        """Return whether tokens can be judged: there is a key, and the clock is no clock of old."""
+        """Return whether tokens can be judged: there is a key, and the clock was set."""
         return self._keys.has_keys and self._clock() >= EARLIEST
 
     @override

@@ -57,7 +57,7 @@ def test_accepts_the_least_token() -> None:
     assert not any(principal.rights.has(action) for action in Action)
 
 
-def test_judges_no_token_by_a_clock_of_old() -> None:
+def test_judges_no_token_by_a_clock_that_was_never_set() -> None:
     """A machine without a battery begins in 1970, until it has asked for the time."""
     now = [float(EARLIEST)]
     key = signing_key_from_secret(secret := new_secret())
