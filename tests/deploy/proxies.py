@@ -101,7 +101,8 @@ def _apache(place: Place, text: str) -> str:
         f"{loaded}ServerRoot {place.folder}\nServerName {HOST}\nListen 127.0.0.1:{place.port}\n"
         f"PidFile {place.folder}/apache.pid\nErrorLog {place.folder}/apache.log\n"
         f"DefaultRuntimeDir {place.folder}\nUser #65534\nGroup #65534\n"
-        "StartServers 1\nServerLimit 2\nThreadsPerChild 32\nMaxRequestWorkers 64\n"
+        "StartServers 1\nServerLimit 1\nThreadsPerChild 64\nMaxRequestWorkers 64\n"
+        "MinSpareThreads 1\nMaxSpareThreads 64\n"  # else it ends and starts children meanwhile
         f"Define APACHE_LOG_DIR {place.folder}\n{text}"
     )
 
@@ -169,6 +170,17 @@ class ProxyProcess(ServerProcess):
         """Make a context that trusts this proxy alone."""
         return ssl.create_default_context(cafile=self.certificate)
 
+    @property
+    def _socket_trust(self) -> ssl.SSLContext:
+        """Make one for websockets, which reads in one thread and writes in another.
+
+        OpenSSL forbids both at once. With TLS 1.3 that is so at each handshake: the tickets that
+        come after it wake the reader while the request is written. It hung, or crashed.
+        """
+        context = self.trust
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
     def client(self) -> httpx.Client:
         """Make a client of HTTP, which goes to IPv4 at once."""
         transport = httpx.HTTPTransport(verify=self.trust, local_address="127.0.0.1")
@@ -189,7 +201,7 @@ class ProxyProcess(ServerProcess):
         return connect(
             f"wss://{HOST}:{self.port}{path}",
             sock=opened,
-            ssl=self.trust,
+            ssl=self._socket_trust,
             additional_headers=headers,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             open_timeout=PATIENCE,
