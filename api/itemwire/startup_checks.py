@@ -134,7 +134,8 @@ CHECKS: Final[dict[str, Check]] = {
     ),
     "clock": Check(
         _has_a_clock_that_was_never_set,
-        "this machine's clock says 1970: no token can be judged, and who calls is told to come back",
+        "this machine's clock says 1970: no token can be judged, and all callers are told to come "
+        "back",
         "set the clock; nothing has to be started again",
     ),
     "strangers": Check(
