@@ -45,7 +45,7 @@ def test_has_nothing_against_a_redis_as_it_should_be(tmp_path: Path) -> None:
         report = report_of(server.url)
 
     assert is_good(report), said(report)
-    assert "that of the engine is the same" in said(report)
+    assert "the clock of the engine says the same" in said(report)
     assert "a node can publish, hear, read, and keep tickets" in said(report)
 
 
@@ -121,7 +121,7 @@ def test_has_nothing_against_a_postgres_as_it_should_be(postgres: PostgresServer
     report = report_of(postgres.url)
 
     assert is_good(report), said(report)
-    assert "that of the engine is the same" in said(report)
+    assert "the clock of the engine says the same" in said(report)
 
 
 def test_tells_a_right_that_postgres_does_not_give(postgres: PostgresServer) -> None:

@@ -37,9 +37,9 @@ OF_ENGINE: Final = OtherClock(
 def compared(other: OtherClock, theirs: float, ours: float, leeway: float = 0) -> Finding:
     """Return how far two clocks are apart, and whether that matters."""
     apart = theirs - ours
-    told = f"that of {other.whose} is {abs(apart):.1f} s {'ahead' if apart > 0 else 'behind'}"
+    told = f"the clock of {other.whose} is {abs(apart):.1f} s {'ahead' if apart > 0 else 'behind'}"
     if abs(apart) <= SAME:
-        return good(f"that of {other.whose} is the same")
+        return good(f"the clock of {other.whose} says the same as this machine's")
     if abs(apart) <= max(leeway, CLOCK_DIFFERENCE):
         return doubtful(told, other.remedy)
     return wrong(f"{told}: {other.costs}", other.remedy)
