@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,8 +16,6 @@ import msgspec
 import pytest
 
 from itemwire.engines.base import (
-    ChannelBounds,
-    Engine,
     EngineError,
     History,
     Sink,
@@ -34,30 +30,13 @@ from itemwire.messages import (
     Publication,
 )
 from tests.conformance.asked_engine import BOUNDS, Asked, OwnBounds
+from tests.conformance.on_one_engine import OnOneEngine
 
 T = TypeVar("T")
 
 
-class EngineContract(ABC):
+class EngineContract(OnOneEngine):
     """The promises of `itemwire.engines.base.Engine`, one test each."""
-
-    @abstractmethod
-    def open_engine(self, bounds: ChannelBounds) -> Engine:
-        """Make the engine under test."""
-        ...
-
-    def on(
-        self,
-        scene: Callable[[Asked], Coroutine[object, object, T]],
-        bounds: ChannelBounds = BOUNDS,
-    ) -> T:
-        """Play a scene on a started engine."""
-
-        async def play() -> T:
-            async with Asked(self.open_engine(bounds)).running() as asked:
-                return await scene(asked)
-
-        return asyncio.run(play())
 
     def test_offsets_count_from_one_without_holes(self) -> None:
         """A hole is how a subscriber knows that it missed something."""

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TypeVar
 
-from itemwire.engines.base import ChannelBounds, Engine, EngineError, History, Span
+from itemwire.engines.base import EngineError, History, Span
 from itemwire.messages import Position, Publication
-from tests.conformance.asked_engine import BOUNDS, Asked
+from tests.conformance.asked_engine import Asked
+from tests.conformance.on_one_engine import OnOneEngine
 from tests.conformance.retained_contract import RETAINING
 
 T = TypeVar("T")
 
 
-class EraseContract(ABC):
+class EraseContract(OnOneEngine):
     """The promises of `Engine.erase`, one test each."""
-
-    @abstractmethod
-    def open_engine(self, bounds: ChannelBounds) -> Engine:
-        """Make the engine under test."""
-        ...
-
-    def on(
-        self,
-        scene: Callable[[Asked], Coroutine[object, object, T]],
-        bounds: ChannelBounds = BOUNDS,
-    ) -> T:
-        """Play a scene on a started engine."""
-
-        async def play() -> T:
-            async with Asked(self.open_engine(bounds)).running() as asked:
-                return await scene(asked)
-
-        return asyncio.run(play())
 
     def test_forgets_the_messages_and_keeps_the_position(self) -> None:
         """Whoever resumes from before is told that messages are missing, never nothing at all."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 from itemwire.engines.base import TOLD_BYTES, ChannelBounds, Engine, History, Span
 from itemwire.messages import Publication
 from tests.conformance.asked_engine import BOUNDS, Asked
+from tests.conformance.on_one_engine import OnOneEngine
 
 T = TypeVar("T")
 
@@ -24,22 +24,8 @@ async def hear_until(asked: Asked, last: bytes) -> list[bytes]:
     return heard
 
 
-class TellingContract(ABC):
+class TellingContract(OnOneEngine):
     """The promises of `Engine.tell`, one test each."""
-
-    @abstractmethod
-    def open_engine(self, bounds: ChannelBounds) -> Engine:
-        """Make the engine under test."""
-        ...
-
-    def on(self, scene: Callable[[Asked], Coroutine[object, object, T]]) -> T:
-        """Play a scene on a started engine."""
-
-        async def play() -> T:
-            async with Asked(self.open_engine(BOUNDS)).running() as asked:
-                return await scene(asked)
-
-        return asyncio.run(play())
 
     def test_carries_words_to_the_node_that_tells_them_too(self) -> None:
         """As they are, in their order, and once each."""
