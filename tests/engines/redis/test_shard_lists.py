@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,8 +155,11 @@ def test_another_list_begins_new_epochs_and_the_first_one_too_when_it_comes_back
     monkeypatch.setattr(claims, "CLAIMED_SECONDS", 0.05)
     channels = [place.channel_of(number) for number in NUMBERS]
 
+    def is_claimed() -> bool:
+        return any(b":1" in one.ask("EXISTS", "itemwire:0:servers") for one in place.servers)
+
     async def publish_with(url: str) -> list[str]:
-        await asyncio.sleep(0.1)  # the claim of the nodes before is over
+        await until(lambda: not is_claimed())  # by the nodes before
         async with started(open_engine(url, BOUNDS)) as engine:
             return [(await publish(engine, channel)).epoch for channel in channels]
 

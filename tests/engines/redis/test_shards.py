@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from itemwire.engines import open_engine
 from itemwire.engines.base import PROBE, EngineError, Sink
 from itemwire.engines.faults import FULL, PART_AWAY, EngineFault
 from itemwire.messages import Position
-from tests.conformance.asked_engine import BOUNDS, answer_of
+from tests.conformance.asked_engine import BOUNDS, WAIT_SECONDS, answer_of
 from tests.engines.redis.shard_scene import (
     NUMBERS,
     Place,
@@ -30,6 +31,7 @@ from tests.engines.redis.shard_scene import (
 )
 from tests.engines.watched import node, play
 from tests.proxy import Proxy
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -170,6 +172,19 @@ def test_nodes_agree_on_one_secret_where_servers_differ(place: Place) -> None:
     play(scene)
 
 
+async def until_refused_again(server: RedisServer) -> None:
+    """Wait until a full server has refused one write more."""
+
+    def refused() -> int:
+        found = re.search(rb"errorstat_OOM:count=(\d+)", server.ask("INFO", "errorstats"))
+        return int(found[1]) if found else 0
+
+    before = refused()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while refused() == before:  # noqa: ASYNC110 - another process counts
+            await asyncio.sleep(0.01)
+
+
 def test_a_server_that_stores_nothing_degrades_until_it_does(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +199,7 @@ def test_a_server_that_stores_nothing_degrades_until_it_does(
             place.servers[2].ask("CONFIG", "SET", "maxmemory", 1)
             assert await fault_of(engine, channel) is FULL
             for _ in range(3):  # each is tried, and the full one refuses
-                await asyncio.sleep(0.15)
+                await until_refused_again(place.servers[2])
                 assert engine.fault is FULL
             place.servers[2].ask("CONFIG", "SET", "maxmemory", 0)
             await until_fault(engine, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ CHANNELS: Final = [f"item:{number}" for number in range(24)]
 PERIOD: Final = 0.03  # between two messages of a channel
 PAUSE: Final = 1.0  # the longest between two that arrive
 NODES: Final = 2
+MORE: Final = 20  # messages of each channel, before something else happens
 
 
 class Hearer:
@@ -124,18 +126,18 @@ def test_items_of_the_others_have_no_hole_and_no_pause(tmp_path: Path, killed: i
             await one.start()
         load = Load(nodes[0].engine)
         publishing = [asyncio.create_task(load.run(channel)) for channel in CHANNELS]
-        await asyncio.sleep(0.7)
+        engine = nodes[0].engine
+        lost = {one for one in CHANNELS if engine._shard_of(one) is engine._shards[killed]}
+        await until_more_is_stored(load, CHANNELS)
         await asyncio.to_thread(servers[killed].kill)
         await until_fault(nodes, is_whole=False)
-        await asyncio.sleep(1)
+        await until_more_is_stored(load, set(CHANNELS) - lost)
         await asyncio.to_thread(servers[killed].start)
         await until_fault(nodes, is_whole=True)
-        await asyncio.sleep(0.7)
+        await until_more_is_stored(load, CHANNELS)
         load.is_over = True
         await asyncio.gather(*publishing)
         await until_all_is_heard(nodes, load)
-        engine = nodes[0].engine
-        lost = {one for one in CHANNELS if engine._shard_of(one) is engine._shards[killed]}
         for one in nodes:
             check(one, load, lost)
             await one.engine.stop()
@@ -166,6 +168,15 @@ async def until_fault(nodes: list[Hearer], *, is_whole: bool) -> None:
         for one in nodes:
             while (one.engine.fault is None) is not is_whole:
                 assert one.engine.is_available
+                await asyncio.sleep(0.01)
+
+
+async def until_more_is_stored(load: Load, channels: Iterable[str]) -> None:
+    """Wait until each of these channels has a good many messages more."""
+    wanted = {channel: len(load.stored[channel]) + MORE for channel in channels}
+    async with asyncio.timeout(WAIT_SECONDS):
+        for channel, count in wanted.items():
+            while len(load.stored[channel]) < count:  # noqa: ASYNC110 - no one event
                 await asyncio.sleep(0.01)
 
 
