@@ -40,8 +40,10 @@ class Tab:
         return self.is_open()
 
     def is_open(self) -> Tab:
-        """Wait until the channel is joined."""
+        """Wait until the connection is open and the server has answered every join."""
         expect(self.page.locator("#state[data-state=open]")).to_be_visible()
+        unanswered = "[role=tab]:not([data-state=joined], [data-state=refused])"
+        expect(self.page.locator(unanswered)).to_have_count(0)
         return self
 
     def send(self, text: str) -> None:
