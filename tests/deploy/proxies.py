@@ -39,6 +39,9 @@ APACHE_MODULES: Final = (
     "proxy",
     "proxy_http",
     "proxy_wstunnel",
+    "slotmem_shm",
+    "proxy_balancer",
+    "lbmethod_bybusyness",
     "headers",
 )
 
