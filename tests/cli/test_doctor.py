@@ -15,7 +15,7 @@ from itemwire.ops.doctor import doctor
 from itemwire.ops.doctor.doctor import CHECKS
 from itemwire.ops.doctor.findings import Finding, good
 from itemwire.ops.doctor.visit import Visit
-from itemwire.runbook import EVENTS, REPORT
+from itemwire.runbook import EVENTS
 from itemwire_auth.tokens.minting import new_secret
 from tests.cli.conftest import ITEMWIRE, CommandLine
 from tests.docs.pages import ROOT
@@ -143,7 +143,7 @@ def test_a_check_that_fails_ends_no_other(
     result = itemwire("doctor")
 
     assert result.exit_code == 1
-    assert f"the check has failed with RuntimeError: {REPORT}" in result.stdout
+    assert f"the check has failed with RuntimeError: {doctor.OWN_FAULT}" in result.stdout
     assert "keys" in result.stdout
     assert HIDDEN not in result.output
 

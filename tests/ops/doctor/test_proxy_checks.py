@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,13 @@ from itemwire.ops.doctor import proxy_checks
 from itemwire.ops.doctor.findings import Level
 from itemwire.ops.doctor.proxy_advice import (
     ADDRESS,
+    CERTIFICATES,
     EVENTS_HELD,
     FORGED,
     HEAD,
     HOST,
     IDLE,
+    OWN_HOST,
     SCHEME,
     TOKEN,
     UNREACHED,
@@ -128,7 +131,7 @@ def test_has_nothing_against_an_example(
         report = found(check_proxy, visit_of(proxy, monkeypatch, idle=0.3))
 
     assert {one.level for one in report} == {Level.OK}, said(report)
-    assert len(report) == 6
+    assert len(report) == 7
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -157,6 +160,34 @@ def test_tells_that_no_socket_passes(
         report = found(check_proxy, visit_of(proxy, monkeypatch))
 
     assert remedies(report) == {UPGRADE}, said(report)
+
+
+@pytest.mark.parametrize("origins", ["self", "https://app.example.com"])
+def test_tells_where_the_servers_own_pages_are_foreign(
+    origins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its public name is left out, as may be meant where no page of its own has a cookie."""
+    with started(
+        SERVE, tmp_path, allowed_hosts="wire.example.com", allowed_origins=origins
+    ) as running:
+        port = httpx.URL(running.server.url).port or 0
+        with running_proxy("haproxy", tmp_path / "proxy", port) as proxy:
+            visit = visit_of(proxy, monkeypatch)
+            own = Settings(secret=SECRET, allowed_origins=(origins,), _env_file=None)
+            report = found(check_proxy, dataclasses.replace(visit, settings=own))
+
+    assert remedies(report) == ({OWN_HOST} if origins == "self" else set()), said(report)
+
+
+def test_certificates_that_cannot_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variable that names them."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    settings = Settings(secret=SECRET, _env_file=None)
+    report = found(check_proxy, Visit(settings, "https://127.0.0.1:1"))
+
+    assert remedies(report) == {CERTIFICATES}, said(report)
 
 
 def test_without_a_token_says_what_it_could_not_try(

@@ -13,6 +13,8 @@ HOST: Final = (
     "let the proxy pass on Host (nginx: proxy_set_header Host $http_host; "
     "Apache: ProxyPreserveHost On)"
 )
+OWN_HOST: Final = "name the host of the public URL in ITEMWIRE_ALLOWED_HOSTS"
+CERTIFICATES: Final = "see whether SSL_CERT_FILE and SSL_CERT_DIR name what can be read"
 SCHEME: Final = (
     "let the proxy set X-Forwarded-Proto, and name the proxy in ITEMWIRE_TRUSTED_PROXIES"
 )

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from itemwire.ops.doctor.findings import Finding, doubtful, good, wrong
+from itemwire.ops.doctor.findings import Finding, Level, doubtful, good, wrong
 from itemwire.ops.doctor.proxy_advice import (
     ADDRESS,
+    CERTIFICATES,
     EVENTS_HELD,
     FORGED,
     HEAD,
     HOST,
     IDLE,
+    OWN_HOST,
     SCHEME,
     TOKEN,
     UNREACHED,
@@ -28,6 +30,7 @@ from itemwire.ops.doctor.proxy_advice import (
 from itemwire.ops.doctor.visit import Visit
 from itemwire_auth import http_client as httpx
 from itemwire_auth.forwarded import TrustedProxies
+from itemwire_auth.origins import SELF
 
 STEP_SECONDS: Final = 10.0
 EVENT_SECONDS: Final = 4.0  # in which the first event has to come
@@ -82,7 +85,11 @@ async def check_proxy(visit: Visit) -> AsyncIterator[Finding]:
         return
     if visit.public_url.startswith("http:"):
         yield doubtful("tokens travel unencrypted", "let the proxy have a certificate")
-    tls = httpx.create_ssl_context()
+    try:
+        tls = httpx.create_ssl_context()
+    except OSError as error:
+        yield wrong(f"certificates cannot be read: {_told(error)}", CERTIFICATES)
+        return
     way = httpx.AsyncHTTPTransport(verify=tls, local_address=visit.source, trust_env=False)
     async with httpx.AsyncClient(transport=way, timeout=STEP_SECONDS) as client:
         side = PublicSide(visit, visit.public_url, client, tls)
@@ -94,12 +101,18 @@ async def check_proxy(visit: Visit) -> AsyncIterator[Finding]:
         if reached.status_code != HTTPStatus.OK:
             yield wrong(f"{side.url} answers with {reached.status_code}", UNREACHED)
             return
-        for name, probe in PROBES.items():
-            try:
-                async for finding in probe(side):
-                    yield finding
-            except (httpx.HTTPError, OSError, WebSocketException) as error:
-                yield wrong(f"{name} failed: {_told(error)}", UNREACHED)
+        async for finding in _probed(side):
+            yield finding
+
+
+async def _probed(side: PublicSide) -> AsyncIterator[Finding]:
+    """Try each way; one that fails ends no other."""
+    for name, probe in PROBES.items():
+        try:
+            async for finding in probe(side):
+                yield finding
+        except (httpx.HTTPError, OSError, WebSocketException) as error:
+            yield wrong(f"{name} failed: {_told(error)}", UNREACHED)
 
 
 def _told(error: BaseException) -> str:
@@ -113,18 +126,40 @@ async def _seen(side: PublicSide) -> AsyncIterator[Finding]:
         yield _unseen(answer)
         return
     seen = answer.json()
-    if _origin(side.url.scheme, seen["host"]) != _origin(side.url.scheme, _netloc(side.url)):
-        yield wrong(f"the server is told the Host {seen['host']!r}", HOST)
-    else:
-        yield good("Host is passed on")
-    if seen["scheme"] != side.url.scheme:
-        yield wrong(f"the server takes a request by {side.url.scheme} for {seen['scheme']}", SCHEME)
+    addressed = [*_addressed(side.url, seen)]
+    for finding in addressed:
+        yield finding
+    if all(finding.level is Level.OK for finding in addressed):  # else the cause has been told
+        async for finding in _of_own_page(side):
+            yield finding
     if not seen["forwarded"]:
         yield wrong(f"the server counts everybody as {seen['client']}", ADDRESS)
     elif seen["client"] in TrustedProxies(side.visit.settings.trusted_proxies):
         yield good(f"you come from {seen['client']}, which is trusted to name its clients")
         return
     yield await _forged(side, seen)
+
+
+def _addressed(url: httpx.URL, seen: dict[str, Any]) -> Iterator[Finding]:
+    """Compare host and scheme."""
+    if _origin(url.scheme, seen["host"]) != _origin(url.scheme, _netloc(url)):
+        yield wrong(f"the server is told the Host {seen['host']!r}", HOST)
+    else:
+        yield good("Host is passed on")
+    if seen["scheme"] != url.scheme:
+        yield wrong(f"the server takes a request by {url.scheme} for {seen['scheme']}", SCHEME)
+
+
+async def _of_own_page(side: PublicSide) -> AsyncIterator[Finding]:
+    """Sign out as a page of the public URL does, which needs no credential and ends nothing."""
+    if SELF not in side.visit.settings.allowed_origins:
+        return
+    origin = f"{side.url.scheme}://{_netloc(side.url)}"
+    answer = await side.client.delete(side.at("/auth/session"), headers={"Origin": origin})
+    if answer.status_code == HTTPStatus.FORBIDDEN:
+        yield wrong(f"the server takes its own pages at {origin} for foreign ones", OWN_HOST)
+    elif answer.is_success:
+        yield good("pages of the public URL may use the session cookie")
 
 
 async def _forged(side: PublicSide, seen: dict[str, Any]) -> Finding:
