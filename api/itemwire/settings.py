@@ -35,6 +35,7 @@ ENV_FILE: Final = ".env"
 MAX_WORKERS: Final = 256
 
 _TOKEN: Final = re.compile(r"[!-~]+")
+_LEAST_TOKEN: Final = 32  # characters
 
 RENAMED: Final = {
     "ITEMWIRE_SLOW_READERS": "ITEMWIRE_SLOW_CONSUMERS",
@@ -113,7 +114,6 @@ class Settings(ListeningSettings):
     )
     metrics_token: SecretStr | None = Field(
         default=None,
-        min_length=32,
         description="Serve `/metrics` for Prometheus to callers that send this as a bearer token: "
         "at least 32 printable ASCII characters.",
     )
@@ -361,7 +361,12 @@ class Settings(ListeningSettings):
     @field_validator("metrics_token")
     @classmethod
     def _fits_into_a_header(cls, token: SecretStr | None) -> SecretStr | None:
-        """Refuse a token that a client could not send in a header."""
+        """Refuse a token that a client could not send in a header, or that is easy to guess."""
+        if token is not None and len(token.get_secret_value()) < _LEAST_TOKEN:
+            raise ValueError(
+                f"has {len(token.get_secret_value())} characters, of at least {_LEAST_TOKEN}: make "
+                "a random one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            )
         if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
             raise ValueError(
                 "may hold printable ASCII characters only: no white space, no line break at its end"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from itemwire.settings import RENAMED
+from itemwire.settings import RENAMED, Settings
 from tests.cli.conftest import CommandLine
 
 
@@ -20,6 +20,43 @@ def test_shows_values_and_their_sources(
     assert rows["ITEMWIRE_PORT"] == {"value": "9000", "source": "environment"}
     assert rows["ITEMWIRE_REFUSAL"] == {"value": "close", "source": "default"}
     assert "ITEMWIRE_ALLOWED_HOSTS" in text
+
+
+def test_a_value_is_shown_as_it_is_written(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each, so that it may be copied into `.env`: a mode was shown in decimals."""
+    monkeypatch.delenv("ITEMWIRE_SECRET", raising=False)
+    defaults = dict(Settings())
+    rows = json.loads(itemwire("config", "--json").stdout)
+    for name, row in rows.items():
+        if row["value"] is not None:
+            monkeypatch.setenv(name, row["value"])
+
+    shown = dict(Settings())
+
+    assert shown == defaults
+    assert rows["ITEMWIRE_UDS_MODE"]["value"] == "660"
+    assert rows["ITEMWIRE_ADMIN"]["value"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("METRICS_TOKEN", "short", "has 5 characters, of at least 32"),
+        ("TRUSTED_PROXIES", "proxy.internal", "'proxy.internal' matches nobody"),
+        ("UDS_MODE", "9", "is written as three octal digits"),
+    ],
+)
+def test_a_message_names_its_setting_once(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    """Without the words of the library that found it."""
+    monkeypatch.setenv(f"ITEMWIRE_{name}", value)
+    result = itemwire("serve")
+
+    assert result.stderr.startswith(f"Error: ITEMWIRE_{name}: {told}"), result.stderr
+    assert result.stderr.count("ITEMWIRE_") == 1
 
 
 def test_hides_the_secret(itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

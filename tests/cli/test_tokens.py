@@ -7,6 +7,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from itemwire.cli.tokens import SOURCES
 from itemwire_auth.keys.static import signing_key_from_secret
 from itemwire_auth.testing import signing_key
 from itemwire_auth.tokens.minting import mint, new_secret
@@ -148,6 +149,29 @@ def test_warns_of_a_token_that_the_server_would_refuse(itemwire: CommandLine) ->
     assert "the server refuses this token" in long.stderr
     assert "(lifetime)" in long.stderr
     assert short.stderr == ""
+
+
+def test_a_token_may_have_an_id_of_its_own(itemwire: CommandLine) -> None:
+    """The one by which it is revoked; a random one stood in its place."""
+    token = itemwire("token", "mint", "--subject", "alice", "--claim", "jti=lost").stdout.strip()
+
+    assert jwt.decode(token, options={"verify_signature": False})["jti"] == "lost"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_claim_that_would_be_lost_is_refused(
+    itemwire: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With where it comes from: the command writes it itself."""
+    monkeypatch.setenv("ITEMWIRE_ISSUER", "https://id.example")
+    monkeypatch.setenv("ITEMWIRE_AUDIENCE", "wire")
+    mint = ("token", "mint", "--subject", "alice", "--scope", "items:subscribe")
+    refused = itemwire(*mint, "--claim", f"{name}=other")
+    accepted = itemwire(*mint, "--claim", "aud=wire", "--claim", "iss=https://id.example")
+
+    assert refused.exit_code == 2
+    assert f"{name!r} comes from {SOURCES[name]}" in refused.stderr
+    assert accepted.exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["now", "issuer", "claims", "signing_key"])

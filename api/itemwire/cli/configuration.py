@@ -16,6 +16,8 @@ EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 # In a URL: everything up to the last @, because a password may contain an unescaped @.
 PASSWORDS: Final = re.compile(r"(?<=://)\S*(?=@)|(?<=password=)[^&]*")
 
+OCTAL: Final = {"uds_mode"}
+
 
 class ConfigurationProblem(click.ClickException):
     """A setting is wrong; the message says which one and what it may be."""
@@ -41,12 +43,14 @@ def load_settings(**given: object) -> Settings:
 
 def faults_of(error: ValidationError) -> list[str]:
     """Return a line for each wrong setting, by its name and without its value."""
-    return [
-        f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}"
-        if fault["loc"]
-        else fault["msg"].removeprefix("Value error, ")
-        for fault in error.errors(include_url=False, include_input=False)
-    ]
+    faults = error.errors(include_url=False, include_input=False)
+    return [_told(fault["loc"], fault["msg"].removeprefix("Value error, ")) for fault in faults]
+
+
+def _told(place: tuple[int | str, ...], message: str) -> str:
+    """Return a message with the name of its setting before it, once."""
+    name = f"{PREFIX}{str(place[0]).upper()}: " if place else ""
+    return f"{name}{message.removeprefix(name)}"
 
 
 @click.command()
@@ -56,7 +60,7 @@ def config(*, as_json: bool) -> None:
     settings = load_settings()
     channels = _channels_of(settings)
     rows = {
-        f"{PREFIX}{name.upper()}": {"value": _shown(value), "source": source_of(name)}
+        f"{PREFIX}{name.upper()}": {"value": _shown(name, value), "source": source_of(name)}
         for name, value in settings
     }
     if as_json:
@@ -83,9 +87,14 @@ def _channels_of(settings: Settings) -> dict[str, dict[str, object]] | None:
     return {rule.pattern.text: options_shown(rule) for rule in rules}
 
 
-def _shown(value: object) -> str | None:
+def _shown(name: str, value: object) -> str | None:
+    """Return a value as it is written in `.env`, but for what is secret."""
     if isinstance(value, SecretStr):
         return "(hidden)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if name in OCTAL:
+        return f"{value:o}"
     if isinstance(value, tuple):
         return ",".join(map(str, cast("tuple[object, ...]", value)))
     if isinstance(value, dict):

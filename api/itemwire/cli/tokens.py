@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from itemwire.cli.configuration import ConfigurationProblem, load_settings, stamp_of
+from itemwire.cli.configuration import ConfigurationProblem, Stamp, load_settings, stamp_of
 from itemwire.settings import Settings
 from itemwire_auth.building import build_authenticator, build_policy
 from itemwire_auth.explaining import Decision, explain
@@ -18,6 +18,15 @@ from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.scopes import Action
 from itemwire_auth.tokens.minting import mint as mint_token
 
+SOURCES: Final = {
+    "sub": "--subject",
+    "exp": "--lifetime",
+    "iat": "the clock",
+    "scope": "--scope",
+    "iss": "ITEMWIRE_ISSUER",
+    "aud": "ITEMWIRE_AUDIENCE",
+}
+"""Claims that `mint` writes, and where they come from."""
 MARKS = {True: "ok", False: "FAILED", None: "-"}
 
 
@@ -44,13 +53,18 @@ def mint(
 ) -> None:
     """Print a token signed with the configured key, for the configured issuer and audience."""
     settings = load_settings()
+    stamp = stamp_of(settings)
+    further = dict(map(_claim, claims))
+    token_id = further.pop("jti", None)
+    _refuse_twice(further, {"sub": subject, "exp": lifetime, "iat": "now", "scope": scope}, stamp)
     value = mint_token(
         signing_key(settings, kid),
         subject=subject,
         scope=scope,
         lifetime=lifetime,
-        claims=dict(map(_claim, claims)),
-        **stamp_of(settings),
+        token_id=None if token_id is None else str(token_id),
+        claims=further,
+        **stamp,
     )
     for result in asyncio.run(_decide(settings, value)).checks:
         if result.passed is False:
@@ -116,6 +130,14 @@ def signing_key(settings: Settings, kid: str | None) -> SigningKey:
     raise ConfigurationProblem(
         "no key to sign with: set ITEMWIRE_SECRET or ITEMWIRE_KEYS_FILE to the server's value"
     )
+
+
+def _refuse_twice(claims: dict[str, Any], given: dict[str, object], stamp: Stamp) -> None:
+    """Refuse a claim that is given in another way as well, and would be lost."""
+    own = {**given, "iss": stamp["issuer"], "aud": stamp["audience"]}
+    for name, source in SOURCES.items():
+        if name in claims and own[name] and own[name] != claims[name]:
+            raise click.BadParameter(f"{name!r} comes from {source}", param_hint="--claim")
 
 
 def _claim(text: str) -> tuple[str, Any]:
