@@ -9,8 +9,8 @@ from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
 
-HEARTBEAT_TICKS: Final = 2
-DEAD_TICKS: Final = 7  # three heartbeats, and one tick because ticks do not align
+HEARTBEAT_TICKS: Final = 3  # each sign goes to every node: what they cost grows with nodes²
+DEAD_TICKS: Final = 7  # two heartbeats, and one tick because ticks do not align
 SILENT_TICKS: Final = HEARTBEAT_TICKS + 2  # without a heartbeat that was due
 ANSWER_TICKS: Final = 3  # without an answer after so many ticks, a request is sent again
 MAX_SEARCHED: Final = 1000  # members of a channel, 25 µs; more of one item are a crowd
