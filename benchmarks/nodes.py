@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -204,8 +205,9 @@ class Scene:
         """
         out, cpu, begun = self.bytes_out, self.cpu, time.monotonic()
         while time.monotonic() < begun + BROKEN_SECONDS:
-            clients = self._server.ask("CLIENT", "LIST", "TYPE", "pubsub").decode().splitlines()
-            ids = [int(line.split()[0][3:]) for line in clients if line.startswith("id=")]
+            clients = self._server.ask("CLIENT", "LIST", "TYPE", "pubsub")
+            out += len(clients)  # sent to us, and to no node
+            ids = [int(one) for one in re.findall(rb"^id=(\d+)", clients, re.MULTILINE)]
             if len(ids) == len(self.nodes):
                 self._server.ask("CLIENT", "KILL", "ID", max(ids))  # the one that came last
             time.sleep(0.005)
