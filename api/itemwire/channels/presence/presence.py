@@ -88,7 +88,7 @@ class Presence:
         away      listed, but its connection broke: it leaves when the grace time is over, unless
                   its caller returns and continues as this member, which nobody notices
 
-    A channel with unlisted members is a crowd, from the first of them until a tick finds none. What
+    A channel with unlisted members, here or elsewhere, is a crowd: until a tick finds none. What
     changes in a crowd is told with the next tick, together: the listed ones that left, those that
     are listed in their place, and the number of all.
 
@@ -111,6 +111,7 @@ class Presence:
         self._other_nodes: OtherNodes = NoOtherNodes()
         self._listed: dict[str, list[Member]] = {}  # sorted by id; dicts would take twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they joined
+        self._elsewhere: dict[str, int] = {}  # members that other nodes have told no names of
         self._changed: dict[str, list[Member]] = {}  # crowds, with the listed ones that left
 
     def report_to(self, other_nodes: OtherNodes) -> None:
@@ -167,6 +168,18 @@ class Presence:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member
             self._changed.setdefault(channel, [])
 
+    def most_listed(self, channel: str) -> int:
+        """Return how many members of a channel may be listed."""
+        return 0 if self._is_counted(channel) else self._limit
+
+    def count_elsewhere(self, channel: str, change: int) -> None:
+        """Count so many members more, or fewer, of which other nodes have told no names."""
+        self._unlisted.setdefault(channel, OrderedDict())
+        self._changed.setdefault(channel, [])
+        count = self._elsewhere.pop(channel, 0) + change
+        if count:
+            self._elsewhere[channel] = count
+
     def update(self, channel: str, member: Member) -> bool:
         """Give a member of any node this `info`; return False if there is no such member."""
         known = self._find(channel, member.connection)
@@ -221,12 +234,12 @@ class Presence:
         return Page(members, self._count(channel), members[-1].connection if is_more else None)
 
     def _count(self, channel: str) -> int:
-        return len(self._listed.get(channel, ())) + len(self._unlisted.get(channel, ()))
+        known = len(self._listed.get(channel, ())) + len(self._unlisted.get(channel, ()))
+        return known + self._elsewhere.get(channel, 0)
 
     def _has_room(self, channel: str) -> bool:
         """Return whether another member of a channel may be listed."""
-        is_full = len(self._listed.get(channel, ())) >= self._limit
-        return not is_full and not self._is_counted(channel)
+        return len(self._listed.get(channel, ())) < self.most_listed(channel)
 
     def _tell_crowd(self, channel: str, gone: list[Member]) -> None:
         """Announce who has left, who is listed in their place, and the number of all, last."""
@@ -235,7 +248,7 @@ class Presence:
             self._announce(channel, Left(item, member))
         while unlisted and self._has_room(channel):
             self._list(channel, unlisted.popitem(last=False)[1])
-        if not unlisted:
+        if not unlisted and channel not in self._elsewhere:
             del self._unlisted[channel]
         self._announce(channel, MemberCount(item, self._count(channel)))
 
