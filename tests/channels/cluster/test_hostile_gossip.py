@@ -132,7 +132,9 @@ def check_bounds(crowd: Crowd, name: str) -> None:
         assert all(0 < each <= MAX_SOCKETS for each in one.counted.values())
         assert all(map(known.items.keeps, one.places))
         assert set(one.requested) <= {EVERY_ITEM, SOCKETS}
-    counted = sum(map(Counter, (one.counted for one in known._peers.values())), Counter[str]())
+    counted = Counter[str]()
+    for one in known._peers.values():
+        counted.update(one.counted)
     assert crowd.stages[name].node._presence._elsewhere == counted
     counts, on_other_nodes = known._counts, crowd.slots(name).on_other_nodes
     assert all(0 < each <= LIMIT for by in counts._by_node.values() for each in by.values())
