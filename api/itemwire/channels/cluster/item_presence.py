@@ -13,6 +13,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersCounted,
     MembersRange,
     MembersTold,
     ToldLine,
@@ -65,7 +66,7 @@ class ItemPresence:
         self._seek = seek
         self._yield_member = yield_member
         self._call_later = call_later
-        self.own = OwnMembers()
+        self.own = OwnMembers(presence.most_listed)
         self.talk = ItemTalk(node_id, tell, is_kept=self.keeps, is_shared=peers.are_on)
         self.asked = AskedChannels(self._is_current, self._release_unless_kept)
         self._answers = FirstAnswers(peers)
@@ -154,10 +155,13 @@ class ItemPresence:
             peer.places[channel].is_stale = True
             self._ask(channel)
 
-    def join(self, channel: str, member: ClusterMember) -> None:
-        """Tell that a member is on this node, with its `info` as it is now."""
-        self.own.add(channel, member)
-        self._queue(channel, MemberJoined(channel, member))
+    def join(self, channel: str, member: ClusterMember, *, by_name: bool = False) -> None:
+        """Tell that a member is on this node, with its `info` as it is now.
+
+        In a crowd its number is told with the next tick, unless the member is to have a name.
+        """
+        if self.own.add(channel, member, by_name=by_name):
+            self._queue(channel, MemberJoined(channel, member))
 
     def leave(self, channel: str, connection: str) -> bool:
         """Tell that a member is not on this node any more; return whether it is on no other."""
@@ -192,6 +196,7 @@ class ItemPresence:
     def tick(self) -> None:
         """Ask again where answers are overdue, and do what else is due."""
         self._ticks += 1
+        self._tell_counts()
         self.talk.tick()
         for channel, is_sure in self._doubts.pop_due(self._ticks):
             if self.keeps(channel) and (is_sure or self._peers.is_stale_on(channel)):
@@ -205,7 +210,7 @@ class ItemPresence:
         """Tell what waits, or a batch of it."""
         for channel, parts in self.own.pop_answers():
             tags = self._peers.tags(channel) if self._answers.may_name(channel) else None
-            self.talk.add(channel, *parts, MembersTold(tags))
+            self.talk.add(channel, *parts, MembersTold(tags, self.own.counted(channel)))
         at_once = 0 if self._sender.is_hasty else AT_ONCE
         asked = self.talk.flush(self._peers.known_on, at_once)
         if asked:
@@ -221,6 +226,12 @@ class ItemPresence:
     def remove_all(self, peer: Peer, channel: str) -> None:
         """Remove the members that another node has on a channel."""
         self._remove(peer, channel, list(peer.members.get(channel, ())))
+        self._count(peer, channel, 0)
+
+    def remove_counted(self, peer: Peer) -> None:
+        """Remove the members of another node that have no names: nobody waits for them."""
+        for channel in list(peer.counted):
+            self._count(peer, channel, 0)
 
     def _begin(self, channel: str) -> None:
         """Ask on a channel, which is heard from now on, unless it was heard before."""
@@ -260,6 +271,16 @@ class ItemPresence:
             peer.places.pop(channel, None)
             self.remove_all(peer, channel)
 
+    def _tell_counts(self) -> None:
+        """Tell how many members of this node are without a name, where that has changed.
+
+        Also where it has nothing to do with the channel any more, like the last that left.
+        """
+        for channel, named in self.own.pop_changed():
+            lines = [MemberJoined(channel, member) for member in named]
+            self.talk.add(channel, *lines, MembersCounted(channel, self.own.counted(channel)))
+            self._sender.schedule()
+
     def _queue(self, channel: str, line: ToldLine) -> None:
         self.talk.add(channel, line)
         self._sender.schedule()
@@ -271,9 +292,12 @@ class ItemPresence:
                 if not self.talk.knows_all(channel, known.get(self._tag)):
                     self.own.want(channel)
                     self._sender.schedule_urgent()
-            case MembersTold(tags):
+            case MembersTold(tags, counted):
                 place.note_all_told()
                 self._answers.note_tags(channel, tags)
+                self._count(peer, channel, counted)
+            case MembersCounted(on, counted) if on == channel:
+                self._count(peer, channel, counted)
             case MemberJoined(on, member) if on == channel:
                 is_stored = self._add(peer, channel, [member])
                 self._resolve_owner(node_id, channel, member)
@@ -303,7 +327,7 @@ class ItemPresence:
 
     def _say_own(self, channel: str, connection: str) -> None:
         """Tell that this node has a member which another one has as well: one of them yields."""
-        self._queue(channel, MemberJoined(channel, self.own.get(channel, connection)))
+        self._queue(channel, MemberJoined(channel, self.own.name(channel, connection)))
 
     def _replace(self, peer: Peer, part: MembersRange) -> bool:
         """Replace the peer's members in a range of ids; return False without room for all."""
@@ -340,6 +364,11 @@ class ItemPresence:
             elif not is_known:
                 self._presence.add(channel, member.shown)
         return is_stored
+
+    def _count(self, peer: Peer, channel: str, counted: int) -> None:
+        change = peer.count(channel, counted)
+        if change:
+            self._presence.count_elsewhere(channel, change)
 
     def _update(self, channel: str, members: Iterable[Member]) -> None:
         """Apply the `info` of members that are not this node's own."""

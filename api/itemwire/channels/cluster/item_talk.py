@@ -9,6 +9,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersCounted,
     ToldLine,
     pack_lines,
 )
@@ -138,7 +139,7 @@ class ItemTalk:
         # With no part in it any more it has no members there, and will answer no question.
         previous = self._last.get(channel, 0) if self._is_kept(channel) else 0
         self._last[channel] = self._number
-        if any(isinstance(line, (MemberJoined, MemberLeft)) for line in lines):
+        if any(isinstance(line, (MemberJoined, MemberLeft, MembersCounted)) for line in lines):
             self._changed[channel] = self._number
         self._tell(channel, ItemWords(self._id, self._number, previous, lines))
 
