@@ -61,6 +61,7 @@ def test_gives_each_event_a_type_of_its_own() -> None:
             "direct_lost",
             "joined",
             "left",
+            "count",
             "updated",
             "reply",
             "error",

@@ -198,16 +198,8 @@ class Ephemeral(Event, frozen=True, tag="message"):
     @classmethod
     def of(cls, message: Publication) -> "Ephemeral":
         """Return a message without its offset."""
-        return cls(
-            message.item,
-            True,
-            message.sender,
-            message.sent_at,
-            message.data,
-            message.encoding,
-            message.meta,
-            message.end,
-        )
+        content = message.sender, message.sent_at, message.data, message.encoding
+        return cls(message.item, True, *content, message.meta, message.end)
 
 
 class Hello(Event, frozen=True, tag="hello"):
@@ -273,6 +265,13 @@ class Left(Event, frozen=True, tag="left"):
 
     item: str
     member: Member
+
+
+class MemberCount(Event, frozen=True, tag="count"):
+    """How many members there are, where some are counted only; it comes once a second at most."""
+
+    item: str
+    member_count: int
 
 
 class Reply(Event, frozen=True, tag="reply", omit_defaults=True):

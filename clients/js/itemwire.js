@@ -19,7 +19,7 @@ const AWAY = 4000; // a close code by which the server waits for us, as it does 
  *   Options, Retry, Signals, State, Token, TokenRequest, Undeclared,
  * } from "./types.js"
  */
-/** @typedef {[(value: any) => void, (error: Error) => void]} Waiter */
+/** @typedef {[(value?: any) => void, (error: Error) => void]} Waiter */
 
 /** @type {(value?: any) => void} */
 const noop = () => {};
@@ -31,7 +31,7 @@ export class Refused extends Error {
 
   /**
    * @param {{
-   *   reason?: string, retry?: Retry, status?: number, detail?: string, code?: any,
+   *   reason?: string, retry?: Retry, status?: number, detail?: string | false, code?: any,
    *   temporary?: boolean,
    * }} refusal `code` and `temporary` are what an `error` of a server without hints has.
    */
@@ -155,8 +155,8 @@ export class Item extends Emitter {
   #wire;
   #wishes = 0; // how many have joined and not left
   #stay = 0; // a number for each time between join and leave: what was meant for one ends with it
-  /** @type {"out" | "joining" | "in" | "leaving" | "waiting"} */
-  #phase = "out";
+  /** @type {"left" | "joining" | "joined" | "leaving" | "later"} */
+  #phase = "left";
   /** @type {Refused | null} */
   #refusal = null;
   /** @type {ItemState} */
@@ -174,6 +174,7 @@ export class Item extends Emitter {
   #members = new Map();
   /** @type {readonly Member[] | null} */
   #list = [];
+  #unlisted = 0; // members of a large audience that the server only counts
   /** @type {Waiter[]} */
   #waiting = [];
 
@@ -200,13 +201,18 @@ export class Item extends Emitter {
   get state() {
     if (this.#refusal) return "refused";
     if (!this.#wishes) return "left";
-    return this.#phase === "in" ? "joined" : "joining";
+    return this.#phase === "joined" ? "joined" : "joining";
   }
 
   /** Who is on the item; the same array until something changes.
    * @returns {readonly Member[]} */
   get members() {
     return (this.#list ??= [...this.#members.values()]);
+  }
+
+  /** How many are on the item, which may be more than are listed. */
+  get memberCount() {
+    return this.#unlisted + this.#members.size;
   }
 
   /**
@@ -218,10 +224,10 @@ export class Item extends Emitter {
     this.#wishes++;
     this.#refusal = null;
     this.#changed();
-    const joined = new Promise((resolve, reject) => {
-      if (this.#phase === "in") resolve(undefined);
+    const joined = /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
+      if (this.#phase === "joined") resolve();
       else this.#waiting.push([resolve, reject]);
-    });
+    }));
     joined.catch(noop); // `refused` tells it as well: who does not wait need not catch
     return joined;
   }
@@ -322,14 +328,14 @@ export class Item extends Emitter {
    * @param {number} ref
    */
   _step(ref) {
-    if (this.#wanted && this.#phase === "out") {
+    if (this.#wanted && this.#phase === "left") {
       this.#phase = "joining";
       this.#ref = ref;
       const { replay } = this._options;
       const since = this.#epoch ? `${this.#resume || this.#epoch}:${Math.ceil(this.#last)}` : undefined;
       return { item: this.id, since, replay };
     }
-    if (!this.#wanted && this.#phase === "in") this.#depart();
+    if (!this.#wanted && this.#phase === "joined") this.#depart();
   }
 
   /**
@@ -337,15 +343,15 @@ export class Item extends Emitter {
    * @param {any} envelope
    */
   _received(envelope) {
-    const { type, member } = envelope;
+    const { type, member, member_count } = envelope;
     if (type === "welcome") return this.#welcome(envelope);
-    if (!this.#wanted || this.#phase !== "in") return; // of a stay that is over
+    if (!this.#wanted || this.#phase !== "joined") return; // of a stay that is over
     if (type === "message" || type === "gap") this.#move(envelope);
     else if (type === "ended") this._refused(envelope);
-    else if (/^(joined|left|updated)$/.test(type)) {
+    else if (/joined|left|updated|count/.test(type)) {
       if (type === "left") this.#members.delete(member.connection);
-      else this.#members.set(member.connection, member);
-      this.#showMembers();
+      else if (member) this.#members.set(member.connection, member);
+      this.#showMembers(member_count);
     }
   }
 
@@ -360,16 +366,15 @@ export class Item extends Emitter {
     const refusal = new Refused(envelope);
     if (refusal.reason === "already_joined") return this.#depart();
     if (/^(never|token)$/.test(refusal.retry)) {
-      this.#phase = "out";
+      this.#phase = "left";
       this.#refusal = refusal;
       this._stop(refusal);
       return this.#wire._tell(this, "refused", refusal);
     }
-    this.#phase = "waiting";
+    this.#phase = "later";
     this.#changed();
-    const wait = retry_after_ms + this.#wire._jitter(this.#failures++);
-    this.#wire._timer(`item ${this.id}`, wait, () => {
-      this.#phase = "out";
+    this.#wire._timer(`item ${this.id}`, retry_after_ms + this.#wire._jitter(this.#failures++), () => {
+      this.#phase = "left";
       this.#wire._touch(this);
     });
   }
@@ -390,7 +395,7 @@ export class Item extends Emitter {
    * @internal
    */
   _lost() {
-    this.#phase = "out";
+    this.#phase = "left";
     this.#changed();
     if (this.#wanted) this.#wire._touch(this);
   }
@@ -405,7 +410,7 @@ export class Item extends Emitter {
     this.#stay++;
     for (const [, reject] of this.#waiting.splice(0)) reject(reason);
     this.#members.clear();
-    this.#showMembers();
+    this.#showMembers(0);
     this.#changed();
     this.#wire._tell(this, "end", asked ? undefined : reason);
   }
@@ -433,8 +438,8 @@ export class Item extends Emitter {
 
   /** @param {any} envelope */
   #welcome({ epoch, offset, was_recovering, recovered, resume, can, members = [], member_count = 0 }) {
-    const known = epoch === this.#epoch ? this.#last : -0.5;
-    this.#phase = "in";
+    const known = this.#epoch === epoch ? this.#last : -0.5;
+    this.#phase = "joined";
     if (!this.#wanted) return this.#wire._touch(this); // of a join that nobody wants any more
     this.#failures = 0;
     if (!recovered) this.#last = Math.max(known, offset - (this._options.replay || 0.5));
@@ -446,9 +451,10 @@ export class Item extends Emitter {
     if (was_recovering && !recovered) {
       this.#wire._tell(this, "gap", { type: "gap", item: this.id, epoch, from: Math.ceil(known) + 1, to: offset });
     }
-    for (const [resolve] of this.#waiting.splice(0)) resolve(undefined);
-    this.#members = new Map(members.map((/** @type {Member} */ member) => [member.connection, member]));
-    this.#showMembers();
+    for (const [resolve] of this.#waiting.splice(0)) resolve();
+    this.#members.clear();
+    for (const member of members) this.#members.set(member.connection, member);
+    this.#showMembers(member_count);
     if (members.length && members.length < member_count) this.#loadMembers(members.at(-1).connection);
   }
 
@@ -479,7 +485,7 @@ export class Item extends Emitter {
       if (!page || stay !== this.#stay) return;
       for (const member of page.members) this.#members.set(member.connection, member);
       after = page.next;
-      this.#showMembers();
+      this.#showMembers(page.count);
     } while (after);
   }
 
@@ -493,8 +499,9 @@ export class Item extends Emitter {
     return this.#wire._ask({ type, item: this.id, ...fields }, lost);
   }
 
-  #showMembers() {
+  #showMembers(count = this.memberCount) {
     this.#list = null;
+    this.#unlisted = count - this.#members.size;
     if (this._handlers.members?.size) this.#wire._tell(this, "members", this.members);
   }
 
@@ -502,7 +509,7 @@ export class Item extends Emitter {
     this.#phase = "leaving";
     const left = () => {
       if (this.#phase !== "leaving") return;
-      this.#phase = "out";
+      this.#phase = "left";
       this.#wire._touch(this);
     };
     this.#ask("leave").catch(noop).then(left);
@@ -572,11 +579,14 @@ export class ItemwireClient extends Emitter {
   #signals;
   /** @type {Options["batch"]} */
   #batch;
-  #codec = JSON_CODEC;
+  /** @type {Codec} */
+  #codec;
   /** @type {any} */
   #WebSocket;
-  #clock = REAL_CLOCK;
-  #random = Math.random;
+  /** @type {Clock} */
+  #clock;
+  /** @type {() => number} */
+  #random;
 
   /** @param {Options} options */
   constructor(options) {
@@ -808,10 +818,12 @@ export class ItemwireClient extends Emitter {
     const root = (path[0] === "/" ? location.origin : "") + path.replace(/(\/ws)?\/?$/, "/ws");
     const heartbeat = Math.min(Math.max(this.#silence / 1200, 5), 300) | 0;
     const more = query ? `&${query}` : "";
-    const address = `${root.replace(/^http/, "ws")}?hints=1&heartbeat=${heartbeat}${more}`;
     const protocols = [this.#codec.protocol];
     if (token) protocols.push(`itemwire.token.${token}`);
-    const socket = new this.#WebSocket(address, protocols);
+    const socket = new this.#WebSocket(
+      `${root.replace(/^http/, "ws")}?hints=1&heartbeat=${heartbeat}${more}`,
+      protocols,
+    );
     const live = (/** @type {(event: any) => void} */ f) => (/** @type {any} */ event) => {
       try {
         if (socket === this.#socket) f(event);
@@ -911,7 +923,7 @@ export class ItemwireClient extends Emitter {
     this.#touched.clear();
     while (items.length) {
       const ref = ++this.#ref;
-      const joins = items.splice(0, this.#most).map((item) => item._step(ref)).filter(Boolean);
+      const joins = items.splice(0, this.#most).map((item) => item._step(ref)).filter(same);
       if (!joins.length) continue;
       this.#send({ type: "join", ref, ...(this.#most > 1 ? { items: joins } : joins[0]) });
       this._timer(`ref ${ref}`, 3 * this.#timeout, () => {
@@ -951,8 +963,11 @@ export class ItemwireClient extends Emitter {
     if (this.#ahead === undefined) return; // an older server: wait for its `expiring`
     this.#expires = (expires_at ?? Infinity) * 1000 - this.#ahead; // null: it does not end
     const left = this.#expires - now;
-    const wait = left > 0 ? left - Math.min(REFRESH_LEAD, left / 2) : FIRST_REFRESH;
-    this._timer("expiry", wait, () => this.#refresh());
+    this._timer(
+      "expiry",
+      left > 0 ? left - Math.min(REFRESH_LEAD, left / 2) : FIRST_REFRESH,
+      () => this.#refresh(),
+    );
   }
 
   async #refresh() {
@@ -968,8 +983,9 @@ export class ItemwireClient extends Emitter {
       } catch (error) {
         if (socket !== this.#socket) return;
         this.#report(error);
-        const wait = this._jitter(attempt, FIRST_REFRESH);
-        await /** @type {Promise<void>} */ (new Promise((f) => this._timer("refresh", wait, f)));
+        await /** @type {Promise<void>} */ (
+          new Promise((f) => this._timer("refresh", this._jitter(attempt, FIRST_REFRESH), f))
+        );
       }
     }
     this.#refreshing = false; // if in vain: the server closes, and the next connection has a new token
@@ -994,12 +1010,12 @@ export class ItemwireClient extends Emitter {
    * @param {any} ending
    */
   #ended({ code, reason: text, retry: said, retry_after_ms: floor }) {
-    const [, reason = text, hint = said] = /^(.*);retry=(\w+)$/s.exec(text) ?? [];
+    const [, reason = text, hint = said] = /(.*);retry=(\w+)$/s.exec(text) ?? [];
     // For a server that gives no verdict: its words about credentials begin like this.
     const retry = hint ?? (/^(credentials|token|ticket)_/.test(reason) ? "token" : "later");
     const isToken = retry === "token";
     this._tell(this, "lost", { code, reason, retry, retry_after_ms: floor });
-    const detail = isToken && typeof this.#token === "string" ? "a fixed token cannot be renewed" : "";
+    const detail = isToken && typeof this.#token === "string" && "a fixed token cannot be renewed";
     if (retry === "never" || detail || (isToken && ++this.#refusedTokens > TOKEN_TRIES)) {
       this.#refuse(new Refused({ reason, retry, status: code, detail }));
     } else this.#again(floor, isToken ? "refused" : undefined);
@@ -1012,10 +1028,9 @@ export class ItemwireClient extends Emitter {
    * @param {boolean} [isWake]
    */
   #again(floor = 0, reason, isWake) {
-    const wait = isWake ? 0 : floor + this._jitter(this.#failures++);
     this.#floor = this.#clock.now() + floor;
     this.#teardown(AWAY);
-    this.#attempt(wait, reason);
+    this.#attempt(isWake ? 0 : floor + this._jitter(this.#failures++), reason);
   }
 
   /**

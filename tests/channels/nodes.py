@@ -15,6 +15,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersCounted,
     MembersRange,
     MembersTold,
     ToldLine,
@@ -293,7 +294,7 @@ def say_as(crowd: Crowd, node: str, number: int, lines: Iterable[Line | ToldLine
     by_channel: dict[str, list[ToldLine]] = {}
     in_notice: list[Line] = []
     for line in lines:
-        if isinstance(line, (MemberJoined, MemberLeft, MembersRange)):
+        if isinstance(line, (MemberJoined, MemberLeft, MembersRange, MembersCounted)):
             by_channel.setdefault(line.channel, []).append(line)
         else:
             assert not isinstance(line, (MembersAsked, MembersTold))

@@ -15,8 +15,8 @@ from tests.client.manual_clock import UNIX, settle
 from tests.client.scripted import Stage, data_of, scripted
 
 TYPES = (
-    *("welcome", "message", "gap", "ended", "joined", "left", "updated", "error", "reply"),
-    *("hello", "pong", "expiring", "direct", "direct_lost"),
+    *("welcome", "message", "gap", "ended", "joined", "left", "updated", "count", "error"),
+    *("reply", "hello", "pong", "expiring", "direct", "direct_lost"),
 )
 FIELDS = (
     *("member", "members", "member_count", "epoch", "can", "ref", "data", "encoding"),

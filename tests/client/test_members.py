@@ -83,6 +83,33 @@ async def test_28_one_who_left_that_is_not_known_changes_nothing(stage: Stage) -
     assert ([one.connection for one in item.members], item.member_count) == (["a"], 1)
 
 
+@scripted
+async def test_28_the_number_of_a_crowd_is_the_one_told_last(stage: Stage) -> None:
+    """Who is listed in place of another is no newcomer; a program that follows members is told."""
+    wire = await stage.connected()
+    item = wire.item("a")
+    numbers: list[int] = []
+    item.on("members", lambda _: numbers.append(item.member_count))
+    stage.server.held.add("join")
+    aiter(item)
+    await settle()
+    socket = stage.server.socket
+    await welcomed(stage, socket, "a", "b")
+    socket.say("count", item="a", member_count=48_213)
+    socket.say("left", item="a", member=member("a"))
+    socket.say("joined", item="a", member=member("c"))
+    socket.say("count", item="a", member_count=48_212)
+    await settle()
+    assert [one.connection for one in item.members] == ["b", "c"]
+    assert item.member_count == 48_212
+    assert numbers == [2, 48_213, 48_212, 48_213, 48_212]
+    socket.say("count", item="a", member_count=2)
+    socket.say("joined", item="a", member=member("d"))
+    await settle()
+
+    assert item.member_count == 3
+
+
 async def welcomed(stage: Stage, socket: ScriptedSocket, *names: str) -> None:
     """Answer the join with these members."""
     join = socket.of_type("join")[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -18,7 +19,7 @@ from itemwire.fastpath.extension import EXTENSION, Socket
 from itemwire.fastpath.frames import FrameReader
 from itemwire.fastpath.http import HttpProtocol
 from itemwire.fastpath.protocol import MESSAGES_A_RUN
-from itemwire.fastpath.shared_state import MESSAGE_RUNS_AT_ONCE
+from itemwire.fastpath.shared_state import ENDS_AT_ONCE, MESSAGE_RUNS_AT_ONCE
 from itemwire.messages import Frame
 from itemwire.pacing import AT_ONCE
 from tests.fastpath import served
@@ -54,6 +55,7 @@ class Noted:
         self.seen: list[tuple[int, object]] = []
         self.is_complete = threading.Event()
         self.expected = 0
+        self.notes_ends = False
 
     def expect(self, number: int) -> None:
         """Count anew, up to so many."""
@@ -112,6 +114,11 @@ class NotingMessages(Noting):
     @override
     def received(self, frame: Frame) -> None:
         self._noted.note(frame)
+
+    @override
+    def closed(self, code: int) -> None:
+        if self._noted.notes_ends:
+            self._noted.note(code)
 
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
@@ -274,6 +281,22 @@ def test_few_messages_of_all_sockets_are_read_in_a_turn(
     for number in range(len(busy)):
         mine = [str(text) for _, text in noted.seen if str(text).startswith(f"{number}:")]
         assert mine == [f"{number}:{message}" for message in range(MESSAGES)]
+
+
+def test_few_sockets_that_are_cut_together_end_in_a_turn(site: Site, noted: Noted) -> None:
+    """Thousands are cut at once where a proxy ends: one that stays need not wait for them all."""
+    noted.notes_ends = True
+    with ExitStack() as stack:
+        many = range(3 * ENDS_AT_ONCE)
+        cut = [stack.enter_context(upgrade(site, "/noted")) for _ in many]
+        noted.expect(len(cut))
+        with held_up(site):
+            for client in cut:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+
+    assert most_in_a_turn(noted) <= ENDS_AT_ONCE
+    assert {code for _, code in noted.seen} == {1006}
 
 
 def test_sockets_that_are_full_of_messages_share_each_turn(

@@ -59,11 +59,13 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/cluster/asked_channels.py": ("channels/cluster/test_asked_members.py",),
     "api/itemwire/channels/cluster/life_checks.py": ("channels/cluster/test_killed_nodes.py",),
     "api/itemwire/channels/cluster/own_members.py": (
+        "channels/cluster/test_crowds.py",
         "channels/cluster/test_own_members.py",
         "channels/cluster/test_remote_presence.py",
     ),
     "api/itemwire/channels/cluster/first_answers.py": ("channels/cluster/test_asked_members.py",),
     "api/itemwire/channels/cluster/item_presence.py": (
+        "channels/cluster/test_crowds.py",
         "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",
         "channels/cluster/test_remote_presence_missed.py",
@@ -74,6 +76,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_asked_members.py",
     ),
     "api/itemwire/channels/cluster/peers.py": (
+        "channels/cluster/test_crowds.py",
         "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",
     ),

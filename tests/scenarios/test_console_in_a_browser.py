@@ -94,6 +94,24 @@ def test_lists_a_crowd_that_the_welcome_has_no_room_for(
     assert alice.problems == []
 
 
+def test_shows_the_number_of_an_audience_that_is_not_listed(
+    chromium: Browser, serve: Serve
+) -> None:
+    """It changes with those who come and go, though no name does."""
+    note = "{} connections; not all of them are listed"
+    with serve(Settings(secret=SECRET, presence_limit=1, _env_file=None)) as server:
+        alice = Tab(chromium, server).join("browser:crowd", token("alice")).is_open()
+        path = item_path("browser:crowd", {"token": token("bob")})
+        with ExitStack() as stack:
+            for number in (2, 3):
+                stack.enter_context(server.connect(path))
+                expect(alice.page.locator("#members-note")).to_have_text(note.format(number))
+        expect(alice.page.locator("#members-note")).to_have_text("")
+        expect(alice.page.locator("#members li")).to_have_count(1)
+        expect(alice.page.locator("#log li[data-kind=joined]")).to_have_count(0)
+    assert alice.problems == []
+
+
 @pytest.mark.parametrize(
     ("credential", "item", "shown"),
     [

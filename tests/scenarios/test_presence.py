@@ -63,7 +63,10 @@ def test_a_crowd_is_counted_and_listed_in_part(impatient: LiveServer, item_id: s
         alice.read()
         crowded = alice.ask("members", limit=1)
         bob.connection.close()
-        told = [alice.read() for _ in range(2)]
+        heard = [alice.read() for _ in range(2)]
+        while len(heard) < 4 and heard[-1].get("member_count") != 2:
+            heard.append(alice.read())
+        told = [one for one in heard if one["type"] != "count"]
 
     assert carol.welcome["member_count"] == crowded["count"] == 3
     assert len(carol.welcome["members"]) == 2

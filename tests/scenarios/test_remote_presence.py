@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,42 @@ def test_members_of_a_killed_node_leave_in_time_and_come_back_once(
         assert sorted(one["connection"] for one in members) == sorted(
             one.member["connection"] for one in (alice, back, dave)
         )
+
+
+def test_a_crowd_of_several_nodes_is_one_number_for_all(tmp_path: Path, item_id: str) -> None:
+    """Each node tells the others how many it has, and a killed one takes its own (160)."""
+    command = [str(Path(sys.executable).with_name("itemwire")), "serve", "--port", "0"]
+    settings = {"presence_limit": "1", "presence_grace": "0"}
+    with ExitStack() as stack:
+        redis = stack.enter_context(running_redis(tmp_path))
+        one, other = (
+            stack.enter_context(started(command, tmp_path, engine_url=redis.url, **settings))
+            for _ in range(2)
+        )
+        alice, *_ = (
+            stack.enter_context(json_client(one.server, item_id, scope=EVERYTHING))
+            for _ in range(4)
+        )
+        dave, *_ = (
+            stack.enter_context(json_client(other.server, item_id, "dave", scope=EVERYTHING))
+            for _ in range(6)
+        )
+        for reader in (alice, dave):
+            _read_count(reader, 10)
+        page = dave.ask("members")
+        other.process.send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        _read_count(alice, 4)
+        took = time.monotonic() - began
+
+    assert (page["count"], len(page["members"])) == (10, 1)
+    assert took < GONE_SECONDS
+
+
+def _read_count(reader: JsonClient, number: int) -> None:
+    """Read until a client is told so many members, past all else."""
+    while _read_within(reader, GONE_SECONDS).get("member_count") != number:
+        pass
 
 
 def _read_within(client: JsonClient, seconds: float) -> dict[str, object]:

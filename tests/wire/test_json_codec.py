@@ -18,6 +18,7 @@ from itemwire.messages import (
     Joined,
     Left,
     Member,
+    MemberCount,
     MembersReply,
     Payload,
     Pong,
@@ -68,6 +69,9 @@ decode: Callable[[Frame], Greet | Wave] = CODEC.decoder(REQUESTS, lambda _: Wave
             Left("42", ALICE),
             '{"type":"left","item":"42","member":{"connection":"c1","subject":"alice"}}',
             id="left",
+        ),
+        pytest.param(
+            MemberCount("42", 1234), '{"type":"count","item":"42","member_count":1234}', id="count"
         ),
         pytest.param(Reply(), '{"type":"reply"}', id="reply-to-no-ref"),
         pytest.param(

@@ -13,6 +13,7 @@ from itemwire.messages import (
     Joined,
     Left,
     Member,
+    MemberCount,
     Payload,
     Pong,
     Publication,
@@ -47,6 +48,7 @@ def test_gives_the_payload_and_nothing_else(data: Payload, frame: Frame) -> None
     [
         Joined("42", Member("c1", "alice")),
         Left("42", Member("c1", "alice")),
+        MemberCount("42", 1234),
         Reply(),
         Error("internal", temporary=False, detail=""),
         Pong(),

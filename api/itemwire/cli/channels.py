@@ -180,6 +180,8 @@ def _line(envelope: dict[str, Any]) -> str | None:
             return _lost(envelope)
         case "joined" | "left" | "updated":
             return _plain(f"* {envelope['member']['subject']} {envelope['type']}")
+        case "count":
+            return f"* {envelope['member_count']} members"
         case _:
             return None
 

@@ -33,7 +33,10 @@ class MemberList:
         self.count = max(reply.count, len(self._members))
 
     def change(self, event: Incoming) -> None:
-        """Follow somebody who joined, left, or has another `info`."""
+        """Follow somebody who joined, left, or has another `info`, or the number of a crowd."""
+        if event.type == "count":
+            self.count = max(event.member_count or 0, len(self._members))
+            return
         member = event.member
         if member is None:
             return

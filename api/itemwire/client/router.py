@@ -71,6 +71,7 @@ class Router(ConnectorListener, SubscriptionHost):
             "joined": self._members,
             "left": self._members,
             "updated": self._members,
+            "count": self._members,
             "ended": self._ended,
             "error": self._error,
             "expiring": self._expiring,

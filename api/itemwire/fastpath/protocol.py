@@ -120,8 +120,15 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         if self._phase is Phase.OPEN and self._exchange is not None:
             self._report_end(CloseCode.NO_STATUS_RCVD)  # as uvicorn's own class does
         self._phase = Phase.ENDED
-        self._shared.connections.discard(self)
         self._shared.forget(self)
+        if self._shared.ends.take():
+            self._be_gone()
+        else:
+            self._shared.ends.submit(self._be_gone)
+
+    def _be_gone(self) -> None:
+        """Report the end of a connection that was cut, when it is its turn."""
+        self._shared.connections.discard(self)
         self._shared.release_connection(self.transport)
         self._report_end(CloseCode.ABNORMAL_CLOSURE)
 

@@ -16,6 +16,7 @@ from itemwire.fastpath.timeouts import Timeout
 from itemwire.pacing import Pacing
 
 MESSAGE_RUNS_AT_ONCE: Final = 8  # of all sockets in one turn of the event loop
+ENDS_AT_ONCE: Final = 64  # cut connections whose end is reported in a turn: about 1 ms
 
 ASGIApp = Callable[[dict[str, Any], Any, Any], Any]
 
@@ -96,6 +97,7 @@ class SharedState:
         self.tasks = server_state.tasks
         self.app_state = app_state
         self.message_runs = Pacing(MESSAGE_RUNS_AT_ONCE)
+        self.ends = Pacing(ENDS_AT_ONCE)
         self.discarding = Pacing()  # what refused peers send, which no message has to wait for
         self.is_stopping = False  # the server is: a socket that opens now is closed at once
         # Weak: `_shared_states` holds this object by that key.

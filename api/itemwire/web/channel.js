@@ -113,9 +113,8 @@ export class Channel {
   }
 
   #FRAMES = {
-    welcome: ({ subject, connection, can, offset, was_recovering, recovered, member_count = 0 }) => {
+    welcome: ({ subject, connection, can, offset, was_recovering, recovered }) => {
       this.#own = { subject, connection };
-      this.members.total = member_count;
       if (!was_recovering) this.#replayedUpTo = offset;
       const missed = offset - this.#newest;
       if (was_recovering && recovered) this.note(`resumed; nothing is lost; missed messages that follow: ${missed}`);
@@ -123,20 +122,16 @@ export class Channel {
       this.note(`connected; may ${can.join(", ")}; the newest offset is ${offset}`);
       this.#newest = Math.max(this.#newest, was_recovering && recovered ? 0 : offset);
     },
-    joined: ({ member }) => this.#counted(1, "joined", member),
-    left: ({ member }) => this.#counted(-1, "left", member),
+    joined: ({ member }) => this.#moved("joined", member),
+    left: ({ member }) => this.#moved("left", member),
     error: ({ code, detail, temporary }) => {
       const advice = temporary ? " (temporary: try again)" : "";
       this.fail(detail ? `${code}: ${detail}${advice}` : `${code}${advice}`);
     },
     ended: ({ reason }) => this.fail(`the server has ended this item: ${reason}`),
-    reply: ({ members: page, count }) => {
-      if (page !== undefined) this.members.total = count;
-    },
   };
 
-  #counted(change, kind, member) {
-    this.members.total += change;
+  #moved(kind, member) {
     this.log.add({ kind, about: member.subject, text: ` ${kind}` });
   }
 
@@ -149,7 +144,10 @@ export class Channel {
     this.#offs = [
       item.on("message", (message) => this.showMessage(message)),
       item.on("gap", ({ from, to }) => this.fail(`messages ${from} to ${to} were missed`)),
-      item.on("members", (present) => this.members.show(present, this.#own.connection)),
+      item.on("members", (present) => {
+        this.members.total = item.memberCount;
+        this.members.show(present, this.#own.connection);
+      }),
       item.on("state", () => this.#changed()),
       item.on("refused", refused),
     ];

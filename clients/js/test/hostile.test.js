@@ -8,7 +8,7 @@ import { connected, joined, setUp } from "./scripted.js";
 
 const HOUR = 3_600_000;
 const TYPES = [
-  "welcome", "message", "gap", "ended", "joined", "left", "updated", "error", "reply", "hello", "pong",
+  "welcome", "message", "gap", "ended", "joined", "left", "updated", "count", "error", "reply", "hello", "pong",
   "expiring", "direct", "direct_lost",
 ];
 const FIELDS = [

@@ -49,6 +49,48 @@ test("28 welcome, pages, joined, left and updated converge to the server's list"
   assert.equal(item.members.length, present.size);
 });
 
+test("28 of a crowd the number is told, and the one that came last counts", async () => {
+  const { server, item } = await joined();
+  const told = [];
+  item.on("members", (members) => told.push([item.memberCount, members.length]));
+  const say = (envelope) => server.send(server.sockets[0], { item: "order:1", ...envelope });
+  for (const envelope of [
+    { type: "joined", member: member(1) },
+    { type: "left", member: member(7) },
+    { type: "count", member_count: 48213 },
+    { type: "left", member: member(1) },
+    { type: "joined", member: member(2) },
+    { type: "count", member_count: 48212 },
+  ]) {
+    say(envelope);
+    await settled();
+  }
+  const crowd = item.members;
+  assert.deepEqual(told, [[1, 1], [1, 1], [48213, 1], [48212, 0], [48213, 1], [48212, 1]]);
+  say({ type: "count", member_count: 1 });
+  say({ type: "joined", member: member(3) });
+  await settled();
+
+  assert.deepEqual([item.memberCount, item.members.length, crowd.length], [2, 2, 1]);
+});
+
+test("28 the number is the server's in the welcome and in each page, and 0 without an item", async () => {
+  const server = new FakeServer();
+  for (let number = 0; number < 1200; number++) server.enter("order:1", member(number));
+  const { wire } = await connected({}, server);
+  const item = wire.item("order:1");
+  const numbers = [];
+  item.on("members", () => numbers.push(item.memberCount));
+  await item.join();
+  await settled();
+  await settled();
+  const seen = item.members.length;
+  await item.leave();
+
+  assert.deepEqual([numbers[0], seen, item.memberCount], [1200, 1200, 0]);
+  assert.equal(numbers.slice(0, -1).every((number) => number === 1200), true);
+});
+
 test("28 after a break the list is the server's again", async () => {
   const { server, item } = await joined();
   const told = [];
@@ -75,7 +117,7 @@ test("28 the list is the same object until somebody comes or goes, and empty aft
   assert.equal(item.members, before);
   await item.leave();
 
-  assert.deepEqual(item.members, []);
+  assert.deepEqual([item.members, item.memberCount], [[], 0]);
 });
 
 test("30 on returns its removal, once tells once, and a reconnect registers nothing again", async () => {

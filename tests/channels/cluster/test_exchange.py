@@ -10,6 +10,7 @@ from typing_extensions import override
 from itemwire.channels.cluster import exchange
 from itemwire.channels.cluster.gossip import NodeStopping
 from itemwire.channels.cluster.notices import read_notice
+from itemwire.channels.cluster.peer import HEARTBEAT_TICKS
 from itemwire.engines.base import Answer
 from tests.channels.nodes import Bus, SharedEngine
 from tests.fakes import CHANNEL, Stage
@@ -105,8 +106,8 @@ def test_gossip_is_not_stored_by_the_engine() -> None:
     stage = Stage(KeepingEngine(bus), shared_as="a")  # which greets the others
     stage.join()
     stage.do_what_waits()
-    stage.node.tick()
-    stage.node.tick()
+    for _ in range(HEARTBEAT_TICKS):
+        stage.node.tick()
 
     assert kept == [0, 0]
     assert {channel for channel, _ in bus.told} == {CHANNEL}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -27,6 +28,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersCounted,
     MembersRange,
     MembersSought,
     MembersTold,
@@ -110,7 +112,8 @@ def told_by(nodes: Iterable[str]) -> st.SearchStrategy[ItemWords]:
         st.builds(MemberLeft, CHANNELS, CONNECTIONS),
         st.builds(MembersRange, CHANNELS, CONNECTIONS, CONNECTIONS, st.lists(MEMBERS, max_size=3)),
         st.builds(MembersAsked, st.dictionaries(tags, numbers)),
-        st.builds(MembersTold, st.none() | st.lists(tags)),
+        st.builds(MembersTold, st.none() | st.lists(tags), st.integers(0, MAX_SOCKETS)),
+        st.builds(MembersCounted, CHANNELS, st.integers(0, MAX_SOCKETS)),
     )
     number = st.integers(1, 6) | st.just(MAX_NUMBER)
     return st.builds(ItemWords, st.sampled_from(list(nodes)), number, numbers, st.lists(lines))
@@ -125,9 +128,14 @@ def check_bounds(crowd: Crowd, name: str) -> None:
         assert all(one.members.values())
         away = one.away
         assert sum(map(len, away._by_caller.values())) == len(away._absences)
-        assert set(one.members) <= set(one.places)
+        assert {*one.members, *one.counted} <= set(one.places)
+        assert all(0 < each <= MAX_SOCKETS for each in one.counted.values())
         assert all(map(known.items.keeps, one.places))
         assert set(one.requested) <= {EVERY_ITEM, SOCKETS}
+    counted = Counter[str]()
+    for one in known._peers.values():
+        counted.update(one.counted)
+    assert crowd.stages[name].node._presence._elsewhere == counted
     counts, on_other_nodes = known._counts, crowd.slots(name).on_other_nodes
     assert all(0 < each <= LIMIT for by in counts._by_node.values() for each in by.values())
     assert on_other_nodes.total() == sum(sum(by.values()) for by in counts._by_node.values())

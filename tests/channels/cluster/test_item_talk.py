@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from itemwire.channels.cluster.gossip import NOTICE_BYTES, ItemWords, MemberLeft, MembersAsked
+import pytest
+
+from itemwire.channels.cluster.gossip import (
+    NOTICE_BYTES,
+    ClusterMember,
+    ItemWords,
+    MemberJoined,
+    MemberLeft,
+    MembersAsked,
+    MembersCounted,
+    ToldLine,
+)
 from itemwire.channels.cluster.item_talk import AT_ONCE, ItemTalk
 from itemwire.channels.cluster.reminders import FORGET_TICKS
 
@@ -155,12 +166,20 @@ def test_what_failed_is_told_again_from_the_first_wait_on() -> None:
     assert "y" not in desk.talk._last
 
 
-def test_who_has_heard_of_the_last_that_came_or_left_knows_all() -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(MemberJoined("x", ClusterMember("c1", "alice")), id="came"),
+        pytest.param(MemberLeft("x", "c1"), id="left"),
+        pytest.param(MembersCounted("x", 7), id="counted"),
+    ],
+)
+def test_who_has_heard_of_the_last_that_came_or_left_knows_all(line: ToldLine) -> None:
     """Questions and reminders after that change nothing, so nobody has to be told again."""
     desk = Desk()
     desk.kept.add("x")
     before = [desk.talk.knows_all("x", number) for number in (None, 0)]
-    desk.talk.add("x", MemberLeft("x", "c1"))
+    desk.talk.add("x", line)
     desk.flush()
     for _ in range(3):
         desk.talk.ask("x")

@@ -8,7 +8,7 @@ from itemwire.channels.cluster.own_members import ANSWERED_AT_ONCE, OwnMembers
 
 def with_members(channels: int, members: int) -> OwnMembers:
     """Have so many members on each of so many channels."""
-    own = OwnMembers()
+    own = OwnMembers(lambda _channel: 1_000_000)
     for channel in range(channels):
         for number in range(members):
             own.add(f"item:{channel}", ClusterMember(f"{channel}-{number:05}", "alice"))
@@ -102,7 +102,7 @@ def test_has_any_member_of_a_channel_until_the_last_one_left() -> None:
     seen = []
     for number in range(2):
         seen.append(own.has_any("item:0"))
-        assert own.get("item:0", f"0-0000{number}").subject == "alice"
+        assert own.name("item:0", f"0-0000{number}").subject == "alice"
         assert own.remove("item:0", f"0-0000{number}")
 
     assert [*seen, own.has_any("item:0")] == [True, True, False]

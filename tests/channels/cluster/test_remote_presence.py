@@ -128,7 +128,7 @@ def test_whatever_happens_all_agree_in_the_end(seed: int) -> None:
     absent: list[tuple[str, str]] = []
     was_deaf = False
     for number in range(80):
-        _happen(crowd, chance, number, absent)
+        happen(crowd, chance, number, absent)
         was_deaf |= any(crowd.engine(name).is_deaf for name in crowd.stages)
     crowd.bus.lose = lambda: False
     for name in crowd.stages:
@@ -146,9 +146,7 @@ def test_whatever_happens_all_agree_in_the_end(seed: int) -> None:
             assert told(peer) == crowd.listed(name, peer.session.subscription.item_id)
 
 
-def _happen(
-    crowd: Crowd, chance: random.Random, number: int, absent: list[tuple[str, str]]
-) -> None:
+def happen(crowd: Crowd, chance: random.Random, number: int, absent: list[tuple[str, str]]) -> None:
     """Let one thing happen on one of the nodes."""
     name = chance.choice(sorted(crowd.stages))
     what = chance.choice(

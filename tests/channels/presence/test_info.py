@@ -4,8 +4,8 @@ import pytest
 from msgspec import UNSET, Raw
 
 from itemwire.channels.presence.info import read_info
-from itemwire.channels.presence.presence import Presence
-from itemwire.messages import Joined, Left, Member, Updated
+from itemwire.channels.presence.presence import Presence, PresenceEvent
+from itemwire.messages import Member, MemberCount
 from itemwire_auth.member_info import INFO_BYTES
 from itemwire_auth.principal import Grant
 from tests.fakes import EVERYTHING, ITEM, Peer, Stage
@@ -24,7 +24,9 @@ class Watched:
         self.told: list[tuple[str, bytes]] = []
         self.presence = Presence(self._announce, limit, grace)
 
-    def _announce(self, _channel: str, event: Joined | Left | Updated) -> None:
+    def _announce(self, _channel: str, event: PresenceEvent) -> None:
+        if isinstance(event, MemberCount):
+            return
         info = event.member.info
         self.told.append((type(event).__name__, b"" if info is UNSET else bytes(info)))
 

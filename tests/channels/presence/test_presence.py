@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from itemwire.channels.connection import Subscription
 from itemwire.channels.delivery.recovery import LIVE
-from itemwire.channels.presence.presence import MAX_PAGE, Presence
+from itemwire.channels.presence.presence import MAX_PAGE, Presence, PresenceEvent
 from itemwire.close_reasons import (
     CLOSE_REASONS,
     CREDENTIALS_INVALID,
@@ -23,7 +23,7 @@ from itemwire.close_reasons import (
     Retry,
 )
 from itemwire.engines.memory import MemoryEngine
-from itemwire.messages import Joined, Left, Member, Updated
+from itemwire.messages import Member, MemberCount
 from itemwire_auth.principal import Grant
 from tests.fakes import CHANNEL, EVERYTHING, ITEM, LIMITS, LateEngine, Peer, Stage
 
@@ -38,7 +38,10 @@ class Watched:
         self.told: list[str] = []
         self.presence = Presence(self._announce, limit, grace)
 
-    def _announce(self, _channel: str, event: Joined | Left | Updated) -> None:
+    def _announce(self, _channel: str, event: PresenceEvent) -> None:
+        if isinstance(event, MemberCount):
+            self.told.append(f"count {event.member_count} {event.item}")
+            return
         kind = type(event).__name__.lower()
         self.told.append(f"{kind} {event.member.connection} {event.item}")
 
@@ -73,7 +76,7 @@ def told(peer: Peer) -> dict[str, str]:
             assert event["member"]["connection"] not in there
             there[event["member"]["connection"]] = event["member"]["subject"]
         else:
-            del there[event["member"]["connection"]]
+            there.pop(event["member"]["connection"], None)
     return there
 
 
@@ -167,7 +170,7 @@ def test_lists_those_past_the_limit_once_there_is_room() -> None:
     watched.presence.tick(0)
 
     assert (seen_before, watched.lists()) == ([], [BOB])
-    assert watched.told == ["joined c0 1", "left c0 1", "joined c1 1"]
+    assert watched.told == ["joined c0 1", "left c0 1", "joined c1 1", "count 2 1"]
 
 
 def test_announces_no_crowd_on_its_way_out() -> None:
@@ -179,9 +182,9 @@ def test_announces_no_crowd_on_its_way_out() -> None:
         watched.presence.leave("item:1", member)
     watched.presence.tick(0)
 
-    assert watched.told == ["joined m0 1", "joined m1 1", "left m0 1", "left m1 1"]
+    assert watched.told == [*("joined m0 1", "joined m1 1", "left m0 1", "left m1 1"), "count 0 1"]
     presence = watched.presence
-    assert (presence._listed, presence._unlisted, presence._with_room) == ({}, {}, set())
+    assert (presence._listed, presence._unlisted, presence._changed) == ({}, {}, {})
 
 
 def test_who_comes_back_in_time_neither_left_nor_joined() -> None:
@@ -362,7 +365,9 @@ def test_what_a_watcher_was_told_adds_up_to_the_list(
         _take(stage, live, kind, number)
         page = stage.known_members(ITEM)
         listed = {member.connection: member.subject for member in page.members}
-        assert [told(peer) for peer in live] == [listed] * len(live)
+        gone = {one.connection for one in stage.node._presence._changed.get(CHANNEL, ())}
+        for there in map(told, live):  # who has left a crowd is told with its next count
+            assert {name: who for name, who in there.items() if name not in gone} == listed
         assert len(listed) <= min(limit, page.count)
         assert page.count >= len(live)
     passes(stage, 2 * GRACE)
@@ -375,6 +380,7 @@ def test_what_a_watcher_was_told_adds_up_to_the_list(
     assert all(told(peer).keys() == {one.connection for one in page.members} for peer in live)
     for peer in live:
         peer.session.closed(1000)
+    stage.node.tick()
     assert stage.node._presence._listed == stage.node._presence._unlisted == {}
     assert stage.engine._subscribed.get(CHANNEL) is None  # type: ignore[attr-defined] # the memory one's
 

@@ -38,6 +38,9 @@ EVERY_ITEM: Final = "*"
 """In a `StateRequest`: asks to tell on each channel how far what was told there has come."""
 
 
+Counted = Annotated[int, Meta(ge=0, le=MAX_SOCKETS)]
+"""How many members of one node on a channel are told by their number alone."""
+
 L = TypeVar("L")
 
 
@@ -142,6 +145,13 @@ class MembersSought(msgspec.Struct, frozen=True, tag="seek"):
     channel: str
 
 
+class MembersCounted(msgspec.Struct, frozen=True, tag="more"):
+    """This node has so many members on a channel beside those that it tells by name."""
+
+    channel: str
+    counted: Counted
+
+
 class MembersAsked(msgspec.Struct, frozen=True, tag="who"):
     """Asks all who hear a channel for their members there, except for those that are known.
 
@@ -152,13 +162,15 @@ class MembersAsked(msgspec.Struct, frozen=True, tag="who"):
     known: dict[str, int]
 
 
-class MembersTold(msgspec.Struct, frozen=True, tag="all"):
+class MembersTold(msgspec.Struct, frozen=True, omit_defaults=True, tag="all"):
     """All that this node has on a channel was told; the tags are of nodes with more.
 
-    Without tags it has just begun to hear the channel itself, and cannot say.
+    Without tags it has just begun to hear the channel itself, and cannot say. So many members it
+    has beside those that it tells by name.
     """
 
     tags: list[str] | None = None
+    counted: Counted = 0
 
 
 class NodeStopping(msgspec.Struct, frozen=True, tag="farewell"):
@@ -166,7 +178,7 @@ class NodeStopping(msgspec.Struct, frozen=True, tag="farewell"):
 
 
 MemberLine = MemberJoined | MemberLeft | MembersRange
-ToldLine = MemberLine | MembersAsked | MembersTold
+ToldLine = MemberLine | MembersCounted | MembersAsked | MembersTold
 """What is told on a channel."""
 
 NoticeLine = (

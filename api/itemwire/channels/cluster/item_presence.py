@@ -13,6 +13,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersCounted,
     MembersRange,
     MembersTold,
     ToldLine,
@@ -21,12 +22,15 @@ from itemwire.channels.cluster.gossip import (
 from itemwire.channels.cluster.gossip_sender import GossipSender
 from itemwire.channels.cluster.item_talk import AT_ONCE, ItemTalk
 from itemwire.channels.cluster.own_members import OwnMembers
-from itemwire.channels.cluster.peer import ANSWER_TICKS, Peer, Place
+from itemwire.channels.cluster.peer import ANSWER_TICKS, HEARTBEAT_TICKS, Peer, Place
 from itemwire.channels.cluster.peers import Peers
 from itemwire.channels.presence.presence import Presence
 from itemwire.channels.timers import CallLater
 from itemwire.engines.base import Answer, EngineError
 from itemwire.messages import Member
+
+DEAF_TICKS: Final = HEARTBEAT_TICKS + 2
+"""By then each node has given a sign of life, which shows that notices of it were missed."""
 
 
 class ItemPresence:
@@ -62,7 +66,7 @@ class ItemPresence:
         self._seek = seek
         self._yield_member = yield_member
         self._call_later = call_later
-        self.own = OwnMembers()
+        self.own = OwnMembers(presence.most_listed)
         self.talk = ItemTalk(node_id, tell, is_kept=self.keeps, is_shared=peers.are_on)
         self.asked = AskedChannels(self._is_current, self._release_unless_kept)
         self._answers = FirstAnswers(peers)
@@ -70,6 +74,12 @@ class ItemPresence:
         self._followed: set[str] = set()  # channels with a subscriber here
         self._begun: set[str] = set()  # channels that are heard, and were asked on
         self._ticks = 0
+        self._missed_tick = -DEAF_TICKS  # when it was found last that channels were not heard
+
+    @property
+    def was_deaf(self) -> bool:
+        """Return whether this node has missed what it missed by itself, and has asked already."""
+        return self._ticks - self._missed_tick < DEAF_TICKS
 
     def keeps(self, channel: str) -> bool:
         """Return whether the members of a channel on other nodes are kept up to date here."""
@@ -127,6 +137,7 @@ class ItemPresence:
 
     def miss(self, channel: str) -> None:
         """Ask for what may have been told while the channel was not heard."""
+        self._missed_tick = self._ticks
         if channel in self._begun:
             self._answers.begin_anew(channel)
             self._ask(channel)
@@ -144,10 +155,13 @@ class ItemPresence:
             peer.places[channel].is_stale = True
             self._ask(channel)
 
-    def join(self, channel: str, member: ClusterMember) -> None:
-        """Tell that a member is on this node, with its `info` as it is now."""
-        self.own.add(channel, member)
-        self._queue(channel, MemberJoined(channel, member))
+    def join(self, channel: str, member: ClusterMember, *, by_name: bool = False) -> None:
+        """Tell that a member is on this node, with its `info` as it is now.
+
+        In a crowd its number is told with the next tick, unless the member is to have a name.
+        """
+        if self.own.add(channel, member, by_name=by_name):
+            self._queue(channel, MemberJoined(channel, member))
 
     def leave(self, channel: str, connection: str) -> bool:
         """Tell that a member is not on this node any more; return whether it is on no other."""
@@ -182,6 +196,7 @@ class ItemPresence:
     def tick(self) -> None:
         """Ask again where answers are overdue, and do what else is due."""
         self._ticks += 1
+        self._tell_counts()
         self.talk.tick()
         for channel, is_sure in self._doubts.pop_due(self._ticks):
             if self.keeps(channel) and (is_sure or self._peers.is_stale_on(channel)):
@@ -195,7 +210,7 @@ class ItemPresence:
         """Tell what waits, or a batch of it."""
         for channel, parts in self.own.pop_answers():
             tags = self._peers.tags(channel) if self._answers.may_name(channel) else None
-            self.talk.add(channel, *parts, MembersTold(tags))
+            self.talk.add(channel, *parts, MembersTold(tags, self.own.counted(channel)))
         at_once = 0 if self._sender.is_hasty else AT_ONCE
         asked = self.talk.flush(self._peers.known_on, at_once)
         if asked:
@@ -211,6 +226,12 @@ class ItemPresence:
     def remove_all(self, peer: Peer, channel: str) -> None:
         """Remove the members that another node has on a channel."""
         self._remove(peer, channel, list(peer.members.get(channel, ())))
+        self._count(peer, channel, 0)
+
+    def remove_counted(self, peer: Peer) -> None:
+        """Remove the members of another node that have no names: nobody waits for them."""
+        for channel in list(peer.counted):
+            self._count(peer, channel, 0)
 
     def _begin(self, channel: str) -> None:
         """Ask on a channel, which is heard from now on, unless it was heard before."""
@@ -250,6 +271,16 @@ class ItemPresence:
             peer.places.pop(channel, None)
             self.remove_all(peer, channel)
 
+    def _tell_counts(self) -> None:
+        """Tell how many members of this node are without a name, where that has changed.
+
+        Also where it has nothing to do with the channel any more, like the last that left.
+        """
+        for channel, named in self.own.pop_changed():
+            lines = [MemberJoined(channel, member) for member in named]
+            self.talk.add(channel, *lines, MembersCounted(channel, self.own.counted(channel)))
+            self._sender.schedule()
+
     def _queue(self, channel: str, line: ToldLine) -> None:
         self.talk.add(channel, line)
         self._sender.schedule()
@@ -261,9 +292,12 @@ class ItemPresence:
                 if not self.talk.knows_all(channel, known.get(self._tag)):
                     self.own.want(channel)
                     self._sender.schedule_urgent()
-            case MembersTold(tags):
+            case MembersTold(tags, counted):
                 place.note_all_told()
                 self._answers.note_tags(channel, tags)
+                self._count(peer, channel, counted)
+            case MembersCounted(on, counted) if on == channel:
+                self._count(peer, channel, counted)
             case MemberJoined(on, member) if on == channel:
                 is_stored = self._add(peer, channel, [member])
                 self._resolve_owner(node_id, channel, member)
@@ -293,7 +327,7 @@ class ItemPresence:
 
     def _say_own(self, channel: str, connection: str) -> None:
         """Tell that this node has a member which another one has as well: one of them yields."""
-        self._queue(channel, MemberJoined(channel, self.own.get(channel, connection)))
+        self._queue(channel, MemberJoined(channel, self.own.name(channel, connection)))
 
     def _replace(self, peer: Peer, part: MembersRange) -> bool:
         """Replace the peer's members in a range of ids; return False without room for all."""
@@ -330,6 +364,11 @@ class ItemPresence:
             elif not is_known:
                 self._presence.add(channel, member.shown)
         return is_stored
+
+    def _count(self, peer: Peer, channel: str, counted: int) -> None:
+        change = peer.count(channel, counted)
+        if change:
+            self._presence.count_elsewhere(channel, change)
 
     def _update(self, channel: str, members: Iterable[Member]) -> None:
         """Apply the `info` of members that are not this node's own."""

@@ -1,6 +1,7 @@
 """The members that this node has, and what the other nodes have asked of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from itemwire.channels.cluster.gossip import ClusterMember, MembersRange, member_ranges
@@ -11,39 +12,71 @@ ANSWERED_AT_ONCE: Final = 4000  # members and lines, some 256 KB in one batch
 class OwnMembers:
     """This node's members by channel, and the channels that others have asked for.
 
+    Others are told the names of at most `room_of(channel)` members, and of the rest the number, so
+    that who joins a crowd costs them nothing. A member that another node has to know of, as it had
+    it before or says that it has it, is named in any case.
+
     A batch answers for each channel once, however often and by however many nodes it was asked
     for. So a short question cannot cause a large amount of work, and many cause it a batch at a
     time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room_of: Callable[[str], int]) -> None:
+        self._room_of = room_of
         self._members: dict[str, dict[str, ClusterMember]] = {}  # by channel, then by id
+        self._counted: dict[str, dict[str, ClusterMember]] = {}  # likewise, in the order they came
+        self._changed: set[str] = set()  # channels with another number, or room for names
         self._wanted: dict[str, None] = {}  # channels whose members were asked for
 
     def has(self, channel: str, connection: str) -> bool:
         """Return whether this node has a member."""
-        return connection in self._members.get(channel, ())
+        members, counted = self._members.get(channel, ()), self._counted.get(channel, ())
+        return connection in members or connection in counted
 
-    def get(self, channel: str, connection: str) -> ClusterMember:
-        """Return a member that this node has."""
-        return self._members[channel][connection]
+    def add(self, channel: str, member: ClusterMember, *, by_name: bool = False) -> bool:
+        """Add a member of this node, or its new `info`; return whether others know its name."""
+        if by_name or self._may_name(channel, member.connection):
+            self._take_counted(channel, member.connection)
+            self._members.setdefault(channel, {})[member.connection] = member
+            return True
+        self._counted.setdefault(channel, {})[member.connection] = member
+        self._changed.add(channel)
+        return False
 
-    def add(self, channel: str, member: ClusterMember) -> None:
-        """Add a member of this node."""
-        self._members.setdefault(channel, {})[member.connection] = member
+    def name(self, channel: str, connection: str) -> ClusterMember:
+        """Return a member of this node, of which others know the name from now on."""
+        member = self._take_counted(channel, connection)
+        members = self._members.setdefault(channel, {})
+        return members[connection] if member is None else members.setdefault(connection, member)
 
     def remove(self, channel: str, connection: str) -> bool:
-        """Remove a member; return False if this node does not have it."""
+        """Remove a member; return whether others know its name."""
         members = self._members.get(channel, {})
         if members.pop(connection, None) is None:
+            self._take_counted(channel, connection)
             return False
         if not members:
             del self._members[channel]
+        if channel in self._counted:
+            self._changed.add(channel)
         return True
 
     def has_any(self, channel: str) -> bool:
         """Return whether this node has a member on a channel."""
-        return channel in self._members
+        return channel in self._members or channel in self._counted
+
+    def counted(self, channel: str) -> int:
+        """Return how many members there are of which others know no names."""
+        return len(self._counted.get(channel, ()))
+
+    def pop_changed(self) -> Iterator[tuple[str, list[ClusterMember]]]:
+        """Yield the channels of which others know another number, and who is named from now on."""
+        changed, self._changed = self._changed, set()
+        for channel in changed:
+            room = self._room_of(channel) - len(self._members.get(channel, ()))
+            first = list(islice(self._counted.get(channel, ()), max(room, 0)))
+            yield channel, [self.name(channel, connection) for connection in first]
+        self._changed -= changed  # as those that were named have changed it
 
     def want(self, channel: str) -> None:
         """Note that somebody asks for the members of a channel."""
@@ -70,3 +103,17 @@ class OwnMembers:
             parts = list(member_ranges(channel, self._members.get(channel, {}).values()))
             room -= sum(1 + len(part.members) for part in parts)
             yield channel, parts
+
+    def _may_name(self, channel: str, connection: str) -> bool:
+        members = self._members.get(channel, {})
+        has_room = channel not in self._counted and len(members) < self._room_of(channel)
+        return has_room or connection in members
+
+    def _take_counted(self, channel: str, connection: str) -> ClusterMember | None:
+        counted = self._counted.get(channel, {})
+        member = counted.pop(connection, None)
+        if member is not None:
+            self._changed.add(channel)
+            if not counted:
+                del self._counted[channel]
+        return member

@@ -9,8 +9,8 @@ from itemwire.channels.presence.grace import AwayMembers
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
 
-HEARTBEAT_TICKS: Final = 2
-DEAD_TICKS: Final = 7  # three heartbeats, and one tick because ticks do not align
+HEARTBEAT_TICKS: Final = 3  # each sign goes to every node: what they cost grows with nodes²
+DEAD_TICKS: Final = 7  # two heartbeats, and one tick because ticks do not align
 SILENT_TICKS: Final = HEARTBEAT_TICKS + 2  # without a heartbeat that was due
 ANSWER_TICKS: Final = 3  # without an answer after so many ticks, a request is sent again
 MAX_SEARCHED: Final = 1000  # members of a channel, 25 µs; more of one item are a crowd
@@ -77,6 +77,7 @@ class Peer:
         "_ticks",
         "_waited_ticks",
         "away",
+        "counted",
         "is_stopping",
         "is_suspect",
         "last_number",
@@ -94,6 +95,7 @@ class Peer:
         self.last_number = last_number  # of its notices, the one that was read last
         self.places: dict[str, Place] = {}  # by channel
         self.members: dict[str, dict[str, ClusterMember]] = {}  # by channel, then by connection id
+        self.counted: dict[str, int] = {}  # by channel, how many it has told no names of
         # Its own node says when the grace time is over, to those who hear the item alone.
         self.away = AwayMembers(max(away_ticks, AWAY_TICKS))
         self._ticks = 0
@@ -128,14 +130,26 @@ class Peer:
                 del self.members[channel]
         return member
 
+    def has_any(self, channel: str) -> bool:
+        """Return whether it has members on a channel, as far as is known."""
+        return channel in self.members or channel in self.counted
+
+    def count(self, channel: str, counted: int) -> int:
+        """Note how many members it has told no names of; return by how much that has changed."""
+        change = counted - self.counted.pop(channel, 0)
+        if counted:
+            self.counted[channel] = counted
+        return change
+
     def may_have_lost(self, channel: str, identity: Identity) -> bool:
         """Return whether it has a member of this caller, who is on another node now.
 
         That is a second connection of the caller, unless this node was killed. Of one that is
-        suspect, or stops, it is known already.
+        suspect, or stops, it is known already. A crowd is not searched.
         """
         members = self.members.get(channel, {})
-        if self.is_suspect or self.is_stopping or len(members) > MAX_SEARCHED:
+        is_crowd = channel in self.counted or len(members) > MAX_SEARCHED
+        if self.is_suspect or self.is_stopping or is_crowd:
             return False
         return any(
             one.identity == identity and not self.away.has(channel, one.connection)

@@ -47,7 +47,7 @@ class Peers(dict[str, Peer]):
 
     def tags(self, channel: str = "") -> list[str]:
         """List the tags of all of them, or of those that have members on a channel."""
-        return [tag_of(id_) for id_, one in self.items() if not channel or channel in one.members]
+        return [tag_of(id_) for id_, one in self.items() if not channel or one.has_any(channel)]
 
     def has(self, channel: str, connection: str, except_on: Peer | None = None) -> bool:
         """Return whether any of them has a member, leaving one of them out."""

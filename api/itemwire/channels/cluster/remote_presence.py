@@ -88,6 +88,7 @@ class RemotePresence(OtherNodes):
             call_later=call_later,
         )
         self._own_away: set[tuple[str, str]] = set()  # channels and ids of those that may return
+        self._taken: tuple[str, str] | None = None  # the channel and id that was just taken over
         self._lines: list[Line] = []  # for the next batch
         self._requests: dict[str, int] = {}  # nodes to answer, and the numbers of their requests
         self._signs: dict[str, None] = {}  # nodes that have asked whether this one lives
@@ -108,7 +109,8 @@ class RemotePresence(OtherNodes):
         self._peers.discard_away(channel, member.connection)
         if (channel, member.connection) in self._own_away:
             self._say_back(channel, member)
-        self.items.join(channel, own)
+        taken, self._taken = self._taken, None
+        self.items.join(channel, own, by_name=taken == (channel, member.connection))
 
     @override
     def report_left(self, channel: str, member: Member) -> bool:
@@ -127,6 +129,7 @@ class RemotePresence(OtherNodes):
         member = self._peers.take_over(channel, identity)
         if member is not None:
             self._say_back(channel, member)
+            self._taken = channel, member.connection
         return member
 
     def _seek(self, channel: str) -> None:
@@ -236,7 +239,7 @@ class RemotePresence(OtherNodes):
         self._counts.remove_node(node_id)
         self._requests.pop(node_id, None)
         self._signs.pop(node_id, None)
-        for channel in list(peer.members):
+        for channel in {*peer.members, *peer.counted}:
             self.items.remove_all(peer, channel)
         self.items.asked.check_all()
 
@@ -244,6 +247,7 @@ class RemotePresence(OtherNodes):
         """Keep the members of a stopping node for the grace time: they may return elsewhere."""
         self._counts.remove_node(node_id)
         peer.mark_stopping(self._grace_ticks)
+        self.items.remove_counted(peer)
         self._life.heard(node_id)
         if not self._grace_ticks:
             self._remove_peer(node_id)
@@ -260,7 +264,8 @@ class RemotePresence(OtherNodes):
         """Ask a peer for everything: it is new here, or a notice of it may have been missed."""
         peer.away.clear()  # the missed notice may have said that one of them returned
         counts = [SOCKETS] if self._counts.is_limited else []
-        items = [EVERY_ITEM] if self.items.keeps_any else []
+        is_asked = self.items.was_deaf or not self.items.keeps_any
+        items = [] if is_asked else [EVERY_ITEM]
         peer.mark_stale([*counts, *items], is_missed=True)
         self._sender.schedule()
 

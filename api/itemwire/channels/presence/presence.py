@@ -12,10 +12,12 @@ from typing_extensions import override
 
 from itemwire.channels.names import item_of
 from itemwire.channels.presence.grace import AwayMembers
-from itemwire.messages import Joined, Left, Member, Updated
+from itemwire.messages import Joined, Left, Member, MemberCount, Updated
 from itemwire_auth.principal import Identity
 
 MAX_PAGE: Final = 1000
+
+PresenceEvent = Joined | Left | Updated | MemberCount
 
 _id_of: Final = attrgetter("connection")
 
@@ -86,6 +88,10 @@ class Presence:
         away      listed, but its connection broke: it leaves when the grace time is over, unless
                   its caller returns and continues as this member, which nobody notices
 
+    A channel with unlisted members, here or elsewhere, is a crowd: until a tick finds none. What
+    changes in a crowd is told with the next tick, together: the listed ones that left, those that
+    are listed in their place, and the number of all.
+
     Members are told apart by their connection id alone, never by their other fields. Another node
     may name an id with a different subject, by fault or by forgery: a comparison of whole members
     would then not find the listed one, and it would stay for ever.
@@ -93,7 +99,7 @@ class Presence:
 
     def __init__(
         self,
-        announce: Callable[[str, Joined | Left | Updated], None],
+        announce: Callable[[str, PresenceEvent], None],
         limit: int,
         grace: float,
         is_counted: Callable[[str], bool] = lambda _channel: False,
@@ -105,7 +111,8 @@ class Presence:
         self._other_nodes: OtherNodes = NoOtherNodes()
         self._listed: dict[str, list[Member]] = {}  # sorted by id; dicts would take twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they joined
-        self._with_room: set[str] = set()  # channels that may have room for unlisted members
+        self._elsewhere: dict[str, int] = {}  # members that other nodes have told no names of
+        self._changed: dict[str, list[Member]] = {}  # crowds, with the listed ones that left
 
     def report_to(self, other_nodes: OtherNodes) -> None:
         """Report the members of this node to other nodes from now on."""
@@ -155,10 +162,23 @@ class Presence:
 
     def add(self, channel: str, member: Member) -> None:
         """Add a member of any node, which must not be there yet."""
-        if len(self._listed.get(channel, ())) < self._limit and not self._is_counted(channel):
+        if channel not in self._unlisted and self._has_room(channel):
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member
+            self._changed.setdefault(channel, [])
+
+    def most_listed(self, channel: str) -> int:
+        """Return how many members of a channel may be listed."""
+        return 0 if self._is_counted(channel) else self._limit
+
+    def count_elsewhere(self, channel: str, change: int) -> None:
+        """Count so many members more, or fewer, of which other nodes have told no names."""
+        self._unlisted.setdefault(channel, OrderedDict())
+        self._changed.setdefault(channel, [])
+        count = self._elsewhere.pop(channel, 0) + change
+        if count:
+            self._elsewhere[channel] = count
 
     def update(self, channel: str, member: Member) -> bool:
         """Give a member of any node this `info`; return False if there is no such member."""
@@ -184,25 +204,22 @@ class Presence:
         if not listed:
             del self._listed[channel]
         if channel in self._unlisted:
-            self._with_room.add(channel)
-        self._announce(channel, Left(item_of(channel), known))
+            self._changed.setdefault(channel, []).append(known)
+        else:
+            self._announce(channel, Left(item_of(channel), known))
         return True
 
     def tick(self, now: float) -> None:
-        """Let members leave whose grace time is over, and list others where there is room.
+        """Let members leave whose grace time is over, and tell crowds what has changed.
 
-        Called about once a second rather than with each member that leaves: a crowd that leaves
-        would otherwise be announced on its way out.
+        Called about once a second rather than with each change: a crowd that leaves would otherwise
+        be announced on its way out.
         """
         for channel, member in self._away.pop_expired(now):
             self.leave(channel, member)
-        with_room, self._with_room = self._with_room, set()
-        for channel in with_room:
-            unlisted = self._unlisted.get(channel)
-            while unlisted and len(self._listed.get(channel, ())) < self._limit:
-                self._list(channel, unlisted.popitem(last=False)[1])
-            if not unlisted:
-                self._unlisted.pop(channel, None)
+        changed, self._changed = self._changed, {}
+        for channel, gone in changed.items():
+            self._tell_crowd(channel, gone)
 
     def page(self, channel: str, limit: int, after: str = "") -> Page:
         """Return up to `limit` listed members, at most `MAX_PAGE`, with ids greater than `after`.
@@ -214,8 +231,26 @@ class Presence:
         begin = bisect_right(listed, after, key=_id_of)
         members = listed[begin : begin + min(limit, MAX_PAGE)]
         is_more = members and begin + len(members) < len(listed)
-        count = len(listed) + len(self._unlisted.get(channel, ()))
-        return Page(members, count, members[-1].connection if is_more else None)
+        return Page(members, self._count(channel), members[-1].connection if is_more else None)
+
+    def _count(self, channel: str) -> int:
+        known = len(self._listed.get(channel, ())) + len(self._unlisted.get(channel, ()))
+        return known + self._elsewhere.get(channel, 0)
+
+    def _has_room(self, channel: str) -> bool:
+        """Return whether another member of a channel may be listed."""
+        return len(self._listed.get(channel, ())) < self.most_listed(channel)
+
+    def _tell_crowd(self, channel: str, gone: list[Member]) -> None:
+        """Announce who has left, who is listed in their place, and the number of all, last."""
+        item, unlisted = item_of(channel), self._unlisted[channel]
+        for member in gone:
+            self._announce(channel, Left(item, member))
+        while unlisted and self._has_room(channel):
+            self._list(channel, unlisted.popitem(last=False)[1])
+        if not unlisted and channel not in self._elsewhere:
+            del self._unlisted[channel]
+        self._announce(channel, MemberCount(item, self._count(channel)))
 
     def _list(self, channel: str, member: Member) -> None:
         listed = self._listed.setdefault(channel, [])
@@ -239,6 +274,5 @@ class Presence:
         unlisted = self._unlisted.get(channel)
         if unlisted is None or unlisted.pop(connection_id, None) is None:
             return False
-        if not unlisted:
-            del self._unlisted[channel]
+        self._changed.setdefault(channel, [])
         return True
