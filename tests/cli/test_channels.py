@@ -9,7 +9,9 @@ from itemwire.cli.channels import _line as line_of
 from itemwire.settings import Settings
 from itemwire.testing import live_server
 from tests.cli.conftest import ITEMWIRE, CommandLine, Started
+from tests.conftest import SECRET
 from tests.proxy import Proxy
+from tests.scenarios.clients import token
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +29,21 @@ def test_what_is_published_is_read_back(itemwire: CommandLine) -> None:
     epoch, offset = published.output.strip().split(":")
     assert (bool(epoch), offset) == (True, "1")
     assert read.stdout == "1 writer: hello\n"
+
+
+def test_publishing_takes_two_rights_as_its_help_says(itemwire: CommandLine) -> None:
+    """Who publishes on a socket is on the item; a request over HTTP takes one."""
+    with live_server(Settings(secret=SECRET, _env_file=None)) as server:
+        refused, accepted = (
+            itemwire("publish", "cli:6", "x", "--url", server.url, "--token", token(scope=scope))
+            for scope in ("items:publish", "items:publish items:subscribe")
+        )
+
+    assert "scope_missing" in refused.stderr
+    assert accepted.exit_code == 0
+    assert "needs the right `subscribe` beside `publish`" in " ".join(
+        itemwire("publish", "--help").stdout.split()
+    )
 
 
 def test_json_goes_in_and_out_as_json(itemwire: CommandLine) -> None:

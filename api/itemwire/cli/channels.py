@@ -49,6 +49,9 @@ def publish(
 
     Where messages of ITEM are not stored, print `ephemeral`.
     DATA is read from standard input if it is `-` or absent.
+
+    ITEM is joined meanwhile, so the token needs the right `subscribe` beside `publish`; one that
+    has `publish` alone is for POST /items/ITEM/messages.
     """
     text = sys.stdin.read() if data == "-" else data
     payload = _checked(text) if data_json else json.dumps(text)
