@@ -21,6 +21,7 @@ from benchmarks.peers.serving import HOST
 from benchmarks.running import Absent, Server, pinned, running
 from benchmarks.tokens import tokens_for
 from benchmarks.works import WORKS, WORKS_OF_VARIANTS, Work
+from benchmarks.writing import check_docs_can_be_renewed
 from itemwire.bench.crowd import allow_files
 from itemwire.bench.errors import BenchError
 from itemwire.bench.loop import new_event_loop
@@ -53,13 +54,14 @@ def main(
     write_docs: bool,
 ) -> None:
     """Compare Itemwire with its peers on this machine."""
-    if quick and write_docs:
-        raise click.UsageError("the figures of a quick run are not for the docs")
+    if write_docs:
+        check_docs_can_be_renewed(is_quick=quick)
     works = {
         name: WORKS[name].scaled(seconds=seconds, quick=quick)
         for name in chosen(only, WORKS, "--only")
     }
-    comparison = compare(chosen(peers, ALL, "--peers"), works, 1 if quick else repeat)
+    rounds = 1 if quick else repeat
+    comparison = compare(chosen(peers, ALL, "--peers"), works, rounds, needs_all=write_docs)
     if quick:
         comparison.conditions["size"] = "quick: a fraction of the connections, not to be quoted"
     click.echo(as_markdown(comparison) if markdown else as_text(comparison))
@@ -71,8 +73,13 @@ def main(
         renew_docs(comparison)
 
 
-def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Comparison:
-    """Measure each work round by round; leave a peer out once it has failed to start."""
+def compare(
+    peers: Sequence[str], works: dict[str, Work], repeat: int, *, needs_all: bool = False
+) -> Comparison:
+    """Measure each work round by round; leave a peer out once it has failed to start.
+
+    Raises `click.ClickException` then where all are needed: a column of a page would be missing.
+    """
     allow_files(MOST_SOCKETS)
     secret = new_secret()
     with pinned() as core:
@@ -85,6 +92,8 @@ def compare(peers: Sequence[str], works: dict[str, Work], repeat: int) -> Compar
                         with running(peer, secret, core) as server:
                             comparison.take(name, peer, _measure(work, peer, secret, server))
                     except Absent as error:
+                        if needs_all:
+                            raise click.ClickException(str(error)) from None
                         comparison.absent[peer] = str(error)
                     except BenchError as error:
                         comparison.fail(name, peer, str(error))

@@ -20,6 +20,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.engine_tables import as_markdown
 from benchmarks.running import Absent, pinned
 from benchmarks.trial import Plan, Trial
+from benchmarks.writing import check_docs_can_be_renewed
 from itemwire.bench.crowd import allow_files
 
 QUICK_CONNECTIONS: Final = 10
@@ -54,8 +55,8 @@ def main(
     write_docs: bool,
 ) -> None:
     """Compare Itemwire's engines, and its peers over Redis, on this machine."""
-    if quick and write_docs:
-        raise click.UsageError("the figures of a quick run are not for the docs")
+    if write_docs:
+        check_docs_can_be_renewed(is_quick=quick)
     if quick:
         connections, seconds, repeat = QUICK_CONNECTIONS, QUICK_SECONDS, 1
     python = None if peers_python is None else str(peers_python.absolute())

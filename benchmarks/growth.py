@@ -21,6 +21,7 @@ from benchmarks.peers import PEERS
 from benchmarks.peers.serving import HOST
 from benchmarks.running import Absent, pinned, running
 from benchmarks.tokens import tokens_for
+from benchmarks.writing import check_docs_can_be_renewed
 from itemwire.bench.connecting import connect, idle
 from itemwire.bench.errors import BenchError
 from itemwire.bench.fanout import fanout
@@ -61,8 +62,8 @@ SERIES: Final = {
 @click.option("--write-docs", is_flag=True, help="Update docs/growth.*; needs matplotlib.")
 def main(*, seconds: float, within: float, quick: bool, out: Path | None, write_docs: bool) -> None:
     """Measure how Itemwire grows on this machine."""
-    if quick and write_docs:
-        raise click.UsageError("the figures of a quick run are not for the docs")
+    if write_docs:
+        check_docs_can_be_renewed(is_quick=quick)
     series = SERIES
     if quick:
         series = {name: dataclasses.replace(one, counts=QUICK) for name, one in SERIES.items()}

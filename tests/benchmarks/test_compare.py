@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -52,6 +53,13 @@ def test_a_peer_that_does_not_start_is_absent() -> None:
 
     assert list(comparison.absent) == ["nobody"]
     assert comparison.cells == {}
+
+
+def test_where_all_are_needed_an_absent_one_ends_the_run() -> None:
+    """A page would lack its column."""
+    work = replace(WORKS["echo"], peers=frozenset({"nobody"}))
+    with pytest.raises(click.ClickException, match="nobody"):
+        compare(["nobody"], {"echo": work}, repeat=2, needs_all=True)
 
 
 @pytest.mark.parametrize(

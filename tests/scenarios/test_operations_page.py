@@ -123,7 +123,7 @@ def test_a_connection_is_ended_and_its_client_sees_it(chromium: Browser, nodes: 
         rows = page.locator("#connections tr")
         expect(rows).to_have_count(2)
         connection = ended.welcome["connection"]
-        row = page.locator(f"#connections tr[data-key={connection}]")
+        row = page.locator(f"#connections tr[data-key='{connection}']")
         expect(row).to_contain_text("end:1")
         expect(row).to_contain_text("json")
         row.get_by_role("button", name=f"End {connection}").press("Enter")

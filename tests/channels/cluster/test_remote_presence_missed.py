@@ -20,7 +20,7 @@ from itemwire.channels.cluster.gossip import (
 )
 from itemwire.channels.cluster.gossip_sender import URGENT_SECONDS
 from itemwire.channels.cluster.notices import read_notice, read_told
-from itemwire.channels.cluster.peer import DEAD_TICKS
+from itemwire.channels.cluster.peer import DEAD_TICKS, HEARTBEAT_TICKS
 from tests.channels.nodes import WITH_GRACE, Crowd, say_as, told
 from tests.fakes import CHANNEL
 
@@ -177,6 +177,29 @@ def test_after_a_gap_counts_are_asked_for_where_there_is_a_limit(
     crowd.settle()
 
     assert [(one.to, one.channels) for one in requests(crowd, before)] == [("other", asked)]
+
+
+@pytest.mark.parametrize(("knows_it", "repeated"), [(True, 0), (False, 2)])
+def test_a_node_that_knows_that_it_was_deaf_has_nobody_repeat_all(
+    *, knows_it: bool, repeated: int
+) -> None:
+    """It asks on its channels itself; if all were to answer that, it would cost nodes squared."""
+    crowd = Crowd("a", "b", "c")
+    watcher, gone, _ = crowd.join("a"), crowd.join("b"), crowd.join("c")
+    crowd.settle()
+    crowd.engine("a").is_deaf = True
+    crowd.end(gone)
+    crowd.tick(HEARTBEAT_TICKS)
+    crowd.engine("a").is_deaf = False
+    missed, before = told(watcher), len(crowd.bus.sent)
+    if knows_it:
+        crowd.engine("a").hear_again()
+    crowd.tick(2 * HEARTBEAT_TICKS)
+
+    assert missed == ["a1", "b1", "c1"]
+    assert told(watcher) == ["a1", "c1"]
+    asked = [one.channels for one in requests(crowd, before)]
+    assert asked.count([EVERY_ITEM]) == repeated
 
 
 def test_a_channel_that_is_followed_no_longer_is_not_asked_for() -> None:

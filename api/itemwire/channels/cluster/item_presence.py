@@ -21,12 +21,15 @@ from itemwire.channels.cluster.gossip import (
 from itemwire.channels.cluster.gossip_sender import GossipSender
 from itemwire.channels.cluster.item_talk import AT_ONCE, ItemTalk
 from itemwire.channels.cluster.own_members import OwnMembers
-from itemwire.channels.cluster.peer import ANSWER_TICKS, Peer, Place
+from itemwire.channels.cluster.peer import ANSWER_TICKS, HEARTBEAT_TICKS, Peer, Place
 from itemwire.channels.cluster.peers import Peers
 from itemwire.channels.presence.presence import Presence
 from itemwire.channels.timers import CallLater
 from itemwire.engines.base import Answer, EngineError
 from itemwire.messages import Member
+
+DEAF_TICKS: Final = HEARTBEAT_TICKS + 2
+"""By then each node has given a sign of life, which shows that notices of it were missed."""
 
 
 class ItemPresence:
@@ -70,6 +73,12 @@ class ItemPresence:
         self._followed: set[str] = set()  # channels with a subscriber here
         self._begun: set[str] = set()  # channels that are heard, and were asked on
         self._ticks = 0
+        self._missed_tick = -DEAF_TICKS  # when it was found last that channels were not heard
+
+    @property
+    def was_deaf(self) -> bool:
+        """Return whether this node has missed what it missed by itself, and has asked already."""
+        return self._ticks - self._missed_tick < DEAF_TICKS
 
     def keeps(self, channel: str) -> bool:
         """Return whether the members of a channel on other nodes are kept up to date here."""
@@ -127,6 +136,7 @@ class ItemPresence:
 
     def miss(self, channel: str) -> None:
         """Ask for what may have been told while the channel was not heard."""
+        self._missed_tick = self._ticks
         if channel in self._begun:
             self._answers.begin_anew(channel)
             self._ask(channel)

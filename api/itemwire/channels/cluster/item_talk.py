@@ -45,7 +45,7 @@ class ItemTalk:
         self._lines: dict[str, list[ToldLine]] = {}  # for the next batch
         self._questions: dict[str, None] = {}  # channels to ask on
         self._denied: dict[str, None] = {}  # channels on which this node has nothing
-        self._again: dict[str, int] = {}  # channels whose number is due, and how often it was
+        self._again: dict[str, int | None] = {}  # channels whose number is due, how often it was
         self._reminders = Reminders(self._shared.__contains__)
 
     @property
@@ -75,8 +75,8 @@ class ItemTalk:
         self._denied[channel] = None
 
     def repeat_all(self) -> None:
-        """Tell the number of each channel again, with the next batches."""
-        self._again.update(dict.fromkeys(self._last, 0))
+        """Tell the number of each channel once more, with the next batches."""
+        self._again = dict.fromkeys(self._last) | self._again
 
     def note_failure(self, channel: str) -> None:
         """Take note that something may not have been heard: its number is told again."""
@@ -114,13 +114,14 @@ class ItemTalk:
             self._again.pop(channel, None)
             for pack in pack_lines(told):
                 self._send(channel, pack)
-            if told:
+            if any(not isinstance(line, MembersAsked) for line in told):  # who asks looks again
                 self._reminders.begin(channel)
         self._deny()
         for channel in _first(at_once - len(asked), self._again):
             count = self._again.pop(channel)
             self._send(channel, [])
-            self._reminders.go_on(channel, count)
+            if count is not None:
+                self._reminders.go_on(channel, count)
         return asked
 
     def _deny(self) -> None:

@@ -260,7 +260,8 @@ class RemotePresence(OtherNodes):
         """Ask a peer for everything: it is new here, or a notice of it may have been missed."""
         peer.away.clear()  # the missed notice may have said that one of them returned
         counts = [SOCKETS] if self._counts.is_limited else []
-        items = [EVERY_ITEM] if self.items.keeps_any else []
+        is_asked = self.items.was_deaf or not self.items.keeps_any
+        items = [] if is_asked else [EVERY_ITEM]
         peer.mark_stale([*counts, *items], is_missed=True)
         self._sender.schedule()
 
