@@ -1,6 +1,7 @@
 """What start-up checks: unsafe settings and open routes, each with its remedy."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
@@ -81,6 +82,34 @@ def test_refuses_several_workers_on_an_engine_of_one_process(url: str) -> None:
         {},
     )
     audit_settings(settings, ["uvicorn", "--workers", "1"], {})
+
+
+@pytest.mark.parametrize(
+    ("command", "url", "refused"),
+    [
+        ("gunicorn -w 4 app", "redis://localhost", True),
+        ("/venv/bin/uvicorn x:y --workers 4", "redis://localhost", True),
+        ("itemwire serve --app x:y", "redis://localhost", True),  # its code names the engine
+        ("itemwire serve", "itemwire+unix:///run/engine.sock", False),
+        ("itemwire doctor", "redis://localhost", False),
+        ("itemwire export", "redis://localhost", False),
+        ("my_server.py", "redis://localhost", False),
+        ("", "redis://localhost", False),
+    ],
+)
+def test_refuses_workers_for_which_no_process_has_the_engine(
+    command: str, url: str, *, refused: bool
+) -> None:
+    """Only `itemwire serve` runs one; what runs no server is let alone."""
+    settings = settings_of(engine_url=url, share_engine=True, workers=4)
+    refusal = (
+        pytest.raises(ValueError, match=r"ITEMWIRE_SHARE_ENGINE.*itemwire serve --workers")
+        if refused
+        else contextlib.nullcontext()
+    )
+    with refusal:
+        audit_settings(settings, command.split(), {})
+    audit_settings(settings_of(engine_url=url, workers=4), command.split(), {})
 
 
 @pytest.mark.server

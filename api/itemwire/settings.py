@@ -78,6 +78,12 @@ class Settings(ListeningSettings):
         "more than one share one more process, which has the engine. If unset and the engine is "
         "one that servers share, WEB_CONCURRENCY is used.",
     )
+    share_engine: bool = Field(
+        default=False,
+        description="Whether the workers of `itemwire serve` reach an engine on a server by one "
+        "process of theirs, which has one node's connections, however many they are. Those of "
+        "`memory://` and `sqlite://` do so anyway.",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
         default="info", description="How much is logged. Credentials are not logged at any level."
     )

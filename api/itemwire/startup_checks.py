@@ -22,7 +22,7 @@ from starlette.routing import Mount, Router, WebSocketRoute
 
 from itemwire.authorization.routes import SocketRoute
 from itemwire.authorization.solving import Dependant, Overrides, calls_of
-from itemwire.engines import UNSHARED
+from itemwire.engines import OF_WORKERS, UNSHARED
 from itemwire.settings import Settings
 from itemwire_auth.dependencies import GUARDS
 from itemwire_auth.origins import NULL
@@ -67,6 +67,12 @@ def _has_unshared_workers(launch: Launch) -> bool:
     return scheme in UNSHARED and asked > 1
 
 
+def _shares_no_engine(launch: Launch) -> bool:
+    """Return whether a server was asked to share an engine, and no process was started for it."""
+    scheme = launch.settings.engine_url.partition("://")[0]
+    return launch.settings.share_engine and scheme != OF_WORKERS and _serves(launch.arguments)
+
+
 def _accepts_cookies_from_any_origin(launch: Launch) -> bool:
     return ANY_ORIGIN in launch.settings.allowed_origins
 
@@ -99,6 +105,14 @@ CHECKS: Final[dict[str, Check]] = {
         "published in one never reaches clients of another",
         "leave the workers to `itemwire serve --workers` and the engine to ITEMWIRE_ENGINE_URL, or "
         "run one worker (unset WEB_CONCURRENCY), or set an engine that is shared",
+        refuses=True,
+    ),
+    "share_engine": Check(
+        _shares_no_engine,
+        "ITEMWIRE_SHARE_ENGINE is set, and no process has the engine for these workers: each would "
+        "have connections of its own",
+        "leave the workers to `itemwire serve --workers` and the engine to ITEMWIRE_ENGINE_URL, or "
+        "unset ITEMWIRE_SHARE_ENGINE",
         refuses=True,
     ),
     "any_origin": Check(
@@ -185,6 +199,14 @@ def workers_asked(arguments: Sequence[str], environment: Mapping[str, str]) -> i
         elif short := JOINED_WORKERS.fullmatch(option):
             asked = short[1]
     return int(asked) if asked.isascii() and asked.isdecimal() else 1
+
+
+def _serves(arguments: Sequence[str]) -> bool:
+    """Return whether this is the command line of a server, ours or another."""
+    command = PurePath(arguments[0] if arguments else "").parts[-2:]
+    if PurePath(*command[-1:]).stem == OWN_COMMAND:
+        return "serve" in arguments[1:]
+    return not set(SERVERS).isdisjoint(command)
 
 
 def warn_of_open_routes(app: FastAPI) -> None:

@@ -208,3 +208,28 @@ def test_a_file_that_another_server_has_is_one_clear_line(tmp_path: Path) -> Non
     assert log.splitlines() == [
         f"Error: ITEMWIRE_ENGINE_URL: {path} is in use: a file belongs to one server at a time"
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "told"),
+    [
+        (("--share-engine",), "redis://localhost", "unset it, or set ITEMWIRE_WORKERS"),
+        (("--share-engine", "--workers", "2"), "memory://", "share theirs anyway; unset it"),
+        (("--share-engine", "--workers", "2"), "sqlite:///x.db", "share theirs anyway; unset it"),
+    ],
+    ids=["one", "memory", "sqlite"],
+)
+def test_to_share_an_engine_that_is_not_to_be_shared_is_one_clear_line(
+    arguments: tuple[str, ...], url: str, told: str, tmp_path: Path
+) -> None:
+    """By the option or by the setting; tests/scenarios/test_share_engine.py has who does share."""
+    variables = {"ITEMWIRE_SECRET": new_secret(), "ITEMWIRE_ENGINE_URL": url}
+    by_setting = variables | {"ITEMWIRE_SHARE_ENGINE": "true"}
+    for given, environment in ((arguments, variables), (arguments[1:], by_setting)):
+        with started_in(tmp_path, "serve", "--port", "0", *given, **environment) as process:
+            _, log = process.communicate(timeout=60)
+
+        assert process.returncode == EXIT_CONFIGURATION
+        assert len(log.splitlines()) == 1
+        assert log.startswith("Error: ITEMWIRE_SHARE_ENGINE is for")
+        assert told in log

@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from tests.engine_process import unix_url
+from tests.engine_process import running_engine, unix_url
 from tests.nats_server import nats_url, tls_nats_url
 from tests.postgres_server import postgres_url
 from tests.redis_server import cluster_url, redis_url, shards_url, tls_url
+
+EngineURL = Callable[[Path], AbstractContextManager[str]]
 
 
 @contextlib.contextmanager
@@ -26,7 +28,20 @@ def in_a_file(folder: Path) -> Iterator[str]:
     yield f"sqlite:///{folder / 'itemwire.db'}"
 
 
-ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
+def by_a_process(engine: EngineURL) -> EngineURL:
+    """Lead to an engine by a process, as `--share-engine` has it for workers."""
+
+    @contextlib.contextmanager
+    def url_by_process(folder: Path) -> Iterator[str]:
+        place = folder / "process"
+        place.mkdir()
+        with engine(folder) as url, running_engine(place, url) as process:
+            yield process.url
+
+    return url_by_process
+
+
+ENGINE_URLS: Final[dict[str, EngineURL]] = {
     "memory": in_memory,
     "sqlite": in_a_file,
     "postgres": postgres_url,
@@ -38,11 +53,18 @@ ENGINE_URLS: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
     "nats": nats_url,
     "tls": tls_nats_url,
     "itemwire+unix": unix_url,
+    "nats-by-process": by_a_process(nats_url),
+    "postgresql-by-process": by_a_process(postgres_url),
+    "redis-by-process": by_a_process(redis_url),
+    "redis-shards-by-process": by_a_process(shards_url),
 }
 """Each is given an empty folder, and gives the URL for as long as it is entered."""
 
 LISTS: Final = frozenset({"redis-shards"})
 """Rows of the table that are no scheme: a scheme that names several servers."""
+
+BY_PROCESS: Final = frozenset(name for name in ENGINE_URLS if name.endswith("-by-process"))
+"""Rows that are no scheme: the engine of a process of workers, which stands before another."""
 
 SAME: Final = frozenset({"redis+sentinel", "redis+unix", "unix", "valkey", "valkeys"})
 """Other ways to an engine of the table, which tests/engines/redis/test_ways.py takes."""

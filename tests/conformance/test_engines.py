@@ -11,7 +11,14 @@ from itemwire.engines import ENGINES, open_engine
 from itemwire.engines.base import ChannelBounds, Engine
 from tests.conformance.durable_contract import DurableContract
 from tests.conformance.engine_contract import EngineContract
-from tests.conformance.engine_urls import DURABLE, ENGINE_URLS, LISTS, OF_ONE_NODE, SAME
+from tests.conformance.engine_urls import (
+    BY_PROCESS,
+    DURABLE,
+    ENGINE_URLS,
+    LISTS,
+    OF_ONE_NODE,
+    SAME,
+)
 from tests.conformance.erase_contract import EraseContract
 from tests.conformance.retained_contract import NodesRetainedContract, RetainedContract
 from tests.conformance.secret_contract import (
@@ -22,7 +29,7 @@ from tests.conformance.secret_contract import (
 from tests.conformance.telling_contract import NodesTellingContract, TellingContract
 from tests.conformance.value_contract import ValueContract
 
-ROWS: Final = (ENGINES.keys() - SAME) | LISTS
+ROWS: Final = (ENGINES.keys() - SAME) | LISTS | BY_PROCESS
 
 
 @pytest.fixture(scope="module", params=sorted(ROWS))

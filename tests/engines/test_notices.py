@@ -10,7 +10,13 @@ from typing_extensions import override
 from itemwire.engines import notices
 from itemwire.engines.base import Answer, EngineError
 from itemwire.engines.faults import AWAY, UNKNOWN, EngineFault
-from itemwire.engines.notices import NoticePage, NoticeReader, StoredNotice
+from itemwire.engines.notices import (
+    NOT_KEPT,
+    NoticeMark,
+    NoticePage,
+    NoticeReader,
+    StoredNotice,
+)
 
 
 class Reader(NoticeReader):
@@ -252,3 +258,33 @@ def test_applies_the_others_though_the_receiver_throws(
 
     assert applied == [b"bad", b"good"] * 2
     assert caplog.text.count("delivery_failed") == 2
+
+
+def test_says_which_notice_it_hands_on_and_what_came_before_it() -> None:
+    """Who passes it on to others can say so, and they see what they have missed."""
+    marks: list[tuple[bytes, NoticeMark]] = []
+
+    class Marked(Reader):
+        @override
+        def _hand_on(self, notice: bytes, mark: NoticeMark = NOT_KEPT) -> None:
+            super()._hand_on(notice, mark)
+            marks.append((notice, self.mark))
+
+    reader = Marked()
+    reader.answer((3, "three"), (5, "five"), last=6)
+    reader.live(7, "seven")
+    reader._hand_on(b"passing")
+    reader.live(9, "nine")
+    reader.answer((8, "eight"), (9, "nine"), last=9)
+    reader.check()
+    reader.answer((1, "one"), last=1, epoch="f")
+
+    assert marks == [
+        (b"three", NoticeMark("e", 0, 3)),
+        (b"five", NoticeMark("e", 3, 5)),
+        (b"seven", NoticeMark("e", 6, 7)),
+        (b"passing", NOT_KEPT),
+        (b"eight", NoticeMark("e", 7, 8)),
+        (b"nine", NoticeMark("e", 8, 9)),
+        (b"one", NoticeMark("f", 0, 1)),
+    ]

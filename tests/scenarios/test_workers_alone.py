@@ -56,10 +56,10 @@ def is_there(pid: int) -> bool:
 
 @contextmanager
 def two_workers(
-    folder: Path, url: str, command: list[str] | None = None
+    folder: Path, url: str, command: list[str] | None = None, *options: str
 ) -> Iterator[tuple[Started, Path]]:
     """Run a server of two workers, both of them ready, with a folder for its sockets."""
-    line = [*(command or FAST), "serve", "--port", "0", "--workers", "2"]
+    line = [*(command or FAST), "serve", "--port", "0", "--workers", "2", *options]
     settings = {"metrics_token": METRICS_TOKEN, "graceful_timeout": "3", "admin": "true"}
     with tempfile.TemporaryDirectory() as temporary:  # a short name, as a socket needs
         with (

@@ -42,6 +42,25 @@ def test_an_engine_that_servers_share_needs_none(settings: Settings) -> None:
     assert EngineProcess.of(shared) is None
 
 
+def test_it_stands_before_an_engine_that_servers_share_where_that_is_asked_for(
+    settings: Settings,
+) -> None:
+    """Workers find it as they find one that has everything in its memory."""
+    given = {"engine_url": "redis://127.0.0.1/0", "share_engine": True}
+    process = EngineProcess.of(settings.model_copy(update=given))
+    assert process is not None
+    process.remove_folder()
+
+    assert process.url.startswith("itemwire+unix:///")
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///x.db"])
+def test_to_ask_for_what_is_so_anyway_is_refused(settings: Settings, url: str) -> None:
+    """It would look as if it could be left out."""
+    with pytest.raises(ValueError, match="share theirs anyway"):
+        EngineProcess.of(settings.model_copy(update={"engine_url": url, "share_engine": True}))
+
+
 def test_its_socket_is_where_only_this_user_comes(process: EngineProcess) -> None:
     """Whoever speaks to it may do all that a server may; in the end nothing is left."""
     folder = folder_of(process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -159,6 +159,27 @@ def on_unix(folder: Path) -> Iterator[EngineServer]:
             copy=lambda: None,
             put_back=partial(_restart, process),
         )
+
+
+class BehindProcess:
+    """A server that nodes reach by a process of workers: what is done is done to the server."""
+
+    port = 0  # the process has a socket
+
+    def __init__(self, server: Process, url: str) -> None:
+        self.server = server
+        self.url = url
+        self.start, self.kill, self.stop = server.start, server.kill, server.stop
+        self.paused = server.paused
+
+
+@contextmanager
+def on_redis_by_process(folder: Path) -> Iterator[EngineServer]:
+    """Run a server, and before it the process that workers of one machine share."""
+    place = folder / "process"
+    place.mkdir()
+    with on_redis(folder) as redis, running_engine(place, redis.process.url) as process:
+        yield replace(redis, process=BehindProcess(redis.process, process.url), path=process.path)
 
 
 ENGINE_SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]] = {

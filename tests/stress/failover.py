@@ -100,6 +100,7 @@ FAULTS_OF: Final[dict[str, dict[str, Fault]]] = dict.fromkeys(ENGINE_SERVERS, CO
     "nats+cluster": {name: FAULTS[name] for name in ALWAYS} | {"leader-killed": kill_leader},
     "postgresql+replica": REPLACED,
     "redis+replica": REPLACED | {"roles-swapped": swap_roles},
+    "redis+unix": COPIED,
     "redis-shards": {name: FAULTS[name] for name in ("engine-killed", "engine-restarted", *ALWAYS)}
     | {"shard-killed": kill_shard, "shard-paused": pause_shard},
     **MACHINE_FAULTS,

@@ -13,7 +13,7 @@ from itemwire.engines.postgres.engine import init_store
 from tests.nats_server import NatsServer, leader_of, running_trio, until_whole
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.redis_server import RedisServer, Together, running_redis, running_shards
-from tests.stress.engines import ENGINE_SERVERS, EngineServer, Process
+from tests.stress.engines import ENGINE_SERVERS, EngineServer, Process, on_redis_by_process
 from tests.stress.machines import MACHINES
 
 P = TypeVar("P", bound=Process)
@@ -156,6 +156,7 @@ SERVERS: Final[dict[str, Callable[[Path], AbstractContextManager[EngineServer]]]
     "nats+cluster": on_nats_cluster,
     "postgresql+replica": on_postgres_pair,
     "redis+replica": on_redis_pair,
+    "redis+unix": on_redis_by_process,
     "redis-shards": on_redis_shards,
     **MACHINES,
 }

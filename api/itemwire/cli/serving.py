@@ -26,6 +26,11 @@ logger = logging.getLogger("itemwire.server")
 
 ONE_WORKER: Final = ("", "0", "1")  # values of WEB_CONCURRENCY that ask for no more workers
 
+ONE_ANYWAY: Final = (
+    "ITEMWIRE_SHARE_ENGINE is for several workers: one has one node's connections anyway; unset "
+    "it, or set ITEMWIRE_WORKERS"
+)
+
 TOKEN_SECONDS = 12 * 3600  # a working day; `dev` makes a new secret at each start anyway
 
 OTHER_KEYS = ("keys_file", "jwks_url", "issuers_file")  # ignored by `dev`, which makes a secret
@@ -44,6 +49,12 @@ port_option = click.option("--port", type=int, help="Port; 0 takes a free one [I
     "--workers",
     type=int,
     help="Processes on the port [ITEMWIRE_WORKERS, else WEB_CONCURRENCY].",
+)
+@click.option(
+    "--share-engine",
+    is_flag=True,
+    default=None,
+    help="The workers reach the engine by one process [ITEMWIRE_SHARE_ENGINE].",
 )
 @click.option(
     "--uds", type=click.Path(path_type=Path), help="Unix socket, not a port [ITEMWIRE_UDS]."
@@ -74,6 +85,7 @@ def serve(app: str | None, **given: object) -> None:
         sys.path.insert(0, "")  # the folder it is started in, as other servers do
         # Its own settings are read where it is imported, and refuse what does not go with workers.
         os.environ[f"{PREFIX}WORKERS"] = str(settings.workers)
+        os.environ[f"{PREFIX}SHARE_ENGINE"] = str(settings.share_engine)
     _run(settings, announce, app)
 
 
@@ -122,7 +134,7 @@ def _given(**options: object) -> dict[str, object]:
 def _run(settings: Settings, announce: Callable[[str], None], app: str | None = None) -> None:
     try:
         with interruptible():
-            _way_to_serve(settings.workers)(settings, announce, app)
+            _way_to_serve(settings)(settings, announce, app)
     except ValueError as error:
         raise ConfigurationProblem(str(error)) from error
     except OSError as error:
@@ -132,9 +144,11 @@ def _run(settings: Settings, announce: Callable[[str], None], app: str | None = 
 
 
 def _way_to_serve(
-    workers: int,
+    settings: Settings,
 ) -> Callable[[Settings, Callable[[str], None], str | None], None]:
-    if workers == 1:
+    if settings.workers == 1:
+        if settings.share_engine:
+            raise ValueError(ONE_ANYWAY)
         return run_server
     # With what several processes share their metrics by.
     from itemwire.serving.workers import serve_by_workers  # noqa: PLC0415

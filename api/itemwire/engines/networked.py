@@ -26,7 +26,7 @@ from itemwire.engines.base import (
     UnfitEngine,
 )
 from itemwire.engines.callbacks import in_time
-from itemwire.engines.notices import NoticeReader
+from itemwire.engines.notices import NoticeMark, NoticePage, NoticeReader, NoticeStore
 from itemwire.engines.read_watch import ReadWatch, refused_read
 from itemwire.engines.subscriptions import STEPS, ChannelSource, Subscriptions
 from itemwire.engines.tasks import end, repeat
@@ -46,7 +46,7 @@ Routine = tuple[float, Callable[[], Awaitable[object]]]
 """Work that is repeated every so many seconds."""
 
 
-class NetworkedEngine(Engine, ChannelSource, ABC):
+class NetworkedEngine(Engine, ChannelSource, NoticeStore, ABC):
     """An engine on a server: reached, lost and reached again while the node serves."""
 
     def __init__(self, shown_url: str) -> None:
@@ -192,6 +192,15 @@ class NetworkedEngine(Engine, ChannelSource, ABC):
             answer(problem)
 
         self._notice_reader.post(notice, until, posted)
+
+    @property
+    @override
+    def notice_mark(self) -> NoticeMark:
+        return self._notice_reader.mark
+
+    @override
+    def read_notices(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:
+        self._notice_reader.read(epoch, after, answer)
 
     @override
     def note_refusal(self, problem: EngineError) -> None:

@@ -48,6 +48,33 @@ class NoticePage(NamedTuple):
     is_cut: bool = False
 
 
+class NoticeMark(NamedTuple):
+    """The number of a notice in its epoch, and up to which number all was handed on before it."""
+
+    epoch: str
+    previous: int
+    number: int
+
+
+NOT_KEPT: Final = NoticeMark("", 0, 0)
+"""The mark of a notice that is only passed on, or that has no number of its own."""
+
+
+class NoticeStore(ABC):
+    """An engine that several processes share: its store keeps the notices, and can be asked."""
+
+    @property
+    @abstractmethod
+    def notice_mark(self) -> NoticeMark:
+        """Return which notice it is that `Sink.apply` is given just now."""
+        ...
+
+    @abstractmethod
+    def read_notices(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:
+        """Answer what comes after a number of an epoch; everything, if the epoch is another now."""
+        ...
+
+
 class NoticeReader(ABC):
     """Applies each notice in order; after a doubt some may be applied twice, none is missed.
 
@@ -66,6 +93,7 @@ class NoticeReader(ABC):
         self._is_stopped = False
         self._retry: asyncio.TimerHandle | None = None
         self._waiting: list[Answer[None]] = []
+        self.mark = NOT_KEPT  # of the notice that is handed on
 
     @abstractmethod
     def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
@@ -101,8 +129,9 @@ class NoticeReader(ABC):
         if epoch != self._epoch or previous > self._number:
             self.check()
         elif number > self._number:
+            mark = NoticeMark(epoch, self._number, number)
             self._number = number
-            self._hand_on(notice)
+            self._hand_on(notice, mark)
 
     def check(self) -> None:
         """Read what may have been missed."""
@@ -114,6 +143,10 @@ class NoticeReader(ABC):
     def try_reading(self, answer: Answer[None]) -> None:
         """Answer whether notices can be read; what is found is left for the next read."""
         self._read_page(self._epoch, self._number, when_done(answer))
+
+    def read(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:
+        """Answer notices to somebody else, who keeps a count of its own."""
+        self._read_page(epoch, after, answer)
 
     def _read_on(self) -> None:
         self._is_stale, self._is_reading = False, True
@@ -141,13 +174,16 @@ class NoticeReader(ABC):
         if page.epoch != self._epoch:
             # The count has begun anew: the same numbers may stand for other notices.
             self._epoch, self._number = page.epoch, 0
+        previous = self._number
         for one in page.notices:
             # A node that has just started has nothing that an ended notice could take away.
             if one.number > self._number and (self._is_synced or not one.is_over):
-                self._hand_on(one.notice)
+                self._hand_on(one.notice, NoticeMark(page.epoch, previous, one.number))
+                previous = one.number
         self._number = max(self._number, page.last)
 
-    def _hand_on(self, notice: bytes) -> None:
+    def _hand_on(self, notice: bytes, mark: NoticeMark = NOT_KEPT) -> None:
+        self.mark = mark
         try:
             self._apply(notice)
         except Exception:

@@ -97,6 +97,10 @@ class Subscriptions:
         for channel in list(self._subscribing):
             self._answer_subscribers(channel, problem)
 
+    def refuse(self, channel: str, problem: EngineError) -> None:
+        """Answer those that wait for a channel with an error; it is followed until it is left."""
+        self._answer_subscribers(channel, problem)
+
     def unsubscribe(self, channel: str) -> None:
         """Stop following a channel."""
         follower = self._followed.pop(channel, None)
@@ -127,6 +131,11 @@ class Subscriptions:
     def begin_all_anew(self) -> None:
         """Take note that everything is listened to anew; positions are compared besides."""
         for channel in list(self._followed):
+            self._sink.miss(channel)
+
+    def miss(self, channel: str) -> None:
+        """Take note that something that was told on a channel was missed."""
+        if channel in self._followed:
             self._sink.miss(channel)
 
     def hear(self, channel: str, words: bytes) -> None:

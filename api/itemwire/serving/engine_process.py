@@ -23,6 +23,11 @@ SHORT_LIFE: Final = 1.0  # seconds; one that has died sooner is not started agai
 END_SECONDS: Final = 15.0  # for a file to be closed, when nobody is connected any more
 MOST_PATH: Final = 100  # bytes of a socket's path: the kernel has room for 107
 
+SHARED_ANYWAY: Final = (
+    "ITEMWIRE_SHARE_ENGINE is for engines on servers: the workers of memory:// and sqlite:// share "
+    "theirs anyway; unset it"
+)
+
 
 class EngineProcess:
     """A process with the engine that the workers of a supervisor share.
@@ -45,11 +50,14 @@ class EngineProcess:
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
-        """Return the process that the workers need; None where they share their engine anyway.
+        """Return the process that the workers need; None where each has connections of its own.
 
         Raises ValueError where the engine cannot be used, or there is no place for a socket.
         """
-        if settings.engine_url.partition("://")[0] not in UNSHARED:
+        is_unshared = settings.engine_url.partition("://")[0] in UNSHARED
+        if settings.share_engine and is_unshared:
+            raise ValueError(SHARED_ANYWAY)
+        if not settings.share_engine and not is_unshared:
             return None
         open_engine(settings.engine_url, settings.history_bounds)  # it opens nothing yet
         try:

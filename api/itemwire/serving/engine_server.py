@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from itemwire.engines import open_engine
+from itemwire.engines import UNSHARED, open_engine
 from itemwire.engines.base import EngineError
 from itemwire.engines.unix.server import EngineServer
 from itemwire.engines.unix.told_bounds import ToldBounds
@@ -52,7 +52,8 @@ async def serve_engine(options: EngineOptions, announce: Callable[[], None]) -> 
 
     A terminal, or systemd, signals this process with the workers, which need it to drain.
     """
-    bounds = ToldBounds(options.total_bytes)
+    is_shared = options.url.partition("://")[0] not in UNSHARED
+    bounds = ToldBounds(is_settled=True) if is_shared else ToldBounds(options.total_bytes)
     server = EngineServer(open_engine(options.url, bounds), bounds)
     loop = asyncio.get_running_loop()
     is_over, is_orphaned = asyncio.Event(), asyncio.Event()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from itemwire.engines import open_engine
-from itemwire.engines.base import Answer, EngineError
-from itemwire.engines.faults import INVALID
+from itemwire.engines.base import Answer, EngineError, Sink, UnfitEngine
+from itemwire.engines.faults import INVALID, PART_AWAY
 from itemwire.engines.unix.engine import UnixEngine
 from itemwire.messages import Draft, Position
 from tests.conformance.asked_engine import answer_of
 from tests.engines.unix.scenes import serving
+from tests.engines.unix.test_node_notices import Store
 from tests.engines.watched import BOUNDS, node, play
 from tests.fakes import CHANNEL
 
@@ -103,6 +105,109 @@ def test_what_is_asked_while_the_connection_is_made_anew_waits_for_it(
             one.check()
 
             assert len(one.texts) == 10
+
+    play(scene)
+
+
+def test_a_node_knows_of_the_engine_of_the_process_what_that_knows_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which server is away, what is stored and how large, from its start on and at each change."""
+
+    async def scene() -> None:
+        async with serving(tmp_path) as server:
+            kind = type(server.engine)
+            monkeypatch.setattr(kind, "most_bytes", 1000)
+            async with node(f"itemwire+unix://{tmp_path}/engine.sock") as one:
+                assert (one.engine.most_bytes, one.engine.fault, one.engine.parts) == (
+                    1000,
+                    None,
+                    {},
+                )
+                monkeypatch.setattr(kind, "fault", PART_AWAY)
+                monkeypatch.setattr(kind, "parts", {"a:1": True, "b:2": False})
+                await one.until(lambda: one.engine.fault is PART_AWAY)
+
+                assert one.engine.parts == {"a:1": True, "b:2": False}
+                assert one.engine.is_available
+
+    play(scene)
+
+
+@pytest.mark.parametrize("kind", [EngineError, UnfitEngine])
+def test_a_node_is_told_why_the_process_has_no_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[EngineError]
+) -> None:
+    """As if it had connections of its own: whether a restart helps, too."""
+
+    async def scene() -> None:
+        engine = Store(BOUNDS)
+
+        async def refuse(_sink: Sink) -> None:
+            raise kind("it is of another kind")
+
+        async with serving(tmp_path, engine):
+            url = f"itemwire+unix://{tmp_path}/engine.sock"
+            with monkeypatch.context() as patched:
+                patched.setattr(engine, "start", refuse)
+                with pytest.raises(EngineError, match="it is of another kind") as refused:
+                    async with node(url):
+                        pass
+            async with node(url) as one:
+                assert (await one.publish("served at last")).offset == 1
+
+        assert type(refused.value) is kind
+
+    play(scene)
+
+
+def test_a_channel_that_the_process_cannot_hear_is_refused_at_once_with_the_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several servers one may be away; the others' channels are served."""
+
+    async def scene() -> None:
+        async with (
+            serving(tmp_path) as server,
+            node(f"itemwire+unix://{tmp_path}/engine.sock") as one,
+        ):
+
+            def refuse(_channel: str, answer: Answer[None]) -> None:
+                answer(EngineError("b:2 is away", PART_AWAY))
+
+            with monkeypatch.context() as patched:
+                patched.setattr(server.engine, "subscribe", refuse)
+                began = time.monotonic()
+                with pytest.raises(EngineError, match="b:2 is away") as refused:
+                    await one.subscribe("item:there")
+                seconds = time.monotonic() - began
+            one.engine.unsubscribe("item:there")
+            await one.subscribe("item:there")
+
+            assert refused.value.fault is PART_AWAY
+            assert seconds < 1
+
+    play(scene)
+
+
+def test_what_the_process_may_have_missed_each_node_may_have_missed(tmp_path: Path) -> None:
+    """Of what nodes tell each other, and of messages: those are read."""
+
+    async def scene() -> None:
+        async with (
+            serving(tmp_path) as server,
+            node(f"itemwire+unix://{tmp_path}/engine.sock") as one,
+        ):
+            first = await one.publish("first")
+            known = len(one.missed)
+            server._miss(CHANNEL)
+            await one.until(lambda: len(one.missed) > known)
+            server._lose(CHANNEL, Position("new", 7))
+            await one.read()
+
+            assert one.missed[known:] == [CHANNEL]
+            assert server.position_of(CHANNEL) == Position("new", 7)
+            assert (one.losses, first.offset) == ([], 1)  # it is there still
 
     play(scene)
 

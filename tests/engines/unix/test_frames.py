@@ -8,7 +8,7 @@ from itemwire.engines.unix import frames
 from itemwire.engines.unix.frames import WordReader, frames_of
 from itemwire.engines.unix.words import PingWord, SubscribeWord, decode_node_words, encode_word
 
-WORDS = [SubscribeWord("item:1"), PingWord(), SubscribeWord("item:2")]
+WORDS = [SubscribeWord("item:1", 0), PingWord(), SubscribeWord("item:2", 0)]
 ENCODED = [encode_word(word) for word in WORDS]
 
 

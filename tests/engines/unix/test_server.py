@@ -21,15 +21,17 @@ from itemwire.engines.unix.words import (
     MessageWord,
     NoticeWord,
     PingWord,
-    PongWord,
     PostWord,
     PublishedWord,
     PublishWord,
     ReadWord,
     RefusedWord,
     StaleWord,
+    StateWord,
     SubscribeWord,
+    TakeWord,
     UnsubscribeWord,
+    ValueWord,
     WelcomeWord,
     Word,
 )
@@ -41,6 +43,7 @@ from tests.fakes import CHANNEL
 pytestmark = pytest.mark.server
 
 MESSAGE = MessageWord("42", "alice", 1.5, 0, b"hello", None, end=False)
+LAST = 999  # the number of a request that shows that all before it are done
 PUBLISH = PublishWord(1, CHANNEL, 0, MESSAGE, None)
 
 HOSTILE: dict[str, list[Word] | bytes] = {
@@ -53,7 +56,7 @@ HOSTILE: dict[str, list[Word] | bytes] = {
         RULE,
         PublishWord(1, CHANNEL, 0, MessageWord("42", None, 1.5, 0, b"\xff", None, end=False), None),
     ],
-    "long-name": [GREETING, SubscribeWord("x" * 5000)],
+    "long-name": [GREETING, RULE, SubscribeWord("x" * 5000, 0)],
     "below-nothing": [GREETING, RULE, ReadWord(1, CHANNEL, 0, -1, None, None, retained=False)],
     "an-answer": [GREETING, WelcomeWord(VERSION), PublishedWord(1, "e", 1, is_new=True)],
     "many-rules": [GREETING, *[RULE] * 11],
@@ -106,10 +109,9 @@ def test_a_node_that_fits_is_served(tmp_path: Path) -> None:
 
     async def scene() -> None:
         async with serving(tmp_path), raw_node(tmp_path) as one:
-            one.say(GREETING, RULE, SubscribeWord(CHANNEL), PUBLISH, PingWord())
-            heard = await one.hear()
+            heard = await told(one, GREETING, RULE, SubscribeWord(CHANNEL, 0), PUBLISH)
 
-            assert [type(word) for word in heard] == [WelcomeWord, PublishedWord, PongWord]
+            assert [type(word) for word in heard] == [WelcomeWord, PublishedWord]
             (published,) = [word for word in heard if isinstance(word, PublishedWord)]
             assert (published.id, published.offset, published.is_new) == (1, 1, True)
 
@@ -132,12 +134,12 @@ def test_a_node_of_another_version_is_told_so_and_nothing_else(tmp_path: Path) -
 
 
 async def told(one: RawNode, *words: Word) -> list[Word]:
-    """Say words, and give all that is said until they are done."""
-    one.say(*words, PingWord())
+    """Say words, and give all that is said until they are done, but for the engine's state."""
+    one.say(*words, TakeWord(LAST, "nothing"))
     heard: list[Word] = []
-    while not heard or not isinstance(heard[-1], PongWord):
+    while ValueWord(LAST, None) not in heard:
         heard += await one.hear()
-    return heard[:-1]
+    return [word for word in heard if word != ValueWord(LAST, None) and type(word) is not StateWord]
 
 
 def test_a_message_is_told_once_to_each_that_subscribes(tmp_path: Path) -> None:
@@ -149,8 +151,8 @@ def test_a_message_is_told_once_to_each_that_subscribes(tmp_path: Path) -> None:
             raw_node(tmp_path) as one,
             raw_node(tmp_path) as other,
         ):
-            await told(other, GREETING, RULE, SubscribeWord(CHANNEL))
-            await told(one, GREETING, RULE, SubscribeWord(CHANNEL))
+            await told(other, GREETING, RULE, SubscribeWord(CHANNEL, 0))
+            await told(one, GREETING, RULE, SubscribeWord(CHANNEL, 0))
             first = await told(one, PublishWord(1, CHANNEL, 0, MESSAGE, "key"))
             again = await told(one, PublishWord(2, CHANNEL, 0, MESSAGE, "key"))
             heard = await told(other)
@@ -162,9 +164,9 @@ def test_a_message_is_told_once_to_each_that_subscribes(tmp_path: Path) -> None:
             assert again == [PublishedWord(2, epoch, 1, is_new=False)]
             assert [type(word) for word in heard] == [LiveWord]
             assert after + await told(other) == []
-            assert list(server._subscribers) == [CHANNEL]
+            assert server._channels.find(CHANNEL) is not None
         await asyncio.wait_for(server.all_gone.wait(), 5)
-        assert server._subscribers == {}  # they go with their nodes
+        assert len(server._channels) == 0  # they go with their nodes
 
     play(scene)
 
@@ -208,7 +210,7 @@ def test_a_message_that_was_refused_and_stored_all_the_same_is_read(tmp_path: Pa
         async with serving(tmp_path, engine), raw_node(tmp_path) as one:
             channels = [CHANNEL, "item:other"]
             words = [PublishWord(1, channel, 0, MESSAGE, None) for channel in channels]
-            await told(one, GREETING, RULE, *map(SubscribeWord, channels))
+            await told(one, GREETING, RULE, *(SubscribeWord(channel, 0) for channel in channels))
             heard = await told(one, *words) + await told(one)
             stale = [word.channel for word in heard if isinstance(word, StaleWord)]
 

@@ -36,6 +36,17 @@ def test_nothing_is_forgotten_for_its_age_before_all_have_told() -> None:
     assert bounds.largest == Bounds(100, 1000, 600, 7, 9)
 
 
+def test_those_that_are_settled_at_once_are_never_more_than_was_told() -> None:
+    """A store that others use as well is made and kept by them."""
+    bounds = ToldBounds(is_settled=True)
+    before = bounds.largest
+    bounds.tell_largest(USUAL)
+    bounds.tell("usual", USUAL)
+
+    assert before == Bounds(0, 0, 0)
+    assert bounds.largest == bounds.of("usual") == USUAL
+
+
 def test_what_a_node_tells_later_is_taken_too() -> None:
     """A second application may come with a longer history."""
     bounds = ToldBounds()

@@ -8,6 +8,7 @@ import pytest
 from itemwire.engines import faults
 from itemwire.engines.base import EngineError, History
 from itemwire.engines.faults import UNKNOWN, EngineFault
+from itemwire.engines.unix.told_messages import draft_of, history_of, message_of, read_of
 from itemwire.engines.unix.words import (
     FAULTS,
     MessageWord,
@@ -15,11 +16,7 @@ from itemwire.engines.unix.words import (
     RefusedWord,
     decode_engine_words,
     decode_node_words,
-    draft_of,
     encode_word,
-    history_of,
-    message_of,
-    read_of,
 )
 from itemwire.messages import Draft, Extras, Payload, Position, Publication
 from tests.fakes import draft

@@ -67,7 +67,7 @@ class PostgresUpkeep:
 
     def note_stored(self, channel: str) -> None:
         """Note that this node has stored a message on a channel, which may hold too many now."""
-        if self._bounds.of(channel) is not self._bounds.largest:
+        if self._bounds.of(channel) != self._bounds.largest:
             self._stored.add(channel)
 
     async def touch(self) -> None:

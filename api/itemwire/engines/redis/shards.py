@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Final, TypeVar
 
@@ -29,11 +29,13 @@ from itemwire.engines.base import (
 from itemwire.engines.callbacks import answer_to, asked, in_time
 from itemwire.engines.faults import PART_AWAY, UNKNOWN, EngineFault, Readiness
 from itemwire.engines.named import is_probe
+from itemwire.engines.notices import NOT_KEPT, NoticeMark, NoticePage, NoticeStore
 from itemwire.engines.redis.client import slot_of
 from itemwire.engines.redis.copies import NoticeCopies, unmarked
 from itemwire.engines.redis.engine import tag_of
 from itemwire.engines.redis.servers import SLOTS
 from itemwire.engines.redis.shard import RedisShard
+from itemwire.engines.redis.shard_notices import FROM_THE_FIRST, joined, read_until
 from itemwire.engines.tasks import SEE_LOG, backoff, end, repeat
 from itemwire.messages import Draft, Position
 
@@ -45,7 +47,7 @@ LOOK_SECONDS: Final = 0.2  # between two looks at which servers are there, for t
 SECRET_ROUNDS: Final = 3  # one finds no secret, one finds those that were made at once
 
 
-class RedisShards(Engine):
+class RedisShards(Engine, NoticeStore):
     """Asks the server that has an item, and all servers for what every node has to hear."""
 
     def __init__(self, shards: Sequence[RedisShard], shown_url: str) -> None:
@@ -199,10 +201,42 @@ class RedisShards(Engine):
         if self._copies.is_new(copy):
             self._sink.apply(unmarked(copy))
 
+    @property
+    @override
+    def notice_mark(self) -> NoticeMark:
+        return NOT_KEPT  # each server counts for itself
+
+    @override
+    def read_notices(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:
+        self._begin(self._read_all_notices(epoch, in_time(answer)))
+
+    async def _read_all_notices(self, epoch: str, answer: Answer[NoticePage]) -> None:
+        """Read the servers that are there: more than half have every notice that counts."""
+        before = read_until(epoch)
+
+        def ask(shard: RedisShard, take: Answer[NoticePage]) -> None:
+            shard.read_notices(*before.get(shard.name, FROM_THE_FIRST), take)
+
+        there = [shard for shard in self._shards if shard.is_available]
+        told = await asyncio.gather(*(asked(partial(ask, shard)) for shard in there))
+        pages = {
+            shard.name: page
+            for shard, page in zip(there, told, strict=True)
+            if not isinstance(page, EngineError)
+        }
+        if len(pages) < self._needed:
+            answer(EngineError("too few servers tell which notices they keep"))
+        else:
+            answer(joined(before, pages))
+
     @override
     def secret(self, answer: Answer[bytes]) -> None:
         """Answer the secret that the servers keep, each a copy: the least, if they differ."""
-        task = asyncio.create_task(self._agree(in_time(answer)))
+        self._begin(self._agree(in_time(answer)))
+
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        """Do what several servers are asked for; at the stop it ends."""
+        task = asyncio.create_task(work)
         self._agreeing.add(task)
         task.add_done_callback(self._agreeing.discard)
 

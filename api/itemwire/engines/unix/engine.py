@@ -1,12 +1,13 @@
 """The engine of a worker: it asks the one process of its server that has the real one.
 
 Nothing is lost between them but with the connection, and what a node says arrives in its order. So
-a channel is read right after it is subscribed to, without waiting for an answer in between.
+a channel is read right after it is subscribed to, without waiting for an answer in between. What
+the process's own engine has missed is said by the process, which compares it with the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
 from typing_extensions import override
@@ -21,19 +22,25 @@ from itemwire.engines.base import (
     Sink,
     Span,
 )
-from itemwire.engines.networked import NetworkedEngine, Routine
+from itemwire.engines.faults import EngineFault
+from itemwire.engines.networked import AWAY, NetworkedEngine, Routine
 from itemwire.engines.unix.link import EngineLink, no_text
 from itemwire.engines.unix.notices import UnixNotices, done
+from itemwire.engines.unix.told_messages import history_of, message_of, publication_of
 from itemwire.engines.unix.words import (
+    FAULTS,
     VERSION,
     Answered,
     BoundsWord,
+    ComparedWord,
     EngineWord,
     EraseWord,
     GreetingWord,
     HistoryWord,
     LiveWord,
+    MissedWord,
     NoticeWord,
+    PositionsWord,
     PublishedWord,
     PublishWord,
     PutWord,
@@ -45,11 +52,9 @@ from itemwire.engines.unix.words import (
     TakeWord,
     TellWord,
     ToldWord,
+    UnheardWord,
     UnsubscribeWord,
     ValueWord,
-    history_of,
-    message_of,
-    publication_of,
 )
 from itemwire.messages import Draft, Position, Publication, message_size
 
@@ -89,12 +94,28 @@ class UnixEngine(NetworkedEngine):
     @property
     @override
     def _is_connected(self) -> bool:
-        return self._link.is_connected and self._link.is_served
+        return self._link.is_connected and self._link.state.is_available
 
     @property
     @override
     def _is_away(self) -> bool:
         return self._link.is_away
+
+    @property
+    @override
+    def fault(self) -> EngineFault | None:
+        name = self._link.state.fault
+        return None if name is None else FAULTS.get(name)
+
+    @property
+    @override
+    def parts(self) -> Mapping[str, bool]:
+        return self._link.state.parts
+
+    @property
+    @override
+    def most_bytes(self) -> int | None:
+        return self._link.state.most_bytes
 
     @override
     def _begin(self, sink: Sink) -> None:
@@ -111,8 +132,11 @@ class UnixEngine(NetworkedEngine):
             self._link.say(RuleWord(BoundsWord.of(bounds)))
         self._notices.check()
         for channel in list(self._heard):
-            self._link.say(SubscribeWord(channel))
-            self._subscriptions.begin_anew(channel)
+            self._subscribe(channel)
+
+    def _subscribe(self, channel: str) -> None:
+        self._link.say(SubscribeWord(channel, self._rule_of(channel)))
+        self._subscriptions.begin_anew(channel)
 
     @override
     async def _connect(self) -> None:
@@ -185,23 +209,29 @@ class UnixEngine(NetworkedEngine):
 
     def _hear(self, word: EngineWord) -> None:
         if isinstance(word, LiveWord):
-            offset = word.stored.offset
-            if self._subscriptions.needs(word.channel, word.epoch, offset):
-                publication = publication_of(word.stored)
-                self._subscriptions.receive(word.channel, word.epoch, publication)
+            self._receive(word)
         elif isinstance(word, NoticeWord):
             self._notices.receive_live(word)
         elif isinstance(word, ToldWord):
             self._subscriptions.hear(word.channel, word.words)
         elif isinstance(word, StaleWord):
             self._subscriptions.mark_stale(word.channel)
+        elif isinstance(word, MissedWord):
+            self._subscriptions.miss(word.channel)
+        elif isinstance(word, UnheardWord):
+            self._subscriptions.refuse(word.channel, word.error)
+
+    def _receive(self, word: LiveWord) -> None:
+        offset = word.stored.offset
+        if self._subscriptions.needs(word.channel, word.epoch, offset):
+            publication = publication_of(word.stored)
+            self._subscriptions.receive(word.channel, word.epoch, publication)
 
     @override
     def listen(self, channel: str) -> None:
         self._heard[channel] = None
         if self._link.is_connected:  # else it is said to the next connection
-            self._link.say(SubscribeWord(channel))
-            self._subscriptions.begin_anew(channel)
+            self._subscribe(channel)
 
     @override
     def leave(self, channel: str) -> None:
@@ -210,7 +240,26 @@ class UnixEngine(NetworkedEngine):
 
     @override
     def fetch(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        self._read(channel, span, answer)
+        if span.limit and not self._link.state.is_available:
+            answer(EngineError(AWAY))  # of many channels, each is asked for again and again
+            return
+
+        def have_read(history: History | EngineError) -> None:
+            if isinstance(history, EngineError) and not self._link.state.is_available:
+                self._subscriptions.refuse(channel, history)  # nobody waits for a store
+            answer(history)
+
+        self._read(channel, span, have_read)
+
+    @override
+    def compare(self, channels: list[str]) -> None:
+        def have_asked(told: Answered | EngineError) -> None:
+            if isinstance(told, PositionsWord):  # else the next round asks again
+                for channel, at in zip(channels, told.positions, strict=True):
+                    position = None if at is None else Position(at.epoch, at.offset)
+                    self._subscriptions.take_position(channel, position)
+
+        self._link.ask(ComparedWord(0, channels), have_asked)
 
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import EngineError, UnfitEngine
 from itemwire.engines.callbacks import tell
 from itemwire.engines.faults import INVALID
 from itemwire.engines.networked import AWAY, NO_ANSWER, NO_ROOM
@@ -20,10 +20,11 @@ from itemwire.engines.unix.words import (
     Answered,
     EngineWord,
     GreetingWord,
+    NoEngineWord,
     NumberedWord,
     PingWord,
-    PongWord,
     RefusedWord,
+    StateWord,
     WelcomeWord,
     Word,
     decode_engine_words,
@@ -40,6 +41,9 @@ REQUEST_SECONDS: Final = 1.5  # with a look and a late turn still less than ANSW
 
 MAX_IN_FLIGHT_BYTES: Final = 64 * 1_048_576
 REQUEST_BYTES: Final = 1000  # what a request costs beside its words
+
+UNTOLD: Final = StateWord(is_available=True, fault=None, parts={}, most_bytes=None)
+"""How the process's own engine is, until the process has said so."""
 
 TakeAnswer = Callable[[Answered | EngineError], None]
 
@@ -63,7 +67,7 @@ class _NodeEnd(WordProtocol[EngineWord]):
         super().__init__(decode_engine_words)
         self._hear = hear
         self.heard_at = self._loop.time()
-        self.welcomed: asyncio.Future[WelcomeWord] = self._loop.create_future()
+        self.welcomed: asyncio.Future[WelcomeWord | NoEngineWord] = self._loop.create_future()
         self.ended: asyncio.Future[str] = self._loop.create_future()
 
     @override
@@ -75,7 +79,7 @@ class _NodeEnd(WordProtocol[EngineWord]):
     def receive(self, word: EngineWord) -> None:
         if self.welcomed.done():
             self._hear(word)
-        elif isinstance(word, WelcomeWord):
+        elif isinstance(word, WelcomeWord | NoEngineWord):
             self.welcomed.set_result(word)
         else:
             raise ValueError("it was not greeted")
@@ -109,7 +113,7 @@ class EngineLink(ReconnectingLink):
         self._last_id = 0
         self._in_flight_bytes = 0
         self._expiry: asyncio.TimerHandle | None = None
-        self.is_served = True  # whether the process's own engine is available
+        self.state = UNTOLD
 
     def ask(self, request: NumberedWord, take: TakeAnswer, size: int = 0) -> None:
         """Ask, and have the answer taken; refuse at once while the process is away."""
@@ -159,10 +163,14 @@ class EngineLink(ReconnectingLink):
             raise StillStarting(str(error) or NO_ANSWER) from error
         if end.welcomed.cancelled():
             raise EngineError(end.ended.result())
-        if end.welcomed.result().version != VERSION:
+        welcome = end.welcomed.result()
+        if isinstance(welcome, NoEngineWord):
+            raise (UnfitEngine if welcome.is_unfit else EngineError)(welcome.problem)
+        if welcome.version != VERSION:
             raise EngineError("the engine process is of another version")
 
     def _make_end(self) -> _NodeEnd:
+        self.state = UNTOLD  # it is said right after the welcome
         self._end = _NodeEnd(self._hear)
         return self._end
 
@@ -171,7 +179,6 @@ class EngineLink(ReconnectingLink):
         end = self._end
         if end is None:
             return self.problem
-        self.is_served = True
         unsent, self._unsent = self._unsent, []
         self._opened()
         for id_ in unsent:
@@ -201,8 +208,8 @@ class EngineLink(ReconnectingLink):
     def _hear(self, word: EngineWord) -> None:
         if isinstance(word, NumberedWord):
             self._settle(word.id, word.error if isinstance(word, RefusedWord) else word)
-        elif isinstance(word, PongWord):
-            self.is_served = word.is_available
+        elif isinstance(word, StateWord):
+            self.state = word
         else:
             try:
                 self._hear_word(word)

@@ -35,7 +35,7 @@ class UnixNotices(NoticeReader):
         if told.number == PASSING:
             self._hand_on(told.notice)
         else:
-            self.receive(told.epoch, told.number - 1, told.number, told.notice)
+            self.receive(told.epoch, told.previous, told.number, told.notice)
 
     @override
     def _read_page(self, epoch: str, after: int, answer: Answer[NoticePage]) -> None:

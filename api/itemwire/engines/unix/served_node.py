@@ -9,18 +9,22 @@ from typing import Any, Final, Protocol
 
 from typing_extensions import override
 
-from itemwire.engines.base import Answer, Bounds, Engine, EngineError, History, Span
+from itemwire.engines.base import Answer, Bounds, Engine, EngineError, History, Span, UnfitEngine
 from itemwire.engines.unix.frames import WordProtocol
-from itemwire.engines.unix.notice_log import NoticeLog
+from itemwire.engines.unix.node_notices import NodeNotices
 from itemwire.engines.unix.told_bounds import ToldBounds
+from itemwire.engines.unix.told_messages import draft_of, read_of
 from itemwire.engines.unix.words import (
     VERSION,
+    ComparedWord,
     DoneWord,
     EraseWord,
     GreetingWord,
     NodeWord,
+    NoEngineWord,
     PingWord,
-    PongWord,
+    PositionsWord,
+    PositionWord,
     PostWord,
     PublishedWord,
     PublishWord,
@@ -30,6 +34,7 @@ from itemwire.engines.unix.words import (
     RefusedWord,
     RuleWord,
     SecretWord,
+    StateWord,
     SubscribeWord,
     TakeWord,
     TellWord,
@@ -38,10 +43,8 @@ from itemwire.engines.unix.words import (
     WelcomeWord,
     Word,
     decode_node_words,
-    draft_of,
-    read_of,
 )
-from itemwire.messages import Position
+from itemwire.messages import Draft, Position
 
 logger = logging.getLogger("itemwire.engines")
 
@@ -56,10 +59,14 @@ class NodeService(Protocol):
 
     engine: Engine
     bounds: ToldBounds
-    notices: NoticeLog
+    notices: NodeNotices
 
-    def admit(self, node: ServedNode, largest: Bounds) -> None:
-        """Take a node that has greeted: from now on it is told notices."""
+    def greet(self, node: ServedNode, largest: Bounds) -> None:
+        """Have a node welcomed once the engine is started, or turned away if it cannot be."""
+        ...
+
+    def admit(self, node: ServedNode) -> None:
+        """Take a node that is welcome: from now on it is told notices."""
         ...
 
     def dismiss(self, node: ServedNode) -> None:
@@ -78,16 +85,18 @@ class NodeService(Protocol):
         """Tell a node no more of a channel."""
         ...
 
-    def publish_answered(self, node: ServedNode, channel: str, position: Position) -> bool:
-        """Tell all others what a node has published; return whether it was a new message."""
+    def publish_answered(
+        self, node: ServedNode, channel: str, draft: Draft, position: Position
+    ) -> bool:
+        """Tell all others what a node has published; return whether they, and not it, are told."""
         ...
 
-    def post(self, notice: bytes, until: float, answer: Answer[None]) -> None:
-        """Carry a notice to every node."""
+    def read(self, node: ServedNode, channel: str, span: Span, answer: Answer[History]) -> None:
+        """Read a part of a history; of a channel that the node hears, once it is heard."""
         ...
 
-    def tell(self, channel: str, words: bytes) -> None:
-        """Carry words to every node that subscribes to a channel."""
+    def position_of(self, channel: str) -> Position | None:
+        """Return up to where a channel was told; None if that is not known."""
         ...
 
 
@@ -140,11 +149,23 @@ class ServedNode(WordProtocol[NodeWord]):
         DO[type(word)](self, word)
 
     def greet(self, word: GreetingWord) -> None:
-        """Welcome a node; one of another version is told so, and goes."""
-        self.send(WelcomeWord(VERSION))
+        """Have a node welcomed; one of another version is told so, and goes."""
         if word.version == VERSION:
+            self._service.greet(self, word.largest.bounds)
+        else:
+            self.send(WelcomeWord(VERSION))
+
+    def welcome(self) -> None:
+        """Let a node ask, unless it has gone."""
+        if self.transport is not None:
             self._is_greeted = True
-            self._service.admit(self, word.largest.bounds)
+            self.send(WelcomeWord(VERSION))
+            self.send(StateWord.of(self._service.engine))
+            self._service.admit(self)
+
+    def turn_away(self, problem: EngineError) -> None:
+        """Tell a node why there is no engine; it comes again."""
+        self.send(NoEngineWord(str(problem), isinstance(problem, UnfitEngine)))
 
     def take_rule(self, word: RuleWord) -> None:
         """Take bounds that are named by their number."""
@@ -154,6 +175,7 @@ class ServedNode(WordProtocol[NodeWord]):
 
     def subscribe(self, word: SubscribeWord) -> None:
         """Tell it the messages of a channel."""
+        self._tell_bounds(word.channel, word.rule)
         self._service.subscribe(self, word.channel)
 
     def unsubscribe(self, word: UnsubscribeWord) -> None:
@@ -169,10 +191,11 @@ class ServedNode(WordProtocol[NodeWord]):
             if isinstance(result, EngineError):
                 self.send(RefusedWord.of(id_, result))
                 return
-            is_new = self._service.publish_answered(self, channel, result)
+            is_new = self._service.publish_answered(self, channel, draft, result)
             self.send(PublishedWord(id_, result.epoch, result.offset, is_new))
 
-        self._service.engine.publish(channel, draft_of(word.message, word.key), answered)
+        draft = draft_of(word.message, word.key)
+        self._service.engine.publish(channel, draft, answered)
 
     def read(self, word: ReadWord) -> None:
         """Answer a part of a history."""
@@ -185,7 +208,13 @@ class ServedNode(WordProtocol[NodeWord]):
             else:
                 self.send(read_of(word.id, result))
 
-        self._service.engine.read(word.channel, span, answered)
+        self._service.read(self, word.channel, span, answered)
+
+    def compare(self, word: ComparedWord) -> None:
+        """Answer up to where channels were told."""
+        found = [self._service.position_of(channel) for channel in word.channels]
+        told = [None if at is None else PositionWord(at.epoch, at.offset) for at in found]
+        self.send(PositionsWord(word.id, told))
 
     def erase(self, word: EraseWord) -> None:
         """Forget the messages of a channel."""
@@ -193,16 +222,15 @@ class ServedNode(WordProtocol[NodeWord]):
 
     def post(self, word: PostWord) -> None:
         """Carry a notice to every node."""
-        self._service.post(word.notice, word.until, self._done(word.id))
+        self._service.notices.post(word.notice, word.until, self._done(word.id))
 
     def tell(self, word: TellWord) -> None:
         """Carry words to every node that subscribes to a channel."""
-        self._service.tell(word.channel, word.words)
-        self.send(DoneWord(word.id))
+        self._service.engine.tell(word.channel, word.words, self._done(word.id))
 
     def read_notices(self, word: ReadNoticesWord) -> None:
         """Answer the notices that are kept."""
-        self.send(self._service.notices.page(word.id, word.epoch, word.after))
+        self._service.notices.read(word, self.send)
 
     def put(self, word: PutWord) -> None:
         """Keep a value."""
@@ -216,9 +244,9 @@ class ServedNode(WordProtocol[NodeWord]):
         """Answer the secret of the store."""
         self._service.engine.secret(self._valued(word.id))
 
-    def pong(self, _word: PingWord) -> None:
-        """Say that this process is there, and whether its engine is available."""
-        self.send(PongWord(self._service.engine.is_available))
+    def tell_state(self, _word: PingWord) -> None:
+        """Say that this process is there, and how its engine is."""
+        self.send(StateWord.of(self._service.engine))
 
     def _tell_bounds(self, channel: str, rule: int) -> None:
         if rule >= len(self._rules):
@@ -253,8 +281,9 @@ DO: Final[dict[type[Word], Callable[[ServedNode, Any], None]]] = {
     PutWord: ServedNode.put,
     TakeWord: ServedNode.take,
     SecretWord: ServedNode.tell_secret,
-    PingWord: ServedNode.pong,
+    PingWord: ServedNode.tell_state,
     TellWord: ServedNode.tell,
     EraseWord: ServedNode.erase,
+    ComparedWord: ServedNode.compare,
 }
 """What is done at each word."""

@@ -17,15 +17,18 @@ class ToldBounds(ChannelBounds):
     """Bounds that come with each request.
 
     Until `settle` is called, nothing may be forgotten for its age: not every node may have told
-    yet how long it needs a history.
+    yet how long it needs a history. An engine that is not made before the first node has told its
+    bounds can do with bounds that are settled at once.
     """
 
-    def __init__(self, total_bytes: int = 0) -> None:
+    def __init__(self, total_bytes: int = 0, *, is_settled: bool = False) -> None:
         self._usual: Bounds | None = None
         self._others: dict[str, Bounds] = {}
         self._told = Bounds(0, 0, 0, total_bytes)
         self._largest = replace(self._told, seconds=math.inf, retained=1)
         self._is_settled = False
+        if is_settled:
+            self.settle()
 
     def tell_largest(self, bounds: Bounds) -> None:
         """Take what a node's channels do not exceed."""

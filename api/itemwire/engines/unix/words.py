@@ -8,15 +8,12 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET
 
 from itemwire.engines import faults
-from itemwire.engines.base import Bounds, EngineError, History
+from itemwire.engines.base import Bounds, Engine, EngineError
 from itemwire.engines.faults import UNKNOWN, EngineFault
-from itemwire.engines.storage_format import bytes_of, payload_of
-from itemwire.messages import Draft, Position, Publication
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of these words: a node and a process of different versions do not talk to each other."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -89,9 +86,13 @@ class RuleWord(Word, array_like=True, tag=1):
 
 
 class SubscribeWord(Word, array_like=True, tag=2):
-    """From now on the channel's messages are told; no answer is needed, as all is in order."""
+    """From now on the channel's messages are told; what is read of it next waits for that.
+
+    `UnheardWord` says that it cannot be.
+    """
 
     channel: Name
+    rule: Count
 
 
 class UnsubscribeWord(Word, array_like=True, tag=3):
@@ -153,11 +154,11 @@ class SecretWord(NumberedWord, array_like=True, tag=10):
 
 
 class PingWord(Word, array_like=True, tag=11):
-    """Is answered by `PongWord`, in its turn."""
+    """Is answered by `StateWord`, in its turn."""
 
 
 class TellWord(NumberedWord, array_like=True, tag=12):
-    """Is answered by `DoneWord`, once all nodes that subscribe to the channel are told."""
+    """Is answered by `DoneWord`, once the words are on their way."""
 
     channel: Name
     words: bytes
@@ -169,10 +170,23 @@ class EraseWord(NumberedWord, array_like=True, tag=13):
     channel: Name
 
 
+class ComparedWord(NumberedWord, array_like=True, tag=14):
+    """Is answered by `PositionsWord`."""
+
+    channels: list[Name]
+
+
 class WelcomeWord(Word, array_like=True, tag=0):
-    """Answers a greeting."""
+    """Answers a greeting; `StateWord` comes next."""
 
     version: int
+
+
+class NoEngineWord(Word, array_like=True, tag=12):
+    """Answers a greeting where the process cannot start its own engine; `is_unfit`: ever."""
+
+    problem: str
+    is_unfit: bool
 
 
 class PublishedWord(NumberedWord, array_like=True, tag=1):
@@ -239,9 +253,13 @@ PASSING: Final = 0
 
 
 class NoticeWord(Word, array_like=True, tag=8):
-    """A notice of this epoch with its number, or one that is only passed on."""
+    """A notice of this epoch with its number, and that of the one before it.
+
+    One that is only passed on has no number.
+    """
 
     epoch: str
+    previous: Count
     number: Count
     notice: bytes
 
@@ -263,10 +281,19 @@ class NoticesWord(NumberedWord, array_like=True, tag=9):
     is_cut: bool
 
 
-class PongWord(Word, array_like=True, tag=10):
-    """Says whether the process's own engine is available."""
+class StateWord(Word, array_like=True, tag=10):
+    """Says how the process's own engine is: to a ping, and to all as soon as it changes."""
 
     is_available: bool
+    fault: str | None
+    parts: dict[str, bool]
+    most_bytes: int | None
+
+    @classmethod
+    def of(cls, engine: Engine) -> StateWord:
+        """Return how an engine is."""
+        fault = None if engine.fault is None else engine.fault.name
+        return cls(engine.is_available, fault, dict(engine.parts), engine.most_bytes)
 
 
 class ToldWord(Word, array_like=True, tag=11):
@@ -274,6 +301,38 @@ class ToldWord(Word, array_like=True, tag=11):
 
     channel: str
     words: bytes
+
+
+class UnheardWord(Word, array_like=True, tag=13):
+    """A channel could not be subscribed to; it is tried anew when it is read."""
+
+    channel: str
+    problem: str
+    fault: str
+
+    @property
+    def error(self) -> EngineError:
+        """Return the error that was told."""
+        return EngineError(self.problem, FAULTS.get(self.fault, UNKNOWN))
+
+
+class MissedWord(Word, array_like=True, tag=14):
+    """Something that was told on a channel may have been missed by all nodes of the process."""
+
+    channel: str
+
+
+class PositionWord(msgspec.Struct, array_like=True):
+    """Up to where the process has told a channel."""
+
+    epoch: str
+    offset: Count
+
+
+class PositionsWord(NumberedWord, array_like=True, tag=15):
+    """The position of each channel, or nothing where the process does not know it."""
+
+    positions: list[PositionWord | None]
 
 
 NodeWord = (
@@ -291,61 +350,27 @@ NodeWord = (
     | PingWord
     | TellWord
     | EraseWord
+    | ComparedWord
 )
 """What a node says."""
 
-Answered = PublishedWord | HistoryWord | DoneWord | ValueWord | RefusedWord | NoticesWord
-EngineWord = WelcomeWord | Answered | LiveWord | StaleWord | NoticeWord | ToldWord | PongWord
+Answered = (
+    PublishedWord | HistoryWord | DoneWord | ValueWord | RefusedWord | NoticesWord | PositionsWord
+)
+EngineWord = (
+    WelcomeWord
+    | NoEngineWord
+    | Answered
+    | LiveWord
+    | StaleWord
+    | NoticeWord
+    | ToldWord
+    | StateWord
+    | UnheardWord
+    | MissedWord
+)
 """What the engine process says."""
 
 decode_node_words: Final = msgspec.msgpack.Decoder(list[NodeWord]).decode
 decode_engine_words: Final = msgspec.msgpack.Decoder(list[EngineWord]).decode
 encode_word: Final = msgspec.msgpack.Encoder().encode
-
-
-def message_of(one: Draft | Publication) -> MessageWord:
-    """Return a message as it is told; UnicodeError for text that is none."""
-    kind, data = bytes_of(one.data)
-    meta = None if one.meta is UNSET else one.meta
-    return MessageWord(one.item, one.sender, one.sent_at, kind, data, meta, one.end is True)
-
-
-def stored_of(one: Publication) -> StoredWord:
-    """Return a message and its offset as they are told."""
-    return StoredWord(one.offset, message_of(one))
-
-
-def draft_of(message: MessageWord, key: str | None) -> Draft:
-    """Return the message that was told; ValueError for text that is none."""
-    data = payload_of(message.kind, message.data)
-    meta = UNSET if message.meta is None else message.meta
-    return Draft(
-        message.item, message.sender, message.sent_at, data, key, meta, message.end or UNSET
-    )
-
-
-def publication_of(stored: StoredWord) -> Publication:
-    """Return the message that was told, with its offset."""
-    return Publication.of(draft_of(stored.message, None), stored.offset)
-
-
-def history_of(told: HistoryWord) -> History:
-    """Return the history that was told."""
-    return History(
-        Position(told.epoch, told.offset),
-        [publication_of(one) for one in told.publications],
-        told.complete,
-        None if told.retained is None else publication_of(told.retained),
-    )
-
-
-def read_of(id_: int, history: History) -> HistoryWord:
-    """Return a history as it is told."""
-    return HistoryWord(
-        id_,
-        history.position.epoch,
-        history.position.offset,
-        [stored_of(one) for one in history.publications],
-        history.complete,
-        None if history.retained is None else stored_of(history.retained),
-    )
