@@ -63,11 +63,6 @@ FORBIDDEN: Final = frozenset(
 _quick_tests: list[str] = []  # the one that runs just now, if it is quick
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Have three workers for two cores: half of the time they wait for servers."""
-    return (os.cpu_count() or 1) * 3 // 2
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection() -> Iterator[None]:
     """Collect no garbage while tests are collected: it is searched for among all found so far.
