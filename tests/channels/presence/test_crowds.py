@@ -102,7 +102,20 @@ def test_one_who_left_and_is_back_within_the_second_is_there_in_the_end() -> Non
     watched.told.clear()
     watched.presence.tick(1)
 
-    assert watched.told == ["left m0 1", "joined m0 1", "count 2 1"]
+    assert watched.told == ["count 2 1"]
+
+
+def test_who_comes_while_one_is_leaving_is_told_of_nobody_unknown() -> None:
+    """Who has left a crowd is in its list until all are told, and with them the newcomer."""
+    stage = stage_of()
+    first, *_ = (stage.join(name) for name in ("alice", "bob", "carol"))
+    first.session.closed(1000)
+    newcomer = stage.join("dave")
+    there = {member["connection"] for member in newcomer.sees[0]["members"]}
+    stage.node.tick()
+
+    (left,) = newcomer.saw("left")
+    assert left["member"]["connection"] in there
 
 
 def test_a_room_below_the_limit_again_is_told_as_before() -> None:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Protocol
@@ -90,7 +90,8 @@ class Presence:
 
     A channel with unlisted members, here or elsewhere, is a crowd: until a tick finds none. What
     changes in a crowd is told with the next tick, together: the listed ones that left, those that
-    are listed in their place, and the number of all.
+    are listed in their place, and the number of all. Until then who left stays in the list, so that
+    who comes meanwhile knows of whom it is told.
 
     Members are told apart by their connection id alone, never by their other fields. Another node
     may name an id with a different subject, by fault or by forgery: a comparison of whole members
@@ -112,7 +113,7 @@ class Presence:
         self._listed: dict[str, list[Member]] = {}  # sorted by id; dicts would take twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they joined
         self._elsewhere: dict[str, int] = {}  # members that other nodes have told no names of
-        self._changed: dict[str, list[Member]] = {}  # crowds, with the listed ones that left
+        self._changed: dict[str, dict[str, None]] = {}  # crowds, with ids of listed ones that left
 
     def report_to(self, other_nodes: OtherNodes) -> None:
         """Report the members of this node to other nodes from now on."""
@@ -162,11 +163,15 @@ class Presence:
 
     def add(self, channel: str, member: Member) -> None:
         """Add a member of any node, which must not be there yet."""
-        if channel not in self._unlisted and self._has_room(channel):
+        gone = self._changed.get(channel, {})
+        if member.connection in gone:  # nobody was told that it left
+            del gone[member.connection]
+            self.update(channel, member)
+        elif channel not in self._unlisted and self._has_room(channel):
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member
-            self._changed.setdefault(channel, [])
+            self._changed.setdefault(channel, {})
 
     def most_listed(self, channel: str) -> int:
         """Return how many members of a channel may be listed."""
@@ -175,7 +180,7 @@ class Presence:
     def count_elsewhere(self, channel: str, change: int) -> None:
         """Count so many members more, or fewer, of which other nodes have told no names."""
         self._unlisted.setdefault(channel, OrderedDict())
-        self._changed.setdefault(channel, [])
+        self._changed.setdefault(channel, {})
         count = self._elsewhere.pop(channel, 0) + change
         if count:
             self._elsewhere[channel] = count
@@ -199,14 +204,10 @@ class Presence:
         index = self._index_of(channel, member.connection)
         if index is None:
             return self._remove_unlisted(channel, member.connection)
-        listed = self._listed[channel]
-        known = listed.pop(index)
-        if not listed:
-            del self._listed[channel]
         if channel in self._unlisted:
-            self._changed.setdefault(channel, []).append(known)
+            self._changed.setdefault(channel, {})[member.connection] = None
         else:
-            self._announce(channel, Left(item_of(channel), known))
+            self._unlist(channel, index)
         return True
 
     def tick(self, now: float) -> None:
@@ -241,11 +242,11 @@ class Presence:
         """Return whether another member of a channel may be listed."""
         return len(self._listed.get(channel, ())) < self.most_listed(channel)
 
-    def _tell_crowd(self, channel: str, gone: list[Member]) -> None:
+    def _tell_crowd(self, channel: str, gone: Iterable[str]) -> None:
         """Announce who has left, who is listed in their place, and the number of all, last."""
         item, unlisted = item_of(channel), self._unlisted[channel]
-        for member in gone:
-            self._announce(channel, Left(item, member))
+        for connection in gone:
+            self._unlist(channel, bisect_left(self._listed[channel], connection, key=_id_of))
         while unlisted and self._has_room(channel):
             self._list(channel, unlisted.popitem(last=False)[1])
         if not unlisted and channel not in self._elsewhere:
@@ -257,7 +258,16 @@ class Presence:
         listed.insert(bisect_left(listed, member.connection, key=_id_of), member)
         self._announce(channel, Joined(item_of(channel), member))
 
+    def _unlist(self, channel: str, index: int) -> None:
+        listed = self._listed[channel]
+        known = listed.pop(index)
+        if not listed:
+            del self._listed[channel]
+        self._announce(channel, Left(item_of(channel), known))
+
     def _index_of(self, channel: str, connection_id: str) -> int | None:
+        if connection_id in self._changed.get(channel, ()):
+            return None
         listed = self._listed.get(channel, [])
         index = bisect_left(listed, connection_id, key=_id_of)
         is_there = index < len(listed) and listed[index].connection == connection_id
@@ -274,5 +284,5 @@ class Presence:
         unlisted = self._unlisted.get(channel)
         if unlisted is None or unlisted.pop(connection_id, None) is None:
             return False
-        self._changed.setdefault(channel, [])
+        self._changed.setdefault(channel, {})
         return True
