@@ -11,7 +11,13 @@ from pydantic import SecretStr
 from typing_extensions import override
 
 from itemwire_auth.addresses import parse_networks
-from itemwire_auth.building import build_authenticator, build_policy, session_cookie
+from itemwire_auth.building import (
+    build_authenticator,
+    build_policy,
+    has_key,
+    key_sources,
+    session_cookie,
+)
 from itemwire_auth.errors import InvalidToken, KeyProblem
 from itemwire_auth.keys.algorithms import SigningKey
 from itemwire_auth.keys.static import signing_key_from_secret
@@ -100,6 +106,24 @@ def test_builds_an_authenticator_that_fetches_its_keys() -> None:
             build_authenticator(AuthSettings(jwks_url=published.url()))
 
 
+def test_keys_have_the_name_of_the_setting_that_gives_them(keys_file: KeysFile) -> None:
+    """The doctor and `check` say by it where to look."""
+    path = keys_file(public_jwk(signing_key("ES256", "a")))
+    given = {
+        "ITEMWIRE_SECRET": AuthSettings(secret=SecretStr(new_secret())),
+        "ITEMWIRE_KEYS_FILE": AuthSettings(keys_file=path),
+        "ITEMWIRE_JWKS_URL": AuthSettings(jwks_url="https://keys.test/keys"),
+    }
+
+    assert [has_key(settings) for settings in (AuthSettings(), *given.values())] == [
+        False,
+        *[True] * 3,
+    ]
+    assert {name: list(key_sources(settings)) for name, settings in given.items()} == {
+        name: [name] for name in given
+    }
+
+
 def test_builds_an_authenticator_for_several_issuers(
     keys_file: KeysFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,9 +138,9 @@ def test_builds_an_authenticator_for_several_issuers(
     ]
     Path("issuers.json").write_text(json.dumps(entries))
 
-    authenticator = build_authenticator(
-        AuthSettings(issuers_file=Path("issuers.json"), token_types=("at+jwt",))
-    )
+    settings = AuthSettings(issuers_file=Path("issuers.json"), token_types=("at+jwt",))
+    assert list(key_sources(settings)) == [f"the issuer {one['issuer']}" for one in entries]
+    authenticator = build_authenticator(settings)
 
     def token(key: SigningKey, issuer: str, audience: str | None, token_type: str) -> str:
         return mint(

@@ -7,6 +7,7 @@ import pytest
 from itemwire_auth import errors
 from itemwire_auth.errors import (
     AuthError,
+    ChannelException,
     DuplicateCredential,
     Forbidden,
     InvalidCredential,
@@ -78,3 +79,13 @@ def test_an_error_names_where_the_credential_was() -> None:
 def test_a_socket_is_closed_by_what_may_help(error: type[AuthError], code: int) -> None:
     """1013 says: try again later, nothing is wrong with you (RFC 6455 section 7.4)."""
     assert error.close_code == code
+
+
+def test_a_reason_of_the_application_is_final_unless_it_says_otherwise() -> None:
+    """A client that came back by itself would be refused again."""
+    refusal = ChannelException("profanity")
+
+    assert (refusal.code, refusal.retry) == ("profanity", "never")
+    assert ChannelException("busy", retry="later").retry == "later"
+    with pytest.raises(ValueError, match="it is a word"):
+        ChannelException("Too bad")

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from itemwire_auth.addresses import MAX_ADDRESS_LENGTH
 from itemwire_auth.forwarded import Told, TrustedProxies, as_scope
 
 PROXY: Final = "192.0.2.1"
@@ -164,6 +165,21 @@ def test_a_scope_has_the_scheme_of_its_kind(
     changed = as_scope(Told(scheme=scheme), {"type": kind})
 
     assert changed == ({} if expected is None else {"scheme": expected})
+
+
+def test_a_scope_has_the_client_that_is_named() -> None:
+    """Under the name by which ASGI applications read it: limits and logs go by that address."""
+    told = TRUSTED.told_by(PROXY, x_for("198.51.100.1:5000"))
+
+    assert as_scope(told, {"type": "http"}) == {"client": ("198.51.100.1", 5000)}
+
+
+def test_the_longest_address_may_be_of_a_proxy() -> None:
+    """Longer texts are strangers' and none of them is remembered."""
+    longest = "fe80::1%".ljust(MAX_ADDRESS_LENGTH, "a")
+
+    assert longest in TRUSTED
+    assert f"{longest}a" not in TRUSTED
 
 
 def test_a_long_forwarded_header_is_read_at_once() -> None:

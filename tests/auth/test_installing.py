@@ -4,19 +4,31 @@ import logging
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
 import httpx
 import pytest
-from fastapi import FastAPI, WebSocket, WebSocketException
+from fastapi import Depends, FastAPI, WebSocket, WebSocketException
 
 from itemwire.serving.server import FASTPATH, Protocols
 from itemwire.testing import LiveServer
 from itemwire.testing.servers import STOCK, live_application
-from itemwire_auth import AuthSettings, CurrentPrincipal, Forbidden, install_auth
+from itemwire_auth import (
+    AuthSettings,
+    CurrentPrincipal,
+    Forbidden,
+    Grant,
+    authorize_item,
+    install_auth,
+)
+from itemwire_auth.authenticator import Authenticator
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.policy_url import PolicyURL
 from itemwire_auth.redaction import REDACTED
 from itemwire_auth.testing import TokenFactory, signing_key
+from tests.auth.conftest import verifier_of
 from tests.auth.key_server import key_server
+from tests.policy_server import allow, policy_server
 
 pytestmark = pytest.mark.server
 
@@ -140,3 +152,23 @@ def test_keeps_credentials_out_of_the_log(alone: Alone, caplog: pytest.LogCaptur
     assert f"/me?{REDACTED}" in log
     assert token not in log
     assert "token=secret" not in log
+
+
+def test_a_policy_is_asked_from_the_start_of_the_application_on() -> None:
+    """Its client is opened beside the lifespan: closed, it would let nobody in."""
+    made = Alone(TokenFactory(signing_key("HS256", "k1")))
+    app = make_app(made)
+
+    @app.get("/items/{item_id}")
+    async def item(grant: Annotated[Grant, Depends(authorize_item)]) -> list[str]:
+        return sorted(grant.can)
+
+    with policy_server() as application:
+        application.answer = lambda _: allow("history")
+        auth = Authenticator(verifier_of(made.tokens), OriginPolicy([], []))
+        install_auth(app, auth, PolicyURL(application.url))
+        with live_application(app) as server:
+            headers = {"Authorization": f"Bearer {made.token('ann')}"}
+            answer = httpx.get(f"{server.url}/items/42", headers=headers)
+
+    assert (answer.status_code, answer.json()) == (200, ["history"])

@@ -127,6 +127,18 @@ def test_follows_no_redirect(application: PolicyServer, location: str) -> None:
     assert application.paths == ["/rights"]
 
 
+def test_asks_no_proxy_that_the_environment_names(
+    application: PolicyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would see every caller's claims, and could answer in the application's place."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    assert ask(application, caller()) == {Action.SUBSCRIBE}
+
+
 def test_a_cookie_of_one_answer_goes_with_no_other_question(application: PolicyServer) -> None:
     """An application that begins a session for alice would find it again when bob is asked for."""
     application.answer = lambda _: (*allow("publish")[:2], {"set-cookie": "session=1; Path=/"})

@@ -112,6 +112,24 @@ def test_remembers_so_many_answers_and_no_more(
     assert [question["item"] for question in application.questions] == ["1", "2", "3", "2"]
 
 
+def test_an_answer_that_was_asked_for_anew_is_the_latest(
+    application: PolicyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that are remembered, the older makes place for a third."""
+    monkeypatch.setattr(policy_url, "MAX_REMEMBERED", 2)
+    now = 0.0
+
+    async def scene(policy: PolicyURL) -> None:
+        nonlocal now
+        for moment, item in ((0, "1"), (3, "2"), (6, "1"), (6, "3"), (6, "1")):
+            now = float(moment)
+            await policy.authorize(caller(), item)
+
+    with_policy(application, scene, clock=lambda: now)
+
+    assert [question["item"] for question in application.questions] == ["1", "2", "1", "3"]
+
+
 def test_callers_of_one_question_share_it(application: PolicyServer) -> None:
     """A page with twenty sockets asks once; one that gives up takes nothing from the others."""
     application.may_answer.clear()

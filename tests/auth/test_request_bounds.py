@@ -43,6 +43,12 @@ def test_bounds_a_target(path: bytes, query: bytes, refusal: HTTPStatus | None) 
     assert refusal_of_target(path, query) is refusal
 
 
+def test_the_bounds_are_those_that_are_documented() -> None:
+    """docs/limits.md has them: who configures a proxy before this server goes by them."""
+    assert (MAX_PATH_BYTES, MAX_ESCAPES, MAX_QUERY_FIELDS) == (8192, 1024, 64)
+    assert (MAX_COOKIES, MAX_COOKIE_BACKSLASHES, MAX_LIST_MEMBERS) == (200, 128, 32)
+
+
 @pytest.mark.parametrize(
     ("name", "separator", "most"),
     [

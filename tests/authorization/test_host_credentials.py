@@ -6,9 +6,11 @@ from typing import Any, Final, cast
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.requests import HTTPConnection
 from websockets import Headers
 
 from itemwire import Itemwire, Rights
+from itemwire.authorization.host_credentials import presents_only_its_own
 from itemwire.serving.server import FASTPATH
 from itemwire.testing import Ended, LiveServer
 from itemwire.testing.servers import STOCK, live_application
@@ -184,3 +186,23 @@ def test_stops_guessing(watched: Stranger, kind: Kind, item: str) -> None:
     assert guesses == ["credentials_invalid"] * 3
     assert watched.told(kind, item, (SECRET,), here) == "rate_limited"
     assert watched.told(kind, item, (SECRET,), ("X-Forwarded-For", "192.0.2.7")) == "as ann"
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_its_own"),
+    [
+        ([], True),
+        ([("authorization", "Bearer x")], True),
+        ([("sec-websocket-protocol", "bearer, x")], True),
+        ([("cookie", "session=x")], False),
+        ([("authorization", "Bearer x"), ("cookie", "session=x")], False),
+        ([("authorization", "Basic x")], False),
+        ([("x-user", "ann")], False),
+    ],
+)
+def test_knows_what_no_browser_or_proxy_adds(headers: Pairs, is_its_own: bool) -> None:
+    """A foreign page cannot send such a request in its user's name."""
+    sent = [(name.encode(), value.encode()) for name, value in headers]
+    scope = {"type": "websocket", "query_string": b"", "headers": [(b"host", b"x"), *sent]}
+
+    assert presents_only_its_own(HTTPConnection(scope)) is is_its_own

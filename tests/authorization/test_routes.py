@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message
 
 from itemwire.application import ChannelApplication
+from itemwire.authorization import asking
 from itemwire.authorization.routes import add_sockets, socket_route_of
 from itemwire.dependencies import Replay, SubscribeGrant, start_of
 from itemwire.middleware.refusals import Refusals
@@ -333,3 +334,12 @@ def test_finds_the_route_of_an_endpoint_among_others() -> None:
 
     assert socket_route_of(app, other).path == "/other"
     assert socket_route_of(app, item).path == "/items/{item_id:path}/ws"
+
+
+@pytest.mark.parametrize(("scheme", "seen"), [("ws", "http"), ("wss", "https")])
+def test_a_handshake_has_the_address_of_the_request_that_it_is(scheme: str, seen: str) -> None:
+    """A host that tells apart what came over TLS finds the scheme that its other routes have."""
+    scope = {"type": "websocket", "scheme": scheme, "path": "/ws", "query_string": b"a=1"}
+    handshake = HTTPConnection(scope | {"headers": [(b"host", b"shop.test")]})
+
+    assert str(asking._view_of(handshake, None, None).url) == f"{seen}://shop.test/ws?a=1"

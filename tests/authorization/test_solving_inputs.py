@@ -19,6 +19,7 @@ from itemwire.authorization.solving import (
     Dependant,
     DependencyFailed,
     dependant_of,
+    has_scheme,
     inputs_of,
     is_for_the_process,
     named_by,
@@ -142,6 +143,14 @@ def test_what_is_known_to_read_a_credential_alone_reads_no_more(reader: Callable
     """And the endpoint, which is not called, may be given the socket."""
     assert inputs_of(_dependant(reader), {reader}) == Inputs()
     assert inputs_of(_dependant(reader), {nothing}) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("dependency", "has"), [(below, False), (by_request, False), (HTTPBearer(), True)]
+)
+def test_knows_a_security_scheme(dependency: Callable[..., Any], has: bool) -> None:
+    """Who declares one reads its credential there, and not by itself from the request."""
+    assert has_scheme(_dependant(dependency)) is has
 
 
 async def door(websocket: WebSocket) -> None:

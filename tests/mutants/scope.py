@@ -18,6 +18,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/authorization/inputs.py": ("authorization/test_reauthorization_of_many.py",),
     "api/itemwire/authorization/item_grants.py": ("routes/test_batches.py",),
     "api/itemwire/authorization/late_bodies.py": ("scenarios/test_late_bodies.py",),
+    "api/itemwire/authorization/reauthorization.py": (
+        "authorization/test_what_is_found_again.py",
+        "scenarios/test_rechecks.py",
+    ),
     "api/itemwire/authorization/solving.py": (
         "authorization/test_inputs.py",
         "authorization/test_reauthorization.py",
@@ -27,7 +31,11 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/cluster/connection_counts.py": (
         "channels/cluster/test_hostile_gossip.py",
     ),
-    "api/itemwire/channels/cluster/exchange.py": ("channels/cluster/test_connection_counts.py",),
+    "api/itemwire/channels/cluster/exchange.py": (
+        "channels/cluster/test_connection_counts.py",
+        "channels/cluster/test_asked_members.py",
+        "channels/cluster/test_remote_presence.py",
+    ),
     "api/itemwire/channels/cluster/gossip.py": (
         "channels/cluster/test_hostile_gossip.py",
         "channels/cluster/test_remote_presence.py",
@@ -42,12 +50,26 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_hostile_gossip.py",
     ),
     "api/itemwire/channels/cluster/remote_presence.py": (
+        "channels/cluster/test_killed_nodes.py",
+        "channels/cluster/test_item_presence.py",
         "channels/cluster/test_connection_counts.py",
         "channels/cluster/test_hostile_gossip.py",
     ),
-    "api/itemwire/authorization/asking.py": ("test_app.py",),
-    "api/itemwire/authorization/host_users.py": ("test_app.py",),
-    "api/itemwire/authorization/host_credentials.py": ("authorization/test_host_users.py",),
+    "api/itemwire/authorization/asking.py": (
+        "test_app.py",
+        "authorization/test_routes.py",
+        "authorization/test_ways_to_find_callers.py",
+    ),
+    "api/itemwire/authorization/host_users.py": (
+        "test_app.py",
+        "authorization/test_host_credentials.py",
+        "embedding/test_operators_in_urls.py",
+        "embedding/test_operators.py",
+    ),
+    "api/itemwire/authorization/host_credentials.py": (
+        "authorization/test_host_users.py",
+        "test_accept.py",
+    ),
     "api/itemwire/authorization/kept_callers.py": ("rules/test_host.py",),
     "api/itemwire/authorization/kept_handshake.py": (
         "authorization/test_what_is_kept.py",
@@ -65,6 +87,8 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "api/itemwire/channels/cluster/first_answers.py": ("channels/cluster/test_asked_members.py",),
     "api/itemwire/channels/cluster/item_presence.py": (
+        "channels/cluster/test_killed_nodes.py",
+        "channels/cluster/test_crowds.py",
         "channels/cluster/test_crowds.py",
         "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",
@@ -81,7 +105,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_remote_presence.py",
     ),
     "api/itemwire/channels/delivery/bounded_buffer.py": ("channels/delivery/test_dropping.py",),
-    "api/itemwire/channels/delivery/in_flight.py": ("channels/test_node.py",),
+    "api/itemwire/channels/delivery/in_flight.py": (
+        "channels/test_node.py",
+        "channels/lifecycle/test_draining.py",
+    ),
     "api/itemwire/channels/delivery/lanes.py": (
         "channels/delivery/test_delivery_model.py",
         "channels/delivery/test_dropping.py",
@@ -104,7 +131,11 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/sessions/test_many_items.py",
         "channels/sessions/test_many_items_rights.py",
         "channels/test_reauthorization.py",
+        "channels/delivery/test_in_flight.py",
+        "rules/test_before_publish.py",
+        "rules/test_host.py",
     ),
+    "api/itemwire/channels/sessions/joining.py": ("channels/sessions/test_many_items.py",),
     "api/itemwire/channels/sessions/context.py": (
         "channels/sessions/test_item.py",
         "channels/sessions/test_many_items.py",
@@ -125,6 +156,8 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/sessions/requests.py": (
         "channels/sessions/test_session.py",
         "channels/sessions/test_many_items.py",
+        "channels/sessions/test_many_items_rights.py",
+        "channels/test_reauthorization.py",
     ),
     "api/itemwire/channels/sessions/session.py": (
         "channels/sessions/test_item.py",
@@ -137,6 +170,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "auth/itemwire_auth/authenticator.py": (
         "auth/test_throttled.py",
         "auth/test_dependencies.py",
+        "authorization/test_late_bodies.py",
     ),
     "auth/itemwire_auth/building.py": ("auth/test_settings.py",),
     "auth/itemwire_auth/closing.py": ("test_close_reasons.py", "responses/test_rejections.py"),
@@ -158,6 +192,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/keys/test_jwks_fetches.py",
     ),
     "auth/itemwire_auth/keys/guessing.py": ("auth/keys/test_secrets.py",),
+    "auth/itemwire_auth/keys/jwks.py": ("auth/keys/test_key_sets.py",),
     "auth/itemwire_auth/keys/jwk.py": (
         "auth/keys/test_static.py",
         "auth/keys/test_jwks.py",
@@ -187,11 +222,15 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "auth/test_dependencies.py",
         "auth/test_explaining.py",
     ),
+    "auth/itemwire_auth/testing/attacks.py": ("auth/testing/test_severities.py",),
     "auth/itemwire_auth/testing/factory.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/testing/keys.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/throttle.py": ("auth/test_throttled.py",),
     "auth/itemwire_auth/ticket_limits.py": ("auth/test_tickets.py",),
-    "auth/itemwire_auth/tickets.py": ("auth/test_authenticator_tickets.py",),
+    "auth/itemwire_auth/tickets.py": (
+        "auth/test_authenticator_tickets.py",
+        "scenarios/test_tickets.py",
+    ),
     "auth/itemwire_auth/tokens/checks.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/tokens/claims.py": ("auth/testing/test_attacks.py",),
     "auth/itemwire_auth/tokens/parsed_token.py": (

@@ -48,7 +48,9 @@ def told(app: FastAPI, *items: str) -> list[object]:
     return [one.get("code", one.get("offset")) for one in answer.json()["results"]]
 
 
-def test_asks_an_applications_own_rule_once_an_item(app: FastAPI) -> None:
+def test_asks_an_applications_own_rule_once_an_item(
+    app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
     """With the request that came, the item's path, and who is calling, who is known."""
     asked: list[tuple[str, str, str | None]] = []
     released: list[str] = []
@@ -84,6 +86,8 @@ def test_asks_an_applications_own_rule_once_an_item(app: FastAPI) -> None:
     assert {path for item, path, _ in asked if item == "a"} == {"/items/a/messages"}
     assert all(header is not None for _, _, header in asked)
     assert sorted(released) == sorted(one[0] for one in asked)
+    failed = [one.getMessage() for one in caplog.records if "grant_failed" in one.message]
+    assert failed == ["grant_failed path='/items/broken/messages'"]  # the others are no faults
 
 
 def test_a_rule_that_does_not_answer_is_no_grant(

@@ -224,6 +224,7 @@ def test_a_refresh_replaces_what_is_kept(host: Host) -> None:
             assert one.ask("refresh", token="anew")["type"] == "reply"
         del host.logins["of-alice"], host.logins["of-bob"]
         host.pass_interval()
+        assert client.ask("ping")["type"] == "pong"
         assert many.ask("join", item="order:7")["subject"] == "alice"
         del host.logins["anew"]
         host.pass_interval()

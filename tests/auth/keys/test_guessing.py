@@ -108,6 +108,7 @@ def test_a_repeat_is_longer_than_chance_makes_it(secret: bytes, at: int, length:
         (b"777x", 3),
         (b"890x", 3),
         (b"\x05\x06\x07\x01", 3),
+        (b"\x07\x06\x05\x01", 3),
         (b"ab", 0),
         (b"a", 0),
     ],

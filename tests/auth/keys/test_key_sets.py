@@ -165,6 +165,7 @@ def test_more_keys_than_are_kept_do_not_end_those_that_are(
     published: KeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of an issuer that publishes hundreds, the first verify; the log says how many do not."""
+    assert MAX_KEYS == 100  # as is documented
     jwk = public_jwk(A)
     listed = [jwk] + [member(jwk, kid=str(number)) for number in range(MAX_KEYS + 9)]
     text = ", ".join(json.dumps(one) if isinstance(one, dict) else one for one in listed)

@@ -79,6 +79,14 @@ def test_makes_keys_of_the_usual_size() -> None:
     assert len(secret) == 64
 
 
+def test_a_number_of_rsa_has_no_zeros_before_it() -> None:
+    """RFC 7518 section 6.3.1.1: as few bytes as hold it."""
+    jwk = public_jwk(signing_key("RS256", "a"))
+
+    assert len(str(jwk["n"])) == 342  # 256 bytes
+    assert jwk["e"] == "AQAB"
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
 def test_a_coordinate_has_the_size_of_its_curve(algorithm: str) -> None:
     """Also one that begins with zeros (RFC 7518 section 6.2.1.2)."""

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from itemwire_auth.keys.static import StaticKeys
+from itemwire_auth.settings import AuthSettings
 from itemwire_auth.tokens.parsed_token import (
     ParsedToken,
     TokenRules,
@@ -30,6 +31,11 @@ def test_a_leeway_is_at_most_a_minute(leeway: int) -> None:
     with pytest.raises(ValueError, match="leeway must be 0 to 60 s"):
         TokenRules(leeway=leeway)
     assert [TokenRules(leeway=good).leeway for good in (0, 60)] == [0, 60]
+
+
+def test_a_token_is_at_most_as_long_as_a_head_allows() -> None:
+    """8 KiB, as `ITEMWIRE_MAX_TOKEN_LENGTH` has it where nothing else is set."""
+    assert TokenRules().max_length == AuthSettings.model_fields["max_token_length"].default == 8192
 
 
 @pytest.mark.parametrize(

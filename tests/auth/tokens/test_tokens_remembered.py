@@ -214,3 +214,13 @@ def reachable_from(verifier: TokenVerifier) -> Iterator[object]:
             yield it
             ahead += it if isinstance(it, dict) else ()
             ahead += gc.get_referents(it)
+
+
+def test_the_longest_token_is_remembered_too() -> None:
+    """One more character is too many for any check."""
+    token = FACTORY.good()
+    longest = Server(ONLY_KEY, replace(FACTORY.rules, max_length=len(token)))
+    shorter = Server(ONLY_KEY, replace(FACTORY.rules, max_length=len(token) - 1))
+
+    assert longest.outcome(token) is longest.outcome(token)
+    assert isinstance(shorter.outcome(token), str)

@@ -58,3 +58,13 @@ def test_a_notice_of_an_application_with_a_name_is_not_for_a_node_without_one(
 
     assert silent == (0, 0)
     assert counters.notices_dropped - before == len(caplog.records) == 4
+
+
+def test_a_connection_is_ended_from_another_node() -> None:
+    """Whoever is asked to: the others are told, and do it if it is theirs."""
+    crowd = Crowd("a", "b")
+    alice, bob = crowd.join("a"), crowd.join("b")
+    crowd.stages["a"].node.disconnect(bob.connection.id, lambda _: None)
+    crowd.settle()
+
+    assert (alice.connection.is_open, bob.connection.is_open) == (True, False)

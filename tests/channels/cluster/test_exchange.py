@@ -111,3 +111,17 @@ def test_gossip_is_not_stored_by_the_engine() -> None:
 
     assert kept == [0, 0]
     assert {channel for channel, _ in bus.told} == {CHANNEL}
+
+
+@pytest.mark.parametrize("node", [None, "a"], ids=["alone", "one of several"])
+def test_an_item_is_heard_while_somebody_is_there(node: str | None) -> None:
+    """What was heard for ever would cost the engine more with each item that anybody looked at."""
+    engine = SharedEngine(Bus())
+    stage = Stage(engine, shared_as=node)
+    peer = stage.join()
+    stage.do_what_waits()
+    before = set(engine.hearing)
+    peer.session.closed(1000)
+    stage.do_what_waits()
+
+    assert (before, engine.hearing) == ({CHANNEL}, set())

@@ -211,3 +211,18 @@ def test_words_that_no_node_tells_are_dropped_and_counted(words: bytes) -> None:
 
     assert crowd.stages["a"].node.counters.notices_dropped == 1
     assert crowd.listed("a") == ["a1"]
+
+
+def test_who_came_back_where_it_was_is_taken_over_by_nobody() -> None:
+    """Also not on a node that does not hear the item: there, the caller is one more member."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    crowd.tick()
+    crowd.cut(crowd.join("a", subject="alice"))
+    crowd.settle()
+    back = crowd.join("a", subject="alice")
+    crowd.settle()
+    other = crowd.join("b", subject="alice")
+    crowd.settle()
+
+    assert [one.saw("welcome")[0]["connection"] for one in (back, other)] == ["a1", "b1"]
+    assert crowd.listed("a") == crowd.listed("b") == ["a1", "b1"]

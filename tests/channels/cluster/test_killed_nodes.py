@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
+from itemwire.channels.cluster.gossip import MembersAsked
 from itemwire.channels.cluster.life_checks import WAIT_SECONDS
 from itemwire.channels.cluster.peer import DEAD_TICKS, SILENT_TICKS
+from itemwire.channels.cluster.reminders import WAITS
 from tests.channels.cluster.test_hostile_gossip import remote_presence_of
-from tests.channels.nodes import WITH_GRACE, Crowd, told
+from tests.channels.nodes import WITH_GRACE, Crowd, lines_on, told
 from tests.fakes import LIMITS, Peer
 
 QUIET_TICKS = 2 * DEAD_TICKS
@@ -127,13 +131,15 @@ def test_a_node_that_only_stood_still_has_its_member_again(names: tuple[str, str
     assert len(crowd.there()) == 3
 
 
-def test_without_a_grace_time_nobody_is_waited_for() -> None:
+@pytest.mark.parametrize("silent", [0, SILENT_TICKS])
+def test_without_a_grace_time_nobody_is_waited_for(silent: int) -> None:
     """A caller that is cut off has left, and who comes then is new."""
     crowd = Crowd("a", "b", limits=LIMITS)
     crowd.join("a")
     crowd.join("b", subject="bob")
     crowd.settle()
     crowd.kill("b")
+    crowd.tick(silent)
 
     back = crowd.join("a", subject="bob")
 
@@ -151,3 +157,34 @@ def test_a_client_that_leaves_while_the_node_is_asked_is_no_member() -> None:
     assert back.saw("welcome") == []
     assert events(alice)[-1] == ("left", "b1")
     assert not remote_presence_of(crowd, "a")._peers.may_have_lost("item:42", (None, "bob"))
+
+
+def test_a_node_may_be_given_up_while_it_is_asked() -> None:
+    """Its time to answer ends all the same, and whoever waits for it goes on."""
+    crowd, (alice,) = killed("a")
+    back = crowd.join("a", subject="bob")
+    crowd.tick(QUIET_TICKS)
+    wait(crowd)
+
+    assert len(back.saw("welcome")) == 1
+    assert told(alice) == crowd.listed("a")
+
+
+def test_of_a_node_that_only_stood_still_no_more_is_asked_than_what_it_lost() -> None:
+    """On an item where nobody was taken over nothing is in doubt."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    for name, item in product("ab", ("42", "7")):
+        crowd.join(name, item, subject="bob" if (name, item) == ("b", "42") else None)
+    crowd.tick(sum(WAITS) + 1)
+    paused = crowd.stages.pop("b")
+    crowd.join("a", subject="bob")
+    wait(crowd)
+    before = len(crowd.bus.told)
+    crowd.stages["b"] = paused
+    crowd.tick()
+
+    asked = {
+        item: [isinstance(line, MembersAsked) for line in lines_on(crowd, item, before)]
+        for item in ("42", "7")
+    }
+    assert (any(asked["42"]), any(asked["7"])) == (True, False)

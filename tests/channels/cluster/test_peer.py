@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.cluster.gossip import NAMES_BYTES_A_LINE, ClusterMember
-from itemwire.channels.cluster.peer import ANSWER_TICKS, AWAY_TICKS, DEAD_TICKS, Peer, Place
+from itemwire.channels.cluster.peer import (
+    ANSWER_TICKS,
+    AWAY_TICKS,
+    DEAD_TICKS,
+    MOST_LATE,
+    Peer,
+    Place,
+)
 from tests.fakes import CHANNEL
 
 ALICE = ClusterMember("c1", "alice")
@@ -230,3 +237,26 @@ def test_an_absent_member_is_no_longer_to_be_taken_over_after_a_time() -> None:
     peer.tick()
 
     assert (before, peer.away.has("a", "c1")) == (True, False)
+
+
+def test_what_was_heard_before_is_no_news() -> None:
+    """Unless nothing else comes: then the high number was a forged one."""
+    place = heard((5, 0))
+    known = [place.is_late(number) for number in (4, 5, 6)]
+    again = [place.is_late(1) for _ in range(MOST_LATE + 1)]
+
+    assert known == [True, True, False]
+    assert again == [True] * MOST_LATE + [False]
+
+
+@pytest.mark.parametrize(
+    ("previous", "has_lines", "is_there"), [(0, False, False), (0, True, True), (4, False, True)]
+)
+def test_a_node_is_on_a_channel_if_it_has_said_something_there(
+    previous: int, has_lines: bool, is_there: bool
+) -> None:
+    """One that only answers that it has nobody is waited for by nobody."""
+    place = Place()
+    place.advance(5, previous, has_lines=has_lines)
+
+    assert place.is_there is is_there

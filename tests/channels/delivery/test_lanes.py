@@ -371,3 +371,17 @@ def test_reports_with_the_flush_who_was_too_slow_before_it(how: str) -> None:
         lane.catch_up(slow)
 
     assert lane.flush() == [slow]
+
+
+def test_who_has_left_takes_nothing_more() -> None:
+    """An answer that is due to it ends with it; the others get what is pending."""
+    staying, other, leaving = Listener(), Listener(), Listener()
+    lane = lane_of(staying, other, leaving)
+    lane.send(b"1")
+    lane.remove(leaving)
+    taken = list(lane.take(leaving))
+    lane.flush()
+
+    assert taken == []
+    assert leaving not in lane.writers
+    assert [one.heard for one in (staying, other, leaving)] == [b"1", b"1", b""]

@@ -10,7 +10,7 @@ from itemwire.channels.delivery.time_slice import SECONDS, STRIDE, TimeSlice
 from itemwire.close_reasons import TOKEN_REVOKED
 from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
-from tests.channels.delivery.slices import ShortSlices, short
+from tests.channels.delivery.slices import GONE, ShortSlices, short
 from tests.channels.delivery.test_lanes import Listener, lane_of
 from tests.fakes import EVERYTHING, JSON, PLAIN, Peer, Stage
 
@@ -63,6 +63,26 @@ def test_is_over_at_its_last_moment() -> None:
         over.append(one.is_over)
 
     assert over == [False, True]
+
+
+def test_who_is_behind_and_who_had_something_for_it_alone_share_a_slice() -> None:
+    """Each costs more than one that keeps up: as many as are past a stride wait for their turn."""
+    slow, slower, asking = listeners = [Listener() for _ in range(3)]
+    slow.chosen, slower.chosen = [], []
+    lane = lane_of(*listeners)
+    lane.send(b"1")
+    lane.catch_up(asking)
+    lane.send(b"2")
+    moments = iter([0.0, 0.0, *[GONE] * 9])
+    lane.flush(TimeSlice(1.0, 2, lambda: next(moments)))
+    is_cut = lane.is_pending
+    lane.flush()
+
+    assert is_cut
+    assert asking.writes == [b"1", b"2"]
+    assert [[chunk for chunk, _ in one.chosen or ()] for one in (slow, slower)] == [
+        [b"1", b"2"]
+    ] * 2
 
 
 def test_joins_a_message_once_however_many_slices_it_takes() -> None:

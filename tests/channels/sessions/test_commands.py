@@ -68,6 +68,15 @@ def test_answers_where_a_message_went(stage: Stage) -> None:
     assert reply == {"type": "reply", "ref": 7, "epoch": peer.sees[0]["epoch"], "offset": 1}
 
 
+def test_a_message_ends_a_stream_only_if_it_says_so(stage: Stage) -> None:
+    """Those who listen stop at the end of an answer that comes in pieces."""
+    peer = stage.join()
+    for fields in ({}, {"end": False}, {"end": True}):
+        peer.says("publish", data="piece", **fields)
+
+    assert [one.get("end") for one in peer.saw("message")] == [None, None, True]
+
+
 def test_answers_the_same_key_with_the_same_offset(stage: Stage) -> None:
     """A client that lost the answer asks again; there is still one message (requirement 111)."""
     peer = stage.join()
@@ -223,6 +232,15 @@ def test_says_that_a_type_is_not_supported(stage: Stage, kind: str) -> None:
     error = peer.says(kind, ref="r", whatever=[1, 2, 3])
 
     assert (error["type"], error["code"], error["ref"]) == ("error", "not_supported", "r")
+    assert peer.says("ping")["type"] == "pong"
+
+
+def test_says_that_no_application_answers_requests_here(stage: Stage) -> None:
+    """A server without handlers of its own has no names to offer."""
+    peer = stage.join()
+    error = peer.says("request", name="price", ref=7)
+
+    assert (error["type"], error["code"], error["ref"]) == ("error", "not_supported", 7)
     assert peer.says("ping")["type"] == "pong"
 
 

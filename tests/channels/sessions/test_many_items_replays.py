@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from itemwire.channels.limits.bounds import RateLimits
+from itemwire.channels.sessions.replay_queue import ReplayQueue
 from itemwire.engines.base import EngineError
 from itemwire.messages import Position
 from tests.channels.sessions.test_many_items import codes, join
@@ -116,3 +117,20 @@ def test_spends_the_rate_of_history(rules: ItemRules, start: dict[str, object]) 
     assert codes(refused) == [(ITEMS[2], "rate_limited")]
     assert refused[0]["retry_after_ms"] > 0
     assert (welcome["type"], later["type"]) == ("welcome", "welcome")
+
+
+def test_many_replays_that_are_over_at_once_begin_one_after_the_other(stage: Stage) -> None:
+    """Not each within the one before: thousands of them would end the connection by a fault."""
+    replays = ReplayQueue(stage.join().connection)
+    begun: list[int] = []
+
+    def begin() -> None:
+        begun.append(len(begun))
+        replays.done()
+
+    replays.submit(lambda: None)
+    for _ in range(5000):
+        replays.submit(begin)
+    replays.done()
+
+    assert begun == list(range(5000))

@@ -8,9 +8,16 @@ from dataclasses import replace
 import pytest
 from typing_extensions import override
 
+from itemwire.channels.client_options import ClientOptions
 from itemwire.channels.limits.bounds import Lifetime, RateLimits
 from itemwire.channels.reauthorization import Denied, Offered, Renewal, Verdict
-from itemwire.close_reasons import CREDENTIALS_INVALID, FORBIDDEN, OVERLOADED, CloseReason
+from itemwire.close_reasons import (
+    CREDENTIALS_INVALID,
+    FORBIDDEN,
+    OVERLOADED,
+    CloseReason,
+    Retry,
+)
 from itemwire_auth.principal import Grant, Principal
 from itemwire_auth.scopes import Action
 from tests.channels.sessions.test_many_items import OTHER, READING, codes, join
@@ -245,6 +252,35 @@ def test_a_refresh_ends_a_socket_whose_caller_may_not_be_here(
     many.says("refresh", token=token)
 
     assert many.transport.reasons == ends
+    assert many.saw("reply") == []  # it would go on with a token that was refused
+
+
+def test_a_refused_refresh_has_the_advice_of_who_refused_it(stage: Stage) -> None:
+    """An application's own reason is in no table: what to do next is only in the answer."""
+    own = CloseReason("badge_lost", 3001, Retry.TOKEN, 401, "Own.")
+    hinted, other = (
+        stage.open(Denying(own), options=ClientOptions(hints=on)) for on in (True, False)
+    )
+
+    assert hinted.says("refresh", token="alice")["retry"] == "token"
+    assert "retry" not in other.says("refresh", token="alice")
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_check_of_rights_is_answered_once_whether_its_socket_is_there_or_not(
+    stage: Stage, rules: ItemRules, is_gone: bool
+) -> None:
+    """Only so many run at once: one without an answer would keep its place for ever."""
+    many, answers = stage.open(rules), list[bool]()
+    rules.is_slow = True
+    many.session.received(join(ITEM))
+    many.session.recheck(answers.append)
+    if is_gone:
+        many.connection.end(FORBIDDEN)
+    while rules.waits:
+        rules.say()
+
+    assert answers == [False]
 
 
 def test_joins_that_begin_in_the_past_count_as_reading_history() -> None:

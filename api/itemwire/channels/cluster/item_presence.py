@@ -147,7 +147,7 @@ class ItemPresence:
         self.talk.note_failure(channel)
         if channel in self._begun:
             self._answers.begin_anew(channel)
-            self._doubts.add(channel, self._ticks + 1, is_sure=True)
+            self._doubts.add(channel, self._ticks, is_sure=True)  # due with the next tick
 
     def doubt_taken_over(self, peer: Peer) -> None:
         """Ask a node what it still has of the members that were taken over from it."""

@@ -37,8 +37,7 @@ class Reminders:
 
     def go_on(self, channel: str, count: int) -> None:
         """Begin with the next wait of a channel that was due so often before this time."""
-        is_last = count + 1 >= len(WAITS) or not self._is_shared(channel)
-        self._wait(channel, len(WAITS) if is_last else count + 1)
+        self._wait(channel, count + 1 if self._is_shared(channel) else len(WAITS))
 
     def end(self, channel: str) -> None:
         """Let a channel be over in a while, unless it waits already."""
