@@ -205,6 +205,17 @@ def test_says_when_it_falls_behind_and_when_it_has_caught_up() -> None:
     assert opened.connection_log.behind == (0, 0)
 
 
+def test_is_written_nothing_once_its_client_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it writes with was taken from its transport when that still had a client."""
+    opened = Opened()
+    opened.connection.push("before")
+    monkeypatch.setattr(opened.transport, "write", lambda _chunk: None)
+    opened.connection.gone()
+    opened.connection.push("after")
+
+    assert opened.transport.frames == ["before"]
+
+
 def test_says_once_why_it_ends_or_that_it_is_gone() -> None:
     """The first of both is what became of it."""
     opened, lost = Opened(), Opened()

@@ -67,6 +67,11 @@ class Noting(Receiver):
         self.socket.write(self.socket.framing.render("last words"))
 
     @override
+    def gone(self) -> None:
+        """Note it."""
+        self.calls.put(("gone", None))
+
+    @override
     def closed(self, code: int) -> None:
         """Note it."""
         self.calls.put(("closed", code))

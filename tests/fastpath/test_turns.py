@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -56,6 +56,7 @@ class Noted:
         self.is_complete = threading.Event()
         self.expected = 0
         self.notes_ends = False
+        self.gone: list[Callable[[bytes], object]] = []
 
     def expect(self, number: int) -> None:
         """Count anew, up to so many."""
@@ -114,6 +115,10 @@ class NotingMessages(Noting):
     @override
     def received(self, frame: Frame) -> None:
         self._noted.note(frame)
+
+    @override
+    def gone(self) -> None:
+        self._noted.gone.append(self.socket.write)
 
     @override
     def closed(self, code: int) -> None:
@@ -297,6 +302,8 @@ def test_few_sockets_that_are_cut_together_end_in_a_turn(site: Site, noted: Note
 
     assert most_in_a_turn(noted) <= ENDS_AT_ONCE
     assert {code for _, code in noted.seen} == {1006}
+    assert noted.gone  # those that wait for a turn, to which nothing is written meanwhile
+    assert {write(b"") for write in noted.gone} == {None}
 
 
 def test_sockets_that_are_full_of_messages_share_each_turn(

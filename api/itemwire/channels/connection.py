@@ -263,6 +263,11 @@ class Connection:
             self._home.connection_log.fell_behind(self, self.outbox)
             self._reroute()
 
+    def gone(self) -> None:
+        """Write to nobody, as the transport does: the client is gone, and `lost` comes soon."""
+        self.writer = self._transport.write
+        self._reroute()
+
     def writable(self) -> None:
         """Send what waits, until the transport has enough again."""
         self._is_paused = False

@@ -89,6 +89,10 @@ class Receiver(Protocol):
         """Write the last messages: the server then closes with this code, unless this closes."""
         ...
 
+    def gone(self) -> None:
+        """Take `write` anew, which does nothing now: the peer is gone, and `closed` comes soon."""
+        ...
+
     def closed(self, code: int) -> None:
         """Stop: called once, after every other call, with 1006 if no close frame came."""
         ...

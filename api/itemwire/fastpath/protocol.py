@@ -124,6 +124,8 @@ class WebSocketProtocol(asyncio.Protocol, ClosingHandshake):
         if self._shared.ends.take():
             self._be_gone()
         else:
+            if self._receiver is not None:
+                self._receiver.gone()
             self._shared.ends.submit(self._be_gone)
 
     def _be_gone(self) -> None:

@@ -199,3 +199,19 @@ def test_a_loss_says_more_than_a_read_that_was_asked_before_it() -> None:
         assert heard.position == Position("new", 3)
 
     on_a_scene(scene)
+
+
+def test_a_message_says_more_than_a_read_that_was_answered_after_it() -> None:
+    """It was stored while the answer was on its way; who comes next begins after it."""
+
+    def scene(at: Scene) -> None:
+        at.channels.join(ONE, CHANNEL)
+        at.answer()
+        heard = at.channels.find(CHANNEL)
+        assert heard is not None
+        heard.offset = 5  # was delivered; of which epoch, the first read says
+        heard.begin_at(Position("e", 4))
+
+        assert heard.position == Position("e", 5)
+
+    on_a_scene(scene)

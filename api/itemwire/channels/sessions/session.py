@@ -96,6 +96,10 @@ class Session(ABC):
         if row is not None:
             self.connection.end(row)
 
+    def gone(self) -> None:
+        """Write nothing more: the socket is gone, and many others with it."""
+        self.connection.gone()
+
     def closed(self, code: int) -> None:
         """Leave: the socket is gone."""
         self.connection.lost(code)

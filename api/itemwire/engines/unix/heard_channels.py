@@ -37,7 +37,7 @@ class HeardChannel:
     def begin_at(self, position: Position) -> None:
         """Take a position that was read, unless what has come since says more."""
         if not self.epoch:
-            self.epoch, self.offset = position.epoch, position.offset
+            self.epoch, self.offset = position.epoch, max(position.offset, self.offset)
 
 
 class HeardChannels:
