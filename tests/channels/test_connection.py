@@ -209,7 +209,7 @@ def test_is_written_nothing_once_its_client_is_gone(monkeypatch: pytest.MonkeyPa
     """What it writes with was taken from its transport when that still had a client."""
     opened = Opened()
     opened.connection.push("before")
-    monkeypatch.setattr(opened.transport, "write", lambda _chunk: None)
+    monkeypatch.setattr(opened.transport, "write", RecordingTransport().write)
     opened.connection.gone()
     opened.connection.push("after")
 
