@@ -214,7 +214,7 @@ class Scene:
         calm_since = last_at = begun = time.monotonic()
         last = self.bytes_out
         while calm_since + CALM_SECONDS > last_at and last_at < begun + MOST_SECONDS:
-            time.sleep(0.25)
+            time.sleep(1)  # less may hold the signs of life of most nodes
             now, at = self.bytes_out, time.monotonic()
             if (now - last) / (at - last_at) > at_rest + CALM_BYTES:
                 calm_since = at
