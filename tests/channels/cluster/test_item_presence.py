@@ -21,7 +21,7 @@ from itemwire.engines.base import EngineError
 from itemwire.engines.faults import FULL
 from tests.channels.cluster.test_hostile_gossip import remote_presence_of
 from tests.channels.nodes import WITH_GRACE, Crowd, lines_on, told
-from tests.fakes import CHANNEL
+from tests.fakes import CHANNEL, Peer
 
 
 def settled(*names: str, members: int = 1, item: str = "42") -> Crowd:
@@ -154,14 +154,20 @@ def test_who_is_away_is_listed_for_those_who_come_though_nobody_else_is_there() 
     assert (heard & {CHANNEL}, crowd.engine("a").hearing & {CHANNEL}) == ({CHANNEL}, set())
 
 
-def test_a_second_tab_elsewhere_is_a_second_member_once_the_first_is_back() -> None:
-    """Nodes that do not hear the item are told as well that nobody is away any more."""
-    crowd = Crowd("a", "b", limits=WITH_GRACE)
+def back_where_it_was(crowd: Crowd) -> Peer:
+    """Let alice be cut off node a and come back to it."""
     crowd.tick()
     crowd.cut(crowd.join("a", subject="alice"))
     crowd.settle()
     back = crowd.join("a", subject="alice")
     crowd.settle()
+    return back
+
+
+def test_a_second_tab_elsewhere_is_a_second_member_once_the_first_is_back() -> None:
+    """Nodes that do not hear the item are told as well that nobody is away any more."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    back = back_where_it_was(crowd)
     second = crowd.join("b", subject="alice")
     crowd.tick(2)
 
@@ -216,11 +222,7 @@ def test_words_that_no_node_tells_are_dropped_and_counted(words: bytes) -> None:
 def test_who_came_back_where_it_was_is_taken_over_by_nobody() -> None:
     """Also not on a node that does not hear the item: there, the caller is one more member."""
     crowd = Crowd("a", "b", limits=WITH_GRACE)
-    crowd.tick()
-    crowd.cut(crowd.join("a", subject="alice"))
-    crowd.settle()
-    back = crowd.join("a", subject="alice")
-    crowd.settle()
+    back = back_where_it_was(crowd)
     other = crowd.join("b", subject="alice")
     crowd.settle()
 
