@@ -52,6 +52,7 @@ class Proxy:
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._connections: set[ProxiedConnection] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
         self._is_open = True
         self._loses_ends = False
         self._flows = asyncio.Event()
@@ -183,6 +184,8 @@ class Proxy:
         self._call(do_all())
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._serving.add(task)  # once its client has ended, nobody else holds it
         try:
             if self._is_open:
                 answers, server = await self._reach()
@@ -191,6 +194,7 @@ class Proxy:
             pass  # the other side is away: so is this one
         finally:
             writer.transport.abort()
+            self._serving.discard(task)
 
     async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self.target, str):
