@@ -98,6 +98,8 @@ def test_a_store_that_takes_no_writes_is_degraded_and_says_whether_it_passes(
     refusal = (state.reason, state.retry == "later")
     with json_client(server, item_id) as alice, plain_client(server, "plain") as bob:
         alice.ask("publish", data="before")
+        bob.send("before")
+        assert bob.recv(PATIENCE) == "before"  # has joined: nothing else tells a plain client
         site.redis.ask(state.begin)
 
         error = alice.ask("publish", data="in vain")
