@@ -120,6 +120,8 @@ EVENTS: Final[dict[str, str]] = {
     "engine_starting": NOTHING,
     "engine_takes_less": "raise the server's `max_payload`, or lower `ITEMWIRE_MAX_MESSAGE_BYTES`",
     "engine_unreadable": "give this server's user the right to read, or restore what is gone",
+    "epochs_ended": "see why NATS lost what it had: all servers restarted, a stream was deleted, "
+    "or an older copy was put back",
     "engine_upkeep_failed": ENGINE,
     "fastpath_off": "install the versions of constraints.txt",
     "grant_failed": OWN_CODE,

@@ -24,6 +24,12 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
         yield running
 
 
+def logged_endings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give what was logged of epochs that ended: once by each node."""
+    told = [one.message.partition(" ") for one in caplog.records]
+    return [problem for event, _, problem in told if event == "epochs_ended"]
+
+
 @pytest.fixture(autouse=True)
 def _unlooked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be healed by the look that comes now and then."""
@@ -33,7 +39,7 @@ def _unlooked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("is_empty", [True, False], ids=["empty", "with-its-store"])
 def test_begins_a_new_epoch_with_each_life_of_the_server(
-    server: NatsServer, is_empty: bool
+    server: NatsServer, is_empty: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It may lack what it had answered, and would give its offsets again (requirement 113)."""
 
@@ -62,8 +68,14 @@ def test_begins_a_new_epoch_with_each_life_of_the_server(
 
     play(scene)
 
+    # The node that found it says how, the other that it was told; or both have found it.
+    assert "problem=the stream itemwire-life is empty or new" in logged_endings(caplog)
+    assert len(logged_endings(caplog)) == 2
 
-def test_goes_on_with_its_epochs_where_the_server_loses_nothing(server: NatsServer) -> None:
+
+def test_goes_on_with_its_epochs_where_the_server_loses_nothing(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
     """What is on the disk before it is answered is there after any end."""
     server.kill()
     server.configure("", jetstream="sync_interval: always")
@@ -85,9 +97,12 @@ def test_goes_on_with_its_epochs_where_the_server_loses_nothing(server: NatsServ
             assert one.losses == other.losses == []
 
     play(scene)
+    assert not logged_endings(caplog)
 
 
-def test_begins_a_new_epoch_when_an_older_store_was_put_back(server: NatsServer) -> None:
+def test_begins_a_new_epoch_when_an_older_store_was_put_back(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
     """A node that has seen more than there is now says so to all (requirement 113)."""
     url = f"{server.url}?sync=always"
     copy = server.store.with_name("copy")
@@ -113,6 +128,7 @@ def test_begins_a_new_epoch_when_an_older_store_was_put_back(server: NatsServer)
             assert after.epoch != before.epoch
 
     play(scene)
+    assert any("records, and not the" in told for told in logged_endings(caplog))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +141,7 @@ def test_begins_a_new_epoch_when_an_older_store_was_put_back(server: NatsServer)
     ],
 )
 def test_makes_its_streams_again_when_somebody_has_deleted_them(
-    server: NatsServer, streams: list[str]
+    server: NatsServer, streams: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """All that was in them is lost, and that is said; then it goes on (requirement 113)."""
 
@@ -151,6 +167,7 @@ def test_makes_its_streams_again_when_somebody_has_deleted_them(
             assert after.epoch != before.epoch
 
     play(scene)
+    assert logged_endings(caplog)
 
 
 def test_a_refused_publish_is_reason_enough_to_look(server: NatsServer) -> None:

@@ -11,6 +11,7 @@ node has seen, as an older copy does.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable
 from typing import Any, Final, Protocol
@@ -31,10 +32,13 @@ from itemwire.engines.nats.jetstream import (
 from itemwire.engines.nats.names import NatsNames
 from itemwire.engines.nats.records import Record, StreamMessage
 
+logger = logging.getLogger("itemwire.engines")
+
 IDLE_SECONDS: Final = 120.0  # how long an unused channel outlives its history
 LEAST_RECORDS: Final = 64  # for nodes that are a little behind, whatever the history
 SPARE_RECORDS: Final = 8  # for records without a message, which keep a channel alive
 MAX_NOTICES: Final = 100_000
+ELSEWHERE: Final = "another node has found that the store lost something"
 NANO: Final = 1_000_000_000
 
 
@@ -71,6 +75,7 @@ class JetStreams:
         self._life = _life(names, "file" if is_synced else "memory") | copies
         self._seen: tuple[int, tuple[str, int, str]] | None = None
         self._clock_offset = 0.0
+        self._loss = ""  # by which this node knows that a life has ended
         self.life = ""
 
     @property
@@ -91,7 +96,8 @@ class JetStreams:
         await self.check_life(ask)
         missing = [one for one in self._configs if not await self._is_there(ask, one)]
         if missing and known == self.life:  # before any node stores in the old one
-            await self._renew_life(ask)
+            names = ", ".join(config["name"] for config in missing)
+            await self._renew_life(ask, f"the server has no stream {names}")
         for config in missing:
             await self._change(ask, "CREATE", config)
         await self.check_seen(ask)
@@ -100,6 +106,7 @@ class JetStreams:
         """Learn which life it is; the first node that finds none begins one."""
         found = await self._last_life(ask)
         if found is None:
+            self._loss = f"the stream {self.names.life} is empty or new"
             await self._begin_life(ask, 0)
             found = await self._last_life(ask)
         if found is None:
@@ -107,10 +114,13 @@ class JetStreams:
         self.learn(found)
 
     def learn(self, stored: StreamMessage) -> None:
-        """Take the life that was found in its stream."""
+        """Take the life that was found in its stream; it is logged if it ends another."""
         life = stored.data.decode()
         if life != self.life:
+            if self.life:
+                logger.warning("epochs_ended problem=%s", self._loss or ELSEWHERE)
             self.life, self._seen = life, None
+        self._loss = ""
 
     async def check_seen(self, ask: ServerRequest) -> None:
         """Begin a new life if the store has gone back behind what this node has seen."""
@@ -121,12 +131,16 @@ class JetStreams:
         if info.ts is not None:
             self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
         if seen is not None and not await self._has_seen(ask, info, *seen):
-            await self._renew_life(ask)
+            last = info.state.last_seq
+            await self._renew_life(
+                ask, f"it has {last} records, and not the {seen[0]}th that it had"
+            )
 
-    async def _renew_life(self, ask: ServerRequest) -> None:
+    async def _renew_life(self, ask: ServerRequest, loss: str) -> None:
         """Begin a new life in place of the one known here, unless another node has done so."""
         found = await self._last_life(ask)
         if found is not None and found.data.decode() == self.life:
+            self._loss = loss
             await self._begin_life(ask, found.sequence)
         await self.check_life(ask)
 
