@@ -120,4 +120,6 @@ async def _join(stage: Stage) -> None:
             async with stage.addresses.socket("joiner", number, item_id=item_id) as socket:
                 told = json.loads(await promptly(socket.recv(), JOIN_SECONDS, "a joiner"))
                 if told["type"] != "welcome":
-                    raise Unsound(f"a node that is degraded told a joiner of {item_id} {told}")
+                    log = stage.nodes[number].log
+                    said = f"a node that is degraded told a joiner of {item_id} {told}"
+                    raise Unsound(f"{said}\n{log}")

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from itemwire.engines.base import Bounds, EngineError
+from itemwire.engines.base import NO_EPOCH, Bounds, EngineError
+from itemwire.engines.faults import SILENT
 from itemwire.engines.nats import engine as nats_engine
 from itemwire.engines.nats import publishing as nats_publishing
 from itemwire.engines.nats import requests
+from itemwire.engines.nats.connection import NatsConnection
+from itemwire.engines.nats.jetstream import LAST_SUBJECT
 from tests.conformance.network_faults_contract import NetworkFaultsContract
 from tests.engines.watched import Watched, node, play
 from tests.fakes import CHANNEL
@@ -248,3 +251,40 @@ def test_lets_no_more_wait_than_it_has_room_for(
 
     with proxied(world) as (proxy, url):
         play(lambda: scene(proxy, url))
+
+
+def test_reads_of_new_channels_find_nothing_at_once_while_nothing_is_stored(
+    world: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two publishes that wait, one may not learn why: what the other found stays known."""
+    ask = NatsConnection.ask
+    silences: list[EngineError] = []
+
+    def refuse(
+        self: NatsConnection,
+        subject: str,
+        data: bytes,
+        answer: requests.TakeReply,
+        headers: dict[str, str] | None = None,
+        *,
+        is_many: bool = False,
+    ) -> int:
+        if silences and headers and LAST_SUBJECT in headers:
+            answer(silences.pop(0))
+            return 0
+        return ask(self, subject, data, answer, headers, is_many=is_many)
+
+    monkeypatch.setattr(NatsConnection, "ask", refuse)
+
+    async def scene() -> None:
+        async with node(world) as one:
+            silences.extend([requests.NoAnswerInTime("", SILENT), requests.NoAnswerInTime("")])
+            for data in ("first", "second"):
+                with pytest.raises(EngineError):
+                    await one.publish(data)
+            assert (await one.read(channel="item:new")).position.epoch == NO_EPOCH
+            stored = await one.publish("third")  # it is answered, so the next read begins an epoch
+            assert (await one.read(channel="item:new")).position.epoch not in {NO_EPOCH, ""}
+            assert (await one.read()).position == stored
+
+    play(scene)

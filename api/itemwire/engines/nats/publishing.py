@@ -32,6 +32,7 @@ from itemwire.engines.nats.jetstream import (
 from itemwire.engines.nats.keys import IdempotencyKeys
 from itemwire.engines.nats.last_records import LastRecords
 from itemwire.engines.nats.records import LastRecord, encode_record
+from itemwire.engines.nats.requests import NoAnswerInTime
 from itemwire.engines.nats.retained import NatsRetained
 from itemwire.engines.nats.streams import JetStreams
 from itemwire.engines.networked import AWAY, NO_ROOM
@@ -269,10 +270,15 @@ class NatsPublisher:
         queue.asked = self._connection.ask(subject, encode_record(record), answered, follows)
 
     def _note_silence(self, reply: list[Msg] | EngineError) -> None:
-        """Remember for a while that the server stores nothing, until it does."""
-        self._silence = None
-        if isinstance(reply, EngineError) and reply.fault is SILENT:
-            self._silence = reply
+        """Remember for a while that the server stores nothing, until it answers somebody.
+
+        Of those who wait meanwhile not everyone finds out why: a request that no later one has
+        overtaken says nothing, and so what is known stays known.
+        """
+        if not isinstance(reply, EngineError):
+            self._silence = None
+        elif reply.fault is SILENT or (self._silence and isinstance(reply, NoAnswerInTime)):
+            self._silence = self._silence or reply
             self._silent_until = asyncio.get_running_loop().time() + SILENT_SECONDS
 
     def _have_stored(self, queue: ChannelQueue, last: LastRecord, *, is_new: bool) -> None:

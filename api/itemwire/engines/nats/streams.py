@@ -96,7 +96,7 @@ class JetStreams:
         await self.check_life(ask)
         missing = [one for one in self._configs if not await self._is_there(ask, one)]
         if missing and known == self.life:  # before any node stores in the old one
-            names = ", ".join(config["name"] for config in missing)
+            names = ", ".join(str(config["name"]) for config in missing)
             await self._renew_life(ask, f"the server has no stream {names}")
         for config in missing:
             await self._change(ask, "CREATE", config)
