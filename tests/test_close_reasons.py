@@ -131,3 +131,19 @@ def test_has_a_row_for_every_auth_error(error: type[AuthError]) -> None:
 def test_has_a_row_for_every_close_of_auth(close: Close) -> None:
     """Without channels a socket ends with the same words as with them."""
     assert CLOSE_REASONS[close.reason].code == close.code
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "sent"),
+    [
+        pytest.param(4001, "gone", Close(4001, "gone"), id="as it is"),
+        pytest.param(4001, "x\ud83d", Close(4001, "x?"), id="half of a surrogate pair"),
+        pytest.param(4001, "é" * 62, Close(4001, "é" * 61), id="no half of a letter"),
+        pytest.param(1006, "gone", closing.INTERNAL, id="a code that is never sent"),
+    ],
+)
+def test_an_applications_own_close_is_made_one_that_can_be_sent(
+    code: int, reason: str, sent: Close
+) -> None:
+    """RFC 6455 section 5.5: at most 123 bytes of UTF-8."""
+    assert closing.sendable(code, reason) == sent

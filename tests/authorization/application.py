@@ -13,7 +13,7 @@ from itemwire.authorization.reauthorization import (
     reauthorization_of,
 )
 from itemwire.authorization.routes import SocketRoute, add_sockets
-from itemwire.channels.reauthorization import Verdict
+from itemwire.channels.reauthorization import Offered, Verdict
 from itemwire.dependencies import SubscribeGrant
 from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.dependencies import SHORT_CUTS
@@ -63,13 +63,17 @@ class Application:
         assert kept is not None
         return kept
 
-    def verdict(self, token: str, path: str = "/items/42/ws", **facts: object) -> Verdict:
-        """Refresh with a token, and see that nothing runs on."""
+    def verdict(self, offered: Offered, path: str = "/items/42/ws", **facts: object) -> Verdict:
+        """Refresh with a token, or ask again about a caller; see that nothing runs on."""
+        return self.verdict_of(self.connected(path, **facts), offered)
+
+    def verdict_of(self, kept: Reauthorization, offered: Offered) -> Verdict:
+        """Do so by what was kept of an earlier handshake."""
 
         async def scene() -> Verdict:
             answered: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
             async with self.reauthorizer:
-                self.connected(path, **facts)(token, answered.set_result)
+                kept(offered, answered.set_result)
                 verdict = await asyncio.wait_for(answered, 5)
             assert len(asyncio.all_tasks()) == 1
             return verdict

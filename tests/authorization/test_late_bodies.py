@@ -80,3 +80,27 @@ async def _post(app: ChannelApplication) -> int:
 
     await app(scope, receive, send)
     return int(sent[0]["status"])
+
+
+def test_a_dependency_that_reads_the_body_is_told_that_it_was_read() -> None:
+    """The second time: it must not wait for a body that has come already."""
+    app = ChannelApplication()
+    install_state(app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
+    install_rejections(app)
+
+    async def who(request: Request) -> Principal:
+        await request.body()
+        return principal("alice")
+
+    @app.post("/")
+    async def door(request: Request, caller: Annotated[Principal, Depends(who)]) -> str:
+        async with judged_after_body(request, caller):
+            pass
+        return caller.subject
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(late_bodies, "SLOW_BODY", 60.0)
+        assert asyncio.run(_post(app)) == 200
+        patch.setattr(late_bodies, "SLOW_BODY", 0.0)
+        with pytest.raises(RuntimeError, match="asked again cannot read it"):
+            asyncio.run(_post(app))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated
 
 import pytest
-from fastapi import Depends, HTTPException, Query, WebSocket
+from fastapi import Depends, Header, HTTPException, Query, WebSocket
 
 from itemwire.authorization import deadline
 from itemwire.channels.reauthorization import Denied, Verdict
@@ -102,6 +102,28 @@ def test_denies_what_needs_more_than_is_kept(application: Application) -> None:
     application.app.dependency_overrides[authorize_item] = of_team
 
     assert reason_of(application.verdict(FACTORY.good())) == "query_invalid"
+
+
+def test_asks_for_all_of_a_handshake_again_where_too_little_of_it_was_kept(
+    application: Application,
+) -> None:
+    """An override that came since reads what nobody had read: that it is missing says nothing."""
+
+    async def of_team(
+        principal: CurrentPrincipal, team: Annotated[str | None, Header()] = None
+    ) -> Grant:
+        return Grant(principal, team or "42", frozenset(Action))
+
+    kept = application.connected()
+    before = application.verdict_of(kept, FACTORY.good())
+    assert isinstance(before, Grant)
+    assert isinstance(application.verdict_of(kept, before.principal), Grant)
+    application.app.dependency_overrides[authorize_item] = of_team
+
+    assert reason_of(application.verdict_of(kept, FACTORY.good())) == "query_invalid"
+    asked_again = application.verdict_of(kept, before.principal)
+    assert reason_of(asked_again) == "token_expired"  # its client presents all of it once more
+    assert asked_again.principal is before.principal
 
 
 async def _reads(websocket: WebSocket) -> Grant:
