@@ -224,7 +224,10 @@ async def clients_of_all(
             name = f"{kind}{number}"
             client = stage.addresses.socket(name, number, item_id=name)
             sockets.append(await stack.enter_async_context(client))
-            await promptly(sockets[-1].recv(), JOIN_SECONDS, name)
+            told = json.loads(await promptly(sockets[-1].recv(), JOIN_SECONDS, name))
+            if told["type"] != "welcome":
+                log = stage.nodes[number % len(stage.nodes)].log
+                raise Unsound(f"a node that is ready told {name} {told}\n{log}")
         yield sockets
 
 
