@@ -352,3 +352,37 @@ def test_what_is_of_another_kind_is_left_to_fastapi_at_any_depth(kind: str) -> N
     for one in (above, far_above):
         assert Needs.of(get_dependant(path="/", call=one)) is None
     assert Needs.of(get_dependant(path="/", call=of_levels)) is not None
+
+
+async def _of_nothing() -> None: ...
+
+
+async def _of_blind(_none: Annotated[None, Depends(_of_nothing)]) -> None: ...
+
+
+async def _of_reading(_level: Annotated[int, Depends(level)]) -> None: ...
+
+
+async def _of_connection(_connection: HTTPConnection) -> None: ...
+
+
+async def _of_both(_none: Annotated[None, Depends(_of_nothing)], token: str = "") -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "is_blind"),
+    [
+        (_of_nothing, True),
+        (_of_blind, True),
+        (level, False),
+        (_of_reading, False),
+        (_of_connection, False),
+        (_of_both, False),
+    ],
+)
+def test_knows_who_looks_at_the_request(function: Callable[..., Any], is_blind: bool) -> None:
+    """Who does, at any depth, is shown the request as a dependency may see it."""
+    needs = Needs.of(get_dependant(path="/", call=function))
+
+    assert needs is not None
+    assert needs.is_blind is is_blind

@@ -168,6 +168,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "auth/itemwire_auth/__init__.py": ("auth/test_public_face.py",),
     "auth/itemwire_auth/authenticator.py": (
+        "auth/keys/test_jwks_fetches.py",
         "auth/test_throttled.py",
         "auth/test_dependencies.py",
         "authorization/test_late_bodies.py",

@@ -7,8 +7,12 @@ import logging
 
 import pytest
 
+from itemwire_auth.authenticator import Authenticator
 from itemwire_auth.errors import Unavailable
 from itemwire_auth.keys.jwks import kept_fresh
+from itemwire_auth.origins import OriginPolicy
+from itemwire_auth.testing import TokenFactory
+from tests.auth.conftest import verifier_of
 from tests.auth.key_server import Answer, KeyServer
 from tests.auth.keys.fetched_keys import A, B, Clock, keys_of, refreshed
 
@@ -133,6 +137,22 @@ def test_is_fetched_at_the_start_and_kept_fresh(published: KeyServer) -> None:
         return len(asyncio.all_tasks())
 
     assert asyncio.run(scene()) == 1
+
+
+def test_an_authenticator_that_runs_has_fetched_its_keys(published: KeyServer) -> None:
+    """Whoever writes an application of its own enters it in the lifespan."""
+    published.publish(A)
+    keys = keys_of(published)
+    authenticator = Authenticator(
+        verifier_of(TokenFactory(A)), OriginPolicy([]), fetched_keys=(keys,)
+    )
+
+    async def scene() -> None:
+        assert keys.find("a") is None
+        async with authenticator.running():
+            assert keys.find("a") is not None
+
+    asyncio.run(scene())
 
 
 def test_a_start_without_the_issuer_is_a_warning(
