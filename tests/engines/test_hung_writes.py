@@ -13,7 +13,7 @@ import pytest
 
 from itemwire.counters import OPERATIONS, OperationCounters
 from itemwire.engines import open_engine
-from itemwire.engines.base import EngineError
+from itemwire.engines.base import NO_EPOCH, EngineError
 from itemwire.engines.faults import SILENT
 from itemwire.engines.metered import MeteredEngine
 from itemwire.engines.postgres.engine import init_store
@@ -76,6 +76,7 @@ def test_a_store_that_lets_all_writes_wait_is_degraded(
                     await asyncio.sleep(0.05)  # a client's backoff
                 assert one.engine.fault is SILENT
                 assert (await one.read()).position.epoch == before.epoch
+                assert (await one.read(channel=f"item:new {name}")).position.epoch == NO_EPOCH
             await one.until(lambda: one.engine.fault is None)
             await one.publish_at_last(f"{name} after")
             await one.until(lambda: one.texts[-1] == f"{name} after")

@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from typing_extensions import override
 
 from itemwire.counters import OPERATIONS, OperationCounters
-from itemwire.engines.base import Bounds, ChannelBounds, Engine, EngineError, Sink, Span
-from itemwire.engines.faults import FULL
+from itemwire.engines.base import (
+    EMPTY,
+    Answer,
+    Bounds,
+    ChannelBounds,
+    Engine,
+    EngineError,
+    History,
+    Sink,
+    Span,
+    read_of_nothing,
+)
+from itemwire.engines.faults import AWAY, FULL, UNKNOWN, EngineFault
 from itemwire.engines.memory import MemoryEngine
 from itemwire.engines.metered import MeteredEngine
-from itemwire.messages import Position
+from itemwire.messages import Draft, Position
 from tests.conformance.engine_contract import EngineContract
 from tests.conformance.value_contract import ValueContract
 from tests.fakes import CHANNEL, LateEngine, complete, draft
@@ -164,3 +176,40 @@ class TestKeepsThePromisesOfItsEngine(Metered, EngineContract):
 
 class TestKeepsThoseOfValues(Metered, ValueContract):
     """As above."""
+
+
+@pytest.mark.parametrize("fault", [FULL, UNKNOWN, AWAY])
+@pytest.mark.parametrize("is_degraded", [True, False])
+def test_a_channel_that_does_not_exist_is_empty_while_the_engine_takes_no_writes(
+    fault: EngineFault, is_degraded: bool, counters: dict[str, OperationCounters]
+) -> None:
+    """Also for who was not told in time that it could not be made: the watch knows it of others."""
+
+    class NothingThere(LateEngine):
+        """One on which nothing can be begun."""
+
+        @override
+        def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
+            answer(read_of_nothing(EngineError("late", fault)))
+
+        @override
+        def publish_now(self, channel: str, draft: Draft) -> Position | EngineError:
+            return EngineError("full", FULL)
+
+    async def scene() -> History | EngineError:
+        engine = MeteredEngine(NothingThere(), counters)
+        await engine.start(Sink())
+        if is_degraded:
+            engine.publish_now(CHANNEL, draft())
+        found: list[History | EngineError] = []
+        engine.read(CHANNEL, Span(1), found.append)
+        await engine.stop()
+        return found[0]
+
+    found = asyncio.run(scene())
+
+    if fault is FULL or (is_degraded and fault is UNKNOWN):
+        assert found is EMPTY
+    else:
+        assert isinstance(found, EngineError)
+        assert found.fault is fault

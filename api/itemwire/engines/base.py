@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from itemwire.engines.faults import UNKNOWN, EngineFault
+from itemwire.engines.faults import DEGRADING, UNKNOWN, EngineFault
 from itemwire.messages import Draft, Position, Publication
 
 T = TypeVar("T")
@@ -22,6 +22,10 @@ class EngineError(Exception):
     def __init__(self, problem: str, fault: EngineFault = UNKNOWN) -> None:
         super().__init__(problem)
         self.fault = fault
+
+
+class NothingBegun(EngineError):
+    """Nothing is stored on a channel, and whether anything can be was not said in time."""
 
 
 class UnfitEngine(EngineError):
@@ -181,6 +185,11 @@ NO_EPOCH: Final = "none"
 
 EMPTY: Final = History(Position(NO_EPOCH, 0), [], complete=True)
 """What is read of a channel that does not exist while the store takes no writes to make it."""
+
+
+def read_of_nothing(problem: EngineError) -> History | EngineError:
+    """Return what is read of a channel that does not exist and could not be made, and why not."""
+    return EMPTY if problem.fault in DEGRADING else NothingBegun(str(problem), problem.fault)
 
 
 class Engine(Protocol):

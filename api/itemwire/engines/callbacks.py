@@ -16,6 +16,8 @@ T = TypeVar("T")
 AT_ONCE: Final = 100  # publishes of one call that wait for their answers together
 
 LATE: Final = "the engine did not answer in time"
+IN_TIME: Final = ANSWER_SECONDS * 0.9
+BEGIN_SECONDS: Final = ANSWER_SECONDS * 0.75  # for a new channel: who reads it waits for that too
 
 
 def tell(answer: Callable[[T], None], result: T) -> None:
@@ -26,7 +28,7 @@ def tell(answer: Callable[[T], None], result: T) -> None:
         logger.exception("answer_failed")
 
 
-def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
+def in_time(answer: Answer[T], seconds: float = IN_TIME) -> Callable[[T | EngineError], None]:
     """Return a callback that passes on the first result, or an error when time is up."""
     is_answered = False
 
@@ -37,7 +39,7 @@ def in_time(answer: Answer[T]) -> Callable[[T | EngineError], None]:
             timer.cancel()
             answer(result)
 
-    timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS * 0.9, once, EngineError(LATE))
+    timer = asyncio.get_running_loop().call_later(seconds, once, EngineError(LATE))
     return once
 
 

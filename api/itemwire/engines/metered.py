@@ -10,14 +10,16 @@ from typing_extensions import override
 
 from itemwire.counters import OperationCounters
 from itemwire.engines.base import (
+    EMPTY,
     Answer,
     Engine,
     EngineError,
     History,
+    NothingBegun,
     Sink,
     Span,
 )
-from itemwire.engines.faults import EngineFault
+from itemwire.engines.faults import UNKNOWN, EngineFault
 from itemwire.engines.write_watch import WriteWatch
 from itemwire.messages import Draft, Payload, Position, payload_size
 
@@ -97,7 +99,12 @@ class MeteredEngine(Engine):
 
     @override
     def read(self, channel: str, span: Span, answer: Answer[History]) -> None:
-        self._inner.read(channel, span, self._timed("read", answer))
+        def have_read(result: History | EngineError) -> None:
+            is_begun = not isinstance(result, NothingBegun) or result.fault is not UNKNOWN
+            # What one request did not learn in time is known here from others.
+            answer(result if is_begun or self.fault is None else EMPTY)
+
+        self._inner.read(channel, span, self._timed("read", have_read))
 
     @override
     def erase(self, channel: str, answer: Answer[None]) -> None:

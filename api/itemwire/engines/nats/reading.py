@@ -10,16 +10,15 @@ from typing import Final, NamedTuple
 from nats.aio.msg import Msg
 
 from itemwire.engines.base import (
-    EMPTY,
     Answer,
     Bounds,
     ChannelBounds,
     EngineError,
     History,
     Span,
+    read_of_nothing,
 )
-from itemwire.engines.callbacks import tell
-from itemwire.engines.faults import DEGRADING
+from itemwire.engines.callbacks import BEGIN_SECONDS, in_time, tell
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     from_on,
@@ -199,14 +198,14 @@ class NatsHistoryReader:
     def _begin_epoch(self, channel: str, last: LastRecord, reads: list[NatsRead]) -> None:
         def begun(position: Position | EngineError) -> None:
             if isinstance(position, EngineError):
-                _tell_all(reads, EMPTY if position.fault in DEGRADING else position)
+                _tell_all(reads, read_of_nothing(position))
             elif position.offset == 0:  # there is nothing to read
                 _tell_all(reads, History(position, [], complete=True))
             else:
                 for read in reads:
                     self.ask(channel, read.span, read.answer, is_live=read.is_live)
 
-        self._make_epoch(channel, last, begun)
+        self._make_epoch(channel, last, in_time(begun, BEGIN_SECONDS))
 
 
 def _found_in(messages: list[Msg]) -> FoundRecords:

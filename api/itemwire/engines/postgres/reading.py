@@ -10,9 +10,16 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from itemwire.engines.base import EMPTY, Answer, ChannelBounds, EngineError, History, Span
-from itemwire.engines.callbacks import tell
-from itemwire.engines.faults import AWAY, DEGRADING
+from itemwire.engines.base import (
+    Answer,
+    ChannelBounds,
+    EngineError,
+    History,
+    Span,
+    read_of_nothing,
+)
+from itemwire.engines.callbacks import BEGIN_SECONDS, in_time, tell
+from itemwire.engines.faults import AWAY
 from itemwire.engines.postgres.client import Row
 from itemwire.engines.postgres.connection import ChannelLocked, PostgresConnection
 from itemwire.engines.postgres.queue import RequestQueue
@@ -103,9 +110,9 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
             if problem is None:
                 self.ask(read.channel, read.span, read.answer, is_live=read.is_live)
             else:
-                tell(read.answer, EMPTY if problem.fault in DEGRADING else problem)
+                tell(read.answer, read_of_nothing(problem))
 
-        self._make_channel(read.channel, made)
+        self._make_channel(read.channel, in_time(made, BEGIN_SECONDS))
 
 
 def _columns(batch: list[PostgresRead], bounds: ChannelBounds) -> tuple[list[Any], ...]:
