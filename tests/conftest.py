@@ -121,10 +121,11 @@ def _forbid_servers(event: str, _arguments: tuple[object, ...]) -> None:
 
 sys.addaudithook(_forbid_servers)
 
-# A shell lets what it runs in the background ignore interrupts, and the servers of the tests, which
-# have to follow them, would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell lets what it runs in the background ignore interrupts, `nohup` hang-ups. The servers of
+# tests, which have to follow them, would inherit that; a handler that does nothing they do not.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda _number, _frame: None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
