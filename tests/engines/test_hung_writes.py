@@ -18,17 +18,20 @@ from itemwire.engines.faults import SILENT
 from itemwire.engines.metered import MeteredEngine
 from itemwire.engines.postgres.engine import init_store
 from tests.engines.watched import BOUNDS, Watched, play
-from tests.postgres_server import execute, running_postgres
+from tests.postgres_server import PostgresServer, execute, running_postgres
 
 Fault = Callable[[str], AbstractAsyncContextManager[None]]
 
 
+LATE_SECONDS: Final = 0.6  # more than lies between the times for a new channel and for its read
+
+
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def server() -> Iterator[PostgresServer]:
     """Run a server for the tests of this file."""
-    with running_postgres() as server:
-        init_store(server.url)
-        yield server.url
+    with running_postgres() as running:
+        init_store(running.url)
+        yield running
 
 
 @contextlib.asynccontextmanager
@@ -60,12 +63,13 @@ ROWS: Final[dict[str, Fault]] = {
 @pytest.mark.server
 @pytest.mark.parametrize("name", ROWS)
 def test_a_store_that_lets_all_writes_wait_is_degraded(
-    name: str, url: str, caplog: pytest.LogCaptureFixture
+    name: str, server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Publishers are told to ask again, and everything else goes on (134)."""
     counters = {operation: OperationCounters() for operation in OPERATIONS}
 
     async def scene() -> None:
+        url = server.url
         one = Watched(MeteredEngine(open_engine(url, BOUNDS), counters))
         async with one.running():
             before = await one.publish(f"{name} before")
@@ -77,6 +81,10 @@ def test_a_store_that_lets_all_writes_wait_is_degraded(
                 assert one.engine.fault is SILENT
                 assert (await one.read()).position.epoch == before.epoch
                 assert (await one.read(channel=f"item:new {name}")).position.epoch == NO_EPOCH
+                with server.paused():
+                    late = asyncio.create_task(one.read(channel=f"item:late {name}"))
+                    await asyncio.sleep(LATE_SECONDS)
+                assert (await late).position.epoch == NO_EPOCH
             await one.until(lambda: one.engine.fault is None)
             await one.publish_at_last(f"{name} after")
             await one.until(lambda: one.texts[-1] == f"{name} after")

@@ -17,7 +17,7 @@ AT_ONCE: Final = 100  # publishes of one call that wait for their answers togeth
 
 LATE: Final = "the engine did not answer in time"
 IN_TIME: Final = ANSWER_SECONDS * 0.9
-BEGIN_SECONDS: Final = ANSWER_SECONDS * 0.75  # for a new channel: who reads it waits for that too
+BEGIN_SECONDS: Final = ANSWER_SECONDS * 0.75  # until a new channel is there, since a read asked
 
 
 def tell(answer: Callable[[T], None], result: T) -> None:
@@ -41,6 +41,16 @@ def in_time(answer: Answer[T], seconds: float = IN_TIME) -> Callable[[T | Engine
 
     timer = asyncio.get_running_loop().call_later(seconds, once, EngineError(LATE))
     return once
+
+
+def begun_in_time(answer: Answer[T], asked_at: float) -> Callable[[T | EngineError], None]:
+    """Return a callback for a channel that is made for a read, which came at this loop time.
+
+    Its time is up ahead of the read's own: only who makes the channel can tell that there is
+    nothing to read.
+    """
+    waited = asyncio.get_running_loop().time() - asked_at
+    return in_time(answer, BEGIN_SECONDS - waited)
 
 
 def when_done(answer: Answer[None]) -> Answer[object]:

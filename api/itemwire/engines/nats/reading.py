@@ -18,7 +18,7 @@ from itemwire.engines.base import (
     Span,
     read_of_nothing,
 )
-from itemwire.engines.callbacks import BEGIN_SECONDS, in_time, tell
+from itemwire.engines.callbacks import begun_in_time, tell
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
     from_on,
@@ -46,6 +46,7 @@ class NatsRead(NamedTuple):
     span: Span
     is_live: bool
     answer: Answer[History]
+    asked_at: float
 
 
 class FoundRecords(NamedTuple):
@@ -90,7 +91,8 @@ class NatsHistoryReader:
         self._count += 1
         if channel not in self._waiting:
             self._to_read.append(channel)
-        self._waiting.setdefault(channel, []).append(NatsRead(span, is_live, answer))
+        read = NatsRead(span, is_live, answer, asyncio.get_running_loop().time())
+        self._waiting.setdefault(channel, []).append(read)
         self._read_next()
 
     def _read_next(self) -> None:
@@ -205,7 +207,7 @@ class NatsHistoryReader:
                 for read in reads:
                     self.ask(channel, read.span, read.answer, is_live=read.is_live)
 
-        self._make_epoch(channel, last, in_time(begun, BEGIN_SECONDS))
+        self._make_epoch(channel, last, begun_in_time(begun, reads[0].asked_at))
 
 
 def _found_in(messages: list[Msg]) -> FoundRecords:

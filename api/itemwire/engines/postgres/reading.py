@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,7 +19,7 @@ from itemwire.engines.base import (
     Span,
     read_of_nothing,
 )
-from itemwire.engines.callbacks import BEGIN_SECONDS, in_time, tell
+from itemwire.engines.callbacks import begun_in_time, tell
 from itemwire.engines.faults import AWAY
 from itemwire.engines.postgres.client import Row
 from itemwire.engines.postgres.connection import ChannelLocked, PostgresConnection
@@ -67,6 +68,7 @@ class PostgresRead:
     span: Span
     is_live: bool
     answer: Answer[History]
+    asked_at: float
 
 
 class PostgresHistoryReader(RequestQueue[PostgresRead]):
@@ -83,7 +85,8 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
         self, channel: str, span: Span, answer: Answer[History], *, is_live: bool = False
     ) -> None:
         """Read a part of a history; with `is_live`, of everything that is still stored."""
-        self._put(PostgresRead(channel, span, is_live, answer))
+        now = asyncio.get_running_loop().time()
+        self._put(PostgresRead(channel, span, is_live, answer, now))
 
     @override
     async def _serve_batch(self, batch: list[PostgresRead]) -> None:
@@ -112,7 +115,7 @@ class PostgresHistoryReader(RequestQueue[PostgresRead]):
             else:
                 tell(read.answer, read_of_nothing(problem))
 
-        self._make_channel(read.channel, in_time(made, BEGIN_SECONDS))
+        self._make_channel(read.channel, begun_in_time(made, read.asked_at))
 
 
 def _columns(batch: list[PostgresRead], bounds: ChannelBounds) -> tuple[list[Any], ...]:
