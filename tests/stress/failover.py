@@ -15,6 +15,7 @@ from tests.stress.nodes import Stage
 from tests.stress.replicas import ClusterServer, PairServer, ShardsServer
 
 LAG_SECONDS: Final = 0.3  # for which the old primary goes on, and nothing of it is replicated
+ELECTION_SECONDS: Final = 25.0  # nats-server waits 4 to 9 s for a leader, and a vote may be split
 COPY_SECONDS: Final = 3.0  # from a copy to its return: longer than nodes are silent
 
 
@@ -55,7 +56,7 @@ async def kill_leader(stage: Stage) -> None:
     leader = await asyncio.to_thread(cluster.leader)
     await asyncio.to_thread(leader.kill)
     await asyncio.sleep(stage.randomness.uniform(0, 2))
-    await stage.until_green(stage.nodes)
+    await stage.until_green(stage.nodes, ELECTION_SECONDS)
     await asyncio.to_thread(leader.start)
     await asyncio.to_thread(cluster.wait_until_whole)  # two of three decide: one at a time may end
     await stage.until_green(stage.nodes)

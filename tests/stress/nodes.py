@@ -146,9 +146,11 @@ class Stage:
         """Wait until they say that their engine is away."""
         await self._until(nodes, RED_SECONDS, is_ready=False)
 
-    async def until_green(self, nodes: Sequence[ServedNode]) -> None:
+    async def until_green(
+        self, nodes: Sequence[ServedNode], seconds: float = GREEN_SECONDS
+    ) -> None:
         """Wait until they say that they serve again."""
-        await self._until(nodes, GREEN_SECONDS, is_ready=True)
+        await self._until(nodes, seconds, is_ready=True)
 
     async def until_remade(self, nodes: Sequence[ServedNode]) -> None:
         """Wait until they have ended each dead connection to their engine, and serve again."""

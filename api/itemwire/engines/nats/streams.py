@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -38,6 +38,8 @@ IDLE_SECONDS: Final = 120.0  # how long an unused channel outlives its history
 LEAST_RECORDS: Final = 64  # for nodes that are a little behind, whatever the history
 SPARE_RECORDS: Final = 8  # for records without a message, which keep a channel alive
 MAX_NOTICES: Final = 100_000
+SURE_SECONDS: Final = 2.0  # for which servers of a cluster may not know yet what they have
+AGAIN_SECONDS: Final = 0.2
 ELSEWHERE: Final = "another node has found that the store lost something"
 NANO: Final = 1_000_000_000
 
@@ -72,6 +74,7 @@ class JetStreams:
         self._configs = [
             config | copies for config in (self._channels(), _kept(names), _notices(names))
         ]
+        self._is_cluster = replicas > 1
         self._life = _life(names, "file" if is_synced else "memory") | copies
         self._seen: tuple[int, tuple[str, int, str]] | None = None
         self._clock_offset = 0.0
@@ -94,7 +97,7 @@ class JetStreams:
         if not await self._is_there(ask, self._life):
             await self._change(ask, "CREATE", self._life)
         await self.check_life(ask)
-        missing = [one for one in self._configs if not await self._is_there(ask, one)]
+        missing = await self._missing(ask, is_known=known == self.life)
         if missing and known == self.life:  # before any node stores in the old one
             names = ", ".join(str(config["name"]) for config in missing)
             await self._renew_life(ask, f"the server has no stream {names}")
@@ -104,7 +107,7 @@ class JetStreams:
 
     async def check_life(self, ask: ServerRequest) -> None:
         """Learn which life it is; the first node that finds none begins one."""
-        found = await self._last_life(ask)
+        found = await self._known_life(ask)
         if found is None:
             self._loss = f"the stream {self.names.life} is empty or new"
             await self._begin_life(ask, 0)
@@ -125,16 +128,39 @@ class JetStreams:
     async def check_seen(self, ask: ServerRequest) -> None:
         """Begin a new life if the store has gone back behind what this node has seen."""
         seen = self._seen  # read before the server is asked, as more may arrive meanwhile
-        info = await self._info(ask, self.names.channels)
-        if info.error is not None:
-            raise refusal(info.error)
-        if info.ts is not None:
-            self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
-        if seen is not None and not await self._has_seen(ask, info, *seen):
-            last = info.state.last_seq
-            await self._renew_life(
-                ask, f"it has {last} records, and not the {seen[0]}th that it had"
-            )
+        for is_last in self._looks():
+            info = await self._info(ask, self.names.channels)
+            if info.error is not None:
+                raise refusal(info.error)
+            if info.ts is not None:
+                self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
+            if seen is None or await self._has_seen(ask, info, *seen):
+                return
+            if is_last:
+                last = info.state.last_seq
+                loss = f"it has {last} records, and not the {seen[0]}th that it had"
+                await self._renew_life(ask, loss)
+            else:
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    def _looks(self) -> Iterator[bool]:
+        """Yield how often to look whether something was lost, and whether it is the last time.
+
+        One server knows what it has. In a cluster one that has just been chosen to lead may have
+        yet to read what the servers have agreed on.
+        """
+        looks = round(SURE_SECONDS / AGAIN_SECONDS) if self._is_cluster else 1
+        return (number == looks for number in range(1, looks + 1))
+
+    async def _missing(self, ask: ServerRequest, *, is_known: bool) -> list[dict[str, Any]]:
+        """List the streams that are not there; where they are known to have been, look again."""
+        missing = self._configs
+        for is_last in self._looks():
+            missing = [one for one in missing if not await self._is_there(ask, one)]
+            if is_last or not (missing and is_known):
+                break
+            await asyncio.sleep(AGAIN_SECONDS)
+        return missing
 
     async def _renew_life(self, ask: ServerRequest, loss: str) -> None:
         """Begin a new life in place of the one known here, unless another node has done so."""
@@ -158,6 +184,16 @@ class JetStreams:
             return True  # it was deleted in time
         now = Record.read(stored.data)
         return now is not None and _identity_of(now) == identity
+
+    async def _known_life(self, ask: ServerRequest) -> StreamMessage | None:
+        """Return the stored life, or None; where there was one, only after some looks."""
+        found = None
+        for is_last in self._looks():
+            found = await self._last_life(ask)
+            if found is not None or is_last or not self.life:
+                break
+            await asyncio.sleep(AGAIN_SECONDS)
+        return found
 
     async def _last_life(self, ask: ServerRequest) -> StreamMessage | None:
         reply = await ask(*last_of(self.names.life, self.names.life_subject))
