@@ -2,7 +2,8 @@
 
 Real processes on one Redis, each a whole node without sockets. What is measured is what the server
 sends to all of them, and their processor time: at rest, with private joins (each to an item that
-nobody else hears), and after the connection broke by which one hears the others. Linux only.
+nobody else hears), after the connection broke by which one hears the others, and after one began to
+hear what they hear. Linux only.
 """
 
 from __future__ import annotations
@@ -187,30 +188,48 @@ class Scene:
         """Have so many members of each node on each item, until each node lists all."""
         for node in self.nodes:
             node.do(join=items, members=members)
-        self.until_right(items, members)
+        self.until_right(items, members * len(self.nodes))
 
     def until_right(self, items: Sequence[str], members: int) -> float:
-        """Wait until each node lists all members; return the seconds."""
-        begun, wanted = time.monotonic(), [members * len(self.nodes)] * len(items)
+        """Wait until each node lists so many members of each item; return the seconds."""
+        begun, wanted = time.monotonic(), [members] * len(items)
         while not all(node.do(count=items) == wanted for node in self.nodes):
             if time.monotonic() - begun > MOST_SECONDS:
                 raise click.ClickException("the lists do not become right")
             time.sleep(0.2)
         return time.monotonic() - begun
 
-    def break_one(self, at_rest: float) -> tuple[float, float, float]:
+    def break_one(self, at_rest: float, joining: Sequence[str] = ()) -> tuple[float, float, float]:
         """Break the connection by which one node hears; return bytes, seconds, processor time.
 
-        It is broken again and again until each other node has said something meanwhile.
+        It is broken again and again until each other node has said something meanwhile. One more
+        member of each node joins these items while it is.
         """
         out, cpu, begun = self.bytes_out, self.cpu, time.monotonic()
+        joins = iter(self.nodes)
         while time.monotonic() < begun + BROKEN_SECONDS:
             clients = self._server.ask("CLIENT", "LIST", "TYPE", "pubsub")
             out += len(clients)  # sent to us, and to no node
             ids = [int(one) for one in re.findall(rb"^id=(\d+)", clients, re.MULTILINE)]
             if len(ids) == len(self.nodes):
                 self._server.ask("CLIENT", "KILL", "ID", max(ids))  # the one that came last
+                for node in joins:  # with the first time
+                    node.begin(join=joining)
             time.sleep(0.005)
+        for node in self.nodes:
+            node.end()
+        return self._until_calm(at_rest, out, cpu)
+
+    def begin_one(self, at_rest: float, items: Sequence[str]) -> tuple[float, float, float]:
+        """Start a node, and have it hear items; return bytes, seconds, processor time."""
+        self.nodes.append(NodeProcess(self._server.url))
+        self.nodes[-1].do()
+        out, cpu = self.bytes_out, self.cpu
+        self.nodes[-1].do(join=items)
+        return self._until_calm(at_rest, out, cpu)
+
+    def _until_calm(self, at_rest: float, out: float, cpu: float) -> tuple[float, float, float]:
+        """Wait until no more is sent than at rest; return what it came to since."""
         calm_since = last_at = begun = time.monotonic()
         last = self.bytes_out
         while calm_since + CALM_SECONDS > last_at and last_at < begun + MOST_SECONDS:
@@ -257,18 +276,28 @@ def measure(
         }
     with scene(count) as nodes:
         names = [f"shared-{number}" for number in range(items)]
-        nodes.fill(names, members // items)
+        each = members // items
+        there = count * each
+        nodes.fill(names, each)
         time.sleep(settle)
         rest, _ = nodes.during(seconds)
-        out, calm, cpu = nodes.break_one(rest)
-        wrong = nodes.until_right(names, members // items)
-        return figures | {
-            "shared_at_rest_kb_s": round(rest / 1000, 1),
-            "break_mb": round(out / 1e6, 2),
-            "break_calm_s": round(calm, 1),
-            "break_cpu_s": round(cpu, 2),
-            "right_after_s": round(calm + CALM_SECONDS + wrong, 1),
-        }
+        figures["shared_at_rest_kb_s"] = round(rest / 1000, 1)
+        figures |= after("break", nodes.break_one(rest), nodes.until_right(names, there))
+        busy = nodes.break_one(rest, joining=names)
+        figures |= after("busy_break", busy, nodes.until_right(names, there + count))
+        begun = nodes.begin_one(rest, names)
+        return figures | after("begin", begun, nodes.until_right(names, there + count + 1))
+
+
+def after(what: str, figures: tuple[float, float, float], wrong_seconds: float) -> dict[str, Any]:
+    """Name the figures of what happened, and when all lists were right."""
+    out, calm, cpu = figures
+    return {
+        f"{what}_mb": round(out / 1e6, 2),
+        f"{what}_calm_s": round(calm, 1),
+        f"{what}_cpu_s": round(cpu, 2),
+        f"{what}_right_after_s": round(calm + CALM_SECONDS + wrong_seconds, 1),
+    }
 
 
 @click.command()

@@ -15,4 +15,6 @@ def test_two_nodes_are_measured_at_rest_while_callers_join_and_after_a_break() -
     assert figures["nodes"] == 2
     assert 0 < figures["private_bytes_a_join"] < 2000
     assert 0 < figures["at_rest_kb_s"] < figures["private_kb_s"]
-    assert figures["break_mb"] < 1
+    for what in ("break", "busy_break", "begin"):
+        assert figures[f"{what}_mb"] < 1
+        assert figures[f"{what}_right_after_s"] >= figures[f"{what}_calm_s"] >= 0

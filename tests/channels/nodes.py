@@ -15,6 +15,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersChanged,
     MembersCounted,
     MembersRange,
     MembersTold,
@@ -304,7 +305,7 @@ def say_as(crowd: Crowd, node: str, number: int, lines: Iterable[Line | ToldLine
         if isinstance(line, (MemberJoined, MemberLeft, MembersRange, MembersCounted)):
             by_channel.setdefault(line.channel, []).append(line)
         else:
-            assert not isinstance(line, (MembersAsked, MembersTold))
+            assert not isinstance(line, (MembersAsked, MembersChanged, MembersTold))
             in_notice.append(line)
     for channel, told in by_channel.items():
         crowd.bus.tell(channel, ItemWords(node, max(number, 1), max(number - 1, 0), told).encoded())

@@ -89,11 +89,17 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/cluster/item_presence.py": (
         "channels/cluster/test_killed_nodes.py",
         "channels/cluster/test_crowds.py",
-        "channels/cluster/test_crowds.py",
         "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",
         "channels/cluster/test_remote_presence_missed.py",
         "channels/cluster/test_hostile_gossip.py",
+    ),
+    "api/itemwire/channels/cluster/heard_members.py": (
+        "channels/cluster/test_item_presence.py",
+        "channels/cluster/test_killed_nodes.py",
+        "channels/cluster/test_crowds.py",
+        "channels/cluster/test_remote_presence.py",
+        "channels/cluster/test_remote_presence_missed.py",
     ),
     "api/itemwire/channels/cluster/item_talk.py": (
         "channels/cluster/test_item_presence.py",

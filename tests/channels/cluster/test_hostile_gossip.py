@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersChanged,
     MembersCounted,
     MembersRange,
     MembersSought,
@@ -107,13 +109,15 @@ def told_by(nodes: Iterable[str]) -> st.SearchStrategy[ItemWords]:
     """Make anything that a node may be said to tell on a channel."""
     tags = st.sampled_from([tag_of(node) for node in nodes])
     numbers = st.integers(0, 6) | st.just(MAX_NUMBER)
+    few, counts = partial(st.lists, max_size=3), st.integers(0, MAX_SOCKETS)
     lines = st.one_of(
         st.builds(MemberJoined, CHANNELS, MEMBERS),
         st.builds(MemberLeft, CHANNELS, CONNECTIONS),
-        st.builds(MembersRange, CHANNELS, CONNECTIONS, CONNECTIONS, st.lists(MEMBERS, max_size=3)),
-        st.builds(MembersAsked, st.dictionaries(tags, numbers)),
-        st.builds(MembersTold, st.none() | st.lists(tags), st.integers(0, MAX_SOCKETS)),
-        st.builds(MembersCounted, CHANNELS, st.integers(0, MAX_SOCKETS)),
+        st.builds(MembersRange, CHANNELS, CONNECTIONS, CONNECTIONS, few(MEMBERS)),
+        st.builds(MembersChanged, CHANNELS, numbers, few(MEMBERS), few(CONNECTIONS), counts),
+        st.builds(MembersAsked, st.dictionaries(tags, numbers), st.dictionaries(tags, numbers)),
+        st.builds(MembersTold, st.none() | st.lists(tags), counts),
+        st.builds(MembersCounted, CHANNELS, counts),
     )
     number = st.integers(1, 6) | st.just(MAX_NUMBER)
     return st.builds(ItemWords, st.sampled_from(list(nodes)), number, numbers, st.lists(lines))

@@ -11,10 +11,12 @@ from itemwire.channels.cluster.gossip import (
     MemberBack,
     MemberJoined,
     MembersAsked,
+    MembersChanged,
     MembersRange,
 )
 from itemwire.channels.cluster.notices import read_notice
 from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS
+from itemwire.channels.cluster.recent_changes import MOST_REMEMBERED
 from itemwire.channels.cluster.reminders import WAITS
 from itemwire.channels.limits.item_rules import ItemRules
 from itemwire.engines.base import EngineError
@@ -89,21 +91,83 @@ def test_a_node_that_missed_nothing_is_answered_by_nobody() -> None:
     assert [type(line) for line in lines] == [MembersAsked]
 
 
-def test_only_who_has_said_something_meanwhile_answers_and_once_for_all() -> None:
-    """Two nodes whose connections broke are told the same."""
+@pytest.mark.parametrize("count", [1, MOST_REMEMBERED, MOST_REMEMBERED + 1])
+def test_only_who_has_said_something_meanwhile_answers_and_once_for_all(count: int) -> None:
+    """Two nodes whose connections broke are told the same: who left, or who is there if many."""
     crowd = settled("a", "b", "c", members=30)
     watchers = [crowd.peers["a"][0], crowd.peers["b"][0]]
     crowd.engine("a").is_deaf = crowd.engine("b").is_deaf = True
-    crowd.end(crowd.peers["c"][0])
+    for gone in crowd.peers["c"][:count]:
+        crowd.end(gone)
     crowd.settle()
     before = len(crowd.bus.told)
     crowd.engine("a").hear_again()
     crowd.engine("b").hear_again()
     crowd.settle()
 
-    parts = [line for line in lines_on(crowd, since=before) if isinstance(line, MembersRange)]
-    assert sum(len(part.members) for part in parts) == 29
+    lines = lines_on(crowd, since=before)
+    changed = [len(line.gone) for line in lines if isinstance(line, MembersChanged)]
+    listed = [len(line.members) for line in lines if isinstance(line, MembersRange)]
+    is_short = count <= MOST_REMEMBERED
+    assert (changed, listed) == (([count], []) if is_short else ([], [30 - count]))
     assert [told(one) for one in watchers] == [crowd.there()] * 2
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_who_missed_one_word_is_told_who_came_or_left_since(*, is_there: bool) -> None:
+    """The hole shows with the next word, and what was told before the hole is known."""
+    crowd = settled("a", "b", members=5)
+    watcher = crowd.peers["a"][0]
+    crowd.engine("a").is_deaf = True
+    missed = crowd.join("b")
+    crowd.settle()
+    if not is_there:
+        crowd.end(missed)
+        crowd.settle()
+    crowd.engine("a").is_deaf = False
+    before = len(crowd.bus.told)
+    crowd.join("b")
+    crowd.settle()
+
+    lines = lines_on(crowd, since=before)
+    (changed,) = [line for line in lines if isinstance(line, MembersChanged)]
+    assert not [line for line in lines if isinstance(line, MembersRange)]
+    assert "b6" in ([one.connection for one in changed.members] if is_there else changed.gone)
+    assert told(watcher) == crowd.listed("a") == crowd.there()
+
+
+def test_who_missed_nothing_but_a_question_is_answered_shortly() -> None:
+    """Nobody came or left: that is the answer."""
+    crowd = settled("a", "b", members=5)
+    crowd.engine("a").is_deaf = True
+    crowd.engine("b").hear_again()  # asks
+    crowd.settle()
+    crowd.engine("a").is_deaf = False
+    before = len(crowd.bus.told)
+    crowd.join("b")
+    crowd.settle()
+
+    lines = lines_on(crowd, since=before)
+    (changed,) = [line for line in lines if isinstance(line, MembersChanged)]
+    assert changed.gone == []
+    assert crowd.listed("a") == crowd.there()
+
+
+def test_a_member_that_is_away_can_be_taken_over_after_what_changed_was_told() -> None:
+    """That it is there still does not mean that its caller is back."""
+    crowd = settled("a", "b", members=2)
+    crowd.engine("a").is_deaf = True
+    alice = crowd.join("b", subject="alice")
+    crowd.settle()
+    crowd.engine("a").is_deaf = False
+    crowd.cut(alice)
+    crowd.settle()
+    crowd.tick(WAITS[0] + 1)  # by a reminder, `a` finds what it missed
+    listed = crowd.listed("a")
+    back = crowd.join("a", subject="alice")
+
+    assert "b3" in listed
+    assert back.session.subscription.member.connection == "b3"
 
 
 def test_the_last_word_is_missed_without_a_next_one() -> None:

@@ -15,7 +15,7 @@ from itemwire.channels.cluster.gossip import (
     ToldLine,
 )
 from itemwire.channels.cluster.item_talk import AT_ONCE, ItemTalk
-from itemwire.channels.cluster.reminders import FORGET_TICKS
+from itemwire.channels.cluster.reminders import FORGET_TICKS, WAITS
 
 
 class Desk:
@@ -34,7 +34,7 @@ class Desk:
 
     def flush(self) -> list[str]:
         """Tell a batch."""
-        return self.talk.flush(lambda channel: {"you": len(channel)})
+        return self.talk.flush(lambda channel: MembersAsked({"you": len(channel)}))
 
     def numbers(self, channel: str) -> list[tuple[int, int]]:
         """List the numbers that were told on a channel, and those before them."""
@@ -193,3 +193,69 @@ def test_who_has_heard_of_the_last_that_came_or_left_knows_all(line: ToldLine) -
         True,
         True,
     ]
+
+
+def changes(desk: Desk, *lines: ToldLine) -> None:
+    """Tell lines on the channel "x", each with the next number."""
+    for line in lines:
+        desk.talk.add("x", line)
+        desk.flush()
+
+
+CAME = MemberJoined("x", ClusterMember("c1", "alice"))
+GONE = MemberLeft("x", "c2")
+COUNTED = MembersCounted("x", 7)
+
+
+@pytest.mark.parametrize(
+    ("number", "changed"),
+    [
+        pytest.param(1, None, id="before-others-were-there"),
+        pytest.param(2, {"c1", "c2"}, id="from-the-last-change-before-that-on"),
+        pytest.param(3, {"c2"}, id="after-one"),
+        pytest.param(4, set(), id="only-the-number-of-members"),
+        pytest.param(5, set(), id="nothing"),
+    ],
+)
+def test_lists_who_came_or_left_since_a_number_on_a_channel_that_others_hear(
+    number: int, changed: set[str] | None
+) -> None:
+    """Where nobody else is, nothing is remembered."""
+    desk = Desk()
+    desk.kept.add("x")
+    changes(desk, CAME, CAME)
+    desk.shared.add("x")
+    changes(desk, CAME, GONE, COUNTED)
+
+    assert desk.talk.changed_since("x", number) == changed
+
+
+def test_who_comes_with_the_next_batch_is_listed_too() -> None:
+    """The answer stands for what is told before it, which may be missed."""
+    desk = Desk()
+    desk.kept.add("x")
+    changes(desk, CAME)
+    desk.talk.add("x", GONE, COUNTED)
+
+    assert desk.talk.changed_since("x", 1) == {"c2"}
+    assert desk.talk.changed_since("y", 1) is None
+
+
+def test_nobody_is_listed_of_a_channel_that_was_forgotten() -> None:
+    """A number of before says nothing about who is there now: all members have to be told."""
+    desk = Desk()
+    desk.kept.add("x")
+    desk.shared.add("x")
+    changes(desk, CAME, CAME)
+    before = desk.talk.changed_since("x", 1)
+    desk.kept.clear()
+    desk.talk.forget("x")
+    for _ in range(FORGET_TICKS + sum(WAITS)):
+        desk.talk.tick()
+        desk.flush()
+    desk.kept.add("x")
+    since = [desk.talk.changed_since("x", 2)]
+    changes(desk, GONE)
+
+    assert before == {"c1"}
+    assert [*since, desk.talk.changed_since("x", 2)] == [None, None]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from itemwire.channels.cluster.gossip import ClusterMember, MembersRange
+import msgspec
+import pytest
+
+from itemwire.channels.cluster.gossip import ClusterMember, MembersChanged, MembersRange
 from itemwire.channels.cluster.own_members import ANSWERED_AT_ONCE, OwnMembers
 
 
@@ -15,11 +18,17 @@ def with_members(channels: int, members: int) -> OwnMembers:
     return own
 
 
+def answers_of(own: OwnMembers) -> list[tuple[str, list[MembersRange]]]:
+    """Answer a batch, all members of each channel."""
+    answers = own.pop_answers(lambda _channel, _number: None)
+    return [(channel, one) for channel, one in answers if isinstance(one, list)]
+
+
 def batches_of(own: OwnMembers) -> list[list[MembersRange]]:
     """Answer until nothing is left."""
     batches: list[list[MembersRange]] = []
     while own.is_asked:
-        batches.append([part for _, parts in own.pop_answers() for part in parts])
+        batches.append([part for _, parts in answers_of(own) for part in parts])
     return batches
 
 
@@ -62,7 +71,7 @@ def test_all_who_ask_meanwhile_get_one_answer() -> None:
     everything = [f"item:{channel}" for channel in range(50)]
     for channel in everything * 2:
         own.want(channel)
-    first = [channel for channel, _ in own.pop_answers()]
+    first = [channel for channel, _ in answers_of(own)]
     for channel in everything[:2]:
         own.want(channel)
     rest = [part.channel for batch in batches_of(own) for part in batch if not part.after]
@@ -78,7 +87,7 @@ def test_a_member_that_leaves_between_two_batches_is_not_in_the_second() -> None
     own = with_members(channels=50, members=400)
     for channel in range(50):
         own.want(f"item:{channel}")
-    list(own.pop_answers())
+    answers_of(own)
     own.remove("item:49", "49-00007")
     rest = [part for batch in batches_of(own) for part in batch]
     last = [part for part in rest if part.channel == "item:49"]
@@ -107,3 +116,62 @@ def test_has_any_member_of_a_channel_until_the_last_one_left() -> None:
 
     assert [*seen, own.has_any("item:0")] == [True, True, False]
     assert not own.remove("item:0", "0-00000")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "asked_for"),
+    [
+        pytest.param([7], 7, id="one"),
+        pytest.param([9, 7, 8], 7, id="the-least-of-several"),
+        pytest.param([7, 0], None, id="who-knows-nothing-is-told-all"),
+    ],
+)
+def test_who_missed_a_little_is_told_what_changed(
+    numbers: list[int], asked_for: int | None
+) -> None:
+    """Whom it names is as it is now: there, gone, or one of those that are counted."""
+    own = OwnMembers(lambda _channel: 2)
+    for name in ("c1", "c2", "c3"):
+        own.add("item:0", ClusterMember(name, "alice"))
+    asked: list[tuple[str, int]] = []
+
+    def changed_since(channel: str, number: int) -> list[str]:
+        asked.append((channel, number))
+        return ["c2", "c3", "c9"]
+
+    for number in numbers:
+        own.want("item:0", number)
+    ((_, answer),) = own.pop_answers(changed_since)
+
+    if asked_for is None:
+        assert isinstance(answer, list)
+        assert asked == []
+    else:
+        there = [ClusterMember("c2", "alice")]
+        assert answer == MembersChanged("item:0", asked_for, there, ["c3", "c9"], 1)
+        assert asked == [("item:0", asked_for)]
+
+
+@pytest.mark.parametrize(("length", "is_short"), [(2, True), (1000, False)])
+def test_members_that_fit_no_line_are_all_told(length: int, *, is_short: bool) -> None:
+    """In ranges, as to somebody who knows nothing."""
+    own = OwnMembers(lambda _channel: 1_000_000)
+    info = msgspec.Raw(b'{"x":"%s"}' % (b"x" * length))
+    names = [f"c{number:02}" for number in range(20)]
+    for name in names:
+        own.add("item:0", ClusterMember(name, "alice", info))
+    own.want("item:0", 7)
+    ((_, answer),) = own.pop_answers(lambda _channel, _number: names)
+
+    assert isinstance(answer, MembersChanged) is is_short
+
+
+def test_answers_of_what_changed_share_a_batch_with_others() -> None:
+    """Each counts as what it holds, so a batch has a bound."""
+    own = with_members(channels=ANSWERED_AT_ONCE, members=1)
+    for channel in range(ANSWERED_AT_ONCE):
+        own.want(f"item:{channel}", 7)
+    batch = list(own.pop_answers(lambda channel, _number: [f"{channel[5:]}-00000"]))
+
+    assert len(batch) == ANSWERED_AT_ONCE / 2
+    assert own.is_asked

@@ -227,6 +227,41 @@ def test_all_ranges_without_a_hole_make_it_right_again(
     assert place.is_stale is is_stale
 
 
+@pytest.mark.parametrize(
+    ("since", "is_stale", "known"),
+    [(4, False, 13), (5, False, 13), (6, True, 5)],
+)
+def test_who_came_and_left_since_the_last_number_that_is_known_makes_it_right(
+    since: int, *, is_stale: bool, known: int
+) -> None:
+    """Up to that one nothing was missed; from a later number on, something may lack."""
+    place = heard((5, 0), (12, 9), (13, 12))
+    before = place.known
+    place.note_changes(since)
+
+    assert before == 5
+    assert (place.is_stale, place.known) == (is_stale, known)
+
+
+def test_what_is_doubted_is_known_no_more() -> None:
+    """All has to be told again: what changed since is not enough."""
+    place = heard((5, 0))
+    place.doubt()
+    place.note_changes(5)
+
+    assert place.is_stale
+    assert place.known == 0
+
+
+def test_all_ranges_make_a_place_known_up_to_there() -> None:
+    """So does a message that begins anew."""
+    told, anew = heard((5, 0), (12, 9)), heard((5, 0), (12, 9), (13, 0))
+    told.note_part("")
+    told.note_all_told()
+
+    assert (told.known, anew.known) == (12, 13)
+
+
 def test_an_absent_member_is_no_longer_to_be_taken_over_after_a_time() -> None:
     """Who does not hear the item is not told when its grace time is over."""
     peer = Peer(0)
@@ -246,6 +281,7 @@ def test_what_was_heard_before_is_no_news() -> None:
     again = [place.is_late(1) for _ in range(MOST_LATE + 1)]
 
     assert known == [True, True, False]
+    assert place.known == 0
     assert again == [True] * MOST_LATE + [False]
 
 

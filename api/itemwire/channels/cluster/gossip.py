@@ -152,14 +152,15 @@ class MembersCounted(msgspec.Struct, frozen=True, tag="more"):
     counted: Counted
 
 
-class MembersAsked(msgspec.Struct, frozen=True, tag="who"):
+class MembersAsked(msgspec.Struct, frozen=True, omit_defaults=True, tag="who"):
     """Asks all who hear a channel for their members there, except for those that are known.
 
-    Under its tag a node finds up to which number it was heard: if nobody has come or left there
-    since, it need not answer.
+    Under its tag a node finds up to which number it was heard, so that it tells who has come or
+    left since. If nobody has, it need not answer, unless what it told after that number was missed.
     """
 
     known: dict[str, int]
+    missed: dict[str, int] = {}
 
 
 class MembersTold(msgspec.Struct, frozen=True, omit_defaults=True, tag="all"):
@@ -173,12 +174,29 @@ class MembersTold(msgspec.Struct, frozen=True, omit_defaults=True, tag="all"):
     counted: Counted = 0
 
 
+class MembersChanged(msgspec.Struct, frozen=True, omit_defaults=True, tag="since"):
+    """Who came to a channel of this node or left it after a number, as it is now.
+
+    Who was heard up to that number, or further, knows all members of this node with it.
+    """
+
+    channel: str
+    number: int
+    members: list[ClusterMember] = []
+    gone: list[str] = []
+    counted: Counted = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a member without an id, or with an `info` past its bounds."""
+        _check_members(self.members)
+
+
 class NodeStopping(msgspec.Struct, frozen=True, tag="farewell"):
     """This node stops: it has no sockets any more, and this is its last line."""
 
 
 MemberLine = MemberJoined | MemberLeft | MembersRange
-ToldLine = MemberLine | MembersCounted | MembersAsked | MembersTold
+ToldLine = MemberLine | MembersChanged | MembersCounted | MembersAsked | MembersTold
 """What is told on a channel."""
 
 NoticeLine = (
@@ -256,6 +274,11 @@ def count_lines(counts: Iterable[SocketCount]) -> Iterator[SocketCounts]:
     rest = iter(counts)
     while line := list(islice(rest, CALLERS_A_LINE)):
         yield SocketCounts(line)
+
+
+def fits_a_line(members: Iterable[Member]) -> bool:
+    """Return whether a line may hold so many members."""
+    return sum(map(_places_of, members)) <= MEMBERS_A_LINE
 
 
 def _places_of(member: Member) -> int:

@@ -1,6 +1,6 @@
 """The members on other nodes, item by item: heard on its channel, asked for if need be."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -13,6 +13,7 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MemberLeft,
     MembersAsked,
+    MembersChanged,
     MembersCounted,
     MembersRange,
     MembersTold,
@@ -20,6 +21,7 @@ from itemwire.channels.cluster.gossip import (
     tag_of,
 )
 from itemwire.channels.cluster.gossip_sender import GossipSender
+from itemwire.channels.cluster.heard_members import HeardMembers
 from itemwire.channels.cluster.item_talk import AT_ONCE, ItemTalk
 from itemwire.channels.cluster.own_members import OwnMembers
 from itemwire.channels.cluster.peer import ANSWER_TICKS, HEARTBEAT_TICKS, Peer, Place
@@ -67,6 +69,7 @@ class ItemPresence:
         self._yield_member = yield_member
         self._call_later = call_later
         self.own = OwnMembers(presence.most_listed)
+        self.heard: Final = HeardMembers(self.own, peers, presence)
         self.talk = ItemTalk(node_id, tell, is_kept=self.keeps, is_shared=peers.are_on)
         self.asked = AskedChannels(self._is_current, self._release_unless_kept)
         self._answers = FirstAnswers(peers)
@@ -152,7 +155,7 @@ class ItemPresence:
     def doubt_taken_over(self, peer: Peer) -> None:
         """Ask a node what it still has of the members that were taken over from it."""
         for channel in {channel for channel, _ in peer.taken_over} & peer.places.keys():
-            peer.places[channel].is_stale = True
+            peer.places[channel].doubt()
             self._ask(channel)
 
     def join(self, channel: str, member: ClusterMember, *, by_name: bool = False) -> None:
@@ -167,7 +170,7 @@ class ItemPresence:
         """Tell that a member is not on this node any more; return whether it is on no other."""
         if self.own.remove(channel, connection):
             self._queue(channel, MemberLeft(channel, connection))
-        is_gone = not self.is_known(channel, connection)
+        is_gone = not self.heard.is_known(channel, connection)
         self._release_unless_kept(channel)
         return is_gone
 
@@ -180,7 +183,7 @@ class ItemPresence:
         elif place.is_late(told.number):
             return True  # a duplicate, or late: what it said was asked for since
         if not told.previous:
-            self.remove_all(peer, channel)
+            self.heard.remove_all(peer, channel)
         place.advance(told.number, told.previous, has_lines=bool(told.lines))
         is_stored = True
         for line in told.lines:
@@ -208,30 +211,23 @@ class ItemPresence:
 
     def flush(self) -> None:
         """Tell what waits, or a batch of it."""
-        for channel, parts in self.own.pop_answers():
+        for channel, answer in self.own.pop_answers(self.talk.changed_since):
+            if isinstance(answer, MembersChanged):
+                self.talk.add(channel, answer)
+                continue
             tags = self._peers.tags(channel) if self._answers.may_name(channel) else None
-            self.talk.add(channel, *parts, MembersTold(tags, self.own.counted(channel)))
+            self.talk.add(channel, *answer, MembersTold(tags, self.own.counted(channel)))
         at_once = 0 if self._sender.is_hasty else AT_ONCE
-        asked = self.talk.flush(self._peers.known_on, at_once)
+        asked = self.talk.flush(self._peers.question_on, at_once)
         if asked:
             self._call_later(WAIT_SECONDS, partial(self._end_wait, asked))
         if self.talk.has_more or self.own.is_asked:
             self._sender.schedule()
 
-    def is_known(self, channel: str, connection: str, except_on: Peer | None = None) -> bool:
-        """Return whether any node has a member, leaving one of them out."""
-        is_here = self.own.has(channel, connection)
-        return is_here or self._peers.has(channel, connection, except_on)
-
-    def remove_all(self, peer: Peer, channel: str) -> None:
-        """Remove the members that another node has on a channel."""
-        self._remove(peer, channel, list(peer.members.get(channel, ())))
-        self._count(peer, channel, 0)
-
     def remove_counted(self, peer: Peer) -> None:
         """Remove the members of another node that have no names: nobody waits for them."""
         for channel in list(peer.counted):
-            self._count(peer, channel, 0)
+            self.heard.count(peer, channel, 0)
 
     def _begin(self, channel: str) -> None:
         """Ask on a channel, which is heard from now on, unless it was heard before."""
@@ -269,7 +265,7 @@ class ItemPresence:
         self.own.unwant(channel)
         for peer in self._peers.values():
             peer.places.pop(channel, None)
-            self.remove_all(peer, channel)
+            self.heard.remove_all(peer, channel)
 
     def _tell_counts(self) -> None:
         """Tell how many members of this node are without a name, where that has changed.
@@ -288,30 +284,39 @@ class ItemPresence:
     def _apply(self, node_id: str, peer: Peer, place: Place, channel: str, line: ToldLine) -> bool:
         """Apply one line; return False if there was no room for it."""
         match line:
-            case MembersAsked(known):
-                if not self.talk.knows_all(channel, known.get(self._tag)):
-                    self.own.want(channel)
-                    self._sender.schedule_urgent()
+            case MembersAsked():
+                self._take_question(channel, line)
             case MembersTold(tags, counted):
                 place.note_all_told()
                 self._answers.note_tags(channel, tags)
-                self._count(peer, channel, counted)
+                self.heard.count(peer, channel, counted)
             case MembersCounted(on, counted) if on == channel:
-                self._count(peer, channel, counted)
+                self.heard.count(peer, channel, counted)
             case MemberJoined(on, member) if on == channel:
-                is_stored = self._add(peer, channel, [member])
+                is_stored = self.heard.add(peer, channel, [member])
                 self._resolve_owner(node_id, channel, member)
-                self._update(channel, [member])
+                self.heard.update(channel, [member])
                 return is_stored
             case MemberLeft(on, connection) if on == channel:
                 peer.away.discard(channel, connection)
-                self._remove(peer, channel, [connection])
+                self.heard.remove(peer, channel, [connection])
             case MembersRange(on) if on == channel:
                 place.note_part(line.after)
                 return self._replace(peer, line)
+            case MembersChanged(on, number) if on == channel:
+                place.note_changes(number)
+                return self._change(peer, line)
             case _:
                 pass  # about another channel than it was told on: no node of ours has said so
         return True
+
+    def _take_question(self, channel: str, question: MembersAsked) -> None:
+        """Answer with the next batch, unless who asks knows all members of this node."""
+        missed = question.missed.get(self._tag)
+        known = question.known.get(self._tag)
+        if missed is not None or not self.talk.knows_all(channel, known):
+            self.own.want(channel, missed or known or 0)
+            self._sender.schedule_urgent()
 
     def _resolve_owner(self, node_id: str, channel: str, member: Member) -> None:
         """Make sure that only one node has a member that another node has just reported."""
@@ -337,11 +342,23 @@ class ItemPresence:
             for one in peer.members.get(part.channel, ())
             if one not in there and part.after < one and (not part.last or one <= part.last)
         ]
-        self._remove(peer, part.channel, gone)
-        is_stored = self._add(peer, part.channel, part.members)
-        for member in part.members:
-            self._give_back(peer, part.channel, member.shown)
-        self._update(part.channel, part.members)
+        self.heard.remove(peer, part.channel, gone)
+        return self._take_told(peer, part.channel, part.members)
+
+    def _change(self, peer: Peer, changed: MembersChanged) -> bool:
+        """Apply who came and left on a peer; return False without room for all."""
+        for connection in changed.gone:
+            peer.away.discard(changed.channel, connection)
+        self.heard.remove(peer, changed.channel, changed.gone)
+        self.heard.count(peer, changed.channel, changed.counted)
+        return self._take_told(peer, changed.channel, changed.members)
+
+    def _take_told(self, peer: Peer, channel: str, members: list[ClusterMember]) -> bool:
+        """Take over what a peer has answered of its members; return False without room for all."""
+        is_stored = self.heard.add(peer, channel, members)
+        for member in members:
+            self._give_back(peer, channel, member.shown)
+        self.heard.update(channel, members)
         return is_stored
 
     def _give_back(self, peer: Peer, channel: str, member: Member) -> None:
@@ -354,30 +371,3 @@ class ItemPresence:
             self._yield_member(channel, member)
         else:
             self._say_own(channel, member.connection)
-
-    def _add(self, peer: Peer, channel: str, members: Iterable[ClusterMember]) -> bool:
-        is_stored = True
-        for member in members:
-            is_known = self.is_known(channel, member.connection)
-            if not peer.add_member(channel, member):
-                is_stored = False
-            elif not is_known:
-                self._presence.add(channel, member.shown)
-        return is_stored
-
-    def _count(self, peer: Peer, channel: str, counted: int) -> None:
-        change = peer.count(channel, counted)
-        if change:
-            self._presence.count_elsewhere(channel, change)
-
-    def _update(self, channel: str, members: Iterable[Member]) -> None:
-        """Apply the `info` of members that are not this node's own."""
-        for member in members:
-            if not self.own.has(channel, member.connection):
-                self._presence.update(channel, member)
-
-    def _remove(self, peer: Peer, channel: str, connections: Iterable[str]) -> None:
-        for connection in connections:
-            member = peer.remove_member(channel, connection)
-            if member is not None and not self.is_known(channel, connection):
-                self._presence.remove(channel, member)

@@ -1,6 +1,6 @@
 """What this node tells on the channels of items: numbered, and told again for a while."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -13,6 +13,7 @@ from itemwire.channels.cluster.gossip import (
     ToldLine,
     pack_lines,
 )
+from itemwire.channels.cluster.recent_changes import RecentChanges
 from itemwire.channels.cluster.reminders import Reminders
 
 AT_ONCE: Final = 200  # questions and reminders in a batch of 50 ms: 4000 a second
@@ -43,6 +44,7 @@ class ItemTalk:
         self._number = 0
         self._last: dict[str, int] = {}  # by channel, the number of what was told there last
         self._changed: dict[str, int] = {}  # the number with which a member came or left last
+        self._recent: dict[str, RecentChanges] = {}  # on shared channels: who came or left
         self._lines: dict[str, list[ToldLine]] = {}  # for the next batch
         self._questions: dict[str, None] = {}  # channels to ask on
         self._denied: dict[str, None] = {}  # channels on which this node has nothing
@@ -57,6 +59,18 @@ class ItemTalk:
     def knows_all(self, channel: str, number: int | None) -> bool:
         """Return whether who has heard all up to a number knows who is on a channel here."""
         return number is not None and number >= self._changed.get(channel, 0)
+
+    def changed_since(self, channel: str, number: int) -> set[str] | None:
+        """Return who came or left after a number was told, or is about to; None if not known."""
+        last = self._changed.get(channel)
+        if last is None:
+            return None
+        recent = self._recent.get(channel)
+        if number >= last:
+            changed: list[str] | None = []
+        else:
+            changed = None if recent is None else recent.after(number)
+        return None if changed is None else {*changed, *_changed_in(self._lines.get(channel, ()))}
 
     def add(self, channel: str, *lines: ToldLine) -> None:
         """Tell lines on a channel with the next batch."""
@@ -98,9 +112,12 @@ class ItemTalk:
             if not (self._is_kept(channel) or channel in self._lines):
                 self._last.pop(channel, None)
                 self._changed.pop(channel, None)
+                self._recent.pop(channel, None)
                 self._shared.discard(channel)
 
-    def flush(self, known_on: Callable[[str], dict[str, int]], at_once: int = AT_ONCE) -> list[str]:
+    def flush(
+        self, question_on: Callable[[str], MembersAsked], at_once: int = AT_ONCE
+    ) -> list[str]:
         """Tell what waits, or a batch of it; return the channels that were asked on.
 
         Questions and reminders are bounded, except where something else is told.
@@ -110,7 +127,7 @@ class ItemTalk:
         asked += _first(at_once, (one for one in self._questions if one not in lines))
         for channel in asked:
             del self._questions[channel]
-            lines.setdefault(channel, []).insert(0, MembersAsked(known_on(channel)))
+            lines.setdefault(channel, []).insert(0, question_on(channel))
         for channel, told in lines.items():
             self._again.pop(channel, None)
             for pack in pack_lines(told):
@@ -140,8 +157,26 @@ class ItemTalk:
         previous = self._last.get(channel, 0) if self._is_kept(channel) else 0
         self._last[channel] = self._number
         if any(isinstance(line, (MemberJoined, MemberLeft, MembersCounted)) for line in lines):
-            self._changed[channel] = self._number
+            self._note_changes(channel, lines)
         self._tell(channel, ItemWords(self._id, self._number, previous, lines))
+
+    def _note_changes(self, channel: str, lines: list[ToldLine]) -> None:
+        """Remember who came or left with the last number, for those who miss it."""
+        # Who has heard of the change before this one missed nothing in between.
+        begin = self._changed.get(channel, self._number - 1)
+        self._changed[channel] = self._number
+        if channel in self._shared:
+            recent = self._recent.setdefault(channel, RecentChanges(begin))
+            recent.add(_changed_in(lines), self._number)
+
+
+def _changed_in(lines: Iterable[ToldLine]) -> Iterator[str]:
+    """Yield the connections of those who come or leave with these lines."""
+    for line in lines:
+        if isinstance(line, MemberJoined):
+            yield line.member.connection
+        elif isinstance(line, MemberLeft):
+            yield line.connection
 
 
 def _first(count: int, channels: Iterable[str]) -> list[str]:

@@ -1,10 +1,19 @@
 """The members that this node has, and what the other nodes have asked of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from itemwire.channels.cluster.gossip import ClusterMember, MembersRange, member_ranges
+from itemwire.channels.cluster.gossip import (
+    ClusterMember,
+    MembersChanged,
+    MembersRange,
+    fits_a_line,
+    member_ranges,
+)
+
+ChangedSince = Callable[[str, int], Iterable[str] | None]
+"""Lists who came to a channel or left it after a number; None if that is not known."""
 
 ANSWERED_AT_ONCE: Final = 4000  # members and lines, some 256 KB in one batch
 
@@ -26,7 +35,7 @@ class OwnMembers:
         self._members: dict[str, dict[str, ClusterMember]] = {}  # by channel, then by id
         self._counted: dict[str, dict[str, ClusterMember]] = {}  # likewise, in the order they came
         self._changed: set[str] = set()  # channels with another number, or room for names
-        self._wanted: dict[str, None] = {}  # channels whose members were asked for
+        self._wanted: dict[str, int] = {}  # channels asked for, and the number that is known
 
     def has(self, channel: str, connection: str) -> bool:
         """Return whether this node has a member."""
@@ -78,9 +87,9 @@ class OwnMembers:
             yield channel, [self.name(channel, connection) for connection in first]
         self._changed -= changed  # as those that were named have changed it
 
-    def want(self, channel: str) -> None:
-        """Note that somebody asks for the members of a channel."""
-        self._wanted[channel] = None
+    def want(self, channel: str, since: int = 0) -> None:
+        """Note that somebody asks for the members of a channel who came or left since a number."""
+        self._wanted[channel] = min(since, self._wanted.get(channel, since))
 
     def unwant(self, channel: str) -> None:
         """Answer no more for a channel: this node has to do with it no longer."""
@@ -91,18 +100,40 @@ class OwnMembers:
         """Return whether there is more to answer."""
         return bool(self._wanted)
 
-    def pop_answers(self) -> Iterator[tuple[str, list[MembersRange]]]:
+    def pop_answers(
+        self, changed_since: ChangedSince
+    ) -> Iterator[tuple[str, list[MembersRange] | MembersChanged]]:
         """Yield what fits a batch of what was asked for, and forget it; the rest is for the next.
 
-        Members that join or leave between two batches are reported in between.
+        That is who has come or left, where all who ask know the others. Members that join or leave
+        between two batches are reported in between.
         """
         room = ANSWERED_AT_ONCE
         while self._wanted and room > 0:
-            channel = next(iter(self._wanted))
+            channel, since = next(iter(self._wanted.items()))
             del self._wanted[channel]
+            known = changed_since(channel, since) if since else None
+            changed = self._changed_since(channel, since, known)
+            if changed is not None:
+                room -= 1 + len(changed.members)
+                yield channel, changed
+                continue
             parts = list(member_ranges(channel, self._members.get(channel, {}).values()))
             room -= sum(1 + len(part.members) for part in parts)
             yield channel, parts
+
+    def _changed_since(
+        self, channel: str, since: int, connections: Iterable[str] | None
+    ) -> MembersChanged | None:
+        """Tell what became of these members; None if it is not known who, or they are too many."""
+        if connections is None:
+            return None
+        named = self._members.get(channel, {})
+        members = [named[one] for one in connections if one in named]
+        gone = [one for one in connections if one not in named]
+        if not fits_a_line(members):
+            return None
+        return MembersChanged(channel, since, members, gone, self.counted(channel))
 
     def _may_name(self, channel: str, connection: str) -> bool:
         members = self._members.get(channel, {})

@@ -23,13 +23,15 @@ class Place:
     """How far another node was heard on a channel that is kept here.
 
     It is stale if something was missed: some of its members there may be wrong until it has told
-    all of them, in ranges without a hole in between.
+    who came or left since the last number before that, or all of them, in ranges without a hole
+    in between.
     """
 
-    __slots__ = ("_late", "is_stale", "is_there", "is_told_anew", "last")
+    __slots__ = ("_late", "is_stale", "is_there", "is_told_anew", "known", "last")
 
     def __init__(self) -> None:
         self.last = 0  # the number of what was heard last
+        self.known = 0  # up to which number nothing was missed
         self._late = 0  # how often a number came that is not higher, one after the other
         self.is_stale = False
         self.is_there = False  # it has to do with the channel, as far as is known
@@ -42,7 +44,7 @@ class Place:
         """
         self._late = self._late + 1 if number <= self.last else 0
         if self._late > MOST_LATE:
-            self.last = self._late = 0
+            self.last = self.known = self._late = 0
         return self._late > 0
 
     def advance(self, number: int, previous: int, *, has_lines: bool = True) -> None:
@@ -53,6 +55,11 @@ class Place:
         elif not previous:
             self.is_stale = False
         self.last = number
+        self._note_known()
+
+    def doubt(self) -> None:
+        """Have all its members told again, whatever was heard."""
+        self.is_stale, self.known = True, 0
 
     def note_part(self, after: str) -> None:
         """Note that a range of its members was told."""
@@ -62,6 +69,16 @@ class Place:
         """Note that the last of its ranges was told before."""
         self.is_stale &= not self.is_told_anew
         self.is_told_anew = False
+        self._note_known()
+
+    def note_changes(self, since: int) -> None:
+        """Note that it was told who came or left after a number."""
+        self.is_stale &= self.known < since
+        self._note_known()
+
+    def _note_known(self) -> None:
+        if not self.is_stale:
+            self.known = self.last
 
 
 class Peer:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from itemwire.channels.cluster.gossip import tag_of
+from itemwire.channels.cluster.gossip import MembersAsked, tag_of
 from itemwire.channels.cluster.peer import Peer
 from itemwire.messages import Member
 from itemwire_auth.principal import Identity
@@ -28,13 +28,15 @@ class Peers(dict[str, Peer]):
         places = (peer.places.get(channel) for peer in self.values())
         return any(place is not None and place.is_there for place in places)
 
-    def known_on(self, channel: str) -> dict[str, int]:
-        """Return how far each of them was heard on a channel, if nothing was missed."""
-        return {
-            tag_of(id_): peer.places[channel].last
-            for id_, peer in self.items()
-            if peer.has_told(channel)
-        }
+    def question_on(self, channel: str) -> MembersAsked:
+        """Return the question for who is on a channel, with how far each of them was heard."""
+        known: dict[str, int] = {}
+        missed: dict[str, int] = {}
+        for id_, peer in self.items():
+            place = peer.places.get(channel)
+            if place is not None and place.known:
+                (missed if place.is_stale else known)[tag_of(id_)] = place.known
+        return MembersAsked(known, missed)
 
     def silent_on(self, channel: str, tags: Iterable[str]) -> list[str]:
         """List those of these nodes that live, and have not told all they have on a channel."""

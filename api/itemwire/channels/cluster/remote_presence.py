@@ -240,7 +240,7 @@ class RemotePresence(OtherNodes):
         self._requests.pop(node_id, None)
         self._signs.pop(node_id, None)
         for channel in {*peer.members, *peer.counted}:
-            self.items.remove_all(peer, channel)
+            self.items.heard.remove_all(peer, channel)
         self.items.asked.check_all()
 
     def _peer_stops(self, node_id: str, peer: Peer) -> None:
@@ -293,7 +293,7 @@ class RemotePresence(OtherNodes):
     def _note_away(self, peer: Peer, line: MemberAway) -> None:
         """Let whoever comes here continue a member that is away, unless it is elsewhere by now."""
         channel, member = line.channel, line.member
-        is_elsewhere = self.items.is_known(channel, member.connection, except_on=peer)
+        is_elsewhere = self.items.heard.is_known(channel, member.connection, except_on=peer)
         if peer.away.has_room and not is_elsewhere:
             peer.add_away(channel, (line.issuer, member.subject), member)
 
