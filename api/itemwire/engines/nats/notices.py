@@ -14,12 +14,11 @@ from itemwire.engines.nats.jetstream import (
     LAST,
     SEQUENCE,
     TTL,
-    from_on,
-    page_of,
     sequence_of,
     ttl_of,
     when_stored,
 )
+from itemwire.engines.nats.stream_pages import Page, StreamPages
 from itemwire.engines.nats.streams import JetStreams
 from itemwire.engines.notices import LEAST_SECONDS, NoticePage, NoticeReader, StoredNotice
 
@@ -35,6 +34,7 @@ class NatsNotices(NoticeReader):
         self._connection = connection
         self._streams = streams
         self._names = streams.names
+        self._pages = StreamPages(connection, streams)
 
     def listen(self) -> None:
         """Receive live notices; those that are kept are read each time that begins."""
@@ -63,8 +63,7 @@ class NatsNotices(NoticeReader):
         life = self._streams.life
         begin = after if epoch == life else 0
 
-        def have_read(reply: list[Msg] | EngineError) -> None:
-            page = reply if isinstance(reply, EngineError) else page_of(reply)
+        def have_read(page: Page | EngineError) -> None:
             if isinstance(page, EngineError):
                 answer(page)
                 return
@@ -73,8 +72,7 @@ class NatsNotices(NoticeReader):
             last = max([begin, read_on_at - 1, *(one.number for one in notices)])
             answer(NoticePage(life, last, notices, is_cut=read_on_at > 0))
 
-        question = from_on(self._names.notices, self._names.notice, begin + 1, MAX_READ)
-        self._connection.ask(*question, have_read, is_many=True)
+        self._pages.ask(self._names.notices, self._names.notice, begin + 1, MAX_READ, have_read)
 
 
 def _notice_of(message: Msg) -> StoredNotice:

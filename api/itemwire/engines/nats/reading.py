@@ -21,14 +21,13 @@ from itemwire.engines.base import (
 from itemwire.engines.callbacks import begun_in_time, tell
 from itemwire.engines.nats.connection import NatsConnection
 from itemwire.engines.nats.jetstream import (
-    from_on,
     last_of,
-    page_of,
     sequence_of,
     stored_of,
     time_of,
 )
 from itemwire.engines.nats.records import LastRecord, Record, StreamMessage, kept_of
+from itemwire.engines.nats.stream_pages import Page, StreamPages
 from itemwire.engines.nats.streams import JetStreams
 from itemwire.engines.networked import NO_ROOM
 from itemwire.messages import Position, Publication
@@ -73,6 +72,7 @@ class NatsHistoryReader:
         self._connection = connection
         self._names = streams.names
         self._streams = streams
+        self._pages = StreamPages(connection, streams)
         self._bounds = bounds
         self._make_epoch = make_epoch
         self._remember = remember
@@ -142,8 +142,7 @@ class NatsHistoryReader:
     def _read_all(self, channel: str, begin: int, before: list[Msg], done: TakeFound) -> None:
         """Read all records of a channel, in as many answers as they need."""
 
-        def have_read(reply: list[Msg] | EngineError) -> None:
-            page = reply if isinstance(reply, EngineError) else page_of(reply)
+        def have_read(page: Page | EngineError) -> None:
             if isinstance(page, EngineError):
                 done(page)
                 return
@@ -154,8 +153,8 @@ class NatsHistoryReader:
                 done(_found_in(before + messages))
 
         subject = self._names.channel(channel)
-        question = from_on(self._names.channels, subject, begin, self._streams.record_limit)
-        self._connection.ask(*question, have_read, is_many=True)
+        limit = self._streams.record_limit
+        self._pages.ask(self._names.channels, subject, begin, limit, have_read)
 
     def _answer_all(self, found: FoundRecords, reads: list[NatsRead], bounds: Bounds) -> None:
         for read in reads:

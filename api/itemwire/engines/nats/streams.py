@@ -74,7 +74,7 @@ class JetStreams:
         self._configs = [
             config | copies for config in (self._channels(), _kept(names), _notices(names))
         ]
-        self._is_cluster = replicas > 1
+        self.is_cluster: Final = replicas > 1
         self._life = _life(names, "file" if is_synced else "memory") | copies
         self._seen: tuple[int, tuple[str, int, str]] | None = None
         self._clock_offset = 0.0
@@ -149,7 +149,7 @@ class JetStreams:
         One server knows what it has. In a cluster one that has just been chosen to lead may have
         yet to read what the servers have agreed on.
         """
-        looks = round(SURE_SECONDS / AGAIN_SECONDS) if self._is_cluster else 1
+        looks = round(SURE_SECONDS / AGAIN_SECONDS) if self.is_cluster else 1
         return (number == looks for number in range(1, looks + 1))
 
     async def _missing(self, ask: ServerRequest, *, is_known: bool) -> list[dict[str, Any]]:
