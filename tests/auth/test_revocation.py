@@ -238,3 +238,22 @@ def test_tells_the_time_that_it_goes_by(clock: Clock, revocations: Revocations) 
 def test_without_a_bound_on_lifetimes_a_revocation_lasts_a_month(clock: Clock) -> None:
     """Longer than any token that a server accepts by default."""
     assert Revocations(clock=clock).end_of_life() == clock.now + 30 * 24 * 3600
+
+
+@pytest.mark.parametrize("times", [("sooner", "later"), ("later", "sooner")])
+def test_a_full_table_takes_one_more_of_a_subject_only_in_place_of_another(
+    clock: Clock, times: tuple[str, str]
+) -> None:
+    """Several of one subject count each; one that says more takes the place of what it includes."""
+    table = Revocations(clock=clock, max_entries=2)
+    until = {"sooner": LATER, "later": LATER + 50}
+    cut = {"sooner": int(NOW) - 50, "later": int(NOW) - 10}
+    first = Revocation(until[times[0]], subject="alice", issued_before=cut[times[1]])
+    second = Revocation(until[times[1]], subject="alice", issued_before=cut[times[0]])
+    third = Revocation(LATER + 99, subject="alice", issued_before=int(NOW) - 99)
+    all_ = Revocation(LATER + 99, subject="alice")
+
+    assert [table.add(one) for one in (first, second, third)] == [True, True, False]
+    assert table.count == 2
+    assert table.add(all_)
+    assert table.count == 1

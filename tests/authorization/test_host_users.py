@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from itemwire import Itemwire, Rights
 from itemwire.authorization import asking, deadline
-from itemwire.testing import Clock, LiveServer
+from itemwire.testing import Clock, Ended, LiveServer
 from itemwire.testing.servers import live_application
 from itemwire_auth.errors import Forbidden, Unavailable
 from itemwire_auth.principal import NO_EXPIRY, Principal
@@ -123,6 +123,10 @@ def server() -> Iterator[LiveServer]:
         async def order(number: int) -> Rights:
             return Rights("subscribe", "history")
 
+        @live.channel("news:{number}")
+        async def news(number: int) -> Rights:
+            return Rights("subscribe")
+
         with live_application(app) as running:
             yield running
 
@@ -148,3 +152,63 @@ def test_refuses_everybody_else(server: LiveServer, name: str) -> None:
 
     assert (refusal.code, refusal.reason) == told
     assert answer.status_code == status
+
+
+OWN: Final = {"Authorization": "Bearer number"}
+PAGE: Final = "https://page.example"
+
+
+def ticket(server: LiveServer, **bound: str) -> str:
+    """Get a ticket of a user, perhaps for one item or one page alone."""
+    answer = httpx.post(f"{server.url}/live/auth/tickets", headers=OWN, json=bound)
+    assert answer.status_code == 200, answer.text
+    given: str = answer.json()["ticket"]
+    return given
+
+
+@pytest.mark.parametrize(
+    ("bound", "origin", "told"),
+    [
+        pytest.param({}, None, "7", id="for-any-item"),
+        pytest.param({"item": "order:7"}, None, "7", id="for-this-item"),
+        pytest.param({"item": "order:8"}, None, "ticket_invalid", id="for-another-item"),
+        pytest.param({"origin": PAGE}, PAGE, "7", id="for-this-page"),
+        pytest.param({"origin": PAGE}, "https://evil.example", "ticket_invalid", id="elsewhere"),
+    ],
+)
+def test_a_ticket_opens_what_it_is_for(
+    server: LiveServer, bound: dict[str, str], origin: str | None, told: str
+) -> None:
+    """Its owner may have bound it to an item, or to the origin of a page."""
+    headers = {} if origin is None else {"Origin": origin}
+    path = f"{ITEM}/ws?ticket={ticket(server, **bound)}"
+
+    try:
+        with server.client(path, headers=headers) as client:
+            outcome = client.welcome()["subject"]
+    except Ended as ended:
+        outcome = ended.refusal.reason
+    assert outcome == told
+
+
+@pytest.mark.parametrize(
+    ("other", "told"), [("number", (None, 200)), ("zero", ("credentials_invalid", 401))]
+)
+def test_two_sources_have_to_hold_one_token(
+    server: LiveServer, other: str, told: tuple[str | None, int]
+) -> None:
+    """Of two it would be a guess which of them is meant."""
+    url = f"{server.url}{ITEM}/messages?token={other}"
+    answer = httpx.get(url, headers=OWN)
+
+    assert (answer.json().get("code"), answer.status_code) == told
+
+
+def test_what_a_rule_does_not_allow_a_user_is_forbidden(server: LiveServer) -> None:
+    """And not `scope_missing`: no other token would help."""
+    refusal = server.refusal("/live/items/news:7/ws?token=number&replay=1")
+    with server.client(f"{ITEM}/ws?token=number&replay=1") as client:
+        welcome = client.welcome()
+
+    assert (refusal.code, refusal.reason) == (1008, "forbidden")
+    assert welcome["subject"] == "7"

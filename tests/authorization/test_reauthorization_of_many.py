@@ -69,7 +69,7 @@ class Application:
 
     def __init__(self) -> None:
         self.app = ChannelApplication()
-        self.reauthorizer = Reauthorizer()
+        self.reauthorizer = Reauthorizer(keeps_credentials=False)
         install_state(self.app, Authenticator(verifier_of(FACTORY), OriginPolicy([])))
         add_sockets(self.app, router, SHORT_CUTS)
 

@@ -74,9 +74,7 @@ class Reauthorizer(AbstractAsyncContextManager["Reauthorizer"]):
     Leaving it cancels the tasks that still run, and waits until they have released everything.
     """
 
-    def __init__(
-        self, counters: ChannelCounters | None = None, *, keeps_credentials: bool = False
-    ) -> None:
+    def __init__(self, counters: ChannelCounters | None = None, *, keeps_credentials: bool) -> None:
         self.counters = counters or ChannelCounters()
         self._pacing = Pacing()
         self.keeps_credentials = keeps_credentials  # to ask a host about its users again

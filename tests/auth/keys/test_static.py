@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
+import re
 import secrets
 import traceback
 from pathlib import Path
@@ -252,3 +254,35 @@ def test_a_key_that_is_here_already_stays_the_same_object() -> None:
     assert before.renewed([replaced]).find("a") is replaced
     assert [key.kid for key in before.renewed([kept.verification_key()])] == ["a"]
     assert len(before) == 1
+
+
+def test_looks_nowhere_else_for_a_key_that_is_not_there(keys_file: KeysFile) -> None:
+    """The file is all there is, so nobody asks it a second time."""
+    keys = keys_from_file(keys_file(EC_JWK))
+
+    assert asyncio.run(keys.refresh_for("made-up")) is False
+
+
+@pytest.mark.parametrize(
+    ("kids", "why"),
+    [
+        pytest.param([None], None, id="one-without"),
+        pytest.param(["a", "b"], None, id="two-names"),
+        pytest.param(["a", None], "key 2 of 2 has no kid", id="one-of-two-without"),
+        pytest.param([None, None], "key 1 of 2 has no kid", id="two-without"),
+        pytest.param(["a", "a"], "a kid twice for one algorithm: ['a']", id="one-name-twice"),
+    ],
+)
+def test_a_set_has_keys_that_a_token_can_tell_apart(
+    kids: list[str | None], why: str | None
+) -> None:
+    """Whoever makes it in code is told, too: a guess would count as an answer."""
+    keys = [
+        dataclasses.replace(signing_key("ES256", str(place)).verification_key(), kid=kid)
+        for place, kid in enumerate(kids)
+    ]
+    if why is None:
+        assert len(StaticKeys(keys)) == len(kids)
+    else:
+        with pytest.raises(KeyProblem, match=re.escape(why)):
+            StaticKeys(keys)

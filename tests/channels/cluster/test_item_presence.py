@@ -6,15 +6,20 @@ import pytest
 
 from itemwire.channels.cluster.gossip import (
     MAX_NUMBER,
+    MAX_SOCKETS,
     ClusterMember,
+    Gossip,
     ItemWords,
     MemberBack,
     MemberJoined,
     MembersAsked,
     MembersChanged,
+    MembersCounted,
     MembersRange,
+    MembersSought,
+    MembersTold,
 )
-from itemwire.channels.cluster.notices import read_notice
+from itemwire.channels.cluster.notices import Notice, read_notice, read_told
 from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS
 from itemwire.channels.cluster.recent_changes import MOST_REMEMBERED
 from itemwire.channels.cluster.reminders import WAITS
@@ -292,3 +297,90 @@ def test_who_came_back_where_it_was_is_taken_over_by_nobody() -> None:
 
     assert [one.saw("welcome")[0]["connection"] for one in (back, other)] == ["a1", "b1"]
     assert crowd.listed("a") == crowd.listed("b") == ["a1", "b1"]
+
+
+def test_words_that_were_on_their_way_when_an_item_was_left_are_no_fault() -> None:
+    """They are passed over, and not counted as refused; those of an item that is heard are read."""
+    crowd = settled("a", "b")
+    (alice,), (bob,) = crowd.peers["a"], crowd.peers["b"]
+    crowd.end(bob)
+    crowd.stages["b"].do_what_waits()  # on its way
+    engine = crowd.engine("a")
+    late = crowd.bus.told[-1]
+    crowd.end(alice)
+    crowd.settle()
+    engine.sink.hear(*late)
+
+    assert crowd.stages["a"].node.counters.notices_dropped == 0
+    assert remote_presence_of(crowd, "a").items.keeps(CHANNEL) is False
+
+
+def test_what_is_doubted_is_asked_for_again_after_a_while_and_no_sooner() -> None:
+    """An answer takes its time on a busy node; one that was lost never comes."""
+    crowd = settled("a", "b")
+    say(crowd, 5, 4)  # a hole
+    crowd.settle()
+    asked = []
+    for _ in range(2 * ANSWER_TICKS):
+        before = len(crowd.bus.told)
+        crowd.tick()
+        lines = lines_on(crowd, since=before)
+        asked.append(sum(isinstance(one, MembersAsked) for one in lines))
+
+    by_both = [0] * (ANSWER_TICKS - 1) + [2]
+    assert asked == by_both * 2
+
+
+def say(crowd: Crowd, number: int, previous: int) -> None:
+    """Let a node that answers nobody say that somebody is there."""
+    joined = MemberJoined(CHANNEL, ClusterMember("x1", "xena"))
+    crowd.bus.tell(CHANNEL, ItemWords("x", number, previous, [joined]).encoded())
+    crowd.settle()
+
+
+def test_a_node_that_hears_an_item_answers_who_seeks_its_members() -> None:
+    """It tells all that it has, though the one who seeks asked everybody by a notice."""
+    crowd = settled("a", "b", members=2)
+    before = len(crowd.bus.told)
+    crowd.bus.post(Notice("x", gossip=Gossip(1, [MembersSought(CHANNEL)])).encoded())
+    crowd.settle()
+
+    lines = lines_on(crowd, since=before)
+    told = [
+        one.connection for line in lines if isinstance(line, MembersRange) for one in line.members
+    ]
+    assert sorted(told) == ["a1", "a2", "b1", "b2"]
+
+
+@pytest.mark.parametrize("numbers", [(0, MAX_SOCKETS), (-1, MAX_SOCKETS + 1)])
+def test_a_number_of_members_is_read_within_its_bounds(numbers: tuple[int, int]) -> None:
+    """Up to more than a process has descriptors."""
+    is_read = numbers[0] == 0
+    for number in numbers:
+        for line in (MembersCounted(CHANNEL, number), MembersTold(None, number)):
+            words = ItemWords("x", 1, 0, [line]).encoded()
+            if is_read:
+                assert read_told(words).lines == [line]
+            else:
+                with pytest.raises(ValueError, match="int"):
+                    read_told(words)
+    assert MAX_SOCKETS >= 1 << 20
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_who_was_away_and_left_meanwhile_is_nobodys_to_take_over(*, has_left: bool) -> None:
+    """Its caller comes back as somebody new, as where nothing was missed."""
+    crowd = settled("a", "b", members=2)
+    alice = crowd.join("b", subject="alice")
+    crowd.settle()
+    crowd.cut(alice)
+    crowd.settle()
+    crowd.engine("a").is_deaf = True
+    crowd.stages["b"].clock.now += 10 if has_left else 1
+    crowd.stages["b"].node.tick()
+    crowd.settle()
+    crowd.engine("a").hear_again()
+    crowd.settle()
+    back = crowd.join("a", subject="alice")
+
+    assert (back.session.subscription.member.connection == "b3") is not has_left

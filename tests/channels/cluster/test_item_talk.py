@@ -259,3 +259,21 @@ def test_nobody_is_listed_of_a_channel_that_was_forgotten() -> None:
 
     assert before == {"c1"}
     assert [*since, desk.talk.changed_since("x", 2)] == [None, None]
+
+
+def test_a_channel_that_was_quiet_for_long_is_forgotten_once_it_is_left() -> None:
+    """Its number was told often enough, so nothing else would end what is kept of it."""
+    desk = Desk()
+    desk.kept.add("x")
+    changes(desk, CAME)
+    for _ in range(2 * FORGET_TICKS):
+        desk.talk.tick()
+        desk.flush()
+    before = set(desk.talk._last)
+    desk.kept.clear()
+    desk.talk.forget("x")
+    for _ in range(FORGET_TICKS):
+        desk.talk.tick()
+
+    assert before == {"x"}
+    assert (desk.talk._last, desk.talk._changed) == ({}, {})

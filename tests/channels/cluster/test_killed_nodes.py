@@ -6,8 +6,9 @@ from itertools import product
 
 import pytest
 
-from itemwire.channels.cluster.gossip import MembersAsked
+from itemwire.channels.cluster.gossip import Gossip, MembersAsked
 from itemwire.channels.cluster.life_checks import WAIT_SECONDS
+from itemwire.channels.cluster.notices import Notice
 from itemwire.channels.cluster.peer import DEAD_TICKS, SILENT_TICKS
 from itemwire.channels.cluster.reminders import WAITS
 from tests.channels.cluster.test_hostile_gossip import remote_presence_of
@@ -188,3 +189,20 @@ def test_of_a_node_that_only_stood_still_no_more_is_asked_than_what_it_lost() ->
         for item in ("42", "7")
     }
     assert (any(asked["42"]), any(asked["7"])) == (True, False)
+
+
+def test_a_node_that_lives_after_all_is_asked_what_it_still_has() -> None:
+    """Its sign of life is enough: it may have nothing to say on the item for long."""
+    crowd = Crowd("a", "b", limits=WITH_GRACE)
+    crowd.join("a")
+    crowd.join("b", subject="bob")
+    crowd.tick(sum(WAITS) + 1)
+    del crowd.stages["b"]  # it stands still
+    crowd.join("a", subject="bob")
+    wait(crowd)
+    before = len(crowd.bus.told)
+    ((node_id, peer),) = remote_presence_of(crowd, "a")._peers.items()
+    crowd.bus.post(Notice(node_id, gossip=Gossip(peer.last_number + 1)).encoded())
+    crowd.settle()
+
+    assert [type(line) for line in lines_on(crowd, since=before)] == [MembersAsked]

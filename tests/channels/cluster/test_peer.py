@@ -10,6 +10,7 @@ from itemwire.channels.cluster.peer import (
     AWAY_TICKS,
     DEAD_TICKS,
     MOST_LATE,
+    SILENT_TICKS,
     Peer,
     Place,
 )
@@ -296,3 +297,20 @@ def test_a_node_is_on_a_channel_if_it_has_said_something_there(
     place.advance(5, previous, has_lines=has_lines)
 
     assert place.is_there is is_there
+
+
+@pytest.mark.parametrize("is_stopping", [False, True])
+def test_a_peer_is_silent_from_the_tick_on_at_which_its_sign_is_overdue(
+    *, is_stopping: bool
+) -> None:
+    """One that said that it stops owes none."""
+    peer = Peer(0)
+    if is_stopping:
+        peer.mark_stopping(DEAD_TICKS)
+    silent = []
+    for _ in range(SILENT_TICKS):
+        silent.append(peer.is_silent)
+        peer.tick()
+
+    assert silent == [False] * SILENT_TICKS
+    assert peer.is_silent is not is_stopping

@@ -17,7 +17,7 @@ from itemwire.channels.cluster.inquiries import (
     NodeQuestion,
     NodeTold,
 )
-from itemwire.channels.cluster.notices import Notice, read_notice
+from itemwire.channels.cluster.notices import MAX_NOTICE_BYTES, Notice, read_notice
 from itemwire.channels.cluster.peer import DEAD_TICKS
 from itemwire.channels.cluster.questions import AT_ONCE, MAX_NODES, Questions
 from itemwire.counters import ChannelCounters
@@ -348,3 +348,8 @@ def test_who_asks_or_tells_is_there() -> None:
 
     assert is_taken
     assert node.other_nodes == ["b"]
+
+
+def test_an_answer_has_room_for_a_long_page() -> None:
+    """A notice carries it with its envelope, and little more."""
+    assert MAX_NOTICE_BYTES / 2 < MAX_ANSWER_BYTES < MAX_NOTICE_BYTES - 4096

@@ -385,3 +385,14 @@ def test_who_has_left_takes_nothing_more() -> None:
     assert taken == []
     assert leaving not in lane.writers
     assert [one.heard for one in (staying, other, leaving)] == [b"1", b"1", b""]
+
+
+def test_who_is_not_on_a_lane_catches_up_with_nothing() -> None:
+    """What is pending is for others."""
+    listening, other = Listener(), Listener()
+    lane = lane_of(listening)
+    lane.send(b"1")
+    lane.catch_up(other)
+    lane.flush()
+
+    assert (listening.writes, other.writes) == ([b"1"], [])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire.channels.connection import Subscription
+from itemwire.channels.delivery.bounded_buffer import MAX_HELD
 from itemwire.channels.delivery.outbox import GAP_BYTES, Message, Outbox
 from itemwire.channels.delivery.recovery import StartPoint
 from itemwire.channels.limits.slow_consumers import SlowConsumerPolicies, SlowConsumerPolicy
@@ -304,3 +305,14 @@ def test_every_message_comes_or_is_in_a_gap_once_and_in_order(
             heard[stream] = offset
     assert (heard, heard_answers) == (sent, answers)
     assert (outbox._size, outbox._messages, len(outbox._oldest), outbox._gaps) == (0, 0, 0, {})
+
+
+def test_drops_past_three_quarters_of_so_many_messages_however_small() -> None:
+    """Each takes memory that its bytes do not show."""
+    outbox = Outbox(limit=1 << 30)
+    for offset in range(1, MAX_HELD):
+        outbox.keep_or_drop(message(offset, size=1), unsent=0)
+        if outbox.dropped:
+            break
+
+    assert offset == MAX_HELD * 3 // 4 + 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.sessions.commands import DECODERS
-from itemwire.wire import CODECS
+from itemwire.wire import CODECS, Codec
 from itemwire_auth.scopes import Action
-from tests.fakes import CHANNEL, EVERYTHING, PLAIN, Stage, draft
+from tests.fakes import CHANNEL, EVERYTHING, JSON, PLAIN, LateEngine, Stage, draft
 
 NEEDS = {
     "publish": (Action.PUBLISH, {"data": 1}),
@@ -261,3 +261,32 @@ def test_a_denial_is_logged_once_with_its_connection(
     denied = [line for line in caplog.messages if line.startswith("denied")]
     which = f"connection={peer.connection.id} channel={CHANNEL} action={action}"
     assert denied == [f"denied {which} reason=scope_missing"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "frame"),
+    [
+        pytest.param(JSON, '{"type":"publish","ref":1,"data":"private words"}', id="publish"),
+        pytest.param(PLAIN, "private words", id="plain-publish"),
+        pytest.param(JSON, '{"type":"history","ref":1}', id="history"),
+    ],
+)
+def test_what_the_engine_could_not_do_is_logged_with_its_reason(
+    codec: Codec,
+    frame: str,
+    late_stage: Stage,
+    late_engine: LateEngine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, with the socket; what the client sent is nobody's business."""
+    peer = late_stage.join(codec=codec)
+    late_engine.settle()
+    late_engine.broken |= {"publish", "read"}
+    caplog.clear()
+    peer.session.received(frame)
+    late_engine.settle()
+
+    (line,) = [one for one in caplog.messages if one.startswith("engine_failed")]
+    assert f"connection={peer.connection.id} problem=" in line
+    assert line.endswith(" is broken")
+    assert "private words" not in caplog.text

@@ -312,10 +312,9 @@ class ItemPresence:
 
     def _take_question(self, channel: str, question: MembersAsked) -> None:
         """Answer with the next batch, unless who asks knows all members of this node."""
-        missed = question.missed.get(self._tag)
         known = question.known.get(self._tag)
-        if missed is not None or not self.talk.knows_all(channel, known):
-            self.own.want(channel, missed or known or 0)
+        if not self.talk.knows_all(channel, known):
+            self.own.want(channel, known or question.missed.get(self._tag, 0))
             self._sender.schedule_urgent()
 
     def _resolve_owner(self, node_id: str, channel: str, member: Member) -> None:

@@ -34,7 +34,7 @@ class Peers(dict[str, Peer]):
         missed: dict[str, int] = {}
         for id_, peer in self.items():
             place = peer.places.get(channel)
-            if place is not None and place.known:
+            if place is not None:
                 (missed if place.is_stale else known)[tag_of(id_)] = place.known
         return MembersAsked(known, missed)
 
