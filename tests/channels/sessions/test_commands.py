@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.sessions.commands import DECODERS
-from itemwire.wire import CODECS, Codec
+from itemwire.wire import CODECS
+from itemwire.wire.base import Codec
 from itemwire_auth.scopes import Action
 from tests.fakes import CHANNEL, EVERYTHING, JSON, PLAIN, LateEngine, Stage, draft
 
