@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -139,22 +140,31 @@ async def leader_of(url: str, stream: str) -> str:
 
 
 async def until_whole(url: str) -> None:
-    """Wait until each stream of a cluster has a leader, and all its other servers are with it."""
+    """Wait until each stream of a cluster has a leader, and all its other servers are with it.
+
+    Of a server that was just started again the leader still has what it knew of it before. Until it
+    has heard from it anew, and given it what is in memory alone, its vote does not count.
+    """
     client = await nats.connect(url.partition("?")[0].split(","))
+    begun = time.monotonic()
     async with asyncio.timeout(3 * START_SECONDS):
         for stream in STREAMS:
-            while not await _is_whole(client, stream):  # noqa: ASYNC110 - it is another process that changes
+            while not await _is_whole(client, stream, begun):  # noqa: ASYNC110 - it is another process that changes
                 await asyncio.sleep(0.1)
     await client.close()
 
 
-async def _is_whole(client: Client, stream: str) -> bool:
+async def _is_whole(client: Client, stream: str, begun: float) -> bool:
     try:
         cluster = (await client.jsm().stream_info(stream)).cluster
     except nats.errors.Error:
         return False
     others = cluster.replicas or [] if cluster is not None and cluster.leader else []
-    return len(others) == 2 and all(one.current and not one.offline for one in others)
+    seconds = time.monotonic() - begun
+    return len(others) == 2 and all(
+        one.current and not one.offline and not one.lag and (one.active or 0) / 1e9 < seconds
+        for one in others
+    )
 
 
 def purge(url: str) -> None:
