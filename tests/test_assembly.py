@@ -91,7 +91,7 @@ def test_closes_what_asks_before_what_is_asked(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(type(assembly.authenticator), "running", lambda _: watched("keys"))
     monkeypatch.setattr(PolicyURL, "__aenter__", enter)
     monkeypatch.setattr(PolicyURL, "__aexit__", leave)
-    assembly = dataclasses.replace(assembly, reauthorizer=Watched())
+    assembly = dataclasses.replace(assembly, reauthorizer=Watched(keeps_credentials=False))
 
     async def scene() -> None:
         async with assembly.lifespan(ChannelApplication()):
