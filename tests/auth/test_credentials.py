@@ -6,8 +6,17 @@ from urllib.parse import quote
 
 import pytest
 
-from itemwire_auth.credentials import CREDENTIAL_SOURCES, REFRESH, Credential, find_credentials
-from itemwire_auth.errors import DuplicateCredential, InvalidToken
+from itemwire_auth.credentials import (
+    CREDENTIAL_SOURCES,
+    REFRESH,
+    SUBPROTOCOL_PREFIX,
+    Credential,
+    find_credentials,
+    from_cookie,
+    from_subprotocol,
+)
+from itemwire_auth.errors import DuplicateCredential, InvalidCredential, InvalidToken
+from itemwire_auth.request_bounds import MAX_LIST_MEMBERS
 from itemwire_auth.testing import TokenFactory
 from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.handshakes import handshake
@@ -226,3 +235,19 @@ def test_a_spoilt_token_is_refused_not_repaired(
     with pytest.raises(InvalidToken) as refused:
         verifier.verify(spoilt.value)
     assert refused.value.check == "form"
+
+
+def test_so_many_subprotocols_may_be_offered() -> None:
+    """With one more it is no browser that asks."""
+    offered = [f"{SUBPROTOCOL_PREFIX}{number}" for number in range(MAX_LIST_MEMBERS)]
+    most = handshake(subprotocols=offered)
+
+    assert len(from_subprotocol(most, "")) == MAX_LIST_MEMBERS
+    with pytest.raises(InvalidCredential, match="too many subprotocols"):
+        from_subprotocol(handshake(subprotocols=[*offered, "one-more"]), "")
+
+
+@pytest.mark.parametrize(("headers", "found"), [([], []), ([("Cookie", "s=1; s=2")], ["1", "2"])])
+def test_lists_each_session_cookie(headers: list[tuple[str, str]], found: list[str]) -> None:
+    """Where there is none the list is empty."""
+    assert from_cookie(handshake(headers=headers), "s") == found

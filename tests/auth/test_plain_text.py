@@ -69,3 +69,9 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for(
 
     with pytest.raises(OSError, match="nobody writes to it"):
         read_text_file(tmp_path / "keys")
+
+
+@pytest.mark.parametrize("value", ['""', "''", '"', '"a', 'a"', "\"a'", "a"])
+def test_quotation_marks_that_are_no_pair_around_something_stay(value: str) -> None:
+    """Nobody can tell what was meant."""
+    assert mended_secret("BACKEND", value)[0] == value

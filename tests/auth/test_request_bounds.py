@@ -16,6 +16,7 @@ from itemwire_auth.request_bounds import (
     MAX_PATH_BYTES,
     MAX_QUERY_FIELDS,
     REFUSALS,
+    SEPARATORS,
     refusal_of_headers,
     refusal_of_target,
 )
@@ -47,6 +48,7 @@ def test_the_bounds_are_those_that_are_documented() -> None:
     """docs/limits.md has them: who configures a proxy before this server goes by them."""
     assert (MAX_PATH_BYTES, MAX_ESCAPES, MAX_QUERY_FIELDS) == (8192, 1024, 64)
     assert (MAX_COOKIES, MAX_COOKIE_BACKSLASHES, MAX_LIST_MEMBERS) == (200, 128, 32)
+    assert SEPARATORS[b"forwarded"] == {b",": 32, b";": 128}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itemwire_auth.rights import ScopeSet
-from itemwire_auth.scopes import Action, Scope, is_item_id, parse_scope
+from itemwire_auth.scopes import Action, Scope, is_item_id, matches, parse_scope
 
 SUBSCRIBE, PUBLISH = Action.SUBSCRIBE, Action.PUBLISH
 
@@ -138,3 +138,8 @@ def test_agrees_with_the_grammar(pattern: str, item_id: str) -> None:
 def test_an_item_id_is_one_of_a_small_alphabet(text: str, *, may_be: bool) -> None:
     """No store, log, pattern or URL gives any of its characters a meaning of its own."""
     assert is_item_id(text) is may_be
+
+
+def test_a_pattern_is_split_as_an_item_id_is() -> None:
+    """The answer is a truth value, which applications may show."""
+    assert [matches("a:*", item_id) for item_id in ("a:b", "a", "b:a")] == [True, False, False]

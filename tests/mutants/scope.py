@@ -27,7 +27,10 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "authorization/test_reauthorization.py",
         "authorization/test_routes.py",
     ),
-    "api/itemwire/channels/cluster/cluster.py": ("channels/cluster/test_exchange.py",),
+    "api/itemwire/channels/cluster/cluster.py": (
+        "channels/cluster/test_exchange.py",
+        "channels/test_publishing.py",
+    ),
     "api/itemwire/channels/cluster/connection_counts.py": (
         "channels/cluster/test_hostile_gossip.py",
     ),
@@ -46,10 +49,13 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "api/itemwire/channels/cluster/inquiries.py": ("channels/cluster/test_questions.py",),
     "api/itemwire/channels/cluster/notices.py": ("channels/cluster/test_hostile_gossip.py",),
     "api/itemwire/channels/cluster/peer.py": (
+        "channels/cluster/test_killed_nodes.py",
+        "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",
         "channels/cluster/test_hostile_gossip.py",
     ),
     "api/itemwire/channels/cluster/remote_presence.py": (
+        "channels/cluster/test_asked_members.py",
         "channels/cluster/test_killed_nodes.py",
         "channels/cluster/test_item_presence.py",
         "channels/cluster/test_connection_counts.py",

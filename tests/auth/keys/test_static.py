@@ -286,3 +286,23 @@ def test_a_set_has_keys_that_a_token_can_tell_apart(
     else:
         with pytest.raises(KeyProblem, match=re.escape(why)):
             StaticKeys(keys)
+
+
+def test_a_key_for_verifying_verifies(keys_file: KeysFile) -> None:
+    """It may say so, and may be for more than that."""
+    for operations in (["verify"], ["sign", "verify"]):
+        assert len(keys_from_file(keys_file(EC_JWK | {"key_ops": operations}))) == 1
+
+
+def test_what_is_wrong_with_a_file_names_the_first_key_and_counts_the_others(
+    keys_file: KeysFile,
+) -> None:
+    """An operator mends one after the other."""
+    bad = EC_JWK | {"use": "enc"}
+    told = []
+    for count in (1, 2, 3):
+        with pytest.raises(KeyProblem, match="has no usable key") as refused:
+            keys_from_file(keys_file(*[bad] * count))
+        told.append(str(refused.value).partition(" (and ")[2])
+
+    assert told == ["", "1 more)", "2 more)"]

@@ -51,3 +51,8 @@ def test_reads_what_a_part_is_made_of() -> None:
     """Base64url without padding, and texts that are texts."""
     assert [decode(part) for part in ("", "YQ", "YWI", "YWJj")] == [b"", b"a", b"ab", b"abc"]
     assert (text_or_none("a"), text_or_none(7), text_or_none(None)) == ("a", None, None)
+
+
+def test_a_token_lives_thirty_days_at_most_where_nothing_is_said() -> None:
+    """Longer ones would outlive what is remembered of revocations."""
+    assert TokenRules().max_lifetime == 30 * 86_400

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from itemwire_auth.scopes import Action
-from itemwire_auth.tokens.rights_claims import RightsRules, find_claim
+from itemwire_auth.tokens.rights_claims import RIGHTS_CLAIMS, RightsRules, find_claim
 
 ROLES = {"editor": "items:*", "Field Team": "items:team:*:subscribe", "ops": "admin", "none": ""}
 NOTHING: set[str] = set()
@@ -166,3 +166,8 @@ def test_says_of_each_claim_what_it_grants() -> None:
         "every token grants items:subscribe",
     ]
     assert "items is read" in rules.explain({"items": {"42": ["publish"]}})
+
+
+def test_reads_the_claims_that_providers_use() -> None:
+    """The RFC's own, those of Entra ID and Okta, of Auth0 and Clerk, and of Keycloak."""
+    assert RIGHTS_CLAIMS == ("scope", "scp", "permissions", "realm_access.roles")

@@ -316,3 +316,14 @@ def test_drops_past_three_quarters_of_so_many_messages_however_small() -> None:
             break
 
     assert offset == MAX_HELD * 3 // 4 + 1
+
+
+@pytest.mark.parametrize(("size", "dropped"), [(750, 0), (751, 1)])
+def test_drops_nothing_up_to_three_quarters(size: int, dropped: int) -> None:
+    """The last byte of them is taken."""
+    outbox = Outbox(limit=1000)
+    first, second = message(1, size=size - 250), message(2, size=250)
+    for one in (first, second):
+        outbox.keep_or_drop(one, unsent=0)
+
+    assert outbox.dropped == dropped
