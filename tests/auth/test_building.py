@@ -28,6 +28,9 @@ from itemwire_auth.testing import public_jwk, signing_key
 from itemwire_auth.ticket_limits import TicketLimits
 from itemwire_auth.tickets import TicketStore
 from itemwire_auth.tokens.minting import mint, new_secret
+from itemwire_auth.tokens.parsed_token import TokenRules
+from itemwire_auth.tokens.rights_claims import RightsRules
+from itemwire_auth.tokens.verifier import TokenVerifier
 from tests.auth.conftest import KeysFile
 from tests.auth.key_server import key_server
 
@@ -267,3 +270,33 @@ def test_a_cookie_is_secure_unless_the_settings_say_otherwise(is_secure: bool) -
     settings = AuthSettings(cookie_name="s", cookie_secure=is_secure)
 
     assert ("; Secure" in session_cookie(settings).cleared()) is is_secure
+
+
+def test_tokens_are_checked_by_what_is_configured() -> None:
+    """Each rule has another value than by default, and is the setting of its name."""
+    settings = AuthSettings(
+        secret=SecretStr(new_secret()),
+        issuer="me",
+        audience=("api",),
+        client_id=("web",),
+        subject_claim="email",
+        default_rights=("subscribe",),
+        token_types=("at+jwt",),
+        leeway=7,
+        max_token_lifetime=1000,
+        max_token_length=999,
+    )
+    verifier = build_authenticator(settings).verifier
+    assert isinstance(verifier, TokenVerifier)
+
+    assert verifier._rules == TokenRules(
+        issuer="me",
+        audience=("api",),
+        client_ids=("web",),
+        subject_claim="email",
+        rights=RightsRules(defaults=("subscribe",)),
+        types=("at+jwt",),
+        leeway=7,
+        max_lifetime=1000,
+        max_length=999,
+    )

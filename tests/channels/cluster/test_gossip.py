@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itemwire.channels.cluster.gossip import (
+    MAX_SOCKETS,
     ClusterMember,
     Gossip,
     ItemWords,
@@ -79,3 +80,18 @@ def test_what_is_told_in_a_notice_is_written_and_read_so(text: str) -> None:
 
     assert Notice("b", gossip=Gossip(1, [IN_NOTICES[text]])).encoded() == notice
     assert read_notice(notice) == Notice("b", gossip=Gossip(1, [IN_NOTICES[text]]))
+
+
+@pytest.mark.parametrize("numbers", [(0, MAX_SOCKETS), (-1, MAX_SOCKETS + 1)])
+def test_a_number_of_members_is_read_within_its_bounds(numbers: tuple[int, int]) -> None:
+    """Up to more than a process has descriptors."""
+    is_read = numbers[0] == 0
+    for number in numbers:
+        for line in (MembersCounted("x", number), MembersTold(None, number)):
+            words = ItemWords("x", 1, 0, [line]).encoded()
+            if is_read:
+                assert read_told(words).lines == [line]
+            else:
+                with pytest.raises(ValueError, match="int"):
+                    read_told(words)
+    assert MAX_SOCKETS >= 1 << 20

@@ -6,7 +6,6 @@ import pytest
 
 from itemwire.channels.cluster.gossip import (
     MAX_NUMBER,
-    MAX_SOCKETS,
     ClusterMember,
     Gossip,
     ItemWords,
@@ -14,12 +13,10 @@ from itemwire.channels.cluster.gossip import (
     MemberJoined,
     MembersAsked,
     MembersChanged,
-    MembersCounted,
     MembersRange,
     MembersSought,
-    MembersTold,
 )
-from itemwire.channels.cluster.notices import Notice, read_notice, read_told
+from itemwire.channels.cluster.notices import Notice, read_notice
 from itemwire.channels.cluster.peer import ANSWER_TICKS, DEAD_TICKS
 from itemwire.channels.cluster.recent_changes import MOST_REMEMBERED
 from itemwire.channels.cluster.reminders import WAITS
@@ -350,21 +347,6 @@ def test_a_node_that_hears_an_item_answers_who_seeks_its_members() -> None:
         one.connection for line in lines if isinstance(line, MembersRange) for one in line.members
     ]
     assert sorted(told) == ["a1", "a2", "b1", "b2"]
-
-
-@pytest.mark.parametrize("numbers", [(0, MAX_SOCKETS), (-1, MAX_SOCKETS + 1)])
-def test_a_number_of_members_is_read_within_its_bounds(numbers: tuple[int, int]) -> None:
-    """Up to more than a process has descriptors."""
-    is_read = numbers[0] == 0
-    for number in numbers:
-        for line in (MembersCounted(CHANNEL, number), MembersTold(None, number)):
-            words = ItemWords("x", 1, 0, [line]).encoded()
-            if is_read:
-                assert read_told(words).lines == [line]
-            else:
-                with pytest.raises(ValueError, match="int"):
-                    read_told(words)
-    assert MAX_SOCKETS >= 1 << 20
 
 
 @pytest.mark.parametrize("has_left", [True, False])
