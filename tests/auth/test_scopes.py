@@ -143,3 +143,4 @@ def test_an_item_id_is_one_of_a_small_alphabet(text: str, *, may_be: bool) -> No
 def test_a_pattern_is_split_as_an_item_id_is() -> None:
     """The answer is a truth value, which applications may show."""
     assert [matches("a:*", item_id) for item_id in ("a:b", "a", "b:a")] == [True, False, False]
+    assert [matches("a", item_id) for item_id in ("a", "a:b")] == [True, False]

@@ -23,6 +23,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_rechecks.py",
     ),
     "api/itemwire/authorization/solving.py": (
+        "embedding/test_operators.py",
         "authorization/test_inputs.py",
         "authorization/test_reauthorization.py",
         "authorization/test_routes.py",
@@ -35,6 +36,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_hostile_gossip.py",
     ),
     "api/itemwire/channels/cluster/exchange.py": (
+        "channels/sessions/test_commands.py",
         "channels/cluster/test_connection_counts.py",
         "channels/cluster/test_asked_members.py",
         "channels/cluster/test_remote_presence.py",
@@ -62,6 +64,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_hostile_gossip.py",
     ),
     "api/itemwire/authorization/asking.py": (
+        "authorization/test_host_users.py",
         "test_app.py",
         "authorization/test_routes.py",
         "authorization/test_ways_to_find_callers.py",
@@ -101,6 +104,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "channels/cluster/test_hostile_gossip.py",
     ),
     "api/itemwire/channels/cluster/heard_members.py": (
+        "channels/cluster/test_member_info.py",
         "channels/cluster/test_item_presence.py",
         "channels/cluster/test_killed_nodes.py",
         "channels/cluster/test_crowds.py",

@@ -385,26 +385,3 @@ def test_who_has_left_takes_nothing_more() -> None:
     assert taken == []
     assert leaving not in lane.writers
     assert [one.heard for one in (staying, other, leaving)] == [b"1", b"1", b""]
-
-
-def test_who_is_not_on_a_lane_catches_up_with_nothing() -> None:
-    """What is pending is for others."""
-    listening, other = Listener(), Listener()
-    lane = lane_of(listening)
-    lane.send(b"1")
-    lane.catch_up(other)
-    lane.flush()
-
-    assert (listening.writes, other.writes) == ([b"1"], [])
-
-
-def test_what_one_took_leaves_all_room_for_what_follows() -> None:
-    """Up to its bound nothing is written before the flush."""
-    alone = Listener()
-    lane = lane_of(alone)
-    lane.send(b"1")
-    taken = list(lane.take(alone))
-    lane.send(bytes(MAX_PENDING_BYTES - 1))
-
-    assert taken == [b"1"]
-    assert alone.writes == []
