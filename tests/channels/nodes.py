@@ -22,7 +22,7 @@ from itemwire.channels.cluster.gossip import (
     ToldLine,
 )
 from itemwire.channels.cluster.notices import Notice, read_told
-from itemwire.channels.limits.bounds import Limits
+from itemwire.channels.limits.bounds import Limits, RateLimits
 from itemwire.channels.limits.connections import ConnectionLimits, ConnectionSlot, ConnectionSlots
 from itemwire.channels.limits.item_rules import RulesOf, no_rules
 from itemwire.channels.presence.presence import Page
@@ -133,11 +133,13 @@ class Crowd:
         limits: Limits = LIMITS,
         per_subject: int = 0,
         rules_of: RulesOf = no_rules,
+        rate_limits: RateLimits | None = None,
     ) -> None:
         self.bus = Bus()
         self.limits = limits
         self.per_subject = per_subject
         self.rules_of = rules_of
+        self.rate_limits = rate_limits
         self.stages: dict[str, Stage] = {}
         self.peers: dict[str, list[Peer]] = {}
         for name in names:
@@ -149,7 +151,12 @@ class Crowd:
         slots = ConnectionSlots(ConnectionLimits(per_subject=self.per_subject))
         engine = SharedEngine(self.bus)
         self.stages[name] = Stage(
-            engine, self.limits, shared_as=name, slots=slots, rules_of=self.rules_of
+            engine,
+            self.limits,
+            rate_limits=self.rate_limits,
+            shared_as=name,
+            slots=slots,
+            rules_of=self.rules_of,
         )
         self.peers[name] = []
 

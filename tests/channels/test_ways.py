@@ -161,6 +161,10 @@ presence > grace
 presence > node
 node > names
 node > item_rules
+presence > requests
+presence > node
+node > names
+node > item_rules
 presence > names
 presence > hub
 hub > json_codec

@@ -108,6 +108,12 @@ class Hub:
         """Return whether a channel has a subscription here, or a callback."""
         return channel in self._audiences
 
+    def watchers(self, channel: str) -> int:
+        """Return the number of subscriptions here that are told of a channel's members."""
+        audience = self._audiences.get(channel)
+        lanes = () if audience is None else audience.lanes
+        return sum(len(lane.writers) for lane in lanes if lane.shows_presence)
+
     def subscribers(self, channel: str) -> int:
         """Return the number of subscriptions that a channel has here."""
         audience = self._audiences.get(channel)

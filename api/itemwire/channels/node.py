@@ -31,7 +31,7 @@ from itemwire.channels.lifecycle.registry import ConnectionRegistry
 from itemwire.channels.limits.bounds import DEFAULTS, Limits, NodeOptions
 from itemwire.channels.limits.connections import ConnectionSlots
 from itemwire.channels.limits.item_rules import RulesOf, no_rules
-from itemwire.channels.limits.requests import RequestRates
+from itemwire.channels.limits.requests import RequestRates, presence_budget
 from itemwire.channels.listening import Listening
 from itemwire.channels.names import channel_of, item_of
 from itemwire.channels.overview import Overview
@@ -90,8 +90,10 @@ class Node:
         self.direct = DirectMessages(engine, self._registry)
         self._hub = Hub(timers, self.counters, self.direct.receive)
         self.pending = self._hub.pending
+        may_tell = presence_budget(rates, self._hub.watchers)
+        how_many, how_long = limits.presence_limit, limits.presence_grace
         self._presence = Presence(
-            self._hub.announce, limits.presence_limit, limits.presence_grace, self._is_counted
+            self._hub.announce, how_many, how_long, self._is_counted, may_tell
         )
         self._expiry = Expiry(options.lifetime, options.leeway, clock)
         every, chance = options.recheck_interval, environment.random
@@ -135,12 +137,9 @@ class Node:
         )
         self.questions = Questions(self._id, engine, self.counters)
         self.overview = Overview(self._id, self._hub, self._registry, self._presence)
+        receive = self.publishing.receive
         self._cluster = Cluster(
-            self._control,
-            self._exchange,
-            self.counters,
-            self.publishing.receive,
-            self.questions,
+            self._control, self._exchange, self.counters, receive, self.questions
         )
         self._proofs = ResumeProofs()
         self._parts = ChannelParts(

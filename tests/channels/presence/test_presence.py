@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -34,9 +35,11 @@ ALICE, BOB, CAROL = (Member(f"c{n}", name) for n, name in enumerate(("alice", "b
 class Watched:
     """Presence, and a log of what it announces."""
 
-    def __init__(self, limit: int = 1000, grace: float = 0) -> None:
+    def __init__(
+        self, limit: int = 1000, grace: float = 0, may_tell: Callable[..., bool] = lambda *_: True
+    ) -> None:
         self.told: list[str] = []
-        self.presence = Presence(self._announce, limit, grace)
+        self.presence = Presence(self._announce, limit, grace, may_tell=may_tell)
 
     def _announce(self, _channel: str, event: PresenceEvent) -> None:
         if isinstance(event, MemberCount):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from tests.siege.attack import NOTHING, TOKEN, Bounds, Row
-from tests.siege.attacks.channels import Amplified, Bursts, JoinRaces, ReplayUnread
+from tests.siege.attacks.channels import Amplified, Bursts, Churn, JoinRaces, ReplayUnread
 from tests.siege.attacks.connections import Kept, Lingering, Streams
 from tests.siege.attacks.credentials import PaddedSockets, Tickets
 from tests.siege.attacks.poison import Poison
@@ -31,6 +31,7 @@ STOPS_SOON: Final = {"slow_after_refusals": "0", "stop_after_refusals": "10"}
 OF_A_TOKEN: Final = Bounds(is_neighbour_judged=False)
 REFUSED: Final = Bounds(log_kib=96)  # two lines for each, of each of which 50 a second
 CROWD: Final = Bounds(peak_mib=60)  # what its thousand listeners have not read yet counts as well
+CROWD_OF_A_TOKEN: Final = Bounds(peak_mib=60, is_neighbour_judged=False)
 
 
 def _costly(
@@ -77,6 +78,7 @@ ROWS: Final = (
     Row("B3 amplified", TOKEN, Amplified, CROWD, short_rounds=1),
     Row("B4 poison", TOKEN, Poison, OF_A_TOKEN),
     Row("B5 bursts", TOKEN, Bursts),
+    Row("B6 churn", TOKEN, Churn, CROWD_OF_A_TOKEN, short_rounds=1),
 )
 
 ATTACKS: Final = {row.name: row for row in ROWS}

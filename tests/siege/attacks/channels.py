@@ -1,4 +1,4 @@
-"""What one client with a token may cost others (B1, B2, B3, B5)."""
+"""What one client with a token may cost others (B1, B2, B3, B5, B6)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from itemwire.bench.frames import TEXT, client_frame
 from tests.fastpath.served import head
 from tests.scenarios.clients import TALKING, Envelope, token
 from tests.siege.attack import Attack, Outcome
-from tests.siege.door import Door, Wire, credential, read_head
+from tests.siege.door import SPEAKS_JSON, Door, Wire, credential, read_head
 
 PATIENCE: Final = 2.0  # for an answer of a server that is not busy
 MOST_SECONDS: Final = 10.0  # to publish what takes two
 DELIVERY_RATE: Final = 500_000  # a second, by default
 DELIVERIES_AT_ONCE: Final = 2  # seconds' worth
 DELIVERY_BYTES: Final = 22  # of a text frame with 20
+TOLD_BYTES: Final = 100  # of a frame that tells who joined, or left, or how many there are
 LAST: Final = 1  # the ref of the last request of a burst
 HOLD_SECONDS: Final = 2.0  # to see what is kept for a socket that reads nothing
 
@@ -152,8 +153,9 @@ class Amplified(Attack):
     """Publishes small messages to an item that a thousand hear, as fast as a socket may."""
 
     rate: Final = 2000
-    least_seconds: Final = 1.0  # 2 million deliveries: twice what may be spent at once
+    least_seconds: float = 1.0  # 2 million deliveries: twice what may be spent at once
     burst_seconds: Final = 0.01
+    speaks: tuple[str, ...] = ()  # headers of those who listen
 
     def __init__(self, listeners: int = 1000) -> None:
         self._count = listeners
@@ -166,7 +168,7 @@ class Amplified(Attack):
     @override
     def prepare(self, door: Door) -> None:
         """Open the crowd: who hears the item is no part of the attack."""
-        asked = head("/items/loud/ws", credential("listener"))
+        asked = head("/items/loud/ws", *self.speaks, credential("listener"))
         for _ in range(self._count):
             client = self._stack.enter_context(door.dial(asked))
             read_head(client)
@@ -195,6 +197,11 @@ class Amplified(Attack):
         notes = {"messages": sent, "limited": limited, "MiB heard": received / 2**20}
         return Outcome(faults, notes=notes)
 
+    @property
+    def received(self) -> int:
+        """Return the bytes that the crowd has heard."""
+        return self._received
+
     @override
     def leave(self) -> None:
         self._is_over.set()
@@ -214,6 +221,38 @@ class Amplified(Attack):
                     if not (size := client.recv_into(buffer)):
                         self._crowd.unregister(client)
                     self._received += size
+
+
+class Churn(Amplified):
+    """Joins an item that nearly a thousand watch, and leaves it, again and again."""
+
+    sockets: Final = 16
+    least_seconds = 3.0  # without a budget 1.6 million deliveries in each
+    speaks = (SPEAKS_JSON,)
+
+    def __init__(self, listeners: int = 950) -> None:
+        super().__init__(listeners)  # with the sockets fewer than are listed
+
+    @override
+    def run(self, door: Door, seconds: float) -> Outcome:
+        before, joins, began = self.received, 0, time.monotonic()
+        with ExitStack() as stack:
+            opened = (door.socket("/ws", scope=TALKING) for _ in range(self.sockets))
+            wires = [stack.enter_context(one) for one in opened]
+            while time.monotonic() - began < self.least_seconds + seconds:
+                for ref, kind in enumerate(("join", "leave")):
+                    for wire in wires:
+                        wire.send({"type": kind, "item": "loud", "ref": ref})
+                    for wire in wires:
+                        wire.answer_to(ref, PATIENCE)
+                joins += len(wires)
+        took = time.monotonic() - began
+        told = (self.received - before) / TOLD_BYTES
+        once_a_second = (2 * self.sockets + 1) * self._count * (took + 1)
+        is_over = told > DELIVERY_RATE * (DELIVERIES_AT_ONCE + took) + once_a_second
+        faults = ["joins and leavings were told past the budget of deliveries"] if is_over else []
+        notes = {"joins": joins, "MiB heard": (self.received - before) / 2**20}
+        return Outcome(faults, notes=notes)
 
 
 def _limited(wire: Wire, seconds: float) -> int:

@@ -158,12 +158,15 @@ class ItemPresence:
             peer.places[channel].doubt()
             self._ask(channel)
 
-    def join(self, channel: str, member: ClusterMember, *, by_name: bool = False) -> None:
+    def join(
+        self, channel: str, member: ClusterMember, *, by_name: bool = False, is_late: bool = False
+    ) -> None:
         """Tell that a member is on this node, with its `info` as it is now.
 
-        In a crowd its number is told with the next tick, unless the member is to have a name.
+        In a crowd, and of one that is late, the number is told with the next tick, unless the
+        member is to have a name.
         """
-        if self.own.add(channel, member, by_name=by_name):
+        if self.own.add(channel, member, by_name=by_name, is_late=is_late):
             self._queue(channel, MemberJoined(channel, member))
 
     def leave(self, channel: str, connection: str) -> bool:

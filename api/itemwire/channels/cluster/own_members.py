@@ -42,9 +42,15 @@ class OwnMembers:
         members, counted = self._members.get(channel, ()), self._counted.get(channel, ())
         return connection in members or connection in counted
 
-    def add(self, channel: str, member: ClusterMember, *, by_name: bool = False) -> bool:
-        """Add a member of this node, or its new `info`; return whether others know its name."""
-        if by_name or self._may_name(channel, member.connection):
+    def add(
+        self, channel: str, member: ClusterMember, *, by_name: bool = False, is_late: bool = False
+    ) -> bool:
+        """Add a member of this node, or its new `info`; return whether others know its name.
+
+        Of one that is late they do with the next tick at the earliest.
+        """
+        is_known = member.connection in self._members.get(channel, {})
+        if by_name or is_known or (self._may_name(channel) and not is_late):
             self._take_counted(channel, member.connection)
             self._members.setdefault(channel, {})[member.connection] = member
             return True
@@ -135,10 +141,9 @@ class OwnMembers:
             return None
         return MembersChanged(channel, since, members, gone, self.counted(channel))
 
-    def _may_name(self, channel: str, connection: str) -> bool:
-        members = self._members.get(channel, {})
-        has_room = channel not in self._counted and len(members) < self._room_of(channel)
-        return has_room or connection in members
+    def _may_name(self, channel: str) -> bool:
+        members = self._members.get(channel, ())
+        return channel not in self._counted and len(members) < self._room_of(channel)
 
     def _take_counted(self, channel: str, connection: str) -> ClusterMember | None:
         counted = self._counted.get(channel, {})

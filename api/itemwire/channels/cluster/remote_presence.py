@@ -104,13 +104,16 @@ class RemotePresence(OtherNodes):
         self._sender.stop()
 
     @override
-    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
+    def report_joined(
+        self, channel: str, identity: Identity, member: Member, *, is_late: bool = False
+    ) -> None:
         own = ClusterMember(member.connection, member.subject, member.info, issuer=identity[0])
         self._peers.discard_away(channel, member.connection)
         if (channel, member.connection) in self._own_away:
             self._say_back(channel, member)
         taken, self._taken = self._taken, None
-        self.items.join(channel, own, by_name=taken == (channel, member.connection))
+        by_name = taken == (channel, member.connection)
+        self.items.join(channel, own, by_name=by_name, is_late=is_late)
 
     @override
     def report_left(self, channel: str, member: Member) -> bool:

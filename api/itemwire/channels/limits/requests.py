@@ -15,8 +15,11 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, Protocol
 
+from msgspec import UNSET
+
 from itemwire.channels.limits.bounds import RateLimits
 from itemwire.engines.base import EngineError
+from itemwire.messages import Member
 from itemwire_auth.principal import Identity, Principal
 
 logger = logging.getLogger("itemwire.channels")
@@ -71,9 +74,11 @@ class RequestKind(IntEnum):
     DELIVERY = 5
 
 
+MEMBER_BYTES: Final = 128  # about as much as a member takes that is told, without its `info`
 BYTES: Final = 4  # the index of the bucket for bytes, which each kind of request takes from too
 DELIVERIES: Final = 5  # and these of two buckets that only subjects have
 DELIVERED_BYTES: Final = 6
+TOLD: Final = (7, 8)  # likewise, of what others are told when a caller joins and leaves
 
 
 class SharedTokenBuckets:
@@ -82,7 +87,7 @@ class SharedTokenBuckets:
     __slots__ = ("connections", "full_at")
 
     def __init__(self) -> None:
-        self.full_at = [0.0] * (DELIVERED_BYTES + 1)
+        self.full_at = [0.0] * (max(TOLD) + 1)
         self.connections = 0
 
 
@@ -195,6 +200,32 @@ class RequestRates:
         shared[DELIVERED_BYTES] = (bytes_full_at if bytes_full_at > now else now) + bytes_cost
         return 0.0
 
+    def may_tell(self, identity: Identity, listeners: int, size: int) -> bool:
+        """Take the tokens of so many bytes that so many listeners are told because of a caller.
+
+        Return False, and take none, if a caller is past its budget, which is as large as that for
+        what it publishes. It need not have a connection of which there are buckets.
+        """
+        now = self._clock()
+        shared = self._subjects.get(identity)
+        if shared is None:
+            shared = self._subjects[identity] = SharedTokenBuckets()
+        full_at = shared.full_at
+        costs = self._delivery_cost * listeners, self._delivered_byte_cost * listeners * size
+        waits = (
+            bucket_wait(full_at[kind], now, cost, BURST_SECONDS)
+            for kind, cost in zip(TOLD, costs, strict=True)
+        )
+        is_told = not any(waits)
+        if is_told:
+            for kind, cost in zip(TOLD, costs, strict=True):
+                full_at[kind] = max(full_at[kind], now) + cost
+        if not shared.connections:
+            self._idle.pop(identity, None)
+            self._idle[identity] = max(full_at)
+            self.forget_idle()
+        return is_told
+
     def release(self, connection: Requester) -> None:
         """Forget a connection that ended; its subject's buckets stay until they are full."""
         buckets, connection.buckets = connection.buckets, None
@@ -242,6 +273,23 @@ class RequestRates:
             return NEVER
         buckets.refusals_full_at = max(buckets.refusals_full_at, now) + seconds / MAX_REFUSED
         return wait
+
+
+def presence_budget(
+    rates: RequestRates | None, watchers: Callable[[str], int]
+) -> Callable[[str, Identity, Member], bool]:
+    """Return what says whether those who watch an item's members are told of one at once.
+
+    A member that joins is told twice, now and when it leaves, to each that watches.
+    """
+
+    def may_tell(channel: str, identity: Identity, member: Member) -> bool:
+        if rates is None or not rates.counts_deliveries:
+            return True
+        info = 0 if member.info is UNSET else len(member.info)
+        return rates.may_tell(identity, 2 * watchers(channel), MEMBER_BYTES + info)
+
+    return may_tell
 
 
 def bucket_wait(full_at: float, now: float, seconds: float, room: float) -> float:

@@ -25,8 +25,13 @@ _id_of: Final = attrgetter("connection")
 class OtherNodes(Protocol):
     """What the other nodes learn of this node's members, and what is known of theirs."""
 
-    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
-        """Report that a caller's member joined here; it may be known already, after a return."""
+    def report_joined(
+        self, channel: str, identity: Identity, member: Member, *, is_late: bool = False
+    ) -> None:
+        """Report that a caller's member joined here; it may be known already, after a return.
+
+        One that is late is told with the next tick, with all else of the channel.
+        """
         ...
 
     def report_left(self, channel: str, member: Member) -> bool:
@@ -46,7 +51,9 @@ class NoOtherNodes(OtherNodes):
     """For a node on an engine that has no other nodes."""
 
     @override
-    def report_joined(self, channel: str, identity: Identity, member: Member) -> None:
+    def report_joined(
+        self, channel: str, identity: Identity, member: Member, *, is_late: bool = False
+    ) -> None:
         """Do nothing."""
 
     @override
@@ -88,7 +95,8 @@ class Presence:
         away      listed, but its connection broke: it leaves when the grace time is over, unless
                   its caller returns and continues as this member, which nobody notices
 
-    A channel with unlisted members, here or elsewhere, is a crowd: until a tick finds none. What
+    A channel with unlisted members, here or elsewhere, is a crowd: until a tick finds none. So is
+    one that a caller joins whose joins have cost its budget of what others are told. What
     changes in a crowd is told with the next tick, together: the listed ones that left, those that
     are listed in their place, and the number of all. Until then who left stays in the list, so that
     who comes meanwhile knows of whom it is told.
@@ -104,15 +112,18 @@ class Presence:
         limit: int,
         grace: float,
         is_counted: Callable[[str], bool] = lambda _channel: False,
+        may_tell: Callable[[str, Identity, Member], bool] = lambda *_: True,
     ) -> None:
         self._announce = announce
         self._is_counted = is_counted  # whether the members of a channel are never listed
+        self._may_tell = may_tell  # whether all are told at once that a caller's member joins
         self._limit = limit
         self._away = AwayMembers(grace)
         self._other_nodes: OtherNodes = NoOtherNodes()
         self._listed: dict[str, list[Member]] = {}  # sorted by id; dicts would take twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they joined
         self._elsewhere: dict[str, int] = {}  # members that other nodes have told no names of
+        self._late: set[str] = set()  # crowds until the next tick, as a caller joins too often
         self._changed: dict[str, dict[str, None]] = {}  # crowds, with ids of listed ones that left
 
     def report_to(self, other_nodes: OtherNodes) -> None:
@@ -130,9 +141,13 @@ class Presence:
         if away is not None:
             member = structs.replace(away, info=member.info)
             self.discard_away(channel, member)  # in another caller's name: it would end this one
+        is_late = False
         if not self.update(channel, member):
-            self.add(channel, member)
-        self._other_nodes.report_joined(channel, identity, member)
+            would_tell = channel not in self._unlisted and self._has_room(channel)
+            is_late = would_tell and not self._may_tell(channel, identity, member)
+            self.add(channel, member, is_late=is_late)
+            is_late |= channel in self._late
+        self._other_nodes.report_joined(channel, identity, member, is_late=is_late)
         return member
 
     def change(self, channel: str, identity: Identity, member: Member) -> None:
@@ -161,17 +176,22 @@ class Presence:
         """Stop waiting for a member that is on another node now; return False if it is not away."""
         return self._away.discard(channel, member.connection)
 
-    def add(self, channel: str, member: Member) -> None:
-        """Add a member of any node, which must not be there yet."""
+    def add(self, channel: str, member: Member, *, is_late: bool = False) -> None:
+        """Add a member of any node, which must not be there yet.
+
+        One that is late makes a crowd of its channel until the next tick.
+        """
         gone = self._changed.get(channel, {})
         if member.connection in gone:  # nobody was told that it left
             del gone[member.connection]
             self.update(channel, member)
-        elif channel not in self._unlisted and self._has_room(channel):
+        elif channel not in self._unlisted and self._has_room(channel) and not is_late:
             self._list(channel, member)
         else:
             self._unlisted.setdefault(channel, OrderedDict())[member.connection] = member
             self._changed.setdefault(channel, {})
+            if is_late:
+                self._late.add(channel)
 
     def most_listed(self, channel: str) -> int:
         """Return how many members of a channel may be listed."""
@@ -218,6 +238,7 @@ class Presence:
         """
         for channel, member in self._away.pop_expired(now):
             self.leave(channel, member)
+        self._late.clear()
         changed, self._changed = self._changed, {}
         for channel, gone in changed.items():
             self._tell_crowd(channel, gone)
