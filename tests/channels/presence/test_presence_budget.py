@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from itemwire.channels.limits.bounds import RateLimits
@@ -158,3 +159,78 @@ def test_other_nodes_are_told_once_a_second_too() -> None:
     assert total(crowd, "a") == total(crowd, "b") == 2 * WATCHERS + 1
     for peer in (*far, *near):
         assert told(peer) == crowd.there(ITEM)
+
+
+def of(subject: str, mood: str) -> Member:
+    """Make a member with another `info`."""
+    return Member("c0", subject, msgspec.Raw(b'{"mood":"%s"}' % mood.encode()))
+
+
+class Moody(Watched):
+    """A member whose `info` changes, and a budget that may be spent."""
+
+    def __init__(self) -> None:
+        super().__init__(may_tell=lambda *_: self.has_budget)
+        self.has_budget = True
+        self.joins(of("alice", "new"))
+        self.told.clear()
+
+    def changes(self, *moods: str) -> None:
+        """Give the member one `info` after the other."""
+        for mood in moods:
+            self.presence.change("item:1", (None, "alice"), of("alice", mood))
+
+    @property
+    def mood(self) -> object:
+        """Return what others see."""
+        (member,) = self.lists()
+        return msgspec.json.decode(member.info)["mood"]
+
+
+def test_the_info_of_a_member_that_changes_too_often_is_told_once_a_second() -> None:
+    """The last one counts; within the budget each is told at once."""
+    one = Moody()
+    one.changes("a", "b")
+    at_once, one.has_budget = len(one.told), False
+    one.changes("c", "d", "e")
+    before = (one.mood, len(one.told))
+    one.presence.tick(0)
+    one.presence.tick(1)
+
+    assert at_once == 2
+    assert before == ("b", 2)
+    assert (one.mood, len(one.told)) == ("e", 3)
+
+
+@pytest.mark.parametrize(
+    ("what", "mood"), [("is-as-before", "b"), ("is-told", "f"), ("comes-back", "g")]
+)
+def test_an_info_that_is_late_is_forgotten_where_a_later_one_counts(what: str, mood: str) -> None:
+    """It would take the place of a newer one."""
+    one = Moody()
+    one.changes("b")
+    one.has_budget = False
+    one.changes("c")
+    if what == "is-as-before":
+        one.changes("b")
+    one.has_budget = True
+    if what == "is-told":
+        one.changes("f")
+    if what == "comes-back":
+        one.joins(of("alice", "g"))
+    one.presence.tick(0)
+
+    assert one.mood == mood
+
+
+def test_an_info_that_is_late_does_not_outlive_its_member() -> None:
+    """Nobody is told of one that has left."""
+    one = Moody()
+    one.has_budget = False
+    one.changes("c")
+    one.presence.leave("item:1", of("alice", "c"))
+    one.told.clear()
+    one.presence.tick(0)
+
+    assert one.told == []
+    assert one.presence._late_changes == {}

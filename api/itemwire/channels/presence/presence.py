@@ -123,6 +123,7 @@ class Presence:
         self._listed: dict[str, list[Member]] = {}  # sorted by id; dicts would take twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they joined
         self._elsewhere: dict[str, int] = {}  # members that other nodes have told no names of
+        self._late_changes: dict[tuple[str, str], tuple[Identity, Member]] = {}  # until then, too
         self._late: set[str] = set()  # crowds until the next tick, as a caller joins too often
         self._changed: dict[str, dict[str, None]] = {}  # crowds, with ids of listed ones that left
 
@@ -141,6 +142,7 @@ class Presence:
         if away is not None:
             member = structs.replace(away, info=member.info)
             self.discard_away(channel, member)  # in another caller's name: it would end this one
+        self._late_changes.pop((channel, member.connection), None)
         is_late = False
         if not self.update(channel, member):
             would_tell = channel not in self._unlisted and self._has_room(channel)
@@ -151,14 +153,26 @@ class Presence:
         return member
 
     def change(self, channel: str, identity: Identity, member: Member) -> None:
-        """Tell the others the `info` of a member of this node, if it is another than before."""
+        """Tell the others the `info` of a member of this node, if it is another than before.
+
+        Past the caller's budget of what others are told it is told with the next tick.
+        """
         known = self._find(channel, member.connection)
-        if known is not None and known.info != member.info:
-            self.update(channel, member)
+        if known is None or known.info == member.info:
+            self._late_changes.pop((channel, member.connection), None)
+        elif self._may_tell(channel, identity, member):
+            self._change(channel, identity, member)
+        else:
+            self._late_changes[channel, member.connection] = identity, member
+
+    def _change(self, channel: str, identity: Identity, member: Member) -> None:
+        self._late_changes.pop((channel, member.connection), None)
+        if self.update(channel, member):
             self._other_nodes.report_joined(channel, identity, member)
 
     def leave(self, channel: str, member: Member) -> bool:
         """Remove a member of this node; return whether it was there and is on no other node."""
+        self._late_changes.pop((channel, member.connection), None)
         return self._other_nodes.report_left(channel, member) and self.remove(channel, member)
 
     def mark_away(self, channel: str, identity: Identity, member: Member, now: float) -> bool:
@@ -238,6 +252,8 @@ class Presence:
         """
         for channel, member in self._away.pop_expired(now):
             self.leave(channel, member)
+        for (channel, _), (identity, member) in list(self._late_changes.items()):
+            self._change(channel, identity, member)
         self._late.clear()
         changed, self._changed = self._changed, {}
         for channel, gone in changed.items():
