@@ -184,6 +184,7 @@ class Moody(Watched):
     def mood(self) -> object:
         """Return what others see."""
         (member,) = self.lists()
+        assert isinstance(member.info, msgspec.Raw)
         return msgspec.json.decode(member.info)["mood"]
 
 
