@@ -123,8 +123,9 @@ class Presence:
         self._listed: dict[str, list[Member]] = {}  # sorted by id; dicts would take twice as much
         self._unlisted: dict[str, OrderedDict[str, Member]] = {}  # in the order they joined
         self._elsewhere: dict[str, int] = {}  # members that other nodes have told no names of
-        self._late_changes: dict[tuple[str, str], tuple[Identity, Member]] = {}  # until then, too
-        self._late: set[str] = set()  # crowds until the next tick, as a caller joins too often
+        # Until the next tick: crowds that a caller joins too often, and what else it changes.
+        self._late: set[str] = set()
+        self._late_changes: dict[tuple[str, str], tuple[Identity, Member]] = {}
         self._changed: dict[str, dict[str, None]] = {}  # crowds, with ids of listed ones that left
 
     def report_to(self, other_nodes: OtherNodes) -> None:
