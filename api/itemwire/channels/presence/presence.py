@@ -112,7 +112,7 @@ class Presence:
         limit: int,
         grace: float,
         is_counted: Callable[[str], bool] = lambda _channel: False,
-        may_tell: Callable[[str, Identity, Member], bool] = lambda *_: True,
+        may_tell: Callable[[str, Identity, Member], bool] = lambda _channel, _by, _member: True,
     ) -> None:
         self._announce = announce
         self._is_counted = is_counted  # whether the members of a channel are never listed
