@@ -110,8 +110,7 @@ class JetStreams:
         found = await self._known_life(ask)
         if found is None:
             self._loss = f"the stream {self.names.life} is empty or new"
-            await self._begin_life(ask, 0)
-            found = await self._last_life(ask)
+            found = await self._first_life(ask)
         if found is None:
             raise EngineError("JetStream forgets what it has stored")
         self.learn(found)
@@ -201,6 +200,20 @@ class JetStreams:
         if isinstance(stored, EngineError):
             raise stored
         return stored
+
+    async def _first_life(self, ask: ServerRequest) -> StreamMessage | None:
+        """Begin a life where there is none, and return the one that is there then.
+
+        A cluster may be about to choose a leader again, and store nothing for a moment.
+        """
+        found = None
+        for is_last in self._looks():
+            await self._begin_life(ask, 0)
+            found = await self._last_life(ask)
+            if found is not None or is_last:
+                break
+            await asyncio.sleep(AGAIN_SECONDS)
+        return found
 
     async def _begin_life(self, ask: ServerRequest, after: int) -> None:
         life = secrets.token_urlsafe(6)
