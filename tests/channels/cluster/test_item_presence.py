@@ -115,6 +115,18 @@ def test_only_who_has_said_something_meanwhile_answers_and_once_for_all(count: i
     assert [told(one) for one in watchers] == [crowd.there()] * 2
 
 
+def answer_to_next_word(crowd: Crowd) -> MembersChanged:
+    """Let "a" hear again, with the next word of "b"; give the one answer, which is a short one."""
+    crowd.engine("a").is_deaf = False
+    before = len(crowd.bus.told)
+    crowd.join("b")
+    crowd.settle()
+    lines = lines_on(crowd, since=before)
+    (answer,) = [line for line in lines if isinstance(line, (MembersChanged, MembersRange))]
+    assert isinstance(answer, MembersChanged)
+    return answer
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_who_missed_one_word_is_told_who_came_or_left_since(*, is_there: bool) -> None:
     """The hole shows with the next word, and what was told before the hole is known."""
@@ -126,14 +138,8 @@ def test_who_missed_one_word_is_told_who_came_or_left_since(*, is_there: bool) -
     if not is_there:
         crowd.end(missed)
         crowd.settle()
-    crowd.engine("a").is_deaf = False
-    before = len(crowd.bus.told)
-    crowd.join("b")
-    crowd.settle()
+    changed = answer_to_next_word(crowd)
 
-    lines = lines_on(crowd, since=before)
-    (changed,) = [line for line in lines if isinstance(line, MembersChanged)]
-    assert not [line for line in lines if isinstance(line, MembersRange)]
     assert "b6" in ([one.connection for one in changed.members] if is_there else changed.gone)
     assert told(watcher) == crowd.listed("a") == crowd.there()
 
@@ -144,13 +150,8 @@ def test_who_missed_nothing_but_a_question_is_answered_shortly() -> None:
     crowd.engine("a").is_deaf = True
     crowd.engine("b").hear_again()  # asks
     crowd.settle()
-    crowd.engine("a").is_deaf = False
-    before = len(crowd.bus.told)
-    crowd.join("b")
-    crowd.settle()
+    changed = answer_to_next_word(crowd)
 
-    lines = lines_on(crowd, since=before)
-    (changed,) = [line for line in lines if isinstance(line, MembersChanged)]
     assert changed.gone == []
     assert crowd.listed("a") == crowd.there()
 
