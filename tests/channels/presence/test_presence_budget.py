@@ -129,6 +129,23 @@ def test_only_those_count_who_are_told() -> None:
     assert len(changes(alice, "mallory")) == 2 * WITHIN
 
 
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_nothing_is_kept_of_who_joins_where_nobody_watches(*, is_watched: bool) -> None:
+    """Nor, elsewhere, once its budget is full again."""
+    stage = Stage(rate_limits=RATES)
+    if is_watched:
+        stage.join("watching")
+    stage.join("mallory", can=frozenset({Action.SUBSCRIBE}))
+    rates = stage.node.rates
+    assert rates is not None
+    kept = {subject for _, subject in rates._subjects}
+    stage.clock.now += 10
+    stage.node.tick()
+
+    assert kept == ({"mallory"} if is_watched else set())
+    assert not rates._subjects
+
+
 def test_a_late_member_is_announced_by_no_other_change() -> None:
     """Its `info` may change, and it may leave, before anybody was told that it is there."""
     one = Watched(may_tell=lambda _channel, _identity, member: member is not BOB)

@@ -286,8 +286,9 @@ def presence_budget(
     def may_tell(channel: str, identity: Identity, member: Member) -> bool:
         if rates is None or not rates.counts_deliveries:
             return True
+        listeners = 2 * watchers(channel)
         info = 0 if member.info is UNSET else len(member.info)
-        return rates.may_tell(identity, 2 * watchers(channel), MEMBER_BYTES + info)
+        return not listeners or rates.may_tell(identity, listeners, MEMBER_BYTES + info)
 
     return may_tell
 
