@@ -13,6 +13,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from itemwire.engines.base import EngineError
 from itemwire.engines.nats import streams
 from itemwire.engines.nats.jetstream import NO_MESSAGE, NO_STREAM
 from itemwire.engines.nats.names import NatsNames
@@ -49,11 +50,15 @@ class NewLeader:
         self._client = client
         self.subject = ""
         self.times = 0
+        self.refusals = 0  # of what begins a life
 
     async def __call__(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None
     ) -> Msg:
         """Return the answer of the server, or another one."""
+        if subject == NAMES.life_subject and self.refusals:
+            self.refusals -= 1
+            return Msg(self._client, data=UNREAD[STREAM](b""))
         alone = data.replace(b'"num_replicas":3', b'"num_replicas":1')
         message = await self._client.request(subject, alone, headers=headers)
         if self.times and subject == self.subject:
@@ -116,3 +121,35 @@ def test_epochs_end_where_a_server_lacks_something_for_good(
     before, after = asyncio.run(scene())
 
     assert (after != before) is is_lost
+
+
+@pytest.mark.parametrize(
+    ("replicas", "refusals", "begins"),
+    [
+        pytest.param(1, 0, True, id="at-once"),
+        pytest.param(3, LOOKS - 1, True, id="after-a-moment"),
+        pytest.param(3, LOOKS, False, id="never"),
+        pytest.param(1, 1, False, id="alone"),
+    ],
+)
+def test_a_life_begins_once_the_servers_store_something(
+    server: NatsServer, replicas: int, refusals: int, *, begins: bool
+) -> None:
+    """A cluster may be choosing a leader again, just when the first node starts."""
+
+    async def scene() -> str:
+        client = await nats.connect(server.url)
+        ask = NewLeader(client)
+        ask.refusals = refusals
+        one = JetStreams(NAMES, BOUNDS, replicas, is_synced=False)
+        try:
+            await one.prepare(ask)
+        finally:
+            await client.close()
+        return one.life
+
+    if begins:
+        assert asyncio.run(scene())
+    else:
+        with pytest.raises(EngineError, match="forgets what it has stored"):
+            asyncio.run(scene())

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -127,7 +127,9 @@ class JetStreams:
     async def check_seen(self, ask: ServerRequest) -> None:
         """Begin a new life if the store has gone back behind what this node has seen."""
         seen = self._seen  # read before the server is asked, as more may arrive meanwhile
-        for is_last in self._looks():
+        info = StreamInfo()
+        for pause in self._pauses():
+            await asyncio.sleep(pause)
             info = await self._info(ask, self.names.channels)
             if info.error is not None:
                 raise refusal(info.error)
@@ -135,30 +137,28 @@ class JetStreams:
                 self._clock_offset = info.ts.timestamp() - asyncio.get_running_loop().time()
             if seen is None or await self._has_seen(ask, info, *seen):
                 return
-            if is_last:
-                last = info.state.last_seq
-                loss = f"it has {last} records, and not the {seen[0]}th that it had"
-                await self._renew_life(ask, loss)
-            else:
-                await asyncio.sleep(AGAIN_SECONDS)
+        if seen is not None:
+            last = info.state.last_seq
+            loss = f"it has {last} records, and not the {seen[0]}th that it had"
+            await self._renew_life(ask, loss)
 
-    def _looks(self) -> Iterator[bool]:
-        """Yield how often to look whether something was lost, and whether it is the last time.
+    def _pauses(self) -> list[float]:
+        """Return the seconds before each look whether something is there, until it is.
 
         One server knows what it has. In a cluster one that has just been chosen to lead may have
-        yet to read what the servers have agreed on.
+        yet to read what the servers have agreed on, and store nothing for a moment.
         """
         looks = round(SURE_SECONDS / AGAIN_SECONDS) if self.is_cluster else 1
-        return (number == looks for number in range(1, looks + 1))
+        return [0.0] + [AGAIN_SECONDS] * (looks - 1)
 
     async def _missing(self, ask: ServerRequest, *, is_known: bool) -> list[dict[str, Any]]:
         """List the streams that are not there; where they are known to have been, look again."""
         missing = self._configs
-        for is_last in self._looks():
+        for pause in self._pauses():
+            await asyncio.sleep(pause)
             missing = [one for one in missing if not await self._is_there(ask, one)]
-            if is_last or not (missing and is_known):
+            if not (missing and is_known):
                 break
-            await asyncio.sleep(AGAIN_SECONDS)
         return missing
 
     async def _renew_life(self, ask: ServerRequest, loss: str) -> None:
@@ -187,11 +187,11 @@ class JetStreams:
     async def _known_life(self, ask: ServerRequest) -> StreamMessage | None:
         """Return the stored life, or None; where there was one, only after some looks."""
         found = None
-        for is_last in self._looks():
+        for pause in self._pauses():
+            await asyncio.sleep(pause)
             found = await self._last_life(ask)
-            if found is not None or is_last or not self.life:
+            if found is not None or not self.life:
                 break
-            await asyncio.sleep(AGAIN_SECONDS)
         return found
 
     async def _last_life(self, ask: ServerRequest) -> StreamMessage | None:
@@ -202,17 +202,14 @@ class JetStreams:
         return stored
 
     async def _first_life(self, ask: ServerRequest) -> StreamMessage | None:
-        """Begin a life where there is none, and return the one that is there then.
-
-        A cluster may be about to choose a leader again, and store nothing for a moment.
-        """
+        """Begin a life where there is none, and return the one that is there then."""
         found = None
-        for is_last in self._looks():
+        for pause in self._pauses():
+            await asyncio.sleep(pause)
             await self._begin_life(ask, 0)
             found = await self._last_life(ask)
-            if found is not None or is_last:
+            if found is not None:
                 break
-            await asyncio.sleep(AGAIN_SECONDS)
         return found
 
     async def _begin_life(self, ask: ServerRequest, after: int) -> None:
